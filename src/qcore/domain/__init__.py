@@ -1,0 +1,1 @@
+"""What is true of tasks in any world: no clock, no dice, no loop and no wire."""

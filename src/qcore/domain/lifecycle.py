@@ -1,0 +1,275 @@
+"""The life of a task as one table.
+
+Two rules. Every state has its row, the last one empty: what a row does not list cannot happen.
+And the policy is asked before the table (`retry.judge`), so that the table stays a table: the few
+cells that depend on the task itself are `Fork`s, which name their question.
+
+The picture in docs/reference/lifecycle.md is drawn from `MOVES`, and a test keeps the two equal.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+
+if TYPE_CHECKING:
+    from qcore.domain.task import NewTask
+
+
+class State(StrEnum):
+    """Where a task is."""
+
+    SCHEDULED = "scheduled"
+    PENDING = "pending"
+    AGGREGATING = "aggregating"
+    ACTIVE = "active"
+    RETRY = "retry"
+    COMPLETED = "completed"
+    ARCHIVED = "archived"
+    DEAD = "dead"
+    GONE = "gone"
+
+
+ENDED: Final = frozenset({State.COMPLETED, State.ARCHIVED, State.DEAD, State.GONE})
+"""The states in which nothing more happens by itself; a new task may take the id of one."""
+
+
+@record
+class Due:
+    """Its moment has come."""
+
+
+@record
+class Claimed:
+    """A worker took it."""
+
+
+@record
+class Succeeded:
+    """The handler returned. `result` is its encoded value, None for nothing to keep."""
+
+    result: bytes | None = None
+    content_type: str | None = None
+
+
+@record
+class Failed:
+    """The handler raised, and may try again at `again_at`."""
+
+    error: str
+    again_at: Moment
+    burns: bool = True
+    """Whether it counts against the retry budget."""
+
+
+@record
+class Exhausted:
+    """The handler raised, and the retry budget is spent."""
+
+    error: str
+
+
+@record
+class Rejected:
+    """It can never succeed: `SkipRetry`, a payload that does not fit its handler."""
+
+    error: str
+
+
+@record
+class Revoked:
+    """The handler found it unwanted."""
+
+
+@record
+class Snoozed:
+    """The handler wants to run at `again_at` instead; no budget burned."""
+
+    again_at: Moment
+    unhandled: bool = False
+    """It was put back because this worker has no handler for it."""
+
+
+@record
+class Released:
+    """The worker gave it back, as at a graceful shutdown; no budget burned."""
+
+
+@record
+class Crashed:
+    """Its worker was lost, not at the task's fault: it burns a budget of its own."""
+
+    error: str = "the worker was lost: its lease ran out"
+
+
+@record
+class Cancelled:
+    """Somebody does not want it any more."""
+
+    reason: str = "cancelled"
+
+
+@record
+class Expired:
+    """`expires` passed before it started."""
+
+    reason: str = "expired"
+
+
+@record
+class Aggregated:
+    """One task of its whole group has taken its place."""
+
+
+@record
+class RunNow:
+    """An operator wants it to run at once, with fresh budgets and no expiry."""
+
+
+@record
+class Archived:
+    """An operator set it aside."""
+
+    reason: str = "archived by an operator"
+
+
+@record
+class Deleted:
+    """An operator removed it."""
+
+
+Event: TypeAlias = (
+    Due
+    | Claimed
+    | Succeeded
+    | Failed
+    | Exhausted
+    | Rejected
+    | Revoked
+    | Snoozed
+    | Released
+    | Crashed
+    | Cancelled
+    | Expired
+    | Aggregated
+    | RunNow
+    | Archived
+    | Deleted
+)
+
+Order: TypeAlias = RunNow | Archived | Deleted | Cancelled
+"""What an operator may ask for."""
+
+
+class Facts(Protocol):
+    """What the table needs to know of a task."""
+
+    @property
+    def spec(self) -> "NewTask":
+        """Return what was asked for."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """Return where it is."""
+        ...
+
+    @property
+    def crashes(self) -> int:
+        """Return how many of its workers were lost."""
+        ...
+
+
+@record
+class Fork:
+    """A cell with two ends: `then` where the task answers its question with yes."""
+
+    question: str
+    asks: Callable[[Facts], bool]
+    then: State
+    otherwise: State
+
+
+class IllegalMove(Exception):
+    """Say that the table has no such cell: a bug in a broker, never in a user's code."""
+
+
+_GROUPED = Fork(
+    "it has a group", lambda t: t.spec.group is not None, State.AGGREGATING, State.PENDING
+)
+_KEPT = Fork("retention > 0", lambda t: t.spec.retention > 0, State.COMPLETED, State.GONE)
+_POISON = Fork(
+    "its crashes reach max_crashes",
+    lambda t: t.crashes + 1 >= t.spec.max_crashes,
+    State.DEAD,
+    State.PENDING,
+)
+
+MOVES: Final[Mapping[State, Mapping[type, State | Fork]]] = {
+    State.SCHEDULED: {
+        Due: _GROUPED,
+        Cancelled: State.DEAD,
+        RunNow: State.PENDING,
+        Archived: State.ARCHIVED,
+        Deleted: State.GONE,
+    },
+    State.PENDING: {
+        Claimed: State.ACTIVE,
+        Cancelled: State.DEAD,
+        Expired: State.DEAD,
+        Archived: State.ARCHIVED,
+        Deleted: State.GONE,
+    },
+    State.AGGREGATING: {
+        Aggregated: State.GONE,
+        Cancelled: State.DEAD,
+        RunNow: State.PENDING,
+        Archived: State.ARCHIVED,
+        Deleted: State.GONE,
+    },
+    State.ACTIVE: {
+        Succeeded: _KEPT,
+        Failed: State.RETRY,
+        Exhausted: State.ARCHIVED,
+        Rejected: State.DEAD,
+        Revoked: State.GONE,
+        Snoozed: State.SCHEDULED,
+        Released: State.PENDING,
+        Crashed: _POISON,
+        Cancelled: State.DEAD,
+    },
+    State.RETRY: {
+        Due: _GROUPED,
+        Cancelled: State.DEAD,
+        RunNow: State.PENDING,
+        Archived: State.ARCHIVED,
+        Deleted: State.GONE,
+    },
+    State.COMPLETED: {RunNow: State.PENDING, Deleted: State.GONE},
+    State.ARCHIVED: {RunNow: State.PENDING, Deleted: State.GONE},
+    State.DEAD: {RunNow: State.PENDING, Deleted: State.GONE},
+    State.GONE: {},
+}
+
+
+def advance(task: Facts, event: Event) -> State:
+    """Return the state that `event` leads `task` to; raise `IllegalMove` where there is none."""
+    cell = MOVES[task.state].get(type(event))
+    if cell is None:
+        raise IllegalMove(f"{type(event).__name__} cannot happen to a task that is {task.state}")
+    if isinstance(cell, Fork):
+        return cell.then if cell.asks(task) else cell.otherwise
+    return cell
+
+
+def reason_of(event: Event) -> str | None:
+    """Return what an event has to say of why it happened, to be kept as the task's error."""
+    match event:
+        case Failed() | Exhausted() | Rejected() | Crashed():
+            return event.error
+        case Cancelled() | Expired() | Archived():
+            return event.reason
+        case _:
+            return None

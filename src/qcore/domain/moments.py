@@ -1,0 +1,43 @@
+"""Moments are seconds since the epoch, UTC; datetimes and timedeltas live at the edge only."""
+
+import math
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from qcore.domain.errors import InvalidTask
+
+Moment: TypeAlias = float
+"""Seconds since the epoch, UTC."""
+
+Duration: TypeAlias = float | timedelta
+"""Seconds, or a timedelta; never negative."""
+
+LAST_MOMENT = 253_402_300_799.0
+"""The end of the year 9999, the last a datetime can name."""
+
+
+def seconds_of(value: object, what: str) -> float:
+    """Return a duration in seconds; raise `InvalidTask` for a negative, endless or foreign value."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidTask(f"{what} is {value!r}: expected seconds or a timedelta")
+    if not 0 <= value <= LAST_MOMENT:
+        raise InvalidTask(f"{what} is {value!r}: expected a finite duration of zero or more seconds")
+    return float(value)
+
+
+def moment_of(value: object, what: str) -> Moment:
+    """Return a moment; raise `InvalidTask` for a naive datetime or a number that is no moment."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise InvalidTask(
+                f"{what} is the naive datetime {value.isoformat()}: "
+                "give it a time zone, such as datetime.now(UTC)"
+            )
+        return value.timestamp()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidTask(f"{what} is {value!r}: expected an aware datetime or epoch seconds")
+    if not math.isfinite(value) or not 0 <= value <= LAST_MOMENT:
+        raise InvalidTask(f"{what} is {value!r}: expected epoch seconds before the year 10000")
+    return float(value)

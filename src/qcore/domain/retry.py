@@ -1,0 +1,77 @@
+"""The policy: what a handler raised, and how far its task has come, to one event of the table."""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from qcore.domain.backoff import Curve, Quartic, Roll, parse
+from qcore.domain.control import ControlFlow, Retry, Revoke, SkipRetry, Snooze
+from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Revoked, Snoozed
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.task import Task
+
+Dice: TypeAlias = Callable[[], Roll]
+"""Rolls uniformly in [0, 1)."""
+
+Judgement: TypeAlias = Failed | Exhausted | Rejected | Revoked | Snoozed
+
+MAX_ERROR: Final = 2_000
+"""Characters of an error that are kept."""
+
+
+def always(_error: BaseException) -> bool:
+    """Count every error as a failure."""
+    return True
+
+
+@record
+class RetryPolicy:
+    """How a failed run is followed by another.
+
+    `curve` turns failures and a roll into seconds; `is_failure` says whether an error burns the
+    retry budget (one that does not is retried all the same, as in Asynq's `IsFailure`).
+    """
+
+    curve: Curve = Quartic()
+    is_failure: Callable[[BaseException], bool] = always
+
+
+def judge(
+    error: BaseException, task: Task, policy: RetryPolicy, dice: Dice, *, now: Moment
+) -> Judgement:
+    """Return what `error`, raised by a run of `task`, means for the task.
+
+    A curve that travels with the task comes before the policy's; a delay named by `Retry` comes
+    before both.
+    """
+    match error:
+        case SkipRetry():
+            return Rejected(described(error))
+        case Revoke():
+            return Revoked()
+        case Snooze():
+            return Snoozed(error.moment(now))
+    burns = policy.is_failure(error)
+    if burns and task.failures >= task.spec.max_retry:
+        return Exhausted(described(error))
+    delay = error.delay if isinstance(error, Retry) else None
+    if delay is None:
+        curve = policy.curve if task.spec.backoff is None else parse(task.spec.backoff)
+        delay = curve(task.failures, dice())
+    return Failed(described(error), again_at=now + delay, burns=burns)
+
+
+def described(error: BaseException) -> str:
+    """Return an error as text of bounded length that any store can hold."""
+    text = str(error) if isinstance(error, ControlFlow) else ""
+    if not text:
+        name = type(error).__name__
+        text = f"{name}: {error}" if str(error) else name
+    # a lone surrogate, as in a file name, is not text to a store
+    return storable(text)
+
+
+def storable(text: str) -> str:
+    """Return text cut to the length that is kept, with what UTF-8 cannot say escaped."""
+    text = text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    return text if len(text) <= MAX_ERROR else f"{text[: MAX_ERROR - 1]}…"

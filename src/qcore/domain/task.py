@@ -1,0 +1,289 @@
+"""The nouns: a task as it is asked for, as it is stored, and the right to run it."""
+
+import math
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from attrs import Factory, field
+
+from qcore.domain.errors import InvalidTask
+from qcore.domain.lifecycle import Event, State
+from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.record import record
+
+TaskId: TypeAlias = str
+"""Unique within its queue while the task is stored."""
+
+DEFAULT_QUEUE: Final = "default"
+DEFAULT_MAX_RETRY: Final = 25
+DEFAULT_MAX_CRASHES: Final = 3
+DEFAULT_TIMEOUT: Final = 1800.0
+MAX_NAME: Final = 256
+MAX_QUEUE: Final = 128
+MAX_ID: Final = 256
+MAX_PRIORITY: Final = 1000
+MAX_BUDGET: Final = 1_000_000
+NO_HEADERS: Final[Mapping[str, str]] = {}
+
+ESSENTIAL_CONTENT_TYPE: Final = "application/json"
+
+
+def _default_timeout(task: "NewTask") -> float | None:
+    """Bound a run by 30 minutes unless a deadline bounds it already."""
+    return DEFAULT_TIMEOUT if task.deadline is None else None
+
+
+@record
+class NewTask:
+    """Ask for one unit of work.
+
+    Durations are in seconds and moments in epoch seconds. Raises `InvalidTask`, which names the
+    value, when one is out of its range: so a bad task cannot exist, let alone be stored.
+    """
+
+    name: str
+    """Its type, such as "email:welcome": 1 to 256 characters."""
+    id: TaskId
+    """1 to 256 characters without blanks; unique in its queue while the task is stored."""
+    payload: bytes = b"{}"
+    content_type: str = ESSENTIAL_CONTENT_TYPE
+    queue: str = DEFAULT_QUEUE
+    """1 to 128 characters, no braces, blanks or control characters."""
+    priority: int = 0
+    """-1000 to 1000; higher runs first within the queue."""
+    due: Moment | None = None
+    """Not to run before; None for at once."""
+    max_retry: int = DEFAULT_MAX_RETRY
+    """Retries after the first run."""
+    max_crashes: int = DEFAULT_MAX_CRASHES
+    """The crash that reaches this number is the last: the task is poison."""
+    backoff: str | None = None
+    """A curve as `spelled()`; None leaves the choice to the handler and the worker."""
+    deadline: Moment | None = None
+    """No run goes on past this."""
+    timeout: float | None = Factory(_default_timeout, takes_self=True)
+    """Seconds for one run; None for no limit. 1,800 unless a deadline is set."""
+    expires: Moment | None = None
+    """Not to start at or after this."""
+    retention: float = 0.0
+    """Seconds for which the completed task and its result are kept."""
+    group: str | None = None
+    """Tasks of one group are aggregated into one."""
+    headers: Mapping[str, str] = field(default=NO_HEADERS, hash=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no broker should have to store."""
+        _check_text("name", self.name, MAX_NAME)
+        _check_word("id", self.id, MAX_ID)
+        _check_word("queue", self.queue, MAX_QUEUE, also="{}")
+        if self.priority:
+            _check_whole("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
+        _check_whole("max_retry", self.max_retry, 0, MAX_BUDGET)
+        _check_whole("max_crashes", self.max_crashes, 1, MAX_BUDGET)
+        if self.timeout is not None and not 0 < self.timeout <= LAST_MOMENT:
+            raise InvalidTask(f"timeout is {self.timeout!r}: expected more than 0 seconds, or None")
+        if not 0 <= self.retention <= LAST_MOMENT:
+            raise InvalidTask(f"retention is {self.retention!r}: expected 0 or more seconds")
+        for what in ("due", "deadline", "expires"):
+            moment: Moment | None = getattr(self, what)
+            if moment is not None and not (math.isfinite(moment) and 0 <= moment <= LAST_MOMENT):
+                raise InvalidTask(f"{what} is {moment!r}: expected epoch seconds")
+        if self.due is not None and self.expires is not None and self.expires <= self.due:
+            raise InvalidTask(f"expires ({self.expires!r}) is not after due ({self.due!r})")
+        _check_text("content_type", self.content_type, MAX_NAME)
+        if not isinstance(self.payload, bytes):
+            raise InvalidTask(f"payload is a {type(self.payload).__name__}: expected bytes")
+        if self.headers:
+            _check_headers(self.headers)
+
+
+def _check_text(what: str, value: object, most: int) -> None:
+    """Refuse text that is blank, over-long, unprintable or no text at all."""
+    if not isinstance(value, str):
+        raise InvalidTask(f"{what} is {value!r}: expected text")
+    if not 0 < len(value) <= most or not value.isprintable() or value.isspace():
+        raise InvalidTask(
+            f"{what} is {_shown(value)}: expected 1 to {most} printable characters, not all blank"
+        )
+
+
+def _check_word(what: str, value: object, most: int, also: str = "") -> None:
+    """Refuse text that `_check_text` refuses, and text with blanks or with a character of `also`."""
+    _check_text(what, value, most)
+    text = str(value)
+    if " " in text or any(mark in text for mark in also):
+        braces = ", braces" if also else ""
+        raise InvalidTask(f"{what} is {_shown(text)}: expected no blanks{braces} or control characters")
+
+
+def _check_whole(what: str, value: object, least: int, most: int) -> None:
+    """Refuse what is not a whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidTask(f"{what} is {value!r}: expected a whole number from {least} to {most}")
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse headers that are not text to text; a lone surrogate is not text."""
+    for key, value in headers.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidTask(f"header {key!r} is {value!r}: expected text to text")
+        try:
+            (key + value).encode()
+        except UnicodeEncodeError as error:
+            raise InvalidTask(f"header {key!r} is {value!r}: {error.reason}") from None
+
+
+def _shown(value: str) -> str:
+    """Return a value short enough for an error message."""
+    return repr(value) if len(value) <= 80 else f"{value[:60]!r}… ({len(value)} characters)"
+
+
+@record
+class Lease:
+    """The right to run one task until a moment.
+
+    `token` only grows within a queue: hand it to whatever you write to, and let that refuse a
+    smaller one than it has seen (Kleppmann, "How to do distributed locking", 2016).
+    """
+
+    queue: str
+    id: TaskId
+    token: int
+    until: Moment
+
+
+@record
+class Task:
+    """A task as the broker has it: what was asked for, and how far it has come."""
+
+    spec: NewTask
+    state: State
+    created: Moment
+    due: Moment
+    """When it was or will be ready to run."""
+    attempts: int = 0
+    """Runs started."""
+    failures: int = 0
+    """Runs that failed and burned a retry."""
+    crashes: int = 0
+    """Runs whose worker was lost."""
+    error: str | None = None
+    """What the last failure said, or why the task is dead."""
+    finished: Moment | None = None
+    """When it was completed, archived or dead."""
+    result: bytes | None = None
+    result_type: str | None = None
+    """The content type of `result`."""
+    unhandled_since: Moment | None = None
+    """Since when every worker that claimed it had no handler for it."""
+
+    @property
+    def id(self) -> TaskId:
+        """Return its id."""
+        return self.spec.id
+
+    @property
+    def name(self) -> str:
+        """Return its type."""
+        return self.spec.name
+
+    @property
+    def queue(self) -> str:
+        """Return its queue."""
+        return self.spec.queue
+
+
+@record
+class Claim:
+    """A task to run, and the right to run it. Its state is active, this attempt counted."""
+
+    task: Task
+    lease: Lease
+
+
+@record
+class Verdict:
+    """What happened to a claimed task; the only thing that ends a lease."""
+
+    lease: Lease
+    outcome: Event
+    """A row of "active" in `MOVES`."""
+
+
+@record
+class Demand:
+    """How many tasks a worker has room for, and how it divides them between its queues.
+
+    `limit` in all; each queue's quota first, in the order given, then what room is left from the
+    queues in the order given.
+    """
+
+    limit: int
+    quotas: Mapping[str, int] = field(hash=False)
+    """Queue to a number from 0; at most `limit` together."""
+
+
+@record
+class Enqueued:
+    """The task is stored. `state` is scheduled or pending."""
+
+    id: TaskId
+    state: State
+
+
+@record
+class Conflict:
+    """A live task of this id is in the queue already, in `state`; nothing was written."""
+
+    id: TaskId
+    state: State
+
+
+@record
+class Settled:
+    """The verdict counted, and the task is now in `state` (gone: no longer stored)."""
+
+    state: State
+
+
+@record
+class LeaseLost:
+    """The lease is over: somebody else has or had the task since. Nothing was written."""
+
+
+@record
+class Swept:
+    """How many tasks a sweep moved, and whether it stopped at its limit with more to do."""
+
+    crashed: int = 0
+    expired: int = 0
+    trimmed: int = 0
+    more: bool = False
+
+
+@record
+class Moved:
+    """The operator's move was made; the task is now in `state`."""
+
+    state: State
+
+
+@record
+class NotAllowed:
+    """The table has no such move from `state`; nothing was written."""
+
+    state: State
+
+
+@record
+class Missing:
+    """No task of that id is stored in that queue."""
+
+
+@record
+class Keep:
+    """How much of the past a queue keeps: for archived and for dead tasks each."""
+
+    count: int = 10_000
+    age: float = 90 * 86_400.0
+    """Seconds."""

@@ -1,0 +1,282 @@
+"""The edge on one page: what the application asks of the world, and what the world must keep.
+
+Every bullet below is a promise, and has a case in `qcore.testing.contract`. Batches go in, answers
+come back in the order asked. Time arrives as `now`: no broker reads a clock. Expected answers are
+values; a store that is unwell raises `BrokerUnavailable` (it may be well later) or
+`BrokerUnusable` (somebody has to act), and then nothing of the call may be assumed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol, TypeAlias, TypeVar
+
+from qcore.domain.lifecycle import Order, State
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.task import (
+    Claim,
+    Conflict,
+    Demand,
+    Enqueued,
+    Lease,
+    LeaseLost,
+    Missing,
+    Moved,
+    NewTask,
+    NotAllowed,
+    Settled,
+    Swept,
+    Task,
+    TaskId,
+    Verdict,
+)
+
+T = TypeVar("T")
+
+
+class Capability(StrEnum):
+    """What a broker can do beyond the port; asked for, never inferred from its class."""
+
+    SHARED = "shared"
+    """Several processes may work on the one store."""
+    DURABLE = "durable"
+    """What was acknowledged outlives the process."""
+    GROUPS = "groups"
+    """Tasks of one group can be aggregated."""
+
+
+class Producer(Protocol):
+    """What a client needs."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return what the broker can do beyond the port."""
+        ...
+
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Sequence[Enqueued | Conflict]:
+        """Store tasks.
+
+        - Each answer is at its task's place: `Enqueued` with its state, or `Conflict`.
+        - A task due after `now` is scheduled; any other is pending, due now.
+        - Everything asked for is stored and comes back unchanged: payload, headers, every option.
+        - An id that lives in the same queue is a `Conflict` that names its state, and writes
+          nothing; the others of the batch go in.
+        - The same id twice in one batch: the first goes in, the second conflicts with it.
+        - An id that has ended (completed, archived, dead) is replaced, with nothing left of it.
+        - The same id may live in two queues.
+        - An empty batch is answered with no answers.
+        """
+        ...
+
+
+class Consumer(Protocol):
+    """What a worker needs."""
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        """Take tasks, each under a lease that ends at `until`.
+
+        - Scheduled and retrying tasks of these queues whose moment is `now` or earlier become
+          pending first (at most 1,000 a queue a call), in the order of their moments; none earlier
+          than its moment, to the millisecond.
+        - At most `demand.limit` in all, and that many if so many are to be had.
+        - Each queue's quota first; what room is left from the queues in the order given.
+        - Within a queue the higher priority first, within one priority first in, first out.
+        - Only the queues named.
+        - A task whose `expires` is `now` or earlier is not handed out: it is dead, "expired".
+        - Each claim shows the task as active, this attempt counted, and a lease that ends at
+          `until` with a token greater than any that its queue has given before, even to a task
+          long gone.
+        - A task is handed out once, however many claim at the same time.
+        - A limit of zero or an unknown queue is answered with no claims.
+        """
+        ...
+
+    async def settle(
+        self, verdicts: Sequence[Verdict], *, now: Moment
+    ) -> Sequence[Settled | LeaseLost]:
+        """End leases.
+
+        - Each answer is at its verdict's place: `Settled` with the task's new state, or
+          `LeaseLost`.
+        - A verdict counts only with the current token of a task that is active, and the lease's
+          end does not matter so long as nobody has taken the task back; otherwise nothing changes.
+        - The new state is `advance(task, outcome)`.
+        - `Succeeded`: kept with its result for `retention` seconds from `now`, or gone.
+        - `Failed`: one failure more if it `burns`, its error kept, due at `again_at`.
+        - `Exhausted`: one failure more; archived with its error. `Rejected`: dead with its error.
+        - `Snoozed`: due at `again_at`. `Released`: pending ahead of its whole priority, as it was
+          before it was claimed. Neither burns anything.
+        - `Snoozed(unhandled=True)` sets `unhandled_since` to `now` if it is not set; every other
+          verdict clears it.
+        - `Crashed`: one crash more, and pending again at its old place, or dead at `max_crashes`.
+        - `Cancelled`: dead with its reason. `Revoked`: gone.
+        - The same verdict twice: the second is `LeaseLost`, and changes nothing.
+        """
+        ...
+
+    async def extend(
+        self, leases: Sequence[Lease], *, now: Moment, until: Moment
+    ) -> Sequence[Lease | LeaseLost]:
+        """Renew leases.
+
+        - Each answer is at its lease's place: the same lease, ending at `until`, or `LeaseLost`.
+        - A lease that has run out is renewed all the same while nobody has taken the task back.
+        - A lease with another token than the task's, or of a task not active, is lost.
+        """
+        ...
+
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
+        """Move what time has moved; at most `limit` crashed, expired and trimmed tasks each a queue.
+
+        - An active task whose lease ended at `now` or earlier has `Crashed`; its lease is lost.
+        - A pending task whose `expires` is `now` or earlier is dead, "expired".
+        - A completed task is gone when its `retention` is over.
+        - An archived or a dead task is gone when it is older than the broker's `Keep.age`, or when
+          its queue has more than `Keep.count` of them: the oldest first.
+        - Only the queues named; the answer counts what was moved, and says whether there is more.
+        """
+        ...
+
+    async def next_due(self, queues: Sequence[str]) -> Moment | None:
+        """Return when the next scheduled or retrying task of these queues is due.
+
+        - None when there is none. The moment may have passed already.
+        """
+        ...
+
+    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> "Listener":
+        """Call `heard` whenever these queues may have something new to claim or to wait for.
+
+        - After an enqueue, a settle, a sweep or an operator's move has made a task of these queues
+          pending, scheduled or retrying, `heard` is called: in the same process at once, from
+          another process within the broker's own delay.
+        - `heard` may be called from any thread, and once too often rather than once too few.
+        - After `close`, it is not called again.
+        """
+        ...
+
+
+class Listener(Protocol):
+    """An ear at a broker."""
+
+    async def close(self) -> None:
+        """Stop listening."""
+        ...
+
+
+@record
+class Page:
+    """Some tasks of a longer list; `cursor` asks for those after them, None at the end."""
+
+    tasks: Sequence[Task]
+    cursor: str | None = None
+
+
+Counts: TypeAlias = Mapping[str, Mapping[State, int]]
+"""Queue to state to the number of tasks, states with none left out."""
+
+
+class Operator(Protocol):
+    """What an inspector needs."""
+
+    async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
+        """Return tasks as they are.
+
+        - Each answer is at its id's place, None for one that is not stored in this queue.
+        """
+        ...
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        """Return tasks of one queue and state, page by page.
+
+        - Pending ones in the order of claiming, scheduled and retrying ones by moment due,
+          active ones by the end of their lease, ended ones with the latest first.
+        - At most `limit`; every task that stays in its state through all pages is in exactly one.
+        """
+        ...
+
+    async def count(self) -> Counts:
+        """Count the tasks of every queue that has any.
+
+        - Exactly, by state.
+        """
+        ...
+
+    async def order(
+        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Carry out an operator's order on tasks of one queue.
+
+        - Each answer is at its id's place: `Moved` with the new state; `NotAllowed` with the
+          state, where the table has no such move; `Missing` where there is no such task.
+        - `RunNow` makes a task pending and due now, behind those pending, with no failures, no
+          crashes, no error, no result and no expiry.
+        - `Archived` and `Cancelled` keep it as archived or dead, with the reason.
+        - `Cancelled` ends the lease of an active task: its worker's verdict is `LeaseLost`.
+        - `Deleted` leaves nothing of it.
+        """
+        ...
+
+
+class Broker(Producer, Consumer, Operator, Protocol):
+    """Where tasks wait.
+
+    - Every call writes everything or nothing.
+    - A broker may be used from several threads, and `blocking()` from any.
+    """
+
+    async def open(self) -> None:
+        """Make the store ready; opening twice is opening once."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store; closing twice is closing once."""
+        ...
+
+    def blocking(self) -> "Broker":
+        """Return a broker over the same store that never suspends: itself, or one on another link."""
+        ...
+
+
+class Clock(Protocol):
+    """What time it is, and waiting for it."""
+
+    def now(self) -> Moment:
+        """Return this moment."""
+        ...
+
+    async def sleep_until(self, moment: Moment) -> None:
+        """Wait until `moment`; return at once if it has passed."""
+        ...
+
+    def every(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` every so many seconds, off the event loop; return what stops it.
+
+        What stops it waits for a call in progress to end.
+        """
+        ...
+
+    def blocking(self) -> "Clock":
+        """Return the same clock with a `sleep_until` that blocks and never suspends."""
+        ...
+
+
+class Serializer(Protocol):
+    """Values to bytes and back."""
+
+    @property
+    def content_type(self) -> str:
+        """Return the name of the format, stored with what was written in it."""
+        ...
+
+    def dumps(self, value: object) -> bytes:
+        """Return a value as bytes; raise `CannotEncode` where it has no form."""
+        ...
+
+    def loads(self, data: bytes, kind: type[T]) -> T:
+        """Return the value that `data` is, as a `kind`; raise `CannotDecode` where it does not fit."""
+        ...
