@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, TypeAlias, TypeVar
 
+from qcore.domain.happenings import Happening
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
@@ -279,4 +280,15 @@ class Serializer(Protocol):
 
     def loads(self, data: bytes, kind: type[T]) -> T:
         """Return the value that `data` is, as a `kind`; raise `CannotDecode` where it does not fit."""
+        ...
+
+
+class Instrument(Protocol):
+    """Something that wants to know: a log, a metric, a trace, a test."""
+
+    def __call__(self, happening: Happening) -> None:
+        """Take note of what happened; called on the worker's loop or its heartbeat thread.
+
+        What it raises is logged, and changes nothing for the task.
+        """
         ...

@@ -1,5 +1,7 @@
 """What a handler may raise to choose its own verdict."""
 
+from functools import partial
+
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
 
@@ -30,6 +32,10 @@ class Snooze(ControlFlow):
         self.until = None if until is None else moment_of(until, "Snooze until")
         super().__init__(f"in {self.delay} s" if self.until is None else f"until {self.until}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes, as an exception made with keywords cannot by itself."""
+        return partial(Snooze, self.delay, until=self.until), ()
+
     def moment(self, now: Moment) -> Moment:
         """Return the moment to run again at."""
         return self.until if self.until is not None else now + (self.delay or 0.0)
@@ -44,3 +50,7 @@ class Retry(ControlFlow):
     def __init__(self, reason: str = "", *, in_: Duration | None = None) -> None:
         self.delay = None if in_ is None else seconds_of(in_, "Retry in_")
         super().__init__(reason or "the handler asked for a retry")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes, as an exception made with keywords cannot by itself."""
+        return partial(Retry, str(self), in_=self.delay), ()

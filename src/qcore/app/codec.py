@@ -1,0 +1,32 @@
+"""Which serializer writes, and which reads what another one wrote."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from qcore.domain.errors import CannotDecode
+from qcore.ports import Serializer
+
+T = TypeVar("T")
+
+
+class Codec:
+    """Write with the first serializer; read with the one that the content type names.
+
+    So a rolling change of serializer needs no pause: tasks written before it are still read.
+    """
+
+    def __init__(self, serializers: Sequence[Serializer]) -> None:
+        self._first = serializers[0]
+        self._by_type = {each.content_type: each for each in reversed(serializers)}
+        self.content_type = self._first.content_type
+        self.dumps = self._first.dumps
+
+    def loads(self, data: bytes, content_type: str | None, kind: type[T]) -> T:
+        """Return the value that `data` is; raise `CannotDecode` where it is none."""
+        serializer = self._by_type.get(content_type or self.content_type)
+        if serializer is None:
+            raise CannotDecode(
+                f"content type {content_type!r} is unknown here: this side reads "
+                f"{', '.join(sorted(self._by_type))}"
+            )
+        return serializer.loads(data, kind)

@@ -1,0 +1,188 @@
+"""One claim, one verdict: resolve, decode, perform, judge."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from qcore.app.codec import Codec
+from qcore.app.context import Context
+from qcore.app.handler import Kind
+from qcore.app.places import Places
+from qcore.app.processes import ProcessDied
+from qcore.app.router import AnyHandler, Middleware, Next, Router
+from qcore.app.run import Run, Why
+from qcore.domain.errors import CannotDecode, CannotEncode, InvalidOption
+from qcore.domain.lifecycle import Crashed, Event, Failed, Rejected, Released, Snoozed, Succeeded
+from qcore.domain.retry import Dice, RetryPolicy, described, judge
+from qcore.domain.task import Task
+from qcore.ports import Clock
+
+UNHANDLED_PAUSE: Final = 15.0
+UNHANDLED_FOR_LONG: Final = 86_400.0
+
+_DONE: Final = Succeeded()
+
+
+class Executor:
+    """Run claimed tasks with the handlers of a router."""
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        clock: Clock,
+        codec: Codec,
+        dice: Dice,
+        policy: RetryPolicy,
+        places: Places,
+        begin: Callable[[Run], None],
+    ) -> None:
+        self._router = router
+        self._clock = clock
+        self._codec = codec
+        self._dice = dice
+        self._policy = policy
+        self._places = places
+        self._begin = begin
+
+    async def execute(self, run: Run) -> Event | None:
+        """Return what happened to the task; None when its lease was lost, and nobody asks."""
+        task = run.claim.task
+        handler = self._router.resolve(task.spec.name)
+        if handler is None:
+            return self._put_back(task)
+        if task.spec.deadline is not None and task.spec.deadline <= self._clock.now():
+            return Rejected("its deadline passed before it could run")
+        try:
+            args, kwargs = handler.signature.decode(
+                task.spec.payload, task.spec.content_type, self._codec
+            )
+        except (CannotDecode, InvalidOption) as error:
+            return Rejected(described(error))
+        try:
+            value = await self._perform(handler, run, args, kwargs)
+        except asyncio.CancelledError as error:
+            return await self._cut_short(run, handler, error)
+        except ProcessDied as error:
+            return Crashed(described(error))
+        except Exception as error:  # noqa: BLE001  (what a handler raises is judged, not fatal)
+            return await self._judged(run, handler, error)
+        return self._succeeded(task, value)
+
+    def _put_back(self, task: Task) -> Event:
+        """Let another worker have it, and give up after a day."""
+        now = self._clock.now()
+        since = task.unhandled_since
+        if since is not None and now - since >= UNHANDLED_FOR_LONG:
+            return Rejected(f"for a day no worker had a handler for {task.name!r}")
+        return Snoozed(now + UNHANDLED_PAUSE, unhandled=True)
+
+    async def _perform(
+        self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> object:
+        """Call the handler where it belongs, inside every middleware."""
+        middleware = self._router.middleware
+        if handler.kind is Kind.COROUTINE:
+            self._begin(run)
+            if not middleware:
+                return await handler.function(run.ctx, *args, **kwargs)
+            return await _wrapped(partial(_in_coroutine, handler, args, kwargs), middleware)(run.ctx)
+        call = self._in_thread if handler.kind is Kind.THREAD else self._in_process
+        async with self._places.slots[handler.kind]:
+            self._begin(run)
+            return await _wrapped(partial(call, run, handler, args, kwargs), middleware)(run.ctx)
+
+    async def _in_thread(
+        self,
+        run: Run,
+        handler: AnyHandler,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        ctx: Context,
+    ) -> object:
+        future = self._places.threads.submit(handler.function, ctx, *args, **kwargs)
+        while True:
+            try:
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                # a thread cannot be ended: its slot is free when it has seen ctx.is_cancelled
+                if future.done() or run.why is Why.SHUTDOWN:
+                    raise
+
+    async def _in_process(
+        self,
+        _run: Run,
+        handler: AnyHandler,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        ctx: Context,
+    ) -> object:
+        return await self._places.processes.call(handler.function, ctx, args, kwargs)
+
+    async def _cut_short(
+        self, run: Run, handler: AnyHandler, error: asyncio.CancelledError
+    ) -> Event | None:
+        """Say what the end of a cancelled handler means."""
+        match run.why:
+            case Why.LEASE_LOST:
+                return None
+            case Why.SHUTDOWN:
+                return Released()
+            case Why.TIMEOUT:
+                return await self._judged(run, handler, _timed_out(run.claim.task))
+            case None:
+                # the handler cancelled itself, or awaited what was cancelled
+                return await self._judged(run, handler, error)
+
+    async def _judged(self, run: Run, handler: AnyHandler, error: BaseException) -> Event:
+        await self._tell_hooks(run.ctx, error)
+        task, now = run.claim.task, self._clock.now()
+        outcome = judge(error, task, handler.policy or self._policy, self._dice, now=now)
+        deadline = task.spec.deadline
+        if isinstance(outcome, Failed) and deadline is not None and deadline <= now:
+            # another run could not begin
+            return Rejected(f"its deadline passed; {outcome.error}")
+        return outcome
+
+    async def _tell_hooks(self, ctx: Context, error: BaseException) -> None:
+        for hook in self._router.error_hooks:
+            try:
+                told = hook(ctx, error)
+                if inspect.isawaitable(told):
+                    await told
+            except Exception:  # noqa: BLE001  (a hook's own trouble is not the task's)
+                structlog.get_logger("qcore").exception("error hook failed", task_id=ctx.id)
+
+    def _succeeded(self, task: Task, value: object) -> Event:
+        if not task.spec.retention or value is None:
+            return _DONE
+        try:
+            return Succeeded(self._codec.dumps(value), self._codec.content_type)
+        except CannotEncode as error:
+            return Rejected(f"its result cannot be kept: {error}")
+
+
+async def _in_coroutine(
+    handler: AnyHandler, args: Sequence[Any], kwargs: Mapping[str, Any], ctx: Context
+) -> object:
+    return await handler.function(ctx, *args, **kwargs)
+
+
+def _wrapped(run: Next, middleware: Sequence[Middleware]) -> Next:
+    for each in reversed(middleware):
+        run = partial(_around, each, run)
+    return run
+
+
+async def _around(middleware: Middleware, run: Next, ctx: Context) -> object:
+    return await middleware(ctx, run)
+
+
+def _timed_out(task: Task) -> TimeoutError:
+    spec = task.spec
+    limit = f"{spec.timeout} seconds" if spec.timeout is not None else "its deadline"
+    return TimeoutError(f"the handler ran for longer than {limit}")

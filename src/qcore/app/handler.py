@@ -1,0 +1,106 @@
+"""A handler, and what its author and its callers say of it."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
+
+from qcore.app.client import BlockingClient, BlockingHandle, Call, Client, Handle
+from qcore.app.context import Context
+from qcore.app.options import Options
+from qcore.app.signature import Signature
+from qcore.domain.errors import InvalidOption
+from qcore.domain.retry import RetryPolicy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Out = TypeVar("Out")
+
+
+class Sender(Protocol):
+    """Who sends the tasks of a handler."""
+
+    @property
+    def client(self) -> Client:
+        """Return the client that awaits."""
+        ...
+
+    @property
+    def blocking(self) -> BlockingClient:
+        """Return the client that blocks."""
+        ...
+
+
+class Kind(StrEnum):
+    """Where a handler runs."""
+
+    COROUTINE = "coroutine"
+    THREAD = "thread"
+    PROCESS = "process"
+
+
+class Prepared(Generic[P, R]):
+    """A handler with options: a value until it is enqueued."""
+
+    def __init__(self, handler: "Handler[P, Any, R]", options: Options) -> None:
+        self._handler = handler
+        self._options = options
+
+    def using(self, **options: Unpack[Options]) -> "Prepared[P, R]":
+        """Return the same with other options; those given later win. See `Options`."""
+        return Prepared(self._handler, {**self._options, **options})
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """Return a call, to be enqueued with others by `enqueue_many`; nothing is checked yet."""
+        handler = self._handler
+        return Call(handler.name, handler.signature, args, kwargs, self._options)
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Ask for the task to be run; see `Client.enqueue`."""
+        return await self._handler.sender.client.enqueue(self.call(*args, **kwargs))
+
+    def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> BlockingHandle[R]:
+        """Ask for the task to be run, from code that blocks; see `Client.enqueue`."""
+        return self._handler.sender.blocking.enqueue(self.call(*args, **kwargs))
+
+
+class Handler(Prepared[P, R], Generic[P, Out, R]):
+    """A function that does the work of a task. Called directly, it is still that function."""
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Out],
+        sender: Sender,
+        *,
+        policy: RetryPolicy | None,
+        process: bool,
+        options: Options,
+    ) -> None:
+        super().__init__(self, options)
+        self.name = name
+        self.function = function
+        self.sender = sender
+        self.policy = policy
+        """How its failures are judged; None leaves that to the worker."""
+        self.signature = Signature(name, function)
+        self.kind = _kind(name, self.signature, process=process)
+        update_wrapper(cast("Callable[..., Out]", self), function)
+
+    def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> Out:
+        """Call the function, here and now."""
+        return self.function(ctx, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Show its name and where it runs."""
+        return f"<Handler {self.name!r} ({self.kind})>"
+
+
+def _kind(name: str, signature: Signature, *, process: bool) -> Kind:
+    if not process:
+        return Kind.COROUTINE if signature.is_async else Kind.THREAD
+    if signature.is_async:
+        raise InvalidOption(
+            f"the handler of {name!r} is a coroutine: process=True is for plain functions"
+        )
+    return Kind.PROCESS

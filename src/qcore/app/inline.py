@@ -1,0 +1,30 @@
+"""Step a coroutine that never suspends: how blocking callers use the one asynchronous text."""
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from qcore.domain.errors import QcoreError
+
+T = TypeVar("T")
+
+
+class Suspended(QcoreError):
+    """Say that a coroutine wanted to wait where nothing may."""
+
+
+def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in one step, without a loop; return what it returns.
+
+    Raises `Suspended`, and closes the coroutine, if it waits for anything: then it was given an
+    awaiting link where a blocking one belongs (`broker.blocking()`).
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    coroutine.close()
+    raise Suspended(
+        f"{coroutine.__qualname__} suspended: a blocking client needs a broker whose link blocks; "
+        "use broker.blocking(), or await the asynchronous client instead"
+    )

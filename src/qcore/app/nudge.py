@@ -1,0 +1,30 @@
+"""A touch on the shoulder of a coroutine, from whichever thread."""
+
+import asyncio
+
+
+class Nudge:
+    """Wake one waiting coroutine; a nudge given while nobody waits is kept, two count as one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._event = asyncio.Event()
+        self._given = False
+
+    def __call__(self) -> None:
+        """Give the nudge."""
+        if not self._given:
+            self._given = True
+            # a loop that is closed has nobody to wake
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._event.set)
+
+    def forget(self) -> None:
+        """Forget a nudge that came before."""
+        self._given = False
+        self._event.clear()
+
+    async def wait(self) -> None:
+        """Wait for a nudge, and take it."""
+        await self._event.wait()
+        self.forget()

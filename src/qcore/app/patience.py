@@ -1,0 +1,77 @@
+"""Call a broker that may be away until it answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from qcore.app.instruments import Instruments
+from qcore.domain.backoff import Exponential
+from qcore.domain.happenings import BrokerFailed, BrokerRecovered
+from qcore.domain.moments import Moment
+from qcore.domain.retry import Dice
+from qcore.ports import Clock
+
+T = TypeVar("T")
+
+LEAST_PAUSE: Final = 0.05
+CURVE: Final = Exponential(base=0.1, cap=5.0)
+
+
+class GaveUp(Exception):  # noqa: N818  (it is an answer)
+    """Say that the time for trying is over."""
+
+
+class Patience:
+    """Try again with growing, jittered pauses, so that many workers do not come back at once."""
+
+    def __init__(self, clock: Clock, dice: Dice, tell: Instruments) -> None:
+        self._clock = clock
+        self._dice = dice
+        self._tell = tell
+
+    async def insist(
+        self,
+        name: str,
+        call: Callable[[], Awaitable[T]],
+        *,
+        until: Callable[[], Moment] | None = None,
+        hurry: asyncio.Event | None = None,
+    ) -> T:
+        """Return what `call` returns once it does; raise `GaveUp` after the moment `until` names.
+
+        Once `hurry` is set, there are no more pauses.
+        """
+        failures = 0
+        while True:
+            try:
+                answer = await call()
+            except Exception as error:  # noqa: BLE001  (whatever ails the broker, work goes on)
+                pause = max(LEAST_PAUSE, CURVE(failures, self._dice()))
+                failures += 1
+                self._tell(BrokerFailed(name, error, pause))
+                await self._pause(pause, until, hurry)
+            else:
+                if failures:
+                    self._tell(BrokerRecovered(name, failures))
+                return answer
+
+    async def _pause(
+        self, seconds: float, until: Callable[[], Moment] | None, hurry: asyncio.Event | None
+    ) -> None:
+        end = self._clock.now() + seconds
+        if until is not None and end > until():
+            raise GaveUp
+        if hurry is None:
+            await self._clock.sleep_until(end)
+        else:
+            await first(self._clock.sleep_until(end), hurry.wait())
+
+
+async def first(*coroutines: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of some coroutines has ended, and cancel the others."""
+    tasks = [asyncio.create_task(each) for each in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,211 @@
+"""Processes for handlers that must be stoppable, or need a processor to themselves.
+
+Not concurrent.futures: its processes cannot be killed one by one.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from multiprocessing.connection import Connection, wait
+from operator import attrgetter
+from typing import Any, Final, TypeAlias
+
+from qcore.app.context import Context
+from qcore.app.threads import Threads
+from qcore.domain.errors import InvalidOption, QcoreError
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.retry import described
+from qcore.domain.task import Claim
+
+# a forked child would inherit the worker's threads, locks and connections in mid-flight
+_spawning = multiprocessing.get_context("spawn")
+
+LAST_WORDS: Final = 10.0
+
+
+class ProcessDied(QcoreError):
+    """Say that a handler's process ended before it answered: killed, out of memory, or a crash."""
+
+
+class RemoteError(QcoreError):
+    """Stand in for an error that could not travel from the process that raised it."""
+
+
+@record
+class Job:
+    """What a process is asked to run."""
+
+    module: str
+    function: str
+    claim: Claim
+    deadline: Moment | None
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+
+_Reply: TypeAlias = tuple[bool, Any]
+"""Whether it went well, and the value or the error."""
+
+
+class Processes:
+    """A pool that grows to `size` child processes as they are needed."""
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise InvalidOption(f"processes is {size!r}: expected at least 1")
+        self.size = size
+        self._idle: list[_Child] = []
+        # a thread for each child speaks with it, so that no pipe ever blocks the loop
+        self._threads = Threads(size)
+
+    async def call(
+        self,
+        function: Callable[..., Any],
+        ctx: Context,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Run a module's function in a process; kill the process if this is cancelled.
+
+        Raises what the function raises, and `ProcessDied` if the process does not answer.
+        """
+        job = Job(function.__module__, function.__qualname__, ctx.claim, ctx.deadline, args, kwargs)
+        talk = _Talk(self._idle)
+        future = self._threads.submit(talk.run, job)
+        try:
+            good, value = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            talk.kill()
+            # the slot is not free before the process is gone
+            await asyncio.wait([future])
+            future.exception()
+            raise
+        if good:
+            return value
+        raise value
+
+    def close(self) -> None:
+        """End all processes."""
+        self._threads.close()
+        while self._idle:
+            self._idle.pop().end()
+
+
+class _Talk:
+    """One job and the child that does it, which may have to be killed from another thread."""
+
+    def __init__(self, idle: "list[_Child]") -> None:
+        self._idle = idle
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+        self._killed = False
+
+    def run(self, job: Job) -> _Reply:
+        """Have the job done by an idle child, or a new one."""
+        with self._lock:
+            if self._killed:
+                raise ProcessDied("cancelled before it began")
+            child = self._child = self._idle.pop() if self._idle else _Child()
+        try:
+            reply = child.ask(job)
+        except BaseException:
+            child.end()
+            raise
+        with self._lock:
+            self._child = None
+            if not self._killed:
+                self._idle.append(child)
+        return reply
+
+    def kill(self) -> None:
+        """End the child, whatever it does."""
+        with self._lock:
+            self._killed = True
+            if self._child is not None:
+                self._child.kill()
+
+
+class _Child:
+    """A process that runs one job after the other."""
+
+    def __init__(self) -> None:
+        self._pipe, theirs = _spawning.Pipe()
+        self._process = _spawning.Process(target=serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def ask(self, job: Job) -> _Reply:
+        """Send a job and wait for its reply."""
+        try:
+            self._pipe.send(job)
+            reply: _Reply = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(LAST_WORDS)
+            raise ProcessDied(_how(self._process.exitcode)) from None
+        return reply
+
+    def kill(self) -> None:
+        """End at once."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """End, and wait until it has."""
+        self._process.kill()
+        self._process.join(LAST_WORDS)
+        self._pipe.close()
+
+
+def _how(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"its process was ended by {signal.Signals(-code).name}"
+    return f"its process ended with exit code {code}"
+
+
+def serve(pipe: Connection) -> None:
+    """Run jobs until the pipe closes: the main function of a child."""
+    # Ctrl-C reaches the whole group: it is the worker who decides what that means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    while True:
+        try:
+            job: Job = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(_done(job))
+
+
+def _done(job: Job) -> _Reply:
+    try:
+        found = attrgetter(job.function)(import_module(job.module))
+        # the name in the module is the handler that the decorator made
+        function = getattr(found, "function", found)
+        value = function(Context(job.claim, deadline=job.deadline), *job.args, **job.kwargs)
+        pickle.dumps(value)
+    except Exception as error:  # noqa: BLE001  (the worker judges it)
+        return False, _portable(error)
+    return True, value
+
+
+def _portable(error: Exception) -> Exception:
+    """Return the error, or one that says the same and can travel."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  (its own bytes)
+    except Exception:  # noqa: BLE001  (whatever a class's own pickling raises)
+        return RemoteError(described(error))
+    return error
+
+
+def _die_with_parent() -> None:
+    """End this process when its worker is gone: nobody is left who could settle its task."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

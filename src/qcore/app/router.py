@@ -1,0 +1,189 @@
+"""Which handler serves which task, and what is wrapped around all of them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import lru_cache
+from typing import (
+    Any,
+    Concatenate,
+    Final,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    Unpack,
+    overload,
+)
+
+from qcore.app.client import BlockingClient, Client
+from qcore.app.context import Context
+from qcore.app.handler import Handler, Sender
+from qcore.app.options import Options, fields_of
+from qcore.domain.backoff import Curve
+from qcore.domain.errors import InvalidOption
+from qcore.domain.retry import RetryPolicy, always
+from qcore.domain.task import NewTask
+
+P = ParamSpec("P")
+R = TypeVar("R")
+M = TypeVar("M", bound="Middleware")
+H = TypeVar("H", bound="ErrorHook")
+L = TypeVar("L", bound="Lifespan")
+
+Next: TypeAlias = Callable[[Context], Awaitable[object]]
+"""What a middleware awaits to let the run go on; it returns what the handler returns."""
+
+Middleware: TypeAlias = Callable[[Context, Next], Awaitable[object]]
+ErrorHook: TypeAlias = Callable[[Context, BaseException], Awaitable[None] | None]
+Lifespan: TypeAlias = Callable[[], AsyncIterator[object]]
+
+AnyHandler: TypeAlias = Handler[Any, Any, Any]
+
+PREFIX_ENDS_WITH: Final = ":"
+
+
+class Decorate(Protocol):
+    """Make a handler of a function whose first parameter is the context."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> Handler[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Context, P], R], /
+    ) -> Handler[P, R, R]: ...
+
+
+class Router:
+    """Find the handler of a task by its name.
+
+    The exact name comes first, else the longest prefix: a prefix is a pattern that ends in ":",
+    and the empty pattern is the prefix of all.
+    """
+
+    def __init__(self, sender: Sender | None = None) -> None:
+        self._sender: Sender = _Nobody() if sender is None else sender
+        self._handlers: dict[str, AnyHandler] = {}
+        self.middleware: list[Middleware] = []
+        """Outermost first."""
+        self.lifespans: list[Lifespan] = []
+        self.error_hooks: list[ErrorHook] = []
+        self.resolve = lru_cache(maxsize=4096)(self._resolve)
+        """Return the handler of a task's name, None where there is none."""
+
+    def task(
+        self,
+        name: str | None = None,
+        *,
+        retry: RetryPolicy | Curve | None = None,
+        is_failure: Callable[[BaseException], bool] | None = None,
+        process: bool = False,
+        **options: Unpack[Options],
+    ) -> Decorate:
+        """Make a function the handler of the tasks of a name (its module and name if not given).
+
+        `retry` is a policy or a curve (failures and a roll to seconds), `is_failure` says which
+        errors burn the retry budget, `process=True` runs it in a process of its own; `options` are
+        the defaults of its tasks.
+        """
+
+        def decorate(function: Callable[..., Any], /) -> Any:
+            called = f"{function.__module__}.{function.__qualname__}" if name is None else name
+            policy = _policy(retry, is_failure)
+            return self._add(called, function, policy, process=process, options=options)
+
+        return decorate
+
+    def handle(
+        self, pattern: str, function: Callable[..., Any], *, process: bool = False
+    ) -> AnyHandler:
+        """Serve the tasks of an exact name, or, if `pattern` ends in ":" or is empty, of a prefix.
+
+        A handler that serves many names takes `**arguments`, and finds the name in its context.
+        """
+        return self._add(pattern, function, None, process=process, options=Options())
+
+    def _add(
+        self,
+        pattern: str,
+        function: Callable[..., Any],
+        policy: RetryPolicy | None,
+        *,
+        process: bool,
+        options: Options,
+    ) -> AnyHandler:
+        if pattern in self._handlers:
+            raise InvalidOption(
+                f"{pattern!r} has a handler already, {self._handlers[pattern].function!r}: give "
+                "each a name of its own"
+            )
+        if pattern:
+            # what would be refused at every enqueue is refused now
+            NewTask(pattern, **{"id": "check", **fields_of(options, now=0.0)})
+        handler: AnyHandler = Handler(
+            pattern, function, self._sender, policy=policy, process=process, options=options
+        )
+        self._handlers[pattern] = handler
+        self.resolve.cache_clear()
+        return handler
+
+    def _resolve(self, name: str) -> AnyHandler | None:
+        exact = self._handlers.get(name)
+        if exact is not None:
+            return exact
+        prefixes = [
+            pattern
+            for pattern in self._handlers
+            if name.startswith(pattern) and (not pattern or pattern.endswith(PREFIX_ENDS_WITH))
+        ]
+        return self._handlers[max(prefixes, key=len)] if prefixes else None
+
+    def handlers(self) -> list[AnyHandler]:
+        """Return all handlers, in the order of registration."""
+        return list(self._handlers.values())
+
+    def use(self, middleware: M) -> M:
+        """Wrap a middleware around every handler, inside those registered before it."""
+        self.middleware.append(middleware)
+        return middleware
+
+    def lifespan(self, lifespan: L) -> L:
+        """Run an async generator around the worker's life; handlers reach what it yields by type.
+
+        It yields once: an object, a tuple of objects, or None.
+        """
+        self.lifespans.append(lifespan)
+        return lifespan
+
+    def on_error(self, hook: H) -> H:
+        """Call `hook(ctx, error)` for every error that a handler raises, before it is judged."""
+        self.error_hooks.append(hook)
+        return hook
+
+
+def _policy(
+    retry: RetryPolicy | Curve | None, is_failure: Callable[[BaseException], bool] | None
+) -> RetryPolicy | None:
+    """Return the policy that a handler's author spelled out, None for none."""
+    if retry is None and is_failure is None:
+        return None
+    if isinstance(retry, RetryPolicy):
+        return RetryPolicy(retry.curve, is_failure or retry.is_failure)
+    if retry is not None and not callable(retry):
+        raise InvalidOption(f"retry is {retry!r}: expected a RetryPolicy or a curve")
+    failing = is_failure or always
+    return RetryPolicy(is_failure=failing) if retry is None else RetryPolicy(retry, failing)
+
+
+class _Nobody:
+    """The sender of a router that belongs to no queue."""
+
+    @property
+    def client(self) -> Client:
+        """Refuse."""
+        raise InvalidOption("this router sends nothing: enqueue through a Client or a Qcore")
+
+    @property
+    def blocking(self) -> BlockingClient:
+        """Refuse."""
+        raise InvalidOption("this router sends nothing: enqueue through a BlockingClient or a Qcore")

@@ -1,0 +1,83 @@
+"""What a worker is told of how to work."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from typing import TypedDict
+
+from attrs import Factory
+
+from qcore.domain.errors import InvalidOption
+from qcore.domain.record import record
+from qcore.domain.retry import RetryPolicy
+from qcore.domain.shares import Shares, Strict, Weighted
+from qcore.domain.task import DEFAULT_QUEUE
+
+
+def _processors() -> int:
+    return os.cpu_count() or 1
+
+
+@record
+class WorkerSettings:
+    """How a worker works. Durations are in seconds."""
+
+    queues: Mapping[str, int] | Sequence[str] = (DEFAULT_QUEUE,)
+    """Queue to weight; or queues of equal weight; the first first if `strict`."""
+    strict: bool = False
+    concurrency: int = 100
+    """Tasks in hand at a time."""
+    threads: int = 32
+    """Of them, in threads."""
+    processes: int = Factory(_processors)
+    """Of them, in processes."""
+    lease: float = 30.0
+    """How long a task stays with a worker that gives no sign of life."""
+    grace: float = 25.0
+    """How long a worker that leaves waits for its tasks."""
+    sweep_every: float = 2.0
+    policy: RetryPolicy = RetryPolicy()
+    """For handlers that have none of their own."""
+    burst: bool = False
+    """Leave when there is nothing to do."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no worker can do."""
+        for name in ("concurrency", "threads", "processes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidOption(f"{name} is {value!r}: expected a whole number from 1")
+        for name in ("lease", "sweep_every"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise InvalidOption(f"{name} is {value!r}: expected more than 0 seconds")
+        if not self.grace >= 0:
+            raise InvalidOption(f"grace is {self.grace!r}: expected 0 or more seconds")
+        if isinstance(self.queues, str):
+            raise InvalidOption(f"queues is {self.queues!r}: expected [{self.queues!r}]")
+        self.shares()
+
+    def shares(self) -> Shares:
+        """Return a fresh division between the queues."""
+        if self.strict:
+            if not self.queues:
+                raise InvalidOption("a worker needs at least one queue")
+            return Strict(list(self.queues))
+        if isinstance(self.queues, Mapping):
+            return Weighted(self.queues)
+        return Weighted(dict.fromkeys(self.queues, 1))
+
+
+class WorkerOptions(TypedDict, total=False):
+    """The fields of `WorkerSettings`, each with its default."""
+
+    queues: Mapping[str, int] | Sequence[str]
+    strict: bool
+    concurrency: int
+    threads: int
+    processes: int
+    lease: float
+    grace: float
+    sweep_every: float
+    policy: RetryPolicy
+    burst: bool

@@ -1,0 +1,90 @@
+"""Threads for handlers that block.
+
+Not concurrent.futures: its threads are joined at exit, so that one handler that never ends keeps a
+whole worker from leaving.
+"""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, TypeAlias, TypeVar
+
+from qcore.domain.errors import InvalidOption
+
+T = TypeVar("T")
+
+_Job: TypeAlias = Callable[[], None]
+
+
+class Threads:
+    """A pool that grows to `size` daemon threads as they are needed."""
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise InvalidOption(f"threads is {size!r}: expected at least 1")
+        self.size = size
+        self._calls = 0
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> "asyncio.Future[T]":
+        """Call a function in a thread, with the caller's context variables."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def job() -> None:
+            try:
+                value = context.run(function, *args, **kwargs)
+            except BaseException as error:  # noqa: BLE001  (the caller gets it)
+                _tell(loop, _fail, future, error)
+            else:
+                _tell(loop, _answer, future, value)
+
+        self._calls += 1
+        future.add_done_callback(self._one_less)
+        if self._calls > len(self._threads) and len(self._threads) < self.size:
+            self._grow()
+        self._jobs.put(job)
+        return future
+
+    def close(self) -> None:
+        """Let the threads end when they have done what they have."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        self._threads.clear()
+
+    def _one_less(self, _future: "asyncio.Future[Any]") -> None:
+        self._calls -= 1
+
+    def _grow(self) -> None:
+        name = f"qcore-handler-{len(self._threads)}"
+        thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *args: Any) -> None:
+    # a loop that has been closed has nobody left to tell
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, *args)
+
+
+def _answer(future: "asyncio.Future[Any]", value: object) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: "asyncio.Future[Any]", error: BaseException) -> None:
+    if not future.done():
+        # a future takes no StopIteration: a coroutine could not raise it either
+        if isinstance(error, StopIteration):
+            error = RuntimeError(f"the handler raised {error!r}")
+        future.set_exception(error)

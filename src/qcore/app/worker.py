@@ -1,0 +1,337 @@
+"""Claim, execute, settle: a worker's life from its first claim to its last verdict."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, Final
+
+from qcore.app.codec import Codec
+from qcore.app.context import Context
+from qcore.app.deadlines import Deadlines
+from qcore.app.executor import Executor
+from qcore.app.heartbeat import Heartbeat
+from qcore.app.instruments import Instruments
+from qcore.app.lifespan import enter
+from qcore.app.nudge import Nudge
+from qcore.app.outbox import Outbox
+from qcore.app.patience import Patience, first
+from qcore.app.places import Places
+from qcore.app.router import Router
+from qcore.app.run import Run, Why, deadline_of
+from qcore.app.settings import WorkerSettings
+from qcore.app.watchdog import Watchdog
+from qcore.domain.happenings import (
+    LeaseWasLost,
+    NoHandler,
+    TaskFinished,
+    TasksClaimed,
+    TaskStarted,
+    WorkerPaused,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerStopping,
+)
+from qcore.domain.lifecycle import Released, Snoozed
+from qcore.domain.retry import Dice
+from qcore.domain.task import Claim
+from qcore.ports import Broker, Clock, Instrument
+
+LONGEST_IDLE: Final = 5.0
+"""Seconds after which an idle worker looks again, though nobody woke it."""
+LAST_WORDS: Final = 1.0
+"""Seconds that a handler has to end after it was cancelled at shutdown."""
+SWEPT_AT_ONCE: Final = 1_000
+
+
+class Worker:
+    """Serve the queues of a broker with the handlers of a router."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        router: Router,
+        settings: WorkerSettings,
+        *,
+        clock: Clock,
+        codec: Codec,
+        dice: Dice,
+        instruments: Sequence[Instrument] = (),
+    ) -> None:
+        self._broker = broker
+        self._router = router
+        self._settings = settings
+        self._clock = clock
+        self._codec = codec
+        self._dice = dice
+        self._tell = Instruments(instruments)
+        self._patience = Patience(clock, dice, self._tell)
+        self._outbox = Outbox(broker, clock, self._patience, self._tell)
+        self._deadlines = Deadlines(clock)
+        self._shares = settings.shares()
+        self._running: set[Run] = set()
+        self._state: Mapping[type, Any] = {}
+        self._leaving = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._paused = False
+        self._wants_room = False
+        """Whether the end of a run is news: while there is room, only new tasks are."""
+        self._nudge: Nudge | None = None
+
+    @property
+    def running(self) -> int:
+        """Return how many tasks are in hand."""
+        return len(self._running)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Claim no more, let what runs end within the grace, and leave; `at_once` has no grace.
+
+        To be called on the worker's loop.
+        """
+        self._leaving.set()
+        if at_once:
+            self._at_once.set()
+        self._wake()
+
+    def pause(self) -> None:
+        """Claim no more until `resume`; what runs goes on."""
+        self._paused = True
+        self._tell(WorkerPaused())
+
+    def resume(self) -> None:
+        """Claim again."""
+        self._paused = False
+        self._wake()
+
+    async def run(self) -> None:
+        """Work until `stop`, or, in a burst, until there is nothing to do.
+
+        Raises what `open` of the broker raises, and what a lifespan raises.
+        """
+        settings = self._settings
+        await self._broker.open()
+        async with AsyncExitStack() as stack:
+            self._state = await enter(self._router.lifespans, stack)
+            places = Places(settings.threads, settings.processes)
+            stack.callback(places.close)
+            self._places = places
+            self._executor = self._make_executor(places)
+            nudge = self._nudge = Nudge(asyncio.get_running_loop())
+            listener = await self._broker.listen(self._shares.queues, nudge)
+            stack.push_async_callback(listener.close)
+            stack.callback(self._deadlines.close)
+            self._keep_leases(stack)
+            async with asyncio.TaskGroup() as group:
+                helpers = [group.create_task(self._outbox.serve()), group.create_task(self._sweep())]
+                self._tell(WorkerStarted(self._shares.queues))
+                try:
+                    await self._serve(nudge)
+                except asyncio.CancelledError:
+                    # whoever cancels a worker wants it to end, not its tasks to be lost
+                    self.stop(at_once=True)
+                    raise
+                finally:
+                    await self._leave()
+                    for helper in helpers:
+                        helper.cancel()
+
+    def _make_executor(self, places: Places) -> Executor:
+        return Executor(
+            self._router,
+            clock=self._clock,
+            codec=self._codec,
+            dice=self._dice,
+            policy=self._settings.policy,
+            places=places,
+            begin=self._begin,
+        )
+
+    def _keep_leases(self, stack: AsyncExitStack) -> None:
+        """Renew leases and watch the loop, from threads of their own."""
+        loop = asyncio.get_running_loop()
+        blocking = self._broker.blocking()
+        heartbeat = Heartbeat(
+            blocking,
+            self._clock,
+            self._settings.lease,
+            runs=self._held,
+            lost=partial(loop.call_soon_threadsafe, self._lose),
+            tell=self._tell,
+        )
+        if blocking is not self._broker:
+            stack.push_async_callback(blocking.close)
+        watchdog = Watchdog(self._tell)
+        watchdog.start()
+        stack.callback(watchdog.stop)
+        stack.callback(self._clock.every(heartbeat.interval, heartbeat.beat))
+
+    # --- claim ---------------------------------------------------------------------------------
+
+    async def _serve(self, nudge: Nudge) -> None:
+        """Claim as much as there is room for, until it is time to leave."""
+        settings = self._settings
+        kinds = {handler.kind for handler in self._router.handlers()}
+        while not self._leaving.is_set():
+            room = self._places.room(kinds, settings.concurrency - len(self._running))
+            self._wants_room = room <= 0 or settings.burst
+            if self._paused or room <= 0:
+                await nudge.wait()
+                continue
+            nudge.forget()
+            claims = await self._claim(room)
+            self._start(claims)
+            if len(claims) >= room:
+                # let the handlers begin
+                await asyncio.sleep(0)
+            elif settings.burst and not claims and not self._running:
+                await self._outbox.emptied()
+                if not await self._more():
+                    return
+            else:
+                await self._idle(nudge)
+
+    async def _claim(self, room: int) -> Sequence[Claim]:
+        demand = self._shares.split(room)
+        lease = self._settings.lease
+
+        async def claim() -> Sequence[Claim]:
+            if self._leaving.is_set():
+                return ()
+            now = self._clock.now()
+            return await self._broker.claim(demand, now=now, until=now + lease)
+
+        return await self._patience.insist("claim", claim, hurry=self._leaving)
+
+    def _start(self, claims: Sequence[Claim]) -> None:
+        if claims and self._tell:
+            self._tell(TasksClaimed(claims))
+        for claim in claims:
+            run = Run(claim, Context(claim, state=self._state))
+            self._running.add(run)
+            run.coroutine = asyncio.create_task(self._execute(run))
+
+    async def _idle(self, nudge: Nudge) -> None:
+        """Wait until there may be something to claim."""
+        due = await self._patience.insist(
+            "next_due", lambda: self._broker.next_due(self._shares.queues)
+        )
+        latest = self._clock.now() + LONGEST_IDLE
+        until = latest if due is None else min(due, latest)
+        sleeper = asyncio.create_task(self._clock.sleep_until(until))
+        sleeper.add_done_callback(lambda _: nudge())
+        await nudge.wait()
+        if not sleeper.done():
+            sleeper.cancel()
+
+    async def _more(self) -> bool:
+        """Return whether a burst has more to do now: what it settled may be due again at once."""
+        counts = await self._patience.insist(
+            "next_due", lambda: self._broker.next_due(self._shares.queues)
+        )
+        return counts is not None and counts <= self._clock.now()
+
+    # --- execute -------------------------------------------------------------------------------
+
+    async def _execute(self, run: Run) -> None:
+        started = self._clock.now() if self._tell else 0.0
+        try:
+            outcome = await self._executor.execute(run)
+        except BaseException:
+            # only a worker that is being torn down gets here; the lease will run out
+            self._running.discard(run)
+            raise
+        self._deadlines.forget(run)
+        if run not in self._running:
+            return  # it was released over its head
+        self._running.discard(run)
+        if outcome is not None:
+            self._outbox.put(run, outcome)
+            if self._tell:
+                self._report(run, outcome, started)
+        if self._wants_room:
+            self._wake()
+
+    def _begin(self, run: Run) -> None:
+        """Start the clock of a run whose handler is about to be called."""
+        deadline = run.ctx.deadline = deadline_of(run.claim, self._clock.now())
+        if deadline is not None:
+            self._deadlines.watch(run, deadline)
+        if self._tell:
+            self._tell(TaskStarted(run.claim))
+
+    def _report(self, run: Run, outcome: Any, started: float) -> None:
+        if isinstance(outcome, Snoozed) and outcome.unhandled:
+            self._tell(NoHandler(run.claim))
+        self._tell(TaskFinished(run.claim, outcome, self._clock.now() - started))
+
+    def _wake(self) -> None:
+        if self._nudge is not None:
+            self._nudge()
+
+    # --- leases --------------------------------------------------------------------------------
+
+    def _held(self) -> list[Run]:
+        """Return the runs whose leases are to be renewed. Called from the heartbeat's thread."""
+        return [*self._running.copy(), *self._outbox.runs()]
+
+    def _lose(self, run: Run) -> None:
+        """Stop working on a task that is somebody else's now."""
+        if run in self._running:
+            self._tell(LeaseWasLost(run.claim))
+            run.cut_short(Why.LEASE_LOST)
+
+    async def _sweep(self) -> None:
+        """Move what time has moved: crashed tasks of others above all."""
+        every = self._settings.sweep_every
+        while True:
+            swept = await self._patience.insist(
+                "sweep",
+                lambda: self._broker.sweep(
+                    self._shares.queues, SWEPT_AT_ONCE, now=self._clock.now()
+                ),
+            )
+            if not swept.more:
+                # many workers need not all sweep in the same moment
+                pause = every * (0.75 + 0.5 * self._dice())
+                await self._clock.sleep_until(self._clock.now() + pause)
+
+    # --- leave ---------------------------------------------------------------------------------
+
+    async def _leave(self) -> None:
+        """Let what runs end within the grace, release the rest, and write the last verdicts."""
+        self._tell(WorkerStopping(self._settings.grace, len(self._running)))
+        await first(self._sleep(self._settings.grace), self._at_once.wait(), self._ended())
+        released = await self._release()
+        self._outbox.give_up_at = self._clock.now() + self._settings.lease
+        # whoever asks twice will not wait for a broker that is away
+        await first(self._outbox.emptied(), self._at_once_and_a_bit())
+        self._tell(WorkerStopped(released))
+
+    async def _release(self) -> int:
+        """Cancel what still runs, and give it back unburned."""
+        runs = list(self._running)
+        if not runs:
+            return 0
+        for run in runs:
+            run.cut_short(Why.SHUTDOWN)
+        await asyncio.wait(self._coroutines(), timeout=LAST_WORDS)
+        for run in list(self._running):
+            # it does not want to end: its task goes back all the same, its thread ends with us
+            self._running.discard(run)
+            self._outbox.put(run, Released())
+        return len(runs)
+
+    async def _ended(self) -> None:
+        """Wait until nothing is in hand."""
+        while self._running:
+            await asyncio.wait(self._coroutines(), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _at_once_and_a_bit(self) -> None:
+        await self._at_once.wait()
+        await asyncio.sleep(LAST_WORDS)
+
+    def _coroutines(self) -> "list[asyncio.Task[None]]":
+        return [run.coroutine for run in self._running if run.coroutine is not None]
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._clock.sleep_until(self._clock.now() + seconds)

@@ -1,0 +1,1 @@
+"""Things that call us."""

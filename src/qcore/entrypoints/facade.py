@@ -1,0 +1,117 @@
+"""The front door: one object with everything wired."""
+
+import os
+import random
+from collections.abc import Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import Final, Self, Unpack
+
+from qcore.adapters.clocks import SystemClock
+from qcore.adapters.instruments.logging import LoggingInstrument
+from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
+from qcore.app.client import DEFAULT_MAX_PAYLOAD, BlockingClient, Client
+from qcore.app.codec import Codec
+from qcore.app.inspector import Inspector
+from qcore.app.router import Router
+from qcore.app.settings import WorkerOptions, WorkerSettings
+from qcore.app.worker import Worker
+from qcore.domain.errors import InvalidOption
+from qcore.domain.retry import Dice
+from qcore.entrypoints.connect import DEFAULT_URL, connect
+from qcore.ports import Broker, Clock, Instrument, Serializer
+
+URL_VARIABLE: Final = "QCORE_URL"
+
+
+class Qcore:
+    """A queue with its tasks: `@q.task` declares them, `q.worker()` runs them.
+
+    `url` says where tasks wait (see `connect`): without it the environment's QCORE_URL, else the
+    file qcore.db in the working folder. Everything else may be replaced: the broker itself, the
+    clock, the serializer, the dice that spread retries, and the instruments (a log by default).
+    Nothing is opened before it is used.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        broker: Broker | None = None,
+        clock: Clock | None = None,
+        serializer: Serializer | None = None,
+        dice: Dice = random.random,
+        instruments: Sequence[Instrument] | None = None,
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
+    ) -> None:
+        if url is not None and broker is not None:
+            raise InvalidOption("both url and broker are given: expected one of them")
+        self.broker = broker or connect(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+        self.clock = clock or SystemClock()
+        self.dice = dice
+        # what one of these wrote before a change of serializer is read by the others after it
+        first = serializer or JsonSerializer()
+        self.codec = Codec([first, JsonSerializer(), MessagePackSerializer()])
+        self.instruments = (LoggingInstrument(),) if instruments is None else tuple(instruments)
+        self.router = Router(self)
+        self.task = self.router.task
+        self.handle = self.router.handle
+        self.middleware = self.router.use
+        self.lifespan = self.router.lifespan
+        self.on_error = self.router.on_error
+        self._max_payload = max_payload
+
+    @cached_property
+    def client(self) -> Client:
+        """Return the client for asynchronous code."""
+        return Client(
+            self.broker, clock=self.clock, codec=self.codec, max_payload=self._max_payload
+        )
+
+    @cached_property
+    def blocking(self) -> BlockingClient:
+        """Return the client for code that blocks."""
+        return BlockingClient(
+            self.broker, clock=self.clock, codec=self.codec, max_payload=self._max_payload
+        )
+
+    @cached_property
+    def inspector(self) -> Inspector:
+        """Return the inspector."""
+        return Inspector(self.broker, clock=self.clock)
+
+    def worker(self, **settings: Unpack[WorkerOptions]) -> Worker:
+        """Return a worker for these tasks; see `WorkerSettings`."""
+        return Worker(
+            self.broker,
+            self.router,
+            WorkerSettings(**settings),
+            clock=self.clock,
+            codec=self.codec,
+            dice=self.dice,
+            instruments=self.instruments,
+        )
+
+    async def open(self) -> None:
+        """Make the store ready now, rather than at its first use."""
+        await self.broker.open()
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        if "blocking" in self.__dict__:
+            self.blocking.close()
+        await self.broker.close()
+
+    async def __aenter__(self) -> Self:
+        """Open the store."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let go of the store."""
+        await self.close()
