@@ -1,0 +1,45 @@
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_INSTALL := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo.stamp ## Run the example application, signup
+	@$(PY) -m examples.signup
+
+test: $(VENV)/dev.stamp ## Run every test, the slow ones with real processes too
+	@$(PY) -m pytest
+
+check: $(VENV)/dev.stamp ## Lint, check the format, the types and the architecture
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports --no-logo
+
+bench: $(VENV)/dev.stamp ## Run the benchmarks
+	@$(PY) -m bench
+
+clean: ## Remove the environment, caches and build products
+	rm -rf $(VENV) build dist signup-output .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@echo "Making $(VENV) (once) ..."
+	@python3.11 -m venv --clear $(VENV) 2>/dev/null || python3 -m venv --clear $(VENV)
+
+$(VENV)/demo.stamp: pyproject.toml constraints.txt | $(PY)
+	@echo "Installing what the demo needs (once) ..."
+	@$(PIP_INSTALL) -e '.[demo,cli]'
+	@touch $@
+
+# The dev extra contains the demo's.
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(PY)
+	@echo "Installing what the tests and checks need (once) ..."
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $(VENV)/demo.stamp $@
