@@ -129,7 +129,7 @@ class Consumer(Protocol):
         ...
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
-        """Move what time has moved; at most `limit` crashed, expired and trimmed tasks each a queue.
+        """Move what time has moved: at most `limit` of a kind (see `Swept`) a queue.
 
         - An active task whose lease ended at `now` or earlier has `Crashed`; its lease is lost.
         - A pending task whose `expires` is `now` or earlier is dead, "expired".
@@ -239,7 +239,7 @@ class Broker(Producer, Consumer, Operator, Protocol):
         ...
 
     def blocking(self) -> "Broker":
-        """Return a broker over the same store that never suspends: itself, or one on another link."""
+        """Return a broker over the same store that never suspends; perhaps itself."""
         ...
 
 
@@ -279,7 +279,7 @@ class Serializer(Protocol):
         ...
 
     def loads(self, data: bytes, kind: type[T]) -> T:
-        """Return the value that `data` is, as a `kind`; raise `CannotDecode` where it does not fit."""
+        """Return the value that `data` is, as a `kind`; raise `CannotDecode` if it is none."""
         ...
 
 

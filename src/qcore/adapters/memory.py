@@ -47,6 +47,7 @@ from qcore.domain.task import (
 from qcore.ports import Capability, Counts, Page
 
 PROMOTED_AT_ONCE: Final = 1_000
+DEFAULT_KEEP: Final = Keep()
 
 
 class MemoryBroker:
@@ -54,7 +55,7 @@ class MemoryBroker:
 
     capabilities: frozenset[Capability] = frozenset()
 
-    def __init__(self, *, keep: Keep = Keep()) -> None:
+    def __init__(self, *, keep: Keep = DEFAULT_KEEP) -> None:
         self._keep = keep
         self._queues: dict[str, _Queue] = {}
         self._listeners: list[_Ear] = []
@@ -113,7 +114,11 @@ class MemoryBroker:
         return answers
 
     async def extend(
-        self, leases: Sequence[Lease], *, now: Moment, until: Moment
+        self,
+        leases: Sequence[Lease],
+        *,
+        now: Moment,  # noqa: ARG002  (a lease is good while nobody has taken the task back)
+        until: Moment,
     ) -> Sequence[Lease | LeaseLost]:
         """Renew leases."""
         with self._lock:
@@ -132,7 +137,11 @@ class MemoryBroker:
         more = False
         with self._lock:
             for queue in self._known(queues):
-                done = (queue.crash(limit, now), queue.expire(limit, now), queue.trim(limit, now, self._keep))
+                done = (
+                    queue.crash(limit, now),
+                    queue.expire(limit, now),
+                    queue.trim(limit, now, self._keep),
+                )
                 crashed, expired, trimmed = crashed + done[0], expired + done[1], trimmed + done[2]
                 more = more or max(done) >= limit
         if crashed:
@@ -421,7 +430,9 @@ class _Queue:
             case Snoozed():
                 entry.due = outcome.again_at
                 if outcome.unhandled:
-                    unhandled_since = now if entry.unhandled_since is None else entry.unhandled_since
+                    unhandled_since = (
+                        now if entry.unhandled_since is None else entry.unhandled_since
+                    )
             case Crashed():
                 entry.crashes += 1
                 entry.error = outcome.error
@@ -534,4 +545,3 @@ class _Queue:
                 self.ended[entry.state].discard(task)
             case _:
                 pass
-

@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
-from qcore.app.codec import Codec
 from qcore.app.coalesce import Coalescing
+from qcore.app.codec import Codec
 from qcore.app.inline import run_inline
 from qcore.app.options import Options, fields_of
 from qcore.app.signature import Signature
@@ -77,7 +77,7 @@ class Handle(Generic[R_co]):
         task = await self.task()
         return State.GONE if task is None else task.state
 
-    async def result(self, timeout: float | None = None) -> R_co:
+    async def result(self, timeout: float | None = None) -> R_co:  # noqa: ASYNC109
         """Wait for the task to be completed, and return what its handler returned.
 
         Raises `NoResult` when it never will have one (it is dead, archived, gone, or keeps none
@@ -93,7 +93,8 @@ class Handle(Generic[R_co]):
             if task is None or task.state in _HOPELESS:
                 raise NoResult(_why_none(self, task))
             if task.state is State.COMPLETED:
-                return self._decoded(task)
+                value: R_co = self._decoded(task)
+                return value
             now = clock.now()
             if until is not None and now >= until:
                 raise TimeoutError(f"{self!r} is {task.state} after {timeout} seconds")
@@ -202,7 +203,9 @@ class Client:
                 "max_payload"
             )
         if task.group is not None and Capability.GROUPS not in self.broker.capabilities:
-            raise InvalidTask(f"{task.name}: group is {task.group!r}, but this broker has no groups")
+            raise InvalidTask(
+                f"{task.name}: group is {task.group!r}, but this broker has no groups"
+            )
         return task
 
     def _handle(self, asked: Asked, task: NewTask, answer: Enqueued | Conflict) -> Handle[Any]:

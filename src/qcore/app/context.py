@@ -29,7 +29,11 @@ class Context:
     __slots__ = ("_is_cancelled", "_log", "_state", "claim", "deadline", "lease")
 
     def __init__(
-        self, claim: Claim, *, deadline: Moment | None = None, state: Mapping[type, Any] | None = None
+        self,
+        claim: Claim,
+        *,
+        deadline: Moment | None = None,
+        state: Mapping[type, Any] | None = None,
     ) -> None:
         self.claim = claim
         self.lease: Lease = claim.lease
@@ -96,9 +100,11 @@ class Context:
     def log(self) -> "FilteringBoundLogger":
         """Return a structlog logger bound to this run."""
         if self._log is None:
-            self._log = structlog.get_logger("qcore.task").bind(
+            log: FilteringBoundLogger = structlog.get_logger("qcore.task").bind(
                 task=self.name, task_id=self.id, queue=self.queue, attempt=self.attempt
             )
+            self._log = log
+            return log
         return self._log
 
     def state(self, kind: type[T]) -> T:

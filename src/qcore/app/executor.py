@@ -63,6 +63,12 @@ class Executor:
             )
         except (CannotDecode, InvalidOption) as error:
             return Rejected(described(error))
+        return await self._concluded(handler, run, args, kwargs)
+
+    async def _concluded(
+        self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Event | None:
+        """Perform, and say what became of it."""
         try:
             value = await self._perform(handler, run, args, kwargs)
         except asyncio.CancelledError as error:
@@ -71,7 +77,7 @@ class Executor:
             return Crashed(described(error))
         except Exception as error:  # noqa: BLE001  (what a handler raises is judged, not fatal)
             return await self._judged(run, handler, error)
-        return self._succeeded(task, value)
+        return self._succeeded(run.claim.task, value)
 
     def _put_back(self, task: Task) -> Event:
         """Let another worker have it, and give up after a day."""
@@ -90,7 +96,9 @@ class Executor:
             self._begin(run)
             if not middleware:
                 return await handler.function(run.ctx, *args, **kwargs)
-            return await _wrapped(partial(_in_coroutine, handler, args, kwargs), middleware)(run.ctx)
+            return await _wrapped(partial(_in_coroutine, handler, args, kwargs), middleware)(
+                run.ctx
+            )
         call = self._in_thread if handler.kind is Kind.THREAD else self._in_process
         async with self._places.slots[handler.kind]:
             self._begin(run)

@@ -25,6 +25,6 @@ def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
         return value
     coroutine.close()
     raise Suspended(
-        f"{coroutine.__qualname__} suspended: a blocking client needs a broker whose link blocks; "
+        f"{coroutine!r} suspended: a blocking client needs a broker whose link blocks; "
         "use broker.blocking(), or await the asynchronous client instead"
     )

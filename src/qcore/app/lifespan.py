@@ -1,8 +1,8 @@
 """What lives as long as a worker, and how its handlers reach it."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from qcore.app.router import Lifespan
 from qcore.domain.errors import InvalidOption
@@ -12,8 +12,10 @@ async def enter(lifespans: Sequence[Lifespan], stack: AsyncExitStack) -> dict[ty
     """Start lifespans in order; return what they yield by type. The stack ends them in reverse."""
     state: dict[type, Any] = {}
     for lifespan in lifespans:
-        yielded = await stack.enter_async_context(asynccontextmanager(lifespan)())
-        for each in yielded if isinstance(yielded, tuple) else (yielded,):
+        manager = asynccontextmanager(cast("Callable[[], AsyncGenerator[object]]", lifespan))
+        yielded = await stack.enter_async_context(manager())
+        several = cast("tuple[object, ...]", yielded) if isinstance(yielded, tuple) else (yielded,)
+        for each in several:
             if each is None:
                 continue
             if type(each) in state:

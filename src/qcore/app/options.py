@@ -1,8 +1,8 @@
 """What may be said of a task beside its arguments."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, TypedDict
 
 from qcore.domain.backoff import Backoff
 from qcore.domain.errors import InvalidTask
@@ -43,39 +43,44 @@ def fields_of(options: Options, *, now: Moment) -> dict[str, Any]:
     for name, value in options.items():
         if name in _AS_THEY_ARE:
             fields[name] = value
-        else:
-            field, moment = _converted(name, value, now)
-            fields[field] = moment
+            continue
+        if name not in _CONVERTED:
+            known = ", ".join(sorted(Options.__annotations__))
+            raise InvalidTask(f"there is no option {name!r}: expected one of {known}")
+        field, convert = _CONVERTED[name]
+        fields[field] = convert(value, now)
     if "delay" in options and "at" in options:
         raise InvalidTask("both delay and at are given: expected one of them")
     return fields
 
 
-def _converted(name: str, value: Any, now: Moment) -> tuple[str, Any]:
-    match name:
-        case "delay":
-            return "due", now + seconds_of(value, name)
-        case "at":
-            return "due", moment_of(value, name)
-        case "deadline":
-            return name, moment_of(value, name)
-        case "expires" if isinstance(value, timedelta | int | float):
-            return name, now + seconds_of(value, name)
-        case "expires":
-            return name, moment_of(value, name)
-        case "timeout":
-            return name, None if value is None else seconds_of(value, name)
-        case "retention":
-            return name, seconds_of(value, name)
-        case "task_id":
-            return "id", value
-        case "backoff" if isinstance(value, Backoff):
-            return name, value.spelled()
-        case "backoff":
-            raise InvalidTask(
-                f"backoff is {value!r}: expected a curve that can travel with the task (fixed, "
-                "linear, exponential, Quartic); a function belongs to @q.task(retry=…)"
-            )
-        case _:
-            known = ", ".join(sorted(Options.__annotations__))
-            raise InvalidTask(f"there is no option {name!r}: expected one of {known}")
+def _expires(value: object, now: Moment) -> Moment:
+    if isinstance(value, datetime):
+        return moment_of(value, "expires")
+    return now + seconds_of(value, "expires")
+
+
+def _timeout(value: object, _now: Moment) -> float | None:
+    return None if value is None else seconds_of(value, "timeout")
+
+
+def _backoff(value: object, _now: Moment) -> str:
+    if not isinstance(value, Backoff):
+        raise InvalidTask(
+            f"backoff is {value!r}: expected a curve that can travel with the task (fixed, linear, "
+            "exponential, Quartic); a function belongs to @q.task(retry=…)"
+        )
+    return value.spelled()
+
+
+_CONVERTED: Final[Mapping[str, tuple[str, Callable[[Any, Moment], Any]]]] = {
+    "delay": ("due", lambda value, now: now + seconds_of(value, "delay")),
+    "at": ("due", lambda value, _: moment_of(value, "at")),
+    "deadline": ("deadline", lambda value, _: moment_of(value, "deadline")),
+    "expires": ("expires", _expires),
+    "timeout": ("timeout", _timeout),
+    "retention": ("retention", lambda value, _: seconds_of(value, "retention")),
+    "task_id": ("id", lambda value, _: value),
+    "backoff": ("backoff", _backoff),
+}
+"""Option to the field it sets, and how."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from qcore.app.instruments import Instruments
@@ -79,6 +80,6 @@ class Outbox:
     def _until(self) -> Moment:
         return float("inf") if self.give_up_at is None else self.give_up_at
 
-    def _told(self, verdicts: list[Verdict], answers: "list[Settled | LeaseLost]") -> None:
+    def _told(self, verdicts: Sequence[Verdict], answers: "Sequence[Settled | LeaseLost]") -> None:
         if self._tell:
             self._tell(TasksSettled(verdicts, answers))

@@ -17,7 +17,7 @@ LEAST_PAUSE: Final = 0.05
 CURVE: Final = Exponential(base=0.1, cap=5.0)
 
 
-class GaveUp(Exception):  # noqa: N818  (it is an answer)
+class GaveUp(Exception):
     """Say that the time for trying is over."""
 
 

@@ -49,9 +49,7 @@ class Decorate(Protocol):
         self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
     ) -> Handler[P, Coroutine[Any, Any, R], R]: ...
     @overload
-    def __call__(
-        self, function: Callable[Concatenate[Context, P], R], /
-    ) -> Handler[P, R, R]: ...
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Handler[P, R, R]: ...
 
 
 class Router:
@@ -119,7 +117,9 @@ class Router:
             )
         if pattern:
             # what would be refused at every enqueue is refused now
-            NewTask(pattern, **{"id": "check", **fields_of(options, now=0.0)})
+            fields = fields_of(options, now=0.0)
+            fields.setdefault("id", "check")
+            NewTask(pattern, **fields)
         handler: AnyHandler = Handler(
             pattern, function, self._sender, policy=policy, process=process, options=options
         )
@@ -186,4 +186,6 @@ class _Nobody:
     @property
     def blocking(self) -> BlockingClient:
         """Refuse."""
-        raise InvalidOption("this router sends nothing: enqueue through a BlockingClient or a Qcore")
+        raise InvalidOption(
+            "this router sends nothing: enqueue through a BlockingClient or a Qcore"
+        )

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-
 from typing import TypedDict
 
 from attrs import Factory
@@ -45,7 +44,7 @@ class WorkerSettings:
         """Refuse what no worker can do."""
         for name in ("concurrency", "threads", "processes"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 raise InvalidOption(f"{name} is {value!r}: expected a whole number from 1")
         for name in ("lease", "sweep_every"):
             value = getattr(self, name)

@@ -5,12 +5,14 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from inspect import Parameter, iscoroutinefunction, signature
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from qcore.app.codec import Codec
 from qcore.domain.errors import CannotDecode, InvalidOption, InvalidTask
+
+MAX_SHOWN: Final = 80
 
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
@@ -27,7 +29,9 @@ class Signature:
         self._function = function
         _context, *self._parameters = _checked(name, function)
         self.is_async = iscoroutinefunction(function)
-        self._names = [p.name for p in self._parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
+        self._names = [
+            p.name for p in self._parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD
+        ]
         self._open = any(p.kind is Parameter.VAR_KEYWORD for p in self._parameters)
 
     @cached_property
@@ -135,4 +139,4 @@ def _checked(name: str, function: Callable[..., Any]) -> list[Parameter]:
 
 def _brief(value: object) -> str:
     shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:77]}…"
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"

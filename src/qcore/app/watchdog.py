@@ -52,5 +52,7 @@ class Watchdog:
                 self._tell(LoopBlocked(time.monotonic() - asked, self._stack()))
 
     def _stack(self) -> str:
-        frame: FrameType | None = sys._current_frames().get(self._loop_thread)  # noqa: SLF001
+        frame: FrameType | None = sys._current_frames().get(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            self._loop_thread
+        )
         return "".join(traceback.format_stack(frame)[-MOST_FRAMES:]) if frame else ""

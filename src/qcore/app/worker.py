@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any, Final
 
 from qcore.app.codec import Codec
@@ -32,7 +31,7 @@ from qcore.domain.happenings import (
     WorkerStopped,
     WorkerStopping,
 )
-from qcore.domain.lifecycle import Released, Snoozed
+from qcore.domain.lifecycle import Event, Released, Snoozed
 from qcore.domain.retry import Dice
 from qcore.domain.task import Claim
 from qcore.ports import Broker, Clock, Instrument
@@ -122,7 +121,10 @@ class Worker:
             stack.callback(self._deadlines.close)
             self._keep_leases(stack)
             async with asyncio.TaskGroup() as group:
-                helpers = [group.create_task(self._outbox.serve()), group.create_task(self._sweep())]
+                helpers = [
+                    group.create_task(self._outbox.serve()),
+                    group.create_task(self._sweep()),
+                ]
                 self._tell(WorkerStarted(self._shares.queues))
                 try:
                     await self._serve(nudge)
@@ -148,14 +150,14 @@ class Worker:
 
     def _keep_leases(self, stack: AsyncExitStack) -> None:
         """Renew leases and watch the loop, from threads of their own."""
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         blocking = self._broker.blocking()
         heartbeat = Heartbeat(
             blocking,
             self._clock,
             self._settings.lease,
             runs=self._held,
-            lost=partial(loop.call_soon_threadsafe, self._lose),
+            lost=self._lose_soon,
             tell=self._tell,
         )
         if blocking is not self._broker:
@@ -259,7 +261,7 @@ class Worker:
         if self._tell:
             self._tell(TaskStarted(run.claim))
 
-    def _report(self, run: Run, outcome: Any, started: float) -> None:
+    def _report(self, run: Run, outcome: Event, started: float) -> None:
         if isinstance(outcome, Snoozed) and outcome.unhandled:
             self._tell(NoHandler(run.claim))
         self._tell(TaskFinished(run.claim, outcome, self._clock.now() - started))
@@ -273,6 +275,10 @@ class Worker:
     def _held(self) -> list[Run]:
         """Return the runs whose leases are to be renewed. Called from the heartbeat's thread."""
         return [*self._running.copy(), *self._outbox.runs()]
+
+    def _lose_soon(self, run: Run) -> None:
+        """Do what `_lose` does, on the loop. Called from the heartbeat's thread."""
+        self._loop.call_soon_threadsafe(self._lose, run)
 
     def _lose(self, run: Run) -> None:
         """Stop working on a task that is somebody else's now."""

@@ -3,7 +3,8 @@
 A curve is data, not code, so it may travel with a task: `spelled` writes it, `parse` reads it.
 """
 
-from typing import Protocol, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Duration, seconds_of
@@ -15,12 +16,8 @@ Roll: TypeAlias = float
 TWENTY_FOUR_HOURS = 86_400.0
 
 
-class Curve(Protocol):
-    """Turn the count of failures before this one (0 for the first) and a roll into seconds."""
-
-    def __call__(self, failures: int, roll: Roll) -> float:
-        """Return the delay before the next run, in seconds."""
-        ...
+Curve: TypeAlias = Callable[[int, Roll], float]
+"""The count of failures before this one (0 for the first) and a roll, to seconds of delay."""
 
 
 @record
@@ -29,7 +26,7 @@ class Quartic:
 
     def __call__(self, failures: int, roll: Roll) -> float:
         """Return the delay in seconds."""
-        return float(failures**4 + 15 + roll * 30 * (failures + 1))
+        return failures**4 + 15 + roll * 30 * (failures + 1)
 
     def spelled(self) -> str:
         """Return the form in which the curve travels."""
@@ -42,7 +39,7 @@ class Fixed:
 
     seconds: float
 
-    def __call__(self, failures: int, roll: Roll) -> float:
+    def __call__(self, failures: int, roll: Roll) -> float:  # noqa: ARG002
         """Return the delay in seconds."""
         return self.seconds
 
@@ -58,7 +55,7 @@ class Linear:
     step: float
     cap: float = TWENTY_FOUR_HOURS
 
-    def __call__(self, failures: int, roll: Roll) -> float:
+    def __call__(self, failures: int, roll: Roll) -> float:  # noqa: ARG002
         """Return the delay in seconds."""
         return min(self.cap, self.step * (failures + 1))
 
@@ -105,7 +102,8 @@ def parse(spelled: str) -> Backoff:
             return Linear(step, cap)
         case "exponential", [base, cap, jitter]:
             return Exponential(base, cap, jitter=bool(jitter))
-    raise ValueError(f"{spelled!r} is no backoff curve that this version knows")
+        case _:
+            raise ValueError(f"{spelled!r} is no backoff curve that this version knows")
 
 
 def fixed(delay: Duration) -> Fixed:
@@ -121,7 +119,7 @@ def linear(step: Duration, *, cap: Duration = TWENTY_FOUR_HOURS) -> Linear:
 def exponential(
     base: Duration, *, cap: Duration = TWENTY_FOUR_HOURS, jitter: bool = True
 ) -> Exponential:
-    """Return the curve that doubles from `base` up to `cap`, with full jitter unless told not to."""
+    """Return the curve that doubles from `base` up to `cap`, with full jitter by default."""
     seconds = seconds_of(base, "the base")
     if seconds == 0:
         raise InvalidTask("the base is 0: an exponential curve grows from more than nothing")

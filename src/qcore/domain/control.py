@@ -6,7 +6,7 @@ from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
 
 
-class ControlFlow(Exception):  # noqa: N818  (these are verdicts, not errors)
+class ControlFlow(Exception):
     """Be the base of what a handler raises to choose its own verdict."""
 
 

@@ -17,13 +17,15 @@ LAST_MOMENT = 253_402_300_799.0
 
 
 def seconds_of(value: object, what: str) -> float:
-    """Return a duration in seconds; raise `InvalidTask` for a negative, endless or foreign value."""
+    """Return a duration in seconds; raise `InvalidTask` for one that is negative or endless."""
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidTask(f"{what} is {value!r}: expected seconds or a timedelta")
     if not 0 <= value <= LAST_MOMENT:
-        raise InvalidTask(f"{what} is {value!r}: expected a finite duration of zero or more seconds")
+        raise InvalidTask(
+            f"{what} is {value!r}: expected a finite duration of zero or more seconds"
+        )
     return float(value)
 
 

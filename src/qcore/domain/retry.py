@@ -51,6 +51,13 @@ def judge(
             return Revoked()
         case Snooze():
             return Snoozed(error.moment(now))
+        case _:
+            return _failed(error, task, policy, dice, now=now)
+
+
+def _failed(
+    error: BaseException, task: Task, policy: RetryPolicy, dice: Dice, *, now: Moment
+) -> Failed | Exhausted:
     burns = policy.is_failure(error)
     if burns and task.failures >= task.spec.max_retry:
         return Exhausted(described(error))

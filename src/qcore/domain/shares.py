@@ -46,7 +46,7 @@ class Weighted:
         if not weights:
             raise InvalidOption("a worker needs at least one queue")
         for queue, weight in weights.items():
-            if isinstance(weight, bool) or not isinstance(weight, int) or weight < 1:
+            if type(weight) is not int or weight < 1:
                 raise InvalidOption(
                     f"the weight of queue {queue!r} is {weight!r}: expected a whole number from 1"
                 )

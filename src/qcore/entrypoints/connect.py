@@ -49,7 +49,7 @@ def _sqlite(host: str, path: str, options: Mapping[str, str]) -> Broker:
             f"sqlite://{host}{path} names no file: expected sqlite:///relative.db or "
             "sqlite:////absolute/path.db"
         )
-    known = {"synchronous": _one_of("full", "normal"), "busy_timeout": float}
+    known: Mapping[str, Callable[[str], Any]] = {"synchronous": _one_of("full", "normal"), "busy_timeout": float}
     return SqliteBroker(AsyncSqliteLink(file, **_refuse_rest(options, known, "sqlite:///")))
 
 

@@ -59,21 +59,14 @@ class Qcore:
         self.middleware = self.router.use
         self.lifespan = self.router.lifespan
         self.on_error = self.router.on_error
-        self._max_payload = max_payload
-
-    @cached_property
-    def client(self) -> Client:
-        """Return the client for asynchronous code."""
-        return Client(
-            self.broker, clock=self.clock, codec=self.codec, max_payload=self._max_payload
+        self.client = Client(
+            self.broker, clock=self.clock, codec=self.codec, max_payload=max_payload
         )
-
-    @cached_property
-    def blocking(self) -> BlockingClient:
-        """Return the client for code that blocks."""
-        return BlockingClient(
-            self.broker, clock=self.clock, codec=self.codec, max_payload=self._max_payload
+        """For asynchronous code."""
+        self.blocking = BlockingClient(
+            self.broker, clock=self.clock, codec=self.codec, max_payload=max_payload
         )
+        """For code that blocks."""
 
     @cached_property
     def inspector(self) -> Inspector:
@@ -98,8 +91,7 @@ class Qcore:
 
     async def close(self) -> None:
         """Let go of the store."""
-        if "blocking" in self.__dict__:
-            self.blocking.close()
+        self.blocking.close()
         await self.broker.close()
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,79 @@
+"""What type checkers see of the public surface: every line here must be accepted or refused."""
+
+from collections.abc import AsyncIterator, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_type
+
+from qcore import (
+    BlockingHandle,
+    Call,
+    Context,
+    Handle,
+    Handler,
+    Next,
+    Qcore,
+    RetryPolicy,
+    exponential,
+)
+
+q = Qcore("memory://")
+
+
+@q.task("email:welcome", queue="critical", max_retry=5, timeout=timedelta(seconds=30))
+async def send_welcome(ctx: Context, user_id: int, email: str = "a@example.com") -> str:
+    return f"{ctx.id} {user_id} {email}"
+
+
+@q.task("image:thumbnail", process=True, retry=exponential(1, cap=60))
+def thumbnail(ctx: Context, path: str) -> int:
+    return len(path) + ctx.attempt
+
+
+@q.task("report", retry=RetryPolicy(lambda failures, _roll: failures * 2.0))
+def report(ctx: Context) -> None:
+    ctx.log.info("reporting")
+
+
+@q.middleware
+async def timing(ctx: Context, run: Next) -> object:
+    return await run(ctx)
+
+
+@q.lifespan
+async def resources() -> AsyncIterator[dict[str, str]]:
+    yield {}
+
+
+@q.on_error
+async def tell(ctx: Context, error: BaseException) -> None:
+    ctx.log.error("failed", error=repr(error))
+
+
+async def accepted(ctx: Context) -> None:
+    assert_type(await send_welcome.enqueue(7, "b@example.com"), Handle[str])
+    assert_type(await send_welcome.enqueue(user_id=7), Handle[str])
+    assert_type(send_welcome.enqueue_sync(user_id=7), BlockingHandle[str])
+    assert_type(await (await send_welcome.enqueue(7)).result(timeout=1), str)
+    assert_type(send_welcome.enqueue_sync(7).result(), str)
+    assert_type(send_welcome.call(user_id=7), Call[str])
+    assert_type(await send_welcome(ctx, 7, "c@example.com"), str)
+    assert_type(thumbnail(ctx, "a.jpg"), int)
+    assert_type(thumbnail.using(priority=1).call("a.jpg"), Call[int])
+    assert_type(report, Handler[[], None, None])
+    later = send_welcome(ctx, 7)
+    assert_type(later, Coroutine[Any, Any, str])
+    await later
+    soon = send_welcome.using(delay=5, expires=timedelta(hours=1), priority=3, retention=60)
+    assert_type(await soon.using(at=datetime.now(UTC)).enqueue(7), Handle[str])
+    assert_type(ctx.state(datetime), datetime)
+
+
+async def refused() -> None:
+    await send_welcome.enqueue("seven")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await send_welcome.enqueue()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await send_welcome.enqueue(7, phone="1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    send_welcome.enqueue_sync(email="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    send_welcome.using(prio=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    send_welcome.using(priority="high")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    q.worker(concurency=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    assert_type(thumbnail.call(1), Call[int])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
