@@ -60,9 +60,8 @@ async def accepted(ctx: Context) -> None:
     assert_type(thumbnail(ctx, "a.jpg"), int)
     assert_type(thumbnail.using(priority=1).call("a.jpg"), Call[int])
     assert_type(report, Handler[[], None, None])
-    later = send_welcome(ctx, 7)
-    assert_type(later, Coroutine[Any, Any, str])
-    await later
+    coroutine: Coroutine[Any, Any, str] = send_welcome(ctx, 7)
+    await coroutine
     soon = send_welcome.using(delay=5, expires=timedelta(hours=1), priority=3, retention=60)
     assert_type(await soon.using(at=datetime.now(UTC)).enqueue(7), Handle[str])
     assert_type(ctx.state(datetime), datetime)

@@ -43,25 +43,25 @@ class Prepared(Generic[P, R]):
     """A handler with options: a value until it is enqueued."""
 
     def __init__(self, handler: "Handler[P, Any, R]", options: Options) -> None:
-        self._handler = handler
+        self.handler = handler
         self._options = options
 
     def using(self, **options: Unpack[Options]) -> "Prepared[P, R]":
         """Return the same with other options; those given later win. See `Options`."""
-        return Prepared(self._handler, {**self._options, **options})
+        return Prepared(self.handler, {**self._options, **options})
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Return a call, to be enqueued with others by `enqueue_many`; nothing is checked yet."""
-        handler = self._handler
+        handler = self.handler
         return Call(handler.name, handler.signature, args, kwargs, self._options)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Ask for the task to be run; see `Client.enqueue`."""
-        return await self._handler.sender.client.enqueue(self.call(*args, **kwargs))
+        return await self.handler.sender.client.enqueue(self.call(*args, **kwargs))
 
     def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> BlockingHandle[R]:
         """Ask for the task to be run, from code that blocks; see `Client.enqueue`."""
-        return self._handler.sender.blocking.enqueue(self.call(*args, **kwargs))
+        return self.handler.sender.blocking.enqueue(self.call(*args, **kwargs))
 
 
 class Handler(Prepared[P, R], Generic[P, Out, R]):

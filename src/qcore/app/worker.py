@@ -72,6 +72,8 @@ class Worker:
         self._state: Mapping[type, Any] = {}
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
+        self.executed = 0
+        """How many runs have ended here."""
         self._paused = False
         self._wants_room = False
         """Whether the end of a run is news: while there is room, only new tasks are."""
@@ -243,6 +245,7 @@ class Worker:
             self._running.discard(run)
             raise
         self._deadlines.forget(run)
+        self.executed += 1
         if run not in self._running:
             return  # it was released over its head
         self._running.discard(run)

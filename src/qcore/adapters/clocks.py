@@ -1,0 +1,93 @@
+"""The clock on the wall."""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from qcore.domain.errors import InvalidOption
+from qcore.domain.moments import Moment
+
+LONGEST_NAP: Final = 60.0
+"""Seconds after which a sleeper looks at the clock again: the wall clock may have been set."""
+
+_log: FilteringBoundLogger = structlog.get_logger("qcore.clock")
+
+
+class SystemClock:
+    """Tell the time of this machine."""
+
+    def now(self) -> Moment:
+        """Return this moment."""
+        return time.time()
+
+    async def sleep_until(self, moment: Moment) -> None:
+        """Wait until `moment` and never less; return at once if it has passed."""
+        # the loop's timers are monotonic and may end a hair before the wall clock gets there
+        while (rest := moment - time.time()) > 0:  # noqa: ASYNC110  (time has no event to wait for)
+            await asyncio.sleep(min(rest, LONGEST_NAP))
+
+    def every(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` every so many seconds, on a daemon thread; return what stops it.
+
+        The calls do not drift: the n-th is due n times `seconds` after this one, and a call that
+        takes longer than that skips those it has overrun. An error of `call` is logged and ends
+        nothing. What stops it waits for a call in progress to end, unless that call is what stops
+        it. Raises `InvalidOption` where `seconds` is not more than zero.
+        """
+        if not 0 < seconds < math.inf:
+            raise InvalidOption(f"every is {seconds!r}: expected more than 0 seconds")
+        stopped = threading.Event()
+        args = (seconds, call, stopped)
+        thread = threading.Thread(target=tick, args=args, name="qcore-clock", daemon=True)
+        thread.start()
+
+        def stop() -> None:
+            stopped.set()
+            if threading.current_thread() is not thread:
+                thread.join()
+
+        return stop
+
+    def blocking(self) -> "SystemClock":
+        """Return a clock of the same time with a `sleep_until` that blocks and never suspends."""
+        return _BlockingSystemClock()
+
+
+class _BlockingSystemClock(SystemClock):
+    """Tell the time of this machine to code without an event loop."""
+
+    async def sleep_until(self, moment: Moment) -> None:
+        while (rest := moment - time.time()) > 0:
+            time.sleep(min(rest, LONGEST_NAP))  # noqa: ASYNC251  (to block is its purpose)
+
+
+def tick(seconds: float, call: Callable[[], None], stopped: threading.Event) -> None:
+    """Call at whole multiples of `seconds` from now on, on this thread, until stopped."""
+    due = time.monotonic() + seconds
+    while not _stops_before(due, stopped):
+        call_and_log(call)
+        overrun = max(0.0, time.monotonic() - due)
+        due += seconds * (1 + overrun // seconds)
+
+
+def _stops_before(due: float, stopped: threading.Event) -> bool:
+    """Wait until the monotonic moment `due`; say whether it was stopped before."""
+    while (rest := due - time.monotonic()) > 0:
+        # a lock takes no timeout of more than some hundred years
+        if stopped.wait(min(rest, LONGEST_NAP)):
+            return True
+    return stopped.is_set()
+
+
+def call_and_log(call: Callable[[], None]) -> None:
+    """Call; log what goes wrong, and raise nothing."""
+    try:
+        call()
+    except Exception:  # noqa: BLE001  (the next call must come whatever this one raised)
+        _log.exception("a periodic call failed, and goes on", call=repr(call))

@@ -1,0 +1,1 @@
+"""What wants to know: one small file for each thing that listens."""

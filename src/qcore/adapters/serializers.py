@@ -1,0 +1,233 @@
+"""Values to bytes and back, over msgspec.
+
+Both formats take plain data, attrs and msgspec classes, dataclasses, TypedDict, named tuples,
+enums, datetimes and timedeltas, UUID, Decimal, bytes and sets, and pydantic models (anything with
+`model_dump` and `model_validate`). What a value is comes from the type that it is read as: read as
+`object`, a datetime in JSON is text and a set is a list.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol, TypeVar, cast
+
+import attrs
+import msgspec
+
+from qcore.domain.errors import CannotDecode, CannotEncode
+
+T = TypeVar("T")
+
+DEEPEST_PATH: Final = 16
+"""Steps of a path that are worth telling."""
+LONGEST_KEY: Final = 60
+LONGEST_REASON: Final = 400
+
+
+class _Decoder(Protocol):
+    def decode(self, data: bytes, /) -> Any: ...
+
+
+class _Serializer:
+    """What the formats share: one encoder, and one decoder for each type that was asked for."""
+
+    def __init__(
+        self, encode: Callable[[object], bytes], decoder: Callable[[object], _Decoder]
+    ) -> None:
+        self._encode = encode
+        self._decoder = decoder
+        self._decoders: dict[object, _Decoder] = {}
+
+    def dumps(self, value: object) -> bytes:
+        """Return a value as bytes; raise `CannotEncode`, which names the place in the value."""
+        try:
+            return self._encode(value)
+        except Exception as error:
+            raise CannotEncode(_complaint(value, self._encode, error)) from error
+
+    def loads(self, data: bytes, kind: type[T]) -> T:
+        """Return the value that `data` is, as a `kind`.
+
+        Raises `CannotDecode`, which names the place in the data, where it does not fit; also
+        where a validator of the type refuses it, or where there is no reading such a type.
+        """
+        try:
+            value: T = self._decoder_of(kind).decode(data)
+        except Exception as error:
+            raise CannotDecode(f"cannot be read as {_name(kind)}: {_reason(error)}") from error
+        return value
+
+    def _decoder_of(self, kind: object) -> _Decoder:
+        try:
+            return self._decoders[kind]
+        except KeyError:
+            # two threads may build one at the same time: either will do
+            return self._decoders.setdefault(kind, self._decoder(kind))
+        except TypeError:
+            # an annotation whose metadata cannot be hashed
+            return self._decoder(kind)
+
+
+class JsonSerializer(_Serializer):
+    """Write JSON, which any language can read.
+
+    Whole numbers have any size. NaN and the infinities have no form in JSON and are refused. The
+    keys of a mapping are written as text: of 1 and "1" in one mapping the later wins. A time zone's
+    offset from UTC is written to the minute.
+    """
+
+    content_type: str = "application/json"
+
+    def __init__(self) -> None:
+        super().__init__(_to_json, lambda kind: msgspec.json.Decoder(kind, dec_hook=_read_foreign))
+
+
+class MessagePackSerializer(_Serializer):
+    """Write MessagePack: smaller, quicker, and bytes stay bytes.
+
+    Whole numbers beyond 64 bits are refused.
+    """
+
+    content_type: str = "application/msgpack"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _MESSAGE_PACK.encode,
+            lambda kind: msgspec.msgpack.Decoder(kind, dec_hook=_read_foreign),
+        )
+
+
+def _plain(value: object) -> object:
+    """Return a value that msgspec does not know as one that it knows."""
+    match value:
+        case type():
+            raise TypeError("a class has no form in this format")
+        case str():
+            return str.__str__(value)
+        case int():
+            return int.__int__(value)
+        case float():
+            return float.__float__(value)
+        case _:
+            return _dumped(value)
+
+
+def _dumped(value: object) -> object:
+    """Return a pydantic model as plain data."""
+    dump: Callable[..., object] | None = getattr(value, "model_dump", None)
+    if dump is None:
+        raise TypeError(f"a {type(value).__qualname__} has no form in this format")
+    # by alias, as that is what a model reads; without computed fields, which it may refuse
+    return dump(mode="json", by_alias=True, round_trip=True)
+
+
+def _read_foreign(kind: Any, value: object) -> object:
+    """Return plain data as a type that msgspec does not know."""
+    if hasattr(kind, "model_validate_json"):
+        # a strict model takes text for a datetime from JSON only; and this JSON may say NaN
+        return kind.model_validate_json(json.dumps(msgspec.to_builtins(value)))
+    if hasattr(kind, "model_validate"):
+        return kind.model_validate(value)
+    if isinstance(value, kind):
+        return value
+    raise TypeError(f"there is no reading a {kind.__qualname__}")
+
+
+_JSON: Final = msgspec.json.Encoder(enc_hook=_plain)
+_MESSAGE_PACK: Final = msgspec.msgpack.Encoder(enc_hook=_plain)
+_NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
+"""How NaN and the infinities begin in MessagePack; no UTF-8 text has these bytes."""
+
+
+def _to_json(value: object) -> bytes:
+    data = _JSON.encode(value)
+    # msgspec writes NaN and the infinities as null, and so would lose them silently
+    if b"null" in data and _may_have_nan(value):
+        _refuse_nan(value)
+    return data
+
+
+def _may_have_nan(value: object) -> bool:
+    """Look for NaN in a tenth of the time that it takes to be sure."""
+    try:
+        return _NOT_FINITE.search(_MESSAGE_PACK.encode(value)) is not None
+    except OverflowError:
+        # a whole number that only JSON can write
+        return True
+
+
+def _refuse_nan(value: object) -> None:
+    plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)
+    try:
+        json.dumps(plain, allow_nan=False, default=lambda _: None)
+    except ValueError:
+        raise ValueError("JSON has no form for NaN and the infinities") from None
+
+
+def _complaint(value: object, encode: Callable[[object], bytes], error: Exception) -> str:
+    """Say which part of a value cannot be encoded, and why."""
+    path, depth = "$", 0
+    while depth < DEEPEST_PATH and (worse := _first_bad(value, encode)) is not None:
+        step, value, error = worse
+        path, depth = path + step, depth + 1
+    if depth == DEEPEST_PATH:
+        return f"the value at {path}… cannot be encoded: {_reason(error)}"
+    return f"the {type(value).__name__} at {path} cannot be encoded: {_reason(error)}"
+
+
+def _first_bad(
+    value: object, encode: Callable[[object], bytes]
+) -> tuple[str, object, Exception] | None:
+    """Return the first part of a value that cannot be encoded by itself."""
+    for step, part in _parts(value):
+        try:
+            encode(part)
+        except Exception as error:  # noqa: BLE001  (it is returned)
+            return step, part, error
+    return None
+
+
+def _parts(value: object) -> Iterator[tuple[str, object]]:
+    """Yield what a value consists of, each with the step of the path that leads to it."""
+    if isinstance(value, dict):
+        for key, part in cast("dict[object, object]", value).items():
+            shown = _cut(repr(key), LONGEST_KEY)
+            yield f" key {shown}", key
+            yield f"[{shown}]", part
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for index, part in enumerate(cast("Iterable[object]", value)):
+            yield f"[{index}]", part
+    else:
+        for name in _field_names(type(value)):
+            yield f".{name}", getattr(value, name, None)
+
+
+def _field_names(kind: type) -> Sequence[str]:
+    """Return what an attrs, dataclass or msgspec class is made of."""
+    if attrs.has(kind):
+        return [field.name for field in attrs.fields(kind)]
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind)]
+    if issubclass(kind, msgspec.Struct):
+        return kind.__struct_fields__
+    return ()
+
+
+def _name(kind: object) -> str:
+    return kind.__qualname__ if isinstance(kind, type) else repr(kind)
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says, in one line of bounded length."""
+    text = " ".join(f"{error}".split()) or type(error).__name__
+    if isinstance(error, LookupError):
+        # it says what was looked up and no more
+        text = f"{type(error).__name__}: {text}"
+    if isinstance(error, RecursionError):
+        text = f"it is nested too deeply ({text})"
+    return _cut(text.encode(errors="backslashreplace").decode(), LONGEST_REASON)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"

@@ -1,0 +1,99 @@
+"""Brokers around brokers."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from qcore.domain.lifecycle import Order, State
+from qcore.domain.moments import Moment
+from qcore.domain.task import (
+    Claim,
+    Conflict,
+    Demand,
+    Enqueued,
+    Lease,
+    LeaseLost,
+    Missing,
+    Moved,
+    NewTask,
+    NotAllowed,
+    Settled,
+    Swept,
+    Task,
+    TaskId,
+    Verdict,
+)
+from qcore.ports import Broker, Capability, Counts, Listener, Page
+
+
+class ForwardingBroker:
+    """Forward every verb to `inner`; a wrapper inherits this, and overrides just what it wants.
+
+    `blocking()` is a shallow copy over `inner.blocking()`: of the same class, with the same
+    settings, and sharing every object that the wrapper holds. So keep what changes in an object
+    that is changed in place (a list, a `Counter`, a record of your own), not in an attribute that
+    is bound anew: both colours then see it. Override `blocking` where that does not do.
+    """
+
+    def __init__(self, inner: Broker) -> None:
+        self.inner = inner
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return self.inner.capabilities
+
+    def blocking(self) -> Self:
+        # also where the inner broker is its own twin: a wrapper that forgets to share what it
+        # changes is then caught over the memory broker already
+        twin = copy.copy(self)
+        twin.inner = self.inner.blocking()
+        return twin
+
+    async def open(self) -> None:
+        await self.inner.open()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Sequence[Enqueued | Conflict]:
+        return await self.inner.enqueue(tasks, now=now)
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        return await self.inner.claim(demand, now=now, until=until)
+
+    async def settle(
+        self, verdicts: Sequence[Verdict], *, now: Moment
+    ) -> Sequence[Settled | LeaseLost]:
+        return await self.inner.settle(verdicts, now=now)
+
+    async def extend(
+        self, leases: Sequence[Lease], *, now: Moment, until: Moment
+    ) -> Sequence[Lease | LeaseLost]:
+        return await self.inner.extend(leases, now=now, until=until)
+
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
+        return await self.inner.sweep(queues, limit, now=now)
+
+    async def next_due(self, queues: Sequence[str]) -> Moment | None:
+        return await self.inner.next_due(queues)
+
+    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> Listener:
+        return await self.inner.listen(queues, heard)
+
+    async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
+        return await self.inner.get(queue, ids)
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        return await self.inner.browse(queue, state, limit, cursor=cursor)
+
+    async def count(self) -> Counts:
+        return await self.inner.count()
+
+    async def order(
+        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        return await self.inner.order(queue, ids, order, now=now)

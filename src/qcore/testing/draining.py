@@ -1,0 +1,84 @@
+"""Run everything that is due, and everything that will be, without waiting for it."""
+
+import asyncio
+import math
+from typing import Final, Protocol, Unpack
+
+from qcore.app.inspector import Inspector
+from qcore.app.settings import WorkerOptions
+from qcore.app.worker import Worker
+from qcore.domain.errors import InvalidOption
+from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
+from qcore.ports import Broker, Clock, Counts
+from qcore.testing.clock import ManualClock
+
+ENOUGH: Final = 10_000
+WAITING: Final = (State.SCHEDULED, State.RETRY)
+
+
+class Wired(Protocol):
+    """Whatever has a broker, a clock and workers: a `Qcore`."""
+
+    broker: Broker
+    clock: Clock
+
+    @property
+    def inspector(self) -> Inspector:
+        """Return its inspector."""
+        ...
+
+    def worker(self, **settings: Unpack[WorkerOptions]) -> Worker:
+        """Return a worker of it."""
+        ...
+
+
+async def drain(
+    q: Wired, *, jump: bool = True, until: Moment | None = None, most: int = ENOUGH
+) -> int:
+    """Run tasks with a real worker until nothing is left to run; return how many runs it took.
+
+    The clock of `q` must be a `ManualClock`: between the runs it jumps to the next moment due,
+    never past `until`; with `jump=False` only what is due already is run. Raises AssertionError
+    after `most` runs, and when a task has no handler.
+    """
+    clock = q.clock
+    if jump and not isinstance(clock, ManualClock):
+        raise InvalidOption(f"the clock is {clock!r}: drain(q) needs Qcore(…, clock=ManualClock())")
+    last = math.inf if until is None else until
+    last = last if jump else clock.now()
+    runs = 0
+    while runs < most:
+        counts = await q.inspector.counts()
+        runs += await _burst(q, counts)
+        await _refuse_unhandled(q)
+        due = await q.broker.next_due(list(counts))
+        if due is None or not isinstance(clock, ManualClock) or due > last:
+            return runs
+        clock.advance_to(max(due, clock.now()))
+    raise AssertionError(f"there is still something to run after {runs} runs: is it endless?")
+
+
+def drain_sync(
+    q: Wired, *, jump: bool = True, until: Moment | None = None, most: int = ENOUGH
+) -> int:
+    """Do what `drain` does, for tests without an event loop."""
+    return asyncio.run(drain(q, jump=jump, until=until, most=most))
+
+
+async def _burst(q: Wired, counts: Counts) -> int:
+    if not counts:
+        return 0
+    worker = q.worker(queues=sorted(counts), burst=True)
+    await worker.run()
+    return worker.executed
+
+
+async def _refuse_unhandled(q: Wired) -> None:
+    for queue, states in (await q.inspector.counts()).items():
+        if State.SCHEDULED not in states:
+            continue
+        page = await q.inspector.browse(queue, State.SCHEDULED)
+        for task in page.tasks:
+            if task.unhandled_since is not None:
+                raise AssertionError(f"no handler is registered for {task.name!r}")
