@@ -32,7 +32,8 @@ class ForwardingBroker:
     `blocking()` is a shallow copy over `inner.blocking()`: of the same class, with the same
     settings, and sharing every object that the wrapper holds. So keep what changes in an object
     that is changed in place (a list, a `Counter`, a record of your own), not in an attribute that
-    is bound anew: both colours then see it. Override `blocking` where that does not do.
+    is bound anew: both colours then see it. Where the inner broker is its own twin, so is the
+    wrapper. Override `blocking` where that does not do.
     """
 
     def __init__(self, inner: Broker) -> None:
@@ -43,10 +44,12 @@ class ForwardingBroker:
         return self.inner.capabilities
 
     def blocking(self) -> Self:
-        # also where the inner broker is its own twin: a wrapper that forgets to share what it
-        # changes is then caught over the memory broker already
+        inner = self.inner.blocking()
+        if inner is self.inner:
+            # a twin is closed by whoever asked for it, and must not close the store of the other
+            return self
         twin = copy.copy(self)
-        twin.inner = self.inner.blocking()
+        twin.inner = inner
         return twin
 
     async def open(self) -> None:

@@ -1,6 +1,7 @@
 """Tell those who want to know."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -24,6 +25,8 @@ class Instruments:
             try:
                 instrument(happening)
             except Exception:  # noqa: BLE001  (an instrument's trouble is not the worker's)
-                structlog.get_logger("qcore").exception(
-                    "instrument failed", instrument=repr(instrument)
-                )
+                # it may have been the log itself that failed, as with a closed pipe
+                with suppress(Exception):
+                    structlog.get_logger("qcore").exception(
+                        "instrument failed", instrument=repr(instrument)
+                    )

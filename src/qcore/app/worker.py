@@ -222,9 +222,11 @@ class Worker:
         latest = self._clock.now() + LONGEST_IDLE
         until = latest if due is None else min(due, latest)
         sleeper = asyncio.create_task(self._clock.sleep_until(until))
-        sleeper.add_done_callback(lambda _: nudge())
-        await nudge.wait()
-        if not sleeper.done():
+        # one that was cancelled must not nudge: that would cancel the next one, and so for ever
+        sleeper.add_done_callback(lambda slept: None if slept.cancelled() else nudge())
+        try:
+            await nudge.wait()
+        finally:
             sleeper.cancel()
 
     async def _more(self) -> bool:
@@ -251,10 +253,10 @@ class Worker:
         self._running.discard(run)
         if outcome is not None:
             self._outbox.put(run, outcome)
-            if self._tell:
-                self._report(run, outcome, started)
         if self._wants_room:
             self._wake()
+        if self._tell and outcome is not None:
+            self._report(run, outcome, started)
 
     def _begin(self, run: Run) -> None:
         """Start the clock of a run whose handler is about to be called."""

@@ -23,7 +23,17 @@ from qcore.domain.happenings import (
     WorkerStopped,
     WorkerStopping,
 )
-from qcore.domain.lifecycle import Crashed, Exhausted, Failed, Rejected, Snoozed, State, Succeeded
+from qcore.domain.lifecycle import (
+    Crashed,
+    Exhausted,
+    Failed,
+    Rejected,
+    Released,
+    Revoked,
+    Snoozed,
+    State,
+    Succeeded,
+)
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.task import Claim, LeaseLost, Settled, Verdict
 
@@ -31,6 +41,9 @@ REMINDER: Final = 60.0
 """Seconds between two warnings of the same name without a handler."""
 MAX_REMINDERS: Final = 1_000
 """Names to remember: they come from outside, and there is no end to them."""
+
+QUIET: Final = (Succeeded, Snoozed, Revoked, Released)
+"""Outcomes that are as they should be."""
 
 
 class LoggingInstrument:
@@ -44,7 +57,8 @@ class LoggingInstrument:
     - error: a task is out of retries, was rejected, or is dead after too many crashes
 
     `now` gives seconds that only grow. The logger is bound, and asked for its level, when a worker
-    starts: a success that is not to be logged costs next to nothing from then on.
+    starts: a success that is not to be logged costs next to nothing from then on. Where structlog
+    is not configured and no logger is given, no run is logged as debug.
     """
 
     def __init__(
@@ -54,6 +68,7 @@ class LoggingInstrument:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log: FilteringBoundLogger = logger or structlog.get_logger("qcore")
+        self._is_given = logger is not None
         self._debugs = True
         self._now = now
         self._warned: dict[str, float] = {}
@@ -80,7 +95,9 @@ class LoggingInstrument:
     def _started(self, what: WorkerStarted) -> None:
         # a lazy logger is configured anew by each call, which costs more than the task
         self._log = self._log.bind()
-        self._debugs = _is_enabled(self._log, DEBUG)
+        # a structlog that nobody has configured prints everything, a line for each task
+        is_set_up = self._is_given or structlog.is_configured()
+        self._debugs = is_set_up and _is_enabled(self._log, DEBUG)
         self._log.info("worker started", queues=list(what.queues))
 
     def _paused(self, _: WorkerPaused) -> None:
@@ -93,7 +110,7 @@ class LoggingInstrument:
         self._log.info("worker stopped", released=what.released)
 
     def _finished(self, what: TaskFinished) -> None:
-        if not self._debugs and isinstance(what.outcome, Succeeded):
+        if not self._debugs and isinstance(what.outcome, QUIET):
             return
         facts = _facts(what.claim)
         facts["seconds"] = round(what.seconds, 6)
@@ -108,6 +125,9 @@ class LoggingInstrument:
                 self._log.error("task rejected", error=error, **facts)
             case Crashed(error):
                 self._log.warning("task crashed", error=error, **facts)
+            case Snoozed(unhandled=True):
+                # `NoHandler` has been told of it, and has said so
+                pass
             case Snoozed(again_at):
                 self._log.debug("task snoozed", again_at=_shown(again_at), **facts)
             case outcome:

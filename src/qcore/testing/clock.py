@@ -1,0 +1,224 @@
+"""A clock that stands still until it is moved."""
+
+import asyncio
+import math
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
+from threading import RLock
+from typing import Self
+
+from attrs import define
+
+from qcore.adapters.clocks import call_and_log
+from qcore.domain.errors import InvalidOption
+from qcore.domain.moments import Moment
+from qcore.testing.autojump import Jumper
+from qcore.testing.build import NOW
+
+
+class ManualClock:
+    """Let time pass by hand, or with `autojump` by itself whenever everything waits for it.
+
+    - `advance` and `advance_to` are plain calls. They wake sleepers in the order of their moments
+      and make the calls asked for with `every`, one for each interval, on the caller's thread. In
+      such a call `now()` is its own moment. A coroutine that was woken runs when its loop turns
+      next, and then sees the moment at which the clock has stopped.
+    - With `autojump`, a loop that has nothing to do moves the clock to the next moment that
+      somebody waits for, and no further: every sleeper sees its own moment. See `Jumper` for what
+      counts as nothing to do. A loop whose only company is an `every` jumps on and on, as fast as
+      it can; the world still gets its word in before each jump.
+    - `blocking()` is the same clock for code without a loop: to sleep on it is to move it.
+
+    May be used from several threads and loops; each loop with `autojump` jumps when it is idle
+    itself. `threshold` is in real seconds. Modelled on Trio's `MockClock`.
+    """
+
+    def __init__(
+        self, start: Moment = NOW, *, autojump: bool = False, threshold: float = 0.0
+    ) -> None:
+        self._now = start
+        self._jumps = autojump
+        self._threshold = threshold
+        self._jumpers: dict[asyncio.AbstractEventLoop, Jumper] = {}
+        self._alarms: list[tuple[Moment, int, _Alarm]] = []
+        self._order = count()
+        self._lock = RLock()
+        self._passing = RLock()
+
+    def now(self) -> Moment:
+        """Return this moment."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Let so many seconds pass; raise `InvalidOption` if they are negative or endless."""
+        if not 0 <= seconds < math.inf:
+            raise InvalidOption(f"cannot advance by {seconds!r}: expected 0 or more seconds")
+        self.advance_to(self._now + seconds)
+
+    def advance_to(self, moment: Moment) -> None:
+        """Let time pass until `moment`, unless it has; raise `InvalidOption` if it never comes."""
+        if not math.isfinite(moment):
+            raise InvalidOption(f"cannot advance to {moment!r}: expected epoch seconds")
+        # time passes in one thread at a time, and again within a call that `every` makes
+        with self._passing:
+            while (alarm := self._next_alarm(moment)) is not None:
+                alarm.ring()
+
+    def next_moment(self) -> Moment | None:
+        """Return the earliest moment that anybody waits for, None if nobody waits."""
+        with self._lock:
+            while self._alarms and not self._alarms[0][2].is_set:
+                heappop(self._alarms)
+            return self._alarms[0][0] if self._alarms else None
+
+    async def sleep_until(self, moment: Moment) -> None:
+        """Wait until `moment`; return at once if it has passed."""
+        loop = asyncio.get_running_loop()
+        self._watch(loop)
+        woken = loop.create_future()
+        alarm = _Alarm(partial(_wake, loop, woken))
+        # under the lock, or another thread's advance could go past `moment` in between
+        with self._lock:
+            if not moment > self._now:
+                return
+            self._set(alarm, moment)
+        try:
+            await woken
+        finally:
+            alarm.is_set = False
+
+    def every(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` every so many seconds that pass; return what stops it.
+
+        An error of `call` is logged and ends nothing, as with the system's clock. Raises
+        `InvalidOption` where `seconds` is not more than zero.
+        """
+        if not 0 < seconds < math.inf:
+            raise InvalidOption(f"every is {seconds!r}: expected more than 0 seconds")
+        with suppress(RuntimeError):
+            self._watch(asyncio.get_running_loop())
+        start, number, calling = self._now, count(1), RLock()
+
+        def ring() -> None:
+            with calling:
+                if alarm.is_set:
+                    call_and_log(call)
+                if alarm.is_set:
+                    self._set(alarm, start + next(number) * seconds)
+
+        def stop() -> None:
+            alarm.is_set = False
+            # until a call in progress has ended, unless that call is what stops it
+            with calling:
+                pass
+
+        alarm = _Alarm(ring)
+        self._set(alarm, start + next(number) * seconds)
+        return stop
+
+    def blocking(self) -> "BlockingManualClock":
+        """Return the same clock with a `sleep_until` that moves it and never suspends."""
+        return BlockingManualClock(self)
+
+    @contextmanager
+    def autojump(self) -> Generator[None]:
+        """Jump, in the running loop, until the block is left; for a clock made without the flag."""
+        jumper = Jumper(asyncio.get_running_loop(), self._jump, self._threshold)
+        try:
+            yield
+        finally:
+            jumper.close()
+
+    def close(self) -> None:
+        """Jump no more, and leave every loop as it was; for loops that outlive the clock."""
+        self._jumps = False
+        while self._jumpers:
+            self._jumpers.popitem()[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Jump in this loop too, if that was asked for."""
+        if self._jumps and loop not in self._jumpers:
+            self._jumpers[loop] = Jumper(loop, self._jump, self._threshold)
+
+    def _jump(self) -> bool:
+        """Move to the next moment that somebody waits for; say whether there is one."""
+        moment = self.next_moment()
+        if moment is None or moment == math.inf:
+            return False
+        self.advance_to(moment)
+        return True
+
+    def _next_alarm(self, target: Moment) -> "_Alarm | None":
+        """Go to the next alarm up to `target` and take it out, or else go to `target`."""
+        with self._lock:
+            moment = self.next_moment()
+            if moment is None or moment > target:
+                self._now = max(self._now, target)
+                return None
+            self._now = max(self._now, moment)
+            return heappop(self._alarms)[2]
+
+    def _set(self, alarm: "_Alarm", moment: Moment) -> None:
+        with self._lock:
+            heappush(self._alarms, (moment, next(self._order), alarm))
+
+
+class BlockingManualClock:
+    """Be a `ManualClock` for code that cannot suspend: whoever sleeps moves the clock."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+
+    def now(self) -> Moment:
+        """Return this moment."""
+        return self._clock.now()
+
+    async def sleep_until(self, moment: Moment) -> None:
+        """Move the clock to `moment`, unless it has passed."""
+        self._clock.advance_to(moment)
+
+    def every(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` every so many seconds that pass; return what stops it."""
+        return self._clock.every(seconds, call)
+
+    def blocking(self) -> "BlockingManualClock":
+        """Return itself."""
+        return self
+
+
+@define(eq=False)
+class _Alarm:
+    """What is to happen at a moment, unless it is no longer set by then."""
+
+    ring: Callable[[], None]
+    is_set: bool = True
+
+
+def _wake(loop: asyncio.AbstractEventLoop, sleeper: asyncio.Future[None]) -> None:
+    if loop is _running_loop():
+        _release(sleeper)
+        return
+    # a loop that was closed has nobody left to wake
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_release, sleeper)
+
+
+def _release(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,194 @@
+"""Wait for what happened, by name, instead of sleeping until it must have."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Lock
+from typing import Any, Final, Generic, TypeVar
+
+from qcore.domain.happenings import (
+    BrokerFailed,
+    BrokerRecovered,
+    Happening,
+    LeaseWasLost,
+    LoopBlocked,
+    NoHandler,
+    TaskFinished,
+    TasksClaimed,
+    TasksSettled,
+    TaskStarted,
+    WorkerPaused,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerStopping,
+)
+from qcore.domain.record import record
+from qcore.domain.task import Claim, LeaseLost, Settled, Verdict
+
+T = TypeVar("T")
+
+PATIENCE: Final = 5.0
+"""Real seconds to wait for a signal."""
+
+
+class NoSignal(AssertionError):
+    """Say which signal did not come in time, and what happened instead."""
+
+
+@record
+class Settlement:
+    """One verdict of a batch, and how it was answered."""
+
+    verdict: Verdict
+    answer: Settled | LeaseLost
+
+
+class Signal(Generic[T]):
+    """One kind of happening, to be waited for.
+
+    It is latched: what came before anybody waited is kept, and each is handed out once, in the
+    order of coming. `seen` keeps them all.
+    """
+
+    def __init__(self, name: str, story: Callable[[], str]) -> None:
+        self.seen: list[T] = []
+        self._name = name
+        self._story = story
+        self._unread: deque[T] = deque()
+        self._waiting: set[Callable[[], None]] = set()
+        self._lock = Lock()
+
+    def give(self, what: T) -> None:
+        """Let it have happened; from any thread."""
+        with self._lock:
+            self.seen.append(what)
+            self._unread.append(what)
+            waiting = tuple(self._waiting)
+        for wake in waiting:
+            wake()
+
+    async def next(self, timeout: float = PATIENCE) -> T:  # noqa: ASYNC109  (it has a story to tell)
+        """Return the next one that nobody has been given; wait for it if need be.
+
+        Raises `NoSignal`, an `AssertionError`, when `timeout` real seconds are over.
+        """
+        return (await self.wait(1, timeout))[0]
+
+    async def wait(self, count: int, timeout: float = PATIENCE) -> Sequence[T]:  # noqa: ASYNC109
+        """Return the next `count` that nobody has been given; wait for them if need be.
+
+        Raises `NoSignal` when `timeout` real seconds are over; what had come is handed out later.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._take(count)
+        except TimeoutError:
+            raise NoSignal(
+                f"{len(self._unread)} of {count} {self._name!r} came within {timeout} s"
+                f" ({len(self.seen)} in all); what happened: {self._story()}"
+            ) from None
+
+    async def _take(self, count: int) -> Sequence[T]:
+        loop = asyncio.get_running_loop()
+        came = asyncio.Event()
+        wake = partial(_wake, loop, came)
+        self._waiting.add(wake)
+        try:
+            while (taken := self._taken(count)) is None:
+                came.clear()
+                await came.wait()
+        finally:
+            self._waiting.discard(wake)
+        return taken
+
+    def _taken(self, count: int) -> Sequence[T] | None:
+        """Return the next `count`, or None, and take nothing, where there are not so many."""
+        with self._lock:
+            if len(self._unread) < count:
+                return None
+            return [self._unread.popleft() for _ in range(count)]
+
+
+class Signals:
+    """An `Instrument` that turns happenings into signals: `await signals.settled.next()`.
+
+    What comes in batches is signalled one by one: `claimed` a claim at a time, `settled` a verdict
+    with its answer at a time. May be called from any thread, and waited for in any loop.
+    """
+
+    def __init__(self) -> None:
+        self.happenings: list[Happening] = []
+        self.worker_started: Signal[WorkerStarted] = Signal("worker_started", self.story)
+        self.paused: Signal[WorkerPaused] = Signal("paused", self.story)
+        self.stopping: Signal[WorkerStopping] = Signal("stopping", self.story)
+        self.stopped: Signal[WorkerStopped] = Signal("stopped", self.story)
+        self.claimed: Signal[Claim] = Signal("claimed", self.story)
+        self.started: Signal[TaskStarted] = Signal("started", self.story)
+        self.finished: Signal[TaskFinished] = Signal("finished", self.story)
+        self.settled: Signal[Settlement] = Signal("settled", self.story)
+        self.lease_lost: Signal[LeaseWasLost] = Signal("lease_lost", self.story)
+        self.no_handler: Signal[NoHandler] = Signal("no_handler", self.story)
+        self.blocked: Signal[LoopBlocked] = Signal("blocked", self.story)
+        self.broker_failed: Signal[BrokerFailed] = Signal("broker_failed", self.story)
+        self.recovered: Signal[BrokerRecovered] = Signal("recovered", self.story)
+        self._whole: dict[type, Signal[Any]] = {
+            WorkerStarted: self.worker_started,
+            WorkerPaused: self.paused,
+            WorkerStopping: self.stopping,
+            WorkerStopped: self.stopped,
+            TaskStarted: self.started,
+            TaskFinished: self.finished,
+            LeaseWasLost: self.lease_lost,
+            NoHandler: self.no_handler,
+            LoopBlocked: self.blocked,
+            BrokerFailed: self.broker_failed,
+            BrokerRecovered: self.recovered,
+        }
+
+    def __call__(self, happening: Happening) -> None:
+        """Give the signal."""
+        self.happenings.append(happening)
+        match happening:
+            case TasksClaimed():
+                for claim in happening.claims:
+                    self.claimed.give(claim)
+            case TasksSettled():
+                for verdict, answer in zip(happening.verdicts, happening.answers, strict=True):
+                    self.settled.give(Settlement(verdict, answer))
+            case _:
+                self._whole[type(happening)].give(happening)
+
+    def story(self) -> str:
+        """Return what has happened so far, in a few words."""
+        told = Counter(_words(happening) for happening in tuple(self.happenings))
+        return ", ".join(f"{what} ×{n}" if n > 1 else what for what, n in told.items()) or "nothing"
+
+
+def _words(happening: Happening) -> str:
+    """Return a happening in a few words."""
+    match happening:
+        case TaskStarted() | LeaseWasLost() | NoHandler():
+            more = _task(happening.claim)
+        case TaskFinished():
+            more = f"{_task(happening.claim)}: {happening.outcome}"
+        case TasksClaimed():
+            more = ", ".join(map(_task, happening.claims))
+        case TasksSettled():
+            pairs = zip(happening.verdicts, happening.answers, strict=True)
+            more = ", ".join(f"{verdict.lease.id}: {answer}" for verdict, answer in pairs)
+        case BrokerFailed():
+            more = f"{happening.call}: {happening.error!r}"
+        case _:
+            more = ""
+    return f"{type(happening).__name__}({more})"
+
+
+def _task(claim: Claim) -> str:
+    return f"{claim.task.name} {claim.task.id}"
+
+
+def _wake(loop: asyncio.AbstractEventLoop, came: asyncio.Event) -> None:
+    # a loop that was closed has nobody left to wake
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(came.set)

@@ -1,0 +1,237 @@
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import CapturingLogger, capture_logs
+
+from qcore.adapters.instruments.logging import LoggingInstrument
+from qcore.domain.happenings import (
+    BrokerFailed,
+    BrokerRecovered,
+    Happening,
+    LeaseWasLost,
+    LoopBlocked,
+    NoHandler,
+    TaskFinished,
+    TasksClaimed,
+    TasksSettled,
+    TaskStarted,
+    WorkerPaused,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerStopping,
+)
+from qcore.domain.lifecycle import (
+    Crashed,
+    Event,
+    Exhausted,
+    Failed,
+    Rejected,
+    Released,
+    Revoked,
+    Snoozed,
+    State,
+    Succeeded,
+)
+from qcore.domain.task import LeaseLost, Settled, Verdict
+from qcore.testing.build import NOW, a_claim, a_task
+from qcore.testing.clock import ManualClock
+
+CLAIM = a_claim(a_task(name="email:welcome", id="7", queue="critical"), attempts=2, token=5)
+FACTS = {"task": "email:welcome", "id": "7", "queue": "critical", "attempt": 2}
+AGAIN = "2027-01-15T08:00:15.000+00:00"
+
+
+def logged(*happenings: Happening) -> list[MutableMapping[str, Any]]:
+    """Return the lines that happenings leave."""
+    with capture_logs() as lines:
+        tell = LoggingInstrument(now=ManualClock().now)
+        for happening in happenings:
+            tell(happening)
+    return lines
+
+
+def finished(outcome: Event) -> TaskFinished:
+    """Return the end of a run."""
+    return TaskFinished(CLAIM, outcome, seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    ("happening", "level", "event", "facts"),
+    [
+        (WorkerStarted(("a", "b")), "info", "worker started", {"queues": ["a", "b"]}),
+        (WorkerPaused(), "info", "worker paused", {}),
+        (WorkerStopping(25.0, 3), "info", "worker stopping", {"grace": 25.0, "running": 3}),
+        (WorkerStopped(2), "info", "worker stopped", {"released": 2}),
+        (LeaseWasLost(CLAIM), "warning", "lease lost", {**FACTS, "token": 5}),
+        (NoHandler(CLAIM), "warning", "no handler for this name", FACTS),
+        (
+            LoopBlocked(1.5, "in sleep"),
+            "warning",
+            "event loop is blocked",
+            {"seconds": 1.5, "stack": "in sleep"},
+        ),
+        (
+            BrokerFailed("claim", OSError("gone"), 2.0),
+            "warning",
+            "broker failed",
+            {"call": "claim", "error": "OSError: gone", "again_in": 2.0},
+        ),
+        (
+            BrokerRecovered("claim", 3),
+            "info",
+            "broker answers again",
+            {"call": "claim", "failures": 3},
+        ),
+    ],
+    ids=lambda part: type(part).__name__ if isinstance(part, Happening) else None,
+)
+def test_a_happening_is_one_line(
+    happening: Happening, level: str, event: str, facts: dict[str, object]
+) -> None:
+    """What a person wants to read is one event, at its level, with its facts."""
+    assert logged(happening) == [{"event": event, "log_level": level, **facts}]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "level", "event", "facts"),
+    [
+        (Succeeded(b"1"), "debug", "task succeeded", {}),
+        (Failed("no", NOW + 15), "warning", "task failed", {"error": "no", "again_at": AGAIN}),
+        (Exhausted("no"), "error", "task is out of retries", {"error": "no"}),
+        (Rejected("no"), "error", "task rejected", {"error": "no"}),
+        (Crashed("killed"), "warning", "task crashed", {"error": "killed"}),
+        (Snoozed(NOW + 15), "debug", "task snoozed", {"again_at": AGAIN}),
+        (Revoked(), "debug", "task revoked", {}),
+        (Released(), "debug", "task released", {}),
+    ],
+    ids=lambda part: type(part).__name__ if isinstance(part, Event) else None,
+)
+def test_the_end_of_a_run_is_one_line(
+    outcome: Event, level: str, event: str, facts: dict[str, object]
+) -> None:
+    """Each outcome is logged at a level of its own, with what tells the run from others."""
+    line = {"event": event, "log_level": level, "seconds": 0.5, **FACTS, **facts}
+    assert logged(finished(outcome)) == [line]
+
+
+def test_a_task_without_a_handler_is_no_snooze() -> None:
+    """What was put back for want of a handler is `NoHandler`'s to tell, not a line for each."""
+    assert logged(finished(Snoozed(NOW + 15, unhandled=True))) == []
+
+
+def test_a_retry_in_the_far_future_can_be_logged() -> None:
+    """A moment that no datetime can name is shown as the last that one can."""
+    (line,) = logged(finished(Failed("no", 1e300)))
+    assert line["again_at"] == "9999-12-31T23:59:59.000+00:00"
+
+
+def test_claims_starts_and_settlements_are_not_logged() -> None:
+    """What happens for every task, and says no more than its end, leaves no line."""
+    verdict = Verdict(CLAIM.lease, Succeeded())
+    settled = TasksSettled([verdict], [Settled(State.GONE)])
+    assert logged(TasksClaimed([CLAIM]), TaskStarted(CLAIM), settled) == []
+
+
+def test_a_verdict_that_came_too_late_is_a_warning() -> None:
+    """The task will run twice, and that is worth a line."""
+    verdict = Verdict(CLAIM.lease, Succeeded())
+    assert logged(TasksSettled([verdict], [LeaseLost()])) == [
+        {
+            "event": "verdict came too late",
+            "log_level": "warning",
+            "outcome": "succeeded",
+            "id": "7",
+            "queue": "critical",
+        }
+    ]
+
+
+def test_poison_is_an_error() -> None:
+    """The crash that was one too many is an error; the others were warned of when they ended."""
+    verdict = Verdict(CLAIM.lease, Crashed())
+    poison = TasksSettled([verdict, verdict], [Settled(State.PENDING), Settled(State.DEAD)])
+    assert logged(poison) == [
+        {
+            "event": "task is dead after too many crashes",
+            "log_level": "error",
+            "id": "7",
+            "queue": "critical",
+        }
+    ]
+
+
+def test_a_name_without_a_handler_is_warned_of_once_a_minute() -> None:
+    """However many tasks of the name are put back, there is one line a minute."""
+    clock = ManualClock()
+    with capture_logs() as lines:
+        tell = LoggingInstrument(now=clock.now)
+        for _ in range(121):
+            tell(NoHandler(CLAIM))
+            clock.advance(1)
+    assert len(lines) == 3
+
+
+def test_each_name_without_a_handler_has_its_own_warning() -> None:
+    """One unknown name does not hide another."""
+    other = a_claim(a_task(name="image:thumb"))
+    lines = logged(NoHandler(CLAIM), NoHandler(other), NoHandler(CLAIM))
+    assert [line["task"] for line in lines] == ["email:welcome", "image:thumb"]
+
+
+def test_names_without_end_are_not_remembered_without_end() -> None:
+    """A flood of made-up names is logged, and takes bounded memory."""
+    tell = LoggingInstrument(now=ManualClock().now)
+    with capture_logs() as lines:
+        for n in range(2_500):
+            tell(NoHandler(a_claim(a_task(name=f"made-up:{n}"))))
+    assert len(lines) == 2_500
+    assert len(tell._warned) <= 1_000  # noqa: SLF001
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+def test_successes_are_logged_only_where_debug_is(level: int) -> None:
+    """A logger that is set to info hears of the worker, and of no success."""
+    written = CapturingLogger()
+    logger = structlog.wrap_logger(
+        written,
+        processors=[structlog.processors.KeyValueRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+    tell = LoggingInstrument(logger)
+    tell(WorkerStarted(["default"]))
+    tell(finished(Succeeded()))
+    assert [call.method_name for call in written.calls] == (
+        ["info", "debug"] if level == logging.DEBUG else ["info"]
+    )
+
+
+@pytest.mark.parametrize("is_configured", [True, False])
+def test_a_structlog_that_nobody_configured_hears_of_no_success(
+    monkeypatch: pytest.MonkeyPatch, *, is_configured: bool
+) -> None:
+    """What structlog prints by default is everything, and a line for each task is too much."""
+    with capture_logs() as lines:
+        monkeypatch.setattr(structlog, "is_configured", lambda: is_configured)
+        tell = LoggingInstrument()
+        tell(WorkerStarted(["default"]))
+        tell(finished(Succeeded()))
+        tell(finished(Exhausted("no")))
+    levels = [line["log_level"] for line in lines]
+    assert levels == (["info", "debug", "error"] if is_configured else ["info", "error"])
+
+
+def test_a_logger_that_cannot_be_asked_for_its_level_logs() -> None:
+    """A generic logger of structlog answers to any name by logging it; it is not asked."""
+    written = CapturingLogger()
+    logger: Any = structlog.wrap_logger(
+        written,
+        processors=[structlog.processors.KeyValueRenderer()],
+        wrapper_class=structlog.BoundLogger,
+    )
+    tell = LoggingInstrument(logger)
+    tell(WorkerStarted(["default"]))
+    tell(finished(Succeeded()))
+    assert [call.method_name for call in written.calls] == ["info", "debug"]

@@ -1,0 +1,181 @@
+import asyncio
+import threading
+
+import pytest
+
+from qcore.domain.happenings import (
+    BrokerFailed,
+    BrokerRecovered,
+    Happening,
+    LeaseWasLost,
+    LoopBlocked,
+    NoHandler,
+    TaskFinished,
+    TasksClaimed,
+    TasksSettled,
+    TaskStarted,
+    WorkerPaused,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerStopping,
+)
+from qcore.domain.lifecycle import State, Succeeded
+from qcore.domain.task import LeaseLost, Settled, Verdict
+from qcore.testing.build import a_claim, a_task
+from qcore.testing.signals import NoSignal, Settlement, Signals
+
+CLAIM = a_claim(a_task(name="email:welcome", id="7"))
+OTHER = a_claim(a_task(name="email:welcome", id="8"))
+DONE = Verdict(CLAIM.lease, Succeeded())
+LATE = Verdict(OTHER.lease, Succeeded())
+
+WHOLE: list[tuple[str, Happening]] = [
+    ("worker_started", WorkerStarted(["default"])),
+    ("paused", WorkerPaused()),
+    ("stopping", WorkerStopping(grace=25.0, running=1)),
+    ("stopped", WorkerStopped(released=0)),
+    ("started", TaskStarted(CLAIM)),
+    ("finished", TaskFinished(CLAIM, Succeeded(), seconds=0.5)),
+    ("lease_lost", LeaseWasLost(CLAIM)),
+    ("no_handler", NoHandler(CLAIM)),
+    ("blocked", LoopBlocked(seconds=1.0, stack="in sleep")),
+    ("broker_failed", BrokerFailed("claim", OSError("gone"), again_in=1.0)),
+    ("recovered", BrokerRecovered("claim", failures=2)),
+]
+
+
+@pytest.mark.parametrize(("name", "happening"), WHOLE, ids=[name for name, _ in WHOLE])
+async def test_a_happening_gives_the_signal_of_its_name(name: str, happening: Happening) -> None:
+    """What happened comes out of its own signal, and is told in the story of all that did."""
+    signals = Signals()
+    signals(happening)
+    assert await getattr(signals, name).next(timeout=0) is happening
+    assert signals.happenings == [happening]
+    assert type(happening).__name__ in signals.story()
+
+
+def test_every_kind_of_happening_has_a_signal() -> None:
+    """A new kind that nobody can wait for would be noticed here."""
+    batches = {TasksClaimed, TasksSettled}
+    assert {type(happening) for _, happening in WHOLE} | batches == set(Happening.__args__)
+
+
+async def test_claims_are_signalled_one_by_one() -> None:
+    """A batch of two claims is two signals, so that a test need not know the batches."""
+    signals = Signals()
+    signals(TasksClaimed([CLAIM, OTHER]))
+    assert await signals.claimed.wait(2, timeout=0) == [CLAIM, OTHER]
+
+
+async def test_verdicts_are_signalled_one_by_one_with_their_answers() -> None:
+    """Each verdict of a batch comes with the answer at its place."""
+    signals = Signals()
+    answers = [Settled(State.GONE), LeaseLost()]
+    signals(TasksSettled([DONE, LATE], answers))
+    assert await signals.settled.next(timeout=0) == Settlement(DONE, answers[0])
+    assert await signals.settled.next(timeout=0) == Settlement(LATE, answers[1])
+
+
+async def test_a_signal_that_came_before_is_not_missed() -> None:
+    """Each wait consumes what came before it, in order, and only once."""
+    signals = Signals()
+    for released in range(3):
+        signals(WorkerStopped(released))
+    assert (await signals.stopped.next(timeout=0)).released == 0
+    assert [stop.released for stop in await signals.stopped.wait(2, timeout=0)] == [1, 2]
+    with pytest.raises(NoSignal):
+        await signals.stopped.next(timeout=0)
+    assert [stop.released for stop in signals.stopped.seen] == [0, 1, 2]
+
+
+async def test_a_signal_that_comes_later_is_waited_for() -> None:
+    """Who waits is woken when it comes."""
+    signals = Signals()
+    waiting = asyncio.create_task(signals.paused.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    signals(WorkerPaused())
+    assert await waiting == WorkerPaused()
+
+
+async def test_two_who_wait_get_one_each() -> None:
+    """No signal is handed out twice, and nobody is forgotten."""
+    signals = Signals()
+    waiting = [asyncio.create_task(signals.stopped.next()) for _ in range(2)]
+    await asyncio.sleep(0)
+    signals(WorkerStopped(1))
+    signals(WorkerStopped(2))
+    assert {stop.released for stop in await asyncio.gather(*waiting)} == {1, 2}
+
+
+async def test_a_wait_that_is_given_up_takes_nothing() -> None:
+    """What came for somebody who wanted more is there for the next."""
+    signals = Signals()
+    signals(WorkerStopped(1))
+    with pytest.raises(NoSignal, match="1 of 2 'stopped'"):
+        await signals.stopped.wait(2, timeout=0.001)
+    waiting = asyncio.create_task(signals.stopped.wait(2))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert (await signals.stopped.next(timeout=0)).released == 1
+
+
+async def test_a_signal_may_come_from_another_thread() -> None:
+    """The heartbeat's thread gives signals too."""
+    signals = Signals()
+    waiting = asyncio.create_task(signals.lease_lost.next())
+    await asyncio.sleep(0)
+    # a loop that debugs refuses what was not meant for other threads
+    asyncio.get_running_loop().set_debug(True)
+    thread = threading.Thread(target=signals, args=(LeaseWasLost(CLAIM),))
+    thread.start()
+    assert (await waiting).claim == CLAIM
+    thread.join()
+
+
+def test_a_signal_may_be_waited_for_in_one_loop_after_another() -> None:
+    """Signals belong to no loop, and a loop that has gone is nobody to wake."""
+    signals = Signals()
+    abandoned = asyncio.new_event_loop()
+    waiting = signals.paused.next()
+    task = abandoned.create_task(waiting)
+    abandoned.run_until_complete(asyncio.sleep(0))
+    abandoned.close()
+    signals(WorkerPaused())
+    assert asyncio.run(signals.paused.next()) == WorkerPaused()
+    # it would complain of having been destroyed while it was pending
+    task._log_destroy_pending = False  # noqa: SLF001
+
+
+async def test_no_signal_says_what_happened_instead() -> None:
+    """A wait in vain tells what was wanted, for how long, and the whole story in few words."""
+    signals = Signals()
+    signals(WorkerStarted(["default"]))
+    signals(TasksClaimed([CLAIM]))
+    signals(TaskStarted(CLAIM))
+    signals(BrokerFailed("settle", OSError("gone"), again_in=1.0))
+    signals(BrokerFailed("settle", OSError("gone"), again_in=1.0))
+    with pytest.raises(AssertionError) as raised:
+        await signals.settled.next(timeout=0.001)
+    assert str(raised.value) == (
+        "0 of 1 'settled' came within 0.001 s (0 in all); what happened: WorkerStarted(), "
+        "TasksClaimed(email:welcome 7), TaskStarted(email:welcome 7), "
+        "BrokerFailed(settle: OSError('gone')) ×2"
+    )
+
+
+async def test_no_signal_at_all_is_told_as_nothing() -> None:
+    """Where nothing happened, the error says so."""
+    with pytest.raises(NoSignal, match=r"what happened: nothing$"):
+        await Signals().started.next(timeout=0)
+
+
+def test_the_story_of_what_was_settled_names_tasks_and_answers() -> None:
+    """The outcomes are in the story, as they are most often what went otherwise."""
+    signals = Signals()
+    signals(TaskFinished(CLAIM, Succeeded(), seconds=0.5))
+    signals(TasksSettled([DONE], [LeaseLost()]))
+    assert signals.story() == (
+        "TaskFinished(email:welcome 7: Succeeded(result=None, content_type=None)), "
+        "TasksSettled(7: LeaseLost())"
+    )
