@@ -17,6 +17,7 @@ from qcore.domain.lifecycle import (
     Exhausted,
     Expired,
     Failed,
+    IllegalMove,
     Order,
     RunNow,
     Snoozed,
@@ -98,6 +99,10 @@ class MemoryBroker:
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
         """End leases."""
+        for verdict in verdicts:
+            # before anything is written: a batch is written whole or not at all
+            if type(verdict.outcome) not in MOVES[State.ACTIVE]:
+                raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
         answers: list[Settled | LeaseLost] = []
         told: set[str] = set()
         with self._lock:

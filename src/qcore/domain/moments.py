@@ -1,6 +1,5 @@
 """Moments are seconds since the epoch, UTC; datetimes and timedeltas live at the edge only."""
 
-import math
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -37,9 +36,11 @@ def moment_of(value: object, what: str) -> Moment:
                 f"{what} is the naive datetime {value.isoformat()}: "
                 "give it a time zone, such as datetime.now(UTC)"
             )
-        return value.timestamp()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        moment = value.timestamp()
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidTask(f"{what} is {value!r}: expected an aware datetime or epoch seconds")
-    if not math.isfinite(value) or not 0 <= value <= LAST_MOMENT:
-        raise InvalidTask(f"{what} is {value!r}: expected epoch seconds before the year 10000")
-    return float(value)
+    else:
+        moment = value
+    if not 0 <= moment <= LAST_MOMENT:
+        raise InvalidTask(f"{what} is {value!r}: expected a moment from 1970 to the year 9999")
+    return float(moment)

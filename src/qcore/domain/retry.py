@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 from qcore.domain.backoff import Curve, Quartic, Roll, parse
 from qcore.domain.control import ControlFlow, Retry, Revoke, SkipRetry, Snooze
 from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Revoked, Snoozed
-from qcore.domain.moments import Moment
+from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 from qcore.domain.task import Task
 
@@ -58,24 +58,35 @@ def judge(
 def _failed(
     error: BaseException, task: Task, policy: RetryPolicy, dice: Dice, *, now: Moment
 ) -> Failed | Exhausted:
-    burns = policy.is_failure(error)
+    # `Retry` says of itself that it burns one; the predicate is for errors
+    burns = isinstance(error, Retry) or policy.is_failure(error)
     if burns and task.failures >= task.spec.max_retry:
         return Exhausted(described(error))
     delay = error.delay if isinstance(error, Retry) else None
     if delay is None:
         curve = policy.curve if task.spec.backoff is None else parse(task.spec.backoff)
         delay = curve(task.failures, dice())
-    return Failed(described(error), again_at=now + delay, burns=burns)
+    # a curve may be anyone's function, and the quartic passes the year 9999 at 709 failures
+    again_at = min(max(now, now + delay), LAST_MOMENT)
+    return Failed(described(error), again_at=again_at, burns=burns)
 
 
 def described(error: BaseException) -> str:
     """Return an error as text of bounded length that any store can hold."""
-    text = str(error) if isinstance(error, ControlFlow) else ""
-    if not text:
-        name = type(error).__name__
-        text = f"{name}: {error}" if str(error) else name
+    said, name = _said(error), type(error).__name__
+    text = f"{name}: {said}" if said else name
+    if said and isinstance(error, ControlFlow):
+        text = said
     # a lone surrogate, as in a file name, is not text to a store
     return storable(text)
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says, nothing where its own `__str__` fails."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  (an error about an error must not hide the first)
+        return ""
 
 
 def storable(text: str) -> str:

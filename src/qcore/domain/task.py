@@ -91,6 +91,10 @@ class NewTask:
         _check_moment("expires", self.expires)
         if self.due is not None and self.expires is not None and self.expires <= self.due:
             raise InvalidTask(f"expires ({self.expires!r}) is not after due ({self.due!r})")
+        if self.group is not None:
+            _check_text("group", self.group, MAX_NAME)
+        if self.backoff is not None:
+            _check_text("backoff", self.backoff, MAX_NAME)
         if self.headers:
             _check_headers(self.headers)
 

@@ -1,0 +1,104 @@
+"""The contract that every broker keeps, as a suite of cases to inherit.
+
+    class TestMemoryBroker(BrokerContract):
+        \"\"\"The memory broker keeps the contract.\"\"\"
+
+        def make_broker(self, keep: Keep) -> Broker:
+            return MemoryBroker(keep=keep)
+
+    class TestBlockingMemoryBroker(TestMemoryBroker):
+        \"\"\"Its blocking twin keeps it too, and never suspends.\"\"\"
+
+        blocking = True
+
+Needs pytest alone. A case runs on an event loop of its own, or, in a blocking suite, on none.
+`self.folder` is an empty folder for a store that needs one; a store that lives elsewhere is
+emptied by an autouse fixture of the author's. What a broker can do beyond the port has a contract
+of its own for each `Capability`, and a case sees to it that it is inherited too:
+
+    class TestSqliteBroker(BrokerContract, SharedContract, DurableContract):
+"""
+
+import pytest
+
+# pytest explains an assertion only in modules that it has rewritten
+pytest.register_assert_rewrite(
+    *(
+        f"{__name__}.{module}"
+        for module in (
+            "claim",
+            "due",
+            "enqueue",
+            "fence",
+            "leftovers",
+            "moves",
+            "oddities",
+            "operator",
+            "order",
+            "settle",
+            "sharing",
+            "sweep",
+            "table",
+            "threads",
+            "waiting",
+        )
+    )
+)
+
+# ruff: noqa: E402  (what is rewritten must not be imported before it is registered)
+from qcore.ports import Broker, Capability
+from qcore.testing.contract.base import Cases
+from qcore.testing.contract.claim import DemandCases, HandOutCases
+from qcore.testing.contract.due import DueCases
+from qcore.testing.contract.enqueue import EnqueueCases
+from qcore.testing.contract.fence import ExtendCases, FenceCases
+from qcore.testing.contract.leftovers import LeftoverCases
+from qcore.testing.contract.oddities import BulkCases, TextCases
+from qcore.testing.contract.operator import BrowseCases, CountCases, GetCases
+from qcore.testing.contract.order import OrderCases
+from qcore.testing.contract.settle import SettleCases
+from qcore.testing.contract.sharing import DurableContract, SharedContract
+from qcore.testing.contract.sweep import CrashCases, SweepCases, TrimCases
+from qcore.testing.contract.table import GroupContract, TableCases
+from qcore.testing.contract.threads import OpenCases, ThreadCases
+from qcore.testing.contract.waiting import ListenCases, NextDueCases
+
+__all__ = ["BrokerContract", "Cases", "DurableContract", "GroupContract", "SharedContract"]
+
+CONTRACTS = {
+    Capability.SHARED: SharedContract,
+    Capability.DURABLE: DurableContract,
+    Capability.GROUPS: GroupContract,
+}
+
+
+class BrokerContract(
+    EnqueueCases,
+    DueCases,
+    DemandCases,
+    HandOutCases,
+    SettleCases,
+    FenceCases,
+    ExtendCases,
+    CrashCases,
+    TrimCases,
+    SweepCases,
+    NextDueCases,
+    ListenCases,
+    GetCases,
+    BrowseCases,
+    CountCases,
+    OrderCases,
+    TableCases,
+    LeftoverCases,
+    TextCases,
+    BulkCases,
+    OpenCases,
+    ThreadCases,
+):
+    """Every case of the port; say how your broker is made, and inherit them."""
+
+    async def test_every_capability_is_put_to_the_test(self, broker: Broker) -> None:
+        """A suite inherits the contracts of the capabilities its broker has, and no others."""
+        inherited = {each for each, contract in CONTRACTS.items() if isinstance(self, contract)}
+        assert broker.capabilities == inherited

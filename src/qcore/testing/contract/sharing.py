@@ -1,0 +1,135 @@
+"""What several brokers on one store promise, and what outlives a broker."""
+
+from threading import Event as Heard
+
+from qcore.domain.lifecycle import State, Succeeded
+from qcore.domain.task import Conflict, LeaseLost, Settled, TaskId
+from qcore.ports import Broker
+from qcore.testing.build import LEASE, NOW, a_task, some_tasks
+from qcore.testing.contract.base import USUAL, Cases, in_threads
+from qcore.testing.contract.moves import (
+    a_claimed,
+    end,
+    ids,
+    ids_of,
+    put,
+    see,
+    take,
+    take_one,
+    tidy,
+)
+from qcore.testing.contract.states import LIVE, bring
+from qcore.testing.contract.threads import drained
+
+
+class SharedContract(Cases):
+    """Inherit it with `Capability.SHARED`: several brokers on one store."""
+
+    async def test_a_second_broker_sees_the_tasks_of_the_first(self, broker: Broker) -> None:
+        """Two brokers on one store show the same tasks, in every state."""
+        async with self.opened() as other:
+            for state in LIVE:
+                task = await bring(broker, state, a_task(queue=f"of-{state}"))
+                assert await see(other, task) == await see(broker, task)
+            assert await other.count() == await broker.count()
+
+    async def test_one_broker_settles_what_the_other_claimed(self, broker: Broker) -> None:
+        """A lease is good at any broker on the store."""
+        async with self.opened() as other:
+            claim = await a_claimed(broker)
+            assert await end(other, claim, Succeeded()) == Settled(State.GONE)
+            assert await broker.count() == {}
+
+    async def test_a_conflict_is_seen_from_both_sides(self, broker: Broker) -> None:
+        """An id that lives at one broker lives at the other."""
+        async with self.opened() as other:
+            task = await bring(broker, State.ACTIVE)
+            assert list(await other.enqueue([task], now=NOW)) == [Conflict(task.id, State.ACTIVE)]
+
+    async def test_one_order_over_both(self, broker: Broker) -> None:
+        """First in, first out, whichever broker it went in by."""
+        async with self.opened() as other:
+            tasks = some_tasks(6)
+            for n, task in enumerate(tasks):
+                await put((broker, other)[n % 2], task)
+            assert ids(await take(other)) == ids_of(tasks)
+
+    async def test_a_worker_taken_for_lost_is_fenced_off_by_the_other(self, broker: Broker) -> None:
+        """A verdict by one broker cannot end the run of a worker at the other."""
+        async with self.opened() as other:
+            lost = await a_claimed(broker)
+            await tidy(other, now=NOW + LEASE)
+            held = await take_one(other, now=NOW + LEASE)
+            assert held.lease.token > lost.lease.token
+            assert await end(broker, lost, Succeeded(), now=NOW + LEASE) == LeaseLost()
+            assert (await see(broker, held.task.spec)).state is State.ACTIVE
+
+    async def test_tokens_grow_over_both(self, broker: Broker) -> None:
+        """Tokens given in turn by two brokers grow as if one had given them."""
+        async with self.opened() as other:
+            await put(broker, *some_tasks(6))
+            claims = [await take_one((broker, other)[n % 2]) for n in range(6)]
+            tokens = [claim.lease.token for claim in claims]
+            assert tokens == sorted(set(tokens))
+
+    async def test_what_one_broker_enqueues_is_heard_at_the_other(self, broker: Broker) -> None:
+        """Who waits for work at one broker wakes up for what came by the other."""
+        async with self.opened() as other:
+            heard = Heard()
+            ear = await other.listen(["default"], heard.set)
+            heard.clear()
+            await put(broker, a_task())
+            assert await self.comes(heard)
+            await ear.close()
+
+    async def test_brokers_at_work_together_hand_each_task_out_once(self, broker: Broker) -> None:
+        """Brokers that claim and settle at the same time share the tasks, none gets one twice."""
+        tasks = some_tasks(200)
+        await put(broker, *tasks)
+
+        async def drain() -> list[TaskId]:
+            async with self.opened() as mine:
+                return await drained(mine)
+
+        shares = in_threads([lambda: self.run(drain())] * 4)
+        assert sorted(task for share in shares for task in share) == sorted(ids_of(tasks))
+        assert await broker.count() == {}
+
+    async def test_brokers_that_enqueue_together_lose_nothing(self, broker: Broker) -> None:
+        """What several brokers enqueue at the same time is all there, one of each id."""
+        common = some_tasks(20)
+
+        async def fill() -> int:
+            async with self.opened() as mine:
+                answers = [*await mine.enqueue(common, now=NOW)]
+                answers += await mine.enqueue(some_tasks(20), now=NOW)
+                return sum(isinstance(answer, Conflict) for answer in answers)
+
+        conflicts = in_threads([lambda: self.run(fill())] * 4)
+        assert sum(conflicts) == 60
+        assert await broker.count() == {"default": {State.PENDING: 100}}
+
+
+class DurableContract(Cases):
+    """Inherit it with `Capability.DURABLE`: what outlives a broker."""
+
+    async def test_what_was_acknowledged_outlives_the_broker(self) -> None:
+        """After everything was closed, another broker on the store finds each task as it was."""
+        async with self.opened() as broker:
+            tasks = [
+                await bring(broker, s, a_task(queue=f"of-{s}", retention=9))
+                for s in State
+                if s in (*LIVE, State.COMPLETED, State.ARCHIVED, State.DEAD)
+            ]
+            before = [await see(broker, task) for task in tasks]
+        async with self.opened(USUAL) as broker:
+            assert [await see(broker, task) for task in tasks] == before
+
+    async def test_a_lease_outlives_the_broker(self) -> None:
+        """A worker whose connection was lost settles by the next, and tokens go on growing."""
+        async with self.opened() as broker:
+            await put(broker, *some_tasks(2))
+            claim = await take_one(broker)
+        async with self.opened() as broker:
+            assert (await take_one(broker)).lease.token > claim.lease.token
+            assert await end(broker, claim, Succeeded()) == Settled(State.GONE)

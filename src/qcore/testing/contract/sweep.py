@@ -1,0 +1,258 @@
+"""What `Consumer.sweep` promises."""
+
+import pytest
+
+from qcore.domain.lifecycle import Archived, Exhausted, Rejected, State, Succeeded
+from qcore.domain.task import Keep, LeaseLost, NewTask, Swept, Verdict
+from qcore.ports import Broker
+from qcore.testing.build import LEASE, NOW, a_task, some_tasks
+from qcore.testing.contract.base import Cases
+from qcore.testing.contract.moves import (
+    a_claimed,
+    end,
+    ids,
+    ids_of,
+    look,
+    nothing_is_left,
+    put,
+    read,
+    see,
+    take,
+    take_one,
+    tell,
+    tidy,
+)
+
+
+class CrashCases(Cases):
+    """Workers are lost, and time runs out."""
+
+    # - An active task whose lease ended at `now` or earlier has `Crashed`; its lease is lost.
+
+    async def test_a_lease_holds_until_its_last_millisecond(self, broker: Broker) -> None:
+        """Before its end a lease is good, at its end the task has crashed."""
+        claim = await a_claimed(broker)
+        assert await tidy(broker, now=claim.lease.until - 0.001) == Swept()
+        assert (await see(broker, claim.task.spec)).state is State.ACTIVE
+        assert await tidy(broker, now=claim.lease.until) == Swept(crashed=1)
+        stored = await see(broker, claim.task.spec)
+        assert (stored.state, stored.crashes, stored.failures) == (State.PENDING, 1, 0)
+        assert stored.error is not None
+
+    async def test_a_crashed_task_is_claimed_again(self, broker: Broker) -> None:
+        """The next worker gets it at its old place, with a greater token, the attempt counted."""
+        lost = await a_claimed(broker)
+        await put(broker, later := a_task())
+        await tidy(broker, now=NOW + LEASE)
+        claims = await take(broker, now=NOW + LEASE)
+        assert ids(claims) == [lost.task.id, later.id]
+        assert claims[0].lease.token > lost.lease.token
+        assert (claims[0].task.attempts, claims[0].task.crashes) == (2, 1)
+
+    async def test_a_crashed_tasks_lease_is_lost(self, broker: Broker) -> None:
+        """A worker that comes back finds that it was given up."""
+        lost = await a_claimed(broker)
+        await tidy(broker, now=NOW + LEASE)
+        assert await end(broker, lost, Succeeded(), now=NOW + LEASE) == LeaseLost()
+        renewed = await broker.extend([lost.lease], now=NOW + LEASE, until=NOW + 99)
+        assert list(renewed) == [LeaseLost()]
+
+    async def test_poison_is_dead_after_its_last_crash(self, broker: Broker) -> None:
+        """A task whose workers are lost again and again is not tried for ever."""
+        await put(broker, poison := a_task(max_crashes=2))
+        for n in (1, 2):
+            await take_one(broker, now=NOW + n, until=NOW + n + 0.5)
+            assert (await tidy(broker, now=NOW + n + 0.5)).crashed == 1
+        stored = await see(broker, poison)
+        assert (stored.state, stored.crashes) == (State.DEAD, 2)
+        assert stored.finished == NOW + 2.5
+
+    # - A pending task whose `expires` is `now` or earlier is dead, "expired".
+
+    async def test_a_pending_task_expires_at_its_moment(self, broker: Broker) -> None:
+        """A task that has not started is dead when it expires, to the millisecond."""
+        await put(broker, task := a_task(expires=NOW + 0.25))
+        assert await tidy(broker, now=NOW + 0.249) == Swept()
+        assert await tidy(broker, now=NOW + 0.25) == Swept(expired=1)
+        stored = await see(broker, task)
+        assert (stored.state, stored.error) == (State.DEAD, "expired")
+        assert stored.finished == NOW + 0.25
+
+    async def test_a_task_put_back_expires_as_before(self, broker: Broker) -> None:
+        """A task that crashed and is pending again may expire while it waits."""
+        await a_claimed(broker, task := a_task(expires=NOW + 60))
+        await tidy(broker, now=NOW + LEASE)
+        assert await tidy(broker, now=NOW + 60) == Swept(expired=1)
+        assert (await see(broker, task)).state is State.DEAD
+
+
+class TrimCases(Cases):
+    """The past is forgotten."""
+
+    # - A completed task is gone when its `retention` is over.
+
+    @pytest.mark.parametrize("retention", [0.25, 0.5, 2.0, 86_400.0])
+    async def test_a_completed_task_is_gone_when_its_retention_is_over(
+        self, broker: Broker, retention: float
+    ) -> None:
+        """Retention is counted from the end of the task, in parts of a second too."""
+        claim = await a_claimed(broker, a_task(retention=retention))
+        await end(broker, claim, Succeeded(b"1", "a/b"), now=NOW + 5)
+        assert await tidy(broker, now=NOW + 5 + retention - 0.001) == Swept()
+        assert (await see(broker, claim.task.spec)).result == b"1"
+        assert await tidy(broker, now=NOW + 5 + retention) == Swept(trimmed=1)
+        await nothing_is_left(broker, claim.task.spec)
+
+    async def test_each_completed_task_has_its_own_retention(self, broker: Broker) -> None:
+        """A task kept for long does not hold back those kept for a moment."""
+        tasks = [a_task(retention=seconds) for seconds in (60, 1, 30)]
+        await put(broker, *tasks)
+        done = [Verdict(claim.lease, Succeeded()) for claim in await take(broker)]
+        await broker.settle(done, now=NOW)
+        assert (await tidy(broker, now=NOW + 30)).trimmed == 2
+        assert ids_of(await read(broker, State.COMPLETED)) == [tasks[0].id]
+
+    async def test_completed_tasks_do_not_count_against_the_keep(self) -> None:
+        """`Keep` is for archived and dead tasks; a completed one has its retention."""
+        async with self.opened(Keep(count=1, age=1.0)) as broker:
+            await put(broker, *some_tasks(3, retention=60))
+            for claim in await take(broker):
+                await end(broker, claim, Succeeded())
+            assert await tidy(broker, now=NOW + 59) == Swept()
+            assert await broker.count() == {"default": {State.COMPLETED: 3}}
+
+    # - An archived or a dead task is gone when it is older than the broker's `Keep.age`, or when
+    #   its queue has more than `Keep.count` of them: the oldest first.
+
+    @pytest.mark.parametrize("outcome", [Exhausted("no"), Rejected("no")])
+    async def test_an_old_ended_task_is_gone(self, outcome: Exhausted | Rejected) -> None:
+        """Archived and dead tasks are kept for `Keep.age` seconds after their end."""
+        async with self.opened(Keep(age=100.5)) as broker:
+            claim = await a_claimed(broker)
+            await end(broker, claim, outcome, now=NOW + 5)
+            assert await tidy(broker, now=NOW + 5 + 100.499) == Swept()
+            assert await tidy(broker, now=NOW + 5 + 100.501) == Swept(trimmed=1)
+            await nothing_is_left(broker, claim.task.spec)
+
+    @pytest.mark.parametrize("outcome", [Exhausted("no"), Rejected("no")])
+    async def test_of_too_many_ended_tasks_the_oldest_are_gone(
+        self, outcome: Exhausted | Rejected
+    ) -> None:
+        """No more than `Keep.count` tasks are kept, those that ended last."""
+        async with self.opened(Keep(count=2)) as broker:
+            tasks = await _ended(broker, 5, outcome)
+            assert await tidy(broker, now=NOW + 60) == Swept(trimmed=3)
+            for task in tasks[:3]:
+                assert await look(broker, task) is None
+            for task in tasks[3:]:
+                assert await look(broker, task) is not None
+
+    async def test_archived_and_dead_tasks_are_counted_apart(self) -> None:
+        """Each of the two may have `Keep.count` tasks."""
+        async with self.opened(Keep(count=2)) as broker:
+            await _ended(broker, 2, Exhausted("no"))
+            await _ended(broker, 2, Rejected("no"))
+            assert await tidy(broker, now=NOW + 60) == Swept()
+            assert await broker.count() == {"default": {State.ARCHIVED: 2, State.DEAD: 2}}
+
+    async def test_each_queue_keeps_its_own(self) -> None:
+        """`Keep.count` is for one queue."""
+        async with self.opened(Keep(count=2)) as broker:
+            await _ended(broker, 2, Rejected("no"), queue="a")
+            await _ended(broker, 2, Rejected("no"), queue="b")
+            assert await tidy(broker, "a", "b", now=NOW + 60) == Swept()
+
+    async def test_a_task_that_an_operator_archived_is_trimmed_too(self) -> None:
+        """However a task was archived, it is not kept for ever."""
+        async with self.opened(Keep(age=10.0)) as broker:
+            await put(broker, task := a_task())
+            await tell(broker, task, Archived(), now=NOW)
+            assert (await tidy(broker, now=NOW + 11)).trimmed == 1
+            await nothing_is_left(broker, task)
+
+    async def test_keeping_none_trims_all(self) -> None:
+        """A keep of zero tasks leaves none behind."""
+        async with self.opened(Keep(count=0)) as broker:
+            tasks = await _ended(broker, 3, Rejected("no"))
+            assert (await tidy(broker, now=NOW + 60)).trimmed == 3
+            await nothing_is_left(broker, *tasks)
+
+
+class SweepCases(Cases):
+    """How much a sweep does, and where."""
+
+    # - Only the queues named; the answer counts what was moved, and says whether there is more.
+
+    async def test_a_sweep_counts_what_it_moved(self) -> None:
+        """Crashed, expired and trimmed tasks are counted apart, over all queues."""
+        async with self.opened(Keep(age=10.0)) as broker:
+            await _ended(broker, 4, Rejected("no"))
+            for queue in ("a", "b"):
+                await put(broker, *some_tasks(2, queue=queue))
+                await take(broker, 2, queue)
+            await put(broker, *some_tasks(3, expires=NOW + 1), a_task())
+            swept = await tidy(broker, "a", "default", "nowhere", "b", now=NOW + 60)
+            assert swept == Swept(crashed=4, expired=3, trimmed=4, more=False)
+
+    async def test_a_sweep_moves_only_the_queues_named(self, broker: Broker) -> None:
+        """What time has moved in other queues waits for their own sweep."""
+        await put(broker, here := a_task(queue="a"), there := a_task(queue="b"))
+        await take(broker, 2, "a", "b")
+        assert await tidy(broker, "a", now=NOW + 60) == Swept(crashed=1)
+        assert (await see(broker, here)).state is State.PENDING
+        assert (await see(broker, there)).state is State.ACTIVE
+
+    async def test_a_sweep_of_nothing_finds_nothing(self, broker: Broker) -> None:
+        """No queues, and queues that never were, are swept in no time."""
+        assert await broker.sweep([], 10, now=NOW) == Swept()
+        assert await broker.sweep(["nowhere"], 10, now=NOW) == Swept()
+        assert await broker.count() == {}
+
+    async def test_a_sweep_leaves_alone_what_is_in_time(self, broker: Broker) -> None:
+        """Scheduled, pending and active tasks in their time are not moved."""
+        await put(broker, a_task(due=NOW + 1, expires=NOW + 99), a_task(), a_task(expires=NOW + 99))
+        await take_one(broker, until=NOW + 99)
+        before = await broker.count()
+        assert await tidy(broker, now=NOW + 50) == Swept()
+        assert await broker.count() == before
+
+    # at most `limit` crashed, expired and trimmed tasks each a queue
+
+    async def test_a_sweep_takes_back_at_most_its_limit(self, broker: Broker) -> None:
+        """The tasks of a lost worker come back in bites of the limit."""
+        await put(broker, *some_tasks(5))
+        await take(broker, 5)
+        assert await tidy(broker, limit=2, now=NOW + 60) == Swept(crashed=2, more=True)
+        assert await tidy(broker, limit=2, now=NOW + 60) == Swept(crashed=2, more=True)
+        assert await tidy(broker, limit=2, now=NOW + 60) == Swept(crashed=1)
+
+    async def test_a_sweep_expires_at_most_its_limit(self, broker: Broker) -> None:
+        """Expired tasks die in bites of the limit."""
+        await put(broker, *some_tasks(3, expires=NOW + 1))
+        assert await tidy(broker, limit=2, now=NOW + 60) == Swept(expired=2, more=True)
+        assert await tidy(broker, limit=2, now=NOW + 60) == Swept(expired=1)
+
+    async def test_a_sweep_trims_at_most_its_limit(self) -> None:
+        """Ended tasks of all kinds together are forgotten in bites of the limit."""
+        async with self.opened(Keep(age=10.0)) as broker:
+            await _ended(broker, 2, Exhausted("no"))
+            await _ended(broker, 1, Rejected("no"))
+            assert await tidy(broker, limit=2, now=NOW + 60) == Swept(trimmed=2, more=True)
+            assert await tidy(broker, limit=2, now=NOW + 60) == Swept(trimmed=1)
+
+    async def test_the_limit_is_for_each_queue(self, broker: Broker) -> None:
+        """A sweep of two queues may move the limit in each."""
+        await put(broker, *some_tasks(3, queue="a"), *some_tasks(3, queue="b"))
+        await take(broker, 6, "a", "b")
+        assert await tidy(broker, "a", "b", limit=2, now=NOW + 60) == Swept(crashed=4, more=True)
+
+
+async def _ended(
+    broker: Broker, number: int, outcome: Exhausted | Rejected, *, queue: str = "default"
+) -> list[NewTask]:
+    """Return tasks that ended a second after each other."""
+    tasks = some_tasks(number, queue=queue)
+    await put(broker, *tasks)
+    for n, claim in enumerate(await take(broker, number, queue)):
+        await end(broker, claim, outcome, now=NOW + n)
+    return tasks

@@ -1,0 +1,173 @@
+"""What `Consumer.next_due`, `Consumer.listen` and `Listener` promise."""
+
+from threading import Event as Heard
+
+import pytest
+
+from qcore.domain.lifecycle import Failed, Released, RunNow, Snoozed, State
+from qcore.ports import Broker
+from qcore.testing.build import LEASE, NOW, a_task
+from qcore.testing.contract.base import Cases, step
+from qcore.testing.contract.moves import a_claimed, end, put, take, tell, tidy
+from qcore.testing.contract.states import LATER, bring
+from qcore.testing.contract.threads import twin_of
+
+
+class NextDueCases(Cases):
+    """When there will be work."""
+
+    # - None when there is none. The moment may have passed already.
+
+    async def test_an_empty_broker_has_nothing_due(self, broker: Broker) -> None:
+        """No queues, unknown queues: nothing will be due."""
+        assert await broker.next_due([]) is None
+        assert await broker.next_due(["nowhere"]) is None
+
+    @pytest.mark.parametrize(
+        "state", [State.PENDING, State.ACTIVE, State.COMPLETED, State.ARCHIVED, State.DEAD]
+    )
+    async def test_only_what_waits_for_its_moment_is_due(
+        self, broker: Broker, state: State
+    ) -> None:
+        """A task that is neither scheduled nor retrying has no moment to wait for."""
+        await bring(broker, state)
+        assert await broker.next_due(["default"]) is None
+
+    @pytest.mark.parametrize("state", [State.SCHEDULED, State.RETRY])
+    async def test_what_waits_is_due_at_its_moment(self, broker: Broker, state: State) -> None:
+        """Scheduled and retrying tasks are due at their moments."""
+        await bring(broker, state)
+        assert await broker.next_due(["default"]) == LATER
+
+    async def test_the_earliest_of_all_queues_named_counts(self, broker: Broker) -> None:
+        """The next moment is the least, of the queues asked for alone."""
+        for queue, seconds in (("a", 5.125), ("a", 3.25), ("b", 2.5), ("c", 1.0)):
+            await put(broker, a_task(queue=queue, due=NOW + seconds))
+        assert await broker.next_due(["a"]) == NOW + 3.25
+        assert await broker.next_due(["a", "b", "nowhere"]) == NOW + 2.5
+
+    async def test_the_next_moment_may_be_past(self, broker: Broker) -> None:
+        """A task whose moment has passed and that no claim has made pending still says when."""
+        claim = await a_claimed(broker)
+        await end(broker, claim, Failed("no", again_at=NOW - 5))
+        assert await broker.next_due(["default"]) == NOW - 5
+
+    async def test_a_moment_that_came_is_not_next_any_more(self, broker: Broker) -> None:
+        """Once pending, a task has no moment; the one after it is next."""
+        await put(broker, a_task(due=NOW + 1), a_task(due=NOW + 2))
+        await take(broker, now=NOW + 1)
+        assert await broker.next_due(["default"]) == NOW + 2
+
+
+class ListenCases(Cases):
+    """Wake-ups."""
+
+    # - After an enqueue, a settle, a sweep or an operator's move has made a task of these queues
+    #   pending, scheduled or retrying, `heard` is called: in the same process at once, from
+    #   another process within the broker's own delay.
+
+    @pytest.mark.parametrize("due", [None, NOW + 60])
+    async def test_an_enqueue_is_heard(self, broker: Broker, due: float | None) -> None:
+        """Who listens hears of pending tasks, and of scheduled ones, whose moment may be next."""
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await put(broker, a_task(due=due))
+        assert await self.comes(heard)
+        await ear.close()
+
+    @pytest.mark.parametrize(
+        "outcome",
+        [Failed("no", NOW + 9), Snoozed(NOW + 9), Released()],
+        ids=lambda outcome: type(outcome).__name__,
+    )
+    async def test_a_verdict_that_puts_a_task_back_is_heard(
+        self, broker: Broker, outcome: Failed | Snoozed | Released
+    ) -> None:
+        """Retries, snoozes and releases wake whoever waits for work."""
+        claim = await a_claimed(broker)
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await end(broker, claim, outcome)
+        assert await self.comes(heard)
+        await ear.close()
+
+    async def test_a_sweep_that_takes_back_a_task_is_heard(self, broker: Broker) -> None:
+        """A task whose worker was lost wakes the others."""
+        await a_claimed(broker)
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await tidy(broker, now=NOW + LEASE)
+        assert await self.comes(heard)
+        await ear.close()
+
+    async def test_an_order_to_run_now_is_heard(self, broker: Broker) -> None:
+        """An operator who wants a task to run does not wait for a poll."""
+        task = await bring(broker, State.ARCHIVED)
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await tell(broker, task, RunNow())
+        assert await self.comes(heard)
+        await ear.close()
+
+    async def test_each_of_the_queues_is_heard(self, broker: Broker) -> None:
+        """Who listens to several queues hears each."""
+        heard = Heard()
+        ear = await broker.listen(["a", "b"], heard.set)
+        for queue in ("b", "a"):
+            heard.clear()
+            await put(broker, a_task(queue=queue))
+            assert await self.comes(heard)
+        await ear.close()
+
+    async def test_all_who_listen_hear(self, broker: Broker) -> None:
+        """Two who listen to one queue are both called."""
+        one, two = Heard(), Heard()
+        ears = [await broker.listen(["default"], heard.set) for heard in (one, two)]
+        one.clear()
+        two.clear()
+        await put(broker, a_task())
+        assert await self.comes(one)
+        assert await self.comes(two)
+        for ear in ears:
+            await ear.close()
+
+    # - `heard` may be called from any thread, and once too often rather than once too few.
+
+    async def test_what_the_blocking_twin_enqueues_is_heard(self, broker: Broker) -> None:
+        """A client that blocks wakes a worker that awaits."""
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        with twin_of(broker) as twin:
+            step(put(twin, a_task()))
+            assert await self.comes(heard)
+        await ear.close()
+
+    async def test_every_one_of_many_enqueues_is_heard(self, broker: Broker) -> None:
+        """No wake-up is lost between two others."""
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        for _ in range(50):
+            heard.clear()
+            await put(broker, a_task())
+            assert await self.comes(heard)
+        await ear.close()
+
+    # - After `close`, it is not called again.
+
+    async def test_a_closed_ear_hears_nothing(self, broker: Broker) -> None:
+        """Who has stopped listening is left in peace, while others still hear."""
+        late, heard = Heard(), Heard()
+        closed = await broker.listen(["default"], late.set)
+        ear = await broker.listen(["default"], heard.set)
+        await closed.close()
+        late.clear()
+        heard.clear()
+        await put(broker, a_task())
+        assert await self.comes(heard)
+        assert not late.is_set()
+        await ear.close()

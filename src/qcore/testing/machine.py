@@ -1,0 +1,222 @@
+"""A machine that drives any broker beside the memory broker, and compares every answer.
+
+    TestMyBrokerMachine = broker_machine(make_broker).TestCase
+
+What is compared: answers, tasks as `get` and `claim` show them, the order of claims within each
+queue, counts, pages, the next moment due. What is not, because a broker is free in it: the values
+of tokens (they must only grow within a queue), the order of claims between queues, how much of a
+sweep's work is done by one of several calls, and whether a claim ends the expired tasks that it
+does not come upon. Needs Hypothesis.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final, TypeAlias
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from qcore.domain.lifecycle import Event, Order, State
+from qcore.domain.task import Claim, Demand, Keep, Task
+from qcore.ports import Broker
+from qcore.testing import wishes
+from qcore.testing.build import NOW
+from qcore.testing.twins import DRIVEN, MODEL, Pair, Twins
+from qcore.testing.wishes import QUEUES
+
+MakeBroker: TypeAlias = Callable[[Keep], Broker]
+
+KEEP: Final = Keep(age=8.0)
+"""Short, so that a run lives to see the archive trimmed."""
+
+ENOUGH: Final = 8
+"""Tasks, of which no more come in until some have gone."""
+
+
+class BrokerMachine(RuleBasedStateMachine):
+    """A broker and the memory broker, through the same calls."""
+
+    make_broker: ClassVar[MakeBroker]
+    blocking: ClassVar[bool]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._twins = Twins(type(self).make_broker(KEEP), KEEP, blocking=self.blocking)
+        self._now = NOW
+        self._moments = wishes.Moments()
+        self._held: list[Pair] = []
+        self._ended: list[Pair] = []
+
+    def teardown(self) -> None:
+        """Close what was opened."""
+        self._twins.close()
+
+    def _pass(self, ticks: int) -> None:
+        self._now += ticks * wishes.TICK
+
+    def _has(self, *states: State) -> bool:
+        return self._twins.holds(*states) > 0
+
+    def _known(self) -> list[Pair]:
+        """Return the leases that a worker may know of: those held, the last first, and some ended.
+
+        Those held may have been lost since.
+        """
+        return [*reversed(self._held), *self._ended]
+
+    @initialize(tasks=wishes.TASKS)
+    def begin(self, tasks: list[wishes.TaskWish]) -> None:
+        """There is work from the start."""
+        self.enqueue(0, tasks)
+
+    @precondition(lambda self: self._has(State.SCHEDULED, State.RETRY))
+    @rule()
+    def time_comes(self) -> None:
+        """It is the very moment at which the next task is due."""
+        due = self._twins.same(lambda broker: broker.next_due(QUEUES))
+        self._now = max(self._now, due or self._now)
+
+    @precondition(lambda self: self._twins.holds(*State) < ENOUGH)
+    @rule(wait=wishes.WAIT, tasks=wishes.TASKS)
+    def enqueue(self, wait: int, tasks: list[wishes.TaskWish]) -> None:
+        """Tasks whose ids, priorities and moments collide."""
+        self._pass(wait)
+        made = [wish.made(self._moments, self._now) for wish in tasks]
+        self._twins.same_list(lambda broker: broker.enqueue(made, now=self._now))
+
+    @precondition(lambda self: self._has(State.PENDING, State.SCHEDULED, State.RETRY))
+    @rule(wait=wishes.WAIT, limit=st.integers(0, 6), quotas=wishes.QUOTAS, ticks=wishes.TICKS)
+    def claim(self, wait: int, limit: int, quotas: dict[str, int], ticks: int) -> None:
+        """Any room, any quotas within it."""
+        self._pass(wait)
+        self._claim(Demand(max(limit, sum(quotas.values())), quotas), ticks)
+
+    @precondition(lambda self: self._has(State.PENDING))
+    @rule(limit=st.integers(1, 4), outcome=wishes.OUTCOME)
+    def work(self, limit: int, outcome: wishes.OutcomeWish) -> None:
+        """What is claimed, and what was, ends in one way."""
+        self._claim(Demand(limit, dict.fromkeys(QUEUES, 0)), 1_000)
+        self._settle([(p, outcome.made(self._moments, self._now)) for p in self._held])
+
+    @precondition(lambda self: self._known())
+    @rule(wait=wishes.WAIT, outcomes=st.lists(wishes.OUTCOME, min_size=1, max_size=4))
+    def settle(self, wait: int, outcomes: list[wishes.OutcomeWish]) -> None:
+        """Verdicts on leases held, on leases lost and on leases that have ended."""
+        self._pass(wait)
+        known = self._known()
+        pairs = [known[wish.lease % len(known)] for wish in outcomes]
+        events = [wish.made(self._moments, self._now) for wish in outcomes]
+        self._settle(list(zip(pairs, events, strict=True)))
+
+    @precondition(lambda self: self._known())
+    @rule(wait=wishes.WAIT, indexes=wishes.INDEXES, ticks=wishes.TICKS)
+    def extend(self, wait: int, indexes: list[int], ticks: int) -> None:
+        """Leases held, leases lost and leases that have ended."""
+        self._pass(wait)
+        known, until = self._known(), self._now + ticks * wishes.TICK
+        pairs = [known[index % len(known)] for index in indexes]
+        driven, model = (self._twins.extend(n, pairs, self._now, until) for n in (DRIVEN, MODEL))
+        assert driven == model
+
+    @precondition(lambda self: self._has(*State))
+    @rule(
+        wait=st.integers(0, 12_000),
+        queues=st.lists(st.sampled_from(QUEUES), unique=True, min_size=1),
+        limit=st.integers(1, 4),
+    )
+    def sweep(self, wait: int, queues: list[str], limit: int) -> None:
+        """To the end, in small bites."""
+        self._pass(wait)
+        driven, model = (self._twins.sweep(n, queues, limit, self._now) for n in (DRIVEN, MODEL))
+        assert driven == model, f"{driven} were crashed, expired and trimmed, expected {model}"
+
+    @precondition(lambda self: self._has(*State))
+    @rule(
+        queue=st.sampled_from(QUEUES),
+        ids=st.lists(st.sampled_from(wishes.IDS), min_size=1, max_size=4),
+        order=wishes.ORDERS,
+    )
+    def order(self, queue: str, ids: list[str], order: Order) -> None:
+        """Operators' orders, for tasks that are there and tasks that are not."""
+        self._twins.same_list(lambda broker: broker.order(queue, ids, order, now=self._now))
+
+    @invariant()
+    def both_hold_the_same(self) -> None:
+        """Each id shows the same task, and the next moment due is the same."""
+        for queue in QUEUES:
+            self._compare(queue)
+
+    def _compare(self, queue: str) -> None:
+        self._twins.same_list(lambda broker: broker.get(queue, wishes.IDS))
+        self._twins.same(lambda broker: broker.next_due([queue]))
+
+    @invariant()
+    def counts_agree_with_pages(self) -> None:
+        """Every task is counted once and listed once, in the one state it has, in order."""
+        counts = self._twins.same(lambda broker: broker.count())
+        for queue in QUEUES:
+            listed: list[str] = []
+            for state, number in counts.get(queue, {}).items():
+                driven = self._twins.pages(DRIVEN, queue, state, 2)
+                assert len(driven) == number > 0
+                model = self._twins.pages(MODEL, queue, state, 100)
+                assert _listing(driven, state) == _listing(model, state)
+                listed += [task.id for task in driven]
+            assert len(listed) == len(set(listed)), "a task is in two states"
+
+    def _claim(self, demand: Demand, ticks: int) -> None:
+        until = self._now + ticks * wishes.TICK
+        driven, model = self._twins.both(
+            lambda broker: broker.claim(demand, now=self._now, until=until)
+        )
+        for queue in QUEUES:
+            ours, theirs = _of(queue, driven), _of(queue, model)
+            assert [c.task for c in ours] == [c.task for c in theirs]
+            self._held += map(self._twins.paired, ours, theirs)
+        assert len(driven) == len(model)
+        self._end_the_expired()
+
+    def _end_the_expired(self) -> None:
+        """Sweep where a claim may have left expired tasks, as brokers may differ in how many."""
+        pending = [
+            task
+            for which in (DRIVEN, MODEL)
+            for queue in QUEUES
+            for task in self._twins.pages(which, queue, State.PENDING, 100)
+        ]
+        if any(t.spec.expires is not None and t.spec.expires <= self._now for t in pending):
+            self._twins.sweep(DRIVEN, QUEUES, 100, self._now)
+            self._twins.sweep(MODEL, QUEUES, 100, self._now)
+
+    def _settle(self, ends: Sequence[tuple[Pair, Event]]) -> None:
+        driven, model = (self._twins.settle(n, ends, self._now) for n in (DRIVEN, MODEL))
+        assert driven == model, f"the answer is {driven}, expected {model}"
+        ended = [pair for pair, _ in ends if pair in self._held]
+        self._held = [pair for pair in self._held if pair not in ended]
+        self._ended = [*ended, *self._ended][:4]
+
+
+def _of(queue: str, claims: Sequence[Claim]) -> list[Claim]:
+    return [claim for claim in claims if claim.lease.queue == queue]
+
+
+def _listing(tasks: list[Task], state: State) -> object:
+    """Return what brokers must agree on: an order, or, among equals, the set and its keys."""
+    match state:
+        case State.PENDING | State.SCHEDULED | State.RETRY:
+            return [task.id for task in tasks]
+        case State.COMPLETED | State.ARCHIVED | State.DEAD:
+            return [task.finished for task in tasks], {task.id for task in tasks}
+        case _:
+            return {task.id for task in tasks}
+
+
+def broker_machine(
+    make_broker: MakeBroker, *, blocking: bool = False
+) -> type[RuleBasedStateMachine]:
+    """Return a state machine that drives a broker and the memory broker through the same calls.
+
+    `make_broker(keep)` returns a broker that is not open, on an empty store of its own each time.
+    With `blocking`, it is `make_broker(keep).blocking()` that is driven, stepped without a loop.
+    """
+    attributes: dict[str, Any] = {"make_broker": staticmethod(make_broker), "blocking": blocking}
+    return type("DrivenBroker", (BrokerMachine,), attributes)

@@ -1,0 +1,51 @@
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from qcore.adapters.memory import MemoryBroker
+from qcore.domain.task import Keep
+from qcore.ports import Broker, Capability
+from qcore.testing.contract import BrokerContract, GroupContract
+from qcore.testing.machine import broker_machine
+
+
+class TestMemoryBroker(BrokerContract):
+    """The memory broker keeps the contract."""
+
+    def make_broker(self, keep: Keep) -> Broker:
+        return MemoryBroker(keep=keep)
+
+
+class TestBlockingMemoryBroker(TestMemoryBroker):
+    """Stepped without a loop, it keeps the contract too, and never suspends."""
+
+    blocking = True
+
+
+class Grouping(MemoryBroker):
+    """A memory broker that lets tasks of a group come to where they would be aggregated."""
+
+    capabilities = frozenset({Capability.GROUPS})
+
+
+class TestGroupsInMemory(GroupContract):
+    """The memory broker keeps the lifecycle of tasks that have a group."""
+
+    def make_broker(self, keep: Keep) -> Broker:
+        return Grouping(keep=keep)
+
+
+def make_broker(keep: Keep) -> Broker:
+    """Return a memory broker that is not open."""
+    return MemoryBroker(keep=keep)
+
+
+def test_the_memory_broker_agrees_with_itself() -> None:
+    """Driven through any calls, two memory brokers give the same answers."""
+    machine = broker_machine(make_broker)
+    run_state_machine_as_test(machine, settings=settings(max_examples=20))
+
+
+def test_the_blocking_memory_broker_agrees_with_it() -> None:
+    """Stepped without a loop, it gives the same answers."""
+    machine = broker_machine(make_broker, blocking=True)
+    run_state_machine_as_test(machine, settings=settings(max_examples=20))

@@ -1,0 +1,270 @@
+"""The contract and the machine can fail: each broken broker here fails what is named after it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from qcore.adapters.memory import MemoryBroker
+from qcore.domain.lifecycle import Deleted, Failed, Order, Snoozed, State, Succeeded
+from qcore.domain.task import (
+    Claim,
+    Conflict,
+    Demand,
+    Enqueued,
+    Keep,
+    Lease,
+    Missing,
+    Moved,
+    NewTask,
+    NotAllowed,
+    Swept,
+    Verdict,
+)
+from qcore.ports import Counts, Page
+from qcore.testing.contract import BrokerContract
+from qcore.testing.machine import broker_machine
+
+
+class IgnoresTokens(MemoryBroker):
+    def _holder(self, lease: Lease) -> Any:
+        queue = self._queues.get(lease.queue)
+        return None if queue is None else queue.active.get(lease.id)
+
+
+class ForgetsPriority(MemoryBroker):
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: float
+    ) -> Sequence[Enqueued | Conflict]:
+        return await super().enqueue([evolve(task, priority=0) for task in tasks], now=now)
+
+
+class IsEarly(MemoryBroker):
+    async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
+        return await super().claim(demand, now=now + 0.001, until=until)
+
+
+class CountsInSeconds(MemoryBroker):
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: float
+    ) -> Sequence[Enqueued | Conflict]:
+        whole = [evolve(task, retention=float(int(task.retention))) for task in tasks]
+        return await super().enqueue(whole, now=now)
+
+
+class LosesFractions(MemoryBroker):
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: float
+    ) -> Sequence[Enqueued | Conflict]:
+        return await super().enqueue(tasks, now=round(now, 3))
+
+
+class HandsOutTwice(MemoryBroker):
+    async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
+        claims = await super().claim(demand, now=now, until=until)
+        for claim in claims[:1]:
+            queue = self._queues[claim.lease.queue]
+            queue.pending.add((0.0, 0), claim.lease.id)
+        return claims
+
+
+class AnswersTwice(MemoryBroker):
+    last: Sequence[Claim] | None = None
+
+    async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
+        again, self.last = self.last, None
+        if again is None:
+            self.last = await super().claim(demand, now=now, until=until)
+        return again or self.last or []
+
+
+class KeepsTheDeleted(MemoryBroker):
+    async def order(
+        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        if isinstance(order, Deleted):
+            return [Moved(State.GONE) for _ in ids]
+        return await super().order(queue, ids, order, now=now)
+
+
+class SweepsWithoutEnd(MemoryBroker):
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: float) -> Swept:
+        return await super().sweep(queues, limit * 1_000, now=now)
+
+
+class StartsTokensAgain(MemoryBroker):
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        answers = await super().settle(verdicts, now=now)
+        for name in [name for name, queue in self._queues.items() if not queue.entries]:
+            del self._queues[name]
+        return answers
+
+
+class IsDeaf(MemoryBroker):
+    def _tell(self, queues: set[str]) -> None:
+        pass
+
+
+class StopsAtAConflict(MemoryBroker):
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: float
+    ) -> Sequence[Enqueued | Conflict]:
+        answers: list[Enqueued | Conflict] = []
+        for task in tasks:
+            if answers and isinstance(answers[-1], Conflict):
+                answers.append(answers[-1])
+                continue
+            answers += await super().enqueue([task], now=now)
+        return answers
+
+
+class BurnsSnoozes(MemoryBroker):
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        return await super().settle(
+            [evolve(v, outcome=_burned(v.outcome)) for v in verdicts], now=now
+        )
+
+
+def _burned(outcome: Any) -> Any:
+    return Failed("snoozed", outcome.again_at) if isinstance(outcome, Snoozed) else outcome
+
+
+class LosesResults(MemoryBroker):
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        kept = [
+            evolve(v, outcome=Succeeded()) if isinstance(v.outcome, Succeeded) else v
+            for v in verdicts
+        ]
+        return await super().settle(kept, now=now)
+
+
+class RepeatsPages(MemoryBroker):
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        page = await super().browse(queue, state, limit, cursor=cursor)
+        return evolve(page, tasks=[*page.tasks, *page.tasks[:1]][:limit])
+
+
+class Suspends(MemoryBroker):
+    async def count(self) -> Counts:
+        await asyncio.sleep(0)
+        return await super().count()
+
+
+class CountsTooMany(MemoryBroker):
+    async def count(self) -> Counts:
+        counts = await super().count()
+        return {**counts, "ghost": {State.DEAD: 1}}
+
+
+class WritesHalf(MemoryBroker):
+    """Lets a reader in between the tasks of a batch."""
+
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: float
+    ) -> Sequence[Enqueued | Conflict]:
+        answers: list[Enqueued | Conflict] = []
+        for task in tasks:
+            answers += await super().enqueue([task], now=now)
+            time.sleep(0)  # noqa: ASYNC251  (no time: it is another thread's turn)
+        return answers
+
+
+class PutsLast(MemoryBroker):
+    """Puts what is released where a new task would go: at the end."""
+
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        for verdict in verdicts:
+            entry = self._holder(verdict.lease)
+            if entry is not None:
+                entry.sequence = self._queues[verdict.lease.queue]._next()  # noqa: SLF001  (a mutant knows what it breaks)
+        return await super().settle(verdicts, now=now)
+
+
+BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
+    (IgnoresTokens, "test_a_stale_workers_verdict_changes_nothing", {"outcome": Succeeded()}),
+    (IgnoresTokens, "test_another_token_is_not_the_current_one", {"step": 1}),
+    (IgnoresTokens, "test_a_stale_lease_is_not_renewed", {}),
+    (ForgetsPriority, "test_a_higher_priority_comes_first", {}),
+    (ForgetsPriority, "test_a_thousand_random_priorities_come_in_exact_order", {"batch": 7}),
+    (IsEarly, "test_a_scheduled_task_is_never_a_millisecond_early", {"delay": 0.002}),
+    (CountsInSeconds, "test_a_success_is_kept_for_its_retention", {"retention": 0.25}),
+    (LosesFractions, "test_moments_keep_their_fractions", {"fraction": 0.0001}),
+    (HandsOutTwice, "test_a_claimed_task_is_not_handed_out_again", {}),
+    (HandsOutTwice, "test_claims_made_together_hand_each_task_out_once", {}),
+    (AnswersTwice, "test_threads_hand_each_task_out_once", {}),
+    (KeepsTheDeleted, "test_a_deleted_task_leaves_nothing", {"state": State.PENDING}),
+    (SweepsWithoutEnd, "test_a_sweep_takes_back_at_most_its_limit", {}),
+    (SweepsWithoutEnd, "test_twenty_thousand_old_tasks_are_trimmed_in_bounded_sweeps", {}),
+    (StartsTokensAgain, "test_tokens_grow_though_all_tasks_are_long_gone", {}),
+    (StopsAtAConflict, "test_a_conflict_does_not_keep_the_others_out", {}),
+    (BurnsSnoozes, "test_a_snooze_burns_nothing", {}),
+    (LosesResults, "test_a_payload_and_a_result_may_be_a_mebibyte", {}),
+    (RepeatsPages, "test_pages_hold_every_task_once", {"state": State.DEAD, "limit": 3}),
+    (Suspends, "test_the_blocking_broker_never_suspends", {}),
+    (CountsTooMany, "test_states_and_queues_with_nothing_are_left_out", {}),
+    (PutsLast, "test_released_tasks_go_to_the_head_in_their_old_order", {}),
+    (PutsLast, "test_a_crashed_task_goes_back_to_its_old_place", {}),
+    (IsDeaf, "test_an_enqueue_is_heard", {"due": None}),
+    (WritesHalf, "test_no_reader_sees_half_a_batch", {}),
+]
+
+
+def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:
+    """Return an instance of the contract for a broken broker, to run cases of by hand."""
+
+    def make_broker(self: object, keep: Keep) -> MemoryBroker:
+        return broker(keep=keep)
+
+    return type("Suite", (BrokerContract,), {"make_broker": make_broker, **attributes})()
+
+
+@pytest.mark.parametrize(("broker", "case", "given"), BROKEN)
+def test_a_broken_broker_fails_the_case_named_after_it(
+    broker: type[MemoryBroker], case: str, given: dict[str, object]
+) -> None:
+    """The case passes on the memory broker and fails on the broken one."""
+    run: Callable[..., None] = getattr(a_suite(MemoryBroker), case)
+    run(**given)
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        getattr(a_suite(broker, patience=0.05), case)(**given)
+
+
+def test_a_blocking_suite_refuses_a_suspension() -> None:
+    """A case that awaits a broker that suspends fails in a blocking suite alone."""
+    case = "test_states_and_queues_with_nothing_are_left_out"
+    getattr(a_suite(Suspends), case)()
+    with pytest.raises(pytest.fail.Exception, match="suspended"):
+        getattr(a_suite(Suspends, blocking=True), case)()
+
+
+MACHINE_CATCHES = [
+    IgnoresTokens,
+    ForgetsPriority,
+    IsEarly,
+    CountsInSeconds,
+    KeepsTheDeleted,
+    SweepsWithoutEnd,
+    StopsAtAConflict,
+    BurnsSnoozes,
+    LosesResults,
+    RepeatsPages,
+    CountsTooMany,
+    PutsLast,
+]
+
+
+@pytest.mark.parametrize("broker", MACHINE_CATCHES)
+def test_the_machine_catches_a_broken_broker(broker: type[MemoryBroker]) -> None:
+    """A broker that breaks a promise gives an answer that the memory broker does not."""
+    machine = broker_machine(lambda keep: broker(keep=keep))
+    # found is enough: the smallest example is for people
+    once = settings(max_examples=500, phases=[Phase.generate], database=None, derandomize=True)
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(machine, settings=once)

@@ -1,0 +1,98 @@
+import math
+import pickle
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from qcore.domain.control import ControlFlow, Retry, Revoke, SkipRetry, Snooze
+from qcore.domain.errors import InvalidTask, QcoreError
+from qcore.testing.build import NOW
+
+
+@pytest.mark.parametrize(
+    ("snooze", "moment"),
+    [
+        (Snooze(5), NOW + 5),
+        (Snooze(0), NOW),
+        (Snooze(timedelta(minutes=1)), NOW + 60),
+        (Snooze(until=NOW + 7.5), NOW + 7.5),
+        (Snooze(until=datetime(2027, 1, 15, 8, 0, 9, tzinfo=UTC)), NOW + 9),
+        (Snooze(until=0), 0.0),
+    ],
+)
+def test_a_snooze_knows_its_moment(snooze: Snooze, moment: float) -> None:
+    """A delay counts from now, a moment stands by itself."""
+    assert snooze.moment(NOW) == moment
+
+
+def test_a_snooze_takes_one_of_the_two() -> None:
+    """Neither and both are refused, and the message says so."""
+    with pytest.raises(InvalidTask, match="exactly one"):
+        Snooze()
+    with pytest.raises(InvalidTask, match="exactly one"):
+        Snooze(5, until=NOW)
+
+
+@pytest.mark.parametrize("bad", [-1, math.nan, "5", True])
+def test_a_delay_that_is_none_is_refused(bad: float) -> None:
+    """The message names the exception and the argument."""
+    with pytest.raises(InvalidTask, match="Snooze in_ is"):
+        Snooze(bad)
+    with pytest.raises(InvalidTask, match="Retry in_ is"):
+        Retry(in_=bad)
+    with pytest.raises(InvalidTask, match="Snooze until is"):
+        Snooze(until=bad)
+
+
+def test_a_snooze_until_a_naive_datetime_is_refused() -> None:
+    """A snooze is held to the same rule as every moment."""
+    with pytest.raises(InvalidTask, match="naive"):
+        Snooze(until=datetime(2027, 1, 1))  # noqa: DTZ001  (it is what is refused)
+
+
+def test_a_snooze_says_until_when() -> None:
+    """The text of a snooze is good for a log."""
+    assert (str(Snooze(5)), str(Snooze(until=9))) == ("in 5.0 s", "until 9.0")
+
+
+@pytest.mark.parametrize(
+    ("retry", "delay", "text"),
+    [
+        (Retry(), None, "the handler asked for a retry"),
+        (Retry("busy"), None, "busy"),
+        (Retry("busy", in_=5), 5.0, "busy"),
+        (Retry(in_=timedelta(seconds=0.5)), 0.5, "the handler asked for a retry"),
+        (Retry(in_=0), 0.0, "the handler asked for a retry"),
+    ],
+)
+def test_a_retry_has_a_reason_and_perhaps_a_delay(
+    retry: Retry, delay: float | None, text: str
+) -> None:
+    """Without a delay the policy chooses; without a reason there is a usual one."""
+    assert (retry.delay, str(retry)) == (delay, text)
+
+
+@pytest.mark.parametrize("kind", [SkipRetry, Revoke, Snooze, Retry])
+def test_control_flow_is_no_error_of_ours(kind: type[ControlFlow]) -> None:
+    """What a handler raises to choose its verdict is not caught as a `QcoreError`."""
+    assert issubclass(kind, ControlFlow)
+    assert not issubclass(kind, QcoreError)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        SkipRetry("no such user"),
+        Revoke("unwanted"),
+        Snooze(5),
+        Snooze(until=NOW),
+        Retry("busy", in_=5),
+        Retry(),
+    ],
+    ids=repr,
+)
+def test_control_flow_travels_between_processes(raised: ControlFlow) -> None:
+    """A handler in a child process may raise it: it arrives as it was."""
+    arrived = pickle.loads(pickle.dumps(raised))  # noqa: S301  (it is ours)
+    assert type(arrived) is type(raised)
+    assert (str(arrived), vars(arrived)) == (str(raised), vars(raised))

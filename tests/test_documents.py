@@ -1,0 +1,82 @@
+"""The reference names everything there is, and no link leads nowhere."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from qcore import Options, QcoreError, WorkerSettings
+from qcore.app.settings import WorkerOptions
+from qcore.domain import errors
+from qcore.entrypoints.cli.group import qcore
+
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs" / "reference"
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def row_of(page: str, name: str) -> str:
+    """Return the row of a page's tables that begins with a name in code marks."""
+    lines = (PAGES / page).read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith(f"| `{name}` |")]
+    assert rows, f"{page} has no row for {name}"
+    return rows[0]
+
+
+@pytest.mark.parametrize("option", sorted(Options.__annotations__))
+def test_every_option_of_a_task_has_a_row(option: str) -> None:
+    """What `using` takes is on the page."""
+    assert row_of("options.md", option)
+
+
+@pytest.mark.parametrize("setting", sorted(WorkerOptions.__annotations__))
+def test_every_setting_of_a_worker_has_a_row_with_its_default(setting: str) -> None:
+    """What `q.worker` takes is on the page, and a number there is the one in the code."""
+    row, default = row_of("worker-settings.md", setting), getattr(WorkerSettings(), setting)
+    if setting != "processes" and type(default) in {int, float}:
+        assert f"| {default:g} |" in row
+
+
+@pytest.mark.parametrize("error", [e.__name__ for e in QcoreError.__subclasses__()])
+def test_every_error_of_the_domain_has_a_row(error: str) -> None:
+    """What a caller may have to catch is on the page."""
+    if hasattr(errors, error):
+        assert row_of("errors.md", error)
+
+
+@pytest.mark.parametrize("command", sorted(qcore.commands))
+def test_every_option_of_the_command_line_has_a_row(command: str) -> None:
+    """What `--help` shows is on the page."""
+    for parameter in qcore.commands[command].params:
+        if isinstance(parameter, click.Option):
+            assert row_of("cli.md", parameter.opts[0])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """A link to a file of ours finds it, and its anchor is a heading there."""
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", _prose(document)):
+        file = document.parent / target if target else document
+        assert file.exists(), target
+        if anchor:
+            assert anchor in _anchors(file), f"{target}#{anchor}"
+
+
+def test_every_document_can_be_found_from_the_index() -> None:
+    """The index names each page of the documentation."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert name == "index.md" or f"({name})" in index, name
+
+
+def _prose(document: Path) -> str:
+    """Return a document without its code."""
+    return re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def _anchors(document: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", _prose(document), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each).strip().lower().replace(" ", "-") for each in headings}
