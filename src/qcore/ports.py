@@ -284,7 +284,11 @@ class Serializer(Protocol):
 
 
 class Instrument(Protocol):
-    """Something that wants to know: a log, a metric, a trace, a test."""
+    """Something that wants to know: a log, a metric, a trace, a test.
+
+    It may have an attribute `wants`, a set of the kinds of `Happening` that it takes note of, so
+    that no others are made for it; without one it is told of all.
+    """
 
     def __call__(self, happening: Happening) -> None:
         """Take note of what happened; called on the worker's loop or its heartbeat thread.

@@ -40,7 +40,7 @@ from qcore.testing.build import NOW, a_claim, a_task
 from qcore.testing.clock import ManualClock
 
 CLAIM = a_claim(a_task(name="email:welcome", id="7", queue="critical"), attempts=2, token=5)
-FACTS = {"task": "email:welcome", "id": "7", "queue": "critical", "attempt": 2}
+FACTS = {"task": "email:welcome", "task_id": "7", "queue": "critical", "attempt": 2}
 AGAIN = "2027-01-15T08:00:15.000+00:00"
 
 
@@ -143,7 +143,7 @@ def test_a_verdict_that_came_too_late_is_a_warning() -> None:
             "event": "verdict came too late",
             "log_level": "warning",
             "outcome": "succeeded",
-            "id": "7",
+            "task_id": "7",
             "queue": "critical",
         }
     ]
@@ -157,7 +157,7 @@ def test_poison_is_an_error() -> None:
         {
             "event": "task is dead after too many crashes",
             "log_level": "error",
-            "id": "7",
+            "task_id": "7",
             "queue": "critical",
         }
     ]

@@ -1,6 +1,7 @@
 """Many small enqueues at once become one large one, without delaying a lone one."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from itertools import islice
 from typing import Final
@@ -13,9 +14,28 @@ MOST_AT_ONCE: Final = 1_000
 
 
 class Coalescing:
-    """Send at once when nothing is on its way; else wait for it, and go with all who wait."""
+    """One line of callers for each loop: none is woken from another's thread, or by a dead one."""
 
     def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        self._here = threading.local()
+
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Sequence[Enqueued | Conflict]:
+        """Store tasks, together with those of other callers."""
+        loop = asyncio.get_running_loop()
+        line: _Line | None = getattr(self._here, "line", None)
+        if line is None or line.loop is not loop:
+            line = self._here.line = _Line(self._producer, loop)
+        return await line.enqueue(tasks, now=now)
+
+
+class _Line:
+    """Send at once when nothing is on its way; else wait for it, and go with all who wait."""
+
+    def __init__(self, producer: Producer, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._producer = producer
         self._busy = False
         self._waiting: list[_Waiter] = []

@@ -34,6 +34,7 @@ class Deadlines:
     def close(self) -> None:
         """Watch nothing any more."""
         self._moments.clear()
+        self._alarm = math.inf
         if self._sleeper is not None:
             self._sleeper.cancel()
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
+from attrs import evolve
 
 from qcore.app.codec import Codec
 from qcore.app.context import Context
@@ -15,6 +16,7 @@ from qcore.app.places import Places
 from qcore.app.processes import ProcessDied
 from qcore.app.router import AnyHandler, Middleware, Next, Router
 from qcore.app.run import Run, Why
+from qcore.domain.control import Revoke, Snooze
 from qcore.domain.errors import CannotDecode, CannotEncode, InvalidOption
 from qcore.domain.lifecycle import Crashed, Event, Failed, Rejected, Released, Snoozed, Succeeded
 from qcore.domain.retry import Dice, RetryPolicy, described, judge
@@ -71,12 +73,14 @@ class Executor:
         """Perform, and say what became of it."""
         try:
             value = await self._perform(handler, run, args, kwargs)
-        except asyncio.CancelledError as error:
-            return await self._cut_short(run, handler, error)
-        except ProcessDied as error:
-            return Crashed(described(error))
-        except Exception as error:  # noqa: BLE001  (what a handler raises is judged, not fatal)
-            return await self._judged(run, handler, error)
+        except (GeneratorExit, KeyboardInterrupt):
+            # the loop is being torn down
+            raise
+        except BaseException as error:  # noqa: BLE001  (what a handler raises is judged, not fatal)
+            return await self._raised(run, handler, error)
+        if run.why is not None:
+            # it ended because it was told to: what it returned is not the whole
+            return await self._raised(run, handler, asyncio.CancelledError())
         return self._succeeded(run.claim.task, value)
 
     def _put_back(self, task: Task) -> Event:
@@ -115,7 +119,7 @@ class Executor:
         future = self._places.threads.submit(handler.function, ctx, *args, **kwargs)
         while True:
             try:
-                return await asyncio.shield(future)
+                return _finished(await asyncio.shield(future))
             except asyncio.CancelledError:
                 # a thread cannot be ended: its slot is free when it has seen ctx.is_cancelled
                 if future.done() or run.why is Why.SHUTDOWN:
@@ -131,25 +135,31 @@ class Executor:
     ) -> object:
         return await self._places.processes.call(handler.function, ctx, args, kwargs)
 
-    async def _cut_short(
-        self, run: Run, handler: AnyHandler, error: asyncio.CancelledError
-    ) -> Event | None:
-        """Say what the end of a cancelled handler means."""
+    async def _raised(self, run: Run, handler: AnyHandler, error: BaseException) -> Event | None:
+        """Say what an error means, raised by a handler that may have been told to end."""
         match run.why:
             case Why.LEASE_LOST:
                 return None
             case Why.SHUTDOWN:
                 return Released()
-            case Why.TIMEOUT:
-                return await self._judged(run, handler, _timed_out(run.claim.task))
-            case None:
-                # the handler cancelled itself, or awaited what was cancelled
-                return await self._judged(run, handler, error)
+            case Why.TIMEOUT if isinstance(error, asyncio.CancelledError):
+                error = _timed_out(run.claim.task)
+            case _:
+                # cancelled without a reason: the handler did it, or awaited what was cancelled
+                pass
+        if isinstance(error, ProcessDied):
+            return Crashed(described(error))
+        return await self._judged(run, handler, error)
 
     async def _judged(self, run: Run, handler: AnyHandler, error: BaseException) -> Event:
         await self._tell_hooks(run.ctx, error)
         task, now = run.claim.task, self._clock.now()
-        outcome = judge(error, task, handler.policy or self._policy, self._dice, now=now)
+        try:
+            outcome = judge(error, task, handler.policy or self._policy, self._dice, now=now)
+        except Exception:  # noqa: BLE001  (a policy's own trouble must not lose the task)
+            structlog.get_logger("qcore").exception("retry policy failed", task_id=run.ctx.id)
+            plain = evolve(task, spec=evolve(task.spec, backoff=None))
+            outcome = judge(error, plain, RetryPolicy(), self._dice, now=now)
         deadline = task.spec.deadline
         if isinstance(outcome, Failed) and deadline is not None and deadline <= now:
             # another run could not begin
@@ -157,6 +167,8 @@ class Executor:
         return outcome
 
     async def _tell_hooks(self, ctx: Context, error: BaseException) -> None:
+        if isinstance(error, Snooze | Revoke):
+            return  # nothing went wrong
         for hook in self._router.error_hooks:
             try:
                 told = hook(ctx, error)
@@ -178,6 +190,14 @@ async def _in_coroutine(
     handler: AnyHandler, args: Sequence[Any], kwargs: Mapping[str, Any], ctx: Context
 ) -> object:
     return await handler.function(ctx, *args, **kwargs)
+
+
+def _finished(value: object) -> object:
+    """Refuse a coroutine, as a decorator may hide that a handler is async: nothing has run."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError("the handler returned a coroutine: declare it with async def")
+    return value
 
 
 def _wrapped(run: Next, middleware: Sequence[Middleware]) -> Next:

@@ -7,7 +7,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
 
 from qcore.app.client import BlockingClient, BlockingHandle, Call, Client, Handle
 from qcore.app.context import Context
-from qcore.app.options import Options
+from qcore.app.options import Options, merged
 from qcore.app.signature import Signature
 from qcore.domain.errors import InvalidOption
 from qcore.domain.retry import RetryPolicy
@@ -44,16 +44,16 @@ class Prepared(Generic[P, R]):
 
     def __init__(self, handler: "Handler[P, Any, R]", options: Options) -> None:
         self.handler = handler
-        self._options = options
+        self.options = options
 
     def using(self, **options: Unpack[Options]) -> "Prepared[P, R]":
         """Return the same with other options; those given later win. See `Options`."""
-        return Prepared(self.handler, {**self._options, **options})
+        return Prepared(self.handler, merged(self.options, options))
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Return a call, to be enqueued with others by `enqueue_many`; nothing is checked yet."""
         handler = self.handler
-        return Call(handler.name, handler.signature, args, kwargs, self._options)
+        return Call(handler.name, handler.signature, args, kwargs, self.options)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Ask for the task to be run; see `Client.enqueue`."""
@@ -84,7 +84,7 @@ class Handler(Prepared[P, R], Generic[P, Out, R]):
         self.policy = policy
         """How its failures are judged; None leaves that to the worker."""
         self.signature = Signature(name, function)
-        self.kind = _kind(name, self.signature, process=process)
+        self.kind = _kind(name, function, self.signature, process=process)
         update_wrapper(cast("Callable[..., Out]", self), function)
 
     def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> Out:
@@ -96,11 +96,16 @@ class Handler(Prepared[P, R], Generic[P, Out, R]):
         return f"<Handler {self.name!r} ({self.kind})>"
 
 
-def _kind(name: str, signature: Signature, *, process: bool) -> Kind:
+def _kind(name: str, function: Callable[..., Any], signature: Signature, *, process: bool) -> Kind:
     if not process:
         return Kind.COROUTINE if signature.is_async else Kind.THREAD
     if signature.is_async:
         raise InvalidOption(
             f"the handler of {name!r} is a coroutine: process=True is for plain functions"
+        )
+    if "<" in getattr(function, "__qualname__", "<nameless>"):
+        raise InvalidOption(
+            f"the handler of {name!r} is {function!r}, which another process cannot find: "
+            "process=True is for functions of a module"
         )
     return Kind.PROCESS

@@ -54,6 +54,16 @@ def fields_of(options: Options, *, now: Moment) -> dict[str, Any]:
     return fields
 
 
+def merged(first: Options, later: Options) -> Options:
+    """Return both, `later` winning: an `at` takes the place of a `delay`, and the reverse."""
+    both: Options = {**first, **later}
+    if "at" in later and "delay" not in later:
+        both.pop("delay", None)
+    if "delay" in later and "at" not in later:
+        both.pop("at", None)
+    return both
+
+
 def _expires(value: object, now: Moment) -> Moment:
     if isinstance(value, datetime):
         return moment_of(value, "expires")

@@ -81,5 +81,5 @@ class Outbox:
         return float("inf") if self.give_up_at is None else self.give_up_at
 
     def _told(self, verdicts: Sequence[Verdict], answers: "Sequence[Settled | LeaseLost]") -> None:
-        if self._tell:
+        if self._tell.wants(TasksSettled):
             self._tell(TasksSettled(verdicts, answers))

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from qcore.app.instruments import Instruments
 from qcore.domain.backoff import Exponential
+from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.happenings import BrokerFailed, BrokerRecovered
 from qcore.domain.moments import Moment
 from qcore.domain.retry import Dice
@@ -45,15 +46,20 @@ class Patience:
         while True:
             try:
                 answer = await call()
-            except Exception as error:  # noqa: BLE001  (whatever ails the broker, work goes on)
-                pause = max(LEAST_PAUSE, CURVE(failures, self._dice()))
-                failures += 1
-                self._tell(BrokerFailed(name, error, pause))
-                await self._pause(pause, until, hurry)
+            except asyncio.CancelledError:
+                if _is_wanted():
+                    raise
+                error: Exception = BrokerUnavailable("its driver cancelled the call")
+            except Exception as raised:  # noqa: BLE001  (whatever ails the broker, work goes on)
+                error = raised
             else:
                 if failures:
                     self._tell(BrokerRecovered(name, failures))
                 return answer
+            pause = max(LEAST_PAUSE, CURVE(failures, self._dice()))
+            failures += 1
+            self._tell(BrokerFailed(name, error, pause))
+            await self._pause(pause, until, hurry)
 
     async def _pause(
         self, seconds: float, until: Callable[[], Moment] | None, hurry: asyncio.Event | None
@@ -65,6 +71,12 @@ class Patience:
             await self._clock.sleep_until(end)
         else:
             await first(self._clock.sleep_until(end), hurry.wait())
+
+
+def _is_wanted() -> bool:
+    """Say whether somebody cancels this task, or a driver has cancelled what it awaits."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def first(*coroutines: Coroutine[Any, Any, object]) -> None:

@@ -188,13 +188,15 @@ def _done(job: Job) -> _Reply:
         function = getattr(found, "function", found)
         value = function(Context(job.claim, deadline=job.deadline), *job.args, **job.kwargs)
         pickle.dumps(value)
-    except Exception as error:  # noqa: BLE001  (the worker judges it)
+    except BaseException as error:  # noqa: BLE001  (the worker judges it)
         return False, _portable(error)
     return True, value
 
 
-def _portable(error: Exception) -> Exception:
+def _portable(error: BaseException) -> Exception:
     """Return the error, or one that says the same and can travel."""
+    if not isinstance(error, Exception):
+        return RemoteError(described(error))
     error.add_note("".join(traceback.format_exception(error)))
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301  (its own bytes)

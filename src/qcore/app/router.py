@@ -142,6 +142,11 @@ class Router:
         """Return all handlers, in the order of registration."""
         return list(self._handlers.values())
 
+    def queues(self) -> list[str]:
+        """Return the queues that handlers name as their own."""
+        named = (handler.options.get("queue") for handler in self._handlers.values())
+        return list(dict.fromkeys(queue for queue in named if queue is not None))
+
     def use(self, middleware: M) -> M:
         """Wrap a middleware around every handler, inside those registered before it."""
         self.middleware.append(middleware)

@@ -19,12 +19,14 @@ class Why(Enum):
 class Run:
     """One claim, its context, and the coroutine that executes it."""
 
-    __slots__ = ("claim", "coroutine", "ctx", "why")
+    __slots__ = ("began", "claim", "coroutine", "ctx", "why")
 
     def __init__(self, claim: Claim, ctx: Context) -> None:
         self.claim = claim
         self.ctx = ctx
         self.why: Why | None = None
+        self.began: Moment | None = None
+        """When its handler was called."""
         self.coroutine: asyncio.Task[None] | None = None
 
     def cut_short(self, why: Why) -> None:

@@ -10,7 +10,7 @@ from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 from qcore.domain.retry import RetryPolicy
 from qcore.domain.shares import Shares, Strict, Weighted
-from qcore.domain.task import DEFAULT_QUEUE
+from qcore.domain.task import DEFAULT_QUEUE, NewTask
 
 
 def _processors() -> int:
@@ -21,8 +21,9 @@ def _processors() -> int:
 class WorkerSettings:
     """How a worker works. Durations are in seconds."""
 
-    queues: Mapping[str, int] | Sequence[str] = (DEFAULT_QUEUE,)
-    """Queue to weight; or queues of equal weight; the first first if `strict`."""
+    queues: Mapping[str, int] | Sequence[str] | None = None
+    """Queue to weight; or queues of equal weight; the first first if `strict`. None for "default"
+    and every queue that a handler names."""
     strict: bool = False
     concurrency: int = 100
     """Tasks in hand at a time."""
@@ -54,23 +55,28 @@ class WorkerSettings:
             raise InvalidOption(f"grace is {self.grace!r}: expected 0 or more seconds")
         if isinstance(self.queues, str):
             raise InvalidOption(f"queues is {self.queues!r}: expected [{self.queues!r}]")
-        self.shares()
+        for queue in self.shares([]).queues:
+            # one that no task can be in is a misspelling, and would be waited on for ever
+            NewTask("?", id="?", queue=queue)
 
-    def shares(self) -> Shares:
-        """Return a fresh division between the queues."""
+    def shares(self, named: Sequence[str]) -> Shares:
+        """Return a fresh division between the queues; `named` are those that handlers name."""
+        queues = self.queues
+        if queues is None:
+            if self.strict:
+                raise InvalidOption("strict is set without queues: name them, the first first")
+            queues = [DEFAULT_QUEUE, *named]
         if self.strict:
-            if not self.queues:
-                raise InvalidOption("a worker needs at least one queue")
-            return Strict(list(self.queues))
-        if isinstance(self.queues, Mapping):
-            return Weighted(self.queues)
-        return Weighted(dict.fromkeys(self.queues, 1))
+            return Strict(list(queues))
+        if isinstance(queues, Mapping):
+            return Weighted(queues)
+        return Weighted(dict.fromkeys(queues, 1))
 
 
 class WorkerOptions(TypedDict, total=False):
     """The fields of `WorkerSettings`, each with its default."""
 
-    queues: Mapping[str, int] | Sequence[str]
+    queues: Mapping[str, int] | Sequence[str] | None
     strict: bool
     concurrency: int
     threads: int

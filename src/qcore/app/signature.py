@@ -4,7 +4,13 @@ import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from inspect import Parameter, iscoroutinefunction, signature
+from inspect import (
+    Parameter,
+    isasyncgenfunction,
+    iscoroutinefunction,
+    isgeneratorfunction,
+    signature,
+)
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +33,8 @@ class Signature:
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self._name = name
         self._function = function
-        _context, *self._parameters = _checked(name, function)
+        context, *self._parameters = _checked(name, function)
+        self._context = context.name
         self.is_async = iscoroutinefunction(function)
         self._names = [
             p.name for p in self._parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD
@@ -76,7 +83,7 @@ class Signature:
         payload = codec.dumps(given)
         try:
             # what is checked is what will run, by the very code that will run it
-            codec.loads(payload, None, self.model)
+            self._loaded(payload, None, codec)
         except CannotDecode as error:
             raise InvalidTask(self._misfit(str(error), given)) from None
         return payload
@@ -105,7 +112,7 @@ class Signature:
         self, payload: bytes, content_type: str, codec: Codec
     ) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """Return what to call the handler with; raise `CannotDecode` where it does not fit."""
-        model = codec.loads(payload, content_type, self.model)
+        model = self._loaded(payload, content_type, codec)
         if self._open:
             return (), model
         if self._positional:
@@ -114,6 +121,12 @@ class Signature:
                 return values, {}
         pairs = msgspec.structs.asdict(model).items()
         return (), {name: value for name, value in pairs if value is not msgspec.UNSET}
+
+    def _loaded(self, payload: bytes, content_type: str | None, codec: Codec) -> Any:
+        model = codec.loads(payload, content_type, self.model)
+        if self._open and self._context in model:
+            raise CannotDecode(f"{self._context!r} is the context's name, and no argument's")
+        return model
 
 
 def _checked(name: str, function: Callable[..., Any]) -> list[Parameter]:
@@ -126,6 +139,8 @@ def _checked(name: str, function: Callable[..., Any]) -> list[Parameter]:
         raise InvalidOption(
             f"the handler of {name!r} takes no context: its first parameter must be the Context"
         )
+    if isgeneratorfunction(function) or isasyncgenfunction(function):
+        raise InvalidOption(f"the handler of {name!r} is a generator: calling it does nothing")
     rest = parameters[1:]
     for parameter in rest:
         if parameter.kind in _NAMED or (parameter.kind is Parameter.VAR_KEYWORD and len(rest) == 1):

@@ -30,7 +30,9 @@ class Threads:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
-    def submit(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> "asyncio.Future[T]":
+    def submit(
+        self, function: Callable[..., T], /, *args: Any, **kwargs: Any
+    ) -> "asyncio.Future[T]":
         """Call a function in a thread, with the caller's context variables."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -84,7 +86,8 @@ def _answer(future: "asyncio.Future[Any]", value: object) -> None:
 
 def _fail(future: "asyncio.Future[Any]", error: BaseException) -> None:
     if not future.done():
-        # a future takes no StopIteration: a coroutine could not raise it either
-        if isinstance(error, StopIteration):
+        # a future takes no StopIteration: a coroutine could not raise it either; and no Ctrl-C
+        # comes to a thread: it is a handler's own, and would end the loop
+        if isinstance(error, (StopIteration, KeyboardInterrupt)):
             error = RuntimeError(f"the handler raised {error!r}")
         future.set_exception(error)

@@ -64,10 +64,12 @@ class Worker:
         self._codec = codec
         self._dice = dice
         self._tell = Instruments(instruments)
+        self._tells_start = self._tell.wants(TaskStarted)
+        self._tells_end = self._tell.wants(TaskFinished)
         self._patience = Patience(clock, dice, self._tell)
         self._outbox = Outbox(broker, clock, self._patience, self._tell)
         self._deadlines = Deadlines(clock)
-        self._shares = settings.shares()
+        self._shares = settings.shares(router.queues())
         self._running: set[Run] = set()
         self._state: Mapping[type, Any] = {}
         self._leaving = asyncio.Event()
@@ -207,7 +209,7 @@ class Worker:
         return await self._patience.insist("claim", claim, hurry=self._leaving)
 
     def _start(self, claims: Sequence[Claim]) -> None:
-        if claims and self._tell:
+        if claims and self._tell.wants(TasksClaimed):
             self._tell(TasksClaimed(claims))
         for claim in claims:
             run = Run(claim, Context(claim, state=self._state))
@@ -239,7 +241,6 @@ class Worker:
     # --- execute -------------------------------------------------------------------------------
 
     async def _execute(self, run: Run) -> None:
-        started = self._clock.now() if self._tell else 0.0
         try:
             outcome = await self._executor.execute(run)
         except BaseException:
@@ -255,21 +256,24 @@ class Worker:
             self._outbox.put(run, outcome)
         if self._wants_room:
             self._wake()
-        if self._tell and outcome is not None:
-            self._report(run, outcome, started)
+        if outcome is not None:
+            self._report(run, outcome)
 
     def _begin(self, run: Run) -> None:
         """Start the clock of a run whose handler is about to be called."""
-        deadline = run.ctx.deadline = deadline_of(run.claim, self._clock.now())
+        now = run.began = self._clock.now()
+        deadline = run.ctx.deadline = deadline_of(run.claim, now)
         if deadline is not None:
             self._deadlines.watch(run, deadline)
-        if self._tell:
+        if self._tells_start:
             self._tell(TaskStarted(run.claim))
 
-    def _report(self, run: Run, outcome: Event, started: float) -> None:
+    def _report(self, run: Run, outcome: Event) -> None:
         if isinstance(outcome, Snoozed) and outcome.unhandled:
             self._tell(NoHandler(run.claim))
-        self._tell(TaskFinished(run.claim, outcome, self._clock.now() - started))
+        if self._tells_end:
+            seconds = 0.0 if run.began is None else self._clock.now() - run.began
+            self._tell(TaskFinished(run.claim, outcome, seconds))
 
     def _wake(self) -> None:
         if self._nudge is not None:

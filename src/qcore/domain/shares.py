@@ -24,6 +24,8 @@ class Strict:
     """Serve a queue only when those before it are empty."""
 
     def __init__(self, queues: Sequence[str]) -> None:
+        if not queues:
+            raise InvalidOption("a worker needs at least one queue")
         self.queues = tuple(queues)
         # no quota at all: a broker fills what is left in order, and that is strictness
         self._none = dict.fromkeys(self.queues, 0)

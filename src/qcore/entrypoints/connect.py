@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from qcore.adapters.links.sqlite import BorrowedSqliteLink, Connection
 from qcore.domain.errors import InvalidOption
 from qcore.ports import Broker
 
@@ -15,7 +16,7 @@ def connect(url: str) -> Broker:
 
     - `memory://`: in this process, gone with it.
     - `sqlite:///qcore.db`: a file in the working folder; `sqlite:////var/lib/qcore.db`: elsewhere.
-      Options: `synchronous` (full, normal), `busy_timeout` (seconds).
+      Options: `synchronous` (full, normal), `timeout` (seconds to wait for another process's lock).
 
     Raises `InvalidOption` for a scheme, a part or an option that it does not know.
     """
@@ -28,6 +29,13 @@ def connect(url: str) -> Broker:
         )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     return maker(unquote(parts.netloc), unquote(parts.path), options)
+
+
+def borrow(connection: Connection) -> Broker:
+    """Return a broker in the transaction of a caller's own SQLite connection."""
+    from qcore.adapters.sqlite import SqliteBroker
+
+    return SqliteBroker(BorrowedSqliteLink(connection))
 
 
 def _memory(host: str, path: str, options: Mapping[str, str]) -> Broker:
@@ -49,7 +57,10 @@ def _sqlite(host: str, path: str, options: Mapping[str, str]) -> Broker:
             f"sqlite://{host}{path} names no file: expected sqlite:///relative.db or "
             "sqlite:////absolute/path.db"
         )
-    known: Mapping[str, Callable[[str], Any]] = {"synchronous": _one_of("full", "normal"), "busy_timeout": float}
+    known: Mapping[str, Callable[[str], Any]] = {
+        "synchronous": _one_of("full", "normal"),
+        "timeout": float,
+    }
     return SqliteBroker(AsyncSqliteLink(file, **_refuse_rest(options, known, "sqlite:///")))
 
 

@@ -2,13 +2,14 @@
 
 import os
 import random
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self, Unpack
 
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
+from qcore.adapters.links.sqlite import Connection
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.client import DEFAULT_MAX_PAYLOAD, BlockingClient, Client
 from qcore.app.codec import Codec
@@ -18,7 +19,7 @@ from qcore.app.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker import Worker
 from qcore.domain.errors import InvalidOption
 from qcore.domain.retry import Dice
-from qcore.entrypoints.connect import DEFAULT_URL, connect
+from qcore.entrypoints.connect import DEFAULT_URL, borrow, connect
 from qcore.ports import Broker, Clock, Instrument, Serializer
 
 URL_VARIABLE: Final = "QCORE_URL"
@@ -46,9 +47,6 @@ class Qcore:
     ) -> None:
         if url is not None and broker is not None:
             raise InvalidOption("both url and broker are given: expected one of them")
-        self.broker = broker or connect(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
-        self.clock = clock or SystemClock()
-        self.dice = dice
         # what one of these wrote before a change of serializer is read by the others after it
         first = serializer or JsonSerializer()
         self.codec = Codec([first, JsonSerializer(), MessagePackSerializer()])
@@ -59,19 +57,52 @@ class Qcore:
         self.middleware = self.router.use
         self.lifespan = self.router.lifespan
         self.on_error = self.router.on_error
-        self.client = Client(
-            self.broker, clock=self.clock, codec=self.codec, max_payload=max_payload
-        )
-        """For asynchronous code."""
-        self.blocking = BlockingClient(
-            self.broker, clock=self.clock, codec=self.codec, max_payload=max_payload
-        )
-        """For code that blocks."""
+        self._max_payload = max_payload
+        broker = broker or connect(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+        self._wire(broker, clock or SystemClock(), dice)
 
-    @cached_property
-    def inspector(self) -> Inspector:
-        """Return the inspector."""
-        return Inspector(self.broker, clock=self.clock)
+    def _wire(self, broker: Broker, clock: Clock, dice: Dice) -> None:
+        self.broker = broker
+        self.clock = clock
+        self.dice = dice
+        self.client = Client(broker, clock=clock, codec=self.codec, max_payload=self._max_payload)
+        """For asynchronous code."""
+        self.blocking = self._blocking_client(broker)
+        """For code that blocks."""
+        self.inspector = Inspector(broker, clock=clock)
+
+    def _blocking_client(self, broker: Broker) -> BlockingClient:
+        return BlockingClient(
+            broker, clock=self.clock, codec=self.codec, max_payload=self._max_payload
+        )
+
+    @contextmanager
+    def swapped(
+        self,
+        url: str = "memory://",
+        *,
+        broker: Broker | None = None,
+        clock: Clock | None = None,
+        dice: Dice | None = None,
+    ) -> Generator[Self]:
+        """Use another broker, clock or dice while the block lasts, as a test does.
+
+        Tasks stay declared; whatever enqueues or runs them in the block does so over there.
+        """
+        before = self.broker, self.clock, self.dice
+        self._wire(broker or connect(url), clock or self.clock, dice or self.dice)
+        try:
+            yield self
+        finally:
+            self._wire(*before)
+
+    def within(self, connection: Connection) -> BlockingClient:
+        """Return a client that enqueues in the transaction of a caller's own SQLite connection.
+
+        Its tasks are there when that transaction is committed, and never were if it is undone. The
+        database must be the one whose tasks the workers run.
+        """
+        return self._blocking_client(borrow(connection))
 
     def worker(self, **settings: Unpack[WorkerOptions]) -> Worker:
         """Return a worker for these tasks; see `WorkerSettings`."""

@@ -10,8 +10,8 @@ from qcore.testing.build import a_lease, a_stored_task, a_task
 
 
 def a_context(
-    task: NewTask | None = None,
     *state: Any,
+    task: NewTask | None = None,
     attempt: int = 1,
     failures: int = 0,
     deadline: Moment | None = None,

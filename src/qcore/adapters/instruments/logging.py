@@ -1,7 +1,7 @@
 """Say in the log what a person wants to read there."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from datetime import UTC, datetime
 from logging import DEBUG
 from typing import Any, Final
@@ -86,6 +86,11 @@ class LoggingInstrument:
             BrokerRecovered: self._recovered,
         }
 
+    @property
+    def wants(self) -> KeysView[type]:
+        """Return the kinds of happening that are worth a line."""
+        return self._tellers.keys()
+
     def __call__(self, happening: Happening) -> None:
         """Log it, if it is worth a line."""
         tell = self._tellers.get(type(happening))
@@ -139,7 +144,7 @@ class LoggingInstrument:
                 self._settled_badly(verdict, answer)
 
     def _settled_badly(self, verdict: Verdict, answer: Settled | LeaseLost) -> None:
-        facts = {"id": verdict.lease.id, "queue": verdict.lease.queue}
+        facts = {"task_id": verdict.lease.id, "queue": verdict.lease.queue}
         if isinstance(answer, LeaseLost):
             outcome = type(verdict.outcome).__name__.lower()
             self._log.warning("verdict came too late", outcome=outcome, **facts)
@@ -172,7 +177,7 @@ class LoggingInstrument:
 def _facts(claim: Claim) -> dict[str, object]:
     """Return what tells one run of one task from another."""
     task = claim.task
-    return {"task": task.name, "id": task.id, "queue": task.queue, "attempt": task.attempts}
+    return {"task": task.name, "task_id": task.id, "queue": task.queue, "attempt": task.attempts}
 
 
 def _is_enabled(log: FilteringBoundLogger, level: int) -> bool:

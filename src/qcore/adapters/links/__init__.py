@@ -1,0 +1,1 @@
+"""What touches a wire: for each store a link that awaits and one that blocks."""

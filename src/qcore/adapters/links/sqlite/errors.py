@@ -1,0 +1,62 @@
+"""What SQLite complains of, as what the application understands; mapped here and nowhere else."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, QcoreError
+
+TRANSIENT: Final = {
+    sqlite3.SQLITE_BUSY: "another process holds its lock",
+    sqlite3.SQLITE_LOCKED: "another connection holds its lock",
+    sqlite3.SQLITE_PROTOCOL: "too many processes opened it at once",
+    sqlite3.SQLITE_INTERRUPT: "the statement was interrupted",
+}
+
+LASTING: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full, or its quota reached: make room",
+    sqlite3.SQLITE_NOTADB: "the file is no SQLite database: name another file, or move this away",
+    sqlite3.SQLITE_CORRUPT: "the database is damaged: restore it, or try `sqlite3 FILE .recover`",
+    sqlite3.SQLITE_READONLY: "it is read-only: make the file and its folder writable for this user",
+    sqlite3.SQLITE_IOERR: "the disk failed to read or write: look at the system's log",
+    sqlite3.SQLITE_PERM: "this user may not open it: change its permissions",
+}
+
+
+def mapped(error: sqlite3.Error, path: str) -> Exception:
+    """Return the error to raise for one of SQLite's; a mistake of our own comes back as it is."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return error
+    # the low byte is the kind, the rest its detail (sqlite.org/rescode.html)
+    kind = code & 0xFF
+    if kind in TRANSIENT:
+        return BrokerUnavailable(f"{path}: {TRANSIENT[kind]} ({error})")
+    if kind == sqlite3.SQLITE_CANTOPEN:
+        return _unusable(path, _why_not_open(path), error)
+    if kind in LASTING:
+        return _unusable(path, LASTING[kind], error)
+    return _unusable(path, "it does not answer as a database of this version would", error)
+
+
+def is_transient(error: sqlite3.Error) -> bool:
+    """Return whether the same statement may succeed later."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in TRANSIENT
+
+
+def _unusable(path: str, why: str, error: sqlite3.Error) -> QcoreError:
+    return BrokerUnusable(f"cannot use {path}: {why} ({error})")
+
+
+def _why_not_open(path: str) -> str:
+    """Say what SQLite does not: why the file cannot be opened."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}: create it"
+    if Path(path).is_dir():
+        return "it is a folder: name a file in it"
+    effective = os.access in os.supports_effective_ids
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
+        return f"this user may not write to the folder {folder}: change its permissions"
+    return "this user may not open it: change its permissions"

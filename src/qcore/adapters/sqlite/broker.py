@@ -1,0 +1,153 @@
+"""Tasks in one SQLite file, which several processes may share."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from qcore.adapters.links.sqlite import Link
+from qcore.adapters.sqlite import claim, enqueue, lines, operate, settle, sweep
+from qcore.adapters.sqlite.schema import prepare
+from qcore.domain.lifecycle import ENDED, Order, State
+from qcore.domain.moments import Moment
+from qcore.domain.task import (
+    Claim,
+    Conflict,
+    Demand,
+    Enqueued,
+    Keep,
+    Lease,
+    LeaseLost,
+    Missing,
+    Moved,
+    NewTask,
+    NotAllowed,
+    Settled,
+    Swept,
+    Task,
+    TaskId,
+    Verdict,
+)
+from qcore.ports import Capability, Counts, Listener, Page
+
+USUAL: Final = Keep()
+LASTING: Final = frozenset({Capability.SHARED, Capability.DURABLE})
+FLEETING: Final[frozenset[Capability]] = frozenset()
+
+
+class SqliteBroker:
+    """Keep tasks in a SQLite database, reached by a link.
+
+    Each call is one transaction. Over a `BorrowedSqliteLink` it is a part of the caller's own.
+    """
+
+    def __init__(self, link: Link, *, keep: Keep = USUAL) -> None:
+        self._link = link
+        self._keep = keep
+        self._blocking: SqliteBroker | None = None
+        link.on_connect(prepare)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return what the broker can do beyond the port: nothing when in memory."""
+        return LASTING if self._link.lasting else FLEETING
+
+    async def open(self) -> None:
+        """Connect, and make the tables if the file is new."""
+        await self._link.open()
+
+    async def close(self) -> None:
+        """Disconnect, and the blocking broker too."""
+        if self._blocking is not None and self._blocking is not self:
+            await self._blocking.close()
+        await self._link.close()
+
+    def blocking(self) -> "SqliteBroker":
+        """Return a broker over the same database that never suspends."""
+        if self._blocking is None:
+            link = self._link.blocking()
+            self._blocking = self if link is self._link else SqliteBroker(link, keep=self._keep)
+        return self._blocking
+
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Sequence[Enqueued | Conflict]:
+        """Store tasks."""
+        answers = await self._link.write(partial(enqueue.enqueue, tasks=tasks, now=now))
+        self._link.tell({task.queue for task in tasks})
+        return answers
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        """Take tasks, each under a lease that ends at `until`."""
+        return await self._link.write(
+            partial(claim.claim, demand=demand, now=now, until=until),
+            partial(claim.nothing_to_claim, queues=[*demand.quotas], now=now),
+        )
+
+    async def settle(
+        self, verdicts: Sequence[Verdict], *, now: Moment
+    ) -> Sequence[Settled | LeaseLost]:
+        """End leases."""
+        answers = await self._link.write(partial(settle.settle, verdicts=verdicts, now=now))
+        pairs = zip(verdicts, answers, strict=True)
+        self._link.tell(
+            {
+                verdict.lease.queue
+                for verdict, answer in pairs
+                if isinstance(answer, Settled) and answer.state not in ENDED
+            }
+        )
+        return answers
+
+    async def extend(
+        self,
+        leases: Sequence[Lease],
+        *,
+        now: Moment,  # noqa: ARG002  (a lease may be renewed whenever it ended)
+        until: Moment,
+    ) -> Sequence[Lease | LeaseLost]:
+        """Renew leases."""
+        return await self._link.write(partial(claim.extend, leases=leases, until=until))
+
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
+        """Move what time has moved."""
+        asked = sweep.Chore(queues, limit, self._keep, now)
+        swept = await self._link.write(
+            partial(sweep.sweep, chore=asked), partial(sweep.nothing_to_sweep, chore=asked)
+        )
+        if swept.crashed:
+            self._link.tell(queues)
+        return swept
+
+    async def next_due(self, queues: Sequence[str]) -> Moment | None:
+        """Return when the next scheduled or retrying task of these queues is due."""
+        return await self._link.read(partial(claim.next_due, queues=queues))
+
+    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> Listener:
+        """Call `heard` whenever these queues may have something new."""
+        return await self._link.listen(queues, heard)
+
+    async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
+        """Return tasks as they are."""
+        return await self._link.read(partial(operate.get, queue=queue, ids=ids))
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        """Return tasks of one queue and state, page by page."""
+        return await self._link.read(
+            partial(operate.browse, queue=queue, state=state, limit=limit, cursor=cursor)
+        )
+
+    async def count(self) -> Counts:
+        """Count the tasks of every queue that has any."""
+        return await self._link.read(lines.counted)
+
+    async def order(
+        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Carry out an operator's order on tasks of one queue."""
+        answers = await self._link.write(
+            partial(operate.order, queue=queue, ids=ids, what=order, now=now)
+        )
+        self._link.tell({queue})
+        return answers

@@ -1,0 +1,110 @@
+"""How tasks are handed out, and how their leases are renewed."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import evolve
+
+from qcore.adapters.links.sqlite import Row, Tx
+from qcore.adapters.sqlite.lines import Line, keep, lines
+from qcore.adapters.sqlite.moving import due, named, write
+from qcore.adapters.sqlite.rows import EXPIRES, ID, KEY, task_of
+from qcore.adapters.sqlite.settle import held
+from qcore.adapters.sqlite.statements import statements
+from qcore.domain.lifecycle import Due, Expired, State
+from qcore.domain.moments import Moment
+from qcore.domain.task import Claim, Demand, Lease, LeaseLost
+
+_SQL: Final = statements("claim")
+
+PROMOTED_AT_ONCE: Final = 1_000
+
+
+def nothing_to_claim(tx: Tx, queues: Sequence[str], now: Moment) -> list[Claim] | None:
+    """Return no claims if there is nothing pending or due, None if there may be."""
+    if tx.execute(_SQL["anything"], {"queues": json.dumps(queues), "now": now}):
+        return None
+    return []
+
+
+def claim(tx: Tx, demand: Demand, now: Moment, until: Moment) -> Sequence[Claim]:
+    """Take tasks: each queue's quota first, then what room is left in the order given."""
+    found = lines(tx, demand.quotas)
+    counters = [
+        (_Counter(tx, line, now, until), demand.quotas[name]) for name, line in found.items()
+    ]
+    claims: list[Claim] = []
+    for counter, _ in counters:
+        counter.promote()
+    for counter, quota in counters:
+        counter.take(claims, min(quota, demand.limit - len(claims)))
+    for counter, _ in counters:
+        counter.take(claims, demand.limit - len(claims))
+    keep(tx, found.values())
+    return claims
+
+
+class _Counter:
+    """Where one queue's tasks are handed out."""
+
+    def __init__(self, tx: Tx, line: Line, now: Moment, until: Moment) -> None:
+        self._tx = tx
+        self._line = line
+        self._now = now
+        self._until = until
+
+    def promote(self) -> None:
+        """Make pending what is due."""
+        moved = due(self._tx, self._line, self._now, PROMOTED_AT_ONCE)
+        for task in moved:
+            task.sequence = self._line.next_sequence()
+            task.move(Due(), self._now)
+        write(self._tx, moved)
+
+    def take(self, into: list[Claim], room: int) -> None:
+        """Hand out up to `room` tasks, in order, and end those that have expired."""
+        while room > 0 and self._line.counts[State.PENDING]:
+            rows = self._tx.execute(_SQL["pending"], (self._line.key, room))
+            fresh = [row for row in rows if row[EXPIRES] is None or row[EXPIRES] > self._now]
+            if len(fresh) < len(rows):
+                self._expire([row[ID] for row in rows if row not in fresh])
+            self._hand_out(into, fresh)
+            room -= len(fresh)
+
+    def _hand_out(self, into: list[Claim], rows: Sequence[Row]) -> None:
+        line, until = self._line, self._until
+        changes: list[Row] = []
+        for row in rows:
+            token = line.next_token()
+            changes.append((until, token, row[KEY]))
+            task = task_of(row, line.name, claimed=True)
+            into.append(Claim(task, Lease(line.name, row[ID], token, until)))
+        self._tx.executemany(_SQL["claim"], changes)
+        line.moved(State.PENDING, State.ACTIVE, len(rows))
+
+    def _expire(self, ids: Sequence[str]) -> None:
+        stale = [*named(self._tx, self._line, ids).values()]
+        for task in stale:
+            task.move(Expired(), self._now)
+        write(self._tx, stale)
+
+
+def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:
+    """Renew leases."""
+    answers: list[Lease | LeaseLost] = []
+    changes: list[Row] = []
+    for lease, task in zip(leases, held(tx, leases), strict=True):
+        if task is None:
+            answers.append(LeaseLost())
+        else:
+            answers.append(evolve(lease, until=until))
+            changes.append((until, task.key))
+    tx.executemany(_SQL["extend"], changes)
+    return answers
+
+
+def next_due(tx: Tx, queues: Sequence[str]) -> Moment | None:
+    """Return when the next waiting task of these queues is due."""
+    rows = tx.execute(_SQL["next_due"], (json.dumps(queues),))
+    return min((moment for row in rows for moment in row if moment is not None), default=None)

@@ -1,0 +1,192 @@
+"""A stored task on its way from one state to another."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final, cast
+
+from qcore.adapters.links.sqlite import Row, Tx
+from qcore.adapters.sqlite.lines import Line
+from qcore.adapters.sqlite.rows import STATES, place_of
+from qcore.adapters.sqlite.statements import statements
+from qcore.domain.lifecycle import (
+    Crashed,
+    Event,
+    Exhausted,
+    Failed,
+    RunNow,
+    Snoozed,
+    State,
+    Succeeded,
+    advance,
+    reason_of,
+)
+from qcore.domain.moments import Moment
+from qcore.domain.task import NewTask, TaskId
+
+_SQL: Final = statements("moves")
+
+
+class Moving:
+    """What a move needs to know of a task, and what it changes."""
+
+    __slots__ = (
+        "crashes",
+        "due",
+        "error",
+        "expires",
+        "failures",
+        "group",
+        "id",
+        "key",
+        "line",
+        "max_crashes",
+        "place",
+        "priority",
+        "result",
+        "result_type",
+        "retention",
+        "sequence",
+        "state",
+        "token",
+        "unhandled_since",
+    )
+
+    def __init__(self, row: Row, line: Line) -> None:
+        self.line = line
+        state: str
+        self.key: int
+        self.id: TaskId
+        self.token: int
+        self.due: Moment
+        self.unhandled_since: Moment | None
+        (
+            self.key,
+            self.id,
+            state,
+            self.token,
+            self.sequence,
+            self.priority,
+            self.due,
+            self.expires,
+            self.retention,
+            self.group,
+            self.failures,
+            self.crashes,
+            self.max_crashes,
+            self.error,
+            self.unhandled_since,
+        ) = row
+        self.state = STATES[state]
+        self.place = 0.0
+        self.result: bytes | None = None
+        self.result_type: str | None = None
+
+    @property
+    def spec(self) -> NewTask:
+        """Return itself: the table asks a spec for nothing that is not here."""
+        return cast("NewTask", self)
+
+    def settle(self, outcome: Event, now: Moment) -> State:
+        """Take note of what happened to an active task."""
+        after = advance(self, outcome)
+        unhandled_since = None
+        match outcome:
+            case Succeeded():
+                self.result, self.result_type = outcome.result, outcome.content_type
+                # it did not fail in the end
+                self.error = None
+            case Failed():
+                self.failures += outcome.burns
+                self.error, self.due = outcome.error, outcome.again_at
+            case Exhausted():
+                self.failures += 1
+                self.error = outcome.error
+            case Snoozed():
+                self.due = outcome.again_at
+                if outcome.unhandled:
+                    unhandled_since = now if self.unhandled_since is None else self.unhandled_since
+            case Crashed():
+                self.crashes += 1
+                self.error = outcome.error
+            case _:
+                self.error = reason_of(outcome) or self.error
+        self.unhandled_since = unhandled_since
+        return self._enter(after, now)
+
+    def move(self, event: Event, now: Moment) -> State:
+        """Take note of what happened to a task that nobody is running."""
+        after = advance(self, event)
+        if isinstance(event, RunNow):
+            self._renew(now)
+        self.error = reason_of(event) or self.error
+        return self._enter(after, now)
+
+    def _renew(self, now: Moment) -> None:
+        self.failures = self.crashes = 0
+        self.expires = self.error = self.unhandled_since = None
+        self.due, self.sequence = now, self.line.next_sequence()
+
+    def _enter(self, state: State, now: Moment) -> State:
+        self.line.moved(self.state, state)
+        self.state = state
+        self.place = place_of(state, self.priority, self.due, now)
+        return state
+
+    def row(self) -> Row:
+        """Return it as the values of the statement "write"."""
+        return (
+            self.state.value,
+            self.place,
+            self.sequence,
+            self.due,
+            self.expires,
+            self.failures,
+            self.crashes,
+            self.error,
+            self.unhandled_since,
+            self.result,
+            self.result_type,
+            self.key,
+        )
+
+
+def named(tx: Tx, line: Line, ids: Iterable[TaskId]) -> dict[TaskId, Moving]:
+    """Return those of the tasks that are stored."""
+    rows = tx.execute(_SQL["named"], (json.dumps(list(ids)), line.key))
+    return {row[1]: Moving(row, line) for row in rows}
+
+
+def due(tx: Tx, line: Line, now: Moment, limit: int) -> list[Moving]:
+    """Return waiting tasks whose moment has come, in the order of their moments."""
+    rows = [
+        row
+        for state in (State.SCHEDULED, State.RETRY)
+        for row in tx.execute(_SQL["due"], (line.key, state, now, limit))
+    ]
+    moving = [Moving(row, line) for row in rows]
+    moving.sort(key=lambda task: (task.due, task.sequence))
+    return moving[:limit]
+
+
+def late(tx: Tx, line: Line, now: Moment, limit: int) -> list[Moving]:
+    """Return active tasks whose lease is over."""
+    return [Moving(row, line) for row in tx.execute(_SQL["late"], (line.key, now, limit))]
+
+
+def stale(tx: Tx, line: Line, now: Moment, limit: int) -> list[Moving]:
+    """Return pending tasks that have expired."""
+    return [Moving(row, line) for row in tx.execute(_SQL["stale"], (line.key, now, limit))]
+
+
+def write(tx: Tx, moved: Sequence[Moving]) -> None:
+    """Write tasks that have moved, or forget them."""
+    forget(tx, [task.key for task in moved if task.state is State.GONE])
+    kept = [task.row() for task in moved if task.state is not State.GONE]
+    if kept:
+        tx.executemany(_SQL["write"], kept)
+
+
+def forget(tx: Tx, keys: Sequence[int]) -> None:
+    """Leave nothing of tasks."""
+    if keys:
+        tx.executemany(_SQL["forget"], [(key,) for key in keys])

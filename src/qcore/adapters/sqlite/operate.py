@@ -1,0 +1,83 @@
+"""What an operator asks and orders."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from qcore.adapters.links.sqlite import Row, Tx
+from qcore.adapters.sqlite.lines import keep, lines
+from qcore.adapters.sqlite.moving import Moving, named, write
+from qcore.adapters.sqlite.rows import ID, PLACE, task_of
+from qcore.adapters.sqlite.statements import statements
+from qcore.domain.errors import InvalidOption
+from qcore.domain.lifecycle import ENDED, MOVES, Order, State
+from qcore.domain.moments import Moment
+from qcore.domain.task import Missing, Moved, NotAllowed, Task, TaskId
+from qcore.ports import Page
+
+_SQL: Final = statements("operate")
+
+
+def get(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Task | None]:
+    """Return tasks as they are."""
+    rows = tx.execute(_SQL["get"], (json.dumps(ids), queue))
+    found = {row[ID]: task_of(row, queue) for row in rows}
+    return [found.get(task) for task in ids]
+
+
+def browse(tx: Tx, queue: str, state: State, limit: int, cursor: str | None) -> Page:
+    """Return tasks of one queue and state, page by page; ended ones with the latest first."""
+    backwards = state in ENDED
+    after = _start(backwards=backwards) if cursor is None else _read(cursor)
+    sql = _SQL["downwards" if backwards else "upwards"]
+    rows = tx.execute(sql, (queue, state, *after, limit + 1))
+    shown = rows[:limit]
+    more = bool(shown) and len(rows) > limit
+    return Page([task_of(row, queue) for row in shown], _written(shown[-1]) if more else None)
+
+
+def _start(*, backwards: bool) -> Row:
+    return (math.inf if backwards else -math.inf, 0, 0)
+
+
+def _written(row: Row) -> str:
+    """Return where a row stands, as a cursor."""
+    return ",".join(repr(part) for part in row[PLACE])
+
+
+def _read(cursor: str) -> Row:
+    try:
+        place, token, sequence = cursor.split(",")
+        return float(place), int(token), int(sequence)
+    except ValueError:
+        raise InvalidOption(f"{cursor!r} is no cursor of this broker") from None
+
+
+def order(
+    tx: Tx, queue: str, ids: Sequence[TaskId], what: Order, now: Moment
+) -> list[Moved | NotAllowed | Missing]:
+    """Carry out an order on tasks of one queue."""
+    line = lines(tx, [queue]).get(queue)
+    if line is None:
+        return [Missing() for _ in ids]
+    tasks = named(tx, line, ids)
+    answers = [_carry_out(tasks.get(task), what, now) for task in ids]
+    moved = [tasks[task] for task, answer in zip(ids, answers, strict=True) if _is_moved(answer)]
+    write(tx, moved)
+    keep(tx, [line])
+    return answers
+
+
+def _is_moved(answer: Moved | NotAllowed | Missing) -> bool:
+    return isinstance(answer, Moved)
+
+
+def _carry_out(task: Moving | None, what: Order, now: Moment) -> Moved | NotAllowed | Missing:
+    if task is None or task.state is State.GONE:
+        return Missing()
+    if type(what) not in MOVES[task.state]:
+        return NotAllowed(task.state)
+    if task.state is State.ACTIVE:
+        return Moved(task.settle(what, now))
+    return Moved(task.move(what, now))

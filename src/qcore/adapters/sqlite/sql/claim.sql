@@ -1,0 +1,37 @@
+-- Whether a claim would find anything, or anything due; asked without a lock.
+-- name: anything
+SELECT 1
+FROM json_each(:queues) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
+WHERE q.pending > 0
+    OR EXISTS (
+        SELECT 1 FROM qcore_tasks AS t
+        WHERE t.queue = q.key AND t.state = 'scheduled' AND t.place <= :now
+    )
+    OR EXISTS (
+        SELECT 1 FROM qcore_tasks AS t
+        WHERE t.queue = q.key AND t.state = 'retry' AND t.place <= :now
+    )
+LIMIT 1
+
+-- name: pending
+SELECT * FROM qcore_tasks
+WHERE queue = ? AND state = 'pending'
+ORDER BY place, token, sequence LIMIT ?
+
+-- name: claim
+UPDATE qcore_tasks SET state = 'active', place = ?, token = ?, attempts = attempts + 1 WHERE key = ?
+
+-- name: extend
+UPDATE qcore_tasks SET place = ? WHERE key = ?
+
+-- name: next_due
+SELECT
+    (
+        SELECT t.place FROM qcore_tasks AS t
+        WHERE t.queue = q.key AND t.state = 'scheduled' ORDER BY t.place LIMIT 1
+    ),
+    (
+        SELECT t.place FROM qcore_tasks AS t
+        WHERE t.queue = q.key AND t.state = 'retry' ORDER BY t.place LIMIT 1
+    )
+FROM json_each(?) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value

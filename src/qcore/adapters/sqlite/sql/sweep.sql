@@ -1,0 +1,37 @@
+-- Whether a sweep would find anything to move; asked without a lock.
+-- name: anything
+SELECT 1
+FROM json_each(:queues) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
+WHERE q.archived > :count
+    OR q.dead > :count
+    OR EXISTS (
+        SELECT 1 FROM qcore_tasks AS t
+        WHERE t.queue = q.key AND t.state = 'active' AND t.place <= :now
+    )
+    OR EXISTS (
+        SELECT 1 FROM qcore_tasks AS t
+        WHERE t.queue = q.key AND t.state = 'pending' AND t.expires <= :now
+    )
+    OR EXISTS (
+        SELECT 1 FROM qcore_tasks AS t
+        WHERE t.queue = q.key AND t.state = 'completed' AND t.place + t.retention <= :now
+    )
+    OR (
+        SELECT t.place FROM qcore_tasks AS t
+        WHERE t.queue = q.key AND t.state = 'archived' ORDER BY t.place LIMIT 1
+    ) + :age <= :now
+    OR (
+        SELECT t.place FROM qcore_tasks AS t
+        WHERE t.queue = q.key AND t.state = 'dead' ORDER BY t.place LIMIT 1
+    ) + :age <= :now
+LIMIT 1
+
+-- name: over
+SELECT key FROM qcore_tasks
+WHERE queue = ? AND state = 'completed' AND place + retention <= ?
+ORDER BY place + retention, sequence LIMIT ?
+
+-- name: oldest
+SELECT key, place FROM qcore_tasks
+WHERE queue = ? AND state = ?
+ORDER BY place, token, sequence LIMIT ?

@@ -1,0 +1,14 @@
+"""The SQL, kept in files of its own: each statement follows a line `-- name: …`."""
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Final
+
+_NAMED: Final = re.compile(r"^-- name: (\w+)\n(.*?)(?=^--|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def statements(file: str) -> Mapping[str, str]:
+    """Return the statements of `sql/<file>.sql` by name."""
+    text = files("qcore.adapters.sqlite").joinpath("sql", f"{file}.sql").read_text(encoding="utf-8")
+    return {name: sql.strip() for name, sql in _NAMED.findall(text)}

@@ -1,0 +1,1 @@
+"""Measure what a store and a worker can do, and check that no task is lost on the way."""

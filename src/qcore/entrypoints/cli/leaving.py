@@ -1,0 +1,45 @@
+"""Leave though something still runs that nobody can stop: a thread, a coroutine that will not end.
+
+asyncio joins the threads of `asyncio.to_thread` when a loop is closed, and the interpreter does so
+once more at its end, both without a limit of time. A worker has given its tasks back by then.
+"""
+
+import atexit
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from threading import Timer
+from typing import Final
+
+LAST_WORDS: Final = 2.0
+"""Seconds for what still runs."""
+
+
+@contextmanager
+def no_longer(code: int = 0) -> Generator[None, None, None]:
+    """Exit the process with `code` where the block takes too long."""
+    timer = _timer(code)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def leave_soon(code: int) -> None:
+    """Exit the process with `code` where the interpreter is too slow to come to its exit hooks."""
+    # hooks run once the threads are joined, the last registered first; they may take their time
+    atexit.register(_timer(code).cancel)
+
+
+def _timer(code: int) -> Timer:
+    timer = Timer(LAST_WORDS, _exit, (code,))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _exit(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,44 @@
+"""How a command logs: for people on a terminal, for machines elsewhere."""
+
+import sys
+from typing import Any, Final
+
+import structlog
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+def configure(level: str) -> None:
+    """Send the log to standard error, unless somebody has configured structlog already."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            *(_for_people() if is_terminal() else _for_machines()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def is_terminal() -> bool:
+    """Return whether somebody reads along."""
+    return sys.stderr.isatty()
+
+
+def _for_people() -> list[Any]:
+    return [
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(),
+    ]
+
+
+def _for_machines() -> list[Any]:
+    return [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]

@@ -1,0 +1,38 @@
+"""Queues as they are written on a command line."""
+
+from qcore.domain.errors import InvalidTask
+from qcore.domain.task import NewTask
+from qcore.entrypoints.cli.errors import Wrong
+
+EXPECTED = "expected names with weights, such as critical=6,default=3,low=1, or plain names"
+
+
+def parse_queues(text: str) -> dict[str, int]:
+    """Return queue to weight, in the order written; raise `Wrong` where a piece is none.
+
+    A queue without a weight has the weight 1.
+    """
+    queues: dict[str, int] = {}
+    for piece in text.split(","):
+        name, equals, weight = (part.strip() for part in piece.partition("="))
+        if name in queues:
+            raise Wrong(f"--queues {text!r} names {name!r} twice: {EXPECTED}")
+        queues[_checked(name, text)] = _weight(weight, name, text) if equals else 1
+    return queues
+
+
+def _checked(name: str, text: str) -> str:
+    try:
+        NewTask("check", id="check", queue=name)
+    except InvalidTask as error:
+        raise Wrong(f"--queues {text!r}: {error}; {EXPECTED}") from None
+    return name
+
+
+def _weight(weight: str, name: str, text: str) -> int:
+    if not (weight.isascii() and weight.isdigit() and int(weight)):
+        raise Wrong(
+            f"--queues {text!r}: the weight of {name!r} is {weight!r}, no whole number from 1: "
+            f"{EXPECTED}"
+        )
+    return int(weight)

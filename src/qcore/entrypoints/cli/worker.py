@@ -1,0 +1,94 @@
+"""`qcore worker module:q`: run the tasks of an application."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+import click
+import structlog
+
+from qcore.app.settings import WorkerOptions, WorkerSettings
+from qcore.app.worker import Worker
+from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
+from qcore.entrypoints.cli.errors import Unwell, Wrong
+from qcore.entrypoints.cli.loading import load
+from qcore.entrypoints.cli.logs import LEVELS, configure
+from qcore.entrypoints.cli.loop import run
+from qcore.entrypoints.cli.queues import parse_queues
+from qcore.entrypoints.facade import Qcore
+from qcore.entrypoints.signals import obey_signals
+from qcore.ports import Capability
+
+C = TypeVar("C", bound=Callable[..., Any] | click.Command)
+
+_DEFAULTS: Final = WorkerSettings()
+
+
+def _option(name: str, kind: type, meta: str, text: str) -> Callable[[C], C]:
+    """Return the option for a field of `WorkerSettings`, with its default."""
+    default = getattr(_DEFAULTS, name.removeprefix("--"))
+    return click.option(
+        name, type=kind, metavar=meta, default=default, show_default=True, help=text
+    )
+
+
+@click.command()
+@click.argument("queue", metavar="MODULE:NAME")
+@click.option(
+    "--queues",
+    metavar="NAME=WEIGHT,…",
+    help="Queues to serve, by weight: critical=6,default=3,low=1, or plain names. "
+    "[default: default, and every queue that a task names]",
+)
+@click.option(
+    "--strict", is_flag=True, help="Serve a queue only when those written before it are empty."
+)
+@_option("--concurrency", int, "N", "Tasks in hand at a time.")
+@_option("--threads", int, "N", "Of them, plain functions in threads.")
+@_option("--processes", int, "N", "Of them, functions in processes of their own.")
+@_option("--lease", float, "SECONDS", "How long the tasks of a lost worker are waited for.")
+@_option("--grace", float, "SECONDS", "How long tasks may go on when the worker is to stop.")
+@click.option("--burst", is_flag=True, help="Leave when there is nothing to do.")
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="Of the log, unless the module has configured structlog itself.",
+)
+def worker(queue: str, queues: str | None, log_level: str, **settings: object) -> None:
+    """Run the tasks of the Qcore that MODULE:NAME names, such as myapp.tasks:q.
+
+    SIGTERM and SIGINT: claim no more, let what runs end within the grace, give back the rest, and
+    leave; a second one leaves at once. SIGTSTP and SIGUSR1: claim no more, and go on with the rest;
+    SIGCONT: claim again.
+    """
+    if queues is not None:
+        settings["queues"] = parse_queues(queues)
+    q = load(queue)
+    configure(log_level)
+    try:
+        made = q.worker(**cast("WorkerOptions", settings))
+    except InvalidOption as error:
+        raise Wrong(str(error)) from None
+    _warn_if_alone(q)
+    try:
+        run(_work(q, made))
+    except (BrokerUnusable, BrokerUnavailable) as error:
+        raise Unwell(str(error)) from None
+
+
+async def _work(q: Qcore, made: Worker) -> None:
+    with obey_signals(made):
+        try:
+            await made.run()
+        finally:
+            await q.close()
+
+
+def _warn_if_alone(q: Qcore) -> None:
+    if Capability.SHARED not in q.broker.capabilities:
+        structlog.get_logger("qcore").warning(
+            "no other process can enqueue into this worker: its broker keeps tasks in this process "
+            "alone; set QCORE_URL, or give Qcore a url, such as sqlite:///qcore.db",
+            broker=type(q.broker).__name__,
+        )

@@ -1,0 +1,147 @@
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, BorrowedSqliteLink
+from qcore.adapters.sqlite import SqliteBroker
+from qcore.app.inline import run_inline
+from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
+from qcore.domain.lifecycle import IllegalMove, RunNow, State
+from qcore.domain.task import Verdict
+from qcore.ports import Capability
+from qcore.testing.build import LEASE, NOW, a_demand, a_task
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """An application's own database."""
+    return tmp_path / "app.db"
+
+
+@pytest.fixture
+def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    """An application's connection, with a table and a taste of its own."""
+    with closing(sqlite3.connect(path, timeout=0.02)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.execute("CREATE TABLE users (name TEXT)")
+        connection.commit()
+        yield connection
+
+
+@pytest.fixture
+def broker(connection: sqlite3.Connection) -> SqliteBroker:
+    """A broker in the application's transactions."""
+    return SqliteBroker(BorrowedSqliteLink(connection))
+
+
+def stored(path: Path) -> tuple[int, int]:
+    """Return how many users and tasks another connection sees."""
+    with closing(sqlite3.connect(path)) as other:
+        (users,) = other.execute("SELECT count(*) FROM users").fetchone()
+        made = other.execute("PRAGMA table_info(qcore_tasks)").fetchall()
+        tasks = other.execute("SELECT count(*) FROM qcore_tasks").fetchone()[0] if made else 0
+        return users, tasks
+
+
+def test_a_task_is_committed_with_the_callers_rows(
+    broker: SqliteBroker, connection: sqlite3.Connection, path: Path
+) -> None:
+    """Nobody sees the task before the caller commits, and then a worker can claim it."""
+    connection.execute("INSERT INTO users VALUES ('ann')")
+    run_inline(broker.enqueue([task := a_task()], now=NOW))
+    assert stored(path) == (0, 0)
+    connection.commit()
+    assert stored(path) == (1, 1)
+    worker = SqliteBroker(BlockingSqliteLink(path))
+    (claim,) = run_inline(worker.claim(a_demand(), now=NOW, until=NOW + LEASE))
+    assert claim.task.spec == task
+    run_inline(worker.close())
+
+
+def test_a_task_is_rolled_back_with_the_callers_rows(
+    broker: SqliteBroker, connection: sqlite3.Connection, path: Path
+) -> None:
+    """What the caller undoes was never enqueued, also when it undid our tables with it."""
+    for _ in range(2):
+        connection.execute("INSERT INTO users VALUES ('ann')")
+        run_inline(broker.enqueue([a_task()], now=NOW))
+        connection.rollback()
+    assert stored(path) == (0, 0)
+    run_inline(broker.enqueue([a_task()], now=NOW))
+    connection.commit()
+    assert stored(path) == (0, 1)
+
+
+def test_a_transaction_begins_if_there_is_none(
+    broker: SqliteBroker, connection: sqlite3.Connection, path: Path
+) -> None:
+    """The first enqueue begins the caller's transaction, and does not commit it."""
+    run_inline(broker.enqueue([a_task()], now=NOW))
+    assert connection.in_transaction
+    assert stored(path) == (0, 0)
+
+
+def test_a_call_that_fails_leaves_the_callers_rows(
+    broker: SqliteBroker, connection: sqlite3.Connection, path: Path
+) -> None:
+    """What a call wrote before it failed is undone, and what the caller wrote is not."""
+    run_inline(broker.enqueue([a_task(), a_task()], now=NOW))
+    one, two = run_inline(broker.claim(a_demand(), now=NOW, until=NOW + LEASE))
+    connection.execute("INSERT INTO users VALUES ('ann')")
+    verdicts = [Verdict(one.lease, RunNow()), Verdict(two.lease, RunNow())]
+    with pytest.raises(IllegalMove):
+        run_inline(broker.settle(verdicts, now=NOW))
+    assert run_inline(broker.count()) == {"default": {State.ACTIVE: 2}}
+    connection.commit()
+    assert stored(path) == (1, 2)
+
+
+def test_the_callers_rows_keep_their_shape(
+    broker: SqliteBroker, connection: sqlite3.Connection
+) -> None:
+    """A row factory is the caller's, before and after."""
+    connection.execute("INSERT INTO users VALUES ('ann')")
+    run_inline(broker.enqueue([a_task()], now=NOW))
+    assert connection.execute("SELECT name FROM users").fetchone()["name"] == "ann"
+
+
+def test_a_connection_with_other_text_is_refused(connection: sqlite3.Connection) -> None:
+    """A connection that reads text as bytes would corrupt what it stores."""
+    connection.text_factory = bytes
+    with pytest.raises(BrokerUnusable, match="text_factory"):
+        BorrowedSqliteLink(connection)
+
+
+def test_a_lock_is_mapped_as_everywhere(
+    broker: SqliteBroker, connection: sqlite3.Connection, path: Path
+) -> None:
+    """Another process's lock is a broker that is not available now."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BrokerUnavailable, match=r"app\.db"):
+            run_inline(broker.enqueue([a_task()], now=NOW))
+    run_inline(broker.enqueue([a_task()], now=NOW))
+
+
+async def test_a_worker_serves_the_applications_database(
+    broker: SqliteBroker, connection: sqlite3.Connection, path: Path
+) -> None:
+    """Once the tables are in it, any link opens the database, and leaves its journal mode."""
+    run_inline(broker.open())
+    connection.commit()
+    worker = SqliteBroker(AsyncSqliteLink(path))
+    await worker.enqueue([a_task()], now=NOW)
+    assert await worker.count() == {"default": {State.PENDING: 1}}
+    await worker.close()
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
+
+
+def test_it_is_as_lasting_as_its_connection(broker: SqliteBroker) -> None:
+    """A connection to a file is durable and shared, one to memory neither."""
+    assert broker.capabilities == {Capability.SHARED, Capability.DURABLE}
+    assert broker.blocking() is broker
+    with closing(sqlite3.connect(":memory:")) as fleeting:
+        assert SqliteBroker(BorrowedSqliteLink(fleeting)).capabilities == frozenset()

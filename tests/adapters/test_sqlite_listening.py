@@ -1,0 +1,108 @@
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from qcore.adapters.links.sqlite import AsyncSqliteLink
+from qcore.adapters.links.sqlite.watch import NAME
+from qcore.adapters.sqlite import SqliteBroker
+from qcore.testing.build import NOW, a_task
+
+PATIENCE = 10
+
+ENQUEUE = """
+import sys
+from qcore.adapters.links.sqlite import BlockingSqliteLink
+from qcore.adapters.sqlite import SqliteBroker
+from qcore.app.inline import run_inline
+from qcore.testing.build import NOW, a_task
+
+broker = SqliteBroker(BlockingSqliteLink(sys.argv[1]))
+run_inline(broker.enqueue([a_task()], now=NOW))
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file that is not there yet."""
+    return tmp_path / "qcore.db"
+
+
+@pytest.fixture
+async def broker(path: Path) -> AsyncIterator[SqliteBroker]:
+    """A broker that awaits."""
+    broker = SqliteBroker(AsyncSqliteLink(path))
+    yield broker
+    await broker.close()
+
+
+def watchers() -> set[threading.Thread]:
+    """Return the threads that look after files."""
+    return {thread for thread in threading.enumerate() if thread.name == NAME}
+
+
+async def test_what_this_process_wrote_is_heard_at_once(broker: SqliteBroker) -> None:
+    """`heard` has been called when enqueue returns: nobody waits for the next look."""
+    heard: list[str] = []
+    ear = await broker.listen(["default"], lambda: heard.append("default"))
+    await broker.enqueue([a_task()], now=NOW)
+    assert heard
+    await ear.close()
+
+
+async def test_another_broker_of_this_process_is_heard_at_once(
+    broker: SqliteBroker, path: Path
+) -> None:
+    """Brokers of one process on one file, however it is spelled, hear each other directly."""
+    heard: list[str] = []
+    ear = await broker.listen(["default"], lambda: heard.append("default"))
+    other = SqliteBroker(AsyncSqliteLink(path.parent / "." / path.name))
+    await other.enqueue([a_task()], now=NOW)
+    assert heard
+    await other.close()
+    await ear.close()
+
+
+@pytest.mark.system
+async def test_what_another_process_wrote_is_heard(broker: SqliteBroker, path: Path) -> None:
+    """A task enqueued by another process wakes who listens here."""
+    heard = Event()
+    ear = await broker.listen(["default"], heard.set)
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", ENQUEUE, path)
+    assert await child.wait() == 0
+    assert heard.wait(PATIENCE)
+    await ear.close()
+
+
+async def test_nobody_looks_while_nobody_listens(broker: SqliteBroker) -> None:
+    """The thread that looks at the file lives as long as somebody listens."""
+    # one of another test may be about to end
+    others = watchers()
+    await broker.enqueue([a_task()], now=NOW)
+    assert watchers() <= others
+    ears = [await broker.listen(["default"], Event().set) for _ in range(3)]
+    (watcher,) = watchers() - others
+    for ear in ears:
+        await ear.close()
+    watcher.join(PATIENCE)
+    assert not watcher.is_alive()
+
+
+async def test_an_ear_whose_loop_is_closed_does_not_deafen_the_others(
+    broker: SqliteBroker,
+) -> None:
+    """A listener that raises, as one of a closed event loop does, is passed over."""
+
+    def gone() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    heard = Event()
+    ears = [await broker.listen(["default"], call) for call in (gone, heard.set)]
+    await broker.enqueue([a_task()], now=NOW)
+    assert heard.is_set()
+    for ear in ears:
+        await ear.close()

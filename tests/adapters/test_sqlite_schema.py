@@ -1,0 +1,236 @@
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, Tx
+from qcore.adapters.sqlite import SqliteBroker
+from qcore.adapters.sqlite.schema import APPLICATION_ID, VERSION, prepare
+from qcore.app.inline import run_inline
+from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
+from qcore.domain.lifecycle import State
+from qcore.domain.task import Conflict, Enqueued
+from qcore.testing.build import LEASE, NOW, a_demand, a_task, some_tasks
+
+NOBODY = 65_534
+PAGE = bytes(4_000)
+
+
+def broker_at(path: Path, timeout: float = 0.02) -> SqliteBroker:
+    """Return a blocking broker that does not wait long for a lock."""
+    return SqliteBroker(BlockingSqliteLink(path, timeout=timeout))
+
+
+def refusal(path: Path) -> str:
+    """Return what a broker says that cannot use a file."""
+    with pytest.raises(BrokerUnusable) as refused:
+        run_inline(broker_at(path).enqueue([a_task()], now=NOW))
+    message = str(refused.value)
+    assert str(path) in message
+    return message
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file that is not there yet."""
+    return tmp_path / "qcore.db"
+
+
+def test_a_new_file_says_whose_it_is(path: Path) -> None:
+    """A file of ours has our application id and the schema's version, and a write-ahead log."""
+    broker = broker_at(path)
+    run_inline(broker.open())
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert other.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    run_inline(broker.close())
+
+
+@pytest.mark.parametrize(
+    "change", ["PRAGMA user_version = 99", "UPDATE qcore_meta SET version = 99"]
+)
+def test_a_file_of_a_newer_version_is_refused(path: Path, change: str) -> None:
+    """A schema of a later qcore is left alone, and the error says to upgrade."""
+    broker = broker_at(path)
+    run_inline(broker.open())
+    run_inline(broker.close())
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute(change)
+    before = path.read_bytes()
+    assert "version 99" in refusal(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("mark", ["PRAGMA application_id = 7", "CREATE TABLE users (name TEXT)"])
+def test_a_database_of_somebody_else_is_refused(path: Path, mark: str) -> None:
+    """An application's own database is left byte for byte as it was, in its own journal mode."""
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute(mark)
+    before = path.read_bytes()
+    assert "somebody else's" in refusal(path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    """A file of another kind is named, and left as it was."""
+    path.write_text("dear diary, " * 100)
+    assert "no SQLite database" in refusal(path)
+    assert path.read_text() == "dear diary, " * 100
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    """A file in a folder that is not there cannot be made, and the error names the folder."""
+    assert f"no folder {tmp_path / 'nowhere'}" in refusal(tmp_path / "nowhere" / "qcore.db")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    """A path that names a folder is refused as such."""
+    assert "it is a folder" in refusal(tmp_path)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that another user may look into."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[None]:
+    """A user whom permissions bind; nothing binds root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def read_only(public: Path) -> Path:
+    """A database with a task in it that may only be read, in a folder of the same kind."""
+    path = public / "qcore.db"
+    broker = broker_at(path)
+    run_inline(broker.enqueue([a_task()], now=NOW))
+    run_inline(broker.close())
+    path.chmod(0o444)
+    public.chmod(0o555)
+    return path
+
+
+@pytest.mark.usefixtures("unprivileged")
+def test_a_read_only_file_is_refused(read_only: Path) -> None:
+    """A file that this user may not write to is named, with what to do."""
+    assert "writ" in refusal(read_only)
+
+
+@pytest.mark.usefixtures("read_only", "unprivileged")
+def test_a_read_only_folder_is_refused(public: Path) -> None:
+    """A file that cannot be made in its folder is named, and so is the folder."""
+    assert f"write to the folder {public}" in refusal(public / "other.db")
+
+
+async def test_a_full_disk_is_an_error_and_loses_nothing(path: Path) -> None:
+    """What was acknowledged before the disk was full is there; what was not is refused whole."""
+
+    def cramped(tx: Tx) -> None:
+        prepare(tx)
+        tx.execute("PRAGMA max_page_count = 60")
+
+    link = AsyncSqliteLink(path)
+    broker = SqliteBroker(link)
+    link.on_connect(cramped)
+    acknowledged: list[Enqueued | Conflict] = []
+
+    async def fill() -> None:
+        while True:
+            acknowledged.extend(await broker.enqueue(some_tasks(5, payload=PAGE), now=NOW))
+
+    with pytest.raises(BrokerUnusable, match=r"qcore\.db.*disk is full"):
+        await fill()
+    stored = len(acknowledged)
+    assert await broker.count() == {"default": {State.PENDING: stored}}
+    link.on_connect(prepare)
+    await broker.close()
+    assert isinstance((await broker.enqueue([a_task()], now=NOW))[0], Enqueued)
+    assert await broker.count() == {"default": {State.PENDING: stored + 1}}
+    await broker.close()
+
+
+def test_many_may_open_a_new_file_at_once(path: Path) -> None:
+    """Those who meet at a new file make its tables once, and all of them can use it."""
+    brokers = [broker_at(path, timeout=30) for _ in range(8)]
+    start = Barrier(len(brokers))
+
+    def enqueue(broker: SqliteBroker) -> None:
+        start.wait()
+        run_inline(broker.enqueue([a_task()], now=NOW))
+
+    with ThreadPoolExecutor(len(brokers)) as threads:
+        list(threads.map(enqueue, brokers))
+    assert run_inline(brokers[0].count()) == {"default": {State.PENDING: len(brokers)}}
+    for broker in brokers:
+        run_inline(broker.close())
+
+
+def test_a_file_that_stays_locked_is_unavailable(path: Path) -> None:
+    """Who cannot write within the timeout is told to come again, and then can."""
+    broker = broker_at(path)
+    run_inline(broker.open())
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BrokerUnavailable, match=r"qcore\.db"):
+            run_inline(broker.enqueue([a_task()], now=NOW))
+    assert len(run_inline(broker.enqueue([a_task()], now=NOW))) == 1
+    run_inline(broker.close())
+
+
+def test_who_finds_nothing_to_do_waits_for_no_lock(path: Path) -> None:
+    """An idle claim, an idle sweep and every question are answered while another writes."""
+    broker = broker_at(path)
+    run_inline(broker.enqueue([a_task(queue="other")], now=NOW))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert run_inline(broker.claim(a_demand(), now=NOW, until=NOW + LEASE)) == []
+        assert run_inline(broker.sweep(["default", "other"], 10, now=NOW)).more is False
+        assert run_inline(broker.next_due(["default"])) is None
+        assert run_inline(broker.get("default", ["x"])) == [None]
+        assert run_inline(broker.browse("default", State.PENDING, 5)).tasks == []
+        assert run_inline(broker.count()) == {"other": {State.PENDING: 1}}
+    run_inline(broker.close())
+
+
+def test_a_file_is_made_at_its_first_use(path: Path) -> None:
+    """Making a broker touches nothing; asking it the first thing opens it."""
+    broker = broker_at(path)
+    assert not path.exists()
+    assert run_inline(broker.count()) == {}
+    assert path.exists()
+    run_inline(broker.close())
+
+
+@pytest.mark.parametrize("options", [{"synchronous": "off"}, {"timeout": -1.0}])
+def test_an_option_out_of_its_range_is_refused(path: Path, options: dict[str, object]) -> None:
+    """A setting that SQLite would take for something else names itself."""
+    (name,) = options
+    with pytest.raises(InvalidOption, match=name):
+        AsyncSqliteLink(path, **options)  # type: ignore[arg-type]
+
+
+def test_what_is_in_memory_is_neither_shared_nor_durable() -> None:
+    """Without a file there is nothing to share, and nothing that lasts."""
+    assert SqliteBroker(AsyncSqliteLink(":memory:")).capabilities == frozenset()

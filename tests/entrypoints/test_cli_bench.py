@@ -1,0 +1,237 @@
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from qcore import NewTask, Qcore, State
+from qcore.entrypoints.cli import bench
+from qcore.entrypoints.cli.benchmark.journal import Audit, Journal
+from qcore.entrypoints.cli.benchmark.measuring import measure
+from qcore.entrypoints.cli.benchmark.report import Report, percentile
+from qcore.entrypoints.cli.benchmark.rig import Rig
+from qcore.entrypoints.cli.group import qcore
+
+RATES = {
+    "enqueue_serial_per_s",
+    "enqueue_bulk_per_s",
+    "enqueue_concurrent_per_s",
+    "drain_per_s",
+}
+KEYS = {*RATES, "latency_ms", "worker_rss_mb", "lost", "duplicated"}
+
+A_REPORT = Report(
+    enqueue_serial_per_s=1234.5,
+    enqueue_bulk_per_s=23456.7,
+    enqueue_concurrent_per_s=3456.7,
+    drain_per_s=45678.9,
+    latencies=[0.001, 0.002, 0.003],
+    worker_rss_mb=41.26,
+    lost=0,
+    duplicated=0,
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in a folder of our own, and leave the log as it was."""
+    monkeypatch.chdir(tmp_path)
+    structlog.reset_defaults()
+    yield tmp_path
+    structlog.reset_defaults()
+
+
+def invoke(*arguments: str) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(qcore, ["bench", *arguments])
+
+
+def is_complete(result: Result) -> None:
+    """Assert that a run had every figure, and lost nothing."""
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert figures.keys() == KEYS
+    assert figures["latency_ms"].keys() == {"p50", "p99"}
+    assert 0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"]
+    assert all(figures[rate] > 0 for rate in RATES)
+    assert figures["worker_rss_mb"] > 0
+    assert (figures["lost"], figures["duplicated"]) == (0, 0)
+
+
+# --- whole runs ---------------------------------------------------------------------------------
+
+
+def test_memory_is_measured_in_this_process() -> None:
+    """Every figure is there, and every task ran once."""
+    is_complete(invoke("--url", "memory://", "--tasks", "40", "--json"))
+
+
+@pytest.mark.system
+def test_sqlite_is_measured_with_a_worker_in_its_own_process(home: Path) -> None:
+    """Every figure is there, and every task ran once."""
+    is_complete(invoke("--url", f"sqlite:///{home}/bench.db", "--tasks", "40", "--json"))
+
+
+@pytest.mark.system
+def test_without_a_url_a_file_is_made_and_removed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What QCORE_URL names may be somebody's real store: it is measured when asked for alone."""
+    monkeypatch.setenv("QCORE_URL", "sqlite:///precious.db")
+    is_complete(invoke("--tasks", "10", "--json"))
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.system
+async def test_a_store_is_left_as_it_was(home: Path) -> None:
+    """Other queues are not served, and of its own queue nothing is left."""
+    url = f"sqlite:///{home}/shop.db"
+    async with Qcore(url) as q:
+        await q.client.enqueue(NewTask("bench:noop", id="mine", payload=b'{"n":1}'))
+        before = await q.inspector.get("default", "mine")
+        await measure(url, 10)
+        assert await q.inspector.counts() == {"default": {State.PENDING: 1}}
+        assert await q.inspector.get("default", "mine") == before
+
+
+async def test_what_is_left_in_the_queue_is_removed_whatever_its_state() -> None:
+    """Also what some worker still has in hand."""
+    rig = Rig("memory://", "qcore-bench-test")
+    await rig.noop.enqueue(n=1)
+    await rig.noop.using(delay=60).enqueue(n=2)
+    await rig.q.client.enqueue(NewTask("other", id="other"))
+    running = asyncio.Event()
+
+    @rig.q.task("hold", queue=rig.queue)
+    async def hold(_ctx: object) -> None:
+        running.set()
+        await asyncio.Event().wait()
+
+    await hold.using(priority=1).enqueue()
+    worker = rig.q.worker(queues=[rig.queue], concurrency=1, grace=0)
+    working = asyncio.create_task(worker.run())
+    await running.wait()
+    assert await rig.left() == 3
+    await rig.clear()
+    assert await rig.q.inspector.counts() == {"default": {State.PENDING: 1}}
+    worker.stop(at_once=True)
+    await working
+
+
+# --- what is wrong ------------------------------------------------------------------------------
+
+
+def test_a_wrong_url_is_refused_in_one_line() -> None:
+    """The exit status is 2."""
+    result = invoke("--url", "nonsense://")
+    assert result.exit_code == 2
+    assert "has the scheme 'nonsense'" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_store_that_cannot_be_used_is_one_line(home: Path) -> None:
+    """The exit status is 1."""
+    (home / "letter.txt").write_text("Dear Sir or Madam, " * 100)
+    result = invoke("--url", "sqlite:///letter.txt")
+    assert result.exit_code == 1
+    assert "no SQLite database" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("tasks", ["0", "-1", "many"])
+def test_a_number_of_tasks_that_cannot_be_is_refused(tasks: str) -> None:
+    """At least one task is needed to measure anything."""
+    result = invoke("--tasks", tasks)
+    assert result.exit_code == 2
+    assert "--tasks" in result.stderr
+
+
+# --- the report ---------------------------------------------------------------------------------
+
+
+def test_people_read_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --json there is a line for each figure, with its unit."""
+    monkeypatch.setattr(bench, "run", lambda coroutine: coroutine.close() or A_REPORT)
+    result = invoke("--url", "memory://")
+    assert result.exit_code == 0
+    words = [line.split() for line in result.stdout.splitlines()]
+    assert ["drain", "45,679", "/s"] in words
+    assert ["latency", "of", "an", "idle", "worker,", "p50", "2.00", "ms"] in words
+    assert ["memory", "of", "the", "worker", "41", "MB"] in words
+    assert ["lost", "0", "tasks"] in words
+
+
+@pytest.mark.parametrize("fault", ["lost", "duplicated"])
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["table", "json"])
+def test_a_run_that_lost_or_repeated_a_task_fails(
+    monkeypatch: pytest.MonkeyPatch, fault: str, options: list[str]
+) -> None:
+    """The figures are printed all the same, and the exit status is 1."""
+    fields = {name: getattr(A_REPORT, name) for name in Report.__annotations__}
+    report = Report(**{**fields, fault: 1})
+    monkeypatch.setattr(bench, "run", lambda coroutine: coroutine.close() or report)
+    result = invoke("--url", "memory://", *options)
+    assert result.exit_code == 1
+    assert result.stdout
+
+
+def test_latencies_are_given_in_milliseconds() -> None:
+    """The figures have exactly the names that were promised."""
+    figures = A_REPORT.figures()
+    assert figures.keys() == KEYS
+    assert figures["latency_ms"] == {"p50": 2.0, "p99": 3.0}
+    assert figures["worker_rss_mb"] == 41.3
+
+
+@pytest.mark.parametrize(
+    ("percent", "value"), [(50, 50), (99, 99), (99.5, 100), (100, 100), (1, 1), (0, 1)]
+)
+def test_a_percentile_is_a_value_that_there_was(percent: float, value: float) -> None:
+    """Nearest rank: nothing between two samples is made up."""
+    assert percentile([float(n) for n in range(100, 0, -1)], percent) == value
+
+
+def test_of_no_values_there_is_no_percentile() -> None:
+    """It is 0 then, and the lost tasks say why."""
+    assert percentile([], 50) == 0
+
+
+# --- the audit ----------------------------------------------------------------------------------
+
+
+def noted(path: Path, *tasks: str) -> Journal:
+    """Return the journal of some runs."""
+    journal = Journal(path)
+    for task in tasks:
+        journal.note(task)
+    journal.close()
+    return journal
+
+
+@pytest.mark.parametrize(
+    ("ran", "audit"),
+    [
+        (["a", "b", "c"], Audit(lost=0, duplicated=0)),
+        (["c", "a"], Audit(lost=1, duplicated=0)),
+        ([], Audit(lost=3, duplicated=0)),
+        (["a", "b", "b", "c", "b"], Audit(lost=0, duplicated=2)),
+        (["a", "a"], Audit(lost=2, duplicated=1)),
+    ],
+    ids=str,
+)
+def test_the_audit_finds_what_never_ran_and_what_ran_again(
+    tmp_path: Path, ran: list[str], audit: Audit
+) -> None:
+    """Each task asked for is looked for by its id; as many runs as there were count."""
+    noted(tmp_path / "journal", *ran)
+    assert Audit.of(["a", "b", "c"], tmp_path / "journal") == audit
+
+
+def test_a_single_call_has_no_rate(tmp_path: Path) -> None:
+    """A rate is between two calls."""
+    assert noted(tmp_path / "journal", "a").rate() == 0
+    assert noted(tmp_path / "journal").rate() == 0
+    assert noted(tmp_path / "journal", "a", "b").rate() > 0

@@ -1,0 +1,296 @@
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from qcore import Qcore, State
+from qcore.entrypoints import cli
+from qcore.entrypoints.cli.group import qcore
+from qcore.entrypoints.cli.loading import load
+from qcore.entrypoints.cli.loop import run
+
+APPLICATION = """
+from qcore import Context, Qcore
+
+q = Qcore("sqlite:///tasks.db")
+alone = Qcore("memory://")
+
+class inner:
+    queue = alone
+
+@q.task("note", retention=60)
+async def note(ctx: Context, n: int) -> int:
+    ctx.log.info("noted", n=n)
+    return n
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in a folder with an application, and leave no trace of it in this process."""
+    write(tmp_path, "application", APPLICATION)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    modules = set(sys.modules)
+    structlog.reset_defaults()
+    yield tmp_path
+    structlog.reset_defaults()
+    for name in set(sys.modules) - modules:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def write(home: Path, module: str, text: str) -> None:
+    """Write a module."""
+    (home / f"{module}.py").write_text(text)
+
+
+def invoke(*arguments: str) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(qcore, arguments)
+
+
+def lines_of(result: Result) -> list[dict[str, object]]:
+    """Return what a command has logged for machines."""
+    return [json.loads(line) for line in result.stderr.splitlines()]
+
+
+# --- what is wrong ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["application"], "'application' names no queue: expected MODULE:NAME"),
+        ([":q"], "':q' names no queue: expected MODULE:NAME"),
+        (["application:"], "'application:' names no queue: expected MODULE:NAME"),
+        (["nowhere:q"], "there is no module 'nowhere' in "),
+        (["nowhere.tasks:q"], "there is no module 'nowhere' in "),
+        (["application.tasks:q"], "there is no module 'application.tasks' in "),
+        (
+            ["application:queue"],
+            "application has no 'queue': did you mean application:q or application:alone?",
+        ),
+        (["application:inner"], "application:inner is a type, no Qcore: did you mean"),
+        (["application:note"], "application:note is a Handler, no Qcore: did you mean"),
+        (["json:loads"], "json:loads is a function, no Qcore: add q = Qcore() to the module"),
+        (["application:q", "--queues", "a=0"], "the weight of 'a' is '0', no whole number from 1"),
+        (["application:q", "--queues", "a=-1"], "the weight of 'a' is '-1'"),
+        (["application:q", "--queues", "a=much"], "the weight of 'a' is 'much'"),
+        (["application:q", "--queues", "a="], "the weight of 'a' is ''"),
+        (["application:q", "--queues", "a=1,a=2"], "names 'a' twice"),
+        (["application:q", "--queues", "a,,b"], "queue is ''"),
+        (["application:q", "--queues", ""], "queue is ''"),
+        (["application:q", "--queues", "{a}"], "queue is '{a}'"),
+        (["application:q", "--queues", "a b"], "queue is 'a b'"),
+        (["application:q", "--concurrency", "0"], "concurrency is 0: expected a whole number"),
+        (["application:q", "--threads", "0"], "threads is 0"),
+        (["application:q", "--processes", "-1"], "processes is -1"),
+        (["application:q", "--lease", "0"], "lease is 0.0: expected more than 0 seconds"),
+        (["application:q", "--grace", "-1"], "grace is -1.0"),
+    ],
+    ids=" ".join,
+)
+def test_a_worker_that_cannot_be_is_refused_in_one_line(arguments: list[str], message: str) -> None:
+    """The line says what is wrong and what would be right; the exit status is 2."""
+    result = invoke("worker", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_module_that_lacks_another_is_named_with_the_place(home: Path) -> None:
+    """The line says which import failed, and where that stands."""
+    write(home, "lacking", "import json\nimport nowhere_to_be_found\n")
+    result = invoke("worker", "lacking:q")
+    assert result.exit_code == 2
+    assert "cannot import lacking: No module named 'nowhere_to_be_found'" in result.stderr
+    assert "lacking.py, line 2" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_what_qcore_refuses_in_a_module_is_one_line(home: Path) -> None:
+    """An error that says what to do needs no traceback."""
+    write(home, "wrong", "from qcore import Qcore\nq = Qcore('nonsense://')\n")
+    result = invoke("worker", "wrong:q")
+    assert result.exit_code == 2
+    assert "cannot import wrong: the URL 'nonsense://'" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_module_that_breaks_is_shown_with_its_traceback(home: Path) -> None:
+    """Whoever has to mend it wants to see where it broke; the last line says what it was."""
+    write(home, "broken", "def half(n: int) -> float:\n    return 1 / n\n\nhalf(0)\n")
+    result = invoke("worker", "broken:q")
+    assert result.exit_code == 2
+    assert "return 1 / n" in result.stderr
+    assert result.stderr.splitlines()[-1] == (
+        "Error: cannot import broken: ZeroDivisionError: division by zero"
+    )
+
+
+def test_a_store_that_cannot_be_used_is_one_line(home: Path) -> None:
+    """The exit status is 1: nothing was wrong with the command."""
+    (home / "tasks.db").write_text("Dear Sir or Madam, " * 100)
+    result = invoke("worker", "application:q", "--burst", "--log-level", "error")
+    assert result.exit_code == 1
+    assert "no SQLite database" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_without_click_the_command_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is an extra, and the error is one line."""
+    for name in list(sys.modules):
+        if name == "click" or name.startswith((f"{cli.__name__}.group", f"{cli.__name__}.bench")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "click", None)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == (
+        "qcore: the command line needs click: pip install 'qcore-queue[cli]'"
+    )
+    assert capsys.readouterr().err == ""
+
+
+# --- what is found ------------------------------------------------------------------------------
+
+
+def test_an_attribute_of_an_attribute_can_be_named() -> None:
+    """MODULE:NAME may go deeper: application:inner.queue."""
+    assert load("application:inner.queue") is load("application:alone")
+
+
+def test_modules_of_the_working_folder_can_be_imported(home: Path) -> None:
+    """As with `python -m`, the working folder comes first."""
+    assert isinstance(load("application:q"), Qcore)
+    assert sys.path[0] == str(home)
+    assert sys.path.count(str(home)) == 1
+
+
+# --- what is run --------------------------------------------------------------------------------
+
+
+def enqueue(count: int) -> None:
+    """Store some tasks for the application."""
+    q = load("application:q")
+    q.blocking.enqueue_many([q.router.handlers()[0].call(n=n) for n in range(count)])
+    q.blocking.close()
+
+
+def test_a_burst_runs_what_is_there_and_ends() -> None:
+    """The exit status is 0, and every task is completed."""
+    enqueue(3)
+    result = invoke("worker", "application:q", "--burst")
+    assert result.exit_code == 0, result.output
+    assert asyncio.run(_totals()) == {State.COMPLETED: 3}
+
+
+async def _totals() -> object:
+    async with load("application:q") as q:
+        return await q.inspector.totals()
+
+
+def test_elsewhere_than_on_a_terminal_the_log_is_json() -> None:
+    """Each line is an object, with its time and level; handlers' own lines too."""
+    enqueue(1)
+    lines = lines_of(invoke("worker", "application:q", "--burst"))
+    (noted,) = (line for line in lines if line["event"] == "noted")
+    assert (noted["level"], noted["task"], noted["n"]) == ("info", "note", 0)
+    assert {"worker started", "worker stopped"} <= {line["event"] for line in lines}
+    assert all("timestamp" in line for line in lines)
+
+
+def test_on_a_terminal_the_log_is_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no JSON there."""
+    monkeypatch.setattr("qcore.entrypoints.cli.logs.is_terminal", lambda: True)
+    result = invoke("worker", "application:q", "--burst")
+    assert "worker started" in result.stderr
+    assert "{" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("level", "are_logged"), [("info", True), ("WARNING", False), ("error", False)]
+)
+def test_the_level_of_the_log_can_be_chosen(level: str, *, are_logged: bool) -> None:
+    """What is below it is not logged."""
+    result = invoke("worker", "application:q", "--burst", "--log-level", level)
+    assert ("worker started" in result.stderr) is are_logged
+
+
+def test_a_log_that_the_module_has_configured_is_left_alone(home: Path) -> None:
+    """Its author knows better."""
+    write(
+        home,
+        "configured",
+        f"import structlog\nstructlog.configure(processors=[])\n{APPLICATION}",
+    )
+    result = invoke("worker", "configured:q", "--burst", "--log-level", "error")
+    assert result.exit_code == 0, result.output
+    assert structlog.get_config()["processors"] == []
+
+
+def test_a_worker_that_nobody_else_can_reach_says_so() -> None:
+    """Tasks in memory are those of its own process alone: that is seldom meant."""
+    first, *_ = lines_of(invoke("worker", "application:alone", "--burst"))
+    assert first["level"] == "warning"
+    assert "no other process can enqueue into this worker" in str(first["event"])
+
+
+def test_a_worker_on_a_shared_store_does_not() -> None:
+    """There is nothing to warn of."""
+    lines = lines_of(invoke("worker", "application:q", "--burst"))
+    assert "warning" not in {line["level"] for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "queues"),
+    [
+        ([], ["default"]),
+        (["--queues", "low=1,critical=6,default=3"], ["critical", "default", "low"]),
+        (["--queues", "b,a"], ["b", "a"]),
+        (["--queues", " a = 2 , b "], ["a", "b"]),
+        (["--queues", "low=1,critical=6", "--strict"], ["low", "critical"]),
+    ],
+    ids=str,
+)
+def test_queues_are_served_by_weight_or_as_written(arguments: list[str], queues: list[str]) -> None:
+    """The heaviest first; strictly, in the order written."""
+    lines = lines_of(invoke("worker", "application:q", "--burst", *arguments))
+    (started,) = (line for line in lines if line["event"] == "worker started")
+    assert started["queues"] == queues
+
+
+# --- loops --------------------------------------------------------------------------------------
+
+
+async def _loop() -> str:
+    return type(asyncio.get_running_loop()).__module__
+
+
+def test_the_loop_is_uvloop_if_it_is_installed() -> None:
+    """It is an extra; nothing has to be said to use it."""
+    pytest.importorskip("uvloop")
+    assert run(_loop()).startswith("uvloop")
+
+
+def test_the_loop_is_asyncios_if_uvloop_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is missing without it but some speed."""
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert run(_loop()).startswith("asyncio")
+
+
+async def _fail() -> None:
+    raise LookupError("no")
+
+
+def test_what_a_coroutine_raises_comes_out_of_the_loop() -> None:
+    """And the loop is closed all the same, or a warning would fail this test."""
+    with pytest.raises(LookupError):
+        run(_fail())

@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import pytest
+
+from qcore import BrokerUnusable, Capability, InvalidOption, Qcore, connect
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.sqlite import SqliteBroker
+
+
+def test_memory_is_a_memory_broker() -> None:
+    """`memory://` keeps tasks in this process, each call in a store of its own."""
+    one, other = connect("memory://"), connect("memory://")
+    assert isinstance(one, MemoryBroker)
+    assert one is not other
+
+
+def test_sqlite_is_a_broker_of_the_file_named(tmp_path: Path) -> None:
+    """Four slashes begin an absolute path; nothing is opened by connecting."""
+    file = tmp_path / "tasks.db"
+    broker = connect(f"sqlite:///{file}")
+    assert isinstance(broker, SqliteBroker)
+    assert Capability.SHARED in broker.capabilities
+    assert not file.exists()
+
+
+async def test_three_slashes_begin_a_path_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path is one from the working folder."""
+    monkeypatch.chdir(tmp_path)
+    async with Qcore("sqlite:///tasks.db"):
+        assert (tmp_path / "tasks.db").exists()
+
+
+async def test_a_path_may_hold_what_urls_escape(tmp_path: Path) -> None:
+    """%20 is a blank and %3F a question mark, as in every URL."""
+    async with Qcore(f"sqlite:///{tmp_path}/my%20tasks%3F.db"):
+        assert (tmp_path / "my tasks?.db").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "synchronous=normal",
+        "synchronous=full",
+        "timeout=2.5",
+        "synchronous=normal&timeout=1",
+    ],
+)
+async def test_sqlite_takes_its_options(tmp_path: Path, options: str) -> None:
+    """Every option that the URL may name is one that the store understands."""
+    async with Qcore(f"sqlite:///{tmp_path}/tasks.db?{options}") as q:
+        assert await q.inspector.counts() == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        pytest.param(
+            "mongodb://localhost/0",
+            r"'mongodb://localhost/0' has the scheme 'mongodb': expected one of .*memory://.*"
+            r"sqlite://",
+            id="a scheme that nobody knows",
+        ),
+        pytest.param("qcore.db", r"has the scheme '': expected one of", id="no scheme"),
+        pytest.param("", r"has the scheme '': expected one of", id="no URL"),
+        pytest.param(
+            "memory://localhost",
+            r"memory://localhost: expected memory:// and nothing after it",
+            id="memory on a host",
+        ),
+        pytest.param(
+            "memory:///tasks", r"expected memory:// and nothing after it", id="memory in a file"
+        ),
+        pytest.param(
+            "memory://?size=3",
+            r"memory:// has no option 'size': expected none at all",
+            id="memory with an option",
+        ),
+        pytest.param("sqlite://", r"names no file: expected sqlite:///relative.db", id="no file"),
+        pytest.param("sqlite:///", r"names no file: expected sqlite:///relative.db", id="no name"),
+        pytest.param(
+            "sqlite://tasks.db",
+            r"sqlite://tasks.db names no file: .*sqlite:////absolute/path.db",
+            id="two slashes, and so a host",
+        ),
+        pytest.param(
+            "sqlite://localhost/tasks.db", r"names no file: expected", id="a file on a host"
+        ),
+        pytest.param(
+            "sqlite:///tasks.db?sync=off",
+            r"has no option 'sync': expected synchronous, timeout",
+            id="an option that nobody knows",
+        ),
+        pytest.param(
+            "sqlite:///tasks.db?synchronous=off",
+            r"synchronous='off'.*: expected full or normal",
+            id="a word that is not among the choices",
+        ),
+        pytest.param(
+            "sqlite:///tasks.db?timeout=soon",
+            r"timeout='soon' of sqlite",
+            id="no number",
+        ),
+        pytest.param("sqlite:///tasks.db?timeout=", r"timeout='' of sqlite", id="no value"),
+        pytest.param("sqlite:///tasks.db?timeout=-1", r"timeout", id="less than nothing"),
+        pytest.param("sqlite:///tasks.db?timeout=nan", r"timeout", id="not even a number"),
+    ],
+)
+def test_a_url_that_is_wrong_is_refused(url: str, message: str) -> None:
+    """The error names the part that is wrong, and says what would be right."""
+    with pytest.raises(InvalidOption, match=message):
+        connect(url)
+
+
+def test_a_password_is_not_repeated_in_an_error() -> None:
+    """Errors are logged, and logs are read by many."""
+    with pytest.raises(InvalidOption, match="mongodb") as refused:
+        connect("mongodb://ann:secret@localhost/0")
+    assert "secret" not in str(refused.value)
+    assert "ann" in str(refused.value)
+
+
+async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """The store cannot be opened, and the error says which folder to create."""
+    with pytest.raises(BrokerUnusable, match=f"no folder {tmp_path}/missing"):
+        await connect(f"sqlite:///{tmp_path}/missing/tasks.db").open()
+
+
+async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    """What is there is not overwritten."""
+    file = tmp_path / "letter.txt"
+    file.write_text("Dear Sir or Madam, " * 100)
+    with pytest.raises(BrokerUnusable, match=r"letter\.txt.* no SQLite database"):
+        await connect(f"sqlite:///{file}").open()
+    assert file.read_text().startswith("Dear Sir")

@@ -1,0 +1,297 @@
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from qcore import (
+    BlockingClient,
+    Client,
+    Context,
+    Inspector,
+    InvalidOption,
+    InvalidTask,
+    NewTask,
+    Qcore,
+    Router,
+    State,
+)
+from qcore.adapters.clocks import SystemClock
+from qcore.adapters.instruments.logging import LoggingInstrument
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.serializers import MessagePackSerializer
+from qcore.testing import ManualClock, Signals, assert_enqueued, drain
+from qcore.testing.build import NOW
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of our own, with nothing said in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("QCORE_URL", raising=False)
+    return tmp_path
+
+
+def add_task(q: Qcore) -> None:
+    """Store a task."""
+    q.blocking.enqueue(NewTask("test", id=q.blocking.new_id()))
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names of the files of a folder."""
+    return sorted(file.name for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
+def test_without_a_url_tasks_are_in_a_file_of_the_working_folder(
+    home: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    """It is called qcore.db; a QCORE_URL that is empty says nothing."""
+    if value is not None:
+        monkeypatch.setenv("QCORE_URL", value)
+    q = Qcore()
+    add_task(q)
+    q.blocking.close()
+    assert (home / "qcore.db").exists()
+
+
+def test_the_environment_may_say_where_tasks_are(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QCORE_URL comes before the file in the working folder."""
+    monkeypatch.setenv("QCORE_URL", "sqlite:///elsewhere.db")
+    q = Qcore()
+    add_task(q)
+    q.blocking.close()
+    assert names(home) == ["elsewhere.db"]
+
+
+def test_a_url_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the code says is meant for this queue, what the environment says for any."""
+    monkeypatch.setenv("QCORE_URL", "sqlite:///elsewhere.db")
+    assert isinstance(Qcore("memory://").broker, MemoryBroker)
+
+
+def test_a_broker_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker given is the broker used, whatever QCORE_URL says."""
+    monkeypatch.setenv("QCORE_URL", "nonsense://")
+    broker = MemoryBroker()
+    assert Qcore(broker=broker).broker is broker
+
+
+def test_a_url_and_a_broker_contradict_each_other() -> None:
+    """Nobody could tell which of them was meant."""
+    with pytest.raises(InvalidOption, match="both url and broker are given"):
+        Qcore("memory://", broker=MemoryBroker())
+
+
+def test_a_wrong_url_is_refused_at_construction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typing error in the environment shows at the start, not at the first task."""
+    monkeypatch.setenv("QCORE_URL", "nonsense://")
+    with pytest.raises(InvalidOption, match="nonsense"):
+        Qcore()
+
+
+def test_nothing_is_opened_before_it_is_used(home: Path) -> None:
+    """A module that declares tasks can be imported anywhere: no file is made."""
+    q = Qcore()
+
+    @q.task("test")
+    async def test(ctx: Context) -> None: ...
+
+    assert isinstance(q.client, Client)
+    assert isinstance(q.blocking, BlockingClient)
+    assert isinstance(q.inspector, Inspector)
+    q.worker()
+    assert names(home) == []
+
+
+async def test_a_block_opens_and_closes_the_store(home: Path) -> None:
+    """The file is there within it; after it the log beside the file is gone with its last user."""
+    async with Qcore() as q:
+        assert (home / "qcore.db").exists()
+        add_task(q)
+        assert (await q.inspector.totals()) == {State.PENDING: 1}
+    assert names(home) == ["qcore.db"]
+
+
+async def test_a_queue_can_be_used_again_after_it_was_closed() -> None:
+    """Its first use opens it once more, with what was stored before."""
+    q = Qcore()
+    async with q:
+        add_task(q)
+    async with q:
+        add_task(q)
+        assert (await q.inspector.totals()) == {State.PENDING: 2}
+
+
+async def test_closing_what_was_never_opened_does_nothing(home: Path) -> None:
+    """Neither does it make a file."""
+    await Qcore().close()
+    assert names(home) == []
+
+
+async def test_both_clients_write_into_one_store() -> None:
+    """What blocks and what awaits see the same tasks."""
+    async with Qcore() as q:
+        task = NewTask("test", id="one")
+        assert (await q.client.enqueue(task)).is_new
+        assert not q.blocking.enqueue(task).is_new
+
+
+def test_the_conveniences_are_made_once() -> None:
+    """Callers of one client coalesce, so there must be one."""
+    q = Qcore("memory://")
+    assert q.client is q.client
+    assert q.blocking is q.blocking
+    assert q.inspector is q.inspector
+
+
+async def test_what_is_declared_on_a_queue_is_what_its_worker_runs() -> None:
+    """Tasks, prefixes, middleware, lifespans and error hooks are the router's."""
+    q = Qcore("memory://", clock=ManualClock(), instruments=())
+    told: list[str] = []
+
+    @q.lifespan
+    async def resources() -> AsyncIterator[object]:
+        yield told
+
+    @q.middleware
+    async def around(ctx: Context, run: object) -> object:
+        told.append("around")
+        return await run(ctx)
+
+    @q.on_error
+    def noted(ctx: Context, error: BaseException) -> None:
+        told.append(f"noted {error}")
+
+    @q.task("exact")
+    async def exact(ctx: Context) -> None:
+        ctx.state(list).append("exact")
+
+    async def fallback(ctx: Context, **arguments: object) -> None:
+        raise LookupError(ctx.name)
+
+    q.handle("image:", fallback)
+    assert isinstance(q.router, Router)
+    await exact.enqueue()
+    await q.client.enqueue(NewTask("image:resize", id="one", max_retry=0))
+    await drain(q)
+    assert told == ["around", "exact", "around", "noted image:resize"]
+
+
+async def test_a_swapped_queue_works_elsewhere_and_comes_back(home: Path) -> None:
+    """While a block lasts, every way to enqueue leads to another broker, in another time."""
+    q, clock = Qcore(), ManualClock()
+    ran: list[float] = []
+
+    @q.task("test")
+    async def test(ctx: Context) -> None:
+        ran.append(q.clock.now())
+
+    before = q.broker
+    with q.swapped("memory://", clock=clock) as same:
+        assert same is q
+        await test.using(delay=60).enqueue()
+        assert_enqueued(test)
+        assert await drain(q) == 1
+    assert ran == [NOW + 60]
+    assert q.broker is before
+    assert names(home) == []
+
+
+def test_a_task_enqueued_within_a_transaction_is_part_of_it(home: Path) -> None:
+    """It is there when the caller commits, and never was when the caller rolls back."""
+    q = Qcore("sqlite:///shop.db")
+    connection = sqlite3.connect("shop.db")
+    try:
+        q.within(connection).enqueue(NewTask("test", id="one"))
+        connection.rollback()
+        q.within(connection).enqueue(NewTask("test", id="two"))
+        connection.commit()
+    finally:
+        connection.close()
+    assert q.blocking.handle("default", "one").task() is None
+    assert q.blocking.handle("default", "two").status() is State.PENDING
+    q.blocking.close()
+
+
+async def test_a_worker_serves_the_queues_that_its_handlers_name() -> None:
+    """Without a word about queues none of them is left waiting."""
+    q = Qcore("memory://", clock=ManualClock(), instruments=())
+    ran: list[str] = []
+
+    @q.task("urgent", queue="critical")
+    async def urgent(ctx: Context) -> None:
+        ran.append(ctx.queue)
+
+    @q.task("plain")
+    async def plain(ctx: Context) -> None:
+        ran.append(ctx.queue)
+
+    await urgent.enqueue()
+    await plain.enqueue()
+    await q.worker(burst=True).run()
+    assert sorted(ran) == ["critical", "default"]
+
+
+async def test_time_is_the_clocks() -> None:
+    """A clock given to the queue is that of its clients, its inspector and its workers."""
+    q = Qcore("memory://", clock=ManualClock())
+
+    @q.task("test")
+    async def test(ctx: Context) -> None: ...
+
+    task = await (await test.using(delay=60).enqueue()).task()
+    assert task is not None
+    assert (task.created, task.due) == (NOW, NOW + 60)
+
+
+def test_time_is_this_machines_unless_told_otherwise() -> None:
+    """Without a clock it is the clock on the wall."""
+    assert isinstance(Qcore("memory://").clock, SystemClock)
+
+
+def test_a_log_is_kept_unless_told_otherwise() -> None:
+    """The one instrument by default is the log; naming others replaces it, naming none too."""
+    signals = Signals()
+    (default,) = Qcore("memory://").instruments
+    assert isinstance(default, LoggingInstrument)
+    assert Qcore("memory://", instruments=[signals]).instruments == (signals,)
+    assert Qcore("memory://", instruments=()).instruments == ()
+
+
+def test_a_payload_over_the_limit_is_refused() -> None:
+    """The limit is settable, and the error says how."""
+    q = Qcore("memory://", max_payload=100)
+    with pytest.raises(InvalidTask, match=r"expected at most 100.*max_payload"):
+        q.blocking.enqueue(NewTask("test", id="one", payload=b"x" * 101))
+    q.blocking.enqueue(NewTask("test", id="one", payload=b"x" * 100))
+
+
+async def test_a_change_of_serializer_needs_no_pause() -> None:
+    """What was written as JSON is read by a queue that writes MessagePack, and the reverse."""
+    broker, clock = MemoryBroker(), ManualClock()
+    told: list[int] = []
+
+    def made(serializer: MessagePackSerializer | None) -> Qcore:
+        q = Qcore(broker=broker, clock=clock, serializer=serializer, instruments=())
+
+        @q.task("test")
+        async def test(ctx: Context, n: int) -> None:
+            told.append(n)
+
+        return q
+
+    old, new = made(None), made(MessagePackSerializer())
+    await old.router.handlers()[0].enqueue(n=1)
+    await drain(new)
+    await new.router.handlers()[0].enqueue(n=2)
+    await drain(old)
+    assert told == [1, 2]
+
+
+def test_a_worker_that_cannot_be_is_refused() -> None:
+    """Settings are checked when the worker is made."""
+    with pytest.raises(InvalidOption, match="concurrency is 0"):
+        Qcore("memory://").worker(concurrency=0)
