@@ -184,7 +184,7 @@ class MemoryBroker:
         after = _read_cursor(cursor)
         rows = [row for row in rows if after is None or row[0] > after][: limit + 1]
         shown = [entry.shown() for _, entry in rows[:limit]]
-        last = rows[limit - 1][0] if len(rows) > limit else None
+        last = rows[limit - 1][0] if 0 < limit < len(rows) else None
         return Page(shown, None if last is None else repr(last))
 
     async def count(self) -> Counts:

@@ -1,0 +1,1 @@
+"""A sign-up service whose slow work is done by background tasks."""

@@ -1,0 +1,47 @@
+"""How the demo is to go: its command line."""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the command line says."""
+
+    output: Path
+    users: int
+    rate: float
+    kill_at: float
+    thinking: float
+    seed: int
+
+
+def read_plan(words: Sequence[str] | None = None) -> Plan:
+    """Read the command line; exit with a message if it makes no sense."""
+    parser = ArgumentParser(
+        prog="python -m examples.signup",
+        description="Run a sign-up service, its background tasks, and a crash in the middle.",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("signup-output"), help="where to write: %(default)s"
+    )
+    parser.add_argument("--users", type=int, default=200, help="people who sign up: %(default)s")
+    parser.add_argument("--rate", type=float, default=25.0, help="of them a second: %(default)s")
+    parser.add_argument(
+        "--kill-at",
+        type=float,
+        default=0.5,
+        help="the share of tasks done when a worker is killed: %(default)s",
+    )
+    parser.add_argument(
+        "--thinking",
+        type=float,
+        default=0.08,
+        help="seconds that the mail server takes for a message: %(default)s",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="chooses the mails that are put off: %(default)s"
+    )
+    return Plan(**vars(parser.parse_args(words)))
