@@ -321,7 +321,8 @@ class _Sorted:
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[tuple[float, int], TaskId]] = []
+        # flat, as the smallest of nested tuples takes half as long again to find
+        self._heap: list[tuple[float, int, TaskId]] = []
         self._keys: dict[TaskId, tuple[float, int]] = {}
 
     def __len__(self) -> int:
@@ -332,20 +333,20 @@ class _Sorted:
 
     def add(self, key: tuple[float, int], task: TaskId) -> None:
         self._keys[task] = key
-        heappush(self._heap, (key, task))
+        heappush(self._heap, (*key, task))
 
     def discard(self, task: TaskId) -> None:
         if self._keys.pop(task, None) is not None and len(self._heap) > 2 * len(self._keys) + 64:
-            self._heap = [(key, task) for task, key in self._keys.items()]
+            self._heap = [(*key, task) for task, key in self._keys.items()]
             heapify(self._heap)
 
     def first(self) -> tuple[float, int] | None:
         """Return the smallest key."""
         heap, keys = self._heap, self._keys
         while heap:
-            key, task = heap[0]
-            if keys.get(task) == key:
-                return key
+            first, second, task = heap[0]
+            if keys.get(task) == (first, second):
+                return first, second
             heappop(heap)
         return None
 
@@ -353,8 +354,8 @@ class _Sorted:
         """Take out the id with the smallest key; there must be one."""
         heap, keys = self._heap, self._keys
         while True:
-            key, task = heappop(heap)
-            if keys.get(task) == key:
+            first, second, task = heappop(heap)
+            if keys.get(task) == (first, second):
                 del keys[task]
                 return task
 

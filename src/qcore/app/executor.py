@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -91,22 +91,24 @@ class Executor:
             return Rejected(f"for a day no worker had a handler for {task.name!r}")
         return Snoozed(now + UNHANDLED_PAUSE, unhandled=True)
 
-    async def _perform(
+    def _perform(
         self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> object:
+    ) -> Awaitable[object]:
         """Call the handler where it belongs, inside every middleware."""
         middleware = self._router.middleware
-        if handler.kind is Kind.COROUTINE:
+        if handler.kind is not Kind.COROUTINE:
+            call = self._in_thread if handler.kind is Kind.THREAD else self._in_process
+            return self._in_slot(run, handler.kind, partial(call, run, handler, args, kwargs))
+        self._begin(run)
+        if not middleware:
+            ended: Awaitable[object] = handler.function(run.ctx, *args, **kwargs)
+            return ended
+        return _wrapped(partial(_in_coroutine, handler, args, kwargs), middleware)(run.ctx)
+
+    async def _in_slot(self, run: Run, kind: Kind, call: Next) -> object:
+        async with self._places.slots[kind]:
             self._begin(run)
-            if not middleware:
-                return await handler.function(run.ctx, *args, **kwargs)
-            return await _wrapped(partial(_in_coroutine, handler, args, kwargs), middleware)(
-                run.ctx
-            )
-        call = self._in_thread if handler.kind is Kind.THREAD else self._in_process
-        async with self._places.slots[handler.kind]:
-            self._begin(run)
-            return await _wrapped(partial(call, run, handler, args, kwargs), middleware)(run.ctx)
+            return await _wrapped(call, self._router.middleware)(run.ctx)
 
     async def _in_thread(
         self,

@@ -41,8 +41,9 @@ class Outbox:
     def put(self, run: Run, outcome: Event) -> None:
         """Take a verdict."""
         self._waiting.append((run, Verdict(run.claim.lease, outcome)))
-        self._filled.set()
-        self._emptied.clear()
+        if len(self._waiting) == 1:
+            self._filled.set()
+            self._emptied.clear()
 
     def runs(self) -> list[Run]:
         """Return the runs whose verdicts are not written yet. May be called from any thread."""

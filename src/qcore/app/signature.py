@@ -65,7 +65,9 @@ class Signature:
                 # what is not given does not travel: the default is the handler's at run time
                 unset = msgspec.field(default=msgspec.UNSET)
                 fields.append((parameter.name, kind | msgspec.UnsetType, unset))
-        return msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
+        return msgspec.defstruct(
+            f"arguments of {self._name!r}", fields, kw_only=True, forbid_unknown_fields=True
+        )
 
     @cached_property
     def returns(self) -> Any:

@@ -211,10 +211,11 @@ class Worker:
     def _start(self, claims: Sequence[Claim]) -> None:
         if claims and self._tell.wants(TasksClaimed):
             self._tell(TasksClaimed(claims))
+        create_task = asyncio.get_running_loop().create_task
         for claim in claims:
             run = Run(claim, Context(claim, state=self._state))
             self._running.add(run)
-            run.coroutine = asyncio.create_task(self._execute(run))
+            run.coroutine = create_task(self._execute(run))
 
     async def _idle(self, nudge: Nudge) -> None:
         """Wait until there may be something to claim."""
