@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, StrEnum
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 import attrs
@@ -383,3 +384,12 @@ def test_loads_returns_a_value_or_says_why_not(
 def test_keys_come_back_as_the_type_that_is_asked_for(key: Any, value: int) -> None:
     """A key that is no text is written as text in JSON, and read as what it was."""
     assert JSON.loads(JSON.dumps({key: value}), dict[type(key), int]) == {key: value}
+
+
+@in_both_formats
+@pytest.mark.parametrize("path", [Path("a/b.jpg"), PurePosixPath("/etc/x")])
+def test_a_path_travels_as_text(serializer: Serializer, path: Path) -> None:
+    """It is read back as the path type asked for, and as text by whoever asks for none."""
+    data = serializer.dumps({"path": path})
+    assert serializer.loads(data, dict[str, type(path)]) == {"path": path}  # type: ignore[misc]
+    assert serializer.loads(data, dict[str, str]) == {"path": str(path)}

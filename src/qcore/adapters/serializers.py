@@ -10,6 +10,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePath
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import attrs
@@ -109,6 +110,8 @@ def _plain(value: object) -> object:
             return int.__int__(value)
         case float():
             return float.__float__(value)
+        case PurePath():
+            return str(value)
         case _:
             return _dumped(value)
 
@@ -131,6 +134,8 @@ def _read_foreign(kind: Any, value: object) -> object:
         return kind.model_validate(value)
     if isinstance(value, kind):
         return value
+    if issubclass(kind, PurePath) and isinstance(value, str):
+        return kind(value)
     raise TypeError(f"there is no reading a {kind.__qualname__}")
 
 

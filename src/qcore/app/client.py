@@ -60,6 +60,7 @@ class Handle(Generic[R_co]):
         self._task = task
         self._signature = signature
         self.id = answer.id
+        self.name = task.name
         self.queue = task.queue
         self.is_new = isinstance(answer, Enqueued)
         """Whether this call stored it; if not, a live task of this id was there already."""
@@ -219,6 +220,7 @@ class BlockingHandle(Generic[R_co]):
     def __init__(self, handle: Handle[R_co]) -> None:
         self._handle = handle
         self.id = handle.id
+        self.name = handle.name
         self.queue = handle.queue
         self.is_new = handle.is_new
 

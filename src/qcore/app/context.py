@@ -114,7 +114,8 @@ class Context:
             found = next((each for each in self._state.values() if isinstance(each, kind)), None)
         if found is None:
             raise NoState(
-                f"no lifespan yields a {kind.__name__}: this worker has "
-                f"{', '.join(each.__name__ for each in self._state) or 'none at all'}"
+                f"no lifespan yields a {kind.__name__}: this run has "
+                f"{', '.join(each.__name__ for each in self._state) or 'no state at all'} "
+                "(with process=True it never has any: a process cannot share the worker's objects)"
             )
         return found

@@ -40,6 +40,8 @@ class WorkerSettings:
     """For handlers that have none of their own."""
     burst: bool = False
     """Leave when there is nothing to do."""
+    max_tasks: int | None = None
+    """Leave after so many runs, as a cure for handlers that leak; None for never."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no worker can do."""
@@ -47,6 +49,8 @@ class WorkerSettings:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise InvalidOption(f"{name} is {value!r}: expected a whole number from 1")
+        if self.max_tasks is not None and (type(self.max_tasks) is not int or self.max_tasks < 1):
+            raise InvalidOption(f"max_tasks is {self.max_tasks!r}: expected None or 1 and more")
         for name in ("lease", "sweep_every"):
             value = getattr(self, name)
             if not value > 0:
@@ -86,3 +90,4 @@ class WorkerOptions(TypedDict, total=False):
     sweep_every: float
     policy: RetryPolicy
     burst: bool
+    max_tasks: int | None

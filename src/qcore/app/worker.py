@@ -250,6 +250,8 @@ class Worker:
             raise
         self._deadlines.forget(run)
         self.executed += 1
+        if self.executed == self._settings.max_tasks:
+            self.stop()
         if run not in self._running:
             return  # it was released over its head
         self._running.discard(run)
@@ -300,6 +302,8 @@ class Worker:
         """Move what time has moved: crashed tasks of others above all."""
         every = self._settings.sweep_every
         while True:
+            # what ended while the broker was away must not be taken for crashed by its own worker
+            await self._outbox.emptied()
             swept = await self._patience.insist(
                 "sweep",
                 lambda: self._broker.sweep(
@@ -319,8 +323,10 @@ class Worker:
         await first(self._sleep(self._settings.grace), self._at_once.wait(), self._ended())
         released = await self._release()
         self._outbox.give_up_at = self._clock.now() + self._settings.lease
-        # whoever asks twice will not wait for a broker that is away
-        await first(self._outbox.emptied(), self._at_once_and_a_bit())
+        # whoever asks twice will not wait for a broker that is away, and nobody for one that hangs
+        await first(
+            self._outbox.emptied(), self._at_once_and_a_bit(), self._sleep(self._settings.lease)
+        )
         self._tell(WorkerStopped(released))
 
     async def _release(self) -> int:

@@ -6,12 +6,14 @@ from typing import Any, Final
 from qcore.app.client import Client
 from qcore.app.handler import Prepared
 from qcore.app.inline import run_inline
+from qcore.domain.errors import CannotDecode, CannotEncode
 from qcore.domain.lifecycle import State
 from qcore.domain.task import Task
 from qcore.ports import Operator
 
 WAITING: Final = (State.PENDING, State.SCHEDULED, State.RETRY)
 PAGE: Final = 500
+SHOWN: Final = 80
 
 
 def assert_enqueued(task: Prepared[..., Any], /, **some_arguments: object) -> Task:
@@ -23,7 +25,7 @@ def assert_enqueued(task: Prepared[..., Any], /, **some_arguments: object) -> Ta
     client = handler.sender.client
     waiting = list(_waiting(client.broker.blocking()))
     for each in waiting:
-        if each.name == handler.name and _includes(_arguments(each, client), some_arguments):
+        if each.name == handler.name and _includes(each, some_arguments, client):
             return each
     raise AssertionError(_failure(handler.name, some_arguments, waiting, client))
 
@@ -45,17 +47,35 @@ def _arguments(task: Task, client: Client) -> Mapping[str, Any]:
     return client.codec.loads(task.spec.payload, task.spec.content_type, dict[str, Any])
 
 
-def _includes(arguments: Mapping[str, Any], wanted: Mapping[str, object]) -> bool:
-    return all(name in arguments and arguments[name] == value for name, value in wanted.items())
+def _includes(task: Task, wanted: Mapping[str, object], client: Client) -> bool:
+    arguments = _arguments(task, client)
+    return all(
+        name in arguments and arguments[name] in (value, _as_it_travels(value, client))
+        for name, value in wanted.items()
+    )
+
+
+def _as_it_travels(value: object, client: Client) -> object:
+    """Return a value as it is read by whoever knows no more than the format."""
+    try:
+        return client.codec.loads(client.codec.dumps(value), None, object)
+    except CannotEncode:
+        return value
 
 
 def _failure(name: str, wanted: Mapping[str, object], waiting: list[Task], client: Client) -> str:
     shown = [
-        f"{task.name}({_spelled(_arguments(task, client))}) in {task.queue}, {task.state}"
-        for task in waiting
+        f"{task.name}({_shown(task, client)}) in {task.queue}, {task.state}" for task in waiting
     ]
     head = f"{name}({_spelled(wanted)}) was not enqueued. What is waiting:"
     return "\n  ".join([head, *(shown or ["nothing at all"])])
+
+
+def _shown(task: Task, client: Client) -> str:
+    try:
+        return _spelled(_arguments(task, client))
+    except CannotDecode:
+        return f"{task.spec.payload[:SHOWN]!r}"
 
 
 def _spelled(arguments: Mapping[str, object]) -> str:

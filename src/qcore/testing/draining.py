@@ -49,9 +49,12 @@ async def drain(
     last = last if jump else clock.now()
     runs = 0
     while runs < most:
-        counts = await q.inspector.counts()
-        runs += await _burst(q, counts)
+        runs += await _burst(q, await q.inspector.counts(), most - runs)
         await _refuse_unhandled(q)
+        # again, as a handler may have been the first to use a queue
+        counts = await q.inspector.counts()
+        if any(State.PENDING in states for states in counts.values()):
+            continue
         due = await q.broker.next_due(list(counts))
         if due is None or not isinstance(clock, ManualClock) or due > last:
             return runs
@@ -66,10 +69,10 @@ def drain_sync(
     return asyncio.run(drain(q, jump=jump, until=until, most=most))
 
 
-async def _burst(q: Wired, counts: Counts) -> int:
+async def _burst(q: Wired, counts: Counts, most: int) -> int:
     if not counts:
         return 0
-    worker = q.worker(queues=sorted(counts), burst=True)
+    worker = q.worker(queues=sorted(counts), burst=True, max_tasks=most)
     await worker.run()
     return worker.executed
 

@@ -1,5 +1,6 @@
 """`qcore worker module:q`: run the tasks of an application."""
 
+import gc
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
@@ -48,6 +49,7 @@ def _option(name: str, kind: type, meta: str, text: str) -> Callable[[C], C]:
 @_option("--lease", float, "SECONDS", "How long the tasks of a lost worker are waited for.")
 @_option("--grace", float, "SECONDS", "How long tasks may go on when the worker is to stop.")
 @click.option("--burst", is_flag=True, help="Leave when there is nothing to do.")
+@click.option("--max-tasks", type=int, metavar="N", help="Leave after so many runs.")
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),
@@ -78,6 +80,9 @@ def worker(queue: str, queues: str | None, log_level: str, **settings: object) -
 
 
 async def _work(q: Qcore, made: Worker) -> None:
+    # what was imported stays: the collector need not go through it again and again
+    gc.collect()
+    gc.freeze()
     with obey_signals(made):
         try:
             await made.run()

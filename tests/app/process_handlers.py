@@ -1,0 +1,128 @@
+"""Handlers that run in child processes: these must be importable there."""
+
+import os
+import pickle
+import signal
+import sys
+import time
+from pathlib import Path
+
+import attrs
+
+from qcore import Context, Retry, Revoke, SkipRetry, Snooze
+from tests.app.kit import Lab
+
+
+@attrs.define
+class Job:
+    path: str
+    times: int = 1
+
+
+class Unportable(Exception):
+    """An error that cannot be made again from its own arguments."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+class Portable(Exception):
+    pass
+
+
+class Unreadable:
+    """A value that can be sent, but not read."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _burst, ()
+
+
+def _burst() -> None:
+    raise ValueError("unreadable")
+
+
+def pid(ctx: Context) -> int:
+    """Return which process this is."""
+    return os.getpid()
+
+
+def about(ctx: Context, job: Job) -> list[object]:
+    """Return what this process knows of its task."""
+    return [ctx.id, ctx.name, ctx.attempt, ctx.lease.token, dict(ctx.headers), job.path]
+
+
+def fail(ctx: Context, how: str) -> None:
+    """Raise."""
+    match how:
+        case "portable":
+            raise Portable("it broke")
+        case "unportable":
+            raise Unportable("this", "that")
+        case "skip":
+            raise SkipRetry("never again")
+        case "revoke":
+            raise Revoke
+        case "snooze":
+            raise Snooze(in_=100)
+        case "snooze until":
+            raise Snooze(until=2_000_000_000.0)
+        case "retry":
+            raise Retry("soon", in_=7)
+        case "exit":
+            sys.exit("bye")
+        case "interrupt":
+            raise KeyboardInterrupt
+        case _:
+            raise AssertionError(how)
+
+
+def return_lambda(ctx: Context) -> object:
+    """Return what cannot be sent."""
+    return lambda: None
+
+
+def return_unreadable(ctx: Context) -> object:
+    """Return what cannot be read."""
+    return Unreadable()
+
+
+def kill_itself(ctx: Context) -> None:
+    """Die as of a lack of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(ctx: Context) -> None:
+    """Die as a C library may."""
+    os._exit(3)
+
+
+def kill_itself_once(ctx: Context) -> int:
+    """Die in the first run."""
+    if ctx.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ctx.attempt
+
+
+def hang(ctx: Context, path: str) -> None:
+    """Say which process this is, and never end."""
+    Path(path).write_bytes(pickle.dumps(os.getpid()))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(60)
+
+
+def register(lab: Lab) -> Lab:
+    """Give a queue all of these handlers, by their own names."""
+    for function in (
+        pid,
+        about,
+        fail,
+        return_lambda,
+        return_unreadable,
+        kill_itself,
+        leave,
+        kill_itself_once,
+        hang,
+    ):
+        lab.handle(function.__name__, function, process=True)
+    return lab

@@ -1,0 +1,220 @@
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from qcore import BrokerUnavailable, Conflict, Context, Enqueued, Handle, NewTask
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.wrappers import ForwardingBroker
+from qcore.app.coalesce import MOST_AT_ONCE, Coalescing
+from qcore.domain.moments import Moment
+from qcore.testing import FaultyBroker, a_task, some_tasks
+from qcore.testing.build import NOW
+from tests.app.kit import Lab, turn
+
+
+class Gate(ForwardingBroker):
+    """A broker whose enqueue takes until the gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryBroker())
+        self.batches: list[int] = []
+        self.open_gate = asyncio.Event()
+        self.errors: list[BaseException] = []
+
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Sequence[Enqueued | Conflict]:
+        self.batches.append(len(tasks))
+        await self.open_gate.wait()
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().enqueue(tasks, now=now)
+
+
+async def test_concurrent_enqueues_share_their_calls() -> None:
+    """What is asked for while one call is on its way goes with the next, all in one."""
+    gate = Gate()
+    lab = Lab(gate)
+
+    @lab.task("mail")
+    async def mail(ctx: Context, number: int) -> None: ...
+
+    asking = [asyncio.create_task(mail.enqueue(number)) for number in range(100)]
+    await turn()
+    gate.open_gate.set()
+    handles = await asyncio.gather(*asking)
+    assert gate.batches == [1, 99]
+    for number, handle in enumerate(handles):
+        task = await handle.task()
+        assert task is not None
+        assert task.spec.payload == b'{"number":%d}' % number
+
+
+async def test_a_lone_enqueue_is_not_delayed() -> None:
+    """With nothing on its way an enqueue goes at once: over memory it does not even suspend."""
+    lab = Lab()
+    asking = lab.client.enqueue(a_task())
+    with pytest.raises(StopIteration):
+        asking.send(None)
+
+
+async def test_one_after_the_other_is_not_held_up() -> None:
+    """Who awaits each enqueue gets a call for each."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker)
+    for _ in range(3):
+        await lab.client.enqueue(a_task())
+    assert [call.verb for call in broker.calls] == ["enqueue"] * 3
+
+
+async def test_a_batch_has_a_largest_size() -> None:
+    """A crowd goes in batches that no store should mind, and a large batch goes whole."""
+    gate = Gate()
+    line = Coalescing(gate)
+    sizes = [1, 400, 400, 400, 3 * MOST_AT_ONCE, 5]
+    asking = [asyncio.create_task(line.enqueue(some_tasks(n), now=NOW)) for n in sizes]
+    await turn()
+    gate.open_gate.set()
+    answers = await asyncio.gather(*asking)
+    assert gate.batches == [1, 800, 400, 3 * MOST_AT_ONCE, 5]
+    assert [len(answer) for answer in answers] == sizes
+
+
+async def test_each_caller_gets_its_own_answers() -> None:
+    """A conflict of one is no conflict of another in the same batch."""
+    gate = Gate()
+    lab = Lab(gate)
+    asking = [
+        asyncio.create_task(lab.client.enqueue(a_task(id=name))) for name in ("a", "b", "a", "c")
+    ]
+    await turn()
+    gate.open_gate.set()
+    handles = await asyncio.gather(*asking)
+    assert [(h.id, h.is_new) for h in handles] == [
+        ("a", True),
+        ("b", True),
+        ("a", False),
+        ("c", True),
+    ]
+
+
+async def test_every_caller_of_a_failed_batch_is_told() -> None:
+    """A broker that is away is everybody's trouble, and the next call goes through."""
+    broker = FaultyBroker(MemoryBroker())
+    gate = Gate()
+    gate.inner = broker
+    lab = Lab(gate)
+    asking = [asyncio.create_task(lab.client.enqueue(a_task())) for _ in range(4)]
+    await turn()
+    broker.fail("enqueue", times=2)
+    gate.open_gate.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [BrokerUnavailable] * 4
+    assert (await lab.client.enqueue(a_task())).is_new
+
+
+async def test_a_first_call_that_fails_is_its_own_callers_trouble() -> None:
+    """Those who waited for a call that failed go next, and are not told of it."""
+    gate = Gate()
+    lab = Lab(gate)
+    gate.errors.append(BrokerUnavailable("away"))
+    asking = [asyncio.create_task(lab.client.enqueue(a_task())) for _ in range(3)]
+    await turn()
+    gate.open_gate.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [BrokerUnavailable, Handle, Handle]
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+async def test_a_cancelled_caller_harms_nobody(gone: int) -> None:
+    """Whoever goes away, on its way or in line: all others get their answers."""
+    gate = Gate()
+    lab = Lab(gate)
+    asking = [asyncio.create_task(lab.client.enqueue(a_task())) for _ in range(4)]
+    await turn()
+    asking[gone].cancel()
+    await turn()
+    gate.open_gate.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(answers.pop(gone), asyncio.CancelledError)
+    assert all(isinstance(answer, Handle) and answer.is_new for answer in answers)
+    assert (await lab.client.enqueue(a_task())).is_new
+
+
+async def test_a_caller_that_goes_while_its_batch_is_on_its_way_harms_nobody() -> None:
+    """One of a crew may go when the batch has left: the batch goes on for the others."""
+    gate = Gate()
+    lab = Lab(gate)
+    gate.open_gate.set()
+    asking = [asyncio.create_task(lab.client.enqueue(a_task())) for _ in range(4)]
+    gate.open_gate.clear()
+    await turn()
+    gate.open_gate.set()
+    gate.open_gate.clear()
+    await turn()
+    assert len(gate.batches) == 2
+    asking[2].cancel()
+    await turn()
+    gate.open_gate.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [
+        Handle,
+        Handle,
+        asyncio.CancelledError,
+        Handle,
+    ]
+
+
+def test_a_client_outlives_an_event_loop() -> None:
+    """A loop that ends while a batch is on its way leaves nothing that the next would wait for."""
+    gate = Gate()
+    line = Coalescing(gate)
+
+    async def crowd() -> None:
+        first_gate = gate.open_gate = asyncio.Event()
+        first = asyncio.create_task(line.enqueue([a_task()], now=NOW))
+        second = asyncio.create_task(line.enqueue([a_task()], now=NOW))
+        await turn()
+        gate.open_gate = asyncio.Event()
+        first_gate.set()
+        await first
+        assert not second.done()
+
+    async def again() -> None:
+        gate.open_gate = asyncio.Event()
+        gate.open_gate.set()
+        async with asyncio.timeout(5):
+            await line.enqueue([a_task()], now=NOW)
+
+    asyncio.run(crowd())
+    asyncio.run(again())
+    assert gate.batches == [1, 1, 1]
+
+
+def test_loops_in_several_threads_may_share_a_client() -> None:
+    """Each loop gets its own answers, as where a web server runs a loop for each thread."""
+    gate = Gate()
+    line = Coalescing(gate)
+    answered: list[int] = []
+
+    async def in_a_second_loop() -> None:
+        answered.append(len(await line.enqueue([a_task()], now=NOW)))
+
+    async def in_a_first_loop() -> None:
+        gate.open_gate = asyncio.Event()
+        first = asyncio.create_task(line.enqueue([a_task()], now=NOW))
+        await turn()
+        gate.open_gate, first_gate = asyncio.Event(), gate.open_gate
+        gate.open_gate.set()
+        thread = threading.Thread(target=asyncio.run, args=(in_a_second_loop(),), daemon=True)
+        thread.start()
+        # it need not wait for what is on its way in the first loop
+        await asyncio.to_thread(thread.join, 5)
+        assert not thread.is_alive()
+        first_gate.set()
+        answered.append(len(await first))
+
+    asyncio.run(in_a_first_loop())
+    assert answered == [1, 1]

@@ -1,0 +1,139 @@
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from qcore import Context, Next, SkipRetry, State
+from qcore.testing import a_task
+from tests.app import process_handlers
+from tests.app.kit import Lab, stored
+
+
+@pytest.fixture
+def lab() -> Lab:
+    """Return a queue in memory."""
+    return Lab()
+
+
+async def nothing(ctx: Context, **arguments: Any) -> None:
+    """Do nothing."""
+
+
+class TestMiddleware:
+    @pytest.mark.parametrize("kind", ["coroutine", "thread", "process"])
+    async def test_the_first_registered_is_the_outermost(self, lab: Lab, kind: str) -> None:
+        """Middleware wraps every kind of handler in the order of registration."""
+        diary: list[str] = []
+
+        @lab.middleware
+        async def outer(ctx: Context, run: Next) -> object:
+            diary.append(f"outer {ctx.name}")
+            value = await run(ctx)
+            diary.append("outer end")
+            return [value]
+
+        @lab.middleware
+        async def inner(ctx: Context, run: Next) -> object:
+            diary.append("inner")
+            value = await run(ctx)
+            diary.append("inner end")
+            return {"value": value}
+
+        @lab.task("coroutine")
+        async def in_coroutine(ctx: Context) -> int:
+            return 1
+
+        @lab.task("thread")
+        def in_thread(ctx: Context) -> int:
+            return 1
+
+        lab.handle("process", process_handlers.pid, process=True)
+        handle = await lab.client.enqueue(a_task(name=kind, retention=60))
+        await lab.run_due()
+        result = await handle.result()
+        assert isinstance(result[0]["value"], int)
+        assert diary == [f"outer {kind}", "inner", "inner end", "outer end"]
+
+    async def test_a_middleware_sees_errors_and_may_change_them(self, lab: Lab) -> None:
+        """What a middleware makes of an error is what is judged; it may also leave the run out."""
+
+        @lab.middleware
+        async def rude(ctx: Context, run: Next) -> object:
+            if ctx.name == "unwanted":
+                return "left out"
+            try:
+                return await run(ctx)
+            except ValueError as error:
+                raise SkipRetry(f"translated {error}") from error
+
+        @lab.task("mail")
+        def mail(ctx: Context) -> None:
+            raise ValueError("x")
+
+        @lab.task("unwanted", retention=1)
+        def unwanted(ctx: Context) -> str:
+            raise AssertionError
+
+        handle, left_out = await mail.enqueue(), await unwanted.enqueue()
+        await lab.run_due()
+        assert (await stored(handle)).error == "translated x"
+        assert await left_out.result() == "left out"
+
+
+class TestErrorHooks:
+    async def test_every_error_is_told_before_it_is_judged(self, lab: Lab) -> None:
+        """Plain functions and coroutines are told of the error and its context."""
+        told: list[str] = []
+
+        @lab.on_error
+        def plain(ctx: Context, error: BaseException) -> None:
+            told.append(f"plain {ctx.name} {error!r}")
+
+        @lab.on_error
+        async def coroutine(ctx: Context, error: BaseException) -> None:
+            told.append(f"coroutine {ctx.attempt} {error!r}")
+
+        @lab.task("mail")
+        async def mail(ctx: Context) -> None:
+            raise ValueError("x")
+
+        handle = await mail.enqueue()
+        await lab.run_due()
+        assert told == ["plain mail ValueError('x')", "coroutine 1 ValueError('x')"]
+        assert await handle.status() is State.RETRY
+
+    async def test_a_hook_that_fails_changes_nothing(self, lab: Lab) -> None:
+        """Its trouble is logged; the other hooks are told, and the task is judged as ever."""
+        told: list[str] = []
+
+        @lab.on_error
+        async def broken(ctx: Context, error: BaseException) -> None:
+            raise RuntimeError("the hook broke")
+
+        @lab.on_error
+        def sound(ctx: Context, error: BaseException) -> None:
+            told.append(ctx.id)
+
+        @lab.task("mail")
+        async def mail(ctx: Context) -> None:
+            raise SkipRetry("no")
+
+        handle = await mail.enqueue()
+        with capture_logs() as logs:
+            await lab.run_due()
+        assert told == [handle.id]
+        assert (await stored(handle)).error == "no"
+        assert [log["event"] for log in logs] == ["error hook failed"]
+
+    async def test_a_success_is_no_error(self, lab: Lab) -> None:
+        """Hooks are not told of what went well."""
+        told: list[str] = []
+
+        @lab.on_error
+        def hook(ctx: Context, error: BaseException) -> None:
+            told.append(ctx.id)
+
+        lab.task("mail")(nothing)
+        await lab.client.enqueue(a_task(name="mail"))
+        await lab.run_due()
+        assert told == []

@@ -1,0 +1,185 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from qcore import Handle, InvalidOption, State
+from qcore.adapters.clocks import SystemClock
+from qcore.app.processes import Processes
+from qcore.testing import a_context, a_task, drain
+from qcore.testing.build import NOW
+from tests.app import process_handlers
+from tests.app.kit import Lab, stored
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """Yield a queue with handlers for processes; see that none of them is left."""
+    before = children()
+    yield process_handlers.register(Lab())
+    assert children() <= before, "a child outlived its worker"
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[Processes]:
+    """Yield a pool of processes."""
+    processes = Processes(2)
+    yield processes
+    processes.close()
+
+
+def children() -> set[int]:
+    """Return the processes that run handlers here; not Python's own helper beside them."""
+    return {
+        child.pid
+        for child in psutil.Process().children()
+        if "spawn_main" in " ".join(child.cmdline())
+    }
+
+
+async def enqueue(lab: Lab, name: str, **arguments: Any) -> Handle[Any]:
+    """Enqueue a task whose result is kept."""
+    payload = json.dumps(arguments).encode()
+    return await lab.client.enqueue(
+        a_task(name=name, payload=payload, retention=600, headers={"a": "b"})
+    )
+
+
+async def test_a_child_serves_many_tasks_and_is_gone_after(lab: Lab) -> None:
+    """A process is spawned once and used again; when the worker leaves, it has ended."""
+    handles = [await enqueue(lab, "pid") for _ in range(5)]
+    await lab.worker(burst=True, processes=1).run()
+    assert children() == set()
+    pids = {await handle.result() for handle in handles}
+    assert len(pids) == 1
+    assert pids != {psutil.Process().pid}
+
+
+async def test_a_process_knows_its_task(lab: Lab) -> None:
+    """Context and decoded arguments travel to the child."""
+    handle = await enqueue(lab, "about", job={"path": "/tmp/x"})
+    claim = None
+    async with lab.working(processes=1):
+        claim = await lab.signals.claimed.next()
+        await lab.signals.settled.next()
+    assert await handle.result() == [
+        handle.id,
+        "about",
+        1,
+        claim.lease.token,
+        {"a": "b"},
+        "/tmp/x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "state", "error", "due"),
+    [
+        ("portable", State.RETRY, "Portable: it broke", 30),
+        ("unportable", State.RETRY, "Unportable: this and that", 30),
+        ("exit", State.RETRY, "SystemExit: bye", 30),
+        ("interrupt", State.RETRY, "KeyboardInterrupt", 30),
+        ("skip", State.DEAD, "never again", 0),
+        ("snooze", State.SCHEDULED, None, 100),
+        ("snooze until", State.SCHEDULED, None, 200_000_000),
+        ("retry", State.RETRY, "soon", 7),
+    ],
+)
+async def test_what_a_process_raises_is_judged(
+    lab: Lab, how: str, state: State, error: str | None, due: float
+) -> None:
+    """Errors and control flow travel from the child, also those that cannot be made again."""
+    handle = await enqueue(lab, "fail", how=how)
+    await lab.run_due()
+    task = await stored(handle)
+    assert task.state is state
+    assert task.due == NOW + due
+    if error is None:
+        assert task.error is None
+    else:
+        assert task.error is not None
+        assert error in task.error
+    assert (task.crashes, task.failures) == (0, int(state is State.RETRY))
+
+
+async def test_revoke_travels(lab: Lab) -> None:
+    """A task that its child revokes is gone."""
+    handle = await enqueue(lab, "fail", how="revoke")
+    await lab.run_due()
+    assert await handle.status() is State.GONE
+
+
+@pytest.mark.parametrize("name", ["return_lambda", "return_unreadable"])
+async def test_a_result_that_cannot_travel_is_a_failure(lab: Lab, name: str) -> None:
+    """It burns a retry, names the reason, and the next task runs."""
+    handle = await enqueue(lab, name)
+    await lab.run_due()
+    task = await stored(handle)
+    assert (task.state, task.failures, task.crashes) == (State.RETRY, 1, 0)
+    after = await enqueue(lab, "pid")
+    await lab.run_due()
+    assert await after.result()
+
+
+@pytest.mark.parametrize(("name", "why"), [("kill_itself", "SIGKILL"), ("leave", "exit code 3")])
+async def test_a_child_that_dies_burns_the_crash_budget(lab: Lab, name: str, why: str) -> None:
+    """The third crash is the last: the task is poison, dead with how its process ended."""
+    handle = await enqueue(lab, name)
+    assert await drain(lab) == 3
+    task = await stored(handle)
+    assert (task.state, task.crashes, task.failures) == (State.DEAD, 3, 0)
+    assert task.error is not None
+    assert why in task.error
+
+
+async def test_a_crash_takes_nobody_else_along(lab: Lab) -> None:
+    """Others run on while one child dies, and the task is run again by a fresh one."""
+    crash = await enqueue(lab, "kill_itself_once")
+    others = [await enqueue(lab, "pid") for _ in range(3)]
+    await lab.worker(burst=True, processes=2).run()
+    assert await crash.result() == 2
+    assert (await stored(crash)).crashes == 1
+    for other in others:
+        assert (await stored(other)).attempts == 1
+
+
+class TestPool:
+    async def test_a_cancelled_call_kills_its_child(self, pool: Processes, tmp_path: Any) -> None:
+        """When the call has ended, so has the process."""
+        file = tmp_path / "pid"
+        ctx = a_context()
+        call = asyncio.create_task(pool.call(process_handlers.hang, ctx, (str(file),), {}))
+        clock = SystemClock()
+        while not (file.exists() and file.stat().st_size):
+            await clock.sleep_until(clock.now() + 0.01)
+        assert len(children()) == 1
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert children() == set()
+
+    async def test_a_call_cancelled_before_its_child_is_there_ends_too(
+        self, pool: Processes, tmp_path: Any
+    ) -> None:
+        """Whether or not the child had begun, it is not left running."""
+        ctx = a_context()
+        file = str(tmp_path / "pid")
+        call = asyncio.create_task(pool.call(process_handlers.hang, ctx, (file,), {}))
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert children() == set()
+
+    async def test_arguments_that_cannot_travel_are_an_error(self, pool: Processes) -> None:
+        """It is raised to the caller."""
+        with pytest.raises(Exception, match="lambda"):
+            await pool.call(process_handlers.pid, a_context(), (lambda: None,), {})
+
+    def test_a_pool_of_none_is_refused(self) -> None:
+        """A pool has at least one process."""
+        with pytest.raises(InvalidOption, match="0"):
+            Processes(0)

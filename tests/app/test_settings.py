@@ -1,0 +1,32 @@
+from typing import Any
+
+import pytest
+
+from qcore import InvalidOption
+from tests.app.kit import Lab
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"queues": {"a": 0}}, "'a' is 0"),
+        ({"queues": {"a": 1.5}}, r"1\.5"),
+        ({"queues": {}}, "at least one queue"),
+        ({"queues": []}, "at least one queue"),
+        ({"queues": [], "strict": True}, "at least one queue"),
+        ({"queues": "a"}, r"'a'.*\['a'\]"),
+        ({"concurrency": 0}, "concurrency is 0"),
+        ({"concurrency": 1.5}, r"1\.5"),
+        ({"threads": 0}, "threads is 0"),
+        ({"processes": -1}, "processes is -1"),
+        ({"lease": 0}, "lease is 0"),
+        ({"lease": float("nan")}, "nan"),
+        ({"grace": -1}, "grace is -1"),
+        ({"sweep_every": 0}, "sweep_every is 0"),
+        ({"queues": ["a{b}"]}, "a{b}"),
+    ],
+)
+def test_what_no_worker_can_do_is_refused(settings: dict[str, Any], named: str) -> None:
+    """A wrong setting is an error that names it, before anything is claimed."""
+    with pytest.raises((InvalidOption, ValueError), match=named):
+        Lab().worker(**settings)

@@ -1,0 +1,176 @@
+import asyncio
+import threading
+from collections.abc import Sequence
+
+from qcore import Context, State
+from qcore.adapters.clocks import SystemClock
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.wrappers import ForwardingBroker
+from qcore.app.instruments import Instruments
+from qcore.app.watchdog import Watchdog
+from qcore.domain.happenings import Happening, LoopBlocked
+from qcore.domain.moments import Moment
+from qcore.domain.task import Lease, LeaseLost, Settled
+from qcore.testing import FaultyBroker
+from qcore.testing.build import NOW
+from tests.app.kit import Lab, stored, turn
+
+PATIENCE = 10.0
+"""Real seconds after which what did not come is taken not to come."""
+
+
+class Counting(ForwardingBroker):
+    """A broker that says, to any thread, when leases were extended so often."""
+
+    def __init__(self, enough: int) -> None:
+        super().__init__(MemoryBroker())
+        self.extended: list[int] = []
+        self.enough = enough
+        self.often_enough = threading.Event()
+
+    async def extend(
+        self, leases: Sequence[Lease], *, now: Moment, until: Moment
+    ) -> Sequence[Lease | LeaseLost]:
+        answers = await super().extend(leases, now=now, until=until)
+        self.extended.append(len(leases))
+        if len(self.extended) >= self.enough:
+            self.often_enough.set()
+        return answers
+
+
+async def test_a_long_run_keeps_its_lease() -> None:
+    """While a handler runs its lease is renewed, and no sweep takes its task away."""
+    lab = Lab(autojump=True)
+
+    @lab.task("slow", timeout=None, retention=60)
+    async def slow(ctx: Context) -> float:
+        await lab.clock.sleep_until(NOW + 1000)
+        return ctx.lease.until
+
+    handle = await slow.enqueue()
+    async with lab.working(lease=30):
+        assert await handle.result(timeout=2000) > NOW + 1000
+    assert (await stored(handle)).crashes == 0
+    assert len(lab.signals.started.seen) == 1
+
+
+async def test_leases_are_renewed_each_third_and_together() -> None:
+    """One call renews all that have been held for a while; what was just claimed can wait."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker)
+
+    @lab.task("slow")
+    async def slow(ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    for _ in range(5):
+        await slow.enqueue()
+    async with lab.working(lease=30):
+        await lab.signals.started.wait(5)
+        for _ in range(3):
+            lab.manual.advance(9)
+            await turn()
+            await slow.enqueue()
+            await lab.signals.started.next()
+            lab.manual.advance(1)
+            await turn()
+    extended = [call.arguments for call in broker.calls if call.verb == "extend"]
+    sizes = [len(call["leases"]) for call in extended]  # type: ignore[arg-type]
+    assert sizes == [5, 6, 7]
+    assert [call["until"] for call in extended] == [NOW + 40, NOW + 50, NOW + 60]
+
+
+async def test_a_handler_that_blocks_the_loop_keeps_its_lease() -> None:
+    """Leases are renewed off the loop: also for as long as a rude handler holds it."""
+    broker = Counting(enough=6)
+    lab = Lab(broker, clock=SystemClock())
+
+    @lab.task("rude")
+    async def rude(ctx: Context) -> None:
+        # six renewals are two whole leases
+        assert broker.often_enough.wait(PATIENCE)
+
+    await rude.enqueue()
+    async with lab.working(lease=0.3):
+        settled = await lab.signals.settled.next(PATIENCE)
+    assert settled.answer == Settled(State.GONE)
+    assert len(lab.signals.started.seen) == 1
+
+
+async def test_the_watchdog_says_where_the_loop_is_blocked() -> None:
+    """A loop that does not turn is reported while it stands still, with the line it stands at."""
+    told: list[LoopBlocked] = []
+    reported = threading.Event()
+
+    def tell(happening: Happening) -> None:
+        assert isinstance(happening, LoopBlocked)
+        told.append(happening)
+        if len(told) == 2:
+            reported.set()
+
+    def rude() -> None:
+        assert reported.wait(PATIENCE)  # this very line
+
+    watchdog = Watchdog(Instruments([tell]), interval=0.02)
+    watchdog.start()
+    rude()
+    watchdog.stop()
+    assert "rude" in told[0].stack
+    assert "# this very line" in told[0].stack
+    assert 0.02 <= told[0].seconds < told[1].seconds
+
+
+async def test_a_worker_is_watched() -> None:
+    """Who blocks a worker's loop is named by it, in real time whatever its clock says."""
+    lab = Lab()
+    reported = threading.Event()
+
+    def tell(happening: Happening) -> None:
+        if isinstance(happening, LoopBlocked):
+            reported.set()
+
+    lab.instruments = (*lab.instruments, tell)
+
+    @lab.task("rude")
+    async def rude_handler(ctx: Context) -> None:
+        assert reported.wait(PATIENCE)
+
+    await rude_handler.enqueue()
+    async with lab.working():
+        blocked = await lab.signals.blocked.next(PATIENCE)
+    assert "rude_handler" in blocked.stack
+
+
+async def test_a_loop_that_turns_is_not_reported() -> None:
+    """Waiting is not blocking."""
+    told: list[Happening] = []
+
+    def tell(happening: Happening) -> None:
+        told.append(happening)
+
+    answered = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    watchdog = Watchdog(Instruments([tell]), interval=0.01)
+    watchdog.start()
+    loop.call_later(0.1, answered.set)
+    await answered.wait()
+    watchdog.stop()
+    assert [each for each in told if isinstance(each, LoopBlocked) and each.seconds > 1] == []
+
+
+async def test_a_verdict_that_waits_keeps_its_lease() -> None:
+    """While the broker refuses verdicts, their leases are renewed, and no other run begins."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker, autojump=True)
+
+    @lab.task("mail", retention=600)
+    async def mail(ctx: Context) -> int:
+        return ctx.attempt
+
+    broker.fail("settle", times=60)
+    handle = await mail.enqueue()
+    async with lab.working(lease=30):
+        settled = await lab.signals.settled.next()
+    assert lab.clock.now() > NOW + 60
+    assert settled.answer == Settled(State.COMPLETED)
+    assert await handle.result() == 1

@@ -1,0 +1,240 @@
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from qcore import Context, State
+from qcore.adapters.memory import MemoryBroker
+from qcore.app.slots import Slots
+from qcore.domain.task import Demand
+from qcore.testing import FaultyBroker, a_task, some_tasks
+from tests.app.kit import Lab, turn
+
+
+class Recorder(Lab):
+    """A queue whose tasks write down where they came from."""
+
+    def __init__(self, broker: FaultyBroker | None = None) -> None:
+        super().__init__(broker)
+        self.order: list[str] = []
+
+        async def note(ctx: Context, **_: Any) -> None:
+            self.order.append(ctx.headers.get("as", ctx.queue))
+
+        self.handle("", note)
+
+    async def fill(self, **queues: int) -> None:
+        """Put so many tasks into each queue."""
+        for queue, number in queues.items():
+            await self.client.enqueue_many(some_tasks(number, queue=queue))
+
+
+WEIGHTS = {"critical": 6, "default": 3, "low": 1}
+
+
+@pytest.mark.parametrize(
+    ("weights", "concurrency"),
+    [(WEIGHTS, 1), (WEIGHTS, 7), (WEIGHTS, 100), (dict.fromkeys(WEIGHTS, 1), 7)],
+)
+async def test_shares_hold_while_all_have_work(
+    weights: Mapping[str, int], concurrency: int
+) -> None:
+    """Over 10,000 tasks each queue gets its share within 2 %, for any room."""
+    lab = Recorder()
+    total = sum(weights.values())
+    await lab.fill(**{queue: 10_500 * weight // total for queue, weight in weights.items()})
+    await lab.worker(queues=weights, concurrency=concurrency, burst=True).run()
+    served = Counter(lab.order[:10_000])
+    for queue, weight in weights.items():
+        assert abs(served[queue] - 10_000 * weight / total) <= 200
+    # and not only in the end
+    early = Counter(lab.order[:1_000])
+    for queue, weight in weights.items():
+        assert abs(early[queue] - 1_000 * weight / total) <= max(20, concurrency)
+
+
+async def test_nobody_starves() -> None:
+    """A queue of the least weight is served in its turn, however loud the others are."""
+    lab = Recorder()
+    await lab.fill(loud=3_000, quiet=2)
+    await lab.worker(queues={"loud": 999, "quiet": 1}, concurrency=10, burst=True).run()
+    first, second = (n for n, queue in enumerate(lab.order) if queue == "quiet")
+    assert first < 1_010
+    assert second < 2_010
+
+
+async def test_an_empty_queue_holds_nobody_up() -> None:
+    """The share of a queue with nothing to do goes to the others in the same claim."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Recorder(broker)
+    await lab.fill(low=100)
+    await lab.worker(queues={"high": 99, "low": 1}, concurrency=10, burst=True).run()
+    claims = [call for call in broker.calls if call.verb == "claim"]
+    assert len(lab.order) == 100
+    assert len(claims) <= 15
+
+
+async def test_strict_is_strict() -> None:
+    """A queue is served only when those before it are empty, also when they fill up again."""
+    lab = Recorder()
+
+    @lab.task("more")
+    async def more(ctx: Context) -> None:
+        lab.order.append("more")
+        await lab.client.enqueue(a_task(queue="a"))
+
+    await lab.fill(a=5, b=5, c=5)
+    await more.using(queue="b", priority=1).enqueue()
+    await lab.worker(queues=["a", "b", "c"], strict=True, concurrency=1, burst=True).run()
+    assert lab.order == [*"aaaaa", "more", "a", *"bbbbb", *"ccccc"]
+
+
+async def test_a_list_of_queues_shares_alike() -> None:
+    """Without weights and not strict, all queues are served in turn."""
+    lab = Recorder()
+    await lab.fill(a=100, b=100)
+    await lab.worker(queues=["a", "b"], concurrency=1, burst=True).run()
+    assert abs(Counter(lab.order[:100])["a"] - 50) <= 1
+
+
+async def test_only_the_queues_named_are_served() -> None:
+    """What waits elsewhere is left alone."""
+    lab = Recorder()
+    await lab.fill(a=2, b=2)
+    await lab.worker(queues=["a"], burst=True).run()
+    assert await lab.inspector.counts() == {"b": {State.PENDING: 2}}
+
+
+async def test_priority_counts_inside_a_queue() -> None:
+    """The higher first; of one priority, the first to come."""
+    lab = Recorder()
+    for name, priority in [("c", 0), ("d", 0), ("a", 9), ("e", -5), ("b", 9)]:
+        await lab.client.enqueue(a_task(priority=priority, headers={"as": name}))
+    await lab.worker(concurrency=1, burst=True).run()
+    assert "".join(lab.order) == "abcde"
+
+
+async def test_claims_and_verdicts_go_in_batches() -> None:
+    """A worker claims as many as it has room for, and settles together what ends together."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Recorder(broker)
+    await lab.fill(default=1_000)
+    await lab.worker(concurrency=100, burst=True).run()
+    calls = Counter(call.verb for call in broker.calls)
+    first = next(call for call in broker.calls if call.verb == "claim")
+    assert first.arguments["demand"] == Demand(100, {"default": 100})
+    assert len(lab.signals.settled.seen) == 1_000
+    assert calls["claim"] <= 25
+    assert calls["settle"] <= 25
+
+
+async def test_no_more_than_the_concurrency_is_in_hand() -> None:
+    """A worker never has more tasks than it said, and takes the next as soon as one has ended."""
+    lab = Lab()
+    go = asyncio.Semaphore(0)
+
+    @lab.task("slow")
+    async def slow(ctx: Context) -> None:
+        await go.acquire()
+
+    for _ in range(10):
+        await slow.enqueue()
+    async with lab.working(concurrency=3) as worker:
+        await lab.signals.started.wait(3)
+        await turn()
+        assert worker.running == len(lab.signals.claimed.seen) == 3
+        go.release()
+        await lab.signals.started.next()
+        await turn()
+        assert worker.running == 3
+        assert len(lab.signals.claimed.seen) == 4
+
+
+async def test_an_idle_worker_rests() -> None:
+    """With nothing to do a worker asks nothing of its broker until it is woken or time passes."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Recorder(broker)
+    async with lab.working():
+        await lab.fill(default=1)
+        await lab.signals.settled.next()
+        await turn(100)
+        before = len(broker.calls)
+        await turn(1_000)
+        assert len(broker.calls) == before
+        await lab.fill(default=1)
+        await lab.signals.settled.next()
+        await turn(100)
+        assert len(broker.calls) - before < 10
+
+
+async def test_a_task_that_is_scheduled_wakes_the_worker_in_time() -> None:
+    """A delayed task is started at its very moment, also if it is earlier than those before."""
+    lab = Lab(autojump=True)
+    began: list[float] = []
+
+    @lab.task("mail")
+    async def mail(ctx: Context, moment: float) -> None:
+        began.append(lab.clock.now() - moment)
+
+    async with lab.working():
+        for delay in (100.0, 3.5, 0.0625, 60.0, 7.0):
+            moment = lab.clock.now() + delay
+            await mail.using(at=moment).enqueue(moment)
+        await lab.signals.settled.wait(5)
+    assert began == [0.0] * 5
+
+
+class TestSlots:
+    def test_room_is_what_is_free_then_one_by_one(self) -> None:
+        """With no slot free the next is taken singly, until the line is as long as the room."""
+        slots = Slots(3)
+        rooms: list[int] = []
+        for in_hand in range(8):
+            slots.in_hand = in_hand
+            rooms.append(slots.room())
+        assert rooms == [3, 2, 1, 1, 1, 1, 0, 0]
+
+    async def test_a_worker_does_not_hoard_what_it_cannot_run(self) -> None:
+        """Tasks for threads are left to other workers when the line is as long as the threads."""
+        lab = Lab()
+        go = threading.Event()
+
+        @lab.task("slow")
+        def slow(ctx: Context) -> None:
+            assert go.wait(10)
+
+        for _ in range(10):
+            await slow.enqueue()
+        async with lab.working(threads=2) as worker:
+            await lab.signals.claimed.wait(4)
+            await turn(50)
+            assert worker.running == 4
+            assert len(lab.signals.started.seen) == 2
+            assert (await lab.inspector.counts())["default"][State.PENDING] == 6
+            go.set()
+            await lab.signals.settled.wait(10)
+
+    async def test_coroutines_get_past_threads_that_are_all_busy(self) -> None:
+        """What needs no thread is run while all threads are busy."""
+        lab = Lab()
+        go = threading.Event()
+
+        @lab.task("slow")
+        def slow(ctx: Context) -> None:
+            assert go.wait(10)
+
+        @lab.task("quick")
+        async def quick(ctx: Context) -> None: ...
+
+        for _ in range(2):
+            await slow.enqueue()
+        for _ in range(5):
+            await quick.enqueue()
+        async with lab.working(threads=2):
+            finished = [(await lab.signals.finished.next()).claim.task.name for _ in range(5)]
+            assert finished == ["quick"] * 5
+            go.set()
+            await lab.signals.settled.wait(7)

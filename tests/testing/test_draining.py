@@ -1,0 +1,185 @@
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from qcore import Context, InvalidOption, Qcore, Snooze, State
+from qcore.adapters.clocks import SystemClock
+from qcore.testing import ManualClock, a_task, drain, drain_sync
+from qcore.testing.build import NOW
+
+DAY = 86_400.0
+
+
+def a_queue(*, autojump: bool = False) -> Qcore:
+    """Return a queue in virtual time."""
+    clock = ManualClock(autojump=autojump)
+    return Qcore("memory://", clock=clock, dice=lambda: 0.5, instruments=())
+
+
+async def test_twenty_days_of_retries_pass_at_once() -> None:
+    """A task that always fails runs 26 times over twenty days of virtual time, then is archived."""
+    q = a_queue()
+    moments: list[float] = []
+
+    @q.task("mail")
+    async def mail(ctx: Context) -> None:
+        moments.append(q.clock.now())
+        raise ValueError
+
+    handle = await mail.enqueue()
+    assert await drain(q) == 26
+    assert await handle.status() is State.ARCHIVED
+    assert 20 * DAY < q.clock.now() - NOW < 21 * DAY
+    pauses = [later - earlier for earlier, later in pairwise(moments)]
+    assert pauses == [n**4 + 15 + 0.5 * 30 * (n + 1) for n in range(25)]
+
+
+async def test_everything_due_is_run_in_order() -> None:
+    """Tasks of all queues, delayed ones at their moments, and those that they enqueue."""
+    q = a_queue()
+    diary: list[tuple[str, float]] = []
+
+    @q.task("first", queue="a")
+    async def first(ctx: Context) -> None:
+        diary.append(("first", q.clock.now() - NOW))
+        await second.using(delay=2.5).enqueue()
+
+    @q.task("second", queue="b")
+    def second(ctx: Context) -> None:
+        diary.append(("second", q.clock.now() - NOW))
+
+    await first.using(delay=10).enqueue()
+    await second.enqueue()
+    await first.using(delay=5).enqueue()
+    assert await drain(q) == 5
+    assert diary == [
+        ("second", 0),
+        ("first", 5),
+        ("second", 7.5),
+        ("first", 10),
+        ("second", 12.5),
+    ]
+    assert await q.inspector.counts() == {}
+
+
+async def test_without_jumps_only_what_is_due_is_run() -> None:
+    """With `jump=False` the clock stands still."""
+    q = a_queue()
+
+    @q.task("mail")
+    async def mail(ctx: Context) -> None: ...
+
+    await mail.enqueue()
+    later = await mail.using(delay=0.001).enqueue()
+    assert await drain(q, jump=False) == 1
+    assert q.clock.now() == NOW
+    assert await later.status() is State.SCHEDULED
+
+
+async def test_until_is_as_far_as_it_goes() -> None:
+    """Nothing after `until` is run, and the clock does not pass it."""
+    q = a_queue()
+
+    @q.task("mail")
+    async def mail(ctx: Context) -> None: ...
+
+    for delay in (10, 20, 30):
+        await mail.using(delay=delay).enqueue()
+    assert await drain(q, until=NOW + 20) == 2
+    assert q.clock.now() == NOW + 20
+    assert await drain(q) == 1
+
+
+async def test_nothing_is_nothing() -> None:
+    """An empty queue takes no run."""
+    assert await drain(a_queue()) == 0
+
+
+async def test_a_clock_of_the_world_cannot_be_drained() -> None:
+    """Without a `ManualClock` there is no jumping; what is due can be run all the same."""
+    q = Qcore("memory://", clock=SystemClock(), instruments=())
+
+    @q.task("mail")
+    async def mail(ctx: Context) -> None: ...
+
+    await mail.enqueue()
+    with pytest.raises(InvalidOption, match="ManualClock"):
+        await drain(q)
+    assert await drain(q, jump=False) == 1
+
+
+async def test_what_never_ends_is_an_error() -> None:
+    """A task that puts itself off for ever ends the test, not the day."""
+    q = a_queue()
+
+    @q.task("mail")
+    async def mail(ctx: Context) -> None:
+        raise Snooze(1)
+
+    await mail.enqueue()
+    with pytest.raises(AssertionError, match="50 runs"):
+        await drain(q, most=50)
+
+
+async def test_what_enqueues_itself_for_ever_is_an_error_too() -> None:
+    """Also where it is due at once."""
+    q = a_queue()
+
+    @q.task("mail")
+    async def mail(ctx: Context) -> None:
+        await mail.enqueue()
+
+    await mail.enqueue()
+    with pytest.raises(AssertionError, match="endless"):
+        await asyncio.wait_for(drain(q, most=50), 5)
+
+
+async def test_a_task_without_a_handler_is_an_error() -> None:
+    """A forgotten handler is named."""
+    q = a_queue()
+    await q.client.enqueue(a_task(name="forgotten"))
+    with pytest.raises(AssertionError, match="'forgotten'"):
+        await drain(q)
+
+
+async def test_a_clock_that_jumps_by_itself_can_be_drained() -> None:
+    """With autojump, what a handler waits for passes as well, threads included."""
+    q = a_queue(autojump=True)
+
+    @q.task("slow", retention=600)
+    async def slow(ctx: Context) -> float:
+        await q.clock.sleep_until(NOW + 100)
+        return q.clock.now()
+
+    handle = await slow.enqueue()
+    assert await drain(q) == 1
+    assert await handle.result() == NOW + 100
+
+
+async def test_handlers_in_threads_are_drained() -> None:
+    """Plain functions run in their threads, while the clock stands still."""
+    q = a_queue()
+    seen: list[float] = []
+
+    @q.task("mail")
+    def mail(ctx: Context) -> None:
+        seen.append(q.clock.now())
+        if ctx.attempt < 3:
+            raise ValueError
+
+    await mail.enqueue()
+    assert await drain(q) == 3
+    assert seen == [NOW, NOW + 30, NOW + 30 + 46]
+
+
+def test_a_test_without_a_loop_drains_too() -> None:
+    """`drain_sync` is the same for plain tests."""
+    q = a_queue()
+
+    @q.task("mail", max_retry=2)
+    async def mail(ctx: Context) -> None:
+        raise ValueError
+
+    mail.enqueue_sync()
+    assert drain_sync(q) == 3
