@@ -14,19 +14,15 @@ from qcore.domain.lifecycle import (
     Crashed,
     Due,
     Event,
-    Exhausted,
     Expired,
-    Failed,
     IllegalMove,
     Order,
     RunNow,
-    Snoozed,
     State,
-    Succeeded,
     advance,
-    reason_of,
 )
 from qcore.domain.moments import Moment
+from qcore.domain.progress import note
 from qcore.domain.task import (
     Claim,
     Conflict,
@@ -111,7 +107,7 @@ class MemoryBroker:
                 if entry is None:
                     answers.append(LeaseLost())
                     continue
-                state = self._queues[verdict.lease.queue].settle(entry, verdict.outcome, now)
+                state = self._queues[verdict.lease.queue].move(entry, verdict.outcome, now)
                 answers.append(Settled(state))
                 if state not in ENDED:
                     told.add(verdict.lease.queue)
@@ -211,7 +207,7 @@ class MemoryBroker:
             return Missing()
         if type(order) not in MOVES[entry.state]:
             return NotAllowed(entry.state)
-        return Moved(line.ordered(entry, order, now))
+        return Moved(line.move(entry, order, now))
 
     def _queue(self, name: str) -> "_Queue":
         """Return a queue, made by its first task."""
@@ -405,7 +401,7 @@ class _Queue:
             entry = entries[pending.pop()]
             spec = entry.spec
             if spec.expires is not None and spec.expires <= now:
-                self._move(entry, Expired(), now)
+                self.move(entry, Expired(), now)
                 continue
             if spec.expires is not None:
                 self.expiring.discard(spec.id)
@@ -418,60 +414,21 @@ class _Queue:
             into.append(Claim(entry.shown(), Lease(spec.queue, spec.id, entry.token, until)))
             room -= 1
 
-    def settle(self, entry: _Entry, outcome: Event, now: Moment) -> State:
-        """Write down what happened to an active task."""
-        state = advance(entry, outcome)
-        unhandled_since = None
-        match outcome:
-            case Succeeded():
-                entry.result, entry.result_type = outcome.result, outcome.content_type
-                # it did not fail in the end
-                entry.error = None
-            case Failed():
-                entry.failures += outcome.burns
-                entry.error, entry.due = outcome.error, outcome.again_at
-            case Exhausted():
-                entry.failures += 1
-                entry.error = outcome.error
-            case Snoozed():
-                entry.due = outcome.again_at
-                if outcome.unhandled:
-                    unhandled_since = (
-                        now if entry.unhandled_since is None else entry.unhandled_since
-                    )
-            case Crashed():
-                entry.crashes += 1
-                entry.error = outcome.error
-            case _:
-                entry.error = reason_of(outcome) or entry.error
-        entry.unhandled_since = unhandled_since
-        self._place(entry, state, now)
-        return state
-
-    def _move(self, entry: _Entry, event: Event, now: Moment) -> State:
-        """Move a task that nobody is running."""
-        state = advance(entry, event)
-        entry.error = reason_of(event) or entry.error
-        self._place(entry, state, now)
-        return state
-
-    def ordered(self, entry: _Entry, order: Order, now: Moment) -> State:
-        """Carry out an order that the table allows."""
-        if entry.state is State.ACTIVE:
-            return self.settle(entry, order, now)
-        if isinstance(order, RunNow):
+    def move(self, entry: _Entry, event: Event, now: Moment) -> State:
+        """Write down what happened to a task."""
+        state = note(entry, event, now)
+        if isinstance(event, RunNow):
             entry.spec = evolve(entry.spec, expires=None)
-            entry.failures = entry.crashes = 0
-            entry.error = entry.result = entry.result_type = entry.unhandled_since = None
-            entry.due, entry.sequence = now, self._next()
-        return self._move(entry, order, now)
+            entry.sequence = self._next()
+        self._place(entry, state, now)
+        return state
 
     def crash(self, limit: int, now: Moment) -> int:
         """Take back the tasks whose lease ran out."""
         late = [entry for entry in self.active.values() if entry.until <= now]
         late.sort(key=lambda entry: (entry.until, entry.token))
         for entry in late[:limit]:
-            self.settle(entry, Crashed(), now)
+            self.move(entry, Crashed(), now)
         return min(limit, len(late))
 
     def expire(self, limit: int, now: Moment) -> int:
@@ -480,7 +437,7 @@ class _Queue:
             first = self.expiring.first()
             if first is None or first[0] > now:
                 return done
-            self._move(self.entries[self.expiring.pop()], Expired(), now)
+            self.move(self.entries[self.expiring.pop()], Expired(), now)
         return limit
 
     def trim(self, limit: int, now: Moment, keep: Keep) -> int:

@@ -9,18 +9,12 @@ from qcore.adapters.sqlite.lines import Line
 from qcore.adapters.sqlite.rows import STATES, place_of
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.lifecycle import (
-    Crashed,
     Event,
-    Exhausted,
-    Failed,
     RunNow,
-    Snoozed,
     State,
-    Succeeded,
-    advance,
-    reason_of,
 )
 from qcore.domain.moments import Moment
+from qcore.domain.progress import note
 from qcore.domain.task import NewTask, TaskId
 
 _SQL: Final = statements("moves")
@@ -86,45 +80,12 @@ class Moving:
         """Return itself: the table asks a spec for nothing that is not here."""
         return cast("NewTask", self)
 
-    def settle(self, outcome: Event, now: Moment) -> State:
-        """Take note of what happened to an active task."""
-        after = advance(self, outcome)
-        unhandled_since = None
-        match outcome:
-            case Succeeded():
-                self.result, self.result_type = outcome.result, outcome.content_type
-                # it did not fail in the end
-                self.error = None
-            case Failed():
-                self.failures += outcome.burns
-                self.error, self.due = outcome.error, outcome.again_at
-            case Exhausted():
-                self.failures += 1
-                self.error = outcome.error
-            case Snoozed():
-                self.due = outcome.again_at
-                if outcome.unhandled:
-                    unhandled_since = now if self.unhandled_since is None else self.unhandled_since
-            case Crashed():
-                self.crashes += 1
-                self.error = outcome.error
-            case _:
-                self.error = reason_of(outcome) or self.error
-        self.unhandled_since = unhandled_since
-        return self._enter(after, now)
-
     def move(self, event: Event, now: Moment) -> State:
-        """Take note of what happened to a task that nobody is running."""
-        after = advance(self, event)
+        """Take note of what happened to it."""
+        after = note(self, event, now)
         if isinstance(event, RunNow):
-            self._renew(now)
-        self.error = reason_of(event) or self.error
+            self.expires, self.sequence = None, self.line.next_sequence()
         return self._enter(after, now)
-
-    def _renew(self, now: Moment) -> None:
-        self.failures = self.crashes = 0
-        self.expires = self.error = self.unhandled_since = None
-        self.due, self.sequence = now, self.line.next_sequence()
 
     def _enter(self, state: State, now: Moment) -> State:
         self.line.moved(self.state, state)

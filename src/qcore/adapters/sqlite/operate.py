@@ -78,6 +78,4 @@ def _carry_out(task: Moving | None, what: Order, now: Moment) -> Moved | NotAllo
         return Missing()
     if type(what) not in MOVES[task.state]:
         return NotAllowed(task.state)
-    if task.state is State.ACTIVE:
-        return Moved(task.settle(what, now))
     return Moved(task.move(what, now))

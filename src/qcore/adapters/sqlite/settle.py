@@ -21,7 +21,7 @@ def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> list[Settled | L
         if task is None or task.state is not State.ACTIVE:
             answers.append(LeaseLost())
         else:
-            answers.append(Settled(task.settle(verdict.outcome, now)))
+            answers.append(Settled(task.move(verdict.outcome, now)))
             moved.append(task)
     write(tx, moved)
     keep(tx, {task.line.key: task.line for task in moved}.values())

@@ -56,7 +56,7 @@ def _crash(tx: Tx, line: Line, chore: Chore) -> int:
     """Take back the tasks whose lease ran out."""
     tasks = late(tx, line, chore.now, chore.limit)
     for task in tasks:
-        task.settle(Crashed(), chore.now)
+        task.move(Crashed(), chore.now)
     write(tx, tasks)
     return len(tasks)
 

@@ -1,0 +1,86 @@
+"""What an event changes of a task beside its state, told once for every broker."""
+
+from typing import Protocol
+
+from qcore.domain.lifecycle import (
+    Crashed,
+    Event,
+    Exhausted,
+    Failed,
+    RunNow,
+    Snoozed,
+    State,
+    Succeeded,
+    advance,
+    reason_of,
+)
+from qcore.domain.moments import Moment
+from qcore.domain.task import NewTask
+
+
+class Progress(Protocol):
+    """How far a task has come, as a broker keeps it: to be written on."""
+
+    @property
+    def spec(self) -> NewTask:
+        """Return what was asked for."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """Return where it is."""
+        ...
+
+    due: Moment
+    failures: int
+    crashes: int
+    error: str | None
+    result: bytes | None
+    result_type: str | None
+    unhandled_since: Moment | None
+
+
+def note(task: Progress, event: Event, now: Moment) -> State:
+    """Write down what an event changes of a task; return the state that it leads to.
+
+    The state itself, and the place in it, are the broker's to change. Raises `IllegalMove`, and
+    changes nothing, where the table has no such move.
+    """
+    state = advance(task, event)
+    if task.state is State.ACTIVE:
+        _note_unhandled(task, event, now)
+    match event:
+        case Succeeded():
+            task.result, task.result_type = event.result, event.content_type
+            # it did not fail in the end
+            task.error = None
+        case Failed():
+            task.failures += event.burns
+            task.error, task.due = event.error, event.again_at
+        case Exhausted():
+            task.failures += 1
+            task.error = event.error
+        case Snoozed():
+            task.due = event.again_at
+        case Crashed():
+            task.crashes += 1
+            task.error = event.error
+        case RunNow():
+            _renew(task, now)
+        case _:
+            task.error = reason_of(event) or task.error
+    return state
+
+
+def _note_unhandled(task: Progress, event: Event, now: Moment) -> None:
+    if not (isinstance(event, Snoozed) and event.unhandled):
+        task.unhandled_since = None
+    elif task.unhandled_since is None:
+        task.unhandled_since = now
+
+
+def _renew(task: Progress, now: Moment) -> None:
+    """Give a task fresh budgets, as if it had never run."""
+    task.failures = task.crashes = 0
+    task.error = task.result = task.result_type = task.unhandled_since = None
+    task.due = now
