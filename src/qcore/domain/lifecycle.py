@@ -9,13 +9,10 @@ The picture in docs/reference/lifecycle.md is drawn from `MOVES`, and a test kee
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
-
-if TYPE_CHECKING:
-    from qcore.domain.task import NewTask
 
 
 class State(StrEnum):
@@ -163,11 +160,30 @@ Order: TypeAlias = RunNow | Archived | Deleted | Cancelled
 """What an operator may ask for."""
 
 
+class Wishes(Protocol):
+    """What was asked for, as far as the table asks."""
+
+    @property
+    def group(self) -> str | None:
+        """Return the group it is to be aggregated with."""
+        ...
+
+    @property
+    def retention(self) -> float:
+        """Return for how many seconds it is kept once completed."""
+        ...
+
+    @property
+    def max_crashes(self) -> int:
+        """Return the number of the crash that is its last."""
+        ...
+
+
 class Facts(Protocol):
     """What the table needs to know of a task."""
 
     @property
-    def spec(self) -> "NewTask":
+    def spec(self) -> Wishes:
         """Return what was asked for."""
         ...
 

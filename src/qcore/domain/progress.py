@@ -11,18 +11,18 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Wishes,
     advance,
     reason_of,
 )
 from qcore.domain.moments import Moment
-from qcore.domain.task import NewTask
 
 
 class Progress(Protocol):
     """How far a task has come, as a broker keeps it: to be written on."""
 
     @property
-    def spec(self) -> NewTask:
+    def spec(self) -> Wishes:
         """Return what was asked for."""
         ...
 

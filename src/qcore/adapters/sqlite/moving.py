@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Final, cast
+from typing import Final, Self
 
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.lines import Line
@@ -15,7 +15,7 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.moments import Moment
 from qcore.domain.progress import note
-from qcore.domain.task import NewTask, TaskId
+from qcore.domain.task import TaskId
 
 _SQL: Final = statements("moves")
 
@@ -52,6 +52,12 @@ class Moving:
         self.id: TaskId
         self.token: int
         self.due: Moment
+        self.group: str | None
+        self.retention: float
+        self.failures: int
+        self.crashes: int
+        self.max_crashes: int
+        self.error: str | None
         self.unhandled_since: Moment | None
         (
             self.key,
@@ -76,9 +82,9 @@ class Moving:
         self.result_type: str | None = None
 
     @property
-    def spec(self) -> NewTask:
+    def spec(self) -> Self:
         """Return itself: the table asks a spec for nothing that is not here."""
-        return cast("NewTask", self)
+        return self
 
     def move(self, event: Event, now: Moment) -> State:
         """Take note of what happened to it."""
