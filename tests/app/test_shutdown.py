@@ -1,12 +1,14 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.lifecycle import Released
+from qcore.domain.moments import Moment
+from qcore.domain.task import Claim, Demand
 from qcore.testing import FaultyBroker, a_task
 from qcore.testing.build import NOW
 from tests.app.kit import Lab, stored, turn
@@ -190,6 +192,38 @@ async def test_a_worker_that_is_cancelled_releases_what_it_has(lab: Lab) -> None
     running = asyncio.create_task(lab.worker().run())
     await lab.signals.started.next()
     running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    task = await stored(handle)
+    assert (task.state, task.failures, task.crashes) == (State.PENDING, 0, 0)
+
+
+class Slow(MemoryBroker):
+    """A broker whose answer to a claim takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claimed = asyncio.Event()
+        self.answer = asyncio.Event()
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        claims = await super().claim(demand, now=now, until=until)
+        self.claimed.set()
+        await self.answer.wait()
+        return claims
+
+
+async def test_a_worker_cancelled_while_it_claims_gives_back_what_it_is_handed() -> None:
+    """The broker has handed it out already: were it forgotten, its lease would have to run out."""
+    broker = Slow()
+    lab = Lab(broker)
+    sleeper(lab, 1000)
+    handle = await lab.client.enqueue(a_task(name="slow"))
+    running = asyncio.create_task(lab.worker().run())
+    await broker.claimed.wait()
+    running.cancel()
+    await turn()
+    broker.answer.set()
     with pytest.raises(asyncio.CancelledError):
         await running
     task = await stored(handle)

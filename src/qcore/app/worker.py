@@ -130,11 +130,14 @@ class Worker:
                     group.create_task(self._sweep()),
                 ]
                 self._tell(WorkerStarted(self._shares.queues))
+                serving = group.create_task(self._serve(nudge))
                 try:
-                    await self._serve(nudge)
+                    await asyncio.shield(serving)
                 except asyncio.CancelledError:
-                    # whoever cancels a worker wants it to end, not its tasks to be lost
+                    # whoever cancels a worker wants it to end, not its tasks to be lost, those
+                    # among them that the broker is just handing out
                     self.stop(at_once=True)
+                    await asyncio.wait([serving], timeout=LAST_WORDS)
                     raise
                 finally:
                     await self._leave()
