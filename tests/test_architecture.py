@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -15,3 +16,12 @@ def test_every_room_knows_only_what_it_may() -> None:
         [script, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert linter.returncode == 0, linter.stdout + linter.stderr
+
+
+def test_no_adapter_but_the_links_may_touch_a_wire() -> None:
+    """Whoever adds an adapter adds it to the contract too."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = {each["id"]: each for each in settings["tool"]["importlinter"]["contracts"]}
+    adapters = (ROOT / "src" / "qcore" / "adapters").iterdir()
+    names = {path.stem for path in adapters if path.stem not in {"__init__", "__pycache__", "links"}}
+    assert {f"qcore.adapters.{name}" for name in names} <= set(contracts["wires"]["source_modules"])

@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -109,6 +110,21 @@ def hang(ctx: Context, path: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         time.sleep(60)
+
+
+def hang_in_a_child(ctx: Context, path: str) -> None:
+    """Start a process, say which it is, and wait for it."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(path).write_text(str(child.pid))
+    child.wait()
+
+
+def wait_for(ctx: Context, path: str) -> str:
+    """Say which process this is, and wait for a file."""
+    Path(path).write_text(str(os.getpid()))
+    while not Path(path).with_suffix(".go").exists():
+        time.sleep(0.01)
+    return "done"
 
 
 def register(lab: Lab) -> Lab:

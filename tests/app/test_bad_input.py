@@ -1,12 +1,10 @@
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from qcore import (
-    Context,
-    State,
-)
+from qcore import Context, Handle, InvalidOption, InvalidTask, Refused, State
 from qcore.testing import a_task
 from qcore.testing.build import NOW
 from tests.app.kit import Lab, stored
@@ -76,3 +74,73 @@ class TestBadInput:
         task = await stored(handle)
         assert task.state is State.DEAD
         assert task.error == "its deadline passed; ValueError: x"
+
+
+class TestOddInput:
+    async def test_a_generator_of_calls_goes_in_whole(self, lab: Lab) -> None:
+        """Each is asked for once, and answered."""
+
+        @lab.task("mail")
+        async def mail(ctx: Context, n: int) -> None: ...
+
+        answers = await lab.client.enqueue_many(mail.call(n=n) for n in range(3))
+        assert len(answers) == 3
+        assert await lab.inspector.totals() == {State.PENDING: 3}
+
+    @pytest.mark.parametrize("odd", ["mail", None, 7])
+    async def test_what_is_no_task_is_refused(self, lab: Lab, odd: Any) -> None:
+        """The error says what was expected; the others of a batch go in."""
+        with pytest.raises(InvalidTask, match=re.escape(f"{odd!r} is no task")):
+            await lab.client.enqueue(odd)
+        refused, good = await lab.client.enqueue_many([odd, a_task()])
+        assert isinstance(refused, Refused)
+        assert isinstance(good, Handle)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"headers": ["a"]},
+            {"headers": "abc"},
+            {"timeout": "5"},
+            {"due": datetime(2027, 1, 1, tzinfo=UTC)},
+            {"retention": None},
+            {"deadline": True},
+        ],
+    )
+    def test_a_value_of_a_wrong_type_is_refused_by_name(self, options: Any) -> None:
+        """Whatever an untyped caller passes."""
+        (name,) = options
+        with pytest.raises(InvalidTask, match=f"^{name} is "):
+            a_task(**options)
+
+    @pytest.mark.parametrize("options", [{"lease": "30"}, {"grace": None}, {"sweep_every": "x"}])
+    def test_a_setting_of_a_wrong_type_is_refused_by_name(self, lab: Lab, options: Any) -> None:
+        """Whatever an untyped caller passes."""
+        (name,) = options
+        with pytest.raises(InvalidOption, match=f"^{name} is "):
+            lab.worker(**options)
+
+    async def test_annotations_that_cannot_be_read_make_the_task_dead(self, lab: Lab) -> None:
+        """At enqueue it is refused; one that is stored already is dead with the reason."""
+
+        @lab.task("mail")
+        async def mail(ctx: Context, n: "int |") -> None: ...  # type: ignore[valid-type]  # noqa: F722
+
+        with pytest.raises(InvalidOption, match="annotations"):
+            await mail.enqueue(1)
+        handle = await lab.client.enqueue(a_task(name="mail"))
+        await lab.run_due()
+        task = await stored(handle)
+        assert task.state is State.DEAD
+        assert "annotations" in str(task.error)
+
+    async def test_a_thread_that_raises_generator_exit_has_failed(self, lab: Lab) -> None:
+        """As any other error; its task is not left behind."""
+
+        @lab.task("mail")
+        def mail(ctx: Context) -> None:
+            raise GeneratorExit
+
+        handle = await mail.enqueue()
+        await lab.run_due()
+        assert await handle.status() is State.RETRY

@@ -7,7 +7,7 @@ import pytest
 from qcore import BrokerUnavailable, Context, Handle, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.moments import Moment
-from qcore.domain.task import LeaseLost, Settled, Verdict
+from qcore.domain.task import Claim, Demand, LeaseLost, Settled, Verdict
 from qcore.testing import FaultyBroker
 from qcore.testing.build import NOW, a_demand
 from tests.app.kit import Lab, stored, turn
@@ -285,3 +285,51 @@ async def test_a_settle_that_never_answers_holds_no_graceful_stop() -> None:
     worker.stop()
     await running
     assert lab.clock.now() - began <= 30
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_worker_leaves_though_its_broker_is_away(
+    broker: FaultyBroker,
+    at_once: bool,  # noqa: FBT001  (a parameter of the test)
+) -> None:
+    """Whichever call fails when it is told to leave, it does not wait for it to succeed."""
+    lab = Lab(broker, autojump=True)
+    worker = lab.worker(grace=20)
+    running = asyncio.create_task(worker.run())
+    await lab.signals.worker_started.next()
+    with broker.down():
+        await lab.signals.broker_failed.wait(5)
+        began = lab.clock.now()
+        worker.stop(at_once=at_once)
+        await running
+    assert lab.clock.now() - began < 5
+
+
+class Silent(MemoryBroker):
+    """A broker that has stopped to answer."""
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        return await asyncio.get_running_loop().create_future()
+
+
+async def test_a_claim_that_never_answers_holds_no_graceful_stop() -> None:
+    """It is waited for as long as a handler would be."""
+    lab = Lab(Silent(), autojump=True)
+    worker = lab.worker(grace=20)
+    running = asyncio.create_task(worker.run())
+    await lab.signals.worker_started.next()
+    began = lab.clock.now()
+    worker.stop()
+    await running
+    assert lab.clock.now() - began <= 20
+
+
+async def test_a_worker_that_was_stopped_may_run_again(lab: Lab) -> None:
+    """What told it to leave is forgotten once it has left."""
+    ran: list[str] = []
+    enqueue = once(lab, ran)
+    worker = lab.worker(burst=True)
+    for runs in (1, 2):
+        await enqueue()
+        await worker.run()
+        assert len(ran) == runs

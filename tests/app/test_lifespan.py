@@ -1,4 +1,7 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial, wraps
+from typing import Any, Self
 
 import pytest
 
@@ -72,6 +75,61 @@ class TestLifespan:
             "(with process=True it never has any: a process cannot share the worker's objects)"
         )
 
+    async def test_one_may_be_a_context_manager_already(self, lab: Lab) -> None:
+        """What `asynccontextmanager` made is entered as it is, and so is a class of its kind."""
+        diary: list[str] = []
+
+        @lab.lifespan
+        @asynccontextmanager
+        async def pools() -> AsyncIterator[Pool]:
+            diary.append("open")
+            yield Pool(3)
+            diary.append("closed")
+
+        lab.lifespan(Door)
+
+        @lab.task("a", retention=1)
+        async def a(ctx: Context) -> tuple[int, bool]:
+            return ctx.state(Pool).size, ctx.state(Door).is_open
+
+        handle = await a.enqueue()
+        await lab.run_due()
+        assert await handle.result() == (3, True)
+        assert diary == ["open", "closed"]
+
+    @pytest.mark.parametrize("made", [asynccontextmanager, lambda generator: generator])
+    async def test_one_may_be_given_its_arguments(self, lab: Lab, made: Callable[..., Any]) -> None:
+        """A generator with some of its arguments is one without."""
+
+        @made
+        async def pools(size: int) -> AsyncIterator[object]:
+            yield Pool(size)
+
+        @lab.task("a", retention=1)
+        async def a(ctx: Context) -> int:
+            return ctx.state(Pool).size
+
+        lab.lifespan(partial(pools, 4))
+        handle = await a.enqueue()
+        await lab.run_due()
+        assert await handle.result() == 4
+
+    async def test_one_may_be_an_object_that_is_called(self, lab: Lab) -> None:
+        """Its `__call__` is the generator."""
+
+        class Pools:
+            async def __call__(self) -> AsyncIterator[object]:
+                yield Pool(5)
+
+        @lab.task("a", retention=1)
+        async def a(ctx: Context) -> int:
+            return ctx.state(Pool).size
+
+        lab.lifespan(Pools())
+        handle = await a.enqueue()
+        await lab.run_due()
+        assert await handle.result() == 5
+
     async def test_two_of_one_type_are_refused(self, lab: Lab) -> None:
         """Handlers could not tell them apart."""
         ended: list[bool] = []
@@ -105,3 +163,53 @@ class TestLifespan:
         handle = await a.enqueue()
         await lab.run_due()
         assert await handle.result() is True
+
+
+class Door:
+    is_open = False
+
+    async def __aenter__(self) -> Self:
+        self.is_open = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.is_open = False
+
+
+def plain() -> Pool:
+    """Return what a lifespan should yield."""
+    return Pool(1)
+
+
+async def coroutine() -> Pool:
+    """Return what a lifespan should yield."""
+    return Pool(1)
+
+
+def generator() -> Iterator[Pool]:
+    """Yield, but not on the loop."""
+    yield Pool(1)
+
+
+@pytest.mark.parametrize("function", [plain, coroutine, generator, Pool, Pool(1)])
+def test_what_is_no_lifespan_is_refused_where_it_is_declared(lab: Lab, function: Any) -> None:
+    """The error names it and says what is expected."""
+    name = getattr(function, "__name__", "Pool object")
+    with pytest.raises(InvalidOption, match=rf"{name}.* no lifespan: expected an async generator"):
+        lab.lifespan(function)
+    assert lab.router.lifespans == []
+
+
+async def test_what_only_looks_like_one_is_named_when_the_worker_starts(lab: Lab) -> None:
+    """A wrapper may give back something else than what it wraps."""
+
+    async def pools() -> AsyncIterator[object]:
+        yield Pool(1)
+
+    @wraps(pools)
+    def wrapper() -> Any:
+        return Pool(1)
+
+    lab.lifespan(wrapper)
+    with pytest.raises(InvalidOption, match=r"pools.* no lifespan"):
+        await lab.worker().run()

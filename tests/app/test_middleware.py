@@ -1,9 +1,11 @@
+from collections.abc import Awaitable
+from functools import partial, wraps
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from qcore import Context, Next, SkipRetry, State
+from qcore import Context, InvalidOption, Next, SkipRetry, State
 from qcore.testing import a_task
 from tests.app import process_handlers
 from tests.app.kit import Lab, stored
@@ -78,6 +80,47 @@ class TestMiddleware:
         await lab.run_due()
         assert (await stored(handle)).error == "translated x"
         assert await left_out.result() == "left out"
+
+    async def test_a_middleware_may_be_an_object_or_wrapped(self, lab: Lab) -> None:
+        """What counts is that it is awaited: its `__call__`, or what a decorator left of it."""
+        diary: list[str] = []
+
+        class Outer:
+            async def __call__(self, ctx: Context, run: Next) -> object:
+                diary.append("object")
+                return await run(ctx)
+
+        async def inner(ctx: Context, run: Next, word: str) -> object:
+            diary.append(word)
+            return await run(ctx)
+
+        @wraps(inner)
+        def wrapper(ctx: Context, run: Next) -> Awaitable[object]:
+            return inner(ctx, run, "wrapped")
+
+        lab.middleware(Outer())
+        lab.middleware(partial(inner, word="partial"))
+        lab.middleware(wrapper)
+        lab.task("mail")(nothing)
+        await lab.client.enqueue(a_task(name="mail"))
+        await lab.run_due()
+        assert diary == ["object", "partial", "wrapped"]
+
+    @pytest.mark.parametrize("kind", ["function", "class", "object"])
+    def test_a_middleware_that_cannot_be_awaited_is_refused(self, lab: Lab, kind: str) -> None:
+        """Where it is declared, and by name: every task would fail in it."""
+
+        def plain(ctx: Context, run: Next) -> Any: ...
+
+        class Forgotten:
+            async def __call__(self, ctx: Context, run: Next) -> object:
+                raise AssertionError
+
+        wrong: Any = {"function": plain, "class": Forgotten, "object": object()}[kind]
+        name = {"function": "plain", "class": "Forgotten", "object": "object object"}[kind]
+        with pytest.raises(InvalidOption, match=rf"{name}.*expected a coroutine function"):
+            lab.middleware(wrong)
+        assert lab.router.middleware == []
 
 
 class TestErrorHooks:

@@ -1,5 +1,5 @@
-import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 
 from qcore import Handle, InvalidOption, State
 from qcore.adapters.clocks import SystemClock
-from qcore.app.processes import Processes
+from qcore.app.processes import NOT_FOR_CHILDREN, ProcessDied, Processes
 from qcore.testing import a_context, a_task, drain
 from qcore.testing.build import NOW
 from tests.app import process_handlers
@@ -147,37 +147,66 @@ async def test_a_crash_takes_nobody_else_along(lab: Lab) -> None:
 
 
 class TestPool:
-    async def test_a_cancelled_call_kills_its_child(self, pool: Processes, tmp_path: Any) -> None:
+    async def test_to_kill_a_call_is_to_kill_its_child(
+        self, pool: Processes, tmp_path: Any
+    ) -> None:
         """When the call has ended, so has the process."""
         file = tmp_path / "pid"
         ctx = a_context()
-        call = asyncio.create_task(pool.call(process_handlers.hang, ctx, (str(file),), {}))
+        started = pool.start(process_handlers.hang, ctx, (str(file),), {})
         clock = SystemClock()
         while not (file.exists() and file.stat().st_size):
             await clock.sleep_until(clock.now() + 0.01)
         assert len(children()) == 1
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
+        await started.kill()
+        assert isinstance(started.reply.exception(), ProcessDied)
         assert children() == set()
 
-    async def test_a_call_cancelled_before_its_child_is_there_ends_too(
+    async def test_to_kill_a_call_is_to_kill_what_it_started_too(
+        self, pool: Processes, tmp_path: Any
+    ) -> None:
+        """A handler's own children end with it."""
+        file = tmp_path / "pid"
+        started = pool.start(process_handlers.hang_in_a_child, a_context(), (str(file),), {})
+        clock = SystemClock()
+        while not (file.exists() and file.stat().st_size):
+            await clock.sleep_until(clock.now() + 0.01)
+        grandchild = psutil.Process(int(file.read_text()))
+        await started.kill()
+        psutil.wait_procs([grandchild], timeout=10)
+        assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
+
+    @pytest.mark.parametrize("number", NOT_FOR_CHILDREN)
+    async def test_what_is_meant_for_the_worker_does_not_reach_its_child(
+        self, pool: Processes, tmp_path: Any, number: int
+    ) -> None:
+        """A signal to all of a service's processes does not end or stop a handler."""
+        file = tmp_path / "pid"
+        started = pool.start(process_handlers.wait_for, a_context(), (str(file),), {})
+        clock = SystemClock()
+        while not (file.exists() and file.stat().st_size):
+            await clock.sleep_until(clock.now() + 0.01)
+        child = int(file.read_text())
+        assert os.getpgid(child) != os.getpgid(0)
+        os.kill(child, number)
+        file.with_suffix(".go").touch()
+        assert await started.reply == "done"
+
+    async def test_a_call_killed_before_its_child_is_there_ends_too(
         self, pool: Processes, tmp_path: Any
     ) -> None:
         """Whether or not the child had begun, it is not left running."""
         ctx = a_context()
         file = str(tmp_path / "pid")
-        call = asyncio.create_task(pool.call(process_handlers.hang, ctx, (file,), {}))
-        await asyncio.sleep(0)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
+        started = pool.start(process_handlers.hang, ctx, (file,), {})
+        await started.kill()
+        assert isinstance(started.reply.exception(), ProcessDied)
         assert children() == set()
 
     async def test_arguments_that_cannot_travel_are_an_error(self, pool: Processes) -> None:
         """It is raised to the caller."""
         with pytest.raises(Exception, match="lambda"):
-            await pool.call(process_handlers.pid, a_context(), (lambda: None,), {})
+            await pool.start(process_handlers.pid, a_context(), (lambda: None,), {}).reply
 
     def test_a_pool_of_none_is_refused(self) -> None:
         """A pool has at least one process."""

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from qcore import Context, InvalidOption, Next, Router, SkipRetry, State
+from qcore import Context, Handler, InvalidOption, Next, Router, SkipRetry, State
 from qcore.testing import a_context, a_task
 from tests.app.kit import Lab
 
@@ -72,6 +72,21 @@ class TestNames:
     def test_a_handler_without_a_name_has_its_functions(self, lab: Lab) -> None:
         """The name of a task is its function's module and name unless it is given."""
         assert lab.task()(nothing).name == f"{__name__}.nothing"
+
+    async def test_the_parentheses_may_be_left_out(self, lab: Lab) -> None:
+        """`@q.task` alone makes a handler too, of its function's name and with no options."""
+        ran: list[int] = []
+
+        @lab.task
+        async def bare(ctx: Context, number: int) -> None:
+            ran.append(number)
+
+        assert isinstance(bare, Handler)
+        assert bare.name == f"{__name__}.{bare.function.__qualname__}"
+        assert lab.router.handlers() == [bare]
+        await bare.enqueue(7)
+        await lab.run_due()
+        assert ran == [7]
 
     async def test_a_prefix_handler_is_told_the_name(self, lab: Lab) -> None:
         """A handler that serves many finds the name in its context."""

@@ -8,7 +8,6 @@ import pytest
 
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
-from qcore.app.slots import Slots
 from qcore.domain.task import Demand
 from qcore.testing import FaultyBroker, a_task, some_tasks
 from tests.app.kit import Lab, turn
@@ -188,15 +187,6 @@ async def test_a_task_that_is_scheduled_wakes_the_worker_in_time() -> None:
 
 
 class TestSlots:
-    def test_room_is_what_is_free_then_one_by_one(self) -> None:
-        """With no slot free the next is taken singly, until the line is as long as the room."""
-        slots = Slots(3)
-        rooms: list[int] = []
-        for in_hand in range(8):
-            slots.in_hand = in_hand
-            rooms.append(slots.room())
-        assert rooms == [3, 2, 1, 1, 1, 1, 0, 0]
-
     async def test_a_worker_does_not_hoard_what_it_cannot_run(self) -> None:
         """Tasks for threads are left to other workers when the line is as long as the threads."""
         lab = Lab()
@@ -238,3 +228,48 @@ class TestSlots:
             assert finished == ["quick"] * 5
             go.set()
             await lab.signals.settled.wait(7)
+
+    async def test_a_full_kind_holds_up_its_own_queue_alone(self) -> None:
+        """While threads are taken, coroutines of other queues go on at full width."""
+        lab = Lab()
+        go = threading.Event()
+
+        @lab.task("slow", queue="slow")
+        def slow(ctx: Context) -> None:
+            assert go.wait(10)
+
+        @lab.task("mail", queue="mail")
+        async def mail(ctx: Context) -> None:
+            pass
+
+        for _ in range(20):
+            await slow.enqueue()
+        for _ in range(1_000):
+            await mail.enqueue()
+        async with lab.working(threads=2) as worker:
+            await lab.signals.settled.wait(1_000)
+            assert worker.running == 4
+            go.set()
+            await lab.signals.settled.wait(20)
+
+    async def test_a_few_of_a_full_kind_do_not_hold_up_the_others_of_their_queue(self) -> None:
+        """In a queue that is mostly of coroutines these go on past the tasks that wait in line."""
+        lab = Lab()
+        go = threading.Event()
+
+        @lab.task("slow")
+        def slow(ctx: Context) -> None:
+            assert go.wait(10)
+
+        @lab.task("mail")
+        async def mail(ctx: Context) -> None:
+            pass
+
+        for number in range(500):
+            await mail.enqueue()
+            if number % 50 == 25:
+                await slow.enqueue()
+        async with lab.working(threads=1):
+            await lab.signals.settled.wait(500)
+            go.set()
+            await lab.signals.settled.wait(10)

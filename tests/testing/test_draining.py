@@ -1,12 +1,15 @@
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from qcore import Context, InvalidOption, Qcore, Snooze, State
 from qcore.adapters.clocks import SystemClock
-from qcore.testing import ManualClock, a_task, drain, drain_sync
+from qcore.adapters.memory import MemoryBroker
+from qcore.testing import FaultyBroker, ManualClock, ScriptedDice, a_task, drain, drain_sync
 from qcore.testing.build import NOW
+from tests.app.kit import Lab
 
 DAY = 86_400.0
 
@@ -183,3 +186,49 @@ def test_a_test_without_a_loop_drains_too() -> None:
 
     mail.enqueue_sync()
     assert drain_sync(q) == 3
+
+
+@pytest.mark.parametrize("verb", ["claim", "settle", "sweep", "next_due"])
+async def test_a_broker_that_fails_for_a_while_is_waited_for(verb: Any) -> None:
+    """The worker backs off in virtual time, and the drain goes on."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker)
+    ran: list[str] = []
+
+    @lab.task("mail")
+    async def mail(ctx: Context) -> None:
+        ran.append(ctx.id)
+
+    await mail.enqueue()
+    broker.fail(verb, times=3)
+    assert await drain(lab) == 1
+    assert len(ran) == 1
+
+
+async def test_dice_are_rolled_for_retries_alone() -> None:
+    """What a test scripts is what its retries get, in order, and nobody else rolls."""
+    began = NOW
+    runs: list[float] = []
+    lab = Lab(dice=ScriptedDice(0.5, 0.25))
+
+    @lab.task("mail", max_retry=2)
+    async def mail(ctx: Context) -> None:
+        runs.append(lab.clock.now() - began)
+        raise ValueError("no")
+
+    await mail.enqueue()
+    assert await drain(lab) == 3
+    assert runs == [0, 30, 30 + 31]
+
+
+async def test_dice_that_run_out_end_no_worker() -> None:
+    """The task goes on with a fair roll, and the log says what broke."""
+    lab = Lab(dice=ScriptedDice())
+
+    @lab.task("mail", max_retry=1)
+    async def mail(ctx: Context) -> None:
+        raise ValueError("no")
+
+    handle = await mail.enqueue()
+    assert await drain(lab) == 2
+    assert await handle.status() is State.ARCHIVED

@@ -1,7 +1,7 @@
 """Ask for work: `Client` awaits, `BlockingClient` steps the very same text."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
 from qcore.app.coalesce import Coalescing
@@ -12,7 +12,7 @@ from qcore.app.signature import Signature
 from qcore.domain.errors import InvalidTask, NoResult
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.lifecycle import State
-from qcore.domain.moments import Moment
+from qcore.domain.moments import Duration, Moment, seconds_of
 from qcore.domain.record import record
 from qcore.domain.task import Conflict, Enqueued, NewTask, Task
 from qcore.ports import Broker, Capability, Clock
@@ -78,7 +78,7 @@ class Handle(Generic[R_co]):
         task = await self.task()
         return State.GONE if task is None else task.state
 
-    async def result(self, timeout: float | None = None) -> R_co:  # noqa: ASYNC109
+    async def result(self, timeout: Duration | None = None) -> R_co:  # noqa: ASYNC109
         """Wait for the task to be completed, and return what its handler returned.
 
         Raises `NoResult` when it never will have one (it is dead, archived, gone, or keeps none
@@ -87,7 +87,7 @@ class Handle(Generic[R_co]):
         if self.is_new and not self._task.retention:
             raise NoResult(f"{self!r} keeps no result: enqueue it with retention=…")
         clock = self._client.clock
-        until = None if timeout is None else clock.now() + timeout
+        until = None if timeout is None else clock.now() + seconds_of(timeout, "timeout")
         pause = FIRST_LOOK
         while True:
             task = await self.task()
@@ -156,13 +156,15 @@ class Client:
         answers = await self._enqueue((task,), now=now)
         return self._handle(asked, task, answers[0])
 
-    async def enqueue_many(self, asked: Sequence[Asked]) -> list[Handle[Any] | Refused]:
+    async def enqueue_many(self, asked: Iterable[Asked]) -> list[Handle[Any] | Refused]:
         """Store many tasks in one step; each answer is at its task's place.
 
         One that is wrong is `Refused` with the error that `enqueue` would have raised; the others
         go in.
         """
         now = self.clock.now()
+        # it may be a generator, and is gone through twice
+        asked = list(asked)
         built = [self._tried(each, now) for each in asked]
         good = [task for task in built if isinstance(task, NewTask)]
         answers = iter(await self._enqueue(good, now=now))
@@ -189,6 +191,8 @@ class Client:
         """Return what to store; raise `InvalidTask` where it is wrong."""
         if isinstance(asked, NewTask):
             task = asked
+        elif not isinstance(asked, Call):
+            raise InvalidTask(f"{asked!r} is no task: expected task.call(…) or a NewTask")
         else:
             fields = fields_of(asked.options, now=now)
             if "id" not in fields:
@@ -236,7 +240,7 @@ class BlockingHandle(Generic[R_co]):
         """Return where the task is; `State.GONE` when it is no longer stored."""
         return run_inline(self._handle.status())
 
-    def result(self, timeout: float | None = None) -> R_co:
+    def result(self, timeout: Duration | None = None) -> R_co:
         """Wait for the task to be completed, and return its result; see `Handle.result`."""
         return run_inline(self._handle.result(timeout))
 
@@ -270,7 +274,7 @@ class BlockingClient:
         """Store one task and return a handle of it; see `Client.enqueue`."""
         return BlockingHandle(run_inline(self._client.enqueue(asked)))
 
-    def enqueue_many(self, asked: Sequence[Asked]) -> list[BlockingHandle[Any] | Refused]:
+    def enqueue_many(self, asked: Iterable[Asked]) -> list[BlockingHandle[Any] | Refused]:
         """Store many tasks in one step; see `Client.enqueue_many`."""
         answers = run_inline(self._client.enqueue_many(asked))
         return [each if isinstance(each, Refused) else BlockingHandle(each) for each in answers]

@@ -17,7 +17,7 @@ from qcore.app.processes import ProcessDied
 from qcore.app.router import AnyHandler, Middleware, Next, Router
 from qcore.app.run import Run, Why
 from qcore.domain.control import Revoke, Snooze
-from qcore.domain.errors import CannotDecode, CannotEncode, InvalidOption
+from qcore.domain.errors import CannotEncode
 from qcore.domain.lifecycle import Crashed, Event, Failed, Rejected, Released, Snoozed, Succeeded
 from qcore.domain.retry import Dice, RetryPolicy, described, judge
 from qcore.domain.task import Task
@@ -25,8 +25,14 @@ from qcore.ports import Clock
 
 UNHANDLED_PAUSE: Final = 15.0
 UNHANDLED_FOR_LONG: Final = 86_400.0
+HOOK_PATIENCE: Final = 5.0
+"""Seconds, of this world, that an error hook may take."""
 
 _DONE: Final = Succeeded()
+
+
+class TooLate(Exception):
+    """Say why a task may not begin any more."""
 
 
 class Executor:
@@ -57,13 +63,14 @@ class Executor:
         handler = self._router.resolve(task.spec.name)
         if handler is None:
             return self._put_back(task)
-        if task.spec.deadline is not None and task.spec.deadline <= self._clock.now():
-            return Rejected("its deadline passed before it could run")
         try:
+            self._refuse_late(task)
             args, kwargs = handler.signature.decode(
                 task.spec.payload, task.spec.content_type, self._codec
             )
-        except (CannotDecode, InvalidOption) as error:
+        except TooLate as late:
+            return Rejected(str(late))
+        except Exception as error:  # noqa: BLE001  (a payload or an annotation that cannot be read)
             return Rejected(described(error))
         return await self._concluded(handler, run, args, kwargs)
 
@@ -76,12 +83,24 @@ class Executor:
         except (GeneratorExit, KeyboardInterrupt):
             # the loop is being torn down
             raise
+        except TooLate as late:
+            return Rejected(str(late))
         except BaseException as error:  # noqa: BLE001  (what a handler raises is judged, not fatal)
+            run.has_ended = True
             return await self._raised(run, handler, error)
+        run.has_ended = True
         if run.why is not None:
             # it ended because it was told to: what it returned is not the whole
             return await self._raised(run, handler, asyncio.CancelledError())
         return self._succeeded(run.claim.task, value)
+
+    def _refuse_late(self, task: Task) -> None:
+        """Raise `TooLate` for a task that must not begin any more."""
+        spec, now = task.spec, self._clock.now()
+        if spec.expires is not None and spec.expires <= now:
+            raise TooLate("expired")
+        if spec.deadline is not None and spec.deadline <= now:
+            raise TooLate("its deadline passed before it could run")
 
     def _put_back(self, task: Task) -> Event:
         """Let another worker have it, and give up after a day."""
@@ -107,6 +126,8 @@ class Executor:
 
     async def _in_slot(self, run: Run, kind: Kind, call: Next) -> object:
         async with self._places.slots[kind]:
+            # it may have waited for long
+            self._refuse_late(run.claim.task)
             self._begin(run)
             return await _wrapped(call, self._router.middleware)(run.ctx)
 
@@ -123,19 +144,29 @@ class Executor:
             try:
                 return _finished(await asyncio.shield(future))
             except asyncio.CancelledError:
+                if future.done() and not future.cancelled():
+                    return _finished(run.was_done(future))
                 # a thread cannot be ended: its slot is free when it has seen ctx.is_cancelled
-                if future.done() or run.why is Why.SHUTDOWN:
+                run.ctx.cancel()
+                if run.why is Why.SHUTDOWN:
                     raise
 
     async def _in_process(
         self,
-        _run: Run,
+        run: Run,
         handler: AnyHandler,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         ctx: Context,
     ) -> object:
-        return await self._places.processes.call(handler.function, ctx, args, kwargs)
+        future = self._places.processes.start(handler.function, ctx, args, kwargs)
+        try:
+            return await asyncio.shield(future.reply)
+        except asyncio.CancelledError:
+            if future.reply.done() and not future.reply.cancelled():
+                return run.was_done(future.reply)
+            await future.kill()
+            raise
 
     async def _raised(self, run: Run, handler: AnyHandler, error: BaseException) -> Event | None:
         """Say what an error means, raised by a handler that may have been told to end."""
@@ -161,7 +192,7 @@ class Executor:
         except Exception:  # noqa: BLE001  (a policy's own trouble must not lose the task)
             structlog.get_logger("qcore").exception("retry policy failed", task_id=run.ctx.id)
             plain = evolve(task, spec=evolve(task.spec, backoff=None))
-            outcome = judge(error, plain, RetryPolicy(), self._dice, now=now)
+            outcome = judge(error, plain, RetryPolicy(), _fair, now=now)
         deadline = task.spec.deadline
         if isinstance(outcome, Failed) and deadline is not None and deadline <= now:
             # another run could not begin
@@ -175,7 +206,8 @@ class Executor:
             try:
                 told = hook(ctx, error)
                 if inspect.isawaitable(told):
-                    await told
+                    async with asyncio.timeout(HOOK_PATIENCE):
+                        await told
             except Exception:  # noqa: BLE001  (a hook's own trouble is not the task's)
                 structlog.get_logger("qcore").exception("error hook failed", task_id=ctx.id)
 
@@ -186,6 +218,11 @@ class Executor:
             return Succeeded(self._codec.dumps(value), self._codec.content_type)
         except CannotEncode as error:
             return Rejected(f"its result cannot be kept: {error}")
+
+
+def _fair() -> float:
+    """Roll the middle: the dice themselves may be what broke."""
+    return 0.5
 
 
 async def _in_coroutine(

@@ -1,10 +1,10 @@
 """What lives as long as a worker, and how its handlers reach it."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
-from qcore.app.router import Lifespan
+from qcore.app.router import Lifespan, no_lifespan
 from qcore.domain.errors import InvalidOption
 
 
@@ -12,8 +12,7 @@ async def enter(lifespans: Sequence[Lifespan], stack: AsyncExitStack) -> dict[ty
     """Start lifespans in order; return what they yield by type. The stack ends them in reverse."""
     state: dict[type, Any] = {}
     for lifespan in lifespans:
-        manager = asynccontextmanager(cast("Callable[[], AsyncGenerator[object]]", lifespan))
-        yielded = await stack.enter_async_context(manager())
+        yielded = await stack.enter_async_context(_managed(lifespan))
         several = cast("tuple[object, ...]", yielded) if isinstance(yielded, tuple) else (yielded,)
         for each in several:
             if each is None:
@@ -25,3 +24,14 @@ async def enter(lifespans: Sequence[Lifespan], stack: AsyncExitStack) -> dict[ty
                 )
             state[type(each)] = each
     return state
+
+
+def _managed(lifespan: Lifespan) -> AbstractAsyncContextManager[object]:
+    """Call a lifespan; return what it made, or made of it, as a context manager."""
+    made = lifespan()
+    if isinstance(made, AbstractAsyncContextManager):
+        return made
+    if not isinstance(made, AsyncGenerator):
+        raise no_lifespan(lifespan)
+    running = cast("AsyncGenerator[object]", made)
+    return asynccontextmanager(lambda: running)()

@@ -36,11 +36,12 @@ class Patience:
         call: Callable[[], Awaitable[T]],
         *,
         until: Callable[[], Moment] | None = None,
-        hurry: asyncio.Event | None = None,
+        unless: asyncio.Event | None = None,
     ) -> T:
-        """Return what `call` returns once it does; raise `GaveUp` after the moment `until` names.
+        """Return what `call` returns once it does.
 
-        Once `hurry` is set, there are no more pauses.
+        Raises `GaveUp` after a failure if the moment `until` names would pass, or if `unless` is
+        set.
         """
         failures = 0
         while True:
@@ -59,18 +60,20 @@ class Patience:
             pause = max(LEAST_PAUSE, CURVE(failures, self._dice()))
             failures += 1
             self._tell(BrokerFailed(name, error, pause))
-            await self._pause(pause, until, hurry)
+            await self._pause(pause, until, unless)
 
     async def _pause(
-        self, seconds: float, until: Callable[[], Moment] | None, hurry: asyncio.Event | None
+        self, seconds: float, until: Callable[[], Moment] | None, unless: asyncio.Event | None
     ) -> None:
         end = self._clock.now() + seconds
         if until is not None and end > until():
             raise GaveUp
-        if hurry is None:
+        if unless is None:
             await self._clock.sleep_until(end)
-        else:
-            await first(self._clock.sleep_until(end), hurry.wait())
+            return
+        await first(self._clock.sleep_until(end), unless.wait())
+        if unless.is_set():
+            raise GaveUp
 
 
 def _is_wanted() -> bool:

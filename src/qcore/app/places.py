@@ -1,7 +1,5 @@
 """Where handlers run that are not coroutines."""
 
-from collections.abc import Iterable
-
 from qcore.app.handler import Kind
 from qcore.app.processes import Processes
 from qcore.app.slots import Slots
@@ -15,10 +13,6 @@ class Places:
         self.threads = Threads(threads)
         self.processes = Processes(processes)
         self.slots = {Kind.THREAD: Slots(threads), Kind.PROCESS: Slots(processes)}
-
-    def room(self, kinds: Iterable[Kind], room: int) -> int:
-        """Return how much of `room` a worker whose handlers are of these kinds should fill."""
-        return min([room, *(self.slots[kind].room() for kind in kinds if kind in self.slots)])
 
     def close(self) -> None:
         """End what can be ended."""

@@ -28,6 +28,8 @@ from qcore.domain.task import Claim
 _spawning = multiprocessing.get_context("spawn")
 
 LAST_WORDS: Final = 10.0
+NOT_FOR_CHILDREN: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP, signal.SIGUSR1)
+"""What a supervisor may send to all of a service's processes."""
 
 
 class ProcessDied(QcoreError):
@@ -65,37 +67,37 @@ class Processes:
         # a thread for each child speaks with it, so that no pipe ever blocks the loop
         self._threads = Threads(size)
 
-    async def call(
+    def start(
         self,
         function: Callable[..., Any],
         ctx: Context,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-    ) -> Any:
-        """Run a module's function in a process; kill the process if this is cancelled.
-
-        Raises what the function raises, and `ProcessDied` if the process does not answer.
-        """
+    ) -> "Started":
+        """Run a module's function in a process."""
         job = Job(function.__module__, function.__qualname__, ctx.claim, ctx.deadline, args, kwargs)
-        talk = _Talk(self._idle)
-        future = self._threads.submit(talk.run, job)
-        try:
-            good, value = await asyncio.shield(future)
-        except asyncio.CancelledError:
-            talk.kill()
-            # the slot is not free before the process is gone
-            await asyncio.wait([future])
-            future.exception()
-            raise
-        if good:
-            return value
-        raise value
+        return Started(job, self._idle, self._threads)
 
     def close(self) -> None:
         """End all processes."""
         self._threads.close()
         while self._idle:
             self._idle.pop().end()
+
+
+class Started:
+    """A function that runs in a process, or is about to."""
+
+    def __init__(self, job: Job, idle: "list[_Child]", threads: Threads) -> None:
+        self._talk = _Talk(idle)
+        self.reply = threads.submit(self._talk.run, job)
+        """What the function returns, or raises; `ProcessDied` if the process does not answer."""
+
+    async def kill(self) -> None:
+        """End the process, and wait until it is gone: its slot is not free before."""
+        self._talk.kill()
+        await asyncio.wait([self.reply])
+        self.reply.exception()
 
 
 class _Talk:
@@ -107,8 +109,14 @@ class _Talk:
         self._child: _Child | None = None
         self._killed = False
 
-    def run(self, job: Job) -> _Reply:
-        """Have the job done by an idle child, or a new one."""
+    def run(self, job: Job) -> Any:
+        """Have the job done by an idle child, or a new one; return or raise what it does."""
+        good, value = self._asked(job)
+        if good:
+            return value
+        raise value
+
+    def _asked(self, job: Job) -> _Reply:
         with self._lock:
             if self._killed:
                 raise ProcessDied("cancelled before it began")
@@ -152,12 +160,16 @@ class _Child:
         return reply
 
     def kill(self) -> None:
-        """End at once."""
-        self._process.kill()
+        """End at once, with whatever it has started itself."""
+        try:
+            os.killpg(self._process.pid or 0, signal.SIGKILL)
+        except OSError:
+            # it has no group of its own yet, or is gone
+            self._process.kill()
 
     def end(self) -> None:
         """End, and wait until it has."""
-        self._process.kill()
+        self.kill()
         self._process.join(LAST_WORDS)
         self._pipe.close()
 
@@ -170,8 +182,11 @@ def _how(code: int | None) -> str:
 
 def serve(pipe: Connection) -> None:
     """Run jobs until the pipe closes: the main function of a child."""
-    # Ctrl-C reaches the whole group: it is the worker who decides what that means
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # a group of its own: Ctrl-C and Ctrl-Z are for the worker, who decides what they mean, and to
+    # kill the group is to kill what a handler has started too
+    os.setsid()
+    for name in NOT_FOR_CHILDREN:
+        signal.signal(name, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while True:
         try:
@@ -210,4 +225,4 @@ def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)

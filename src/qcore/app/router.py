@@ -1,7 +1,9 @@
 """Which handler serves which task, and what is wrapped around all of them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from functools import lru_cache
+from contextlib import AbstractAsyncContextManager
+from functools import lru_cache, partial
+from inspect import isasyncgenfunction, isclass, iscoroutinefunction, unwrap
 from typing import (
     Any,
     Concatenate,
@@ -34,7 +36,7 @@ Next: TypeAlias = Callable[[Context], Awaitable[object]]
 
 Middleware: TypeAlias = Callable[[Context, Next], Awaitable[object]]
 ErrorHook: TypeAlias = Callable[[Context, BaseException], Awaitable[None] | None]
-Lifespan: TypeAlias = Callable[[], AsyncIterator[object]]
+Lifespan: TypeAlias = Callable[[], AsyncIterator[object] | AbstractAsyncContextManager[object]]
 
 AnyHandler: TypeAlias = Handler[Any, Any, Any]
 
@@ -69,6 +71,13 @@ class Router:
         self.resolve = lru_cache(maxsize=4096)(self._resolve)
         """Return the handler of a task's name, None where there is none."""
 
+    @overload
+    def task(
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> Handler[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def task(self, function: Callable[Concatenate[Context, P], R], /) -> Handler[P, R, R]: ...
+    @overload
     def task(
         self,
         name: str | None = None,
@@ -77,8 +86,20 @@ class Router:
         is_failure: Callable[[BaseException], bool] | None = None,
         process: bool = False,
         **options: Unpack[Options],
-    ) -> Decorate:
+    ) -> Decorate: ...
+    def task(
+        self,
+        name: str | Callable[..., Any] | None = None,
+        *,
+        retry: RetryPolicy | Curve | None = None,
+        is_failure: Callable[[BaseException], bool] | None = None,
+        process: bool = False,
+        **options: Unpack[Options],
+    ) -> Decorate | AnyHandler:
         """Make a function the handler of the tasks of a name (its module and name if not given).
+
+        Used as `@q.task` or as `@q.task(…)`.
+
 
         `retry` is a policy or a curve (failures and a roll to seconds), `is_failure` says which
         errors burn the retry budget, `process=True` runs it in a process of its own; `options` are
@@ -86,11 +107,13 @@ class Router:
         """
 
         def decorate(function: Callable[..., Any], /) -> Any:
-            called = f"{function.__module__}.{function.__qualname__}" if name is None else name
+            called = (
+                name if isinstance(name, str) else f"{function.__module__}.{function.__qualname__}"
+            )
             policy = _policy(retry, is_failure)
             return self._add(called, function, policy, process=process, options=options)
 
-        return decorate
+        return decorate(name) if callable(name) else decorate
 
     def handle(
         self, pattern: str, function: Callable[..., Any], *, process: bool = False
@@ -148,15 +171,27 @@ class Router:
         return list(dict.fromkeys(queue for queue in named if queue is not None))
 
     def use(self, middleware: M) -> M:
-        """Wrap a middleware around every handler, inside those registered before it."""
+        """Wrap a middleware around every handler, inside those registered before it.
+
+        Raises `InvalidOption` for what is no coroutine function: it could not be awaited.
+        """
+        if not _is(iscoroutinefunction, middleware):
+            raise InvalidOption(
+                f"{middleware!r} is no middleware: expected a coroutine function, "
+                "async def middleware(ctx, run)"
+            )
         self.middleware.append(middleware)
         return middleware
 
     def lifespan(self, lifespan: L) -> L:
         """Run an async generator around the worker's life; handlers reach what it yields by type.
 
-        It yields once: an object, a tuple of objects, or None.
+        It yields once: an object, a tuple of objects, or None. It may be an asynchronous context
+        manager's maker, as of `contextlib.asynccontextmanager`. Raises `InvalidOption` for another.
         """
+        is_manager = isclass(lifespan) and issubclass(lifespan, AbstractAsyncContextManager)
+        if not is_manager and not _is(isasyncgenfunction, lifespan):
+            raise no_lifespan(lifespan)
         self.lifespans.append(lifespan)
         return lifespan
 
@@ -164,6 +199,22 @@ class Router:
         """Call `hook(ctx, error)` for every error that a handler raises, before it is judged."""
         self.error_hooks.append(hook)
         return hook
+
+
+def no_lifespan(made: object) -> InvalidOption:
+    """Return the error for what cannot be run around a worker's life."""
+    return InvalidOption(
+        f"{made!r} is no lifespan: expected an async generator function (async def, with one "
+        "yield), plain or made a context manager by contextlib.asynccontextmanager"
+    )
+
+
+def _is(kind: Callable[[Any], bool], function: Any) -> bool:
+    """Return whether a function, what it wraps, or an object's `__call__` is of a kind."""
+    while isinstance(function, partial):
+        function = function.func
+    inner = unwrap(function)
+    return kind(inner) or kind(type(inner).__call__)
 
 
 def _policy(

@@ -2,6 +2,7 @@
 
 import asyncio
 from enum import Enum, auto
+from typing import Any
 
 from qcore.app.context import Context
 from qcore.domain.moments import Moment
@@ -19,22 +20,37 @@ class Why(Enum):
 class Run:
     """One claim, its context, and the coroutine that executes it."""
 
-    __slots__ = ("began", "claim", "coroutine", "ctx", "why")
+    __slots__ = ("began", "claim", "coroutine", "ctx", "has_ended", "why")
 
     def __init__(self, claim: Claim, ctx: Context) -> None:
         self.claim = claim
         self.ctx = ctx
         self.why: Why | None = None
+        self.has_ended = False
+        """Whether the handler is over: what follows is not to be cut short."""
         self.began: Moment | None = None
         """When its handler was called."""
         self.coroutine: asyncio.Task[None] | None = None
 
     def cut_short(self, why: Why) -> None:
         """Ask the handler to end, once for each reason; a later reason outweighs an earlier."""
+        if self.has_ended:
+            return
         self.why = why
         self.ctx.cancel()
         if self.coroutine is not None:
             self.coroutine.cancel()
+
+    def was_done(self, future: "asyncio.Future[Any]") -> Any:
+        """Return what a handler returned, or raise what it raised, before it was cut short.
+
+        The loop was too busy to hear of it in time: that is not the handler's fault.
+        """
+        self.why = None
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        return future.result()
 
 
 def deadline_of(claim: Claim, now: Moment) -> Moment | None:

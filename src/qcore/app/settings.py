@@ -10,7 +10,7 @@ from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 from qcore.domain.retry import RetryPolicy
 from qcore.domain.shares import Shares, Strict, Weighted
-from qcore.domain.task import DEFAULT_QUEUE, NewTask
+from qcore.domain.task import DEFAULT_QUEUE, NUMBERS, NewTask
 
 
 def _processors() -> int:
@@ -53,9 +53,9 @@ class WorkerSettings:
             raise InvalidOption(f"max_tasks is {self.max_tasks!r}: expected None or 1 and more")
         for name in ("lease", "sweep_every"):
             value = getattr(self, name)
-            if not value > 0:
+            if type(value) not in NUMBERS or not value > 0:
                 raise InvalidOption(f"{name} is {value!r}: expected more than 0 seconds")
-        if not self.grace >= 0:
+        if type(self.grace) not in NUMBERS or not self.grace >= 0:
             raise InvalidOption(f"grace is {self.grace!r}: expected 0 or more seconds")
         if isinstance(self.queues, str):
             raise InvalidOption(f"queues is {self.queues!r}: expected [{self.queues!r}]")

@@ -50,6 +50,10 @@ class Signature:
                 f"the handler of {self._name!r} is annotated with {error.name!r}, which cannot be "
                 "found at run time: import it outside `if TYPE_CHECKING`"
             ) from None
+        except Exception as error:
+            raise InvalidOption(
+                f"the annotations of the handler of {self._name!r} cannot be read: {error!r}"
+            ) from error
 
     @cached_property
     def model(self) -> Any:

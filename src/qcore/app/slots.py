@@ -13,17 +13,6 @@ class Slots:
         """Those inside and those in line."""
         self._semaphore = asyncio.Semaphore(size)
 
-    def room(self) -> int:
-        """Return how many more to take in hand.
-
-        As many as are free; when none is, still one by one until the line is as long as the room
-        is large: what comes next may need no slot at all.
-        """
-        free = self.size - self.in_hand
-        if free > 0:
-            return free
-        return 1 if free > -self.size else 0
-
     async def __aenter__(self) -> None:
         """Wait for a slot."""
         self.in_hand += 1

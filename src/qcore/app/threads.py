@@ -11,12 +11,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 from qcore.domain.errors import InvalidOption
 
 T = TypeVar("T")
 
 _Job: TypeAlias = Callable[[], None]
+
+
+_in_flight: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
+
+
+def in_flight(loop: asyncio.AbstractEventLoop) -> int:
+    """Return how many calls of a loop run in threads, or wait for one."""
+    return _in_flight.get(loop, 0)
 
 
 class Threads:
@@ -47,6 +56,7 @@ class Threads:
                 _tell(loop, _answer, future, value)
 
         self._calls += 1
+        _in_flight[loop] = in_flight(loop) + 1
         future.add_done_callback(self._one_less)
         if self._calls > len(self._threads) and len(self._threads) < self.size:
             self._grow()
@@ -59,8 +69,9 @@ class Threads:
             self._jobs.put(None)
         self._threads.clear()
 
-    def _one_less(self, _future: "asyncio.Future[Any]") -> None:
+    def _one_less(self, future: "asyncio.Future[Any]") -> None:
         self._calls -= 1
+        _in_flight[future.get_loop()] -= 1
 
     def _grow(self) -> None:
         name = f"qcore-handler-{len(self._threads)}"
@@ -88,6 +99,6 @@ def _fail(future: "asyncio.Future[Any]", error: BaseException) -> None:
     if not future.done():
         # a future takes no StopIteration: a coroutine could not raise it either; and no Ctrl-C
         # comes to a thread: it is a handler's own, and would end the loop
-        if isinstance(error, (StopIteration, KeyboardInterrupt)):
+        if isinstance(error, (StopIteration, KeyboardInterrupt, GeneratorExit)):
             error = RuntimeError(f"the handler raised {error!r}")
         future.set_exception(error)

@@ -1,8 +1,9 @@
 """Claim, execute, settle: a worker's life from its first claim to its last verdict."""
 
 import asyncio
+import random
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
 from qcore.app.codec import Codec
@@ -14,8 +15,9 @@ from qcore.app.instruments import Instruments
 from qcore.app.lifespan import enter
 from qcore.app.nudge import Nudge
 from qcore.app.outbox import Outbox
-from qcore.app.patience import Patience, first
+from qcore.app.patience import GaveUp, Patience, first
 from qcore.app.places import Places
+from qcore.app.rooms import Rooms, limits
 from qcore.app.router import Router
 from qcore.app.run import Run, Why, deadline_of
 from qcore.app.settings import WorkerSettings
@@ -32,8 +34,9 @@ from qcore.domain.happenings import (
     WorkerStopping,
 )
 from qcore.domain.lifecycle import Event, Released, Snoozed
+from qcore.domain.moments import Moment
 from qcore.domain.retry import Dice
-from qcore.domain.task import Claim
+from qcore.domain.task import Claim, Demand
 from qcore.ports import Broker, Clock, Instrument
 
 LONGEST_IDLE: Final = 5.0
@@ -76,6 +79,7 @@ class Worker:
         self._at_once = asyncio.Event()
         self.executed = 0
         """How many runs have ended here."""
+        self._asked_to_leave: Moment | None = None
         self._paused = False
         self._wants_room = False
         """Whether the end of a run is news: while there is room, only new tasks are."""
@@ -91,7 +95,9 @@ class Worker:
 
         To be called on the worker's loop.
         """
-        self._leaving.set()
+        if not self._leaving.is_set():
+            self._asked_to_leave = self._clock.now()
+            self._leaving.set()
         if at_once:
             self._at_once.set()
         self._wake()
@@ -131,8 +137,9 @@ class Worker:
                 ]
                 self._tell(WorkerStarted(self._shares.queues))
                 serving = group.create_task(self._serve(nudge))
+                overdue = group.create_task(self._overdue())
                 try:
-                    await asyncio.shield(serving)
+                    await asyncio.wait([serving, overdue], return_when=asyncio.FIRST_COMPLETED)
                 except asyncio.CancelledError:
                     # whoever cancels a worker wants it to end, not its tasks to be lost, those
                     # among them that the broker is just handing out
@@ -140,9 +147,12 @@ class Worker:
                     await asyncio.wait([serving], timeout=LAST_WORDS)
                     raise
                 finally:
+                    serving.cancel()
                     await self._leave()
-                    for helper in helpers:
+                    for helper in (overdue, *helpers):
                         helper.cancel()
+        self._leaving.clear()
+        self._at_once.clear()
 
     def _make_executor(self, places: Places) -> Executor:
         return Executor(
@@ -178,38 +188,47 @@ class Worker:
 
     async def _serve(self, nudge: Nudge) -> None:
         """Claim as much as there is room for, until it is time to leave."""
-        settings = self._settings
-        kinds = {handler.kind for handler in self._router.handlers()}
-        while not self._leaving.is_set():
-            room = self._places.room(kinds, settings.concurrency - len(self._running))
-            self._wants_room = room <= 0 or settings.burst
-            if self._paused or room <= 0:
-                await nudge.wait()
-                continue
-            nudge.forget()
-            claims = await self._claim(room)
-            self._start(claims)
-            if len(claims) >= room:
-                # let the handlers begin
-                await asyncio.sleep(0)
-            elif settings.burst and not claims and not self._running:
-                await self._outbox.emptied()
-                if not await self._more():
-                    return
-            else:
-                await self._idle(nudge)
+        rooms = Rooms(self._router, self._places.slots)
+        # a broker that is away when it is time to leave need not come back for it
+        with suppress(GaveUp):
+            while not self._leaving.is_set():
+                await self._turn(nudge, rooms)
 
-    async def _claim(self, room: int) -> Sequence[Claim]:
-        demand = self._shares.split(room)
+    async def _turn(self, nudge: Nudge, rooms: Rooms) -> None:
+        """Claim once, or wait until there is reason to."""
+        settings = self._settings
+        room = settings.concurrency - len(self._running)
+        demands = rooms.demands(self._shares, room)
+        asked = limits(demands)
+        self._wants_room = rooms.are_tight or settings.burst
+        if self._paused or not demands:
+            await nudge.wait()
+            return
+        nudge.forget()
+        claimed = 0
+        for demand in demands:
+            claims = await self._claim(demand)
+            rooms.note(claims)
+            self._start(claims)
+            claimed += len(claims)
+        if claimed >= asked:
+            # let the handlers begin
+            await asyncio.sleep(0)
+        elif settings.burst and not claimed and not self._running:
+            await self._outbox.emptied()
+            if not await self._more():
+                self.stop()
+        else:
+            await self._idle(nudge)
+
+    async def _claim(self, demand: Demand) -> Sequence[Claim]:
         lease = self._settings.lease
 
         async def claim() -> Sequence[Claim]:
-            if self._leaving.is_set():
-                return ()
             now = self._clock.now()
             return await self._broker.claim(demand, now=now, until=now + lease)
 
-        return await self._patience.insist("claim", claim, hurry=self._leaving)
+        return await self._patience.insist("claim", claim, unless=self._leaving)
 
     def _start(self, claims: Sequence[Claim]) -> None:
         if claims and self._tell.wants(TasksClaimed):
@@ -222,9 +241,7 @@ class Worker:
 
     async def _idle(self, nudge: Nudge) -> None:
         """Wait until there may be something to claim."""
-        due = await self._patience.insist(
-            "next_due", lambda: self._broker.next_due(self._shares.queues)
-        )
+        due = await self._next_due()
         latest = self._clock.now() + LONGEST_IDLE
         until = latest if due is None else min(due, latest)
         sleeper = asyncio.create_task(self._clock.sleep_until(until))
@@ -237,10 +254,15 @@ class Worker:
 
     async def _more(self) -> bool:
         """Return whether a burst has more to do now: what it settled may be due again at once."""
-        counts = await self._patience.insist(
-            "next_due", lambda: self._broker.next_due(self._shares.queues)
+        due = await self._next_due()
+        return due is not None and due <= self._clock.now()
+
+    async def _next_due(self) -> Moment | None:
+        return await self._patience.insist(
+            "next_due",
+            lambda: self._broker.next_due(self._shares.queues),
+            unless=self._leaving,
         )
-        return counts is not None and counts <= self._clock.now()
 
     # --- execute -------------------------------------------------------------------------------
 
@@ -251,7 +273,8 @@ class Worker:
             # only a worker that is being torn down gets here; the lease will run out
             self._running.discard(run)
             raise
-        self._deadlines.forget(run)
+        finally:
+            self._deadlines.forget(run)
         self.executed += 1
         if self.executed == self._settings.max_tasks:
             self.stop()
@@ -314,16 +337,23 @@ class Worker:
                 ),
             )
             if not swept.more:
-                # many workers need not all sweep in the same moment
-                pause = every * (0.75 + 0.5 * self._dice())
+                # many workers need not all sweep in the same moment; the dice are for retries
+                pause = every * random.uniform(0.75, 1.25)  # noqa: S311  (no secret)
                 await self._clock.sleep_until(self._clock.now() + pause)
 
     # --- leave ---------------------------------------------------------------------------------
 
+    async def _overdue(self) -> None:
+        """Wait until a worker that is to leave has waited for its broker for long enough."""
+        await self._leaving.wait()
+        await first(self._sleep(self._settings.grace), self._at_once_and_a_bit())
+
     async def _leave(self) -> None:
         """Let what runs end within the grace, release the rest, and write the last verdicts."""
         self._tell(WorkerStopping(self._settings.grace, len(self._running)))
-        await first(self._sleep(self._settings.grace), self._at_once.wait(), self._ended())
+        await first(
+            self._clock.sleep_until(self._grace_ends()), self._at_once.wait(), self._ended()
+        )
         released = await self._release()
         self._outbox.give_up_at = self._clock.now() + self._settings.lease
         # whoever asks twice will not wait for a broker that is away, and nobody for one that hangs
@@ -331,6 +361,11 @@ class Worker:
             self._outbox.emptied(), self._at_once_and_a_bit(), self._sleep(self._settings.lease)
         )
         self._tell(WorkerStopped(released))
+
+    def _grace_ends(self) -> Moment:
+        if self._asked_to_leave is None:
+            return self._clock.now() + self._settings.grace
+        return self._asked_to_leave + self._settings.grace
 
     async def _release(self) -> int:
         """Cancel what still runs, and give it back unburned."""

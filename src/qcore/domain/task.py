@@ -23,6 +23,7 @@ MAX_ID: Final = 256
 MAX_PRIORITY: Final = 1000
 MAX_BUDGET: Final = 1_000_000
 MAX_SHOWN: Final = 80
+NUMBERS: Final = frozenset({int, float})
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
 ESSENTIAL_CONTENT_TYPE: Final = "application/json"
@@ -82,9 +83,9 @@ class NewTask:
         _check_whole("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
         _check_whole("max_retry", self.max_retry, 0, MAX_BUDGET)
         _check_whole("max_crashes", self.max_crashes, 1, MAX_BUDGET)
-        if self.timeout is not None and not 0 < self.timeout <= LAST_MOMENT:
+        if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
             raise InvalidTask(f"timeout is {self.timeout!r}: expected more than 0 seconds, or None")
-        if not 0 <= self.retention <= LAST_MOMENT:
+        if not _is_number(self.retention):
             raise InvalidTask(f"retention is {self.retention!r}: expected 0 or more seconds")
         _check_moment("due", self.due)
         _check_moment("deadline", self.deadline)
@@ -121,14 +122,21 @@ def _check_whole(what: str, value: int, least: int, most: int) -> None:
         raise InvalidTask(f"{what} is {value!r}: expected a whole number from {least} to {most}")
 
 
+def _is_number(value: float) -> bool:
+    """Return whether it is a number of seconds; one that is not a number fails any comparison."""
+    return type(value) in NUMBERS and 0 <= value <= LAST_MOMENT
+
+
 def _check_moment(what: str, value: Moment | None) -> None:
     """Refuse what is no moment; not a number fails every comparison."""
-    if value is not None and not 0 <= value <= LAST_MOMENT:
+    if value is not None and not _is_number(value):
         raise InvalidTask(f"{what} is {value!r}: expected epoch seconds before the year 10000")
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
     """Refuse headers that are not text to text; a lone surrogate is not text."""
+    if not isinstance(headers, Mapping):
+        raise InvalidTask(f"headers is {headers!r}: expected a mapping of text to text")
     for key, value in headers.items():
         if {type(key), type(value)} != {str}:
             raise InvalidTask(f"header {key!r} is {value!r}: expected text to text")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, cast
 
+from qcore.app.threads import in_flight
 from qcore.domain.errors import InvalidOption
 
 
@@ -14,9 +15,9 @@ class Jumper:
     The loop's selector is asked first, without waiting: what the world has to say (sockets, pipes,
     signals, `call_soon_threadsafe`) always comes before a jump. Then it may wait up to `threshold`
     real seconds for it. While a call that went through `loop.run_in_executor` (as `to_thread`
-    does) is running, the loop waits for it and nothing jumps. Other threads, such as those in which
-    a worker runs `def` handlers, cannot be seen: for them there is `threshold`, as with Trio's
-    `MockClock(autojump_threshold=…)`.
+    does) is running, or a handler that a worker runs in a thread or a process, the loop waits for
+    it and nothing jumps. Other threads cannot be seen: for them there is `threshold`, as with
+    Trio's `MockClock(autojump_threshold=…)`.
 
     Raises `InvalidOption` for a loop without a selector, such as uvloop's.
     """
@@ -56,7 +57,7 @@ class Jumper:
             return self._ask(timeout)
         if events := self._ask(0) or self._linger(timeout):
             return events
-        if self._in_executor == 0 and self._jump():
+        if self._in_executor == 0 and in_flight(self._loop) == 0 and self._jump():
             return []
         return self._ask(timeout)
 

@@ -124,9 +124,10 @@ class ManualClock:
         return BlockingManualClock(self)
 
     @contextmanager
-    def autojump(self) -> Generator[None]:
+    def autojump(self, threshold: float | None = None) -> Generator[None]:
         """Jump, in the running loop, until the block is left; for a clock made without the flag."""
-        jumper = Jumper(asyncio.get_running_loop(), self._jump, self._threshold)
+        patience = self._threshold if threshold is None else threshold
+        jumper = Jumper(asyncio.get_running_loop(), self._jump, patience)
         try:
             yield
         finally:
