@@ -1,9 +1,11 @@
 import asyncio
 import os
 import signal
+import threading
 
 import pytest
 
+from qcore.entrypoints import signals
 from qcore.entrypoints.signals import obey_signals
 
 WATCHED = [signal.SIGTERM, signal.SIGINT, signal.SIGTSTP, signal.SIGUSR1, signal.SIGCONT]
@@ -112,3 +114,79 @@ async def test_a_signal_that_this_system_has_not_is_left_out(
     monkeypatch.delattr(signal, "SIGTSTP")
     with obey_signals(worker):
         assert await worker.on(signal.SIGUSR1) == "pause"
+
+
+class Watch:
+    """A timer that only notes what becomes of it."""
+
+    def __init__(self, seconds: float, call: object) -> None:
+        self.given = seconds, call
+        self.is_running = False
+
+    def start(self) -> None:
+        self.is_running = True
+
+    def cancel(self) -> None:
+        self.is_running = False
+
+
+class TestUnheard:
+    """A loop that does not turn hears of no signal."""
+
+    @pytest.fixture
+    def watches(self, monkeypatch: pytest.MonkeyPatch) -> list[Watch]:
+        """Return the timers that are made."""
+        made: list[Watch] = []
+
+        def make(seconds: float, call: object) -> Watch:
+            made.append(Watch(seconds, call))
+            return made[-1]
+
+        monkeypatch.setattr(signals, "Timer", make)
+        return made
+
+    async def test_a_second_stop_that_the_loop_does_not_hear_is_told(
+        self, worker: Listener, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """From another thread, as the loop's own does not come to it."""
+        monkeypatch.setattr(signals, "PATIENCE", 0.01)
+        told: list[int] = []
+        unheard = threading.Event()
+
+        def note() -> None:
+            told.append(threading.get_ident())
+            unheard.set()
+
+        with obey_signals(worker, unheard=note):
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            # the loop stands still meanwhile
+            assert unheard.wait(30)
+        assert len(told) == 1
+        assert told != [threading.get_ident()]
+
+    async def test_one_that_it_hears_is_not(self, worker: Listener, watches: list[Watch]) -> None:
+        """The loop has the time it is given; a first stop and a pause are not waited for at all."""
+        with obey_signals(worker, unheard=pytest.fail):
+            assert await worker.on(signal.SIGUSR1) == "pause"
+            assert await worker.on(signal.SIGTERM) == "stop"
+            assert await worker.on(signal.SIGUSR1) == "pause"
+            assert not watches
+            assert await worker.on(signal.SIGTERM) == "stop at once"
+            assert [watch.given for watch in watches] == [(signals.PATIENCE, pytest.fail)]
+            assert not watches[0].is_running
+            assert await worker.on(signal.SIGINT) == "stop at once"
+            assert [watch.is_running for watch in watches] == [False, False]
+
+    async def test_nothing_is_left_behind(self, worker: Listener, watches: list[Watch]) -> None:
+        """Neither a timer, nor a thread, nor a descriptor that signals are written to."""
+        threads = threading.active_count()
+        before = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(before)
+        with obey_signals(worker, unheard=pytest.fail):
+            assert threading.active_count() == threads + 1
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert [watch.is_running for watch in watches] == [False]
+        assert threading.active_count() == threads
+        assert signal.set_wakeup_fd(before) == before

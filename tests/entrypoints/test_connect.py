@@ -1,4 +1,5 @@
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -77,6 +78,12 @@ async def test_sqlite_takes_its_options(tmp_path: Path, options: str) -> None:
             r"memory:// has no option 'size': expected none at all",
             id="memory with an option",
         ),
+        pytest.param(
+            "sqlite:///a#b.db", r"'sqlite:///a#b.db'.*'#'.*write %23", id="half a name: a fragment"
+        ),
+        pytest.param("sqlite:///a.db#", r"write %23", id="an empty fragment"),
+        pytest.param("memory://[", r"memory:… cannot be read", id="half an address"),
+        pytest.param("sqlite", r"has the scheme ''", id="a scheme alone"),
         pytest.param("sqlite://", r"names no file: expected sqlite:///relative.db", id="no file"),
         pytest.param("sqlite:///", r"names no file: expected sqlite:///relative.db", id="no name"),
         pytest.param(
@@ -119,6 +126,22 @@ def test_a_password_is_not_repeated_in_an_error() -> None:
         connect("mongodb://ann:secret@localhost/0")
     assert "secret" not in str(refused.value)
     assert "ann" in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite://ann:secret@localhost/a#b.db", "memory://ann:secret@["])
+def test_nor_is_it_repeated_where_the_url_cannot_be_read(url: str) -> None:
+    """However little can be made of the URL."""
+    with pytest.raises(InvalidOption) as refused:
+        connect(url)
+    assert "secret" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+async def test_a_path_is_quoted_as_in_any_url(tmp_path: Path) -> None:
+    """What `quote` makes of a name is read back, whatever the name."""
+    file = tmp_path / "100% a#b?c.db"
+    async with Qcore(f"sqlite:///{quote(str(file))}"):
+        assert file.exists()
 
 
 async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

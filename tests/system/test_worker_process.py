@@ -1,6 +1,9 @@
 """`qcore worker` as its users run it: real processes, real signals, one SQLite file."""
 
+import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,12 +11,25 @@ from pathlib import Path
 import pytest
 
 from qcore import Call, Handle, Handler, State
-from tests.system import application
+from tests.entrypoints import blocking
+from tests.system import application, kit
 from tests.system.kit import Shop, is_alive, opened, task_of, until
 
 pytestmark = pytest.mark.system
 
 TASKS = 2_000
+
+
+class BlockingWorkerProcess(kit.WorkerProcess):
+    """A `qcore worker` whose application has handlers that block the loop, too."""
+
+    def __init__(self, url: str, log: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "qcore", "worker", f"{blocking.__name__}:q", *options]
+        self._log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                command, cwd=kit.ROOT, env=os.environ | {"QCORE_URL": url}, stderr=output
+            )
 
 
 @pytest.fixture
@@ -91,6 +107,31 @@ async def test_a_second_signal_ends_the_worker_at_once(shop: Shop) -> None:
 
     assert await worker.ended() == 0, worker.log
     await is_unburned(handle)
+
+
+@pytest.mark.parametrize(
+    "handler", [blocking.block, blocking.block_in_c], ids=lambda handler: handler.name
+)
+async def test_a_second_signal_ends_a_worker_whose_loop_is_blocked(
+    shop: Shop, handler: Handler[..., object, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, its exit status is 1, and the task runs again when its lease is over."""
+    monkeypatch.setattr(kit, "WorkerProcess", BlockingWorkerProcess)
+    handle = await asked(shop, handler.call(str(shop.folder)))
+    worker = await shop.worker("--lease", "1", "--grace", "600")
+    await shop.running()
+
+    worker.send(signal.SIGTERM)
+    worker.send(signal.SIGINT)
+
+    assert await worker.ended() == 1, worker.log
+    assert "worker left" in worker.log
+    assert (await task_of(handle)).state is State.ACTIVE
+    shop.release()
+    await shop.worker("--lease", "1")
+    assert await handle.result(timeout=30) == "done"
+    task = await task_of(handle)
+    assert (task.attempts, task.failures, task.crashes) == (2, 0, 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGUSR1])

@@ -1,6 +1,7 @@
 """What type checkers see of the public surface: every line here must be accepted or refused."""
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
@@ -34,6 +35,21 @@ def report(ctx: Context) -> None:
     ctx.log.info("reporting")
 
 
+@q.task
+async def bare(ctx: Context, number: int) -> str:
+    return f"{ctx.id} {number}"
+
+
+@q.task
+def bare_plain(ctx: Context, number: int) -> int:
+    return ctx.attempt + number
+
+
+@q.task()
+async def called(ctx: Context, number: int) -> str:
+    return f"{ctx.id} {number}"
+
+
 @q.middleware
 async def timing(ctx: Context, run: Next) -> object:
     return await run(ctx)
@@ -42,6 +58,12 @@ async def timing(ctx: Context, run: Next) -> object:
 @q.lifespan
 async def resources() -> AsyncIterator[dict[str, str]]:
     yield {}
+
+
+@q.lifespan
+@asynccontextmanager
+async def managed() -> AsyncGenerator[int, None]:
+    yield 1
 
 
 @q.on_error
@@ -60,6 +82,10 @@ async def accepted(ctx: Context) -> None:
     assert_type(thumbnail(ctx, "a.jpg"), int)
     assert_type(thumbnail.using(priority=1).call("a.jpg"), Call[int])
     assert_type(report, Handler[[], None, None])
+    assert_type(await bare.enqueue(7), Handle[str])
+    assert_type(await called.enqueue(7), Handle[str])
+    assert_type(bare_plain(ctx, 7), int)
+    assert_type(bare_plain.using(priority=1).call(number=7), Call[int])
     coroutine: Coroutine[Any, Any, str] = send_welcome(ctx, 7)
     await coroutine
     soon = send_welcome.using(delay=5, expires=timedelta(hours=1), priority=3, retention=60)
@@ -69,6 +95,8 @@ async def accepted(ctx: Context) -> None:
 
 async def refused() -> None:
     await send_welcome.enqueue("seven")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bare.enqueue("seven")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bare_plain.enqueue(phone=7)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await send_welcome.enqueue()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await send_welcome.enqueue(7, phone="1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     send_welcome.enqueue_sync(email="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from qcore.adapters.links.sqlite import BorrowedSqliteLink, Connection
 from qcore.domain.errors import InvalidOption
@@ -18,14 +18,22 @@ def connect(url: str) -> Broker:
     - `sqlite:///qcore.db`: a file in the working folder; `sqlite:////var/lib/qcore.db`: elsewhere.
       Options: `synchronous` (full, normal), `timeout` (seconds to wait for another process's lock).
 
+    A path is percent-encoded, as in any URL: `%25`, `%3F` and `%23` are `%`, `?` and `#`; make it
+    with `urllib.parse.quote`.
+
     Raises `InvalidOption` for a scheme, a part or an option that it does not know.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     maker = _MAKERS.get(parts.scheme)
     if maker is None:
         raise InvalidOption(
             f"the URL {_without_password(url)!r} has the scheme {parts.scheme!r}: expected one of "
             f"{', '.join(f'{scheme}://' for scheme in _MAKERS)}"
+        )
+    if "#" in url:
+        raise InvalidOption(
+            f"the URL {_without_password(url)!r} has a '#', after which nothing would be read: "
+            "write %23 for one in a path"
         )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     return maker(unquote(parts.netloc), unquote(parts.path), options)
@@ -95,6 +103,18 @@ def _one_of(*words: str) -> Callable[[str], str]:
         return text
 
     return chosen
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # its words may repeat a password
+        scheme, colon, _ = url.partition(":")
+        raise InvalidOption(
+            f"the URL {scheme}{colon}… cannot be read: expected one such as memory:// or "
+            f"{DEFAULT_URL}"
+        ) from None
 
 
 def _without_password(url: str) -> str:

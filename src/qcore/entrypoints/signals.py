@@ -1,9 +1,12 @@
 """What signals of the operating system mean to a worker."""
 
 import asyncio
+import os
 import signal
+import socket
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Thread, Timer
 from types import FrameType
 from typing import Final
 
@@ -14,36 +17,106 @@ PAUSING: Final = ("SIGTSTP", "SIGUSR1")
 RESUMING: Final = "SIGCONT"
 """By name, as not every system has them."""
 
+PATIENCE: Final = 2.0
+"""Seconds in which the loop should hear of a second stop."""
+AT_ONCE: Final = 64
+
 
 @contextmanager
-def obey_signals(worker: Worker) -> Generator[None, None, None]:
+def obey_signals(
+    worker: Worker, *, unheard: Callable[[], None] | None = None
+) -> Generator[None, None, None]:
     """Stop or pause a worker as signals ask for, while the block lasts.
 
     SIGTERM and SIGINT stop it within its grace, a second one of either at once; SIGTSTP and SIGUSR1
     let it claim no more, SIGCONT lets it claim again, as after a shell's `fg`. To be entered on the
     worker's loop, in the main thread. Afterwards every signal means what it meant before.
+
+    A loop that a handler blocks hears of no signal. `unheard` is called, in a thread of its own,
+    when it has not heard of a second stop within 2 seconds: it may end the process. (On Windows it
+    is never called.)
     """
-    stop = _Stop(worker)
+    stop = _Stop(worker, unheard)
     with ExitStack() as stack:
         for name in STOPPING:
             _handle(name, stop, stack)
         for name in PAUSING:
             _handle(name, worker.pause, stack)
         _handle(RESUMING, worker.resume, stack)
+        if unheard is not None and os.name != "nt":
+            stack.callback(stop.heard)
+            stack.enter_context(_overheard(stop.came))
         yield
 
 
 class _Stop:
     """Stop a worker, less patiently when asked again."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, unheard: Callable[[], None] | None) -> None:
         self._worker = worker
+        self._unheard = unheard
         self._asked = False
+        self._numbers = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+        self._came = 0
+        self._timer: Timer | None = None
+
+    def came(self, number: int) -> None:
+        """Note that there is a signal of which the loop will hear. Called from a thread."""
+        if number not in self._numbers:
+            return
+        self._came += 1
+        if self._came > 1 and self._timer is None and self._unheard is not None:
+            timer = Timer(PATIENCE, self._unheard)
+            timer.daemon = True
+            self._timer = timer
+            timer.start()
 
     def __call__(self) -> None:
         """Stop."""
         self._worker.stop(at_once=self._asked)
+        if self._asked:
+            self.heard()
         self._asked = True
+
+    def heard(self) -> None:
+        """Wait for the loop no longer: it turns."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+
+@contextmanager
+def _overheard(heed: Callable[[int], None]) -> Generator[None, None, None]:
+    """Call `heed`, in a thread, with the number of each signal before the loop may have it.
+
+    Python calls a signal's handler when the main thread comes back to the interpreter, which code
+    in C need not do; but it writes the number to the wakeup descriptor when the signal comes.
+    """
+    ours, wakeup = socket.socketpair()
+    with ours, wakeup:
+        wakeup.settimeout(0)
+        loops = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+        thread = Thread(
+            target=_pass_on, args=(ours, loops, heed), name="qcore-signals", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(loops)
+            # closing would not do: a process that was forked has it open, too
+            wakeup.shutdown(socket.SHUT_WR)
+            thread.join()
+
+
+def _pass_on(ours: socket.socket, loops: int, heed: Callable[[int], None]) -> None:
+    """Read what comes, and write it to the descriptor of the loop, if it has one."""
+    while numbers := ours.recv(AT_ONCE):
+        for number in numbers:
+            heed(number)
+        # full, it has more signals to hear of than it can count
+        with suppress(OSError):
+            os.write(loops, numbers)
 
 
 def _handle(name: str, call: Callable[[], None], stack: ExitStack) -> None:

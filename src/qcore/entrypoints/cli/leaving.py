@@ -9,11 +9,15 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from threading import Timer
+from threading import Thread, Timer
 from typing import Final
+
+import structlog
 
 LAST_WORDS: Final = 2.0
 """Seconds for what still runs."""
+LOCKED: Final = 0.5
+"""Seconds after which what has not been written cannot be: a stuck thread is in its way."""
 
 
 @contextmanager
@@ -32,6 +36,22 @@ def leave_soon(code: int) -> None:
     atexit.register(_timer(code).cancel)
 
 
+def leave_now(code: int) -> None:
+    """Exit the process with `code`, whatever its main thread is doing, and say so."""
+    # whoever is stuck may hold the log, or standard error itself
+    warning = Thread(target=_warn, daemon=True)
+    warning.start()
+    warning.join(LOCKED)
+    _exit(code)
+
+
+def _warn() -> None:
+    structlog.get_logger("qcore").warning(
+        "worker left without giving back its tasks: a handler blocks the event loop; they run "
+        "again when their leases are over"
+    )
+
+
 def _timer(code: int) -> Timer:
     timer = Timer(LAST_WORDS, _exit, (code,))
     timer.daemon = True
@@ -40,6 +60,12 @@ def _timer(code: int) -> Timer:
 
 
 def _exit(code: int) -> None:
+    flushing = Thread(target=_flush, daemon=True)
+    flushing.start()
+    flushing.join(LOCKED)
+    os._exit(code)
+
+
+def _flush() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import click
@@ -11,6 +12,7 @@ from qcore.app.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker import Worker
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.entrypoints.cli.errors import Unwell, Wrong
+from qcore.entrypoints.cli.leaving import leave_now
 from qcore.entrypoints.cli.loading import load
 from qcore.entrypoints.cli.logs import LEVELS, configure
 from qcore.entrypoints.cli.loop import run
@@ -61,8 +63,8 @@ def worker(queue: str, queues: str | None, log_level: str, **settings: object) -
     """Run the tasks of the Qcore that MODULE:NAME names, such as myapp.tasks:q.
 
     SIGTERM and SIGINT: claim no more, let what runs end within the grace, give back the rest, and
-    leave; a second one leaves at once. SIGTSTP and SIGUSR1: claim no more, and go on with the rest;
-    SIGCONT: claim again.
+    leave; a second one leaves at once, even where a handler blocks the event loop. SIGTSTP and
+    SIGUSR1: claim no more, and go on with the rest; SIGCONT: claim again.
     """
     if queues is not None:
         settings["queues"] = parse_queues(queues)
@@ -83,7 +85,7 @@ async def _work(q: Qcore, made: Worker) -> None:
     # what was imported stays: the collector need not go through it again and again
     gc.collect()
     gc.freeze()
-    with obey_signals(made):
+    with obey_signals(made, unheard=partial(leave_now, 1)):
         try:
             await made.run()
         finally:
