@@ -9,10 +9,12 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from structlog.testing import capture_logs
 
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, Tx
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.inline import run_inline
+from qcore.domain.errors import BrokerUnusable
 from qcore.domain.lifecycle import State
 from qcore.testing.build import NOW, a_task
 
@@ -302,3 +304,61 @@ def test_a_fork_leaves_both_with_a_link_that_works(tmp_path: Path) -> None:
     run_inline(broker.close())
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open")
+def test_a_deleted_file_is_not_written_to(tmp_path: Path) -> None:
+    """The next call makes the file anew, and says once that the old one is gone."""
+    path = tmp_path / "qcore.db"
+    brokers = [SqliteBroker(BlockingSqliteLink(path)) for _ in range(2)]
+    for broker in brokers:
+        run_inline(broker.enqueue([a_task()], now=NOW))
+    for file in tmp_path.iterdir():
+        file.unlink()
+    with capture_logs() as logs:
+        for broker in brokers:
+            run_inline(broker.enqueue([a_task()], now=NOW))
+    assert logs == [
+        {"event": "the database file was replaced", "log_level": "warning", "path": str(path)}
+    ]
+    for broker in brokers:
+        run_inline(broker.close())
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM qcore_tasks").fetchone() == (2,)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open")
+def test_letting_go_of_a_deleted_file_costs_the_next_one_nothing(tmp_path: Path) -> None:
+    """To close a connection to the old file leaves the log of the new one, which has its name."""
+    path = tmp_path / "qcore.db"
+    old, new = (SqliteBroker(BlockingSqliteLink(path)) for _ in range(2))
+    run_inline(old.enqueue([a_task()], now=NOW))
+    for file in tmp_path.iterdir():
+        file.unlink()
+    run_inline(new.enqueue([a_task()], now=NOW))
+    log = path.with_name("qcore.db-wal").stat()
+    run_inline(old.enqueue([a_task()], now=NOW))
+    assert path.with_name("qcore.db-wal").stat().st_ino == log.st_ino
+    assert run_inline(new.count()) == {"default": {State.PENDING: 2}}
+    for broker in (old, new):
+        run_inline(broker.close())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open")
+def test_a_file_deleted_within_a_transaction_is_let_go_of_after_it(tmp_path: Path) -> None:
+    """A transaction ends on the connection that it began on."""
+    path = tmp_path / "qcore.db"
+    link = BlockingSqliteLink(path)
+
+    def act(tx: Tx) -> object:
+        tx.execute("CREATE TABLE words (word TEXT)")
+        path.unlink()
+        return tx.execute("SELECT count(*) FROM words")
+
+    with capture_logs() as logs:
+        assert run_inline(link.write(act)) == [(0,)]
+        assert logs == []
+        with pytest.raises(BrokerUnusable, match="no such table: words"):
+            run_inline(link.read(lambda tx: tx.execute("SELECT * FROM words")))
+    assert len(logs) == 1
+    run_inline(link.close())

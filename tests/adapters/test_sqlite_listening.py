@@ -6,10 +6,12 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from structlog.testing import capture_logs
 
-from qcore.adapters.links.sqlite import AsyncSqliteLink
+from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink
 from qcore.adapters.links.sqlite.watch import NAME
 from qcore.adapters.sqlite import SqliteBroker
+from qcore.domain.lifecycle import State
 from qcore.testing.build import NOW, a_task
 
 PATIENCE = 10
@@ -76,6 +78,52 @@ async def test_what_another_process_wrote_is_heard(broker: SqliteBroker, path: P
     assert await child.wait() == 0
     assert heard.wait(PATIENCE)
     await ear.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open")
+async def test_a_file_that_was_replaced_is_heard_of(broker: SqliteBroker, path: Path) -> None:
+    """Who listens is called when another file has the name, and then finds what is in it."""
+    heard = Event()
+    ear = await broker.listen(["default"], heard.set)
+    await make_another(path)
+    # a call of its own would find out by itself
+    with capture_logs() as logs:
+        assert await asyncio.to_thread(heard.wait, PATIENCE)
+        assert await broker.count() == {"default": {State.PENDING: 1}}
+    assert [log["event"] for log in logs] == ["the database file was replaced"]
+    await ear.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open")
+async def test_a_file_that_is_gone_is_heard_of(broker: SqliteBroker, path: Path) -> None:
+    """Who listens is called when the file was deleted, and again for each task in the next."""
+    calls = [Event(), Event()]
+    turn = iter(calls)
+    ear = await broker.listen(["default"], lambda: next(turn, calls[-1]).set())
+    delete(path)
+    assert await asyncio.to_thread(calls[0].wait, PATIENCE)
+    other = SqliteBroker(BlockingSqliteLink(path))
+    await other.enqueue([a_task()], now=NOW)
+    assert await asyncio.to_thread(calls[1].wait, PATIENCE)
+    assert await broker.count() == {"default": {State.PENDING: 1}}
+    await other.close()
+    await ear.close()
+
+
+def delete(path: Path) -> None:
+    """Delete a file and its log, which would be taken for that of the next file."""
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+
+async def make_another(path: Path) -> None:
+    """Put another file, with one task, in the place of one."""
+    elsewhere = path.with_name("another.db")
+    other = SqliteBroker(BlockingSqliteLink(elsewhere))
+    await other.enqueue([a_task()], now=NOW)
+    await other.close()
+    delete(path)
+    elsewhere.replace(path)
 
 
 async def test_nobody_looks_while_nobody_listens(broker: SqliteBroker) -> None:

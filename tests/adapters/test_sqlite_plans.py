@@ -10,7 +10,7 @@ import pytest
 from qcore.adapters import sqlite
 from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.adapters.sqlite.rows import COLUMNS
+from qcore.adapters.sqlite.shape import COLUMNS
 from qcore.adapters.sqlite.statements import statements
 from qcore.app.inline import run_inline
 from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Succeeded

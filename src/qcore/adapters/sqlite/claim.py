@@ -9,12 +9,13 @@ from attrs import evolve
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.lines import Line, keep, lines
 from qcore.adapters.sqlite.moving import due, named, write
-from qcore.adapters.sqlite.rows import EXPIRES, ID, KEY, task_of
+from qcore.adapters.sqlite.rows import KEY, claimed_task_of
 from qcore.adapters.sqlite.settle import held
+from qcore.adapters.sqlite.shape import Unreadable
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.lifecycle import Due, Expired, State
 from qcore.domain.moments import Moment
-from qcore.domain.task import Claim, Demand, Lease, LeaseLost
+from qcore.domain.task import Claim, Demand, Lease, LeaseLost, Task
 
 _SQL: Final = statements("claim")
 
@@ -66,28 +67,51 @@ class _Counter:
         """Hand out up to `room` tasks, in order, and end those that have expired."""
         while room > 0 and self._line.counts[State.PENDING]:
             rows = self._tx.execute(_SQL["pending"], (self._line.key, room))
-            fresh = [row for row in rows if row[EXPIRES] is None or row[EXPIRES] > self._now]
-            if len(fresh) < len(rows):
-                self._expire([row[ID] for row in rows if row not in fresh])
+            if not rows:
+                # somebody has deleted or moved tasks by hand
+                self._line.counts[State.PENDING] = 0
+                return
+            tasks = self._readable(rows)
+            fresh = [(key, task) for key, task in tasks if _may_start(task, self._now)]
+            if len(fresh) < len(tasks):
+                self._expire([task.id for _, task in tasks if not _may_start(task, self._now)])
             self._hand_out(into, fresh)
             room -= len(fresh)
 
-    def _hand_out(self, into: list[Claim], rows: Sequence[Row]) -> None:
+    def _readable(self, rows: Sequence[Row]) -> list[tuple[int, Task]]:
+        """Return rows as tasks with their keys; those that cannot be read are dead from now on."""
+        tasks: list[tuple[int, Task]] = []
+        odd: list[Row] = []
+        for row in rows:
+            try:
+                tasks.append((row[KEY], claimed_task_of(row, self._line.name)))
+            except Unreadable as why:
+                odd.append((self._now, f"the stored row cannot be read: {why}", row[KEY]))
+        if odd:
+            self._tx.executemany(_SQL["condemn"], odd)
+            self._line.moved(State.PENDING, State.DEAD, len(odd))
+        return tasks
+
+    def _hand_out(self, into: list[Claim], tasks: Sequence[tuple[int, Task]]) -> None:
         line, until = self._line, self._until
         changes: list[Row] = []
-        for row in rows:
+        for key, task in tasks:
             token = line.next_token()
-            changes.append((until, token, row[KEY]))
-            task = task_of(row, line.name, claimed=True)
-            into.append(Claim(task, Lease(line.name, row[ID], token, until)))
+            changes.append((until, token, key))
+            into.append(Claim(task, Lease(line.name, task.spec.id, token, until)))
         self._tx.executemany(_SQL["claim"], changes)
-        line.moved(State.PENDING, State.ACTIVE, len(rows))
+        line.moved(State.PENDING, State.ACTIVE, len(tasks))
 
     def _expire(self, ids: Sequence[str]) -> None:
         stale = [*named(self._tx, self._line, ids).values()]
         for task in stale:
             task.move(Expired(), self._now)
         write(self._tx, stale)
+
+
+def _may_start(task: Task, now: Moment) -> bool:
+    expires = task.spec.expires
+    return expires is None or expires > now
 
 
 def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:

@@ -44,14 +44,14 @@ class _Arrivals:
         self._states: dict[TaskId, State] = {}
         for task, key, state in tx.execute(_SQL["living"], (json.dumps(ids), line.key)):
             self._keys[task] = key
-            self._states[task] = STATES[state]
+            self._states[task] = STATES.get(state, State.GONE)
 
     def add(self, task: NewTask, now: Moment) -> Enqueued | Conflict:
         """Take in a task, in place of an ended one of its id."""
         before = self._states.get(task.id, State.GONE)
         if before not in ENDED:
             return Conflict(task.id, before)
-        if before is not State.GONE:
+        if task.id in self._keys:
             self.replaced.append(self._keys[task.id])
         waits = task.due is not None and task.due > now
         state = self._states[task.id] = State.SCHEDULED if waits else State.PENDING

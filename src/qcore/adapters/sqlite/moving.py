@@ -7,6 +7,7 @@ from typing import Final, Self
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.lines import Line
 from qcore.adapters.sqlite.rows import STATES, place_of
+from qcore.adapters.sqlite.shape import Shape
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.lifecycle import (
     Event,
@@ -18,6 +19,26 @@ from qcore.domain.progress import note
 from qcore.domain.task import TaskId
 
 _SQL: Final = statements("moves")
+
+_SHAPE: Final = Shape(
+    (
+        "key",
+        "id",
+        "state",
+        "token",
+        "sequence",
+        "priority",
+        "due",
+        "expires",
+        "retention",
+        "group_name",
+        "failures",
+        "crashes",
+        "max_crashes",
+        "error",
+        "unhandled_since",
+    )
+)
 
 
 class Moving:
@@ -75,8 +96,8 @@ class Moving:
             self.max_crashes,
             self.error,
             self.unhandled_since,
-        ) = row
-        self.state = STATES[state]
+        ) = _SHAPE.fitted(row)
+        self.state = STATES.get(state, State.GONE)
         self.place = 0.0
         self.result: bytes | None = None
         self.result_type: str | None = None

@@ -1,10 +1,11 @@
 """Tasks to rows and back."""
 
 import json
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from qcore.adapters.links.sqlite import Row
-from qcore.adapters.sqlite.statements import statements
+from qcore.adapters.sqlite.shape import COLUMNS, Shape, Unreadable, shown
 from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
 from qcore.domain.task import NO_HEADERS, NewTask, Task
@@ -12,17 +13,13 @@ from qcore.domain.task import NO_HEADERS, NewTask, Task
 STATES: Final = {str(state): state for state in State}
 """A dict, as it finds a state in a tenth of the time that the enum takes."""
 
-
-COLUMNS: Final = [
-    line.split()[0] for line in statements("schema")["tasks"].splitlines() if line.startswith(" ")
-]
-"""The columns of qcore_tasks, as `SELECT *` answers them."""
-
 KEY: Final = COLUMNS.index("key")
 ID: Final = COLUMNS.index("id")
-EXPIRES: Final = COLUMNS.index("expires")
+HEADERS: Final = COLUMNS.index("headers")
 PLACE: Final = slice(COLUMNS.index("place"), COLUMNS.index("sequence") + 1)
 """Place, token and sequence: the order of a listing."""
+
+_SHAPE: Final = Shape(COLUMNS)
 
 
 def place_of(state: State, priority: int, due: Moment, finished: Moment) -> float:
@@ -60,11 +57,41 @@ def row_of(task: NewTask, line: int, sequence: int, state: State, now: Moment) -
     )
 
 
-def task_of(row: Row, queue: str, *, claimed: bool = False) -> Task:
+def claimed_task_of(row: Row, queue: str) -> Task:
+    """Return a row that was read just before it was claimed as the task it is just after.
+
+    Raises `Unreadable`.
+    """
+    _SHAPE.refuse_misfits(row)
+    return _task_of(row, queue, _headers_of(row[HEADERS]), claimed=True)
+
+
+def task_of(row: Row, queue: str) -> Task:
     """Return a row of qcore_tasks, all its columns in their order, as a task.
 
-    A row that was read just before it was claimed is shown as it is just after.
+    One that cannot be read is shown as well as possible.
     """
+    row = _SHAPE.fitted(row)
+    try:
+        headers = _headers_of(row[HEADERS])
+    except Unreadable:
+        headers = NO_HEADERS
+    return _task_of(row, queue, headers)
+
+
+def _headers_of(text: str | None) -> Mapping[str, str]:
+    if not text:
+        return NO_HEADERS
+    try:
+        headers = json.loads(text)
+        if {*map(type, headers.values())} <= {str}:
+            return headers  # type: ignore[no-any-return]
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    raise Unreadable(f"headers is {shown(text)}")
+
+
+def _task_of(row: Row, queue: str, headers: Mapping[str, str], *, claimed: bool = False) -> Task:
     (
         _key,
         _line,
@@ -94,13 +121,13 @@ def task_of(row: Row, queue: str, *, claimed: bool = False) -> Task:
         result_type,
         result,
         content_type,
-        headers,
+        _headers,
         payload,
     ) = row
-    spec = NewTask(
+    spec = stored(
         name,
         task,
-        payload,
+        payload if type(payload) is bytes else payload.encode(),
         content_type,
         queue,
         priority,
@@ -113,9 +140,9 @@ def task_of(row: Row, queue: str, *, claimed: bool = False) -> Task:
         expires,
         retention,
         group,
-        json.loads(headers) if headers else NO_HEADERS,
+        headers,
     )
-    known = State.ACTIVE if claimed else STATES[state]
+    known = State.ACTIVE if claimed else STATES.get(state, State.GONE)
     finished = place if known in ENDED else None
     return Task(
         spec,
@@ -127,7 +154,51 @@ def task_of(row: Row, queue: str, *, claimed: bool = False) -> Task:
         crashes,
         error,
         finished,
-        result,
+        result.encode() if type(result) is str else result,
         result_type,
         unhandled_since,
     )
+
+
+def stored(  # noqa: PLR0917  (a field each)
+    name: Any,
+    id: Any,  # noqa: A002
+    payload: Any,
+    content_type: Any,
+    queue: Any,
+    priority: Any,
+    due: Any,
+    max_retry: Any,
+    max_crashes: Any,
+    backoff: Any,
+    deadline: Any,
+    timeout: Any,
+    expires: Any,
+    retention: Any,
+    group: Any,
+    headers: Any,
+) -> NewTask:
+    """Return a task that was checked when it was enqueued.
+
+    Written under other rules, or edited by hand, it must be readable all the same. It also saves
+    the 4 µs that the checks take.
+    """
+    task: Any = NewTask.__new__(NewTask)
+    task.name = name
+    task.id = id
+    task.payload = payload
+    task.content_type = content_type
+    task.queue = queue
+    task.priority = priority
+    task.due = due
+    task.max_retry = max_retry
+    task.max_crashes = max_crashes
+    task.backoff = backoff
+    task.deadline = deadline
+    task.timeout = timeout
+    task.expires = expires
+    task.retention = retention
+    task.group = group
+    task.headers = headers
+    made: NewTask = task
+    return made

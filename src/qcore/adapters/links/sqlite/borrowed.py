@@ -18,8 +18,7 @@ class _Borrowed(Connected):
 
     own = False
 
-    def execute(self, sql: str, values: Values = ()) -> list[Row]:
-        """Run a statement and return all its rows."""
+    def _fetch(self, sql: str, values: Values) -> list[Row]:
         cursor = self._connection.cursor()
         cursor.row_factory = None
         return cursor.execute(sql, values).fetchall()

@@ -45,6 +45,11 @@ def is_transient(error: sqlite3.Error) -> bool:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in TRANSIENT
 
 
+def is_undecodable(error: sqlite3.Error) -> bool:
+    """Return whether a text that was read is not UTF-8: Python's own complaint, without a code."""
+    return str(error).startswith("Could not decode to UTF-8")
+
+
 def _unusable(path: str, why: str, error: sqlite3.Error) -> QcoreError:
     return BrokerUnusable(f"cannot use {path}: {why} ({error})")
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 from weakref import finalize
 
 from qcore.adapters.links.sqlite import forking
-from qcore.adapters.links.sqlite.errors import is_transient, mapped
+from qcore.adapters.links.sqlite.errors import is_transient, is_undecodable, mapped
+from qcore.adapters.links.sqlite.identity import Identity, identity_of, warn_of_loss
 from qcore.adapters.links.sqlite.jobs import Job
 from qcore.adapters.links.sqlite.shapes import Prepare, Row, Values
 from qcore.domain.errors import BrokerUnusable, InvalidOption
@@ -35,20 +36,35 @@ class Connected:
         self._patience = patience
 
     def execute(self, sql: str, values: Values = ()) -> list[Row]:
-        """Run a statement and return all its rows; wait while another connection is in the way."""
+        """Run a statement and return all its rows; wait while another connection is in the way.
+
+        Text that is not UTF-8 is answered as its bytes.
+        """
         try:
-            return self._connection.execute(sql, values).fetchall()
+            return self._fetch(sql, values)
         except sqlite3.OperationalError as error:
+            if is_undecodable(error):
+                return self._fetch_as_found(sql, values)
             if not is_transient(error):
                 raise
         return self._execute_in_time(sql, values)
+
+    def _fetch(self, sql: str, values: Values) -> list[Row]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def _fetch_as_found(self, sql: str, values: Values) -> list[Row]:
+        self._connection.text_factory = _text_or_bytes
+        try:
+            return self._fetch(sql, values)
+        finally:
+            self._connection.text_factory = str
 
     def _execute_in_time(self, sql: str, values: Values) -> list[Row]:
         deadline = monotonic() + self._patience
         while True:
             sleep(NAP)
             try:
-                return self._connection.execute(sql, values).fetchall()
+                return self._fetch(sql, values)
             except sqlite3.OperationalError as error:
                 if not is_transient(error) or monotonic() >= deadline:
                     raise
@@ -56,6 +72,13 @@ class Connected:
     def executemany(self, sql: str, values: Iterable[Values]) -> None:
         """Run a statement that answers nothing, once for each of `values`."""
         self._connection.executemany(sql, values)
+
+
+def _text_or_bytes(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 class Handle:
@@ -73,6 +96,7 @@ class Handle:
         self._synchronous = synchronous
         self._prepare: Prepare | None = None
         self._connection: sqlite3.Connection | None = None
+        self._file: Identity | None = None
         forking.guard(self)
 
     def on_connect(self, prepare: Prepare) -> None:
@@ -86,6 +110,7 @@ class Handle:
     def run(self, jobs: Sequence[Job[Any]]) -> None:
         """Run jobs, and note in each what came of it; those that write share one commit."""
         with self.lock:
+            self.let_go_of_lost()
             try:
                 connection = self._connect()
             except sqlite3.Error as error:
@@ -110,6 +135,19 @@ class Handle:
             version: int = connection.execute("PRAGMA data_version").fetchone()[0]
             return version
 
+    def let_go_of_lost(self) -> None:
+        """Disconnect if the file was deleted or replaced; costs 2 µs.
+
+        What would be written to it nobody else would see, and its space is kept until then.
+        """
+        with self.lock:
+            before = self._file
+            if not self.lasting or self._connection is None or before is None:
+                return
+            if identity_of(self.path) != before:
+                self.close()
+                warn_of_loss(self.path, before)
+
     def close(self) -> None:
         """Disconnect; the next job connects again. What is in memory stays."""
         with self.lock:
@@ -125,6 +163,8 @@ class Handle:
         """Return the connection, made and prepared if there is none."""
         if self._connection is not None:
             return self._connection
+        # asked before: if it is replaced meanwhile, to connect once too often does no harm
+        before = identity_of(self.path)
         connection = sqlite3.connect(
             self.path,
             timeout=0,
@@ -142,6 +182,7 @@ class Handle:
             connection.close()
             raise
         self._connection = connection
+        self._file = before or identity_of(self.path)
         self._disconnect = finalize(self, connection.close)
         # at exit the thread of an awaiting link may still be at work
         self._disconnect.atexit = False

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import count
 from threading import RLock, Thread, current_thread
 from time import sleep
 from typing import Final
@@ -16,6 +17,8 @@ from qcore.adapters.links.sqlite.shapes import Tx
 NAME: Final = "qcore-sqlite-watch"
 GLANCE: Final = 0.02
 """Seconds between two looks at the file, each of which costs up to 0.1 ms of processor time."""
+CHECK: Final = 50
+"""Looks between two at whether it is still the same file."""
 
 
 class Ear:
@@ -86,11 +89,14 @@ class Watch:
 
     def _look_on(self, handle: Handle) -> None:
         """Look at the file until nobody listens, or another thread has taken over."""
-        while True:
+        for glance in count(1):
             # costs half of what it costs to wait for an event
             sleep(GLANCE)
             if self._thread is not current_thread():
                 break
+            if glance % CHECK == 0:
+                # the next look connects anew, and is heard
+                handle.let_go_of_lost()
             if self._look(handle):
                 self._call(self._ears)
         handle.close()

@@ -21,6 +21,9 @@ ORDER BY place, token, sequence LIMIT ?
 -- name: claim
 UPDATE qcore_tasks SET state = 'active', place = ?, token = ?, attempts = attempts + 1 WHERE key = ?
 
+-- name: condemn
+UPDATE qcore_tasks SET state = 'dead', place = ?, token = 0, error = ? WHERE key = ?
+
 -- name: extend
 UPDATE qcore_tasks SET place = ? WHERE key = ?
 
