@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+MOST_USERS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -33,7 +35,7 @@ def read_plan(words: Sequence[str] | None = None) -> Plan:
         "--kill-at",
         type=float,
         default=0.5,
-        help="the share of tasks done when a worker is killed: %(default)s",
+        help="the share of tasks done when a worker is killed, over 1 for never: %(default)s",
     )
     parser.add_argument(
         "--thinking",
@@ -44,4 +46,13 @@ def read_plan(words: Sequence[str] | None = None) -> Plan:
     parser.add_argument(
         "--seed", type=int, default=1, help="chooses the mails that are put off: %(default)s"
     )
-    return Plan(**vars(parser.parse_args(words)))
+    plan = Plan(**vars(parser.parse_args(words)))
+    if not 1 <= plan.users <= MOST_USERS:
+        parser.error(
+            f"--users is {plan.users}: expected 1 to {MOST_USERS}, as many as users.csv has"
+        )
+    if not plan.rate > 0:
+        parser.error(f"--rate is {plan.rate}: expected more than 0 people a second")
+    if plan.kill_at < 0:
+        parser.error(f"--kill-at is {plan.kill_at}: expected a share from 0; over 1 for no crash")
+    return plan

@@ -166,7 +166,7 @@ class FaultyBroker(ForwardingBroker):
         twin = copy(self)
         twin.inner = self.inner.blocking()
         twin._is_blocking = True  # noqa: SLF001  (it is one of us)
-        twin._is_shared = twin.inner is self.inner  # noqa: SLF001
+        twin._is_shared = twin.inner is self.inner  # noqa: SLF001  (it is one of us)
         return twin
 
     async def _do(self, verb: Verb, work: Callable[[], Awaitable[T]], **arguments: object) -> T:
