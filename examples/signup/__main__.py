@@ -10,7 +10,7 @@ from typing import Final
 
 from rich.console import Console
 
-from examples.signup.stage.plan import Plan, read_plan
+from examples.signup.stage.plan import Plan, read_plan, refuse
 
 MARK: Final = ".signup-demo"
 """A folder with this file in it is ours to clear."""
@@ -52,7 +52,12 @@ def run(plan: Plan) -> int:
 def main() -> int:
     """Read the command line, make room, and run the demo."""
     plan = read_plan()
-    clear(plan.output)
+    try:
+        clear(plan.output)
+    except OSError as error:
+        refuse(
+            f"--output is {plan.output}: cannot be made an empty folder: {error.strerror or error}"
+        )
     configure(plan)
     try:
         return run(plan)

@@ -77,7 +77,7 @@ class Duck:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Duck) and other.value == self.value
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # (how Python says unhashable)
 
     def model_dump(self, **_: object) -> object:
         return {"value": self.value}

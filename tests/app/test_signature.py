@@ -193,9 +193,9 @@ def test_a_handler_without_annotations_takes_plain_data() -> None:
     """Without annotations the names alone must fit."""
 
     def handler(ctx, a, b=2):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        return a, b  # pyright: ignore[reportUnknownVariableType]
+        return a, b  # pyright: ignore[reportUnknownVariableType]  (unannotated on purpose)
 
-    bare: Callable[..., Any] = handler  # pyright: ignore[reportUnknownVariableType]
+    bare: Callable[..., Any] = handler  # pyright: ignore[reportUnknownVariableType]  (as above)
 
     assert there_and_back(bare, {"x": [1]}) == ({"x": [1]}, 2)
     with pytest.raises(InvalidTask, match="mail"):

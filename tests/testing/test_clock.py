@@ -151,7 +151,7 @@ class TestByHand:
         assert clock.now() == NOW + 10
         sleeper.get_coro().close()
         # it would complain of having been destroyed while it was pending
-        sleeper._log_destroy_pending = False  # noqa: SLF001
+        sleeper._log_destroy_pending = False  # noqa: SLF001  (asyncio has no public switch)
 
 
 class TestEvery:
@@ -334,11 +334,11 @@ class TestAutojump:
         """Within `autojump()` the clock jumps; after it the loop is as it was."""
         clock = ManualClock()
         loop = asyncio.get_running_loop()
-        before = loop._selector.select, loop.run_in_executor  # noqa: SLF001
+        before = loop._selector.select, loop.run_in_executor  # noqa: SLF001  (what is patched)
         with clock.autojump():
             await clock.sleep_until(NOW + 10)
         assert clock.now() == NOW + 10
-        assert (loop._selector.select, loop.run_in_executor) == before  # noqa: SLF001
+        assert (loop._selector.select, loop.run_in_executor) == before  # noqa: SLF001  (what is patched)
         sleeper = asyncio.create_task(clock.sleep_until(NOW + 20))
         await asyncio.sleep(0.001)
         assert not sleeper.done()
@@ -347,11 +347,11 @@ class TestAutojump:
     async def test_a_clock_that_is_closed_jumps_no_more(self) -> None:
         """Leaving the clock's own block, or `close()`, gives the loop back."""
         loop = asyncio.get_running_loop()
-        before = loop._selector.select  # noqa: SLF001
+        before = loop._selector.select  # noqa: SLF001  (what is patched)
         with ManualClock(autojump=True) as clock:
             await clock.sleep_until(NOW + 10)
-            assert loop._selector.select != before  # noqa: SLF001
-        assert loop._selector.select == before  # noqa: SLF001
+            assert loop._selector.select != before  # noqa: SLF001  (what is patched)
+        assert loop._selector.select == before  # noqa: SLF001  (what is patched)
 
     async def test_two_clocks_may_jump_in_one_loop(self) -> None:
         """Clocks that wrap the loop one over the other can be closed in any order."""

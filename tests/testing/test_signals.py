@@ -144,7 +144,7 @@ def test_a_signal_may_be_waited_for_in_one_loop_after_another() -> None:
     signals(WorkerPaused())
     assert asyncio.run(signals.paused.next()) == WorkerPaused()
     # it would complain of having been destroyed while it was pending
-    task._log_destroy_pending = False  # noqa: SLF001
+    task._log_destroy_pending = False  # noqa: SLF001  (asyncio has no public switch)
 
 
 async def test_no_signal_says_what_happened_instead() -> None:

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 MOST_USERS = 200
 
@@ -20,8 +21,7 @@ class Plan:
     seed: int
 
 
-def read_plan(words: Sequence[str] | None = None) -> Plan:
-    """Read the command line; exit with a message if it makes no sense."""
+def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="python -m examples.signup",
         description="Run a sign-up service, its background tasks, and a crash in the middle.",
@@ -46,13 +46,21 @@ def read_plan(words: Sequence[str] | None = None) -> Plan:
     parser.add_argument(
         "--seed", type=int, default=1, help="chooses the mails that are put off: %(default)s"
     )
-    plan = Plan(**vars(parser.parse_args(words)))
+    return parser
+
+
+def refuse(problem: str) -> NoReturn:
+    """Say how the demo is called and what is wrong with this call, and exit with status 2."""
+    _parser().error(problem)
+
+
+def read_plan(words: Sequence[str] | None = None) -> Plan:
+    """Read the command line; exit with a message if it makes no sense."""
+    plan = Plan(**vars(_parser().parse_args(words)))
     if not 1 <= plan.users <= MOST_USERS:
-        parser.error(
-            f"--users is {plan.users}: expected 1 to {MOST_USERS}, as many as users.csv has"
-        )
+        refuse(f"--users is {plan.users}: expected 1 to {MOST_USERS}, as many as users.csv has")
     if not plan.rate > 0:
-        parser.error(f"--rate is {plan.rate}: expected more than 0 people a second")
-    if plan.kill_at < 0:
-        parser.error(f"--kill-at is {plan.kill_at}: expected a share from 0; over 1 for no crash")
+        refuse(f"--rate is {plan.rate}: expected more than 0 people a second")
+    if not plan.kill_at >= 0:
+        refuse(f"--kill-at is {plan.kill_at}: expected a share from 0; over 1 for no crash")
     return plan

@@ -1,13 +1,18 @@
 """A touch on the shoulder of a coroutine, from whichever thread."""
 
 import asyncio
+from threading import get_ident
 
 
 class Nudge:
-    """Wake one waiting coroutine; a nudge given while nobody waits is kept, two count as one."""
+    """Wake one waiting coroutine; a nudge given while nobody waits is kept, two count as one.
+
+    To be made on the loop's own thread.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._thread = get_ident()
         self._event = asyncio.Event()
         self._given = False
 
@@ -15,6 +20,10 @@ class Nudge:
         """Give the nudge."""
         if not self._given:
             self._given = True
+            if get_ident() == self._thread:
+                # from the loop itself: no need to wake it through its pipe
+                self._event.set()
+                return
             # a loop that is closed has nobody to wake
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._event.set)

@@ -12,8 +12,14 @@ does not come upon. Needs Hypothesis.
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, TypeAlias
 
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+try:
+    from hypothesis import strategies as st
+    from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+except ModuleNotFoundError as error:
+    if error.name != "hypothesis":
+        raise
+    message = "qcore.testing.machine needs Hypothesis: pip install 'qcore-queue[testing]'"
+    raise ImportError(message) from error
 
 from qcore.domain.lifecycle import Event, Order, State
 from qcore.domain.task import Claim, Demand, Keep, Task

@@ -19,7 +19,13 @@ of its own for each `Capability`, and a case sees to it that it is inherited too
     class TestSqliteBroker(BrokerContract, SharedContract, DurableContract):
 """
 
-import pytest
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    if error.name != "pytest":
+        raise
+    message = "qcore.testing.contract needs pytest: pip install 'qcore-queue[testing]'"
+    raise ImportError(message) from error
 
 # pytest explains an assertion only in modules that it has rewritten
 pytest.register_assert_rewrite(
