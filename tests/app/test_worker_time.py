@@ -107,7 +107,7 @@ async def test_no_timeout_is_none() -> None:
     await slow.enqueue()
     async with lab.working():
         settled = await lab.signals.settled.next()
-    assert settled.answer.state is State.COMPLETED  # type: ignore[union-attr]  # (it is no refusal)
+    assert settled.answer.state is State.COMPLETED  # type: ignore[union-attr]  # (the lease held)
 
 
 async def test_time_in_line_is_not_time_of_the_run() -> None:
