@@ -161,8 +161,11 @@ class _Child:
 
     def kill(self) -> None:
         """End at once, with whatever it has started itself."""
+        pid = self._process.pid
+        if pid is None:
+            return  # it never began; and group 0 would be our own
         try:
-            os.killpg(self._process.pid or 0, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
         except OSError:
             # it has no group of its own yet, or is gone
             self._process.kill()

@@ -55,7 +55,7 @@ class Rooms:
         demands: list[Demand] = []
         for queue, limit in tight.items():
             # at least one, or a queue whose turn it is not would wait though no other has work
-            share = whole.quotas[queue] or 1 if any(whole.quotas.values()) else limit
+            share = (whole.quotas[queue] or 1) if any(whole.quotas.values()) else limit
             if (most := min(limit, share, room)) > 0:
                 demands.append(Demand(most, {queue: most}))
                 room -= most

@@ -151,8 +151,10 @@ class Worker:
                     await self._leave()
                     for helper in (overdue, *helpers):
                         helper.cancel()
+        # it may run again
         self._leaving.clear()
         self._at_once.clear()
+        self._outbox.give_up_at = None
 
     def _make_executor(self, places: Places) -> Executor:
         return Executor(
