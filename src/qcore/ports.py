@@ -44,6 +44,8 @@ class Capability(StrEnum):
     """What was acknowledged outlives the process."""
     GROUPS = "groups"
     """Tasks of one group can be aggregated."""
+    TIME = "time"
+    """The store has a clock, and all who use it go by it: the broker is a `Timekeeper`."""
 
 
 class Producer(Protocol):
@@ -150,9 +152,10 @@ class Consumer(Protocol):
     async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> "Listener":
         """Call `heard` whenever these queues may have something new to claim or to wait for.
 
-        - After an enqueue, a settle, a sweep or an operator's move has made a task of these queues
-          pending, scheduled or retrying, `heard` is called: in the same process at once, from
-          another process within the broker's own delay.
+        - When an enqueue, a settle, a sweep or an operator's move gives one of these queues
+          something pending where there was nothing, or an earlier moment at which something is
+          due, `heard` is called: in the same process at once, from another process within the
+          broker's own delay.
         - `heard` may be called from any thread, and once too often rather than once too few.
         - After `close`, it is not called again.
         """
@@ -226,7 +229,9 @@ class Operator(Protocol):
 class Broker(Producer, Consumer, Operator, Protocol):
     """Where tasks wait.
 
-    - Every call writes everything or nothing.
+    - A call writes everything or nothing of what it has for a queue, up to 100 tasks. A larger
+      batch, or one for several queues, may be cut between; then the call raises, and to make it
+      again is safe: what was written is a `Conflict`, or its lease is lost.
     - A broker may be used from several threads, and `blocking()` from any.
     """
 
@@ -240,6 +245,21 @@ class Broker(Producer, Consumer, Operator, Protocol):
 
     def blocking(self) -> "Broker":
         """Return a broker over the same store that never suspends; perhaps itself."""
+        ...
+
+
+class Timekeeper(Protocol):
+    """What a broker with `Capability.TIME` has besides."""
+
+    def time(self) -> Moment:
+        """Return what time it is by the store's clock.
+
+        - All who have opened a broker on the store agree to within a round trip to it, whatever
+          the clocks of their machines say.
+        - A broker and its `blocking()` tell the same time once either was opened.
+        - To ask makes nobody wait, and may be done from any thread.
+        - Before the first opening it is this machine's time.
+        """
         ...
 
 

@@ -20,16 +20,19 @@ _log: FilteringBoundLogger = structlog.get_logger("qcore.clock")
 
 
 class SystemClock:
-    """Tell the time of this machine."""
+    """Tell the time of this machine, or what `time` says instead: that of a store, for example."""
+
+    def __init__(self, *, time: Callable[[], Moment] = time.time) -> None:
+        self._time = time
 
     def now(self) -> Moment:
         """Return this moment."""
-        return time.time()
+        return self._time()
 
     async def sleep_until(self, moment: Moment) -> None:
         """Wait until `moment` and never less; return at once if it has passed."""
         # the loop's timers are monotonic and may end a hair before the wall clock gets there
-        while (rest := moment - time.time()) > 0:  # noqa: ASYNC110  (time has no event to wait for)
+        while (rest := moment - self._time()) > 0:  # noqa: ASYNC110  (time has no event to wait for)
             await asyncio.sleep(min(rest, LONGEST_NAP))
 
     def every(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
@@ -56,14 +59,14 @@ class SystemClock:
 
     def blocking(self) -> "SystemClock":
         """Return a clock of the same time with a `sleep_until` that blocks and never suspends."""
-        return _BlockingSystemClock()
+        return _BlockingSystemClock(time=self._time)
 
 
 class _BlockingSystemClock(SystemClock):
-    """Tell the time of this machine to code without an event loop."""
+    """Tell the time to code without an event loop."""
 
     async def sleep_until(self, moment: Moment) -> None:
-        while (rest := moment - time.time()) > 0:
+        while (rest := moment - self._time()) > 0:
             time.sleep(min(rest, LONGEST_NAP))  # noqa: ASYNC251  (to block is its purpose)
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Self, cast
 
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
@@ -23,7 +23,7 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Broker, Capability, Counts, Listener, Page
+from qcore.ports import Broker, Capability, Counts, Listener, Page, Timekeeper
 
 
 class ForwardingBroker:
@@ -42,6 +42,10 @@ class ForwardingBroker:
     @property
     def capabilities(self) -> frozenset[Capability]:
         return self.inner.capabilities
+
+    def time(self) -> Moment:
+        # there to be asked where `Capability.TIME` is among the capabilities, as anywhere
+        return cast("Timekeeper", self.inner).time()
 
     def blocking(self) -> Self:
         inner = self.inner.blocking()

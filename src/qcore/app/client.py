@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 from qcore.app.coalesce import Coalescing
 from qcore.app.codec import Codec
 from qcore.app.inline import run_inline
+from qcore.app.opening import Opening
 from qcore.app.options import Options, fields_of
 from qcore.app.signature import Signature
 from qcore.domain.errors import InvalidTask, NoResult
@@ -86,6 +87,7 @@ class Handle(Generic[R_co]):
         """
         if self.is_new and not self._task.retention:
             raise NoResult(f"{self!r} keeps no result: enqueue it with retention=…")
+        await self._client.open()
         clock = self._client.clock
         until = None if timeout is None else clock.now() + seconds_of(timeout, "timeout")
         pause = FIRST_LOOK
@@ -138,6 +140,8 @@ class Client:
         self.clock = clock
         self.codec = codec
         self._enqueue = Coalescing(broker).enqueue if coalesce else broker.enqueue
+        self._make_ready = Opening(broker) if coalesce else broker.open
+        self._is_open = False
         self._max_payload = max_payload
         self._entropy = entropy
 
@@ -151,17 +155,21 @@ class Client:
         Raises `InvalidTask`, naming the value, when something about it is wrong. A live task of
         the same id is no error: the handle is that task's, and `handle.is_new` is false.
         """
+        if not self._is_open:
+            await self.open()
         now = self.clock.now()
         task = self._built(asked, now)
         answers = await self._enqueue((task,), now=now)
         return self._handle(asked, task, answers[0])
 
     async def enqueue_many(self, asked: Iterable[Asked]) -> list[Handle[Any] | Refused]:
-        """Store many tasks in one step; each answer is at its task's place.
+        """Store many tasks in one call; each answer is at its task's place.
 
         One that is wrong is `Refused` with the error that `enqueue` would have raised; the others
         go in.
         """
+        if not self._is_open:
+            await self.open()
         now = self.clock.now()
         # it may be a generator, and is gone through twice
         asked = list(asked)
@@ -172,6 +180,18 @@ class Client:
             task if isinstance(task, Refused) else self._handle(each, task, next(answers))
             for each, task in zip(asked, built, strict=True)
         ]
+
+    async def open(self) -> None:
+        """Make the store ready, unless that was done; its first use does it too."""
+        if not self._is_open:
+            # before the clock is read: the time may be the store's, and is known from then on
+            await self._make_ready()
+            self._is_open = True
+
+    async def close(self) -> None:
+        """Let go of the store; its next use opens it again."""
+        self._is_open = False
+        await self.broker.close()
 
     def new_id(self) -> str:
         """Return a fresh task id that sorts by time."""
@@ -275,7 +295,7 @@ class BlockingClient:
         return BlockingHandle(run_inline(self._client.enqueue(asked)))
 
     def enqueue_many(self, asked: Iterable[Asked]) -> list[BlockingHandle[Any] | Refused]:
-        """Store many tasks in one step; see `Client.enqueue_many`."""
+        """Store many tasks in one call; see `Client.enqueue_many`."""
         answers = run_inline(self._client.enqueue_many(asked))
         return [each if isinstance(each, Refused) else BlockingHandle(each) for each in answers]
 
@@ -288,5 +308,5 @@ class BlockingClient:
         return BlockingHandle(self._client.handle(queue, task))
 
     def close(self) -> None:
-        """Let go of the store."""
-        run_inline(self._client.broker.close())
+        """Let go of the store; its next use opens it again."""
+        run_inline(self._client.close())

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from qcore.domain.lifecycle import Archived, Cancelled, Deleted, Order, RunNow, State
 from qcore.domain.task import Missing, Moved, NotAllowed, Task, TaskId
-from qcore.ports import Clock, Counts, Operator, Page
+from qcore.ports import Broker, Clock, Counts, Page
 
 
 class Inspector:
     """Ask a broker what it holds, and move tasks by hand."""
 
-    def __init__(self, broker: Operator, *, clock: Clock) -> None:
+    def __init__(self, broker: Broker, *, clock: Clock) -> None:
         self._broker = broker
         self._clock = clock
+        self._is_open = False
 
     async def counts(self) -> Counts:
         """Return queue to state to number of tasks; states with none are left out."""
@@ -63,4 +64,8 @@ class Inspector:
     async def _order(
         self, queue: str, tasks: Sequence[TaskId], order: Order
     ) -> Sequence[Moved | NotAllowed | Missing]:
+        if not self._is_open:
+            # before the clock is read: the time may be the store's, and is known from then on
+            await self._broker.open()
+            self._is_open = True
         return await self._broker.order(queue, tasks, order, now=self._clock.now())

@@ -1,7 +1,7 @@
 """The nouns: a task as it is asked for, as it is stored, and the right to run it."""
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import Factory, field
 
@@ -98,6 +98,50 @@ class NewTask:
             _check_text("backoff", self.backoff, MAX_NAME)
         if self.headers:
             _check_headers(self.headers)
+
+
+def stored(  # noqa: PLR0917  (a field each)
+    name: Any,
+    id: Any,  # noqa: A002
+    payload: Any,
+    content_type: Any,
+    queue: Any,
+    priority: Any,
+    due: Any,
+    max_retry: Any,
+    max_crashes: Any,
+    backoff: Any,
+    deadline: Any,
+    timeout: Any,
+    expires: Any,
+    retention: Any,
+    group: Any,
+    headers: Any,
+) -> NewTask:
+    """Return a task that was checked when it was enqueued.
+
+    Written under other rules, or edited by hand, it must be readable all the same. It also saves
+    the 4 µs that the checks take.
+    """
+    task: Any = NewTask.__new__(NewTask)
+    task.name = name
+    task.id = id
+    task.payload = payload
+    task.content_type = content_type
+    task.queue = queue
+    task.priority = priority
+    task.due = due
+    task.max_retry = max_retry
+    task.max_crashes = max_crashes
+    task.backoff = backoff
+    task.deadline = deadline
+    task.timeout = timeout
+    task.expires = expires
+    task.retention = retention
+    task.group = group
+    task.headers = headers
+    made: NewTask = task
+    return made
 
 
 def _check_text(what: str, value: str, most: int, without: str = "") -> None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from qcore.adapters.links.sqlite import BorrowedSqliteLink, Connection
+from qcore.adapters.links.urls import one_of, options_of, without_password
 from qcore.domain.errors import InvalidOption
 from qcore.ports import Broker
 
@@ -17,26 +18,30 @@ def connect(url: str) -> Broker:
     - `memory://`: in this process, gone with it.
     - `sqlite:///qcore.db`: a file in the working folder; `sqlite:////var/lib/qcore.db`: elsewhere.
       Options: `synchronous` (full, normal), `timeout` (seconds to wait for another process's lock).
+    - `redis://user:password@host:6379/0`: a Redis server, 6.2 or newer, or a Valkey;
+      `rediss://…`: over TLS; `redis+unix:///run/redis.sock?db=0`: on this machine.
+    - `redis+sentinel://user:password@host1:26379,host2:26379/master-name/0`: the master that
+      Sentinels know; `rediss+sentinel://…`: over TLS.
+    - `redis+cluster://user:password@host1:6379,host2:6379`: a cluster, some of whose nodes are
+      named; `rediss+cluster://…`: over TLS.
+    - `valkey`, `valkeys` in place of `redis`, `rediss`: the same.
+      Options of them all: `namespace`, `timeout`, `replicas`, `fsync`, `replica_timeout`, `name`;
+      with TLS `ca`, `cert`, `key`, `verify`; with Sentinels `sentinel_user`, `sentinel_password`.
 
-    A path is percent-encoded, as in any URL: `%25`, `%3F` and `%23` are `%`, `?` and `#`; make it
-    with `urllib.parse.quote`.
+    A path, a user and a password are percent-encoded, as in any URL: `%25`, `%3F` and `%23` are
+    `%`, `?` and `#`; make them with `urllib.parse.quote(text, safe="")`, a path without `safe`.
 
-    Raises `InvalidOption` for a scheme, a part or an option that it does not know.
+    Raises `InvalidOption` for a scheme, a part or an option that it does not know; no password is
+    in its words.
     """
-    parts = _split(url)
-    maker = _MAKERS.get(parts.scheme)
+    scheme = url.partition(":")[0].lower() if ":" in url else ""
+    maker = _MAKERS.get(scheme)
     if maker is None:
         raise InvalidOption(
-            f"the URL {_without_password(url)!r} has the scheme {parts.scheme!r}: expected one of "
+            f"the URL {without_password(url)!r} has the scheme {scheme!r}: expected one of "
             f"{', '.join(f'{scheme}://' for scheme in _MAKERS)}"
         )
-    if "#" in url:
-        raise InvalidOption(
-            f"the URL {_without_password(url)!r} has a '#', after which nothing would be read: "
-            "write %23 for one in a path"
-        )
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return maker(unquote(parts.netloc), unquote(parts.path), options)
+    return maker(url)
 
 
 def borrow(connection: Connection) -> Broker:
@@ -46,77 +51,74 @@ def borrow(connection: Connection) -> Broker:
     return SqliteBroker(BorrowedSqliteLink(connection))
 
 
-def _memory(host: str, path: str, options: Mapping[str, str]) -> Broker:
+def _memory(url: str) -> Broker:
     from qcore.adapters.memory import MemoryBroker
 
-    if host or path:
-        raise InvalidOption(f"memory://{host}{path}: expected memory:// and nothing after it")
-    _refuse_rest(options, {}, "memory://")
+    parts = _split(url)
+    if parts.netloc or parts.path:
+        raise InvalidOption(f"{without_password(url)}: expected memory:// and nothing after it")
+    options_of(parts.query, {}, "memory://")
     return MemoryBroker()
 
 
-def _sqlite(host: str, path: str, options: Mapping[str, str]) -> Broker:
+def _sqlite(url: str) -> Broker:
     from qcore.adapters.links.sqlite import AsyncSqliteLink
     from qcore.adapters.sqlite import SqliteBroker
 
-    file = path.removeprefix("/")
-    if host or not file:
+    parts = _split(url)
+    file = unquote(parts.path).removeprefix("/")
+    if parts.netloc or not file:
         raise InvalidOption(
-            f"sqlite://{host}{path} names no file: expected sqlite:///relative.db or "
+            f"{without_password(url)} names no file: expected sqlite:///relative.db or "
             "sqlite:////absolute/path.db"
         )
     known: Mapping[str, Callable[[str], Any]] = {
-        "synchronous": _one_of("full", "normal"),
+        "synchronous": one_of("full", "normal"),
         "timeout": float,
     }
-    return SqliteBroker(AsyncSqliteLink(file, **_refuse_rest(options, known, "sqlite:///")))
+    return SqliteBroker(AsyncSqliteLink(file, **options_of(parts.query, known, "sqlite:///")))
 
 
-_MAKERS: Final[Mapping[str, Callable[[str, str, Mapping[str, str]], Broker]]] = {
+def _redis(url: str) -> Broker:
+    from qcore.adapters.links.redis import link_to
+    from qcore.adapters.links.redis.address import parse
+    from qcore.adapters.redis import RedisBroker
+
+    address = parse(url)
+    return RedisBroker(link_to(address), namespace=address.namespace)
+
+
+_MAKERS: Final[Mapping[str, Callable[[str], Broker]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    **{
+        f"{name}{suffix}": _redis
+        for name in ("redis", "valkey")
+        for suffix in ("", "s", "+sentinel", "s+sentinel", "+cluster", "s+cluster", "+unix")
+    },
 }
 
 
-def _refuse_rest(
-    options: Mapping[str, str], known: Mapping[str, Callable[[str], Any]], scheme: str
-) -> dict[str, Any]:
-    """Return options as values; refuse those not known."""
-    values: dict[str, Any] = {}
-    for name, text in options.items():
-        if name not in known:
-            raise InvalidOption(
-                f"{scheme} has no option {name!r}: expected "
-                f"{', '.join(known) if known else 'none at all'}"
-            )
-        try:
-            values[name] = known[name](text)
-        except ValueError as error:
-            raise InvalidOption(f"the option {name}={text!r} of {scheme}: {error}") from None
-    return values
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def chosen(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"expected {' or '.join(words)}")
-        return text
-
-    return chosen
-
-
 def _split(url: str) -> SplitResult:
-    try:
-        return urlsplit(url)
-    except ValueError:
-        # its words may repeat a password
+    shown = without_password(url)
+    if "#" in url:
+        raise InvalidOption(
+            f"the URL {shown!r} has a '#', after which nothing would be read: write %23 for one in "
+            "a path"
+        )
+    parts = _parts(url)
+    if parts is None:
         scheme, colon, _ = url.partition(":")
         raise InvalidOption(
             f"the URL {scheme}{colon}… cannot be read: expected one such as memory:// or "
             f"{DEFAULT_URL}"
-        ) from None
+        )
+    return parts
 
 
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return url if parts.password is None else url.replace(f":{parts.password}@", ":…@")
+def _parts(url: str) -> SplitResult | None:
+    """Return a URL in parts, None where that fails: an error's words may repeat a password."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None

@@ -5,7 +5,7 @@ import random
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, Self, Unpack
+from typing import Final, Self, Unpack, cast
 
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
@@ -20,7 +20,7 @@ from qcore.app.worker import Worker
 from qcore.domain.errors import InvalidOption
 from qcore.domain.retry import Dice
 from qcore.entrypoints.connect import DEFAULT_URL, borrow, connect
-from qcore.ports import Broker, Clock, Instrument, Serializer
+from qcore.ports import Broker, Capability, Clock, Instrument, Serializer, Timekeeper
 
 URL_VARIABLE: Final = "QCORE_URL"
 
@@ -30,8 +30,8 @@ class Qcore:
 
     `url` says where tasks wait (see `connect`): without it the environment's QCORE_URL, else the
     file qcore.db in the working folder. Everything else may be replaced: the broker itself, the
-    clock, the serializer, the dice that spread retries, and the instruments (a log by default).
-    Nothing is opened before it is used.
+    clock (that of the store if it has one, else this machine's), the serializer, the dice that
+    spread retries, and the instruments (a log by default). Nothing is opened before it is used.
     """
 
     def __init__(
@@ -59,9 +59,11 @@ class Qcore:
         self.on_error = self.router.on_error
         self._max_payload = max_payload
         broker = broker or connect(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
-        self._wire(broker, clock or SystemClock(), dice)
+        self._wire(broker, clock, dice)
 
-    def _wire(self, broker: Broker, clock: Clock, dice: Dice) -> None:
+    def _wire(self, broker: Broker, clock: Clock | None, dice: Dice) -> None:
+        self._given_clock = clock
+        clock = clock or _clock_of(broker)
         self.broker = broker
         self.clock = clock
         self.dice = dice
@@ -72,9 +74,8 @@ class Qcore:
         self.inspector = Inspector(broker, clock=clock)
 
     def _blocking_client(self, broker: Broker) -> BlockingClient:
-        return BlockingClient(
-            broker, clock=self.clock, codec=self.codec, max_payload=self._max_payload
-        )
+        clock = self._given_clock or _clock_of(broker)
+        return BlockingClient(broker, clock=clock, codec=self.codec, max_payload=self._max_payload)
 
     @contextmanager
     def swapped(
@@ -87,10 +88,11 @@ class Qcore:
     ) -> Generator[Self]:
         """Use another broker, clock or dice while the block lasts, as a test does.
 
-        Tasks stay declared; whatever enqueues or runs them in the block does so over there.
+        Tasks stay declared; whatever enqueues or runs them in the block does so over there. Without
+        a `clock` it goes by the one that this queue was given, or else by the other broker's time.
         """
-        before = self.broker, self.clock, self.dice
-        self._wire(broker or connect(url), clock or self.clock, dice or self.dice)
+        before = self.broker, self._given_clock, self.dice
+        self._wire(broker or connect(url), clock or self._given_clock, dice or self.dice)
         try:
             yield self
         finally:
@@ -123,7 +125,7 @@ class Qcore:
     async def close(self) -> None:
         """Let go of the store."""
         self.blocking.close()
-        await self.broker.close()
+        await self.client.close()
 
     async def __aenter__(self) -> Self:
         """Open the store."""
@@ -138,3 +140,10 @@ class Qcore:
     ) -> None:
         """Let go of the store."""
         await self.close()
+
+
+def _clock_of(broker: Broker) -> Clock:
+    """Return the clock that all who use a broker go by."""
+    if Capability.TIME in broker.capabilities:
+        return SystemClock(time=cast("Timekeeper", broker).time)
+    return SystemClock()

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from qcore.adapters.links.sqlite import Row
 from qcore.adapters.sqlite.shape import COLUMNS, Shape, Unreadable, shown
 from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
-from qcore.domain.task import NO_HEADERS, NewTask, Task
+from qcore.domain.task import NO_HEADERS, NewTask, Task, stored
 
 STATES: Final = {str(state): state for state in State}
 """A dict, as it finds a state in a tenth of the time that the enum takes."""
@@ -158,47 +158,3 @@ def _task_of(row: Row, queue: str, headers: Mapping[str, str], *, claimed: bool 
         result_type,
         unhandled_since,
     )
-
-
-def stored(  # noqa: PLR0917  (a field each)
-    name: Any,
-    id: Any,  # noqa: A002
-    payload: Any,
-    content_type: Any,
-    queue: Any,
-    priority: Any,
-    due: Any,
-    max_retry: Any,
-    max_crashes: Any,
-    backoff: Any,
-    deadline: Any,
-    timeout: Any,
-    expires: Any,
-    retention: Any,
-    group: Any,
-    headers: Any,
-) -> NewTask:
-    """Return a task that was checked when it was enqueued.
-
-    Written under other rules, or edited by hand, it must be readable all the same. It also saves
-    the 4 µs that the checks take.
-    """
-    task: Any = NewTask.__new__(NewTask)
-    task.name = name
-    task.id = id
-    task.payload = payload
-    task.content_type = content_type
-    task.queue = queue
-    task.priority = priority
-    task.due = due
-    task.max_retry = max_retry
-    task.max_crashes = max_crashes
-    task.backoff = backoff
-    task.deadline = deadline
-    task.timeout = timeout
-    task.expires = expires
-    task.retention = retention
-    task.group = group
-    task.headers = headers
-    made: NewTask = task
-    return made

@@ -34,6 +34,7 @@ pytest.register_assert_rewrite(
         for module in (
             "claim",
             "due",
+            "edges",
             "enqueue",
             "fence",
             "leftovers",
@@ -46,6 +47,7 @@ pytest.register_assert_rewrite(
             "sweep",
             "table",
             "threads",
+            "timekeeper",
             "waiting",
         )
     )
@@ -56,6 +58,7 @@ from qcore.ports import Broker, Capability
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.claim import DemandCases, HandOutCases
 from qcore.testing.contract.due import DueCases
+from qcore.testing.contract.edges import EdgeCases
 from qcore.testing.contract.enqueue import EnqueueCases
 from qcore.testing.contract.fence import ExtendCases, FenceCases
 from qcore.testing.contract.leftovers import LeftoverCases
@@ -67,14 +70,23 @@ from qcore.testing.contract.sharing import DurableContract, SharedContract
 from qcore.testing.contract.sweep import CrashCases, SweepCases, TrimCases
 from qcore.testing.contract.table import GroupContract, TableCases
 from qcore.testing.contract.threads import OpenCases, ThreadCases
+from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.waiting import ListenCases, NextDueCases
 
-__all__ = ["BrokerContract", "Cases", "DurableContract", "GroupContract", "SharedContract"]
+__all__ = [
+    "BrokerContract",
+    "Cases",
+    "DurableContract",
+    "GroupContract",
+    "SharedContract",
+    "TimeContract",
+]
 
 CONTRACTS = {
     Capability.SHARED: SharedContract,
     Capability.DURABLE: DurableContract,
     Capability.GROUPS: GroupContract,
+    Capability.TIME: TimeContract,
 }
 
 
@@ -91,6 +103,7 @@ class BrokerContract(
     SweepCases,
     NextDueCases,
     ListenCases,
+    EdgeCases,
     GetCases,
     BrowseCases,
     CountCases,

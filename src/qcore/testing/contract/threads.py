@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from qcore.domain.lifecycle import Cancelled, State, Succeeded
-from qcore.domain.task import Conflict, TaskId, Verdict
+from qcore.domain.task import Conflict, Enqueued, LeaseLost, Settled, TaskId, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_task, some_tasks
-from qcore.testing.contract.base import Cases, in_threads, step, stepped
+from qcore.testing.contract.base import USUAL, Cases, in_threads, step, stepped
 from qcore.testing.contract.moves import (
     ids,
     ids_of,
@@ -85,6 +85,20 @@ class ThreadCases(Cases):
             assert sorted(task for share in shares for task in share) == sorted(ids_of(tasks))
             assert await broker.count() == {}
 
+    async def test_threads_may_open_it_at_once(self) -> None:
+        """Of threads that all come first each finds it open, and all are on the one store."""
+        twin = self.make_broker(USUAL).blocking()
+
+        def begin() -> None:
+            step(twin.open())
+            step(put(twin, a_task()))
+
+        try:
+            in_threads([begin] * 8)
+            assert step(twin.count()) == {"default": {State.PENDING: 8}}
+        finally:
+            step(twin.close())
+
     async def test_threads_lose_no_task_that_they_enqueue(self, broker: Broker) -> None:
         """All that several threads enqueue at the same time is there."""
         with twin_of(broker) as twin:
@@ -104,17 +118,19 @@ class ThreadCases(Cases):
             assert answers.count(Conflict(task.id, State.PENDING)) == 7
             assert await broker.count() == {"default": {State.PENDING: 1}}
 
-    # - Every call writes everything or nothing.
+    # - A call writes everything or nothing of what it has for a queue, up to 100 tasks. A larger
+    #   batch, or one for several queues, may be cut between; then the call raises, and to make it
+    #   again is safe: what was written is a `Conflict`, or its lease is lost.
 
     async def test_no_reader_sees_half_a_batch(self, broker: Broker) -> None:
-        """While batches of fifty go in, whoever counts sees whole batches."""
+        """While batches of a hundred go in, whoever counts sees whole batches."""
         with twin_of(broker) as twin:
             over = Heard()
 
             def write() -> None:
                 try:
-                    for _ in range(20):
-                        step(put(twin, *some_tasks(50)))
+                    for _ in range(10):
+                        step(put(twin, *some_tasks(100)))
                 finally:
                     over.set()
 
@@ -125,7 +141,7 @@ class ThreadCases(Cases):
                 return seen
 
             _, seen = in_threads([write, count])
-            assert {number % 50 for number in seen or ()} == {0}
+            assert {number % 100 for number in seen or ()} == {0}
             assert await broker.count() == {"default": {State.PENDING: 1_000}}
 
     @pytest.mark.parametrize("turns", range(5))
@@ -133,7 +149,7 @@ class ThreadCases(Cases):
         self, broker: Broker, turns: int
     ) -> None:
         """A call abandoned half way leaves no half batch, and a broker that serves on."""
-        tasks = some_tasks(30)
+        tasks = some_tasks(100)
         call = broker.enqueue(tasks, now=NOW)
         if self.blocking:
             # it has no loop, and nothing to cancel it at: to begin it is to end it
@@ -141,8 +157,25 @@ class ThreadCases(Cases):
         else:
             await _abandoned(call, after=turns)
         await put(broker, last := a_task())
-        claimed = ids(await take(broker))
+        claimed = ids(await take(broker, 101))
         assert claimed in ([last.id], [*ids_of(tasks), last.id])
+
+    async def test_a_call_that_is_made_again_writes_what_is_missing(self, broker: Broker) -> None:
+        """Of a batch for several queues, some of it written before, all is there once."""
+        tasks = [a_task(queue=queue) for queue in "abc" for _ in range(150)]
+        await put(broker, *tasks[:200])
+        answers = await broker.enqueue(tasks, now=NOW)
+        assert list(answers) == [
+            *(Conflict(task.id, State.PENDING) for task in tasks[:200]),
+            *(Enqueued(task.id, State.PENDING) for task in tasks[200:]),
+        ]
+        assert await broker.count() == {queue: {State.PENDING: 150} for queue in "abc"}
+        claims = await take(broker, 450, "a", "b", "c")
+        verdicts = [Verdict(claim.lease, Succeeded()) for claim in claims]
+        await broker.settle(verdicts[:200], now=NOW)
+        again = await broker.settle(verdicts, now=NOW)
+        assert list(again) == [LeaseLost()] * 200 + [Settled(State.GONE)] * 250
+        assert await broker.count() == {}
 
 
 async def _abandoned(call: Coroutine[Any, Any, object], after: int) -> None:

@@ -8,7 +8,7 @@ from qcore.domain.lifecycle import Failed, Released, RunNow, Snoozed, State
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases, step
-from qcore.testing.contract.moves import a_claimed, end, put, take, tell, tidy
+from qcore.testing.contract.moves import a_claimed, end, ids, put, take, tell, tidy
 from qcore.testing.contract.states import LATER, bring
 from qcore.testing.contract.threads import twin_of
 
@@ -62,9 +62,10 @@ class NextDueCases(Cases):
 class ListenCases(Cases):
     """Wake-ups."""
 
-    # - After an enqueue, a settle, a sweep or an operator's move has made a task of these queues
-    #   pending, scheduled or retrying, `heard` is called: in the same process at once, from
-    #   another process within the broker's own delay.
+    # - When an enqueue, a settle, a sweep or an operator's move gives one of these queues
+    #   something pending where there was nothing, or an earlier moment at which something is
+    #   due, `heard` is called: in the same process at once, from another process within the
+    #   broker's own delay.
 
     @pytest.mark.parametrize("due", [None, NOW + 60])
     async def test_an_enqueue_is_heard(self, broker: Broker, due: float | None) -> None:
@@ -147,14 +148,15 @@ class ListenCases(Cases):
             assert await self.comes(heard)
         await ear.close()
 
-    async def test_every_one_of_many_enqueues_is_heard(self, broker: Broker) -> None:
-        """No wake-up is lost between two others."""
+    async def test_no_wake_up_is_lost_between_two_others(self, broker: Broker) -> None:
+        """Each time that a worker has found its queue empty it hears of the next task."""
         heard = Heard()
         ear = await broker.listen(["default"], heard.set)
         for _ in range(50):
             heard.clear()
-            await put(broker, a_task())
+            await put(broker, task := a_task())
             assert await self.comes(heard)
+            assert ids(await take(broker)) == [task.id]
         await ear.close()
 
     # - After `close`, it is not called again.

@@ -1,0 +1,173 @@
+"""The link itself: it asks again where it may, keeps the server's time, and names what is wrong."""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+from typing import Final
+
+from redis.exceptions import NoScriptError, RedisError
+
+from qcore.adapters.links.redis.ear import Ear
+from qcore.adapters.links.redis.errors import is_transient, mapped
+from qcore.adapters.links.redis.safety import Check, Safety
+from qcore.adapters.links.redis.servers import refuse_unfit
+from qcore.adapters.links.redis.shapes import Call, Reply, Script, Word
+from qcore.adapters.links.redis.timing import ServerTime
+from qcore.adapters.links.redis.wires import Request, Wire
+from qcore.domain.backoff import Exponential
+from qcore.domain.moments import Moment
+
+CURVE: Final = Exponential(base=0.05, cap=1.0)
+LEAST_PAUSE: Final = 0.01
+MISSING: Final = object()
+
+
+class RedisLink:
+    """Scripts and commands over a wire, for as long as `timeout` seconds in all."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        shown: str,
+        ear: Callable[[Sequence[str], Callable[[], None]], Ear],
+        twin: "Callable[[ServerTime], RedisLink] | None" = None,
+        spans: bool = True,
+        timeout: float = 5.0,
+        safety: Safety | None = None,
+        time: ServerTime | None = None,
+    ) -> None:
+        self.shown = shown
+        self.spans = spans
+        self._wire = wire
+        self._ear = ear
+        self._twin = twin
+        self._timeout = timeout
+        self._safety = safety or Safety()
+        self._time = time or ServerTime()
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Connect, and ask the server for its time; raise at once where that fails."""
+        replies: list[Reply | Exception] = []
+        began = monotonic()
+        try:
+            await self._wire.exchange([(None, ("TIME",)), (None, ("INFO", "server"))], replies)
+        except (RedisError, OSError) as error:
+            raise mapped(error, self.shown) from error
+        for reply in replies[:1]:
+            if isinstance(reply, Exception):
+                raise mapped(reply, self.shown) from reply
+        self._time.note(replies[0], began, monotonic())
+        if isinstance(replies[1], bytes):
+            refuse_unfit(replies[1], self.shown, cluster=not self.spans)
+            self._safety.refuse_unfit(replies[1], self.shown)
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Disconnect; a later call connects again."""
+        self._is_open = False
+        await self._wire.close()
+
+    def time(self) -> Moment:
+        """Return what time the server has; this machine's own before the first connection."""
+        return self._time.now()
+
+    def blocking(self) -> "RedisLink":
+        """Return a link to the same Redis that never suspends."""
+        return self if self._twin is None else self._twin(self._time)
+
+    async def listen(self, channels: Sequence[str], heard: Callable[[], None]) -> Ear:
+        """Call `heard` for every message to these channels, and after every new connection."""
+        ear = self._ear(channels, heard)
+        await self._wire.comes(ear.ready, self._timeout)
+        if ear.error is not None and not is_transient(ear.error, self.shown):
+            await ear.close()
+            raise mapped(ear.error, self.shown) from ear.error
+        return ear
+
+    async def command(self, *words: Word) -> Reply:
+        """Send a command that may be sent twice; return its answer."""
+        key = str(words[1]) if len(words) > 1 else None
+        (reply,) = await self._insist(1, lambda _n, _again, _text: (key, words))
+        return reply
+
+    async def run(
+        self, script: Script, calls: Sequence[Call], *, safely: bool = False
+    ) -> list[Reply]:
+        """Call a script, with all calls on their way at once; return the answers in order."""
+
+        def request(n: int, again: int, whole: bool) -> Request:  # noqa: FBT001
+            call = calls[n]
+            head = ("EVAL", script.text) if whole else ("EVALSHA", script.digest)
+            told = (len(call.keys), *call.keys, again, call.number, *call.words)
+            return call.keys[0], (*head, *told)
+
+        if not calls:
+            return []
+        checks = self._checks({call.keys[0] for call in calls}) if safely else []
+        replies = await self._insist(
+            len(calls) + len(checks),
+            lambda n, again, whole: (
+                request(n, again, whole) if n < len(calls) else checks[n - len(calls)].request
+            ),
+            together=bool(checks),
+        )
+        for check, reply in zip(checks, replies[len(calls) :], strict=True):
+            check.refuse(reply, self.shown)
+        return replies[: len(calls)]
+
+    def _checks(self, keys: Iterable[str]) -> list[Check]:
+        return [check for key in keys for check in self._safety.checks(key)]
+
+    async def _insist(
+        self,
+        number: int,
+        request: Callable[[int, int, bool], Request],
+        *,
+        together: bool = False,
+    ) -> list[Reply]:
+        """Return an answer to each of some requests, asked for again while that may help.
+
+        With `together` all are asked for again even if some were answered: what is to be safe is
+        what went over the same connection.
+        """
+        if not self._is_open:
+            await self.open()
+        if self._time.is_old:
+            await self.open()
+        answers: list[Reply] = [MISSING] * number
+        ends = monotonic() + self._timeout
+        whole, again, failures = False, 0, 0
+        while True:
+            missing = [n for n, answer in enumerate(answers) if answer is MISSING]
+            error = await self._ask([request(n, again, whole) for n in missing], missing, answers)
+            if error is None:
+                return answers
+            if together:
+                answers = [MISSING] * number
+            if isinstance(error, NoScriptError) and not whole:
+                whole = True
+                continue
+            pause = max(LEAST_PAUSE, CURVE(failures, random.random()))  # noqa: S311  (no secret)
+            if not is_transient(error, self.shown) or monotonic() + pause > ends:
+                raise mapped(error, self.shown) from error
+            whole, again, failures = False, 1, failures + 1
+            await self._wire.pause(pause)
+
+    async def _ask(
+        self, requests: Sequence[Request], places: Sequence[int], answers: list[Reply]
+    ) -> Exception | None:
+        """Put answers into their places; return an error if not all came."""
+        replies: list[Reply | Exception] = []
+        trouble: Exception | None = None
+        try:
+            await self._wire.exchange(requests, replies)
+        except (RedisError, OSError) as error:
+            trouble = error
+        for n, reply in zip(places, replies, strict=False):
+            if not isinstance(reply, Exception):
+                answers[n] = reply
+            elif trouble is None or isinstance(trouble, NoScriptError):
+                trouble = reply
+        return trouble

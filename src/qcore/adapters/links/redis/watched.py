@@ -1,0 +1,88 @@
+"""A wire to the master that Sentinels know."""
+
+from collections.abc import Callable, Sequence
+from threading import Event
+
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+
+from qcore.adapters.links.redis.place import Place
+from qcore.adapters.links.redis.shapes import Reply
+from qcore.adapters.links.redis.wires import Pool, Request
+
+
+class SentinelWire:
+    """A pool to a master, asked for again whenever something went wrong with the last one.
+
+    It awaits or blocks as the pools do. `master` is the name by which the Sentinels know it.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Place], Pool],
+        ask: Callable[[Place], Pool],
+        sentinels: Sequence[Place],
+        master: str,
+    ) -> None:
+        self._make = make
+        self._sentinels = [ask(place) for place in sentinels]
+        self._name = master
+        self._master: Pool | None = None
+
+    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
+        """Send commands to the master all at once; put answers into a list in order."""
+        master = self._master
+        if master is None:
+            master = self._master = self._make(await self.find())
+        try:
+            await master.exchange(requests, into)
+        except (RedisError, OSError):
+            await self._let_go(master)
+            raise
+        if any(isinstance(reply, ReadOnlyError) for reply in into):
+            # it was the master, and is a replica now
+            await self._let_go(master)
+
+    async def _let_go(self, master: Pool) -> None:
+        if self._master is master:
+            self._master = None
+        await master.close()
+
+    async def find(self) -> Place:
+        """Return where the master is, by the first Sentinel who knows."""
+        trouble: RedisError | OSError = Disconnected("no Sentinel is named")
+        for sentinel in tuple(self._sentinels):
+            replies: list[Reply | Exception] = []
+            question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
+            try:
+                await sentinel.exchange([(None, question)], replies)
+            except (RedisError, OSError) as error:
+                trouble = error
+                continue
+            reply: Reply = replies[0]
+            if isinstance(reply, RedisError):
+                trouble = reply
+            elif reply is None:
+                trouble = ResponseError(f"No such master with that name: {self._name}")
+            else:
+                # who answered is asked first the next time
+                self._sentinels.remove(sentinel)
+                self._sentinels.insert(0, sentinel)
+                host, port = reply
+                return host.decode(), int(port)
+        raise trouble
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        await self._sentinels[0].pause(seconds)
+
+    async def comes(self, event: Event, seconds: float) -> bool:
+        """Wait for an event from another thread; return whether it came."""
+        return await self._sentinels[0].comes(event, seconds)
+
+    async def close(self) -> None:
+        """Close what is not in use."""
+        for pool in (self._master, *self._sentinels):
+            if pool is not None:
+                await pool.close()
+        self._master = None

@@ -1,0 +1,233 @@
+"""What carries commands to Redis: connections that await or that block, in a pool."""
+
+import asyncio
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeAlias
+from weakref import WeakKeyDictionary
+
+from redis.exceptions import ResponseError
+
+from qcore.adapters.links.redis.shapes import Command, Reply, Word
+
+Request: TypeAlias = tuple[str | None, Command]
+"""A command, and a key of those it touches: None for one that any node may answer."""
+
+MOST_FREE: Final = 16
+"""Connections kept for later, each loop or process its own."""
+
+
+class Wire(Protocol):
+    """A way for commands to get there and answers to come back."""
+
+    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
+        """Send commands all at once; put answers, or errors as answers, into a list in order.
+
+        Raises what the connection raises; what has come until then is in the list.
+        """
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    async def comes(self, event: threading.Event, seconds: float) -> bool:
+        """Wait for an event from another thread; return whether it came."""
+        ...
+
+    async def close(self) -> None:
+        """Close what is not in use."""
+        ...
+
+
+class Channel(Protocol):
+    """A connection on which commands are on their way."""
+
+    async def receive(self, into: list[Reply | Exception]) -> None:
+        """Put the answers into a list in order."""
+        ...
+
+    async def abandon(self) -> None:
+        """Let the answers go, and the connection with them."""
+        ...
+
+
+class Pool(Wire, Protocol):
+    """A wire to one server."""
+
+    async def send(self, commands: Sequence[Command]) -> Channel:
+        """Send commands; return what brings the answers."""
+        ...
+
+
+class BlockingConnection(Protocol):
+    """What is used of redis-py's connections that block."""
+
+    def connect(self) -> None: ...
+    def disconnect(self) -> None: ...
+    def pack_command(self, *words: Word) -> list[bytes]: ...
+    def pack_commands(self, commands: Sequence[Command]) -> list[bytes]: ...
+    def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None: ...
+    def can_read(self, timeout: float) -> bool: ...
+    def read_response(self) -> Reply: ...
+
+
+class AwaitingConnection(Protocol):
+    """What is used of redis-py's connections that await."""
+
+    async def connect(self) -> None: ...
+    async def disconnect(self, *, nowait: bool) -> None: ...
+    def pack_command(self, *words: Word) -> list[bytes]: ...
+    def pack_commands(self, commands: Sequence[Command]) -> list[bytes]: ...
+    async def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None: ...
+    async def read_response(self) -> Reply: ...
+
+
+class BlockingPool:
+    """Connections that block, used by any number of threads."""
+
+    def __init__(self, make: Callable[[], BlockingConnection]) -> None:
+        self._make = make
+        self._free: deque[BlockingConnection] = deque(maxlen=MOST_FREE)
+        self._process = os.getpid()
+
+    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
+        channel = await self.send([command for _, command in requests])
+        await channel.receive(into)
+
+    async def send(self, commands: Sequence[Command]) -> "_BlockingChannel":
+        connection = self._take()
+        try:
+            connection.send_packed_command(packed(connection, commands), check_health=False)
+        except BaseException:
+            connection.disconnect()
+            raise
+        return _BlockingChannel(self._free, connection, len(commands))
+
+    def _take(self) -> BlockingConnection:
+        if self._process != os.getpid():
+            # the child of a fork: the connections are its parent's
+            self._free.clear()
+            self._process = os.getpid()
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._make()
+
+    async def pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251  (to block is its purpose)
+
+    async def comes(self, event: threading.Event, seconds: float) -> bool:
+        return event.wait(seconds)
+
+    async def close(self) -> None:
+        while self._free:
+            self._free.pop().disconnect()
+
+
+class _BlockingChannel:
+    def __init__(
+        self, free: deque[BlockingConnection], connection: BlockingConnection, number: int
+    ) -> None:
+        self._free = free
+        self._connection = connection
+        self._number = number
+
+    async def receive(self, into: list[Reply | Exception]) -> None:
+        connection = self._connection
+        try:
+            for _ in range(self._number):
+                try:
+                    into.append(connection.read_response())
+                except ResponseError as error:
+                    into.append(error)
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._free.append(connection)
+
+    async def abandon(self) -> None:
+        self._connection.disconnect()
+
+
+class AsyncPool:
+    """Connections that await, each event loop its own."""
+
+    def __init__(self, make: Callable[[], AwaitingConnection]) -> None:
+        self._make = make
+        self._free: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[AwaitingConnection]] = (
+            WeakKeyDictionary()
+        )
+
+    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
+        channel = await self.send([command for _, command in requests])
+        await channel.receive(into)
+
+    async def send(self, commands: Sequence[Command]) -> "_AsyncChannel":
+        free = self._here()
+        connection = free.pop() if free else self._make()
+        try:
+            await connection.connect()
+            await connection.send_packed_command(packed(connection, commands), check_health=False)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return _AsyncChannel(free, connection, len(commands))
+
+    def _here(self) -> deque[AwaitingConnection]:
+        loop = asyncio.get_running_loop()
+        free = self._free.get(loop)
+        if free is None:
+            free = self._free[loop] = deque(maxlen=MOST_FREE)
+        return free
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def comes(self, event: threading.Event, seconds: float) -> bool:
+        return await asyncio.to_thread(event.wait, seconds)
+
+    async def close(self) -> None:
+        free = self._here()
+        while free:
+            await free.pop().disconnect(nowait=False)
+
+
+class _AsyncChannel:
+    def __init__(
+        self,
+        free: deque[AwaitingConnection],
+        connection: AwaitingConnection,
+        number: int,
+    ) -> None:
+        self._free = free
+        self._connection = connection
+        self._number = number
+
+    async def receive(self, into: list[Reply | Exception]) -> None:
+        connection = self._connection
+        try:
+            for _ in range(self._number):
+                try:
+                    into.append(await connection.read_response())
+                except ResponseError as error:
+                    into.append(error)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._free.append(connection)
+
+    async def abandon(self) -> None:
+        await self._connection.disconnect(nowait=True)
+
+
+def packed(
+    connection: BlockingConnection | AwaitingConnection, commands: Sequence[Command]
+) -> list[bytes]:
+    """Return commands as they go over the wire."""
+    if len(commands) == 1:
+        return connection.pack_command(*commands[0])
+    return connection.pack_commands(commands)

@@ -1,0 +1,135 @@
+"""Tasks in Redis, which any number of processes on any machines may share."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from qcore.adapters.links.redis import Link
+from qcore.adapters.redis import claim, enqueue, operate, settle, sweep
+from qcore.adapters.redis.store import Store
+from qcore.domain.lifecycle import Order, State
+from qcore.domain.moments import Moment
+from qcore.domain.task import (
+    Claim,
+    Conflict,
+    Demand,
+    Enqueued,
+    Keep,
+    Lease,
+    LeaseLost,
+    Missing,
+    Moved,
+    NewTask,
+    NotAllowed,
+    Settled,
+    Swept,
+    Task,
+    TaskId,
+    Verdict,
+)
+from qcore.ports import Capability, Counts, Listener, Page
+
+USUAL: Final = Keep()
+DEFAULT_NAMESPACE: Final = "qcore"
+
+
+class RedisBroker:
+    """Keep tasks in Redis, reached by a link, under keys that begin with `namespace`.
+
+    All that one call moves in one queue it moves at once, in bites of 250 tasks; every move is
+    made once, even when its answer is lost on the way. Needs Redis 6.2 or newer, or Valkey.
+    """
+
+    capabilities: frozenset[Capability] = frozenset(
+        {Capability.SHARED, Capability.DURABLE, Capability.TIME}
+    )
+
+    def __init__(
+        self, link: Link, *, keep: Keep = USUAL, namespace: str = DEFAULT_NAMESPACE
+    ) -> None:
+        self.link = link
+        self._keep = keep
+        self._namespace = namespace
+        self._store = Store(link, keep, namespace)
+        self._blocking: RedisBroker | None = None
+
+    def time(self) -> Moment:
+        """Return what time the server has."""
+        return self.link.time()
+
+    async def open(self) -> None:
+        """Connect, and learn what time the server has."""
+        await self.link.open()
+
+    async def close(self) -> None:
+        """Disconnect, and the blocking broker too."""
+        if self._blocking is not None and self._blocking is not self:
+            await self._blocking.close()
+        await self.link.close()
+
+    def blocking(self) -> "RedisBroker":
+        """Return a broker over the same Redis that never suspends."""
+        if self._blocking is None:
+            link = self.link.blocking()
+            if link is self.link:
+                return self
+            self._blocking = RedisBroker(link, keep=self._keep, namespace=self._namespace)
+        return self._blocking
+
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Sequence[Enqueued | Conflict]:
+        """Store tasks."""
+        return await enqueue.enqueue(self._store, tasks, now)
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        """Take tasks, each under a lease that ends at `until`."""
+        return await claim.claim(self._store, demand, now, until)
+
+    async def settle(
+        self, verdicts: Sequence[Verdict], *, now: Moment
+    ) -> Sequence[Settled | LeaseLost]:
+        """End leases."""
+        return await settle.settle(self._store, verdicts, now)
+
+    async def extend(
+        self,
+        leases: Sequence[Lease],
+        *,
+        now: Moment,  # noqa: ARG002  (a lease may be renewed whenever it ended)
+        until: Moment,
+    ) -> Sequence[Lease | LeaseLost]:
+        """Renew leases."""
+        return await claim.extend(self._store, leases, until)
+
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
+        """Move what time has moved."""
+        return await sweep.sweep(self._store, queues, limit, now)
+
+    async def next_due(self, queues: Sequence[str]) -> Moment | None:
+        """Return when the next scheduled or retrying task of these queues is due."""
+        return await claim.next_due(self._store, queues)
+
+    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> Listener:
+        """Call `heard` whenever these queues may have something new."""
+        channels = [self._store.keys.channel(queue) for queue in queues]
+        return await self.link.listen(channels, heard)
+
+    async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
+        """Return tasks as they are."""
+        return await operate.get(self._store, queue, ids)
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        """Return tasks of one queue and state, page by page."""
+        return await operate.browse(self._store, queue, state, limit, cursor)
+
+    async def count(self) -> Counts:
+        """Count the tasks of every queue that has any."""
+        return await operate.count(self._store)
+
+    async def order(
+        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Carry out an operator's order on tasks of one queue."""
+        return await operate.order(self._store, queue, ids, order, now)

@@ -1,0 +1,163 @@
+"""How tasks are handed out, and how their leases are renewed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import evolve
+
+from qcore.adapters.links.redis import Reply, Word
+from qcore.adapters.redis.keys import Key
+from qcore.adapters.redis.moving import carried_out
+from qcore.adapters.redis.names import id_of, name_of
+from qcore.adapters.redis.records import Progress, Unreadable, task_of
+from qcore.adapters.redis.scripts import CLAIM, DUE, EXTEND
+from qcore.adapters.redis.store import Store, bites, by_queue
+from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.task import Claim, Demand, Lease, LeaseLost
+
+PROMOTING: Final = ("no", "last", "yes", "yes", "yes")
+"""What a call does with what is due, by how often there still may be one: 250 tasks each time."""
+
+
+async def claim(store: Store, demand: Demand, now: Moment, until: Moment) -> Sequence[Claim]:
+    """Take tasks: each queue's quota first, then what room is left in the order given."""
+    counter = _Counter(store, demand, now, until)
+    groups = store.groups(demand.quotas)
+    if len(groups) > 1:
+        await counter.take_quotas(groups)
+    for group in groups:
+        await counter.take(group)
+    return counter.claims
+
+
+@record
+class _Asked:
+    """What one call asks for: a share of each queue first, and room for so many in all."""
+
+    shares: Mapping[str, int]
+    room: int
+
+
+class _Counter:
+    """Where the tasks of some queues are handed out."""
+
+    def __init__(self, store: Store, demand: Demand, now: Moment, until: Moment) -> None:
+        self._store = store
+        self._now = now
+        self._until = until
+        self._limit = demand.limit
+        self._quotas = dict(demand.quotas)
+        self._empty: set[str] = set()
+        self._promotions = len(PROMOTING) - 1
+        self.claims: list[Claim] = []
+
+    @property
+    def _room(self) -> int:
+        return self._limit - len(self.claims)
+
+    async def take_quotas(self, groups: Sequence[Sequence[str]]) -> None:
+        """Take each queue's quota, where a call cannot be told of all queues."""
+        asked = [
+            _Asked(shares, sum(shares.values()))
+            for shares in ({q: self._quotas[q] for q in group} for group in groups)
+            if sum(shares.values())
+        ]
+        await self._ask(asked)
+
+    async def take(self, group: Sequence[str]) -> None:
+        """Take from the queues of a group until there is no more room, or nothing to take."""
+        more = not self._empty.issuperset(group)
+        while more:
+            asked = _Asked({q: self._quotas[q] for q in group}, self._room)
+            more = await self._ask([asked]) and self._room > 0
+
+    async def _ask(self, asked: Sequence[_Asked]) -> bool:
+        """Take what is to be had; return whether a call stopped before there was no more."""
+        more = False
+        left = asked
+        while left:
+            calls = [([*each.shares], self._words(each)) for each in left]
+            replies = await self._store.move(CLAIM, calls)
+            self._promotions = max(0, self._promotions - 1)
+            due: list[_Asked] = []
+            for each, reply in zip(left, replies, strict=True):
+                if reply and reply[0] == b"due":
+                    due.append(each)
+                else:
+                    more = await self._take_in(each, reply) or more
+            left = due
+        return more
+
+    async def _take_in(self, asked: _Asked, reply: Reply) -> bool:
+        """Take what a call handed out; return whether it stopped before there was no more."""
+        before = len(self.claims)
+        for queue, rows in zip(asked.shares, reply[1:], strict=bool(reply)):
+            await self._hand_out(queue, rows)
+        more: bool = bool(reply) and reply[0] == b"more"
+        if not more and len(self.claims) - before < asked.room:
+            self._empty.update(asked.shares)
+        return more
+
+    def _words(self, asked: _Asked) -> list[Word]:
+        promoting = PROMOTING[self._promotions]
+        return [repr(self._now), repr(self._until), asked.room, promoting, *asked.shares.values()]
+
+    async def _hand_out(self, queue: str, rows: Sequence[bytes]) -> None:
+        store, claims, until = self._store, self.claims, self._until
+        self._quotas[queue] = max(0, self._quotas[queue] - len(rows) // 3)
+        odd: list[tuple[bytes, Sequence[Word]]] = []
+        for name, value, progress in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
+            id = id_of(name)  # noqa: A001
+            token = int(progress.partition(b" ")[0])
+            try:
+                task = task_of(queue, id, State.ACTIVE, value, progress)
+            except Unreadable as why:
+                odd.append((name, self._condemned(name, token, str(why))))
+                continue
+            store.remember(queue, token, value, progress)
+            claims.append(Claim(task, Lease(queue, id, token, until)))
+        if odd:
+            await carried_out(store, queue, odd)
+
+    def _condemned(self, name: bytes, token: int, why: str) -> list[Word]:
+        """Return what makes a claimed task dead that cannot be read."""
+        last = Progress(None)
+        last.attempts, last.finished = 1, self._now
+        last.error = f"what is stored of it cannot be read: {why}"
+        left, entered = (int(Key.ACTIVE), name), (int(Key.DEAD), repr(self._now), name)
+        return ["t", token, 1, *left, 1, *entered, last.text(), ""]
+
+
+async def extend(store: Store, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:
+    """Renew leases."""
+    answers: list[Lease | LeaseLost] = [LeaseLost() for _ in leases]
+    bitten = [
+        (queue, bite)
+        for queue, places in by_queue((lease.queue, n) for n, lease in enumerate(leases)).items()
+        for bite in bites(places)
+    ]
+    asked = [
+        (
+            [queue],
+            [
+                repr(until),
+                len(bite),
+                *(name_of(leases[n].id) for n in bite),
+                *(leases[n].token for n in bite),
+            ],
+        )
+        for queue, bite in bitten
+    ]
+    for (_, bite), reply in zip(bitten, await store.look(EXTEND, asked), strict=True):
+        for n, kept in zip(bite, reply.decode(), strict=True):
+            if kept == "1":
+                answers[n] = evolve(leases[n], until=until)
+    return answers
+
+
+async def next_due(store: Store, queues: Sequence[str]) -> Moment | None:
+    """Return when the next waiting task of these queues is due."""
+    replies = await store.look(DUE, [(group, ()) for group in store.groups(queues)])
+    return min((float(reply) for reply in replies if reply is not None), default=None)

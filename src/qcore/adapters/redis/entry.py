@@ -1,0 +1,87 @@
+"""A stored task on its way from one state to another."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from qcore.adapters.links.redis import Word
+from qcore.adapters.redis.keys import KEY_OF, Key
+from qcore.adapters.redis.names import Name, line_of, rest_of
+from qcore.adapters.redis.records import Facts, Progress, Unreadable, facts_of
+from qcore.domain.lifecycle import ENDED, Event, RunNow, State
+from qcore.domain.moments import Moment
+from qcore.domain.progress import note
+
+FORGET = b"x"
+"""In place of a record: leave nothing of the task."""
+
+
+class Entry(Progress):
+    """What a move needs to know of a task, and what it changes, in the words of lua/move.lua.
+
+    One that was tampered with moves as if it had what is usual.
+    """
+
+    def __init__(self, name: Name, state: State, value: bytes, record: bytes | None) -> None:
+        with suppress(Unreadable):
+            super().__init__(record)
+        self._name = name if isinstance(name, bytes) else name.encode()
+        self.state = state
+        self.spec = Facts()
+        with suppress(Unreadable):
+            self.spec = facts_of(value)
+        self._line = value[: rest_of(value)]
+        self._seen = self._line, record or b""
+        self._left = [*self._places()]
+        self._head = b""
+
+    def lease(self) -> list[Word]:
+        """Return what guards it while its lease is the caller's."""
+        return ["t", self.token]
+
+    def sight(self, score: bytes | None) -> list[Word]:
+        """Return what guards it as it was seen: at `score` in its state, or anywhere in it."""
+        key, _, member = self._left[0]
+        return ["l", *self._seen, int(key), member, score or b""]
+
+    def move(self, event: Event, now: Moment, line: int | None = None) -> State:
+        """Take note of what happened to it; `line` is its new place among its priority.
+
+        Raises `IllegalMove`, and changes nothing, where the table has no such move.
+        """
+        state = note(self, event, now)
+        if isinstance(event, RunNow) and line is not None:
+            self.spec.expires = None
+            self._line = line_of(line).encode()
+            self._head = self._line + self.spec.text().encode()
+        self.state, self.token = state, 0
+        self.finished = now if state in ENDED else None
+        return state
+
+    def change(self) -> list[Word]:
+        """Return what is to be written."""
+        entered = [] if self.state is State.GONE else [*self._places()]
+        words: list[Word] = [len(self._left)]
+        for key, _, member in self._left:
+            words += (int(key), member)
+        words.append(len(entered))
+        for key, score, member in entered:
+            words += (int(key), repr(score), member)
+        words += (FORGET if self.state is State.GONE else self.text(), self._head)
+        return words
+
+    def _places(self) -> Iterator[tuple[Key, float, bytes]]:
+        """Yield the sorted sets that it is in, that of its state first."""
+        key, expires = KEY_OF[self.state], self.spec.expires
+        match self.state:
+            case State.PENDING:
+                yield key, self.spec.rank, self._line + self._name
+                if expires is not None:
+                    yield Key.EXPIRING, expires, self._name
+            case State.COMPLETED:
+                ended = self.finished or 0.0
+                yield key, ended, self._name
+                yield Key.RETAINED, ended + self.spec.retention, self._name
+            case State.ARCHIVED | State.DEAD:
+                yield key, self.finished or 0.0, self._name
+            case _:
+                yield key, self.due, self._name

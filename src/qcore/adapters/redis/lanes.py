@@ -1,0 +1,42 @@
+"""Lanes: who asks remembers by which it asked, so that a lost answer can be asked for again."""
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from uuid import uuid4
+
+
+class Lane:
+    """A line of moves, made one after the other; Redis remembers the last one's answer."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._numbers = count(1)
+
+    def next(self) -> int:
+        """Return the number of the next move."""
+        return next(self._numbers)
+
+
+class Lanes:
+    """As many lanes as there are moves on their way at once."""
+
+    def __init__(self) -> None:
+        self._name = uuid4().hex[:16]
+        self._suffixes = count()
+        self._free: deque[Lane] = deque()
+
+    @contextmanager
+    def some(self, number: int) -> Generator[Sequence[Lane], None, None]:
+        """Give lanes that nobody else uses while the block lasts. May be called from any thread."""
+        lanes = [self._one() for _ in range(number)]
+        yield lanes
+        # those of moves that failed, which may still be carried out, are not used again
+        self._free.extend(lanes)
+
+    def _one(self) -> Lane:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return Lane(f"{self._name}-{next(self._suffixes)}")

@@ -1,0 +1,126 @@
+-- What every move stands on; scripts.py puts it in front of each.
+--
+-- KEYS: fourteen for each queue, in the order of the names below, all in the queue's own slot. The
+-- last is the caller's lane: it remembers what the caller's last move answered, so that a move
+-- whose reply was lost can be asked for again and is not made twice.
+-- ARGV[1]: "1" if the move may have been made already, else "0". ARGV[2]: its number in the lane.
+--
+-- A task is its value in `tasks`: its line, the place among those of its priority; its facts ("rank
+-- expires retention max_crashes grouped", nothing where all are usual); a bar; and what Lua never
+-- reads. `rank` is the priority negated. A line is a number in hexadecimal behind a letter that says
+-- how many digits it has, so that lines sort as their numbers do, and never come to an end. A task's
+-- state is the one sorted set that it is in: there it is its id, in `pending` its line and its id.
+-- What has happened to it is its record in `progress`: "token attempts rest", no record before it
+-- was first claimed, and the bare token in a first attempt without facts.
+--
+-- A script writes nothing before it has checked everything, and takes out before it puts in: a
+-- server that is out of memory refuses a first write that would need more, and lets the rest be.
+
+local META, TASKS, PROGRESS, PENDING, SCHEDULED, RETRY, AGGREGATING = 1, 2, 3, 4, 5, 6, 7
+local ACTIVE, COMPLETED, ARCHIVED, DEAD, EXPIRING, RETAINED, LANE = 8, 9, 10, 11, 12, 13, 14
+local WIDTH = 14
+local VERSION = 1
+local BAR = 124
+local REMEMBERED_MS = 60000
+
+local call, sub, byte, format = redis.call, string.sub, string.byte, string.format
+
+-- Return the version of the queue at `base`, false where there is none yet, and the error to answer
+-- with if that is a newer one.
+local function version_of(base)
+  local version = call('HGET', KEYS[base + META], 'version')
+  if version and tonumber(version) > VERSION then
+    return version, redis.error_reply('QCORE NEWER ' .. version)
+  end
+  return version
+end
+
+local function line_of(number)
+  local digits = format('%x', number)
+  return string.char(96 + #digits) .. digits
+end
+
+-- Return where behind the line of a value or a member the rest begins.
+local function rest_of(text)
+  return math.max(1, (byte(text) or 0) - 94)
+end
+
+-- Return what this very move answered before, if it was made.
+local function answered()
+  if ARGV[1] == '0' then
+    return
+  end
+  local last = call('GET', KEYS[LANE])
+  local number = ARGV[2] .. ' '
+  if last and sub(last, 1, #number) == number then
+    -- written, so that whoever waits for replicas waits for what was written before, too
+    call('PEXPIRE', KEYS[LANE], REMEMBERED_MS)
+    return sub(last, #number + 1)
+  end
+end
+
+local function remember(answer)
+  call('SET', KEYS[LANE], ARGV[2] .. ' ' .. answer, 'PX', REMEMBERED_MS)
+end
+
+-- Say whether a record is that of an active task with this token; "0" is nobody's.
+local function holds(record, token)
+  return record and token ~= '0' and (record == token or sub(record, 1, #token + 1) == token .. ' ')
+end
+
+-- Return a task's facts as texts: rank, expires ("-" for never), grouped ("1" or "0").
+local function facts(value)
+  local start = rest_of(value)
+  if byte(value, start) == BAR then
+    return '0', '-', '0'
+  end
+  local rank, expires, grouped = string.match(value, '^(%S+) (%S+) %S+ %S+ (%S+)|', start)
+  return rank or '0', expires or '-', grouped or '0'
+end
+
+local STATES = { PENDING, ACTIVE, SCHEDULED, RETRY, COMPLETED, DEAD, ARCHIVED, AGGREGATING }
+
+-- Return the sorted set that a task is in, and its score there.
+local function where(base, id, value)
+  for _, state in ipairs(STATES) do
+    local member = state == PENDING and sub(value, 1, rest_of(value) - 1) .. id or id
+    local score = call('ZSCORE', KEYS[base + state], member)
+    if score then
+      return state, score
+    end
+  end
+end
+
+local function earliest(key)
+  return call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+end
+
+-- Wake those who wait for the queue at `base`. It is news to them when something is pending where
+-- nothing was: who waits has found nothing; and when a moment to wait for is the next.
+local function wake(base)
+  local meta = KEYS[base + META]
+  call('PUBLISH', sub(meta, 1, #meta - 4) .. 'wake', '')
+end
+
+local function is_next(key, moment)
+  return tonumber(earliest(key)) == tonumber(moment)
+end
+
+-- Add scores and members to a sorted set, or do nothing where there are none.
+local function add(key, pairs)
+  if #pairs > 0 then
+    call('ZADD', key, unpack(pairs))
+  end
+end
+
+local function take_out(key, members)
+  if #members > 0 then
+    call('ZREM', key, unpack(members))
+  end
+end
+
+local function erase(key, fields)
+  if #fields > 0 then
+    call('HDEL', key, unpack(fields))
+  end
+end

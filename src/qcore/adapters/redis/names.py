@@ -1,0 +1,43 @@
+"""What a task is called in Redis, and its place in the line of its queue."""
+
+from typing import Final, TypeAlias
+
+from qcore.domain.task import TaskId
+
+Name: TypeAlias = str | bytes
+"""An id as it is stored."""
+
+MARK: Final = b"\x01"
+"""Ahead of sixteen bytes; no id begins with it, as it is not printable."""
+DIGITS: Final = 32
+
+
+def name_of(task: TaskId) -> Name:
+    """Return how an id is stored: one that is 32 hexadecimal digits, as ours are, in half of that.
+
+    It is in memory twice for each task that waits.
+    """
+    if len(task) == DIGITS:
+        try:
+            name = bytes.fromhex(task)
+        except ValueError:
+            return task
+        if name.hex() == task:
+            return MARK + name
+    return task
+
+
+def id_of(name: bytes) -> TaskId:
+    """Return the id that is stored so."""
+    return name[1:].hex() if name[:1] == MARK else name.decode(errors="replace")
+
+
+def line_of(number: int) -> str:
+    """Return a number so that texts sort as their numbers do (lua/common.lua)."""
+    digits = f"{number:x}"
+    return chr(96 + len(digits)) + digits
+
+
+def rest_of(text: bytes) -> int:
+    """Return where behind the line of a value or a member the rest begins."""
+    return max(0, text[0] - 95) if text else 0

@@ -1,0 +1,264 @@
+"""Tasks to what is stored of them, and back."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from msgspec import MsgspecError, Struct
+from msgspec.msgpack import Decoder, Encoder
+
+from qcore.adapters.redis.names import rest_of
+from qcore.domain.lifecycle import ENDED, State
+from qcore.domain.moments import Moment
+from qcore.domain.task import (
+    DEFAULT_MAX_CRASHES,
+    DEFAULT_MAX_RETRY,
+    DEFAULT_TIMEOUT,
+    ESSENTIAL_CONTENT_TYPE,
+    NO_HEADERS,
+    NewTask,
+    Task,
+    stored,
+)
+
+AS_ASKED: Final[Moment] = -1.0
+"""Stands for the moment that the task was asked for."""
+
+
+class Unreadable(ValueError):
+    """Say why what is stored cannot be read as a task."""
+
+
+class Spec(Struct, array_like=True, gc=False):
+    """What Lua never reads of a task; those at the end are left out where they are usual."""
+
+    name: str
+    created: float
+    payload: bytes
+    due: float | None = None
+    timeout: float | None = DEFAULT_TIMEOUT
+    max_retry: int = DEFAULT_MAX_RETRY
+    content_type: str = ESSENTIAL_CONTENT_TYPE
+    headers: dict[str, str] | None = None
+    deadline: float | None = None
+    backoff: str | None = None
+    group: str | None = None
+
+
+_encode: Final = Encoder().encode
+_decode: Final = Decoder(Spec).decode
+
+
+def body_of(task: NewTask, now: Moment) -> bytes:
+    """Return a new task as it is stored behind its line: facts, a bar, and its `Spec`."""
+    spec: list[Any] = [task.name, now, task.payload]
+    if not (
+        task.due is None
+        and task.timeout == DEFAULT_TIMEOUT
+        and task.max_retry == DEFAULT_MAX_RETRY
+        and task.content_type == ESSENTIAL_CONTENT_TYPE
+        and not task.headers
+        and task.deadline is None
+        and task.backoff is None
+        and task.group is None
+    ):
+        spec += [
+            task.due,
+            task.timeout,
+            task.max_retry,
+            task.content_type,
+            dict(task.headers) or None,
+            task.deadline,
+            task.backoff,
+            task.group,
+        ]
+    if (
+        task.priority == 0
+        and task.retention == 0
+        and task.expires is None
+        and task.group is None
+        and task.max_crashes == DEFAULT_MAX_CRASHES
+    ):
+        return b"|" + _encode(spec)
+    facts = Facts(-task.priority, task.expires, task.retention, task.max_crashes, task.group)
+    return facts.text().encode() + _encode(spec)
+
+
+class Facts:
+    """What the scripts and the table need to know of a task's wishes."""
+
+    __slots__ = ("expires", "group", "max_crashes", "rank", "retention")
+
+    def __init__(
+        self,
+        rank: int = 0,
+        expires: Moment | None = None,
+        retention: float = 0.0,
+        max_crashes: int = DEFAULT_MAX_CRASHES,
+        group: str | None = None,
+    ) -> None:
+        self.rank = rank
+        self.expires = expires
+        self.retention = retention
+        self.max_crashes = max_crashes
+        self.group = group
+        """Not None if it has one; which, nobody asks."""
+
+    def text(self) -> str:
+        """Return them as they are stored, with the bar behind them."""
+        expires = _or_dash(self.expires)
+        grouped = int(self.group is not None)
+        return f"{self.rank} {expires} {self.retention!r} {self.max_crashes} {grouped}|"
+
+
+def is_usual(head: bytes) -> bool:
+    """Return whether there are no facts in a value's beginning up to its bar."""
+    return rest_of(head) == len(head) - 1
+
+
+def facts_of(value: bytes) -> Facts:
+    """Return the facts of a stored task; raise `Unreadable`."""
+    start = rest_of(value)
+    if value[start : start + 1] == b"|":
+        return Facts()
+    try:
+        rank, expires, retention, crashes, grouped = (
+            value[start : value.index(b"|")].decode().split(" ")
+        )
+        return Facts(
+            int(rank),
+            _moment(expires),
+            float(retention),
+            int(crashes),
+            "" if grouped == "1" else None,
+        )
+    except ValueError as error:
+        raise Unreadable(f"its facts are {value[:60]!r} ({error})") from None
+
+
+def _or_dash(moment: Moment | None) -> str:
+    return "-" if moment is None else repr(moment)
+
+
+def _moment(text: str) -> Moment | None:
+    return None if text == "-" else float(text)
+
+
+class Progress:
+    """What has happened to a task: its record in `progress`. Raises `Unreadable`."""
+
+    def __init__(self, record: bytes | None) -> None:
+        self.token = 0
+        self.attempts = 0
+        self.failures = 0
+        self.crashes = 0
+        self.due: Moment = AS_ASKED
+        self.unhandled_since: Moment | None = None
+        self.finished: Moment | None = None
+        self.error: str | None = None
+        self.result_type: str | None = None
+        self.result: bytes | None = None
+        if record is not None:
+            try:
+                self._read(record)
+            except ValueError as error:
+                raise Unreadable(f"its record is {record[:60]!r} ({error})") from None
+
+    def _read(self, record: bytes) -> None:
+        if b" " not in record:
+            # a first attempt of a task that has only what is usual
+            self.token, self.attempts = int(record), 1
+            return
+        bar = record.index(b"|")
+        token, attempts, failures, crashes, due, unhandled, finished, *sizes = (
+            record[:bar].decode().split(" ")
+        )
+        self.token, self.attempts = int(token), int(attempts)
+        self.failures, self.crashes = int(failures), int(crashes)
+        self.due = AS_ASKED if due == "-" else float(due)
+        self.unhandled_since, self.finished = _moment(unhandled), _moment(finished)
+        error, result_type, self.result = _texts(record[bar + 1 :], sizes)
+        self.error = None if error is None else error.decode(errors="replace")
+        self.result_type = None if result_type is None else result_type.decode(errors="replace")
+
+    def text(self) -> bytes:
+        """Return the record: numbers, the lengths of three texts ("-" for none), and the texts."""
+        texts = [
+            None if self.error is None else self.error.encode(errors="replace"),
+            None if self.result_type is None else self.result_type.encode(errors="replace"),
+            self.result,
+        ]
+        due = "-" if self.due == AS_ASKED else repr(self.due)
+        sizes = " ".join("-" if text is None else str(len(text)) for text in texts)
+        head = (
+            f"{self.token} {self.attempts} {self.failures} {self.crashes} {due} "
+            f"{_or_dash(self.unhandled_since)} {_or_dash(self.finished)} {sizes}|"
+        )
+        return head.encode() + b"".join(text for text in texts if text is not None)
+
+
+def _texts(joined: bytes, sizes: Iterable[str]) -> list[bytes | None]:
+    texts: list[bytes | None] = []
+    at = 0
+    for size in sizes:
+        texts.append(None if size == "-" else joined[at : at + int(size)])
+        at += 0 if size == "-" else int(size)
+    return texts
+
+
+def task_of(queue: str, id: str, state: State, value: bytes, record: bytes | None) -> Task:  # noqa: A002
+    """Return what is stored of a task as a task; raise `Unreadable`."""
+    facts = facts_of(value)
+    try:
+        spec = _decode(memoryview(value)[value.index(b"|") + 1 :])
+    except (MsgspecError, ValueError) as error:
+        raise Unreadable(f"its options cannot be read ({error})") from None
+    headers: Mapping[str, str] = NO_HEADERS if spec.headers is None else spec.headers
+    wish = stored(
+        spec.name,
+        id,
+        spec.payload,
+        spec.content_type,
+        queue,
+        -facts.rank,
+        spec.due,
+        spec.max_retry,
+        facts.max_crashes,
+        spec.backoff,
+        spec.deadline,
+        spec.timeout,
+        facts.expires,
+        facts.retention,
+        spec.group,
+        headers,
+    )
+    due = spec.created if spec.due is None or spec.due < spec.created else spec.due
+    if record is None or b" " not in record:
+        return Task(wish, state, spec.created, due, 0 if record is None else 1)
+    progress = Progress(record)
+    return Task(
+        wish,
+        state,
+        spec.created,
+        due if progress.due == AS_ASKED else progress.due,
+        progress.attempts,
+        progress.failures,
+        progress.crashes,
+        progress.error,
+        progress.finished if state in ENDED else None,
+        progress.result,
+        progress.result_type,
+        progress.unhandled_since,
+    )
+
+
+def shown(queue: str, id: str, state: State, value: bytes, record: bytes | None) -> Task:  # noqa: A002
+    """Return what is stored of a task as a task; of one that cannot be read, that it cannot."""
+    try:
+        return task_of(queue, id, state, value, record)
+    except Unreadable as why:
+        # its id and queue are as they are, whatever the rules for new ones
+        wish = stored(
+            "unreadable", id, value, "application/octet-stream", queue, 0, None, 0, 1, None, None,
+            None, None, 0.0, None, NO_HEADERS,
+        )  # fmt: skip
+        return Task(wish, state, 0.0, 0.0, error=f"what is stored of it cannot be read: {why}")

@@ -1,0 +1,96 @@
+"""What the moves of the Redis broker share: a link, names, lanes, and what was handed out."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias, TypeVar
+
+from qcore.adapters.links.redis import Call, Link, Reply, Script, Word
+from qcore.adapters.redis.keys import Keys
+from qcore.adapters.redis.lanes import Lanes
+from qcore.domain.task import Keep
+
+T = TypeVar("T")
+
+AT_ONCE: Final = 250
+"""Tasks in one call of a script, so that none keeps the server from others for milliseconds."""
+REMEMBERED: Final = 20_000
+"""Claims of which it is remembered what was claimed."""
+
+Claimed: TypeAlias = tuple[bytes, bytes]
+"""The beginning of a task's value, up to its facts, and its record, as it was handed out."""
+
+
+class Store:
+    """One namespace of one Redis."""
+
+    def __init__(self, link: Link, keep: Keep, namespace: str) -> None:
+        self.link: Final = link
+        self.keep: Final = keep
+        self.keys: Final = Keys(namespace)
+        self._lanes = Lanes()
+        self._claimed: dict[tuple[str, int], Claimed] = {}
+
+    def groups(self, queues: Iterable[str]) -> list[list[str]]:
+        """Divide queues into those whose keys one call may name."""
+        names = list(dict.fromkeys(queues))
+        if not self.link.spans:
+            return [[name] for name in names]
+        return [names] if names else []
+
+    async def look(
+        self, script: Script, asked: Sequence[tuple[Sequence[str], Sequence[Word]]]
+    ) -> list[Reply]:
+        """Call a script that may be called twice, for some queues each time."""
+        calls = [
+            Call([key for queue in queues for key in self.keys.of(queue)], words)
+            for queues, words in asked
+        ]
+        return await self.link.run(script, calls)
+
+    async def move(
+        self,
+        script: Script,
+        asked: Sequence[tuple[Sequence[str], Sequence[Word]]],
+        *,
+        safely: bool = False,
+    ) -> list[Reply]:
+        """Call a script that must not be carried out twice, for some queues each time."""
+        with self._lanes.some(len(asked)) as lanes:
+            calls: list[Call] = []
+            for (queues, words), lane in zip(asked, lanes, strict=True):
+                first, *others = queues
+                keys = self.keys.with_lane(first, lane.name)
+                for queue in others:
+                    keys += self.keys.of(queue)
+                calls.append(Call(keys, words, lane.next()))
+            return await self.link.run(script, calls, safely=safely)
+
+    # what was handed out stays as it was while its token counts: to settle it, it need not be read
+
+    def remember(self, queue: str, token: int, value: bytes, record: bytes) -> None:
+        """Keep what was handed out."""
+        if len(self._claimed) >= REMEMBERED:
+            # the oldest: its lease is over, or somebody else has to look it up
+            self._claimed.pop(next(iter(self._claimed)), None)
+        self._claimed[queue, token] = (value[: value.index(b"|") + 1], record)
+
+    def claimed(self, queue: str, token: int) -> Claimed | None:
+        """Return what was handed out under a token here, if it is remembered."""
+        return self._claimed.get((queue, token))
+
+    def forget(self, queue: str, token: int) -> None:
+        """Forget what was settled."""
+        self._claimed.pop((queue, token), None)
+
+
+def bites(items: Sequence[T], size: int = AT_ONCE) -> Iterator[Sequence[T]]:
+    """Yield items in bites that a script may take at once."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def by_queue(pairs: Iterable[tuple[str, T]]) -> Mapping[str, list[T]]:
+    """Return what belongs to each queue, in order."""
+    found: dict[str, list[T]] = {}
+    for queue, item in pairs:
+        found.setdefault(queue, []).append(item)
+    return found

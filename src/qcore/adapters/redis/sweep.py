@@ -1,0 +1,86 @@
+"""What time moves."""
+
+from collections.abc import Sequence
+
+from qcore.adapters.links.redis import Word
+from qcore.adapters.redis.look import Sighting
+from qcore.adapters.redis.moving import all_carried_out
+from qcore.adapters.redis.names import Name
+from qcore.adapters.redis.scripts import SWEEP
+from qcore.adapters.redis.store import AT_ONCE, Store
+from qcore.domain.lifecycle import Crashed, Event, Expired, State
+from qcore.domain.moments import Moment
+from qcore.domain.task import Swept
+
+CRASHED, EXPIRED, TRIMMED = range(3)
+
+
+async def sweep(store: Store, queues: Sequence[str], limit: int, now: Moment) -> Swept:
+    """Move what time has moved."""
+    chore = _Chore(store, limit, now)
+    left = store.groups(queues) if limit > 0 else []
+    while left:
+        left = await chore.go_over(left)
+    return chore.swept()
+
+
+class _Chore:
+    """A sweep of some queues, in bites."""
+
+    def __init__(self, store: Store, limit: int, now: Moment) -> None:
+        self._store = store
+        self._limit = limit
+        self._now = now
+        self._done: dict[str, list[int]] = {}
+
+    def swept(self) -> Swept:
+        """Return what was moved so far."""
+        every = [[0, 0, 0], *self._done.values()]
+        more = any(max(done) >= self._limit for done in self._done.values())
+        crashed, expired, trimmed = (sum(done) for done in zip(*every, strict=True))
+        return Swept(crashed, expired, trimmed, more)
+
+    async def go_over(self, groups: Sequence[list[str]]) -> list[list[str]]:
+        """Go over some groups of queues once; return those that may have more to move."""
+        asked = [(group, self._words(group)) for group in groups]
+        replies = await self._store.look(SWEEP, asked)
+        again: list[list[str]] = []
+        for group, reply in zip(groups, replies, strict=True):
+            full = False
+            rows = zip(group, reply[::3], reply[1::3], reply[2::3], strict=True) if reply else ()
+            for queue, trimmed, late, stale in rows:
+                done = self._done.setdefault(queue, [0, 0, 0])
+                room = [self._room(queue, kind) for kind in (CRASHED, EXPIRED, TRIMMED)]
+                moved = (
+                    await self._move(queue, late, State.ACTIVE, Crashed()),
+                    await self._move(queue, stale, State.PENDING, Expired()),
+                    trimmed,
+                )
+                self._done[queue] = [sum(pair) for pair in zip(done, moved, strict=True)]
+                full = full or any(0 < n == most for n, most in zip(moved, room, strict=True))
+            if full:
+                again.append(group)
+        return again
+
+    def _words(self, group: Sequence[str]) -> list[Word]:
+        keep = self._store.keep
+        words: list[Word] = [repr(self._now), keep.count, repr(self._now - keep.age)]
+        for queue in group:
+            words += (self._room(queue, kind) for kind in (CRASHED, EXPIRED, TRIMMED))
+        return words
+
+    def _room(self, queue: str, kind: int) -> int:
+        done = self._done.get(queue, (0, 0, 0))[kind]
+        return max(0, min(AT_ONCE, self._limit - done))
+
+    async def _move(self, queue: str, rows: Sequence[bytes], state: State, event: Event) -> int:
+        """Make something happen to tasks, unless something else has happened to them since."""
+        moves: list[tuple[str, Name, Sequence[Word]]] = []
+        for name, value, progress, score in zip(*(rows[n::4] for n in range(4)), strict=True):
+            sighting = Sighting(name, state, value, progress, score)
+            entry = sighting.entry()
+            # a pending task's score is its rank, which is no part of what has to be as it was
+            guard = entry.sight(score if state is State.ACTIVE else None)
+            entry.move(event, self._now)
+            moves.append((queue, name, [*guard, *entry.change()]))
+        return sum(await all_carried_out(self._store, moves))

@@ -1,0 +1,38 @@
+"""Redis without a server, for tests of what stands on it. Needs fakeredis with Lua."""
+
+from typing import Any, Final
+
+from qcore.adapters.links.redis import link_over
+from qcore.adapters.redis import RedisBroker
+from qcore.domain.task import Keep
+
+try:
+    import fakeredis
+except ModuleNotFoundError as error:
+    if error.name != "fakeredis":
+        raise
+    message = "qcore.testing.fakes needs fakeredis: pip install 'qcore-queue[testing]'"
+    raise ImportError(message) from error
+
+USUAL: Final = Keep()
+
+
+def fake_redis_broker(
+    server: "fakeredis.FakeServer | None" = None,
+    *,
+    keep: Keep = USUAL,
+    namespace: str = "qcore",
+) -> RedisBroker:
+    """Return a Redis broker on a fake server: one of its own, or one that several share.
+
+    It runs the real scripts. What only a server can do (losing connections, restarting, its own
+    clock) it cannot.
+    """
+    fake: Any = fakeredis
+    options = {"server": server or fakeredis.FakeServer(), "protocol": 2}
+    link = link_over(
+        lambda: fake.FakeAsyncRedisConnection(**options),
+        lambda: fake.FakeRedisConnection(**options),
+        shown="a fake Redis",
+    )
+    return RedisBroker(link, keep=keep, namespace=namespace)
