@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Word
-from qcore.adapters.redis.keys import STATE_OF
+from qcore.adapters.redis.keys import FEW, STATE_OF, Key
 from qcore.adapters.redis.names import Name, name_of
-from qcore.adapters.redis.records import body_of
+from qcore.adapters.redis.records import BAR, body_of
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.adapters.redis.store import AT_ONCE, Store, by_queue
 from qcore.domain.lifecycle import State
@@ -15,7 +15,7 @@ from qcore.domain.task import Conflict, Enqueued, NewTask
 
 BYTES_AT_ONCE: Final = 1 << 19
 """Of one call: a large one takes the server long to read."""
-ABSENT: Final = b"absent"
+WHOLE: Final = b"whole"
 EXISTING, MADE = "0", "1"
 
 
@@ -23,83 +23,89 @@ async def enqueue(
     store: Store, tasks: Sequence[NewTask], now: Moment
 ) -> Sequence[Enqueued | Conflict]:
     """Store tasks."""
-    answers: list[Enqueued | Conflict] = []
-    for task in tasks:
-        waits = task.due is not None and task.due > now
-        answers.append(Enqueued(task.id, State.SCHEDULED if waits else State.PENDING))
-    calls = [
-        (queue, places, words)
-        for queue, its in by_queue((task.queue, n) for n, task in enumerate(tasks)).items()
-        for places, words in _bites(tasks, its, now)
+    answers: list[Enqueued | Conflict] = [
+        Enqueued(task.id, State.PENDING if _moment(task, now) is None else State.SCHEDULED)
+        for task in tasks
     ]
-    replies = await store.move(ENQUEUE, [([q], [EXISTING, *w]) for q, _, w in calls], safely=True)
-    if ABSENT in replies:
-        replies = await _made(store, calls, replies)
-    for (_, places, _), reply in zip(calls, replies, strict=True):
+    bites = [
+        bite
+        for places in by_queue((task.queue, n) for n, task in enumerate(tasks)).values()
+        for bite in _bites(tasks, places, now)
+    ]
+    number = FEW if all(bite.is_usual for bite in bites) else len(Key)
+    asked = [([bite.queue], bite.words(EXISTING)) for bite in bites]
+    replies = await store.move(ENQUEUE, asked, number=number, safely=True)
+    if WHOLE in replies:
+        replies = await _whole(store, bites, replies)
+    for bite, reply in zip(bites, replies, strict=True):
         refused = reply.split()
         for place, key in zip(refused[::2], refused[1::2], strict=True):
-            n = places[int(place)]
+            n = bite.places[int(place)]
             answers[n] = Conflict(tasks[n].id, STATE_OF[int(key)])
     return answers
 
 
-_Call = tuple[str, Sequence[int], Sequence[Word]]
-
-
-async def _made(store: Store, calls: Sequence[_Call], replies: Sequence[bytes]) -> list[bytes]:
-    """Make the queues that are not there yet, and put their tasks into them."""
-    absent = [call for call, reply in zip(calls, replies, strict=True) if reply == ABSENT]
+async def _whole(store: Store, bites: "Sequence[_Bite]", replies: Sequence[bytes]) -> list[bytes]:
+    """Ask again with all keys, and leave to make queues, where that was asked for."""
+    left = [bite for bite, reply in zip(bites, replies, strict=True) if reply == WHOLE]
     # first of all: a queue that nobody knows of would be worse than a name without a queue
-    await store.link.command("SADD", store.keys.registry, *{queue for queue, _, _ in absent})
-    answered = iter(
-        await store.move(ENQUEUE, [([q], [MADE, *words]) for q, _, words in absent], safely=True)
-    )
-    return [next(answered) if reply == ABSENT else reply for reply in replies]
+    await store.link.command("SADD", store.keys.registry, *{bite.queue for bite in left})
+    asked = [([bite.queue], bite.words(MADE)) for bite in left]
+    answered = iter(await store.move(ENQUEUE, asked, safely=True))
+    return [next(answered) if reply == WHOLE else reply for reply in replies]
 
 
-def _bites(
-    tasks: Sequence[NewTask], places: Sequence[int], now: Moment
-) -> Iterator[tuple[Sequence[int], Sequence[Word]]]:
-    """Yield the places and the words of as many tasks of a queue as go into one call."""
-    start, bite = 0, _Bite()
-    for n, place in enumerate(places):
+def _moment(task: NewTask, now: Moment) -> Moment | None:
+    """Return the moment that a task has to be scheduled for, None where that has come."""
+    return None if task.due is None or task.due <= now else task.due
+
+
+def _bites(tasks: Sequence[NewTask], places: Sequence[int], now: Moment) -> "Iterator[_Bite]":
+    """Yield as many tasks of a queue as go into one call, and then others."""
+    bite = _Bite(tasks[places[0]].queue)
+    for place in places:
         task = tasks[place]
         name, body = name_of(task.id), body_of(task, now)
         if not bite.has_room(name, body):
-            yield places[start:n], bite.words()
-            start, bite = n, _Bite()
-        waits = task.due is not None and task.due > now
-        bite.add(name, body, task.due if waits else None)
-    yield places[start:], bite.words()
+            yield bite
+            bite = _Bite(task.queue)
+        bite.add(place, name, body, _moment(task, now))
+    yield bite
 
 
 class _Bite:
     """What one call tells of tasks: no id twice, so that the second conflicts with the first."""
 
-    def __init__(self) -> None:
-        self._words: list[Word] = []
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.places: list[int] = []
+        self.is_usual = True
+        self._told: list[Word] = []
         self._names: set[Name] = set()
         self._size = 0
         self._first: Moment | None = None
 
     def has_room(self, name: Name, body: bytes) -> bool:
         """Return whether one more goes in."""
-        return not self._names or (
-            len(self._names) < AT_ONCE
+        return not self.places or (
+            len(self.places) < AT_ONCE
             and self._size + len(body) <= BYTES_AT_ONCE
             and name not in self._names
         )
 
-    def add(self, name: Name, body: bytes, due: Moment | None) -> None:
+    def add(self, place: int, name: Name, body: bytes, due: Moment | None) -> None:
         """Put one in, scheduled or pending."""
+        self.places.append(place)
         self._names.add(name)
         self._size += len(body)
         if due is None:
-            self._words += (name, body, "")
+            self._told += (name, body, "")
+            self.is_usual = self.is_usual and body[0] == BAR
         else:
-            self._words += (name, body, repr(due))
+            self._told += (name, body, repr(due))
             self._first = due if self._first is None else min(due, self._first)
+            self.is_usual = False
 
-    def words(self) -> list[Word]:
-        """Return the moment that the first is scheduled for, and what there is to tell of each."""
-        return ["" if self._first is None else repr(self._first), *self._words]
+    def words(self, leave: str) -> list[Word]:
+        """Return what to tell: leave to make the queue, the first moment, and the tasks."""
+        return [leave, "" if self._first is None else repr(self._first), *self._told]

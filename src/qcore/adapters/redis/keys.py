@@ -13,8 +13,8 @@ class Key(IntEnum):
 
     META = 1
     TASKS = 2
-    PROGRESS = 3
-    PENDING = 4
+    PENDING = 3
+    LANE = 4
     SCHEDULED = 5
     RETRY = 6
     AGGREGATING = 7
@@ -22,17 +22,19 @@ class Key(IntEnum):
     COMPLETED = 9
     ARCHIVED = 10
     DEAD = 11
-    EXPIRING = 12
-    RETAINED = 13
+    PROGRESS = 12
+    EXPIRING = 13
+    RETAINED = 14
 
 
-NAMES: Final = [key.name.lower() for key in Key]
+FEW: Final = 4
+"""How many of the first are enough for what is asked for most: see lua/enqueue.lua."""
 KEY_OF: Final[Mapping[State, Key]] = {
     state: Key[state.name] for state in State if state is not State.GONE
 }
 """The sorted set of each state."""
 STATE_OF: Final[Mapping[int, State]] = {int(key): state for state, key in KEY_OF.items()}
-STORED: Final = tuple(State(name) for name in NAMES[Key.PENDING - 1 : Key.DEAD])
+STORED: Final = [STATE_OF[number] for number in sorted(STATE_OF)]
 """The states in the order in which count.lua counts them."""
 
 
@@ -46,13 +48,23 @@ class Keys:
 
     def _of(self, queue: str) -> Sequence[str]:
         """Return the names of a queue's keys in their order, with a lane that nobody uses."""
-        return self.with_lane(queue, "-")
+        return [
+            self._lane(queue, "-") if key is Key.LANE else self._name(queue, key.name.lower())
+            for key in Key
+        ]
 
-    def with_lane(self, queue: str, lane: str) -> list[str]:
-        """Return the names of a queue's keys in their order."""
-        names = [*NAMES, f"lane:{lane}"]
-        return [f"{self._namespace}:{{{queue}}}:{name}" for name in names]
+    def with_lane(self, queue: str, lane: str, number: int) -> list[str]:
+        """Return the names of the first of a queue's keys in their order."""
+        keys = [*self.of(queue)[:number]]
+        keys[Key.LANE - 1] = self._lane(queue, lane)
+        return keys
+
+    def _lane(self, queue: str, lane: str) -> str:
+        return self._name(queue, f"lane:{lane}")
+
+    def _name(self, queue: str, name: str) -> str:
+        return f"{self._namespace}:{{{queue}}}:{name}"
 
     def channel(self, queue: str) -> str:
         """Return where a queue's wake-ups are published."""
-        return f"{self._namespace}:{{{queue}}}:wake"
+        return self._name(queue, "wake")

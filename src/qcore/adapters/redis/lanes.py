@@ -1,8 +1,7 @@
 """Lanes: who asks remembers by which it asked, so that a lost answer can be asked for again."""
 
 from collections import deque
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import count
 from uuid import uuid4
 
@@ -27,12 +26,15 @@ class Lanes:
         self._suffixes = count()
         self._free: deque[Lane] = deque()
 
-    @contextmanager
-    def some(self, number: int) -> Generator[Sequence[Lane], None, None]:
-        """Give lanes that nobody else uses while the block lasts. May be called from any thread."""
-        lanes = [self._one() for _ in range(number)]
-        yield lanes
-        # those of moves that failed, which may still be carried out, are not used again
+    def taken(self, number: int) -> list[Lane]:
+        """Return lanes that nobody else uses until they are given back. May be called anywhere.
+
+        Those of moves that failed, which may still be carried out, are not to be given back.
+        """
+        return [self._one() for _ in range(number)]
+
+    def give_back(self, lanes: Sequence[Lane]) -> None:
+        """Let others use lanes whose moves were answered."""
         self._free.extend(lanes)
 
     def _one(self) -> Lane:

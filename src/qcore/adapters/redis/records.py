@@ -20,6 +20,7 @@ from qcore.domain.task import (
     stored,
 )
 
+BAR: Final = ord("|")
 AS_ASKED: Final[Moment] = -1.0
 """Stands for the moment that the task was asked for."""
 
@@ -232,7 +233,7 @@ def task_of(queue: str, id: str, state: State, value: bytes, record: bytes | Non
         headers,
     )
     due = spec.created if spec.due is None or spec.due < spec.created else spec.due
-    if record is None or b" " not in record:
+    if record is None or record.isdigit():
         return Task(wish, state, spec.created, due, 0 if record is None else 1)
     progress = Progress(record)
     return Task(

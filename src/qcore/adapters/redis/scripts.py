@@ -1,16 +1,31 @@
 """The scripts of lua/, each behind what they share."""
 
+import re
 from importlib.resources import files
 from typing import Final
 
 from qcore.adapters.links.redis import Script
 
 _FOLDER: Final = files("qcore.adapters.redis") / "lua"
-_COMMON: Final = (_FOLDER / "common.lua").read_text(encoding="utf-8")
+_NAMED: Final = re.compile(r"^local (?:function )?([\w, ]+)", re.MULTILINE)
+
+
+def _text(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+
+
+_SHARED: Final = _text("common").split("\n\n")
+"""What scripts share, in paragraphs, each of which names what it makes."""
 
 
 def _script(name: str) -> Script:
-    return Script(_COMMON + (_FOLDER / f"{name}.lua").read_text(encoding="utf-8"))
+    """Return a script behind the paragraphs that it uses: Redis makes them anew for each call."""
+    text = _text(name)
+    for paragraph in reversed(_SHARED):
+        names = [each.strip() for made in _NAMED.findall(paragraph) for each in made.split(",")]
+        if any(re.search(rf"\b{each}\b", text) for each in names):
+            text = f"{paragraph}\n\n{text}"
+    return Script(text)
 
 
 BROWSE: Final = _script("browse")

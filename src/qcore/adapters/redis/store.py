@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from qcore.adapters.links.redis import Call, Link, Reply, Script, Word
-from qcore.adapters.redis.keys import Keys
+from qcore.adapters.redis.keys import Key, Keys
 from qcore.adapters.redis.lanes import Lanes
 from qcore.domain.task import Keep
 
@@ -51,18 +51,23 @@ class Store:
         script: Script,
         asked: Sequence[tuple[Sequence[str], Sequence[Word]]],
         *,
+        number: int = len(Key),
         safely: bool = False,
     ) -> list[Reply]:
-        """Call a script that must not be carried out twice, for some queues each time."""
-        with self._lanes.some(len(asked)) as lanes:
-            calls: list[Call] = []
-            for (queues, words), lane in zip(asked, lanes, strict=True):
-                first, *others = queues
-                keys = self.keys.with_lane(first, lane.name)
-                for queue in others:
-                    keys += self.keys.of(queue)
-                calls.append(Call(keys, words, lane.next()))
-            return await self.link.run(script, calls, safely=safely)
+        """Call a script that must not be carried out twice, for some queues each time.
+
+        `number` is how many of the first queue's keys it is given.
+        """
+        lanes = self._lanes.taken(len(asked))
+        calls: list[Call] = []
+        for (queues, words), lane in zip(asked, lanes, strict=True):
+            keys = self.keys.with_lane(queues[0], lane.name, number)
+            for queue in queues[1:]:
+                keys += self.keys.of(queue)
+            calls.append(Call(keys, words, lane.next()))
+        replies = await self.link.run(script, calls, safely=safely)
+        self._lanes.give_back(lanes)
+        return replies
 
     # what was handed out stays as it was while its token counts: to settle it, it need not be read
 

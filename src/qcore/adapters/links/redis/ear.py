@@ -9,7 +9,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from qcore.adapters.links.redis.shapes import Word
-from qcore.adapters.links.redis.wires import BlockingConnection
+from qcore.adapters.links.redis.wires import BlockingConnection, packed
 
 QUIET: Final = 30.0
 """Seconds of silence after which the server is asked whether it is still there."""
@@ -95,4 +95,4 @@ class Ear:
 
 
 def _send(connection: BlockingConnection, *words: Word) -> None:
-    connection.send_packed_command(connection.pack_command(*words), check_health=False)
+    connection.send_packed_command(packed([words]), check_health=False)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
@@ -15,6 +16,7 @@ from qcore.adapters.links.redis.shapes import Call, Reply, Script, Word
 from qcore.adapters.links.redis.timing import ServerTime
 from qcore.adapters.links.redis.wires import Request, Wire
 from qcore.domain.backoff import Exponential
+from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.moments import Moment
 
 CURVE: Final = Exponential(base=0.05, cap=1.0)
@@ -99,25 +101,23 @@ class RedisLink:
 
         def request(n: int, again: int, whole: bool) -> Request:  # noqa: FBT001
             call = calls[n]
-            head = ("EVAL", script.text) if whole else ("EVALSHA", script.digest)
-            told = (len(call.keys), *call.keys, again, call.number, *call.words)
-            return call.keys[0], (*head, *told)
+            keys = call.keys
+            name, text = ("EVAL", script.text) if whole else ("EVALSHA", script.digest)
+            return keys[0], (name, text, len(keys), *keys, again, call.number, *call.words)
 
-        if not calls:
-            return []
-        checks = self._checks({call.keys[0] for call in calls}) if safely else []
-        replies = await self._insist(
-            len(calls) + len(checks),
-            lambda n, again, whole: (
-                request(n, again, whole) if n < len(calls) else checks[n - len(calls)].request
-            ),
-            together=bool(checks),
-        )
+        checks = self._checks({call.keys[0] for call in calls}) if safely else ()
+        if not checks:
+            return await self._insist(len(calls), request)
+
+        def request_or_check(n: int, again: int, whole: bool) -> Request:  # noqa: FBT001
+            return request(n, again, whole) if n < len(calls) else checks[n - len(calls)].request
+
+        replies = await self._insist(len(calls) + len(checks), request_or_check, together=True)
         for check, reply in zip(checks, replies[len(calls) :], strict=True):
             check.refuse(reply, self.shown)
         return replies[: len(calls)]
 
-    def _checks(self, keys: Iterable[str]) -> list[Check]:
+    def _checks(self, keys: Iterable[str]) -> Sequence[Check]:
         return [check for key in keys for check in self._safety.checks(key)]
 
     async def _insist(
@@ -132,9 +132,9 @@ class RedisLink:
         With `together` all are asked for again even if some were answered: what is to be safe is
         what went over the same connection.
         """
+        if not number:
+            return []
         if not self._is_open:
-            await self.open()
-        if self._time.is_old:
             await self.open()
         answers: list[Reply] = [MISSING] * number
         ends = monotonic() + self._timeout
@@ -143,6 +143,10 @@ class RedisLink:
             missing = [n for n, answer in enumerate(answers) if answer is MISSING]
             error = await self._ask([request(n, again, whole) for n in missing], missing, answers)
             if error is None:
+                if self._time.is_old:
+                    # what was asked for is answered: it need not fail for the time of day
+                    with suppress(BrokerUnavailable):
+                        await self.open()
                 return answers
             if together:
                 answers = [MISSING] * number

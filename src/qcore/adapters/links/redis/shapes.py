@@ -9,7 +9,7 @@ from qcore.domain.record import record
 from qcore.ports import Listener
 
 Word: TypeAlias = str | bytes | int
-Command: TypeAlias = Sequence[Word]
+Command: TypeAlias = tuple[Word, ...]
 Reply: TypeAlias = Any
 """As Redis answers: bytes, int, None, or a list of them."""
 

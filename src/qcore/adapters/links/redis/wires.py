@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
+from hiredis import pack_command
 from redis.exceptions import ResponseError
 
-from qcore.adapters.links.redis.shapes import Command, Reply, Word
+from qcore.adapters.links.redis.shapes import Command, Reply
 
 Request: TypeAlias = tuple[str | None, Command]
 """A command, and a key of those it touches: None for one that any node may answer."""
@@ -68,8 +69,6 @@ class BlockingConnection(Protocol):
 
     def connect(self) -> None: ...
     def disconnect(self) -> None: ...
-    def pack_command(self, *words: Word) -> list[bytes]: ...
-    def pack_commands(self, commands: Sequence[Command]) -> list[bytes]: ...
     def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None: ...
     def can_read(self, timeout: float) -> bool: ...
     def read_response(self) -> Reply: ...
@@ -80,8 +79,6 @@ class AwaitingConnection(Protocol):
 
     async def connect(self) -> None: ...
     async def disconnect(self, *, nowait: bool) -> None: ...
-    def pack_command(self, *words: Word) -> list[bytes]: ...
-    def pack_commands(self, commands: Sequence[Command]) -> list[bytes]: ...
     async def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None: ...
     async def read_response(self) -> Reply: ...
 
@@ -101,7 +98,7 @@ class BlockingPool:
     async def send(self, commands: Sequence[Command]) -> "_BlockingChannel":
         connection = self._take()
         try:
-            connection.send_packed_command(packed(connection, commands), check_health=False)
+            connection.send_packed_command(packed(commands), check_health=False)
         except BaseException:
             connection.disconnect()
             raise
@@ -171,7 +168,7 @@ class AsyncPool:
         connection = free.pop() if free else self._make()
         try:
             await connection.connect()
-            await connection.send_packed_command(packed(connection, commands), check_health=False)
+            await connection.send_packed_command(packed(commands), check_health=False)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -224,10 +221,10 @@ class _AsyncChannel:
         await self._connection.disconnect(nowait=True)
 
 
-def packed(
-    connection: BlockingConnection | AwaitingConnection, commands: Sequence[Command]
-) -> list[bytes]:
-    """Return commands as they go over the wire."""
-    if len(commands) == 1:
-        return connection.pack_command(*commands[0])
-    return connection.pack_commands(commands)
+def packed(commands: Sequence[Command]) -> list[bytes]:
+    """Return commands as they go over the wire: in one piece, as each is a call of the system."""
+    pieces: list[bytes] = [_pack(command) for command in commands]
+    return [b"".join(pieces)]
+
+
+_pack: Final[Callable[[Command], bytes]] = pack_command  # type: ignore[assignment]  # as it is

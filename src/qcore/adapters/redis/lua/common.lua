@@ -1,8 +1,8 @@
 -- What every move stands on; scripts.py puts it in front of each.
 --
--- KEYS: fourteen for each queue, in the order of the names below, all in the queue's own slot. The
--- last is the caller's lane: it remembers what the caller's last move answered, so that a move
--- whose reply was lost can be asked for again and is not made twice.
+-- KEYS: fourteen for each queue, in the order of the names below, all in the queue's own slot. LANE
+-- is the caller's own: it remembers what the caller's last move answered, so that a move whose reply
+-- was lost can be asked for again and is not made twice.
 -- ARGV[1]: "1" if the move may have been made already, else "0". ARGV[2]: its number in the lane.
 --
 -- A task is its value in `tasks`: its line, the place among those of its priority; its facts ("rank
@@ -16,8 +16,8 @@
 -- A script writes nothing before it has checked everything, and takes out before it puts in: a
 -- server that is out of memory refuses a first write that would need more, and lets the rest be.
 
-local META, TASKS, PROGRESS, PENDING, SCHEDULED, RETRY, AGGREGATING = 1, 2, 3, 4, 5, 6, 7
-local ACTIVE, COMPLETED, ARCHIVED, DEAD, EXPIRING, RETAINED, LANE = 8, 9, 10, 11, 12, 13, 14
+local META, TASKS, PENDING, LANE, SCHEDULED, RETRY, AGGREGATING = 1, 2, 3, 4, 5, 6, 7
+local ACTIVE, COMPLETED, ARCHIVED, DEAD, PROGRESS, EXPIRING, RETAINED = 8, 9, 10, 11, 12, 13, 14
 local WIDTH = 14
 local VERSION = 1
 local BAR = 124

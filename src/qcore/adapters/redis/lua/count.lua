@@ -3,9 +3,11 @@
 -- Answer: for each queue eight numbers: pending, scheduled, retry, aggregating, active, completed,
 -- archived, dead.
 
+local ORDER = { PENDING, SCHEDULED, RETRY, AGGREGATING, ACTIVE, COMPLETED, ARCHIVED, DEAD }
+
 local answer = {}
 for base = 0, #KEYS - WIDTH, WIDTH do
-  for state = PENDING, DEAD do
+  for _, state in ipairs(ORDER) do
     answer[#answer + 1] = call('ZCARD', KEYS[base + state])
   end
 end

@@ -3,8 +3,9 @@
 -- ARGV[3]: "1" if the queue may be made. ARGV[4]: the first moment that one of them is scheduled for,
 -- empty where none is. Then for each task: its id, no id twice; its value without the line; the
 -- moment it is scheduled for, nothing to make it pending.
--- Answer: for each task that was refused, its number (from 0) and the number of its state's key;
--- "absent" where the queue would have to be made.
+-- Answer: for each task that was refused, its number (from 0) and the number of its state's key. Or
+-- "whole", and nothing was written: it takes all keys, and leave to make the queue. Tasks with only
+-- what is usual, pending at once in a queue that is there, take the first four.
 -- Errors: QCORE FOREIGN where a key that would be made is there already.
 
 local before = answered()
@@ -17,11 +18,11 @@ if trouble then
 end
 if not version then
   if ARGV[3] ~= '1' then
-    return 'absent'
+    return 'whole'
   end
-  for key = META, RETAINED do
+  for key = 1, WIDTH do
     local kind = call('TYPE', KEYS[key]).ok
-    if kind ~= 'none' then
+    if kind ~= 'none' and key ~= LANE then
       return redis.error_reply('QCORE FOREIGN ' .. KEYS[key] .. ' ' .. kind)
     end
   end
@@ -34,6 +35,13 @@ for i = FIRST, #ARGV, 3 do
   ids[#ids + 1] = ARGV[i]
 end
 local found = call('HMGET', KEYS[TASKS], unpack(ids))
+if #KEYS < WIDTH then
+  for i = 1, #ids do
+    if found[i] then
+      return 'whole'
+    end
+  end
+end
 local sequence = call('HINCRBY', KEYS[META], 'sequence', #ids) - #ids
 local values, pending, scheduled, expiring, refused = {}, {}, {}, {}, {}
 
