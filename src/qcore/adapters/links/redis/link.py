@@ -1,7 +1,7 @@
 """The link itself: it asks again where it may, keeps the server's time, and names what is wrong."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Final
@@ -10,7 +10,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from qcore.adapters.links.redis.ear import Ear
 from qcore.adapters.links.redis.errors import is_transient, mapped
-from qcore.adapters.links.redis.safety import Check, Safety
+from qcore.adapters.links.redis.safety import Safety
 from qcore.adapters.links.redis.servers import refuse_unfit
 from qcore.adapters.links.redis.shapes import Call, Reply, Script, Word
 from qcore.adapters.links.redis.timing import ServerTime
@@ -56,10 +56,10 @@ class RedisLink:
         try:
             await self._wire.exchange([(None, ("TIME",)), (None, ("INFO", "server"))], replies)
         except (RedisError, OSError) as error:
-            raise mapped(error, self.shown) from error
+            raise mapped(error, self.shown, new=True) from error
         for reply in replies[:1]:
             if isinstance(reply, Exception):
-                raise mapped(reply, self.shown) from reply
+                raise mapped(reply, self.shown, new=True) from reply
         self._time.note(replies[0], began, monotonic())
         if isinstance(replies[1], bytes):
             refuse_unfit(replies[1], self.shown, cluster=not self.spans)
@@ -105,9 +105,9 @@ class RedisLink:
             name, text = ("EVAL", script.text) if whole else ("EVALSHA", script.digest)
             return keys[0], (name, text, len(keys), *keys, again, call.number, *call.words)
 
-        checks = self._checks({call.keys[0] for call in calls}) if safely else ()
-        if not checks:
+        if not (safely and self._safety.is_wanted):
             return await self._insist(len(calls), request)
+        checks = [check for call in calls for check in self._safety.checks(call.keys[0])]
 
         def request_or_check(n: int, again: int, whole: bool) -> Request:  # noqa: FBT001
             return request(n, again, whole) if n < len(calls) else checks[n - len(calls)].request
@@ -116,9 +116,6 @@ class RedisLink:
         for check, reply in zip(checks, replies[len(calls) :], strict=True):
             check.refuse(reply, self.shown)
         return replies[: len(calls)]
-
-    def _checks(self, keys: Iterable[str]) -> Sequence[Check]:
-        return [check for key in keys for check in self._safety.checks(key)]
 
     async def _insist(
         self,
@@ -137,27 +134,43 @@ class RedisLink:
         if not self._is_open:
             await self.open()
         answers: list[Reply] = [MISSING] * number
+        places = range(number)
+        error = await self._ask([request(n, 0, False) for n in places], places, answers)  # noqa: FBT003
+        if error is not None:
+            await self._ask_again(error, request, answers, together=together)
+        if self._time.is_old:
+            # what was asked for is answered: it need not fail for the time of day
+            with suppress(BrokerUnavailable):
+                await self.open()
+        return answers
+
+    async def _ask_again(
+        self,
+        error: Exception,
+        request: Callable[[int, int, bool], Request],
+        answers: list[Reply],
+        *,
+        together: bool,
+    ) -> None:
+        """Ask for what was not answered until it is, or until it is no use any more."""
         ends = monotonic() + self._timeout
         whole, again, failures = False, 0, 0
         while True:
-            missing = [n for n, answer in enumerate(answers) if answer is MISSING]
-            error = await self._ask([request(n, again, whole) for n in missing], missing, answers)
-            if error is None:
-                if self._time.is_old:
-                    # what was asked for is answered: it need not fail for the time of day
-                    with suppress(BrokerUnavailable):
-                        await self.open()
-                return answers
-            if together:
-                answers = [MISSING] * number
             if isinstance(error, NoScriptError) and not whole:
                 whole = True
-                continue
-            pause = max(LEAST_PAUSE, CURVE(failures, random.random()))  # noqa: S311  (no secret)
-            if not is_transient(error, self.shown) or monotonic() + pause > ends:
-                raise mapped(error, self.shown) from error
-            whole, again, failures = False, 1, failures + 1
-            await self._wire.pause(pause)
+            else:
+                pause = max(LEAST_PAUSE, CURVE(failures, random.random()))  # noqa: S311  (no secret)
+                if not is_transient(error, self.shown) or monotonic() + pause > ends:
+                    raise mapped(error, self.shown) from error
+                whole, again, failures = False, 1, failures + 1
+                await self._wire.pause(pause)
+            if together:
+                answers[:] = [MISSING] * len(answers)
+            missing = [n for n, answer in enumerate(answers) if answer is MISSING]
+            trouble = await self._ask([request(n, again, whole) for n in missing], missing, answers)
+            if trouble is None:
+                return
+            error = trouble
 
     async def _ask(
         self, requests: Sequence[Request], places: Sequence[int], answers: list[Reply]

@@ -41,6 +41,11 @@ class Safety:
     """Append-only files: the server's own (0 or 1), and those of replicas. None asks for none."""
     timeout: float = 1.0
 
+    @property
+    def is_wanted(self) -> bool:
+        """Return whether anything more than the server's word is asked for."""
+        return self.replicas > 0 or self.fsync is not None
+
     def checks(self, key: str) -> Iterator[Check]:
         """Yield what to send behind what was written to a key."""
         patience = int(self.timeout * 1_000)
