@@ -4,10 +4,10 @@ PIP_INSTALL := $(PY) -m pip --disable-pip-version-check install -qq -c constrain
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench bench-peers clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## Run the example application, signup
 	@$(PY) -m examples.signup
@@ -25,8 +25,11 @@ check: $(VENV)/dev.stamp ## Lint, check the format, the types and the architectu
 bench: $(VENV)/dev.stamp ## Run the benchmarks
 	@$(PY) -m bench
 
+bench-peers: $(VENV)/dev.stamp ## Run qcore beside its Python peers, each in an environment of its own
+	@$(PY) -m bench.peers
+
 clean: ## Remove the environment, caches and build products
-	rm -rf $(VENV) build dist signup-output .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench build dist signup-output .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):

@@ -1,7 +1,57 @@
-"""What every test shares: how Hypothesis behaves."""
+"""What every test shares: how Hypothesis behaves, and Redis servers that start when asked for."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from tests.servers.binaries import SERVERS
+from tests.servers.cluster import RedisCluster
+from tests.servers.redis import RedisServer
+from tests.servers.sentinel import SentinelSet
 
 # No deadline: on a busy machine a slow example is not a wrong one.
 settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session", params=SERVERS, ids=str)
+def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """Give a server of each version that is here: shared, so leave it running and as it was set."""
+    with RedisServer(request.param) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Give a cluster of three masters of the newest version: shared, so leave it whole."""
+    with RedisCluster(SERVERS[-1]) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel() -> Iterator[SentinelSet]:
+    """Give a master, a replica and Sentinels of the newest version: shared, so leave it whole."""
+    with SentinelSet(SERVERS[-1]) as sentinels:
+        yield sentinels
+
+
+@pytest.fixture
+def empty_redis(redis_server: RedisServer) -> RedisServer:
+    """Give the shared server without data."""
+    redis_server.flush()
+    return redis_server
+
+
+@pytest.fixture
+def empty_cluster(redis_cluster: RedisCluster) -> RedisCluster:
+    """Give the shared cluster without data."""
+    redis_cluster.flush()
+    return redis_cluster
+
+
+@pytest.fixture
+def empty_sentinel(redis_sentinel: SentinelSet) -> SentinelSet:
+    """Give the shared servers behind Sentinels without data."""
+    redis_sentinel.flush()
+    return redis_sentinel

@@ -8,8 +8,9 @@ values; a store that is unwell raises `BrokerUnavailable` (it may be well later)
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from qcore.domain.findings import Finding
 from qcore.domain.happenings import Happening
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
@@ -259,6 +260,19 @@ class Timekeeper(Protocol):
         - A broker and its `blocking()` tell the same time once either was opened.
         - To ask makes nobody wait, and may be done from any thread.
         - Before the first opening it is this machine's time.
+        """
+        ...
+
+
+@runtime_checkable
+class Examined(Protocol):
+    """What a broker is besides whose store can be looked over; ask with `isinstance`."""
+
+    async def examine(self) -> Sequence[Finding]:
+        """Return how the store is, and what to do about it; it need not be open before.
+
+        What it writes to try things out it removes again. Raises `BrokerUnavailable` or
+        `BrokerUnusable` where nothing more can be said.
         """
         ...
 

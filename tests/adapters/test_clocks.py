@@ -13,9 +13,7 @@ from qcore.domain.errors import InvalidOption
 PATIENCE = 30.0
 """Seconds after which a thread that should have done something is taken to be stuck."""
 
-in_both_colours = pytest.mark.parametrize(
-    "clock", [SystemClock(), SystemClock().blocking()], ids=["awaits", "blocks"]
-)
+in_both_colours = pytest.mark.parametrize("colour", ["awaits", "blocks"])
 
 
 class Times:
@@ -35,6 +33,10 @@ class Times:
 
     async def asleep(self, seconds: float) -> None:
         self.sleep(seconds)
+
+    def clock(self, colour: str = "awaits") -> SystemClock:
+        clock = SystemClock(time=self.time)
+        return clock.blocking() if colour == "blocks" else clock
 
 
 @pytest.fixture
@@ -56,37 +58,46 @@ def step(coroutine: Coroutine[object, None, None]) -> bool:
     return False
 
 
-def test_now_is_the_time_of_the_machine() -> None:
-    """The clock's moment lies between two readings of the system's time."""
+@in_both_colours
+def test_now_is_the_time_of_the_machine(colour: str) -> None:
+    """Without a word about time it lies between two readings of the system's."""
+    clock = SystemClock().blocking() if colour == "blocks" else SystemClock()
     before = time.time()
-    assert before <= SystemClock().now() <= time.time()
+    assert before <= clock.now() <= time.time()
+
+
+@in_both_colours
+def test_now_is_the_time_that_it_is_told_to_go_by(times: Times, colour: str) -> None:
+    """A clock of another time shows that, in either colour, also when it changes."""
+    clock = times.clock(colour)
+    for moment in (1000.0, 999.5, 5_000_000.25):
+        times.moment = moment
+        assert clock.now() == clock.blocking().now() == moment
 
 
 async def test_a_moment_that_has_passed_is_not_waited_for(times: Times) -> None:
     """Sleeping until now, the past or no moment at all returns without a nap."""
     for moment in (times.moment, times.moment - 1, float("nan")):
-        await SystemClock().sleep_until(moment)
+        await times.clock().sleep_until(moment)
     assert times.naps == []
 
 
 @in_both_colours
-async def test_a_sleeper_that_wakes_too_early_sleeps_again(
-    times: Times, clock: SystemClock
-) -> None:
+async def test_a_sleeper_that_wakes_too_early_sleeps_again(times: Times, colour: str) -> None:
     """A timer that ends early does not end the sleep before its moment."""
     times.steps = [3.75, 0.75]
-    await clock.sleep_until(1005.0)
+    await times.clock(colour).sleep_until(1005.0)
     assert times.naps == [5.0, 1.25, 0.5]
     assert times.moment == 1005.0
 
 
 @in_both_colours
 async def test_a_long_sleeper_notices_that_the_wall_clock_was_set(
-    times: Times, clock: SystemClock
+    times: Times, colour: str
 ) -> None:
     """Somebody who sleeps for a day looks at the clock each minute, and so sees it jump."""
     times.steps = [60.0, 86_400.0]
-    await clock.sleep_until(1000.0 + 86_400.0)
+    await times.clock(colour).sleep_until(1000.0 + 86_400.0)
     assert times.naps == [60.0, 60.0]
 
 

@@ -24,7 +24,7 @@ VERBS = [name for name in MEMBERS if inspect.iscoroutinefunction(getattr(Broker,
 class Echo:
     """A broker that answers each verb with what it was asked."""
 
-    capabilities = frozenset({Capability.DURABLE})
+    capabilities = frozenset({Capability.DURABLE, Capability.TIME})
 
     def __init__(self, colour: str = "awaits") -> None:
         self.colour = colour
@@ -32,6 +32,9 @@ class Echo:
 
     def blocking(self) -> "Echo":
         return Echo("blocks")
+
+    def time(self) -> Moment:
+        return NOW if self.colour == "awaits" else NOW + 1
 
     def __getattr__(self, verb: str) -> Callable[..., object]:
         async def answer(*args: object, **kwargs: object) -> object:
@@ -75,7 +78,16 @@ async def test_a_verb_passes_on_what_it_is_given_and_what_it_gets(verb: str) -> 
 
 def test_capabilities_are_those_of_the_inner_broker() -> None:
     """A wrapper can do what it wraps."""
-    assert ForwardingBroker(Echo()).capabilities == {Capability.DURABLE}
+    assert ForwardingBroker(Echo()).capabilities == {Capability.DURABLE, Capability.TIME}
+
+
+def test_time_is_that_of_the_inner_broker() -> None:
+    """A wrapper of a broker with a clock has it too, in either colour; of another it has none."""
+    wrapper = ForwardingBroker(Echo())
+    assert (wrapper.time(), wrapper.blocking().time()) == (NOW, NOW + 1)
+    assert Capability.TIME not in ForwardingBroker(MemoryBroker()).capabilities
+    with pytest.raises(AttributeError, match="time"):
+        ForwardingBroker(MemoryBroker()).time()
 
 
 class Counting(ForwardingBroker):

@@ -110,9 +110,10 @@ class TestBlockingClient:
             mail.using(priority=9999).enqueue_sync(2)
 
     def test_it_uses_the_blocking_side_of_the_broker(self) -> None:
-        """Each enqueue is one call, from any thread."""
+        """Once it is open, each enqueue is one call, from any thread."""
         broker = FaultyBroker(MemoryBroker())
         lab = Lab(broker)
+        lab.blocking.enqueue(a_task())
         threads = [
             threading.Thread(target=lambda: lab.blocking.enqueue(a_task())) for _ in range(8)
         ]
@@ -120,8 +121,8 @@ class TestBlockingClient:
             thread.start()
         for thread in threads:
             thread.join()
-        assert [call.verb for call in broker.calls] == ["enqueue"] * 8
-        assert run_inline(lab.inspector.counts()) == {"default": {State.PENDING: 8}}
+        assert [call.verb for call in broker.calls] == ["open", *["enqueue"] * 9]
+        assert run_inline(lab.inspector.counts()) == {"default": {State.PENDING: 9}}
 
     async def test_it_may_be_called_inside_a_loop(self) -> None:
         """Asynchronous code that must not await here may enqueue all the same."""

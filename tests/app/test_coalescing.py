@@ -66,7 +66,7 @@ async def test_one_after_the_other_is_not_held_up() -> None:
     lab = Lab(broker)
     for _ in range(3):
         await lab.client.enqueue(a_task())
-    assert [call.verb for call in broker.calls] == ["enqueue"] * 3
+    assert [call.verb for call in broker.calls] == ["open", *["enqueue"] * 3]
 
 
 async def test_a_batch_has_a_largest_size() -> None:

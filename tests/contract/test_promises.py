@@ -10,7 +10,7 @@ import pytest
 import qcore.ports
 import qcore.testing.contract
 
-ROLES = ("Producer", "Consumer", "Operator", "Broker")
+ROLES = ("Producer", "Consumer", "Operator", "Broker", "Timekeeper")
 
 
 def words(text: str) -> str:

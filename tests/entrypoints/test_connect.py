@@ -1,10 +1,14 @@
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from qcore import BrokerUnusable, Capability, InvalidOption, Qcore, connect
+from qcore import BrokerUnavailable, BrokerUnusable, Capability, InvalidOption, Qcore, connect
+from qcore.adapters.links.redis.address import SCHEMES
 from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.redis import RedisBroker
 from qcore.adapters.sqlite import SqliteBroker
 
 
@@ -54,13 +58,69 @@ async def test_sqlite_takes_its_options(tmp_path: Path, options: str) -> None:
         assert await q.inspector.counts() == {}
 
 
+REDIS = {
+    "": "ann:secret@localhost:6379/0",
+    "+sentinel": "ann:secret@one:26379,two:26379/mymaster/0",
+    "+cluster": "ann:secret@one:7000,two:7000",
+    "+unix": "/run/redis.sock?db=1",
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme_of_redis_is_a_redis_broker(scheme: str) -> None:
+    """A server, Sentinels or a cluster, over TLS or not; nothing is opened by connecting."""
+    mark = scheme.find("+")
+    broker = connect(f"{scheme}://{REDIS[scheme[mark:] if mark > 0 else '']}")
+    assert isinstance(broker, RedisBroker)
+    assert {Capability.SHARED, Capability.DURABLE} <= broker.capabilities
+    assert broker.link.spans is not scheme.endswith("+cluster")
+    assert broker.link.shown.startswith(f"{scheme}://")
+    assert "secret" not in broker.link.shown
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://localhost/one", "'redis://localhost/one' has the database 'one', which is no"),
+        ("redis://one,two", "has several hosts"),
+        ("redis+sentinel://one", "does not name the master"),
+        ("redis+cluster://one/1", "of which a cluster has only number 0"),
+        ("redis://localhost#1", "percent-encode"),
+        ("redis:localhost", "'redis:…' names no Redis"),
+        ("redis://localhost?namespace=", "namespace='' of redis://: expected 1 to 128"),
+    ],
+)
+def test_a_redis_url_that_is_wrong_is_refused(url: str, message: str) -> None:
+    """The error names the part that is wrong, and says what would be right."""
+    with pytest.raises(InvalidOption, match=message):
+        connect(url)
+
+
+async def test_a_redis_that_is_not_there_is_named() -> None:
+    """When it is opened; its password is not in the error, nor in what the error came of."""
+    broker = connect("redis://ann:secret@127.0.0.1:1/0?timeout=0.1")
+    with pytest.raises(BrokerUnavailable, match=r"redis://ann@127\.0\.0\.1:1/0: nothing") as lost:
+        await broker.open()
+    assert "secret" not in f"{lost.value.__cause__!r}{lost.value.__cause__}"
+
+
+def test_a_driver_is_imported_when_a_url_asks_for_it() -> None:
+    """Whoever keeps tasks elsewhere does not wait for redis-py."""
+    program = "import sys; from qcore import connect; connect('memory://'); print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "qcore.adapters.memory" in modules
+    assert not {"redis", "redis.asyncio"} & {*modules}
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
         pytest.param(
             "mongodb://localhost/0",
-            r"'mongodb://localhost/0' has the scheme 'mongodb': expected one of .*memory://.*"
-            r"sqlite://",
+            r"'mongodb://localhost/0' has the scheme 'mongodb': expected one of memory://, "
+            r"sqlite://, redis://, rediss://, redis\+sentinel://, .*valkey\+unix://$",
             id="a scheme that nobody knows",
         ),
         pytest.param("qcore.db", r"has the scheme '': expected one of", id="no scheme"),
@@ -128,13 +188,29 @@ def test_a_password_is_not_repeated_in_an_error() -> None:
     assert "ann" in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["sqlite://ann:secret@localhost/a#b.db", "memory://ann:secret@["])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://ann:secret@localhost/a#b.db",
+        "memory://ann:secret@[",
+        "mongodb://ann:1/secret@localhost/0",
+        "mongodb://ann:se#secret@localhost/0",
+        "mongodb://ann:1?secret@localhost/0",
+        "mongodb://ann:secret",
+        "mongodb://localhost/0?password=secret",
+        "ann:secret@localhost",
+        "redis://ann:1?secret&x@localhost/0",
+        "redis://ann:secret@/0",
+        "redis://:%ff@secret@localhost:port",
+    ],
+)
 def test_nor_is_it_repeated_where_the_url_cannot_be_read(url: str) -> None:
     """However little can be made of the URL."""
     with pytest.raises(InvalidOption) as refused:
         connect(url)
     assert "secret" not in str(refused.value)
     assert refused.value.__cause__ is None
+    assert "secret" not in str(refused.value.__context__)
 
 
 async def test_a_path_is_quoted_as_in_any_url(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import sqlite3
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import MessagePackSerializer
 from qcore.testing import ManualClock, Signals, assert_enqueued, drain
 from qcore.testing.build import NOW
+from tests.contract.doubles import Store, TimedBroker
 
 
 @pytest.fixture(autouse=True)
@@ -250,6 +252,81 @@ async def test_time_is_the_clocks() -> None:
 def test_time_is_this_machines_unless_told_otherwise() -> None:
     """Without a clock it is the clock on the wall."""
     assert isinstance(Qcore("memory://").clock, SystemClock)
+
+
+def has_time_of(q: Qcore, moment: Callable[[], float]) -> bool:
+    """Say whether a queue, and the client of it that blocks, go by a clock."""
+    before = moment()
+    told = q.clock.now()
+    task = q.blocking.enqueue(NewTask("test", id=q.blocking.new_id())).task()
+    assert task is not None
+    return before <= told <= task.created <= moment()
+
+
+class TestStoresTime:
+    async def test_time_is_the_stores_where_it_has_a_clock(self) -> None:
+        """Clients, inspector and workers go by the clock that all who use the store go by."""
+        store = Store()
+        q = Qcore(broker=TimedBroker(store), instruments=())
+        ran: list[float] = []
+
+        @q.task("test")
+        async def test(ctx: Context) -> None:
+            ran.append(ctx.lease.until)
+
+        before = store.time()
+        async with q:
+            assert has_time_of(q, store.time)
+            assert await drain(q, jump=False) == 1
+        assert before + 30 <= ran[0] <= store.time() + 30
+
+    async def test_a_clock_that_was_given_is_kept(self) -> None:
+        """Whoever gives a clock means it, also when the store has one."""
+        q = Qcore(broker=TimedBroker(Store()), clock=ManualClock())
+        await q.open()
+        assert has_time_of(q, lambda: NOW)
+
+    async def test_a_swapped_broker_brings_its_own_time(self) -> None:
+        """In memory there is no store's clock: time is this machine's, and afterwards as before."""
+        store = Store()
+        q = Qcore(broker=TimedBroker(store))
+        await q.open()
+        with q.swapped():
+            assert has_time_of(q, time.time)
+        assert has_time_of(q, store.time)
+
+    async def test_a_swapped_broker_that_has_a_clock_brings_it(self) -> None:
+        """The other way round it is the store's, within the block alone."""
+        store = Store()
+        q = Qcore("memory://")
+        with q.swapped(broker=TimedBroker(store)):
+            await q.open()
+            assert has_time_of(q, store.time)
+            with q.swapped(clock=ManualClock()), q.swapped(broker=TimedBroker(store)):
+                assert has_time_of(q, lambda: NOW)
+            assert has_time_of(q, store.time)
+        assert has_time_of(q, time.time)
+
+    def test_a_swapped_broker_leaves_a_clock_that_was_given(self) -> None:
+        """A queue in virtual time stays in it, whatever broker comes."""
+        q = Qcore("memory://", clock=ManualClock())
+        with q.swapped(broker=TimedBroker(Store())):
+            assert has_time_of(q, lambda: NOW)
+        assert has_time_of(q, lambda: NOW)
+
+    def test_within_a_transaction_time_is_that_of_its_database(self) -> None:
+        """A store without a clock has this machine's, unless a clock was given."""
+        for clock, moment in ((None, time.time), (ManualClock(), lambda: NOW)):
+            q = Qcore(broker=TimedBroker(Store()), clock=clock)
+            connection = sqlite3.connect(":memory:")
+            try:
+                before = moment()
+                client = q.within(connection)
+                task = client.enqueue(NewTask("test", id="one")).task()
+                assert task is not None
+                assert before <= task.created <= moment()
+            finally:
+                connection.close()
 
 
 def test_a_log_is_kept_unless_told_otherwise() -> None:

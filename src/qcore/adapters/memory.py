@@ -8,6 +8,7 @@ from typing import Final
 from attrs import define, evolve
 
 from qcore.domain.errors import InvalidOption
+from qcore.domain.findings import Finding, Grade
 from qcore.domain.lifecycle import (
     ENDED,
     MOVES,
@@ -197,6 +198,18 @@ class MemoryBroker:
             answers = [self._carry_out(queue, i, order, now) for i in ids]
         self._tell({queue})
         return answers
+
+    async def examine(self) -> Sequence[Finding]:
+        """Return what there is to know: that all is gone with the process."""
+        return [
+            Finding(
+                Grade.WARNING,
+                "persistence",
+                "tasks are kept in the process that enqueues them: nothing outlives it, and no "
+                "other process can run them",
+                "in production name a store, such as sqlite:///qcore.db or redis://host",
+            )
+        ]
 
     def _carry_out(
         self, queue: str, task: TaskId, order: Order, now: Moment

@@ -58,6 +58,11 @@ class Outbox:
                 await self._send()
             self._emptied.set()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether every verdict is written, or given up."""
+        return self._emptied.is_set()
+
     async def emptied(self) -> None:
         """Wait until every verdict is written, or given up."""
         await self._emptied.wait()

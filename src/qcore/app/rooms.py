@@ -42,7 +42,10 @@ class Rooms:
                 self._mix.setdefault(queue, {})[kind] = share
 
     def demands(self, shares: Shares, room: int) -> list[Demand]:
-        """Return what to claim, in order: first from the queues that slots limit, if there are."""
+        """Return what to claim, in order: first from the queues that slots limit, if there are.
+
+        Each may have all the room, so that what one does not fill is left to those after it.
+        """
         self.are_tight = room <= 0
         if room <= 0:
             return []
@@ -58,9 +61,8 @@ class Rooms:
             share = (whole.quotas[queue] or 1) if any(whole.quotas.values()) else limit
             if (most := min(limit, share, room)) > 0:
                 demands.append(Demand(most, {queue: most}))
-                room -= most
         rest = {queue: quota for queue, quota in whole.quotas.items() if queue not in tight}
-        if rest and room > 0:
+        if rest:
             demands.append(Demand(room, rest))
         return demands
 
@@ -97,6 +99,13 @@ class Rooms:
         return 1 if share < MOSTLY or -free < slots.size else 0
 
 
-def limits(demands: Iterable[Demand]) -> int:
-    """Return how many tasks demands ask for in all."""
-    return sum(demand.limit for demand in demands)
+def within(demand: Demand, room: int) -> Demand:
+    """Return as much of a demand as there is room for."""
+    if demand.limit <= room:
+        return demand
+    quotas: dict[str, int] = {}
+    left = room
+    for queue, quota in demand.quotas.items():
+        quotas[queue] = min(quota, left)
+        left -= quotas[queue]
+    return Demand(room, quotas)

@@ -17,7 +17,7 @@ from qcore.app.nudge import Nudge
 from qcore.app.outbox import Outbox
 from qcore.app.patience import GaveUp, Patience, first
 from qcore.app.places import Places
-from qcore.app.rooms import Rooms, limits
+from qcore.app.rooms import Rooms, within
 from qcore.app.router import Router
 from qcore.app.run import Run, Why, deadline_of
 from qcore.app.settings import WorkerSettings
@@ -201,24 +201,29 @@ class Worker:
         settings = self._settings
         room = settings.concurrency - len(self._running)
         demands = rooms.demands(self._shares, room)
-        asked = limits(demands)
         self._wants_room = rooms.are_tight or settings.burst
         if self._paused or not demands:
             await nudge.wait()
             return
         nudge.forget()
-        claimed = 0
+        # what still runs, or is not settled, may add to what a claim that is on its way finds
+        is_last = not self._running and self._outbox.is_empty
+        left, is_filled = room, False
         for demand in demands:
+            demand = within(demand, left)
             claims = await self._claim(demand)
             rooms.note(claims)
             self._start(claims)
-            claimed += len(claims)
-        if claimed >= asked:
-            # let the handlers begin
+            left -= len(claims)
+            is_filled = is_filled or len(claims) >= demand.limit
+            if left <= 0:
+                break
+        if is_filled:
+            # there may be more; let the handlers begin
             await asyncio.sleep(0)
-        elif settings.burst and not claimed and not self._running:
+        elif settings.burst and left == room and not self._running:
             await self._outbox.emptied()
-            if not await self._more():
+            if is_last and not await self._more():
                 self.stop()
         else:
             await self._idle(nudge)

@@ -2,7 +2,31 @@
 
 from qcore.adapters.links.redis.link import RedisLink
 from qcore.adapters.links.redis.making import link_over, link_to
+from qcore.adapters.links.redis.place import Address
 from qcore.adapters.links.redis.safety import Safety
-from qcore.adapters.links.redis.shapes import Call, Link, Reply, Script, Word
+from qcore.adapters.links.redis.shapes import (
+    Call,
+    Command,
+    Link,
+    Reply,
+    Script,
+    Spot,
+    Surroundings,
+    Word,
+)
 
-__all__ = ["Call", "Link", "RedisLink", "Reply", "Safety", "Script", "Word", "link_over", "link_to"]
+__all__ = [
+    "Address",
+    "Call",
+    "Command",
+    "Link",
+    "RedisLink",
+    "Reply",
+    "Safety",
+    "Script",
+    "Spot",
+    "Surroundings",
+    "Word",
+    "link_over",
+    "link_to",
+]

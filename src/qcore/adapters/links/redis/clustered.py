@@ -72,6 +72,16 @@ class ClusterWire:
         for pool in self._pools.values():
             await pool.close()
 
+    async def masters(self) -> list[Node]:
+        """Return who has slots."""
+        if not self._slots:
+            self._slots = await self._map()
+        return list(dict.fromkeys(self._slots.values()))
+
+    def at(self, node: Node) -> Pool:
+        """Return a wire to one node."""
+        return self._pool(node)
+
     def _pool(self, node: Node) -> Pool:
         pool = self._pools.get(node)
         if pool is None:

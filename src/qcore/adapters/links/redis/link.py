@@ -8,11 +8,13 @@ from typing import Final
 
 from redis.exceptions import NoScriptError, RedisError
 
+from qcore.adapters.links.redis.around import surroundings
 from qcore.adapters.links.redis.ear import Ear
 from qcore.adapters.links.redis.errors import is_transient, mapped
+from qcore.adapters.links.redis.place import Address
 from qcore.adapters.links.redis.safety import Safety
 from qcore.adapters.links.redis.servers import refuse_unfit
-from qcore.adapters.links.redis.shapes import Call, Reply, Script, Word
+from qcore.adapters.links.redis.shapes import Call, Reply, Script, Surroundings, Word
 from qcore.adapters.links.redis.timing import ServerTime
 from qcore.adapters.links.redis.wires import Request, Wire
 from qcore.domain.backoff import Exponential
@@ -38,8 +40,10 @@ class RedisLink:
         timeout: float = 5.0,
         safety: Safety | None = None,
         time: ServerTime | None = None,
+        address: Address | None = None,
     ) -> None:
         self.shown = shown
+        self._address = address
         self.spans = spans
         self._wire = wire
         self._ear = ear
@@ -74,6 +78,10 @@ class RedisLink:
     def time(self) -> Moment:
         """Return what time the server has; this machine's own before the first connection."""
         return self._time.now()
+
+    async def around(self) -> Surroundings:
+        """Return the servers here; raise as `open` does where a cluster does not tell them."""
+        return await surroundings(self._wire, self.shown, self._address)
 
     def blocking(self) -> "RedisLink":
         """Return a link to the same Redis that never suspends."""

@@ -36,6 +36,7 @@ def link_to(address: Address) -> RedisLink:
         spans=address.kind != "cluster",
         timeout=address.timeout,
         safety=Safety(address.replicas, address.fsync, address.replica_timeout),
+        address=address,
     )
 
 
@@ -125,6 +126,7 @@ def _linked(
     timeout: float,
     spans: bool = True,
     safety: Safety | None = None,
+    address: Address | None = None,
 ) -> RedisLink:
     """Return a link over a wire that awaits, with twins over wires that block.
 
@@ -144,6 +146,7 @@ def _linked(
             timeout=timeout,
             safety=safety,
             time=time,
+            address=address,
         )
 
     return link(awaiting(), ServerTime(), is_twin=False)

@@ -85,7 +85,7 @@ class Address:
         user = f"{self.username}@" if self.username else ""
         if self.kind == "unix":
             return f"{self.scheme}://{user}{self.path}" + (f"?db={self.db}" if self.db else "")
-        hosts = ",".join(_spelled(place) for place in self.hosts)
+        hosts = ",".join(spelled(place) for place in self.hosts)
         tail = {"single": f"/{self.db}", "sentinel": f"/{self.master}/{self.db}", "cluster": ""}
         return f"{self.scheme}://{user}{hosts}{tail[self.kind]}"
 
@@ -171,7 +171,8 @@ class Address:
             ) from error
 
 
-def _spelled(place: Place) -> str:
+def spelled(place: Place) -> str:
+    """Return a place as it is written in a URL."""
     host, port = place
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

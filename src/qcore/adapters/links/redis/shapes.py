@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any, Final, Protocol, TypeAlias
 
+from qcore.adapters.links.redis.place import Address
+from qcore.domain.errors import QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.ports import Listener
@@ -33,6 +35,35 @@ class Call:
     keys: Sequence[str]
     words: Sequence[Word]
     number: int = 0
+
+
+class Spot(Protocol):
+    """One server of those that a link may lead to, asked by itself."""
+
+    @property
+    def name(self) -> str:
+        """Return where it is."""
+        ...
+
+    async def ask(self, *commands: Command) -> list[Reply | QcoreError]:
+        """Send commands together, once; an error it answers with takes the place of the answer.
+
+        Raises `BrokerUnavailable` or `BrokerUnusable` where no answers come.
+        """
+        ...
+
+
+@record
+class Surroundings:
+    """What there is where a link leads."""
+
+    servers: Sequence[Spot]
+    """Those that queues are on: one, or the masters of a cluster."""
+    replicas: Sequence[Spot] = ()
+    """Of a cluster."""
+    sentinels: Sequence[Spot] = ()
+    address: Address | None = None
+    """None where the link was made over somebody's own connections."""
 
 
 class Link(Protocol):
@@ -81,6 +112,10 @@ class Link(Protocol):
 
     def time(self) -> Moment:
         """Return what time the server has; this machine's own before the first connection."""
+        ...
+
+    async def around(self) -> Surroundings:
+        """Return the servers here; raise as `open` does where a cluster does not tell them."""
         ...
 
     def blocking(self) -> "Link":

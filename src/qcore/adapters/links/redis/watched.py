@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from threading import Event
+from typing import Final
 
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
@@ -25,7 +26,9 @@ class SentinelWire:
         master: str,
     ) -> None:
         self._make = make
-        self._sentinels = [ask(place) for place in sentinels]
+        self.sentinels: Final = {place: ask(place) for place in sentinels}
+        """Those who are asked for the master, by where they are."""
+        self._sentinels = list(self.sentinels.values())
         self._name = master
         self._master: Pool | None = None
 

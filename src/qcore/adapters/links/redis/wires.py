@@ -19,6 +19,8 @@ Request: TypeAlias = tuple[str | None, Command]
 
 MOST_FREE: Final = 16
 """Connections kept for later, each loop or process its own."""
+LARGE: Final = 1 << 16
+"""Bytes for which another syscall is nothing, and a copy is something."""
 
 
 class Wire(Protocol):
@@ -222,9 +224,9 @@ class _AsyncChannel:
 
 
 def packed(commands: Sequence[Command]) -> list[bytes]:
-    """Return commands as they go over the wire: in one piece, as each is a call of the system."""
+    """Return commands as they go over the wire: small ones together, as each piece is a syscall."""
     pieces: list[bytes] = [_pack(command) for command in commands]
-    return [b"".join(pieces)]
+    return pieces if sum(map(len, pieces)) > LARGE else [b"".join(pieces)]
 
 
 _pack: Final[Callable[[Command], bytes]] = pack_command  # type: ignore[assignment]  # as it is

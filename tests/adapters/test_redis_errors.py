@@ -1,0 +1,357 @@
+import pytest
+from redis.connection import DefaultParser
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    DataError,
+    InvalidResponse,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import TimeoutError as TimedOut
+
+from qcore import BrokerUnavailable, BrokerUnusable
+from qcore.adapters.links.redis.errors import is_transient, mapped, never_arrived
+
+SERVER = "redis://ann@db:6379/0"
+CLUSTER = "redis+cluster://db:6379"
+SHA = "0c76e1d8b833ecdd3d384592ac78df75e13664d4"
+IN_6 = f"ERR Error running script (call to f_{SHA}): @user_script:1: @user_script: 1: "
+IN_7 = f" script: {SHA}, on @user_script:1."
+WRITE = "return redis.call('HSET', KEYS[1], 'a', '1')"
+
+
+def answered(words: str) -> Exception:
+    """Return what redis-py makes of an error that a server answers with."""
+    error = DefaultParser.parse_error(words)
+    assert isinstance(error, RedisError)
+    return error
+
+
+LATER = [
+    ("LOADING Redis is loading the dataset in memory", "it is loading its data"),
+    ("READONLY You can't write against a read only replica.", "it is a replica"),
+    (f"READONLY You can't write against a read only replica.{IN_7}", "it is a replica"),
+    (f"{IN_6}-READONLY You can't write against a read only replica.", "it is a replica"),
+    ("@user_script: 1: -READONLY You can't write against a read only replica.", "is a replica"),
+    ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "master"),
+    ("OOM command not allowed when used memory > 'maxmemory'.", "server's maxmemory is reached: "),
+    (f"{IN_6}-OOM command not allowed when used memory > 'maxmemory'.", "maxmemory is reached"),
+    ("MISCONF Redis is configured to save RDB snapshots, but it's currently unable", "its disk"),
+    (f"{IN_6}-MISCONF Redis is configured to save RDB snapshots, but it is curr", "its disk"),
+    ("BUSY Redis is busy running a script. You can only call SCRIPT KILL", "SCRIPT KILL ends it"),
+    ("NOREPLICAS Not enough good replicas to write.", "min-replicas-to-write"),
+    (f"NOREPLICAS Not enough good replicas to write.{IN_7}", "min-replicas-to-write"),
+    ("NOSCRIPT No matching script. Please use EVAL.", "lost the scripts"),
+    ("ERR max number of clients reached", "maxclients"),
+    (f"ERR Script killed by user with SCRIPT KILL...{IN_7}", "before it wrote anything"),
+]
+
+NEVER = [
+    ("NOAUTH Authentication required.", "asks for a password: redis://user:password@host"),
+    ("WRONGPASS invalid username-password pair or user is disabled.", "not take this user and pa"),
+    ("ERR invalid password", "does not take this user and password"),
+    (
+        "ERR AUTH <password> called without any password configured for the default user.",
+        "it asks for no password: leave it out",
+    ),
+    ("DENIED Redis is running in protected mode because protected mode is en", "protected mode,"),
+    (
+        "NOPERM this user has no permissions to run the 'client|setname' command",
+        r"ACL SETUSER <user> \+client\|setname \(NOPERM",
+    ),
+    (
+        "NOPERM this user has no permissions to run the 'script' command or its subcommand",
+        r"ACL SETUSER <user> \+script \(NOPERM",
+    ),
+    (
+        "NOPERM this user has no permissions to access one of the keys used as arguments",
+        r"ACL SETUSER <user> ~qcore:\*",
+    ),
+    (
+        "NOPERM this user has no permissions to access one of the channels used as arguments",
+        r"ACL SETUSER <user> &qcore:\*",
+    ),
+    (f"{IN_6}The user executing the script can't run this command", r"\+@read \+@write \+publish"),
+    (
+        f"ERR The user executing the script can't access at least one of the keys{IN_7}",
+        r"~qcore:\*",
+    ),
+    (f"ERR The user executing the script can't publish to the channel{IN_7}", r"&qcore:\*"),
+    ("WRONGTYPE Operation against a key holding the wrong kind of value", "another namespace="),
+    (
+        f"ERR Error running script (call to f_{SHA}): @user_script:1: WRONGTYPE Operation against",
+        "another namespace=",
+    ),
+    ("QCORE NEWER 3", "written by a newer qcore: upgrade this one, .* format 3"),
+    (
+        "QCORE FOREIGN qcore:{mail}:tasks list",
+        r"holds foreign data \(qcore:{mail}:tasks is a list\): choose another namespace=",
+    ),
+    ("QCORE WHAT", "as no Redis of version 6.2 or newer would"),
+    ("QCORE", "as no Redis of version 6.2 or newer would"),
+    ("ERR unknown command 'EVALSHA', with args beginning with: 'a'", r"redis\+sentinel://host:26"),
+    ("ERR unknown command `TIME`, with args beginning with: ", r"redis\+sentinel://host:26379"),
+    ("ERR unknown command 'WAITAOF', with args beginning with: '1'", "needs Redis 7.2 or newer"),
+    ("ERR unknown command 'SENTINEL', with args beginning with: 'M'", "no Sentinel: use redis://"),
+    ("ERR unknown command `LMOVE`, with args beginning with: `a`, ", "qcore needs Redis 6.2 or n"),
+    (f"{IN_6}Unknown Redis command called from Lua script", "qcore needs Redis 6.2 or newer"),
+    (f"ERR Unknown Redis command called from script{IN_7}", "qcore needs Redis 6.2 or newer"),
+    ("ERR No such master with that name", "Sentinels know no master of that name"),
+    ("ERR This instance has cluster support disabled", "it is no cluster: use redis://"),
+    ("ERR SELECT is not allowed in cluster mode", r"node of a cluster: use redis\+cluster://"),
+    ("CROSSSLOT Keys in request don't hash to the same slot", r"use redis\+cluster://"),
+    ("ERR DB index is out of range", "no database of that number"),
+    ("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.", "appendonly y"),
+    (f"ERR user_script:1: boom{IN_7}", r"as no Redis of version 6.2 or newer would \(boom\)"),
+]
+
+MOVED = [
+    ("MOVED 12182 10.0.0.1:7000", "has just moved this slot"),
+    ("ASK 12182 10.0.0.1:7000", "is just moving this slot"),
+    ("TRYAGAIN Multiple keys request during rehashing of slot", "is just moving this slot"),
+    ("CLUSTERDOWN Hash slot not served", "does not serve this slot"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), LATER)
+def test_what_passes_is_unavailable(words: str, message: str) -> None:
+    """The same call may succeed later; it has done nothing, and so may be made again."""
+    error = answered(words)
+    told = mapped(error, SERVER)
+    assert isinstance(told, BrokerUnavailable)
+    assert str(told).startswith(f"{SERVER}: ")
+    with pytest.raises(BrokerUnavailable, match=message):
+        raise told
+    assert is_transient(error)
+    assert never_arrived(error)
+
+
+@pytest.mark.parametrize(("words", "message"), NEVER)
+def test_what_somebody_has_to_see_to_is_unusable(words: str, message: str) -> None:
+    """The error says what to do, and the call is not made again."""
+    error = answered(words)
+    told = mapped(error, SERVER)
+    assert isinstance(told, BrokerUnusable)
+    assert str(told).startswith(f"cannot use {SERVER}: ")
+    with pytest.raises(BrokerUnusable, match=message):
+        raise told
+    assert not is_transient(error)
+
+
+@pytest.mark.parametrize(("words", "message"), MOVED)
+def test_a_slot_that_moves_is_asked_for_again(words: str, message: str) -> None:
+    """In a cluster that passes by itself."""
+    error = answered(words)
+    with pytest.raises(BrokerUnavailable, match=message):
+        raise mapped(error, CLUSTER)
+    assert is_transient(error)
+    assert is_transient(error, CLUSTER)
+    assert never_arrived(error)
+
+
+@pytest.mark.parametrize(("words", "message"), MOVED)
+def test_a_slot_that_moves_betrays_a_cluster(words: str, message: str) -> None:
+    """A URL of one server that leads to a node of a cluster is wrong, whatever the node says."""
+    error = answered(words)
+    assert message not in str(mapped(error, SERVER))
+    with pytest.raises(BrokerUnusable, match=r"node of a cluster: use redis\+cluster://"):
+        raise mapped(error, SERVER)
+    assert not is_transient(error, SERVER)
+
+
+def test_what_was_told_to_a_server_that_became_a_replica_may_have_been_done() -> None:
+    """WAIT follows a write, and when it is refused the write was not."""
+    error = answered("ERR WAIT cannot be used with replica instances. Please also note that since")
+    assert isinstance(mapped(error, SERVER), BrokerUnavailable)
+    assert not never_arrived(error)
+
+
+@pytest.mark.parametrize("words", ["NOAUTH Authentication required.", "WRONGPASS invalid user"])
+def test_a_sentinel_has_a_password_of_its_own(words: str) -> None:
+    """Where there are Sentinels, the error names the options that are for them too."""
+    with pytest.raises(BrokerUnusable, match=r"user:password@, or by a Sentinel, .*_password="):
+        raise mapped(answered(words), "redis+sentinel://one:26379/mine/0")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (BusyLoadingError("Redis is loading the dataset in memory"), "LOADING Redis is loading"),
+        (ReadOnlyError("You can't write against a read only replica."), "it is a replica"),
+        (NoScriptError("No matching script."), "lost the scripts"),
+        (ClusterDownError("CLUSTERDOWN no slot is served"), r"\(CLUSTERDOWN no slot is served\)"),
+    ],
+)
+def test_an_error_that_does_not_tell_its_code_is_known_by_its_class(
+    error: Exception, message: str
+) -> None:
+    """So are those that a stand-in for the server raises."""
+    with pytest.raises(BrokerUnavailable, match=message):
+        raise mapped(error, CLUSTER)
+
+
+SSL = "Error 1 connecting to db:6379. [SSL: {}] (_ssl.c:1006)."
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (Disconnected("Error 111 connecting to db:6379. Connection refused."), "nothing listens"),
+        (
+            Disconnected("Error 111 connecting to ::1:6379. Connect call failed ('::1', 6379)."),
+            r"nothing listens there.*\(Error 111 connecting to ::1:6379",
+        ),
+        (
+            Disconnected(
+                "Error Multiple exceptions: [Errno 111] Connect call failed ('::1', 1, 0, 0), "
+                "[Errno 111] Connect call failed ('127.0.0.1', 1) connecting to localhost:1."
+            ),
+            "nothing listens there",
+        ),
+        (Disconnected("Error -2 connecting to db:1. Name or service not known."), "host name"),
+        (Disconnected("Error 113 connecting to db:1. No route to host."), "is the address right"),
+        (Disconnected("Error 24 connecting to db:1. Too many open files."), "ulimit -n"),
+        (Disconnected("Error 99 connecting to db:1. Cannot assign."), "no connection comes about"),
+        (Disconnected("Error connecting to db:1."), "no connection comes about"),
+        (Disconnected(SSL.format("UNEXPECTED_EOF_WHILE_READING")), "no connection comes about"),
+        (TimedOut("Timeout connecting to server"), "did not answer in time"),
+        (ConnectionRefusedError(111, "Connection refused"), "the connection was lost"),
+    ],
+)
+def test_what_found_no_connection_has_not_been_done(error: Exception, message: str) -> None:
+    """So even a call that must not be made twice may be made again."""
+    with pytest.raises(BrokerUnavailable, match=message):
+        raise mapped(error, SERVER)
+    assert is_transient(error)
+    assert never_arrived(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Disconnected("Connection closed by server."),
+        Disconnected("Error while reading from db:6379 : (104, 'Connection reset by peer')"),
+        Disconnected("Error 32 while writing to socket. Broken pipe."),
+        Disconnected("Error UNKNOWN while writing to socket. Connection lost."),
+        Disconnected("Error 8 while writing to socket. EOF occurred in violation of protocol."),
+        TimedOut("Timeout reading from db:6379"),
+        TimedOut("Timeout writing to socket"),
+        TimeoutError(),
+        ConnectionResetError(104, "Connection reset by peer"),
+    ],
+)
+def test_what_lost_its_connection_may_have_been_done(error: Exception) -> None:
+    """Nobody knows: the answer may have been on its way."""
+    assert isinstance(mapped(error, SERVER), BrokerUnavailable)
+    assert is_transient(error)
+    assert not never_arrived(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "url", "message"),
+    [
+        (InvalidResponse('Protocol error, got "H" as reply type byte'), SERVER, "no Redis: is the"),
+        (InvalidResponse('Protocol error, got "\\x15" as reply type byte'), SERVER, "use rediss:"),
+        (
+            Disconnected(SSL.format("CERTIFICATE_VERIFY_FAILED] certificate verify failed")),
+            "rediss://db",
+            "certificate is not trusted: .*ca=",
+        ),
+        (Disconnected(SSL.format("WRONG_VERSION_NUMBER")), "rediss://db", "use redis://"),
+        (
+            Disconnected(
+                "Error 1 while writing to socket. [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 "
+                "alert certificate required (_ssl.c:2580)."
+            ),
+            "rediss://db",
+            "wants a certificate of yours, cert= and key=",
+        ),
+        (
+            Disconnected("Error 2 connecting to db:6379. No such file or directory."),
+            "rediss://db",
+            "a file that ca=, cert= or key= names is gone",
+        ),
+        (
+            Disconnected("Error 13 connecting to /run/redis.sock. Permission denied."),
+            "redis+unix:///run/redis.sock",
+            "change its permissions",
+        ),
+    ],
+)
+def test_a_way_that_leads_to_no_redis_is_unusable(error: Exception, url: str, message: str) -> None:
+    """The error says what the URL should rather have."""
+    with pytest.raises(BrokerUnusable, match=message):
+        raise mapped(error, url)
+    assert not is_transient(error, url)
+
+
+def test_a_socket_that_is_missing_may_come() -> None:
+    """A server makes it when it starts."""
+    error = Disconnected("Error 2 connecting to /run/redis.sock. No such file or directory.")
+    with pytest.raises(BrokerUnavailable, match="no such socket: is the server running"):
+        raise mapped(error, "redis+unix:///run/redis.sock")
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        (SERVER, r"speaks TLS \(use rediss://\), or is in protected mode"),
+        ("rediss://db", r"speaks no TLS \(use redis://\), or wants a certificate of yours"),
+    ],
+)
+@pytest.mark.parametrize(
+    "error", [Disconnected("Connection closed by server."), TimedOut("Timeout connecting to s")]
+)
+def test_the_first_connection_that_is_lost_may_have_a_wrong_url(
+    error: Exception, url: str, hint: str
+) -> None:
+    """A server that is known loses connections for other reasons, and nothing is guessed then."""
+    with pytest.raises(BrokerUnavailable, match=hint):
+        raise mapped(error, url, new=True)
+    assert "TLS" not in str(mapped(error, url))
+
+
+@pytest.mark.parametrize("error", [DataError("Invalid input"), TypeError("no"), ValueError("no")])
+def test_a_mistake_of_our_own_comes_back_as_it_is(error: Exception) -> None:
+    """It is not for whoever runs the server to see to."""
+    assert mapped(error, SERVER) is error
+    assert not is_transient(error)
+    assert not never_arrived(error)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ERR unknown command `AUTH`, with args beginning with: `ann`, `s3cr3t`, ",
+        "ERR unknown command 'AUTH', with args beginning with: 'ann' 's3cr3t' ",
+    ],
+)
+def test_a_password_that_a_server_repeats_is_taken_out(words: str) -> None:
+    """Of the error, of what it came of, and of what that came of."""
+    first, second = answered(words), answered(words)
+    try:
+        try:
+            raise first
+        except RedisError:
+            raise second  # noqa: B904  (as redis-py's own handlers do)
+    except RedisError as error:
+        told = mapped(error, SERVER)
+    told.__cause__ = second
+    for each in (told, second, first):
+        assert "s3cr3t" not in f"{each}{each!r}{each.args}"
+    assert "unknown command" in str(told)
+
+
+def test_a_long_answer_is_cut() -> None:
+    """Redis explains protected mode in twelve lines."""
+    assert len(str(mapped(answered(f"DENIED {'x' * 2000}"), SERVER))) < 400
+
+
+def test_an_error_is_not_its_own_cause_for_ever() -> None:
+    """Errors that came of each other in a circle are looked at once each."""
+    one, other = answered("ERR one"), answered("ERR other")
+    one.__context__, other.__context__ = other, one
+    assert isinstance(mapped(one, SERVER), BrokerUnusable)

@@ -1,0 +1,134 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcore.adapters.redis.lanes import Lanes
+from qcore.adapters.redis.names import id_of, line_of, name_of, rest_of
+from qcore.adapters.redis.records import Progress, Unreadable, body_of, shown, task_of
+from qcore.domain.lifecycle import State
+from qcore.domain.moments import LAST_MOMENT
+from qcore.domain.task import MAX_ID, NewTask
+from qcore.testing.build import NOW, a_task
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
+MOMENTS = st.none() | st.floats(0, LAST_MOMENT)
+
+
+@given(st.integers(0, 2**53), st.integers(0, 2**53))
+def test_lines_sort_as_their_numbers_do(one: int, two: int) -> None:
+    """As text or as bytes, whatever their length: there is no last one."""
+    assert (one < two) == (line_of(one) < line_of(two))
+    assert (one == two) == (line_of(one) == line_of(two))
+
+
+@given(st.integers(0, 2**53), st.binary(max_size=9))
+def test_a_line_says_where_it_ends(number: int, rest: bytes) -> None:
+    """Whatever follows it is found."""
+    text = line_of(number).encode() + rest
+    assert text[rest_of(text) :] == rest
+
+
+@given(st.uuids())
+def test_an_id_of_ours_takes_half_its_room(task: object) -> None:
+    """Thirty-two hexadecimal digits are stored as sixteen bytes and a mark."""
+    name = name_of(f"{task}".replace("-", ""))
+    assert isinstance(name, bytes)
+    assert len(name) == 17
+    assert id_of(name) == f"{task}".replace("-", "")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=MAX_ID))
+def test_every_id_comes_back(task: str) -> None:
+    """However it looks."""
+    name = name_of(task)
+    assert id_of(name if isinstance(name, bytes) else name.encode()) == task
+
+
+@pytest.mark.parametrize("task", ["A" * 32, "0123456789ABCDEF" * 2, "g" * 32, " 1" * 16, "é" * 32])
+def test_what_only_looks_like_an_id_of_ours_stays_as_it_is(task: str) -> None:
+    """Thirty-two characters that are not the digits we write come back as they were."""
+    assert name_of(task) == task
+
+
+@given(
+    st.builds(
+        NewTask,
+        name=st.just("n"),
+        id=st.just("i"),
+        payload=st.binary(max_size=20),
+        priority=st.integers(-1000, 1000),
+        due=MOMENTS,
+        max_retry=st.integers(0, 99),
+        max_crashes=st.integers(1, 99),
+        backoff=st.sampled_from([None, "fixed(3)"]),
+        deadline=MOMENTS,
+        timeout=st.none() | st.floats(1, 1e9),
+        expires=MOMENTS,
+        retention=st.floats(0, 1e9),
+        group=st.sampled_from([None, "g|h"]),
+        headers=st.dictionaries(TEXTS, TEXTS, max_size=2),
+    )
+)
+def test_every_wish_comes_back(task: NewTask) -> None:
+    """All options, to the last bit."""
+    value = line_of(77).encode() + body_of(task, NOW)
+    assert task_of("default", "i", State.PENDING, value, None).spec == task
+
+
+@given(MOMENTS, MOMENTS, st.none() | TEXTS, st.none() | TEXTS, st.none() | st.binary(max_size=9))
+def test_what_happened_comes_back(
+    unhandled: float | None,
+    finished: float | None,
+    error: str | None,
+    kind: str | None,
+    result: bytes | None,
+) -> None:
+    """Numbers, moments and texts, whichever there are."""
+    progress = Progress(None)
+    progress.token, progress.attempts, progress.failures, progress.crashes = 7, 6, 5, 4
+    progress.due, progress.unhandled_since, progress.finished = NOW, unhandled, finished
+    progress.error, progress.result_type, progress.result = error, kind, result
+    assert vars(Progress(progress.text())) == vars(progress)
+
+
+def test_a_bare_token_is_a_first_attempt() -> None:
+    """What most tasks ever have of a record."""
+    progress = Progress(b"12")
+    assert (progress.token, progress.attempts, progress.failures) == (12, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "record"),
+    [
+        (b"", None),
+        (b"a1", None),
+        (b"a1|", None),
+        (b"a1|\x93\x01\x02\x03", None),
+        (b"a1x y z|\x90", None),
+        (b"a1" + body_of(a_task(), NOW), b"what"),
+        (b"a1" + body_of(a_task(), NOW), b"1 2 3|"),
+        (b"a1" + body_of(a_task(), NOW), b"1 2 3 4 5 6 7 8 9 x|"),
+    ],
+)
+def test_what_was_tampered_with_says_so(value: bytes, record: bytes | None) -> None:
+    """It is not claimed, and is shown with what is wrong with it."""
+    with pytest.raises(Unreadable):
+        task_of("default", "i", State.PENDING, value, record)
+    seen = shown("default", "i", State.PENDING, value, record)
+    assert seen.id == "i"
+    assert "cannot be read" in (seen.error or "")
+
+
+def test_a_lane_is_used_by_one_caller_at_a_time() -> None:
+    """While it is in use nobody else gets it, and afterwards it is not forgotten."""
+    lanes = Lanes()
+    one, two = here = lanes.taken(2)
+    (three,) = lanes.taken(1)
+    names = {one.name, two.name, three.name}
+    assert len(names) == 3
+    assert (one.next(), one.next(), two.next()) == (1, 2, 1)
+    lanes.give_back(here)
+    again = lanes.taken(3)
+    assert {lane.name for lane in again} > {one.name, two.name}
+    assert three.name not in {lane.name for lane in again}
+    assert one.next() == 3

@@ -1,0 +1,113 @@
+import gc
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from qcore import BrokerUnavailable, BrokerUnusable
+from tests.adapters.asking import Colour, both_colours, refused
+from tests.servers.binaries import SERVERS, Binary
+from tests.servers.ports import free_port
+from tests.servers.redis import HOST, RedisServer
+
+# What a handshake that failed has left open, asyncio closes a little later, when the loop of a test
+# has ended already.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """What a test has left open is gone before the next, which would be blamed for it."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate that nobody but itself trusts, for localhost."""
+    if shutil.which("openssl") is None:
+        pytest.skip("nothing here makes certificates")
+    folder = tmp_path_factory.mktemp("certificates")
+    make = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -addext "
+        "subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
+    )
+    subprocess.run(make.split(), cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def speaks_tls(binary: Binary) -> bool:
+    """Say whether a server was built with TLS."""
+    refusal = subprocess.run(
+        [binary.path, "--port", "0", "--tls-port", "0"], capture_output=True, check=False, timeout=9
+    )
+    return b"Bad directive" not in refusal.stdout + refusal.stderr
+
+
+@pytest.fixture(scope="module")
+def tls_port(certificates: Path) -> Iterator[int]:
+    """The port of a server that speaks TLS there, and asks for a certificate."""
+    found = [binary for binary in SERVERS if speaks_tls(binary)]
+    if not found:
+        pytest.skip("no server here speaks TLS")
+    port = free_port()
+    with RedisServer(
+        found[0],
+        f"tls-port {port}",
+        f"tls-cert-file {certificates}/cert.pem",
+        f"tls-key-file {certificates}/key.pem",
+        f"tls-ca-cert-file {certificates}/cert.pem",
+    ):
+        yield port
+
+
+@both_colours
+def test_a_server_that_is_trusted_is_reached(
+    send: Colour, tls_port: int, certificates: Path
+) -> None:
+    """With a certificate on either side, by its name."""
+    files = {"ca": "cert.pem", "cert": "cert.pem", "key": "key.pem"}
+    options = urlencode({name: certificates / file for name, file in files.items()})
+    assert send(f"rediss://localhost:{tls_port}?{options}", ("PING",)) == b"PONG"
+    told = refused(send, f"rediss://{HOST}:{tls_port}?{options}")
+    assert "its certificate is not trusted" in str(told)
+
+
+@both_colours
+def test_a_server_that_is_not_trusted_is_refused(
+    send: Colour, tls_port: int, certificates: Path
+) -> None:
+    """Unless the URL says that nobody need be."""
+    url = f"rediss://:s3cr3t@localhost:{tls_port}"
+    assert "certificate is not trusted: name the file" in str(refused(send, url))
+    own = urlencode({"cert": certificates / "cert.pem", "key": certificates / "key.pem"})
+    told = refused(send, f"{url}?{own}&verify=none")
+    assert "asks for no password" in str(told)
+
+
+@both_colours
+def test_a_server_that_wants_a_certificate(send: Colour, tls_port: int, certificates: Path) -> None:
+    """It ends the connection, or says why; either way the options that are missing are named."""
+    options = urlencode({"ca": certificates / "cert.pem"})
+    told = refused(send, f"rediss://localhost:{tls_port}?{options}", ("PING",))
+    assert "cert= and key=" in str(told) or "(cert=, key=)" in str(told)
+
+
+@both_colours
+def test_tls_spoken_with_who_does_not(send: Colour) -> None:
+    """A Redis without TLS waits for the rest of what is no command of its own."""
+    with RedisServer(SERVERS[0]) as server:
+        told = refused(send, f"rediss://{HOST}:{server.port}?timeout=0.2&verify=none")
+    assert isinstance(told, BrokerUnavailable)
+    assert "if it speaks no TLS (use redis://)" in str(told)
+
+
+@both_colours
+def test_no_tls_spoken_with_who_does(send: Colour, tls_port: int) -> None:
+    """A Redis with TLS ends the connection, or warns in TLS's own way."""
+    told = refused(send, f"redis://:s3cr3t@localhost:{tls_port}", ("PING",))
+    assert isinstance(told, BrokerUnavailable | BrokerUnusable)
+    assert "use rediss://" in str(told)

@@ -1,0 +1,134 @@
+"""Brokers in memory that make use of what the port leaves open."""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from copy import copy
+from math import inf
+from typing import Final, Self, TypeVar
+
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.wrappers import ForwardingBroker
+from qcore.domain.lifecycle import Order, State
+from qcore.domain.moments import Moment
+from qcore.domain.task import (
+    Conflict,
+    Enqueued,
+    LeaseLost,
+    Missing,
+    Moved,
+    NewTask,
+    NotAllowed,
+    Settled,
+    Swept,
+    TaskId,
+    Verdict,
+)
+from qcore.ports import Broker, Capability
+
+T = TypeVar("T")
+
+YEAR: Final = 365 * 86_400.0
+
+
+class EdgeBroker(ForwardingBroker):
+    """Call those who listen as seldom as the port allows.
+
+    That is when a queue that had nothing pending has something, and when its next moment due gets
+    earlier. What a claim makes pending and leaves is no news either.
+    """
+
+    def __init__(self, inner: Broker) -> None:
+        super().__init__(inner)
+        self.ears: list[Ear] = []
+
+    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> "Ear":
+        ear = Ear(frozenset(queues), heard, self.ears)
+        self.ears.append(ear)
+        return ear
+
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Sequence[Enqueued | Conflict]:
+        return await self._told(self.inner.enqueue(tasks, now=now), {t.queue for t in tasks})
+
+    async def settle(
+        self, verdicts: Sequence[Verdict], *, now: Moment
+    ) -> Sequence[Settled | LeaseLost]:
+        queues = {verdict.lease.queue for verdict in verdicts}
+        return await self._told(self.inner.settle(verdicts, now=now), queues)
+
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
+        return await self._told(self.inner.sweep(queues, limit, now=now), queues)
+
+    async def order(
+        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        return await self._told(self.inner.order(queue, ids, order, now=now), [queue])
+
+    async def _told(self, call: Awaitable[T], queues: Iterable[str]) -> T:
+        """Make a call, and tell of the edges it made."""
+        queues = tuple(queues)
+        before = [await self._look(queue) for queue in queues]
+        answer = await call
+        for queue, (had_work, due) in zip(queues, before, strict=True):
+            has_work, now_due = await self._look(queue)
+            if (has_work and not had_work) or now_due < due:
+                for ear in [ear for ear in self.ears if queue in ear.queues]:
+                    ear.heard()
+        return answer
+
+    async def _look(self, queue: str) -> tuple[bool, Moment]:
+        counts = await self.inner.count()
+        due = await self.inner.next_due([queue])
+        return State.PENDING in counts.get(queue, {}), inf if due is None else due
+
+
+class Ear:
+    """A listener."""
+
+    def __init__(
+        self, queues: frozenset[str], heard: Callable[[], None], among: "list[Ear]"
+    ) -> None:
+        self.queues = queues
+        self.heard = heard
+        self._among = among
+
+    async def close(self) -> None:
+        if self in self._among:
+            self._among.remove(self)
+
+
+class Store:
+    """The clock of a store: a year ahead of this machine's, whatever is done to that."""
+
+    def __init__(self) -> None:
+        self.right = time.time
+
+    def time(self) -> Moment:
+        return self.right() + YEAR
+
+
+class TimedBroker(ForwardingBroker):
+    """Go by the clock of a store, as measured when it was opened."""
+
+    def __init__(self, store: Store, inner: Broker | None = None) -> None:
+        super().__init__(inner or MemoryBroker())
+        self.store = store
+        self.offsets: list[float] = []
+        self.opened: list[str] = []
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return self.inner.capabilities | {Capability.TIME}
+
+    def blocking(self) -> Self:
+        # a twin of its own, which knows what this one knows
+        return copy(self)
+
+    async def open(self) -> None:
+        self.opened.append("opened")
+        await super().open()
+        self.offsets.append(self.store.time() - time.monotonic())
+
+    def time(self) -> Moment:
+        return time.monotonic() + self.offsets[-1] if self.offsets else time.time()

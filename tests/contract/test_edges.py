@@ -1,0 +1,88 @@
+from typing import Any
+
+import pytest
+
+from qcore.adapters.memory import MemoryBroker
+from qcore.domain.task import Keep
+from qcore.ports import Broker
+from qcore.testing.build import NOW
+from qcore.testing.contract.edges import EdgeCases
+from qcore.testing.contract.waiting import ListenCases
+from tests.contract.doubles import EdgeBroker
+
+
+class TestEdgeBroker(ListenCases, EdgeCases):
+    """A broker that tells of edges alone keeps the promise to those who listen."""
+
+    def make_broker(self, keep: Keep) -> Broker:
+        return EdgeBroker(MemoryBroker(keep=keep))
+
+
+class TestBlockingEdgeBroker(TestEdgeBroker):
+    """Stepped without a loop it keeps it too."""
+
+    blocking = True
+
+
+class HearsOfPendingOnly(EdgeBroker):
+    async def _look(self, queue: str) -> tuple[bool, float]:
+        return (await super()._look(queue))[0], 0.0
+
+
+class HearsOfMomentsOnly(EdgeBroker):
+    async def _look(self, queue: str) -> tuple[bool, float]:
+        return False, (await super()._look(queue))[1]
+
+
+class Remembers(EdgeBroker):
+    """Takes the last it knew of a queue for what is there now."""
+
+    def __init__(self, inner: Broker) -> None:
+        super().__init__(inner)
+        self.known: dict[str, tuple[bool, float]] = {}
+        self.looks = 0
+
+    async def _look(self, queue: str) -> tuple[bool, float]:
+        self.looks += 1
+        seen = await super()._look(queue)
+        if self.looks % 2 == 0:
+            self.known[queue] = seen
+            return seen
+        return self.known.get(queue, seen)
+
+
+class ForgetsOtherQueues(EdgeBroker):
+    """Tells of one queue of a batch."""
+
+    async def _told(self, call: Any, queues: Any) -> Any:
+        return await super()._told(call, sorted(queues)[:1])
+
+
+BROKEN: list[tuple[type[EdgeBroker], str, dict[str, object]]] = [
+    (HearsOfPendingOnly, "test_an_enqueue_is_heard", {"due": NOW + 60}),
+    (HearsOfPendingOnly, "test_each_earlier_moment_is_heard", {}),
+    (HearsOfMomentsOnly, "test_no_wake_up_is_lost_between_two_others", {}),
+    (HearsOfMomentsOnly, "test_pending_tasks_do_not_hide_an_earlier_moment", {}),
+    (Remembers, "test_a_queue_that_was_emptied_is_heard_again", {"emptied": "claimed"}),
+    (Remembers, "test_a_queue_that_was_emptied_is_heard_again", {"emptied": "found expired"}),
+    (Remembers, "test_a_moment_counts_no_more_once_its_task_is_gone", {"gone": "due"}),
+    (ForgetsOtherQueues, "test_a_batch_is_heard_by_all_whom_it_concerns", {}),
+]
+
+
+@pytest.mark.parametrize(("broker", "case", "given"), BROKEN)
+def test_a_broker_that_misses_an_edge_fails(
+    broker: type[EdgeBroker], case: str, given: dict[str, object]
+) -> None:
+    """The case passes on the broker that tells of every edge and fails on the one that does not."""
+
+    def a_suite(kind: type[EdgeBroker]) -> Any:
+        attributes = {
+            "make_broker": lambda _, keep: kind(MemoryBroker(keep=keep)),
+            "patience": 0.05,
+        }
+        return type("Suite", (ListenCases, EdgeCases), attributes)()
+
+    getattr(a_suite(EdgeBroker), case)(**given)
+    with pytest.raises(AssertionError):
+        getattr(a_suite(broker), case)(**given)

@@ -1,0 +1,116 @@
+from collections.abc import Callable
+
+import fakeredis
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from qcore.adapters.links.redis import link_to
+from qcore.adapters.links.redis.address import parse
+from qcore.adapters.redis import RedisBroker
+from qcore.domain.task import Keep
+from qcore.ports import Broker
+from qcore.testing.contract import BrokerContract, DurableContract, SharedContract, TimeContract
+from qcore.testing.contract.oddities import BulkCases
+from qcore.testing.fakes import fake_redis_broker
+from qcore.testing.machine import MakeBroker, broker_machine
+from tests.servers.cluster import RedisCluster
+from tests.servers.redis import RedisServer
+from tests.servers.sentinel import SentinelSet
+
+
+class RedisContract(BrokerContract, SharedContract, DurableContract, TimeContract):
+    """All that is promised by a broker that is shared, durable and keeps the time."""
+
+    make: MakeBroker
+    examples = 10
+
+    def make_broker(self, keep: Keep) -> Broker:
+        return self.make(keep)
+
+    def test_it_agrees_with_the_memory_broker(self, empty: Callable[[], None]) -> None:
+        """Whatever is asked, in whatever order, both give the same answers."""
+
+        def make(keep: Keep) -> Broker:
+            empty()
+            return self.make(keep)
+
+        machine = broker_machine(make, blocking=self.blocking)
+        run_state_machine_as_test(machine, settings=settings(max_examples=self.examples))
+
+
+class TestOnAFake(RedisContract):
+    """The contract is kept over the link that awaits, where there is no server."""
+
+    @pytest.fixture(autouse=True)
+    def empty(self) -> Callable[[], None]:
+        def empty() -> None:
+            server = fakeredis.FakeServer()
+            self.make = lambda keep: fake_redis_broker(server, keep=keep)
+
+        empty()
+        return empty
+
+
+class TestBlockingOnAFake(TestOnAFake):
+    """It is kept over the link that blocks too, and nothing suspends."""
+
+    blocking = True
+
+
+for name in vars(BulkCases):
+    # a fake takes half a minute for them: once is enough, and they block on every real server
+    if name.startswith("test_") and "thousand" in name:
+        setattr(TestBlockingOnAFake, name, None)
+
+
+class ServerContract(RedisContract):
+    """The contract, on servers that are emptied before each case."""
+
+    def on(self, servers: RedisServer | RedisCluster | SentinelSet) -> Callable[[], None]:
+        """Make brokers on these from now on; return what empties them."""
+        self.make = lambda keep: RedisBroker(link_to(parse(servers.url)), keep=keep)
+        servers.flush()
+        return servers.flush
+
+
+class TestOnAServer(ServerContract):
+    """It is kept on every server that there is."""
+
+    @pytest.fixture(autouse=True)
+    def empty(self, redis_server: RedisServer) -> Callable[[], None]:
+        return self.on(redis_server)
+
+
+class TestBlockingOnAServer(TestOnAServer):
+    """It is kept there over the link that blocks."""
+
+    blocking = True
+
+
+class TestOnACluster(ServerContract):
+    """It is kept on a cluster, whose nodes have some of the queues each."""
+
+    @pytest.fixture(autouse=True)
+    def empty(self, redis_cluster: RedisCluster) -> Callable[[], None]:
+        return self.on(redis_cluster)
+
+
+class TestBlockingOnACluster(TestOnACluster):
+    """It is kept there over the link that blocks."""
+
+    blocking = True
+
+
+class TestOnWhatSentinelsWatch(ServerContract):
+    """It is kept on a master that Sentinels name."""
+
+    @pytest.fixture(autouse=True)
+    def empty(self, redis_sentinel: SentinelSet) -> Callable[[], None]:
+        return self.on(redis_sentinel)
+
+
+class TestBlockingOnWhatSentinelsWatch(TestOnWhatSentinelsWatch):
+    """It is kept there over the link that blocks."""
+
+    blocking = True

@@ -1,0 +1,268 @@
+"""Worker processes on a Redis of our own, and producers that go on whatever happens to it."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from qcore import BrokerUnavailable, Call, Handle, Handler, Qcore, State, Task
+from tests.servers.redis import RedisServer
+from tests.system.kit import ROOT, WorkerProcess
+from tests.system.redis_application import work
+from tests.system.redis_journal import FOLDER, Journal
+
+PATIENCE: Final = 60.0
+"""Seconds after which what has not happened will not, even where servers fail over."""
+GLANCE: Final = 0.05
+LIVE: Final = frozenset(State) - {State.COMPLETED, State.ARCHIVED, State.DEAD, State.GONE}
+FLOW: Final = 100
+"""So many runs of a worker, or acknowledgements of a producer, are no coincidence."""
+A_PAUSE: Final = 0.002
+"""Seconds between what one producer asks for: so much a worker keeps up with."""
+AT_ONCE: Final = 1_000
+
+
+async def until(
+    come: Callable[[], bool | Awaitable[bool]], what: str, within: float = PATIENCE
+) -> None:
+    """Wait until something has come about; fail, saying what, when it does not."""
+    deadline = monotonic() + within
+    while True:
+        answer = come()
+        if answer if isinstance(answer, bool) else await answer:
+            return
+        assert monotonic() < deadline, f"not within {within} s: {what}"
+        await asyncio.sleep(GLANCE)
+
+
+class RedisWorkerProcess(WorkerProcess):
+    """A `qcore worker` that serves the application for Redis; its clock may be wrong."""
+
+    def __init__(self, url: str, log: Path, *options: str, clock: float = 0.0) -> None:
+        module = ["tests.system.redis_clock", str(clock)] if clock else ["qcore"]
+        application = "tests.system.redis_application:q"
+        self._log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *module, "worker", application, *options],
+                cwd=ROOT,
+                env=os.environ | {"QCORE_URL": url, FOLDER: str(log.parent)},
+                stderr=output,
+            )
+
+    @property
+    def has_started(self) -> bool:
+        return "worker started" in self.log
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    async def leave(self) -> None:
+        """Ask it to stop, and wait until it has: its journal is whole."""
+        self.send(signal.SIGTERM)
+        assert await self.ended() == 0, self.log
+
+
+class Yard:
+    """A Redis, the application on it, and worker processes; a folder for their journals."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.q = Qcore(url)
+        self.journal = Journal(folder)
+        self.workers: list[RedisWorkerProcess] = []
+        self._folder = folder
+
+    def hire(self, *options: str, clock: float = 0.0) -> RedisWorkerProcess:
+        """Start a worker."""
+        log = self._folder / f"worker-{len(self.workers)}.log"
+        worker = RedisWorkerProcess(self.url, log, *options, clock=clock)
+        self.workers.append(worker)
+        return worker
+
+    async def crew(self, number: int, *options: str) -> Sequence[RedisWorkerProcess]:
+        """Start workers, and wait until all serve."""
+        workers = [self.hire(*options) for _ in range(number)]
+        for worker in workers:
+            await worker.said("worker started")
+        return workers
+
+    async def ask(self, calls: Sequence[Call[object]]) -> list[str]:
+        """Ask for calls; return their ids."""
+        ids: list[str] = []
+        for start in range(0, len(calls), AT_ONCE):
+            answers = await self.q.client.enqueue_many(calls[start : start + AT_ONCE])
+            ids += [each.id for each in answers if isinstance(each, Handle) and each.is_new]
+        assert len(ids) == len(calls)
+        return ids
+
+    async def is_done(self) -> bool:
+        """Return whether everything has ended that the store has."""
+        try:
+            return not LIVE.intersection(await self.q.inspector.totals())
+        except BrokerUnavailable:
+            return False
+
+    async def done(self) -> None:
+        """Wait until everything has ended that the store has."""
+        await until(self.is_done, "the end of all tasks")
+
+    async def stored(self, queue: str, state: State) -> Mapping[str, Task]:
+        """Return all tasks of a queue in a state, by id."""
+        tasks: dict[str, Task] = {}
+        cursor: str | None = None
+        while True:
+            page = await self.q.inspector.browse(queue, state, limit=AT_ONCE, cursor=cursor)
+            tasks |= {task.id: task for task in page.tasks}
+            cursor = page.cursor
+            if cursor is None:
+                return tasks
+
+    async def delete(self, queue: str, ids: Sequence[str]) -> None:
+        """Delete tasks that have ended."""
+        for start in range(0, len(ids), AT_ONCE):
+            await self.q.inspector.delete(queue, ids[start : start + AT_ONCE])
+
+    async def flows(
+        self, workers: Sequence[RedisWorkerProcess], queue: str | None = None, least: int = FLOW
+    ) -> float:
+        """Wait until each worker has run so many tasks; return when all had begun one."""
+        since = monotonic()
+        pids = {worker.pid for worker in workers}
+        first: dict[int, float] = {}
+
+        def come() -> bool:
+            assert all(worker.is_alive for worker in workers), "a worker has ended"
+            runs = [run for run in self.journal.runs(since=since) if queue in {run.queue, None}]
+            for run in runs:
+                first[run.pid] = min(run.at, first.get(run.pid, run.at))
+            return all(sum(run.pid == pid for run in runs) >= least for pid in pids)
+
+        await until(come, "runs of every worker")
+        return max(first[pid] for pid in pids)
+
+    async def leave(self) -> None:
+        """Let all workers leave that live, and wait until they have: their journals are whole."""
+        await asyncio.gather(*(worker.leave() for worker in self.workers if worker.is_alive))
+
+    def release(self) -> None:
+        """Let tasks end that hold."""
+        (self._folder / "release").touch()
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.end()
+
+
+@contextmanager
+def opened(url: str, folder: Path) -> Iterator[Yard]:
+    """Open a yard, and leave no worker behind."""
+    yard = Yard(url, folder)
+    try:
+        yield yard
+    finally:
+        yard.end()
+
+
+class Producers:
+    """Ask for tasks one by one, on a loop and on a thread, and note what was acknowledged."""
+
+    def __init__(self, q: Qcore, *queues: str, handler: Handler[..., object, object] = work) -> None:
+        self._q = q
+        self._queues = queues
+        self._handler = handler
+        self._leaving = threading.Event()
+        self._numbers = count()
+        self.acknowledged: list[set[str]] = [set(), set()]
+        """Of the one that awaits, and of the one that blocks."""
+        self.refused: list[set[str]] = [set(), set()]
+        """Which may be stored all the same."""
+
+    def losses(self, journal: Journal) -> set[str]:
+        """Return what was acknowledged and never ran, and measure how much else there was."""
+        acknowledged, refused = set().union(*self.acknowledged), set().union(*self.refused)
+        ran = set(journal.runs_by_id())
+        lost = acknowledged - ran
+        assert ran <= acknowledged | refused, "nobody has asked for it"
+        measured("acknowledged", len(acknowledged))
+        measured("refused", len(refused))
+        measured("refused, and run all the same", len(refused & ran))
+        measured("acknowledged and lost", len(lost))
+        return lost
+
+    async def __aenter__(self) -> "Producers":
+        self._running = [
+            asyncio.create_task(self._await()),
+            asyncio.create_task(asyncio.to_thread(self._block)),
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leaving.set()
+        await asyncio.gather(*self._running)
+
+    async def flow(self) -> None:
+        """Wait until each has been acknowledged many tasks from now on."""
+        before = [len(ids) for ids in self.acknowledged]
+
+        def come() -> bool:
+            pairs = zip(self.acknowledged, before, strict=True)
+            return all(len(ids) - number >= FLOW for ids, number in pairs)
+
+        await until(come, "acknowledgements to every producer")
+
+    async def are_refused(self) -> None:
+        """Wait until each has been refused something."""
+        before = [len(ids) for ids in self.refused]
+
+        def come() -> bool:
+            return all(len(ids) > n for ids, n in zip(self.refused, before, strict=True))
+
+        await until(come, "a refusal to every producer")
+
+    def _calls(self) -> Iterator[tuple[str, Call[object]]]:
+        while not self._leaving.is_set():
+            number = next(self._numbers)
+            queue = self._queues[number % len(self._queues)]
+            id_ = f"{queue}-{number}"
+            yield id_, self._handler.using(queue=queue, task_id=id_).call()
+
+    async def _await(self) -> None:
+        for id_, call in self._calls():
+            try:
+                await self._q.client.enqueue(call)
+            except BrokerUnavailable:
+                self.refused[0].add(id_)
+            else:
+                self.acknowledged[0].add(id_)
+            await asyncio.sleep(A_PAUSE)
+
+    def _block(self) -> None:
+        for id_, call in self._calls():
+            try:
+                self._q.blocking.enqueue(call)
+            except BrokerUnavailable:
+                self.refused[1].add(id_)
+            else:
+                self.acknowledged[1].add(id_)
+            self._leaving.wait(A_PAUSE)
+
+
+def measured(what: str, value: float) -> None:
+    """Tell a figure to whoever runs the tests with `--log-cli-level=info`; it asserts nothing."""
+    logging.getLogger("measured").info("%s: %.3g", what, value)
+
+
+def keys_left(server: RedisServer) -> set[str]:
+    """Return which keys a server has that do not go away by themselves."""
+    return {key for key in server.cli("KEYS", "*") if server.cli("PTTL", key) < 0}
