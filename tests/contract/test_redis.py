@@ -23,7 +23,7 @@ class RedisContract(BrokerContract, SharedContract, DurableContract, TimeContrac
     """All that is promised by a broker that is shared, durable and keeps the time."""
 
     make: MakeBroker
-    examples = 10
+    examples = 5
 
     def make_broker(self, keep: Keep) -> Broker:
         return self.make(keep)
@@ -39,8 +39,18 @@ class RedisContract(BrokerContract, SharedContract, DurableContract, TimeContrac
         run_state_machine_as_test(machine, settings=settings(max_examples=self.examples))
 
 
+def without_bulk(suite: type[RedisContract]) -> type[RedisContract]:
+    """Leave out the cases of many thousand tasks: ten runs of them would take over a minute."""
+    for name in vars(BulkCases):
+        if name.startswith("test_") and "thousand" in name:
+            setattr(suite, name, None)
+    return suite
+
+
 class TestOnAFake(RedisContract):
     """The contract is kept over the link that awaits, where there is no server."""
+
+    examples = 10
 
     @pytest.fixture(autouse=True)
     def empty(self) -> Callable[[], None]:
@@ -52,16 +62,11 @@ class TestOnAFake(RedisContract):
         return empty
 
 
+@without_bulk
 class TestBlockingOnAFake(TestOnAFake):
     """It is kept over the link that blocks too, and nothing suspends."""
 
     blocking = True
-
-
-for name in vars(BulkCases):
-    # a fake takes half a minute for them: once is enough, and they block on every real server
-    if name.startswith("test_") and "thousand" in name:
-        setattr(TestBlockingOnAFake, name, None)
 
 
 class ServerContract(RedisContract):
@@ -110,6 +115,7 @@ class TestOnWhatSentinelsWatch(ServerContract):
         return self.on(redis_sentinel)
 
 
+@without_bulk
 class TestBlockingOnWhatSentinelsWatch(TestOnWhatSentinelsWatch):
     """It is kept there over the link that blocks."""
 

@@ -1,6 +1,6 @@
 """How much to claim from which queue, when some of its tasks need a thread or a process."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from qcore.app.handler import Kind

@@ -73,6 +73,8 @@ class Worker:
         self._outbox = Outbox(broker, clock, self._patience, self._tell)
         self._deadlines = Deadlines(clock)
         self._shares = settings.shares(router.queues())
+        # in two halves: one is claimed while the other runs, and neither waits for the other
+        self._bite = max(1, settings.concurrency // 2)
         self._running: set[Run] = set()
         self._state: Mapping[type, Any] = {}
         self._leaving = asyncio.Event()
@@ -199,7 +201,7 @@ class Worker:
     async def _turn(self, nudge: Nudge, rooms: Rooms) -> None:
         """Claim once, or wait until there is reason to."""
         settings = self._settings
-        room = settings.concurrency - len(self._running)
+        room = min(settings.concurrency - len(self._running), self._bite)
         demands = rooms.demands(self._shares, room)
         self._wants_room = rooms.are_tight or settings.burst
         if self._paused or not demands:
@@ -209,8 +211,8 @@ class Worker:
         # what still runs, or is not settled, may add to what a claim that is on its way finds
         is_last = not self._running and self._outbox.is_empty
         left, is_filled = room, False
-        for demand in demands:
-            demand = within(demand, left)
+        for whole in demands:
+            demand = within(whole, left)
             claims = await self._claim(demand)
             rooms.note(claims)
             self._start(claims)
@@ -219,9 +221,9 @@ class Worker:
             if left <= 0:
                 break
         if is_filled:
-            # there may be more; let the handlers begin
-            await asyncio.sleep(0)
-        elif settings.burst and left == room and not self._running:
+            # there may be more, which can be on its way here while this begins
+            return
+        if settings.burst and left == room and not self._running:
             await self._outbox.emptied()
             if is_last and not await self._more():
                 self.stop()

@@ -1,6 +1,7 @@
 """What an examination of a store finds."""
 
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from qcore.domain.record import record
@@ -31,3 +32,9 @@ class Finding:
     """The matter, in a word or two: those of one matter stand together."""
     found: str
     to_do: str = ""
+
+
+ok: Final = partial(Finding, Grade.OK)
+advice: Final = partial(Finding, Grade.ADVICE)
+warning: Final = partial(Finding, Grade.WARNING)
+error: Final = partial(Finding, Grade.ERROR)

@@ -6,6 +6,7 @@ from typing import Final
 from qcore.adapters.links.redis import Link
 from qcore.adapters.redis import claim, enqueue, operate, settle, sweep
 from qcore.adapters.redis.store import Store
+from qcore.domain.findings import Finding
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
 from qcore.domain.task import (
@@ -51,10 +52,8 @@ class RedisBroker:
         self._namespace = namespace
         self._store = Store(link, keep, namespace)
         self._blocking: RedisBroker | None = None
-
-    def time(self) -> Moment:
+        self.time: Callable[[], Moment] = link.time
         """Return what time the server has."""
-        return self.link.time()
 
     async def open(self) -> None:
         """Connect, and learn what time the server has."""
@@ -133,3 +132,10 @@ class RedisBroker:
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's order on tasks of one queue."""
         return await operate.order(self._store, queue, ids, order, now)
+
+    async def examine(self) -> Sequence[Finding]:
+        """Return how the server is, and what to do about it."""
+        # loaded when asked for: no worker needs it
+        from qcore.adapters.redis.doctor import examine
+
+        return await examine(self.link, self._namespace)

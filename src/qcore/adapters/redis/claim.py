@@ -7,7 +7,7 @@ from attrs import evolve
 
 from qcore.adapters.links.redis import Reply, Word
 from qcore.adapters.redis.keys import Key
-from qcore.adapters.redis.moving import carried_out
+from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.names import id_of, name_of
 from qcore.adapters.redis.records import Progress, Unreadable, task_of
 from qcore.adapters.redis.scripts import CLAIM, DUE, EXTEND
@@ -30,6 +30,10 @@ async def claim(store: Store, demand: Demand, now: Moment, until: Moment) -> Seq
     for group in groups:
         await counter.take(group)
     return counter.claims
+
+
+_Pack = tuple[int, Sequence[bytes], Sequence[bytes | None], Sequence[bytes | None]]
+"""The token before the first, names, values, and records: see lua/claim.lua."""
 
 
 @record
@@ -104,22 +108,27 @@ class _Counter:
         promoting = PROMOTING[self._promotions]
         return [repr(self._now), repr(self._until), asked.room, promoting, *asked.shares.values()]
 
-    async def _hand_out(self, queue: str, rows: Sequence[bytes]) -> None:
+    async def _hand_out(self, queue: str, packs: Sequence[_Pack]) -> None:
         store, claims, until = self._store, self.claims, self._until
-        self._quotas[queue] = max(0, self._quotas[queue] - len(rows) // 3)
-        odd: list[tuple[bytes, Sequence[Word]]] = []
-        for name, value, progress in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
-            id = id_of(name)  # noqa: A001
-            token = int(progress.partition(b" ")[0])
-            try:
-                task = task_of(queue, id, State.ACTIVE, value, progress)
-            except Unreadable as why:
-                odd.append((name, self._condemned(name, token, str(why))))
-                continue
-            store.remember(queue, token, value, progress)
-            claims.append(Claim(task, Lease(queue, id, token, until)))
+        odd: list[Move] = []
+        before = len(claims)
+        for last, names, values, records in packs:
+            token = last
+            for name, value, progress in zip(names, values, records, strict=True):
+                token += 1
+                if value is None:
+                    continue
+                id = id_of(name)  # noqa: A001
+                try:
+                    task = task_of(queue, id, State.ACTIVE, value, progress or b"1")
+                except Unreadable as why:
+                    odd.append((queue, name, 0, self._condemned(name, token, str(why))))
+                    continue
+                store.remember(queue, token, value, progress)
+                claims.append(Claim(task, Lease(queue, id, token, until)))
+        self._quotas[queue] = max(0, self._quotas[queue] - len(claims) + before)
         if odd:
-            await carried_out(store, queue, odd)
+            await carried_out(store, odd)
 
     def _condemned(self, name: bytes, token: int, why: str) -> list[Word]:
         """Return what makes a claimed task dead that cannot be read."""

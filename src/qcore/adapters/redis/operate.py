@@ -6,8 +6,8 @@ from typing import Final
 from qcore.adapters.links.redis import Word
 from qcore.adapters.redis.keys import KEY_OF, STORED, Key
 from qcore.adapters.redis.look import Sighting, seen
-from qcore.adapters.redis.moving import carried_out
-from qcore.adapters.redis.names import Name, id_of, rest_of
+from qcore.adapters.redis.moving import Move, carried_out
+from qcore.adapters.redis.names import id_of, rest_of
 from qcore.adapters.redis.records import shown
 from qcore.adapters.redis.scripts import BROWSE, COUNT
 from qcore.adapters.redis.store import AT_ONCE, Store, bites
@@ -131,20 +131,18 @@ class _Orders:
             else:
                 moving.append((n, sighting))
         moves = await self._moves(moving)
-        made = await carried_out(self._store, self._queue, moves)
+        made = await carried_out(self._store, moves)
         return [n for (n, _), was_made in zip(moving, made, strict=True) if not was_made]
 
-    async def _moves(
-        self, moving: Sequence[tuple[int, Sighting]]
-    ) -> list[tuple[Name, Sequence[Word]]]:
+    async def _moves(self, moving: Sequence[tuple[int, Sighting]]) -> list[Move]:
         fresh = moving if isinstance(self._what, RunNow) else ()
         line = await _lines(self._store, self._queue, len(fresh))
-        moves: list[tuple[Name, Sequence[Word]]] = []
+        moves: list[Move] = []
         for place, (n, sighting) in enumerate(moving, start=1):
             entry = sighting.entry()
             guard = entry.sight(None)
             self.answers[n] = Moved(entry.move(self._what, self._now, line + place))
-            moves.append((sighting.name, [*guard, *entry.change()]))
+            moves.append((self._queue, sighting.name, 0, [*guard, *entry.change()]))
         return moves
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from qcore.adapters.links.redis import Word
 from qcore.adapters.redis.entry import Entry
 from qcore.adapters.redis.look import seen
-from qcore.adapters.redis.moving import all_carried_out
-from qcore.adapters.redis.names import Name, name_of
+from qcore.adapters.redis.moving import Move, carried_out
+from qcore.adapters.redis.names import name_of
 from qcore.adapters.redis.records import is_usual
 from qcore.adapters.redis.store import Claimed, Store, by_queue
 from qcore.domain.lifecycle import MOVES, IllegalMove, Revoked, State, Succeeded
@@ -27,7 +26,7 @@ async def settle(
             raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
     answers: list[Settled | LeaseLost] = [LeaseLost()] * len(verdicts)
     moves = await _planned(store, verdicts, now)
-    made = await all_carried_out(store, [move for _, _, move in moves])
+    made = await carried_out(store, [move for _, _, move in moves])
     for (n, answer, _), was_made in zip(moves, made, strict=True):
         lease = verdicts[n].lease
         store.forget(lease.queue, lease.token)
@@ -36,7 +35,7 @@ async def settle(
     return answers
 
 
-_Planned = tuple[int, Settled, tuple[str, Name, Sequence[Word]]]
+_Planned = tuple[int, Settled, Move]
 
 
 async def _planned(store: Store, verdicts: Sequence[Verdict], now: Moment) -> list[_Planned]:
@@ -53,12 +52,13 @@ async def _planned(store: Store, verdicts: Sequence[Verdict], now: Moment) -> li
         taken.add(key)
         name, kind = name_of(lease.id), type(outcome)
         if kind is Revoked or (kind is Succeeded and is_usual(claimed[0])):
-            plan.append((n, GONE, (lease.queue, name, ("g", lease.token))))
+            plan.append((n, GONE, (lease.queue, name, lease.token, ())))
             continue
-        entry = Entry(name, State.ACTIVE, *claimed)
+        value, record = claimed
+        entry = Entry(name, State.ACTIVE, value, record or b"%d" % lease.token)
         guard = entry.lease()
         answer = Settled(entry.move(outcome, now))
-        plan.append((n, answer, (lease.queue, name, [*guard, *entry.change()])))
+        plan.append((n, answer, (lease.queue, name, 0, [*guard, *entry.change()])))
     return plan
 
 
@@ -72,5 +72,5 @@ async def _claimed(store: Store, verdicts: Sequence[Verdict]) -> list[Claimed | 
         sightings = await seen(store, queue, [leases[n].id for n in places])
         for n, sighting in zip(places, sightings, strict=True):
             if sighting is not None and sighting.is_held(leases[n].token):
-                found[n] = sighting.value, sighting.progress or b""
+                found[n] = sighting.value, sighting.progress
     return found

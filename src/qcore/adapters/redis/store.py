@@ -15,8 +15,9 @@ AT_ONCE: Final = 250
 REMEMBERED: Final = 20_000
 """Claims of which it is remembered what was claimed."""
 
-Claimed: TypeAlias = tuple[bytes, bytes]
-"""The beginning of a task's value, up to its facts, and its record, as it was handed out."""
+Claimed: TypeAlias = tuple[bytes, bytes | None]
+"""The beginning of a task's value, up to its facts, and its record, as it was handed out: None for
+one that is its token alone."""
 
 
 class Store:
@@ -71,12 +72,12 @@ class Store:
 
     # what was handed out stays as it was while its token counts: to settle it, it need not be read
 
-    def remember(self, queue: str, token: int, value: bytes, record: bytes) -> None:
-        """Keep what was handed out."""
+    def remember(self, queue: str, token: int, value: bytes, record: bytes | None) -> None:
+        """Keep what was handed out; without a record, it is the token alone."""
         if len(self._claimed) >= REMEMBERED:
             # the oldest: its lease is over, or somebody else has to look it up
             self._claimed.pop(next(iter(self._claimed)), None)
-        self._claimed[queue, token] = (value[: value.index(b"|") + 1], record)
+        self._claimed[queue, token] = value[: value.index(b"|") + 1], record
 
     def claimed(self, queue: str, token: int) -> Claimed | None:
         """Return what was handed out under a token here, if it is remembered."""

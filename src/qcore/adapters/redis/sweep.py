@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from qcore.adapters.links.redis import Word
 from qcore.adapters.redis.look import Sighting
-from qcore.adapters.redis.moving import all_carried_out
-from qcore.adapters.redis.names import Name
+from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.scripts import SWEEP
 from qcore.adapters.redis.store import AT_ONCE, Store
 from qcore.domain.lifecycle import Crashed, Event, Expired, State
@@ -75,12 +74,12 @@ class _Chore:
 
     async def _move(self, queue: str, rows: Sequence[bytes], state: State, event: Event) -> int:
         """Make something happen to tasks, unless something else has happened to them since."""
-        moves: list[tuple[str, Name, Sequence[Word]]] = []
+        moves: list[Move] = []
         for name, value, progress, score in zip(*(rows[n::4] for n in range(4)), strict=True):
             sighting = Sighting(name, state, value, progress, score)
             entry = sighting.entry()
             # a pending task's score is its rank, which is no part of what has to be as it was
             guard = entry.sight(score if state is State.ACTIVE else None)
             entry.move(event, self._now)
-            moves.append((queue, name, [*guard, *entry.change()]))
-        return sum(await all_carried_out(self._store, moves))
+            moves.append((queue, name, 0, [*guard, *entry.change()]))
+        return sum(await carried_out(self._store, moves))

@@ -1,4 +1,4 @@
-"""The command line: `qcore worker`, `qcore bench`."""
+"""The command line: `qcore worker`, `qcore bench`, `qcore doctor`."""
 
 import sys
 

@@ -3,6 +3,7 @@
 import click
 
 from qcore.entrypoints.cli.bench import bench
+from qcore.entrypoints.cli.doctor import doctor
 from qcore.entrypoints.cli.worker import worker
 
 
@@ -14,3 +15,4 @@ def qcore() -> None:
 
 qcore.add_command(worker)
 qcore.add_command(bench)
+qcore.add_command(doctor)

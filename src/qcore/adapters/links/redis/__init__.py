@@ -2,24 +2,22 @@
 
 from qcore.adapters.links.redis.link import RedisLink
 from qcore.adapters.links.redis.making import link_over, link_to
-from qcore.adapters.links.redis.place import Address
 from qcore.adapters.links.redis.safety import Safety
 from qcore.adapters.links.redis.shapes import (
     Call,
-    Command,
     Link,
-    Reply,
+    Manner,
     Script,
     Spot,
     Surroundings,
-    Word,
 )
+from qcore.adapters.links.redis.words import Command, Reply, Word
 
 __all__ = [
-    "Address",
     "Call",
     "Command",
     "Link",
+    "Manner",
     "RedisLink",
     "Reply",
     "Safety",

@@ -5,9 +5,10 @@ from redis.exceptions import RedisError
 from qcore.adapters.links.redis.clustered import SLOTS, ClusterWire, Node
 from qcore.adapters.links.redis.errors import mapped
 from qcore.adapters.links.redis.place import Address, Place, spelled
-from qcore.adapters.links.redis.shapes import Command, Reply, Spot, Surroundings
+from qcore.adapters.links.redis.shapes import Manner, Spot, Surroundings
 from qcore.adapters.links.redis.watched import SentinelWire
 from qcore.adapters.links.redis.wires import Wire
+from qcore.adapters.links.redis.words import Command, Reply
 from qcore.domain.errors import QcoreError
 
 
@@ -32,6 +33,7 @@ class _Server:
 async def surroundings(wire: Wire, shown: str, address: Address | None) -> Surroundings:
     """Return what there is where a wire leads; `shown` is what it leads to, for messages."""
     scheme = shown.partition("://")[0]
+    manner = None if address is None else _manner(address)
 
     def spot(place: Place, way: Wire) -> Spot:
         return _Server(way, spelled(place), f"{scheme}://{spelled(place)}")
@@ -44,12 +46,27 @@ async def surroundings(wire: Wire, shown: str, address: Address | None) -> Surro
                 raise mapped(error, shown) from error
             servers = [spot(node, wire.at(node)) for node in masters]
             replicas = [spot(node, wire.at(node)) for node in await _replicas(servers[0], masters)]
-            return Surroundings(servers, replicas, address=address)
+            return Surroundings(servers, replicas, manner=manner)
         case SentinelWire():
             sentinels = [spot(place, way) for place, way in wire.sentinels.items()]
-            return Surroundings([_Server(wire, shown, shown)], (), sentinels, address)
+            return Surroundings([_Server(wire, shown, shown)], (), sentinels, manner)
         case _:
-            return Surroundings([_Server(wire, shown, shown)], address=address)
+            return Surroundings([_Server(wire, shown, shown)], manner=manner)
+
+
+def _manner(address: Address) -> Manner:
+    return Manner(
+        kind=address.kind,
+        hosts=[host for host, _ in address.hosts],
+        master=address.master,
+        user=address.username or "default",
+        client=address.client_name,
+        is_known=address.password is not None or address.cert is not None,
+        tls=address.tls,
+        verify=address.verify,
+        replicas=address.replicas,
+        fsync=address.fsync,
+    )
 
 
 async def _replicas(asked: Spot, masters: list[Node]) -> list[Node]:

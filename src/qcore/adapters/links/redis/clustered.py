@@ -13,8 +13,8 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
 from redis.exceptions import ConnectionError as Disconnected
 
-from qcore.adapters.links.redis.shapes import Command, Reply
 from qcore.adapters.links.redis.wires import Channel, Pool, Request
+from qcore.adapters.links.redis.words import Command, Reply
 
 Node: TypeAlias = tuple[str, int]
 Trouble: TypeAlias = RedisError | OSError

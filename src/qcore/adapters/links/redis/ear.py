@@ -8,8 +8,8 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from qcore.adapters.links.redis.shapes import Word
-from qcore.adapters.links.redis.wires import BlockingConnection, packed
+from qcore.adapters.links.redis.wires import BlockingConnection
+from qcore.adapters.links.redis.words import Word, packed
 
 QUIET: Final = 30.0
 """Seconds of silence after which the server is asked whether it is still there."""

@@ -14,9 +14,10 @@ from qcore.adapters.links.redis.errors import is_transient, mapped
 from qcore.adapters.links.redis.place import Address
 from qcore.adapters.links.redis.safety import Safety
 from qcore.adapters.links.redis.servers import refuse_unfit
-from qcore.adapters.links.redis.shapes import Call, Reply, Script, Surroundings, Word
+from qcore.adapters.links.redis.shapes import Call, Script, Surroundings
 from qcore.adapters.links.redis.timing import ServerTime
 from qcore.adapters.links.redis.wires import Request, Wire
+from qcore.adapters.links.redis.words import Reply, Word
 from qcore.domain.backoff import Exponential
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.moments import Moment
@@ -52,6 +53,8 @@ class RedisLink:
         self._safety = safety or Safety()
         self._time = time or ServerTime()
         self._is_open = False
+        # asked for twice a task: no need to go through here
+        self.time: Callable[[], Moment] = self._time.now
 
     async def open(self) -> None:
         """Connect, and ask the server for its time; raise at once where that fails."""
@@ -74,10 +77,6 @@ class RedisLink:
         """Disconnect; a later call connects again."""
         self._is_open = False
         await self._wire.close()
-
-    def time(self) -> Moment:
-        """Return what time the server has; this machine's own before the first connection."""
-        return self._time.now()
 
     async def around(self) -> Surroundings:
         """Return the servers here; raise as `open` does where a cluster does not tell them."""

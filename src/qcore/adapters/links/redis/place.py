@@ -14,6 +14,7 @@ from attrs import field
 from redis.driver_info import DriverInfo
 from redis.maint_notifications import MaintNotificationsConfig
 
+from qcore.adapters.links.redis.nimble import NimbleConnection
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 
@@ -33,9 +34,9 @@ _BLOCKING: Final[Classes] = {
     "unix": redis.UnixDomainSocketConnection,
 }
 _AWAITING: Final[Classes] = {
-    "tcp": redis.asyncio.Connection,
+    "tcp": NimbleConnection,
     "tls": redis.asyncio.SSLConnection,
-    "unix": redis.asyncio.UnixDomainSocketConnection,
+    "unix": NimbleConnection,
 }
 
 
@@ -99,7 +100,7 @@ class Address:
         return f"qcore-{host}-{os.getpid()}"
 
     def connection_class(self, *, blocking: bool) -> type[Any]:
-        """Return redis-py's class of connection to this address."""
+        """Return the class of connections to this address."""
         classes = _BLOCKING if blocking else _AWAITING
         return classes["unix" if self.kind == "unix" else "tls" if self.tls else "tcp"]
 

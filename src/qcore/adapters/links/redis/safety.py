@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis.servers import facts, version_of
-from qcore.adapters.links.redis.shapes import Command, Reply
 from qcore.adapters.links.redis.wires import Request
+from qcore.adapters.links.redis.words import Command, Reply
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
 from qcore.domain.record import record
 

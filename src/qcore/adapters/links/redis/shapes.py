@@ -2,18 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import sha1
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Literal, Protocol
 
-from qcore.adapters.links.redis.place import Address
+from qcore.adapters.links.redis.words import Command, Reply, Word
 from qcore.domain.errors import QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.ports import Listener
-
-Word: TypeAlias = str | bytes | int
-Command: TypeAlias = tuple[Word, ...]
-Reply: TypeAlias = Any
-"""As Redis answers: bytes, int, None, or a list of them."""
 
 
 class Script:
@@ -54,6 +49,26 @@ class Spot(Protocol):
 
 
 @record
+class Manner:
+    """How a link comes to its servers, as its URL says."""
+
+    kind: Literal["single", "sentinel", "cluster", "unix"]
+    hosts: Sequence[str]
+    """Empty for a socket of this machine."""
+    master: str
+    """The name by which Sentinels know it."""
+    user: str
+    client: str
+    """What CLIENT LIST shows."""
+    is_known: bool
+    """Whether it tells a password, or shows a certificate of its own."""
+    tls: bool
+    verify: bool
+    replicas: int
+    fsync: tuple[int, int] | None
+
+
+@record
 class Surroundings:
     """What there is where a link leads."""
 
@@ -62,7 +77,7 @@ class Surroundings:
     replicas: Sequence[Spot] = ()
     """Of a cluster."""
     sentinels: Sequence[Spot] = ()
-    address: Address | None = None
+    manner: Manner | None = None
     """None where the link was made over somebody's own connections."""
 
 
@@ -110,8 +125,9 @@ class Link(Protocol):
         """Call `heard` for every message to these channels, and after every new connection."""
         ...
 
-    def time(self) -> Moment:
-        """Return what time the server has; this machine's own before the first connection."""
+    @property
+    def time(self) -> Callable[[], Moment]:
+        """Return what says what time the server has; before the first connection, this machine."""
         ...
 
     async def around(self) -> Surroundings:

@@ -3,7 +3,7 @@
 from time import monotonic, time
 from typing import Final
 
-from qcore.adapters.links.redis.shapes import Reply
+from qcore.adapters.links.redis.words import Reply
 from qcore.domain.moments import Moment
 
 GOOD_FOR: Final = 60.0

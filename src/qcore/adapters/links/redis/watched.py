@@ -8,8 +8,8 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from qcore.adapters.links.redis.place import Place
-from qcore.adapters.links.redis.shapes import Reply
 from qcore.adapters.links.redis.wires import Pool, Request
+from qcore.adapters.links.redis.words import Reply
 
 
 class SentinelWire:
@@ -36,7 +36,9 @@ class SentinelWire:
         """Send commands to the master all at once; put answers into a list in order."""
         master = self._master
         if master is None:
-            master = self._master = self._make(await self.find())
+            place = await self.find()
+            # somebody else may have found it meanwhile
+            master = self._master = self._master or self._make(place)
         try:
             await master.exchange(requests, into)
         except (RedisError, OSError):
@@ -54,7 +56,8 @@ class SentinelWire:
     async def find(self) -> Place:
         """Return where the master is, by the first Sentinel who knows."""
         trouble: RedisError | OSError = Disconnected("no Sentinel is named")
-        for sentinel in tuple(self._sentinels):
+        asked = self._sentinels
+        for sentinel in asked:
             replies: list[Reply | Exception] = []
             question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
             try:
@@ -69,8 +72,7 @@ class SentinelWire:
                 trouble = ResponseError(f"No such master with that name: {self._name}")
             else:
                 # who answered is asked first the next time
-                self._sentinels.remove(sentinel)
-                self._sentinels.insert(0, sentinel)
+                self._sentinels = [sentinel, *(each for each in asked if each is not sentinel)]
                 host, port = reply
                 return host.decode(), int(port)
         raise trouble

@@ -9,18 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
-from hiredis import pack_command
 from redis.exceptions import ResponseError
 
-from qcore.adapters.links.redis.shapes import Command, Reply
+from qcore.adapters.links.redis.words import Command, Reply, packed
 
 Request: TypeAlias = tuple[str | None, Command]
 """A command, and a key of those it touches: None for one that any node may answer."""
 
 MOST_FREE: Final = 16
 """Connections kept for later, each loop or process its own."""
-LARGE: Final = 1 << 16
-"""Bytes for which another syscall is nothing, and a copy is something."""
 
 
 class Wire(Protocol):
@@ -221,12 +218,3 @@ class _AsyncChannel:
 
     async def abandon(self) -> None:
         await self._connection.disconnect(nowait=True)
-
-
-def packed(commands: Sequence[Command]) -> list[bytes]:
-    """Return commands as they go over the wire: small ones together, as each piece is a syscall."""
-    pieces: list[bytes] = [_pack(command) for command in commands]
-    return pieces if sum(map(len, pieces)) > LARGE else [b"".join(pieces)]
-
-
-_pack: Final[Callable[[Command], bytes]] = pack_command  # type: ignore[assignment]  # as it is

@@ -5,8 +5,10 @@
 -- hand out all the same; "no" to leave what is due. Then for each queue: how many of it before what
 -- room is left is shared.
 -- Answer: "due" if more is due than was made pending, and nothing was handed out; "more" if there
--- may be more to hand out though the room is not filled; else "done". Then for each queue a list of
--- ids, values and records. Nothing at all where there is nothing pending or due.
+-- may be more to hand out though the room is not filled; else "done". Then for each queue any number
+-- of quadruples: the token before the first; ids; their values, nil for one that was not handed
+-- out; their records, nil for one that is its token alone, which counts from the first. Nothing at
+-- all where there is nothing pending or due.
 
 local AT_ONCE = 250
 local ROUNDS = 4
@@ -36,16 +38,19 @@ if before then
   end
   for queue, first, last in string.gmatch(before, '(%d+) (%d+) (%d+)') do
     local base, claims = (queue - 1) * WIDTH, answer[queue + 1]
-    local ids = call('ZRANGEBYSCORE', KEYS[base + ACTIVE], lease, lease)
-    for _, id in ipairs(ids) do
+    for _, id in ipairs(call('ZRANGEBYSCORE', KEYS[base + ACTIVE], lease, lease)) do
       local record = call('HGET', KEYS[base + PROGRESS], id)
       local token = record and tonumber(string.match(record, '^%d+'))
       if token and tonumber(first) <= token and token <= tonumber(last) then
-        claims[#claims + 1] = id
-        claims[#claims + 1] = call('HGET', KEYS[base + TASKS], id)
-        claims[#claims + 1] = record
+        local value = call('HGET', KEYS[base + TASKS], id)
+        claims[#claims + 1] = { token - 1, { id }, { value }, { record } }
       end
     end
+  end
+  for queue = 1, queues do
+    table.sort(answer[queue + 1], function(a, b)
+      return a[1] < b[1]
+    end)
   end
   return answer
 end
@@ -135,15 +140,47 @@ end
 local function bury(base, ids, records)
   local rows, dead = {}, {}
   for i, id in ipairs(ids) do
-    rows[#rows + 1] = id
-    rows[#rows + 1] = expired(records[i])
-    dead[#dead + 1] = now
-    dead[#dead + 1] = id
+    rows[2 * i - 1], rows[2 * i] = id, expired(records[i])
+    dead[2 * i - 1], dead[2 * i] = now, id
   end
   if #ids > 0 then
     call('HSET', KEYS[base + PROGRESS], unpack(rows))
     add(KEYS[base + DEAD], dead)
+    take_out(KEYS[base + EXPIRING], ids)
   end
+end
+
+-- Return the record of a task that is not as plain as most when it is handed out.
+local function claimed(record, token)
+  if not record then
+    return format('%.0f 1 0 0 - - - - - -|', token)
+  end
+  local _, stop, attempts = string.find(record, '^%S+ (%d+)')
+  return format('%.0f %.0f', token, (attempts or 0) + 1) .. sub(record, (stop or #record) + 1)
+end
+
+-- Take up to `size` tasks out of a queue; return their ids, values, records and the token before
+-- the first one's. A value is false where a task was not handed out, a record where it is nothing
+-- but the token.
+local function pop(base, size)
+  local queue = base / WIDTH + 1
+  local ids = call('ZRANGE', KEYS[base + PENDING], 0, size - 1)
+  if #ids < size then
+    emptied[queue] = true
+  end
+  if #ids == 0 then
+    return
+  end
+  call('ZREMRANGEBYRANK', KEYS[base + PENDING], 0, #ids - 1)
+  for i = 1, #ids do
+    ids[i] = sub(ids[i], byte(ids[i]) - 94)
+  end
+  local values = call('HMGET', KEYS[base + TASKS], unpack(ids))
+  local records = call('HMGET', KEYS[base + PROGRESS], unpack(ids))
+  local token = call('HINCRBY', KEYS[base + META], 'token', #ids) - #ids
+  local at = #given
+  given[at + 1], given[at + 2], given[at + 3] = queue, token + 1, token + #ids
+  return ids, values, records, token
 end
 
 -- Hand out up to `wanted` tasks of a queue into `claims`; return how many.
@@ -155,63 +192,46 @@ local function take(base, wanted, claims)
       break
     end
     rounds = rounds + 1
-    local size = math.min(wanted - taken, AT_ONCE)
-    local popped = call('ZPOPMIN', KEYS[base + PENDING], size)
-    if #popped < 2 * size then
-      emptied[base / WIDTH + 1] = true
-    end
-    if #popped == 0 then
+    local ids, values, records, token = pop(base, math.min(wanted - taken, AT_ONCE))
+    if not ids then
       break
     end
-    local ids = {}
-    for i = 1, #popped, 2 do
-      ids[#ids + 1] = sub(popped[i], rest_of(popped[i]))
-    end
-    local values = call('HMGET', KEYS[base + TASKS], unpack(ids))
-    local records = call('HMGET', KEYS[base + PROGRESS], unpack(ids))
-    local token = call('HINCRBY', KEYS[base + META], 'token', #ids) - #ids
-    given[#given + 1] = base / WIDTH + 1
-    given[#given + 1] = format('%.0f', token + 1)
-    given[#given + 1] = format('%.0f', token + #ids)
-    local rows, active, timed, late, their = {}, {}, {}, {}, {}
-    for i, id in ipairs(ids) do
-      local value, record = values[i], records[i]
-      -- what has no value was tampered with, and is no task
-      if value then
-        local plain = byte(value, rest_of(value)) == BAR
-        local expires = '-'
-        if not plain then
-          expires = select(2, facts(value))
-        end
+    local rows, active, timed, late, their, at = {}, {}, {}, {}, {}, 0
+    for i = 1, #ids do
+      local id, value, record = ids[i], values[i], records[i]
+      local expires = '-'
+      local plain = value and byte(value, byte(value) - 94) == BAR
+      if value and not plain then
+        expires = select(2, facts(value))
+      end
+      if not value then
+        -- what has no value was tampered with, and is no task
+        record = false
+      elseif expires ~= '-' and tonumber(expires) <= moment then
+        late[#late + 1] = id
+        their[#late] = record
+        values[i] = false
+      else
         if expires ~= '-' then
           timed[#timed + 1] = id
         end
-        if expires ~= '-' and tonumber(expires) <= moment then
-          late[#late + 1] = id
-          their[#late] = record
-        else
-          local mine = format('%.0f', token + i)
-          if record then
-            local _, stop, attempts = string.find(record, '^%S+ (%d+)')
-            mine = mine .. ' ' .. format('%.0f', attempts + 1) .. sub(record, stop + 1)
-          elseif not plain then
-            mine = mine .. ' 1 0 0 - - - - - -|'
-          end
-          local at = #rows
-          rows[at + 1], rows[at + 2] = id, mine
-          active[at + 1], active[at + 2] = lease, id
-          at = #claims
-          claims[at + 1], claims[at + 2], claims[at + 3] = id, value, mine
-          taken = taken + 1
+        if record or not plain then
+          record = claimed(record, token + i)
+          records[i] = record
         end
+        rows[at + 1], rows[at + 2] = id, record or token + i
+        active[at + 1], active[at + 2] = lease, id
+        at = at + 2
       end
     end
-    if #rows > 0 then
+    if at > 0 then
       call('HSET', KEYS[base + PROGRESS], unpack(rows))
+      call('ZADD', KEYS[base + ACTIVE], unpack(active))
     end
-    add(KEYS[base + ACTIVE], active)
     take_out(KEYS[base + EXPIRING], timed)
     bury(base, late, their)
+    claims[#claims + 1] = { token, ids, values, records }
+    taken = taken + at / 2
   end
   return taken
 end

@@ -1,8 +1,8 @@
 -- Move tasks of one queue from one place to another, each if it still is what the caller takes it
 -- for.
 --
--- ARGV[3]: the number of tasks; then their ids; then for each task how it is guarded:
---   "g", token: an active task with this token is gone, and that is all;
+-- ARGV[3]: how many active tasks are gone, and that is all. ARGV[4]: how many others are moved. Then
+-- the ids, of both; the tokens of those that are gone; and for each of the others how it is guarded:
 --   "t", token, change: an active task with this token;
 --   "l", line, record (empty for none), key, member, score (empty for any), change: a
 --     task that is in this sorted set;
@@ -10,7 +10,8 @@
 -- member; the number of those it enters, then each as key, score and member; its new record, empty
 -- for none, "x" to forget the task; its new place and facts, empty for those it has. Keys are
 -- numbers of the names in common.lua.
--- Answer: for each task "1" if it was moved, "0" if it is not what the caller took it for.
+-- Answer: nothing if all were moved; else for each "1" if it was, "0" if it is not what the caller
+-- took it for.
 
 local before = answered()
 if before then
@@ -21,9 +22,10 @@ if trouble then
   return trouble
 end
 
-local number = tonumber(ARGV[3])
-local at = 4 + number
-local records = call('HMGET', KEYS[PROGRESS], unpack(ARGV, 4, 3 + number))
+local leaves, moves = tonumber(ARGV[3]), tonumber(ARGV[4])
+local number = leaves + moves
+local at = 5 + number + leaves
+local records = call('HMGET', KEYS[PROGRESS], unpack(ARGV, 5, 4 + number))
 local answer = {}
 local gone, leaving, entering = {}, {}, {}
 local forgotten, unrecorded, recorded, renewed = {}, {}, {}, {}
@@ -86,22 +88,29 @@ local function change(id, made)
   end
 end
 
-for i = 1, number do
-  local id, record, guard = ARGV[3 + i], records[i], word()
+local all = true
+
+for i = 1, leaves do
+  local token = ARGV[4 + number + i]
+  local made = records[i] == token or holds(records[i], token)
+  answer[i] = made and '1' or '0'
+  if made then
+    gone[#gone + 1] = ARGV[4 + i]
+  else
+    all = false
+  end
+end
+for i = leaves + 1, number do
+  local id, record = ARGV[4 + i], records[i]
   local made
-  if guard == 'g' then
+  if word() == 't' then
     made = holds(record, word())
-    if made then
-      gone[#gone + 1] = id
-    end
-  elseif guard == 't' then
-    made = holds(record, word())
-    change(id, made)
   else
     made = is_as_seen(id, record)
-    change(id, made)
   end
+  change(id, made)
   answer[i] = made and '1' or '0'
+  all = all and made
 end
 
 take_out(KEYS[ACTIVE], gone)
@@ -139,6 +148,6 @@ end
 if brings_news(PENDING) or brings_news(SCHEDULED) or brings_news(RETRY) then
   wake(0)
 end
-answer = table.concat(answer)
+answer = all and '' or table.concat(answer)
 remember(answer)
 return answer

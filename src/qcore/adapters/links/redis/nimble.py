@@ -1,0 +1,199 @@
+"""A connection that awaits, with nothing between it and its socket.
+
+redis-py's goes through streams. They cost three times as much, and under uvloop what is written
+leaves when the loop has run all that is ready: a worker's next claim would leave when the tasks
+of the last one have run, where it should be on its way meanwhile.
+"""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from hiredis import Reader
+from redis.asyncio.connection import DefaultParser
+from redis.driver_info import DriverInfo
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import InvalidResponse, ResponseError
+
+from qcore.adapters.links.redis.words import Command, Reply, packed
+
+PIECE: Final = 1 << 16
+NOTHING: Final = object()
+
+
+class NimbleConnection:
+    """Speak to a server over TCP or a Unix socket, without TLS, on the loop it was connected on.
+
+    It takes the keywords that redis-py's connections take, as far as it knows them.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "",
+        port: int = 0,
+        path: str | None = None,
+        db: int = 0,
+        username: str | None = None,
+        password: str | None = None,
+        client_name: str | None = None,
+        socket_timeout: float = 5.0,
+        driver_info: DriverInfo | None = None,
+        **_: Any,
+    ) -> None:
+        self._host, self._port, self._path = host, port, path
+        self._timeout = socket_timeout
+        self._greeting = [*_greeting(username, password, db, client_name)]
+        self._courtesies = [*_courtesies(driver_info)]
+        self._socket: socket.socket | None = None
+        self._reader: Any = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
+
+    async def connect(self) -> None:
+        """Connect, unless that was done and the server is still there."""
+        if self._socket is not None and self._error is None:
+            return
+        await self.disconnect(nowait=True)
+        self._loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._timeout):
+            self._socket = await self._connected()
+        self._error = None
+        # as redis-py makes it, so that errors are of the same classes
+        self._reader = Reader(
+            protocolError=InvalidResponse,
+            replyError=DefaultParser.parse_error,
+            notEnoughData=NOTHING,
+        )
+        self._loop.add_reader(self._socket, self._on_readable)
+        await self._greet()
+
+    async def _connected(self) -> socket.socket:
+        """Return a socket that is connected, to the first of the host's addresses that answers."""
+        if self._path is not None:
+            return await self._tried(socket.AF_UNIX, self._path)
+        infos = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        trouble: OSError = OSError(f"{self._host} has no address")
+        for family, _, _, _, address in infos:
+            try:
+                made = await self._tried(family, address)
+            except OSError as error:
+                trouble = error
+                continue
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            return made
+        raise trouble
+
+    async def _tried(self, family: int, address: Any) -> socket.socket:
+        made = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            made.setblocking(False)  # noqa: FBT003  (the standard library's own)
+            await self._loop.sock_connect(made, address)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    async def _greet(self) -> None:
+        """Say who we are, and to which database we want to speak."""
+        commands = [*self._greeting, *self._courtesies]
+        if commands:
+            await self.send_packed_command(packed(commands), check_health=False)
+        for _ in self._greeting:
+            await self.read_response()
+        for _ in self._courtesies:
+            # an older server knows nothing of it, and need not
+            with suppress(ResponseError):
+                await self.read_response()
+
+    async def disconnect(self, *, nowait: bool) -> None:  # noqa: ARG002  (nothing to wait for)
+        """Close the socket."""
+        gone, self._socket = self._socket, None
+        if gone is not None:
+            # a loop that was closed has forgotten its readers
+            with suppress(RuntimeError):
+                self._loop.remove_reader(gone)
+            gone.close()
+
+    async def send_packed_command(self, command: Sequence[bytes], *, check_health: bool) -> None:  # noqa: ARG002
+        """Send at once what the system takes at once, and the rest when it does."""
+        if self._socket is None or self._error is not None:
+            raise self._error or Disconnected("not connected")
+        for piece in command:
+            try:
+                sent = self._socket.send(piece)
+            except BlockingIOError:
+                sent = 0
+            if sent < len(piece):
+                async with asyncio.timeout(self._timeout):
+                    await self._loop.sock_sendall(self._socket, memoryview(piece)[sent:])
+
+    async def read_response(self) -> Reply:
+        """Return the next answer; raise it if it is an error."""
+        while (reply := self._reader.gets()) is NOTHING:
+            if self._error is not None:
+                raise self._error
+            await self._more()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def _more(self) -> None:
+        """Wait until there is more to read, or something wrong."""
+        waiter = self._waiter = self._loop.create_future()
+        alarm = self._loop.call_later(self._timeout, _ring, waiter)
+        try:
+            await waiter
+        finally:
+            alarm.cancel()
+            self._waiter = None
+
+    def _on_readable(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            read = self._socket.recv(PIECE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._fail(error)
+        else:
+            if read:
+                self._reader.feed(read)
+            else:
+                self._fail(Disconnected("Connection closed by server."))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+
+
+def _ring(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError("Timeout reading from socket"))
+
+
+def _greeting(
+    username: str | None, password: str | None, db: int, name: str | None
+) -> Sequence[Command]:
+    commands: list[Command] = []
+    if password is not None:
+        commands.append(("AUTH", *([username] if username else []), password))
+    if db:
+        commands.append(("SELECT", db))
+    if name:
+        commands.append(("CLIENT", "SETNAME", name))
+    return commands
+
+
+def _courtesies(info: DriverInfo | None) -> Sequence[Command]:
+    if info is None:
+        return ()
+    said = {"LIB-NAME": info.formatted_name, "LIB-VER": info.lib_version}
+    return [("CLIENT", "SETINFO", what, str(value)) for what, value in said.items() if value]

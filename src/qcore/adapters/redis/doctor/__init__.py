@@ -1,0 +1,142 @@
+"""An examination of a Redis: what is so, and what to do about it."""
+
+from secrets import token_hex
+from typing import Final
+
+from qcore.adapters.links.redis import Link, Surroundings
+from qcore.adapters.redis.doctor import failover, keyspace, queues, timing, waiting
+from qcore.adapters.redis.doctor.asking import Questions, Server, rule_of
+from qcore.adapters.redis.doctor.copies import replication
+from qcore.adapters.redis.doctor.disk import persistence
+from qcore.adapters.redis.doctor.life import life
+from qcore.adapters.redis.doctor.memory import eviction, memory
+from qcore.adapters.redis.doctor.merging import together
+from qcore.adapters.redis.doctor.permissions import lacking, permissions, user_of
+from qcore.adapters.redis.doctor.standing import clients, connection, version
+from qcore.adapters.redis.keys import Keys
+from qcore.adapters.redis.store import Store
+from qcore.domain.errors import QcoreError
+from qcore.domain.findings import Finding, error
+from qcore.domain.task import DEFAULT_QUEUE, Keep
+
+__all__ = ["examine"]
+
+USUAL: Final = Keep()
+LOOKS: Final = (version, persistence, eviction, memory, clients)
+"""At what each server tells of itself."""
+
+
+async def examine(link: Link, namespace: str) -> list[Finding]:
+    """Return what is so; raise as `link.open` does where nothing can be said.
+
+    What it writes to try things out is gone afterwards, as long as the server answers.
+    """
+    try:
+        await link.open()
+    except QcoreError as why:
+        if rule_of(why) is None:
+            raise
+        return await _refused(link, namespace, why)
+    return await _Examination(link, namespace, await link.around()).whole()
+
+
+async def _refused(link: Link, namespace: str, why: QcoreError) -> list[Finding]:
+    """Return which permissions are missing besides the one without which there is no way in."""
+    around = await link.around()
+    keys = Keys(namespace)
+    rules = await lacking(link, around.servers, keys, _own_queue(), around.manner)
+    return [error("connection", str(why)), *permissions(rules, keys, user_of(around.manner))]
+
+
+def _own_queue() -> str:
+    """Return the name of a queue that nobody has."""
+    return f"{keyspace.PASSING}{token_hex(8)}"
+
+
+class _Examination:
+    """What is looked at, one thing after the other."""
+
+    def __init__(self, link: Link, namespace: str, around: Surroundings) -> None:
+        self._link = link
+        self._namespace = namespace
+        self._around = around
+        self._spots = around.servers
+        self._servers: list[Server] = []
+        self._keys = Keys(namespace)
+        self._user = user_of(around.manner)
+        self._lacking: list[str] = []
+        self._questions = Questions()
+
+    async def whole(self) -> list[Finding]:
+        """Return all that is found; where a part of it gets no answers, that is told instead."""
+        found = [*connection(self._around.manner), *await self._answering()]
+        for part in (self._failover, self._timing, self._rights, self._life, self._tasks):
+            try:
+                found += await part()
+            except QcoreError as why:
+                found.append(error("connection", str(why)))
+        return [*found, *self._questions.findings(self._user, besides=self._lacking)]
+
+    async def _answering(self) -> list[Finding]:
+        """Return what servers tell of themselves; those that do not answer are asked no more."""
+        silent: list[Finding] = []
+        told: dict[str, list[Finding]] = {}
+        for spot in self._spots:
+            try:
+                server = await self._questions.server(spot)
+            except QcoreError as why:
+                silent.append(error("connection", str(why)))
+                continue
+            self._servers.append(server)
+            told[server.name] = [
+                *(each for look in LOOKS for each in look(server)),
+                *replication(server, self._around.manner),
+            ]
+        self._spots = [server.spot for server in self._servers]
+        return [*silent, *together(told)]
+
+    async def _failover(self) -> list[Finding]:
+        """Return how those see each other who have to agree on a master."""
+        manner = self._around.manner
+        if self._around.sentinels and manner is not None:
+            return await failover.sentinels(self._around.sentinels, manner.master)
+        return [] if self._link.spans else await failover.cluster(self._spots, self._questions)
+
+    async def _timing(self) -> list[Finding]:
+        """Return how quick the servers are, and what time they have."""
+        taken = {spot.name: [await timing.latency(spot)] for spot in self._spots}
+        clocks = {spot.name: await timing.ahead(spot) for spot in self._spots}
+        slow = {
+            server.name: await timing.slow_log(server, self._namespace, self._questions)
+            for server in self._servers
+        }
+        told = {name: seconds for name, seconds in clocks.items() if seconds is not None}
+        return [*together(taken), *timing.clocks(told), *together(slow)]
+
+    async def _rights(self) -> list[Finding]:
+        """Return which permissions are missing."""
+        self._lacking = await lacking(
+            self._link, self._spots, self._keys, _own_queue(), self._around.manner
+        )
+        return permissions(self._lacking, self._keys, self._user)
+
+    async def _life(self) -> list[Finding]:
+        """Return whether a task can live, unless that is known not to be so."""
+        return [] if self._lacking else await life(self._link, self._namespace, _own_queue())
+
+    async def _tasks(self) -> list[Finding]:
+        """Return what is stored, whether it fits together, and whether somebody serves it."""
+        keys, questions, spots = self._keys, self._questions, self._spots
+        names = await keyspace.names(spots, keys, questions)
+        known = list(dict.fromkeys((*names.known, *names.unknown, DEFAULT_QUEUE)))
+        looked = known[: queues.MOST]
+        now = self._link.time()
+        looks = await queues.looks(spots, keys, looked, now, questions)
+        ours = [look for look in looks if look.is_made and not look.foreign]
+        store = Store(self._link, USUAL, self._namespace)
+        return [
+            *keyspace.namespace(names, keys),
+            *queues.formats(looks, beyond=len(known) - len(looked)),
+            *await queues.leftovers(store, spots, ours, questions),
+            *await waiting.workers(self._around, keys, ours, questions),
+        ]

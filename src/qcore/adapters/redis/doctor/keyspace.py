@@ -1,0 +1,109 @@
+"""Whose the keys under our namespace are."""
+
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final
+
+from qcore.adapters.links.redis import Spot
+from qcore.adapters.redis.doctor.asking import Questions
+from qcore.adapters.redis.keys import Key, Keys
+from qcore.domain.findings import Finding, advice, error, ok, warning
+from qcore.domain.record import record
+
+ROUNDS: Final = 20
+AT_ONCE: Final = 1_000
+"""Keys that one round looks at, of whatever name."""
+PASSING: Final = "qcore-doctor-"
+"""What the queues of an examination begin with: another one may be at work."""
+SHOWN: Final = 5
+
+_NAMES: Final = {key.name.lower() for key in Key if key is not Key.LANE}
+
+
+@record
+class Names:
+    """What was found under a namespace."""
+
+    known: Sequence[str]
+    """The queues that the registry names."""
+    unknown: Sequence[str]
+    """Queues that have keys, and that it does not name."""
+    foreign: Sequence[str]
+    """Keys that are nobody's queue's."""
+    is_set: bool
+    """Whether the registry is a set, or not there."""
+
+
+async def names(spots: Sequence[Spot], keys: Keys, questions: Questions) -> Names:
+    """Return what is under a namespace, of the first keys of each server."""
+    known: set[str] = set()
+    stored: set[str] = set()
+    foreign: set[str] = set()
+    is_set = True
+    for spot in spots:
+        kind, members = await questions.ask(
+            spot, ("TYPE", keys.registry), ("SMEMBERS", keys.registry)
+        )
+        is_set = is_set and kind in {None, b"none", b"set"}
+        known |= {name.decode(errors="replace") for name in members or ()}
+        async for key in _scanned(spot, keys.registry, questions):
+            queue = _queue_of(key, keys.registry)
+            if queue is not None:
+                stored.add(queue)
+            elif key != keys.registry:
+                foreign.add(key)
+    lost = {queue for queue in stored - known if not queue.startswith(PASSING)}
+    return Names(sorted(known), sorted(lost), sorted(foreign), is_set)
+
+
+async def _scanned(spot: Spot, registry: str, questions: Questions) -> AsyncIterator[str]:
+    """Yield the keys under the namespace among the first thousands of a server."""
+    prefix = re.sub(r"([*?\[\]\\^])", r"\\\1", registry.removesuffix("queues"))
+    cursor: str = "0"
+    for _ in range(ROUNDS):
+        [reply] = await questions.ask(
+            spot, ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", AT_ONCE)
+        )
+        if reply is None:
+            return
+        for key in reply[1]:
+            yield key.decode(errors="replace")
+        cursor = reply[0].decode()
+        if cursor == "0":
+            return
+
+
+def _queue_of(key: str, registry: str) -> str | None:
+    """Return whose key it is, None for one that is no queue's."""
+    queue, brace, name = key.removeprefix(registry.removesuffix("queues")).partition("}:")
+    if not (queue.startswith("{") and brace):
+        return None
+    return queue[1:] if name in _NAMES or name.startswith("lane:") else None
+
+
+def namespace(found: Names, keys: Keys) -> Iterator[Finding]:
+    """Tell whether anybody else is under our namespace, and whether the registry is whole."""
+    if not found.is_set:
+        yield error(
+            "namespace",
+            f"the key {keys.registry} is not ours: no queue can be made",
+            "choose another namespace= or database, or remove that key",
+        )
+    if found.foreign:
+        space = keys.registry.removesuffix("queues")
+        yield advice(
+            "namespace",
+            f"{len(found.foreign)} keys under {space} are not qcore's, such as {found.foreign[0]}",
+            "keep them elsewhere, or choose another namespace=",
+        )
+    if found.unknown:
+        some = ", ".join(found.unknown[:SHOWN])
+        yield warning(
+            "namespace",
+            f"the registry does not name {len(found.unknown)} queues that are there: {some}; they "
+            "are not counted, nor shown",
+            f"SADD {keys.registry} {' '.join(found.unknown[:SHOWN])}",
+        )
+    if found.is_set and not (found.foreign or found.unknown):
+        many = len(found.known)
+        yield ok("namespace", f"{keys.registry} names {many} queue{'' if many == 1 else 's'}")

@@ -1,0 +1,188 @@
+"""A whole life of a task, in a queue of its own of which nothing is left."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from threading import Event
+from time import perf_counter
+from typing import Final
+
+from qcore.adapters.links.redis import Call, Link, Reply, Script, Surroundings, Word
+from qcore.adapters.redis import claim, enqueue, operate, settle, sweep
+from qcore.adapters.redis.keys import Key
+from qcore.adapters.redis.scripts import COUNT, SCRIPTS
+from qcore.adapters.redis.store import Store
+from qcore.domain.errors import QcoreError
+from qcore.domain.findings import Finding, error, ok, warning
+from qcore.domain.lifecycle import Failed, State, Succeeded
+from qcore.domain.moments import Moment
+from qcore.domain.task import (
+    Demand,
+    Enqueued,
+    Keep,
+    Lease,
+    LeaseLost,
+    NewTask,
+    Settled,
+    Swept,
+    Verdict,
+)
+from qcore.ports import Listener
+
+LEASE: Final = 30.0
+PATIENCE: Final = 2.0
+"""Seconds for a wake-up."""
+
+
+class Disagreement(Exception):
+    """Say which answer was not what it has to be."""
+
+
+async def life(link: Link, namespace: str, queue: str) -> list[Finding]:
+    """Enqueue, claim, fail, claim again and settle a task; tell whether all went as it has to."""
+    noting = _Noting(link)
+    store = Store(noting, Keep(), namespace)
+    try:
+        began = perf_counter()
+        woke = await _live(store, queue)
+        took = perf_counter() - began
+        return [
+            ok("scripts", f"all {len(SCRIPTS)} run: a task lived and left in {1000 * took:.1f} ms"),
+            _wake_up(woke, store.keys.channel(queue)),
+        ]
+    except Disagreement as why:
+        return [
+            error(
+                "scripts",
+                f"they do not do what they have to: {why}",
+                "is it a Redis or a Valkey? please report it, with its version",
+            )
+        ]
+    except QcoreError as why:
+        return [error("scripts", str(why), "until then no task can be enqueued or run")]
+    finally:
+        await noting.remove_all()
+
+
+def _wake_up(woke: bool, channel: str) -> Finding:  # noqa: FBT001  (what was found)
+    if woke:
+        return ok("wake-ups", "an enqueue is heard by those who wait")
+    return warning(
+        "wake-ups",
+        f"none came within {PATIENCE:g} s: idle workers learn late of new tasks",
+        f"look whether PUBLISH and SUBSCRIBE reach {channel}: a proxy may be in the way",
+    )
+
+
+async def _live(store: Store, queue: str) -> bool:
+    """Lead a task from its first state to its last; return whether its enqueue was heard."""
+    heard = Event()
+    ear = await store.link.listen([store.keys.channel(queue)], heard.set)
+    try:
+        heard.clear()
+        # a queue that is there already: the registry never hears of it
+        await store.link.command("HSET", store.keys.of(queue)[Key.META - 1], "version", 1)
+        now = store.link.time()
+        await _begin(store, queue, now)
+        woke = await _comes(heard, store.link)
+        await _end(store, queue, now)
+    finally:
+        await _close(ear)
+    return woke
+
+
+async def _comes(heard: Event, link: Link) -> bool:
+    """Wait until something was heard, a round trip at a time."""
+    ends = perf_counter() + PATIENCE
+    while not heard.is_set() and perf_counter() < ends:
+        await link.command("PING")
+    return heard.is_set()
+
+
+async def _close(ear: Listener) -> None:
+    with suppress(QcoreError):
+        await ear.close()
+
+
+async def _begin(store: Store, queue: str, now: Moment) -> None:
+    """Enqueue a task, and look at it."""
+    task = NewTask("qcore:doctor", id=queue, queue=queue)
+    _agree("enqueue", await enqueue.enqueue(store, [task], now), [Enqueued(queue, State.PENDING)])
+    [stored] = await operate.get(store, queue, [queue])
+    _agree("get", stored and (stored.spec.name, stored.state), (task.name, State.PENDING))
+    page = await operate.browse(store, queue, State.PENDING, 10, None)
+    _agree("browse", [each.spec.id for each in page.tasks], [queue])
+    [counts] = await store.look(COUNT, [([queue], ())])
+    _agree("count", sum(counts), 1)
+
+
+async def _end(store: Store, queue: str, now: Moment) -> None:
+    """Run it twice: it fails, waits, and succeeds."""
+    lease = await _claimed(store, queue, now)
+    _agree("extend", await claim.extend(store, [lease], now + LEASE), [lease])
+    failed = Verdict(lease, Failed("on purpose", again_at=now + 1))
+    _agree("settle", await settle.settle(store, [failed], now), [Settled(State.RETRY)])
+    _agree("next_due", await claim.next_due(store, [queue]), now + 1)
+    second = await _claimed(store, queue, now + 1)
+    if second.token <= lease.token:
+        raise Disagreement(f"claim gave the token {second.token} after {lease.token}")
+    late = [Verdict(lease, Succeeded()), Verdict(second, Succeeded())]
+    expected = [LeaseLost(), Settled(State.GONE)]
+    _agree("settle", await settle.settle(store, late, now + 1), expected)
+    _agree("sweep", await sweep.sweep(store, [queue], 10, now + 1), Swept())
+    _agree("get", await operate.get(store, queue, [queue]), [None])
+
+
+async def _claimed(store: Store, queue: str, now: Moment) -> Lease:
+    claims = await claim.claim(store, Demand(1, {queue: 1}), now, now + LEASE)
+    _agree("claim", [each.task.spec.id for each in claims], [queue])
+    return claims[0].lease
+
+
+def _agree(verb: str, answer: object, expected: object) -> None:
+    if answer != expected:
+        raise Disagreement(f"{verb} answered {answer!r}, not {expected!r}")
+
+
+class _Noting:
+    """A link that notes the keys it was used with, so that they can be removed."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._keys: dict[str, None] = {}
+        self.spans = link.spans
+        self.shown = link.shown
+
+    async def remove_all(self) -> None:
+        """Remove all keys; with a command that qcore has a permission for anyhow."""
+        with suppress(QcoreError):
+            for key in self._keys:
+                await self._link.command("PEXPIRE", key, 0)
+
+    async def run(
+        self, script: Script, calls: Sequence[Call], *, safely: bool = False
+    ) -> list[Reply]:
+        self._keys |= dict.fromkeys(key for call in calls for key in call.keys)
+        return await self._link.run(script, calls, safely=safely)
+
+    async def command(self, *words: Word) -> Reply:
+        if words[0] == "HSET":
+            self._keys[str(words[1])] = None
+        return await self._link.command(*words)
+
+    async def open(self) -> None:
+        await self._link.open()
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def listen(self, channels: Sequence[str], heard: Callable[[], None]) -> Listener:
+        return await self._link.listen(channels, heard)
+
+    async def around(self) -> Surroundings:
+        return await self._link.around()
+
+    def time(self) -> Moment:
+        return self._link.time()
+
+    def blocking(self) -> Link:
+        return self

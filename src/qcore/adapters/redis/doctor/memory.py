@@ -1,0 +1,86 @@
+"""How a server's memory is, and what it does when that is full."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from qcore.adapters.redis.doctor.asking import Server
+from qcore.domain.findings import Finding, advice, error, ok, warning
+
+FULL: Final = 0.8
+"""Of the memory there is, from which on it is time to act."""
+LARGE: Final = 100 << 20
+"""Bytes below which a ratio says nothing."""
+FRAGMENTED: Final = 1.5
+
+_KEEP_ALL: Final = "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf"
+
+
+def eviction(server: Server) -> Iterator[Finding]:
+    """Tell whether tasks are dropped when the memory is full."""
+    policy = server.info.get("maxmemory_policy")
+    if policy is None:
+        return
+    limit, gone = server.number("maxmemory"), server.number("evicted_keys")
+    if policy == "noeviction":
+        yield ok("eviction", "noeviction: with its memory full it takes no tasks, and drops none")
+    elif policy.startswith("volatile-"):
+        yield advice(
+            "eviction",
+            f"{policy}: with its memory full it drops the answers that it remembers, and a call "
+            "repeated after a lost connection may then be carried out twice",
+            _KEEP_ALL,
+        )
+    elif limit:
+        yield warning(
+            "eviction",
+            f"{policy}: with more than {server.info['maxmemory_human']} in its memory it drops "
+            f"tasks and whole queues ({gone:,.0f} keys since it started)",
+            f"{_KEEP_ALL}; a cache belongs on a server of its own",
+        )
+    else:
+        yield advice(
+            "eviction", f"{policy}: it would drop tasks as soon as there is a maxmemory", _KEEP_ALL
+        )
+
+
+def memory(server: Server) -> Iterator[Finding]:
+    """Tell how much there is, how much of it is used, and how well."""
+    info = server.info
+    if "used_memory" not in info:
+        return
+    yield _room(server)
+    ratio, lost = server.number("mem_fragmentation_ratio"), server.number("mem_fragmentation_bytes")
+    if ratio > FRAGMENTED and lost > LARGE:
+        yield advice(
+            "memory",
+            f"fragmented: {info.get('used_memory_rss_human')} resident for "
+            f"{info['used_memory_human']} in use",
+            "CONFIG SET activedefrag yes, or restart it",
+        )
+    if 0 < ratio < 1 and server.number("used_memory") > LARGE:
+        yield warning(
+            "memory",
+            f"swapped out in part: {info.get('used_memory_rss_human')} resident of "
+            f"{info['used_memory_human']} in use",
+            "give it a machine with more memory, or a lower maxmemory",
+        )
+
+
+def _room(server: Server) -> Finding:
+    info, used = server.info, server.number("used_memory")
+    limit, machine = server.number("maxmemory"), server.number("total_system_memory")
+    human = info.get("used_memory_human", f"{used:,.0f} bytes")
+    if limit:
+        found = f"{human} of maxmemory {info.get('maxmemory_human')} in use"
+        if used >= limit:
+            return error("memory", f"{found}: it takes no tasks", "raise it, or run more workers")
+        if used >= FULL * limit:
+            return warning("memory", found, "raise it, or run more workers")
+        return ok("memory", f"{found}, fragmentation {info.get('mem_fragmentation_ratio')}")
+    found = f"{human} in use, no maxmemory, {info.get('total_system_memory_human')} in the machine"
+    grade = warning if machine and used >= FULL * machine else advice
+    return grade(
+        "memory",
+        found,
+        "set maxmemory to what may be used: full, it then refuses tasks, and is not killed",
+    )

@@ -1,0 +1,45 @@
+"""One list of findings for several servers."""
+
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve
+
+from qcore.domain.findings import Finding, Grade
+
+
+def together(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """Return what was found at each server as one list: a matter that is well everywhere is a line.
+
+    What is not well names the servers where it is so, unless there is but one.
+    """
+    if len(found) < 2:  # noqa: PLR2004  (one has nothing to be told apart from)
+        return [finding for findings in found.values() for finding in findings]
+    matters = dict.fromkeys(each.about for findings in found.values() for each in findings)
+    merged: list[Finding] = []
+    for about in matters:
+        rows = [(name, each) for name, its in found.items() for each in its if each.about == about]
+        bad = [(name, each) for name, each in rows if each.grade is not Grade.OK]
+        merged += _named(bad, len(found)) if bad else [_all_well(rows, len(found))]
+    return merged
+
+
+def _named(rows: Sequence[tuple[str, Finding]], servers: int) -> list[Finding]:
+    """Return each finding once, with the names of the servers of which it is true."""
+    places: dict[Finding, list[str]] = {}
+    for name, finding in rows:
+        places.setdefault(finding, []).append(name)
+    return [
+        evolve(each, found=f"{_names(names, servers)}: {each.found}")
+        for each, names in places.items()
+    ]
+
+
+def _names(names: Sequence[str], servers: int) -> str:
+    return f"all {servers} servers" if len(names) == servers else ", ".join(names)
+
+
+def _all_well(rows: Sequence[tuple[str, Finding]], servers: int) -> Finding:
+    name, first = rows[0]
+    if len(rows) == servers and len({each for _, each in rows}) == 1:
+        return evolve(first, found=f"all {servers} servers: {first.found}")
+    return evolve(first, found=f"{name}: {first.found}; the others are well too")

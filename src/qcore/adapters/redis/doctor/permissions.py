@@ -1,0 +1,143 @@
+"""Whether the user may do all that qcore does."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from qcore.adapters.links.redis import Command, Link, Manner, Spot
+from qcore.adapters.redis.doctor.asking import rule_of
+from qcore.adapters.redis.keys import Key, Keys
+from qcore.domain.errors import QcoreError
+from qcore.domain.findings import Finding, error, ok
+
+NO_SCRIPT: Final = "0" * 40
+
+
+def harmless(keys: Keys, queue: str, manner: Manner | None) -> Iterator[Command]:
+    """Yield each command that qcore sends, or calls in a script, so that it changes nothing.
+
+    Servers look at permissions before they look at anything else; `queue` has no tasks.
+    """
+    its = (Key.META, Key.TASKS, Key.PENDING, Key.LANE)
+    meta, tasks, pending, lane = (keys.of(queue)[key - 1] for key in its)
+    yield from (
+        ("TIME",),
+        ("PING",),
+        ("EVAL", "return 1", 1, meta),
+        ("EVALSHA", NO_SCRIPT, 1, meta),
+        ("EXISTS", meta),
+        ("GET", lane),
+        ("HDEL", tasks, "-"),
+        ("HGET", meta, "version"),
+        ("HINCRBY", meta, "sequence", "no number"),
+        ("HMGET", tasks, "-"),
+        ("HSET", meta, "version", "1", "no value"),
+        ("PEXPIRE", lane, 1),
+        ("PUBLISH", keys.channel(queue), ""),
+        ("SET", lane, "", "XX", "PX", 1),
+        ("SMEMBERS", keys.registry),
+        ("TYPE", meta),
+        ("UNSUBSCRIBE", keys.channel(queue)),
+        ("ZADD", pending, "XX", 0, "-"),
+        ("ZCARD", pending),
+        ("ZPOPMIN", pending, 1),
+        ("ZRANGE", pending, 0, 0),
+        ("ZRANGEBYSCORE", pending, 0, 0),
+        ("ZRANK", pending, "-"),
+        ("ZREM", pending, "-"),
+        ("ZREVRANGE", pending, 0, 0),
+        ("ZREVRANK", pending, "-"),
+        ("ZSCORE", pending, "-"),
+    )
+    if manner is not None and manner.kind == "cluster":
+        yield from (("CLUSTER", "SLOTS"), ("ASKING",))
+    if manner is not None and manner.replicas:
+        yield ("WAIT", 0, 1)
+    if manner is not None and manner.fsync is not None:
+        yield ("WAITAOF", 0, 0, 1)
+
+
+async def lacking(
+    link: Link, spots: Sequence[Spot], keys: Keys, queue: str, manner: Manner | None
+) -> list[str]:
+    """Return the rules of an ACL that are missing, having tried all that qcore needs."""
+    missing: dict[str, None] = {}
+    for spot in spots:
+        missing |= dict.fromkeys(await _lacking(spot, keys, queue, manner))
+    missing |= dict.fromkeys(await _lacking_to_listen(link, keys))
+    return [*missing]
+
+
+def permissions(missing: Sequence[str], keys: Keys, user: str) -> list[Finding]:
+    """Tell which rules are missing."""
+    if not missing:
+        space = f"~{_space(keys)} &{_space(keys)}"
+        return [ok("permissions", f"user {user} may do all that qcore does ({space})")]
+    rules = " ".join(missing)
+    return [
+        error(
+            "permissions",
+            f"user {user} lacks {rules}",
+            f"ACL SETUSER {user} {rules}, and ACL SAVE, or the same in redis.conf; then ask again",
+        )
+    ]
+
+
+def user_of(manner: Manner | None) -> str:
+    """Return as whom the server knows us."""
+    return "default" if manner is None else manner.user
+
+
+def _space(keys: Keys) -> str:
+    return f"{keys.registry.removesuffix('queues')}*"
+
+
+async def _lacking(spot: Spot, keys: Keys, queue: str, manner: Manner | None) -> list[str]:
+    """Return the rules that are missing at one server."""
+    commands = [*harmless(keys, queue, manner)]
+    try:
+        replies = await spot.ask(*commands)
+    except QcoreError as why:
+        # refused while it connected: what comes after that cannot be tried
+        rule = _rule(why, keys)
+        if rule is None:
+            raise
+        return [rule]
+    rules = [_rule(reply, keys) for reply in replies]
+    if "PEXPIRE" in {c[0] for c, rule in zip(commands, rules, strict=True) if rule is None}:
+        # there is no way to add nothing to a set: it is made, and gone at once
+        meta = keys.of(queue)[Key.META - 1]
+        added, _ = await spot.ask(("SADD", meta, "-"), ("PEXPIRE", meta, 0))
+        commands.append(("SADD", meta, "-"))
+        rules.append(_rule(added, keys))
+    missing = [rule for rule in rules if rule is not None]
+    return [*missing, *_unseen(commands, rules, keys)]
+
+
+def _unseen(commands: Sequence[Command], rules: Sequence[str | None], keys: Keys) -> Iterator[str]:
+    """Yield the rules for keys and channels, where no command was allowed that could try them."""
+    allowed = {c[0] for c, rule in zip(commands, rules, strict=True) if rule is None}
+    refused = {rule[:1] for rule in rules if rule is not None}
+    if "~" not in refused and not allowed & {"HGET", "ZCARD", "EVAL", "EVALSHA", "SMEMBERS"}:
+        yield f"~{_space(keys)}"
+    if "&" not in refused and "PUBLISH" not in allowed:
+        yield f"&{_space(keys)}"
+
+
+def _rule(reply: object, keys: Keys) -> str | None:
+    """Return which rule would have allowed what was refused, in the words of this namespace."""
+    rule = rule_of(reply) if isinstance(reply, QcoreError) else None
+    return rule if rule is None or rule.startswith("+") else f"{rule[0]}{_space(keys)}"
+
+
+async def _lacking_to_listen(link: Link, keys: Keys) -> list[str]:
+    try:
+        ear = await link.listen([keys.channel("-")], _hear_nothing)
+    except QcoreError as why:
+        rule = _rule(why, keys)
+        return [] if rule is None else [rule]
+    await ear.close()
+    return []
+
+
+def _hear_nothing() -> None:
+    """Do nothing."""

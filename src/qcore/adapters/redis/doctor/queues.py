@@ -1,0 +1,207 @@
+"""Whether what is stored of queues fits together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from qcore.adapters.links.redis import Command, Reply, Spot
+from qcore.adapters.redis.doctor.asking import Questions
+from qcore.adapters.redis.keys import KEY_OF, Key, Keys
+from qcore.adapters.redis.names import id_of
+from qcore.adapters.redis.scripts import LOOK
+from qcore.adapters.redis.store import Store, bites
+from qcore.domain.findings import Finding, advice, error, ok, warning
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+
+KNOWN: Final = 1
+"""The newest format of a queue that this qcore writes (lua/common.lua)."""
+MOST: Final = 200
+"""Queues that are looked at."""
+TOGETHER: Final = 20
+SAMPLE: Final = 100
+LOOKS: Final = 3
+"""How often something has to be amiss: tasks move while they are counted."""
+
+_OWN: Final = tuple(key for key in Key if key is not Key.LANE)
+_HASHES: Final = {Key.META, Key.TASKS, Key.PROGRESS}
+_PLACES: Final = tuple(KEY_OF.values())
+
+
+@record
+class Look:
+    """What is stored of a queue."""
+
+    queue: str
+    version: str | None
+    foreign: Mapping[str, str]
+    """The keys that are of another type than ours, and their types."""
+    tasks: int | None
+    """None where they could not be counted."""
+    records: int
+    placed: int
+    """Places in the sorted sets of states."""
+    pending: int
+    """Tasks that could be claimed now."""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether qcore made it, and knows its format."""
+        return self.version is not None and self.version.isdigit() and int(self.version) <= KNOWN
+
+    @property
+    def stray(self) -> int:
+        """Return how many tasks are in no state; less than nothing for places without a task."""
+        return 0 if self.tasks is None else self.tasks - self.placed
+
+
+async def looks(
+    spots: Sequence[Spot], keys: Keys, queues: Sequence[str], now: Moment, questions: Questions
+) -> list[Look]:
+    """Look at queues; on a cluster, whose servers each know some."""
+    found: list[Look] = []
+    for bite in bites(queues, TOGETHER):
+        asked = [[*_questions(keys, queue, now)] for queue in bite]
+        size = len(asked[0])
+        for spot in spots:
+            replies = await questions.ask(spot, *[each for row in asked for each in row])
+            rows = [replies[n : n + size] for n in range(0, len(replies), size)]
+            # whoever does not have the queue does not even tell a type
+            pairs = zip(bite, rows, strict=True)
+            found += [_look(keys, queue, row) for queue, row in pairs if row[1] is not None]
+    return found
+
+
+def _questions(keys: Keys, queue: str, now: Moment) -> Iterator[Command]:
+    names = keys.of(queue)
+    yield "HGET", names[Key.META - 1], "version"
+    yield from (("TYPE", names[key - 1]) for key in _OWN)
+    yield "HLEN", names[Key.TASKS - 1]
+    yield "HLEN", names[Key.PROGRESS - 1]
+    yield from (("ZCARD", names[key - 1]) for key in _PLACES)
+    for key in (Key.SCHEDULED, Key.RETRY):
+        yield "ZCOUNT", names[key - 1], "-inf", repr(now)
+
+
+def _look(keys: Keys, queue: str, row: Sequence[Reply]) -> Look:
+    version, kinds = row[0], row[1 : 1 + len(_OWN)]
+    tasks, records, *rest = row[1 + len(_OWN) :]
+    placed, due = rest[: len(_PLACES)], rest[len(_PLACES) :]
+    names = keys.of(queue)
+    foreign = {
+        names[key - 1]: kind.decode()
+        for key, kind in zip(_OWN, kinds, strict=True)
+        if kind not in {b"none", b"hash" if key in _HASHES else b"zset"}
+    }
+    pending = dict(zip(_PLACES, placed, strict=True))[Key.PENDING]
+    return Look(
+        queue,
+        None if version is None else version.decode(errors="replace"),
+        foreign,
+        None if tasks is None or None in placed else tasks,
+        records or 0,
+        sum(each or 0 for each in placed),
+        sum(each or 0 for each in (pending, *due)),
+    )
+
+
+def formats(found: Sequence[Look], beyond: int = 0) -> list[Finding]:
+    """Tell which queues are not ours, or of another time; `beyond` are those not looked at."""
+    bad = [finding for look in found for finding in _format(look)]
+    made = sum(look.is_made for look in found)
+    more = f"; {beyond:,} more were not looked at" if beyond else ""
+    return bad or [ok("queues", f"{made:,} there, each of format {KNOWN}{more}")]
+
+
+def _format(look: Look) -> Iterator[Finding]:
+    for name, kind in look.foreign.items():
+        yield error(
+            "queues",
+            f"{look.queue}: the key {name} is a {kind}, and not ours: the queue cannot be used",
+            "choose another namespace= or database, or remove that key",
+        )
+    if look.version is None and (look.tasks or look.placed) and not look.foreign:
+        yield error(
+            "queues",
+            f"{look.queue}: its keys are there, and nothing tells by whom they were made",
+            "choose another namespace= or database, or remove those keys",
+        )
+    if look.version is not None and not look.is_made:
+        yield error(
+            "queues",
+            f"{look.queue} was written by a newer qcore: format {look.version}, and this one "
+            f"knows {KNOWN}",
+            "upgrade this qcore",
+        )
+
+
+async def leftovers(
+    store: Store, spots: Sequence[Spot], found: Sequence[Look], questions: Questions
+) -> list[Finding]:
+    """Tell which queues have tasks that nobody will come across."""
+    amiss = [look for look in found if look.stray or _odd_records(look)]
+    for _ in range(LOOKS - 1):
+        names = [look.queue for look in amiss]
+        again = await looks(spots, store.keys, names, store.link.time(), questions)
+        before = {look.queue: look for look in amiss}
+        amiss = [look for look in again if _is_still(before.get(look.queue), look)]
+    findings = [each for look in amiss for each in await _leftover(store, spots, look, questions)]
+    return findings or [ok("leftovers", "each task is in one state")]
+
+
+def _is_still(before: Look | None, now: Look) -> bool:
+    """Return whether what was amiss is so again, and in the same way."""
+    if before is None:
+        return False
+    return before.stray * now.stray > 0 or bool(_odd_records(before) and _odd_records(now))
+
+
+def _odd_records(look: Look) -> int:
+    """Return how many records there are more than tasks."""
+    return 0 if look.tasks is None else max(0, look.records - look.tasks)
+
+
+async def _leftover(
+    store: Store, spots: Sequence[Spot], look: Look, questions: Questions
+) -> list[Finding]:
+    if look.stray > 0:
+        ids = await _stray(store, spots, look.queue, questions)
+        such = f", such as {ids[0]}" if ids else ""
+        return [
+            warning(
+                "leftovers",
+                f"{look.queue}: {look.stray} tasks are stored and in no state{such}: nobody will "
+                "run them",
+                "enqueue them again under their ids, which replaces them",
+            )
+        ]
+    if look.stray < 0:
+        return [
+            advice(
+                "leftovers",
+                f"{look.queue}: {-look.stray} places are of tasks that are not stored: counts are "
+                "too high",
+                "leave them: they go when it is their turn",
+            )
+        ]
+    return [
+        advice(
+            "leftovers",
+            f"{look.queue}: {_odd_records(look)} records are of tasks that are not stored",
+            "leave them, or let the queue get empty and remove its keys",
+        )
+    ]
+
+
+async def _stray(
+    store: Store, spots: Sequence[Spot], queue: str, questions: Questions
+) -> list[str]:
+    """Return tasks of a sample that are in no state."""
+    tasks = store.keys.of(queue)[Key.TASKS - 1]
+    sample: dict[bytes, None] = {}
+    for spot in spots:
+        [names] = await questions.ask(spot, ("HRANDFIELD", tasks, SAMPLE))
+        sample |= dict.fromkeys(names or ())
+    if not sample:
+        return []
+    [reply] = await store.look(LOOK, [([queue], [0, *sample])])
+    return [id_of(name) for name, value in zip(sample, reply[::4], strict=True) if value is None]

@@ -1,0 +1,86 @@
+"""What a server is, and how we come to it."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Final
+
+from qcore.adapters.links.redis import Manner
+from qcore.adapters.redis.doctor.asking import Server
+from qcore.domain.findings import Finding, advice, ok, warning
+
+CROWDED: Final = 0.8
+"""Of maxclients."""
+
+
+def connection(manner: Manner | None) -> Iterator[Finding]:
+    """Tell how safe the way there is."""
+    if manner is None:
+        yield ok("connection", "over connections of the caller's own")
+        return
+    client = f"as client {manner.client}"
+    if manner.tls and not manner.verify:
+        yield warning(
+            "connection",
+            f"TLS, with verify=none: anybody may answer in the server's place; {client}",
+            "leave verify=none out, and name who signed the server's certificate: ca=",
+        )
+    elif manner.tls:
+        yield ok("connection", f"TLS, the server's certificate checked, {client}")
+    elif is_local(manner):
+        yield ok("connection", f"without TLS, within this machine, {client}")
+    else:
+        yield advice(
+            "connection",
+            f"without TLS: whoever is on the way reads tasks, and the password; {client}",
+            "use rediss://, where the server speaks TLS",
+        )
+    if not (manner.is_known or is_local(manner)):
+        yield warning(
+            "connection",
+            "without a password: whoever reaches it may read and delete tasks",
+            "set requirepass, or users with ACL SETUSER, and name one in the URL",
+        )
+
+
+def is_local(manner: Manner) -> bool:
+    """Return whether nobody else is on the way."""
+    return all(host == "localhost" or _is_loopback(host) for host in manner.hosts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def version(server: Server) -> Iterator[Finding]:
+    """Tell what it is: what is too old was refused when the link was opened."""
+    info = server.info
+    if "valkey_version" in info:
+        yield ok("version", f"Valkey {info['valkey_version']}, {_mode(server)}")
+    elif "redis_version" in info:
+        yield ok("version", f"Redis {info['redis_version']}, {_mode(server)}")
+
+
+def _mode(server: Server) -> str:
+    return server.info.get("redis_mode") or server.info.get("server_mode") or "standalone"
+
+
+def clients(server: Server) -> Iterator[Finding]:
+    """Tell whether there is room for more workers."""
+    most, now = server.number("maxclients"), server.number("connected_clients")
+    if not most:
+        return
+    found = f"{now:,.0f} of {most:,.0f} connected"
+    if now >= CROWDED * most:
+        yield warning("clients", found, "raise maxclients, and the limit of open files with it")
+    else:
+        yield ok("clients", found)
+    refused = server.number("rejected_connections")
+    if refused:
+        yield advice(
+            "clients",
+            f"{refused:,.0f} connections refused since it started, as there were too many",
+            "look for who opens so many, or raise maxclients",
+        )

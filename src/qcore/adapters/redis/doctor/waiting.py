@@ -1,0 +1,52 @@
+"""Whether somebody serves what waits."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from qcore.adapters.links.redis import Surroundings
+from qcore.adapters.redis.doctor.asking import Questions
+from qcore.adapters.redis.doctor.queues import Look
+from qcore.adapters.redis.keys import Keys
+from qcore.domain.findings import Finding, ok, warning
+
+
+async def listeners(
+    around: Surroundings, keys: Keys, queues: Sequence[str], questions: Questions
+) -> Mapping[str, int] | None:
+    """Return how many listen for each queue, None where that is not to be learned.
+
+    Each server of a cluster knows of those alone who are connected to it.
+    """
+    channels = [keys.channel(queue) for queue in queues]
+    heard = dict.fromkeys(queues, 0)
+    for spot in (*around.servers, *around.replicas):
+        [reply] = await questions.ask(spot, ("PUBSUB", "NUMSUB", *channels))
+        if reply is None:
+            return None
+        for queue, number in zip(queues, reply[1::2], strict=True):
+            heard[queue] += number
+    return heard
+
+
+async def workers(
+    around: Surroundings, keys: Keys, found: Sequence[Look], questions: Questions
+) -> list[Finding]:
+    """Tell which queues have something to claim, and nobody who would be told of it."""
+    waiting = {look.queue: look.pending for look in found if look.pending}
+    if not waiting:
+        return [ok("workers", "nothing is waiting")]
+    heard = await listeners(around, keys, [*waiting], questions)
+    return [] if heard is None else [*judged(waiting, heard)]
+
+
+def judged(waiting: Mapping[str, int], heard: Mapping[str, int]) -> Iterator[Finding]:
+    """Tell, of how many wait in each queue and how many listen for it, who is not served."""
+    for queue, many in waiting.items():
+        if not heard[queue]:
+            yield warning(
+                "workers",
+                f"{queue}: {many:,} tasks wait, and no worker listens",
+                f"start one that serves it: qcore worker … --queues {queue}",
+            )
+    served = [queue for queue in waiting if heard[queue]]
+    if len(served) == len(waiting):
+        yield ok("workers", f"somebody listens wherever tasks wait ({', '.join(served)})")

@@ -1,0 +1,65 @@
+"""What tests of the Redis broker on real servers share."""
+
+from collections import deque
+from collections.abc import Callable
+
+import pytest
+
+from qcore.adapters.links.redis import Script, link_to
+from qcore.adapters.links.redis.address import parse
+from qcore.adapters.links.redis.wires import AsyncPool, BlockingPool
+from qcore.adapters.redis import RedisBroker
+from qcore.adapters.redis.scripts import SCRIPTS
+from qcore.domain.task import Keep
+from qcore.testing.contract import Cases
+from tests.servers.redis import RedisServer
+
+USUAL = Keep()
+
+
+def broker_at(url: str, keep: Keep = USUAL) -> RedisBroker:
+    """Return a broker on what a URL names; it is not open."""
+    address = parse(url)
+    return RedisBroker(link_to(address), keep=keep, namespace=address.namespace)
+
+
+class RedisCases(Cases):
+    """Cases over either link, on what `url` names."""
+
+    url: str
+
+    def make_broker(self, keep: Keep) -> RedisBroker:
+        return broker_at(self.url, keep)
+
+
+class Pauses:
+    """The pauses of all links: they take no time, and what is to happen meanwhile happens."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+        self.meanwhile: deque[Callable[[], object]] = deque()
+
+    async def pause(self, seconds: float) -> None:
+        self.taken.append(seconds)
+        if self.meanwhile:
+            self.meanwhile.popleft()()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    """Give the pauses."""
+    pauses = Pauses()
+    for pool in (AsyncPool, BlockingPool):
+        monkeypatch.setattr(pool, "pause", lambda _, seconds: pauses.pause(seconds))
+    return pauses
+
+
+def teach(server: RedisServer) -> None:
+    """Let a server know all scripts, so that no call is made twice because it does not."""
+    for script in SCRIPTS.values():
+        server.cli("SCRIPT", "LOAD", script.text)
+
+
+def asks(script: Script) -> Callable[[bytes], bool]:
+    """Return what says of a request whether it calls a script."""
+    return lambda request: script.digest.encode() in request
