@@ -19,13 +19,19 @@ async def carried_out(store: Store, moves: Sequence[Move]) -> list[bool]:
     bitten = [
         (queue, bite)
         for queue, places in by_queue((move[0], n) for n, move in enumerate(moves)).items()
-        for bite in bites(sorted(places, key=lambda n: not moves[n][2]))
+        for bite in bites(
+            [n for n in places if moves[n][2]] + [n for n in places if not moves[n][2]]
+        )
     ]
     asked = [([queue], _words([moves[n] for n in bite])) for queue, bite in bitten]
     for (_, bite), reply in zip(bitten, await store.move(MOVE, asked), strict=True):
         for n, answer in zip(bite, reply, strict=bool(reply)):
             made[n] = answer == ord("1")
     return made
+
+
+def _leaves_first(moves: Sequence[Move], places: Sequence[int]) -> list[int]:
+    return [n for n in places if moves[n][2]] + [n for n in places if not moves[n][2]]
 
 
 def _words(moves: Sequence[Move]) -> list[Word]:

@@ -111,6 +111,9 @@ class Facts:
         return f"{self.rank} {expires} {self.retention!r} {self.max_crashes} {grouped}|"
 
 
+USUAL: Final = Facts()
+
+
 def is_usual(head: bytes) -> bool:
     """Return whether there are no facts in a value's beginning up to its bar."""
     return rest_of(head) == len(head) - 1
@@ -120,7 +123,7 @@ def facts_of(value: bytes) -> Facts:
     """Return the facts of a stored task; raise `Unreadable`."""
     start = rest_of(value)
     if value[start : start + 1] == b"|":
-        return Facts()
+        return USUAL
     try:
         rank, expires, retention, crashes, grouped = (
             value[start : value.index(b"|")].decode().split(" ")

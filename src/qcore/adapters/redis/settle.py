@@ -25,47 +25,47 @@ async def settle(
         if type(verdict.outcome) not in MOVES[State.ACTIVE]:
             raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
     answers: list[Settled | LeaseLost] = [LeaseLost()] * len(verdicts)
-    moves = await _planned(store, verdicts, now)
-    made = await carried_out(store, [move for _, _, move in moves])
-    for (n, answer, _), was_made in zip(moves, made, strict=True):
-        lease = verdicts[n].lease
-        store.forget(lease.queue, lease.token)
-        if was_made:
-            answers[n] = answer
-    return answers
-
-
-_Planned = tuple[int, Settled, Move]
-
-
-async def _planned(store: Store, verdicts: Sequence[Verdict], now: Moment) -> list[_Planned]:
-    """Return, for each verdict that may count, its number, its answer and its move."""
-    plan: list[_Planned] = []
+    moves: list[Move] = []
+    planned: list[tuple[int, Settled]] = []
     taken: set[tuple[str, TaskId, int]] = set()
     for n, claimed in enumerate(await _claimed(store, verdicts)):
-        verdict = verdicts[n]
-        lease, outcome = verdict.lease, verdict.outcome
+        lease = verdicts[n].lease
         key = (lease.queue, lease.id, lease.token)
         # the same lease twice: the first verdict ends it
         if claimed is None or key in taken:
             continue
         taken.add(key)
-        name, kind = name_of(lease.id), type(outcome)
-        if kind is Revoked or (kind is Succeeded and is_usual(claimed[0])):
-            plan.append((n, GONE, (lease.queue, name, lease.token, ())))
-            continue
-        value, record = claimed
-        entry = Entry(name, State.ACTIVE, value, record or b"%d" % lease.token)
-        guard = entry.lease()
-        answer = Settled(entry.move(outcome, now))
-        plan.append((n, answer, (lease.queue, name, 0, [*guard, *entry.change()])))
-    return plan
+        move, answer = _planned(verdicts[n], claimed, now)
+        moves.append(move)
+        planned.append((n, answer))
+    made = await carried_out(store, moves)
+    for (n, answer), was_made in zip(planned, made, strict=True):
+        if was_made:
+            answers[n] = answer
+    for verdict in verdicts:
+        store.forget(verdict.lease.queue, verdict.lease.token)
+    return answers
+
+
+def _planned(verdict: Verdict, claimed: Claimed, now: Moment) -> tuple[Move, Settled]:
+    """Return a verdict's move, and its answer if that is made."""
+    lease, outcome = verdict.lease, verdict.outcome
+    value, record = claimed
+    name, kind = name_of(lease.id), type(outcome)
+    if kind is Revoked or (kind is Succeeded and is_usual(value)):
+        return (lease.queue, name, lease.token, ()), GONE
+    entry = Entry(name, State.ACTIVE, value, record or b"%d" % lease.token)
+    guard = entry.lease()
+    answer = Settled(entry.move(outcome, now))
+    return (lease.queue, name, 0, [*guard, *entry.change()]), answer
 
 
 async def _claimed(store: Store, verdicts: Sequence[Verdict]) -> list[Claimed | None]:
     """Return what each lease was given for, None where its token is not the current one."""
     leases = [verdict.lease for verdict in verdicts]
     found = [store.claimed(lease.queue, lease.token) for lease in leases]
+    if None not in found:
+        return found
     missing = ((leases[n].queue, n) for n, claimed in enumerate(found) if claimed is None)
     for queue, places in by_queue(missing).items():
         # handed out by another process, or long ago

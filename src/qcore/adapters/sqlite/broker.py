@@ -7,6 +7,7 @@ from typing import Final
 from qcore.adapters.links.sqlite import Link
 from qcore.adapters.sqlite import claim, enqueue, lines, operate, settle, sweep
 from qcore.adapters.sqlite.schema import prepare
+from qcore.domain.findings import Finding
 from qcore.domain.lifecycle import ENDED, Order, State
 from qcore.domain.moments import Moment
 from qcore.domain.task import (
@@ -151,3 +152,10 @@ class SqliteBroker:
         )
         self._link.tell({queue})
         return answers
+
+    async def examine(self) -> Sequence[Finding]:
+        """Return how the file is, and what to do about it."""
+        # loaded when asked for: no worker needs it
+        from qcore.adapters.sqlite.doctor import examine
+
+        return await examine(self._link)

@@ -47,6 +47,11 @@ class BorrowedSqliteLink:
         """Whether the database is a file: it outlives the process, and others may open it."""
         return bool(self._path)
 
+    @property
+    def path(self) -> str:
+        """Return where the file is, or what stands for a database in memory."""
+        return self._path or ":memory:"
+
     def on_connect(self, prepare: Prepare) -> None:
         """Run `prepare` before each call: its caller may have undone what it did."""
         self._prepare = prepare
@@ -85,7 +90,7 @@ class BorrowedSqliteLink:
                 raise
             self._tx.execute("RELEASE qcore")
         except Error as error:
-            raise mapped(error, self._path or ":memory:") from error
+            raise mapped(error, self.path) from error
         return answer
 
     def tell(self, queues: Iterable[str]) -> None:

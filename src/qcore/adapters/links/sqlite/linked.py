@@ -35,6 +35,11 @@ class Linked:
         """Whether the database is a file: it outlives the process, and others may open it."""
         return self._handle.lasting
 
+    @property
+    def path(self) -> str:
+        """Return where the file is, or what stands for a database in memory."""
+        return self._handle.path
+
     def on_connect(self, prepare: Prepare) -> None:
         """Run `prepare` on each connection that is made from now on."""
         self._handle.on_connect(prepare)

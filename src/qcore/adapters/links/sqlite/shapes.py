@@ -49,6 +49,11 @@ class Link(Protocol):
         """Whether the database is a file: it outlives the process, and others may open it."""
         ...
 
+    @property
+    def path(self) -> str:
+        """Return where the file is, or what stands for a database in memory."""
+        ...
+
     def on_connect(self, prepare: Prepare) -> None:
         """Run `prepare` on each connection that is made from now on."""
         ...

@@ -45,7 +45,10 @@ async def _refused(link: Link, namespace: str, why: QcoreError) -> list[Finding]
     around = await link.around()
     keys = Keys(namespace)
     rules = await lacking(link, around.servers, keys, _own_queue(), around.manner)
-    return [error("connection", str(why)), *permissions(rules, keys, user_of(around.manner))]
+    if not rules:
+        # somebody has just given what was missing
+        return [error("connection", str(why), "ask again")]
+    return permissions(rules, keys, user_of(around.manner))
 
 
 def _own_queue() -> str:

@@ -24,18 +24,21 @@ def together(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
 
 
 def _named(rows: Sequence[tuple[str, Finding]], servers: int) -> list[Finding]:
-    """Return each finding once, with the names of the servers of which it is true."""
-    places: dict[Finding, list[str]] = {}
+    """Return what is so of some servers: findings with the same remedy are one."""
+    alike: dict[tuple[Grade, str], list[tuple[str, Finding]]] = {}
     for name, finding in rows:
-        places.setdefault(finding, []).append(name)
-    return [
-        evolve(each, found=f"{_names(names, servers)}: {each.found}")
-        for each, names in places.items()
-    ]
+        alike.setdefault((finding.grade, finding.to_do), []).append((name, finding))
+    return [_one_of(its, servers) for its in alike.values()]
 
 
-def _names(names: Sequence[str], servers: int) -> str:
-    return f"all {servers} servers" if len(names) == servers else ", ".join(names)
+def _one_of(rows: Sequence[tuple[str, Finding]], servers: int) -> Finding:
+    names = [*dict.fromkeys(name for name, _ in rows)]
+    _, first = rows[0]
+    if len({each for _, each in rows}) == 1:
+        where = f"all {servers} servers" if len(names) == servers else ", ".join(names)
+        return evolve(first, found=f"{where}: {first.found}")
+    also = f"; {', '.join(names[1:])} too" if names[1:] else ""
+    return evolve(first, found=f"{names[0]}: {first.found}{also}")
 
 
 def _all_well(rows: Sequence[tuple[str, Finding]], servers: int) -> Finding:

@@ -11,6 +11,17 @@ from qcore.domain.findings import Finding, error, ok
 
 NO_SCRIPT: Final = "0" * 40
 
+_WITHOUT_KEYS: Final = {
+    "ASKING",
+    "CLUSTER",
+    "PING",
+    "PUBLISH",
+    "TIME",
+    "UNSUBSCRIBE",
+    "WAIT",
+    "WAITAOF",
+}
+
 
 def harmless(keys: Keys, queue: str, manner: Manner | None) -> Iterator[Command]:
     """Yield each command that qcore sends, or calls in a script, so that it changes nothing.
@@ -64,6 +75,9 @@ async def lacking(
     for spot in spots:
         missing |= dict.fromkeys(await _lacking(spot, keys, queue, manner))
     missing |= dict.fromkeys(await _lacking_to_listen(link, keys))
+    if {"+publish", "+subscribe"} <= missing.keys():
+        # no command was left that could try the channels
+        missing[f"&{_space(keys)}"] = None
     return [*missing]
 
 
@@ -110,17 +124,14 @@ async def _lacking(spot: Spot, keys: Keys, queue: str, manner: Manner | None) ->
         commands.append(("SADD", meta, "-"))
         rules.append(_rule(added, keys))
     missing = [rule for rule in rules if rule is not None]
-    return [*missing, *_unseen(commands, rules, keys)]
+    if not any(_is_of_keys(c) for c, rule in zip(commands, rules, strict=True) if rule is None):
+        # no command was left that could try the keys
+        missing.append(f"~{_space(keys)}")
+    return missing
 
 
-def _unseen(commands: Sequence[Command], rules: Sequence[str | None], keys: Keys) -> Iterator[str]:
-    """Yield the rules for keys and channels, where no command was allowed that could try them."""
-    allowed = {c[0] for c, rule in zip(commands, rules, strict=True) if rule is None}
-    refused = {rule[:1] for rule in rules if rule is not None}
-    if "~" not in refused and not allowed & {"HGET", "ZCARD", "EVAL", "EVALSHA", "SMEMBERS"}:
-        yield f"~{_space(keys)}"
-    if "&" not in refused and "PUBLISH" not in allowed:
-        yield f"&{_space(keys)}"
+def _is_of_keys(command: Command) -> bool:
+    return command[0] not in _WITHOUT_KEYS
 
 
 def _rule(reply: object, keys: Keys) -> str | None:
