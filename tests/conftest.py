@@ -3,15 +3,22 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSet
 
-# No deadline: on a busy machine a slow example is not a wrong one.
-settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
+# No deadline, no limit to how long an example takes to make: on a busy machine a slow one is not a
+# wrong one.
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("ci")
 
 

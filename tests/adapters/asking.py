@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from qcore import BrokerUnavailable
 from qcore.adapters.links.redis.address import parse
 from qcore.adapters.links.redis.errors import is_transient, mapped
+from qcore.adapters.links.redis.words import packed
 from tests.servers.binaries import SERVERS
 
 WRITE = "return redis.call('HSET', KEYS[1], 'a', '1')"
@@ -40,11 +41,11 @@ def awaiting(url: str, *commands: Any) -> Any:
             await connection.connect()
             answer = None
             for command in commands:
-                await connection.send_command(*command)
+                await connection.send_packed_command(packed([command]), check_health=False)
                 answer = await connection.read_response()
             return answer
         finally:
-            await connection.disconnect()
+            await connection.disconnect(nowait=False)
 
     return asyncio.run(exchange())
 

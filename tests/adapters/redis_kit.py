@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 
 import pytest
 
@@ -39,6 +40,10 @@ class Pauses:
         self.taken: list[float] = []
         self.meanwhile: deque[Callable[[], object]] = deque()
 
+    def monotonic(self) -> float:
+        """Return what time it would be after so many pauses."""
+        return monotonic() + sum(self.taken)
+
     async def pause(self, seconds: float) -> None:
         self.taken.append(seconds)
         if self.meanwhile:
@@ -51,6 +56,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     pauses = Pauses()
     for pool in (AsyncPool, BlockingPool):
         monkeypatch.setattr(pool, "pause", lambda _, seconds: pauses.pause(seconds))
+    for module in ("link", "timing"):
+        monkeypatch.setattr(f"qcore.adapters.links.redis.{module}.monotonic", pauses.monotonic)
     return pauses
 
 

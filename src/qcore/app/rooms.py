@@ -30,7 +30,8 @@ class Rooms:
         self._router = router
         self._slots = slots
         self._mix: dict[str, dict[Kind, float]] = {}
-        self._is_needed = any(handler.kind in slots for handler in router.handlers())
+        self.may_be_tight = any(handler.kind in slots for handler in router.handlers())
+        """Whether there are handlers that need a slot."""
         named = [
             (handler.options.get("queue", DEFAULT_QUEUE), handler.kind)
             for handler in router.handlers()
@@ -68,7 +69,7 @@ class Rooms:
 
     def note(self, claims: Sequence[Claim]) -> None:
         """Learn what came out of the queues."""
-        if not self._is_needed:
+        if not self.may_be_tight:
             return
         kinds: dict[str, list[Kind | None]] = {}
         for claim in claims:

@@ -221,9 +221,11 @@ class Worker:
             if left <= 0:
                 break
         if is_filled:
-            # there may be more, which can be on its way here while this begins
-            return
-        if settings.burst and left == room and not self._running:
+            # there may be more, which can be on its way here while this begins; but where slots
+            # count, who has one must be known before
+            if rooms.may_be_tight:
+                await asyncio.sleep(0)
+        elif settings.burst and left == room and not self._running:
             await self._outbox.emptied()
             if is_last and not await self._more():
                 self.stop()

@@ -41,10 +41,14 @@ async def examine(link: Link) -> list[Finding]:
         ]
     file = Path(link.path)
     found = [*_room(file)]
-    if not file.exists() or not file.stat().st_size:
+    if not _is_made(file):
         return [*_missing(file), *found]
     await link.open()
     return [*_sizes(file), *found, *await link.read(_inside)]
+
+
+def _is_made(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
 
 
 def _missing(file: Path) -> Iterator[Finding]:
@@ -118,7 +122,8 @@ def _journal(tx: Tx) -> Iterator[Finding]:
 
 
 def _durability(tx: Tx) -> Iterator[Finding]:
-    level = LEVELS[tx.execute("PRAGMA synchronous")[0][0]]
+    number: int = tx.execute("PRAGMA synchronous")[0][0]
+    level = LEVELS[number]
     if level in {"full", "extra"}:
         yield ok("persistence", f"synchronous={level}: what was acknowledged is on the disk")
     else:

@@ -16,6 +16,7 @@ from redis.asyncio.connection import DefaultParser
 from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import TimeoutError as TimedOut
 
 from qcore.adapters.links.redis.words import Command, Reply, packed
 
@@ -44,6 +45,7 @@ class NimbleConnection:
         **_: Any,
     ) -> None:
         self._host, self._port, self._path = host, port, path
+        self._place = path or f"{host}:{port}"
         self._timeout = socket_timeout
         self._greeting = [*_greeting(username, password, db, client_name)]
         self._courtesies = [*_courtesies(driver_info)]
@@ -58,8 +60,16 @@ class NimbleConnection:
             return
         await self.disconnect(nowait=True)
         self._loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self._timeout):
-            self._socket = await self._connected()
+        try:
+            async with asyncio.timeout(self._timeout):
+                self._socket = await self._connected()
+        except TimeoutError as error:
+            # in the words of redis-py, which say that nothing was on its way yet
+            raise TimedOut("Timeout connecting to server") from error
+        except OSError as error:
+            raise Disconnected(
+                f"Error {error.errno} connecting to {self._place}. {error.strerror}."
+            ) from error
         self._error = None
         # as redis-py makes it, so that errors are of the same classes
         self._reader = Reader(

@@ -6,9 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
+from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
 
 from qcore.adapters.links.redis.words import Command, Reply, packed
@@ -18,6 +20,8 @@ Request: TypeAlias = tuple[str | None, Command]
 
 MOST_FREE: Final = 16
 """Connections kept for later, each loop or process its own."""
+LOST: Final = (Disconnected, ConnectionError)
+"""What a server that leaves does to all connections at once."""
 
 
 class Wire(Protocol):
@@ -87,7 +91,7 @@ class BlockingPool:
 
     def __init__(self, make: Callable[[], BlockingConnection]) -> None:
         self._make = make
-        self._free: deque[BlockingConnection] = deque(maxlen=MOST_FREE)
+        self._free: deque[BlockingConnection] = deque()
         self._process = os.getpid()
 
     async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
@@ -98,8 +102,8 @@ class BlockingPool:
         connection = self._take()
         try:
             connection.send_packed_command(packed(commands), check_health=False)
-        except BaseException:
-            connection.disconnect()
+        except BaseException as error:
+            _lose(connection, self._free, error)
             raise
         return _BlockingChannel(self._free, connection, len(commands))
 
@@ -140,13 +144,26 @@ class _BlockingChannel:
                     into.append(connection.read_response())
                 except ResponseError as error:
                     into.append(error)
-        except BaseException:
-            connection.disconnect()
+        except BaseException as error:
+            _lose(connection, self._free, error)
             raise
-        self._free.append(connection)
+        if len(self._free) < MOST_FREE:
+            self._free.append(connection)
+        else:
+            connection.disconnect()
 
     async def abandon(self) -> None:
         self._connection.disconnect()
+
+
+def _lose(
+    connection: BlockingConnection, free: deque[BlockingConnection], error: BaseException
+) -> None:
+    """Close a connection, and where it was lost those not in use: they are as old."""
+    connection.disconnect()
+    while free and isinstance(error, LOST):
+        with suppress(IndexError):
+            free.pop().disconnect()
 
 
 class AsyncPool:
@@ -168,8 +185,8 @@ class AsyncPool:
         try:
             await connection.connect()
             await connection.send_packed_command(packed(commands), check_health=False)
-        except BaseException:
-            await connection.disconnect(nowait=True)
+        except BaseException as error:
+            await _lose_too(connection, free, error)
             raise
         return _AsyncChannel(free, connection, len(commands))
 
@@ -177,7 +194,7 @@ class AsyncPool:
         loop = asyncio.get_running_loop()
         free = self._free.get(loop)
         if free is None:
-            free = self._free[loop] = deque(maxlen=MOST_FREE)
+            free = self._free[loop] = deque()
         return free
 
     async def pause(self, seconds: float) -> None:
@@ -211,10 +228,22 @@ class _AsyncChannel:
                     into.append(await connection.read_response())
                 except ResponseError as error:
                     into.append(error)
-        except BaseException:
-            await connection.disconnect(nowait=True)
+        except BaseException as error:
+            await _lose_too(connection, self._free, error)
             raise
-        self._free.append(connection)
+        if len(self._free) < MOST_FREE:
+            self._free.append(connection)
+        else:
+            await connection.disconnect(nowait=True)
 
     async def abandon(self) -> None:
         await self._connection.disconnect(nowait=True)
+
+
+async def _lose_too(
+    connection: AwaitingConnection, free: deque[AwaitingConnection], error: BaseException
+) -> None:
+    """Close a connection that awaits, and where it was lost those not in use."""
+    await connection.disconnect(nowait=True)
+    while free and isinstance(error, LOST):
+        await free.pop().disconnect(nowait=True)
