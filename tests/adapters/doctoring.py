@@ -1,11 +1,16 @@
 """Stores examined, and what was found of one matter."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
 from qcore import connect
+from qcore.adapters.redis import RedisBroker
 from qcore.domain.findings import Finding, Grade
 from qcore.ports import Examined
+from tests.servers.redis import RedisServer
+
+LOAD = "latency", "slow log"
+"""What a busy machine may find fault with."""
 
 
 async def examined(url: str) -> Sequence[Finding]:
@@ -30,7 +35,11 @@ def bad(found: Iterable[Finding], *but: str) -> list[Finding]:
     return [each for each in found if each.grade is not Grade.OK and each.about not in but]
 
 
-def worst(found: Iterable[Finding]) -> Any:
-    """Return the only finding that is not well."""
-    [it] = bad(found)
-    return it
+@asynccontextmanager
+async def opened(server: RedisServer) -> AsyncIterator[RedisBroker]:
+    """Lend a broker on a server."""
+    broker = connect(server.url)
+    assert isinstance(broker, RedisBroker)
+    await broker.open()
+    yield broker
+    await broker.close()

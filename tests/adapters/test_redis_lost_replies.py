@@ -223,6 +223,17 @@ class TestLostReplies(RedisCases):
         assert cut.wait(PATIENCE)
         assert (await see(broker, claim.task.spec)).crashes == 1
 
+    async def test_a_reply_that_comes_too_late_is_asked_for_again(self) -> None:
+        """The work is done once, whether the server was slow or the way back."""
+        self.url += "?timeout=0.2"
+        async with self.opened() as broker:
+            await put(broker, a_task())
+            for call in (put(broker, a_task()), take(broker)):
+                self.proxy.hold()
+                self.pauses.meanwhile.append(self.proxy.release)
+                await call
+            assert await broker.count() == {"default": {State.ACTIVE: 2}}
+
 
 class TestLostRepliesOfTheBlockingLink(TestLostReplies):
     """It is the same over the link that blocks."""

@@ -1,5 +1,6 @@
 """Lanes: who asks remembers by which it asked, so that a lost answer can be asked for again."""
 
+import os
 from collections import deque
 from collections.abc import Sequence
 from itertools import count
@@ -22,6 +23,10 @@ class Lanes:
     """As many lanes as there are moves on their way at once."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._name = uuid4().hex[:16]
         self._suffixes = count()
         self._free: deque[Lane] = deque()
@@ -31,6 +36,9 @@ class Lanes:
 
         Those of moves that failed, which may still be carried out, are not to be given back.
         """
+        if self._process != os.getpid():
+            # the child of a fork: its parent goes on with those it has
+            self._begin()
         return [self._one() for _ in range(number)]
 
     def give_back(self, lanes: Sequence[Lane]) -> None:

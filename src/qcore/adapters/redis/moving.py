@@ -19,9 +19,7 @@ async def carried_out(store: Store, moves: Sequence[Move]) -> list[bool]:
     bitten = [
         (queue, bite)
         for queue, places in by_queue((move[0], n) for n, move in enumerate(moves)).items()
-        for bite in bites(
-            [n for n in places if moves[n][2]] + [n for n in places if not moves[n][2]]
-        )
+        for bite in bites(_leaves_first(moves, places))
     ]
     asked = [([queue], _words([moves[n] for n in bite])) for queue, bite in bitten]
     for (_, bite), reply in zip(bitten, await store.move(MOVE, asked), strict=True):

@@ -56,8 +56,21 @@ class RedisLink:
         # asked for twice a task: no need to go through here
         self.time: Callable[[], Moment] = self._time.now
 
+    @property
+    def is_patient(self) -> bool:
+        """Whether `safely` waits for anything."""
+        return self._safety.is_wanted
+
     async def open(self) -> None:
         """Connect, and ask the server for its time; raise at once where that fails."""
+        try:
+            await self._meet()
+        except BaseException:
+            await self._wire.close()
+            raise
+        self._is_open = True
+
+    async def _meet(self) -> None:
         replies: list[Reply | Exception] = []
         began = monotonic()
         try:
@@ -71,7 +84,6 @@ class RedisLink:
         if isinstance(replies[1], bytes):
             refuse_unfit(replies[1], self.shown, cluster=not self.spans)
             self._safety.refuse_unfit(replies[1], self.shown)
-        self._is_open = True
 
     async def close(self) -> None:
         """Disconnect; a later call connects again."""

@@ -23,6 +23,9 @@ from qcore.adapters.links.redis.words import Command, Reply, packed
 PIECE: Final = 1 << 16
 NOTHING: Final = object()
 
+_parser: Any = DefaultParser
+"""redis-py does not say of what type its methods are."""
+
 
 class NimbleConnection:
     """Speak to a server over TCP or a Unix socket, without TLS, on the loop it was connected on.
@@ -74,7 +77,7 @@ class NimbleConnection:
         # as redis-py makes it, so that errors are of the same classes
         self._reader = Reader(
             protocolError=InvalidResponse,
-            replyError=DefaultParser.parse_error,
+            replyError=_parser.parse_error,
             notEnoughData=NOTHING,
         )
         self._loop.add_reader(self._socket, self._on_readable)

@@ -98,6 +98,11 @@ class Link(Protocol):
         """Whether one call may name keys of several slots: not on a cluster."""
         ...
 
+    @property
+    def is_patient(self) -> bool:
+        """Whether `safely` waits for anything."""
+        ...
+
     async def open(self) -> None:
         """Connect, and ask the server for its time; raise at once where that fails."""
         ...

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
-from weakref import WeakKeyDictionary
 
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
@@ -171,16 +170,16 @@ class AsyncPool:
 
     def __init__(self, make: Callable[[], AwaitingConnection]) -> None:
         self._make = make
-        self._free: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[AwaitingConnection]] = (
-            WeakKeyDictionary()
-        )
+        self._free: dict[asyncio.AbstractEventLoop, deque[AwaitingConnection]] = {}
 
     async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
         channel = await self.send([command for _, command in requests])
         await channel.receive(into)
 
     async def send(self, commands: Sequence[Command]) -> "_AsyncChannel":
-        free = self._here()
+        free = self._free.get(asyncio.get_running_loop())
+        if free is None:
+            free = await self._first_here()
         connection = free.pop() if free else self._make()
         try:
             await connection.connect()
@@ -190,12 +189,12 @@ class AsyncPool:
             raise
         return _AsyncChannel(free, connection, len(commands))
 
-    def _here(self) -> deque[AwaitingConnection]:
-        loop = asyncio.get_running_loop()
-        free = self._free.get(loop)
-        if free is None:
-            free = self._free[loop] = deque()
-        return free
+    async def _first_here(self) -> deque[AwaitingConnection]:
+        """Return where this loop keeps its connections; close those of loops that were closed."""
+        for loop in list(self._free):
+            if loop.is_closed():
+                await _closed(self._free.pop(loop, deque()))
+        return self._free.setdefault(asyncio.get_running_loop(), deque())
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -204,7 +203,7 @@ class AsyncPool:
         return await asyncio.to_thread(event.wait, seconds)
 
     async def close(self) -> None:
-        free = self._here()
+        free = await self._first_here()
         while free:
             await free.pop().disconnect(nowait=False)
 
@@ -247,3 +246,10 @@ async def _lose_too(
     await connection.disconnect(nowait=True)
     while free and isinstance(error, LOST):
         await free.pop().disconnect(nowait=True)
+
+
+async def _closed(free: deque[AwaitingConnection]) -> None:
+    """Close connections whose loop was closed: it cannot be told any more."""
+    while free:
+        with suppress(RuntimeError):
+            await free.pop().disconnect(nowait=True)

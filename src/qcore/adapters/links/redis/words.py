@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
-from hiredis import pack_command
+import hiredis
 
 Word: TypeAlias = str | bytes | int
 Command: TypeAlias = tuple[Word, ...]
@@ -20,4 +20,6 @@ def packed(commands: Sequence[Command]) -> list[bytes]:
     return pieces if sum(map(len, pieces)) > LARGE else [b"".join(pieces)]
 
 
-_pack: Final[Callable[[Command], bytes]] = pack_command  # type: ignore[assignment]  # as it is
+# its stub speaks of tuples of one word
+_hiredis: Any = hiredis
+_pack: Final[Callable[[Command], bytes]] = _hiredis.pack_command

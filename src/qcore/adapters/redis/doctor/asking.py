@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Command, Reply, Spot, Word
+from qcore.adapters.links.redis.servers import facts
 from qcore.domain.errors import QcoreError
 from qcore.domain.findings import Finding, advice
 from qcore.domain.record import record
@@ -60,7 +61,7 @@ class Questions:
         asked = [("CONFIG", "GET", name) for name in CONFIG]
         info, *settings = await self.ask(spot, ("INFO",), *asked)
         pairs = ((reply[0].decode(), reply[1].decode()) for reply in settings if reply)
-        return Server(spot, _facts(info or b""), dict(pairs))
+        return Server(spot, facts(info or b""), dict(pairs))
 
     async def ask(self, spot: Spot, *commands: Command) -> list[Reply]:
         """Send commands together; None stands for what is not answered."""
@@ -105,8 +106,3 @@ def _spelled(command: Command) -> str:
     """Return the words of a command that are its name."""
     words: tuple[Word, ...] = command[:2] if command[0] in {"CONFIG", "SLOWLOG"} else command[:1]
     return " ".join(str(word) for word in words)
-
-
-def _facts(info: bytes) -> dict[str, str]:
-    rows = (line.partition(":") for line in info.decode(errors="replace").splitlines())
-    return {name: value for name, colon, value in rows if colon}

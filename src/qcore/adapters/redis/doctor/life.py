@@ -1,12 +1,12 @@
 """A whole life of a task, in a queue of its own of which nothing is left."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from threading import Event
 from time import perf_counter
-from typing import Final
+from typing import Any, Final, cast
 
-from qcore.adapters.links.redis import Call, Link, Reply, Script, Surroundings, Word
+from qcore.adapters.links.redis import Call, Link, Reply, Script, Word
 from qcore.adapters.redis import claim, enqueue, operate, settle, sweep
 from qcore.adapters.redis.keys import Key
 from qcore.adapters.redis.scripts import COUNT, SCRIPTS
@@ -40,7 +40,7 @@ class Disagreement(Exception):
 async def life(link: Link, namespace: str, queue: str) -> list[Finding]:
     """Enqueue, claim, fail, claim again and settle a task; tell whether all went as it has to."""
     noting = _Noting(link)
-    store = Store(noting, Keep(), namespace)
+    store = Store(cast("Link", noting), Keep(), namespace)
     try:
         began = perf_counter()
         woke = await _live(store, queue)
@@ -149,14 +149,10 @@ class _Noting:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._keys: dict[str, None] = {}
-        self.spans = link.spans
-        self.shown = link.shown
 
-    async def remove_all(self) -> None:
-        """Remove all keys; with a command that qcore has a permission for anyhow."""
-        with suppress(QcoreError):
-            for key in self._keys:
-                await self._link.command("PEXPIRE", key, 0)
+    def __getattr__(self, name: str) -> Any:
+        """Be as the link is, whatever else it has."""
+        return getattr(self._link, name)
 
     async def run(
         self, script: Script, calls: Sequence[Call], *, safely: bool = False
@@ -169,20 +165,8 @@ class _Noting:
             self._keys[str(words[1])] = None
         return await self._link.command(*words)
 
-    async def open(self) -> None:
-        await self._link.open()
-
-    async def close(self) -> None:
-        await self._link.close()
-
-    async def listen(self, channels: Sequence[str], heard: Callable[[], None]) -> Listener:
-        return await self._link.listen(channels, heard)
-
-    async def around(self) -> Surroundings:
-        return await self._link.around()
-
-    def time(self) -> Moment:
-        return self._link.time()
-
-    def blocking(self) -> Link:
-        return self
+    async def remove_all(self) -> None:
+        """Remove all keys; with a command that qcore has a permission for anyhow."""
+        with suppress(QcoreError):
+            for key in self._keys:
+                await self._link.command("PEXPIRE", key, 0)

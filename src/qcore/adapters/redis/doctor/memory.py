@@ -33,7 +33,7 @@ def eviction(server: Server) -> Iterator[Finding]:
     elif limit:
         yield warning(
             "eviction",
-            f"{policy}: with more than {server.info['maxmemory_human']} in its memory it drops "
+            f"{policy}: with more than {_human(server, 'maxmemory')} in its memory it drops "
             f"tasks and whole queues ({gone:,.0f} keys since it started)",
             f"{_KEEP_ALL}; a cache belongs on a server of its own",
         )
@@ -45,42 +45,46 @@ def eviction(server: Server) -> Iterator[Finding]:
 
 def memory(server: Server) -> Iterator[Finding]:
     """Tell how much there is, how much of it is used, and how well."""
-    info = server.info
-    if "used_memory" not in info:
+    if "used_memory" not in server.info:
         return
     yield _room(server)
     ratio, lost = server.number("mem_fragmentation_ratio"), server.number("mem_fragmentation_bytes")
     if ratio > FRAGMENTED and lost > LARGE:
         yield advice(
             "memory",
-            f"fragmented: {info.get('used_memory_rss_human')} resident for "
-            f"{info['used_memory_human']} in use",
+            f"fragmented: {_human(server, 'used_memory_rss')} resident for "
+            f"{_human(server, 'used_memory')} in use",
             "CONFIG SET activedefrag yes, or restart it",
         )
     if 0 < ratio < 1 and server.number("used_memory") > LARGE:
         yield warning(
             "memory",
-            f"swapped out in part: {info.get('used_memory_rss_human')} resident of "
-            f"{info['used_memory_human']} in use",
+            f"swapped out in part: {_human(server, 'used_memory_rss')} resident of "
+            f"{_human(server, 'used_memory')} in use",
             "give it a machine with more memory, or a lower maxmemory",
         )
 
 
 def _room(server: Server) -> Finding:
-    info, used = server.info, server.number("used_memory")
+    used = server.number("used_memory")
     limit, machine = server.number("maxmemory"), server.number("total_system_memory")
-    human = info.get("used_memory_human", f"{used:,.0f} bytes")
+    human = _human(server, "used_memory")
     if limit:
-        found = f"{human} of maxmemory {info.get('maxmemory_human')} in use"
+        found = f"{human} of maxmemory {_human(server, 'maxmemory')} in use"
         if used >= limit:
             return error("memory", f"{found}: it takes no tasks", "raise it, or run more workers")
         if used >= FULL * limit:
             return warning("memory", found, "raise it, or run more workers")
-        return ok("memory", f"{found}, fragmentation {info.get('mem_fragmentation_ratio')}")
-    found = f"{human} in use, no maxmemory, {info.get('total_system_memory_human')} in the machine"
+        return ok("memory", f"{found}, fragmentation {server.number('mem_fragmentation_ratio'):g}")
+    found = f"{human} in use, no maxmemory, {_human(server, 'total_system_memory')} in the machine"
     grade = warning if machine and used >= FULL * machine else advice
     return grade(
         "memory",
         found,
         "set maxmemory to what may be used: full, it then refuses tasks, and is not killed",
     )
+
+
+def _human(server: Server, fact: str) -> str:
+    """Return a number of bytes as the server itself spells it."""
+    return server.info.get(f"{fact}_human") or f"{server.number(fact):,.0f} bytes"

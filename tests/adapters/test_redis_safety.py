@@ -1,0 +1,159 @@
+from collections.abc import Iterator
+
+import pytest
+
+from qcore import BrokerUnavailable, BrokerUnusable
+from qcore.adapters.redis import RedisBroker
+from qcore.adapters.redis.scripts import ENQUEUE
+from qcore.domain.lifecycle import State
+from qcore.domain.task import Conflict
+from qcore.testing.build import NOW, a_task
+from qcore.testing.contract.moves import ids_of, put, read
+from tests.adapters.asking import every_server
+from tests.adapters.redis_kit import USUAL, Pauses, RedisCases, asks, pauses, teach
+from tests.adapters.relay import Relay
+from tests.servers.binaries import SERVERS, Binary
+from tests.servers.proxy import Proxy
+from tests.servers.redis import HOST, RedisServer
+from tests.servers.waiting import until
+
+__all__ = ["pauses"]
+
+
+class TestReplicas(RedisCases):
+    """With `replicas=` an enqueue is answered when so many replicas have it."""
+
+    @pytest.fixture(autouse=True, params=SERVERS, ids=str)
+    def _with_a_replica(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        with RedisServer(request.param) as self.server, RedisServer(request.param) as self.replica:
+            self.replica.cli("REPLICAOF", HOST, self.server.port)
+            until(lambda: self.replica.cli("ROLE")[3] == "connected", "a replica")
+            self.url = f"{self.server.url}?replicas=1&replica_timeout=4"
+            yield
+
+    async def test_what_was_answered_is_on_the_replica(self, broker: RedisBroker) -> None:
+        """At once, every task of a batch for several queues."""
+        for _ in range(20):
+            tasks = [a_task(queue=queue) for queue in "ab" for _ in range(300)]
+            await put(broker, *tasks)
+            for task in tasks[299::300]:
+                assert self.replica.cli("HEXISTS", f"qcore:{{{task.queue}}}:tasks", task.id)
+
+    async def test_a_replica_that_does_not_answer(self) -> None:
+        """The error says what was done and what not; asked again, it waits again."""
+        self.url = f"{self.server.url}?replicas=1&replica_timeout=0.05"
+        async with self.opened() as broker:
+            self.replica.freeze()
+            task = a_task()
+            for _ in range(2):
+                with pytest.raises(BrokerUnavailable, match="is stored there, but 0 of 1 replicas"):
+                    await broker.enqueue([task], now=NOW)
+            self.replica.thaw()
+            until(lambda: self.server.cli("WAIT", 1, 1_000) == 1, "a replica that has caught up")
+            assert await broker.enqueue([task], now=NOW) == [Conflict(task.id, State.PENDING)]
+            assert await broker.count() == {"default": {State.PENDING: 1}}
+
+    async def test_too_few_replicas(self) -> None:
+        """One is there where two are asked for: it says so, and the task is stored."""
+        self.url = f"{self.server.url}?replicas=2&replica_timeout=0.05"
+        async with self.opened() as broker:
+            with pytest.raises(BrokerUnavailable, match="but 1 of 2 replicas have it in time"):
+                await broker.enqueue([task := a_task()], now=NOW)
+            assert ids_of(await read(broker, State.PENDING)) == [task.id]
+
+    async def test_a_lost_reply_is_waited_for_again(self, pauses: Pauses) -> None:
+        """What is answered by another connection is waited for there."""
+        teach(self.server)
+        with Proxy(self.server.port) as proxy:
+            self.url = f"{proxy.url}?replicas=1&replica_timeout=0.05"
+            async with self.opened() as broker:
+                await put(broker, a_task())
+                cut = proxy.cut_reply(asks(ENQUEUE))
+                pauses.meanwhile.append(self.replica.freeze)
+                with pytest.raises(BrokerUnavailable, match="0 of 1 replicas"):
+                    await put(broker, a_task())
+                assert cut.wait(self.patience)
+                assert await broker.count() == {"default": {State.PENDING: 2}}
+
+
+class TestReplicasOverTheBlockingLink(TestReplicas):
+    """It is the same over the link that blocks."""
+
+    blocking = True
+
+
+class TestFiles(RedisCases):
+    """With `fsync=` an enqueue is answered when it is on so many disks."""
+
+    @every_server
+    async def test_a_server_that_cannot_say(self, binary: Binary) -> None:
+        """One that is too old for WAITAOF is refused when it is opened, with what to do."""
+        with RedisServer(binary) as server:
+            for fsync in ("local", "1"):
+                self.url = f"{server.url}?fsync={fsync}"
+                with pytest.raises(
+                    BrokerUnusable, match=r"no WAITAOF before 7\.2: leave out fsync"
+                ):
+                    async with self.opened():
+                        raise AssertionError
+                with pytest.raises(BrokerUnusable, match="no WAITAOF"):
+                    await put(self.broker_of_this_colour(), a_task())
+            assert server.cli("DBSIZE") == 0
+
+    def broker_of_this_colour(self) -> RedisBroker:
+        broker = self.make_broker(USUAL)
+        return broker.blocking() if self.blocking else broker
+
+    @pytest.mark.parametrize(
+        ("fsync", "answer", "missing"),
+        [
+            ("local", b"*2\r\n:1\r\n:0\r\n", None),
+            ("local", b"*2\r\n:0\r\n:0\r\n", "0 of 1 append-only files here"),
+            ("1", b"*2\r\n:1\r\n:1\r\n", None),
+            ("2", b"*2\r\n:1\r\n:1\r\n", "1 of 2 those of replicas"),
+            (
+                "local",
+                b"-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n",
+                "set appendonly yes",
+            ),
+        ],
+    )
+    async def test_a_server_that_says(
+        self, fsync: str, answer: bytes, missing: str | None, empty_redis: RedisServer
+    ) -> None:
+        """One of version 7.2, as far as we are told: where too few have it, the error says so."""
+        asked: list[bytes] = []
+
+        def reply(request: bytes) -> bytes | None:
+            if b"INFO" in request:
+                return bulk(b"redis_version:7.2.0\r\nredis_mode:standalone\r\n")
+            if b"WAITAOF" not in request:
+                return None
+            asked.append(request)
+            return answer
+
+        with Relay(empty_redis.port, reply) as relay:
+            self.url = f"{relay.url}?fsync={fsync}&replica_timeout=0.25"
+            async with self.opened() as broker:
+                if missing is None:
+                    await put(broker, a_task())
+                else:
+                    with pytest.raises((BrokerUnavailable, BrokerUnusable), match=missing):
+                        await put(broker, a_task())
+                assert await broker.count() == {"default": {State.PENDING: 1}}
+        assert asked[-1].split(b"\r\n")[4:-1:2] == [
+            b"1",
+            fsync.replace("local", "0").encode(),
+            b"250",
+        ]
+
+
+class TestFilesOverTheBlockingLink(TestFiles):
+    """It is the same over the link that blocks."""
+
+    blocking = True
+
+
+def bulk(text: bytes) -> bytes:
+    """Return a text as it goes over the wire."""
+    return b"$%d\r\n%b\r\n" % (len(text), text)

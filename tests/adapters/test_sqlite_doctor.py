@@ -1,0 +1,170 @@
+"""What is found of an SQLite file."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+from collections import namedtuple
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from qcore import BrokerUnusable, NewTask, connect
+from qcore.adapters.links.sqlite import AsyncSqliteLink, BorrowedSqliteLink
+from qcore.adapters.sqlite import SqliteBroker, doctor
+from qcore.domain.findings import Grade
+from tests.adapters.doctoring import bad, examined, of
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Name a file that is not there."""
+    return tmp_path / "queue.db"
+
+
+def url_of(file: Path) -> str:
+    """Return the URL of a file."""
+    return f"sqlite:///{quote(str(file))}"
+
+
+async def enqueue(file: Path) -> None:
+    """Make a file with a task in it."""
+    broker = connect(url_of(file))
+    await broker.enqueue([NewTask("mail", id="a")], now=1.0)
+    await broker.close()
+
+
+async def test_a_file_that_is_well_has_nothing_to_mend(file: Path) -> None:
+    """Each matter is looked at, and the tasks stay as they are."""
+    await enqueue(file)
+    found = await examined(url_of(file))
+    assert bad(found, "disk") == []
+    assert [each.about for each in found] == [
+        "file", "disk", "version", "journal", "persistence", "integrity", "queues",
+    ]  # fmt: skip
+    assert of(found, "queues").found == "1 with tasks, 1 of them pending"
+    assert str(file) in of(found, "file").found
+
+
+@pytest.mark.parametrize("make", [lambda _: None, Path.touch], ids=["missing", "empty"])
+async def test_a_file_that_is_not_there_is_not_made(file: Path, make: object) -> None:
+    """An examination of a wrong URL leaves no database behind."""
+    make(file)  # type: ignore[operator]
+    before = [(each.name, each.stat().st_size) for each in file.parent.iterdir()]
+    told = of(await examined(url_of(file)), "file")
+    assert told.grade is Grade.ADVICE
+    assert "made when it is first used" in told.found
+    assert [(each.name, each.stat().st_size) for each in file.parent.iterdir()] == before
+
+
+async def test_a_folder_that_is_not_there_is_an_error(file: Path) -> None:
+    """It is named."""
+    told = of(await examined(url_of(file.parent / "nowhere" / "queue.db")), "file")
+    assert (told.grade, told.found) == (Grade.ERROR, f"there is no folder {file.parent}/nowhere")
+
+
+async def test_what_may_not_be_written_is_an_error(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder for a new file, and the file that is there."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "to the folder" in of(await examined(url_of(file)), "file").found
+    await enqueue(file)
+    [told] = bad(await examined(url_of(file)), "disk")
+    assert (told.about, told.grade) == ("file", Grade.ERROR)
+
+
+def test_what_is_no_database_cannot_be_examined(file: Path) -> None:
+    """It is left as it is."""
+    file.write_text("Dear Sir or Madam, " * 100)
+    with pytest.raises(BrokerUnusable, match="no SQLite database"):
+        asyncio.run(examined(url_of(file)))
+    assert file.read_text().startswith("Dear")
+
+
+async def test_a_database_in_memory_is_a_warning() -> None:
+    """Whoever borrows one, or makes one."""
+    for link in (AsyncSqliteLink(":memory:"), BorrowedSqliteLink(sqlite3.connect(":memory:"))):
+        broker = SqliteBroker(link)
+        [told] = await broker.examine()
+        assert (told.grade, told.about) == (Grade.WARNING, "persistence")
+        await broker.close()
+
+
+async def test_cheaper_commits_are_advice(file: Path) -> None:
+    """They were asked for in the URL."""
+    await enqueue(file)
+    told = of(await examined(f"{url_of(file)}?synchronous=normal"), "persistence")
+    assert told.grade is Grade.ADVICE
+    assert told.found.startswith("synchronous=normal")
+
+
+async def test_a_journal_that_makes_others_wait_is_a_warning(file: Path) -> None:
+    """Somebody has turned the write-ahead log off."""
+    await enqueue(file)
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+    told = of(await examined(url_of(file)), "journal")
+    assert told.grade is Grade.WARNING
+    assert told.found.startswith("journal_mode is delete")
+
+
+async def test_damage_is_an_error(file: Path) -> None:
+    """An index that does not have what its table has."""
+    await enqueue(file)
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text NOT NULL)")
+        connection.execute("INSERT INTO notes VALUES (1, 'a')")
+        connection.execute("PRAGMA writable_schema = ON")
+        sql = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text NOT NULL, more NOT NULL)"
+        connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'notes'", (sql,))
+    connection.close()
+    told = of(await examined(url_of(file)), "integrity")
+    assert told.grade is Grade.ERROR
+    assert "NULL value in notes.more" in told.found
+
+
+Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  (as shutil's own)
+
+
+@pytest.mark.parametrize(
+    ("free", "grade"),
+    [(1 << 40, Grade.OK), (1 << 29, Grade.WARNING), (1 << 20, Grade.ERROR)],
+    ids=str,
+)
+async def test_a_disk_that_gets_full_is_told_of(
+    file: Path, monkeypatch: pytest.MonkeyPatch, free: int, grade: Grade
+) -> None:
+    """Before it is too late."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 41, 0, free))
+    assert of(await examined(url_of(file)), "disk").grade is grade
+
+
+async def test_a_large_file_is_told_of(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pages are not all read, its log is a warning, and so much that is unused worth a word."""
+    await enqueue(file)
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE notes (text)")
+        connection.executemany("INSERT INTO notes VALUES (?)", [("x" * 9_000,)] * 100)
+        connection.execute("DROP TABLE notes")
+    monkeypatch.setattr(doctor, "LARGE", 1)
+    monkeypatch.setattr(doctor, "WASTED", 1)
+    told = bad(await examined(url_of(file)), "disk")
+    connection.close()
+    assert [(each.about, each.grade) for each in told] == [
+        ("file", Grade.WARNING),
+        ("file", Grade.ADVICE),
+        ("integrity", Grade.ADVICE),
+    ]
+    assert "unused" in told[1].found
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (4096, "4 kB"), (3 << 20, "3 MB"), (5 << 40, "5,120.0 GB")],
+)
+def test_sizes_are_told_as_people_read_them(size: int, text: str) -> None:
+    """In the unit that has few digits."""
+    assert doctor.spelled(size) == text
