@@ -1,0 +1,103 @@
+"""The Redis broker on a server of its own that keeps nothing on the disk.
+
+`python -m bench.redis [--quick] [section …]` runs it by itself.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bench import redis_lives, redis_million
+from bench.proxy import delayed
+from bench.redis_drains import Crew, drained
+from bench.redis_scale import FULL, QUICK, Scale
+from bench.redis_store import Meter, a_server
+from bench.runs import merged, repeated
+from qcore.entrypoints.cli.benchmark.asking import bulk, measured, serial_blocking
+from qcore.entrypoints.cli.benchmark.measuring import measure
+from qcore.entrypoints.cli.benchmark.rig import Rig
+from qcore.entrypoints.cli.logs import configure
+from qcore.entrypoints.cli.loop import run
+
+ROUND_TRIP_MS = 2.0
+MORE_AT_ONCE = 1_000
+QUICK_OPTION = "--quick"
+
+
+def figures(scale: Scale = FULL, sections: tuple[str, ...] = ()) -> dict[str, Any]:
+    configure("warning")
+    with a_server() as server, Meter(server) as meter:
+        about = {"server": meter.version(), "cores": os.cpu_count()}
+    return about | {name: SECTIONS[name](scale) for name in sections or SECTIONS}
+
+
+def _one_worker(scale: Scale) -> dict[str, Any]:
+    """Ask in every way, drain, and be idle: `qcore bench`."""
+    with a_server() as server:
+        return repeated(lambda: _once(server.url, scale), scale.runs)
+
+
+def _once(url: str, scale: Scale) -> dict[str, Any]:
+    blocking = run(_one_by_one(url, scale))
+    report = run(measure(url, scale.tasks))
+    assert report.is_clean, report
+    return report.figures() | {"enqueue_serial_blocking_per_s": round(blocking)}
+
+
+async def _one_by_one(url: str, scale: Scale) -> float:
+    rig = Rig(url, "qcore-bench-blocking")
+    async with rig.q:
+        # as in `measure`, where there are tasks already
+        await bulk(rig, scale.tasks)
+        asked = await measured(serial_blocking, rig, scale.one_by_one)
+        await rig.clear()
+    return asked.rate
+
+
+def _drains(scale: Scale) -> dict[str, Any]:
+    """Drain with one worker and with others, in turn.
+
+    Redis and two workers want three cores, and who watches them a little: where there are two,
+    `two_to_one` says what is left to share, not how it scales.
+    """
+    with a_server() as server, delayed(server.port, ROUND_TRIP_MS) as far:
+        near = server.url
+        crews = {
+            "one": Crew(near),
+            f"one_{MORE_AT_ONCE}_at_once": Crew(near, concurrency=MORE_AT_ONCE),
+            f"one_{ROUND_TRIP_MS:g}_ms_away": Crew(near.replace(f":{server.port}", f":{far}")),
+            "two": Crew(near, workers=2),
+        }
+        runs = [_round(near, crews, scale) for _ in range(1 + scale.runs)]
+    # the first warms up
+    return merged(runs[1:])
+
+
+def _round(url: str, crews: Mapping[str, Crew], scale: Scale) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name: drained(url, crew, scale.drained) for name, crew in crews.items()
+    }
+    two_to_one = found["two"]["drain_per_s"] / found["one"]["drain_per_s"]
+    return found | {"two_to_one": two_to_one}
+
+
+SECTIONS: Mapping[str, Callable[[Scale], dict[str, Any]]] = {
+    "one_worker": _one_worker,
+    "drains": _drains,
+    "lives": redis_lives.figures,
+    "million": redis_million.figures,
+}
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    scale = QUICK if QUICK_OPTION in words else FULL
+    sections = tuple(word for word in words if word != QUICK_OPTION)
+    print(json.dumps(figures(scale, sections), indent=2))
+
+
+# a worker process imports this module too, under another name
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""How fast workers empty a queue that is full, each in a process of its own, all safety on.
+
+All are ready before they may begin; the rate is that from the first call of a handler in any of
+them to the last, on one clock (perf_counter is the machine's, not the process's).
+"""
+
+import asyncio
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+from qcore.domain.record import record
+from qcore.domain.task import TaskId
+from qcore.entrypoints.cli.benchmark.asking import bulk
+from qcore.entrypoints.cli.benchmark.journal import Audit
+from qcore.entrypoints.cli.benchmark.rig import Rig
+from qcore.entrypoints.cli.logs import configure
+from qcore.entrypoints.cli.loop import run
+
+GLANCE = 0.05
+PATIENCE = 60.0
+_spawning = multiprocessing.get_context("spawn")
+
+
+@record
+class Crew:
+    """Workers, and how they reach the store."""
+
+    url: str
+    workers: int = 1
+    concurrency: int = 100
+
+
+def drained(url: str, crew: Crew, tasks: int) -> dict[str, Any]:
+    """Fill a queue at `url` and let a crew empty it; return its rate."""
+    return run(_drained(Rig(url, f"qcore-bench-{token_hex(4)}"), crew, tasks))
+
+
+async def _drained(rig: Rig, crew: Crew, tasks: int) -> dict[str, Any]:
+    async with rig.q:
+        asked = await bulk(rig, tasks)
+        with TemporaryDirectory(prefix="qcore-bench-") as folder:
+            journals = [Path(folder) / str(n) for n in range(crew.workers)]
+            with _at_the_door(crew, rig.queue, journals) as pipes:
+                spans = await _let_in(rig, pipes)
+            audit = _audit(asked, journals)
+    assert not audit.lost, audit
+    assert not audit.duplicated, audit
+    first, last = min(span[0] for span in spans), max(span[1] for span in spans)
+    return {"drain_per_s": round((tasks - 1) / (last - first)), "lost": 0, "duplicated": 0}
+
+
+async def _let_in(rig: Rig, pipes: Sequence[Connection]) -> list[tuple[float, float]]:
+    """Let all begin at once; when nothing is left, return what they say of their first and last."""
+    for pipe in pipes:
+        await _heard(pipe)
+    for pipe in pipes:
+        pipe.send(None)
+    async with asyncio.timeout(PATIENCE):
+        while await rig.left():  # noqa: ASYNC110  (a store tells nobody that it is empty)
+            await asyncio.sleep(GLANCE)
+    for pipe in pipes:
+        pipe.send(None)
+    return [await _heard(pipe) for pipe in pipes]
+
+
+async def _heard(pipe: Connection) -> Any:
+    return await asyncio.to_thread(pipe.recv)
+
+
+def _audit(asked: Sequence[TaskId], journals: Sequence[Path]) -> Audit:
+    whole = journals[0].with_name("whole")
+    whole.write_text("".join(journal.read_text() for journal in journals))
+    return Audit.of(asked, whole)
+
+
+@contextmanager
+def _at_the_door(crew: Crew, queue: str, journals: Sequence[Path]) -> Iterator[list[Connection]]:
+    """Start the workers; they wait for a word to begin, and for another to leave."""
+    pairs = [_spawning.Pipe() for _ in journals]
+    processes = [
+        _spawning.Process(target=_serve, args=(theirs, crew, queue, journal), daemon=True)
+        for (_, theirs), journal in zip(pairs, journals, strict=True)
+    ]
+    try:
+        for process, (_, theirs) in zip(processes, pairs, strict=True):
+            process.start()
+            # so that we notice when it ends
+            theirs.close()
+        yield [ours for ours, _ in pairs]
+        for process in processes:
+            process.join(PATIENCE)
+    finally:
+        for process in processes:
+            if process.pid is not None:
+                process.kill()
+                process.join()
+
+
+def _serve(pipe: Connection, crew: Crew, queue: str, path: Path) -> None:
+    """Work between two words: the main function of a worker's process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    configure("warning")
+    journal = _Journal(path)
+    run(_work(Rig(crew.url, queue), pipe, crew.concurrency, journal))
+    pipe.send(journal.closed())
+
+
+async def _work(rig: Rig, pipe: Connection, concurrency: int, journal: "_Journal") -> None:
+    async with rig.q:
+        rig.note = journal.note
+        worker = rig.q.worker(queues=[rig.queue], concurrency=concurrency)
+        pipe.send(None)
+        await _heard(pipe)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(worker.run())
+            await _heard(pipe)
+            worker.stop()
+
+
+class _Journal:
+    """Every call of a handler, in a file, and when the first and the last were."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w")
+        self._first = self._last = 0.0
+
+    def note(self, task: TaskId, _asked: float | None) -> None:
+        self._last = perf_counter()
+        if not self._first:
+            self._first = self._last
+        self._file.write(f"{task}\n")
+
+    def closed(self) -> tuple[float, float]:
+        """Return the moments of the first and the last, those of no call ahead of none."""
+        self._file.close()
+        return self._first or float("inf"), self._last
