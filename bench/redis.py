@@ -14,7 +14,7 @@ from bench.proxy import delayed
 from bench.redis_drains import Crew, drained
 from bench.redis_scale import FULL, QUICK, Scale
 from bench.redis_store import Meter, a_server
-from bench.runs import merged, repeated
+from bench.runs import repeated
 from qcore.entrypoints.cli.benchmark.asking import bulk, measured, serial_blocking
 from qcore.entrypoints.cli.benchmark.measuring import measure
 from qcore.entrypoints.cli.benchmark.rig import Rig
@@ -23,6 +23,8 @@ from qcore.entrypoints.cli.loop import run
 
 ROUND_TRIP_MS = 2.0
 MORE_AT_ONCE = 1_000
+CORES_OF_TWO = 3
+"""Wanted by two workers and their Redis."""
 QUICK_OPTION = "--quick"
 
 
@@ -59,8 +61,8 @@ async def _one_by_one(url: str, scale: Scale) -> float:
 def _drains(scale: Scale) -> dict[str, Any]:
     """Drain with one worker and with others, in turn.
 
-    Redis and two workers want three cores, and who watches them a little: where there are two,
-    `two_to_one` says what is left to share, not how it scales.
+    `two_to_one` says how two workers scale only where there are cores to spare: Redis and two
+    workers want three, and two have none left to share.
     """
     with a_server() as server, delayed(server.port, ROUND_TRIP_MS) as far:
         near = server.url
@@ -70,9 +72,8 @@ def _drains(scale: Scale) -> dict[str, Any]:
             f"one_{ROUND_TRIP_MS:g}_ms_away": Crew(near.replace(f":{server.port}", f":{far}")),
             "two": Crew(near, workers=2),
         }
-        runs = [_round(near, crews, scale) for _ in range(1 + scale.runs)]
-    # the first warms up
-    return merged(runs[1:])
+        rates = repeated(lambda: _round(near, crews, scale), scale.runs)
+    return rates | {"cores_to_spare_with_two": (os.cpu_count() or 1) - CORES_OF_TWO}
 
 
 def _round(url: str, crews: Mapping[str, Crew], scale: Scale) -> dict[str, Any]:

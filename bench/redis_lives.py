@@ -1,7 +1,8 @@
 """What a task's whole life costs the server: enqueued by 250, claimed by 100, settled by 100.
 
 `cpu_us` is all that the process has used (INFO cpu), `scripts_us` what it spent in scripts (EVALSHA
-in INFO commandstats); each is for one task.
+in INFO commandstats, by the clock on the wall: more, where others want the processor too); each is
+for one task.
 """
 
 from typing import Any

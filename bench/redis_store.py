@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from time import time
 from typing import Any, Self
+
+import psutil
 
 from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.app.inline import run_inline
@@ -36,7 +39,7 @@ class Queue:
         self.broker = connect(url).blocking()
         self.made = 0
         run_inline(self.broker.open())
-        self.now = self.broker.time()
+        self.now = time()
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +86,8 @@ class Reading:
     cpu: float
     scripts: int
     calls: int
+    preempted: int
+    """How often somebody else was given the processor in its place."""
 
     def until(self, later: "Reading", tasks: int) -> dict[str, float]:
         """Return what was spent on each of some tasks."""
@@ -96,6 +101,7 @@ class Meter:
     """What the server tells of itself, over one connection."""
 
     def __init__(self, server: RedisServer) -> None:
+        self._process = psutil.Process(server.pid)
         self._lent = server.client()
         self._client: Any = self._lent.__enter__()
 
@@ -109,7 +115,8 @@ class Meter:
         cpu, scripts = self._client.info("cpu"), self._client.info("commandstats")
         stats = scripts.get("cmdstat_evalsha", {"usec": 0, "calls": 0})
         used = 1e6 * (cpu["used_cpu_user"] + cpu["used_cpu_sys"])
-        return Reading(used, stats["usec"], stats["calls"])
+        preempted = self._process.num_ctx_switches().involuntary
+        return Reading(used, stats["usec"], stats["calls"], preempted)
 
     def memory(self) -> int:
         return int(self._client.info("memory")["used_memory"])
@@ -131,6 +138,10 @@ class Meter:
 
 
 def _named(command: bytes) -> str:
-    """Return the name of a script, or of a command that is none."""
+    """Return the name of a script, or of a command that is none.
+
+    "eval" is a script's first call, which brings its text: Redis compiles it. Any other command is
+    one within a script.
+    """
     verb, *words = command.decode(errors="replace").split(" ", 2)
     return NAMES.get(words[0], verb.lower()) if words else verb.lower()
