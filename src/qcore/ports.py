@@ -153,10 +153,10 @@ class Consumer(Protocol):
     async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> "Listener":
         """Call `heard` whenever these queues may have something new to claim or to wait for.
 
-        - When an enqueue, a settle, a sweep or an operator's move gives one of these queues
-          something pending where there was nothing, or an earlier moment at which something is
-          due, `heard` is called: in the same process at once, from another process within the
-          broker's own delay.
+        - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
+          queues something pending where there was nothing, or an earlier moment at which something
+          is due, `heard` is called: in the same process at once, from another process within the
+          broker's own delay. What a claim gives is what it makes pending and leaves.
         - `heard` may be called from any thread, and once too often rather than once too few.
         - After `close`, it is not called again.
         """

@@ -11,7 +11,9 @@ from qcore.adapters.wrappers import ForwardingBroker
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
 from qcore.domain.task import (
+    Claim,
     Conflict,
+    Demand,
     Enqueued,
     LeaseLost,
     Missing,
@@ -33,8 +35,8 @@ YEAR: Final = 365 * 86_400.0
 class EdgeBroker(ForwardingBroker):
     """Call those who listen as seldom as the port allows.
 
-    That is when a queue that had nothing pending has something, and when its next moment due gets
-    earlier. What a claim makes pending and leaves is no news either.
+    That is when a queue that had nothing pending has something, if only what a claim made pending
+    and left, and when its next moment due gets earlier.
     """
 
     def __init__(self, inner: Broker) -> None:
@@ -50,6 +52,9 @@ class EdgeBroker(ForwardingBroker):
         self, tasks: Sequence[NewTask], *, now: Moment
     ) -> Sequence[Enqueued | Conflict]:
         return await self._told(self.inner.enqueue(tasks, now=now), {t.queue for t in tasks})
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        return await self._told(self.inner.claim(demand, now=now, until=until), demand.quotas)
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment

@@ -1,9 +1,12 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.task import Keep
+from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
+from qcore.domain.task import Claim, Demand, Keep
 from qcore.ports import Broker
 from qcore.testing.build import NOW
 from qcore.testing.contract.edges import EdgeCases
@@ -34,7 +37,12 @@ class HearsOfMomentsOnly(EdgeBroker):
         return False, (await super()._look(queue))[1]
 
 
-class Remembers(EdgeBroker):
+class KeepsClaimsToItself(EdgeBroker):
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        return await self.inner.claim(demand, now=now, until=until)
+
+
+class Remembers(KeepsClaimsToItself):
     """Takes the last it knew of a queue for what is there now."""
 
     def __init__(self, inner: Broker) -> None:
@@ -63,10 +71,17 @@ BROKEN: list[tuple[type[EdgeBroker], str, dict[str, object]]] = [
     (HearsOfPendingOnly, "test_each_earlier_moment_is_heard", {}),
     (HearsOfMomentsOnly, "test_no_wake_up_is_lost_between_two_others", {}),
     (HearsOfMomentsOnly, "test_pending_tasks_do_not_hide_an_earlier_moment", {}),
+    (
+        KeepsClaimsToItself,
+        "test_what_a_claim_makes_pending_and_leaves_is_heard",
+        {"state": State.SCHEDULED},
+    ),
+    (KeepsClaimsToItself, "test_a_crowd_that_a_claim_makes_pending_is_heard", {}),
     (Remembers, "test_a_queue_that_was_emptied_is_heard_again", {"emptied": "claimed"}),
     (Remembers, "test_a_queue_that_was_emptied_is_heard_again", {"emptied": "found expired"}),
     (Remembers, "test_a_moment_counts_no_more_once_its_task_is_gone", {"gone": "due"}),
     (ForgetsOtherQueues, "test_a_batch_is_heard_by_all_whom_it_concerns", {}),
+    (ForgetsOtherQueues, "test_what_a_claim_leaves_is_heard_by_all_whom_it_concerns", {}),
 ]
 
 

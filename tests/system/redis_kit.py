@@ -6,18 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from qcore import BrokerUnavailable, Call, Handle, Handler, Qcore, State, Task
+from qcore import BrokerUnavailable, Call, Handle, Qcore, State, Task
 from tests.servers.redis import RedisServer
 from tests.system.kit import ROOT, WorkerProcess
-from tests.system.redis_application import work
 from tests.system.redis_journal import FOLDER, Journal
 
 PATIENCE: Final = 60.0
@@ -25,10 +22,10 @@ PATIENCE: Final = 60.0
 GLANCE: Final = 0.05
 LIVE: Final = frozenset(State) - {State.COMPLETED, State.ARCHIVED, State.DEAD, State.GONE}
 FLOW: Final = 100
-"""So many runs of a worker, or acknowledgements of a producer, are no coincidence."""
-A_PAUSE: Final = 0.002
-"""Seconds between what one producer asks for: so much a worker keeps up with."""
+"""So many runs of a worker, or answers to a producer, are no coincidence."""
 AT_ONCE: Final = 1_000
+FOR_EVER: Final = -1
+"""How long a key lives that does not expire, as PTTL says it."""
 
 
 async def until(
@@ -174,90 +171,6 @@ def opened(url: str, folder: Path) -> Iterator[Yard]:
         yard.end()
 
 
-class Producers:
-    """Ask for tasks one by one, on a loop and on a thread, and note what was acknowledged."""
-
-    def __init__(self, q: Qcore, *queues: str, handler: Handler[..., object, object] = work) -> None:
-        self._q = q
-        self._queues = queues
-        self._handler = handler
-        self._leaving = threading.Event()
-        self._numbers = count()
-        self.acknowledged: list[set[str]] = [set(), set()]
-        """Of the one that awaits, and of the one that blocks."""
-        self.refused: list[set[str]] = [set(), set()]
-        """Which may be stored all the same."""
-
-    def losses(self, journal: Journal) -> set[str]:
-        """Return what was acknowledged and never ran, and measure how much else there was."""
-        acknowledged, refused = set().union(*self.acknowledged), set().union(*self.refused)
-        ran = set(journal.runs_by_id())
-        lost = acknowledged - ran
-        assert ran <= acknowledged | refused, "nobody has asked for it"
-        measured("acknowledged", len(acknowledged))
-        measured("refused", len(refused))
-        measured("refused, and run all the same", len(refused & ran))
-        measured("acknowledged and lost", len(lost))
-        return lost
-
-    async def __aenter__(self) -> "Producers":
-        self._running = [
-            asyncio.create_task(self._await()),
-            asyncio.create_task(asyncio.to_thread(self._block)),
-        ]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._leaving.set()
-        await asyncio.gather(*self._running)
-
-    async def flow(self) -> None:
-        """Wait until each has been acknowledged many tasks from now on."""
-        before = [len(ids) for ids in self.acknowledged]
-
-        def come() -> bool:
-            pairs = zip(self.acknowledged, before, strict=True)
-            return all(len(ids) - number >= FLOW for ids, number in pairs)
-
-        await until(come, "acknowledgements to every producer")
-
-    async def are_refused(self) -> None:
-        """Wait until each has been refused something."""
-        before = [len(ids) for ids in self.refused]
-
-        def come() -> bool:
-            return all(len(ids) > n for ids, n in zip(self.refused, before, strict=True))
-
-        await until(come, "a refusal to every producer")
-
-    def _calls(self) -> Iterator[tuple[str, Call[object]]]:
-        while not self._leaving.is_set():
-            number = next(self._numbers)
-            queue = self._queues[number % len(self._queues)]
-            id_ = f"{queue}-{number}"
-            yield id_, self._handler.using(queue=queue, task_id=id_).call()
-
-    async def _await(self) -> None:
-        for id_, call in self._calls():
-            try:
-                await self._q.client.enqueue(call)
-            except BrokerUnavailable:
-                self.refused[0].add(id_)
-            else:
-                self.acknowledged[0].add(id_)
-            await asyncio.sleep(A_PAUSE)
-
-    def _block(self) -> None:
-        for id_, call in self._calls():
-            try:
-                self._q.blocking.enqueue(call)
-            except BrokerUnavailable:
-                self.refused[1].add(id_)
-            else:
-                self.acknowledged[1].add(id_)
-            self._leaving.wait(A_PAUSE)
-
-
 def measured(what: str, value: float) -> None:
     """Tell a figure to whoever runs the tests with `--log-cli-level=info`; it asserts nothing."""
     logging.getLogger("measured").info("%s: %.3g", what, value)
@@ -265,4 +178,4 @@ def measured(what: str, value: float) -> None:
 
 def keys_left(server: RedisServer) -> set[str]:
     """Return which keys a server has that do not go away by themselves."""
-    return {key for key in server.cli("KEYS", "*") if server.cli("PTTL", key) < 0}
+    return {key for key in server.cli("KEYS", "*") if server.cli("PTTL", key) == FOR_EVER}

@@ -11,7 +11,8 @@ from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSet
-from tests.system.redis_kit import Producers, Yard, keys_left, measured, opened
+from tests.system.redis_kit import keys_left, measured, opened
+from tests.system.redis_producers import Producers
 
 pytestmark = pytest.mark.system
 
@@ -89,8 +90,10 @@ def one_on_each_node(cluster: RedisCluster) -> list[str]:
 
 
 def owner(cluster: RedisCluster, queue: str) -> RedisServer:
+    """Return who serves a queue's slot."""
     return cluster.owner(meta(queue))
 
 
 def meta(queue: str) -> str:
+    """Return the key that stays as long as a queue was ever used."""
     return f"qcore:{{{queue}}}:meta"

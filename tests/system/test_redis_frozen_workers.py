@@ -67,4 +67,3 @@ async def test_a_frozen_worker_settles_nothing(
     await frozen.leave()
     [settled] = yard.journal.settled_by_id()[later]
     assert settled.pid == frozen.pid
-

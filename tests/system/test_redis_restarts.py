@@ -8,7 +8,8 @@ import pytest
 
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
-from tests.system.redis_kit import Producers, Yard, keys_left, measured, opened
+from tests.system.redis_kit import Yard, keys_left, measured, opened
+from tests.system.redis_producers import Producers
 
 pytestmark = pytest.mark.system
 

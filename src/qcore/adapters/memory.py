@@ -84,12 +84,14 @@ class MemoryBroker:
         claims: list[Claim] = []
         with self._lock:
             served = [(self._queues[q], n) for q, n in demand.quotas.items() if q in self._queues]
-            for queue, _ in served:
-                queue.promote(now)
+            promoted = [queue for queue, _ in served if queue.promote(now)]
             for queue, quota in served:
                 queue.take(claims, min(quota, demand.limit - len(claims)), now, until)
             for queue, _ in served:
                 queue.take(claims, demand.limit - len(claims), now, until)
+            left = {queue.name for queue in promoted if queue.pending}
+        if left:
+            self._tell(left)
         return claims
 
     async def settle(
@@ -226,7 +228,7 @@ class MemoryBroker:
         """Return a queue, made by its first task."""
         queue = self._queues.get(name)
         if queue is None:
-            queue = self._queues[name] = _Queue()
+            queue = self._queues[name] = _Queue(name)
         return queue
 
     def _known(self, names: Sequence[str]) -> "list[_Queue]":
@@ -372,7 +374,8 @@ class _Sorted:
 class _Queue:
     """One queue's tasks, each in `entries` and in the one collection of its state."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.entries: dict[TaskId, _Entry] = {}
         self.pending = _Sorted()
         self.waiting = _Sorted()
@@ -397,15 +400,16 @@ class _Queue:
         self._place(entry, state)
         return Enqueued(spec.id, state)
 
-    def promote(self, now: Moment) -> None:
-        """Make pending what is due."""
-        for _ in range(PROMOTED_AT_ONCE):
+    def promote(self, now: Moment) -> int:
+        """Make pending what is due; return how many tasks that was."""
+        for done in range(PROMOTED_AT_ONCE):
             first = self.waiting.first()
             if first is None or first[0] > now:
-                return
+                return done
             entry = self.entries[self.waiting.pop()]
             entry.sequence = self._next()
             self._place(entry, advance(entry, Due()))
+        return PROMOTED_AT_ONCE
 
     def take(self, into: list[Claim], room: int, now: Moment, until: Moment) -> None:
         """Claim up to `room` tasks, in order."""

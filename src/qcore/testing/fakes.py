@@ -29,7 +29,11 @@ def fake_redis_broker(
     clock) it cannot.
     """
     fake: Any = fakeredis
-    options = {"server": server or fakeredis.FakeServer(), "protocol": 2}
+    known: Any = server or fakeredis.FakeServer()
+    # made by whoever connects first: threads that do so at once make one each, and all writes but
+    # those into the last one are lost
+    known.dbs[0]
+    options = {"server": known, "protocol": 2}
     link = link_over(
         lambda: fake.FakeAsyncRedisConnection(**options),
         lambda: fake.FakeRedisConnection(**options),

@@ -11,14 +11,14 @@ from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.names import id_of, name_of
 from qcore.adapters.redis.records import Progress, Unreadable, task_of
 from qcore.adapters.redis.scripts import CLAIM, DUE, EXTEND
-from qcore.adapters.redis.store import Store, bites, by_queue
+from qcore.adapters.redis.store import AT_ONCE, Store, bites, by_queue
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Demand, Lease, LeaseLost
 
-PROMOTING: Final = ("no", "last", "yes", "yes", "yes")
-"""What a call does with what is due, by how often there still may be one: 250 tasks each time."""
+PROMOTING: Final = ("no", "last", "yes", "yes", "yes", "yes")
+"""What a call does with what is due, by how often there still may be one: 200 tasks each time."""
 
 
 async def claim(store: Store, demand: Demand, now: Moment, until: Moment) -> Sequence[Claim]:
@@ -74,8 +74,11 @@ class _Counter:
         """Take from the queues of a group until there is no more room, or nothing to take."""
         more = not self._empty.issuperset(group)
         while more:
-            asked = _Asked({q: self._quotas[q] for q in group}, self._room)
-            more = await self._ask([asked]) and self._room > 0
+            asked = _Asked({q: self._quotas[q] for q in group}, min(self._room, AT_ONCE))
+            before = len(self.claims)
+            stopped = await self._ask([asked])
+            filled = 0 < asked.room <= len(self.claims) - before
+            more = (stopped or filled) and self._room > 0
 
     async def _ask(self, asked: Sequence[_Asked]) -> bool:
         """Take what is to be had; return whether a call stopped before there was no more."""

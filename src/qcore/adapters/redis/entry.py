@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from qcore.adapters.links.redis import Word
 from qcore.adapters.redis.keys import KEY_OF, Key
-from qcore.adapters.redis.names import Name, line_of, rest_of
+from qcore.adapters.redis.names import Name, is_line, line_of, rest_of
 from qcore.adapters.redis.records import Facts, Progress, Unreadable, facts_of
 from qcore.domain.lifecycle import ENDED, Event, RunNow, State
 from qcore.domain.moments import Moment
@@ -33,6 +33,9 @@ class Entry(Progress):
         self._seen = self._line, record or b""
         self._left = [*self._places()]
         self._head = b""
+        if not is_line(self._line):
+            # with another one, or nobody could tell it from the name behind it
+            self._begin_anew(0)
 
     def lease(self) -> list[Word]:
         """Return what guards it while its lease is the caller's."""
@@ -51,11 +54,14 @@ class Entry(Progress):
         state = note(self, event, now)
         if isinstance(event, RunNow) and line is not None:
             self.spec.expires = None
-            self._line = line_of(line).encode()
-            self._head = self._line + self.spec.text().encode()
+            self._begin_anew(line)
         self.state, self.token = state, 0
         self.finished = now if state in ENDED else None
         return state
+
+    def _begin_anew(self, line: int) -> None:
+        self._line = line_of(line).encode()
+        self._head = self._line + self.spec.text().encode()
 
     def change(self) -> list[Word]:
         """Return what is to be written."""
@@ -66,7 +72,7 @@ class Entry(Progress):
         words.append(len(entered))
         for key, score, member in entered:
             words += (int(key), repr(score), member)
-        words += (FORGET if self.state is State.GONE else self.text(), self._head)
+        words += (FORGET, b"") if self.state is State.GONE else (self.text(), self._head)
         return words
 
     def _places(self) -> Iterator[tuple[Key, float, bytes]]:

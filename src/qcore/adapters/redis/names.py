@@ -38,6 +38,11 @@ def line_of(number: int) -> str:
     return chr(96 + len(digits)) + digits
 
 
+def is_line(text: bytes) -> bool:
+    """Return whether a text is as long as its letter says; what somebody wrote over may not be."""
+    return len(text) > 1 and text[0] - 95 == len(text)
+
+
 def rest_of(text: bytes) -> int:
     """Return where behind the line of a value or a member the rest begins."""
     return max(0, text[0] - 95) if text else 0

@@ -1,6 +1,7 @@
 """Tasks to what is stored of them, and back."""
 
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any, Final
 
 from msgspec import MsgspecError, Struct
@@ -128,15 +129,19 @@ def facts_of(value: bytes) -> Facts:
         rank, expires, retention, crashes, grouped = (
             value[start : value.index(b"|")].decode().split(" ")
         )
-        return Facts(
+        facts = Facts(
             int(rank),
             _moment(expires),
             float(retention),
             int(crashes),
             "" if grouped == "1" else None,
         )
+        if not (isfinite(facts.retention) and isfinite(facts.expires or 0)):
+            # what is not a number is no score either
+            raise ValueError("expected seconds")  # noqa: TRY301  (it says why, as the others do)
     except ValueError as error:
         raise Unreadable(f"its facts are {value[:60]!r} ({error})") from None
+    return facts
 
 
 def _or_dash(moment: Moment | None) -> str:

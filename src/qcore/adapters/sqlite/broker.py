@@ -79,10 +79,13 @@ class SqliteBroker:
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
-        return await self._link.write(
+        handed = await self._link.write(
             partial(claim.claim, demand=demand, now=now, until=until),
             partial(claim.nothing_to_claim, queues=[*demand.quotas], now=now),
         )
+        if handed.left:
+            self._link.tell(handed.left)
+        return handed.claims
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment

@@ -15,6 +15,7 @@ from qcore.adapters.sqlite.shape import Unreadable
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.lifecycle import Due, Expired, State
 from qcore.domain.moments import Moment
+from qcore.domain.record import record
 from qcore.domain.task import Claim, Demand, Lease, LeaseLost, Task
 
 _SQL: Final = statements("claim")
@@ -22,28 +23,35 @@ _SQL: Final = statements("claim")
 PROMOTED_AT_ONCE: Final = 1_000
 
 
-def nothing_to_claim(tx: Tx, queues: Sequence[str], now: Moment) -> list[Claim] | None:
+@record
+class HandedOut:
+    """What was claimed, and the queues in which something that became due is left."""
+
+    claims: Sequence[Claim]
+    left: Sequence[str]
+
+
+def nothing_to_claim(tx: Tx, queues: Sequence[str], now: Moment) -> HandedOut | None:
     """Return no claims if there is nothing pending or due, None if there may be."""
     if tx.execute(_SQL["anything"], {"queues": json.dumps(queues), "now": now}):
         return None
-    return []
+    return HandedOut([], [])
 
 
-def claim(tx: Tx, demand: Demand, now: Moment, until: Moment) -> Sequence[Claim]:
+def claim(tx: Tx, demand: Demand, now: Moment, until: Moment) -> HandedOut:
     """Take tasks: each queue's quota first, then what room is left in the order given."""
     found = lines(tx, demand.quotas)
     counters = [
         (_Counter(tx, line, now, until), demand.quotas[name]) for name, line in found.items()
     ]
     claims: list[Claim] = []
-    for counter, _ in counters:
-        counter.promote()
+    promoted = [counter for counter, _ in counters if counter.promote()]
     for counter, quota in counters:
         counter.take(claims, min(quota, demand.limit - len(claims)))
     for counter, _ in counters:
         counter.take(claims, demand.limit - len(claims))
     keep(tx, found.values())
-    return claims
+    return HandedOut(claims, [counter.name for counter in promoted if counter.has_more])
 
 
 class _Counter:
@@ -54,18 +62,25 @@ class _Counter:
         self._line = line
         self._now = now
         self._until = until
+        self.name = line.name
 
-    def promote(self) -> None:
-        """Make pending what is due."""
+    @property
+    def has_more(self) -> bool:
+        """Whether something is pending."""
+        return bool(self._line.counts[State.PENDING])
+
+    def promote(self) -> bool:
+        """Make pending what is due; return whether anything was."""
         moved = due(self._tx, self._line, self._now, PROMOTED_AT_ONCE)
         for task in moved:
             task.sequence = self._line.next_sequence()
             task.move(Due(), self._now)
         write(self._tx, moved)
+        return bool(moved)
 
     def take(self, into: list[Claim], room: int) -> None:
         """Hand out up to `room` tasks, in order, and end those that have expired."""
-        while room > 0 and self._line.counts[State.PENDING]:
+        while room > 0 and self.has_more:
             rows = self._tx.execute(_SQL["pending"], (self._line.key, room))
             if not rows:
                 # somebody has deleted or moved tasks by hand

@@ -20,7 +20,7 @@ from qcore.domain.task import Moved, NewTask
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.moves import a_claimed, end, ids_of, put, take, tidy
+from qcore.testing.contract.moves import a_claimed, end, ids_of, put, take, take_one, tidy
 
 REMOVALS: Final[Mapping[str, Order]] = {
     "archived": Archived(),
@@ -32,10 +32,10 @@ REMOVALS: Final[Mapping[str, Order]] = {
 class EdgeCases(Cases):
     """Wake-ups where there were others before."""
 
-    # - When an enqueue, a settle, a sweep or an operator's move gives one of these queues
-    #   something pending where there was nothing, or an earlier moment at which something is
-    #   due, `heard` is called: in the same process at once, from another process within the
-    #   broker's own delay.
+    # - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
+    #   queues something pending where there was nothing, or an earlier moment at which something
+    #   is due, `heard` is called: in the same process at once, from another process within the
+    #   broker's own delay. What a claim gives is what it makes pending and leaves.
 
     @pytest.mark.parametrize("emptied", ["claimed", "expired", "found expired", *REMOVALS])
     async def test_a_queue_that_was_emptied_is_heard_again(
@@ -122,6 +122,33 @@ class EdgeCases(Cases):
         assert [await self.comes(heard) for heard in all_heard] == [True] * 3
         for ear in ears:
             await ear.close()
+
+    async def test_what_a_claim_leaves_is_heard_by_all_whom_it_concerns(
+        self, broker: Broker
+    ) -> None:
+        """A claim of several queues with room for one task is heard at each where one is left."""
+        all_heard = [Heard(), Heard()]
+        pairs = zip("ab", all_heard, strict=True)
+        ears = [await broker.listen([queue], heard.set) for queue, heard in pairs]
+        due = [a_task(queue=queue, due=NOW + 1) for queue in "aab"]
+        await put(broker, *due)
+        assert [await self.comes(heard) for heard in all_heard] == [True] * 2
+        for heard in all_heard:
+            heard.clear()
+        await take_one(broker, "a", "b", now=NOW + 1)
+        assert [await self.comes(heard) for heard in all_heard] == [True] * 2
+        for ear in ears:
+            await ear.close()
+
+    async def test_a_crowd_that_a_claim_makes_pending_is_heard(self, broker: Broker) -> None:
+        """However many are due, and in however many bites they become pending."""
+        await put(broker, *(a_task(due=NOW + 1) for _ in range(300)))
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await take_one(broker, now=NOW + 1)
+        assert await self.comes(heard)
+        await ear.close()
 
 
 async def _go(broker: Broker, how: str, *tasks: NewTask) -> None:

@@ -8,7 +8,7 @@ from qcore.domain.lifecycle import Failed, Released, RunNow, Snoozed, State
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases, step
-from qcore.testing.contract.moves import a_claimed, end, ids, put, take, tell, tidy
+from qcore.testing.contract.moves import a_claimed, end, ids, put, take, take_one, tell, tidy
 from qcore.testing.contract.states import LATER, bring
 from qcore.testing.contract.threads import twin_of
 
@@ -62,10 +62,10 @@ class NextDueCases(Cases):
 class ListenCases(Cases):
     """Wake-ups."""
 
-    # - When an enqueue, a settle, a sweep or an operator's move gives one of these queues
-    #   something pending where there was nothing, or an earlier moment at which something is
-    #   due, `heard` is called: in the same process at once, from another process within the
-    #   broker's own delay.
+    # - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
+    #   queues something pending where there was nothing, or an earlier moment at which something
+    #   is due, `heard` is called: in the same process at once, from another process within the
+    #   broker's own delay. What a claim gives is what it makes pending and leaves.
 
     @pytest.mark.parametrize("due", [None, NOW + 60])
     async def test_an_enqueue_is_heard(self, broker: Broker, due: float | None) -> None:
@@ -91,6 +91,20 @@ class ListenCases(Cases):
         ear = await broker.listen(["default"], heard.set)
         heard.clear()
         await end(broker, claim, outcome)
+        assert await self.comes(heard)
+        await ear.close()
+
+    @pytest.mark.parametrize("state", [State.SCHEDULED, State.RETRY])
+    async def test_what_a_claim_makes_pending_and_leaves_is_heard(
+        self, broker: Broker, state: State
+    ) -> None:
+        """Who has found nothing takes what another, who came when it was due, has no room for."""
+        for _ in range(2):
+            await bring(broker, state)
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await take_one(broker, now=LATER)
         assert await self.comes(heard)
         await ear.close()
 

@@ -13,7 +13,7 @@ from qcore.adapters.links.redis.words import Reply
 
 
 class SentinelWire:
-    """A pool to a master, asked for again whenever something went wrong with the last one.
+    """A pool to a master, who is asked for again whenever something went wrong.
 
     It awaits or blocks as the pools do. `master` is the name by which the Sentinels know it.
     """
@@ -30,7 +30,8 @@ class SentinelWire:
         """Those who are asked for the master, by where they are."""
         self._sentinels = list(self.sentinels.values())
         self._name = master
-        self._master: Pool | None = None
+        self._pools: dict[Place, Pool] = {}
+        self._master: Place | None = None
 
     async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
         """Send commands to the master all at once; put answers into a list in order."""
@@ -38,9 +39,9 @@ class SentinelWire:
         if master is None:
             place = await self.find()
             # somebody else may have found it meanwhile
-            master = self._master = self._master or self._make(place)
+            master = self._master = self._master or place
         try:
-            await master.exchange(requests, into)
+            await self._pool(master).exchange(requests, into)
         except (RedisError, OSError):
             await self._let_go(master)
             raise
@@ -48,10 +49,16 @@ class SentinelWire:
             # it was the master, and is a replica now
             await self._let_go(master)
 
-    async def _let_go(self, master: Pool) -> None:
-        if self._master is master:
+    def _pool(self, place: Place) -> Pool:
+        """Return the one pool to a place, also to threads that come at once."""
+        pool = self._pools.get(place)
+        # one that was made and not taken in has no connections yet
+        return self._pools.setdefault(place, self._make(place)) if pool is None else pool
+
+    async def _let_go(self, master: Place) -> None:
+        if self._master == master:
             self._master = None
-        await master.close()
+        await self._pool(master).close()
 
     async def find(self) -> Place:
         """Return where the master is, by the first Sentinel who knows."""
@@ -87,7 +94,6 @@ class SentinelWire:
 
     async def close(self) -> None:
         """Close what is not in use."""
-        for pool in (self._master, *self._sentinels):
-            if pool is not None:
-                await pool.close()
+        for pool in (*self._pools.values(), *self._sentinels):
+            await pool.close()
         self._master = None

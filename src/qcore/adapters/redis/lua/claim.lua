@@ -11,6 +11,7 @@
 -- all where there is nothing pending or due.
 
 local AT_ONCE = 250
+local PROMOTED = 200
 local ROUNDS = 4
 
 local queues = #KEYS / WIDTH
@@ -19,6 +20,10 @@ local moment = tonumber(now)
 
 local looked = {}
 for base = 0, #KEYS - WIDTH, WIDTH do
+  local _, trouble = version_of(base)
+  if trouble then
+    return trouble
+  end
   looked[#looked + 1] = KEYS[base + PENDING]
   looked[#looked + 1] = KEYS[base + SCHEDULED]
   looked[#looked + 1] = KEYS[base + RETRY]
@@ -55,22 +60,26 @@ if before then
   return answer
 end
 
+local WRITTEN = { TASKS, PENDING, SCHEDULED, RETRY, AGGREGATING, ACTIVE, DEAD, PROGRESS, EXPIRING }
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local _, trouble = version_of(base)
+  local trouble = misused(base, WRITTEN)
   if trouble then
     return trouble
   end
 end
 
 local state = 'done'
-local given, emptied = {}, {}
+local given, emptied, promotions = {}, {}, PROMOTED
+-- The queues that had nothing pending before something became due.
+local filled = {}
 
--- Make pending what is due, in the order of its moments; a task with a group goes to its group.
+-- Make pending what is due, in the order of its moments, up to what is left for this call; a task
+-- with a group goes to its group.
 local function promote(base)
   local found = {}
   for _, state in ipairs({ SCHEDULED, RETRY }) do
     local due = call('ZRANGEBYSCORE', KEYS[base + state], '-inf', now,
-      'WITHSCORES', 'LIMIT', 0, AT_ONCE + 1)
+      'WITHSCORES', 'LIMIT', 0, promotions + 1)
     for i = 1, #due, 2 do
       found[#found + 1] = { id = due[i], moment = due[i + 1], from = state, order = #found }
     end
@@ -85,11 +94,16 @@ local function promote(base)
     end
     return first < second
   end)
-  if #found > AT_ONCE then
+  if #found > promotions then
     state = 'due'
   end
+  local most = math.min(#found, promotions)
+  if most == 0 then
+    return
+  end
+  promotions = promotions - most
   local ids, gone = {}, { [SCHEDULED] = {}, [RETRY] = {} }
-  for i = 1, math.min(#found, AT_ONCE) do
+  for i = 1, most do
     local task = found[i]
     ids[i] = task.id
     table.insert(gone[task.from], task.id)
@@ -124,17 +138,17 @@ local function promote(base)
     call('HSET', KEYS[base + TASKS], unpack(moved))
   end
   add(KEYS[base + PENDING], pending)
+  if #pending > 0 and call('ZCARD', KEYS[base + PENDING]) == #pending / 2 then
+    filled[#filled + 1] = base
+  end
   add(KEYS[base + EXPIRING], expiring)
   add(KEYS[base + AGGREGATING], grouped)
 end
 
 -- Return the record of a task that is dead because it expired.
 local function expired(record)
-  local before = '0 0 0 - -'
-  if record then
-    before = string.match(record, '^%S+ (%S+ %S+ %S+ %S+ %S+)')
-  end
-  return '0 ' .. before .. ' ' .. now .. ' 7 - -|expired'
+  local before = record and string.match(record, '^%S+ (%S+ %S+ %S+ %S+ %S+)')
+  return '0 ' .. (before or '0 0 0 - -') .. ' ' .. now .. ' 7 - -|expired'
 end
 
 local function bury(base, ids, records)
@@ -173,7 +187,7 @@ local function pop(base, size)
   end
   call('ZREMRANGEBYRANK', KEYS[base + PENDING], 0, #ids - 1)
   for i = 1, #ids do
-    ids[i] = sub(ids[i], byte(ids[i]) - 94)
+    ids[i] = sub(ids[i], rest_of(ids[i]))
   end
   local values = call('HMGET', KEYS[base + TASKS], unpack(ids))
   local records = call('HMGET', KEYS[base + PROGRESS], unpack(ids))
@@ -200,7 +214,7 @@ local function take(base, wanted, claims)
     for i = 1, #ids do
       local id, value, record = ids[i], values[i], records[i]
       local expires = '-'
-      local plain = value and byte(value, byte(value) - 94) == BAR
+      local plain = value and byte(value, rest_of(value)) == BAR
       if value and not plain then
         expires = select(2, facts(value))
       end
@@ -236,6 +250,15 @@ local function take(base, wanted, claims)
   return taken
 end
 
+-- Wake those who found nothing before this made something pending, and left it.
+local function tell_of_leavings()
+  for _, base in ipairs(filled) do
+    if call('EXISTS', KEYS[base + PENDING]) == 1 then
+      wake(base)
+    end
+  end
+end
+
 local answer = {}
 for queue = 1, queues do
   if ARGV[6] ~= 'no' then
@@ -244,6 +267,8 @@ for queue = 1, queues do
   answer[queue + 1] = {}
 end
 if state == 'due' and ARGV[6] == 'yes' then
+  -- the next call finds it pending, and knows no more that nothing was
+  tell_of_leavings()
   return { state }
 end
 state = 'done'
@@ -258,6 +283,7 @@ for queue = 1, queues do
 end
 answer[1] = room > 0 and state or 'done'
 
+tell_of_leavings()
 if #given > 0 then
   remember(table.concat(given, ' '))
 end

@@ -19,20 +19,43 @@
 local META, TASKS, PENDING, LANE, SCHEDULED, RETRY, AGGREGATING = 1, 2, 3, 4, 5, 6, 7
 local ACTIVE, COMPLETED, ARCHIVED, DEAD, PROGRESS, EXPIRING, RETAINED = 8, 9, 10, 11, 12, 13, 14
 local WIDTH = 14
+local ALL = {
+  TASKS, PENDING, SCHEDULED, RETRY, AGGREGATING, ACTIVE, COMPLETED, ARCHIVED, DEAD, PROGRESS,
+  EXPIRING, RETAINED,
+}
 local VERSION = 1
 local BAR = 124
 local REMEMBERED_MS = 60000
 
 local call, sub, byte, format = redis.call, string.sub, string.byte, string.format
 
+local function foreign(key)
+  return redis.error_reply('QCORE FOREIGN ' .. key .. ' ' .. call('TYPE', key).ok)
+end
+
 -- Return the version of the queue at `base`, false where there is none yet, and the error to answer
--- with if that is a newer one.
+-- with if that is a newer one, or somebody else's.
 local function version_of(base)
-  local version = call('HGET', KEYS[base + META], 'version')
-  if version and tonumber(version) > VERSION then
+  local version = redis.pcall('HGET', KEYS[base + META], 'version')
+  if type(version) == 'table' then
+    return false, foreign(KEYS[base + META])
+  end
+  if version and (tonumber(version) or VERSION + 1) > VERSION then
     return version, redis.error_reply('QCORE NEWER ' .. version)
   end
   return version
+end
+
+-- Return the error to answer with if one of these keys of the queue at `base` holds what is somebody
+-- else's: found only when half is written, it would leave tasks in no place.
+local function misused(base, keys)
+  for i = 1, #keys do
+    local key = keys[i]
+    local asked = (key == TASKS or key == PROGRESS) and 'HLEN' or 'ZCARD'
+    if type(redis.pcall(asked, KEYS[base + key])) == 'table' then
+      return foreign(KEYS[base + key])
+    end
+  end
 end
 
 local function line_of(number)
@@ -68,14 +91,19 @@ local function holds(record, token)
   return record and token ~= '0' and (record == token or sub(record, 1, #token + 1) == token .. ' ')
 end
 
--- Return a task's facts as texts: rank, expires ("-" for never), grouped ("1" or "0").
+-- Return a task's facts as texts: rank, expires ("-" for never), grouped ("1" or "0"); what is usual
+-- of one that was tampered with, as an error half way would leave tasks in no place.
 local function facts(value)
   local start = rest_of(value)
   if byte(value, start) == BAR then
     return '0', '-', '0'
   end
-  local rank, expires, grouped = string.match(value, '^(%S+) (%S+) %S+ %S+ (%S+)|', start)
-  return rank or '0', expires or '-', grouped or '0'
+  local rank, expires, grouped =
+    string.match(value, '^(-?%d+) (-?%d*%.?%d*) %S+ %S+ ([01])|', start)
+  if rank and (expires == '-' or tonumber(expires)) then
+    return rank, expires, grouped
+  end
+  return '0', '-', '0'
 end
 
 local STATES = { PENDING, ACTIVE, SCHEDULED, RETRY, COMPLETED, DEAD, ARCHIVED, AGGREGATING }

@@ -7,6 +7,10 @@ local ORDER = { PENDING, SCHEDULED, RETRY, AGGREGATING, ACTIVE, COMPLETED, ARCHI
 
 local answer = {}
 for base = 0, #KEYS - WIDTH, WIDTH do
+  local _, trouble = version_of(base)
+  if trouble then
+    return trouble
+  end
   for _, state in ipairs(ORDER) do
     answer[#answer + 1] = call('ZCARD', KEYS[base + state])
   end

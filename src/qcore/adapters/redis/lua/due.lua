@@ -4,6 +4,10 @@
 
 local looked = {}
 for base = 0, #KEYS - WIDTH, WIDTH do
+  local _, trouble = version_of(base)
+  if trouble then
+    return trouble
+  end
   looked[#looked + 1] = KEYS[base + SCHEDULED]
   looked[#looked + 1] = KEYS[base + RETRY]
 end

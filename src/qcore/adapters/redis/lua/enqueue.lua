@@ -35,11 +35,20 @@ for i = FIRST, #ARGV, 3 do
   ids[#ids + 1] = ARGV[i]
 end
 local found = call('HMGET', KEYS[TASKS], unpack(ids))
-if #KEYS < WIDTH then
-  for i = 1, #ids do
-    if found[i] then
-      return 'whole'
-    end
+local known = false
+for i = 1, #ids do
+  known = known or found[i]
+end
+if known and #KEYS < WIDTH then
+  return 'whole'
+end
+local idle = redis.pcall('ZCARD', KEYS[PENDING])
+if type(idle) == 'table' then
+  return foreign(KEYS[PENDING])
+elseif #KEYS == WIDTH then
+  trouble = misused(0, known and ALL or { SCHEDULED, EXPIRING })
+  if trouble then
+    return trouble
   end
 end
 local sequence = call('HINCRBY', KEYS[META], 'sequence', #ids) - #ids
@@ -97,7 +106,7 @@ if #pending > 0 then
   add(KEYS[EXPIRING], expiring)
 end
 add(KEYS[SCHEDULED], scheduled)
-if (#pending > 0 and call('ZCARD', KEYS[PENDING]) == #pending / 2)
+if (#pending > 0 and idle == 0)
   or (#scheduled > 0 and is_next(KEYS[SCHEDULED], ARGV[4])) then
   wake(0)
 end

@@ -84,7 +84,7 @@ local function change(id, made)
   if head ~= '' then
     local value = call('HGET', KEYS[TASKS], id)
     renewed[#renewed + 1] = id
-    renewed[#renewed + 1] = head .. sub(value, string.find(value, '|', 1, true) + 1)
+    renewed[#renewed + 1] = head .. sub(value, (string.find(value, '|', 1, true) or 0) + 1)
   end
 end
 
@@ -111,6 +111,18 @@ for i = leaves + 1, number do
   change(id, made)
   answer[i] = made and '1' or '0'
   all = all and made
+end
+
+local written = { TASKS, PROGRESS, ACTIVE }
+for key in pairs(leaving) do
+  written[#written + 1] = key
+end
+for key in pairs(entering) do
+  written[#written + 1] = key
+end
+trouble = misused(0, written)
+if trouble then
+  return trouble
 end
 
 take_out(KEYS[ACTIVE], gone)

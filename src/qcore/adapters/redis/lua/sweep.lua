@@ -10,6 +10,10 @@
 local now, count, old = ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local looked = {}
 for base = 0, #KEYS - WIDTH, WIDTH do
+  local _, trouble = version_of(base)
+  if trouble then
+    return trouble
+  end
   for _, key in ipairs({ ACTIVE, EXPIRING, RETAINED, ARCHIVED, DEAD }) do
     looked[#looked + 1] = KEYS[base + key]
   end
@@ -18,7 +22,7 @@ if call('EXISTS', unpack(looked)) == 0 then
   return {}
 end
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local _, trouble = version_of(base)
+  local trouble = misused(base, ALL)
   if trouble then
     return trouble
   end

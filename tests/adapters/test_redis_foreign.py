@@ -1,0 +1,169 @@
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+import pytest
+
+from qcore import BrokerUnusable
+from qcore.adapters.redis import RedisBroker
+from qcore.adapters.redis.keys import Key
+from qcore.domain.lifecycle import (
+    Cancelled,
+    Deleted,
+    Exhausted,
+    Failed,
+    Rejected,
+    Released,
+    RunNow,
+    Snoozed,
+    State,
+    Succeeded,
+)
+from qcore.domain.task import Lease, Verdict
+from qcore.testing.build import LEASE, NOW, a_task
+from qcore.testing.contract.moves import put, take, tidy
+from qcore.testing.contract.states import bring
+from tests.adapters.redis_kit import RedisCases
+from tests.servers.redis import RedisServer
+
+Call: TypeAlias = Callable[[RedisBroker], Awaitable[object]]
+
+QUEUE = "qcore:{default}:"
+OURS = [f"{QUEUE}{key.name.lower()}" for key in Key if key is not Key.LANE]
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "string": ("SET", "data"),
+    "hash": ("HSET", "some", "data"),
+    "zset": ("ZADD", "1", "data"),
+    "list": ("RPUSH", "data"),
+}
+"""A command, without its key, that makes a key of a kind."""
+STATES = (
+    State.SCHEDULED,
+    State.RETRY,
+    State.COMPLETED,
+    State.ARCHIVED,
+    State.DEAD,
+    State.ACTIVE,
+    State.PENDING,
+)
+ACTIVE = Lease("default", f"of-{State.ACTIVE}", 5, NOW + LEASE)
+LATER = NOW + 1_000
+
+
+def settle(outcome: Any) -> Call:
+    """Return the call that settles the active task."""
+    return lambda broker: broker.settle([Verdict(ACTIVE, outcome)], now=NOW)
+
+
+def order(state: State, what: Any) -> Call:
+    """Return the call that gives an order for the task of a state."""
+    return lambda broker: broker.order("default", [f"of-{state}"], what, now=NOW)
+
+
+CALLS: Mapping[str, Call] = {
+    "enqueue": lambda broker: put(broker, a_task()),
+    "enqueue later": lambda broker: put(broker, a_task(due=LATER)),
+    "enqueue what expires": lambda broker: put(broker, a_task(expires=LATER)),
+    **{
+        f"enqueue what is {state}": lambda broker, state=state: broker.enqueue(
+            [a_task(id=f"of-{state}"), a_task(expires=LATER)], now=NOW
+        )
+        for state in STATES
+    },
+    "claim": take,
+    "claim what is due": lambda broker: take(broker, now=LATER),
+    "extend": lambda broker: broker.extend([ACTIVE], now=NOW, until=LATER),
+    **{
+        f"settle as {type(outcome).__name__}": settle(outcome)
+        for outcome in (
+            Succeeded(),
+            Failed("no", LATER),
+            Exhausted("no"),
+            Rejected("no"),
+            Released(),
+            Snoozed(LATER),
+        )
+    },
+    "sweep": lambda broker: tidy(broker, now=LATER * 2),
+    **{f"run what is {state} now": order(state, RunNow()) for state in STATES},
+    **{f"cancel what is {state}": order(state, Cancelled()) for state in STATES},
+    **{f"delete what is {state}": order(state, Deleted()) for state in STATES},
+    **{
+        f"browse {state}": lambda broker, state=state: broker.browse("default", state, 10)
+        for state in STATES
+    },
+    "get": lambda broker: broker.get("default", [f"of-{state}" for state in STATES]),
+    "count": lambda broker: broker.count(),
+    "next due": lambda broker: broker.next_due(["default"]),
+}
+
+
+class TestForeignData(RedisCases):
+    """What is not ours is not touched, and what is ours is not lost because of it."""
+
+    blocking = True
+
+    @pytest.fixture(autouse=True)
+    def _on_a_server(self, empty_redis: RedisServer) -> None:
+        self.server, self.url = empty_redis, empty_redis.url
+
+    def put_there(self, key: str, kind: str) -> None:
+        """Put data of somebody else's under a key."""
+        command, *words = KINDS[kind]
+        self.server.cli("DEL", key)
+        self.server.cli(command, key, *words)
+
+    def stored(self) -> dict[bytes, object]:
+        """Return all there is but for lanes, and the numbers that were given."""
+        with self.server.client() as client:
+            found = {key: client.dump(key) for key in client.scan_iter() if b":lane:" not in key}
+            meta = f"{QUEUE}meta".encode()
+            if client.type(meta) == b"hash":
+                found[meta] = client.hget(meta, "version")
+            return found
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("key", OURS)
+    async def test_a_queue_is_not_made_over_it(
+        self, broker: RedisBroker, key: str, kind: str
+    ) -> None:
+        """No task goes in where a key of ours is taken, and the error names the key."""
+        self.put_there(key, kind)
+        before = self.stored()
+        for task in (a_task(), a_task(due=LATER, expires=2 * LATER)):
+            with pytest.raises(BrokerUnusable, match=f"foreign data.*{key}.*namespace="):
+                await put(broker, task)
+        assert self.stored() == {**before, b"qcore:queues": self.stored()[b"qcore:queues"]}
+
+    @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+    @pytest.mark.parametrize("key", OURS)
+    async def test_a_queue_that_was_written_over_is_left_alone(
+        self, broker: RedisBroker, key: str, call: Call
+    ) -> None:
+        """A call that comes upon it changes nothing, and the error names the key."""
+        await self.fill(broker)
+        self.put_there(key, "string" if key.endswith("d") else "list")
+        before = self.stored()
+        error = await self.made(broker, call)
+        if error is None:
+            # it has not come upon it
+            assert self.stored()[key.encode()] == before[key.encode()]
+        else:
+            assert f"{key} is a" in error or "holds what is not ours" in error
+            assert self.stored() == before
+
+    async def fill(self, broker: RedisBroker) -> None:
+        """Have a task in each state."""
+        for state in STATES:
+            await bring(broker, state, a_task(id=f"of-{state}", expires=NOW + 500))
+
+    async def made(self, broker: RedisBroker, call: Call) -> str | None:
+        """Make a call; return what its error says, if it ended in one."""
+        try:
+            await call(broker)
+        except BrokerUnusable as error:
+            return str(error)
+        return None
+
+
+class TestNewerQueues(TestForeignData):
+    """A queue that was written by a newer qcore is refused by this one."""

@@ -1,0 +1,105 @@
+from collections.abc import Sequence
+from threading import Barrier, Event
+
+import pytest
+from redis.exceptions import ConnectionError as Disconnected
+
+from qcore.adapters.links.redis.place import Place
+from qcore.adapters.links.redis.watched import SentinelWire
+from qcore.adapters.links.redis.wires import Channel, Pool, Request
+from qcore.adapters.links.redis.words import Command, Reply
+from qcore.testing.contract.base import in_threads, step
+
+MANY = 4
+PATIENCE = 10.0
+HERE = [b"here", b"6379"]
+PING: Request = (None, ("PING",))
+
+
+class Answering(Pool):
+    """A pool that says one thing, or is lost, and counts how often it was used and closed."""
+
+    def __init__(self, answer: Reply | Exception) -> None:
+        self.answer = answer
+        self.used = 0
+        self.closed = 0
+
+    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
+        self.used += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        into += [self.answer] * len(requests)
+
+    async def send(self, commands: Sequence[Command]) -> Channel:
+        raise NotImplementedError
+
+    async def pause(self, seconds: float) -> None: ...
+
+    async def comes(self, event: Event, seconds: float) -> bool:
+        return event.is_set()
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class Watched:
+    """A wire behind Sentinels with these answers, and the pools to masters that it made."""
+
+    def __init__(self, *answers: Reply | Exception, meet: int = 1) -> None:
+        self.sentinels = [Answering(answer) for answer in answers]
+        self.masters: list[Answering] = []
+        self.barrier = Barrier(meet)
+        places = [("sentinel", port) for port in range(len(answers))]
+        by_place = dict(zip(places, self.sentinels, strict=True))
+        self.wire = SentinelWire(self.make, by_place.__getitem__, places, "main")
+
+    def make(self, place: Place) -> Pool:
+        self.barrier.wait(PATIENCE)
+        pool = Answering(b"PONG")
+        self.masters.append(pool)
+        return pool
+
+    def ask(self) -> None:
+        """Make one call, as a thread does."""
+        replies: list[Reply | Exception] = []
+        step(self.wire.exchange([PING], replies))
+        assert replies == [b"PONG"]
+
+
+def test_threads_that_look_for_the_master_at_once_share_a_pool() -> None:
+    """Though each has made one, all go through the same, and none is left with connections."""
+    watched = Watched(HERE, meet=MANY)
+    in_threads([watched.ask] * MANY)
+    used = [pool for pool in watched.masters if pool.used]
+    assert [pool.used for pool in used] == [MANY]
+    step(watched.wire.close())
+    assert [pool.closed for pool in used] == [1]
+
+
+def test_a_master_that_is_lost_is_asked_for_again() -> None:
+    """Its pool is closed, and the next call goes to where the Sentinels say the master is."""
+    watched = Watched(HERE)
+    watched.ask()
+    [pool] = watched.masters
+    pool.answer = Disconnected("gone")
+    sentinel = watched.sentinels[0]
+    sentinel.answer = [b"there", b"6380"]
+    with pytest.raises(Disconnected):
+        watched.ask()
+    watched.ask()
+    assert pool.closed == 1
+    assert [each.used for each in watched.masters] == [2, 1]
+    assert sentinel.used == 2
+
+
+def test_who_answered_is_asked_first_the_next_time() -> None:
+    """A Sentinel that is lost is asked again only when those before it are lost too."""
+    lost = Disconnected("gone")
+    watched = Watched(lost, lost, HERE)
+    for _ in range(2):
+        assert step(watched.wire.find()) == ("here", 6379)
+    assert [sentinel.used for sentinel in watched.sentinels] == [1, 1, 2]
+    watched.sentinels[1].answer, watched.sentinels[2].answer = HERE, lost
+    for _ in range(2):
+        assert step(watched.wire.find()) == ("here", 6379)
+    assert [sentinel.used for sentinel in watched.sentinels] == [2, 3, 3]

@@ -1,0 +1,168 @@
+"""What a worker does with its room, and when it waits or leaves."""
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from qcore import Context, State
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.wrappers import ForwardingBroker
+from qcore.domain.moments import Moment
+from qcore.domain.task import Claim, Demand, LeaseLost, Settled, Verdict
+from qcore.testing import a_task, some_tasks
+from tests.app import process_handlers
+from tests.app.kit import Lab, turn
+from tests.contract.doubles import EdgeBroker
+
+
+class TestRoom:
+    async def test_a_queue_of_little_weight_has_all_threads_when_no_other_has_work(self) -> None:
+        """One with a share of one in a hundred begins as many as there are threads, not one."""
+        lab = Lab()
+        go = threading.Event()
+
+        @lab.task("slow", queue="slow")
+        def slow(ctx: Context) -> None:
+            assert go.wait(10)
+
+        for _ in range(10):
+            await slow.enqueue()
+        async with lab.working(queues={"mail": 99, "slow": 1}, threads=4):
+            await turn(500)
+            began = len(lab.signals.started.seen)
+            go.set()
+            await lab.signals.settled.wait(10)
+        assert began == 4
+
+    @pytest.mark.parametrize(
+        ("queues", "strict"), [(["a", "b", "c"], True), ({"a": 50, "b": 50, "c": 1}, False)]
+    )
+    async def test_a_queue_is_not_passed_over_for_empty_ones_that_need_threads(
+        self, queues: Sequence[str] | Mapping[str, int], *, strict: bool
+    ) -> None:
+        """What empty queues were asked for in vain is room for the queue after them."""
+        lab = Lab()
+
+        @lab.task("a", queue="a")
+        def in_thread(ctx: Context) -> None: ...
+
+        @lab.task("b", queue="b")
+        def in_thread_too(ctx: Context) -> None: ...
+
+        @lab.task("c", queue="c")
+        async def coroutine(ctx: Context) -> None: ...
+
+        await coroutine.enqueue()
+        async with lab.working(queues=queues, strict=strict, concurrency=8, threads=4):
+            for _ in range(20):
+                await turn(100)
+                # four times as long as an idle worker sleeps
+                lab.manual.advance(1.0)
+            assert len(lab.signals.settled.seen) == 1
+
+
+class Far(ForwardingBroker):
+    """A broker whose answers to claims take until they are let through."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryBroker())
+        self.way = asyncio.Event()
+        self.way.set()
+        self.asked = 0
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        claims = await super().claim(demand, now=now, until=until)
+        self.asked += 1
+        await self.way.wait()
+        return claims
+
+
+class SlowToSettle(ForwardingBroker):
+    """A broker that takes its time to write verdicts."""
+
+    async def settle(
+        self, verdicts: Sequence[Verdict], *, now: Moment
+    ) -> Sequence[Settled | LeaseLost]:
+        await turn(20)
+        return await super().settle(verdicts, now=now)
+
+
+class TestBurst:
+    async def test_a_burst_does_what_its_last_task_asked_for(self) -> None:
+        """Also if that was while the claim that found nothing was on its way."""
+        lab = Lab(far := Far())
+        go = asyncio.Event()
+
+        @lab.task("first")
+        async def first(ctx: Context) -> None:
+            far.way.clear()
+            await go.wait()
+            await second.enqueue()
+
+        @lab.task("second")
+        async def second(ctx: Context) -> None: ...
+
+        await first.enqueue()
+        worker = lab.worker(burst=True)
+        running = asyncio.create_task(worker.run())
+        await lab.signals.started.next()
+        await turn(50)
+        # any reason to look again will do, while `first` runs
+        worker.resume()
+        await turn(50)
+        assert far.asked == 2
+        go.set()
+        await turn(50)
+        far.way.set()
+        await running
+        assert worker.executed == 2
+
+    async def test_a_burst_runs_again_what_crashed(self) -> None:
+        """A task whose process died is pending again, and is part of the burst."""
+        lab = Lab(SlowToSettle(MemoryBroker()))
+        lab.task("die", process=True, max_crashes=2)(process_handlers.leave)
+        await lab.client.enqueue(a_task(name="die", max_crashes=2))
+        worker = lab.worker(burst=True)
+        await worker.run()
+        assert await lab.inspector.totals() == {State.DEAD: 1}
+
+
+class LateNextDue(EdgeBroker):
+    """A broker that takes until it is let through to say what is due next."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryBroker())
+        self.way = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    async def next_due(self, queues: Sequence[str]) -> Moment | None:
+        self.asked.set()
+        await self.way.wait()
+        return await super().next_due(queues)
+
+
+class TestSleep:
+    async def test_what_another_worker_made_due_and_left_is_not_waited_for(self) -> None:
+        """Who is just asking for the next moment due is told what came of the one before it."""
+        lab = Lab(late := LateNextDue())
+        go = asyncio.Event()
+
+        @lab.task("slow")
+        async def slow(ctx: Context) -> None:
+            await go.wait()
+
+        now = lab.clock.now() + 1.0
+        await lab.client.enqueue_many(some_tasks(5, name="slow", due=now))
+        async with lab.working(concurrency=4) as idle:
+            await turn(100)
+            await late.asked.wait()
+            lab.manual.advance(1.0)
+            claims = await late.claim(Demand(1, {"default": 1}), now=now, until=now + 30)
+            assert len(claims) == 1
+            late.way.set()
+            await turn(300)
+            running = idle.running
+            go.set()
+        assert running == 4
