@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import pytest
@@ -20,15 +20,17 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.task import Lease, Verdict
 from qcore.testing.build import LEASE, NOW, a_task
-from qcore.testing.contract.moves import put, take, tidy
+from qcore.testing.contract.moves import ids, put, take, tidy
 from qcore.testing.contract.states import bring
 from tests.adapters.redis_kit import RedisCases
+from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 
 Call: TypeAlias = Callable[[RedisBroker], Awaitable[object]]
 
 QUEUE = "qcore:{default}:"
 OURS = [f"{QUEUE}{key.name.lower()}" for key in Key if key is not Key.LANE]
+HASHES = [f"{QUEUE}{name}" for name in ("meta", "tasks", "progress")]
 KINDS: Mapping[str, tuple[str, ...]] = {
     "string": ("SET", "data"),
     "hash": ("HSET", "some", "data"),
@@ -97,29 +99,22 @@ CALLS: Mapping[str, Call] = {
 }
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    """Give a server of one version: the scripts are the same on all."""
+    with RedisServer(SERVERS[0]) as server:
+        yield server
+
+
 class TestForeignData(RedisCases):
     """What is not ours is not touched, and what is ours is not lost because of it."""
 
     blocking = True
 
     @pytest.fixture(autouse=True)
-    def _on_a_server(self, empty_redis: RedisServer) -> None:
-        self.server, self.url = empty_redis, empty_redis.url
-
-    def put_there(self, key: str, kind: str) -> None:
-        """Put data of somebody else's under a key."""
-        command, *words = KINDS[kind]
-        self.server.cli("DEL", key)
-        self.server.cli(command, key, *words)
-
-    def stored(self) -> dict[bytes, object]:
-        """Return all there is but for lanes, and the numbers that were given."""
-        with self.server.client() as client:
-            found = {key: client.dump(key) for key in client.scan_iter() if b":lane:" not in key}
-            meta = f"{QUEUE}meta".encode()
-            if client.type(meta) == b"hash":
-                found[meta] = client.hget(meta, "version")
-            return found
+    def _on_a_server(self, server: RedisServer) -> None:
+        server.flush()
+        self.server, self.url = server, server.url
 
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("key", OURS)
@@ -127,43 +122,93 @@ class TestForeignData(RedisCases):
         self, broker: RedisBroker, key: str, kind: str
     ) -> None:
         """No task goes in where a key of ours is taken, and the error names the key."""
-        self.put_there(key, kind)
+        self.occupy(key, kind)
         before = self.stored()
         for task in (a_task(), a_task(due=LATER, expires=2 * LATER)):
             with pytest.raises(BrokerUnusable, match=f"foreign data.*{key}.*namespace="):
                 await put(broker, task)
-        assert self.stored() == {**before, b"qcore:queues": self.stored()[b"qcore:queues"]}
+        assert self.stored() == before
 
-    @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
     @pytest.mark.parametrize("key", OURS)
     async def test_a_queue_that_was_written_over_is_left_alone(
-        self, broker: RedisBroker, key: str, call: Call
+        self, broker: RedisBroker, key: str
     ) -> None:
-        """A call that comes upon it changes nothing, and the error names the key."""
-        await self.fill(broker)
-        self.put_there(key, "string" if key.endswith("d") else "list")
+        """A call that comes upon it changes nothing; any other works, and does not touch it."""
+        refused: set[str] = set()
+        for name, call in CALLS.items():
+            await self.fill(broker)
+            self.occupy(key, "list" if key in HASHES else "string")
+            before = self.stored()
+            error = await raised(broker, call)
+            after = self.stored()
+            if error is None:
+                assert after[key.encode()] == before[key.encode()], name
+            else:
+                assert f"({key} is a" in error or "holds what is not ours" in error
+                assert after == before, name
+                refused.add(name)
+        assert refused
+
+    async def test_a_registry_that_is_none_is_left_alone(self, broker: RedisBroker) -> None:
+        """No queue is made that nobody would know of."""
+        self.occupy("qcore:queues", "string")
         before = self.stored()
-        error = await self.made(broker, call)
-        if error is None:
-            # it has not come upon it
-            assert self.stored()[key.encode()] == before[key.encode()]
-        else:
-            assert f"{key} is a" in error or "holds what is not ours" in error
-            assert self.stored() == before
+        for call in (CALLS["enqueue"], CALLS["count"]):
+            assert "holds what is not ours" in str(await raised(broker, call))
+        assert self.stored() == before
+
+    @pytest.mark.parametrize("version", ["2", "10", "2.5", "next"])
+    async def test_a_queue_that_a_newer_qcore_has_written_is_refused(
+        self, broker: RedisBroker, version: str
+    ) -> None:
+        """Whatever is asked of it: nobody knows what this one would break. Others are served."""
+        await self.fill(broker)
+        self.server.cli("HSET", f"{QUEUE}meta", "version", version)
+        before = self.stored()
+        for name, call in CALLS.items():
+            error = await raised(broker, call)
+            assert error is not None, name
+            assert "written by a newer qcore: upgrade this one" in error
+            assert error.count(version) > 0
+            assert self.stored() == before, name
+        await put(broker, other := a_task(queue="other"))
+        assert ids(await take(broker, 1, "other")) == [other.id]
+
+    async def test_an_empty_queue_of_a_newer_qcore_is_refused(self, broker: RedisBroker) -> None:
+        """A worker that would wait for ever, as its tasks are where it does not look, is told."""
+        self.server.cli("HSET", f"{QUEUE}meta", "version", "2")
+        for name in ("claim", "sweep", "next due", "get", "enqueue"):
+            assert "newer qcore" in str(await raised(broker, CALLS[name]))
+
+    def occupy(self, key: str, kind: str) -> None:
+        """Put data of somebody else's under a key."""
+        command, *words = KINDS[kind]
+        self.server.cli("DEL", key)
+        self.server.cli(command, key, *words)
+
+    def stored(self) -> dict[bytes, object]:
+        """Return all there is but for lanes, the registry, and the numbers that were given."""
+        with self.server.client() as client:
+            keys = [key for key in client.scan_iter() if b":lane:" not in key]
+            found: dict[bytes, object] = {key: client.dump(key) for key in keys}
+            meta = f"{QUEUE}meta".encode()
+            if client.type(meta) == b"hash":
+                found[meta] = client.hget(meta, "version")
+            if client.type("qcore:queues") == b"set":
+                del found[b"qcore:queues"]
+            return found
 
     async def fill(self, broker: RedisBroker) -> None:
-        """Have a task in each state."""
+        """Have a task in each state, and nothing else."""
+        self.server.flush()
         for state in STATES:
             await bring(broker, state, a_task(id=f"of-{state}", expires=NOW + 500))
 
-    async def made(self, broker: RedisBroker, call: Call) -> str | None:
-        """Make a call; return what its error says, if it ended in one."""
-        try:
-            await call(broker)
-        except BrokerUnusable as error:
-            return str(error)
-        return None
 
-
-class TestNewerQueues(TestForeignData):
-    """A queue that was written by a newer qcore is refused by this one."""
+async def raised(broker: RedisBroker, call: Call) -> str | None:
+    """Make a call; return what its error says, if it ended in one."""
+    try:
+        await call(broker)
+    except BrokerUnusable as error:
+        return str(error)
+    return None

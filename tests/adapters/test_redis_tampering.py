@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import pytest
@@ -10,6 +10,7 @@ from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.moves import ids_of, put, read, take, tidy
 from qcore.testing.contract.states import LATER, bring
 from tests.adapters.redis_kit import RedisCases
+from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 
 QUEUE = "qcore:{default}:"
@@ -95,14 +96,22 @@ PLACES: Mapping[str, Sequence[str | float]] = {
 """Commands, some of which leave what cannot be: a task in two states, a task that is none."""
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    """Give a server of one version: the scripts are the same on all."""
+    with RedisServer(SERVERS[-1]) as server:
+        yield server
+
+
 class TestTampering(RedisCases):
     """Whatever somebody writes over a task, it ends or is shown, and the others never notice."""
 
     blocking = True
 
     @pytest.fixture(autouse=True)
-    def _on_a_server(self, empty_redis: RedisServer) -> None:
-        self.server, self.url = empty_redis, empty_redis.url
+    def _on_a_server(self, server: RedisServer) -> None:
+        server.flush()
+        self.server, self.url = server, server.url
 
     @pytest.mark.parametrize("state", [State.PENDING, State.SCHEDULED, State.RETRY, State.ACTIVE])
     @pytest.mark.parametrize("tamper", VALUES.values(), ids=VALUES)

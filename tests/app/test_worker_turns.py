@@ -55,12 +55,37 @@ class TestRoom:
         async def coroutine(ctx: Context) -> None: ...
 
         await coroutine.enqueue()
-        async with lab.working(queues=queues, strict=strict, concurrency=8, threads=4):
+        async with lab.working(queues=queues, strict=strict, concurrency=16, threads=4):
             for _ in range(20):
                 await turn(100)
                 # four times as long as an idle worker sleeps
                 lab.manual.advance(1.0)
             assert len(lab.signals.settled.seen) == 1
+
+    async def test_room_that_several_queues_may_have_is_filled_once(self) -> None:
+        """A queue that needs threads and one that needs none have no more than there is in all."""
+        lab = Lab()
+        go = threading.Event()
+        gone = asyncio.Event()
+
+        @lab.task("a", queue="a")
+        def in_thread(ctx: Context) -> None:
+            assert go.wait(10)
+
+        @lab.task("b", queue="b")
+        async def coroutine(ctx: Context) -> None:
+            await gone.wait()
+
+        for _ in range(20):
+            await in_thread.enqueue()
+            await coroutine.enqueue()
+        async with lab.working(queues=["a", "b"], strict=True, concurrency=8, threads=2) as worker:
+            await turn(500)
+            running = worker.running
+            go.set()
+            gone.set()
+            await lab.signals.settled.wait(40)
+        assert running == 8
 
 
 class Far(ForwardingBroker):
@@ -156,7 +181,6 @@ class TestSleep:
         now = lab.clock.now() + 1.0
         await lab.client.enqueue_many(some_tasks(5, name="slow", due=now))
         async with lab.working(concurrency=4) as idle:
-            await turn(100)
             await late.asked.wait()
             lab.manual.advance(1.0)
             claims = await late.claim(Demand(1, {"default": 1}), now=now, until=now + 30)

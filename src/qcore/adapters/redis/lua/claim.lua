@@ -60,7 +60,7 @@ if before then
   return answer
 end
 
-local WRITTEN = { TASKS, PENDING, SCHEDULED, RETRY, AGGREGATING, ACTIVE, DEAD, PROGRESS, EXPIRING }
+local WRITTEN = { TASKS, PENDING, ACTIVE, DEAD, PROGRESS, EXPIRING }
 for base = 0, #KEYS - WIDTH, WIDTH do
   local trouble = misused(base, WRITTEN)
   if trouble then
@@ -100,6 +100,10 @@ local function promote(base)
   local most = math.min(#found, promotions)
   if most == 0 then
     return
+  end
+  local trouble = misused(base, { AGGREGATING })
+  if trouble then
+    return trouble
   end
   promotions = promotions - most
   local ids, gone = {}, { [SCHEDULED] = {}, [RETRY] = {} }
@@ -262,7 +266,10 @@ end
 local answer = {}
 for queue = 1, queues do
   if ARGV[6] ~= 'no' then
-    promote((queue - 1) * WIDTH)
+    local trouble = promote((queue - 1) * WIDTH)
+    if trouble then
+      return trouble
+    end
   end
   answer[queue + 1] = {}
 end

@@ -50,10 +50,14 @@ end
 -- else's: found only when half is written, it would leave tasks in no place.
 local function misused(base, keys)
   for i = 1, #keys do
-    local key = keys[i]
-    local asked = (key == TASKS or key == PROGRESS) and 'HLEN' or 'ZCARD'
-    if type(redis.pcall(asked, KEYS[base + key])) == 'table' then
-      return foreign(KEYS[base + key])
+    local key, name, answer = keys[i], KEYS[base + keys[i]], nil
+    if key == TASKS or key == PROGRESS then
+      answer = redis.pcall('HGET', name, '')
+    else
+      answer = redis.pcall('ZCARD', name)
+    end
+    if type(answer) == 'table' then
+      return foreign(name)
     end
   end
 end

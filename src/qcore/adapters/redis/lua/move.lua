@@ -113,7 +113,7 @@ for i = leaves + 1, number do
   all = all and made
 end
 
-local written = { TASKS, PROGRESS, ACTIVE }
+local written = { TASKS }
 for key in pairs(leaving) do
   written[#written + 1] = key
 end

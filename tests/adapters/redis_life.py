@@ -1,0 +1,116 @@
+"""All that can happen to tasks, so that every script goes everywhere it can go."""
+
+from threading import Event
+from uuid import uuid4
+
+from qcore.adapters.redis import RedisBroker
+from qcore.domain.lifecycle import (
+    Archived,
+    Cancelled,
+    Crashed,
+    Deleted,
+    Exhausted,
+    Failed,
+    Rejected,
+    Released,
+    Revoked,
+    RunNow,
+    Snoozed,
+    State,
+    Succeeded,
+)
+from qcore.domain.task import Claim, Conflict, NewTask, Verdict
+from qcore.testing.build import LEASE, NOW, TaskOptions, a_task
+from qcore.testing.contract.moves import ids_of, put, read, take, tidy
+
+PATIENCE = 10.0
+LATER = NOW + 1_000
+MANY_DAYS = 100 * 86_400
+OUTCOMES = (
+    Succeeded(),
+    Succeeded(b"42", "text/plain"),
+    Failed("no", NOW + 1),
+    Exhausted("no"),
+    Rejected("no"),
+    Revoked(),
+    Snoozed(NOW + 1),
+    Snoozed(NOW + 1, unhandled=True),
+    Released(),
+    Crashed(),
+    Cancelled(),
+)
+ORDERS = (RunNow(), Archived(), Cancelled(), Deleted())
+KINDS: tuple[TaskOptions, ...] = (
+    {},
+    {"priority": 5, "retention": 60.0, "max_crashes": 1, "headers": {"a": "b"}},
+    {"expires": NOW + 500, "deadline": NOW + 900, "backoff": "fixed(3)"},
+    {"due": NOW},
+    {"due": NOW - 5, "group": "a group"},
+)
+
+
+async def whole_life(broker: RedisBroker, *queues: str) -> None:
+    """Do everything with each of these queues, which must be empty, and leave them empty."""
+    heard = Event()
+    ear = await broker.listen(queues, heard.set)
+    for queue in queues:
+        for kind in KINDS:
+            await _come_and_go(broker, queue, kind)
+            await _be_moved(broker, queue, kind)
+    assert heard.wait(PATIENCE)
+    await ear.close()
+    for days in range(3):
+        await take(broker, 1_000, *queues, now=LATER)
+        await tidy(broker, *queues, limit=10_000, now=LATER + (days + 1) * MANY_DAYS)
+    assert await broker.count() == {}
+
+
+async def _come_and_go(broker: RedisBroker, queue: str, kind: TaskOptions) -> None:
+    """Let tasks end in each way, by who claimed them and by somebody who did not."""
+    tasks = [a_task(queue=queue, id=uuid4().hex, **kind) for _ in OUTCOMES]
+    await put(broker, *tasks)
+    (conflict,) = await broker.enqueue([tasks[0]], now=NOW)
+    assert isinstance(conflict, Conflict)
+    claims = await take(broker, 100, queue)
+    await broker.extend([claim.lease for claim in claims], now=NOW, until=NOW + LEASE)
+    await _settle(broker, claims)
+    await _settle(broker, claims)
+    await broker.next_due([queue])
+    again = await take(broker, 100, queue, now=NOW + 1)
+    await tidy(broker, queue, now=NOW + 1 + LEASE)
+    await _settle(broker, again)
+    # what has ended is replaced, what expires before it runs is found by a claim or by a sweep
+    await broker.enqueue(tasks, now=NOW)
+    await take(broker, 5, queue, now=LATER)
+    await tidy(broker, queue, now=LATER)
+
+
+async def _settle(broker: RedisBroker, claims: "list[Claim]") -> None:
+    verdicts = [Verdict(claim.lease, OUTCOMES[n % len(OUTCOMES)]) for n, claim in enumerate(claims)]
+    await broker.settle(verdicts, now=NOW)
+
+
+async def _be_moved(broker: RedisBroker, queue: str, kind: TaskOptions) -> None:
+    """Let an operator look at tasks in each state, and move them in each way."""
+    tasks = [a_task(queue=queue, **{**kind, "due": NOW + n % 2 * 9}) for n in range(12)]
+    for n, order in enumerate(ORDERS):
+        await put(broker, *tasks)
+        await _settle(broker, await take(broker, 5 + n, queue))
+        await broker.get(queue, ids_of(tasks))
+        for state in State:
+            await _leaf_through(broker, queue, state, tasks)
+        await broker.count()
+        await broker.order(queue, ids_of(tasks), order, now=NOW)
+        await broker.order(queue, ids_of(tasks), Cancelled(), now=NOW)
+        await broker.order(queue, ids_of(tasks), Deleted(), now=NOW)
+
+
+async def _leaf_through(
+    broker: RedisBroker, queue: str, state: State, tasks: list[NewTask]
+) -> None:
+    """Read in pages, where the task at the end of a page leaves its state before the next."""
+    page = await broker.browse(queue, state, 1)
+    if page.cursor is not None:
+        await broker.order(queue, [page.tasks[0].id], Deleted(), now=NOW)
+        await broker.browse(queue, state, 1, cursor=page.cursor)
+    await read(broker, state, queue=queue)
