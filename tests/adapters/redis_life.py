@@ -59,9 +59,12 @@ async def whole_life(broker: RedisBroker, *queues: str) -> None:
             await _be_moved(broker, queue, kind)
     assert heard.wait(PATIENCE)
     await ear.close()
-    for days in range(3):
-        await take(broker, 1_000, *queues, now=LATER)
-        await tidy(broker, *queues, limit=10_000, now=LATER + (days + 1) * MANY_DAYS)
+    await tidy(broker, *queues, limit=10_000, now=LATER)
+    await tidy(broker, *queues, limit=10_000, now=LATER + MANY_DAYS)
+    for queue in queues:
+        left = [task.id for state in State for task in await read(broker, state, queue=queue)]
+        for order in (Cancelled(), Deleted()):
+            await broker.order(queue, left, order, now=LATER)
     assert await broker.count() == {}
 
 

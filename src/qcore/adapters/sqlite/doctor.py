@@ -106,7 +106,7 @@ def _inside(tx: Tx) -> list[Finding]:
 
 
 def _version(tx: Tx) -> Iterator[Finding]:
-    yield ok("version", f"SQLite {tx.execute('SELECT sqlite_version()')[0][0]}")
+    yield ok("version", f"SQLite {tx.execute('VALUES (sqlite_version())')[0][0]}")
 
 
 def _journal(tx: Tx) -> Iterator[Finding]:
