@@ -1,0 +1,227 @@
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeAlias
+
+import pytest
+
+from qcore.adapters.redis import RedisBroker
+from qcore.domain.lifecycle import (
+    Archived,
+    Cancelled,
+    Deleted,
+    Event,
+    Exhausted,
+    Failed,
+    Order,
+    Rejected,
+    Released,
+    Revoked,
+    RunNow,
+    Snoozed,
+    Succeeded,
+)
+from qcore.domain.task import Conflict, Keep, LeaseLost, Moved, NewTask, Settled, Verdict
+from qcore.testing.build import LEASE, NOW, a_task, some_tasks
+from qcore.testing.contract.moves import ids_of, put, take, tidy
+from tests.adapters.redis_kit import RedisCases
+from tests.servers.binaries import SERVERS
+from tests.servers.redis import RedisServer
+
+ALL = 100_000
+LANE_MS = 60_000
+DAY = 86_400.0
+
+
+class Works:
+    """A broker at work, and a clock that goes on as the work is done."""
+
+    def __init__(self, broker: RedisBroker) -> None:
+        self.broker = broker
+        self.now = NOW
+
+    async def put(self, tasks: list[NewTask]) -> list[NewTask]:
+        """Enqueue tasks that are new."""
+        await put(self.broker, *tasks, now=self.now)
+        return tasks
+
+    async def take(self, number: int) -> list[Verdict]:
+        """Claim as many as there must be, as successes."""
+        claims = await take(self.broker, number, now=self.now)
+        assert len(claims) == number
+        return [Verdict(claim.lease, Succeeded(b"42", "text/plain")) for claim in claims]
+
+    async def end(self, number: int, outcome: Event) -> None:
+        """Claim as many as there must be, and end all in one way."""
+        verdicts = [Verdict(verdict.lease, outcome) for verdict in await self.take(number)]
+        answers = await self.broker.settle(verdicts, now=self.now)
+        assert {type(answer) for answer in answers} == {Settled}
+
+    async def order(self, tasks: list[NewTask], order: Order) -> None:
+        """Give an order that is carried out."""
+        answers = await self.broker.order("default", ids_of(tasks), order, now=self.now)
+        assert {type(answer) for answer in answers} == {Moved}
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass, and sweep to the end."""
+        self.now += seconds
+        while (await tidy(self.broker, limit=10_000, now=self.now)).more:
+            pass
+
+
+async def complete(works: Works, number: int) -> None:
+    """Run them."""
+    await works.put(some_tasks(number, headers={"a": "b"}))
+    await works.end(number, Succeeded(b"42"))
+
+
+async def retain(works: Works, number: int) -> None:
+    """Run them, and keep their results until nobody wants them any more."""
+    await works.put(some_tasks(number, retention=60, priority=3))
+    await works.end(number, Succeeded(b"42", "text/plain"))
+    await works.wait(60)
+
+
+async def retry(works: Works, number: int) -> None:
+    """Let them fail, and then succeed."""
+    await works.put(some_tasks(number, due=works.now + 5))
+    works.now += 5
+    await works.end(number, Failed("no " * 30, works.now + 5))
+    works.now += 5
+    await works.end(number, Succeeded())
+
+
+async def archive(works: Works, number: int) -> None:
+    """Let them fail for good, or set them aside."""
+    await works.put(some_tasks(number // 2))
+    await works.end(number // 2, Exhausted("no"))
+    await works.order(await works.put(some_tasks(number - number // 2)), Archived())
+
+
+async def run_again(works: Works, number: int) -> None:
+    """Let them fail for good, and run all the same because somebody says so."""
+    tasks = await works.put(some_tasks(number, expires=works.now + 5))
+    await works.end(number, Exhausted("no"))
+    await works.order(tasks, RunNow())
+    await works.end(number, Revoked())
+
+
+async def die(works: Works, number: int) -> None:
+    """Let them be what can never succeed."""
+    await works.put(some_tasks(number))
+    await works.end(number, Rejected("no"))
+
+
+async def cancel(works: Works, number: int) -> None:
+    """Cancel what waits, what is scheduled and what runs."""
+    tasks = await works.put(some_tasks(number // 3))
+    verdicts = await works.take(number // 3)
+    tasks += await works.put(some_tasks(number // 3, due=works.now + 5))
+    tasks += await works.put(some_tasks(number - number // 3 * 2, expires=works.now + 5))
+    await works.order(tasks, Cancelled())
+    assert set(await works.broker.settle(verdicts, now=works.now)) == {LeaseLost()}
+
+
+async def delete(works: Works, number: int) -> None:
+    """Delete what waits, what is scheduled and what has ended."""
+    tasks = await works.put(some_tasks(number // 3, retention=60))
+    await works.end(number // 3, Succeeded())
+    tasks += await works.put(some_tasks(number // 3, due=works.now + 5))
+    tasks += await works.put(some_tasks(number - number // 3 * 2, expires=works.now + 5))
+    await works.order(tasks, Deleted())
+
+
+async def expire(works: Works, number: int) -> None:
+    """Let them come too late: some are found by who claims, the others by who sweeps."""
+    await works.put(some_tasks(number, expires=works.now + 5))
+    works.now += 5
+    assert await take(works.broker, number // 2, now=works.now) == []
+    await works.wait(0)
+
+
+async def release(works: Works, number: int) -> None:
+    """Give them back, and run them."""
+    await works.put(some_tasks(number))
+    await works.end(number, Released())
+    await works.end(number, Succeeded())
+
+
+async def crash(works: Works, number: int) -> None:
+    """Lose their workers: some of them once, the others as often as they may be lost."""
+    await works.put(some_tasks(number // 2, max_crashes=1))
+    await works.put(some_tasks(number - number // 2, max_crashes=2))
+    verdicts = await works.take(number)
+    await works.wait(LEASE)
+    await works.end(number - number // 2, Succeeded())
+    assert set(await works.broker.settle(verdicts, now=works.now)) == {LeaseLost()}
+
+
+async def replace(works: Works, number: int) -> None:
+    """Enqueue them again under the same ids while they live, and when they have ended."""
+    tasks = await works.put(some_tasks(number // 2, retention=60))
+    answers = await works.broker.enqueue(tasks, now=works.now)
+    assert {type(answer) for answer in answers} == {Conflict}
+    await works.end(number // 2, Succeeded(b"42"))
+    await works.put([a_task(id=task.id) for task in tasks])
+    await works.end(number // 2, Succeeded())
+
+
+async def snooze(works: Works, number: int) -> None:
+    """Put them off, and run them."""
+    await works.put(some_tasks(number))
+    await works.end(number, Snoozed(works.now + 5, unhandled=True))
+    works.now += 5
+    await works.end(number, Succeeded())
+
+
+async def gather(works: Works, number: int) -> None:
+    """Let them wait for others of their group, until somebody wants them no more."""
+    tasks = await works.put(some_tasks(number, group="a group", due=works.now + 5))
+    works.now += 5
+    assert await take(works.broker, now=works.now) == []
+    for _ in range(number // 1_000):
+        await take(works.broker, now=works.now)
+    await works.order(tasks, Deleted())
+
+
+PATHS: tuple[Callable[[Works, int], Awaitable[None]], ...] = (
+    complete,
+    retain,
+    retry,
+    archive,
+    run_again,
+    die,
+    cancel,
+    delete,
+    expire,
+    release,
+    crash,
+    replace,
+    snooze,
+    gather,
+)
+
+
+class TestGrowth(RedisCases):
+    """What is over leaves nothing behind."""
+
+    blocking = True
+
+    @pytest.fixture
+    def server(self) -> Iterator[RedisServer]:
+        with RedisServer(SERVERS[-1]) as server:
+            yield server
+
+    async def test_a_hundred_thousand_tasks_leave_an_empty_queue(self, server: RedisServer) -> None:
+        """Whichever way they went, there is what there is in a queue that never had any."""
+        self.url = server.url
+        async with self.opened(Keep(count=1_000, age=DAY)) as broker:
+            works = Works(broker)
+            for path in PATHS:
+                await path(works, ALL // len(PATHS) + 1)
+            await works.wait(2 * DAY)
+            assert await broker.count() == {}
+        keys = server.cli("KEYS", "*")
+        lanes = [key for key in keys if key.startswith("qcore:{default}:lane:")]
+        assert {*keys} - {*lanes} == {"qcore:queues", "qcore:{default}:meta"}
+        assert server.cli("HLEN", "qcore:{default}:meta") == 3
+        for lane in lanes:
+            assert 0 < server.cli("PTTL", lane) <= LANE_MS
