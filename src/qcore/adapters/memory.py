@@ -82,16 +82,17 @@ class MemoryBroker:
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
         claims: list[Claim] = []
+        promoted = 0
         with self._lock:
             served = [(self._queues[q], n) for q, n in demand.quotas.items() if q in self._queues]
-            promoted = [queue for queue, _ in served if queue.promote(now)]
+            for queue, _ in served:
+                promoted += queue.promote(now)
             for queue, quota in served:
                 queue.take(claims, min(quota, demand.limit - len(claims)), now, until)
             for queue, _ in served:
                 queue.take(claims, demand.limit - len(claims), now, until)
-            left = {queue.name for queue in promoted if queue.pending}
-        if left:
-            self._tell(left)
+        if promoted:
+            self._tell({queue.name for queue, _ in served if queue.pending})
         return claims
 
     async def settle(
