@@ -1,5 +1,6 @@
 """What every test shares: how Hypothesis behaves, and Redis servers that start when asked for."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,20 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci")
+
+PATIENCE = 10.0
+"""Seconds for what has been closed to end."""
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    """See that what a test began ends with it: a thread that is left disturbs other tests."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("qcore"):
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), f"{thread.name} is left behind"
 
 
 @pytest.fixture(scope="session", params=SERVERS, ids=str)

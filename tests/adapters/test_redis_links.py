@@ -136,6 +136,13 @@ class TestLostConnections(RedisCases):
         assert await self.comes(heard)
         await ear.close()
 
+    async def test_a_broker_that_is_closed_listens_no_longer(self, broker: RedisBroker) -> None:
+        """Neither does an ear that nobody closed keep its thread, nor its connection."""
+        await broker.listen(["default"], lambda: None)
+        assert self.proxy.connections == 2
+        await broker.close()
+        until(lambda: self.proxy.connections == 0, "the end of all connections")
+
 
 class TestLostConnectionsOfTheBlockingLink(TestLostConnections):
     """It is the same over the link that blocks."""

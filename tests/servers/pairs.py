@@ -49,27 +49,31 @@ class Pair:
         self._orders = orders
         self._requests, self._replies = Splitter(), Splitter()
         self._sent, self._answered = 0, 0
-        self._held = b""
+        self._early, self._held = b"", b""
         self._trap: Trap | None = None
         self._last = 0
         self._part = b""
 
     def opened(self) -> None:
-        """Connect to the server; the client is not heard before."""
+        """Connect to the server."""
         self._orders.pairs.add(self)
-        self.client.pause()
         self._joining = asyncio.create_task(self._join())
         self._joining.add_done_callback(lambda _: self._check())
 
     def joined(self) -> None:
-        """Begin to listen to the client, if it is still there."""
+        """Pass on what the client has said so far, if it is still there."""
         if self.client.is_open:
-            self.client.resume()
+            early, self._early = self._early, b""
+            self.asked(early)
         else:
             self.server.close()
 
     def asked(self, data: bytes) -> None:
-        """Pass on what the client wants."""
+        """Pass on what the client wants, as soon as there is somebody to tell."""
+        if not self.server.is_open:
+            # to pause the client would not do: before 3.11.4 asyncio reads from it none the less
+            self._early += data
+            return
         for request in self._requests.feed(data):
             self._sent += 1
             trap = self._orders.trap
@@ -157,14 +161,6 @@ class End(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
-
-    def pause(self) -> None:
-        assert self._transport is not None
-        self._transport.pause_reading()
-
-    def resume(self) -> None:
-        assert self._transport is not None
-        self._transport.resume_reading()
 
     def close(self, *, reset: bool = False) -> None:
         if self._transport is None:

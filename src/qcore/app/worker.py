@@ -1,9 +1,9 @@
 """Claim, execute, settle: a worker's life from its first claim to its last verdict."""
 
 import asyncio
-import random
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from random import SystemRandom
 from typing import Any, Final
 
 from qcore.app.codec import Codec
@@ -349,7 +349,7 @@ class Worker:
             )
             if not swept.more:
                 # many workers need not all sweep in the same moment; the dice are for retries
-                pause = every * random.uniform(0.75, 1.25)  # noqa: S311  (no secret)
+                pause = every * SystemRandom().uniform(0.75, 1.25)
                 await self._clock.sleep_until(self._clock.now() + pause)
 
     # --- leave ---------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """The front door: one object with everything wired."""
 
 import os
-import random
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from random import SystemRandom
 from types import TracebackType
 from typing import Final, Self, Unpack, cast
 
@@ -23,6 +23,8 @@ from qcore.entrypoints.connect import DEFAULT_URL, borrow, connect
 from qcore.ports import Broker, Capability, Clock, Instrument, Serializer, Timekeeper
 
 URL_VARIABLE: Final = "QCORE_URL"
+# of the system: workers that share a seed must not come back in step
+DICE: Final = SystemRandom().random
 
 
 class Qcore:
@@ -41,7 +43,7 @@ class Qcore:
         broker: Broker | None = None,
         clock: Clock | None = None,
         serializer: Serializer | None = None,
-        dice: Dice = random.random,
+        dice: Dice = DICE,
         instruments: Sequence[Instrument] | None = None,
         max_payload: int = DEFAULT_MAX_PAYLOAD,
     ) -> None:

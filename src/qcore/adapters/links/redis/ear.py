@@ -1,9 +1,9 @@
 """Listening to channels, on a thread of its own: whoever is woken may be busy or blocked."""
 
-import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from random import SystemRandom
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -59,7 +59,7 @@ class Ear:
                 self.ready.set()
             # all who lost the same server need not come back in the same moment
             pause = min(LONGEST_PAUSE, 0.05 * 2**failures)
-            self._closed.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
+            self._closed.wait(pause * SystemRandom().uniform(0.5, 1.0))
 
     def _attend(self) -> None:
         """Listen until the connection is lost, or nobody wants to hear any more."""

@@ -1,10 +1,11 @@
 """The link itself: it asks again where it may, keeps the server's time, and names what is wrong."""
 
-import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from random import SystemRandom
 from time import monotonic
 from typing import Final
+from weakref import WeakSet
 
 from redis.exceptions import NoScriptError, RedisError
 
@@ -48,6 +49,7 @@ class RedisLink:
         self.spans = spans
         self._wire = wire
         self._ear = ear
+        self._ears: WeakSet[Ear] = WeakSet()
         self._twin = twin
         self._timeout = timeout
         self._safety = safety or Safety()
@@ -86,8 +88,10 @@ class RedisLink:
             self._safety.refuse_unfit(replies[1], self.shown)
 
     async def close(self) -> None:
-        """Disconnect; a later call connects again."""
+        """Disconnect, and stop listening; a later call connects again."""
         self._is_open = False
+        for ear in tuple(self._ears):
+            await ear.close()
         await self._wire.close()
 
     async def around(self) -> Surroundings:
@@ -101,6 +105,7 @@ class RedisLink:
     async def listen(self, channels: Sequence[str], heard: Callable[[], None]) -> Ear:
         """Call `heard` for every message to these channels, and after every new connection."""
         ear = self._ear(channels, heard)
+        self._ears.add(ear)
         await self._wire.comes(ear.ready, self._timeout)
         if ear.error is not None and not is_transient(ear.error, self.shown):
             await ear.close()
@@ -178,7 +183,7 @@ class RedisLink:
             if isinstance(error, NoScriptError) and not whole:
                 whole = True
             else:
-                pause = max(LEAST_PAUSE, CURVE(failures, random.random()))  # noqa: S311  (no secret)
+                pause = max(LEAST_PAUSE, CURVE(failures, SystemRandom().random()))
                 if not is_transient(error, self.shown) or monotonic() + pause > ends:
                     raise mapped(error, self.shown) from error
                 whole, again, failures = False, 1, failures + 1

@@ -1,7 +1,7 @@
 """Links made: to what an address says, or over connections that the caller makes."""
 
-import random
 from collections.abc import Callable, Coroutine, Sequence
+from random import SystemRandom
 from typing import Any, Final, TypeVar
 
 from qcore.adapters.links.redis.clustered import ClusterWire
@@ -72,7 +72,7 @@ class _Maker:
                     _stepped(wire.close())
             case "cluster":
                 # every node passes messages on
-                return random.choice(self._address.hosts)  # noqa: S311  (no secret)
+                return SystemRandom().choice(self._address.hosts)
             case _:
                 return None
 
