@@ -213,10 +213,11 @@ async def test_a_thread_that_comes_free_is_not_left_idle() -> None:
             await slow.enqueue()
         await lab.client.enqueue_many(some_tasks(50, queue="mail"))
         assert "mail" not in await lab.left()
-        for ended in range(1, 11):
+        # two of the last three may be in the hands of one worker, one of them in line
+        for ended in range(1, 8):
             go.release()
             await lab.signals.finished.next()
-            expected = 50 + min(10, 2 + ended)
+            expected = 50 + 2 + ended
             for _ in range(1_000):
                 if len(lab.signals.started.seen) >= expected:
                     break
@@ -224,6 +225,9 @@ async def test_a_thread_that_comes_free_is_not_left_idle() -> None:
                 await asyncio.to_thread(int)
             await turn(100)
             assert len(lab.signals.started.seen) == expected
+        for _ in range(3):
+            go.release()
+            await lab.signals.finished.next()
         lab.go.set()
         assert await lab.left() == {}
 
