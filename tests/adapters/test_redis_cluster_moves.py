@@ -75,7 +75,7 @@ class TestMovingSlots(RedisCases):
     def _on_a_cluster(self, restless: RedisCluster, pauses: Pauses) -> None:
         self.pauses = pauses
         self.cluster, self.url = restless, restless.url
-        restless.wait()
+        restless.wait_agreed()
         restless.flush()
 
     async def test_a_queue_that_has_moved_is_found(self, broker: RedisBroker) -> None:

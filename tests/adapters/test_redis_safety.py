@@ -12,7 +12,7 @@ from qcore.testing.contract.moves import ids_of, put, read
 from tests.adapters.asking import every_server
 from tests.adapters.redis_kit import USUAL, Pauses, RedisCases, asks, pauses, teach
 from tests.adapters.relay import Relay
-from tests.servers.binaries import SERVERS, Binary
+from tests.servers.binaries import SERVERS, Binary, valkey
 from tests.servers.proxy import Proxy
 from tests.servers.redis import HOST, RedisServer
 from tests.servers.waiting import until
@@ -148,6 +148,22 @@ class TestFiles(RedisCases):
             fsync.replace("local", "0").encode(),
             b"250",
         ]
+
+    @pytest.mark.parametrize("appends", ["yes", "no"])
+    async def test_a_server_that_has_it(self, appends: str) -> None:
+        """Valkey has: it waits for its own file, or says what it would need for that."""
+        with RedisServer(valkey(), f"appendonly {appends}") as server:
+            self.url = f"{server.url}?fsync=local"
+            async with self.opened() as broker:
+                if appends == "yes":
+                    await put(broker, task := a_task())
+                    # killed at once, it has what was acknowledged
+                    server.kill()
+                    server.start()
+                    assert ids_of(await read(broker, State.PENDING)) == [task.id]
+                else:
+                    with pytest.raises(BrokerUnusable, match="set appendonly yes"):
+                        await put(broker, a_task())
 
 
 class TestFilesOverTheBlockingLink(TestFiles):

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import fakeredis
 import pytest
@@ -14,6 +14,7 @@ from qcore.testing.contract import BrokerContract, DurableContract, SharedContra
 from qcore.testing.contract.oddities import BulkCases
 from qcore.testing.fakes import fake_redis_broker
 from qcore.testing.machine import MakeBroker, broker_machine
+from tests.servers.binaries import valkey
 from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSet
@@ -79,6 +80,13 @@ class ServerContract(RedisContract):
         return servers.flush
 
 
+@pytest.fixture(scope="module")
+def valkey_server() -> Iterator[RedisServer]:
+    """Give a Valkey: shared, so leave it running and as it was set."""
+    with RedisServer(valkey()) as server:
+        yield server
+
+
 class TestOnAServer(ServerContract):
     """It is kept on every server that there is."""
 
@@ -91,6 +99,14 @@ class TestBlockingOnAServer(TestOnAServer):
     """It is kept there over the link that blocks."""
 
     blocking = True
+
+
+class TestOnValkey(ServerContract):
+    """It is kept on Valkey, which needs no line of its own."""
+
+    @pytest.fixture(autouse=True)
+    def empty(self, valkey_server: RedisServer) -> Callable[[], None]:
+        return self.on(valkey_server)
 
 
 class TestOnACluster(ServerContract):

@@ -73,6 +73,15 @@ class RedisCluster:
         """Return when all nodes run and agree that every slot is served, and has its replicas."""
         until(lambda: all(map(self._is_well, self.nodes)), "a cluster that is well")
 
+    def wait_agreed(self) -> None:
+        """Return when it is well, and the next slot that moves will not move back.
+
+        A node that does not know how often the others have been given slots lately would believe an
+        old word of theirs, and in the end nobody claim the slot.
+        """
+        self.wait()
+        until(self._is_agreed, "nodes that agree on their epochs")
+
     def wait_served(self) -> None:
         """Return when all running nodes agree that running nodes serve every slot."""
         until(lambda: all(map(self._is_served, self.running)), "a cluster that serves every slot")
@@ -123,6 +132,13 @@ class RedisCluster:
             and not any("fail" in each or "handshake" in each for each in flags)
             and _is_in_step(node)
         )
+
+    def _is_agreed(self) -> bool:
+        known = [
+            sorted(int(line.split()[6]) for line in node.cli("CLUSTER", "NODES").splitlines())
+            for node in self.nodes
+        ]
+        return len(set(known[0])) == len(self.nodes) and all(each == known[0] for each in known)
 
     def _is_served(self, node: RedisServer) -> bool:
         ports = {place[1] for _, _, place, *_ in node.cli("CLUSTER", "SLOTS")}

@@ -219,5 +219,6 @@ def test_sentinels_promote_the_replica_of_a_killed_master() -> None:
         new = sentinels.wait_for_another(old)
         assert new is sentinels.master
         sentinels.start()
-        assert sentinels.replica is old
-        assert sentinels.wait_for_another(sentinels.kill_master()) is old
+        # on a busy machine they may take the new one for lost meanwhile, and the old one again
+        again = sentinels.kill_master()
+        assert sentinels.wait_for_another(again) is (old if again is new else new)

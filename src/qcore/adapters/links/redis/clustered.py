@@ -35,6 +35,8 @@ class ClusterWire:
         self._seeds = seeds
         self._pools: dict[Node, Pool] = {}
         self._slots: Mapping[range, Node] = {}
+        self._knowing: list[Node] = []
+        """Who was given a slot lately, and knows it before the others do."""
 
     @property
     def nodes(self) -> list[Node]:
@@ -57,6 +59,7 @@ class ClusterWire:
                 answers[n] = await self._asking(node, requests[n][1])
         if any(isinstance(answer, _MAP_IS_OLD) for answer in answers):
             self._slots = {}
+            self._knowing = [_node_of(each) for each in answers if isinstance(each, MovedError)]
         into += answers
 
     async def pause(self, seconds: float) -> None:
@@ -119,7 +122,7 @@ class ClusterWire:
     async def _map(self) -> Mapping[range, Node]:
         """Return which node has which slots, by the first who knows."""
         trouble: Trouble = Disconnected("the cluster has no nodes")
-        for node in [*self.nodes, *self._pools]:
+        for node in dict.fromkeys([*self._knowing, *self.nodes, *self._pools]):
             replies: list[Reply | Exception] = []
             try:
                 await self._pool(node).exchange([(None, SLOTS)], replies)

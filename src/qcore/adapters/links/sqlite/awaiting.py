@@ -44,8 +44,12 @@ class AsyncSqliteLink(Linked):
         return Twin(self._handle.another(), self._watch)
 
     async def open(self) -> None:
-        """Connect now rather than at the first call."""
-        await self._run(Job(nothing, writes=False))
+        """Connect now rather than at the first call; where that fails, leave no thread behind."""
+        try:
+            await self._run(Job(nothing, writes=False))
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Disconnect when the calls in flight have ended; a later call connects again."""
