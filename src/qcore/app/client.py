@@ -7,8 +7,8 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 from qcore.app.coalesce import Coalescing
 from qcore.app.codec import Codec
 from qcore.app.inline import run_inline
+from qcore.app.mould import Mould
 from qcore.app.opening import Opening
-from qcore.app.options import Options, fields_of
 from qcore.app.signature import Signature
 from qcore.domain.errors import InvalidTask, NoResult
 from qcore.domain.ids import ENTROPY_BYTES, task_id
@@ -30,11 +30,10 @@ LONGEST_LOOK: Final = 0.25
 class Call(Generic[R_co]):
     """A call of a task, not yet asked for: what it is called with, and its options."""
 
-    name: str
+    mould: Mould
     signature: Signature
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
-    options: Options
 
 
 @record
@@ -214,13 +213,8 @@ class Client:
         elif not isinstance(asked, Call):
             raise InvalidTask(f"{asked!r} is no task: expected task.call(…) or a NewTask")
         else:
-            fields = fields_of(asked.options, now=now)
-            if "id" not in fields:
-                fields["id"] = task_id(now, self._entropy(ENTROPY_BYTES))
             payload = asked.signature.encode(asked.args, asked.kwargs, self.codec)
-            task = NewTask(
-                asked.name, payload=payload, content_type=self.codec.content_type, **fields
-            )
+            task = asked.mould.cast(payload, self.codec.content_type, now, self._entropy)
         if len(task.payload) > self._max_payload:
             raise InvalidTask(
                 f"{task.name}: the payload is {len(task.payload):,} bytes: expected at most "

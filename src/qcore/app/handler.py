@@ -7,6 +7,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
 
 from qcore.app.client import BlockingClient, BlockingHandle, Call, Client, Handle
 from qcore.app.context import Context
+from qcore.app.mould import Mould
 from qcore.app.options import Options, merged
 from qcore.app.signature import Signature
 from qcore.domain.errors import InvalidOption
@@ -42,18 +43,22 @@ class Kind(StrEnum):
 class Prepared(Generic[P, R]):
     """A handler with options: a value until it is enqueued."""
 
-    def __init__(self, handler: "Handler[P, Any, R]", options: Options) -> None:
+    def __init__(self, handler: "Handler[P, Any, R]", mould: Mould) -> None:
         self.handler = handler
-        self.options = options
+        self._mould = mould
+
+    @property
+    def options(self) -> Options:
+        return self._mould.options
 
     def using(self, **options: Unpack[Options]) -> "Prepared[P, R]":
         """Return the same with other options; those given later win. See `Options`."""
-        return Prepared(self.handler, merged(self.options, options))
+        mould = Mould(self._mould.name, merged(self.options, options))
+        return Prepared(self.handler, mould)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Return a call, to be enqueued with others by `enqueue_many`; nothing is checked yet."""
-        handler = self.handler
-        return Call(handler.name, handler.signature, args, kwargs, self.options)
+        return Call(self._mould, self.handler.signature, args, kwargs)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Ask for the task to be run; see `Client.enqueue`."""
@@ -77,7 +82,7 @@ class Handler(Prepared[P, R], Generic[P, Out, R]):
         process: bool,
         options: Options,
     ) -> None:
-        super().__init__(self, options)
+        super().__init__(self, Mould(name, options))
         self.name = name
         self.function = function
         self.sender = sender

@@ -144,6 +144,28 @@ def stored(  # noqa: PLR0917  (a field each)
     return made
 
 
+def another(task: NewTask, id: TaskId, payload: bytes) -> NewTask:  # noqa: A002  (as the field)
+    """Return the same with an id and a payload that are known to be right: nothing is checked."""
+    return stored(
+        task.name,
+        id,
+        payload,
+        task.content_type,
+        task.queue,
+        task.priority,
+        task.due,
+        task.max_retry,
+        task.max_crashes,
+        task.backoff,
+        task.deadline,
+        task.timeout,
+        task.expires,
+        task.retention,
+        task.group,
+        task.headers,
+    )
+
+
 def _check_text(what: str, value: str, most: int, without: str = "") -> None:
     """Refuse text that is blank, over-long or unprintable, or has a character of `without`."""
     # letters and digits alone, as in an id of ours, are fine whatever the rule

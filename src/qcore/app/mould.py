@@ -1,0 +1,37 @@
+"""What all tasks that are asked for in the same words have in common, checked once."""
+
+from collections.abc import Callable
+from typing import Final
+
+from qcore.app.options import Options, fields_of
+from qcore.domain.ids import ENTROPY_BYTES, task_id
+from qcore.domain.moments import Moment
+from qcore.domain.task import NewTask, another
+
+_VARYING: Final = frozenset({"task_id", "delay", "expires"})
+"""Options for which a task is not like the one before it."""
+
+
+class Mould:
+    """A name and options."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name: Final = name
+        self.options: Final = options
+        self._first: NewTask | None = None
+        self._varies = not _VARYING.isdisjoint(options)
+
+    def cast(
+        self, payload: bytes, content_type: str, now: Moment, entropy: Callable[[int], bytes]
+    ) -> NewTask:
+        """Return a task to be run with a payload; raise `InvalidTask` where an option is wrong."""
+        first = self._first
+        if first is not None and first.content_type == content_type:
+            return another(first, task_id(now, entropy(ENTROPY_BYTES)), payload)
+        fields = fields_of(self.options, now=now)
+        if "id" not in fields:
+            fields["id"] = task_id(now, entropy(ENTROPY_BYTES))
+        task = NewTask(self.name, payload=payload, content_type=content_type, **fields)
+        if not self._varies:
+            self._first = task
+        return task
