@@ -33,16 +33,16 @@ clean: ## Remove the environment, caches and build products
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
-	@echo "Making $(VENV) (once) ..."
+	@echo "Making $(VENV) (once) ..." >&2
 	@python3.11 -m venv --clear $(VENV) 2>/dev/null || python3 -m venv --clear $(VENV)
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(PY)
-	@echo "Installing what the demo needs (once) ..."
+	@echo "Installing what the demo needs (once) ..." >&2
 	@$(PIP_INSTALL) -e '.[demo,cli]'
 	@touch $@
 
 # The dev extra contains the demo's.
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(PY)
-	@echo "Installing what the tests and checks need (once) ..."
+	@echo "Installing what the tests and checks need (once) ..." >&2
 	@$(PIP_INSTALL) -e '.[dev]'
 	@touch $(VENV)/demo.stamp $@
