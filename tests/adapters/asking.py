@@ -24,7 +24,7 @@ def blocking(url: str, *commands: Any) -> Any:
         connection.connect()
         answer = None
         for command in commands:
-            connection.send_command(*command)
+            connection.send_packed_command(packed([command]), check_health=False)
             answer = connection.read_response()
         return answer
     finally:

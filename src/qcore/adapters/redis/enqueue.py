@@ -23,6 +23,9 @@ async def enqueue(
     store: Store, tasks: Sequence[NewTask], now: Moment
 ) -> Sequence[Enqueued | Conflict]:
     """Store tasks."""
+    if len(tasks) == 1 and not store.link.is_patient:
+        # what a client asks for one by one
+        return [await _one(store, tasks[0], now)]
     answers: list[Enqueued | Conflict] = [
         Enqueued(task.id, State.PENDING if _moment(task, now) is None else State.SCHEDULED)
         for task in tasks
@@ -47,6 +50,20 @@ async def enqueue(
             n = bite.places[int(place)]
             answers[n] = Conflict(tasks[n].id, STATE_OF[int(key)])
     return answers
+
+
+async def _one(store: Store, task: NewTask, now: Moment) -> Enqueued | Conflict:
+    """Store a task."""
+    bite = _Bite(task.queue)
+    due = _moment(task, now)
+    bite.add(0, name_of(task.id), body_of(task, now), due)
+    number = FEW if bite.is_usual else len(Key)
+    reply = await store.move_one(ENQUEUE, task.queue, bite.words(EXISTING), number)
+    if reply == WHOLE:
+        (reply,) = await _whole(store, [bite], [reply])
+    if reply:
+        return Conflict(task.id, STATE_OF[int(reply.split()[1])])
+    return Enqueued(task.id, State.PENDING if due is None else State.SCHEDULED)
 
 
 async def _whole(store: Store, bites: "Sequence[_Bite]", replies: Sequence[bytes]) -> list[bytes]:

@@ -70,6 +70,16 @@ class Store:
         self._lanes.give_back(lanes)
         return replies
 
+    async def move_one(
+        self, script: Script, queue: str, words: Sequence[Word], number: int
+    ) -> Reply:
+        """Call a script as `move` does, once and for one queue."""
+        (lane,) = lanes = self._lanes.taken(1)
+        keys = self.keys.with_lane(queue, lane.name, number)
+        (reply,) = await self.link.run(script, [Call(keys, words, lane.next())])
+        self._lanes.give_back(lanes)
+        return reply
+
     # what was handed out stays as it was while its token counts: to settle it, it need not be read
 
     def remember(self, queue: str, token: int, value: bytes, record: bytes | None) -> None:

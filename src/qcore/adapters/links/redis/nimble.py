@@ -9,22 +9,15 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
-from hiredis import Reader
-from redis.asyncio.connection import DefaultParser
 from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
-from qcore.adapters.links.redis.words import Command, Reply, packed
-
-PIECE: Final = 1 << 16
-NOTHING: Final = object()
-
-_parser: Any = DefaultParser
-"""redis-py does not say of what type its methods are."""
+from qcore.adapters.links.redis.speech import NOTHING, PIECE, courtesies, greeting, new_reader
+from qcore.adapters.links.redis.words import Reply, packed
 
 
 class NimbleConnection:
@@ -50,8 +43,8 @@ class NimbleConnection:
         self._host, self._port, self._path = host, port, path
         self._place = path or f"{host}:{port}"
         self._timeout = socket_timeout
-        self._greeting = [*_greeting(username, password, db, client_name)]
-        self._courtesies = [*_courtesies(driver_info)]
+        self._greeting = [*greeting(username, password, db, client_name)]
+        self._courtesies = [*courtesies(driver_info)]
         self._socket: socket.socket | None = None
         self._reader: Any = None
         self._waiter: asyncio.Future[None] | None = None
@@ -74,12 +67,7 @@ class NimbleConnection:
                 f"Error {error.errno} connecting to {self._place}. {error.strerror}."
             ) from error
         self._error = None
-        # as redis-py makes it, so that errors are of the same classes
-        self._reader = Reader(
-            protocolError=InvalidResponse,
-            replyError=_parser.parse_error,
-            notEnoughData=NOTHING,
-        )
+        self._reader = new_reader()
         self._loop.add_reader(self._socket, self._on_readable)
         await self._greet()
 
@@ -190,23 +178,3 @@ class NimbleConnection:
 def _ring(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_exception(TimeoutError("Timeout reading from socket"))
-
-
-def _greeting(
-    username: str | None, password: str | None, db: int, name: str | None
-) -> Sequence[Command]:
-    commands: list[Command] = []
-    if password is not None:
-        commands.append(("AUTH", *([username] if username else []), password))
-    if db:
-        commands.append(("SELECT", db))
-    if name:
-        commands.append(("CLIENT", "SETNAME", name))
-    return commands
-
-
-def _courtesies(info: DriverInfo | None) -> Sequence[Command]:
-    if info is None:
-        return ()
-    said = {"LIB-NAME": info.formatted_name, "LIB-VER": info.lib_version}
-    return [("CLIENT", "SETINFO", what, str(value)) for what, value in said.items() if value]

@@ -15,6 +15,7 @@ from redis.driver_info import DriverInfo
 from redis.maint_notifications import MaintNotificationsConfig
 
 from qcore.adapters.links.redis.nimble import NimbleConnection
+from qcore.adapters.links.redis.steady import SteadyConnection
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 
@@ -29,9 +30,9 @@ MAX_HOSTNAME: Final = 64
 
 Classes: TypeAlias = Mapping[str, type[Any]]
 _BLOCKING: Final[Classes] = {
-    "tcp": redis.Connection,
+    "tcp": SteadyConnection,
     "tls": redis.SSLConnection,
-    "unix": redis.UnixDomainSocketConnection,
+    "unix": SteadyConnection,
 }
 _AWAITING: Final[Classes] = {
     "tcp": NimbleConnection,
