@@ -4,11 +4,11 @@ from hypothesis.stateful import run_state_machine_as_test
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.task import Keep
 from qcore.ports import Broker, Capability
-from qcore.testing.contract import BrokerContract, GroupContract
+from qcore.testing.contract import BrokerContract, GroupContract, UniqueContract
 from qcore.testing.machine import broker_machine
 
 
-class TestMemoryBroker(BrokerContract):
+class TestMemoryBroker(BrokerContract, UniqueContract):
     """The memory broker keeps the contract."""
 
     def make_broker(self, keep: Keep) -> Broker:

@@ -11,8 +11,10 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import Deleted, Failed, Order, Snoozed, State, Succeeded
+from qcore.domain.lifecycle import Deleted, Failed, Order, Revoked, Snoozed, State, Succeeded
 from qcore.domain.task import (
+    REPLACE,
+    Admission,
     Claim,
     Conflict,
     Demand,
@@ -27,7 +29,7 @@ from qcore.domain.task import (
     Verdict,
 )
 from qcore.ports import Counts, Page
-from qcore.testing.contract import BrokerContract
+from qcore.testing.contract import BrokerContract, UniqueContract
 from qcore.testing.machine import broker_machine
 
 
@@ -187,6 +189,46 @@ class PutsLast(MemoryBroker):
         return await super().settle(verdicts, now=now)
 
 
+class ForgetsKeys(MemoryBroker):
+    """Knows of a unique key only within a batch."""
+
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
+        for line in self._queues.values():
+            line._held.clear()  # noqa: SLF001
+        return await super().enqueue(tasks, now=now)
+
+
+class LetsGoOfOthers(MemoryBroker):
+    """Lets go of a task's unique key, whoever has it."""
+
+    async def order(
+        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        for task in await self.get(queue, ids):
+            if task is not None and task.spec.unique_key is not None:
+                self._queues[queue]._held.pop(task.spec.unique_key, None)  # noqa: SLF001
+        return await super().order(queue, ids, order, now=now)
+
+
+class ReplacesTheActive(MemoryBroker):
+    """Takes the place of whoever has the key."""
+
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
+        for task in tasks:
+            line = self._queues.get(task.queue)
+            held = line._held.get(task.unique_key or "") if line else None  # noqa: SLF001
+            if line and held and task.on_duplicate == REPLACE:
+                line.move(line.entries[held[0]], Revoked(), now)
+        return await super().enqueue(tasks, now=now)
+
+
+class ForgetsTheirTime(MemoryBroker):
+    """Has a key for as long as its task lives, whatever was asked for."""
+
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
+        return await super().enqueue([evolve(task, unique_for=None) for task in tasks], now=now)
+
+
 BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (IgnoresTokens, "test_a_stale_workers_verdict_changes_nothing", {"outcome": Succeeded()}),
     (IgnoresTokens, "test_another_token_is_not_the_current_one", {"step": 1}),
@@ -212,6 +254,14 @@ BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (PutsLast, "test_released_tasks_go_to_the_head_in_their_old_order", {}),
     (PutsLast, "test_a_crashed_task_goes_back_to_its_old_place", {}),
     (IsDeaf, "test_an_enqueue_is_heard", {"due": None}),
+    (ForgetsKeys, "test_a_duplicate_is_told_who_has_the_key", {"state": State.PENDING}),
+    (
+        LetsGoOfOthers,
+        "test_a_key_that_is_another_s_is_not_let_go",
+        {"state": State.PENDING, "order": Deleted()},
+    ),
+    (ReplacesTheActive, "test_a_task_that_runs_is_not_replaced", {}),
+    (ForgetsTheirTime, "test_a_key_is_had_for_its_time", {}),
     (WritesHalf, "test_no_reader_sees_half_a_batch", {}),
 ]
 
@@ -222,7 +272,9 @@ def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:
     def make_broker(self: object, keep: Keep) -> MemoryBroker:
         return broker(keep=keep)
 
-    return type("Suite", (BrokerContract,), {"make_broker": make_broker, **attributes})()
+    return type(
+        "Suite", (BrokerContract, UniqueContract), {"make_broker": make_broker, **attributes}
+    )()
 
 
 @pytest.mark.parametrize(("broker", "case", "given"), BROKEN)

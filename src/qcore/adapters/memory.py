@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
+from math import inf
 from threading import RLock
 from typing import Final
 
@@ -25,9 +26,12 @@ from qcore.domain.lifecycle import (
 from qcore.domain.moments import Moment
 from qcore.domain.progress import note
 from qcore.domain.task import (
+    REPLACE,
+    Admission,
     Claim,
     Conflict,
     Demand,
+    Duplicate,
     Enqueued,
     Keep,
     Lease,
@@ -51,7 +55,7 @@ DEFAULT_KEEP: Final = Keep()
 class MemoryBroker:
     """Keep tasks in this process."""
 
-    capabilities: frozenset[Capability] = frozenset()
+    capabilities: frozenset[Capability] = frozenset({Capability.UNIQUE})
 
     def __init__(self, *, keep: Keep = DEFAULT_KEEP) -> None:
         self._keep = keep
@@ -70,9 +74,7 @@ class MemoryBroker:
         """Return itself, as it never suspends."""
         return self
 
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Enqueued | Conflict]:
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         """Store tasks."""
         with self._lock:
             answers = [self._queue(task.queue).add(task, now) for task in tasks]
@@ -383,16 +385,27 @@ class _Queue:
         self.expiring = _Sorted()
         self.active: dict[TaskId, _Entry] = {}
         self.ended = {State.COMPLETED: _Sorted(), State.ARCHIVED: _Sorted(), State.DEAD: _Sorted()}
+        self._held: dict[str, tuple[TaskId, Moment]] = {}
+        """Unique key to the task that has it, and until when."""
         self._sequence = 0
         self._token = 0
 
-    def add(self, spec: NewTask, now: Moment) -> Enqueued | Conflict:
+    def add(self, spec: NewTask, now: Moment) -> Admission:
         """Store a new task, in place of an ended one of its id."""
         old = self.entries.get(spec.id)
-        if old is not None:
-            if old.state not in ENDED:
-                return Conflict(spec.id, old.state)
+        holder = self._holder(spec.unique_key, now)
+        gives_way = spec.on_duplicate == REPLACE and holder and holder.state is not State.ACTIVE
+        if old is not None and old.state not in ENDED and not (gives_way and old is holder):
+            return Conflict(spec.id, old.state)
+        if holder is not None:
+            if not gives_way:
+                return Duplicate(holder.spec.id, holder.state)
+            self._place(holder, State.GONE)
+        if old is not None and old is not holder:
             self._place(old, State.GONE)
+        if spec.unique_key is not None:
+            until = inf if spec.unique_for is None else now + spec.unique_for
+            self._held[spec.unique_key] = spec.id, until
         waits = spec.due is not None and spec.due > now
         state = State.SCHEDULED if waits else State.PENDING
         due = spec.due if waits and spec.due is not None else now
@@ -400,6 +413,11 @@ class _Queue:
         self.entries[spec.id] = entry
         self._place(entry, state)
         return Enqueued(spec.id, state)
+
+    def _holder(self, key: str | None, now: Moment) -> _Entry | None:
+        """Return the task that has a unique key."""
+        task, until = self._held.get(key or "", ("", 0.0))
+        return self.entries[task] if until > now else None
 
     def promote(self, now: Moment) -> int:
         """Make pending what is due; return how many tasks that was."""
@@ -495,6 +513,9 @@ class _Queue:
         self._take_out(entry, task)
         entry.state = state
         entry.finished = now if state in ENDED else None
+        key = entry.spec.unique_key
+        if key is not None and state in ENDED and self._held.get(key, ("", 0.0))[0] == task:
+            del self._held[key]
         match state:
             case State.PENDING:
                 self.pending.add((-entry.spec.priority, entry.sequence), task)

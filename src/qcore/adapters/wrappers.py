@@ -7,10 +7,9 @@ from typing import Self, cast
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
 from qcore.domain.task import (
+    Admission,
     Claim,
-    Conflict,
     Demand,
-    Enqueued,
     Lease,
     LeaseLost,
     Missing,
@@ -64,7 +63,7 @@ class ForwardingBroker:
 
     async def enqueue(
         self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Enqueued | Conflict]:
+    ) -> Sequence[Admission]:
         return await self.inner.enqueue(tasks, now=now)
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:

@@ -15,7 +15,8 @@ from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Duration, Moment, seconds_of
 from qcore.domain.record import record
-from qcore.domain.task import Conflict, Enqueued, NewTask, Task
+from qcore.domain.task import Admission, Conflict, Enqueued, NewTask, Task
+from qcore.domain.uniqueness import key_of
 from qcore.ports import Broker, Capability, Clock
 
 R = TypeVar("R")
@@ -53,7 +54,7 @@ class Handle(Generic[R_co]):
         self,
         client: "Client",
         task: NewTask,
-        answer: Enqueued | Conflict,
+        answer: Admission,
         signature: Signature | None = None,
     ) -> None:
         self._client = client
@@ -63,7 +64,8 @@ class Handle(Generic[R_co]):
         self.name = task.name
         self.queue = task.queue
         self.is_new = isinstance(answer, Enqueued)
-        """Whether this call stored it; if not, a live task of this id was there already."""
+        """Whether this call stored it; if not, it is a live task that was there already: one of
+        this id, or the one that has the unique key."""
 
     def __repr__(self) -> str:
         """Show which task it is."""
@@ -152,7 +154,8 @@ class Client:
         """Store one task and return a handle of it.
 
         Raises `InvalidTask`, naming the value, when something about it is wrong. A live task of
-        the same id is no error: the handle is that task's, and `handle.is_new` is false.
+        the same id, or one that has the unique key, is no error: the handle is that task's, and
+        `handle.is_new` is false.
         """
         if not self._is_open:
             await self.open()
@@ -214,7 +217,9 @@ class Client:
             raise InvalidTask(f"{asked!r} is no task: expected task.call(…) or a NewTask")
         else:
             payload = asked.signature.encode(asked.args, asked.kwargs, self.codec)
-            task = asked.mould.cast(payload, self.codec.content_type, now, self._entropy)
+            mould, kind = asked.mould, self.codec.content_type
+            key = self._key(asked) if mould.is_unique else None
+            task = mould.cast(payload, kind, now, self._entropy, unique_key=key)
         if len(task.payload) > self._max_payload:
             raise InvalidTask(
                 f"{task.name}: the payload is {len(task.payload):,} bytes: expected at most "
@@ -225,9 +230,19 @@ class Client:
             raise InvalidTask(
                 f"{task.name}: group is {task.group!r}, but this broker has no groups"
             )
+        if task.unique_key is not None and Capability.UNIQUE not in self.broker.capabilities:
+            raise InvalidTask(
+                f"{task.name}: unique_key is {task.unique_key!r}, but this broker knows no unique "
+                "tasks"
+            )
         return task
 
-    def _handle(self, asked: Asked, task: NewTask, answer: Enqueued | Conflict) -> Handle[Any]:
+    def _key(self, asked: Call[Any]) -> str:
+        """Return what makes a call unique: its name and its arguments, in whatever order."""
+        given = asked.signature.given(asked.args, asked.kwargs)
+        return key_of(asked.mould.name, self.codec.plain(dict(sorted(given.items()))))
+
+    def _handle(self, asked: Asked, task: NewTask, answer: Admission) -> Handle[Any]:
         signature = None if isinstance(asked, NewTask) else asked.signature
         return Handle(self, task, answer, signature)
 

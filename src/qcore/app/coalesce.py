@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from qcore.domain.moments import Moment
-from qcore.domain.task import Conflict, Enqueued, NewTask
+from qcore.domain.task import Admission, NewTask
 from qcore.ports import Producer
 
 MOST_AT_ONCE: Final = 1_000
@@ -22,7 +22,7 @@ class Coalescing:
 
     async def enqueue(
         self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Enqueued | Conflict]:
+    ) -> Sequence[Admission]:
         """Store tasks, together with those of other callers."""
         loop = asyncio.get_running_loop()
         line: _Line | None = getattr(self._here, "line", None)
@@ -42,7 +42,7 @@ class _Line:
 
     async def enqueue(
         self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Enqueued | Conflict]:
+    ) -> Sequence[Admission]:
         """Store tasks, together with those of other callers."""
         if self._busy:
             waiter = _Waiter(tasks, now)
@@ -86,11 +86,11 @@ class _Waiter:
     def __init__(self, tasks: Sequence[NewTask], now: Moment) -> None:
         self.tasks = tasks
         self.now = now
-        self.answers: asyncio.Future[Sequence[Enqueued | Conflict]] = (
+        self.answers: asyncio.Future[Sequence[Admission]] = (
             asyncio.get_running_loop().create_future()
         )
 
-    def answer(self, answers: Sequence[Enqueued | Conflict]) -> None:
+    def answer(self, answers: Sequence[Admission]) -> None:
         """Give the caller its answers, unless it has gone."""
         if not self.answers.done():
             self.answers.set_result(answers)

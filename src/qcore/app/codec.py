@@ -1,6 +1,6 @@
 """Which serializer writes, and which reads what another one wrote."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from qcore.domain.errors import CannotDecode
@@ -20,6 +20,12 @@ class Codec:
         self._by_type = {each.content_type: each for each in reversed(serializers)}
         self.content_type = self._first.content_type
         self.dumps = self._first.dumps
+        plain = self._first
+        while (inner := getattr(plain, "inner", None)) is not None:
+            # what it seals is never sealed in the same way twice
+            plain = inner
+        self.plain: Callable[[object], bytes] = plain.dumps
+        """Write a value as it is before it is sealed, the same for the same value."""
 
     def loads(self, data: bytes, content_type: str | None, kind: type[T]) -> T:
         """Return the value that `data` is; raise `CannotDecode` where it is none."""

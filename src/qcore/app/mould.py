@@ -10,6 +10,7 @@ from qcore.domain.task import NewTask, another
 
 _VARYING: Final = frozenset({"task_id", "delay", "expires"})
 """Options for which a task is not like the one before it."""
+_UNIQUE: Final = frozenset({"unique_for", "on_duplicate"})
 
 
 class Mould:
@@ -19,10 +20,26 @@ class Mould:
         self.name: Final = name
         self.options: Final = options
         self._first: NewTask | None = None
-        self._varies = not _VARYING.isdisjoint(options)
+        self.is_unique = not _UNIQUE.isdisjoint(options) and "unique_key" not in options
+        """Whether its tasks are made unique by their name and arguments."""
+        self._varies = self.is_unique or not _VARYING.isdisjoint(options)
+
+    def check(self) -> None:
+        """Raise `InvalidTask` where an option is wrong."""
+        fields = fields_of(self.options, now=0.0)
+        fields.setdefault("id", "check")
+        if self.is_unique:
+            fields["unique_key"] = "check"
+        NewTask(self.name, **fields)
 
     def cast(
-        self, payload: bytes, content_type: str, now: Moment, entropy: Callable[[int], bytes]
+        self,
+        payload: bytes,
+        content_type: str,
+        now: Moment,
+        entropy: Callable[[int], bytes],
+        *,
+        unique_key: str | None = None,
     ) -> NewTask:
         """Return a task to be run with a payload; raise `InvalidTask` where an option is wrong."""
         first = self._first
@@ -31,6 +48,8 @@ class Mould:
         fields = fields_of(self.options, now=now)
         if "id" not in fields:
             fields["id"] = task_id(now, entropy(ENTROPY_BYTES))
+        if unique_key is not None:
+            fields["unique_key"] = unique_key
         task = NewTask(self.name, payload=payload, content_type=content_type, **fields)
         if not self._varies:
             self._first = task

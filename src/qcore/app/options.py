@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from qcore.domain.backoff import Backoff
 from qcore.domain.errors import InvalidTask
@@ -32,9 +32,19 @@ class Options(TypedDict, total=False):
     retention: Duration
     """How long the completed task and its result are kept."""
     headers: Mapping[str, str]
+    unique_for: Duration | None
+    """How long no other task of the same name and arguments goes into the queue while this one
+    lives; None for as long as it lives."""
+    unique_key: str
+    """What takes the place of the name and the arguments."""
+    on_duplicate: Literal["reject", "replace"]
+    """"replace" takes the place of a task that has the key and does not run yet: so a task that is
+    asked for again and again is run once, after the last time."""
 
 
-_AS_THEY_ARE = frozenset({"queue", "max_retry", "max_crashes", "priority", "headers"})
+_AS_THEY_ARE = frozenset(
+    {"queue", "max_retry", "max_crashes", "priority", "headers", "unique_key", "on_duplicate"}
+)
 
 
 def fields_of(options: Options, *, now: Moment) -> dict[str, Any]:
@@ -70,8 +80,8 @@ def _expires(value: object, now: Moment) -> Moment:
     return now + seconds_of(value, "expires")
 
 
-def _timeout(value: object, _now: Moment) -> float | None:
-    return None if value is None else seconds_of(value, "timeout")
+def _or_none(what: str) -> Callable[[object, Moment], float | None]:
+    return lambda value, _: None if value is None else seconds_of(value, what)
 
 
 def _backoff(value: object, _now: Moment) -> str:
@@ -88,9 +98,10 @@ _CONVERTED: Final[Mapping[str, tuple[str, Callable[[Any, Moment], Any]]]] = {
     "at": ("due", lambda value, _: moment_of(value, "at")),
     "deadline": ("deadline", lambda value, _: moment_of(value, "deadline")),
     "expires": ("expires", _expires),
-    "timeout": ("timeout", _timeout),
+    "timeout": ("timeout", _or_none("timeout")),
     "retention": ("retention", lambda value, _: seconds_of(value, "retention")),
     "task_id": ("id", lambda value, _: value),
     "backoff": ("backoff", _backoff),
+    "unique_for": ("unique_for", _or_none("unique_for")),
 }
 """Option to the field it sets, and how."""

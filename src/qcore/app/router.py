@@ -19,11 +19,11 @@ from typing import (
 from qcore.app.client import BlockingClient, Client
 from qcore.app.context import Context
 from qcore.app.handler import Handler, Sender
-from qcore.app.options import Options, fields_of
+from qcore.app.mould import Mould
+from qcore.app.options import Options
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption
 from qcore.domain.retry import RetryPolicy, always
-from qcore.domain.task import NewTask
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -140,9 +140,7 @@ class Router:
             )
         if pattern:
             # what would be refused at every enqueue is refused now
-            fields = fields_of(options, now=0.0)
-            fields.setdefault("id", "check")
-            NewTask(pattern, **fields)
+            Mould(pattern, options).check()
         handler: AnyHandler = Handler(
             pattern, function, self._sender, policy=policy, process=process, options=options
         )

@@ -85,7 +85,7 @@ class Signature:
 
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any], codec: Codec) -> bytes:
         """Return arguments as a payload; raise `InvalidTask`, naming the one that does not fit."""
-        given = self._bound(args, kwargs)
+        given = self.given(args, kwargs)
         payload = codec.dumps(given)
         try:
             # what is checked is what will run, by the very code that will run it
@@ -94,7 +94,8 @@ class Signature:
             raise InvalidTask(self._misfit(str(error), given)) from None
         return payload
 
-    def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def given(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments by name; raise `InvalidTask` for too many, and for one given twice."""
         if not args:
             return dict(kwargs)
         if len(args) > len(self._names):

@@ -24,6 +24,8 @@ MAX_PRIORITY: Final = 1000
 MAX_BUDGET: Final = 1_000_000
 MAX_SHOWN: Final = 80
 NUMBERS: Final = frozenset({int, float})
+REJECT: Final = "reject"
+REPLACE: Final = "replace"
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
 ESSENTIAL_CONTENT_TYPE: Final = "application/json"
@@ -71,6 +73,13 @@ class NewTask:
     group: str | None = None
     """Tasks of one group are aggregated into one."""
     headers: Mapping[str, str] = field(default=NO_HEADERS, hash=False)
+    unique_key: str | None = None
+    """While this task lives, no other of this key goes into its queue: 1 to 256 characters."""
+    unique_for: float | None = None
+    """Seconds after which others may all the same; None for as long as it lives."""
+    on_duplicate: str = REJECT
+    """What this task does where another has the key: "reject" is to stay out, "replace" to take
+    the place of one that does not run yet."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no broker should have to store."""
@@ -98,6 +107,20 @@ class NewTask:
             _check_text("backoff", self.backoff, MAX_NAME)
         if self.headers:
             _check_headers(self.headers)
+        if self.unique_key is not None:
+            _check_text("unique_key", self.unique_key, MAX_ID)
+        if self.unique_for is not None or self.on_duplicate != REJECT:
+            self._check_unique()
+
+    def _check_unique(self) -> None:
+        if self.unique_key is None:
+            raise InvalidTask("unique_for or on_duplicate is given without a unique_key")
+        if self.unique_for is not None and not (_is_number(self.unique_for) and self.unique_for):
+            raise InvalidTask(f"unique_for is {self.unique_for!r}: expected more than 0 seconds")
+        if self.on_duplicate not in {REJECT, REPLACE}:
+            raise InvalidTask(
+                f"on_duplicate is {self.on_duplicate!r}: expected {REJECT!r} or {REPLACE!r}"
+            )
 
 
 def stored(  # noqa: PLR0917  (a field each)
@@ -117,6 +140,9 @@ def stored(  # noqa: PLR0917  (a field each)
     retention: Any,
     group: Any,
     headers: Any,
+    unique_key: Any = None,
+    unique_for: Any = None,
+    on_duplicate: Any = REJECT,
 ) -> NewTask:
     """Return a task that was checked when it was enqueued.
 
@@ -140,6 +166,9 @@ def stored(  # noqa: PLR0917  (a field each)
     task.retention = retention
     task.group = group
     task.headers = headers
+    task.unique_key = unique_key
+    task.unique_for = unique_for
+    task.on_duplicate = on_duplicate
     made: NewTask = task
     return made
 
@@ -163,6 +192,9 @@ def another(task: NewTask, id: TaskId, payload: bytes) -> NewTask:  # noqa: A002
         task.retention,
         task.group,
         task.headers,
+        task.unique_key,
+        task.unique_for,
+        task.on_duplicate,
     )
 
 
@@ -316,6 +348,18 @@ class Conflict:
 
     id: TaskId
     state: State
+
+
+@record
+class Duplicate:
+    """A live task has the unique key already: `id`, in `state`; nothing was written."""
+
+    id: TaskId
+    state: State
+
+
+Admission: TypeAlias = Enqueued | Duplicate | Conflict
+"""What became of a task that was to be enqueued."""
 
 
 @record

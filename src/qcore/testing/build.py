@@ -36,6 +36,9 @@ class TaskOptions(TypedDict, total=False):
     retention: float
     group: str | None
     headers: Mapping[str, str]
+    unique_key: str | None
+    unique_for: float | None
+    on_duplicate: str
 
 
 def fresh_id() -> TaskId:

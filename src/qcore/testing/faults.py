@@ -15,10 +15,9 @@ from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.task import (
+    Admission,
     Claim,
-    Conflict,
     Demand,
-    Enqueued,
     Lease,
     LeaseLost,
     Missing,
@@ -198,7 +197,7 @@ class FaultyBroker(ForwardingBroker):
 
     async def enqueue(
         self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Enqueued | Conflict]:
+    ) -> Sequence[Admission]:
         work = partial(self.inner.enqueue, tasks, now=now)
         return await self._do("enqueue", work, tasks=tasks, now=now)
 

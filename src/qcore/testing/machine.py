@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
 
 from qcore.domain.lifecycle import Event, Order, State
 from qcore.domain.task import Claim, Demand, Keep, Task
-from qcore.ports import Broker
+from qcore.ports import Broker, Capability
 from qcore.testing import wishes
 from qcore.testing.build import NOW
 from qcore.testing.twins import DRIVEN, MODEL, Pair, Twins
@@ -86,7 +86,8 @@ class BrokerMachine(RuleBasedStateMachine):
     def enqueue(self, wait: int, tasks: list[wishes.TaskWish]) -> None:
         """Tasks whose ids, priorities and moments collide."""
         self._pass(wait)
-        made = [wish.made(self._moments, self._now) for wish in tasks]
+        unique = Capability.UNIQUE in self._twins.capabilities
+        made = [wish.made(self._moments, self._now, unique=unique) for wish in tasks]
         self._twins.same_list(lambda broker: broker.enqueue(made, now=self._now))
 
     @precondition(lambda self: self._has(State.PENDING, State.SCHEDULED, State.RETRY))

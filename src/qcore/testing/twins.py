@@ -9,7 +9,7 @@ from qcore.domain.lifecycle import Event, State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Keep, Lease, LeaseLost, Settled, Task, Verdict
-from qcore.ports import Broker
+from qcore.ports import Broker, Capability
 from qcore.testing.contract.base import step
 
 T = TypeVar("T")
@@ -39,6 +39,11 @@ class Twins:
         self._brokers: tuple[Broker, Broker] = (driven, MemoryBroker(keep=keep))
         self._tokens: dict[tuple[int, str], int] = {}
         self.both(lambda broker: broker.open())
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return what the driven one can do beyond the port."""
+        return self._brokers[DRIVEN].capabilities
 
     def close(self) -> None:
         """Close both, and the loop they ran on."""

@@ -26,7 +26,7 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
-from qcore.domain.task import NewTask
+from qcore.domain.task import REJECT, REPLACE, NewTask
 from qcore.testing.build import NOW
 
 QUEUES: Final = ("red", "blue")
@@ -61,13 +61,18 @@ class TaskWish:
     retention: float
     max_crashes: int
     payload: bytes
+    unique_key: str | None
+    unique_for: int | None
+    replaces: bool
 
-    def made(self, moments: Moments, now: Moment) -> NewTask:
-        """Return the task."""
+    def made(self, moments: Moments, now: Moment, *, unique: bool) -> NewTask:
+        """Return the task, with its unique key or without."""
         due = None if self.due is None else moments.at(now, self.due)
         expires = (
             None if self.expires is None else moments.at(max(now, due or now), self.expires + 1)
         )
+        key = self.unique_key if unique else None
+        lasts = None if key is None or self.unique_for is None else self.unique_for * TICK
         return NewTask(
             "machine:task",
             self.id,
@@ -78,6 +83,9 @@ class TaskWish:
             expires=expires,
             retention=self.retention,
             max_crashes=self.max_crashes,
+            unique_key=key,
+            unique_for=lasts,
+            on_duplicate=REPLACE if key is not None and self.replaces else REJECT,
         )
 
 
@@ -122,6 +130,9 @@ TASKS: Final = st.lists(
         retention=st.sampled_from((0.0, 0.0, 0.25, 1.5)),
         max_crashes=st.integers(1, 3),
         payload=st.binary(max_size=3),
+        unique_key=st.sampled_from((None, None, "k", "l |")),
+        unique_for=_rarely(st.integers(1, 4_000)),
+        replaces=st.booleans(),
     ),
     min_size=2,
     max_size=8,

@@ -48,6 +48,7 @@ pytest.register_assert_rewrite(
             "table",
             "threads",
             "timekeeper",
+            "unique",
             "waiting",
         )
     )
@@ -71,6 +72,7 @@ from qcore.testing.contract.sweep import CrashCases, SweepCases, TrimCases
 from qcore.testing.contract.table import GroupContract, TableCases
 from qcore.testing.contract.threads import OpenCases, ThreadCases
 from qcore.testing.contract.timekeeper import TimeContract
+from qcore.testing.contract.unique import UniqueContract
 from qcore.testing.contract.waiting import ListenCases, NextDueCases
 
 __all__ = [
@@ -80,6 +82,7 @@ __all__ = [
     "GroupContract",
     "SharedContract",
     "TimeContract",
+    "UniqueContract",
 ]
 
 CONTRACTS = {
@@ -87,6 +90,7 @@ CONTRACTS = {
     Capability.DURABLE: DurableContract,
     Capability.GROUPS: GroupContract,
     Capability.TIME: TimeContract,
+    Capability.UNIQUE: UniqueContract,
 }
 
 

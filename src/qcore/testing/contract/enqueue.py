@@ -53,7 +53,7 @@ class EnqueueCases(Cases):
         assert isinstance(broker.capabilities, frozenset)
         assert all(isinstance(capability, Capability) for capability in broker.capabilities)
 
-    # - Each answer is at its task's place: `Enqueued` with its state, or `Conflict`.
+    # - Each answer is at its task's place: `Enqueued` with its state, `Duplicate` or `Conflict`.
 
     async def test_each_enqueue_is_answered_at_its_place(self, broker: Broker) -> None:
         """Answers of every kind come in the order of the tasks."""

@@ -1,0 +1,12 @@
+"""What makes two tasks the same task."""
+
+from hashlib import sha256
+
+
+def key_of(name: str, arguments: bytes) -> str:
+    """Return the key that tasks of one name and the same arguments share.
+
+    `arguments` are encoded in one order, whatever order they were given in. The queue is no part of
+    it: a broker keeps the keys of each queue apart.
+    """
+    return sha256(name.encode() + b"\0" + arguments).hexdigest()
