@@ -9,7 +9,7 @@ from qcore.app.router import Middleware, Next, Router
 from qcore.app.settings import WorkerSettings
 from qcore.app.worker import Worker
 from qcore.domain.backoff import Exponential, Fixed, Linear, Quartic, exponential, fixed, linear
-from qcore.domain.control import Retry, Revoke, SkipRetry, Snooze
+from qcore.domain.control import RateLimited, Retry, Revoke, SkipRetry, Snooze
 from qcore.domain.errors import (
     BrokerUnavailable,
     BrokerUnusable,
@@ -59,6 +59,7 @@ __all__ = [
     "Qcore",
     "QcoreError",
     "Quartic",
+    "RateLimited",
     "Refused",
     "Retry",
     "RetryPolicy",

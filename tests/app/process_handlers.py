@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import attrs
 
-from qcore import Context, Retry, Revoke, SkipRetry, Snooze
+from qcore import Context, RateLimited, Retry, Revoke, SkipRetry, Snooze
+from qcore.domain.control import ControlFlow
 from tests.app.kit import Lab
 
 
@@ -52,6 +55,16 @@ def about(ctx: Context, job: Job) -> list[object]:
     return [ctx.id, ctx.name, ctx.attempt, ctx.lease.token, dict(ctx.headers), job.path]
 
 
+CONTROL_FLOW: Final[Mapping[str, ControlFlow]] = {
+    "skip": SkipRetry("never again"),
+    "revoke": Revoke(),
+    "snooze": Snooze(in_=100),
+    "snooze until": Snooze(until=2_000_000_000.0),
+    "rate limited": RateLimited("100"),
+    "retry": Retry("soon", in_=7),
+}
+
+
 def fail(ctx: Context, how: str) -> None:
     """Raise."""
     match how:
@@ -59,22 +72,12 @@ def fail(ctx: Context, how: str) -> None:
             raise Portable("it broke")
         case "unportable":
             raise Unportable("this", "that")
-        case "skip":
-            raise SkipRetry("never again")
-        case "revoke":
-            raise Revoke
-        case "snooze":
-            raise Snooze(in_=100)
-        case "snooze until":
-            raise Snooze(until=2_000_000_000.0)
-        case "retry":
-            raise Retry("soon", in_=7)
         case "exit":
             sys.exit("bye")
         case "interrupt":
             raise KeyboardInterrupt
         case _:
-            raise AssertionError(how)
+            raise CONTROL_FLOW[how]
 
 
 def return_lambda(ctx: Context) -> object:

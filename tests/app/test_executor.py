@@ -10,6 +10,7 @@ from qcore import (
     Context,
     Handle,
     Qcore,
+    RateLimited,
     Retry,
     Revoke,
     SkipRetry,
@@ -84,6 +85,11 @@ class TestControlFlow:
         until = datetime.fromtimestamp(NOW + 99, UTC)
         task = await stored(await after_raising(lab, Snooze(until=until), in_thread=in_thread))
         assert (task.state, task.due) == (State.SCHEDULED, NOW + 99)
+
+    async def test_a_rate_limit_burns_nothing(self, lab: Lab, *, in_thread: bool) -> None:
+        """`RateLimited(retry_after)`: scheduled for then and a little later, its budget whole."""
+        task = await stored(await after_raising(lab, RateLimited("20"), in_thread=in_thread))
+        assert (task.state, task.failures, task.due) == (State.SCHEDULED, 0, NOW + 21)
 
     async def test_retry_names_its_delay(self, lab: Lab, *, in_thread: bool) -> None:
         """`Retry(in_)`: burns a retry, and comes before every curve."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from qcore import Context, InvalidOption, Next, SkipRetry, State
+from qcore import Context, InvalidOption, Next, RateLimited, Revoke, SkipRetry, Snooze, State
 from qcore.testing import a_task
 from tests.app import process_handlers
 from tests.app.kit import Lab, stored
@@ -179,4 +179,21 @@ class TestErrorHooks:
         lab.task("mail")(nothing)
         await lab.client.enqueue(a_task(name="mail"))
         await lab.run_due()
+        assert told == []
+
+    @pytest.mark.parametrize("raised", [Snooze(5), RateLimited(5), Revoke()], ids=repr)
+    async def test_what_is_no_trouble_is_not_told(self, lab: Lab, raised: Exception) -> None:
+        """A handler that wants to run later, or not at all, has met no error."""
+        told: list[str] = []
+
+        @lab.on_error
+        def hook(ctx: Context, error: BaseException) -> None:
+            told.append(ctx.id)
+
+        @lab.task("mail")
+        async def mail(ctx: Context) -> None:
+            raise raised
+
+        await mail.enqueue()
+        assert await lab.run_due() == 1
         assert told == []

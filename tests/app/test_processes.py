@@ -85,6 +85,7 @@ async def test_a_process_knows_its_task(lab: Lab) -> None:
         ("skip", State.DEAD, "never again", 0),
         ("snooze", State.SCHEDULED, None, 100),
         ("snooze until", State.SCHEDULED, None, 200_000_000),
+        ("rate limited", State.SCHEDULED, None, 105),
         ("retry", State.RETRY, "soon", 7),
     ],
 )

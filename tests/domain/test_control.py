@@ -1,11 +1,13 @@
 import math
 import pickle
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from qcore.domain.control import ControlFlow, Retry, Revoke, SkipRetry, Snooze
+from qcore.domain.control import ControlFlow, RateLimited, Retry, Revoke, SkipRetry, Snooze
 from qcore.domain.errors import InvalidTask, QcoreError
+from qcore.domain.moments import LAST_MOMENT
 from qcore.testing.build import NOW
 
 
@@ -56,6 +58,67 @@ def test_a_snooze_says_until_when() -> None:
 
 
 @pytest.mark.parametrize(
+    ("retry_after", "wait"),
+    [
+        (30, 30.0),
+        (0.25, 0.25),
+        (timedelta(minutes=2), 120.0),
+        ("30", 30.0),
+        (" 1.5 ", 1.5),
+        ("Fri, 15 Jan 2027 08:00:09 GMT", 9.0),
+        ("Friday, 15-Jan-27 08:00:09 GMT", 9.0),
+        ("Fri Jan 15 08:00:09 2027", 9.0),
+        ("Fri, 15 Jan 2027 07:59:59 GMT", 0.0),
+        (0, 0.0),
+    ],
+)
+def test_who_is_rate_limited_waits_as_long_as_it_was_told(
+    retry_after: float | timedelta | str, wait: float
+) -> None:
+    """Seconds, a timedelta, or what a `Retry-After` header may be; a date that was is now."""
+    assert RateLimited(retry_after).moment(NOW, 0.0) == NOW + wait
+
+
+@pytest.mark.parametrize(
+    ("wait", "latest"), [(0, 1.0), (5, 6.0), (10, 11.0), (100, 110.0), (600, 660.0), (9000, 9060.0)]
+)
+def test_who_is_rate_limited_comes_back_a_little_later_than_told(wait: int, latest: float) -> None:
+    """Dice spread it over a tenth of the wait, a second at least and a minute at most."""
+    limited = RateLimited(wait)
+    assert limited.moment(NOW, 0.0) == NOW + wait
+    assert limited.moment(NOW, 0.5) == NOW + (wait + latest) / 2
+
+
+def test_who_is_rate_limited_for_ever_comes_back_within_the_calendar() -> None:
+    """The longest wait there is, from now, ends when the calendar does."""
+    assert RateLimited(LAST_MOMENT).moment(NOW, 0.5) == LAST_MOMENT
+
+
+@pytest.mark.parametrize(
+    "bad", [-1, math.nan, math.inf, True, None, "", "soon", "-1", "nan", "1e999", b"5"]
+)
+def test_a_retry_after_that_is_none_is_refused(bad: Any) -> None:
+    """A header that is missing, or says neither seconds nor a date, is an error that names it."""
+    with pytest.raises(InvalidTask, match="RateLimited retry_after is"):
+        RateLimited(bad)
+
+
+@pytest.mark.parametrize(
+    "bad", ["Thu, 01 Jan 1903 00:00:00 GMT", "Fri, 15 Jan 2027 08:00:09 +9999999999999999"]
+)
+def test_a_date_that_is_no_moment_is_refused(bad: str) -> None:
+    """It is held to the same rule as every moment, and so is the zone."""
+    with pytest.raises(InvalidTask, match="RateLimited retry_after is"):
+        RateLimited(bad)
+
+
+def test_who_is_rate_limited_says_until_when() -> None:
+    """The text is good for a log, and says which of the two the service named."""
+    assert str(RateLimited("5")) == "rate limited for 5.0 s"
+    assert str(RateLimited("Thu, 01 Jan 1970 00:00:09 GMT")) == "rate limited until 9.0"
+
+
+@pytest.mark.parametrize(
     ("retry", "delay", "text"),
     [
         (Retry(), None, "the handler asked for a retry"),
@@ -72,7 +135,7 @@ def test_a_retry_has_a_reason_and_perhaps_a_delay(
     assert (retry.delay, str(retry)) == (delay, text)
 
 
-@pytest.mark.parametrize("kind", [SkipRetry, Revoke, Snooze, Retry])
+@pytest.mark.parametrize("kind", [SkipRetry, Revoke, Snooze, RateLimited, Retry])
 def test_control_flow_is_no_error_of_ours(kind: type[ControlFlow]) -> None:
     """What a handler raises to choose its verdict is not caught as a `QcoreError`."""
     assert issubclass(kind, ControlFlow)
@@ -86,6 +149,10 @@ def test_control_flow_is_no_error_of_ours(kind: type[ControlFlow]) -> None:
         Revoke("unwanted"),
         Snooze(5),
         Snooze(until=NOW),
+        RateLimited(5),
+        RateLimited(timedelta(seconds=5)),
+        RateLimited("5"),
+        RateLimited("Fri, 15 Jan 2027 08:00:09 GMT"),
         Retry("busy", in_=5),
         Retry(),
     ],

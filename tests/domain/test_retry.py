@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.domain.backoff import Exponential, Fixed, Quartic
-from qcore.domain.control import Retry, Revoke, SkipRetry, Snooze
+from qcore.domain.control import RateLimited, Retry, Revoke, SkipRetry, Snooze
 from qcore.domain.lifecycle import MOVES, Exhausted, Failed, Rejected, Revoked, Snoozed, State
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.retry import MAX_ERROR, Judgement, RetryPolicy, always, described, judge, storable
@@ -143,6 +143,15 @@ def test_snooze_puts_off() -> None:
     assert judged(Snooze(until=NOW + 9), running()) == Snoozed(NOW + 9)
 
 
+def test_who_is_rate_limited_is_put_off_and_spread() -> None:
+    """`RateLimited` runs again later, also with a spent budget; one roll says how much later."""
+    spent = running(max_retry=0)
+    assert judged(RateLimited(100), spent) == Snoozed(NOW + 105)
+    dice = ScriptedDice(0.25)
+    answer = judge(RateLimited("Fri, 15 Jan 2027 08:00:20 GMT"), spent, FIXED, dice, now=NOW)
+    assert answer == Snoozed(NOW + 20.5)
+
+
 def test_control_flow_may_be_subclassed() -> None:
     """An application's own kind of `SkipRetry` is one."""
 
@@ -154,7 +163,16 @@ def test_control_flow_may_be_subclassed() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("no"), SkipRetry(), Revoke(), Snooze(1), Retry(), KeyError(), SystemExit(1)],
+    [
+        ValueError("no"),
+        SkipRetry(),
+        Revoke(),
+        Snooze(1),
+        RateLimited(1),
+        Retry(),
+        KeyError(),
+        SystemExit(1),
+    ],
     ids=repr,
 )
 @pytest.mark.parametrize("failures", [0, 3])

@@ -16,7 +16,7 @@ from qcore.app.places import Places
 from qcore.app.processes import ProcessDied
 from qcore.app.router import AnyHandler, Middleware, Next, Router
 from qcore.app.run import Run, Why
-from qcore.domain.control import Revoke, Snooze
+from qcore.domain.control import RateLimited, Revoke, Snooze
 from qcore.domain.errors import CannotEncode
 from qcore.domain.lifecycle import Crashed, Event, Failed, Rejected, Released, Snoozed, Succeeded
 from qcore.domain.retry import Dice, RetryPolicy, described, judge
@@ -200,7 +200,7 @@ class Executor:
         return outcome
 
     async def _tell_hooks(self, ctx: Context, error: BaseException) -> None:
-        if isinstance(error, Snooze | Revoke):
+        if isinstance(error, Snooze | RateLimited | Revoke):
             return  # nothing went wrong
         for hook in self._router.error_hooks:
             try:

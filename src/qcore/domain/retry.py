@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from qcore.domain.backoff import Curve, Quartic, Roll, parse
-from qcore.domain.control import ControlFlow, Retry, Revoke, SkipRetry, Snooze
+from qcore.domain.control import ControlFlow, RateLimited, Retry, Revoke, SkipRetry, Snooze
 from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Revoked, Snoozed
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
@@ -42,7 +42,7 @@ def judge(
     """Return what `error`, raised by a run of `task`, means for the task.
 
     A curve that travels with the task comes before the policy's; a delay named by `Retry` comes
-    before both.
+    before both. The dice spread what a curve says, and those whom a service told to come later.
     """
     match error:
         case SkipRetry():
@@ -51,6 +51,8 @@ def judge(
             return Revoked()
         case Snooze():
             return Snoozed(error.moment(now))
+        case RateLimited():
+            return Snoozed(error.moment(now, dice()))
         case _:
             return _failed(error, task, policy, dice, now=now)
 

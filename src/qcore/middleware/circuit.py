@@ -1,0 +1,35 @@
+"""One circuit: closed, open, or half-open; time is an argument."""
+
+from collections import deque
+
+from qcore.domain.moments import Moment
+
+
+class Circuit:
+    """What is remembered of one thing that may be out of order.
+
+    Closed while `until` is None, open until that moment, half-open after it: then one run at a time
+    is let through as a probe. To close it is to forget it.
+    """
+
+    def __init__(self, failures: int, within: float) -> None:
+        self._within = within
+        self._failed: deque[Moment] = deque(maxlen=failures)
+        self.opened = 0
+        """How many times in a row it has opened."""
+        self.until: Moment | None = None
+        self.pause = 0.0
+        """For how many seconds it has last opened."""
+        self.has_probe = False
+
+    def fail(self, now: Moment) -> bool:
+        """Note a failure; return whether there have been too many of late."""
+        self._failed.append(now)
+        is_full = len(self._failed) == self._failed.maxlen
+        return is_full and now - self._failed[0] <= self._within
+
+    def open(self, now: Moment, pause: float) -> None:
+        """Let nothing through for so many seconds."""
+        self.opened += 1
+        self.pause = pause
+        self.until = now + pause

@@ -1,0 +1,33 @@
+"""Which run a line of the log is about, whoever writes it."""
+
+import structlog
+from structlog.contextvars import bound_contextvars
+from structlog.typing import FilteringBoundLogger
+
+from qcore.app.context import Context
+from qcore.app.router import Middleware, Next
+
+
+def log_runs(logger: FilteringBoundLogger | None = None) -> Middleware:
+    """Return a middleware that binds the run to everything that is logged in it.
+
+    Task, id, queue and attempt are structlog context variables while the handler runs, as coroutine
+    or in a thread: `structlog.contextvars.merge_contextvars` puts them into each line, whichever
+    library logs it. A process has none of the worker's variables: there, use `ctx.log`. That a run
+    begins is logged as debug; how it ended, and after how many seconds, `LoggingInstrument` says.
+    """
+    log: FilteringBoundLogger = logger or structlog.get_logger("qcore")
+
+    async def bind(ctx: Context, run: Next) -> object:
+        facts = {
+            "task": ctx.name,
+            "task_id": ctx.id,
+            "queue": ctx.queue,
+            "attempt": ctx.attempt,
+        }
+        with bound_contextvars(**facts):
+            # named here too, as not everybody merges context variables
+            log.debug("task started", **facts)
+            return await run(ctx)
+
+    return bind

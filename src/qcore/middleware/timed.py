@@ -1,0 +1,36 @@
+"""Where a middleware has its time and its dice from, and how long is long."""
+
+from typing import Protocol
+
+from qcore.domain.errors import InvalidOption, InvalidTask
+from qcore.domain.moments import Duration, seconds_of
+from qcore.domain.retry import Dice
+from qcore.ports import Clock
+
+
+class Timed(Protocol):
+    """Whatever has a clock and dice: a `Qcore`.
+
+    A middleware asks it anew in each run, so that in `q.swapped(clock=…)` it goes by that clock.
+    """
+
+    @property
+    def clock(self) -> Clock:
+        """Return the clock that its workers go by."""
+        ...
+
+    @property
+    def dice(self) -> Dice:
+        """Return the dice that its workers roll."""
+        ...
+
+
+def setting(value: Duration, what: str) -> float:
+    """Return a duration in seconds; raise `InvalidOption` for one that is not more than nothing."""
+    try:
+        seconds = seconds_of(value, what)
+    except InvalidTask as error:
+        raise InvalidOption(str(error)) from None
+    if seconds == 0:
+        raise InvalidOption(f"{what} is {value!r}: expected more than 0 seconds")
+    return seconds
