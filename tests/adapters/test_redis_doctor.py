@@ -147,7 +147,7 @@ async def test_a_full_memory_is_an_error(own_redis: RedisServer) -> None:
 
 async def test_too_few_replicas_are_an_error(own_redis: RedisServer) -> None:
     """Whether the server wants them, or the URL."""
-    found = await examined(f"{own_redis.url}?replicas=1&replica_timeout=0.1&timeout=0.2")
+    found = await examined(f"{own_redis.url}?replicas=1&replica_timeout=0.1&timeout=0.4")
     told = [each for each in found if each.grade is Grade.ERROR]
     assert [each.about for each in told] == ["replication", "scripts"]
     assert "replicas=1 in the URL, and 0 keep up" in told[0].found

@@ -28,7 +28,7 @@ class TestReplicas(RedisCases):
         with RedisServer(request.param) as self.server, RedisServer(request.param) as self.replica:
             self.replica.cli("REPLICAOF", HOST, self.server.port)
             until(lambda: self.server.cli("WAIT", 1, 100) == 1, "a replica")
-            self.url = f"{self.server.url}?replicas=1&replica_timeout=4"
+            self.url = f"{self.server.url}?replicas=1&replica_timeout=2"
             yield
 
     async def test_what_was_answered_is_on_the_replica(self, broker: RedisBroker) -> None:

@@ -10,10 +10,9 @@ from qcore.domain.findings import Finding
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
 from qcore.domain.task import (
+    Admission,
     Claim,
-    Conflict,
     Demand,
-    Enqueued,
     Keep,
     Lease,
     LeaseLost,
@@ -51,13 +50,22 @@ class RedisBroker:
         self._keep = keep
         self._namespace = namespace
         self._store = Store(link, keep, namespace)
+        self._may_all = False
+        """Whether the user was found to have all permissions."""
         self._blocking: RedisBroker | None = None
         self.time: Callable[[], Moment] = link.time
         """Return what time the server has."""
 
     async def open(self) -> None:
-        """Connect, and learn what time the server has."""
+        """Connect, learn what time the server has, and that we may do what we have to."""
         await self.link.open()
+        if not self._may_all:
+            try:
+                await self._store.refuse_the_powerless()
+            except BaseException:
+                await self.link.close()
+                raise
+            self._may_all = True
 
     async def close(self) -> None:
         """Disconnect, and the blocking broker too."""
@@ -76,7 +84,7 @@ class RedisBroker:
 
     async def enqueue(
         self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Enqueued | Conflict]:
+    ) -> Sequence[Admission]:
         """Store tasks."""
         return await enqueue.enqueue(self._store, tasks, now)
 

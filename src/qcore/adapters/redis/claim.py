@@ -109,7 +109,15 @@ class _Counter:
 
     def _words(self, asked: _Asked) -> list[Word]:
         promoting = PROMOTING[self._promotions]
-        return [repr(self._now), repr(self._until), asked.room, promoting, *asked.shares.values()]
+        waits_until = self._store.link.waits_until()
+        return [
+            repr(self._now),
+            repr(self._until),
+            asked.room,
+            promoting,
+            repr(waits_until),
+            *asked.shares.values(),
+        ]
 
     async def _hand_out(self, queue: str, packs: Sequence[_Pack]) -> None:
         store, claims, until = self._store, self.claims, self._until

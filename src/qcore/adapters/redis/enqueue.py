@@ -11,7 +11,7 @@ from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.adapters.redis.store import AT_ONCE, Store, by_queue
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
-from qcore.domain.task import Conflict, Enqueued, NewTask
+from qcore.domain.task import Admission, Conflict, Enqueued, NewTask
 
 BYTES_AT_ONCE: Final = 1 << 19
 """Of one call: a large one takes the server long to read."""
@@ -21,12 +21,12 @@ EXISTING, MADE = "0", "1"
 
 async def enqueue(
     store: Store, tasks: Sequence[NewTask], now: Moment
-) -> Sequence[Enqueued | Conflict]:
+) -> Sequence[Admission]:
     """Store tasks."""
     if len(tasks) == 1 and not store.link.is_patient:
         # what a client asks for one by one
         return [await _one(store, tasks[0], now)]
-    answers: list[Enqueued | Conflict] = [
+    answers: list[Admission] = [
         Enqueued(task.id, State.PENDING if _moment(task, now) is None else State.SCHEDULED)
         for task in tasks
     ]
@@ -52,7 +52,7 @@ async def enqueue(
     return answers
 
 
-async def _one(store: Store, task: NewTask, now: Moment) -> Enqueued | Conflict:
+async def _one(store: Store, task: NewTask, now: Moment) -> Admission:
     """Store a task."""
     bite = _Bite(task.queue)
     due = _moment(task, now)

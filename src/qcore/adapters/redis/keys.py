@@ -65,6 +65,10 @@ class Keys:
     def _name(self, queue: str, name: str) -> str:
         return f"{self._namespace}:{{{queue}}}:{name}"
 
+    def nobody(self) -> list[str]:
+        """Return keys in one slot that nobody has: no queue is named so."""
+        return [f"{self._namespace}:{{ }}:{name}" for name in ("hash", "sorted", "text", "channel")]
+
     def channel(self, queue: str) -> str:
         """Return where a queue's wake-ups are published."""
         return self._name(queue, "wake")

@@ -10,7 +10,7 @@ from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.names import id_of, rest_of
 from qcore.adapters.redis.records import shown
 from qcore.adapters.redis.scripts import BROWSE, COUNT
-from qcore.adapters.redis.store import AT_ONCE, Store, bites
+from qcore.adapters.redis.store import AT_ONCE, Store
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
 from qcore.domain.lifecycle import ENDED, MOVES, Order, RunNow, State
 from qcore.domain.moments import Moment
@@ -63,7 +63,7 @@ async def count(store: Store) -> Counts:
     """Count the tasks of every queue that has any."""
     known = await store.link.command("SMEMBERS", store.keys.registry)
     queues = sorted(name.decode() for name in known)
-    groups = [bite for group in store.groups(queues) for bite in bites(group, AT_ONCE // 5)]
+    groups = store.groups(queues)
     counts: dict[str, Mapping[State, int]] = {}
     for group, reply in zip(
         groups, await store.look(COUNT, [(g, ()) for g in groups]), strict=True

@@ -37,6 +37,7 @@ EXTEND: Final = _script("extend")
 LOOK: Final = _script("look")
 MOVE: Final = _script("move")
 SWEEP: Final = _script("sweep")
+TRY: Final = _script("try")
 
 SCRIPTS: Final = {
     name.lower(): script for name, script in vars().copy().items() if isinstance(script, Script)

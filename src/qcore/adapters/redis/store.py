@@ -1,17 +1,22 @@
 """What the moves of the Redis broker share: a link, names, lanes, and what was handed out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, TypeAlias, TypeVar
 
 from qcore.adapters.links.redis import Call, Link, Reply, Script, Word
 from qcore.adapters.redis.keys import Key, Keys
 from qcore.adapters.redis.lanes import Lanes
+from qcore.adapters.redis.scripts import TRY
+from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
 from qcore.domain.task import Keep
 
 T = TypeVar("T")
 
 AT_ONCE: Final = 250
 """Tasks in one call of a script, so that none keeps the server from others for milliseconds."""
+QUEUES_AT_ONCE: Final = 50
+"""Queues in one call of a script: each is looked at, whether it has anything or not."""
 REMEMBERED: Final = 20_000
 """Claims of which it is remembered what was claimed."""
 
@@ -33,9 +38,28 @@ class Store:
     def groups(self, queues: Iterable[str]) -> list[list[str]]:
         """Divide queues into those whose keys one call may name."""
         names = list(dict.fromkeys(queues))
-        if not self.link.spans:
-            return [[name] for name in names]
-        return [names] if names else []
+        return [[*bite] for bite in bites(names, QUEUES_AT_ONCE if self.link.spans else 1)]
+
+    async def refuse_the_powerless(self) -> None:
+        """Raise `BrokerUnusable` where the server's user may not do all that moves do.
+
+        A script that is refused half way is not undone.
+        """
+        *keys, channel = self.keys.nobody()
+        refused: list[bytes] = []
+        # a server that cannot be asked now is asked when it is first needed
+        with suppress(BrokerUnavailable):
+            (refused,) = await self.link.run(TRY, [Call(keys, [channel])])
+        if refused:
+            space = self.keys.registry.removesuffix("queues")
+            lacking = " ".join(
+                f"&{space}*" if b"channel" in said else f"+{name.decode().lower()}"
+                for name, said in zip(refused[::2], refused[1::2], strict=True)
+            )
+            raise BrokerUnusable(
+                f"cannot use {self.link.shown}: this user lacks a permission: ACL SETUSER <user> "
+                f"{lacking}"
+            )
 
     async def look(
         self, script: Script, asked: Sequence[tuple[Sequence[str], Sequence[Word]]]

@@ -213,8 +213,9 @@ def _check_together(address: Address) -> None:
     if address.key is not None and address.cert is None:
         raise InvalidOption(f"the option key of {where} has no cert beside it: expected both")
     waits = address.replicas > 0 or address.fsync is not None
-    if waits and address.replica_timeout >= address.timeout:
+    if waits and address.replica_timeout >= address.timeout / 2:
         raise InvalidOption(
             f"the option replica_timeout={address.replica_timeout:g} of {where} is not shorter "
-            f"than timeout={address.timeout:g}: expected the wait to end before the reply is missed"
+            f"than half of timeout={address.timeout:g}: expected the wait to end before the reply "
+            "is missed, and asked for once more"
         )

@@ -107,7 +107,8 @@ class ClusterWire:
     ) -> dict[Node, Channel]:
         channels: dict[Node, Channel] = {}
         try:
-            for node, theirs in places.items():
+            # in one order: who holds connections to some nodes waits for others
+            for node, theirs in sorted(places.items()):
                 try:
                     commands = [requests[n][1] for n in theirs]
                     channels[node] = await self._pool(node).send(commands)

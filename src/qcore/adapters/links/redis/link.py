@@ -21,10 +21,11 @@ from qcore.adapters.links.redis.wires import Request, Wire
 from qcore.adapters.links.redis.words import Reply, Word
 from qcore.domain.backoff import Exponential
 from qcore.domain.errors import BrokerUnavailable
-from qcore.domain.moments import Moment
+from qcore.domain.moments import LAST_MOMENT, Moment
 
 CURVE: Final = Exponential(base=0.05, cap=1.0)
 LEAST_PAUSE: Final = 0.01
+DEFAULT_PATIENCE: Final = 5.0
 MISSING: Final = object()
 
 
@@ -112,6 +113,12 @@ class RedisLink:
             raise mapped(ear.error, self.shown) from ear.error
         return ear
 
+    def waits_until(self) -> Moment:
+        """Return until when, by the server's clock, a call that is made now is waited for."""
+        # not less than clocks of a cluster may differ by
+        patience = max(self._timeout, DEFAULT_PATIENCE)
+        return self._time.now() + patience if self._time.is_known else LAST_MOMENT
+
     async def command(self, *words: Word) -> Reply:
         """Send a command that may be sent twice; return its answer."""
         key = str(words[1]) if len(words) > 1 else None
@@ -157,11 +164,12 @@ class RedisLink:
             return []
         if not self._is_open:
             await self.open()
+        ends = monotonic() + self._timeout
         answers: list[Reply] = [MISSING] * number
         places = range(number)
         error = await self._ask([request(n, 0, False) for n in places], places, answers)  # noqa: FBT003
         if error is not None:
-            await self._ask_again(error, request, answers, together=together)
+            await self._ask_again(error, request, answers, together=together, ends=ends)
         if self._time.is_old:
             # what was asked for is answered: it need not fail for the time of day
             with suppress(BrokerUnavailable):
@@ -175,9 +183,9 @@ class RedisLink:
         answers: list[Reply],
         *,
         together: bool,
+        ends: float,
     ) -> None:
         """Ask for what was not answered until it is, or until it is no use any more."""
-        ends = monotonic() + self._timeout
         whole, again, failures = False, 0, 0
         while True:
             if isinstance(error, NoScriptError) and not whole:

@@ -70,7 +70,7 @@ class Address:
     sentinel_user: str | None = None
     sentinel_password: str | None = field(default=None, repr=False)
     timeout: float = DEFAULT_TIMEOUT
-    """For a reply, and in all for a call that has to be tried again."""
+    """For a call in all, those times included that it has to be tried again."""
     replicas: int = 0
     """How many replicas have an enqueue before it is answered."""
     fsync: tuple[int, int] | None = None
@@ -127,8 +127,9 @@ class Address:
             **self._tls(),
             "username": username,
             "password": password,
-            "socket_timeout": self.timeout,
-            "socket_connect_timeout": self.timeout,
+            # half of what a call may take: one whose answer does not come is asked for once more
+            "socket_timeout": self.timeout / 2,
+            "socket_connect_timeout": self.timeout / 2,
             "client_name": self.client_name,
             "protocol": 2,
             "health_check_interval": 0,

@@ -135,6 +135,10 @@ class Link(Protocol):
         """Return what says what time the server has; before the first connection, this machine."""
         ...
 
+    def waits_until(self) -> Moment:
+        """Return until when, by the server's clock, a call that is made now is waited for."""
+        ...
+
     async def around(self) -> Surroundings:
         """Return the servers here; raise as `open` does where a cluster does not tell them."""
         ...

@@ -23,6 +23,11 @@ class ServerTime:
         self._doubt = 0.0
 
     @property
+    def is_known(self) -> bool:
+        """Whether the server was asked at all."""
+        return self._ahead is not None
+
+    @property
     def is_old(self) -> bool:
         """Whether the server should be asked again."""
         return monotonic() - self._asked > GOOD_FOR

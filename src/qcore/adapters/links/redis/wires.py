@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
+from weakref import WeakKeyDictionary
 
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
@@ -19,6 +20,8 @@ Request: TypeAlias = tuple[str | None, Command]
 
 MOST_FREE: Final = 16
 """Connections kept for later, each loop or process its own."""
+MOST_IN_USE: Final = 64
+"""Connections of one loop that commands are on their way on: who comes then waits for one."""
 LOST: Final = (Disconnected, ConnectionError)
 """What a server that leaves does to all connections at once."""
 
@@ -171,30 +174,42 @@ class AsyncPool:
     def __init__(self, make: Callable[[], AwaitingConnection]) -> None:
         self._make = make
         self._free: dict[asyncio.AbstractEventLoop, deque[AwaitingConnection]] = {}
+        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            WeakKeyDictionary()
+        )
 
     async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
         channel = await self.send([command for _, command in requests])
         await channel.receive(into)
 
     async def send(self, commands: Sequence[Command]) -> "_AsyncChannel":
-        free = self._free.get(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        free = self._free.get(loop)
         if free is None:
             free = await self._first_here()
-        connection = free.pop() if free else self._make()
+        room = self._rooms[loop]
+        await room.acquire()
         try:
-            await connection.connect()
-            await connection.send_packed_command(packed(commands), check_health=False)
-        except BaseException as error:
-            await _lose_too(connection, free, error)
+            connection = free.pop() if free else self._make()
+            try:
+                await connection.connect()
+                await connection.send_packed_command(packed(commands), check_health=False)
+            except BaseException as error:
+                await _lose_too(connection, free, error)
+                raise
+        except BaseException:
+            room.release()
             raise
-        return _AsyncChannel(free, connection, len(commands))
+        return _AsyncChannel(free, connection, len(commands), room)
 
     async def _first_here(self) -> deque[AwaitingConnection]:
         """Return where this loop keeps its connections; close those of loops that were closed."""
         for loop in list(self._free):
             if loop.is_closed():
                 await _closed(self._free.pop(loop, deque()))
-        return self._free.setdefault(asyncio.get_running_loop(), deque())
+        here = asyncio.get_running_loop()
+        self._rooms.setdefault(here, asyncio.Semaphore(MOST_IN_USE))
+        return self._free.setdefault(here, deque())
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -214,10 +229,12 @@ class _AsyncChannel:
         free: deque[AwaitingConnection],
         connection: AwaitingConnection,
         number: int,
+        room: asyncio.Semaphore,
     ) -> None:
         self._free = free
         self._connection = connection
         self._number = number
+        self._room = room
 
     async def receive(self, into: list[Reply | Exception]) -> None:
         connection = self._connection
@@ -230,13 +247,19 @@ class _AsyncChannel:
         except BaseException as error:
             await _lose_too(connection, self._free, error)
             raise
-        if len(self._free) < MOST_FREE:
-            self._free.append(connection)
         else:
-            await connection.disconnect(nowait=True)
+            if len(self._free) < MOST_FREE:
+                self._free.append(connection)
+            else:
+                await connection.disconnect(nowait=True)
+        finally:
+            self._room.release()
 
     async def abandon(self) -> None:
-        await self._connection.disconnect(nowait=True)
+        try:
+            await self._connection.disconnect(nowait=True)
+        finally:
+            self._room.release()
 
 
 async def _lose_too(

@@ -42,6 +42,7 @@ def harmless(keys: Keys, queue: str, manner: Manner | None) -> Iterator[Command]
         ("HINCRBY", meta, "sequence", "no number"),
         ("HMGET", tasks, "-"),
         ("HSET", meta, "version", "1", "no value"),
+        ("HSTRLEN", tasks, "-"),
         ("PEXPIRE", lane, 1),
         ("PUBLISH", keys.channel(queue), ""),
         ("SET", lane, "", "XX", "PX", 1),

@@ -2,21 +2,33 @@
 --
 -- ARGV[3]: this moment. ARGV[4]: the end of the leases. ARGV[5]: how many in all. ARGV[6]:
 -- "yes" to make pending what is due, and to hand out nothing if there is more of that; "last" to
--- hand out all the same; "no" to leave what is due. Then for each queue: how many of it before what
--- room is left is shared.
+-- hand out all the same; "no" to leave what is due. ARGV[7]: after which moment of the server's own
+-- clock nobody waits for an answer any more: a server that was away must not hand out then. Then for
+-- each queue: how many of it before what room is left is shared.
 -- Answer: "due" if more is due than was made pending, and nothing was handed out; "more" if there
 -- may be more to hand out though the room is not filled; else "done". Then for each queue any number
 -- of quadruples: the token before the first; ids; their values, nil for one that was not handed
 -- out; their records, nil for one that is its token alone, which counts from the first. Nothing at
--- all where there is nothing pending or due.
+-- all where there is nothing pending or due, or nobody waits.
+--
+-- Tokens grow though the server forgets the last ones, as after a crash: they are microseconds, or
+-- one more than the last.
 
 local AT_ONCE = 250
 local PROMOTED = 200
 local ROUNDS = 4
+local LAST_TOKEN_OF_TIME = 4e15
+-- Bytes that one call reads of large tasks; a task more if that alone is as much.
+local bytes_left = 524288
 
 local queues = #KEYS / WIDTH
 local now, lease, room = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local moment = tonumber(now)
+
+local clock = call('TIME')
+if clock[1] + clock[2] / 1e6 > tonumber(ARGV[7]) then
+  return {}
+end
 
 local looked = {}
 for base = 0, #KEYS - WIDTH, WIDTH do
@@ -177,27 +189,53 @@ local function claimed(record, token)
   return format('%.0f %.0f', token, (attempts or 0) + 1) .. sub(record, (stop or #record) + 1)
 end
 
+local earliest_token = math.floor(math.min(moment * 1e6, LAST_TOKEN_OF_TIME))
+
+-- Leave out of ids those whose tasks are too large to be read now.
+local function cut(base, ids)
+  for i = 1, #ids do
+    if bytes_left <= 0 then
+      ids[i] = nil
+    else
+      bytes_left = bytes_left - call('HSTRLEN', KEYS[base + TASKS], ids[i])
+    end
+  end
+end
+
 -- Take up to `size` tasks out of a queue; return their ids, values, records and the token before
 -- the first one's. A value is false where a task was not handed out, a record where it is nothing
 -- but the token.
 local function pop(base, size)
   local queue = base / WIDTH + 1
+  if bytes_left <= 0 then
+    state = 'more'
+    return
+  end
   local ids = call('ZRANGE', KEYS[base + PENDING], 0, size - 1)
-  if #ids < size then
+  local known = call('HMGET', KEYS[base + META], 'token', 'large')
+  local found = #ids
+  for i = 1, found do
+    ids[i] = sub(ids[i], rest_of(ids[i]))
+  end
+  if known[2] then
+    cut(base, ids)
+  end
+  if #ids < found then
+    state = 'more'
+  elseif found < size then
     emptied[queue] = true
   end
-  if #ids == 0 then
+  if found == 0 then
     return
   end
   call('ZREMRANGEBYRANK', KEYS[base + PENDING], 0, #ids - 1)
-  for i = 1, #ids do
-    ids[i] = sub(ids[i], rest_of(ids[i]))
-  end
   local values = call('HMGET', KEYS[base + TASKS], unpack(ids))
   local records = call('HMGET', KEYS[base + PROGRESS], unpack(ids))
-  local token = call('HINCRBY', KEYS[base + META], 'token', #ids) - #ids
+  local token = math.max(tonumber(known[1]) or 0, earliest_token)
+  local last = format('%.0f', token + #ids)
+  call('HSET', KEYS[base + META], 'token', last)
   local at = #given
-  given[at + 1], given[at + 2], given[at + 3] = queue, token + 1, token + #ids
+  given[at + 1], given[at + 2], given[at + 3] = queue, format('%.0f', token + 1), last
   return ids, values, records, token
 end
 
@@ -280,7 +318,7 @@ if state == 'due' and ARGV[6] == 'yes' then
 end
 state = 'done'
 for queue = 1, queues do
-  local quota = math.min(tonumber(ARGV[6 + queue]), room)
+  local quota = math.min(tonumber(ARGV[7 + queue]), room)
   room = room - take((queue - 1) * WIDTH, quota, answer[queue + 1])
 end
 for queue = 1, queues do

@@ -53,6 +53,8 @@ elseif #KEYS == WIDTH then
 end
 local sequence = call('HINCRBY', KEYS[META], 'sequence', #ids) - #ids
 local values, pending, scheduled, expiring, refused = {}, {}, {}, {}, {}
+local LARGE = 4096
+local large = false
 
 -- Return the state of a live task; leave nothing of one that has ended, or was tampered with.
 local function living(id, value)
@@ -75,6 +77,7 @@ for i = 1, #ids do
     refused[#refused + 1] = state
   else
     local line = line_of(sequence + i)
+    large = large or #body > LARGE
     local at = #values
     values[at + 1] = id
     values[at + 2] = line .. body
@@ -100,6 +103,10 @@ end
 
 if #values > 0 then
   call('HSET', KEYS[TASKS], unpack(values))
+end
+if large then
+  -- from now on a claim looks how much it is going to read
+  call('HSET', KEYS[META], 'large', 1)
 end
 if #pending > 0 then
   call('ZADD', KEYS[PENDING], unpack(pending))

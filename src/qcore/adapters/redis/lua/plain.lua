@@ -8,10 +8,12 @@ if ARGV[1] == '0' and #ARGV == 7 and ARGV[7] == '' then
   local version = redis.pcall('HGET', KEYS[1], 'version')
   local idle = redis.pcall('ZCARD', KEYS[3])
   local body = ARGV[6]
-  if version == '1' and type(idle) == 'number' and string.byte(body) == 124 then
-    local digits = string.format('%x', redis.call('HINCRBY', KEYS[1], 'sequence', 1))
-    local line = string.char(96 + #digits) .. digits
-    if redis.call('HSETNX', KEYS[2], ARGV[5], line .. body) == 1 then
+  if version == '1' and type(idle) == 'number' and string.byte(body) == 124
+    and #body <= 4096 then
+    if not redis.call('HGET', KEYS[2], ARGV[5]) then
+      local digits = string.format('%x', redis.call('HINCRBY', KEYS[1], 'sequence', 1))
+      local line = string.char(96 + #digits) .. digits
+      redis.call('HSET', KEYS[2], ARGV[5], line .. body)
       redis.call('ZADD', KEYS[3], '0', line .. ARGV[5])
       if idle == 0 then
         redis.call('PUBLISH', string.sub(KEYS[1], 1, -5) .. 'wake', '')

@@ -1,0 +1,48 @@
+-- Find out what this user may not do, before a move finds out half way.
+--
+-- KEYS: a hash, a sorted set and a text that nobody has; nothing is left in them. ARGV[3]: a channel
+-- that nobody listens to.
+-- Answer: each command that was refused, and in what words.
+
+local hash, sorted, text = KEYS[1], KEYS[2], KEYS[3]
+local refused = {}
+
+local function try(command, ...)
+  local answer = redis.pcall(command, ...)
+  local said = type(answer) == 'table' and answer.err or ''
+  local may = not (string.find(said, 'NOPERM', 1, true) or string.find(said, 'permission', 1, true)
+    or string.find(said, "can't", 1, true))
+  if not may then
+    refused[#refused + 1] = command
+    refused[#refused + 1] = said
+  end
+  return may
+end
+
+if try('HDEL', hash, 'a') then
+  try('HSET', hash, 'a', '1')
+  try('HINCRBY', hash, 'a', 1)
+  try('HDEL', hash, 'a')
+end
+try('HGET', hash, 'a')
+try('HMGET', hash, 'a')
+try('HSTRLEN', hash, 'a')
+if try('ZREM', sorted, 'a') then
+  try('ZADD', sorted, 0, 'a')
+  try('ZREM', sorted, 'a')
+end
+try('ZREMRANGEBYRANK', sorted, 0, 0)
+try('ZCARD', sorted)
+try('ZSCORE', sorted, 'a')
+try('ZRANK', sorted, 'a')
+try('ZREVRANK', sorted, 'a')
+try('ZRANGE', sorted, 0, 0)
+try('ZREVRANGE', sorted, 0, 0)
+try('ZRANGEBYSCORE', sorted, 0, 0)
+try('SET', text, '', 'XX', 'PX', 1)
+try('GET', text)
+try('PEXPIRE', text, 1)
+try('EXISTS', text)
+try('TYPE', text)
+try('PUBLISH', ARGV[3], '')
+return refused
