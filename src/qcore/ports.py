@@ -34,6 +34,9 @@ from qcore.domain.task import (
 
 T = TypeVar("T")
 
+Lost: TypeAlias = Callable[[str, int], None]
+"""To be told of a lease that has ended, by its queue and its token."""
+
 
 class Capability(StrEnum):
     """What a broker can do beyond the port; asked for, never inferred from its class."""
@@ -163,7 +166,9 @@ class Consumer(Protocol):
         """
         ...
 
-    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> "Listener":
+    async def listen(
+        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
+    ) -> "Listener":
         """Call `heard` whenever these queues may have something new to claim or to wait for.
 
         - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
@@ -171,7 +176,11 @@ class Consumer(Protocol):
           is due, `heard` is called: in the same process at once, from another process within the
           broker's own delay. What a claim gives is what it makes pending and leaves.
         - `heard` may be called from any thread, and once too often rather than once too few.
-        - After `close`, it is not called again.
+        - When an order ends the lease of an active task of these queues, `lost` is called with the
+          queue and the lease's token: in the same process at once, from another process within the
+          broker's own delay. It may be called from any thread, of a lease that is somebody else's
+          too, and after a disturbance not at all: then `extend` tells.
+        - After `close`, neither is called again.
         """
         ...
 

@@ -1,7 +1,10 @@
 """All that can happen to tasks, so that every script goes everywhere it can go."""
 
 from threading import Event
+from typing import Unpack
 from uuid import uuid4
+
+from attrs import evolve
 
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import (
@@ -19,7 +22,7 @@ from qcore.domain.lifecycle import (
     State,
     Succeeded,
 )
-from qcore.domain.task import Claim, Conflict, NewTask, Verdict
+from qcore.domain.task import REJECT, REPLACE, Claim, Conflict, NewTask, Verdict
 from qcore.testing.build import LEASE, NOW, TaskOptions, a_task
 from qcore.testing.contract.moves import ids_of, put, read, take, tidy
 
@@ -46,7 +49,16 @@ KINDS: tuple[TaskOptions, ...] = (
     {"expires": NOW + 500, "deadline": NOW + 900, "backoff": "fixed(3)"},
     {"due": NOW},
     {"due": NOW - 5, "group": "a group"},
+    {"unique_key": "a key|"},
+    {"unique_key": "é", "unique_for": 400.0, "expires": NOW + 500, "retention": 60.0},
 )
+
+
+def made(n: int, **options: Unpack[TaskOptions]) -> NewTask:
+    """Return the n-th task of a kind, with a unique key of its own if the kind has any."""
+    if options.get("unique_key"):
+        options["unique_key"] = f"{options['unique_key']} {n}"
+    return a_task(**options)
 
 
 async def whole_life(broker: RedisBroker, *queues: str) -> None:
@@ -70,7 +82,7 @@ async def whole_life(broker: RedisBroker, *queues: str) -> None:
 
 async def _come_and_go(broker: RedisBroker, queue: str, kind: TaskOptions) -> None:
     """Let tasks end in each way, by who claimed them and by somebody who did not."""
-    tasks = [a_task(queue=queue, id=uuid4().hex, **kind) for _ in OUTCOMES]
+    tasks = [made(n, queue=queue, id=uuid4().hex, **kind) for n in range(len(OUTCOMES))]
     await put(broker, *tasks)
     (conflict,) = await broker.enqueue([tasks[0]], now=NOW)
     assert isinstance(conflict, Conflict)
@@ -84,8 +96,18 @@ async def _come_and_go(broker: RedisBroker, queue: str, kind: TaskOptions) -> No
     await _settle(broker, again)
     # what has ended is replaced, what expires before it runs is found by a claim or by a sweep
     await broker.enqueue(tasks, now=NOW)
+    await _come_twice(broker, tasks)
     await take(broker, 5, queue, now=LATER)
     await tidy(broker, queue, now=LATER)
+
+
+async def _come_twice(broker: RedisBroker, tasks: list[NewTask]) -> None:
+    """Ask again for what is unique: some stay out, some take the place of the others."""
+    for choice in (REJECT, REPLACE):
+        again = [
+            evolve(task, id=uuid4().hex, on_duplicate=choice) for task in tasks if task.unique_key
+        ]
+        await broker.enqueue([*again, *again[:2]], now=NOW)
 
 
 async def _settle(broker: RedisBroker, claims: "list[Claim]") -> None:
@@ -95,7 +117,8 @@ async def _settle(broker: RedisBroker, claims: "list[Claim]") -> None:
 
 async def _be_moved(broker: RedisBroker, queue: str, kind: TaskOptions) -> None:
     """Let an operator look at tasks in each state, and move them in each way."""
-    tasks = [a_task(queue=queue, **{**kind, "due": NOW + n % 2 * 9}) for n in range(12)]
+    numbers = range(100, 112)
+    tasks = [made(n, queue=queue, **{**kind, "due": NOW + n % 2 * 9}) for n in numbers]
     for n, order in enumerate(ORDERS):
         await put(broker, *tasks)
         await _settle(broker, await take(broker, 5 + n, queue))

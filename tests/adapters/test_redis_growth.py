@@ -9,6 +9,7 @@ from qcore.domain.lifecycle import (
     Deleted,
     Event,
     Exhausted,
+    Expired,
     Failed,
     Order,
     Rejected,
@@ -19,7 +20,18 @@ from qcore.domain.lifecycle import (
     State,
     Succeeded,
 )
-from qcore.domain.task import Claim, Conflict, Keep, LeaseLost, Moved, NewTask, Settled, Verdict
+from qcore.domain.task import (
+    REPLACE,
+    Claim,
+    Conflict,
+    Duplicate,
+    Keep,
+    LeaseLost,
+    Moved,
+    NewTask,
+    Settled,
+    Verdict,
+)
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.moves import ids_of, put, take, tidy
 from tests.adapters.redis_kit import RedisCases
@@ -186,6 +198,49 @@ async def gather(works: Works, number: int) -> None:
     await works.order(tasks, Deleted())
 
 
+async def be_unique(works: Works, number: int) -> None:
+    """Have a key each, and lose it in each way; for some, its time is over before."""
+    ways: tuple[Event, ...] = (Succeeded(b"42"), Exhausted("no"), Rejected("no"), Revoked())
+    for n, outcome in enumerate((*ways, Cancelled(), Deleted(), Expired())):
+        many = number // 7 + 1
+        lasts = works.now + 1 if n % 2 else None
+        tasks = await works.put(
+            [
+                a_task(
+                    unique_key=f"key {k}",
+                    unique_for=lasts,
+                    retention=60 * (n % 3),
+                    expires=works.now + 5 if isinstance(outcome, Expired) else None,
+                )
+                for k in range(many)
+            ]
+        )
+        if isinstance(outcome, Cancelled | Deleted):
+            await works.order(tasks, outcome)
+        elif isinstance(outcome, Expired):
+            works.now += 5
+            assert await take(works.broker, many // 2, now=works.now) == []
+            await works.wait(0)
+        else:
+            await works.end(many, outcome)
+
+
+async def debounce(works: Works, number: int) -> None:
+    """Take each other's place until one of them runs; ask in vain while it does."""
+    keys = [f"{k} of them" for k in range(number // 10 + 1)]
+    for n in range(8):
+        await works.put(
+            [a_task(unique_key=key, on_duplicate=REPLACE, due=works.now + 5 + n) for key in keys]
+        )
+    works.now += 20
+    verdicts = await works.take(len(keys))
+    late = [a_task(unique_key=key, on_duplicate=REPLACE) for key in keys]
+    answers = await works.broker.enqueue(late, now=works.now)
+    assert {type(answer) for answer in answers} == {Duplicate}
+    answers = await works.broker.settle(verdicts, now=works.now)
+    assert set(answers) == {Settled(State.GONE)}
+
+
 PATHS: tuple[Callable[[Works, int], Awaitable[None]], ...] = (
     complete,
     retain,
@@ -201,6 +256,8 @@ PATHS: tuple[Callable[[Works, int], Awaitable[None]], ...] = (
     replace,
     snooze,
     gather,
+    be_unique,
+    debounce,
 )
 
 

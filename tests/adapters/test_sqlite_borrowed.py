@@ -141,7 +141,7 @@ async def test_a_worker_serves_the_applications_database(
 
 def test_it_is_as_lasting_as_its_connection(broker: SqliteBroker) -> None:
     """A connection to a file is durable and shared, one to memory neither."""
-    assert broker.capabilities == {Capability.SHARED, Capability.DURABLE}
+    assert broker.capabilities == {Capability.SHARED, Capability.DURABLE, Capability.UNIQUE}
     assert broker.blocking() is broker
     with closing(sqlite3.connect(":memory:")) as fleeting:
-        assert SqliteBroker(BorrowedSqliteLink(fleeting)).capabilities == frozenset()
+        assert SqliteBroker(BorrowedSqliteLink(fleeting)).capabilities == {Capability.UNIQUE}

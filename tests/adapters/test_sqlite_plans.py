@@ -15,7 +15,7 @@ from qcore.adapters.sqlite.statements import statements
 from qcore.app.inline import run_inline
 from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Succeeded
 from qcore.domain.task import Verdict
-from qcore.testing.build import LEASE, NOW, a_demand, some_tasks
+from qcore.testing.build import LEASE, NOW, a_demand, a_task, some_tasks
 
 PLANNED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b")
 FILES = sorted(path.name.removesuffix(".sql") for path in files(sqlite).joinpath("sql").iterdir())
@@ -38,6 +38,7 @@ def busy(
     path = tmp_path_factory.mktemp("plans") / "qcore.db"
     broker = SqliteBroker(BlockingSqliteLink(path))
     tasks = some_tasks(2000, retention=60) + some_tasks(300, due=NOW + 9, expires=NOW + 99)
+    tasks += [a_task(unique_key=f"key {n}", due=NOW + 9) for n in range(200)]
     run_inline(broker.enqueue(tasks, now=NOW))
     claims = run_inline(broker.claim(a_demand(1200), now=NOW, until=NOW + LEASE))
     ends = [Succeeded(), Failed("no", NOW + 5), Exhausted("no"), Rejected("no")]
@@ -106,7 +107,13 @@ def test_every_statement_is_in_a_file_that_is_planned() -> None:
     assert len(STATEMENTS) > 20
 
 
-def test_rows_are_read_in_the_order_of_the_table(busy: sqlite3.Connection) -> None:
-    """The columns that a row is read into are those of the table, in its order."""
-    columns = [row[1] for row in busy.execute("PRAGMA table_info(qcore_tasks)")]
-    assert columns == list(COLUMNS)
+@pytest.mark.parametrize(
+    "name", ["claim.pending", "operate.get", "operate.upwards", "operate.downwards"]
+)
+def test_tasks_are_read_in_the_order_of_the_table(busy: sqlite3.Connection, name: str) -> None:
+    """The columns that a task is read from are those of the table, in its order."""
+    table = [row[1] for row in busy.execute("PRAGMA table_info(qcore_tasks)")]
+    sql = STATEMENTS[name]
+    asked = busy.execute(sql, [0] * sql.count("?")).description
+    assert [column[0] for column in asked] == COLUMNS
+    assert [column for column in table if column not in {"queue", "holds"}] == COLUMNS

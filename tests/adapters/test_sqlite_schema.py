@@ -4,19 +4,20 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 
-from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, Tx
+from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, Row, Tx, Values
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.adapters.sqlite.schema import APPLICATION_ID, VERSION, prepare
 from qcore.app.inline import run_inline
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import State
-from qcore.domain.task import Conflict, Enqueued
+from qcore.domain.task import Admission, Enqueued
+from qcore.ports import Capability
 from qcore.testing.build import LEASE, NOW, a_demand, a_task, some_tasks
 
 NOBODY = 65_534
@@ -66,6 +67,28 @@ def test_a_file_of_a_newer_version_is_refused(path: Path, change: str) -> None:
         other.execute(change)
     before = path.read_bytes()
     assert "version 99" in refusal(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "PRAGMA user_version = 1",
+        # beside an application's own tables the file's version is not ours
+        "UPDATE qcore_meta SET version = 1",
+    ],
+)
+def test_a_file_from_before_the_first_release_is_refused(path: Path, change: str) -> None:
+    """Its tables have no place for what is stored today; the error says what to do with it."""
+    broker = broker_at(path)
+    run_inline(broker.open())
+    run_inline(broker.close())
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute(change)
+    before = path.read_bytes()
+    message = refusal(path)
+    assert "schema version 1" in message
+    assert "let the one that made it finish its tasks" in message
     assert path.read_bytes() == before
 
 
@@ -154,7 +177,7 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(path: Path) -> None:
     link = AsyncSqliteLink(path)
     broker = SqliteBroker(link)
     link.on_connect(cramped)
-    acknowledged: list[Enqueued | Conflict] = []
+    acknowledged: list[Admission] = []
 
     async def fill() -> None:
         while True:
@@ -185,6 +208,37 @@ def test_many_may_open_a_new_file_at_once(path: Path) -> None:
     assert run_inline(brokers[0].count()) == {"default": {State.PENDING: len(brokers)}}
     for broker in brokers:
         run_inline(broker.close())
+
+
+class Overtaken:
+    """A transaction in which, after so many looks, another broker opens the file if it can."""
+
+    own = True
+
+    def __init__(self, tx: Tx, path: Path, looks: int) -> None:
+        self._tx = tx
+        self._path = path
+        self._looks = looks
+        self.executemany = tx.executemany
+
+    def execute(self, sql: str, values: Values = ()) -> list[Row]:
+        rows = self._tx.execute(sql, values)
+        self._looks -= 1
+        if self._looks == 0:
+            with suppress(BrokerUnavailable):
+                run_inline(broker_at(self._path).open())
+        return rows
+
+
+@pytest.mark.parametrize("looks", range(1, 7))
+def test_who_looks_while_another_makes_the_tables_sees_all_or_none(path: Path, looks: int) -> None:
+    """Half of what is ours is not taken for somebody else's."""
+    link = BlockingSqliteLink(path)
+    broker = SqliteBroker(link)
+    link.on_connect(lambda tx: prepare(Overtaken(tx, path, looks)))
+    run_inline(broker.enqueue([a_task()], now=NOW))
+    assert run_inline(broker.count()) == {"default": {State.PENDING: 1}}
+    run_inline(broker.close())
 
 
 def test_a_file_that_stays_locked_is_unavailable(path: Path) -> None:
@@ -233,4 +287,4 @@ def test_an_option_out_of_its_range_is_refused(path: Path, options: dict[str, ob
 
 def test_what_is_in_memory_is_neither_shared_nor_durable() -> None:
     """Without a file there is nothing to share, and nothing that lasts."""
-    assert SqliteBroker(AsyncSqliteLink(":memory:")).capabilities == frozenset()
+    assert SqliteBroker(AsyncSqliteLink(":memory:")).capabilities == {Capability.UNIQUE}

@@ -1,9 +1,12 @@
 import asyncio
 import threading
+from collections.abc import Callable, Sequence
 
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.task import LeaseLost, Settled
+from qcore.adapters.wrappers import ForwardingBroker
+from qcore.domain.task import Demand, LeaseLost, Settled
+from qcore.ports import Listener, Lost
 from qcore.testing import FaultyBroker
 from tests.app.kit import Lab, stored, turn
 
@@ -11,10 +14,93 @@ PATIENCE = 10.0
 """Real seconds after which what did not come is taken not to come."""
 
 
+class TestCancelled:
+    """Who cancels a task that runs need not wait for its worker to renew the lease."""
+
+    async def test_a_coroutine_is_cancelled_at_once(self) -> None:
+        """No time has passed; the task is dead, and is not tried again."""
+        lab = Lab()
+        ended: list[bool] = []
+
+        @lab.task("slow")
+        async def slow(ctx: Context) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(ctx.is_cancelled)
+
+        handles = [await slow.enqueue(), await slow.enqueue()]
+        async with lab.working() as worker:
+            await lab.signals.started.wait(2)
+            await turn()
+            await lab.inspector.cancel("default", [handles[0].id])
+            lost = await lab.signals.lease_lost.next()
+            await turn()
+            assert worker.running == 1
+        assert (lost.claim.task.id, ended[0]) == (handles[0].id, True)
+        task = await stored(handles[0])
+        assert (task.state, task.error, task.failures) == (State.DEAD, "cancelled", 0)
+
+    async def test_a_thread_can_see_it_at_once(self) -> None:
+        """It cannot be ended, but it can look."""
+        lab = Lab()
+        seen = threading.Event()
+
+        @lab.task("slow")
+        def slow(ctx: Context) -> None:
+            while not ctx.is_cancelled:
+                pass
+            seen.set()
+
+        handle = await slow.enqueue()
+        async with lab.working():
+            await lab.signals.started.next()
+            await asyncio.to_thread(lab_cancel, lab, handle.id)
+            assert await asyncio.to_thread(seen.wait, PATIENCE)
+        assert await handle.status() is State.DEAD
+
+    async def test_a_lease_of_another_worker_is_none_of_ours(self) -> None:
+        """A token of another queue, or of a task that has ended here, cancels nothing."""
+        lab = Lab()
+        go = asyncio.Event()
+
+        @lab.task("slow", retention=60)
+        async def slow(ctx: Context) -> str:
+            await go.wait()
+            return "done"
+
+        handle = await slow.enqueue()
+        other = await slow.using(queue="other").enqueue()
+        async with lab.working(queues=["default"]):
+            await lab.signals.started.next()
+            [theirs] = await lab.broker.claim(
+                Demand(1, {"other": 1}), now=lab.clock.now(), until=lab.clock.now() + 60
+            )
+            assert theirs.lease.token == 1
+            await lab.inspector.cancel("other", [other.id])
+            go.set()
+            await lab.signals.settled.next()
+        assert await handle.result() == "done"
+
+
+class Mute(ForwardingBroker):
+    """A broker that tells nobody of lost leases."""
+
+    async def listen(
+        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
+    ) -> Listener:
+        return await self.inner.listen(queues, heard)
+
+
+def lab_cancel(lab: Lab, task: str) -> None:
+    """Cancel a task from another thread."""
+    asyncio.run(lab.inspector.cancel("default", [task]))
+
+
 class TestLost:
     async def test_a_lost_lease_cancels_the_handler(self) -> None:
-        """When an operator cancels a running task, its handler is told at the next renewal."""
-        lab = Lab()
+        """A broker that could tell nobody of it tells at the next renewal."""
+        lab = Lab(Mute(MemoryBroker()))
         ended: list[bool] = []
 
         @lab.task("slow")
@@ -41,7 +127,7 @@ class TestLost:
 
     async def test_what_it_returns_in_the_end_is_dropped(self) -> None:
         """The verdict of a run whose task was given to another changes nothing."""
-        lab = Lab()
+        lab = Lab(Mute(MemoryBroker()))
         go = asyncio.Event()
 
         @lab.task("slow", retention=60)

@@ -25,7 +25,7 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Broker, Capability
+from qcore.ports import Broker, Capability, Listener, Lost
 
 T = TypeVar("T")
 
@@ -43,8 +43,11 @@ class EdgeBroker(ForwardingBroker):
         super().__init__(inner)
         self.ears: list[Ear] = []
 
-    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> "Ear":
-        ear = Ear(frozenset(queues), heard, self.ears)
+    async def listen(
+        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
+    ) -> "Ear":
+        inner = await self.inner.listen(queues, lambda: None, lost)
+        ear = Ear(frozenset(queues), heard, self.ears, inner)
         self.ears.append(ear)
         return ear
 
@@ -92,13 +95,19 @@ class Ear:
     """A listener."""
 
     def __init__(
-        self, queues: frozenset[str], heard: Callable[[], None], among: "list[Ear]"
+        self,
+        queues: frozenset[str],
+        heard: Callable[[], None],
+        among: "list[Ear]",
+        inner: Listener,
     ) -> None:
         self.queues = queues
         self.heard = heard
         self._among = among
+        self._inner = inner
 
     async def close(self) -> None:
+        await self._inner.close()
         if self in self._among:
             self._among.remove(self)
 

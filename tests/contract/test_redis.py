@@ -10,7 +10,13 @@ from qcore.adapters.links.redis.address import parse
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.task import Keep
 from qcore.ports import Broker
-from qcore.testing.contract import BrokerContract, DurableContract, SharedContract, TimeContract
+from qcore.testing.contract import (
+    BrokerContract,
+    DurableContract,
+    SharedContract,
+    TimeContract,
+    UniqueContract,
+)
 from qcore.testing.contract.oddities import BulkCases
 from qcore.testing.fakes import fake_redis_broker
 from qcore.testing.machine import MakeBroker, broker_machine
@@ -20,7 +26,7 @@ from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSet
 
 
-class RedisContract(BrokerContract, SharedContract, DurableContract, TimeContract):
+class RedisContract(BrokerContract, SharedContract, DurableContract, TimeContract, UniqueContract):
     """All that is promised by a broker that is shared, durable and keeps the time."""
 
     make: MakeBroker

@@ -5,11 +5,16 @@ from qcore.adapters.links.sqlite import AsyncSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.domain.task import Keep
 from qcore.ports import Broker
-from qcore.testing.contract import BrokerContract, DurableContract, SharedContract
+from qcore.testing.contract import (
+    BrokerContract,
+    DurableContract,
+    SharedContract,
+    UniqueContract,
+)
 from qcore.testing.machine import broker_machine
 
 
-class TestSqliteBroker(BrokerContract, SharedContract, DurableContract):
+class TestSqliteBroker(BrokerContract, SharedContract, DurableContract, UniqueContract):
     """The SQLite broker keeps the contract over the link that awaits."""
 
     def make_broker(self, keep: Keep) -> Broker:
@@ -22,7 +27,7 @@ class TestBlockingSqliteBroker(TestSqliteBroker):
     blocking = True
 
 
-class TestSqliteBrokerInMemory(BrokerContract):
+class TestSqliteBrokerInMemory(BrokerContract, UniqueContract):
     """Without a file it keeps the contract too."""
 
     def make_broker(self, keep: Keep) -> Broker:

@@ -46,7 +46,7 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Capability, Counts, Page
+from qcore.ports import Capability, Counts, Lost, Page
 
 PROMOTED_AT_ONCE: Final = 1_000
 DEFAULT_KEEP: Final = Keep()
@@ -161,9 +161,11 @@ class MemoryBroker:
             moments = [queue.waiting.first() for queue in self._known(queues)]
         return min((key[0] for key in moments if key is not None), default=None)
 
-    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> "_Ear":
+    async def listen(
+        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
+    ) -> "_Ear":
         """Call `heard` whenever these queues may have something new."""
-        ear = _Ear(frozenset(queues), heard, self._listeners)
+        ear = _Ear(frozenset(queues), heard, lost, self._listeners)
         self._listeners.append(ear)
         return ear
 
@@ -200,9 +202,20 @@ class MemoryBroker:
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's order on tasks of one queue."""
         with self._lock:
+            line = self._queues.get(queue)
+            active = {} if line is None else line.active
+            held = {task: active[task].token for task in ids if task in active}
             answers = [self._carry_out(queue, i, order, now) for i in ids]
+            lost = [token for task, token in held.items() if task not in active]
         self._tell({queue})
+        self._tell_of_lost(queue, lost)
         return answers
+
+    def _tell_of_lost(self, queue: str, tokens: Sequence[int]) -> None:
+        for ear in tuple(self._listeners):
+            if ear.lost is not None and queue in ear.queues:
+                for token in tokens:
+                    ear.lost(queue, token)
 
     async def examine(self) -> Sequence[Finding]:
         """Return what there is to know: that all is gone with the process."""
@@ -264,10 +277,15 @@ class _Ear:
     """A listener."""
 
     def __init__(
-        self, queues: frozenset[str], heard: Callable[[], None], among: "list[_Ear]"
+        self,
+        queues: frozenset[str],
+        heard: Callable[[], None],
+        lost: Lost | None,
+        among: "list[_Ear]",
     ) -> None:
         self.queues = queues
         self.heard = heard
+        self.lost = lost
         self._among = among
 
     async def close(self) -> None:

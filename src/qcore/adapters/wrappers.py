@@ -22,7 +22,7 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Broker, Capability, Counts, Listener, Page, Timekeeper
+from qcore.ports import Broker, Capability, Counts, Listener, Lost, Page, Timekeeper
 
 
 class ForwardingBroker:
@@ -85,8 +85,10 @@ class ForwardingBroker:
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
         return await self.inner.next_due(queues)
 
-    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> Listener:
-        return await self.inner.listen(queues, heard)
+    async def listen(
+        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
+    ) -> Listener:
+        return await self.inner.listen(queues, heard, lost)
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         return await self.inner.get(queue, ids)

@@ -128,7 +128,8 @@ class Worker:
             self._places = places
             self._executor = self._make_executor(places)
             nudge = self._nudge = Nudge(asyncio.get_running_loop())
-            listener = await self._broker.listen(self._shares.queues, nudge)
+            self._loop = asyncio.get_running_loop()
+            listener = await self._broker.listen(self._shares.queues, nudge, self._lease_ended)
             stack.push_async_callback(listener.close)
             stack.callback(self._deadlines.close)
             self._keep_leases(stack)
@@ -171,7 +172,6 @@ class Worker:
 
     def _keep_leases(self, stack: AsyncExitStack) -> None:
         """Renew leases and watch the loop, from threads of their own."""
-        self._loop = asyncio.get_running_loop()
         blocking = self._broker.blocking()
         heartbeat = Heartbeat(
             blocking,
@@ -326,8 +326,16 @@ class Worker:
         return [*self._running.copy(), *self._outbox.runs()]
 
     def _lose_soon(self, run: Run) -> None:
-        """Do what `_lose` does, on the loop. Called from the heartbeat's thread."""
+        """Do what `_lose` does, on the loop. Called from whichever thread."""
         self._loop.call_soon_threadsafe(self._lose, run)
+
+    def _lease_ended(self, queue: str, token: int) -> None:
+        """Lose a lease that an order has ended, if it is ours. Called from whichever thread."""
+        for run in self._running.copy():
+            lease = run.claim.lease
+            # a loop that is closed has nobody to tell
+            if (lease.token, lease.queue) == (token, queue) and not self._loop.is_closed():
+                self._lose_soon(run)
 
     def _lose(self, run: Run) -> None:
         """Stop working on a task that is somebody else's now."""

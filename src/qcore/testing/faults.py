@@ -30,7 +30,7 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Broker, Clock, Counts, Listener, Page
+from qcore.ports import Broker, Clock, Counts, Listener, Lost, Page
 
 T = TypeVar("T")
 
@@ -224,8 +224,10 @@ class FaultyBroker(ForwardingBroker):
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
         return await self._do("next_due", partial(self.inner.next_due, queues), queues=queues)
 
-    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> Listener:
-        work = partial(self.inner.listen, queues, heard)
+    async def listen(
+        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
+    ) -> Listener:
+        work = partial(self.inner.listen, queues, heard, lost)
         return await self._do("listen", work, queues=queues, heard=heard)
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:

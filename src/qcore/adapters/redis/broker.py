@@ -26,7 +26,7 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Capability, Counts, Listener, Page
+from qcore.ports import Capability, Counts, Listener, Lost, Page
 
 USUAL: Final = Keep()
 DEFAULT_NAMESPACE: Final = "qcore"
@@ -40,7 +40,7 @@ class RedisBroker:
     """
 
     capabilities: frozenset[Capability] = frozenset(
-        {Capability.SHARED, Capability.DURABLE, Capability.TIME}
+        {Capability.SHARED, Capability.DURABLE, Capability.UNIQUE, Capability.TIME}
     )
 
     def __init__(
@@ -82,9 +82,7 @@ class RedisBroker:
             self._blocking = RedisBroker(link, keep=self._keep, namespace=self._namespace)
         return self._blocking
 
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Admission]:
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         """Store tasks."""
         return await enqueue.enqueue(self._store, tasks, now)
 
@@ -116,10 +114,18 @@ class RedisBroker:
         """Return when the next scheduled or retrying task of these queues is due."""
         return await claim.next_due(self._store, queues)
 
-    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> Listener:
-        """Call `heard` whenever these queues may have something new."""
-        channels = [self._store.keys.channel(queue) for queue in queues]
-        return await self.link.listen(channels, heard)
+    async def listen(
+        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
+    ) -> Listener:
+        """Call `heard` whenever these queues may have something new, `lost` of lost leases."""
+        channels = {self._store.keys.channel(queue): queue for queue in queues}
+
+        def told(channel: str, tokens: bytes) -> None:
+            if lost is not None:
+                for token in tokens.split():
+                    lost(channels[channel], int(token))
+
+        return await self.link.listen([*channels], heard, told)
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         """Return tasks as they are."""

@@ -1,6 +1,7 @@
 """How tasks are handed out, and how their leases are renewed."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from attrs import evolve
@@ -9,7 +10,7 @@ from qcore.adapters.links.redis import Reply, Word
 from qcore.adapters.redis.keys import Key
 from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.names import id_of, name_of
-from qcore.adapters.redis.records import Progress, Unreadable, task_of
+from qcore.adapters.redis.records import Progress, Unreadable, facts_of, task_of
 from qcore.adapters.redis.scripts import CLAIM, DUE, EXTEND
 from qcore.adapters.redis.store import AT_ONCE, Store, bites, by_queue
 from qcore.domain.lifecycle import State
@@ -133,7 +134,7 @@ class _Counter:
                 try:
                     task = task_of(queue, id, State.ACTIVE, value, progress or b"1")
                 except Unreadable as why:
-                    odd.append((queue, name, 0, self._condemned(name, token, str(why))))
+                    odd.append((queue, name, 0, self._condemned(name, token, value, str(why))))
                     continue
                 store.remember(queue, token, value, progress)
                 claims.append(Claim(task, Lease(queue, id, token, until)))
@@ -141,13 +142,17 @@ class _Counter:
         if odd:
             await carried_out(store, odd)
 
-    def _condemned(self, name: bytes, token: int, why: str) -> list[Word]:
+    def _condemned(self, name: bytes, token: int, value: bytes, why: str) -> list[Word]:
         """Return what makes a claimed task dead that cannot be read."""
         last = Progress(None)
         last.attempts, last.finished = 1, self._now
         last.error = f"what is stored of it cannot be read: {why}"
-        left, entered = (int(Key.ACTIVE), name), (int(Key.DEAD), repr(self._now), name)
-        return ["t", token, 1, *left, 1, *entered, last.text(), ""]
+        left: list[Word] = [int(Key.ACTIVE), name]
+        with suppress(Unreadable):
+            if (unique := facts_of(value).unique) is not None:
+                left += (int(Key.UNIQUE), unique)
+        entered = int(Key.DEAD), repr(self._now), name
+        return ["t", token, len(left) // 2, *left, 1, *entered, last.text(), ""]
 
 
 async def extend(store: Store, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:

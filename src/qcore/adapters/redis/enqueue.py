@@ -5,13 +5,13 @@ from typing import Final
 
 from qcore.adapters.links.redis import Word
 from qcore.adapters.redis.keys import FEW, STATE_OF, Key
-from qcore.adapters.redis.names import Name, name_of
+from qcore.adapters.redis.names import Name, id_of, name_of
 from qcore.adapters.redis.records import BAR, body_of
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.adapters.redis.store import AT_ONCE, Store, by_queue
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
-from qcore.domain.task import Admission, Conflict, Enqueued, NewTask
+from qcore.domain.task import REPLACE, Admission, Conflict, Duplicate, Enqueued, NewTask
 
 BYTES_AT_ONCE: Final = 1 << 19
 """Of one call: a large one takes the server long to read."""
@@ -19,17 +19,12 @@ WHOLE: Final = b"whole"
 EXISTING, MADE = "0", "1"
 
 
-async def enqueue(
-    store: Store, tasks: Sequence[NewTask], now: Moment
-) -> Sequence[Admission]:
+async def enqueue(store: Store, tasks: Sequence[NewTask], now: Moment) -> Sequence[Admission]:
     """Store tasks."""
     if len(tasks) == 1 and not store.link.is_patient:
         # what a client asks for one by one
         return [await _one(store, tasks[0], now)]
-    answers: list[Admission] = [
-        Enqueued(task.id, State.PENDING if _moment(task, now) is None else State.SCHEDULED)
-        for task in tasks
-    ]
+    answers: list[Admission] = [_admitted(task, now) for task in tasks]
     bites = [
         bite
         for places in by_queue((task.queue, n) for n, task in enumerate(tasks)).values()
@@ -46,24 +41,23 @@ async def enqueue(
         replies = await _whole(store, bites, replies)
     for bite, reply in zip(bites, replies, strict=True):
         refused = reply.split()
-        for place, key in zip(refused[::2], refused[1::2], strict=True):
+        for place, why in zip(refused[::2], refused[1::2], strict=True):
             n = bite.places[int(place)]
-            answers[n] = Conflict(tasks[n].id, STATE_OF[int(key)])
+            answers[n] = _refusal(tasks[n], why)
     return answers
 
 
 async def _one(store: Store, task: NewTask, now: Moment) -> Admission:
     """Store a task."""
-    bite = _Bite(task.queue)
-    due = _moment(task, now)
-    bite.add(0, name_of(task.id), body_of(task, now), due)
+    bite = _Bite(task.queue, now)
+    bite.add(0, task, name_of(task.id), body_of(task, now))
     number = FEW if bite.is_usual else len(Key)
     reply = await store.move_one(ENQUEUE, task.queue, bite.words(EXISTING), number)
     if reply == WHOLE:
         (reply,) = await _whole(store, [bite], [reply])
     if reply:
-        return Conflict(task.id, STATE_OF[int(reply.split()[1])])
-    return Enqueued(task.id, State.PENDING if due is None else State.SCHEDULED)
+        return _refusal(task, reply.split()[1])
+    return _admitted(task, now)
 
 
 async def _whole(store: Store, bites: "Sequence[_Bite]", replies: Sequence[bytes]) -> list[bytes]:
@@ -76,6 +70,19 @@ async def _whole(store: Store, bites: "Sequence[_Bite]", replies: Sequence[bytes
     return [next(answered) if reply == WHOLE else reply for reply in replies]
 
 
+def _admitted(task: NewTask, now: Moment) -> Enqueued:
+    return Enqueued(task.id, State.PENDING if _moment(task, now) is None else State.SCHEDULED)
+
+
+def _refusal(task: NewTask, why: bytes) -> Conflict | Duplicate:
+    """Return the answer that a script gives for a task that it refuses: see lua/enqueue.lua."""
+    key, _, holder = why.partition(b":")
+    state = STATE_OF[int(key)]
+    if holder:
+        return Duplicate(id_of(bytes.fromhex(holder.decode())), state)
+    return Conflict(task.id, state)
+
+
 def _moment(task: NewTask, now: Moment) -> Moment | None:
     """Return the moment that a task has to be scheduled for, None where that has come."""
     return None if task.due is None or task.due <= now else task.due
@@ -83,28 +90,29 @@ def _moment(task: NewTask, now: Moment) -> Moment | None:
 
 def _bites(tasks: Sequence[NewTask], places: Sequence[int], now: Moment) -> "Iterator[_Bite]":
     """Yield as many tasks of a queue as go into one call, and then others."""
-    bite = _Bite(tasks[places[0]].queue)
+    bite = _Bite(tasks[places[0]].queue, now)
     for place in places:
         task = tasks[place]
         name, body = name_of(task.id), body_of(task, now)
         if not bite.has_room(name, body):
             yield bite
-            bite = _Bite(task.queue)
-        bite.add(place, name, body, _moment(task, now))
+            bite = _Bite(task.queue, now)
+        bite.add(place, task, name, body)
     yield bite
 
 
 class _Bite:
     """What one call tells of tasks: no id twice, so that the second conflicts with the first."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, now: Moment) -> None:
         self.queue = queue
+        self._now = now
         self.places: list[int] = []
         self.is_usual = True
         self._told: list[Word] = []
         self._names: set[Name] = set()
         self._size = 0
-        self._first: Moment | None = None
+        self._has_unique = False
 
     def has_room(self, name: Name, body: bytes) -> bool:
         """Return whether one more goes in."""
@@ -114,19 +122,20 @@ class _Bite:
             and name not in self._names
         )
 
-    def add(self, place: int, name: Name, body: bytes, due: Moment | None) -> None:
+    def add(self, place: int, task: NewTask, name: Name, body: bytes) -> None:
         """Put one in, scheduled or pending."""
+        due = _moment(task, self._now)
         self.places.append(place)
         self._names.add(name)
         self._size += len(body)
-        if due is None:
-            self._told += (name, body, "")
-            self.is_usual = self.is_usual and body[0] == BAR
-        else:
-            self._told += (name, body, repr(due))
-            self._first = due if self._first is None else min(due, self._first)
-            self.is_usual = False
+        how = "" if due is None else repr(due)
+        self.is_usual = self.is_usual and not how and body[0] == BAR
+        if task.unique_key is not None:
+            self._has_unique = True
+            last = "-" if task.unique_for is None else repr(self._now + task.unique_for)
+            how = f"{how} {last} {int(task.on_duplicate == REPLACE)}"
+        self._told += (name, body, how)
 
     def words(self, leave: str) -> list[Word]:
-        """Return what to tell: leave to make the queue, the first moment, and the tasks."""
-        return [leave, "" if self._first is None else repr(self._first), *self._told]
+        """Return what to tell: leave to make the queue, this moment, and the tasks."""
+        return [leave, repr(self._now) if self._has_unique else "", *self._told]

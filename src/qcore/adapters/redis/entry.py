@@ -66,9 +66,12 @@ class Entry(Progress):
     def change(self) -> list[Word]:
         """Return what is to be written."""
         entered = [] if self.state is State.GONE else [*self._places()]
-        words: list[Word] = [len(self._left)]
-        for key, _, member in self._left:
-            words += (int(key), member)
+        left: list[tuple[int, Word]] = [(int(key), member) for key, _, member in self._left]
+        if self.spec.unique is not None and self.state in ENDED:
+            left.append((int(Key.UNIQUE), self.spec.unique))
+        words: list[Word] = [len(left)]
+        for place in left:
+            words += place
         words.append(len(entered))
         for key, score, member in entered:
             words += (int(key), repr(score), member)

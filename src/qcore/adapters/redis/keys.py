@@ -25,6 +25,7 @@ class Key(IntEnum):
     PROGRESS = 12
     EXPIRING = 13
     RETAINED = 14
+    UNIQUE = 15
 
 
 FEW: Final = 4

@@ -10,7 +10,7 @@ from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.names import id_of, rest_of
 from qcore.adapters.redis.records import shown
 from qcore.adapters.redis.scripts import BROWSE, COUNT
-from qcore.adapters.redis.store import AT_ONCE, Store
+from qcore.adapters.redis.store import AT_ONCE, Store, bites
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
 from qcore.domain.lifecycle import ENDED, MOVES, Order, RunNow, State
 from qcore.domain.moments import Moment
@@ -132,7 +132,16 @@ class _Orders:
                 moving.append((n, sighting))
         moves = await self._moves(moving)
         made = await carried_out(self._store, moves)
-        return [n for (n, _), was_made in zip(moving, made, strict=True) if not was_made]
+        pairs = [*zip(moving, made, strict=True)]
+        await self._tell([sighting for (_, sighting), was_made in pairs if was_made])
+        return [n for (n, _), was_made in pairs if not was_made]
+
+    async def _tell(self, moved: Sequence[Sighting]) -> None:
+        """Say which leases have ended."""
+        tokens = [each.entry().token for each in moved if each.state is State.ACTIVE]
+        for bite in bites(tokens):
+            channel = self._store.keys.channel(self._queue)
+            await self._store.link.command("PUBLISH", channel, " ".join(map(str, bite)))
 
     async def _moves(self, moving: Sequence[tuple[int, Sighting]]) -> list[Move]:
         fresh = moving if isinstance(self._what, RunNow) else ()

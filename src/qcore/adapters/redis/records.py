@@ -1,8 +1,9 @@
 """Tasks to what is stored of them, and back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from msgspec import MsgspecError, Struct
 from msgspec.msgpack import Decoder, Encoder
@@ -16,12 +17,15 @@ from qcore.domain.task import (
     DEFAULT_TIMEOUT,
     ESSENTIAL_CONTENT_TYPE,
     NO_HEADERS,
+    REJECT,
     NewTask,
     Task,
     stored,
 )
 
 BAR: Final = ord("|")
+SAFE: Final = "/:@+,="
+"""What need not be quoted in a unique key besides letters, digits and "_.-~"."""
 AS_ASKED: Final[Moment] = -1.0
 """Stands for the moment that the task was asked for."""
 
@@ -44,6 +48,8 @@ class Spec(Struct, array_like=True, gc=False):
     deadline: float | None = None
     backoff: str | None = None
     group: str | None = None
+    unique_for: float | None = None
+    on_duplicate: str = REJECT
 
 
 _encode: Final = Encoder().encode
@@ -62,6 +68,7 @@ def body_of(task: NewTask, now: Moment) -> bytes:
         and task.deadline is None
         and task.backoff is None
         and task.group is None
+        and task.unique_key is None
     ):
         spec += [
             task.due,
@@ -73,30 +80,41 @@ def body_of(task: NewTask, now: Moment) -> bytes:
             task.backoff,
             task.group,
         ]
+        if task.unique_for is not None or task.on_duplicate != REJECT:
+            spec += [task.unique_for, task.on_duplicate]
     if (
         task.priority == 0
         and task.retention == 0
         and task.expires is None
         and task.group is None
         and task.max_crashes == DEFAULT_MAX_CRASHES
+        and task.unique_key is None
     ):
         return b"|" + _encode(spec)
-    facts = Facts(-task.priority, task.expires, task.retention, task.max_crashes, task.group)
+    facts = Facts(
+        -task.priority,
+        task.expires,
+        task.retention,
+        task.max_crashes,
+        task.group,
+        None if task.unique_key is None else quote(task.unique_key, SAFE),
+    )
     return facts.text().encode() + _encode(spec)
 
 
 class Facts:
     """What the scripts and the table need to know of a task's wishes."""
 
-    __slots__ = ("expires", "group", "max_crashes", "rank", "retention")
+    __slots__ = ("expires", "group", "max_crashes", "rank", "retention", "unique")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  (a fact each)
         self,
         rank: int = 0,
         expires: Moment | None = None,
         retention: float = 0.0,
         max_crashes: int = DEFAULT_MAX_CRASHES,
         group: str | None = None,
+        unique: str | None = None,
     ) -> None:
         self.rank = rank
         self.expires = expires
@@ -104,12 +122,15 @@ class Facts:
         self.max_crashes = max_crashes
         self.group = group
         """Not None if it has one; which, nobody asks."""
+        self.unique = unique
+        """Its unique key, quoted as in a URL: without blanks and bars."""
 
     def text(self) -> str:
         """Return them as they are stored, with the bar behind them."""
         expires = _or_dash(self.expires)
         grouped = int(self.group is not None)
-        return f"{self.rank} {expires} {self.retention!r} {self.max_crashes} {grouped}|"
+        unique = "" if self.unique is None else f" {self.unique}"
+        return f"{self.rank} {expires} {self.retention!r} {self.max_crashes} {grouped}{unique}|"
 
 
 USUAL: Final = Facts()
@@ -126,7 +147,7 @@ def facts_of(value: bytes) -> Facts:
     if value[start : start + 1] == b"|":
         return USUAL
     try:
-        rank, expires, retention, crashes, grouped = (
+        rank, expires, retention, crashes, grouped, *unique = (
             value[start : value.index(b"|")].decode().split(" ")
         )
         facts = Facts(
@@ -135,6 +156,7 @@ def facts_of(value: bytes) -> Facts:
             float(retention),
             int(crashes),
             "" if grouped == "1" else None,
+            _only(unique),
         )
         if not (isfinite(facts.retention) and isfinite(facts.expires or 0)):
             # what is not a number is no score either
@@ -142,6 +164,13 @@ def facts_of(value: bytes) -> Facts:
     except ValueError as error:
         raise Unreadable(f"its facts are {value[:60]!r} ({error})") from None
     return facts
+
+
+def _only(words: Sequence[str]) -> str | None:
+    if not words:
+        return None
+    (word,) = words
+    return word
 
 
 def _or_dash(moment: Moment | None) -> str:
@@ -239,6 +268,9 @@ def task_of(queue: str, id: str, state: State, value: bytes, record: bytes | Non
         facts.retention,
         spec.group,
         headers,
+        None if facts.unique is None else unquote(facts.unique),
+        spec.unique_for,
+        spec.on_duplicate,
     )
     due = spec.created if spec.due is None or spec.due < spec.created else spec.due
     if record is None or record.isdigit():

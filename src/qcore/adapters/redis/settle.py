@@ -14,6 +14,8 @@ from qcore.domain.moments import Moment
 from qcore.domain.task import LeaseLost, Settled, TaskId, Verdict
 
 GONE: Final = Settled(State.GONE)
+GOING: Final = {Revoked, Succeeded}
+"""How a task that has only what is usual goes."""
 
 
 async def settle(
@@ -52,7 +54,7 @@ def _planned(verdict: Verdict, claimed: Claimed, now: Moment) -> tuple[Move, Set
     lease, outcome = verdict.lease, verdict.outcome
     value, record = claimed
     name, kind = name_of(lease.id), type(outcome)
-    if kind is Revoked or (kind is Succeeded and is_usual(value)):
+    if kind in GOING and is_usual(value):
         return (lease.queue, name, lease.token, ()), GONE
     entry = Entry(name, State.ACTIVE, value, record or b"%d" % lease.token)
     guard = entry.lease()

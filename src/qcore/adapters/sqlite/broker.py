@@ -1,20 +1,23 @@
 """Tasks in one SQLite file, which several processes may share."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from qcore.adapters.links.sqlite import Link
+from qcore.adapters.links.stepping import stepped
 from qcore.adapters.sqlite import claim, enqueue, lines, operate, settle, sweep
+from qcore.adapters.sqlite.given import Given
 from qcore.adapters.sqlite.schema import prepare
+from qcore.domain.errors import QcoreError
 from qcore.domain.findings import Finding
 from qcore.domain.lifecycle import ENDED, Order, State
 from qcore.domain.moments import Moment
 from qcore.domain.task import (
+    Admission,
     Claim,
-    Conflict,
     Demand,
-    Enqueued,
     Keep,
     Lease,
     LeaseLost,
@@ -28,11 +31,11 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Capability, Counts, Listener, Page
+from qcore.ports import Capability, Counts, Listener, Lost, Page
 
 USUAL: Final = Keep()
-LASTING: Final = frozenset({Capability.SHARED, Capability.DURABLE})
-FLEETING: Final[frozenset[Capability]] = frozenset()
+FLEETING: Final = frozenset({Capability.UNIQUE})
+LASTING: Final = FLEETING | {Capability.SHARED, Capability.DURABLE}
 
 
 class SqliteBroker:
@@ -45,11 +48,12 @@ class SqliteBroker:
         self._link = link
         self._keep = keep
         self._blocking: SqliteBroker | None = None
+        self._given = Given()
         link.on_connect(prepare)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Return what the broker can do beyond the port: nothing when in memory."""
+        """Return what the broker can do beyond the port: less when in memory."""
         return LASTING if self._link.lasting else FLEETING
 
     async def open(self) -> None:
@@ -69,9 +73,7 @@ class SqliteBroker:
             self._blocking = self if link is self._link else SqliteBroker(link, keep=self._keep)
         return self._blocking
 
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Enqueued | Conflict]:
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         """Store tasks."""
         answers = await self._link.write(partial(enqueue.enqueue, tasks=tasks, now=now))
         self._link.tell({task.queue for task in tasks})
@@ -85,6 +87,7 @@ class SqliteBroker:
         )
         if handed.left:
             self._link.tell(handed.left)
+        self._given.add(claim.lease for claim in handed.claims)
         return handed.claims
 
     async def settle(
@@ -92,6 +95,7 @@ class SqliteBroker:
     ) -> Sequence[Settled | LeaseLost]:
         """End leases."""
         answers = await self._link.write(partial(settle.settle, verdicts=verdicts, now=now))
+        self._given.forget(verdict.lease for verdict in verdicts)
         pairs = zip(verdicts, answers, strict=True)
         self._link.tell(
             {
@@ -126,9 +130,30 @@ class SqliteBroker:
         """Return when the next scheduled or retrying task of these queues is due."""
         return await self._link.read(partial(claim.next_due, queues=queues))
 
-    async def listen(self, queues: Sequence[str], heard: Callable[[], None]) -> Listener:
-        """Call `heard` whenever these queues may have something new."""
-        return await self._link.listen(queues, heard)
+    async def listen(
+        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
+    ) -> Listener:
+        """Call `heard` whenever these queues may have something new, `lost` of lost leases.
+
+        When another process has written, the leases that were given here are looked at.
+        """
+
+        def changed() -> None:
+            if lost is not None:
+                for queue, token in self._lost():
+                    if queue in queues:
+                        lost(queue, token)
+
+        return await self._link.listen(queues, heard, lost, changed)
+
+    def _lost(self) -> Sequence[tuple[str, int]]:
+        """Return which of the leases given here are over; called from the listening thread."""
+        if not self._given:
+            return ()
+        # a file that cannot be read now is looked at after the next change
+        with suppress(QcoreError):
+            return stepped(self.blocking()._link.read(self._given.lost))  # noqa: SLF001  (its twin)
+        return ()
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         """Return tasks as they are."""
@@ -150,11 +175,12 @@ class SqliteBroker:
         self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's order on tasks of one queue."""
-        answers = await self._link.write(
+        ordered = await self._link.write(
             partial(operate.order, queue=queue, ids=ids, what=order, now=now)
         )
         self._link.tell({queue})
-        return answers
+        self._link.tell_of_lost(queue, ordered.lost)
+        return ordered.answers
 
     async def examine(self) -> Sequence[Finding]:
         """Return how the file is, and what to do about it."""

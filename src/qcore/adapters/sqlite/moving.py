@@ -9,11 +9,7 @@ from qcore.adapters.sqlite.lines import Line
 from qcore.adapters.sqlite.rows import STATES, place_of
 from qcore.adapters.sqlite.shape import Shape
 from qcore.adapters.sqlite.statements import statements
-from qcore.domain.lifecycle import (
-    Event,
-    RunNow,
-    State,
-)
+from qcore.domain.lifecycle import ENDED, Event, RunNow, State
 from qcore.domain.moments import Moment
 from qcore.domain.progress import note
 from qcore.domain.task import TaskId
@@ -32,6 +28,7 @@ _SHAPE: Final = Shape(
         "expires",
         "retention",
         "group_name",
+        "holds",
         "failures",
         "crashes",
         "max_crashes",
@@ -51,6 +48,7 @@ class Moving:
         "expires",
         "failures",
         "group",
+        "holds",
         "id",
         "key",
         "line",
@@ -74,6 +72,7 @@ class Moving:
         self.token: int
         self.due: Moment
         self.group: str | None
+        self.holds: str | None
         self.retention: float
         self.failures: int
         self.crashes: int
@@ -91,6 +90,7 @@ class Moving:
             self.expires,
             self.retention,
             self.group,
+            self.holds,
             self.failures,
             self.crashes,
             self.max_crashes,
@@ -172,6 +172,13 @@ def write(tx: Tx, moved: Sequence[Moving]) -> None:
     kept = [task.row() for task in moved if task.state is not State.GONE]
     if kept:
         tx.executemany(_SQL["write"], kept)
+        let_go(tx, [task.key for task in moved if task.holds is not None and task.state in ENDED])
+
+
+def let_go(tx: Tx, keys: Sequence[int]) -> None:
+    """Let others have the unique keys of tasks."""
+    if keys:
+        tx.executemany(_SQL["let_go"], [(key,) for key in keys])
 
 
 def forget(tx: Tx, keys: Sequence[int]) -> None:

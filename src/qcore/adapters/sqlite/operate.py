@@ -13,10 +13,19 @@ from qcore.adapters.sqlite.statements import statements
 from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import ENDED, MOVES, Order, State
 from qcore.domain.moments import Moment
+from qcore.domain.record import record
 from qcore.domain.task import Missing, Moved, NotAllowed, Task, TaskId
 from qcore.ports import Page
 
 _SQL: Final = statements("operate")
+
+
+@record
+class Ordered:
+    """What became of an order, and the tokens of the leases that it ended."""
+
+    answers: Sequence[Moved | NotAllowed | Missing]
+    lost: Sequence[int] = ()
 
 
 def get(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Task | None]:
@@ -56,17 +65,18 @@ def _read(cursor: str) -> Row:
 
 def order(
     tx: Tx, queue: str, ids: Sequence[TaskId], what: Order, now: Moment
-) -> list[Moved | NotAllowed | Missing]:
+) -> Ordered:
     """Carry out an order on tasks of one queue."""
     line = lines(tx, [queue]).get(queue)
     if line is None:
-        return [Missing() for _ in ids]
+        return Ordered([Missing() for _ in ids])
     tasks = named(tx, line, ids)
+    held = {task: tasks[task].token for task in tasks if tasks[task].state is State.ACTIVE}
     answers = [_carry_out(tasks.get(task), what, now) for task in ids]
     moved = [tasks[task] for task, answer in zip(ids, answers, strict=True) if _is_moved(answer)]
     write(tx, moved)
     keep(tx, [line])
-    return answers
+    return Ordered(answers, [held[task.id] for task in moved if task.id in held])
 
 
 def _is_moved(answer: Moved | NotAllowed | Missing) -> bool:

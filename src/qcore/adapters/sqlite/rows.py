@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from qcore.adapters.links.sqlite import Row
+from qcore.adapters.sqlite.more import More, more_of, more_shown, written
 from qcore.adapters.sqlite.shape import COLUMNS, Shape, Unreadable, shown
 from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
@@ -16,6 +17,7 @@ STATES: Final = {str(state): state for state in State}
 KEY: Final = COLUMNS.index("key")
 ID: Final = COLUMNS.index("id")
 HEADERS: Final = COLUMNS.index("headers")
+MORE: Final = COLUMNS.index("more")
 PLACE: Final = slice(COLUMNS.index("place"), COLUMNS.index("sequence") + 1)
 """Place, token and sequence: the order of a listing."""
 
@@ -57,17 +59,22 @@ def row_of(task: NewTask, line: int, sequence: int, state: State, now: Moment) -
     )
 
 
+def unique_row_of(row: Row, task: NewTask, *, holds: bool) -> Row:
+    """Return the values of the statement "insert" as those of "insert_unique"."""
+    return *row, written(task), task.unique_key if holds else None
+
+
 def claimed_task_of(row: Row, queue: str) -> Task:
     """Return a row that was read just before it was claimed as the task it is just after.
 
     Raises `Unreadable`.
     """
     _SHAPE.refuse_misfits(row)
-    return _task_of(row, queue, _headers_of(row[HEADERS]), claimed=True)
+    return _task_of(row, queue, _headers_of(row[HEADERS]), more_of(row[MORE]), claimed=True)
 
 
 def task_of(row: Row, queue: str) -> Task:
-    """Return a row of qcore_tasks, all its columns in their order, as a task.
+    """Return a row of `COLUMNS` as a task.
 
     One that cannot be read is shown as well as possible.
     """
@@ -76,7 +83,7 @@ def task_of(row: Row, queue: str) -> Task:
         headers = _headers_of(row[HEADERS])
     except Unreadable:
         headers = NO_HEADERS
-    return _task_of(row, queue, headers)
+    return _task_of(row, queue, headers, more_shown(row[MORE]))
 
 
 def _headers_of(text: str | None) -> Mapping[str, str]:
@@ -91,10 +98,11 @@ def _headers_of(text: str | None) -> Mapping[str, str]:
     raise Unreadable(f"headers is {shown(text)}")
 
 
-def _task_of(row: Row, queue: str, headers: Mapping[str, str], *, claimed: bool = False) -> Task:
+def _task_of(
+    row: Row, queue: str, headers: Mapping[str, str], more: More, *, claimed: bool = False
+) -> Task:
     (
         _key,
-        _line,
         task,
         state,
         place,
@@ -122,6 +130,7 @@ def _task_of(row: Row, queue: str, headers: Mapping[str, str], *, claimed: bool 
         result,
         content_type,
         _headers,
+        _more,
         payload,
     ) = row
     spec = stored(
@@ -141,6 +150,9 @@ def _task_of(row: Row, queue: str, headers: Mapping[str, str], *, claimed: bool 
         retention,
         group,
         headers,
+        more.unique_key,
+        more.unique_for,
+        more.on_duplicate,
     )
     known = State.ACTIVE if claimed else STATES.get(state, State.GONE)
     finished = place if known in ENDED else None

@@ -8,7 +8,8 @@ from qcore.domain.errors import BrokerUnusable
 
 APPLICATION_ID: Final = 0x71636F72
 """The letters "qcor": what `file` and SQLite know a file of ours by."""
-VERSION: Final = 1
+VERSION: Final = 2
+"""Of the tables. Those of version 1 have no unique keys; it was never released."""
 
 _SCHEMA: Final = statements("schema")
 _TABLES: Final = [sql for sql in _SCHEMA.values() if sql.startswith("CREATE")]
@@ -25,11 +26,15 @@ def prepare(tx: Tx) -> None:
         if not _is_made(tx):
             _make(tx)
         return
-    if _is_made(tx):
+    # somebody else may be making the same tables at this moment: seen in one piece or not at all.
+    # Whatever goes wrong, the connection is closed, which undoes the transaction
+    tx.execute("BEGIN")
+    made = _is_made(tx)
+    tx.execute("COMMIT")
+    if made:
         return
-    # an empty file; somebody else may be making the same tables at this moment
+    # an empty file
     tx.execute("PRAGMA journal_mode = WAL")
-    # whatever goes wrong now, the connection is closed, which undoes the transaction
     tx.execute("BEGIN IMMEDIATE")
     if not _is_made(tx):
         _make(tx)
@@ -62,6 +67,12 @@ def _check(version: int) -> None:
         raise BrokerUnusable(
             f"the database has schema version {version}, and this qcore knows {VERSION}: "
             "install the qcore that made it, or a newer one"
+        )
+    if version < VERSION:
+        raise BrokerUnusable(
+            f"the database has schema version {version}, of a qcore before its first release, and "
+            f"this qcore knows {VERSION}: let the one that made it finish its tasks, then remove "
+            "the file, or the tables qcore_* if it has others"
         )
 
 

@@ -16,8 +16,11 @@ _COLUMNS: Final = {
     for line in statements("schema")["tasks"].splitlines()
     if line.startswith(" ")
 }
-COLUMNS: Final = list(_COLUMNS)
-"""The columns of qcore_tasks, as `SELECT *` answers them."""
+COLUMNS: Final = [name for name in _COLUMNS if name not in {"queue", "holds"}]
+"""Those that a task is read from, in the order of the table.
+
+The statements name them one by one, as each that is read costs every claim.
+"""
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "INTEGER": (int,),

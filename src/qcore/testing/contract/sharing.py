@@ -2,7 +2,7 @@
 
 from threading import Event as Heard
 
-from qcore.domain.lifecycle import State, Succeeded
+from qcore.domain.lifecycle import Cancelled, State, Succeeded
 from qcore.domain.task import Conflict, LeaseLost, Settled, TaskId
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
@@ -20,6 +20,7 @@ from qcore.testing.contract.moves import (
 )
 from qcore.testing.contract.states import LIVE, bring
 from qcore.testing.contract.threads import drained
+from qcore.testing.contract.waiting import Told
 
 
 class SharedContract(Cases):
@@ -80,6 +81,22 @@ class SharedContract(Cases):
             heard.clear()
             await put(broker, a_task())
             assert await self.comes(heard)
+            await ear.close()
+
+    async def test_a_lease_that_one_broker_ends_is_told_of_at_the_other(
+        self, broker: Broker
+    ) -> None:
+        """Who runs a task hears of it soon when somebody else cancels it."""
+        async with self.opened() as other:
+            await put(broker, *some_tasks(3))
+            claims = await take(other)
+            told = Told()
+            ear = await other.listen(["default"], lambda: None, told.lost)
+            await broker.order("default", ids(claims[1:]), Cancelled(), now=NOW)
+            for claim in claims[1:]:
+                assert await self.comes(told.of("default", claim.lease.token))
+            assert await end(other, claims[0], Succeeded()) == Settled(State.GONE)
+            assert ("default", claims[0].lease.token) not in told.heard
             await ear.close()
 
     async def test_brokers_at_work_together_hand_each_task_out_once(self, broker: Broker) -> None:

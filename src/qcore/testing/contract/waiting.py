@@ -4,13 +4,39 @@ from threading import Event as Heard
 
 import pytest
 
-from qcore.domain.lifecycle import Failed, Released, RunNow, Snoozed, State
+from qcore.domain.lifecycle import (
+    Archived,
+    Cancelled,
+    Deleted,
+    Failed,
+    Released,
+    RunNow,
+    Snoozed,
+    State,
+)
 from qcore.ports import Broker
-from qcore.testing.build import LEASE, NOW, a_task
+from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases, step
 from qcore.testing.contract.moves import a_claimed, end, ids, put, take, take_one, tell, tidy
 from qcore.testing.contract.states import LATER, bring
 from qcore.testing.contract.threads import twin_of
+
+
+class Told:
+    """What was told of leases: each by its queue and its token."""
+
+    def __init__(self) -> None:
+        self.heard: set[tuple[str, int]] = set()
+        self._awaited: dict[tuple[str, int], Heard] = {}
+
+    def lost(self, queue: str, token: int) -> None:
+        """Take note of a lease that has ended."""
+        self.heard.add((queue, token))
+        self.of(queue, token).set()
+
+    def of(self, queue: str, token: int) -> Heard:
+        """Return what is set when that lease has ended."""
+        return self._awaited.setdefault((queue, token), Heard())
 
 
 class NextDueCases(Cases):
@@ -173,7 +199,54 @@ class ListenCases(Cases):
             assert ids(await take(broker)) == [task.id]
         await ear.close()
 
-    # - After `close`, it is not called again.
+    # - When an order ends the lease of an active task of these queues, `lost` is called with the
+    #   queue and the lease's token: in the same process at once, from another process within the
+    #   broker's own delay. It may be called from any thread, of a lease that is somebody else's
+    #   too, and after a disturbance not at all: then `extend` tells.
+
+    async def test_a_lease_that_an_order_ends_is_told_of(self, broker: Broker) -> None:
+        """By its queue and its token, of all those that were ended together."""
+        claims = [await a_claimed(broker, a_task(queue=queue)) for queue in "aab"]
+        told = Told()
+        ear = await broker.listen(["a", "b"], lambda: None, told.lost)
+        await broker.order("a", [claim.task.id for claim in claims], Cancelled(), now=NOW)
+        for claim in claims[:2]:
+            assert await self.comes(told.of("a", claim.lease.token))
+        await broker.order("b", [claims[2].task.id], Cancelled(), now=NOW)
+        assert await self.comes(told.of("b", claims[2].lease.token))
+        await ear.close()
+
+    @pytest.mark.parametrize("order", [Cancelled(), Archived(), Deleted()], ids=str)
+    async def test_an_order_to_a_task_that_waits_is_told_to_nobody(
+        self, order: Cancelled | Archived | Deleted, broker: Broker
+    ) -> None:
+        """There is no lease to end; nor is there where the order was not allowed."""
+        active = await a_claimed(broker)
+        tasks = some_tasks(3)
+        await put(broker, *tasks)
+        told = Told()
+        ear = await broker.listen(["default"], lambda: None, told.lost)
+        await broker.order("default", [task.id for task in tasks], order, now=NOW)
+        await broker.order("default", [active.task.id], Archived(), now=NOW)
+        await broker.order("default", [active.task.id], Cancelled(), now=NOW)
+        # the only one, and the last, so that none can still be on its way
+        assert await self.comes(told.of("default", active.lease.token))
+        assert told.heard == {("default", active.lease.token)}
+        await ear.close()
+
+    async def test_what_happens_in_other_queues_is_told_to_others(self, broker: Broker) -> None:
+        """Who listens for some queues hears of their leases alone, and of none after the end."""
+        claims = [await a_claimed(broker, a_task(queue=queue)) for queue in "abb"]
+        told = Told()
+        ear = await broker.listen(["b"], lambda: None, told.lost)
+        for claim in claims[:2]:
+            await broker.order(claim.lease.queue, [claim.task.id], Cancelled(), now=NOW)
+        assert await self.comes(told.of("b", claims[1].lease.token))
+        await ear.close()
+        await broker.order("b", [claims[2].task.id], Cancelled(), now=NOW)
+        assert told.heard == {("b", claims[1].lease.token)}
+
+    # - After `close`, neither is called again.
 
     async def test_a_closed_ear_hears_nothing(self, broker: Broker) -> None:
         """Who has stopped listening is left in peace, while others still hear."""

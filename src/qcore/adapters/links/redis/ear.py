@@ -4,12 +4,15 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import SystemRandom
-from typing import Final
+from typing import Final, TypeAlias
 
 from redis.exceptions import RedisError
 
 from qcore.adapters.links.redis.wires import BlockingConnection
 from qcore.adapters.links.redis.words import Word, packed
+
+Told: TypeAlias = Callable[[str, bytes], None]
+"""To be told what was said on a channel."""
 
 QUIET: Final = 30.0
 """Seconds of silence after which the server is asked whether it is still there."""
@@ -19,6 +22,7 @@ LONGEST_PAUSE: Final = 2.0
 class Ear:
     """Call `heard` for every message to some channels, and after every new connection.
 
+    A message that says something, and is not empty, goes to `told` instead, with its channel.
     `connect` makes a connection that blocks, to wherever the messages are now.
     """
 
@@ -27,10 +31,12 @@ class Ear:
         connect: Callable[[], BlockingConnection],
         channels: Sequence[str],
         heard: Callable[[], None],
+        told: Told | None = None,
     ) -> None:
         self._connect = connect
         self._channels = channels
         self._heard = heard
+        self._told = told
         self._closed = threading.Event()
         self._connection: BlockingConnection | None = None
         self._lock = threading.Lock()
@@ -86,8 +92,13 @@ class Ear:
         if not connection.can_read(timeout=QUIET):
             _send(connection, "PING")
         reply = connection.read_response()
-        if reply[0] == b"message":
+        if reply[0] != b"message":
+            return
+        _, channel, text = reply
+        if not text:
             self._tell()
+        elif self._told is not None and not self._closed.is_set():
+            self._told(channel.decode(), text)
 
     def _tell(self) -> None:
         if not self._closed.is_set():

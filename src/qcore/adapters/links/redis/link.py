@@ -10,7 +10,7 @@ from weakref import WeakSet
 from redis.exceptions import NoScriptError, RedisError
 
 from qcore.adapters.links.redis.around import surroundings
-from qcore.adapters.links.redis.ear import Ear
+from qcore.adapters.links.redis.ear import Ear, Told
 from qcore.adapters.links.redis.errors import is_transient, mapped
 from qcore.adapters.links.redis.place import Address
 from qcore.adapters.links.redis.safety import Safety
@@ -37,7 +37,7 @@ class RedisLink:
         wire: Wire,
         *,
         shown: str,
-        ear: Callable[[Sequence[str], Callable[[], None]], Ear],
+        ear: Callable[[Sequence[str], Callable[[], None], Told | None], Ear],
         twin: "Callable[[ServerTime], RedisLink] | None" = None,
         spans: bool = True,
         timeout: float = 5.0,
@@ -103,9 +103,14 @@ class RedisLink:
         """Return a link to the same Redis that never suspends."""
         return self if self._twin is None else self._twin(self._time)
 
-    async def listen(self, channels: Sequence[str], heard: Callable[[], None]) -> Ear:
-        """Call `heard` for every message to these channels, and after every new connection."""
-        ear = self._ear(channels, heard)
+    async def listen(
+        self, channels: Sequence[str], heard: Callable[[], None], told: Told | None = None
+    ) -> Ear:
+        """Call `heard` for every empty message to these channels, and after every connection.
+
+        What is said in another goes to `told`, with its channel.
+        """
+        ear = self._ear(channels, heard, told)
         self._ears.add(ear)
         await self._wire.comes(ear.ready, self._timeout)
         if ear.error is not None and not is_transient(ear.error, self.shown):

@@ -1,11 +1,11 @@
 """Links made: to what an address says, or over connections that the caller makes."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from random import SystemRandom
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from qcore.adapters.links.redis.clustered import ClusterWire
-from qcore.adapters.links.redis.ear import Ear
+from qcore.adapters.links.redis.ear import Ear, Told
 from qcore.adapters.links.redis.link import RedisLink
 from qcore.adapters.links.redis.place import Address, Place
 from qcore.adapters.links.redis.safety import Safety
@@ -19,8 +19,7 @@ from qcore.adapters.links.redis.wires import (
     Pool,
     Wire,
 )
-
-T = TypeVar("T")
+from qcore.adapters.links.stepping import stepped
 
 DEFAULT_TIMEOUT: Final = 5.0
 
@@ -67,9 +66,9 @@ class _Maker:
             case "sentinel":
                 wire = self._watched(blocking=True)
                 try:
-                    return _stepped(wire.find())
+                    return stepped(wire.find())
                 finally:
-                    _stepped(wire.close())
+                    stepped(wire.close())
             case "cluster":
                 # every node passes messages on
                 return SystemRandom().choice(self._address.hosts)
@@ -133,8 +132,8 @@ def _linked(
     Ears listen on connections of their own, each made by `listening`.
     """
 
-    def hear(channels: Sequence[str], heard: Callable[[], None]) -> Ear:
-        return Ear(listening, channels, heard)
+    def hear(channels: Sequence[str], heard: Callable[[], None], told: Told | None) -> Ear:
+        return Ear(listening, channels, heard, told)
 
     def link(wire: Wire, time: ServerTime, *, is_twin: bool) -> RedisLink:
         return RedisLink(
@@ -150,13 +149,3 @@ def _linked(
         )
 
     return link(awaiting(), ServerTime(), is_twin=False)
-
-
-def _stepped(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return what a coroutine over a wire that blocks returns: it never suspends."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        answer: T = end.value
-        return answer
-    raise AssertionError("a wire that blocks has suspended")

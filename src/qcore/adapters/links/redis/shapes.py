@@ -126,8 +126,16 @@ class Link(Protocol):
         """Send a command that may be sent twice; return its answer."""
         ...
 
-    async def listen(self, channels: Sequence[str], heard: Callable[[], None]) -> Listener:
-        """Call `heard` for every message to these channels, and after every new connection."""
+    async def listen(
+        self,
+        channels: Sequence[str],
+        heard: Callable[[], None],
+        told: Callable[[str, bytes], None] | None = None,
+    ) -> Listener:
+        """Call `heard` for every empty message to these channels, and after every connection.
+
+        What is said in another goes to `told`, with its channel.
+        """
         ...
 
     @property

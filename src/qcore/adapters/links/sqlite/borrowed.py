@@ -1,6 +1,6 @@
 """The link over a caller's own connection: what is written is theirs to commit."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from sqlite3 import Connection, Error
 from typing import Self, TypeVar
 
@@ -96,9 +96,18 @@ class BorrowedSqliteLink:
     def tell(self, queues: Iterable[str]) -> None:
         """Tell nobody: there is nothing to hear before the caller commits."""
 
-    async def listen(self, queues: Iterable[str], heard: Callable[[], None]) -> Ear:
+    def tell_of_lost(self, queue: str, tokens: Sequence[int]) -> None:
+        """Tell nobody: there is nothing to hear before the caller commits."""
+
+    async def listen(
+        self,
+        queues: Iterable[str],
+        heard: Callable[[], None],
+        lost: Callable[[str, int], None] | None = None,
+        changed: Callable[[], None] | None = None,
+    ) -> Ear:
         """Call `heard` after any other connection has written to the file."""
-        ear = Ear(queues, heard, self._watch)
+        ear = Ear(queues, heard, self._watch, lost, changed)
         self._watch.add(ear)
         return ear
 

@@ -1,7 +1,7 @@
 """What a link that awaits and one that blocks share."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from qcore.adapters.links.sqlite.handle import MEMORY, TIMEOUT, Handle
@@ -52,10 +52,20 @@ class Linked:
         """Call those in this process who listen for one of these queues."""
         self._watch.tell(queues)
 
-    async def listen(self, queues: Iterable[str], heard: Callable[[], None]) -> Ear:
+    def tell_of_lost(self, queue: str, tokens: Sequence[int]) -> None:
+        """Tell those in this process who listen for a queue which leases were ended."""
+        self._watch.tell_of_lost(queue, tokens)
+
+    async def listen(
+        self,
+        queues: Iterable[str],
+        heard: Callable[[], None],
+        lost: Callable[[str, int], None] | None = None,
+        changed: Callable[[], None] | None = None,
+    ) -> Ear:
         """Call `heard` after `tell`, and after any other connection has written to the file."""
         await self.open()
-        ear = Ear(queues, heard, self._watch)
+        ear = Ear(queues, heard, self._watch, lost, changed)
         self._watch.add(ear)
         return ear
 

@@ -81,7 +81,17 @@ class Link(Protocol):
         """Call those in this process who listen for one of these queues."""
         ...
 
-    async def listen(self, queues: Iterable[str], heard: Callable[[], None]) -> Listener:
+    def tell_of_lost(self, queue: str, tokens: Sequence[int]) -> None:
+        """Tell those in this process who listen for a queue which leases were ended."""
+        ...
+
+    async def listen(
+        self,
+        queues: Iterable[str],
+        heard: Callable[[], None],
+        lost: Callable[[str, int], None] | None = None,
+        changed: Callable[[], None] | None = None,
+    ) -> Listener:
         """Call `heard` after `tell`, and after any other connection has written to the file."""
         ...
 

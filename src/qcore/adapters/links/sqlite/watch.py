@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from threading import RLock, Thread, current_thread
@@ -24,9 +24,20 @@ CHECK: Final = 50
 class Ear:
     """A listener."""
 
-    def __init__(self, queues: Iterable[str], heard: Callable[[], None], watch: "Watch") -> None:
+    def __init__(
+        self,
+        queues: Iterable[str],
+        heard: Callable[[], None],
+        watch: "Watch",
+        lost: Callable[[str, int], None] | None = None,
+        changed: Callable[[], None] | None = None,
+    ) -> None:
         self.queues = frozenset(queues)
         self.heard = heard
+        self.lost = lost
+        """Told of leases that somebody in this process has ended."""
+        self.changed = changed
+        """Called when another process has written, whatever it was."""
         self._watch = watch
 
     async def close(self) -> None:
@@ -72,13 +83,22 @@ class Watch:
             told = frozenset(queues)
             self._call(ear for ear in self._ears if not ear.queues.isdisjoint(told))
 
-    def _call(self, ears: Iterable[Ear]) -> None:
+    def tell_of_lost(self, queue: str, tokens: Sequence[int]) -> None:
+        """Tell the ears of a queue which leases were ended."""
+        for ear in self._ears:
+            if ear.lost is not None and queue in ear.queues:
+                for token in tokens:
+                    ear.lost(queue, token)
+
+    def _call(self, ears: Iterable[Ear], *, changed: bool = False) -> None:
         for ear in ears:
             # it may have been closed by what the one before it did
             if ear in self._ears:
                 # and one whose loop has ended must not deafen the others
                 with suppress(RuntimeError):
                     ear.heard()
+                    if changed and ear.changed is not None:
+                        ear.changed()
 
     def close(self) -> None:
         """Do nothing: the handle lets go of its connection itself."""
@@ -98,7 +118,7 @@ class Watch:
                 # the next look connects anew, and is heard
                 handle.let_go_of_lost()
             if self._look(handle):
-                self._call(self._ears)
+                self._call(self._ears, changed=True)
         handle.close()
 
     def _look(self, handle: Handle) -> bool:

@@ -167,7 +167,7 @@ local function expired(record)
   return '0 ' .. (before or '0 0 0 - -') .. ' ' .. now .. ' 7 - -|expired'
 end
 
-local function bury(base, ids, records)
+local function bury(base, ids, records, uniques)
   local rows, dead = {}, {}
   for i, id in ipairs(ids) do
     rows[2 * i - 1], rows[2 * i] = id, expired(records[i])
@@ -177,6 +177,7 @@ local function bury(base, ids, records)
     call('HSET', KEYS[base + PROGRESS], unpack(rows))
     add(KEYS[base + DEAD], dead)
     take_out(KEYS[base + EXPIRING], ids)
+    let_go(base, uniques, ids)
   end
 end
 
@@ -252,20 +253,20 @@ local function take(base, wanted, claims)
     if not ids then
       break
     end
-    local rows, active, timed, late, their, at = {}, {}, {}, {}, {}, 0
+    local rows, active, timed, late, their, uniques, at = {}, {}, {}, {}, {}, {}, 0
     for i = 1, #ids do
       local id, value, record = ids[i], values[i], records[i]
-      local expires = '-'
+      local _, expires, unique = nil, '-', nil
       local plain = value and byte(value, rest_of(value)) == BAR
       if value and not plain then
-        expires = select(2, facts(value))
+        _, expires, _, unique = facts(value)
       end
       if not value then
         -- what has no value was tampered with, and is no task
         record = false
       elseif expires ~= '-' and tonumber(expires) <= moment then
         late[#late + 1] = id
-        their[#late] = record
+        their[#late], uniques[#late] = record, unique
         values[i] = false
       else
         if expires ~= '-' then
@@ -285,7 +286,7 @@ local function take(base, wanted, claims)
       call('ZADD', KEYS[base + ACTIVE], unpack(active))
     end
     take_out(KEYS[base + EXPIRING], timed)
-    bury(base, late, their)
+    bury(base, late, their, uniques)
     claims[#claims + 1] = { token, ids, values, records }
     taken = taken + at / 2
   end

@@ -1,27 +1,28 @@
 -- What every move stands on; scripts.py puts it in front of each.
 --
--- KEYS: fourteen for each queue, in the order of the names below, all in the queue's own slot. LANE
+-- KEYS: fifteen for each queue, in the order of the names below, all in the queue's own slot. LANE
 -- is the caller's own: it remembers what the caller's last move answered, so that a move whose reply
 -- was lost can be asked for again and is not made twice.
 -- ARGV[1]: "1" if the move may have been made already, else "0". ARGV[2]: its number in the lane.
 --
 -- A task is its value in `tasks`: its line, the place among those of its priority; its facts ("rank
--- expires retention max_crashes grouped", nothing where all are usual); a bar; and what Lua never
--- reads. `rank` is the priority negated. A line is a number in hexadecimal behind a letter that says
+-- expires retention max_crashes grouped", and its unique key behind them if it has one; nothing
+-- where all are usual); a bar; and what Lua never reads. `rank` is the priority negated. A line is a number in hexadecimal behind a letter that says
 -- how many digits it has, so that lines sort as their numbers do, and never come to an end. A task's
 -- state is the one sorted set that it is in: there it is its id, in `pending` its line and its id.
 -- What has happened to it is its record in `progress`: "token attempts rest", no record before it
--- was first claimed, and the bare token in a first attempt without facts.
+-- was first claimed, and the bare token in a first attempt without facts. `unique` has, for each
+-- unique key, the moment until which a task has it ("-" for as long as it lives), and the task's id.
 --
 -- A script writes nothing before it has checked everything, and takes out before it puts in: a
 -- server that is out of memory refuses a first write that would need more, and lets the rest be.
 
 local META, TASKS, PENDING, LANE, SCHEDULED, RETRY, AGGREGATING = 1, 2, 3, 4, 5, 6, 7
 local ACTIVE, COMPLETED, ARCHIVED, DEAD, PROGRESS, EXPIRING, RETAINED = 8, 9, 10, 11, 12, 13, 14
-local WIDTH = 14
+local UNIQUE, WIDTH = 15, 15
 local ALL = {
   TASKS, PENDING, SCHEDULED, RETRY, AGGREGATING, ACTIVE, COMPLETED, ARCHIVED, DEAD, PROGRESS,
-  EXPIRING, RETAINED,
+  EXPIRING, RETAINED, UNIQUE,
 }
 local VERSION = 1
 local BAR = 124
@@ -51,7 +52,7 @@ end
 local function misused(base, keys)
   for i = 1, #keys do
     local key, name, answer = keys[i], KEYS[base + keys[i]], nil
-    if key == TASKS or key == PROGRESS then
+    if key == TASKS or key == PROGRESS or key == UNIQUE then
       answer = redis.pcall('HGET', name, '')
     else
       answer = redis.pcall('ZCARD', name)
@@ -95,19 +96,20 @@ local function holds(record, token)
   return record and token ~= '0' and (record == token or sub(record, 1, #token + 1) == token .. ' ')
 end
 
--- Return a task's facts as texts: rank, expires ("-" for never), grouped ("1" or "0"); what is usual
--- of one that was tampered with, as an error half way would leave tasks in no place.
+-- Return a task's facts as texts: rank, expires ("-" for never), grouped ("1" or "0"), its unique key
+-- (nothing for none); what is usual of one that was tampered with, as an error half way would leave
+-- tasks in no place.
 local function facts(value)
   local start = rest_of(value)
   if byte(value, start) == BAR then
-    return '0', '-', '0'
+    return '0', '-', '0', ''
   end
-  local rank, expires, grouped =
-    string.match(value, '^(-?%d+) (-?%d*%.?%d*) %S+ %S+ ([01])|', start)
+  local rank, expires, grouped, unique =
+    string.match(value, '^(-?%d+) (-?%d*%.?%d*) %S+ %S+ ([01]) ?([^ |]*)|', start)
   if rank and (expires == '-' or tonumber(expires)) then
-    return rank, expires, grouped
+    return rank, expires, grouped, unique
   end
-  return '0', '-', '0'
+  return '0', '-', '0', ''
 end
 
 local STATES = { PENDING, ACTIVE, SCHEDULED, RETRY, COMPLETED, DEAD, ARCHIVED, AGGREGATING }
@@ -155,4 +157,20 @@ local function erase(key, fields)
   if #fields > 0 then
     call('HDEL', key, unpack(fields))
   end
+end
+
+-- Let go of unique keys, each if this task of the same place in `ids` still has it.
+local function let_go(base, uniques, ids)
+  if #uniques == 0 then
+    return
+  end
+  local name, free = KEYS[base + UNIQUE], {}
+  -- where somebody else's data are, no task has anything
+  local holders = redis.pcall('HMGET', name, unpack(uniques))
+  for i = 1, #uniques do
+    if holders[i] and string.match(holders[i], '^%S+ (.*)$') == ids[i] then
+      free[#free + 1] = uniques[i]
+    end
+  end
+  erase(name, free)
 end

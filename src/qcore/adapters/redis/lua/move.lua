@@ -9,7 +9,7 @@
 -- and where there is a change, what it is: the number of places it leaves, then each as key and
 -- member; the number of those it enters, then each as key, score and member; its new record, empty
 -- for none, "x" to forget the task; its new place and facts, empty for those it has. Keys are
--- numbers of the names in common.lua.
+-- numbers of the names in common.lua; a unique key is a place that its task leaves when it ends.
 -- Answer: nothing if all were moved; else for each "1" if it was, "0" if it is not what the caller
 -- took it for.
 
@@ -29,6 +29,7 @@ local records = call('HMGET', KEYS[PROGRESS], unpack(ARGV, 5, 4 + number))
 local answer = {}
 local gone, leaving, entering = {}, {}, {}
 local forgotten, unrecorded, recorded, renewed = {}, {}, {}, {}
+local uniques, holders = {}, {}
 
 local function word()
   at = at + 1
@@ -59,7 +60,10 @@ end
 local function change(id, made)
   for _ = 1, tonumber(word()) do
     local key, member = tonumber(word()), word()
-    if made then
+    if made and key == UNIQUE then
+      uniques[#uniques + 1] = member
+      holders[#holders + 1] = id
+    elseif made then
       into(leaving, key, member)
     end
   end
@@ -134,6 +138,7 @@ end
 erase(KEYS[TASKS], forgotten)
 erase(KEYS[PROGRESS], forgotten)
 erase(KEYS[PROGRESS], unrecorded)
+let_go(0, uniques, holders)
 for key, members in pairs(entering) do
   add(KEYS[key], members)
 end

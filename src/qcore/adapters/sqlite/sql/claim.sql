@@ -14,7 +14,11 @@ WHERE q.pending > 0
 LIMIT 1
 
 -- name: pending
-SELECT * FROM qcore_tasks
+SELECT key, id, state, place, token, sequence, name, priority, created, due, not_before,
+    expires, deadline, timeout, retention, max_retry, max_crashes, backoff, group_name,
+    attempts, failures, crashes, unhandled_since, error, result_type, result, content_type,
+    headers, more, payload
+FROM qcore_tasks
 WHERE queue = ? AND state = 'pending'
 ORDER BY place, token, sequence LIMIT ?
 
@@ -22,7 +26,7 @@ ORDER BY place, token, sequence LIMIT ?
 UPDATE qcore_tasks SET state = 'active', place = ?, token = ?, attempts = attempts + 1 WHERE key = ?
 
 -- name: condemn
-UPDATE qcore_tasks SET state = 'dead', place = ?, token = 0, error = ? WHERE key = ?
+UPDATE qcore_tasks SET state = 'dead', place = ?, token = 0, error = ?, holds = NULL WHERE key = ?
 
 -- name: extend
 UPDATE qcore_tasks SET place = ? WHERE key = ?
