@@ -207,7 +207,7 @@ async def be_unique(works: Works, number: int) -> None:
         tasks = await works.put(
             [
                 a_task(
-                    unique_key=f"key {k}",
+                    unique_key=f"key {n} {k}",
                     unique_for=lasts,
                     retention=60 * (n % 3),
                     expires=works.now + 5 if isinstance(outcome, Expired) else None,

@@ -1,7 +1,6 @@
 """What is Redis's own of unique tasks."""
 
 from collections.abc import Callable, Iterator
-from threading import Event
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,17 @@ from qcore.adapters.redis.names import line_of, rest_of
 from qcore.adapters.redis.records import body_of, facts_of, is_usual, task_of
 from qcore.adapters.redis.scripts import ENQUEUE, MOVE
 from qcore.domain.findings import Grade
-from qcore.domain.lifecycle import Cancelled, Deleted, Exhausted, Failed, RunNow, State, Succeeded
+from qcore.domain.lifecycle import (
+    ENDED,
+    Cancelled,
+    Deleted,
+    Exhausted,
+    Failed,
+    RunNow,
+    State,
+    Succeeded,
+)
+from qcore.domain.lifecycle import Event as Outcome
 from qcore.domain.task import (
     MAX_ID,
     REJECT,
@@ -44,6 +53,7 @@ from qcore.testing.contract.moves import (
 from qcore.testing.contract.states import LATER, bring
 from tests.adapters.doctoring import of
 from tests.adapters.redis_kit import Pauses, RedisCases, asks, broker_at, pauses, teach
+from tests.adapters.redis_life import OUTCOMES
 from tests.adapters.test_redis_keys import watched
 from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster
@@ -125,6 +135,17 @@ class TestUnique(RedisCases):
         for claim in await take(broker):
             await end(broker, claim, Succeeded())
         self.nothing_is_left()
+
+    @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+    @pytest.mark.parametrize("retention", [0, 60])
+    async def test_a_key_is_stored_for_as_long_as_it_is_had(
+        self, broker: RedisBroker, outcome: Outcome, retention: float
+    ) -> None:
+        """A verdict that ends the task takes it out; any other leaves it."""
+        claim = await a_claimed(broker, one(retention=retention))
+        settled = await end(broker, claim, outcome)
+        assert isinstance(settled, Settled)
+        assert self.server.cli("EXISTS", HASH) == int(settled.state not in ENDED)
 
     async def test_plain_tasks_touch_no_key_of_it(self, broker: RedisBroker) -> None:
         """Whatever becomes of a task without a unique key, no script asks for any."""
@@ -210,12 +231,10 @@ class TestUnique(RedisCases):
     async def test_a_task_that_stays_out_hides_no_other_s_moment(self, broker: RedisBroker) -> None:
         """Who waits hears of the next moment, though an earlier one was asked for in vain."""
         await put(broker, one(due=LATER))
-        heard = Event()
-        ear = await broker.listen(["default"], heard.set)
         batch = [one(due=NOW + 1), a_task(due=NOW + 5), a_task(due=NOW + 2)]
-        await broker.enqueue(batch, now=NOW)
-        assert heard.wait(PATIENCE)
-        await ear.close()
+        with watched(self.server) as heard:
+            await broker.enqueue(batch, now=NOW)
+        assert [line for line in heard if b'"PUBLISH"' in line]
         assert await broker.next_due(["default"]) == NOW + 2
 
     async def test_a_full_server_replaces_nothing(self, broker: RedisBroker) -> None:

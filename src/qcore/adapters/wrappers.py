@@ -61,9 +61,7 @@ class ForwardingBroker:
     async def close(self) -> None:
         await self.inner.close()
 
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Admission]:
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         return await self.inner.enqueue(tasks, now=now)
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:

@@ -20,9 +20,7 @@ class Coalescing:
         self._producer = producer
         self._here = threading.local()
 
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Admission]:
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         """Store tasks, together with those of other callers."""
         loop = asyncio.get_running_loop()
         line: _Line | None = getattr(self._here, "line", None)
@@ -40,9 +38,7 @@ class _Line:
         self._busy = False
         self._waiting: list[_Waiter] = []
 
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Admission]:
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         """Store tasks, together with those of other callers."""
         if self._busy:
             waiter = _Waiter(tasks, now)

@@ -195,9 +195,7 @@ class FaultyBroker(ForwardingBroker):
         # whoever asked for the twin closes it, and must not close the store of the other colour
         await self._do("close", _do_nothing if self._is_shared else self.inner.close)
 
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Sequence[Admission]:
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         work = partial(self.inner.enqueue, tasks, now=now)
         return await self._do("enqueue", work, tasks=tasks, now=now)
 

@@ -63,9 +63,7 @@ def _read(cursor: str) -> Row:
         raise InvalidOption(f"{cursor!r} is no cursor of this broker") from None
 
 
-def order(
-    tx: Tx, queue: str, ids: Sequence[TaskId], what: Order, now: Moment
-) -> Ordered:
+def order(tx: Tx, queue: str, ids: Sequence[TaskId], what: Order, now: Moment) -> Ordered:
     """Carry out an order on tasks of one queue."""
     line = lines(tx, [queue]).get(queue)
     if line is None:
