@@ -7,9 +7,10 @@
 --
 -- A task is its value in `tasks`: its line, the place among those of its priority; its facts ("rank
 -- expires retention max_crashes grouped", and its unique key behind them if it has one; nothing
--- where all are usual); a bar; and what Lua never reads. `rank` is the priority negated. A line is a number in hexadecimal behind a letter that says
--- how many digits it has, so that lines sort as their numbers do, and never come to an end. A task's
--- state is the one sorted set that it is in: there it is its id, in `pending` its line and its id.
+-- where all are usual); a bar; and what Lua never reads. `rank` is the priority negated. A line is a
+-- number in hexadecimal behind a letter that says how many digits it has, so that lines sort as their
+-- numbers do, and never come to an end. A task's state is the one sorted set that it is in: there it
+-- is its id, in `pending` its line and its id.
 -- What has happened to it is its record in `progress`: "token attempts rest", no record before it
 -- was first claimed, and the bare token in a first attempt without facts. `unique` has, for each
 -- unique key, the moment until which a task has it ("-" for as long as it lives), and the task's id.
