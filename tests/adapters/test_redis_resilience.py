@@ -1,15 +1,27 @@
 """What a server that forgets, hangs, or is asked for much does to tasks: nothing."""
 
+from unittest.mock import AsyncMock
+
 import pytest
 
-from qcore import BrokerUnusable
+from qcore import BrokerUnavailable, BrokerUnusable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import CLAIM
 from qcore.adapters.redis.store import QUEUES_AT_ONCE
-from qcore.domain.lifecycle import State, Succeeded
-from qcore.domain.task import Demand, LeaseLost, Settled, Swept
+from qcore.domain.lifecycle import Cancelled, State, Succeeded
+from qcore.domain.task import Demand, LeaseLost, Moved, Settled, Swept
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
-from qcore.testing.contract.moves import a_claimed, end, ids, ids_of, put, take, take_one, tidy
+from qcore.testing.contract.moves import (
+    a_claimed,
+    end,
+    ids,
+    ids_of,
+    put,
+    take,
+    take_one,
+    tell,
+    tidy,
+)
 from tests.adapters.redis_kit import RedisCases
 from tests.adapters.test_redis_doctor_permissions import documented
 from tests.servers.proxy import Proxy
@@ -70,6 +82,20 @@ class TestAServerThatHangs(RedisCases):
                 assert await take(broker) == []
             assert await broker.count() == {"default": {State.PENDING: 1}}
             assert ids(await take(broker)) == [task.id]
+
+    async def test_an_order_that_was_carried_out_has_not_failed(
+        self, empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Though nobody could be told: who runs the task hears of it when the lease is renewed."""
+        self.url = empty_redis.url
+        async with self.opened() as broker:
+            assert isinstance(broker, RedisBroker)
+            claim = await a_claimed(broker)
+            with monkeypatch.context() as away:
+                away.setattr(broker.link, "command", AsyncMock(side_effect=BrokerUnavailable()))
+                answer = await tell(broker, claim.task.spec, Cancelled())
+            assert answer == Moved(State.DEAD)
+            assert await end(broker, claim, Succeeded()) == LeaseLost()
 
     async def test_it_is_waited_for_by_the_server_s_clock(self, empty_redis: RedisServer) -> None:
         """Until a little after now, however wrong the clock of this machine."""

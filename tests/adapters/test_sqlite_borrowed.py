@@ -2,6 +2,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -9,10 +10,12 @@ from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, Bor
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.inline import run_inline
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
-from qcore.domain.lifecycle import IllegalMove, RunNow, State
-from qcore.domain.task import Verdict
+from qcore.domain.lifecycle import IllegalMove, RunNow, State, Succeeded
+from qcore.domain.task import Settled, Verdict
 from qcore.ports import Capability
 from qcore.testing.build import LEASE, NOW, a_demand, a_task
+
+PATIENCE = 10.0
 
 
 @pytest.fixture
@@ -145,3 +148,28 @@ def test_it_is_as_lasting_as_its_connection(broker: SqliteBroker) -> None:
     assert broker.blocking() is broker
     with closing(sqlite3.connect(":memory:")) as fleeting:
         assert SqliteBroker(BorrowedSqliteLink(fleeting)).capabilities == {Capability.UNIQUE}
+
+
+def test_what_others_write_is_not_looked_into_over_the_callers_connection(
+    broker: SqliteBroker, connection: sqlite3.Connection, path: Path
+) -> None:
+    """It is another thread that hears of it; who listens is told that there is something."""
+    run_inline(broker.enqueue([a_task()], now=NOW))
+    (claim,) = run_inline(broker.claim(a_demand(), now=NOW, until=NOW + LEASE))
+    connection.commit()
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    heard, lost = Event(), Event()
+    ear = run_inline(broker.listen(["default"], heard.set, lambda _queue, _token: lost.set()))
+    for _ in range(2):
+        heard.clear()
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("INSERT INTO users VALUES ('bob')")
+            other.commit()
+        assert heard.wait(PATIENCE)
+    run_inline(ear.close())
+    assert asked == []
+    assert not lost.is_set()
+    assert run_inline(broker.settle([Verdict(claim.lease, Succeeded())], now=NOW)) == [
+        Settled(State.GONE)
+    ]

@@ -1,6 +1,7 @@
 """What an operator asks and orders."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from qcore.adapters.links.redis import Word
@@ -139,9 +140,11 @@ class _Orders:
     async def _tell(self, moved: Sequence[Sighting]) -> None:
         """Say which leases have ended."""
         tokens = [each.entry().token for each in moved if each.state is State.ACTIVE]
-        for bite in bites(tokens):
-            channel = self._store.keys.channel(self._queue)
-            await self._store.link.command("PUBLISH", channel, " ".join(map(str, bite)))
+        channel = self._store.keys.channel(self._queue)
+        # the order is carried out; who does not hear of it now is told when the lease is renewed
+        with suppress(BrokerUnavailable):
+            for bite in bites(tokens):
+                await self._store.link.command("PUBLISH", channel, " ".join(map(str, bite)))
 
     async def _moves(self, moving: Sequence[tuple[int, Sighting]]) -> list[Move]:
         fresh = moving if isinstance(self._what, RunNow) else ()

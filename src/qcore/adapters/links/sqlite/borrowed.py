@@ -9,6 +9,7 @@ from qcore.adapters.links.sqlite.handle import Connected
 from qcore.adapters.links.sqlite.shapes import Act, Prepare, Row, Values
 from qcore.adapters.links.sqlite.watch import Ear, Watch, watch_of
 from qcore.domain.errors import BrokerUnusable
+from qcore.ports import Lost
 
 T = TypeVar("T")
 
@@ -103,11 +104,14 @@ class BorrowedSqliteLink:
         self,
         queues: Iterable[str],
         heard: Callable[[], None],
-        lost: Callable[[str, int], None] | None = None,
-        changed: Callable[[], None] | None = None,
+        lost: Lost | None = None,
+        changed: Callable[[], None] | None = None,  # noqa: ARG002  (it would read, see below)
     ) -> Ear:
-        """Call `heard` after any other connection has written to the file."""
-        ear = Ear(queues, heard, self._watch, lost, changed)
+        """Call `heard` after any other connection has written to the file.
+
+        Never `changed`: it would read over the caller's connection from the thread that listens.
+        """
+        ear = Ear(queues, heard, self._watch, lost)
         self._watch.add(ear)
         return ear
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from qcore.adapters.links.sqlite.handle import MEMORY, TIMEOUT, Handle
 from qcore.adapters.links.sqlite.shapes import Prepare, Tx
 from qcore.adapters.links.sqlite.watch import Ear, Watch, watch_of
+from qcore.ports import Lost
 
 
 class Linked:
@@ -60,7 +61,7 @@ class Linked:
         self,
         queues: Iterable[str],
         heard: Callable[[], None],
-        lost: Callable[[str, int], None] | None = None,
+        lost: Lost | None = None,
         changed: Callable[[], None] | None = None,
     ) -> Ear:
         """Call `heard` after `tell`, and after any other connection has written to the file."""

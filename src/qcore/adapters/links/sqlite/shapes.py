@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from qcore.ports import Listener
+from qcore.ports import Listener, Lost
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ class Link(Protocol):
         self,
         queues: Iterable[str],
         heard: Callable[[], None],
-        lost: Callable[[str, int], None] | None = None,
+        lost: Lost | None = None,
         changed: Callable[[], None] | None = None,
     ) -> Listener:
         """Call `heard` after `tell`, and after any other connection has written to the file."""

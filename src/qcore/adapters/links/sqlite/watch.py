@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from qcore.adapters.links.sqlite import forking
 from qcore.adapters.links.sqlite.handle import Handle
 from qcore.adapters.links.sqlite.shapes import Tx
+from qcore.ports import Lost
 
 NAME: Final = "qcore-sqlite-watch"
 GLANCE: Final = 0.02
@@ -29,7 +30,7 @@ class Ear:
         queues: Iterable[str],
         heard: Callable[[], None],
         watch: "Watch",
-        lost: Callable[[str, int], None] | None = None,
+        lost: Lost | None = None,
         changed: Callable[[], None] | None = None,
     ) -> None:
         self.queues = frozenset(queues)
