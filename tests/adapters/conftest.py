@@ -4,9 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 
 SETTINGS = "maxmemory", "maxmemory-policy", "min-replicas-to-write", "slowlog-log-slower-than"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    """Give a server of one version: the scripts are the same on all."""
+    with RedisServer(SERVERS[-1]) as server:
+        yield server
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from tests.servers.redis import RedisServer
 ROOT = Path(__file__).parents[2]
 SENT = {"eval", "evalsha", "ping", "sadd", "smembers", "subscribe", "time", "unsubscribe"}
 """Commands that no script calls."""
+NO_COMMANDS = {"LIMIT", "NOPERM", "WITHSCORES"}
+"""What scripts say in capitals besides."""
 
 
 def needed(keys: Keys) -> list[str]:
@@ -28,7 +30,7 @@ def test_just_the_commands_that_are_sent_or_called_are_tried() -> None:
     folder = files("qcore.adapters.redis") / "lua"
     texts = [path.read_text() for path in folder.iterdir() if path.name.endswith(".lua")]
     called = {name for text in texts for name in re.findall(r"'([A-Z]{3,})'", text)}
-    called -= {"LIMIT", "NOPERM", "WITHSCORES"}
+    called -= NO_COMMANDS
     assert {name.lower() for name in called} | SENT == set(needed(Keys("qcore")))
 
 
@@ -42,6 +44,19 @@ def documented() -> tuple[list[str], list[str]]:
     assert for_all is not None
     assert for_doctor is not None
     return for_all[1].split(), for_doctor[1].split()
+
+
+def test_what_scripts_call_is_tried_before_one_is_called() -> None:
+    """A permission that is not tried when a broker is opened would be missed half way."""
+    folder = files("qcore.adapters.redis") / "lua"
+    called = {
+        path.name: set(re.findall(r"'([A-Z]{3,})'", path.read_text())) - NO_COMMANDS
+        for path in folder.iterdir()
+        if path.name.endswith(".lua")
+    }
+    tried = called.pop("try.lua")
+    # to open is to ask for the time
+    assert tried == set().union(*called.values()) - {"TIME"}
 
 
 def test_the_how_to_names_just_the_commands_that_are_needed() -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import pytest
@@ -10,7 +10,6 @@ from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.moves import ids_of, put, read, take, tidy
 from qcore.testing.contract.states import LATER, bring
 from tests.adapters.redis_kit import RedisCases
-from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 
 QUEUE = "qcore:{default}:"
@@ -94,13 +93,6 @@ PLACES: Mapping[str, Sequence[str | float]] = {
     "a record alone": ("HSET", PROGRESS, "ghost", "1 1"),
 }
 """Commands, some of which leave what cannot be: a task in two states, a task that is none."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    """Give a server of one version: the scripts are the same on all."""
-    with RedisServer(SERVERS[-1]) as server:
-        yield server
 
 
 class TestTampering(RedisCases):

@@ -55,7 +55,6 @@ from tests.adapters.doctoring import of
 from tests.adapters.redis_kit import Pauses, RedisCases, asks, broker_at, pauses, teach
 from tests.adapters.redis_life import OUTCOMES
 from tests.adapters.test_redis_keys import watched
-from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
@@ -419,13 +418,6 @@ FACTS = {
     "no facts": b"a1x the%20one|",
     "no bar": b"a1-3 - 0.0 3 0 the%20one",
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    """Give a server of one version: the scripts are the same on all."""
-    with RedisServer(SERVERS[-1]) as server:
-        yield server
 
 
 class TestTampering(RedisCases):

@@ -6,7 +6,7 @@ from typing import Final
 from qcore.app.options import Options, fields_of
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.moments import Moment
-from qcore.domain.task import NewTask, another
+from qcore.domain.task import ESSENTIAL_CONTENT_TYPE, NewTask, another
 
 _VARYING: Final = frozenset({"task_id", "delay", "expires"})
 """Options for which a task is not like the one before it."""
@@ -26,11 +26,8 @@ class Mould:
 
     def check(self) -> None:
         """Raise `InvalidTask` where an option is wrong."""
-        fields = fields_of(self.options, now=0.0)
-        fields.setdefault("id", "check")
-        if self.is_unique:
-            fields["unique_key"] = "check"
-        NewTask(self.name, **fields)
+        key = "any" if self.is_unique else None
+        self.cast(b"", ESSENTIAL_CONTENT_TYPE, 0.0, bytes, unique_key=key)
 
     def cast(
         self,

@@ -7,7 +7,6 @@ from inspect import isasyncgenfunction, isclass, iscoroutinefunction, unwrap
 from typing import (
     Any,
     Concatenate,
-    Final,
     ParamSpec,
     Protocol,
     TypeAlias,
@@ -20,6 +19,7 @@ from qcore.app.client import BlockingClient, Client
 from qcore.app.context import Context
 from qcore.app.handler import Handler, Sender
 from qcore.app.mould import Mould
+from qcore.app.names import best_of
 from qcore.app.options import Options
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption
@@ -39,8 +39,6 @@ ErrorHook: TypeAlias = Callable[[Context, BaseException], Awaitable[None] | None
 Lifespan: TypeAlias = Callable[[], AsyncIterator[object] | AbstractAsyncContextManager[object]]
 
 AnyHandler: TypeAlias = Handler[Any, Any, Any]
-
-PREFIX_ENDS_WITH: Final = ":"
 
 
 class Decorate(Protocol):
@@ -149,15 +147,8 @@ class Router:
         return handler
 
     def _resolve(self, name: str) -> AnyHandler | None:
-        exact = self._handlers.get(name)
-        if exact is not None:
-            return exact
-        prefixes = [
-            pattern
-            for pattern in self._handlers
-            if name.startswith(pattern) and (not pattern or pattern.endswith(PREFIX_ENDS_WITH))
-        ]
-        return self._handlers[max(prefixes, key=len)] if prefixes else None
+        pattern = best_of(self._handlers, name)
+        return None if pattern is None else self._handlers[pattern]
 
     def handlers(self) -> list[AnyHandler]:
         """Return all handlers, in the order of registration."""

@@ -1,28 +1,22 @@
 """Something for some tasks and not for others, by their names."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Generic, TypeVar
 
-from qcore.app.router import PREFIX_ENDS_WITH
+from qcore.app.names import best_of
 
 T = TypeVar("T")
 
 
 class ByName(Generic[T]):
-    """Find a task's value as a router finds its handler.
-
-    The exact name comes first, else the longest prefix: a prefix ends in ":", and the empty one is
-    the prefix of all.
-    """
+    """Find a task's value as a router finds its handler."""
 
     def __init__(self, values: Mapping[str, T]) -> None:
         self._values = dict(values)
-        prefixes = [each for each in values if not each or each.endswith(PREFIX_ENDS_WITH)]
-        self._prefixes = sorted(prefixes, key=len, reverse=True)
-
-    def get(self, name: str) -> T | None:
+        self.get = lru_cache(maxsize=4096)(self._get)
         """Return the value for a name, None where there is none."""
-        if name in self._values:
-            return self._values[name]
-        found = next((each for each in self._prefixes if name.startswith(each)), None)
-        return None if found is None else self._values[found]
+
+    def _get(self, name: str) -> T | None:
+        pattern = best_of(self._values, name)
+        return None if pattern is None else self._values[pattern]

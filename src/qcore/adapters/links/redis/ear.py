@@ -4,15 +4,13 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import SystemRandom
-from typing import Final, TypeAlias
+from typing import Final
 
 from redis.exceptions import RedisError
 
+from qcore.adapters.links.redis.shapes import Told
 from qcore.adapters.links.redis.wires import BlockingConnection
 from qcore.adapters.links.redis.words import Word, packed
-
-Told: TypeAlias = Callable[[str, bytes], None]
-"""To be told what was said on a channel."""
 
 QUIET: Final = 30.0
 """Seconds of silence after which the server is asked whether it is still there."""

@@ -10,12 +10,12 @@ from weakref import WeakSet
 from redis.exceptions import NoScriptError, RedisError
 
 from qcore.adapters.links.redis.around import surroundings
-from qcore.adapters.links.redis.ear import Ear, Told
+from qcore.adapters.links.redis.ear import Ear
 from qcore.adapters.links.redis.errors import is_transient, mapped
-from qcore.adapters.links.redis.place import Address
+from qcore.adapters.links.redis.place import DEFAULT_TIMEOUT, Address
 from qcore.adapters.links.redis.safety import Safety
 from qcore.adapters.links.redis.servers import refuse_unfit
-from qcore.adapters.links.redis.shapes import Call, Script, Surroundings
+from qcore.adapters.links.redis.shapes import Call, Script, Surroundings, Told
 from qcore.adapters.links.redis.timing import ServerTime
 from qcore.adapters.links.redis.wires import Request, Wire
 from qcore.adapters.links.redis.words import Reply, Word
@@ -25,7 +25,6 @@ from qcore.domain.moments import LAST_MOMENT, Moment
 
 CURVE: Final = Exponential(base=0.05, cap=1.0)
 LEAST_PAUSE: Final = 0.01
-DEFAULT_PATIENCE: Final = 5.0
 MISSING: Final = object()
 
 
@@ -40,7 +39,7 @@ class RedisLink:
         ear: Callable[[Sequence[str], Callable[[], None], Told | None], Ear],
         twin: "Callable[[ServerTime], RedisLink] | None" = None,
         spans: bool = True,
-        timeout: float = 5.0,
+        timeout: float = DEFAULT_TIMEOUT,
         safety: Safety | None = None,
         time: ServerTime | None = None,
         address: Address | None = None,
@@ -121,7 +120,7 @@ class RedisLink:
     def waits_until(self) -> Moment:
         """Return until when, by the server's clock, a call that is made now is waited for."""
         # not less than clocks of a cluster may differ by
-        patience = max(self._timeout, DEFAULT_PATIENCE)
+        patience = max(self._timeout, DEFAULT_TIMEOUT)
         return self._time.now() + patience if self._time.is_known else LAST_MOMENT
 
     async def command(self, *words: Word) -> Reply:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from random import SystemRandom
-from typing import Any, Final
+from typing import Any
 
 from qcore.adapters.links.redis.clustered import ClusterWire
-from qcore.adapters.links.redis.ear import Ear, Told
+from qcore.adapters.links.redis.ear import Ear
 from qcore.adapters.links.redis.link import RedisLink
-from qcore.adapters.links.redis.place import Address, Place
+from qcore.adapters.links.redis.place import DEFAULT_TIMEOUT, Address, Place
 from qcore.adapters.links.redis.safety import Safety
+from qcore.adapters.links.redis.shapes import Told
 from qcore.adapters.links.redis.timing import ServerTime
 from qcore.adapters.links.redis.watched import SentinelWire
 from qcore.adapters.links.redis.wires import (
@@ -20,8 +21,6 @@ from qcore.adapters.links.redis.wires import (
     Wire,
 )
 from qcore.adapters.links.stepping import stepped
-
-DEFAULT_TIMEOUT: Final = 5.0
 
 
 def link_to(address: Address) -> RedisLink:

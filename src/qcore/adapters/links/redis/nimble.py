@@ -11,42 +11,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as TimedOut
 
-from qcore.adapters.links.redis.speech import NOTHING, PIECE, courtesies, greeting, new_reader
+from qcore.adapters.links.redis.speech import NOTHING, PIECE, Speaker, new_reader, tuned
 from qcore.adapters.links.redis.words import Reply, packed
 
 
-class NimbleConnection:
-    """Speak to a server over TCP or a Unix socket, without TLS, on the loop it was connected on.
+class NimbleConnection(Speaker):
+    """Speak to a server on the loop it was connected on."""
 
-    It takes the keywords that redis-py's connections take, as far as it knows them.
-    """
-
-    def __init__(
-        self,
-        *,
-        host: str = "",
-        port: int = 0,
-        path: str | None = None,
-        db: int = 0,
-        username: str | None = None,
-        password: str | None = None,
-        client_name: str | None = None,
-        socket_timeout: float = 5.0,
-        driver_info: DriverInfo | None = None,
-        **_: Any,
-    ) -> None:
-        self._host, self._port, self._path = host, port, path
-        self._place = path or f"{host}:{port}"
-        self._timeout = socket_timeout
-        self._greeting = [*greeting(username, password, db, client_name)]
-        self._courtesies = [*courtesies(driver_info)]
-        self._socket: socket.socket | None = None
-        self._reader: Any = None
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
 
@@ -56,16 +32,9 @@ class NimbleConnection:
             return
         await self.disconnect(nowait=True)
         self._loop = asyncio.get_running_loop()
-        try:
+        with self._connecting():
             async with asyncio.timeout(self._timeout):
                 self._socket = await self._connected()
-        except TimeoutError as error:
-            # in the words of redis-py, which say that nothing was on its way yet
-            raise TimedOut("Timeout connecting to server") from error
-        except OSError as error:
-            raise Disconnected(
-                f"Error {error.errno} connecting to {self._place}. {error.strerror}."
-            ) from error
         self._error = None
         self._reader = new_reader()
         self._loop.add_reader(self._socket, self._on_readable)
@@ -79,13 +48,9 @@ class NimbleConnection:
         trouble: OSError = OSError(f"{self._host} has no address")
         for family, _, _, _, address in infos:
             try:
-                made = await self._tried(family, address)
+                return tuned(await self._tried(family, address))
             except OSError as error:
                 trouble = error
-                continue
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return made
         raise trouble
 
     async def _tried(self, family: int, address: Any) -> socket.socket:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import sha1
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
 from qcore.adapters.links.redis.words import Command, Reply, Word
 from qcore.domain.errors import QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.ports import Listener
+
+Told: TypeAlias = Callable[[str, bytes], None]
+"""To be told what was said on a channel."""
 
 
 class Script:
@@ -130,7 +133,7 @@ class Link(Protocol):
         self,
         channels: Sequence[str],
         heard: Callable[[], None],
-        told: Callable[[str, bytes], None] | None = None,
+        told: Told | None = None,
     ) -> Listener:
         """Call `heard` for every empty message to these channels, and after every connection.
 

@@ -7,59 +7,24 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from select import select
-from typing import Any
 
-from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
-from qcore.adapters.links.redis.speech import NOTHING, PIECE, courtesies, greeting, new_reader
+from qcore.adapters.links.redis.speech import NOTHING, PIECE, Speaker, new_reader, tuned
 from qcore.adapters.links.redis.words import Reply, packed
 
 
-class SteadyConnection:
-    """Speak to a server over TCP or a Unix socket, without TLS; connect when first needed.
-
-    It takes the keywords that redis-py's connections take, as far as it knows them.
-    """
-
-    def __init__(
-        self,
-        *,
-        host: str = "",
-        port: int = 0,
-        path: str | None = None,
-        db: int = 0,
-        username: str | None = None,
-        password: str | None = None,
-        client_name: str | None = None,
-        socket_timeout: float = 5.0,
-        driver_info: DriverInfo | None = None,
-        **_: Any,
-    ) -> None:
-        self._address = host, port
-        self._path = path
-        self.place = path or f"{host}:{port}"
-        self._timeout = socket_timeout
-        self._greeting = greeting(username, password, db, client_name)
-        self._courtesies = courtesies(driver_info)
-        self._socket: socket.socket | None = None
-        self._reader: Any = None
+class SteadyConnection(Speaker):
+    """Speak to a server, and wait for its answers; connect when first needed."""
 
     def connect(self) -> None:
         """Connect, unless that was done."""
         if self._socket is not None:
             return
-        try:
+        with self._connecting():
             made = self._connected()
-        except TimeoutError as error:
-            # in the words of redis-py, which say that nothing was on its way yet
-            raise TimedOut("Timeout connecting to server") from error
-        except OSError as error:
-            raise Disconnected(
-                f"Error {error.errno} connecting to {self.place}. {error.strerror}."
-            ) from error
         self._socket, self._reader = made, new_reader()
         try:
             self._greet()
@@ -69,10 +34,7 @@ class SteadyConnection:
 
     def _connected(self) -> socket.socket:
         if self._path is None:
-            made = socket.create_connection(self._address, self._timeout)
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return made
+            return tuned(socket.create_connection((self._host, self._port), self._timeout))
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             made.settimeout(self._timeout)

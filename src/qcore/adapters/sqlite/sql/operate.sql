@@ -1,10 +1,3 @@
--- The tokens of those that are active.
--- name: tokens
-SELECT t.token
-FROM json_each(?) AS n CROSS JOIN qcore_tasks AS t
-    ON t.queue = (SELECT key FROM qcore_queues WHERE name = ?) AND t.id = n.value
-WHERE t.state = 'active'
-
 -- name: get
 SELECT t.key, t.id, t.state, t.place, t.token, t.sequence, t.name, t.priority, t.created,
     t.due, t.not_before, t.expires, t.deadline, t.timeout, t.retention, t.max_retry,
