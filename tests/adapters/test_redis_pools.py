@@ -4,9 +4,12 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from qcore.adapters.links.redis.clustered import ClusterWire, Node
+from qcore.adapters.links.redis.wires import BlockingPool, Pool
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.build import a_task
@@ -163,3 +166,19 @@ def test_the_child_of_a_fork_has_connections_of_its_own(empty_redis: RedisServer
     step(broker.close())
     both = [f"{who}-{n}" for who in ("parent", "child") for n in range(EACH + 1)]
     assert sorted(found) == sorted(["before", *both])
+
+
+class TestPoolsOfACluster:
+    """A wire to a cluster has a pool for each of its nodes."""
+
+    def test_threads_that_come_at_once_share_a_nodes_pool(self) -> None:
+        """Nobody is left with a pool of their own, which would never be closed."""
+        both = Barrier(2)
+
+        def make(node: Node) -> Pool:
+            both.wait(5.0)
+            return BlockingPool(lambda: pytest.fail(f"{node} was connected to"))
+
+        wire = ClusterWire(make, [("here", 1)])
+        first, second = in_threads([lambda: wire.at(("here", 1))] * 2)
+        assert first is second

@@ -87,9 +87,8 @@ class ClusterWire:
 
     def _pool(self, node: Node) -> Pool:
         pool = self._pools.get(node)
-        if pool is None:
-            pool = self._pools[node] = self._make(node)
-        return pool
+        # of threads that come at once all have the one that is closed in the end
+        return self._pools.setdefault(node, self._make(node)) if pool is None else pool
 
     def _node(self, key: str | None) -> Node:
         """Return who has a key's slot; anybody, for no key or a slot that nobody has."""
