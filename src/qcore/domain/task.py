@@ -48,7 +48,7 @@ class NewTask:
     """Its type, such as "email:welcome": 1 to 256 characters."""
     id: TaskId
     """1 to 256 characters without blanks; unique in its queue while the task is stored."""
-    payload: bytes = b"{}"
+    payload: bytes = field(default=b"{}", repr=False)
     content_type: str = ESSENTIAL_CONTENT_TYPE
     queue: str = DEFAULT_QUEUE
     """1 to 128 characters, no braces, blanks or control characters."""
@@ -282,7 +282,7 @@ class Task:
     """What the last failure said, or why the task is dead."""
     finished: Moment | None = None
     """When it was completed, archived or dead."""
-    result: bytes | None = None
+    result: bytes | None = field(default=None, repr=False)
     result_type: str | None = None
     """The content type of `result`."""
     unhandled_since: Moment | None = None

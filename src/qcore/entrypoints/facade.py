@@ -49,9 +49,8 @@ class Qcore:
     ) -> None:
         if url is not None and broker is not None:
             raise InvalidOption("both url and broker are given: expected one of them")
-        # what one of these wrote before a change of serializer is read by the others after it
         first = serializer or JsonSerializer()
-        self.codec = Codec([first, JsonSerializer(), MessagePackSerializer()])
+        self.codec = Codec([first, *_read_beside(first)])
         self.instruments = (LoggingInstrument(),) if instruments is None else tuple(instruments)
         self.router = Router(self)
         self.task = self.router.task
@@ -142,6 +141,17 @@ class Qcore:
     ) -> None:
         """Let go of the store."""
         await self.close()
+
+
+def _read_beside(first: Serializer) -> Sequence[Serializer]:
+    """Return what reads what was written before a change of serializer.
+
+    A serializer may say so itself, in `also_reads`. One that has an `inner` may be there to refuse
+    what only looks like what that one wrote: beside it, nothing is read that it does not name.
+    """
+    plain = () if hasattr(first, "inner") else (JsonSerializer(), MessagePackSerializer())
+    beside: Sequence[Serializer] = getattr(first, "also_reads", plain)
+    return beside
 
 
 def _clock_of(broker: Broker) -> Clock:

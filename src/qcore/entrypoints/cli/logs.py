@@ -31,7 +31,8 @@ def is_terminal() -> bool:
 def _for_people() -> list[Any]:
     return [
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-        structlog.dev.ConsoleRenderer(),
+        # the prettier ones show the variables of each frame, and so what tasks carry
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 
 
