@@ -14,6 +14,7 @@ from qcore.domain.findings import Finding
 from qcore.domain.happenings import Happening
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
+from qcore.domain.notes import Details, Note, Noted
 from qcore.domain.record import record
 from qcore.domain.task import (
     Admission,
@@ -36,6 +37,10 @@ T = TypeVar("T")
 
 Lost: TypeAlias = Callable[[str, int], None]
 """To be told of a lease that has ended, by its queue and its token."""
+
+
+Told: TypeAlias = Callable[[str, Sequence[TaskId]], None]
+"""To be told of tasks that have news, by their queue and their ids; with none of them: any may."""
 
 
 class Capability(StrEnum):
@@ -132,6 +137,11 @@ class Consumer(Protocol):
           verdict clears it.
         - `Crashed`: one crash more, and pending again at its old place, or dead at `max_crashes`.
         - `Cancelled`: dead with its reason. `Revoked`: gone.
+        - `Succeeded(then=…)`: those tasks are enqueued in the same step, in any queue, as `enqueue`
+          would; and not if the lease is lost. One that is refused there is left out, and is no
+          error. Where one step does not reach two queues (a Redis cluster), they are enqueued in a
+          step before, once the lease was seen to be good.
+        - `Failed`, `Exhausted`, `Rejected` and `Crashed` are added to the errors in `details`.
         - The same verdict twice: the second is `LeaseLost`, and changes nothing.
         """
         ...
@@ -144,6 +154,16 @@ class Consumer(Protocol):
         - Each answer is at its lease's place: the same lease, ending at `until`, or `LeaseLost`.
         - A lease that has run out is renewed all the same while nobody has taken the task back.
         - A lease with another token than the task's, or of a task not active, is lost.
+        """
+        ...
+
+    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:
+        """Keep what runs say of themselves, to be read by `details`.
+
+        - Each answer is at its note's place: `Noted`, or `LeaseLost`.
+        - A note counts as a verdict would: with the current token of a task that is active.
+        - Progress takes the place of earlier progress, and saved work that of earlier work; what a
+          note does not have stays as it is.
         """
         ...
 
@@ -226,6 +246,29 @@ class Operator(Protocol):
         """
         ...
 
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        """Return what is kept of the runs of tasks.
+
+        - Each answer is at its id's place, None for a task that is not stored in this queue.
+        - The last ten errors, the oldest first: each with its moment, its attempt, and the worker
+          and the traceback that the verdict named. A lease that ran out is one of them.
+        - The last progress and the last saved work, whatever became of the run.
+        - All of it is kept until the task is gone, or another takes its id.
+        """
+        ...
+
+    async def follow(self, queues: Sequence[str], told: Told) -> "Listener":
+        """Call `told` whenever tasks of these queues have news.
+
+        - When a task of these queues is completed, archived or dead, by a verdict, an order or the
+          time, or when its progress was noted, `told` is called with the queue and its id: in the
+          same process at once, from another process within the broker's own delay.
+        - It may be called with no ids, when any may have news, as after a disturbance; once too
+          often; from any thread; and of a task that is gone not at all.
+        - After `close`, it is not called again.
+        """
+        ...
+
     async def count(self) -> Counts:
         """Count the tasks of every queue that has any.
 
@@ -245,6 +288,10 @@ class Operator(Protocol):
         - `Archived` and `Cancelled` keep it as archived or dead, with the reason.
         - `Cancelled` ends the lease of an active task: its worker's verdict is `LeaseLost`.
         - `Deleted` leaves nothing of it.
+        - `Rescheduled` makes it due at its moment, later or earlier, in its state: one that was
+          pending or aggregating is scheduled.
+        - `Updated` changes what was asked for, and leaves the task where it is; a pending one of
+          another priority goes behind those of that priority.
         """
         ...
 

@@ -6,6 +6,7 @@ from typing import Self, cast
 
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
+from qcore.domain.notes import Details, Note, Noted
 from qcore.domain.task import (
     Admission,
     Claim,
@@ -22,7 +23,7 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Broker, Capability, Counts, Listener, Lost, Page, Timekeeper
+from qcore.ports import Broker, Capability, Counts, Listener, Lost, Page, Timekeeper, Told
 
 
 class ForwardingBroker:
@@ -77,6 +78,9 @@ class ForwardingBroker:
     ) -> Sequence[Lease | LeaseLost]:
         return await self.inner.extend(leases, now=now, until=until)
 
+    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:
+        return await self.inner.note(notes, now=now)
+
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
         return await self.inner.sweep(queues, limit, now=now)
 
@@ -95,6 +99,12 @@ class ForwardingBroker:
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
     ) -> Page:
         return await self.inner.browse(queue, state, limit, cursor=cursor)
+
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        return await self.inner.details(queue, ids)
+
+    async def follow(self, queues: Sequence[str], told: Told) -> Listener:
+        return await self.inner.follow(queues, told)
 
     async def count(self) -> Counts:
         return await self.inner.count()

@@ -9,10 +9,15 @@ The picture in docs/reference/lifecycle.md is drawn from `MOVES`, and a test kee
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from attrs import field
 
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
+
+if TYPE_CHECKING:
+    from qcore.domain.task import NewTask
 
 
 class State(StrEnum):
@@ -47,8 +52,10 @@ class Claimed:
 class Succeeded:
     """The handler returned. `result` is its encoded value, None for nothing to keep."""
 
-    result: bytes | None = None
+    result: bytes | None = field(default=None, repr=False)
     content_type: str | None = None
+    then: "tuple[NewTask, ...]" = ()
+    """Tasks to be enqueued in the same step."""
 
 
 @record
@@ -59,6 +66,9 @@ class Failed:
     again_at: Moment
     burns: bool = True
     """Whether it counts against the retry budget."""
+    worker: str | None = None
+    """Who ran it."""
+    traceback: str | None = None
 
 
 @record
@@ -66,6 +76,8 @@ class Exhausted:
     """The handler raised, and the retry budget is spent."""
 
     error: str
+    worker: str | None = None
+    traceback: str | None = None
 
 
 @record
@@ -73,6 +85,8 @@ class Rejected:
     """It can never succeed: `SkipRetry`, a payload that does not fit its handler."""
 
     error: str
+    worker: str | None = None
+    traceback: str | None = None
 
 
 @record
@@ -99,6 +113,8 @@ class Crashed:
     """Its worker was lost, not at the task's fault: it burns a budget of its own."""
 
     error: str = "the worker was lost: its lease ran out"
+    worker: str | None = None
+    traceback: str | None = None
 
 
 @record
@@ -137,6 +153,21 @@ class Deleted:
     """An operator removed it."""
 
 
+@record
+class Rescheduled:
+    """Somebody wants it to run at `at` instead, earlier or later."""
+
+    at: Moment
+
+
+@record
+class Updated:
+    """Somebody changed what was asked for; made by `qcore.domain.task.updated`, which checks it."""
+
+    changes: Mapping[str, object] = field(hash=False)
+    """Fields of `NewTask`, of those in `CHANGEABLE`."""
+
+
 Event: TypeAlias = (
     Due
     | Claimed
@@ -154,9 +185,11 @@ Event: TypeAlias = (
     | RunNow
     | Archived
     | Deleted
+    | Rescheduled
+    | Updated
 )
 
-Order: TypeAlias = RunNow | Archived | Deleted | Cancelled
+Order: TypeAlias = RunNow | Archived | Deleted | Cancelled | Rescheduled | Updated
 """What an operator may ask for."""
 
 
@@ -230,6 +263,8 @@ MOVES: Final[Mapping[State, Mapping[type, State | Fork]]] = {
         RunNow: State.PENDING,
         Archived: State.ARCHIVED,
         Deleted: State.GONE,
+        Rescheduled: State.SCHEDULED,
+        Updated: State.SCHEDULED,
     },
     State.PENDING: {
         Claimed: State.ACTIVE,
@@ -237,6 +272,8 @@ MOVES: Final[Mapping[State, Mapping[type, State | Fork]]] = {
         Expired: State.DEAD,
         Archived: State.ARCHIVED,
         Deleted: State.GONE,
+        Rescheduled: State.SCHEDULED,
+        Updated: State.PENDING,
     },
     State.AGGREGATING: {
         Aggregated: State.GONE,
@@ -244,6 +281,8 @@ MOVES: Final[Mapping[State, Mapping[type, State | Fork]]] = {
         RunNow: State.PENDING,
         Archived: State.ARCHIVED,
         Deleted: State.GONE,
+        Rescheduled: State.SCHEDULED,
+        Updated: State.AGGREGATING,
     },
     State.ACTIVE: {
         Succeeded: _KEPT,
@@ -262,10 +301,12 @@ MOVES: Final[Mapping[State, Mapping[type, State | Fork]]] = {
         RunNow: State.PENDING,
         Archived: State.ARCHIVED,
         Deleted: State.GONE,
+        Rescheduled: State.RETRY,
+        Updated: State.RETRY,
     },
     State.COMPLETED: {RunNow: State.PENDING, Deleted: State.GONE},
-    State.ARCHIVED: {RunNow: State.PENDING, Deleted: State.GONE},
-    State.DEAD: {RunNow: State.PENDING, Deleted: State.GONE},
+    State.ARCHIVED: {RunNow: State.PENDING, Deleted: State.GONE, Updated: State.ARCHIVED},
+    State.DEAD: {RunNow: State.PENDING, Deleted: State.GONE, Updated: State.DEAD},
     State.GONE: {},
 }
 

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 from attrs import Factory, field
 
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import Event, State
+from qcore.domain.lifecycle import Event, State, Updated
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 
@@ -27,6 +27,14 @@ NUMBERS: Final = frozenset({int, float})
 REJECT: Final = "reject"
 REPLACE: Final = "replace"
 NO_HEADERS: Final[Mapping[str, str]] = {}
+
+CHANGEABLE: Final = frozenset(
+    {
+        "payload", "content_type", "priority", "max_retry", "max_crashes", "backoff", "deadline",
+        "timeout", "expires", "retention", "headers",
+    }
+)  # fmt: skip
+"""What of a stored task may be changed: nothing that says which task it is, or when it is due."""
 
 ESSENTIAL_CONTENT_TYPE: Final = "application/json"
 
@@ -196,6 +204,25 @@ def another(task: NewTask, id: TaskId, payload: bytes) -> NewTask:  # noqa: A002
         task.unique_for,
         task.on_duplicate,
     )
+
+
+def updated(**changes: Any) -> Updated:
+    """Return the order to change what was asked for; raise `InvalidTask` for a wrong value."""
+    if unknown := sorted(changes.keys() - CHANGEABLE):
+        raise InvalidTask(
+            f"{unknown[0]} cannot be changed: expected one of {', '.join(sorted(CHANGEABLE))}"
+        )
+    NewTask("of any name", id="of-any-id", **changes)
+    return Updated(changes)
+
+
+def changed(task: NewTask, order: Updated) -> NewTask:
+    """Return a task as an order changes it; what it says was checked when it was made."""
+    made: Any = another(task, task.id, task.payload)
+    for name, value in order.changes.items():
+        setattr(made, name, value)
+    asked: NewTask = made
+    return asked
 
 
 def _check_text(what: str, value: str, most: int, without: str = "") -> None:

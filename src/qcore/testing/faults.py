@@ -13,6 +13,7 @@ from qcore.adapters.wrappers import ForwardingBroker
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
+from qcore.domain.notes import Details, Note, Noted
 from qcore.domain.record import record
 from qcore.domain.task import (
     Admission,
@@ -30,7 +31,7 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Broker, Clock, Counts, Listener, Lost, Page
+from qcore.ports import Broker, Clock, Counts, Listener, Lost, Page, Told
 
 T = TypeVar("T")
 
@@ -41,11 +42,14 @@ Verb: TypeAlias = Literal[
     "claim",
     "settle",
     "extend",
+    "note",
     "sweep",
     "next_due",
     "listen",
     "get",
     "browse",
+    "details",
+    "follow",
     "count",
     "order",
 ]
@@ -215,6 +219,10 @@ class FaultyBroker(ForwardingBroker):
         work = partial(self.inner.extend, leases, now=now, until=until)
         return await self._do("extend", work, leases=leases, now=now, until=until)
 
+    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:
+        work = partial(self.inner.note, notes, now=now)
+        return await self._do("note", work, notes=notes, now=now)
+
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
         work = partial(self.inner.sweep, queues, limit, now=now)
         return await self._do("sweep", work, queues=queues, limit=limit, now=now)
@@ -236,6 +244,14 @@ class FaultyBroker(ForwardingBroker):
     ) -> Page:
         work = partial(self.inner.browse, queue, state, limit, cursor=cursor)
         return await self._do("browse", work, queue=queue, state=state, limit=limit, cursor=cursor)
+
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        work = partial(self.inner.details, queue, ids)
+        return await self._do("details", work, queue=queue, ids=ids)
+
+    async def follow(self, queues: Sequence[str], told: Told) -> Listener:
+        work = partial(self.inner.follow, queues, told)
+        return await self._do("follow", work, queues=queues, told=told)
 
     async def count(self) -> Counts:
         return await self._do("count", self.inner.count)

@@ -9,7 +9,7 @@ from qcore.adapters.redis.names import Name, is_line, line_of, rest_of
 from qcore.adapters.redis.records import Facts, Progress, Unreadable, facts_of
 from qcore.domain.lifecycle import ENDED, Event, RunNow, State
 from qcore.domain.moments import Moment
-from qcore.domain.progress import note
+from qcore.domain.effects import apply
 
 FORGET = b"x"
 """In place of a record: leave nothing of the task."""
@@ -51,7 +51,7 @@ class Entry(Progress):
 
         Raises `IllegalMove`, and changes nothing, where the table has no such move.
         """
-        state = note(self, event, now)
+        state = apply(self, event, now)
         if isinstance(event, RunNow) and line is not None:
             self.spec.expires = None
             self._begin_anew(line)

@@ -11,7 +11,7 @@ from qcore.adapters.sqlite.shape import Shape
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.lifecycle import ENDED, Event, RunNow, State
 from qcore.domain.moments import Moment
-from qcore.domain.progress import note
+from qcore.domain.effects import apply
 from qcore.domain.task import TaskId
 
 _SQL: Final = statements("moves")
@@ -109,7 +109,7 @@ class Moving:
 
     def move(self, event: Event, now: Moment) -> State:
         """Take note of what happened to it."""
-        after = note(self, event, now)
+        after = apply(self, event, now)
         if isinstance(event, RunNow):
             self.expires, self.sequence = None, self.line.next_sequence()
         return self._enter(after, now)

@@ -22,14 +22,16 @@ from qcore.domain.lifecycle import (
     Fork,
     Rejected,
     Released,
+    Rescheduled,
     Revoked,
     RunNow,
     Snoozed,
     State,
     Succeeded,
+    Updated,
     advance,
 )
-from qcore.domain.task import NewTask, Verdict
+from qcore.domain.task import NewTask, Verdict, updated
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases
@@ -55,6 +57,8 @@ EXAMPLES: Final[Mapping[type, Event]] = {
         RunNow(),
         Archived(),
         Deleted(),
+        Rescheduled(NOW + 9),
+        updated(priority=7),
     )
 }
 
@@ -99,7 +103,7 @@ async def _expired(broker: Broker, task: NewTask, _: Event) -> None:
 
 
 async def _ordered(broker: Broker, task: NewTask, event: Event) -> None:
-    assert isinstance(event, RunNow | Archived | Cancelled | Deleted)
+    assert isinstance(event, RunNow | Archived | Cancelled | Deleted | Rescheduled | Updated)
     await broker.order(task.queue, [task.id], event, now=NOW)
 
 
@@ -111,6 +115,8 @@ _WAYS: Final[Mapping[type, Apply]] = {
     Archived: _ordered,
     Cancelled: _ordered,
     Deleted: _ordered,
+    Rescheduled: _ordered,
+    Updated: _ordered,
 }
 """How the port lets an event happen, where it is no verdict."""
 

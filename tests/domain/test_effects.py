@@ -18,7 +18,7 @@ from qcore.domain.lifecycle import (
     State,
     Succeeded,
 )
-from qcore.domain.progress import note
+from qcore.domain.effects import apply
 from qcore.domain.task import NewTask
 from qcore.testing.build import NOW
 
@@ -59,7 +59,7 @@ def test_a_verdict_burns_what_it_says_and_no_more(
 ) -> None:
     """Each changes its own counters, the moment due, and what is said of the last failure."""
     task = Kept()
-    note(task, event, NOW)
+    apply(task, event, NOW)
     assert (task.failures, task.crashes, task.due, task.error) == (failures, crashes, due, error)
     assert task.unhandled_since is None
 
@@ -67,19 +67,19 @@ def test_a_verdict_burns_what_it_says_and_no_more(
 def test_a_task_put_back_remembers_since_when() -> None:
     """The first worker without a handler begins the count, and the later ones go on with it."""
     task = Kept(unhandled_since=None)
-    note(task, Snoozed(LATER, unhandled=True), NOW)
+    apply(task, Snoozed(LATER, unhandled=True), NOW)
     assert task.unhandled_since == NOW
     task.state = State.SCHEDULED
-    note(task, Due(), LATER)
+    apply(task, Due(), LATER)
     task.state = State.ACTIVE
-    note(task, Snoozed(LATER + 60, unhandled=True), LATER)
+    apply(task, Snoozed(LATER + 60, unhandled=True), LATER)
     assert task.unhandled_since == NOW
 
 
 def test_to_run_now_is_to_begin_afresh() -> None:
     """An operator's order clears the budgets, the error, the result and the wait."""
     task = Kept(state=State.DEAD, result=b"1", result_type="a/b")
-    assert note(task, RunNow(), LATER) is State.PENDING
+    assert apply(task, RunNow(), LATER) is State.PENDING
     assert (task.failures, task.crashes, task.error, task.due) == (0, 0, None, LATER)
     assert (task.result, task.result_type, task.unhandled_since) == (None, None, None)
 
@@ -88,5 +88,5 @@ def test_a_move_that_the_table_lacks_changes_nothing() -> None:
     """The table is asked before anything is written."""
     task = Kept(state=State.PENDING)
     with pytest.raises(IllegalMove):
-        note(task, Failed("no", LATER), NOW)
+        apply(task, Failed("no", LATER), NOW)
     assert task == Kept(state=State.PENDING)

@@ -7,6 +7,7 @@ from qcore.domain.lifecycle import (
     Event,
     Exhausted,
     Failed,
+    Rescheduled,
     RunNow,
     Snoozed,
     State,
@@ -18,7 +19,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.moments import Moment
 
 
-class Progress(Protocol):
+class Entry(Protocol):
     """How far a task has come, as a broker keeps it: to be written on."""
 
     @property
@@ -40,7 +41,7 @@ class Progress(Protocol):
     unhandled_since: Moment | None
 
 
-def note(task: Progress, event: Event, now: Moment) -> State:
+def apply(task: Entry, event: Event, now: Moment) -> State:
     """Write down what an event changes of a task; return the state that it leads to.
 
     The state itself, and the place in it, are the broker's to change. Raises `IllegalMove`, and
@@ -67,19 +68,21 @@ def note(task: Progress, event: Event, now: Moment) -> State:
             task.error = event.error
         case RunNow():
             _renew(task, now)
+        case Rescheduled():
+            task.due = event.at
         case _:
             task.error = reason_of(event) or task.error
     return state
 
 
-def _note_unhandled(task: Progress, event: Event, now: Moment) -> None:
+def _note_unhandled(task: Entry, event: Event, now: Moment) -> None:
     if not (isinstance(event, Snoozed) and event.unhandled):
         task.unhandled_since = None
     elif task.unhandled_since is None:
         task.unhandled_since = now
 
 
-def _renew(task: Progress, now: Moment) -> None:
+def _renew(task: Entry, now: Moment) -> None:
     """Give a task fresh budgets, as if it had never run."""
     task.failures = task.crashes = 0
     task.error = task.result = task.result_type = task.unhandled_since = None

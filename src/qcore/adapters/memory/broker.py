@@ -1,0 +1,288 @@
+"""The reference broker: exact, small, and gone with its process."""
+
+from collections.abc import Callable, Iterable, Sequence
+from threading import RLock
+from typing import Final
+
+from attrs import evolve
+
+from qcore.adapters.memory.ears import Ear, Ears
+from qcore.adapters.memory.entries import Entry
+from qcore.adapters.memory.queue import Queue
+from qcore.domain.errors import InvalidOption
+from qcore.domain.findings import Finding, Grade
+from qcore.domain.lifecycle import (
+    ENDED,
+    MOVES,
+    IllegalMove,
+    Order,
+    State,
+    Succeeded,
+)
+from qcore.domain.moments import Moment
+from qcore.domain.notes import Details, Note, Noted
+from qcore.domain.task import (
+    Admission,
+    Claim,
+    Demand,
+    Keep,
+    Lease,
+    LeaseLost,
+    Missing,
+    Moved,
+    NewTask,
+    NotAllowed,
+    Settled,
+    Swept,
+    Task,
+    TaskId,
+    Verdict,
+)
+from qcore.ports import Capability, Counts, Lost, Page, Told
+
+DEFAULT_KEEP: Final = Keep()
+
+
+class MemoryBroker:
+    """Keep tasks in this process."""
+
+    capabilities: frozenset[Capability] = frozenset({Capability.UNIQUE})
+
+    def __init__(self, *, keep: Keep = DEFAULT_KEEP) -> None:
+        self._keep = keep
+        self._queues: dict[str, Queue] = {}
+        self._ears = Ears()
+        # clients in other threads enqueue into the same store
+        self._lock = RLock()
+
+    async def open(self) -> None:
+        """Do nothing: there is nothing to open."""
+
+    async def close(self) -> None:
+        """Do nothing: the tasks live as long as the broker."""
+
+    def blocking(self) -> "MemoryBroker":
+        """Return itself, as it never suspends."""
+        return self
+
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
+        """Store tasks."""
+        with self._lock:
+            answers = [self._queue(task.queue).add(task, now) for task in tasks]
+        self._ears.hear({task.queue for task in tasks})
+        return answers
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        """Take tasks, each under a lease that ends at `until`."""
+        claims: list[Claim] = []
+        promoted = 0
+        with self._lock:
+            served = [(self._queues[q], n) for q, n in demand.quotas.items() if q in self._queues]
+            for queue, _ in served:
+                promoted += queue.promote(now)
+            for queue, quota in served:
+                queue.take(claims, min(quota, demand.limit - len(claims)), now, until)
+            for queue, _ in served:
+                queue.take(claims, demand.limit - len(claims), now, until)
+        heard = {queue.name for queue, _ in served if queue.pending} if promoted else ()
+        self._tell(heard, demand.quotas)
+        return claims
+
+    async def settle(
+        self, verdicts: Sequence[Verdict], *, now: Moment
+    ) -> Sequence[Settled | LeaseLost]:
+        """End leases."""
+        for verdict in verdicts:
+            # before anything is written: a batch is written whole or not at all
+            if type(verdict.outcome) not in MOVES[State.ACTIVE]:
+                raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
+        answers: list[Settled | LeaseLost] = []
+        heard: set[str] = set()
+        with self._lock:
+            for verdict in verdicts:
+                entry = self._holder(verdict.lease)
+                if entry is None:
+                    answers.append(LeaseLost())
+                    continue
+                state = self._queues[verdict.lease.queue].move(entry, verdict.outcome, now)
+                answers.append(Settled(state))
+                if state not in ENDED:
+                    heard.add(verdict.lease.queue)
+                if isinstance(verdict.outcome, Succeeded):
+                    heard |= self._follow_up(verdict.outcome.then, now)
+        self._tell(heard, {verdict.lease.queue for verdict in verdicts})
+        return answers
+
+    def _follow_up(self, tasks: Sequence[NewTask], now: Moment) -> set[str]:
+        """Store what is to follow, where it is not there already; return which queues it is in."""
+        for task in tasks:
+            self._queue(task.queue).add(task, now)
+        return {task.queue for task in tasks}
+
+    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:  # noqa: ARG002  (a note says its own moment)
+        """Keep what runs say of themselves."""
+        with self._lock:
+            answers = [self._write(note) for note in notes]
+        self._tell((), {note.lease.queue for note in notes})
+        return answers
+
+    def _write(self, note: Note) -> Noted | LeaseLost:
+        entry = self._holder(note.lease)
+        if entry is None:
+            return LeaseLost()
+        self._queues[note.lease.queue].write(entry, note)
+        return Noted()
+
+    async def extend(
+        self,
+        leases: Sequence[Lease],
+        *,
+        now: Moment,  # noqa: ARG002  (a lease is good while nobody has taken the task back)
+        until: Moment,
+    ) -> Sequence[Lease | LeaseLost]:
+        """Renew leases."""
+        with self._lock:
+            return [self._renew(lease, until) for lease in leases]
+
+    def _renew(self, lease: Lease, until: Moment) -> Lease | LeaseLost:
+        entry = self._holder(lease)
+        if entry is None:
+            return LeaseLost()
+        entry.until = until
+        return evolve(lease, until=until)
+
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
+        """Move what time has moved."""
+        crashed = expired = trimmed = 0
+        more = False
+        with self._lock:
+            for queue in self._known(queues):
+                done = (
+                    queue.crash(limit, now),
+                    queue.expire(limit, now),
+                    queue.trim(limit, now, self._keep),
+                )
+                crashed, expired, trimmed = crashed + done[0], expired + done[1], trimmed + done[2]
+                more = more or max(done) >= limit
+        self._tell(queues if crashed else (), queues)
+        return Swept(crashed, expired, trimmed, more)
+
+    async def next_due(self, queues: Sequence[str]) -> Moment | None:
+        """Return when the next scheduled or retrying task of these queues is due."""
+        with self._lock:
+            moments = [queue.waiting.first() for queue in self._known(queues)]
+        return min((key[0] for key in moments if key is not None), default=None)
+
+    async def listen(
+        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
+    ) -> Ear:
+        """Call `heard` whenever these queues may have something new."""
+        return self._ears.add(queues, heard=heard, lost=lost)
+
+    async def follow(self, queues: Sequence[str], told: Told) -> Ear:
+        """Call `told` whenever tasks of these queues have news."""
+        return self._ears.add(queues, told=told)
+
+    async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
+        """Return tasks as they are."""
+        with self._lock:
+            entries = self._queues[queue].entries if queue in self._queues else {}
+            return [entries[i].shown() if i in entries else None for i in ids]
+
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        """Return what is kept of the runs of tasks."""
+        with self._lock:
+            entries = self._queues[queue].entries if queue in self._queues else {}
+            return [entries[i].details if i in entries else None for i in ids]
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        """Return tasks of one queue and state, page by page."""
+        with self._lock:
+            if queue not in self._queues:
+                return Page(())
+            entries = self._queues[queue].listed(state)
+            rows = [(e.place(), e) for e in entries]
+        rows.sort(key=lambda row: row[0])
+        after = _read_cursor(cursor)
+        rows = [row for row in rows if after is None or row[0] > after][: limit + 1]
+        shown = [entry.shown() for _, entry in rows[:limit]]
+        last = rows[limit - 1][0] if 0 < limit < len(rows) else None
+        return Page(shown, None if last is None else repr(last))
+
+    async def count(self) -> Counts:
+        """Count the tasks of every queue that has any."""
+        with self._lock:
+            counts = {name: queue.count() for name, queue in self._queues.items()}
+        return {name: states for name, states in counts.items() if states}
+
+    async def order(
+        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Carry out an operator's order on tasks of one queue."""
+        with self._lock:
+            line = self._queues.get(queue)
+            active = {} if line is None else line.active
+            held = {task: active[task].token for task in ids if task in active}
+            answers = [self._carry_out(queue, i, order, now) for i in ids]
+            lost = [token for task, token in held.items() if task not in active]
+        self._tell({queue}, {queue})
+        self._ears.lose(queue, lost)
+        return answers
+
+    async def examine(self) -> Sequence[Finding]:
+        """Return what there is to know: that all is gone with the process."""
+        return [
+            Finding(
+                Grade.WARNING,
+                "persistence",
+                "tasks are kept in the process that enqueues them: nothing outlives it, and no "
+                "other process can run them",
+                "in production name a store, such as sqlite:///qcore.db or redis://host",
+            )
+        ]
+
+    def _carry_out(
+        self, queue: str, task: TaskId, order: Order, now: Moment
+    ) -> Moved | NotAllowed | Missing:
+        line = self._queues.get(queue)
+        entry = None if line is None else line.entries.get(task)
+        if line is None or entry is None:
+            return Missing()
+        if type(order) not in MOVES[entry.state]:
+            return NotAllowed(entry.state)
+        return Moved(line.move(entry, order, now))
+
+    def _queue(self, name: str) -> Queue:
+        """Return a queue, made by its first task."""
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = Queue(name)
+        return queue
+
+    def _known(self, names: Iterable[str]) -> list[Queue]:
+        return [self._queues[name] for name in names if name in self._queues]
+
+    def _holder(self, lease: Lease) -> Entry | None:
+        """Return the active task whose current token the lease has."""
+        queue = self._queues.get(lease.queue)
+        entry = None if queue is None else queue.active.get(lease.id)
+        return entry if entry is not None and entry.token == lease.token else None
+
+    def _tell(self, heard: Iterable[str], touched: Iterable[str]) -> None:
+        """Wake those who listen, outside the lock: what they do is theirs."""
+        with self._lock:
+            news = {queue.name: queue.read_news() for queue in self._known(touched)}
+        self._ears.hear(heard)
+        self._ears.tell({queue: ids for queue, ids in news.items() if ids})
+
+
+def _read_cursor(cursor: str | None) -> tuple[float, int] | None:
+    if cursor is None:
+        return None
+    try:
+        first, second = cursor.strip("()").split(",")
+        return float(first), int(second)
+    except ValueError:
+        raise InvalidOption(f"{cursor!r} is no cursor of this broker") from None

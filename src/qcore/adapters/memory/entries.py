@@ -1,0 +1,116 @@
+"""A task as the memory broker keeps it, and collections of them in order."""
+
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+
+from attrs import define
+
+from qcore.domain.lifecycle import (
+    State,
+)
+from qcore.domain.moments import Moment
+from qcore.domain.notes import NO_DETAILS, Details
+from qcore.domain.task import (
+    NewTask,
+    Task,
+    TaskId,
+)
+
+
+@define(eq=False)
+class Entry:
+    """A stored task."""
+
+    spec: NewTask
+    state: State
+    created: Moment
+    due: Moment
+    sequence: int
+    """Its place among those of its priority; kept while it is claimed, so that it can go back."""
+    attempts: int = 0
+    failures: int = 0
+    crashes: int = 0
+    error: str | None = None
+    finished: Moment | None = None
+    result: bytes | None = None
+    result_type: str | None = None
+    unhandled_since: Moment | None = None
+    details: Details = NO_DETAILS
+    token: int = 0
+    until: Moment = 0.0
+
+    def shown(self) -> Task:
+        """Return the task as the world sees it."""
+        return Task(
+            self.spec,
+            self.state,
+            self.created,
+            self.due,
+            self.attempts,
+            self.failures,
+            self.crashes,
+            self.error,
+            self.finished,
+            self.result,
+            self.result_type,
+            self.unhandled_since,
+        )
+
+    def place(self) -> tuple[float, int]:
+        """Return its place in a listing of its state."""
+        match self.state:
+            case State.PENDING:
+                return -self.spec.priority, self.sequence
+            case State.ACTIVE:
+                return self.until, self.token
+            case State.COMPLETED | State.ARCHIVED | State.DEAD:
+                return -(self.finished or 0.0), -self.sequence
+            case _:
+                return self.due, self.sequence
+
+
+class Sorted:
+    """Ids by key, smallest first, where any can be taken out.
+
+    A heap that forgets lazily: what was taken out stays in it until it comes up, or until the
+    forgotten are the most.
+    """
+
+    def __init__(self) -> None:
+        # flat, as the smallest of nested tuples takes half as long again to find
+        self._heap: list[tuple[float, int, TaskId]] = []
+        self._keys: dict[TaskId, tuple[float, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[TaskId]:
+        return iter(self._keys)
+
+    def add(self, key: tuple[float, int], task: TaskId) -> None:
+        self._keys[task] = key
+        heappush(self._heap, (*key, task))
+
+    def discard(self, task: TaskId) -> None:
+        if self._keys.pop(task, None) is not None and len(self._heap) > 2 * len(self._keys) + 64:
+            self._heap = [(*key, task) for task, key in self._keys.items()]
+            heapify(self._heap)
+
+    def first(self) -> tuple[float, int] | None:
+        """Return the smallest key."""
+        heap, keys = self._heap, self._keys
+        while heap:
+            first, second, task = heap[0]
+            if keys.get(task) == (first, second):
+                return first, second
+            heappop(heap)
+        return None
+
+    def pop(self) -> TaskId:
+        """Take out the id with the smallest key; there must be one."""
+        heap, keys = self._heap, self._keys
+        while True:
+            first, second, task = heappop(heap)
+            if keys.get(task) == (first, second):
+                del keys[task]
+                return task

@@ -1,0 +1,244 @@
+"""One queue in memory."""
+
+from collections.abc import Sequence
+from math import inf
+from typing import Final
+
+from attrs import evolve
+
+from qcore.adapters.memory.entries import Entry, Sorted
+from qcore.domain.effects import apply
+from qcore.domain.lifecycle import (
+    ENDED,
+    Crashed,
+    Due,
+    Event,
+    Expired,
+    RunNow,
+    State,
+    Updated,
+    advance,
+)
+from qcore.domain.moments import Moment
+from qcore.domain.notes import Note, after, noted
+from qcore.domain.task import (
+    REPLACE,
+    Admission,
+    Claim,
+    Conflict,
+    Duplicate,
+    Enqueued,
+    Keep,
+    Lease,
+    NewTask,
+    TaskId,
+    changed,
+)
+
+PROMOTED_AT_ONCE: Final = 1_000
+
+
+class Queue:
+    """One queue's tasks, each in `entries` and in the one collection of its state."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.entries: dict[TaskId, Entry] = {}
+        self.pending = Sorted()
+        self.waiting = Sorted()
+        self.expiring = Sorted()
+        self.active: dict[TaskId, Entry] = {}
+        self.ended = {State.COMPLETED: Sorted(), State.ARCHIVED: Sorted(), State.DEAD: Sorted()}
+        self._held: dict[str, tuple[TaskId, Moment]] = {}
+        """Unique key to the task that has it, and until when."""
+        self._sequence = 0
+        self._token = 0
+        self._news: list[TaskId] = []
+
+    def add(self, spec: NewTask, now: Moment) -> Admission:
+        """Store a new task, in place of an ended one of its id."""
+        old = self.entries.get(spec.id)
+        holder = self._holder(spec.unique_key, now)
+        gives_way = spec.on_duplicate == REPLACE and holder and holder.state is not State.ACTIVE
+        if old is not None and old.state not in ENDED and not (gives_way and old is holder):
+            return Conflict(spec.id, old.state)
+        if holder is not None:
+            if not gives_way:
+                return Duplicate(holder.spec.id, holder.state)
+            self._place(holder, State.GONE)
+        if old is not None and old is not holder:
+            self._place(old, State.GONE)
+        if spec.unique_key is not None:
+            until = inf if spec.unique_for is None else now + spec.unique_for
+            self._held[spec.unique_key] = spec.id, until
+        waits = spec.due is not None and spec.due > now
+        state = State.SCHEDULED if waits else State.PENDING
+        due = spec.due if waits and spec.due is not None else now
+        entry = Entry(spec, State.GONE, now, due, self._next())
+        self.entries[spec.id] = entry
+        self._place(entry, state)
+        return Enqueued(spec.id, state)
+
+    def _holder(self, key: str | None, now: Moment) -> Entry | None:
+        """Return the task that has a unique key."""
+        task, until = self._held.get(key or "", ("", 0.0))
+        return self.entries[task] if until > now else None
+
+    def promote(self, now: Moment) -> int:
+        """Make pending what is due; return how many tasks that was."""
+        for done in range(PROMOTED_AT_ONCE):
+            first = self.waiting.first()
+            if first is None or first[0] > now:
+                return done
+            entry = self.entries[self.waiting.pop()]
+            entry.sequence = self._next()
+            self._place(entry, advance(entry, Due()))
+        return PROMOTED_AT_ONCE
+
+    def take(self, into: list[Claim], room: int, now: Moment, until: Moment) -> None:
+        """Claim up to `room` tasks, in order."""
+        pending, entries = self.pending, self.entries
+        while room > 0 and pending:
+            entry = entries[pending.pop()]
+            spec = entry.spec
+            if spec.expires is not None and spec.expires <= now:
+                self.move(entry, Expired(), now)
+                continue
+            if spec.expires is not None:
+                self.expiring.discard(spec.id)
+            self._token += 1
+            entry.state = State.ACTIVE
+            entry.token = self._token
+            entry.until = until
+            entry.attempts += 1
+            self.active[spec.id] = entry
+            into.append(Claim(entry.shown(), Lease(spec.queue, spec.id, entry.token, until)))
+            room -= 1
+
+    def move(self, entry: Entry, event: Event, now: Moment) -> State:
+        """Write down what happened to a task."""
+        state = apply(entry, event, now)
+        entry.details = after(entry.details, event, entry.attempts, now)
+        if isinstance(event, Updated):
+            self._update(entry, changed(entry.spec, event))
+            return state
+        if isinstance(event, RunNow):
+            entry.spec = evolve(entry.spec, expires=None)
+            entry.sequence = self._next()
+        self._place(entry, state, now)
+        return state
+
+    def _update(self, entry: Entry, spec: NewTask) -> None:
+        """Write down what else was asked for, and put a task where it then belongs."""
+        finished = entry.finished
+        self._take_out(entry, entry.spec.id)
+        if spec.priority != entry.spec.priority:
+            entry.sequence = self._next()
+        entry.spec = spec
+        self._put_in(entry, finished or 0.0)
+
+    def write(self, entry: Entry, note: Note) -> None:
+        """Keep what a run says of itself."""
+        entry.details = noted(entry.details, note)
+        if note.progress is not None:
+            self._news.append(entry.spec.id)
+
+    def read_news(self) -> Sequence[TaskId]:
+        """Return which tasks have news since this was asked last."""
+        news, self._news = self._news, []
+        return news
+
+    def crash(self, limit: int, now: Moment) -> int:
+        """Take back the tasks whose lease ran out."""
+        late = [entry for entry in self.active.values() if entry.until <= now]
+        late.sort(key=lambda entry: (entry.until, entry.token))
+        for entry in late[:limit]:
+            self.move(entry, Crashed(), now)
+        return min(limit, len(late))
+
+    def expire(self, limit: int, now: Moment) -> int:
+        """End the tasks that did not start in time."""
+        for done in range(limit):
+            first = self.expiring.first()
+            if first is None or first[0] > now:
+                return done
+            self.move(self.entries[self.expiring.pop()], Expired(), now)
+        return limit
+
+    def trim(self, limit: int, now: Moment, keep: Keep) -> int:
+        """Forget the tasks that have been kept for long enough."""
+        # a completed task is filed under the end of its own retention, however many there are
+        done = self._trim(State.COMPLETED, limit, now, Keep(len(self.entries), 0.0))
+        done += self._trim(State.ARCHIVED, limit - done, now, keep)
+        return done + self._trim(State.DEAD, limit - done, now, keep)
+
+    def _trim(self, state: State, limit: int, now: Moment, keep: Keep) -> int:
+        kept = self.ended[state]
+        for done in range(limit):
+            first = kept.first()
+            if first is None or (first[0] + keep.age > now and len(kept) <= keep.count):
+                return done
+            self._place(self.entries[kept.pop()], State.GONE)
+        return limit
+
+    def listed(self, state: State) -> list[Entry]:
+        """Return the tasks of one state."""
+        return [entry for entry in self.entries.values() if entry.state is state]
+
+    def count(self) -> dict[State, int]:
+        """Return the number of tasks by state."""
+        counts = dict.fromkeys(State, 0)
+        for entry in self.entries.values():
+            counts[entry.state] += 1
+        return {state: number for state, number in counts.items() if number}
+
+    def _next(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+    def _place(self, entry: Entry, state: State, now: Moment = 0.0) -> None:
+        """Take a task out of the collection of its state, and put it into that of another."""
+        task = entry.spec.id
+        self._take_out(entry, task)
+        entry.state = state
+        entry.finished = now if state in ENDED else None
+        key = entry.spec.unique_key
+        if key is not None and state in ENDED and self._held.get(key, ("", 0.0))[0] == task:
+            del self._held[key]
+        if state in ENDED and state is not State.GONE:
+            self._news.append(task)
+        self._put_in(entry, now)
+
+    def _put_in(self, entry: Entry, now: Moment) -> None:
+        task = entry.spec.id
+        match entry.state:
+            case State.PENDING:
+                self.pending.add((-entry.spec.priority, entry.sequence), task)
+                if entry.spec.expires is not None:
+                    self.expiring.add((entry.spec.expires, entry.sequence), task)
+            case State.SCHEDULED | State.RETRY:
+                self.waiting.add((entry.due, entry.sequence), task)
+            case State.GONE:
+                del self.entries[task]
+            case State.COMPLETED:
+                self.ended[entry.state].add((now + entry.spec.retention, entry.sequence), task)
+            case State.ARCHIVED | State.DEAD:
+                self.ended[entry.state].add((now, entry.sequence), task)
+            case _:
+                pass
+
+    def _take_out(self, entry: Entry, task: TaskId) -> None:
+        match entry.state:
+            case State.ACTIVE:
+                del self.active[task]
+                entry.token, entry.until = 0, 0.0
+            case State.PENDING:
+                self.pending.discard(task)
+                if entry.spec.expires is not None:
+                    self.expiring.discard(task)
+            case State.SCHEDULED | State.RETRY:
+                self.waiting.discard(task)
+            case State.COMPLETED | State.ARCHIVED | State.DEAD:
+                self.ended[entry.state].discard(task)
+            case _:
+                pass
