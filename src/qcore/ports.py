@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from qcore.domain.findings import Finding
+from qcore.domain.flow import Limits, Rule
+from qcore.domain.groups import Group, Stale
 from qcore.domain.happenings import Happening
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
@@ -53,7 +55,9 @@ class Capability(StrEnum):
     UNIQUE = "unique"
     """Of tasks with one unique key, one at a time is in a queue."""
     GROUPS = "groups"
-    """Tasks of one group can be aggregated."""
+    """Tasks of one group can be aggregated: the broker is a `Gatherer`."""
+    FLOW = "flow"
+    """How fast and how widely a queue runs can be limited: the broker is a `Regulator`."""
     TIME = "time"
     """The store has a clock, and all who use it go by it: the broker is a `Timekeeper`."""
 
@@ -70,7 +74,8 @@ class Producer(Protocol):
         """Store tasks.
 
         - Each answer is at its task's place: `Enqueued` with its state, `Duplicate` or `Conflict`.
-        - A task due after `now` is scheduled; any other is pending, due now.
+        - A task due after `now` is scheduled; any other is pending, due now, or aggregating if it
+          has a group.
         - Everything asked for is stored and comes back unchanged: payload, headers, every option.
         - An id that lives in the same queue is a `Conflict` that names its state, and writes
           nothing; the others of the batch go in.
@@ -183,6 +188,8 @@ class Consumer(Protocol):
         """Return when the next scheduled or retrying task of these queues is due.
 
         - None when there is none. The moment may have passed already.
+        - Where nothing but its rate keeps a queue's pending tasks, the moment at which the next may
+          start counts too (with `Capability.FLOW`).
         """
         ...
 
@@ -195,6 +202,8 @@ class Consumer(Protocol):
           queues something pending where there was nothing, or an earlier moment at which something
           is due, `heard` is called: in the same process at once, from another process within the
           broker's own delay. What a claim gives is what it makes pending and leaves.
+        - So it is when something begins to wait in a group that was empty, and when a task that
+          was active, or a rule that was set, no longer keeps a queue from handing out what it has.
         - `heard` may be called from any thread, and once too often rather than once too few.
         - When an order ends the lease of an active task of these queues, `lost` is called with the
           queue and the lease's token: in the same process at once, from another process within the
@@ -315,6 +324,64 @@ class Broker(Producer, Consumer, Operator, Protocol):
 
     def blocking(self) -> "Broker":
         """Return a broker over the same store that never suspends; perhaps itself."""
+        ...
+
+
+class Regulator(Protocol):
+    """What a broker with `Capability.FLOW` has besides."""
+
+    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+        """Set one of a queue's limits, for all who claim from it, from now on.
+
+        - The answer is what holds then, the other limits as they were; `limits` tells the same.
+        - `SetPaused(True)`: nothing is handed out; what is due becomes pending all the same, and
+          what is active goes on. `SetPaused(False)`: it is handed out again.
+        - `SetInFlight(n)`: nothing is handed out that would make more than `n` tasks active.
+        - `SetRate(rate)`: tasks are handed out as `Rate` says, whoever claims them, from a bucket
+          that is full now; the rate that holds already, set again, does not fill it. What is dead,
+          "expired", takes nothing from it, and what comes back puts nothing into it.
+        - None lifts a limit. Limits last while the queue is empty; without any, nothing is left.
+        """
+        ...
+
+    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
+        """Return what holds for queues.
+
+        - Each answer is at its queue's place; `Limits()` for one that is unknown.
+        """
+        ...
+
+
+class Gatherer(Protocol):
+    """What a broker with `Capability.GROUPS` has besides."""
+
+    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
+        """Return groups of a queue in which tasks wait, in the order of their names.
+
+        - At most `limit`, those whose names come after `after` (by code points).
+        - Each with the number of its members, and when the first and the last of them were due.
+        """
+        ...
+
+    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
+        """Return tasks that wait in a group, those due first before the others.
+
+        - At most `limit`.
+        """
+        ...
+
+    async def aggregate(
+        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
+    ) -> Admission | Stale:
+        """Put one task in the place of members of a group, in one step.
+
+        - `Stale` unless all of `ids` wait in that group, and there is one at least; then nothing is
+          written. So of two who aggregate the same members one does.
+        - The task is admitted as by `enqueue` while its members are there; where that answers
+          `Conflict` or `Duplicate`, so does this, and nothing is written.
+        - Else the members are gone, and their unique keys free; others of the group stay.
+        - `task` is of the same queue and of no group, and there are at most 1,000 ids.
+        """
         ...
 
 

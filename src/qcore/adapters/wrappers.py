@@ -4,6 +4,9 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Self, cast
 
+from qcore.domain.findings import Finding
+from qcore.domain.flow import Limits, Rule
+from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
 from qcore.domain.notes import Details, Note, Noted
@@ -23,7 +26,19 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Broker, Capability, Counts, Listener, Lost, Page, Timekeeper, Told
+from qcore.ports import (
+    Broker,
+    Capability,
+    Counts,
+    Examined,
+    Gatherer,
+    Listener,
+    Lost,
+    Page,
+    Regulator,
+    Timekeeper,
+    Told,
+)
 
 
 class ForwardingBroker:
@@ -46,6 +61,26 @@ class ForwardingBroker:
     def time(self) -> Moment:
         # there to be asked where `Capability.TIME` is among the capabilities, as anywhere
         return cast("Timekeeper", self.inner).time()
+
+    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+        return await cast("Regulator", self.inner).regulate(queue, rule, now=now)
+
+    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
+        return await cast("Regulator", self.inner).limits(queues)
+
+    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
+        return await cast("Gatherer", self.inner).groups(queue, limit, after=after)
+
+    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
+        return await cast("Gatherer", self.inner).members(queue, group, limit)
+
+    async def aggregate(
+        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
+    ) -> Admission | Stale:
+        return await cast("Gatherer", self.inner).aggregate(queue, group, ids, task, now=now)
+
+    async def examine(self) -> Sequence[Finding]:
+        return await self.inner.examine() if isinstance(self.inner, Examined) else ()
 
     def blocking(self) -> Self:
         inner = self.inner.blocking()

@@ -11,6 +11,8 @@ from qcore.adapters.memory.entries import Entry
 from qcore.adapters.memory.queue import Queue
 from qcore.domain.errors import InvalidOption
 from qcore.domain.findings import Finding, Grade
+from qcore.domain.flow import NO_LIMITS, Limits, Rule
+from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import (
     ENDED,
     MOVES,
@@ -25,6 +27,7 @@ from qcore.domain.task import (
     Admission,
     Claim,
     Demand,
+    Enqueued,
     Keep,
     Lease,
     LeaseLost,
@@ -46,7 +49,9 @@ DEFAULT_KEEP: Final = Keep()
 class MemoryBroker:
     """Keep tasks in this process."""
 
-    capabilities: frozenset[Capability] = frozenset({Capability.UNIQUE})
+    capabilities: frozenset[Capability] = frozenset(
+        {Capability.UNIQUE, Capability.GROUPS, Capability.FLOW}
+    )
 
     def __init__(self, *, keep: Keep = DEFAULT_KEEP) -> None:
         self._keep = keep
@@ -106,7 +111,7 @@ class MemoryBroker:
                     continue
                 state = self._queues[verdict.lease.queue].move(entry, verdict.outcome, now)
                 answers.append(Settled(state))
-                if state not in ENDED:
+                if state not in ENDED or self._queues[verdict.lease.queue].limits.in_flight:
                     heard.add(verdict.lease.queue)
                 if isinstance(verdict.outcome, Succeeded):
                     heard |= self._follow_up(verdict.outcome.then, now)
@@ -170,8 +175,8 @@ class MemoryBroker:
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
         """Return when the next scheduled or retrying task of these queues is due."""
         with self._lock:
-            moments = [queue.waiting.first() for queue in self._known(queues)]
-        return min((key[0] for key in moments if key is not None), default=None)
+            moments = [queue.next_due() for queue in self._known(queues)]
+        return min((moment for moment in moments if moment is not None), default=None)
 
     async def listen(
         self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
@@ -230,6 +235,41 @@ class MemoryBroker:
         self._tell({queue}, {queue})
         self._ears.lose(queue, lost)
         return answers
+
+    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+        """Set one of a queue's limits."""
+        with self._lock:
+            limits = self._queue(queue).regulate(rule, now)
+        self._tell({queue}, ())
+        return limits
+
+    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
+        """Return what holds for queues."""
+        with self._lock:
+            return [self._queues[q].limits if q in self._queues else NO_LIMITS for q in queues]
+
+    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
+        """Return groups of a queue in which tasks wait, in the order of their names."""
+        with self._lock:
+            found = [group for line in self._known([queue]) for group in line.listed_groups()]
+        return [group for group in found if group.name > after][: max(0, limit)]
+
+    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
+        """Return tasks that wait in a group, those due first before the others."""
+        with self._lock:
+            found = [entry for line in self._known([queue]) for entry in line.members(group)]
+            return [entry.shown() for entry in found[: max(0, limit)]]
+
+    async def aggregate(
+        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
+    ) -> Admission | Stale:
+        """Put one task in the place of members of a group, in one step."""
+        check_aggregate(queue, ids, task)
+        with self._lock:
+            answer = self._queue(queue).aggregate(group, ids, task, now)
+        if isinstance(answer, Enqueued):
+            self._ears.hear({queue})
+        return answer
 
     async def examine(self) -> Sequence[Finding]:
         """Return what there is to know: that all is gone with the process."""

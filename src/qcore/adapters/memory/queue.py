@@ -1,5 +1,6 @@
 """One queue in memory."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from math import inf
 from typing import Final
@@ -8,8 +9,11 @@ from attrs import evolve
 
 from qcore.adapters.memory.entries import Entry, Sorted
 from qcore.domain.effects import apply
+from qcore.domain.flow import MOST, NO_LIMITS, Limits, Rule, ruled
+from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import (
     ENDED,
+    Aggregated,
     Crashed,
     Due,
     Event,
@@ -54,6 +58,10 @@ class Queue:
         self._sequence = 0
         self._token = 0
         self._news: list[TaskId] = []
+        self._groups: defaultdict[str, Sorted] = defaultdict(Sorted)
+        self.limits = NO_LIMITS
+        self._full: Moment = 0.0
+        """When the bucket of its rate is full."""
 
     def add(self, spec: NewTask, now: Moment) -> Admission:
         """Store a new task, in place of an ended one of its id."""
@@ -72,7 +80,7 @@ class Queue:
             until = inf if spec.unique_for is None else now + spec.unique_for
             self._held[spec.unique_key] = spec.id, until
         waits = spec.due is not None and spec.due > now
-        state = State.SCHEDULED if waits else State.PENDING
+        state = State.SCHEDULED if waits else _ready(spec)
         due = spec.due if waits and spec.due is not None else now
         entry = Entry(spec, State.GONE, now, due, self._next())
         self.entries[spec.id] = entry
@@ -98,6 +106,8 @@ class Queue:
     def take(self, into: list[Claim], room: int, now: Moment, until: Moment) -> None:
         """Claim up to `room` tasks, in order."""
         pending, entries = self.pending, self.entries
+        room = min(room, self._free(now))
+        before = len(into)
         while room > 0 and pending:
             entry = entries[pending.pop()]
             spec = entry.spec
@@ -114,6 +124,64 @@ class Queue:
             self.active[spec.id] = entry
             into.append(Claim(entry.shown(), Lease(spec.queue, spec.id, entry.token, until)))
             room -= 1
+        if self.limits.rate is not None and len(into) > before:
+            self._full = self.limits.rate.after(self._full, now, len(into) - before)
+
+    def _free(self, now: Moment) -> int:
+        """Return how many tasks the limits let be claimed."""
+        limits = self.limits
+        if limits.is_paused:
+            return 0
+        free = MOST if limits.in_flight is None else limits.in_flight - len(self.active)
+        return free if limits.rate is None else min(free, limits.rate.left(self._full, now))
+
+    def next_due(self) -> Moment | None:
+        """Return when something is due, or may start by the rate that keeps it."""
+        first = self.waiting.first()
+        due = None if first is None else first[0]
+        limits = self.limits
+        is_full = limits.in_flight is not None and len(self.active) >= limits.in_flight
+        if limits.rate is None or limits.is_paused or is_full or not self.pending:
+            return due
+        start = limits.rate.next(self._full)
+        return start if due is None else min(due, start)
+
+    def regulate(self, rule: Rule, now: Moment) -> Limits:
+        """Set a limit."""
+        limits = ruled(self.limits, rule)
+        if limits.rate != self.limits.rate:
+            self._full = now
+        self.limits = limits
+        return limits
+
+    def listed_groups(self) -> list[Group]:
+        """Return the groups in which tasks wait, in the order of their names."""
+        return [
+            Group(self.name, name, len(members), members[0].due, members[-1].due)
+            for name in sorted(self._groups)
+            if (members := self.members(name))
+        ]
+
+    def members(self, group: str) -> list[Entry]:
+        """Return the tasks that wait in a group, those due first before the others."""
+        entries = [self.entries[task] for task in self._groups.get(group, ())]
+        return sorted(entries, key=Entry.place)
+
+    def aggregate(
+        self, group: str, ids: Sequence[TaskId], task: NewTask, now: Moment
+    ) -> Admission | Stale:
+        """Put one task in the place of members of a group."""
+        waiting = self._groups.get(group, ())
+        if not ids or not set(ids).issubset(waiting):
+            return Stale()
+        answer = self.add(task, now)
+        if isinstance(answer, Enqueued):
+            for each in ids:
+                # one of them may have given way to the task, and perhaps its id
+                entry = self.entries.get(each)
+                if entry is not None and entry.state is State.AGGREGATING:
+                    self._place(entry, advance(entry, Aggregated()))
+        return answer
 
     def move(self, entry: Entry, event: Event, now: Moment) -> State:
         """Write down what happened to a task."""
@@ -218,6 +286,8 @@ class Queue:
                     self.expiring.add((entry.spec.expires, entry.sequence), task)
             case State.SCHEDULED | State.RETRY:
                 self.waiting.add((entry.due, entry.sequence), task)
+            case State.AGGREGATING:
+                self._groups[entry.spec.group or ""].add(entry.place(), task)
             case State.GONE:
                 del self.entries[task]
             case State.COMPLETED:
@@ -238,7 +308,17 @@ class Queue:
                     self.expiring.discard(task)
             case State.SCHEDULED | State.RETRY:
                 self.waiting.discard(task)
+            case State.AGGREGATING:
+                members = self._groups[entry.spec.group or ""]
+                members.discard(task)
+                if not members:
+                    del self._groups[entry.spec.group or ""]
             case State.COMPLETED | State.ARCHIVED | State.DEAD:
                 self.ended[entry.state].discard(task)
             case _:
                 pass
+
+
+def _ready(spec: NewTask) -> State:
+    """Return the state of a task that is due."""
+    return State.PENDING if spec.group is None else State.AGGREGATING
