@@ -20,6 +20,7 @@ from qcore.domain.errors import (
     NoResult,
     QcoreError,
 )
+from qcore.domain.flow import Limits, Rate
 from qcore.domain.lifecycle import State
 from qcore.domain.retry import RetryPolicy
 from qcore.domain.task import Conflict, Enqueued, NewTask, Task
@@ -50,6 +51,7 @@ __all__ = [
     "Instrument",
     "InvalidOption",
     "InvalidTask",
+    "Limits",
     "Linear",
     "Middleware",
     "NewTask",
@@ -59,6 +61,7 @@ __all__ = [
     "Qcore",
     "QcoreError",
     "Quartic",
+    "Rate",
     "RateLimited",
     "Refused",
     "Retry",

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from math import inf
-from typing import Final, Required, TypedDict, Unpack
+from typing import Final, Required, TypedDict, Unpack, cast
 
 from qcore.domain.errors import InvalidOption
+from qcore.domain.flow import Limits, Rate, Rule, SetInFlight, SetPaused, SetRate
 from qcore.domain.lifecycle import Archived, Cancelled, Deleted, Order, RunNow, State
 from qcore.domain.moments import Duration, seconds_of
 from qcore.domain.task import Missing, Moved, NotAllowed, Task, TaskId
-from qcore.ports import Broker, Clock, Counts, Page
+from qcore.ports import Broker, Capability, Clock, Counts, Page, Regulator
 
 AT_ONCE: Final = 500
 """Tasks that are looked at, and moved, in one step."""
@@ -80,6 +81,29 @@ class Inspector:
         """Remove tasks that nobody runs."""
         return await self._order(queue, tasks, Deleted())
 
+    async def pause(self, queue: str) -> Limits:
+        """Hand out nothing of a queue to any worker; what runs goes on. Return its limits."""
+        return await self._regulate(queue, SetPaused(is_paused=True))
+
+    async def resume(self, queue: str) -> Limits:
+        """Hand out the tasks of a queue again; return its limits."""
+        return await self._regulate(queue, SetPaused(is_paused=False))
+
+    async def limit_rate(self, queue: str, rate: str | Rate | None) -> Limits:
+        """Start no more of a queue's tasks than so many in a time, over all workers.
+
+        `rate` is such as "100/min" (see `Rate.of`), None for no limit. Returns the queue's limits.
+        """
+        return await self._regulate(queue, SetRate(None if rate is None else Rate.of(rate)))
+
+    async def limit_in_flight(self, queue: str, most: int | None) -> Limits:
+        """Run no more of a queue's tasks at a time, over all workers; None for no limit."""
+        return await self._regulate(queue, SetInFlight(most))
+
+    async def limits(self, queue: str) -> Limits:
+        """Return what holds for a queue."""
+        return (await self._regulator().limits([queue]))[0]
+
     async def run_all(self, **which: Unpack[Which]) -> int:
         """Make all of some tasks pending at once; return how many."""
         return await self._order_all(RunNow(), which)
@@ -132,6 +156,15 @@ class Inspector:
             return task.created <= before and (name is None or _is_named(task.name, name))
 
         return fits
+
+    async def _regulate(self, queue: str, rule: Rule) -> Limits:
+        await self._open()
+        return await self._regulator().regulate(queue, rule, now=self._clock.now())
+
+    def _regulator(self) -> Regulator:
+        if Capability.FLOW not in self._broker.capabilities:
+            raise InvalidOption("this broker cannot limit a queue")
+        return cast("Regulator", self._broker)
 
     async def _open(self) -> None:
         if not self._is_open:
