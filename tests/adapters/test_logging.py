@@ -17,6 +17,7 @@ from qcore.domain.happenings import (
     TaskFinished,
     TasksClaimed,
     TasksSettled,
+    TasksSwept,
     TaskStarted,
     WorkerPaused,
     WorkerStarted,
@@ -35,7 +36,7 @@ from qcore.domain.lifecycle import (
     State,
     Succeeded,
 )
-from qcore.domain.task import LeaseLost, Settled, Verdict
+from qcore.domain.task import LeaseLost, Settled, Swept, Verdict
 from qcore.testing.build import NOW, a_claim, a_task
 from qcore.testing.clock import ManualClock
 
@@ -66,6 +67,8 @@ def finished(outcome: Event) -> TaskFinished:
         (WorkerStopping(25.0, 3), "info", "worker stopping", {"grace": 25.0, "running": 3}),
         (WorkerStopped(2), "info", "worker stopped", {"released": 2}),
         (LeaseWasLost(CLAIM), "warning", "lease lost", {**FACTS, "token": 5}),
+        (TasksSwept(Swept(crashed=3)), "warning", "workers were lost", {"crashed": 3}),
+        (TasksSwept(Swept(expired=2)), "warning", "tasks expired", {"expired": 2}),
         (NoHandler(CLAIM), "warning", "no handler for this name", FACTS),
         (
             LoopBlocked(1.5, "in sleep"),

@@ -6,8 +6,10 @@ import pytest
 
 from qcore import BrokerUnavailable, Context, Handle, State
 from qcore.adapters.memory import MemoryBroker
+from qcore.domain.happenings import TasksSwept
+from qcore.domain.lifecycle import Crashed
 from qcore.domain.moments import Moment
-from qcore.domain.task import Claim, Demand, LeaseLost, Settled, Verdict
+from qcore.domain.task import Claim, Demand, LeaseLost, Settled, Swept, Verdict
 from qcore.testing import FaultyBroker
 from qcore.testing.build import NOW, a_demand
 from tests.app.kit import Lab, stored, turn
@@ -154,6 +156,19 @@ async def test_a_crashed_workers_task_is_noticed_in_time(lab: Lab) -> None:
     async with lab.working():
         await lab.signals.started.next()
         assert NOW + 30 <= lab.clock.now() <= NOW + 35
+
+
+async def test_a_crash_is_told_to_instruments_and_is_in_the_tasks_history(lab: Lab) -> None:
+    """Whoever takes it back says so, and the next attempt can see what became of the last."""
+    handle = await once(lab, [])()
+    await lab.broker.claim(a_demand(1), now=NOW, until=NOW + 30)
+    async with lab.working():
+        await lab.signals.settled.next()
+    assert TasksSwept(Swept(crashed=1)) in lab.signals.happenings
+    [details] = await lab.broker.details(handle.queue, [handle.id])
+    assert details is not None
+    [fault] = details.errors
+    assert (fault.attempt, fault.error) == (1, Crashed().error)
 
 
 @pytest.mark.parametrize("verb", TROUBLES)

@@ -6,12 +6,14 @@ import pytest
 
 from qcore import (
     CannotEncode,
+    Capability,
     Context,
     InvalidTask,
     NewTask,
     Refused,
     State,
 )
+from qcore.adapters.memory import MemoryBroker
 from qcore.app.client import Handle
 from qcore.testing import a_task
 from tests.app.kit import Lab, stored
@@ -155,7 +157,12 @@ class TestPayload:
                 await mail.enqueue(bad)
         assert await lab.inspector.counts() == {}
 
-    async def test_a_group_needs_a_broker_with_groups(self, lab: Lab) -> None:
+    async def test_a_group_needs_a_broker_with_groups(self) -> None:
         """What the broker cannot do is refused, not ignored."""
+
+        class Plain(MemoryBroker):
+            capabilities = frozenset[Capability]()
+
+        lab = Lab(Plain())
         with pytest.raises(InvalidTask, match="'g'"):
             await lab.client.enqueue(a_task(group="g"))

@@ -27,6 +27,7 @@ from qcore.domain.happenings import (
     NoHandler,
     TaskFinished,
     TasksClaimed,
+    TasksSwept,
     TaskStarted,
     WorkerPaused,
     WorkerStarted,
@@ -355,6 +356,8 @@ class Worker:
                     self._shares.queues, SWEPT_AT_ONCE, now=self._clock.now()
                 ),
             )
+            if swept.crashed or swept.expired:
+                self._tell(TasksSwept(swept))
             if not swept.more:
                 # many workers need not all sweep in the same moment; the dice are for retries
                 pause = every * SystemRandom().uniform(0.75, 1.25)

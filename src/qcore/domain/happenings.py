@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from qcore.domain.lifecycle import Event
 from qcore.domain.record import record
-from qcore.domain.task import Claim, LeaseLost, Settled, Verdict
+from qcore.domain.task import Claim, LeaseLost, Settled, Swept, Verdict
 
 
 @record
@@ -68,6 +68,13 @@ class TasksSettled:
 
 
 @record
+class TasksSwept:
+    """Time has moved tasks: workers were lost that had them, or they did not start in time."""
+
+    swept: Swept
+
+
+@record
 class LeaseWasLost:
     """Somebody else has the task now; its handler here is being cancelled."""
 
@@ -115,6 +122,7 @@ Happening: TypeAlias = (
     | TaskStarted
     | TaskFinished
     | TasksSettled
+    | TasksSwept
     | LeaseWasLost
     | NoHandler
     | LoopBlocked

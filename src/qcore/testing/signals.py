@@ -17,6 +17,7 @@ from qcore.domain.happenings import (
     TaskFinished,
     TasksClaimed,
     TasksSettled,
+    TasksSwept,
     TaskStarted,
     WorkerPaused,
     WorkerStarted,
@@ -127,6 +128,7 @@ class Signals:
         self.started: Signal[TaskStarted] = Signal("started", self.story)
         self.finished: Signal[TaskFinished] = Signal("finished", self.story)
         self.settled: Signal[Settlement] = Signal("settled", self.story)
+        self.swept: Signal[TasksSwept] = Signal("swept", self.story)
         self.lease_lost: Signal[LeaseWasLost] = Signal("lease_lost", self.story)
         self.no_handler: Signal[NoHandler] = Signal("no_handler", self.story)
         self.blocked: Signal[LoopBlocked] = Signal("blocked", self.story)
@@ -139,6 +141,7 @@ class Signals:
             WorkerStopped: self.stopped,
             TaskStarted: self.started,
             TaskFinished: self.finished,
+            TasksSwept: self.swept,
             LeaseWasLost: self.lease_lost,
             NoHandler: self.no_handler,
             LoopBlocked: self.blocked,

@@ -18,6 +18,7 @@ from qcore.domain.happenings import (
     NoHandler,
     TaskFinished,
     TasksSettled,
+    TasksSwept,
     WorkerPaused,
     WorkerStarted,
     WorkerStopped,
@@ -52,8 +53,8 @@ class LoggingInstrument:
     - info: a worker started, paused, stopping, stopped; the broker answers again
     - debug: a task succeeded, was snoozed, revoked or released
     - warning: a task failed and is tried again, its process crashed, its lease was lost, its
-      verdict came too late; no handler for a name (once a minute each); the event loop is blocked;
-      the broker failed
+      verdict came too late; tasks were taken back from lost workers, or expired; no handler for a
+      name (once a minute each); the event loop is blocked; the broker failed
     - error: a task is out of retries, was rejected, or is dead after too many crashes
 
     `now` gives seconds that only grow. The logger is bound, and asked for its level, when a worker
@@ -79,6 +80,7 @@ class LoggingInstrument:
             WorkerStopped: self._stopped,
             TaskFinished: self._finished,
             TasksSettled: self._settled,
+            TasksSwept: self._swept,
             LeaseWasLost: self._lease_lost,
             NoHandler: self._no_handler,
             LoopBlocked: self._blocked,
@@ -150,6 +152,12 @@ class LoggingInstrument:
             self._log.warning("verdict came too late", outcome=outcome, **facts)
         elif answer.state is State.DEAD:
             self._log.error("task is dead after too many crashes", **facts)
+
+    def _swept(self, what: TasksSwept) -> None:
+        if what.swept.crashed:
+            self._log.warning("workers were lost", crashed=what.swept.crashed)
+        if what.swept.expired:
+            self._log.warning("tasks expired", expired=what.swept.expired)
 
     def _lease_lost(self, what: LeaseWasLost) -> None:
         self._log.warning("lease lost", token=what.claim.lease.token, **_facts(what.claim))

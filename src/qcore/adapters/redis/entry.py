@@ -7,9 +7,9 @@ from qcore.adapters.links.redis import Word
 from qcore.adapters.redis.keys import KEY_OF, Key
 from qcore.adapters.redis.names import Name, is_line, line_of, rest_of
 from qcore.adapters.redis.records import Facts, Progress, Unreadable, facts_of
+from qcore.domain.effects import apply
 from qcore.domain.lifecycle import ENDED, Event, RunNow, State
 from qcore.domain.moments import Moment
-from qcore.domain.effects import apply
 
 FORGET = b"x"
 """In place of a record: leave nothing of the task."""

@@ -9,9 +9,9 @@ from qcore.adapters.sqlite.lines import Line
 from qcore.adapters.sqlite.rows import STATES, place_of
 from qcore.adapters.sqlite.shape import Shape
 from qcore.adapters.sqlite.statements import statements
+from qcore.domain.effects import apply
 from qcore.domain.lifecycle import ENDED, Event, RunNow, State
 from qcore.domain.moments import Moment
-from qcore.domain.effects import apply
 from qcore.domain.task import TaskId
 
 _SQL: Final = statements("moves")
