@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench import redis_lives, redis_million
+from bench import redis_lives, redis_million, redis_pushes
 from bench.proxy import delayed
 from bench.redis_drains import Crew, drained
 from bench.redis_scale import FULL, QUICK, Scale
@@ -88,6 +88,7 @@ SECTIONS: Mapping[str, Callable[[Scale], dict[str, Any]]] = {
     "one_worker": _one_worker,
     "drains": _drains,
     "lives": redis_lives.figures,
+    "pushes": redis_pushes.figures,
     "million": redis_million.figures,
 }
 

@@ -14,6 +14,7 @@ class Scale:
     """By one worker, by one with more at once, over a long wire, and by two."""
     lives: int
     """Tasks that are enqueued, then claimed, then settled: all are remembered (`REMEMBERED`)."""
+    pushes: int
     few: int
     many: int
     turns: int
@@ -27,6 +28,7 @@ FULL = Scale(
     one_by_one=2_000,
     drained=40_000,
     lives=20_000,
+    pushes=300,
     few=10_000,
     many=1_000_000,
     turns=100,
@@ -38,6 +40,7 @@ QUICK = Scale(
     one_by_one=200,
     drained=2_000,
     lives=1_000,
+    pushes=20,
     few=1_000,
     many=30_000,
     turns=5,
