@@ -2,7 +2,8 @@
 
 `cancelled_ms` is from the order, in this process, to `CancelledError` in the handler, in a
 worker's. `result_ms` is from the verdict, which the worker has been told is written, to
-the return of `handle.result()` here. Both are on one clock (monotonic is the machine's, not the process's).
+the return of `handle.result()` here. Both are on one clock (monotonic is the machine's, not the
+process's).
 """
 
 import asyncio
