@@ -8,13 +8,16 @@ from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
     DurableContract,
+    GroupContract,
     SharedContract,
     UniqueContract,
 )
 from qcore.testing.machine import broker_machine
 
 
-class TestSqliteBroker(BrokerContract, SharedContract, DurableContract, UniqueContract):
+class TestSqliteBroker(
+    BrokerContract, SharedContract, DurableContract, UniqueContract, GroupContract
+):
     """The SQLite broker keeps the contract over the link that awaits."""
 
     def make_broker(self, keep: Keep) -> Broker:
@@ -27,7 +30,7 @@ class TestBlockingSqliteBroker(TestSqliteBroker):
     blocking = True
 
 
-class TestSqliteBrokerInMemory(BrokerContract, UniqueContract):
+class TestSqliteBrokerInMemory(BrokerContract, UniqueContract, GroupContract):
     """Without a file it keeps the contract too."""
 
     def make_broker(self, keep: Keep) -> Broker:

@@ -1,5 +1,6 @@
 """Tasks in one SQLite file, which several processes may share."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -7,13 +8,27 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Link
 from qcore.adapters.links.stepping import stepped
-from qcore.adapters.sqlite import claim, enqueue, lines, operate, settle, sweep
+from qcore.adapters.sqlite import (
+    claim,
+    details,
+    enqueue,
+    groups,
+    lines,
+    operate,
+    settle,
+    sweep,
+)
 from qcore.adapters.sqlite.given import Given
+from qcore.adapters.sqlite.limits import limits as limits_of
+from qcore.adapters.sqlite.limits import regulate
 from qcore.adapters.sqlite.schema import prepare
 from qcore.domain.errors import QcoreError
 from qcore.domain.findings import Finding
+from qcore.domain.flow import Limits, Rule
+from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import ENDED, Order, State
 from qcore.domain.moments import Moment
+from qcore.domain.notes import Details, Note, Noted
 from qcore.domain.task import (
     Admission,
     Claim,
@@ -31,10 +46,11 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Capability, Counts, Listener, Lost, Page
+from qcore.ports import Capability, Counts, Listener, Lost, Page, Told
 
+KEPT: Final = ENDED - {State.GONE}
 USUAL: Final = Keep()
-FLEETING: Final = frozenset({Capability.UNIQUE})
+FLEETING: Final = frozenset({Capability.UNIQUE, Capability.GROUPS, Capability.FLOW})
 LASTING: Final = FLEETING | {Capability.SHARED, Capability.DURABLE}
 
 
@@ -87,6 +103,7 @@ class SqliteBroker:
         )
         if handed.left:
             self._link.tell(handed.left)
+        self._link.tell_news(dict.fromkeys(handed.ended, ()))
         self._given.add(claim.lease for claim in handed.claims)
         return handed.claims
 
@@ -94,16 +111,24 @@ class SqliteBroker:
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
         """End leases."""
-        answers = await self._link.write(partial(settle.settle, verdicts=verdicts, now=now))
+        ended = await self._link.write(partial(settle.settle, verdicts=verdicts, now=now))
         self._given.forget(verdict.lease for verdict in verdicts)
-        pairs = zip(verdicts, answers, strict=True)
-        self._link.tell(
-            {
-                verdict.lease.queue
-                for verdict, answer in pairs
-                if isinstance(answer, Settled) and answer.state not in ENDED
-            }
-        )
+        self._link.tell(ended.heard)
+        news: defaultdict[str, list[TaskId]] = defaultdict(list)
+        for verdict, answer in zip(verdicts, ended.answers, strict=True):
+            if isinstance(answer, Settled) and answer.state in KEPT:
+                news[verdict.lease.queue].append(verdict.lease.id)
+        self._link.tell_news(news)
+        return ended.answers
+
+    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:  # noqa: ARG002  (a note says its own moment)
+        """Keep what runs say of themselves."""
+        answers = await self._link.write(partial(settle.note, notes=notes))
+        news: defaultdict[str, list[TaskId]] = defaultdict(list)
+        for each in notes:
+            if each.progress is not None:
+                news[each.lease.queue].append(each.lease.id)
+        self._link.tell_news(news)
         return answers
 
     async def extend(
@@ -124,6 +149,8 @@ class SqliteBroker:
         )
         if swept.crashed:
             self._link.tell(queues)
+        if swept.crashed or swept.expired:
+            self._link.tell_news(dict.fromkeys(queues, ()))
         return swept
 
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
@@ -144,7 +171,16 @@ class SqliteBroker:
                     if lease.queue in queues:
                         lost(lease.queue, lease.token)
 
-        return await self._link.listen(queues, heard, lost, changed)
+        return await self._link.listen(queues, heard, lost=lost, changed=changed)
+
+    async def follow(self, queues: Sequence[str], told: Told) -> Listener:
+        """Call `told` whenever tasks of these queues have news; of which, if another wrote it."""
+
+        def changed() -> None:
+            for queue in queues:
+                told(queue, ())
+
+        return await self._link.listen(queues, _deaf, told=told, changed=changed)
 
     def _lost(self) -> Sequence[Lease]:
         """Return which of the leases given here are over; called from the listening thread."""
@@ -158,6 +194,10 @@ class SqliteBroker:
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         """Return tasks as they are."""
         return await self._link.read(partial(operate.get, queue=queue, ids=ids))
+
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        """Return what is kept of the runs of tasks."""
+        return await self._link.read(partial(details.get, queue=queue, ids=ids))
 
     async def browse(
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
@@ -180,7 +220,37 @@ class SqliteBroker:
         )
         self._link.tell({queue})
         self._link.tell_of_lost(queue, ordered.lost)
+        self._link.tell_news({queue: ordered.ended} if ordered.ended else {})
         return ordered.answers
+
+    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+        """Set one of a queue's limits."""
+        limits = await self._link.write(partial(regulate, queue=queue, rule=rule, now=now))
+        self._link.tell({queue})
+        return limits
+
+    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
+        """Return what holds for queues."""
+        return await self._link.read(partial(limits_of, queues=queues))
+
+    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
+        """Return groups of a queue in which tasks wait, in the order of their names."""
+        return await self._link.read(partial(groups.groups, queue=queue, limit=limit, after=after))
+
+    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
+        """Return tasks that wait in a group, those due first before the others."""
+        return await self._link.read(partial(groups.members, queue=queue, group=group, limit=limit))
+
+    async def aggregate(
+        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
+    ) -> Admission | Stale:
+        """Put one task in the place of members of a group, in one step."""
+        check_aggregate(queue, ids, task)
+        answer = await self._link.write(
+            partial(groups.aggregate, group=group, ids=ids, task=task, now=now)
+        )
+        self._link.tell({queue})
+        return answer
 
     async def examine(self) -> Sequence[Finding]:
         """Return how the file is, and what to do about it."""
@@ -188,3 +258,7 @@ class SqliteBroker:
         from qcore.adapters.sqlite.doctor import examine
 
         return await examine(self._link)
+
+
+def _deaf() -> None:
+    """Hear nothing: who follows tasks does not claim any."""

@@ -7,6 +7,7 @@ from typing import Final
 from attrs import evolve
 
 from qcore.adapters.links.sqlite import Row, Tx
+from qcore.adapters.sqlite.limits import Limited, limited
 from qcore.adapters.sqlite.lines import Line, keep, lines
 from qcore.adapters.sqlite.moving import due, named, write
 from qcore.adapters.sqlite.rows import KEY, claimed_task_of
@@ -29,6 +30,8 @@ class HandedOut:
 
     claims: Sequence[Claim]
     left: Sequence[str]
+    ended: Sequence[str] = ()
+    """Queues of which tasks ended without being handed out."""
 
 
 def nothing_to_claim(tx: Tx, queues: Sequence[str], now: Moment) -> HandedOut | None:
@@ -41,8 +44,10 @@ def nothing_to_claim(tx: Tx, queues: Sequence[str], now: Moment) -> HandedOut | 
 def claim(tx: Tx, demand: Demand, now: Moment, until: Moment) -> HandedOut:
     """Take tasks: each queue's quota first, then what room is left in the order given."""
     found = lines(tx, demand.quotas)
+    held_back = limited(tx, [line.key for line in found.values()])
     counters = [
-        (_Counter(tx, line, now, until), demand.quotas[name]) for name, line in found.items()
+        (_Counter(tx, line, held_back.get(line.key), now, until), demand.quotas[name])
+        for name, line in found.items()
     ]
     claims: list[Claim] = []
     promoted = [counter for counter, _ in counters if counter.promote()]
@@ -51,18 +56,27 @@ def claim(tx: Tx, demand: Demand, now: Moment, until: Moment) -> HandedOut:
     for counter, _ in counters:
         counter.take(claims, demand.limit - len(claims))
     keep(tx, found.values())
-    return HandedOut(claims, [counter.name for counter in promoted if counter.has_more])
+    return HandedOut(
+        claims,
+        [counter.name for counter in promoted if counter.has_more],
+        [counter.name for counter, _ in counters if counter.has_ended],
+    )
 
 
 class _Counter:
     """Where one queue's tasks are handed out."""
 
-    def __init__(self, tx: Tx, line: Line, now: Moment, until: Moment) -> None:
+    def __init__(
+        self, tx: Tx, line: Line, limits: Limited | None, now: Moment, until: Moment
+    ) -> None:
         self._tx = tx
         self._line = line
+        self._limits = limits
         self._now = now
         self._until = until
         self.name = line.name
+        self.has_ended = False
+        """Whether tasks of it ended here."""
 
     @property
     def has_more(self) -> bool:
@@ -80,6 +94,19 @@ class _Counter:
 
     def take(self, into: list[Claim], room: int) -> None:
         """Hand out up to `room` tasks, in order, and end those that have expired."""
+        before = len(into)
+        if self._limits is not None:
+            room = min(room, self._limits.free(self._line, self._now))
+        self._take(into, room)
+        if self._limits is not None and len(into) > before:
+            self._spend(self._limits, len(into) - before)
+
+    def _spend(self, limits: Limited, taken: int) -> None:
+        if limits.limits.rate is not None:
+            limits.full = limits.limits.rate.after(limits.full, self._now, taken)
+            limits.write(self._tx, self._line.key)
+
+    def _take(self, into: list[Claim], room: int) -> None:
         while room > 0 and self.has_more:
             rows = self._tx.execute(_SQL["pending"], (self._line.key, room))
             if not rows:
@@ -105,6 +132,7 @@ class _Counter:
         if odd:
             self._tx.executemany(_SQL["condemn"], odd)
             self._line.moved(State.PENDING, State.DEAD, len(odd))
+            self.has_ended = True
         return tasks
 
     def _hand_out(self, into: list[Claim], tasks: Sequence[tuple[int, Task]]) -> None:
@@ -122,6 +150,7 @@ class _Counter:
         for task in stale:
             task.move(Expired(), self._now)
         write(self._tx, stale)
+        self.has_ended = True
 
 
 def _may_start(task: Task, now: Moment) -> bool:
@@ -146,4 +175,7 @@ def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | Lease
 def next_due(tx: Tx, queues: Sequence[str]) -> Moment | None:
     """Return when the next waiting task of these queues is due."""
     rows = tx.execute(_SQL["next_due"], (json.dumps(queues),))
-    return min((moment for row in rows for moment in row if moment is not None), default=None)
+    moments = [moment for row in rows for moment in row]
+    found = {line.key: line for line in lines(tx, queues).values()}
+    moments += [limits.next_start(found[key]) for key, limits in limited(tx, found).items()]
+    return min((moment for moment in moments if moment is not None), default=None)

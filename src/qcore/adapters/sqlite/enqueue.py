@@ -95,7 +95,8 @@ class _Arrivals:
         if task.id in self._keys:
             self._replaced.append(self._keys.pop(task.id))
         waits = task.due is not None and task.due > self._now
-        state = self._states[task.id] = State.SCHEDULED if waits else State.PENDING
+        ready = State.PENDING if task.group is None else State.AGGREGATING
+        state = self._states[task.id] = State.SCHEDULED if waits else ready
         self.line.moved(before, state)
         row = row_of(task, self.line.key, self.line.next_sequence(), state, self._now)
         if task.unique_key is None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Self
 
 from qcore.adapters.links.sqlite import Row, Tx
+from qcore.adapters.sqlite import details
 from qcore.adapters.sqlite.lines import Line
 from qcore.adapters.sqlite.rows import STATES, place_of
 from qcore.adapters.sqlite.shape import Shape
@@ -12,6 +13,7 @@ from qcore.adapters.sqlite.statements import statements
 from qcore.domain.effects import apply
 from qcore.domain.lifecycle import ENDED, Event, RunNow, State
 from qcore.domain.moments import Moment
+from qcore.domain.notes import Fault, fault_of
 from qcore.domain.task import TaskId
 
 _SQL: Final = statements("moves")
@@ -34,6 +36,7 @@ _SHAPE: Final = Shape(
         "max_crashes",
         "error",
         "unhandled_since",
+        "attempts",
     )
 )
 
@@ -42,11 +45,13 @@ class Moving:
     """What a move needs to know of a task, and what it changes."""
 
     __slots__ = (
+        "attempts",
         "crashes",
         "due",
         "error",
         "expires",
         "failures",
+        "fault",
         "group",
         "holds",
         "id",
@@ -79,6 +84,7 @@ class Moving:
         self.max_crashes: int
         self.error: str | None
         self.unhandled_since: Moment | None
+        self.attempts: int
         (
             self.key,
             self.id,
@@ -96,11 +102,14 @@ class Moving:
             self.max_crashes,
             self.error,
             self.unhandled_since,
+            self.attempts,
         ) = _SHAPE.fitted(row)
         self.state = STATES.get(state, State.GONE)
         self.place = 0.0
         self.result: bytes | None = None
         self.result_type: str | None = None
+        self.fault: Fault | None = None
+        """What it adds to its history of errors."""
 
     @property
     def spec(self) -> Self:
@@ -110,6 +119,7 @@ class Moving:
     def move(self, event: Event, now: Moment) -> State:
         """Take note of what happened to it."""
         after = apply(self, event, now)
+        self.fault = fault_of(event, self.attempts, now)
         if isinstance(event, RunNow):
             self.expires, self.sequence = None, self.line.next_sequence()
         return self._enter(after, now)
@@ -173,6 +183,7 @@ def write(tx: Tx, moved: Sequence[Moving]) -> None:
     if kept:
         tx.executemany(_SQL["write"], kept)
         let_go(tx, [task.key for task in moved if task.holds is not None and task.state in ENDED])
+        details.add_errors(tx, [(task.key, task.fault) for task in moved if task.fault is not None])
 
 
 def let_go(tx: Tx, keys: Sequence[int]) -> None:
@@ -185,3 +196,4 @@ def forget(tx: Tx, keys: Sequence[int]) -> None:
     """Leave nothing of tasks."""
     if keys:
         tx.executemany(_SQL["forget"], [(key,) for key in keys])
+        details.forget(tx, keys)

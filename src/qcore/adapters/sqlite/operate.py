@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite.lines import keep, lines
+from qcore.adapters.sqlite.lines import Line, keep, lines
 from qcore.adapters.sqlite.moving import Moving, named, write
-from qcore.adapters.sqlite.rows import ID, PLACE, task_of
+from qcore.adapters.sqlite.rows import ID, KEY, PLACE, SEQUENCE, task_of
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import ENDED, MOVES, Order, State
+from qcore.domain.lifecycle import ENDED, MOVES, Order, State, Updated
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
-from qcore.domain.task import Missing, Moved, NotAllowed, Task, TaskId
+from qcore.domain.task import Missing, Moved, NewTask, NotAllowed, Task, TaskId, changed
 from qcore.ports import Page
 
 _SQL: Final = statements("operate")
@@ -22,10 +22,11 @@ _SQL: Final = statements("operate")
 
 @record
 class Ordered:
-    """What became of an order, and the tokens of the leases that it ended."""
+    """What became of an order, the tokens of the leases that it ended, and the tasks it did."""
 
     answers: Sequence[Moved | NotAllowed | Missing]
     lost: Sequence[int] = ()
+    ended: Sequence[TaskId] = ()
 
 
 def get(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Task | None]:
@@ -70,11 +71,60 @@ def order(tx: Tx, queue: str, ids: Sequence[TaskId], what: Order, now: Moment) -
         return Ordered([Missing() for _ in ids])
     tasks = named(tx, line, ids)
     held = {task: tasks[task].token for task in tasks if tasks[task].state is State.ACTIVE}
+    if isinstance(what, Updated):
+        return Ordered(_update(tx, line, ids, what))
     answers = [_carry_out(tasks.get(task), what, now) for task in ids]
     moved = [tasks[task] for task, answer in zip(ids, answers, strict=True) if _is_moved(answer)]
     write(tx, moved)
     keep(tx, [line])
-    return Ordered(answers, [held[task.id] for task in moved if task.id in held])
+    return Ordered(
+        answers,
+        [held[task.id] for task in moved if task.id in held],
+        [task.id for task in moved if task.state in ENDED],
+    )
+
+
+def _update(
+    tx: Tx, line: Line, ids: Sequence[TaskId], what: Updated
+) -> list[Moved | NotAllowed | Missing]:
+    """Change what was asked for."""
+    rows = tx.execute(_SQL["get"], (json.dumps(ids), line.name))
+    found = {row[ID]: (row, task_of(row, line.name)) for row in rows}
+    answers: list[Moved | NotAllowed | Missing] = []
+    for each in ids:
+        if each not in found:
+            answers.append(Missing())
+            continue
+        row, task = found[each]
+        if Updated not in MOVES[task.state]:
+            answers.append(NotAllowed(task.state))
+            continue
+        spec = changed(task.spec, what)
+        same = spec.priority == task.spec.priority
+        sequence = row[SEQUENCE] if same else line.next_sequence()
+        tx.execute(_SQL["update"], (*_changeable(spec, sequence), row[KEY]))
+        answers.append(Moved(task.state))
+    keep(tx, [line])
+    return answers
+
+
+def _changeable(spec: NewTask, sequence: int) -> Row:
+    """Return the values of the statement "update"."""
+    return (
+        spec.priority,
+        sequence,
+        spec.priority,
+        spec.payload,
+        spec.content_type,
+        spec.max_retry,
+        spec.max_crashes,
+        spec.backoff,
+        spec.deadline,
+        spec.timeout,
+        spec.expires,
+        spec.retention,
+        json.dumps(dict(spec.headers)) if spec.headers else None,
+    )
 
 
 def _is_moved(answer: Moved | NotAllowed | Missing) -> bool:

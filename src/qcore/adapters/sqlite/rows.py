@@ -14,6 +14,7 @@ from qcore.domain.task import NO_HEADERS, NewTask, Task, stored
 STATES: Final = {str(state): state for state in State}
 """A dict, as it finds a state in a tenth of the time that the enum takes."""
 
+SEQUENCE: Final = COLUMNS.index("sequence")
 KEY: Final = COLUMNS.index("key")
 ID: Final = COLUMNS.index("id")
 HEADERS: Final = COLUMNS.index("headers")
@@ -33,7 +34,7 @@ def place_of(state: State, priority: int, due: Moment, finished: Moment) -> floa
 
 def row_of(task: NewTask, line: int, sequence: int, state: State, now: Moment) -> Row:
     """Return a new task as the values of the statement "insert"."""
-    due = now if task.due is None or state is State.PENDING else task.due
+    due = task.due if task.due is not None and state is State.SCHEDULED else now
     return (
         line,
         task.id,

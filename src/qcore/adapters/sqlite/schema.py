@@ -8,8 +8,8 @@ from qcore.domain.errors import BrokerUnusable
 
 APPLICATION_ID: Final = 0x71636F72
 """The letters "qcor": what `file` and SQLite know a file of ours by."""
-VERSION: Final = 2
-"""Of the tables. Those of version 1 have no unique keys; it was never released."""
+VERSION: Final = 3
+"""Of the tables. Those of 1 and 2, which have no unique keys or no details, were never released."""
 
 _SCHEMA: Final = statements("schema")
 _TABLES: Final = [sql for sql in _SCHEMA.values() if sql.startswith("CREATE")]

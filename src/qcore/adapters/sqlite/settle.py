@@ -1,17 +1,30 @@
 """How leases end."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from qcore.adapters.links.sqlite import Tx
+from qcore.adapters.sqlite import details
+from qcore.adapters.sqlite.enqueue import enqueue
+from qcore.adapters.sqlite.limits import limited
 from qcore.adapters.sqlite.lines import keep, lines
 from qcore.adapters.sqlite.moving import Moving, named, write
-from qcore.domain.lifecycle import State
+from qcore.domain.lifecycle import ENDED, State, Succeeded
 from qcore.domain.moments import Moment
+from qcore.domain.notes import Note, Noted
+from qcore.domain.record import record
 from qcore.domain.task import Lease, LeaseLost, Settled, TaskId, Verdict
 
 
-def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> list[Settled | LeaseLost]:
+@record
+class Ended:
+    """What became of verdicts, and the queues in which there is something new to hand out."""
+
+    answers: Sequence[Settled | LeaseLost]
+    heard: Collection[str] = ()
+
+
+def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> Ended:
     """End leases."""
     tasks = held(tx, [verdict.lease for verdict in verdicts])
     answers: list[Settled | LeaseLost] = []
@@ -24,7 +37,32 @@ def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> list[Settled | L
             answers.append(Settled(task.move(verdict.outcome, now)))
             moved.append(task)
     write(tx, moved)
-    keep(tx, {task.line.key: task.line for task in moved}.values())
+    touched = {task.line.key: task.line for task in moved}
+    keep(tx, touched.values())
+    heard = {task.line.name for task in moved if task.state not in ENDED}
+    heard |= {touched[key].name for key, limits in limited(tx, touched).items() if limits.in_flight}
+    followed = [
+        task
+        for verdict, answer in zip(verdicts, answers, strict=True)
+        if isinstance(verdict.outcome, Succeeded) and isinstance(answer, Settled)
+        for task in verdict.outcome.then
+    ]
+    if followed:
+        # whoever is refused there is there already
+        enqueue(tx, followed, now)
+        heard |= {task.queue for task in followed}
+    return Ended(answers, heard)
+
+
+def note(tx: Tx, notes: Sequence[Note]) -> list[Noted | LeaseLost]:
+    """Keep what runs say of themselves."""
+    answers: list[Noted | LeaseLost] = []
+    for task, each in zip(held(tx, [each.lease for each in notes]), notes, strict=True):
+        if task is None:
+            answers.append(LeaseLost())
+        else:
+            details.write(tx, task.key, each.progress, each.saved)
+            answers.append(Noted())
     return answers
 
 

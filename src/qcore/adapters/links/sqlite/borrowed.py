@@ -1,6 +1,6 @@
 """The link over a caller's own connection: what is written is theirs to commit."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from sqlite3 import Connection, Error
 from typing import Self, TypeVar
 
@@ -9,7 +9,8 @@ from qcore.adapters.links.sqlite.handle import Connected
 from qcore.adapters.links.sqlite.shapes import Act, Prepare, Row, Values
 from qcore.adapters.links.sqlite.watch import Ear, Watch, watch_of
 from qcore.domain.errors import BrokerUnusable
-from qcore.ports import Lost
+from qcore.domain.task import TaskId
+from qcore.ports import Lost, Told
 
 T = TypeVar("T")
 
@@ -100,18 +101,25 @@ class BorrowedSqliteLink:
     def tell_of_lost(self, queue: str, tokens: Sequence[int]) -> None:
         """Tell nobody: there is nothing to hear before the caller commits."""
 
+    def tell_news(self, news: Mapping[str, Sequence[TaskId]]) -> None:
+        """Tell nobody: there is nothing to hear before the caller commits."""
+
     async def listen(
         self,
         queues: Iterable[str],
         heard: Callable[[], None],
+        *,
         lost: Lost | None = None,
-        changed: Callable[[], None] | None = None,  # noqa: ARG002  (it would read, see below)
+        told: Told | None = None,
+        changed: Callable[[], None] | None = None,
     ) -> Ear:
         """Call `heard` after any other connection has written to the file.
 
-        Never `changed`: it would read over the caller's connection from the thread that listens.
+        Not `changed` where it is to find out what was lost: it would read over the caller's
+        connection, from the thread that listens.
         """
-        ear = Ear(queues, heard, self._watch, lost)
+        quiet = changed if lost is None else None
+        ear = Ear(queues, heard, self._watch, lost=lost, told=told, changed=quiet)
         self._watch.add(ear)
         return ear
 

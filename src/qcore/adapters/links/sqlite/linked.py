@@ -1,13 +1,14 @@
 """What a link that awaits and one that blocks share."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from qcore.adapters.links.sqlite.handle import MEMORY, TIMEOUT, Handle
 from qcore.adapters.links.sqlite.shapes import Prepare, Tx
 from qcore.adapters.links.sqlite.watch import Ear, Watch, watch_of
-from qcore.ports import Lost
+from qcore.domain.task import TaskId
+from qcore.ports import Lost, Told
 
 
 class Linked:
@@ -57,16 +58,22 @@ class Linked:
         """Tell those in this process who listen for a queue which leases were ended."""
         self._watch.tell_of_lost(queue, tokens)
 
+    def tell_news(self, news: Mapping[str, Sequence[TaskId]]) -> None:
+        """Tell those in this process who follow these queues which tasks have news."""
+        self._watch.tell_news(news)
+
     async def listen(
         self,
         queues: Iterable[str],
         heard: Callable[[], None],
+        *,
         lost: Lost | None = None,
+        told: Told | None = None,
         changed: Callable[[], None] | None = None,
     ) -> Ear:
         """Call `heard` after `tell`, and after any other connection has written to the file."""
         await self.open()
-        ear = Ear(queues, heard, self._watch, lost, changed)
+        ear = Ear(queues, heard, self._watch, lost=lost, told=told, changed=changed)
         self._watch.add(ear)
         return ear
 

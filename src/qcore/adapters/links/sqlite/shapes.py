@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from qcore.ports import Listener, Lost
+from qcore.domain.task import TaskId
+from qcore.ports import Listener, Lost, Told
 
 T = TypeVar("T")
 
@@ -85,11 +86,17 @@ class Link(Protocol):
         """Tell those in this process who listen for a queue which leases were ended."""
         ...
 
+    def tell_news(self, news: Mapping[str, Sequence[TaskId]]) -> None:
+        """Tell those in this process who follow these queues which tasks have news."""
+        ...
+
     async def listen(
         self,
         queues: Iterable[str],
         heard: Callable[[], None],
+        *,
         lost: Lost | None = None,
+        told: Told | None = None,
         changed: Callable[[], None] | None = None,
     ) -> Listener:
         """Call `heard` after `tell`, and after any other connection has written to the file."""

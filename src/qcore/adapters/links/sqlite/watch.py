@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from threading import RLock, Thread, current_thread
@@ -13,7 +13,8 @@ from weakref import WeakValueDictionary
 from qcore.adapters.links.sqlite import forking
 from qcore.adapters.links.sqlite.handle import Handle
 from qcore.adapters.links.sqlite.shapes import Tx
-from qcore.ports import Lost
+from qcore.domain.task import TaskId
+from qcore.ports import Lost, Told
 
 NAME: Final = "qcore-sqlite-watch"
 GLANCE: Final = 0.02
@@ -30,13 +31,17 @@ class Ear:
         queues: Iterable[str],
         heard: Callable[[], None],
         watch: "Watch",
+        *,
         lost: Lost | None = None,
+        told: Told | None = None,
         changed: Callable[[], None] | None = None,
     ) -> None:
         self.queues = frozenset(queues)
         self.heard = heard
         self.lost = lost
         """Told of leases that somebody in this process has ended."""
+        self.told = told
+        """Told of tasks that have news, by somebody in this process."""
         self.changed = changed
         """Called when another process has written, whatever it was."""
         self._watch = watch
@@ -90,6 +95,13 @@ class Watch:
             if ear.lost is not None and queue in ear.queues:
                 for token in tokens:
                     ear.lost(queue, token)
+
+    def tell_news(self, news: Mapping[str, Sequence[TaskId]]) -> None:
+        """Tell the ears of queues which of their tasks have news; with none of them, any may."""
+        for ear in self._ears:
+            for queue in ear.queues.intersection(news):
+                if ear.told is not None:
+                    ear.told(queue, news[queue])
 
     def _call(self, ears: Iterable[Ear], *, changed: bool = False) -> None:
         for ear in ears:

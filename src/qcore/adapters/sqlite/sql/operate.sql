@@ -26,3 +26,10 @@ FROM qcore_tasks
 WHERE queue = (SELECT key FROM qcore_queues WHERE name = ?) AND state = ?
     AND (place, token, sequence) < (?, ?, ?)
 ORDER BY place DESC, token DESC, sequence DESC LIMIT ?
+
+-- name: update
+UPDATE qcore_tasks
+SET priority = ?, sequence = ?, place = CASE state WHEN 'pending' THEN -? ELSE place END,
+    payload = ?, content_type = ?, max_retry = ?, max_crashes = ?, backoff = ?, deadline = ?,
+    timeout = ?, expires = ?, retention = ?, headers = ?
+WHERE key = ?

@@ -83,6 +83,28 @@ CREATE TABLE qcore_tasks (
     payload BLOB NOT NULL
 )
 
+-- What is kept of the runs of a task beside how they ended; most tasks have no row here. Errors are a
+-- JSON array, progress a JSON object, saved work whatever it is.
+-- name: details
+CREATE TABLE qcore_details (
+    task INTEGER PRIMARY KEY,
+    errors TEXT,
+    progress TEXT,
+    saved BLOB
+)
+
+-- What limits a queue; one that nothing limits has no row here. `full` is the moment at which the
+-- bucket of its rate is full.
+-- name: limits
+CREATE TABLE qcore_limits (
+    queue INTEGER PRIMARY KEY,
+    count INTEGER,
+    per REAL,
+    full REAL NOT NULL,
+    in_flight INTEGER,
+    is_paused INTEGER NOT NULL
+)
+
 -- name: by_id
 CREATE UNIQUE INDEX qcore_tasks_by_id ON qcore_tasks (queue, id)
 
@@ -95,6 +117,10 @@ CREATE INDEX qcore_tasks_in_order ON qcore_tasks (queue, state, place, token, se
 -- name: expiring
 CREATE INDEX qcore_tasks_expiring ON qcore_tasks (queue, expires, sequence)
 WHERE state = 'pending' AND expires IS NOT NULL
+
+-- name: grouped
+CREATE INDEX qcore_tasks_grouped ON qcore_tasks (queue, group_name, place, sequence)
+WHERE state = 'aggregating'
 
 -- name: kept
 CREATE INDEX qcore_tasks_kept ON qcore_tasks (queue, place + retention, sequence)
