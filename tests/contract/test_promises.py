@@ -10,7 +10,7 @@ import pytest
 import qcore.ports
 import qcore.testing.contract
 
-ROLES = ("Producer", "Consumer", "Operator", "Broker", "Timekeeper")
+ROLES = ("Producer", "Consumer", "Operator", "Broker", "Timekeeper", "Regulator", "Gatherer")
 
 
 def words(text: str) -> str:

@@ -8,6 +8,7 @@ from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
     DurableContract,
+    FlowContract,
     GroupContract,
     SharedContract,
     UniqueContract,
@@ -16,7 +17,7 @@ from qcore.testing.machine import broker_machine
 
 
 class TestSqliteBroker(
-    BrokerContract, SharedContract, DurableContract, UniqueContract, GroupContract
+    BrokerContract, SharedContract, DurableContract, UniqueContract, GroupContract, FlowContract
 ):
     """The SQLite broker keeps the contract over the link that awaits."""
 
@@ -30,7 +31,7 @@ class TestBlockingSqliteBroker(TestSqliteBroker):
     blocking = True
 
 
-class TestSqliteBrokerInMemory(BrokerContract, UniqueContract, GroupContract):
+class TestSqliteBrokerInMemory(BrokerContract, UniqueContract, GroupContract, FlowContract):
     """Without a file it keeps the contract too."""
 
     def make_broker(self, keep: Keep) -> Broker:

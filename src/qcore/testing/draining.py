@@ -58,7 +58,7 @@ async def drain(
         counts = await q.inspector.counts()
         if executed and any(State.PENDING in states for states in counts.values()):
             continue
-        # what is pending still is kept by a limit of its queue: it has its moment, or waits for ever
+        # what is pending still is kept by a limit: it has its moment, or waits for ever
         due = await q.broker.next_due(list(counts))
         if due is None or not isinstance(clock, ManualClock) or due > last:
             return runs

@@ -32,13 +32,19 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
+            "changes",
             "claim",
             "due",
             "edges",
             "enqueue",
             "fence",
+            "flow",
+            "following",
+            "followups",
+            "groups",
             "leftovers",
             "moves",
+            "notes",
             "oddities",
             "operator",
             "order",
@@ -57,19 +63,25 @@ pytest.register_assert_rewrite(
 # ruff: noqa: E402  (what is rewritten must not be imported before it is registered)
 from qcore.ports import Broker, Capability
 from qcore.testing.contract.base import Cases
+from qcore.testing.contract.changes import RescheduleCases, UpdateCases
 from qcore.testing.contract.claim import DemandCases, HandOutCases
 from qcore.testing.contract.due import DueCases
 from qcore.testing.contract.edges import EdgeCases
 from qcore.testing.contract.enqueue import EnqueueCases
 from qcore.testing.contract.fence import ExtendCases, FenceCases
+from qcore.testing.contract.flow import FlowContract
+from qcore.testing.contract.following import FollowCases
+from qcore.testing.contract.followups import FollowUpCases
+from qcore.testing.contract.groups import GroupContract
 from qcore.testing.contract.leftovers import LeftoverCases
+from qcore.testing.contract.notes import DetailCases, NoteCases
 from qcore.testing.contract.oddities import BulkCases, TextCases
 from qcore.testing.contract.operator import BrowseCases, CountCases, GetCases
 from qcore.testing.contract.order import OrderCases
 from qcore.testing.contract.settle import SettleCases
 from qcore.testing.contract.sharing import DurableContract, SharedContract
 from qcore.testing.contract.sweep import CrashCases, SweepCases, TrimCases
-from qcore.testing.contract.table import GroupContract, TableCases
+from qcore.testing.contract.table import TableCases
 from qcore.testing.contract.threads import OpenCases, ThreadCases
 from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.unique import UniqueContract
@@ -79,6 +91,7 @@ __all__ = [
     "BrokerContract",
     "Cases",
     "DurableContract",
+    "FlowContract",
     "GroupContract",
     "SharedContract",
     "TimeContract",
@@ -89,6 +102,7 @@ CONTRACTS = {
     Capability.SHARED: SharedContract,
     Capability.DURABLE: DurableContract,
     Capability.GROUPS: GroupContract,
+    Capability.FLOW: FlowContract,
     Capability.TIME: TimeContract,
     Capability.UNIQUE: UniqueContract,
 }
@@ -112,6 +126,12 @@ class BrokerContract(
     BrowseCases,
     CountCases,
     OrderCases,
+    RescheduleCases,
+    UpdateCases,
+    NoteCases,
+    DetailCases,
+    FollowUpCases,
+    FollowCases,
     TableCases,
     LeftoverCases,
     TextCases,

@@ -67,7 +67,8 @@ class EnqueueCases(Cases):
             Enqueued(last.id, State.PENDING),
         ]
 
-    # - A task due after `now` is scheduled; any other is pending, due now.
+    # - A task due after `now` is scheduled; any other is pending, due now, or aggregating if it
+    #   has a group.
 
     async def test_a_task_due_a_millisecond_from_now_is_scheduled(self, broker: Broker) -> None:
         """A task due after now waits for its moment."""

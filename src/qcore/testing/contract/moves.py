@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qcore.domain.lifecycle import Event, Order, State
+from qcore.domain.lifecycle import Event, Order, RunNow, State
 from qcore.domain.moments import Moment
 from qcore.domain.task import (
     DEFAULT_QUEUE,
@@ -55,6 +55,9 @@ async def a_claimed(broker: Broker, spec: NewTask | None = None, *, now: Moment 
     """Enqueue a task and claim it; nothing else of its queue may be ahead of it."""
     spec = a_task() if spec is None else spec
     await put(broker, spec, now=now)
+    if spec.group is not None:
+        # it would wait for the others of its group
+        assert await tell(broker, spec, RunNow(), now=now) == Moved(State.PENDING)
     claim = await take_one(broker, spec.queue, now=now)
     assert claim.task.id == spec.id
     return claim

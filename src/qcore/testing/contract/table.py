@@ -148,8 +148,8 @@ class TableCases(Cases):
         assert (await see(broker, claim.task.spec)).state is advance(claim.task, Crashed())
 
 
-class GroupContract(Cases):
-    """Inherit it with `Capability.GROUPS`: the cells of tasks that have a group."""
+class GroupTableCases(Cases):
+    """The cells of tasks that have a group."""
 
     @pytest.mark.parametrize(("state", "event", "spec"), GROUPED)
     async def test_every_cell_of_a_group_leads_where_the_table_says(

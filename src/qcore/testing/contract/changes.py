@@ -1,0 +1,169 @@
+"""What `Operator.order` promises of changing a task: when it is due, and what was asked for."""
+
+from typing import Any, Final
+
+import pytest
+from attrs import evolve
+
+from qcore.domain.lifecycle import MOVES, Order, Rescheduled, RunNow, State, Updated
+from qcore.domain.task import Duplicate, Moved, NotAllowed, updated
+from qcore.ports import Broker
+from qcore.testing.build import NOW, a_task
+from qcore.testing.contract.base import Cases
+from qcore.testing.contract.moves import (
+    ids,
+    ids_of,
+    put,
+    read,
+    see,
+    take,
+    take_one,
+    tell,
+    tidy,
+)
+from qcore.testing.contract.states import LATER, REACHABLE, bring
+
+MUCH_LATER: Final = LATER + 1_000
+
+CHANGES: Final[tuple[dict[str, Any], ...]] = (
+    {"payload": b"\0new", "content_type": "x/y"},
+    {"priority": -7},
+    {"max_retry": 0, "max_crashes": 9, "backoff": "fixed:1"},
+    {"deadline": NOW + 99.5, "timeout": 0.25},
+    {"timeout": None},
+    {"expires": MUCH_LATER + 1},
+    {"retention": 77.5},
+    {"headers": {"trace": "é"}},
+    {"headers": {}},
+)
+
+
+def allowing(order: type) -> list[State]:
+    """Return the states in which an order may be given."""
+    return [state for state in REACHABLE if order in MOVES[state]]
+
+
+class RescheduleCases(Cases):
+    """Another moment."""
+
+    # - `Rescheduled` makes it due at its moment, later or earlier, in its state: one that was
+    #   pending or aggregating is scheduled.
+
+    @pytest.mark.parametrize("state", allowing(Rescheduled))
+    @pytest.mark.parametrize("moment", [MUCH_LATER, NOW + 1, NOW - 1_000])
+    async def test_a_task_is_due_at_its_new_moment(
+        self, broker: Broker, state: State, moment: float
+    ) -> None:
+        """Not a millisecond before it; and the rest of it is as it was."""
+        task = await bring(broker, state, a_task(unique_key=None))
+        before = await see(broker, task)
+        after = State.SCHEDULED if state is State.PENDING else state
+        assert await tell(broker, task, Rescheduled(moment)) == Moved(after)
+        assert await see(broker, task) == evolve(before, state=after, due=moment)
+        assert await broker.next_due(["default"]) == moment
+        assert await take(broker, now=moment - 0.001) == []
+        assert ids(await take(broker, now=moment)) == [task.id]
+
+    async def test_a_rescheduled_task_takes_its_turn(self, broker: Broker) -> None:
+        """Between those that are due before and after."""
+        tasks = [a_task(due=NOW + n) for n in (10, 20, 30)]
+        await put(broker, *tasks)
+        await tell(broker, tasks[0], Rescheduled(NOW + 25))
+        found = ids(await take(broker, now=NOW + 60))
+        assert found == [tasks[1].id, tasks[0].id, tasks[2].id]
+
+    async def test_a_task_put_off_past_its_expiry_is_dead(self, broker: Broker) -> None:
+        """It could not start in time."""
+        await put(broker, task := a_task(expires=NOW + 10))
+        await tell(broker, task, Rescheduled(NOW + 20))
+        assert await take(broker, now=NOW + 20) == []
+        await tidy(broker, now=NOW + 20)
+        assert (await see(broker, task)).state is State.DEAD
+
+    async def test_a_running_task_keeps_its_time(self, broker: Broker) -> None:
+        """It cannot be rescheduled, nor what has ended."""
+        for state in (State.ACTIVE, State.COMPLETED, State.ARCHIVED, State.DEAD):
+            task = await bring(broker, state)
+            before = await see(broker, task)
+            assert await tell(broker, task, Rescheduled(LATER)) == NotAllowed(state)
+            assert await see(broker, task) == before
+
+
+class UpdateCases(Cases):
+    """Other wishes."""
+
+    # - `Updated` changes what was asked for, and leaves the task where it is; a pending one of
+    #   another priority goes behind those of that priority.
+
+    @pytest.mark.parametrize("state", allowing(Updated))
+    @pytest.mark.parametrize("changes", CHANGES, ids="-".join)
+    async def test_what_was_changed_comes_back(
+        self, broker: Broker, state: State, changes: dict[str, Any]
+    ) -> None:
+        """So does what was not; the task is where it was."""
+        spec = a_task(expires=MUCH_LATER, headers={"a": "b"}, payload=b"old", retention=3_600)
+        task = await bring(broker, state, spec)
+        before = await see(broker, task)
+        assert await tell(broker, task, updated(**changes)) == Moved(state)
+        assert await see(broker, task) == evolve(before, spec=evolve(before.spec, **changes))
+        assert [each.id for each in await read(broker, state)] == [task.id]
+
+    @pytest.mark.parametrize("state", [s for s in REACHABLE if Updated not in MOVES[s]], ids=str)
+    async def test_what_runs_or_is_done_is_not_changed(self, broker: Broker, state: State) -> None:
+        """It would be too late."""
+        task = await bring(broker, state)
+        before = await see(broker, task)
+        assert await tell(broker, task, updated(payload=b"new")) == NotAllowed(state)
+        assert await see(broker, task) == before
+
+    async def test_a_task_of_another_priority_goes_behind_its_equals(self, broker: Broker) -> None:
+        """Those that have waited at that priority come first; the same priority keeps the place."""
+        low, high, other = a_task(), a_task(priority=5), a_task()
+        await put(broker, low, high, other)
+        await tell(broker, low, updated(priority=5))
+        await tell(broker, other, updated(priority=0))
+        assert [each.id for each in await read(broker, State.PENDING)] == [
+            high.id,
+            low.id,
+            other.id,
+        ]
+        assert ids(await take(broker)) == [high.id, low.id, other.id]
+
+    async def test_a_new_expiry_holds(self, broker: Broker) -> None:
+        """An earlier one, a later one, one that was none and one that is none."""
+        tasks = [a_task(expires=expires) for expires in (NOW + 50, NOW + 10, None, NOW + 10)]
+        await put(broker, *tasks)
+        for task, expires in zip(tasks, (NOW + 10, NOW + 50, NOW + 10, None), strict=True):
+            await tell(broker, task, updated(expires=expires))
+        assert (await tidy(broker, now=NOW + 20)).expired == 2
+        assert ids(await take(broker, now=NOW + 30)) == [tasks[1].id, tasks[3].id]
+
+    async def test_a_dead_task_is_mended_and_run(self, broker: Broker) -> None:
+        """With the payload that it should have had."""
+        task = await bring(broker, State.DEAD, a_task(payload=b"bad"))
+        await tell(broker, task, updated(payload=b"good", max_retry=1))
+        await tell(broker, task, RunNow())
+        claim = await take_one(broker)
+        assert (claim.task.spec.payload, claim.task.spec.max_retry) == (b"good", 1)
+
+    @pytest.mark.parametrize("order", [Rescheduled(LATER), updated(payload=b"new")], ids=str)
+    async def test_a_changed_task_keeps_its_unique_key(self, broker: Broker, order: Order) -> None:
+        """And lets it go when it has ended."""
+        task = a_task(unique_key="k", unique_for=600.0)
+        await put(broker, task)
+        await tell(broker, task, order)
+        assert (await see(broker, task)).spec.unique_for == 600.0
+        state = (await see(broker, task)).state
+        (answer,) = await broker.enqueue([a_task(unique_key="k")], now=NOW)
+        assert answer == Duplicate(task.id, state)
+
+    async def test_many_are_changed_at_once(self, broker: Broker) -> None:
+        """Each as it can be, with an answer at its place, and nothing is left in the end."""
+        tasks = [a_task() for _ in range(150)]
+        await put(broker, *tasks)
+        answers = await broker.order("default", ids_of(tasks), updated(priority=3), now=NOW)
+        assert list(answers) == [Moved(State.PENDING)] * 150
+        answers = await broker.order("default", ids_of(tasks), Rescheduled(LATER), now=NOW)
+        assert list(answers) == [Moved(State.SCHEDULED)] * 150
+        claims = await take(broker, 150, now=LATER)
+        assert {claim.task.spec.priority for claim in claims} == {3}

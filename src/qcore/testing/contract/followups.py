@@ -1,0 +1,120 @@
+"""What `Consumer.settle` promises of tasks that follow others, and of whom it tells."""
+
+from threading import Event as Heard
+
+from qcore.domain.lifecycle import Failed, State, Succeeded
+from qcore.domain.task import Lease, LeaseLost, NewTask, Settled, Verdict
+from qcore.ports import Broker
+from qcore.testing.build import LEASE, NOW, a_task, some_tasks
+from qcore.testing.contract.base import Cases
+from qcore.testing.contract.moves import (
+    a_claimed,
+    end,
+    ids,
+    ids_of,
+    nothing_is_left,
+    put,
+    see,
+    take,
+    take_one,
+    tidy,
+)
+
+
+class FollowUpCases(Cases):
+    """Tasks that begin where others end."""
+
+    # - `Succeeded(then=…)`: those tasks are enqueued in the same step, in any queue, as `enqueue`
+    #   would; and not if the lease is lost. One that is refused there is left out, and is no
+    #   error. Where one step does not reach two queues (a Redis cluster), they are enqueued in a
+    #   step before, once the lease was seen to be good.
+
+    async def test_what_follows_is_enqueued(self, broker: Broker) -> None:
+        """In the queue of the task that has ended, and in others; now or later."""
+        claim = await a_claimed(broker)
+        follow = (
+            a_task(payload=b"1", headers={"a": "b"}, retention=9),
+            a_task(queue="b", priority=7),
+            a_task(queue="b", due=NOW + 9, unique_key="k"),
+        )
+        assert await end(broker, claim, Succeeded(then=follow)) == Settled(State.GONE)
+        states = [State.PENDING, State.PENDING, State.SCHEDULED]
+        found = [await see(broker, task) for task in follow]
+        assert [task.state for task in found] == states
+        assert [task.spec for task in found] == list(follow)
+        assert ids(await take(broker, 9, "default", "b")) == ids_of(follow[:2])
+
+    async def test_nothing_follows_a_verdict_that_does_not_count(self, broker: Broker) -> None:
+        """A stale worker adds nothing, in its own queue or another."""
+        claim = await a_claimed(broker)
+        await tidy(broker, now=NOW + LEASE)
+        then = (a_task(), a_task(queue="b"))
+        assert await end(broker, claim, Succeeded(then=then)) == LeaseLost()
+        again = await take_one(broker, now=NOW + LEASE)
+        assert await end(broker, claim, Succeeded(then=then)) == LeaseLost()
+        assert await broker.count() == {"default": {State.ACTIVE: 1}}
+        assert await end(broker, again, Succeeded()) == Settled(State.GONE)
+        assert await end(broker, again, Succeeded(then=then)) == LeaseLost()
+        await nothing_is_left(broker, claim.task.spec, *then)
+
+    async def test_what_is_there_already_is_left_as_it_is(self, broker: Broker) -> None:
+        """An id that lives and a key that is had are no error; the others go in."""
+        claim = await a_claimed(broker)
+        await put(broker, old := a_task(id="same"), holder := a_task(unique_key="k", queue="b"))
+        then = (
+            a_task(id="same", payload=b"new"),
+            a_task(unique_key="k", queue="b"),
+            fresh := a_task(queue="b"),
+        )
+        assert await end(broker, claim, Succeeded(then=then)) == Settled(State.GONE)
+        assert (await see(broker, old)).spec == old
+        assert ids(await take(broker, 9, "b")) == [holder.id, fresh.id]
+
+    async def test_a_task_may_be_followed_by_itself(self, broker: Broker) -> None:
+        """Its id and its key are free by then."""
+        task = a_task(id="same", unique_key="k", payload=b"1")
+        claim = await a_claimed(broker, task)
+        again = a_task(id="same", unique_key="k", payload=b"2")
+        assert await end(broker, claim, Succeeded(then=(again,))) == Settled(State.GONE)
+        assert (await see(broker, again)).spec == again
+
+    async def test_a_batch_has_its_followers(self, broker: Broker) -> None:
+        """Of many verdicts each brings its own, those that are lost bring none."""
+        await put(broker, *some_tasks(30))
+        claims = await take(broker)
+        verdicts = [
+            Verdict(
+                Lease("default", claim.task.id, claim.lease.token + (n % 3 == 1), NOW),
+                Succeeded(then=(_follower(n),)) if n % 3 < 2 else Succeeded(),
+            )
+            for n, claim in enumerate(claims)
+        ]
+        await broker.settle(verdicts, now=NOW)
+        expected = [_follower(n).id for n in range(0, 30, 3)]
+        found = ids(await take(broker, 99, "default", "b"))
+        assert sorted(found) == sorted(expected)
+
+    async def test_what_follows_is_heard(self, broker: Broker) -> None:
+        """A worker of its queue need not wait for a poll."""
+        claim = await a_claimed(broker)
+        heard = Heard()
+        ear = await broker.listen(["b"], heard.set)
+        heard.clear()
+        await end(broker, claim, Succeeded(then=(a_task(queue="b"),)))
+        assert await self.comes(heard)
+        await ear.close()
+
+    # - `Failed`, `Exhausted`, `Rejected` and `Crashed` are added to the errors in `details`.
+
+    async def test_an_error_is_in_the_details(self, broker: Broker) -> None:
+        """What the verdict says of it is kept; see the cases of `details`."""
+        claim = await a_claimed(broker)
+        await end(broker, claim, Failed("no", again_at=NOW, worker="w", traceback="there"))
+        (details,) = await broker.details("default", [claim.task.id])
+        assert details is not None
+        (fault,) = details.errors
+        assert (fault.error, fault.worker, fault.traceback) == ("no", "w", "there")
+
+
+def _follower(n: int) -> NewTask:
+    return a_task(id=f"follower {n}".replace(" ", "-"), queue="b" if n % 2 else "default")
