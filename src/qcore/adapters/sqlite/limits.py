@@ -57,6 +57,8 @@ class Limited:
 
 def limited(tx: Tx, keys: Iterable[int]) -> dict[int, Limited]:
     """Return, of queues by their keys, those that have limits."""
+    if not tx.execute(_SQL["any"]):
+        return {}
     rows = tx.execute(_SQL["of_queues"], (json.dumps([*keys]),))
     return {row[0]: _read(row) for row in rows}
 

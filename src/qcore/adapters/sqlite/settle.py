@@ -13,7 +13,7 @@ from qcore.domain.lifecycle import ENDED, State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.notes import Note, Noted
 from qcore.domain.record import record
-from qcore.domain.task import Lease, LeaseLost, Settled, TaskId, Verdict
+from qcore.domain.task import Lease, LeaseLost, NewTask, Settled, TaskId, Verdict
 
 
 @record
@@ -29,6 +29,7 @@ def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> Ended:
     tasks = held(tx, [verdict.lease for verdict in verdicts])
     answers: list[Settled | LeaseLost] = []
     moved: list[Moving] = []
+    followed: list[NewTask] = []
     for verdict, task in zip(verdicts, tasks, strict=True):
         # the same lease twice is the same task, which the first verdict has moved
         if task is None or task.state is not State.ACTIVE:
@@ -36,17 +37,13 @@ def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> Ended:
         else:
             answers.append(Settled(task.move(verdict.outcome, now)))
             moved.append(task)
+            if isinstance(verdict.outcome, Succeeded):
+                followed += verdict.outcome.then
     write(tx, moved)
     touched = {task.line.key: task.line for task in moved}
     keep(tx, touched.values())
     heard = {task.line.name for task in moved if task.state not in ENDED}
     heard |= {touched[key].name for key, limits in limited(tx, touched).items() if limits.in_flight}
-    followed = [
-        task
-        for verdict, answer in zip(verdicts, answers, strict=True)
-        if isinstance(verdict.outcome, Succeeded) and isinstance(answer, Settled)
-        for task in verdict.outcome.then
-    ]
     if followed:
         # whoever is refused there is there already
         enqueue(tx, followed, now)

@@ -1,3 +1,7 @@
+-- Whether there are any at all: most stores have none, and to look for a queue's costs three times this.
+-- name: any
+SELECT 1 FROM qcore_limits LIMIT 1
+
 -- name: of_queues
 SELECT l.queue, l.count, l.per, l.full, l.in_flight, l.is_paused
 FROM json_each(?) AS n CROSS JOIN qcore_limits AS l ON l.queue = n.value
