@@ -13,6 +13,8 @@ from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
     DurableContract,
+    FlowContract,
+    GroupContract,
     SharedContract,
     TimeContract,
     UniqueContract,
@@ -26,7 +28,15 @@ from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSet
 
 
-class RedisContract(BrokerContract, SharedContract, DurableContract, TimeContract, UniqueContract):
+class RedisContract(
+    BrokerContract,
+    SharedContract,
+    DurableContract,
+    TimeContract,
+    UniqueContract,
+    GroupContract,
+    FlowContract,
+):
     """All that is promised by a broker that is shared, durable and keeps the time."""
 
     make: MakeBroker

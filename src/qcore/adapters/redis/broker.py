@@ -4,11 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Link
-from qcore.adapters.redis import claim, enqueue, operate, settle, sweep
+from qcore.adapters.redis import claim, enqueue, groups, limits, noting, operate, settle, sweep
 from qcore.adapters.redis.store import Store
 from qcore.domain.findings import Finding
+from qcore.domain.flow import Limits, Rule
+from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
+from qcore.domain.notes import Details, Note, Noted
 from qcore.domain.task import (
     Admission,
     Claim,
@@ -26,7 +29,7 @@ from qcore.domain.task import (
     TaskId,
     Verdict,
 )
-from qcore.ports import Capability, Counts, Listener, Lost, Page
+from qcore.ports import Capability, Counts, Listener, Lost, Page, Told
 
 USUAL: Final = Keep()
 DEFAULT_NAMESPACE: Final = "qcore"
@@ -40,7 +43,14 @@ class RedisBroker:
     """
 
     capabilities: frozenset[Capability] = frozenset(
-        {Capability.SHARED, Capability.DURABLE, Capability.UNIQUE, Capability.TIME}
+        {
+            Capability.SHARED,
+            Capability.DURABLE,
+            Capability.UNIQUE,
+            Capability.GROUPS,
+            Capability.FLOW,
+            Capability.TIME,
+        }
     )
 
     def __init__(
@@ -96,6 +106,10 @@ class RedisBroker:
         """End leases."""
         return await settle.settle(self._store, verdicts, now)
 
+    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:  # noqa: ARG002  (a note says its own moment)
+        """Keep what runs say of themselves."""
+        return await noting.note(self._store, notes)
+
     async def extend(
         self,
         leases: Sequence[Lease],
@@ -131,6 +145,14 @@ class RedisBroker:
         """Return tasks as they are."""
         return await operate.get(self._store, queue, ids)
 
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        """Return what is kept of the runs of tasks."""
+        return await noting.details(self._store, queue, ids)
+
+    async def follow(self, queues: Sequence[str], told: Told) -> Listener:
+        """Call `told` whenever tasks of these queues have news."""
+        return await noting.follow(self._store, queues, told)
+
     async def browse(
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
     ) -> Page:
@@ -146,6 +168,29 @@ class RedisBroker:
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's order on tasks of one queue."""
         return await operate.order(self._store, queue, ids, order, now)
+
+    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+        """Set one of a queue's limits."""
+        return await limits.regulate(self._store, queue, rule, now)
+
+    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
+        """Return what holds for queues."""
+        return await limits.limits(self._store, queues)
+
+    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
+        """Return groups of a queue in which tasks wait, in the order of their names."""
+        return await groups.groups(self._store, queue, limit, after)
+
+    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
+        """Return tasks that wait in a group, those due first before the others."""
+        return await groups.members(self._store, queue, group, limit)
+
+    async def aggregate(
+        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
+    ) -> Admission | Stale:
+        """Put one task in the place of members of a group, in one step."""
+        check_aggregate(queue, ids, task)
+        return await groups.aggregate(self._store, group, ids, task, now)
 
     async def examine(self) -> Sequence[Finding]:
         """Return how the server is, and what to do about it."""

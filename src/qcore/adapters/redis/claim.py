@@ -152,7 +152,7 @@ class _Counter:
             if (unique := facts_of(value).unique) is not None:
                 left += (int(Key.UNIQUE), unique)
         entered = int(Key.DEAD), repr(self._now), name
-        return ["t", token, len(left) // 2, *left, 1, *entered, last.text(), ""]
+        return ["t", token, len(left) // 2, *left, 1, *entered, last.text(), "", "", ""]
 
 
 async def extend(store: Store, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:

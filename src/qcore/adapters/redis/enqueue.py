@@ -17,6 +17,7 @@ BYTES_AT_ONCE: Final = 1 << 19
 """Of one call: a large one takes the server long to read."""
 WHOLE: Final = b"whole"
 EXISTING, MADE = "0", "1"
+GROUPED: Final = "g"
 
 
 async def enqueue(store: Store, tasks: Sequence[NewTask], now: Moment) -> Sequence[Admission]:
@@ -55,9 +56,7 @@ async def _one(store: Store, task: NewTask, now: Moment) -> Admission:
     reply = await store.move_one(ENQUEUE, task.queue, bite.words(EXISTING), number)
     if reply == WHOLE:
         (reply,) = await _whole(store, [bite], [reply])
-    if reply:
-        return _refusal(task, reply.split()[1])
-    return _admitted(task, now)
+    return admission(task, reply, now)
 
 
 async def _whole(store: Store, bites: "Sequence[_Bite]", replies: Sequence[bytes]) -> list[bytes]:
@@ -70,8 +69,27 @@ async def _whole(store: Store, bites: "Sequence[_Bite]", replies: Sequence[bytes
     return [next(answered) if reply == WHOLE else reply for reply in replies]
 
 
+def told(queue: str, tasks: Sequence[NewTask], now: Moment) -> list[Word]:
+    """Return what lua/enqueue.lua is told of tasks that go in with something else.
+
+    Of two with the same id, the second would conflict with the first: it is left out.
+    """
+    bite = _Bite(queue, now)
+    for n, task in enumerate(tasks):
+        name = name_of(task.id)
+        if not bite.has(name):
+            bite.add(n, task, name, body_of(task, now))
+    return bite.words(MADE)
+
+
+def admission(task: NewTask, reply: bytes, now: Moment) -> Admission:
+    """Return what lua/enqueue.lua has answered of one task."""
+    return _refusal(task, reply.split()[1]) if reply else _admitted(task, now)
+
+
 def _admitted(task: NewTask, now: Moment) -> Enqueued:
-    return Enqueued(task.id, State.PENDING if _moment(task, now) is None else State.SCHEDULED)
+    ready = State.PENDING if task.group is None else State.AGGREGATING
+    return Enqueued(task.id, ready if _moment(task, now) is None else State.SCHEDULED)
 
 
 def _refusal(task: NewTask, why: bytes) -> Conflict | Duplicate:
@@ -122,13 +140,18 @@ class _Bite:
             and name not in self._names
         )
 
+    def has(self, name: Name) -> bool:
+        """Return whether one of this name is in already."""
+        return name in self._names
+
     def add(self, place: int, task: NewTask, name: Name, body: bytes) -> None:
-        """Put one in, scheduled or pending."""
+        """Put one in, scheduled, pending or aggregating."""
         due = _moment(task, self._now)
         self.places.append(place)
         self._names.add(name)
         self._size += len(body)
-        how = "" if due is None else repr(due)
+        ready = "" if task.group is None else f"{GROUPED}{self._now!r}"
+        how = ready if due is None else repr(due)
         self.is_usual = self.is_usual and not how and body[0] == BAR
         if task.unique_key is not None:
             self._has_unique = True

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from qcore.adapters.links.redis import Word
+from qcore.adapters.redis.details import written
 from qcore.adapters.redis.keys import KEY_OF, Key
-from qcore.adapters.redis.names import Name, is_line, line_of, rest_of
+from qcore.adapters.redis.names import Name, is_line, line_of, member_of, rest_of
 from qcore.adapters.redis.records import Facts, Progress, Unreadable, facts_of
 from qcore.domain.effects import apply
 from qcore.domain.lifecycle import ENDED, Event, RunNow, State
 from qcore.domain.moments import Moment
+from qcore.domain.notes import Fault, fault_of
 
 FORGET = b"x"
 """In place of a record: leave nothing of the task."""
@@ -21,7 +23,14 @@ class Entry(Progress):
     One that was tampered with moves as if it had what is usual.
     """
 
-    def __init__(self, name: Name, state: State, value: bytes, record: bytes | None) -> None:
+    def __init__(
+        self,
+        name: Name,
+        state: State,
+        value: bytes,
+        record: bytes | None,
+        score: bytes | None = None,
+    ) -> None:
         with suppress(Unreadable):
             super().__init__(record)
         self._name = name if isinstance(name, bytes) else name.encode()
@@ -29,10 +38,14 @@ class Entry(Progress):
         self.spec = Facts()
         with suppress(Unreadable):
             self.spec = facts_of(value)
+        if state is State.AGGREGATING and score is not None:
+            # a part of its place there, which its record need not say
+            self.due = float(score)
         self._line = value[: rest_of(value)]
         self._seen = self._line, record or b""
         self._left = [*self._places()]
-        self._head = b""
+        self._head = self._body = b""
+        self._fault: Fault | None = None
         if not is_line(self._line):
             # with another one, or nobody could tell it from the name behind it
             self._begin_anew(0)
@@ -52,6 +65,7 @@ class Entry(Progress):
         Raises `IllegalMove`, and changes nothing, where the table has no such move.
         """
         state = apply(self, event, now)
+        self._fault = fault_of(event, self.attempts, now)
         if isinstance(event, RunNow) and line is not None:
             self.spec.expires = None
             self._begin_anew(line)
@@ -62,6 +76,17 @@ class Entry(Progress):
     def _begin_anew(self, line: int) -> None:
         self._line = line_of(line).encode()
         self._head = self._line + self.spec.text().encode()
+
+    def update(self, value: bytes, line: int | None) -> None:
+        """Take note that something else was asked for; `line` is its new place, None for its own.
+
+        `value` is as in `tasks`, without the line.
+        """
+        bar = value.index(b"|") + 1
+        if line is not None:
+            self._line = line_of(line).encode()
+        self.spec = facts_of(self._line + value)
+        self._head, self._body = self._line + value[:bar], value[bar:]
 
     def change(self) -> list[Word]:
         """Return what is to be written."""
@@ -75,8 +100,16 @@ class Entry(Progress):
         words.append(len(entered))
         for key, score, member in entered:
             words += (int(key), repr(score), member)
-        words += (FORGET, b"") if self.state is State.GONE else (self.text(), self._head)
+        if self.state is State.GONE:
+            words += (FORGET, b"", b"", b"")
+        else:
+            fault = b"" if self._fault is None else written(self._fault)
+            words += (self._record(), self._head, self._body, fault)
         return words
+
+    def _record(self) -> bytes:
+        """Return what has happened to it: of a change of mind, what had before."""
+        return self._seen[1] if self._body else self.text()
 
     def _places(self) -> Iterator[tuple[Key, float, bytes]]:
         """Yield the sorted sets that it is in, that of its state first."""
@@ -92,5 +125,8 @@ class Entry(Progress):
                 yield Key.RETAINED, ended + self.spec.retention, self._name
             case State.ARCHIVED | State.DEAD:
                 yield key, self.finished or 0.0, self._name
+            case State.AGGREGATING:
+                yield key, self.due, self._name
+                yield Key.GROUPS, 0, member_of(self.spec.group or "", self.due) + self._name
             case _:
                 yield key, self.due, self._name

@@ -26,6 +26,8 @@ class Key(IntEnum):
     EXPIRING = 13
     RETAINED = 14
     UNIQUE = 15
+    DETAILS = 16
+    GROUPS = 17
 
 
 FEW: Final = 4
@@ -73,3 +75,7 @@ class Keys:
     def channel(self, queue: str) -> str:
         """Return where a queue's wake-ups are published."""
         return self._name(queue, "wake")
+
+    def news(self, queue: str) -> str:
+        """Return where it is published which of a queue's tasks have news."""
+        return self._name(queue, "news")

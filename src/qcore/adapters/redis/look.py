@@ -28,7 +28,7 @@ class Sighting:
 
     def entry(self) -> Entry:
         """Return it as something to move."""
-        return Entry(self.name, self.state, self.value, self.progress)
+        return Entry(self.name, self.state, self.value, self.progress, self.score)
 
 
 async def seen(

@@ -21,7 +21,7 @@ async def carried_out(store: Store, moves: Sequence[Move]) -> list[bool]:
         for queue, places in by_queue((move[0], n) for n, move in enumerate(moves)).items()
         for bite in bites(_leaves_first(moves, places))
     ]
-    asked = [([queue], _words([moves[n] for n in bite])) for queue, bite in bitten]
+    asked = [([queue], words_of([moves[n] for n in bite])) for queue, bite in bitten]
     for (_, bite), reply in zip(bitten, await store.move(MOVE, asked), strict=True):
         for n, answer in zip(bite, reply, strict=bool(reply)):
             made[n] = answer == ord("1")
@@ -32,7 +32,7 @@ def _leaves_first(moves: Sequence[Move], places: Sequence[int]) -> list[int]:
     return [n for n in places if moves[n][2]] + [n for n in places if not moves[n][2]]
 
 
-def _words(moves: Sequence[Move]) -> list[Word]:
+def words_of(moves: Sequence[Move]) -> list[Word]:
     """Return what to tell of moves, those of tasks that are gone ahead of the others."""
     tokens = [move[2] for move in moves if move[2]]
     words: list[Word] = [len(tokens), len(moves) - len(tokens), *(move[1] for move in moves)]

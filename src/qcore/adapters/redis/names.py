@@ -2,6 +2,7 @@
 
 from typing import Final, TypeAlias
 
+from qcore.domain.moments import Moment
 from qcore.domain.task import TaskId
 
 Name: TypeAlias = str | bytes
@@ -36,6 +37,11 @@ def line_of(number: int) -> str:
     """Return a number so that texts sort as their numbers do (lua/common.lua)."""
     digits = f"{number:x}"
     return chr(96 + len(digits)) + digits
+
+
+def member_of(group: str, due: Moment) -> bytes:
+    """Return how those of a group that are due at a moment begin (lua/common.lua)."""
+    return f"{group}\1{due:024.9f}".encode()
 
 
 def is_line(text: bytes) -> bool:

@@ -9,13 +9,13 @@ from qcore.adapters.redis.keys import KEY_OF, STORED, Key
 from qcore.adapters.redis.look import Sighting, seen
 from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.names import id_of, rest_of
-from qcore.adapters.redis.records import shown
+from qcore.adapters.redis.records import Unreadable, body_of, shown, task_of
 from qcore.adapters.redis.scripts import BROWSE, COUNT
 from qcore.adapters.redis.store import AT_ONCE, Store, bites
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
-from qcore.domain.lifecycle import ENDED, MOVES, Order, RunNow, State
+from qcore.domain.lifecycle import ENDED, MOVES, Order, RunNow, State, Updated
 from qcore.domain.moments import Moment
-from qcore.domain.task import Missing, Moved, NotAllowed, Task, TaskId
+from qcore.domain.task import Missing, Moved, NotAllowed, Task, TaskId, changed
 from qcore.ports import Counts, Page
 
 TRIES: Final = 20
@@ -122,12 +122,13 @@ class _Orders:
 
     async def _try(self, places: Sequence[int]) -> list[int]:
         """Answer for the ids at some places; return those whose task has moved meanwhile."""
-        found = await seen(self._store, self._queue, [self._ids[n] for n in places])
+        ids, whole = [self._ids[n] for n in places], isinstance(self._what, Updated)
+        found = await seen(self._store, self._queue, ids, whole=whole)
         moving: list[tuple[int, Sighting]] = []
         for n, sighting in zip(places, found, strict=True):
             if sighting is None:
                 self.answers[n] = Missing()
-            elif type(self._what) not in MOVES[sighting.state]:
+            elif type(self._what) not in MOVES[sighting.state] or self._is_odd(n, sighting):
                 self.answers[n] = NotAllowed(sighting.state)
             else:
                 moving.append((n, sighting))
@@ -147,6 +148,8 @@ class _Orders:
                 await self._store.link.command("PUBLISH", channel, " ".join(map(str, bite)))
 
     async def _moves(self, moving: Sequence[tuple[int, Sighting]]) -> list[Move]:
+        if isinstance(self._what, Updated):
+            return await self._updates(moving, self._what)
         fresh = moving if isinstance(self._what, RunNow) else ()
         line = await _lines(self._store, self._queue, len(fresh))
         moves: list[Move] = []
@@ -156,6 +159,37 @@ class _Orders:
             self.answers[n] = Moved(entry.move(self._what, self._now, line + place))
             moves.append((self._queue, sighting.name, 0, [*guard, *entry.change()]))
         return moves
+
+    async def _updates(self, moving: Sequence[tuple[int, Sighting]], what: Updated) -> list[Move]:
+        """Change what was asked for, each if it is still what was looked at."""
+        line = await _lines(self._store, self._queue, len(moving)) if self._puts_behind else 0
+        moves: list[Move] = []
+        for place, (n, sighting) in enumerate(moving, start=1):
+            entry = sighting.entry()
+            guard: list[Word] = ["v", sighting.value, *entry.sight(None)[1:]]
+            task = self._read(n, sighting)
+            spec = changed(task.spec, what)
+            same = spec.priority == task.spec.priority
+            entry.update(body_of(spec, task.created), None if same else line + place)
+            self.answers[n] = Moved(sighting.state)
+            moves.append((self._queue, sighting.name, 0, [*guard, *entry.change()]))
+        return moves
+
+    def _read(self, n: int, it: Sighting) -> Task:
+        return task_of(self._queue, self._ids[n], it.state, it.value, it.progress)
+
+    def _is_odd(self, n: int, sighting: Sighting) -> bool:
+        """Return whether it is to be changed and cannot be read: it must not be written over."""
+        try:
+            if isinstance(self._what, Updated):
+                self._read(n, sighting)
+        except Unreadable:
+            return True
+        return False
+
+    @property
+    def _puts_behind(self) -> bool:
+        return isinstance(self._what, Updated) and "priority" in self._what.changes
 
 
 async def _lines(store: Store, queue: str, number: int) -> int:

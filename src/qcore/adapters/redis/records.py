@@ -25,7 +25,7 @@ from qcore.domain.task import (
 
 BAR: Final = ord("|")
 SAFE: Final = "/:@+,="
-"""What need not be quoted in a unique key besides letters, digits and "_.-~"."""
+"""What need not be quoted in a unique key or a group besides letters, digits and "_.-~"."""
 AS_ASKED: Final[Moment] = -1.0
 """Stands for the moment that the task was asked for."""
 
@@ -121,14 +121,13 @@ class Facts:
         self.retention = retention
         self.max_crashes = max_crashes
         self.group = group
-        """Not None if it has one; which, nobody asks."""
         self.unique = unique
         """Its unique key, quoted as in a URL: without blanks and bars."""
 
     def text(self) -> str:
         """Return them as they are stored, with the bar behind them."""
         expires = _or_dash(self.expires)
-        grouped = int(self.group is not None)
+        grouped = "0" if self.group is None else f"1{quote(self.group, SAFE)}"
         unique = "" if self.unique is None else f" {self.unique}"
         return f"{self.rank} {expires} {self.retention!r} {self.max_crashes} {grouped}{unique}|"
 
@@ -155,7 +154,7 @@ def facts_of(value: bytes) -> Facts:
             _moment(expires),
             float(retention),
             int(crashes),
-            "" if grouped == "1" else None,
+            unquote(grouped[1:]) if grouped[0] == "1" else None,
             _only(unique),
         )
         if not (isfinite(facts.retention) and isfinite(facts.expires or 0)):

@@ -28,16 +28,31 @@ def _script(name: str) -> Script:
     return Script(text)
 
 
+def _behind(name: str, **parts: Script) -> Script:
+    """Return a script behind others, each a function of its keys and arguments."""
+    functions = [
+        f"local function {part}(KEYS, ARGV)\n{other.text}\nend\n\n" for part, other in parts.items()
+    ]
+    return Script("".join(functions) + _script(name).text)
+
+
 BROWSE: Final = _script("browse")
 CLAIM: Final = _script("claim")
 COUNT: Final = _script("count")
+DETAILS: Final = _script("details")
 DUE: Final = _script("due")
 ENQUEUE: Final = Script(_text("plain") + _script("enqueue").text)
 EXTEND: Final = _script("extend")
+GROUPS: Final = _script("groups")
+LIMIT: Final = _script("limit")
 LOOK: Final = _script("look")
+MEMBERS: Final = _script("members")
 MOVE: Final = _script("move")
+NOTE: Final = _script("note")
 SWEEP: Final = _script("sweep")
 TRY: Final = _script("try")
+AGGREGATE: Final = _behind("aggregate", enqueue=ENQUEUE)
+FOLLOW: Final = _behind("follow", move=MOVE, enqueue=ENQUEUE)
 
 SCRIPTS: Final = {
     name.lower(): script for name, script in vars().copy().items() if isinstance(script, Script)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from qcore.adapters.redis.entry import Entry
+from qcore.adapters.redis.following import Ending, follow
 from qcore.adapters.redis.look import seen
 from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.names import name_of
@@ -29,6 +30,8 @@ async def settle(
     answers: list[Settled | LeaseLost] = [LeaseLost()] * len(verdicts)
     moves: list[Move] = []
     planned: list[tuple[int, Settled]] = []
+    followed: list[int] = []
+    endings: list[Ending] = []
     taken: set[tuple[str, TaskId, int]] = set()
     for n, claimed in enumerate(await _claimed(store, verdicts)):
         lease = verdicts[n].lease
@@ -38,12 +41,19 @@ async def settle(
             continue
         taken.add(key)
         move, answer = _planned(verdicts[n], claimed, now)
+        then = getattr(verdicts[n].outcome, "then", ())
+        if then:
+            followed.append(n)
+            endings.append(Ending(move, answer, lease, then))
+            continue
         moves.append(move)
         planned.append((n, answer))
     made = await carried_out(store, moves)
     for (n, answer), was_made in zip(planned, made, strict=True):
         if was_made:
             answers[n] = answer
+    for n, last in zip(followed, await follow(store, endings, now), strict=True):
+        answers[n] = last
     for verdict in verdicts:
         store.forget(verdict.lease.queue, verdict.lease.token)
     return answers

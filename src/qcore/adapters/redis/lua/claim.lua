@@ -73,6 +73,7 @@ if before then
 end
 
 local WRITTEN = { TASKS, PENDING, ACTIVE, DEAD, PROGRESS, EXPIRING }
+local GROUPED = 49
 for base = 0, #KEYS - WIDTH, WIDTH do
   local trouble = misused(base, WRITTEN)
   if trouble then
@@ -113,7 +114,7 @@ local function promote(base)
   if most == 0 then
     return
   end
-  local trouble = misused(base, { AGGREGATING })
+  local trouble = misused(base, { AGGREGATING, GROUPS })
   if trouble then
     return trouble
   end
@@ -128,15 +129,16 @@ local function promote(base)
   take_out(KEYS[base + SCHEDULED], gone[SCHEDULED])
   take_out(KEYS[base + RETRY], gone[RETRY])
   local sequence = call('HINCRBY', KEYS[base + META], 'sequence', #ids) - #ids
-  local moved, pending, expiring, grouped = {}, {}, {}, {}
+  local moved, pending, expiring, aggregating, grouped = {}, {}, {}, {}, {}
   for i, id in ipairs(ids) do
     local value = values[i]
     -- what has no value was tampered with, and is no task
     if value then
       local rank, expires, group = facts(value)
-      if group == '1' then
-        grouped[#grouped + 1] = found[i].moment
-        grouped[#grouped + 1] = id
+      if byte(group) == GROUPED then
+        local at = #aggregating
+        aggregating[at + 1], aggregating[at + 2] = found[i].moment, id
+        grouped[at + 1], grouped[at + 2] = '0', member_of(group, found[i].moment, id)
       else
         local line = line_of(sequence + i)
         moved[#moved + 1] = id
@@ -158,7 +160,11 @@ local function promote(base)
     filled[#filled + 1] = base
   end
   add(KEYS[base + EXPIRING], expiring)
-  add(KEYS[base + AGGREGATING], grouped)
+  add(KEYS[base + AGGREGATING], aggregating)
+  add(KEYS[base + GROUPS], grouped)
+  if #grouped > 0 then
+    wake(base)
+  end
 end
 
 -- Return the record of a task that is dead because it expired.
@@ -178,6 +184,7 @@ local function bury(base, ids, records, uniques)
     add(KEYS[base + DEAD], dead)
     take_out(KEYS[base + EXPIRING], ids)
     let_go(base, uniques, ids)
+    tell_news(base, ids)
   end
 end
 
@@ -242,6 +249,10 @@ end
 
 -- Hand out up to `wanted` tasks of a queue into `claims`; return how many.
 local function take(base, wanted, claims)
+  local limits = limits_of(base)
+  if limits then
+    wanted = math.min(wanted, (free(base, limits, moment)))
+  end
   local taken, rounds = 0, 0
   while taken < wanted and not emptied[base / WIDTH + 1] do
     if rounds == ROUNDS then
@@ -289,6 +300,9 @@ local function take(base, wanted, claims)
     bury(base, late, their, uniques)
     claims[#claims + 1] = { token, ids, values, records }
     taken = taken + at / 2
+  end
+  if limits then
+    spend(base, limits, moment, taken)
   end
   return taken
 end

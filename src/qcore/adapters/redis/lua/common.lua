@@ -1,29 +1,33 @@
 -- What every move stands on; scripts.py puts it in front of each.
 --
--- KEYS: fifteen for each queue, in the order of the names below, all in the queue's own slot. LANE
+-- KEYS: seventeen for each queue, in the order of the names below, all in the queue's own slot. LANE
 -- is the caller's own: it remembers what the caller's last move answered, so that a move whose reply
 -- was lost can be asked for again and is not made twice.
 -- ARGV[1]: "1" if the move may have been made already, else "0". ARGV[2]: its number in the lane.
 --
 -- A task is its value in `tasks`: its line, the place among those of its priority; its facts ("rank
 -- expires retention max_crashes grouped", and its unique key behind them if it has one; nothing
--- where all are usual); a bar; and what Lua never reads. `rank` is the priority negated. A line is a
+-- where all are usual; `grouped` is "0", or "1" and the name of its group, quoted as in a URL); a bar; and what Lua never reads. `rank` is the priority negated. A line is a
 -- number in hexadecimal behind a letter that says how many digits it has, so that lines sort as their
 -- numbers do, and never come to an end. A task's state is the one sorted set that it is in: there it
 -- is its id, in `pending` its line and its id.
 -- What has happened to it is its record in `progress`: "token attempts rest", no record before it
 -- was first claimed, and the bare token in a first attempt without facts. `unique` has, for each
 -- unique key, the moment until which a task has it ("-" for as long as it lives), and the task's id.
+-- `details` has what few tasks have: under "e" and the id its errors, the length of each and a blank
+-- ahead of it, under "p" its progress, under "s" its saved work. `groups` has the tasks that wait in a
+-- group, as its name, the byte 1, the moment they were due in 24 characters, and the id.
+-- What limits a queue is in META's `limits`: "count per full in_flight paused", "-" for what does not.
 --
 -- A script writes nothing before it has checked everything, and takes out before it puts in: a
 -- server that is out of memory refuses a first write that would need more, and lets the rest be.
 
 local META, TASKS, PENDING, LANE, SCHEDULED, RETRY, AGGREGATING = 1, 2, 3, 4, 5, 6, 7
 local ACTIVE, COMPLETED, ARCHIVED, DEAD, PROGRESS, EXPIRING, RETAINED = 8, 9, 10, 11, 12, 13, 14
-local UNIQUE, WIDTH = 15, 15
+local UNIQUE, DETAILS, GROUPS, WIDTH = 15, 16, 17, 17
 local ALL = {
   TASKS, PENDING, SCHEDULED, RETRY, AGGREGATING, ACTIVE, COMPLETED, ARCHIVED, DEAD, PROGRESS,
-  EXPIRING, RETAINED, UNIQUE,
+  EXPIRING, RETAINED, UNIQUE, DETAILS, GROUPS,
 }
 local VERSION = 1
 local BAR = 124
@@ -53,7 +57,7 @@ end
 local function misused(base, keys)
   for i = 1, #keys do
     local key, name, answer = keys[i], KEYS[base + keys[i]], nil
-    if key == TASKS or key == PROGRESS or key == UNIQUE then
+    if key == TASKS or key == PROGRESS or key == UNIQUE or key == DETAILS then
       answer = redis.pcall('HGET', name, '')
     else
       answer = redis.pcall('ZCARD', name)
@@ -97,7 +101,7 @@ local function holds(record, token)
   return record and token ~= '0' and (record == token or sub(record, 1, #token + 1) == token .. ' ')
 end
 
--- Return a task's facts as texts: rank, expires ("-" for never), grouped ("1" or "0"), its unique key
+-- Return a task's facts as texts: rank, expires ("-" for never), grouped, its unique key
 -- (nothing for none); what is usual of one that was tampered with, as an error half way would leave
 -- tasks in no place.
 local function facts(value)
@@ -106,7 +110,7 @@ local function facts(value)
     return '0', '-', '0', ''
   end
   local rank, expires, grouped, unique =
-    string.match(value, '^(-?%d+) (-?%d*%.?%d*) %S+ %S+ ([01]) ?([^ |]*)|', start)
+    string.match(value, '^(-?%d+) (-?%d*%.?%d*) %S+ %S+ ([01][^ |]*) ?([^ |]*)|', start)
   if rank and (expires == '-' or tonumber(expires)) then
     return rank, expires, grouped, unique
   end
@@ -154,6 +158,14 @@ local function take_out(key, members)
   end
 end
 
+-- Return what stands for a task among those that wait in groups.
+local function member_of(grouped, due, id)
+  local group = string.gsub(sub(grouped, 2), '%%(%x%x)', function(code)
+    return string.char(tonumber(code, 16))
+  end)
+  return group .. '\1' .. format('%024.9f', due) .. id
+end
+
 local function erase(key, fields)
   if #fields > 0 then
     call('HDEL', key, unpack(fields))
@@ -174,4 +186,89 @@ local function let_go(base, uniques, ids)
     end
   end
   erase(name, free)
+end
+
+-- Leave nothing of what is kept of tasks' runs: most queues have none of it.
+local function drop_details(base, ids)
+  if #ids == 0 or call('EXISTS', KEYS[base + DETAILS]) == 0 then
+    return
+  end
+  local fields = {}
+  for i = 1, #ids do
+    fields[3 * i - 2], fields[3 * i - 1], fields[3 * i] = 'e' .. ids[i], 'p' .. ids[i], 's' .. ids[i]
+  end
+  erase(KEYS[base + DETAILS], fields)
+end
+
+-- Tell those who follow the queue at `base` which tasks have news: the length of each id, a blank,
+-- and the id.
+local function tell_news(base, ids)
+  if #ids == 0 then
+    return
+  end
+  local meta, told = KEYS[base + META], {}
+  for i = 1, #ids do
+    told[i] = #ids[i] .. ' ' .. ids[i]
+  end
+  call('PUBLISH', sub(meta, 1, #meta - 4) .. 'news', table.concat(told))
+end
+
+-- Return what limits the queue at `base`, nothing where nothing does.
+local function limits_of(base)
+  local text = call('HGET', KEYS[base + META], 'limits')
+  local count, per, full, in_flight, paused =
+    string.match(text or '', '^(%S+) (%S+) (%S+) (%S+) ([01])$')
+  if not count then
+    return
+  end
+  return {
+    count = tonumber(count),
+    per = tonumber(per),
+    full = tonumber(full),
+    in_flight = tonumber(in_flight),
+    is_paused = paused == '1',
+  }
+end
+
+local function write_limits(base, limits)
+  if not (limits.count or limits.in_flight or limits.is_paused) then
+    call('HDEL', KEYS[base + META], 'limits')
+    return '- - 0 - 0'
+  end
+  local text = format('%s %s %.17g %s %d',
+    limits.count and format('%.0f', limits.count) or '-',
+    limits.count and format('%.17g', limits.per) or '-',
+    limits.full,
+    limits.in_flight and format('%.0f', limits.in_flight) or '-',
+    limits.is_paused and 1 or 0)
+  call('HSET', KEYS[base + META], 'limits', text)
+  return text
+end
+
+-- Return how many tasks limits let be handed out of the queue at `base`, and when the next may start
+-- if nothing but the rate keeps it. As domain/flow.py has it, digit for digit.
+local function free(base, limits, now)
+  if limits.is_paused then
+    return 0
+  end
+  local left = math.huge
+  if limits.in_flight then
+    left = limits.in_flight - call('ZCARD', KEYS[base + ACTIVE])
+  end
+  if not limits.count or left <= 0 then
+    return math.max(0, left)
+  end
+  local pace = limits.per / limits.count
+  local tokens = limits.count
+  if limits.full > now then
+    tokens = math.max(0, math.floor((limits.per - (limits.full - now) + 1e-6) / pace))
+  end
+  return math.min(left, tokens), limits.full - limits.per + pace
+end
+
+local function spend(base, limits, now, taken)
+  if limits.count and taken > 0 then
+    limits.full = math.max(limits.full, now) + taken * (limits.per / limits.count)
+    write_limits(base, limits)
+  end
 end

@@ -2,7 +2,7 @@
 --
 -- ARGV[3]: "1" if the queue may be made. ARGV[4]: this moment, empty where no task has a unique key.
 -- Then for each task: its id, no id twice; its value without the line; the moment it is scheduled
--- for, nothing to make it pending. Behind that, where it has a unique key: a blank, until when ("-"
+-- for, nothing to make it pending, "g" and the moment it is due where it waits in its group. Behind that, where it has a unique key: a blank, until when ("-"
 -- for as long as it lives), a blank, and "1" if it takes the place of one that has the key and does
 -- not run, else "0".
 -- Answer: for each task that was refused, its number (from 0) and the number of the key of a state,
@@ -71,14 +71,16 @@ local idle = redis.pcall('ZCARD', KEYS[PENDING])
 if type(idle) == 'table' then
   return foreign(KEYS[PENDING])
 elseif #KEYS == WIDTH then
-  trouble = misused(0, known and ALL or { SCHEDULED, EXPIRING })
+  trouble = misused(0, known and ALL or { SCHEDULED, EXPIRING, AGGREGATING, GROUPS })
   if trouble then
     return trouble
   end
 end
 local sequence = call('HINCRBY', KEYS[META], 'sequence', #ids) - #ids
 local values, pending, scheduled, expiring, refused = {}, {}, {}, {}, {}
+local aggregating, grouped, begun = {}, {}, {}
 local LARGE = 4096
+local GROUPED = 103
 local large = false
 
 -- By number, what does not go in; by key, the number of the task that has it from now on.
@@ -92,7 +94,8 @@ end
 local function holder_of(key)
   local number = entered[key]
   if number then
-    return ids[number], dues[number] == '' and PENDING or SCHEDULED
+    local due = dues[number]
+    return ids[number], due == '' and PENDING or byte(due) == GROUPED and AGGREGATING or SCHEDULED
   end
   local last, id = string.match(has[key] or '', '^(%S+) (.*)$')
   -- what is not a number is not greater either
@@ -114,6 +117,10 @@ local function forget(id, value, state)
   if state == PENDING then
     call('ZREM', KEYS[PENDING], sub(value, 1, rest_of(value) - 1) .. id)
     call('ZREM', KEYS[EXPIRING], id)
+  elseif state == AGGREGATING then
+    local due = call('ZSCORE', KEYS[AGGREGATING], id)
+    call('ZREM', KEYS[GROUPS], member_of(select(3, facts(value)), due, id))
+    call('ZREM', KEYS[AGGREGATING], id)
   elseif state then
     call('ZREM', KEYS[state], id)
     call('ZREM', KEYS[RETAINED], id)
@@ -121,6 +128,7 @@ local function forget(id, value, state)
     let_go(0, { select(4, facts(value)) }, { id })
   end
   call('HDEL', KEYS[PROGRESS], id)
+  drop_details(0, { id })
 end
 
 -- Make room for another task with the same unique key.
@@ -182,7 +190,15 @@ for i = 1, #ids do
     local at = #values
     values[at + 1] = id
     values[at + 2] = line .. body
-    if due ~= '' then
+    if byte(due) == GROUPED then
+      local moment = sub(due, 2)
+      local _, _, group = facts(line .. body)
+      local at = #aggregating
+      aggregating[at + 1], aggregating[at + 2] = moment, id
+      grouped[at + 1], grouped[at + 2] = '0', member_of(group, moment, id)
+      local name = string.match(grouped[at + 2], '^[^\1]*')
+      begun[name] = (begun[name] or 0) + 1
+    elseif due ~= '' then
       at = #scheduled
       scheduled[at + 1] = due
       scheduled[at + 2] = id
@@ -215,6 +231,13 @@ if #pending > 0 then
   add(KEYS[EXPIRING], expiring)
 end
 add(KEYS[SCHEDULED], scheduled)
+add(KEYS[AGGREGATING], aggregating)
+add(KEYS[GROUPS], grouped)
+local begins = false
+for group, number in pairs(begun) do
+  local members = call('ZLEXCOUNT', KEYS[GROUPS], '[' .. group .. '\1', '(' .. group .. '\2')
+  begins = begins or members == number
+end
 local held = {}
 for key, i in pairs(entered) do
   held[#held + 1] = key
@@ -223,7 +246,7 @@ end
 if #held > 0 then
   call('HSET', KEYS[UNIQUE], unpack(held))
 end
-if (#pending > 0 and idle == 0)
+if begins or (#pending > 0 and idle == 0)
   or (#scheduled > 0 and is_next(KEYS[SCHEDULED], first)) then
   wake(0)
 end

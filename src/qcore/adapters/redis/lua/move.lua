@@ -6,10 +6,13 @@
 --   "t", token, change: an active task with this token;
 --   "l", line, record (empty for none), key, member, score (empty for any), change: a
 --     task that is in this sorted set;
+--   "v", value, and then as for "l": the same, of one that is this very value;
 -- and where there is a change, what it is: the number of places it leaves, then each as key and
 -- member; the number of those it enters, then each as key, score and member; its new record, empty
--- for none, "x" to forget the task; its new place and facts, empty for those it has. Keys are
--- numbers of the names in common.lua; a unique key is a place that its task leaves when it ends.
+-- for none, "x" to forget the task; its new place and facts, empty for those it has; what Lua never
+-- reads of it, with the bar, empty for what it has; an error to be added to its own, empty for none.
+-- Keys are numbers of the names in common.lua; a unique key is a place that its task leaves when it
+-- ends.
 -- Answer: nothing if all were moved; else for each "1" if it was, "0" if it is not what the caller
 -- took it for.
 
@@ -29,7 +32,7 @@ local records = call('HMGET', KEYS[PROGRESS], unpack(ARGV, 5, 4 + number))
 local answer = {}
 local gone, leaving, entering = {}, {}, {}
 local forgotten, unrecorded, recorded, renewed = {}, {}, {}, {}
-local uniques, holders = {}, {}
+local uniques, holders, faulty = {}, {}, {}
 
 local function word()
   at = at + 1
@@ -37,11 +40,11 @@ local function word()
 end
 
 -- Say whether a task is where and what the caller saw.
-local function is_as_seen(id, record)
+local function is_as_seen(id, record, whole)
   local line, seen, key, member, score = word(), word(), tonumber(word()), word(), word()
   local value = call('HGET', KEYS[TASKS], id)
   local now = call('ZSCORE', KEYS[key], member)
-  return value and now and (record or '') == seen and sub(value, 1, rest_of(value) - 1) == line
+  return value and now and (not whole or value == whole) and (record or '') == seen and sub(value, 1, rest_of(value) - 1) == line
     and (score == '' or now == score)
 end
 
@@ -73,7 +76,7 @@ local function change(id, made)
       into(entering, key, score, member)
     end
   end
-  local record, head = word(), word()
+  local record, head, body, fault = word(), word(), word(), word()
   if not made then
     return
   end
@@ -85,10 +88,16 @@ local function change(id, made)
     recorded[#recorded + 1] = id
     recorded[#recorded + 1] = record
   end
-  if head ~= '' then
+  if body ~= '' then
+    renewed[#renewed + 1] = id
+    renewed[#renewed + 1] = head .. body
+  elseif head ~= '' then
     local value = call('HGET', KEYS[TASKS], id)
     renewed[#renewed + 1] = id
     renewed[#renewed + 1] = head .. sub(value, (string.find(value, '|', 1, true) or 0) + 1)
+  end
+  if fault ~= '' then
+    faulty[#faulty + 1] = { id, fault }
   end
 end
 
@@ -107,17 +116,18 @@ end
 for i = leaves + 1, number do
   local id, record = ARGV[4 + i], records[i]
   local made
-  if word() == 't' then
+  local guard = word()
+  if guard == 't' then
     made = holds(record, word())
   else
-    made = is_as_seen(id, record)
+    made = is_as_seen(id, record, guard == 'v' and word())
   end
   change(id, made)
   answer[i] = made and '1' or '0'
   all = all and made
 end
 
-local written = { TASKS }
+local written = { TASKS, DETAILS }
 for key in pairs(leaving) do
   written[#written + 1] = key
 end
@@ -132,11 +142,13 @@ end
 take_out(KEYS[ACTIVE], gone)
 erase(KEYS[TASKS], gone)
 erase(KEYS[PROGRESS], gone)
+drop_details(0, gone)
 for key, members in pairs(leaving) do
   take_out(KEYS[key], members)
 end
 erase(KEYS[TASKS], forgotten)
 erase(KEYS[PROGRESS], forgotten)
+drop_details(0, forgotten)
 erase(KEYS[PROGRESS], unrecorded)
 let_go(0, uniques, holders)
 for key, members in pairs(entering) do
@@ -148,6 +160,42 @@ end
 if #renewed > 0 then
   call('HSET', KEYS[TASKS], unpack(renewed))
 end
+
+-- Add an error to those of a task, of which the last ten are kept.
+local function add_error(id, fault)
+  local kept = call('HGET', KEYS[DETAILS], 'e' .. id)
+  local errors, start = {}, 1
+  while kept and start <= #kept do
+    local _, stop, size = string.find(kept, '^(%d+) ', start)
+    if not stop then
+      break
+    end
+    errors[#errors + 1] = sub(kept, start, stop + size)
+    start = stop + size + 1
+  end
+  errors[#errors + 1] = #fault .. ' ' .. fault
+  call('HSET', KEYS[DETAILS], 'e' .. id, table.concat(errors, '', math.max(1, #errors - 9)))
+end
+
+for _, each in ipairs(faulty) do
+  add_error(each[1], each[2])
+end
+
+local ended = {}
+for _, key in ipairs({ COMPLETED, ARCHIVED, DEAD }) do
+  local entered = entering[key] or {}
+  for i = 2, #entered, 2 do
+    ended[#ended + 1] = entered[i]
+  end
+end
+tell_news(0, ended)
+
+-- Say whether there is room now where as many were active as may be.
+local function makes_room()
+  local limits = (#gone > 0 or leaving[ACTIVE]) and limits_of(0)
+  return limits and limits.in_flight
+end
+
 local function brings_news(key)
   local entered = entering[key]
   if not entered then
@@ -162,7 +210,7 @@ local function brings_news(key)
   end
 end
 
-if brings_news(PENDING) or brings_news(SCHEDULED) or brings_news(RETRY) then
+if brings_news(PENDING) or brings_news(SCHEDULED) or brings_news(RETRY) or makes_room() then
   wake(0)
 end
 answer = all and '' or table.concat(answer)

@@ -67,6 +67,7 @@ local function forget(base, state, ids)
   take_out(KEYS[base + state], ids)
   erase(KEYS[base + TASKS], ids)
   erase(KEYS[base + PROGRESS], ids)
+  drop_details(base, ids)
   return #ids
 end
 

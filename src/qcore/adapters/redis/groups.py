@@ -1,0 +1,56 @@
+"""Tasks that wait in a group, and what takes their place."""
+
+from collections.abc import Sequence
+
+from qcore.adapters.links.redis import Word
+from qcore.adapters.redis.enqueue import admission, told
+from qcore.adapters.redis.names import id_of, name_of
+from qcore.adapters.redis.records import shown
+from qcore.adapters.redis.scripts import AGGREGATE, GROUPS, MEMBERS
+from qcore.adapters.redis.store import AT_ONCE, Store
+from qcore.domain.groups import Group, Stale
+from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
+from qcore.domain.task import Admission, NewTask, Task, TaskId
+
+STALE = b"stale"
+
+
+async def groups(store: Store, queue: str, limit: int, after: str) -> list[Group]:
+    """Return groups of a queue in which tasks wait, in the order of their names."""
+    found: list[Group] = []
+    while len(found) < limit:
+        size = min(AT_ONCE, limit - len(found))
+        (rows,) = await store.look(GROUPS, [([queue], [after, size])])
+        for name, number, first, last in zip(*(rows[n::4] for n in range(4)), strict=True):
+            after = name.decode()
+            found.append(Group(queue, after, number, float(first), float(last)))
+        if len(rows) < 4 * size:
+            break
+    return found
+
+
+async def members(store: Store, queue: str, group: str, limit: int) -> list[Task]:
+    """Return tasks that wait in a group, those due first before the others."""
+    found: list[Task] = []
+    after = b""
+    while len(found) < limit:
+        size = min(AT_ONCE, limit - len(found))
+        (rows,) = await store.look(MEMBERS, [([queue], [group, size, after])])
+        for member, name, value, record in zip(*(rows[n::4] for n in range(4)), strict=True):
+            after = member
+            if value is not None:
+                found.append(shown(queue, id_of(name), State.AGGREGATING, value, record))
+        if len(rows) < 4 * size:
+            break
+    return found
+
+
+async def aggregate(
+    store: Store, group: str, ids: Sequence[TaskId], task: NewTask, now: Moment
+) -> Admission | Stale:
+    """Put one task in the place of members of a group."""
+    names = dict.fromkeys(map(name_of, ids))
+    words: list[Word] = [group, len(names), *names, *told(task.queue, [task], now)]
+    (reply,) = await store.move(AGGREGATE, [([task.queue], words)])
+    return Stale() if reply == STALE else admission(task, reply, now)

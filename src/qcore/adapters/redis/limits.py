@@ -1,0 +1,53 @@
+"""What limits a queue, whoever works on it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from qcore.adapters.links.redis import Word
+from qcore.adapters.redis.keys import Key
+from qcore.adapters.redis.scripts import LIMIT
+from qcore.adapters.redis.store import Store
+from qcore.domain.errors import InvalidOption
+from qcore.domain.flow import NO_LIMITS, Limits, Rate, Rule, SetInFlight, SetRate
+from qcore.domain.moments import Moment
+
+NONE: Final = "-"
+
+
+async def regulate(store: Store, queue: str, rule: Rule, now: Moment) -> Limits:
+    """Set one of a queue's limits."""
+    # first of all: a queue that nobody knows of would be worse than a name without a queue
+    await store.link.command("SADD", store.keys.registry, queue)
+    (reply,) = await store.look(LIMIT, [([queue], _words(rule, now))])
+    return _read(reply)
+
+
+def _words(rule: Rule, now: Moment) -> list[Word]:
+    match rule:
+        case SetRate(rate):
+            count, per = (NONE, NONE) if rate is None else (rate.count, repr(float(rate.per)))
+            return ["rate", count, per, repr(now)]
+        case SetInFlight(most):
+            return ["in_flight", NONE if most is None else most]
+        case _:
+            return ["paused", int(rule.is_paused)]
+
+
+async def limits(store: Store, queues: Sequence[str]) -> list[Limits]:
+    """Return what holds for queues."""
+    found: list[Limits] = []
+    for queue in queues:
+        meta = store.keys.of(queue)[Key.META - 1]
+        text = await store.link.command("HGET", meta, "limits")
+        found.append(NO_LIMITS if text is None else _read(text))
+    return found
+
+
+def _read(text: bytes) -> Limits:
+    """Return what is stored, nothing where somebody has written something else there."""
+    try:
+        count, per, _, in_flight, paused = text.decode().split(" ")
+        rate = None if count == NONE else Rate(int(count), float(per))
+        return Limits(rate, None if in_flight == NONE else int(in_flight), paused == "1")
+    except (ValueError, InvalidOption):
+        return NO_LIMITS
