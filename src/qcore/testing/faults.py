@@ -11,6 +11,8 @@ from attrs import field
 
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
+from qcore.domain.flow import Limits, Rule
+from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Order, State
 from qcore.domain.moments import Moment
 from qcore.domain.notes import Details, Note, Noted
@@ -52,6 +54,11 @@ Verb: TypeAlias = Literal[
     "follow",
     "count",
     "order",
+    "regulate",
+    "limits",
+    "groups",
+    "members",
+    "aggregate",
 ]
 """What can go wrong: every awaited verb of the port."""
 
@@ -235,6 +242,29 @@ class FaultyBroker(ForwardingBroker):
     ) -> Listener:
         work = partial(self.inner.listen, queues, heard, lost)
         return await self._do("listen", work, queues=queues, heard=heard)
+
+    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+        work = partial(super().regulate, queue, rule, now=now)
+        return await self._do("regulate", work, queue=queue, rule=rule, now=now)
+
+    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
+        return await self._do("limits", partial(super().limits, queues), queues=queues)
+
+    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
+        work = partial(super().groups, queue, limit, after=after)
+        return await self._do("groups", work, queue=queue, limit=limit, after=after)
+
+    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
+        work = partial(super().members, queue, group, limit)
+        return await self._do("members", work, queue=queue, group=group, limit=limit)
+
+    async def aggregate(
+        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
+    ) -> Admission | Stale:
+        work = partial(super().aggregate, queue, group, ids, task, now=now)
+        return await self._do(
+            "aggregate", work, queue=queue, group=group, ids=ids, task=task, now=now
+        )
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         return await self._do("get", partial(self.inner.get, queue, ids), queue=queue, ids=ids)

@@ -89,7 +89,7 @@ class MemoryBroker:
                 queue.take(claims, min(quota, demand.limit - len(claims)), now, until)
             for queue, _ in served:
                 queue.take(claims, demand.limit - len(claims), now, until)
-        heard = {queue.name for queue, _ in served if queue.pending} if promoted else ()
+        heard = {queue.name for queue, _ in served if queue.has_work} if promoted else ()
         self._tell(heard, demand.quotas)
         return claims
 

@@ -1,6 +1,7 @@
 """Who listens to the memory broker."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from qcore.domain.task import TaskId
@@ -38,15 +39,18 @@ class Ears:
         """Tell of leases that were ended."""
         for ear in tuple(self._ears):
             if ear.lost is not None and queue in ear.queues:
-                for token in tokens:
-                    ear.lost(queue, token)
+                # one whose loop has ended must not fail what has been done
+                with suppress(RuntimeError):
+                    for token in tokens:
+                        ear.lost(queue, token)
 
     def tell(self, news: Mapping[str, Sequence[TaskId]]) -> None:
         """Tell which tasks have news."""
         for ear in tuple(self._ears):
             for queue in ear.queues.intersection(news):
                 if ear.told is not None:
-                    ear.told(queue, news[queue])
+                    with suppress(RuntimeError):
+                        ear.told(queue, news[queue])
 
 
 class Ear:

@@ -135,6 +135,11 @@ class Queue:
         free = MOST if limits.in_flight is None else limits.in_flight - len(self.active)
         return free if limits.rate is None else min(free, limits.rate.left(self._full, now))
 
+    @property
+    def has_work(self) -> bool:
+        """Whether something is pending, or waits in a group."""
+        return bool(self.pending) or bool(self._groups)
+
     def next_due(self) -> Moment | None:
         """Return when something is due, or may start by the rate that keeps it."""
         first = self.waiting.first()

@@ -80,8 +80,9 @@ class _Counter:
 
     @property
     def has_more(self) -> bool:
-        """Whether something is pending."""
-        return bool(self._line.counts[State.PENDING])
+        """Whether something is pending, or waits in a group."""
+        counts = self._line.counts
+        return bool(counts[State.PENDING] or counts[State.AGGREGATING])
 
     def promote(self) -> bool:
         """Make pending what is due; return whether anything was."""
@@ -107,7 +108,7 @@ class _Counter:
             limits.write(self._tx, self._line.key)
 
     def _take(self, into: list[Claim], room: int) -> None:
-        while room > 0 and self.has_more:
+        while room > 0 and self._line.counts[State.PENDING]:
             rows = self._tx.execute(_SQL["pending"], (self._line.key, room))
             if not rows:
                 # somebody has deleted or moved tasks by hand

@@ -152,6 +152,21 @@ class FollowCases(Cases):
         assert {queue for queue, _ in news.told} == {"a"}
         await ear.close()
 
+    async def test_a_follower_whose_loop_has_ended_harms_nobody(self, broker: Broker) -> None:
+        """What was done is answered, and the others are told."""
+
+        def gone(_queue: str, _ids: Sequence[TaskId]) -> None:
+            raise RuntimeError("Event loop is closed")
+
+        news = News()
+        ears = [await broker.follow(["default"], told) for told in (gone, news)]
+        for task in (a_task(retention=9), a_task(retention=9)):
+            heard = news.of(task)
+            assert await end(broker, await a_claimed(broker, task), Succeeded(b"1", "a/b"))
+            assert await self.comes(heard)
+        for ear in ears:
+            await ear.close()
+
     # - After `close`, it is not called again.
 
     async def test_who_has_closed_is_told_nothing(self, broker: Broker) -> None:

@@ -283,3 +283,13 @@ class GroupContract(GroupTableCases):
         await put(broker, a_task(group="g"))
         assert await self.comes(heard)
         await ear.close()
+
+    async def test_a_group_that_a_claim_begins_is_heard(self, broker: Broker) -> None:
+        """A delayed task that joins its group is news too."""
+        await put(broker, a_task(group="g", due=NOW + 1))
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await take(broker, now=NOW + 1)
+        assert await self.comes(heard)
+        await ear.close()

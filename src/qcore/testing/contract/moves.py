@@ -118,6 +118,7 @@ async def nothing_is_left(broker: Broker, *tasks: NewTask) -> None:
     assert await broker.count() == {}
     for task in tasks:
         assert await look(broker, task) is None
+        assert list(await broker.details(task.queue, [task.id])) == [None]
         for state in State:
             assert await read(broker, state, queue=task.queue) == []
     assert await broker.next_due([task.queue for task in tasks]) is None

@@ -96,11 +96,14 @@ class Ear:
         if not text:
             self._tell()
         elif self._told is not None and not self._closed.is_set():
-            self._told(channel.decode(), text)
+            # one whose loop has ended has nobody to tell
+            with suppress(RuntimeError):
+                self._told(channel.decode(), text)
 
     def _tell(self) -> None:
         if not self._closed.is_set():
-            self._heard()
+            with suppress(RuntimeError):
+                self._heard()
 
 
 def _send(connection: BlockingConnection, *words: Word) -> None:

@@ -93,15 +93,19 @@ class Watch:
         """Tell the ears of a queue which leases were ended."""
         for ear in self._ears:
             if ear.lost is not None and queue in ear.queues:
-                for token in tokens:
-                    ear.lost(queue, token)
+                with suppress(RuntimeError):
+                    for token in tokens:
+                        ear.lost(queue, token)
 
     def tell_news(self, news: Mapping[str, Sequence[TaskId]]) -> None:
         """Tell the ears of queues which of their tasks have news; with none of them, any may."""
         for ear in self._ears:
             for queue in ear.queues.intersection(news):
-                if ear.told is not None:
-                    ear.told(queue, news[queue])
+                # it may have been closed meanwhile; and what is written has not failed because
+                # somebody who wanted to hear of it has ended
+                if ear.told is not None and ear in self._ears:
+                    with suppress(RuntimeError):
+                        ear.told(queue, news[queue])
 
     def _call(self, ears: Iterable[Ear], *, changed: bool = False) -> None:
         for ear in ears:
