@@ -71,6 +71,20 @@ def test_every_document_can_be_found_from_the_index() -> None:
         assert name == "index.md" or f"({name})" in index, name
 
 
+def test_every_test_that_a_page_names_is_there() -> None:
+    """What is said to hold elsewhere is held by a test of that very name."""
+    page = (ROOT / "docs" / "explanation" / "where-others-break.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    cases = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "src/qcore/testing/contract").glob("*.py")]
+    defined = {
+        name
+        for case in cases
+        for name in re.findall(r"def (test_\w+)\(", case.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 40
+    assert sorted(named - defined) == []
+
+
 def _prose(document: Path) -> str:
     """Return a document without its code."""
     return re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)

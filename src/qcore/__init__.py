@@ -1,8 +1,12 @@
 """A background task queue with pluggable brokers."""
 
-from qcore.app.client import BlockingClient, BlockingHandle, Call, Client, Handle, Refused
+from qcore.app.aggregators import Aggregate, Ripening
+from qcore.app.chains import BlockingChainHandle, Chain, ChainHandle, chain
+from qcore.app.changes import Changes
+from qcore.app.client import BlockingClient, BlockingHandle, Call, Client, Handle, Refused, Step
 from qcore.app.context import Context
 from qcore.app.handler import Handler
+from qcore.app.handles import Seen
 from qcore.app.inspector import Inspector
 from qcore.app.options import Options
 from qcore.app.router import Middleware, Next, Router
@@ -21,14 +25,18 @@ from qcore.domain.errors import (
     QcoreError,
 )
 from qcore.domain.flow import Limits, Rate
+from qcore.domain.groups import Group
 from qcore.domain.lifecycle import State
+from qcore.domain.notes import Details, Fault, Progress
 from qcore.domain.retry import RetryPolicy
-from qcore.domain.task import Conflict, Enqueued, NewTask, Task
+from qcore.domain.task import Conflict, Enqueued, Missing, Moved, NewTask, NotAllowed, Task
 from qcore.entrypoints.connect import connect
 from qcore.entrypoints.facade import Qcore
 from qcore.ports import Broker, Capability, Clock, Instrument, Serializer
 
 __all__ = [
+    "Aggregate",
+    "BlockingChainHandle",
     "BlockingClient",
     "BlockingHandle",
     "Broker",
@@ -38,13 +46,19 @@ __all__ = [
     "CannotDecode",
     "CannotEncode",
     "Capability",
+    "Chain",
+    "ChainHandle",
+    "Changes",
     "Client",
     "Clock",
     "Conflict",
     "Context",
+    "Details",
     "Enqueued",
     "Exponential",
+    "Fault",
     "Fixed",
+    "Group",
     "Handle",
     "Handler",
     "Inspector",
@@ -54,10 +68,14 @@ __all__ = [
     "Limits",
     "Linear",
     "Middleware",
+    "Missing",
+    "Moved",
     "NewTask",
     "Next",
     "NoResult",
+    "NotAllowed",
     "Options",
+    "Progress",
     "Qcore",
     "QcoreError",
     "Quartic",
@@ -67,14 +85,18 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "Revoke",
+    "Ripening",
     "Router",
+    "Seen",
     "Serializer",
     "SkipRetry",
     "Snooze",
     "State",
+    "Step",
     "Task",
     "Worker",
     "WorkerSettings",
+    "chain",
     "connect",
     "exponential",
     "fixed",

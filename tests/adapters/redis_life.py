@@ -7,6 +7,7 @@ from uuid import uuid4
 from attrs import evolve
 
 from qcore.adapters.redis import RedisBroker
+from qcore.domain.flow import Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -16,12 +17,15 @@ from qcore.domain.lifecycle import (
     Failed,
     Rejected,
     Released,
+    Rescheduled,
     Revoked,
     RunNow,
     Snoozed,
     State,
     Succeeded,
+    Updated,
 )
+from qcore.domain.notes import Note, Progress
 from qcore.domain.task import REJECT, REPLACE, Claim, Conflict, NewTask, Verdict
 from qcore.testing.build import LEASE, NOW, TaskOptions, a_task
 from qcore.testing.contract.moves import ids_of, put, read, take, tidy
@@ -42,7 +46,16 @@ OUTCOMES = (
     Crashed(),
     Cancelled(),
 )
-ORDERS = (RunNow(), Archived(), Cancelled(), Deleted())
+ORDERS = (
+    RunNow(),
+    Archived(),
+    Rescheduled(NOW + 2),
+    Updated({"priority": 3, "payload": b"other"}),
+    Cancelled(),
+    Deleted(),
+)
+RULES = (SetRate(Rate(2, 9.0)), SetInFlight(9), SetPaused(True))  # noqa: FBT003  (its only field)
+FREE = (SetRate(None), SetInFlight(None), SetPaused(False))  # noqa: FBT003
 KINDS: tuple[TaskOptions, ...] = (
     {},
     {"priority": 5, "retention": 60.0, "max_crashes": 1, "headers": {"a": "b"}},
@@ -65,12 +78,19 @@ async def whole_life(broker: RedisBroker, *queues: str) -> None:
     """Do everything with each of these queues, which must be empty, and leave them empty."""
     heard = Event()
     ear = await broker.listen(queues, heard.set)
+    news = Event()
+    other = await broker.follow(queues, lambda *_: news.set())
     for queue in queues:
         for kind in KINDS:
             await _come_and_go(broker, queue, kind)
             await _be_moved(broker, queue, kind)
+        await _be_followed(broker, queue, queues[-1])
+        await _be_limited(broker, queue)
+        await _become_one(broker, queue)
     assert heard.wait(PATIENCE)
+    assert news.wait(PATIENCE)
     await ear.close()
+    await other.close()
     await tidy(broker, *queues, limit=10_000, now=LATER)
     await tidy(broker, *queues, limit=10_000, now=LATER + MANY_DAYS)
     for queue in queues:
@@ -99,6 +119,42 @@ async def _come_and_go(broker: RedisBroker, queue: str, kind: TaskOptions) -> No
     await _come_twice(broker, tasks)
     await take(broker, 5, queue, now=LATER)
     await tidy(broker, queue, now=LATER)
+
+
+async def _be_followed(broker: RedisBroker, queue: str, last: str) -> None:
+    """Let runs say how far they are, and be followed by others, here and elsewhere."""
+    await put(broker, *(tasks := [a_task(queue=queue, priority=9) for _ in range(3)]))
+    claims = await take(broker, 3, queue)
+    assert ids_of([claim.task for claim in claims]) == ids_of(tasks)
+    notes = [Note(claim.lease, Progress(NOW, 0.5), b"so far") for claim in claims]
+    await broker.note(notes, now=NOW)
+    await broker.details(queue, ids_of(tasks))
+    then = (a_task(queue=queue), a_task(queue=last, group="a group"), a_task(queue=last, due=LATER))
+    outcomes = (Succeeded(then=then), Failed("no", NOW + 1), Exhausted("no"))
+    verdicts = [Verdict(c.lease, outcome) for c, outcome in zip(claims, outcomes, strict=True)]
+    for _ in range(2):
+        await broker.settle(verdicts, now=NOW)
+
+
+async def _be_limited(broker: RedisBroker, queue: str) -> None:
+    """Be held back in each way, and then no more."""
+    await put(broker, *(a_task(queue=queue) for _ in range(3)))
+    for rule in (*RULES, *FREE):
+        await broker.regulate(queue, rule, now=NOW)
+        await broker.limits([queue])
+        await take(broker, 1, queue)
+        await broker.next_due([queue])
+
+
+async def _become_one(broker: RedisBroker, queue: str) -> None:
+    """Wait in a group until others take the place of all, in vain and then for good."""
+    await put(broker, *(tasks := [a_task(queue=queue, group="the others") for _ in range(3)]))
+    found = await broker.groups(queue, 9)
+    assert [group.size for group in found if group.name == "the others"] == [3]
+    assert ids_of(await broker.members(queue, "the others", 9)) == ids_of(tasks)
+    one = a_task(queue=queue)
+    for _ in range(2):
+        await broker.aggregate(queue, "the others", ids_of(tasks), one, now=NOW)
 
 
 async def _come_twice(broker: RedisBroker, tasks: list[NewTask]) -> None:

@@ -107,6 +107,25 @@ async def lacking_of(own_redis: RedisServer, keys: Keys) -> list[str]:
     return rules
 
 
+async def test_a_registry_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    own_redis: RedisServer,
+) -> None:
+    """What it names is not known then, nor what it does not name; and what to do is told."""
+    own_redis.cli("SADD", "qcore:queues", "mail")
+    own_redis.cli("HSET", "qcore:{mail}:meta", "version", 1)
+    rules = "resetchannels", "~qcore:*", "&qcore:*", "+@all"
+    own_redis.cli("ACL", "SETUSER", "ann", "on", ">s3cr3t", *rules)
+    url = own_redis.url.replace("//", "//ann:s3cr3t@")
+    assert of(await examined(url), "namespace").found == "qcore:queues names 1 queue"
+    own_redis.cli("ACL", "SETUSER", "ann", "-smembers")
+    told = of(await examined(url), "namespace")
+    assert told.grade is Grade.WARNING
+    assert told.found == "qcore:queues cannot be read: which queues it names is not known"
+    assert told.to_do == "ACL SETUSER <user> +smembers ~qcore:queues"
+    own_redis.cli("ACL", "SETUSER", "ann", *told.to_do.split()[3:])
+    assert of(await examined(url), "namespace").grade is Grade.OK
+
+
 @pytest.mark.parametrize(
     ("rules", "missing"),
     [

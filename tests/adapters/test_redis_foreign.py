@@ -6,6 +6,7 @@ import pytest
 from qcore import BrokerUnusable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.keys import Key
+from qcore.domain.flow import SetInFlight
 from qcore.domain.lifecycle import (
     Cancelled,
     Deleted,
@@ -13,11 +14,14 @@ from qcore.domain.lifecycle import (
     Failed,
     Rejected,
     Released,
+    Rescheduled,
     RunNow,
     Snoozed,
     State,
     Succeeded,
+    Updated,
 )
+from qcore.domain.notes import Note, Progress
 from qcore.domain.task import Lease, Verdict
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.moves import ids, put, take, tidy
@@ -30,7 +34,7 @@ Call: TypeAlias = Callable[[RedisBroker], Awaitable[object]]
 
 QUEUE = "qcore:{default}:"
 OURS = [f"{QUEUE}{key.name.lower()}" for key in Key if key is not Key.LANE]
-HASHES = [f"{QUEUE}{name}" for name in ("meta", "tasks", "progress")]
+HASHES = [f"{QUEUE}{name}" for name in ("meta", "tasks", "progress", "unique", "details")]
 KINDS: Mapping[str, tuple[str, ...]] = {
     "string": ("SET", "data"),
     "hash": ("HSET", "some", "data"),
@@ -39,6 +43,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """A command, without its key, that makes a key of a kind."""
 STATES = (
+    State.AGGREGATING,
     State.SCHEDULED,
     State.RETRY,
     State.COMPLETED,
@@ -47,7 +52,7 @@ STATES = (
     State.ACTIVE,
     State.PENDING,
 )
-ACTIVE = Lease("default", f"of-{State.ACTIVE}", 5, NOW + LEASE)
+ACTIVE = Lease("default", f"of-{State.ACTIVE}", int(NOW * 1e6) + 5, NOW + LEASE)
 LATER = NOW + 1_000
 
 
@@ -85,8 +90,19 @@ CALLS: Mapping[str, Call] = {
             Snoozed(LATER),
         )
     },
+    "settle what is followed": settle(Succeeded(then=(a_task(), a_task(queue="other")))),
+    "note": lambda broker: broker.note([Note(ACTIVE, Progress(NOW, 0.5), b"x")], now=NOW),
+    "details": lambda broker: broker.details("default", [ACTIVE.id]),
+    "limit": lambda broker: broker.regulate("default", SetInFlight(9), now=NOW),
+    "groups": lambda broker: broker.groups("default", 9),
+    "members": lambda broker: broker.members("default", "a group", 9),
+    "aggregate": lambda broker: broker.aggregate(
+        "default", "a group", [f"of-{State.AGGREGATING}"], a_task(), now=NOW
+    ),
     "sweep": lambda broker: tidy(broker, now=LATER * 2),
     **{f"run what is {state} now": order(state, RunNow()) for state in STATES},
+    **{f"put off what is {state}": order(state, Rescheduled(LATER)) for state in STATES},
+    **{f"change what is {state}": order(state, Updated({"priority": 1})) for state in STATES},
     **{f"cancel what is {state}": order(state, Cancelled()) for state in STATES},
     **{f"delete what is {state}": order(state, Deleted()) for state in STATES},
     **{

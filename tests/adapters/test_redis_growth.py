@@ -3,6 +3,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from qcore.adapters.redis import RedisBroker
+from qcore.domain.flow import Rate, SetInFlight, SetRate
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -20,6 +21,7 @@ from qcore.domain.lifecycle import (
     State,
     Succeeded,
 )
+from qcore.domain.notes import Note, Noted, Progress
 from qcore.domain.task import (
     REPLACE,
     Claim,
@@ -241,6 +243,77 @@ async def debounce(works: Works, number: int) -> None:
     assert set(answers) == {Settled(State.GONE)}
 
 
+async def say(works: Works, number: int) -> None:
+    """Say how far they are and save what they have, fail with all details, and end in each way."""
+    ways = (Succeeded(), Exhausted("no", "w", "there"), Rejected("no"), Revoked(), Cancelled())
+    for way in ways:
+        many = number // len(ways) + 1
+        tasks = await works.put(some_tasks(many, retention=60))
+        await note(works, many, Failed("no", works.now, worker="w", traceback="there " * 9))
+        if isinstance(way, Cancelled):
+            await works.order(tasks, way)
+        else:
+            await works.end(many, way)
+
+
+async def note(works: Works, number: int, outcome: Event) -> None:
+    """Run as many as there must be; each says something before it ends in one way."""
+    leases = [verdict.lease for verdict in await works.take(number)]
+    notes = [Note(lease, Progress(works.now, 0.5), b"so far") for lease in leases]
+    assert set(await works.broker.note(notes, now=works.now)) == {Noted()}
+    verdicts = [Verdict(lease, outcome) for lease in leases]
+    answers = await works.broker.settle(verdicts, now=works.now)
+    assert {type(answer) for answer in answers} == {Settled}
+
+
+async def say_and_be_replaced(works: Works, number: int) -> None:
+    """Save something; another one has the id, or the key, before it can be read."""
+    half = number // 2 + 1
+    tasks = await works.put(some_tasks(half))
+    await note(works, half, Exhausted("no"))
+    await works.put([a_task(id=task.id) for task in tasks])
+    await works.end(half, Succeeded())
+    await works.put([a_task(unique_key=f"key {k}") for k in range(half)])
+    await note(works, half, Failed("no", works.now + 5))
+    await works.put([a_task(unique_key=f"key {k}", on_duplicate=REPLACE) for k in range(half)])
+    await works.end(half, Succeeded())
+
+
+async def lead_on(works: Works, number: int) -> None:
+    """Be followed by others, a batch at a time, and those by none."""
+    await works.put(some_tasks(number // 2 + 1))
+    for start in range(0, number // 2 + 1, 100):
+        many = min(100, number // 2 + 1 - start)
+        verdicts = [
+            Verdict(verdict.lease, Succeeded(then=(a_task(due=works.now + 5),)))
+            for verdict in await works.take(many)
+        ]
+        answers = await works.broker.settle(verdicts, now=works.now)
+        assert set(answers) == {Settled(State.GONE)}
+    works.now += 5
+    await works.end(number // 2 + 1, Succeeded())
+
+
+async def become_one(works: Works, number: int) -> None:
+    """Wait in groups, until one takes the place of all."""
+    for n in range(number // 500 + 1):
+        group = f"group {n}"
+        tasks = await works.put(some_tasks(500, group=group, unique_key=None))
+        one = a_task()
+        await works.broker.aggregate("default", group, ids_of(tasks), one, now=works.now)
+    await works.end(number // 500 + 1, Succeeded())
+
+
+async def be_limited(works: Works, number: int) -> None:
+    """Be started a few at a time, until nobody minds any more."""
+    for rule in (SetRate(Rate(number, 9.0)), SetInFlight(number)):
+        await works.broker.regulate("default", rule, now=works.now)
+    await works.put(some_tasks(number))
+    await works.end(number, Succeeded())
+    for lifted in (SetRate(None), SetInFlight(None)):
+        await works.broker.regulate("default", lifted, now=works.now)
+
+
 PATHS: tuple[Callable[[Works, int], Awaitable[None]], ...] = (
     complete,
     retain,
@@ -258,6 +331,11 @@ PATHS: tuple[Callable[[Works, int], Awaitable[None]], ...] = (
     gather,
     be_unique,
     debounce,
+    say,
+    say_and_be_replaced,
+    lead_on,
+    become_one,
+    be_limited,
 )
 
 

@@ -12,7 +12,17 @@ from typing import Final
 
 import attrs
 
-from qcore import Context, RateLimited, Retry, Revoke, SkipRetry, Snooze
+from qcore import (
+    Context,
+    InvalidTask,
+    NewTask,
+    Qcore,
+    RateLimited,
+    Retry,
+    Revoke,
+    SkipRetry,
+    Snooze,
+)
 from qcore.domain.control import ControlFlow
 from tests.app.kit import Lab
 
@@ -130,6 +140,50 @@ def wait_for(ctx: Context, path: str) -> str:
     return "done"
 
 
+q = Qcore("memory://", instruments=())
+"""A queue of this module's own, which its child processes have too."""
+
+
+@q.task("child", queue="children", delay=1000)
+def child(ctx: Context, number: int) -> None:
+    """Do nothing."""
+
+
+@q.task("follow", process=True)
+def follow(ctx: Context, number: int) -> None:
+    """Ask for what is to be done next."""
+    for each in range(number):
+        ctx.then(child.call(each))
+
+
+@q.task("wrong", process=True)
+def follow_wrongly(ctx: Context) -> None:
+    """Ask for what cannot be."""
+    ctx.then(child.call(number="no number"))  # type: ignore[arg-type]
+
+
+def follow_nobody(ctx: Context) -> None:
+    """Ask without a queue to belong to."""
+    ctx.then(NewTask("child", id="c"))
+
+
+def resume(ctx: Context) -> list[str]:
+    """Say and save something; return what it found, before and after, and what was refused."""
+    before = ctx.saved_sync()
+    ctx.progress(0.5, "in a process")
+    ctx.save_sync(b"half")
+    try:
+        ctx.save_sync("text")  # type: ignore[arg-type]
+    except InvalidTask as error:
+        return [repr(before), repr(ctx.saved_sync()), type(error).__name__]
+    return []
+
+
+def say_nonsense(ctx: Context) -> None:
+    """Say of its progress what cannot be."""
+    ctx.progress(2)
+
+
 def register(lab: Lab) -> Lab:
     """Give a queue all of these handlers, by their own names."""
     for function in (
@@ -142,6 +196,8 @@ def register(lab: Lab) -> Lab:
         leave,
         kill_itself_once,
         hang,
+        resume,
+        say_nonsense,
     ):
         lab.handle(function.__name__, function, process=True)
     return lab

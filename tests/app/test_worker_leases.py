@@ -2,7 +2,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from qcore import Context, State
+from qcore import BrokerUnusable, Context, State
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
@@ -52,6 +52,41 @@ async def test_a_long_run_keeps_its_lease() -> None:
         assert await handle.result(timeout=2000) > NOW + 1000
     assert (await stored(handle)).crashes == 0
     assert len(lab.signals.started.seen) == 1
+
+
+async def test_a_queue_that_cannot_be_served_costs_no_other_its_leases() -> None:
+    """Those of the others are renewed each by itself; the bad one is told of."""
+
+    class OneBad(ForwardingBroker):
+        async def extend(
+            self, leases: Sequence[Lease], *, now: Moment, until: Moment
+        ) -> Sequence[Lease | LeaseLost]:
+            if any(lease.queue == "bad" for lease in leases):
+                raise BrokerUnusable("spoilt")
+            return await super().extend(leases, now=now, until=until)
+
+    lab = Lab(OneBad(MemoryBroker()))
+
+    @lab.task("slow")
+    async def slow(ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    for queue in ("bad", "good", "fine"):
+        await slow.using(queue=queue).enqueue()
+    async with lab.working(lease=30, queues=["bad", "good", "fine"]):
+        await lab.signals.started.wait(3)
+        lab.manual.advance(10)
+        failed = await lab.signals.broker_failed.next()
+        assert (failed.call, str(failed.error)) == ("extend", "spoilt")
+        counts = await swept_at(lab, NOW + 30)
+        assert counts == {"bad": State.PENDING, "good": State.ACTIVE, "fine": State.ACTIVE}
+
+
+async def swept_at(lab: Lab, moment: Moment) -> dict[str, State]:
+    """Sweep all queues; return which state the one task of each is in."""
+    counts = await lab.broker.count()
+    await lab.broker.sweep([*counts], 10, now=moment)
+    return {queue: next(iter(states)) for queue, states in (await lab.broker.count()).items()}
 
 
 async def test_leases_are_renewed_each_third_and_together() -> None:

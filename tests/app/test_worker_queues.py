@@ -8,6 +8,7 @@ import pytest
 
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
+from qcore.app.worker import LONGEST_IDLE
 from qcore.domain.task import Demand
 from qcore.testing import FaultyBroker, a_task, some_tasks
 from tests.app.kit import Lab, turn
@@ -167,6 +168,28 @@ async def test_an_idle_worker_rests() -> None:
         await lab.signals.settled.next()
         await turn(100)
         assert len(broker.calls) - before < 10
+
+
+async def test_an_idle_worker_asks_when_something_is_due_only_after_news() -> None:
+    """Whoever waits is told of an earlier moment: as it was found, it is until then or passed."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Recorder(broker)
+    async with lab.working():
+        await turn()
+        before = Counter(call.verb for call in broker.calls)
+        for _ in range(5):
+            lab.manual.advance(LONGEST_IDLE)
+            await turn()
+        asked = Counter(call.verb for call in broker.calls) - before
+        assert asked["claim"] == 5
+        assert asked["next_due"] == 0
+        await lab.client.enqueue_many([a_task(due=lab.clock.now() + 60)])
+        await turn()
+        assert (Counter(call.verb for call in broker.calls) - before)["next_due"] == 1
+        for _ in range(6):
+            lab.manual.advance(LONGEST_IDLE)
+            await turn()
+        await lab.signals.settled.next()
 
 
 async def test_a_task_that_is_scheduled_wakes_the_worker_in_time() -> None:

@@ -8,9 +8,12 @@ from typing import Final, Self, TypeVar
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.lifecycle import Order, State
+from qcore.domain.flow import Limits, Rule
+from qcore.domain.groups import Stale
+from qcore.domain.lifecycle import Order, State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.task import (
+    Admission,
     Claim,
     Conflict,
     Demand,
@@ -36,7 +39,8 @@ class EdgeBroker(ForwardingBroker):
     """Call those who listen as seldom as the port allows.
 
     That is when a queue that had nothing pending has something, if only what a claim made pending
-    and left, and when its next moment due gets earlier.
+    and left, when its next moment due gets earlier, when a group begins, and when nothing but time
+    keeps what is pending any more.
     """
 
     def __init__(self, inner: Broker) -> None:
@@ -62,7 +66,9 @@ class EdgeBroker(ForwardingBroker):
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
-        queues = {verdict.lease.queue for verdict in verdicts}
+        ended = [verdict.outcome for verdict in verdicts]
+        then = [task for each in ended if isinstance(each, Succeeded) for task in each.then]
+        queues = {*(verdict.lease.queue for verdict in verdicts), *(task.queue for task in then)}
         return await self._told(self.inner.settle(verdicts, now=now), queues)
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
@@ -73,22 +79,40 @@ class EdgeBroker(ForwardingBroker):
     ) -> Sequence[Moved | NotAllowed | Missing]:
         return await self._told(self.inner.order(queue, ids, order, now=now), [queue])
 
+    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+        return await self._told(super().regulate(queue, rule, now=now), [queue])
+
+    async def aggregate(
+        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
+    ) -> Admission | Stale:
+        call = super().aggregate(queue, group, ids, task, now=now)
+        return await self._told(call, [queue])
+
     async def _told(self, call: Awaitable[T], queues: Iterable[str]) -> T:
         """Make a call, and tell of the edges it made."""
         queues = tuple(queues)
         before = [await self._look(queue) for queue in queues]
+        groups = [await self._groups(queue) for queue in queues]
         answer = await call
-        for queue, (had_work, due) in zip(queues, before, strict=True):
-            has_work, now_due = await self._look(queue)
-            if (has_work and not had_work) or now_due < due:
+        for n, queue in enumerate(queues):
+            (had_work, due), (has_work, now_due) = before[n], await self._look(queue)
+            begun = await self._groups(queue) - groups[n]
+            if (has_work and not had_work) or now_due < due or begun:
                 for ear in [ear for ear in self.ears if queue in ear.queues]:
                     ear.heard()
         return answer
 
     async def _look(self, queue: str) -> tuple[bool, Moment]:
-        counts = await self.inner.count()
+        counts = (await self.inner.count()).get(queue, {})
         due = await self.inner.next_due([queue])
-        return State.PENDING in counts.get(queue, {}), inf if due is None else due
+        (limits,) = await super().limits([queue])
+        is_full = counts.get(State.ACTIVE, 0) >= (limits.in_flight or inf)
+        # with a rate it is a moment that is due
+        is_kept = is_full or limits.is_paused or limits.rate is not None
+        return State.PENDING in counts and not is_kept, inf if due is None else due
+
+    async def _groups(self, queue: str) -> set[str]:
+        return {group.name for group in await super().groups(queue, 1_000)}
 
 
 class Ear:

@@ -4,17 +4,22 @@ from typing import Any
 import pytest
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import State
+from qcore.adapters.wrappers import ForwardingBroker
+from qcore.domain.flow import Limits, Rule
+from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand, Keep
 from qcore.ports import Broker
 from qcore.testing.build import NOW
+from qcore.testing.contract import FlowContract, GroupContract
 from qcore.testing.contract.edges import EdgeCases
+from qcore.testing.contract.followups import FollowUpCases
+from qcore.testing.contract.limits import PAUSED, RESUMED
 from qcore.testing.contract.waiting import ListenCases
 from tests.contract.doubles import EdgeBroker
 
 
-class TestEdgeBroker(ListenCases, EdgeCases):
+class TestEdgeBroker(ListenCases, EdgeCases, FollowUpCases, FlowContract, GroupContract):
     """A broker that tells of edges alone keeps the promise to those who listen."""
 
     def make_broker(self, keep: Keep) -> Broker:
@@ -66,6 +71,23 @@ class ForgetsOtherQueues(EdgeBroker):
         return await super()._told(call, sorted(queues)[:1])
 
 
+class HearsNoRules(EdgeBroker):
+    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+        return await ForwardingBroker.regulate(self, queue, rule, now=now)
+
+
+class HearsNoGroups(EdgeBroker):
+    async def _groups(self, queue: str) -> set[str]:
+        return set()
+
+
+class HearsOfNoRoom(EdgeBroker):
+    """Takes what is pending for something to claim, though as many run as may."""
+
+    async def _look(self, queue: str) -> tuple[bool, float]:
+        return State.PENDING in (await self.inner.count()).get(queue, {}), 0.0
+
+
 BROKEN: list[tuple[type[EdgeBroker], str, dict[str, object]]] = [
     (HearsOfPendingOnly, "test_an_enqueue_is_heard", {"due": NOW + 60}),
     (HearsOfPendingOnly, "test_each_earlier_moment_is_heard", {}),
@@ -82,6 +104,12 @@ BROKEN: list[tuple[type[EdgeBroker], str, dict[str, object]]] = [
     (Remembers, "test_a_moment_counts_no_more_once_its_task_is_gone", {"gone": "due"}),
     (ForgetsOtherQueues, "test_a_batch_is_heard_by_all_whom_it_concerns", {}),
     (ForgetsOtherQueues, "test_what_a_claim_leaves_is_heard_by_all_whom_it_concerns", {}),
+    (HearsNoRules, "test_a_rule_that_lets_more_go_is_heard", {"before": PAUSED, "rule": RESUMED}),
+    (HearsNoGroups, "test_a_new_group_is_heard", {}),
+    (HearsNoGroups, "test_a_group_that_a_claim_begins_is_heard", {}),
+    (HearsOfNoRoom, "test_an_end_that_makes_room_is_heard", {"outcome": Succeeded()}),
+    (HearsOfNoRoom, "test_an_order_that_makes_room_is_heard", {}),
+    (HearsOfNoRoom, "test_a_crash_that_makes_room_is_heard", {"crashes": 1}),
 ]
 
 
@@ -96,7 +124,7 @@ def test_a_broker_that_misses_an_edge_fails(
             "make_broker": lambda _, keep: kind(MemoryBroker(keep=keep)),
             "patience": 0.05,
         }
-        return type("Suite", (ListenCases, EdgeCases), attributes)()
+        return type("Suite", TestEdgeBroker.__bases__, attributes)()
 
     getattr(a_suite(EdgeBroker), case)(**given)
     with pytest.raises(AssertionError):

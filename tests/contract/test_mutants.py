@@ -11,7 +11,17 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import Deleted, Failed, Order, Revoked, Snoozed, State, Succeeded
+from qcore.domain.lifecycle import (
+    Deleted,
+    Failed,
+    Order,
+    Rejected,
+    Rescheduled,
+    Revoked,
+    Snoozed,
+    State,
+    Succeeded,
+)
 from qcore.domain.task import (
     REPLACE,
     Admission,
@@ -29,8 +39,11 @@ from qcore.domain.task import (
     Verdict,
 )
 from qcore.ports import Counts, Page
-from qcore.testing.contract import BrokerContract, UniqueContract
+from qcore.testing.build import NOW
+from qcore.testing.contract import BrokerContract, UniqueContract, following, notes
+from qcore.testing.contract.changes import CHANGES
 from qcore.testing.machine import broker_machine
+from tests.contract import mutants
 
 
 class IgnoresTokens(MemoryBroker):
@@ -108,8 +121,8 @@ class StartsTokensAgain(MemoryBroker):
 
 
 class IsDeaf(MemoryBroker):
-    def _tell(self, queues: set[str]) -> None:
-        pass
+    async def listen(self, queues: Sequence[str], *ears: Any) -> Any:
+        return await super().listen((), *ears)
 
 
 class StopsAtAConflict(MemoryBroker):
@@ -265,6 +278,89 @@ BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (WritesHalf, "test_no_reader_sees_half_a_batch", {}),
 ]
 
+REPLACES = "test_a_note_replaces_what_it_has_and_leaves_the_rest"
+NEW_TASK = "test_a_new_task_of_the_id_begins_with_nothing"
+IS_GONE = "test_nothing_is_kept_of_a_task_that_is_gone"
+IS_THERE = "test_what_is_there_already_is_left_as_it_is"
+IS_LOST = "test_nothing_follows_a_verdict_that_does_not_count"
+FINDS = "test_the_next_attempt_finds_what_was_saved"
+TOLD = "test_news_are_told"
+MOMENT = "test_a_task_is_due_at_its_new_moment"
+CHANGED = "test_what_was_changed_comes_back"
+
+BROKEN_OF_RUNS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
+    (mutants.AnswersNotesBackwards, "test_each_note_is_answered_at_its_place", {}),
+    (IgnoresTokens, "test_a_stale_workers_note_changes_nothing", {}),
+    (
+        mutants.NotesWhatHasEnded,
+        "test_a_run_that_has_ended_notes_nothing",
+        {"state": State.COMPLETED},
+    ),
+    (mutants.NotesInFull, REPLACES, {}),
+    (mutants.SeesEverybody, "test_each_task_is_answered_at_its_place", {}),
+    (mutants.SeesEverybody, "test_a_note_on_a_task_that_is_gone_brings_nothing_back", {}),
+    (mutants.ShowsNine, "test_the_last_ten_errors_are_kept", {}),
+    (mutants.ShowsTheLatestFirst, "test_the_last_ten_errors_are_kept", {}),
+    (mutants.ShowsNoTracebacks, "test_the_last_ten_errors_are_kept", {}),
+    (mutants.ShowsNoTracebacks, "test_an_error_is_in_the_details", {}),
+    (
+        mutants.ShowsNoWorkers,
+        "test_whatever_went_wrong_is_kept",
+        {"outcome": Rejected("no", worker="w")},
+    ),
+    (mutants.ShowsNoLostWorkers, "test_a_lease_that_ran_out_is_an_error", {}),
+    (mutants.ForgetsAtACrash, FINDS, {"way": notes.WAYS[3]}),
+    (mutants.ForgetsAtARetry, FINDS, {"way": notes.WAYS[0]}),
+    (mutants.ForgetsAtAnOrder, FINDS, {"way": notes.WAYS[4]}),
+    (mutants.Bequeaths, NEW_TASK, {}),
+    (mutants.Bequeaths, "test_a_task_that_is_replaced_leaves_no_notes", {}),
+    (mutants.RemembersTheGone, IS_GONE, {"outcome": Succeeded()}),
+]
+"""What is kept of runs."""
+
+BROKEN_OF_NEWS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
+    (mutants.ForgetsWhatFollows, "test_what_follows_is_enqueued", {}),
+    (mutants.ForgetsWhatFollows, "test_a_batch_has_its_followers", {}),
+    (mutants.FollowsTheLost, IS_LOST, {}),
+    (mutants.FollowsTheLost, "test_a_batch_has_its_followers", {}),
+    (mutants.StopsAtARefusal, IS_THERE, {}),
+    (mutants.OverwritesWhatIsThere, IS_THERE, {}),
+    (mutants.FollowsFirst, "test_a_task_may_be_followed_by_itself", {}),
+    (mutants.FollowsSilently, "test_what_follows_is_heard", {}),
+    *((mutants.deaf_to("settle"), TOLD, {"way": way}) for way in following.WAYS[:3]),
+    *((mutants.deaf_to("order"), TOLD, {"way": way}) for way in following.WAYS[3:5]),
+    *((mutants.deaf_to("sweep"), TOLD, {"way": way}) for way in following.WAYS[5:7]),
+    (mutants.deaf_to("claim"), TOLD, {"way": following.WAYS[7]}),
+    (mutants.deaf_to("note"), TOLD, {"way": following.WAYS[8]}),
+    (mutants.TellsTooEarly, "test_the_news_can_be_read_when_they_are_told", {}),
+    (mutants.TellsOfAll, "test_news_are_of_queues_that_are_followed", {}),
+    (mutants.NeverStopsTelling, "test_who_has_closed_is_told_nothing", {}),
+]
+"""What follows, and who is told."""
+
+BROKEN_OF_CHANGES: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
+    (mutants.NeverIntoThePast, MOMENT, {"state": State.PENDING, "moment": NOW - 1_000}),
+    (mutants.NeverEarlier, MOMENT, {"state": State.RETRY, "moment": NOW + 1}),
+    *(
+        (mutants.losing(next(iter(each))), CHANGED, {"state": State.DEAD, "changes": each})
+        for each in CHANGES
+    ),
+    (mutants.losing("payload"), "test_a_dead_task_is_mended_and_run", {}),
+    (mutants.ChangesTheWordsOnly, "test_a_new_expiry_holds", {}),
+    (
+        mutants.ChangesTheWordsOnly,
+        "test_a_task_of_another_priority_goes_behind_its_equals",
+        {},
+    ),
+    (mutants.KeepsItsPlace, "test_a_task_of_another_priority_goes_behind_its_equals", {}),
+    (
+        LetsGoOfOthers,
+        "test_a_changed_task_keeps_its_key",
+        {"state": State.PENDING, "order": Rescheduled(NOW + 60)},
+    ),
+]
+"""Another moment, other wishes."""
+
 
 def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:
     """Return an instance of the contract for a broken broker, to run cases of by hand."""
@@ -277,7 +373,9 @@ def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:
     )()
 
 
-@pytest.mark.parametrize(("broker", "case", "given"), BROKEN)
+@pytest.mark.parametrize(
+    ("broker", "case", "given"), [*BROKEN, *BROKEN_OF_RUNS, *BROKEN_OF_NEWS, *BROKEN_OF_CHANGES]
+)
 def test_a_broken_broker_fails_the_case_named_after_it(
     broker: type[MemoryBroker], case: str, given: dict[str, object]
 ) -> None:
@@ -309,6 +407,13 @@ MACHINE_CATCHES = [
     RepeatsPages,
     CountsTooMany,
     PutsLast,
+    mutants.AnswersNotesBackwards,
+    mutants.NotesWhatHasEnded,
+    mutants.ShowsTheLatestFirst,
+    mutants.ShowsNoTracebacks,
+    mutants.ShowsNoLostWorkers,
+    mutants.Bequeaths,
+    mutants.ForgetsWhatFollows,
 ]
 
 
@@ -317,6 +422,12 @@ def test_the_machine_catches_a_broken_broker(broker: type[MemoryBroker]) -> None
     """A broker that breaks a promise gives an answer that the memory broker does not."""
     machine = broker_machine(lambda keep: broker(keep=keep))
     # found is enough: the smallest example is for people
-    once = settings(max_examples=500, phases=[Phase.generate], database=None, derandomize=True)
+    once = settings(
+        max_examples=500,
+        phases=[Phase.generate],
+        database=None,
+        derandomize=True,
+        report_multiple_bugs=False,
+    )
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=once)

@@ -3,6 +3,7 @@ from typing import Final
 import pytest
 from attrs import define, field
 
+from qcore.domain.effects import apply
 from qcore.domain.lifecycle import (
     Cancelled,
     Crashed,
@@ -13,12 +14,13 @@ from qcore.domain.lifecycle import (
     IllegalMove,
     Rejected,
     Released,
+    Rescheduled,
     RunNow,
     Snoozed,
     State,
     Succeeded,
+    Updated,
 )
-from qcore.domain.effects import apply
 from qcore.domain.task import NewTask
 from qcore.testing.build import NOW
 
@@ -82,6 +84,20 @@ def test_to_run_now_is_to_begin_afresh() -> None:
     assert apply(task, RunNow(), LATER) is State.PENDING
     assert (task.failures, task.crashes, task.error, task.due) == (0, 0, None, LATER)
     assert (task.result, task.result_type, task.unhandled_since) == (None, None, None)
+
+
+def test_another_moment_is_all_that_an_order_to_reschedule_changes() -> None:
+    """What was burned, and what went wrong, is as it was."""
+    task = Kept(state=State.RETRY)
+    assert apply(task, Rescheduled(LATER), NOW) is State.RETRY
+    assert task == Kept(state=State.RETRY, due=LATER)
+
+
+def test_an_order_to_update_changes_nothing_of_how_far_a_task_has_come() -> None:
+    """What was asked for is the broker's to change."""
+    task = Kept(state=State.DEAD)
+    assert apply(task, Updated({"priority": 5}), LATER) is State.DEAD
+    assert task == Kept(state=State.DEAD)
 
 
 def test_a_move_that_the_table_lacks_changes_nothing() -> None:

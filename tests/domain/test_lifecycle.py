@@ -21,11 +21,13 @@ from qcore.domain.lifecycle import (
     IllegalMove,
     Rejected,
     Released,
+    Rescheduled,
     Revoked,
     RunNow,
     Snoozed,
     State,
     Succeeded,
+    Updated,
     advance,
     reason_of,
 )
@@ -48,6 +50,8 @@ EVENTS: tuple[Event, ...] = (
     RunNow(),
     Archived("set aside"),
     Deleted(),
+    Rescheduled(NOW),
+    Updated({"priority": 1}),
 )
 
 DESIGN = """
@@ -68,6 +72,14 @@ aggregating: Aggregated -> gone
 scheduled, retry, archived, dead, completed, aggregating: RunNow -> pending
 scheduled, pending, retry, aggregating: Archived -> archived
 scheduled, pending, retry, aggregating, archived, dead, completed: Deleted -> gone
+scheduled, pending, aggregating: Rescheduled -> scheduled
+retry: Rescheduled -> retry
+scheduled: Updated -> scheduled
+pending: Updated -> pending
+aggregating: Updated -> aggregating
+retry: Updated -> retry
+archived: Updated -> archived
+dead: Updated -> dead
 """
 """The table as the design has it, row by row."""
 
@@ -134,9 +146,10 @@ def test_advance_leads_where_the_table_says_or_refuses(state: State, event: Even
 
 
 def test_nothing_happens_by_itself_to_what_has_ended() -> None:
-    """Of an ended task only an operator can make anything else."""
+    """Only an operator can make anything else of it, or change it where it is."""
     for state in ENDED:
-        assert set(MOVES[state]) <= {RunNow, Deleted}
+        assert set(MOVES[state]) <= {RunNow, Deleted, Updated}
+        assert MOVES[state].get(Updated, state) is state
 
 
 @pytest.mark.parametrize("state", [State.SCHEDULED, State.RETRY])

@@ -1,13 +1,15 @@
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
+from attrs import evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import LAST_MOMENT
-from qcore.domain.task import MAX_BUDGET, NewTask
+from qcore.domain.task import CHANGEABLE, MAX_BUDGET, NewTask, changed, updated
 from qcore.testing.build import NOW, a_stored_task, a_task
 
 REFUSED: list[tuple[str, object]] = [
@@ -139,3 +141,65 @@ def test_a_stored_task_is_called_as_it_was_asked_for() -> None:
     """Id, name and queue of a stored task are those of its spec."""
     task = a_stored_task(a_task(id="i", name="n", queue="q"))
     assert (task.id, task.name, task.queue) == ("i", "n", "q")
+
+
+CHANGES: dict[str, Any] = {
+    "payload": b"new",
+    "content_type": "x/y",
+    "priority": -7,
+    "max_retry": 0,
+    "max_crashes": 9,
+    "backoff": "fixed:1",
+    "deadline": NOW + 9,
+    "timeout": 0.25,
+    "expires": NOW + 99,
+    "retention": 77.5,
+    "headers": {"a": "b"},
+}
+"""Another value for all that may be changed."""
+
+
+def test_all_that_may_be_changed_is_tried_below() -> None:
+    """What may be changed is of the task's fields, and none says which it is or when it is due."""
+    assert CHANGES.keys() == CHANGEABLE
+    assert CHANGEABLE.issubset(each.name for each in fields(NewTask))
+    assert CHANGEABLE.isdisjoint({"id", "name", "queue", "due", "group", "unique_key"})
+
+
+@pytest.mark.parametrize("field", sorted(CHANGEABLE))
+def test_a_change_is_of_one_field_alone(field: str) -> None:
+    """The task that comes of it is the same in all else, and the first is as it was."""
+    task = a_task(due=NOW + 5, unique_key="k", unique_for=9.0, group="g", headers={"c": "d"})
+    before = evolve(task)
+    made = changed(task, updated(**{field: CHANGES[field]}))
+    assert made == evolve(before, **{field: CHANGES[field]})
+    assert task == before
+
+
+def test_all_can_be_changed_at_once() -> None:
+    """Or nothing at all: the order may be empty."""
+    task = a_task()
+    assert changed(task, updated(**CHANGES)) == evolve(task, **CHANGES)
+    assert changed(task, updated()) == task
+
+
+@pytest.mark.parametrize("field", ["id", "name", "queue", "due", "group", "unique_key", "colour"])
+def test_what_cannot_be_changed_is_refused_by_name(field: str) -> None:
+    """The message names it, and what can be changed."""
+    with pytest.raises(InvalidTask, match=f"{field} cannot be changed: expected .*payload"):
+        updated(**{field: "x", "priority": 1})
+
+
+@pytest.mark.parametrize(
+    ("option", "bad"), [(option, bad) for option, bad in REFUSED if option in CHANGEABLE]
+)
+def test_a_bad_change_is_refused_as_in_a_new_task(option: str, bad: object) -> None:
+    """Before any broker hears of it."""
+    with pytest.raises(InvalidTask, match=f"^{option} is "):
+        updated(**{option: bad})
+
+
+def test_a_change_may_let_a_task_expire_before_it_is_due() -> None:
+    """It is not checked against the task: that will be dead when its moment comes."""
+    made = changed(a_task(due=NOW + 5), updated(expires=NOW + 1))
+    assert (made.due, made.expires) == (NOW + 5, NOW + 1)

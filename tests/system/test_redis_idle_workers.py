@@ -1,7 +1,9 @@
 """What a worker costs a server while there is nothing to do."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -9,6 +11,7 @@ from time import monotonic
 import pytest
 
 from tests.servers.binaries import SERVERS
+from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer
 from tests.system.redis_application import work
 from tests.system.redis_kit import Yard, measured, opened, until
@@ -25,6 +28,13 @@ def server() -> Iterator[RedisServer]:
     """Return a server that nobody else uses."""
     with RedisServer(SERVERS[-1]) as server:
         yield server
+
+
+@pytest.fixture
+def cluster() -> Iterator[RedisCluster]:
+    """Return a cluster that nobody else uses."""
+    with RedisCluster(SERVERS[-1]) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -52,6 +62,40 @@ async def test_an_idle_worker_hardly_asks_the_server_anything(
     latencies = [await latency(yard, queue) for queue in QUEUES * 2]
     measured("milliseconds until a task starts, half of the time", median(latencies) * 1000)
     measured("milliseconds until a task starts, at most", max(latencies) * 1000)
+
+
+async def test_an_idle_worker_hardly_asks_a_cluster_anything(
+    cluster: RedisCluster, tmp_path: Path
+) -> None:
+    """With ten queues, evenly spread, at most two commands a second to each master."""
+    queues = spread(cluster)
+    with opened(cluster.url, tmp_path) as yard:
+        async with yard.q:
+            await yard.ask([work.using(queue=queue).call() for queue in queues])
+            [_] = await yard.crew(1, "--queues", ",".join(queues))
+            await yard.done()
+            watching = [asyncio.to_thread(commands_of, master) for master in cluster.masters]
+            for received, _ in await asyncio.gather(*watching):
+                measured("commands a second", received / SECONDS)
+                assert 0 < received / SECONDS <= MOST_A_SECOND
+            latencies = [await latency(yard, queue) for queue in queues * 2]
+            measured("milliseconds until a task starts, half of the time", median(latencies) * 1000)
+            measured("milliseconds until a task starts, at most", max(latencies) * 1000)
+
+
+def spread(cluster: RedisCluster) -> list[str]:
+    """Return as many queues as there are others, as many of each master's as can be."""
+    most = -(-len(QUEUES) // len(cluster.masters))
+    owners: Counter[int] = Counter()
+    queues: list[str] = []
+    names = (f"queue-{number}" for number in count())
+    while len(queues) < len(QUEUES):
+        queue = next(names)
+        port = cluster.owner(f"qcore:{{{queue}}}:meta").port
+        if owners[port] < most:
+            owners[port] += 1
+            queues.append(queue)
+    return queues
 
 
 async def latency(yard: Yard, queue: str) -> float:

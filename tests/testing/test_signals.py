@@ -3,16 +3,21 @@ import threading
 
 import pytest
 
+from qcore.domain.groups import Group
 from qcore.domain.happenings import (
+    AggregationFailed,
     BrokerFailed,
     BrokerRecovered,
     Happening,
     LeaseWasLost,
     LoopBlocked,
+    NoAggregator,
     NoHandler,
     TaskFinished,
+    TasksAggregated,
     TasksClaimed,
     TasksSettled,
+    TasksSwept,
     TaskStarted,
     WorkerPaused,
     WorkerStarted,
@@ -20,12 +25,13 @@ from qcore.domain.happenings import (
     WorkerStopping,
 )
 from qcore.domain.lifecycle import State, Succeeded
-from qcore.domain.task import LeaseLost, Settled, Verdict
+from qcore.domain.task import LeaseLost, Settled, Swept, Verdict
 from qcore.testing.build import a_claim, a_task
 from qcore.testing.signals import NoSignal, Settlement, Signals
 
 CLAIM = a_claim(a_task(name="email:welcome", id="7"))
 OTHER = a_claim(a_task(name="email:welcome", id="8"))
+GROUP = Group("default", "digest:ann", size=2, first=1.0, last=2.0)
 DONE = Verdict(CLAIM.lease, Succeeded())
 LATE = Verdict(OTHER.lease, Succeeded())
 
@@ -36,6 +42,10 @@ WHOLE: list[tuple[str, Happening]] = [
     ("stopped", WorkerStopped(released=0)),
     ("started", TaskStarted(CLAIM)),
     ("finished", TaskFinished(CLAIM, Succeeded(), seconds=0.5)),
+    ("swept", TasksSwept(Swept(crashed=1))),
+    ("aggregated", TasksAggregated("digest:ann", ["7", "8"], a_task(name="digest"))),
+    ("aggregation_failed", AggregationFailed(GROUP, ValueError("no"), again_in=1.0)),
+    ("no_aggregator", NoAggregator(GROUP)),
     ("lease_lost", LeaseWasLost(CLAIM)),
     ("no_handler", NoHandler(CLAIM)),
     ("blocked", LoopBlocked(seconds=1.0, stack="in sleep")),
@@ -176,6 +186,6 @@ def test_the_story_of_what_was_settled_names_tasks_and_answers() -> None:
     signals(TaskFinished(CLAIM, Succeeded(), seconds=0.5))
     signals(TasksSettled([DONE], [LeaseLost()]))
     assert signals.story() == (
-        "TaskFinished(email:welcome 7: Succeeded(result=None, content_type=None)), "
+        "TaskFinished(email:welcome 7: Succeeded(content_type=None, then=())), "
         "TasksSettled(7: LeaseLost())"
     )

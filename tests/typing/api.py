@@ -1,6 +1,6 @@
 """What type checkers see of the public surface: every line here must be accepted or refused."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
@@ -8,12 +8,18 @@ from typing import Any, assert_type
 from qcore import (
     BlockingHandle,
     Call,
+    Chain,
     Context,
+    Group,
     Handle,
     Handler,
+    NewTask,
     Next,
     Qcore,
     RetryPolicy,
+    Step,
+    Task,
+    chain,
     exponential,
 )
 
@@ -66,6 +72,16 @@ async def managed() -> AsyncGenerator[int, None]:
     yield 1
 
 
+@q.aggregator
+async def all_in_one(group: Group, tasks: Sequence[Task]) -> Call[str]:
+    return send_welcome.call(len(tasks), group.name)
+
+
+@q.aggregator("plain", queue="mail", grace=timedelta(minutes=1), max_delay=None, max_size=10)
+def plain(group: Group, tasks: Sequence[Task]) -> NewTask:
+    return NewTask("one", id=tasks[0].id, queue=group.queue)
+
+
 @q.on_error
 async def tell(ctx: Context, error: BaseException) -> None:
     ctx.log.error("failed", error=repr(error))
@@ -91,6 +107,18 @@ async def accepted(ctx: Context) -> None:
     soon = send_welcome.using(delay=5, expires=timedelta(hours=1), priority=3, retention=60)
     assert_type(await soon.using(at=datetime.now(UTC)).enqueue(7), Handle[str])
     assert_type(ctx.state(datetime), datetime)
+    assert_type(ctx.then(send_welcome.call(7)), NewTask)
+    step: Step[int, str] = send_welcome.following("b@example.com")
+    assert_type(chain(thumbnail.call("a.jpg"), step), Chain[str])
+    assert_type(chain(thumbnail.call("a.jpg"), bare), Chain[str])
+    assert_type(chain(thumbnail.call("a.jpg"), send_welcome.following(email="b")), Chain[str])
+    assert_type(chain(thumbnail.call("a.jpg"), bare.using(priority=1), thumbnail), Chain[int])
+    assert_type(chain(thumbnail.call("a.jpg"), report.call()), Chain[None])
+    assert_type(chain(bare.call(1), thumbnail, bare, thumbnail, bare), Chain[str])
+    handle = await chain(thumbnail.call("a.jpg"), bare).enqueue()
+    assert_type(await handle.result(timeout=1), str)
+    assert_type(chain(thumbnail.call("a.jpg"), bare).enqueue_sync().result(), str)
+    ctx.then(chain(thumbnail.call("a.jpg"), bare))
 
 
 async def refused() -> None:
@@ -102,5 +130,12 @@ async def refused() -> None:
     send_welcome.enqueue_sync(email="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     send_welcome.using(prio=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     send_welcome.using(priority="high")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    send_welcome.using(group=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    q.aggregator(size=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    q.aggregator(thumbnail)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    chain(bare.call(1), bare)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    chain(bare.call(1), send_welcome.following(email="b"))  # pyright: ignore[reportArgumentType]
+    send_welcome.following(email=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    send_welcome.following(phone="1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     q.worker(concurency=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type(thumbnail.call(1), Call[int])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

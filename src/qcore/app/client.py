@@ -2,25 +2,49 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
+
+from attrs import evolve, field
 
 from qcore.app.coalesce import Coalescing
 from qcore.app.codec import Codec
+from qcore.app.following import Following
+from qcore.app.handles import BlockingHandle, Handle
 from qcore.app.inline import run_inline
 from qcore.app.mould import Mould
+from qcore.app.news import BlockingNews, News
 from qcore.app.opening import Opening
+from qcore.app.passing import CHAIN, planned, spelled
 from qcore.app.signature import Signature
-from qcore.domain.errors import InvalidTask, NoResult
+from qcore.domain.errors import InvalidTask
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.lifecycle import State
-from qcore.domain.moments import Duration, Moment, seconds_of
+from qcore.domain.moments import Moment
 from qcore.domain.record import record
-from qcore.domain.task import Admission, Conflict, Enqueued, NewTask, Task
+from qcore.domain.task import Admission, Conflict, NewTask
 from qcore.domain.uniqueness import key_of
 from qcore.ports import Broker, Capability, Clock
 
+if TYPE_CHECKING:
+    from qcore.app.handler import Sender
+
 R = TypeVar("R")
+T_contra = TypeVar("T_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
+
+__all__ = [
+    "DEFAULT_MAX_PAYLOAD",
+    "FIRST_LOOK",
+    "LONGEST_LOOK",
+    "Asked",
+    "BlockingClient",
+    "BlockingHandle",
+    "Call",
+    "Client",
+    "Handle",
+    "Refused",
+    "Step",
+]
 
 DEFAULT_MAX_PAYLOAD: Final = 1 << 20
 FIRST_LOOK: Final = 0.01
@@ -35,6 +59,19 @@ class Call(Generic[R_co]):
     signature: Signature
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+    sender: "Sender | None" = field(default=None, eq=False, repr=False)
+    """Who sends it where nobody else is named."""
+    rest: "tuple[Step[Any, Any], ...]" = ()
+    """What is to be done after it, one after the other."""
+
+
+@record
+class Step(Generic[T_contra, R_co]):
+    """A call in a chain that gets the result of the one before it, and has its other arguments."""
+
+    call: Call[R_co]
+    takes: str | None
+    """The argument that the result is; None for a call that takes none."""
 
 
 @record
@@ -45,80 +82,6 @@ class Refused:
 
 
 Asked: TypeAlias = NewTask | Call[Any]
-
-
-class Handle(Generic[R_co]):
-    """A task that was asked for."""
-
-    def __init__(
-        self,
-        client: "Client",
-        task: NewTask,
-        answer: Admission,
-        signature: Signature | None = None,
-    ) -> None:
-        self._client = client
-        self._task = task
-        self._signature = signature
-        self.id = answer.id
-        self.name = task.name
-        self.queue = task.queue
-        self.is_new = isinstance(answer, Enqueued)
-        """Whether this call stored it; if not, it is a live task that was there already: one of
-        this id, or the one that has the unique key."""
-
-    def __repr__(self) -> str:
-        """Show which task it is."""
-        return f"<{type(self).__name__} {self._task.name} {self.queue}/{self.id}>"
-
-    async def task(self) -> Task | None:
-        """Return the task as it is now, None when it is no longer stored."""
-        return (await self._client.broker.get(self.queue, [self.id]))[0]
-
-    async def status(self) -> State:
-        """Return where the task is; `State.GONE` when it is no longer stored."""
-        task = await self.task()
-        return State.GONE if task is None else task.state
-
-    async def result(self, timeout: Duration | None = None) -> R_co:  # noqa: ASYNC109
-        """Wait for the task to be completed, and return what its handler returned.
-
-        Raises `NoResult` when it never will have one (it is dead, archived, gone, or keeps none
-        because its `retention` is 0), and TimeoutError after `timeout` seconds.
-        """
-        if self.is_new and not self._task.retention:
-            raise NoResult(f"{self!r} keeps no result: enqueue it with retention=…")
-        await self._client.open()
-        clock = self._client.clock
-        until = None if timeout is None else clock.now() + seconds_of(timeout, "timeout")
-        pause = FIRST_LOOK
-        while True:
-            task = await self.task()
-            if task is None or task.state in _HOPELESS:
-                raise NoResult(_why_none(self, task))
-            if task.state is State.COMPLETED:
-                value: R_co = self._decoded(task)
-                return value
-            now = clock.now()
-            if until is not None and now >= until:
-                raise TimeoutError(f"{self!r} is {task.state} after {timeout} seconds")
-            await clock.sleep_until(now + pause if until is None else min(now + pause, until))
-            pause = min(LONGEST_LOOK, pause * 1.5)
-
-    def _decoded(self, task: Task) -> Any:
-        if task.result is None:
-            return None
-        kind = Any if self._signature is None else self._signature.returns
-        return self._client.codec.loads(task.result, task.result_type, kind)
-
-
-_HOPELESS = frozenset({State.DEAD, State.ARCHIVED})
-
-
-def _why_none(handle: Handle[Any], task: Task | None) -> str:
-    if task is None:
-        return f"{handle!r} is no longer stored: it was revoked, deleted, or its retention is over"
-    return f"{handle!r} is {task.state}: {task.error}"
 
 
 class Client:
@@ -142,6 +105,8 @@ class Client:
         self.codec = codec
         self._enqueue = Coalescing(broker).enqueue if coalesce else broker.enqueue
         self._make_ready = Opening(broker) if coalesce else broker.open
+        self.news: News = Following(broker, clock) if coalesce else BlockingNews(broker, clock)
+        """Where its handles hear of their tasks."""
         self._is_open = False
         self._max_payload = max_payload
         self._entropy = entropy
@@ -160,7 +125,7 @@ class Client:
         if not self._is_open:
             await self.open()
         now = self.clock.now()
-        task = self._built(asked, now)
+        task = self.build(asked, now)
         answers = await self._enqueue((task,), now=now)
         return self._handle(asked, task, answers[0])
 
@@ -193,6 +158,7 @@ class Client:
     async def close(self) -> None:
         """Let go of the store; its next use opens it again."""
         self._is_open = False
+        await self.news.close()
         await self.broker.close()
 
     def new_id(self) -> str:
@@ -203,14 +169,22 @@ class Client:
         """Return a handle of a task by its queue and id, whether or not it is stored."""
         return Handle(self, NewTask("?", id=task, queue=queue), Conflict(task, State.PENDING))
 
-    def _tried(self, asked: Asked, now: Moment) -> NewTask | Refused:
-        try:
-            return self._built(asked, now)
-        except InvalidTask as error:
-            return Refused(error)
+    def payload_of(
+        self, name: str, arguments: Mapping[str, Any], signature: Signature | None
+    ) -> dict[str, Any]:
+        """Return arguments as the fields of a task; raise `InvalidTask` where they do not fit.
 
-    def _built(self, asked: Asked, now: Moment) -> NewTask:
-        """Return what to store; raise `InvalidTask` where it is wrong."""
+        Without a signature, as of a task that is known by its id alone, any do.
+        """
+        if signature is None:
+            payload = self.codec.dumps(dict(arguments))
+        else:
+            payload = signature.encode((), arguments, self.codec)
+        self._refuse_large(name, payload)
+        return {"payload": payload, "content_type": self.codec.content_type}
+
+    def build(self, asked: Asked, now: Moment) -> NewTask:
+        """Return what is to be stored; raise `InvalidTask` where it is wrong."""
         if isinstance(asked, NewTask):
             task = asked
         elif not isinstance(asked, Call):
@@ -220,12 +194,31 @@ class Client:
             mould, kind = asked.mould, self.codec.content_type
             key = self._key(asked) if mould.is_unique else None
             task = mould.cast(payload, kind, now, self._entropy, unique_key=key)
-        if len(task.payload) > self._max_payload:
+            if asked.rest:
+                task = self._leading(task, asked.rest, now)
+        self._refuse(task)
+        return task
+
+    def _leading(self, task: NewTask, rest: "Sequence[Step[Any, Any]]", now: Moment) -> NewTask:
+        """Return a task that the steps of a chain travel with."""
+        plans = [planned(step, self.build(step.call, now)) for step in rest]
+        header = spelled(plans, self.codec)
+        if len(header) > self._max_payload:
             raise InvalidTask(
-                f"{task.name}: the payload is {len(task.payload):,} bytes: expected at most "
-                f"{self._max_payload:,}; store it elsewhere and send where it is, or raise "
-                "max_payload"
+                f"{task.name}: the rest of its chain is {len(header):,} bytes: expected at most "
+                f"{self._max_payload:,}; store what it is about elsewhere and send where it is"
             )
+        return evolve(task, headers={**task.headers, CHAIN: header})
+
+    def _tried(self, asked: Asked, now: Moment) -> NewTask | Refused:
+        try:
+            return self.build(asked, now)
+        except InvalidTask as error:
+            return Refused(error)
+
+    def _refuse(self, task: NewTask) -> None:
+        """Raise `InvalidTask` for what this broker or this client does not take."""
+        self._refuse_large(task.name, task.payload)
         if task.group is not None and Capability.GROUPS not in self.broker.capabilities:
             raise InvalidTask(
                 f"{task.name}: group is {task.group!r}, but this broker has no groups"
@@ -235,7 +228,14 @@ class Client:
                 f"{task.name}: unique_key is {task.unique_key!r}, but this broker knows no unique "
                 "tasks"
             )
-        return task
+
+    def _refuse_large(self, name: str, payload: bytes) -> None:
+        if len(payload) > self._max_payload:
+            raise InvalidTask(
+                f"{name}: the payload is {len(payload):,} bytes: expected at most "
+                f"{self._max_payload:,}; store it elsewhere and send where it is, or raise "
+                "max_payload"
+            )
 
     def _key(self, asked: Call[Any]) -> str:
         """Return what makes a call unique: its name and its arguments, in whatever order."""
@@ -245,33 +245,6 @@ class Client:
     def _handle(self, asked: Asked, task: NewTask, answer: Admission) -> Handle[Any]:
         signature = None if isinstance(asked, NewTask) else asked.signature
         return Handle(self, task, answer, signature)
-
-
-class BlockingHandle(Generic[R_co]):
-    """A task that was asked for, for callers that block."""
-
-    def __init__(self, handle: Handle[R_co]) -> None:
-        self._handle = handle
-        self.id = handle.id
-        self.name = handle.name
-        self.queue = handle.queue
-        self.is_new = handle.is_new
-
-    def __repr__(self) -> str:
-        """Show which task it is."""
-        return repr(self._handle).replace("Handle", "BlockingHandle", 1)
-
-    def task(self) -> Task | None:
-        """Return the task as it is now, None when it is no longer stored."""
-        return run_inline(self._handle.task())
-
-    def status(self) -> State:
-        """Return where the task is; `State.GONE` when it is no longer stored."""
-        return run_inline(self._handle.status())
-
-    def result(self, timeout: Duration | None = None) -> R_co:
-        """Wait for the task to be completed, and return its result; see `Handle.result`."""
-        return run_inline(self._handle.result(timeout))
 
 
 class BlockingClient:
@@ -286,7 +259,7 @@ class BlockingClient:
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._client = Client(
+        self.inner = Client(
             broker.blocking(),
             clock=clock.blocking(),
             codec=codec,
@@ -294,6 +267,7 @@ class BlockingClient:
             entropy=entropy,
             coalesce=False,
         )
+        """What it steps: none of it ever suspends."""
 
     @overload
     def enqueue(self, asked: Call[R]) -> BlockingHandle[R]: ...
@@ -301,21 +275,21 @@ class BlockingClient:
     def enqueue(self, asked: NewTask) -> BlockingHandle[Any]: ...
     def enqueue(self, asked: Asked) -> BlockingHandle[Any]:
         """Store one task and return a handle of it; see `Client.enqueue`."""
-        return BlockingHandle(run_inline(self._client.enqueue(asked)))
+        return BlockingHandle(run_inline(self.inner.enqueue(asked)))
 
     def enqueue_many(self, asked: Iterable[Asked]) -> list[BlockingHandle[Any] | Refused]:
         """Store many tasks in one call; see `Client.enqueue_many`."""
-        answers = run_inline(self._client.enqueue_many(asked))
+        answers = run_inline(self.inner.enqueue_many(asked))
         return [each if isinstance(each, Refused) else BlockingHandle(each) for each in answers]
 
     def new_id(self) -> str:
         """Return a fresh task id that sorts by time."""
-        return self._client.new_id()
+        return self.inner.new_id()
 
     def handle(self, queue: str, task: str) -> BlockingHandle[Any]:
         """Return a handle of a task by its queue and id, whether or not it is stored."""
-        return BlockingHandle(self._client.handle(queue, task))
+        return BlockingHandle(self.inner.handle(queue, task))
 
     def close(self) -> None:
         """Let go of the store; its next use opens it again."""
-        run_inline(self._client.close())
+        run_inline(self.inner.close())

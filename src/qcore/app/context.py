@@ -1,18 +1,33 @@
 """What a handler is told of its run."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import structlog
 
-from qcore.domain.errors import QcoreError
+from qcore.app.chains import Chain
+from qcore.app.client import Asked
+from qcore.app.notes import Keeper
+from qcore.app.passing import CHAIN
+from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
+from qcore.domain.ids import follow_up_id
 from qcore.domain.moments import Moment
-from qcore.domain.task import Claim, Lease, Task
+from qcore.domain.task import Claim, Lease, NewTask, Task, another
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 T = TypeVar("T")
+
+Build: TypeAlias = Callable[[Asked], NewTask]
+"""What returns the task that is to be stored for what was asked; it raises `InvalidTask`."""
+
+MOST_FOLLOW_UPS: Final = 100
+"""How many a run may ask for: they are written in one step."""
+
+_one_at_a_time: Final = threading.Lock()
+"""A handler may ask from several threads; it is held for a few steps at a time."""
 
 
 class NoState(QcoreError, LookupError):
@@ -26,7 +41,18 @@ class Context:
     `qcore.testing.a_context()`.
     """
 
-    __slots__ = ("_is_cancelled", "_log", "_state", "claim", "deadline", "lease")
+    __slots__ = (
+        "_build",
+        "_follow_ups",
+        "_is_cancelled",
+        "_is_over",
+        "_keeper",
+        "_log",
+        "_state",
+        "claim",
+        "deadline",
+        "lease",
+    )
 
     def __init__(
         self,
@@ -34,6 +60,8 @@ class Context:
         *,
         deadline: Moment | None = None,
         state: Mapping[type, Any] | None = None,
+        build: Build | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.claim = claim
         self.lease: Lease = claim.lease
@@ -42,6 +70,10 @@ class Context:
         """When this run is cut short: the earlier of its timeout and the task's deadline."""
         self._state = state or {}
         self._is_cancelled = False
+        self._build = build
+        self._follow_ups: tuple[NewTask, ...] = ()
+        self._is_over = False
+        self._keeper = keeper
         self._log: FilteringBoundLogger | None = None
 
     @property
@@ -66,8 +98,14 @@ class Context:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Return what travels with the task beside its arguments."""
-        return self.claim.task.spec.headers
+        """Return what travels with the task beside its arguments.
+
+        Not the rest of its chain: whoever hands the headers on would hand that on too.
+        """
+        headers = self.claim.task.spec.headers
+        if CHAIN not in headers:
+            return headers
+        return {name: value for name, value in headers.items() if name != CHAIN}
 
     @property
     def attempt(self) -> int:
@@ -95,6 +133,93 @@ class Context:
     def cancel(self) -> None:
         """Ask the handler to end."""
         self._is_cancelled = True
+
+    def then(self, asked: Asked | Chain[Any]) -> NewTask:
+        """Ask for a task to be enqueued in the step in which this one succeeds, or not at all.
+
+        `asked` is a call, `task.call(…)`, a chain, or a `NewTask`. Returns what will be stored, if
+        this run succeeds: its id follows from this task's and from how many were asked for before,
+        unless the caller gave one, so that a run that is repeated adds nothing twice. Raises
+        `InvalidTask` as `enqueue` would, and for more than 100 in one run. May be called from any
+        thread.
+        """
+        if self._build is None:
+            raise InvalidOption(
+                "this run can ask for nothing: expected a worker's context, or "
+                "qcore.testing.a_context(); with process=True, a handler declared with @q.task"
+            )
+        call = asked.call if isinstance(asked, Chain) else asked
+        task = self._build(call)
+        with _one_at_a_time:
+            if len(self._follow_ups) >= MOST_FOLLOW_UPS:
+                raise InvalidTask(
+                    f"{task.name}: a run may ask for {MOST_FOLLOW_UPS} follow-ups at most: let one "
+                    "of them ask for the others"
+                )
+            if not isinstance(call, NewTask) and "task_id" not in call.mould.options:
+                task = another(task, self._next_id(), task.payload)
+            self._follow_ups = (*self._follow_ups, task)
+        # looked at last, so that no lock is needed at the end of every run
+        if self._is_over:
+            raise InvalidTask(f"{task.name}: the run of {self.name!r} is over: nothing may follow")
+        return task
+
+    def _next_id(self) -> str:
+        task = self.claim.task
+        return follow_up_id(task.queue, task.id, task.created, len(self._follow_ups))
+
+    @property
+    def follow_ups(self) -> Sequence[NewTask]:
+        """Return what this run has asked for so far, to be enqueued if it succeeds."""
+        return self._follow_ups
+
+    def give_back(self, follow_ups: Sequence[NewTask]) -> None:
+        """Take over what a run in another process has asked for, and what was asked before."""
+        self._follow_ups = tuple(follow_ups)
+
+    def end(self) -> tuple[NewTask, ...]:
+        """Return what it has asked for, and take no more."""
+        self._is_over = True
+        return self._follow_ups
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far this run has come, 0 to 1, for `handle.progress()` and `handle.follow()`.
+
+        It takes no time: what is said often is written twice a second at most, the newest last.
+        May be called from coroutines, threads and processes. Raises `InvalidTask` for a fraction
+        that is none, and for a message of more than 500 characters.
+        """
+        self._kept.progress(self.lease, fraction, message)
+
+    async def save(self, data: bytes) -> None:
+        """Keep partial work for the next attempt, in place of what was saved before.
+
+        It is kept when this returns. Raises `InvalidTask` for what is not bytes or more of them
+        than a payload may have, and what the broker raises when it is unwell. Where the lease is
+        lost the run is over: it is cancelled here.
+        """
+        await self._kept.save(self.lease, data)
+
+    async def saved(self) -> bytes | None:
+        """Return what was saved last, by this run or by an attempt before it; None for nothing."""
+        return await self._kept.saved(self.lease)
+
+    def save_sync(self, data: bytes) -> None:
+        """Do what `save` does, in a handler that is no coroutine."""
+        self._kept.save_sync(self.lease, data)
+
+    def saved_sync(self) -> bytes | None:
+        """Do what `saved` does, in a handler that is no coroutine."""
+        return self._kept.saved_sync(self.lease)
+
+    @property
+    def _kept(self) -> Keeper:
+        if self._keeper is None:
+            raise InvalidOption(
+                "this run has nobody to keep what it says: expected a worker's context, or "
+                "qcore.testing.a_context()"
+            )
+        return self._keeper
 
     @property
     def log(self) -> "FilteringBoundLogger":

@@ -9,18 +9,21 @@ from typing import Any, Final
 import structlog
 from attrs import evolve
 
+from qcore.app.blame import blamed
+from qcore.app.client import Client
 from qcore.app.codec import Codec
 from qcore.app.context import Context
 from qcore.app.handler import Kind
+from qcore.app.passing import CHAIN, passed_on, steps_to_come
 from qcore.app.places import Places
 from qcore.app.processes import ProcessDied
 from qcore.app.router import AnyHandler, Middleware, Next, Router
 from qcore.app.run import Run, Why
 from qcore.domain.control import RateLimited, Revoke, Snooze
-from qcore.domain.errors import CannotEncode
+from qcore.domain.errors import CannotEncode, InvalidTask
 from qcore.domain.lifecycle import Crashed, Event, Failed, Rejected, Released, Snoozed, Succeeded
 from qcore.domain.retry import Dice, RetryPolicy, described, judge
-from qcore.domain.task import Task
+from qcore.domain.task import NewTask, Task
 from qcore.ports import Clock
 
 UNHANDLED_PAUSE: Final = 15.0
@@ -44,18 +47,22 @@ class Executor:
         *,
         clock: Clock,
         codec: Codec,
+        client: Client,
         dice: Dice,
         policy: RetryPolicy,
         places: Places,
         begin: Callable[[Run], None],
+        worker: str,
     ) -> None:
         self._router = router
         self._clock = clock
         self._codec = codec
+        self._client = client
         self._dice = dice
         self._policy = policy
         self._places = places
         self._begin = begin
+        self._worker = worker
 
     async def execute(self, run: Run) -> Event | None:
         """Return what happened to the task; None when its lease was lost, and nobody asks."""
@@ -68,10 +75,13 @@ class Executor:
             args, kwargs = handler.signature.decode(
                 task.spec.payload, task.spec.content_type, self._codec
             )
+            if task.spec.headers:
+                # what cannot be passed on must not begin
+                steps_to_come(task.spec, self._codec)
         except TooLate as late:
-            return Rejected(str(late))
+            return self._rejected(str(late))
         except Exception as error:  # noqa: BLE001  (a payload or an annotation that cannot be read)
-            return Rejected(described(error))
+            return self._rejected(described(error))
         return await self._concluded(handler, run, args, kwargs)
 
     async def _concluded(
@@ -84,7 +94,7 @@ class Executor:
             # the loop is being torn down
             raise
         except TooLate as late:
-            return Rejected(str(late))
+            return self._rejected(str(late))
         except BaseException as error:  # noqa: BLE001  (what a handler raises is judged, not fatal)
             run.has_ended = True
             return await self._raised(run, handler, error)
@@ -92,7 +102,7 @@ class Executor:
         if run.why is not None:
             # it ended because it was told to: what it returned is not the whole
             return await self._raised(run, handler, asyncio.CancelledError())
-        return self._succeeded(run.claim.task, value)
+        return self._succeeded(run, value)
 
     def _refuse_late(self, task: Task) -> None:
         """Raise `TooLate` for a task that must not begin any more."""
@@ -107,7 +117,7 @@ class Executor:
         now = self._clock.now()
         since = task.unhandled_since
         if since is not None and now - since >= UNHANDLED_FOR_LONG:
-            return Rejected(f"for a day no worker had a handler for {task.name!r}")
+            return self._rejected(f"for a day no worker had a handler for {task.name!r}")
         return Snoozed(now + UNHANDLED_PAUSE, unhandled=True)
 
     def _perform(
@@ -159,7 +169,8 @@ class Executor:
         kwargs: Mapping[str, Any],
         ctx: Context,
     ) -> object:
-        future = self._places.processes.start(handler.function, ctx, args, kwargs)
+        now = self._clock.now()
+        future = self._places.processes.start(handler.function, ctx, args, kwargs, now=now)
         try:
             return await asyncio.shield(future.reply)
         except asyncio.CancelledError:
@@ -176,13 +187,16 @@ class Executor:
             case Why.SHUTDOWN:
                 return Released()
             case Why.TIMEOUT if isinstance(error, asyncio.CancelledError):
-                error = _timed_out(run.claim.task)
+                error = _timed_out(run.claim.task).with_traceback(error.__traceback__)
             case _:
                 # cancelled without a reason: the handler did it, or awaited what was cancelled
                 pass
         if isinstance(error, ProcessDied):
-            return Crashed(described(error))
-        return await self._judged(run, handler, error)
+            return Crashed(described(error), worker=self._worker)
+        return blamed(await self._judged(run, handler, error), self._worker, error)
+
+    def _rejected(self, why: str) -> Rejected:
+        return Rejected(why, worker=self._worker)
 
     async def _judged(self, run: Run, handler: AnyHandler, error: BaseException) -> Event:
         await self._tell_hooks(run.ctx, error)
@@ -211,13 +225,24 @@ class Executor:
             except Exception:  # noqa: BLE001  (a hook's own trouble is not the task's)
                 structlog.get_logger("qcore").exception("error hook failed", task_id=ctx.id)
 
-    def _succeeded(self, task: Task, value: object) -> Event:
-        if not task.spec.retention or value is None:
-            return _DONE
+    def _succeeded(self, run: Run, value: object) -> Event:
+        spec, then = run.claim.task.spec, run.ctx.end()
+        if spec.headers and CHAIN in spec.headers:
+            try:
+                then = (*then, self._after(spec, value))
+            except InvalidTask as error:
+                return self._rejected(f"its result cannot be passed on: {error}")
+        if not spec.retention or value is None:
+            return Succeeded(then=then) if then else _DONE
         try:
-            return Succeeded(self._codec.dumps(value), self._codec.content_type)
+            return Succeeded(self._codec.dumps(value), self._codec.content_type, then)
         except CannotEncode as error:
-            return Rejected(f"its result cannot be kept: {error}")
+            return self._rejected(f"its result cannot be kept: {error}")
+
+    def _after(self, spec: NewTask, value: object) -> NewTask:
+        """Return the next step of a chain."""
+        now = self._clock.now()
+        return self._client.build(passed_on(spec, value, self._codec, now), now)
 
 
 def _fair() -> float:

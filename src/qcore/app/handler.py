@@ -3,17 +3,21 @@
 from collections.abc import Callable
 from enum import StrEnum
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
 
-from qcore.app.client import BlockingClient, BlockingHandle, Call, Client, Handle
+from qcore.app.client import BlockingClient, BlockingHandle, Call, Client, Handle, Step
 from qcore.app.context import Context
 from qcore.app.mould import Mould
+from qcore.app.names import best_of
 from qcore.app.options import Options, merged
 from qcore.app.signature import Signature
-from qcore.domain.errors import InvalidOption
+from qcore.domain.errors import CannotDecode, InvalidOption, InvalidTask
 from qcore.domain.retry import RetryPolicy
+from qcore.domain.task import Task
 
 P = ParamSpec("P")
+Rest = ParamSpec("Rest")
+First = TypeVar("First")
 R = TypeVar("R")
 Out = TypeVar("Out")
 
@@ -58,7 +62,25 @@ class Prepared(Generic[P, R]):
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Return a call, to be enqueued with others by `enqueue_many`; nothing is checked yet."""
-        return Call(self._mould, self.handler.signature, args, kwargs)
+        handler = self.handler
+        return Call(self._mould, handler.signature, args, kwargs, handler.sender)
+
+    def following(
+        self: "Prepared[Concatenate[First, Rest], R]", *args: Rest.args, **kwargs: Rest.kwargs
+    ) -> Step[First, R]:
+        """Return a step of a `chain`: it is called with the result before it, then with these.
+
+        Raises `InvalidTask` for a handler that takes no named argument; what is given is checked
+        when the chain is enqueued.
+        """
+        handler = self.handler
+        takes, rest = handler.signature.first, handler.signature.rest
+        if takes is None:
+            raise InvalidTask(
+                f"{self._mould.name}: its handler has no argument that a result could be: "
+                "expected a call, task.call(…)"
+            )
+        return Step(Call(self._mould, rest, args, kwargs, handler.sender), takes)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Ask for the task to be run; see `Client.enqueue`."""
@@ -95,6 +117,18 @@ class Handler(Prepared[P, R], Generic[P, Out, R]):
     def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> Out:
         """Call the function, here and now."""
         return self.function(ctx, *args, **kwargs)
+
+    def arguments_of(self, task: Task) -> dict[str, Any]:
+        """Return what a task of this handler was asked for with, by name, as its annotations say.
+
+        What was not given is not there. Raises `CannotDecode` for what does not fit, and for a
+        task of another name.
+        """
+        if best_of([self.name], task.name) is None:
+            raise CannotDecode(f"{task.name!r} is no task of {self!r}")
+        return self.signature.named(
+            task.spec.payload, task.spec.content_type, self.sender.client.codec
+        )
 
     def __repr__(self) -> str:
         """Show its name and where it runs."""

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from qcore.app.inline import run_inline
 from qcore.app.instruments import Instruments
 from qcore.app.run import Run
+from qcore.domain.errors import BrokerUnusable
 from qcore.domain.happenings import BrokerFailed
+from qcore.domain.moments import Moment
 from qcore.domain.task import LeaseLost
 from qcore.ports import Broker, Clock
 
@@ -36,12 +38,20 @@ class Heartbeat:
         now = self._clock.now()
         fresh = now + self._lease - self.interval / 2
         runs = [run for run in self._runs() if run.ctx.lease.until < fresh]
-        if not runs:
-            return
+        if runs:
+            self._renew(runs, now)
+
+    def _renew(self, runs: Sequence[Run], now: Moment) -> None:
         leases = [run.ctx.lease for run in runs]
         try:
             answers = run_inline(self._broker.extend(leases, now=now, until=now + self._lease))
         except Exception as error:  # noqa: BLE001  (the next beat comes before the lease is over)
+            queues = {lease.queue for lease in leases}
+            if isinstance(error, BrokerUnusable) and len(queues) > 1:
+                # one queue that cannot be served must not cost the others their leases
+                for queue in queues:
+                    self._renew([run for run in runs if run.ctx.lease.queue == queue], now)
+                return
             self._tell(BrokerFailed("extend", error, self.interval))
             return
         for run, answer in zip(runs, answers, strict=True):

@@ -1,18 +1,23 @@
 """Look at tasks, and give orders about them: what the command line and a dashboard ask."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from math import inf
 from typing import Final, Required, TypedDict, Unpack, cast
 
+from qcore.app.changes import Changes, fitted, rescheduled, update_of
 from qcore.domain.errors import InvalidOption
 from qcore.domain.flow import Limits, Rate, Rule, SetInFlight, SetPaused, SetRate
-from qcore.domain.lifecycle import Archived, Cancelled, Deleted, Order, RunNow, State
-from qcore.domain.moments import Duration, seconds_of
-from qcore.domain.task import Missing, Moved, NotAllowed, Task, TaskId
+from qcore.domain.lifecycle import Archived, Cancelled, Deleted, Order, RunNow, State, Updated
+from qcore.domain.moments import Duration, Moment, seconds_of
+from qcore.domain.notes import Details
+from qcore.domain.task import Missing, Moved, NotAllowed, Task, TaskId, changed
 from qcore.ports import Broker, Capability, Clock, Counts, Page, Regulator
 
 AT_ONCE: Final = 500
 """Tasks that are looked at, and moved, in one step."""
+A_MOMENT: Final = 0.001
+"""Seconds."""
 
 
 class Which(TypedDict, total=False):
@@ -51,6 +56,10 @@ class Inspector:
         """Return a task as it is, None when it is not stored."""
         return (await self._broker.get(queue, [task]))[0]
 
+    async def details(self, queue: str, task: TaskId) -> Details | None:
+        """Return errors, progress and saved work of a task, None when it is not stored."""
+        return (await self._broker.details(queue, [task]))[0]
+
     async def browse(
         self, queue: str, state: State, *, limit: int = 100, cursor: str | None = None
     ) -> Page:
@@ -80,6 +89,35 @@ class Inspector:
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Remove tasks that nobody runs."""
         return await self._order(queue, tasks, Deleted())
+
+    async def reschedule(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        at: datetime | Moment | None = None,
+        delay: Duration | None = None,
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Make tasks due at a moment, or so long from now, earlier or later than they were."""
+        await self._open()
+        return await self._order(queue, tasks, rescheduled(at, delay, self._clock.now()))
+
+    async def update(
+        self, queue: str, tasks: Sequence[TaskId], **changes: Unpack[Changes]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Change options of tasks that do not run, and leave them where they are.
+
+        Raises `InvalidTask` for a value that is wrong. For new arguments see `Handle.update`.
+        """
+        await self._open()
+        order = update_of(changes, self._clock.now())
+        if "headers" not in changes:
+            return await self._order(queue, tasks, order)
+        answers: list[Moved | NotAllowed | Missing] = []
+        for each, task in zip(tasks, await self._broker.get(queue, tasks), strict=True):
+            own = order if task is None else fitted(order, task.spec)
+            answers += await self._order(queue, [each], own)
+        return answers
 
     async def pause(self, queue: str) -> Limits:
         """Hand out nothing of a queue to any worker; what runs goes on. Return its limits."""
@@ -120,11 +158,38 @@ class Inspector:
         """Remove all of some tasks that nobody runs; return how many."""
         return await self._order_all(Deleted(), which)
 
-    async def _order_all(self, order: Order, which: Which) -> int:
+    async def reschedule_all(
+        self,
+        *,
+        at: datetime | Moment | None = None,
+        delay: Duration | None = None,
+        **which: Unpack[Which],
+    ) -> int:
+        """Make all of some tasks due at a moment, or so long from now; return how many were not."""
+        await self._open()
+        order = rescheduled(at, delay, self._clock.now())
+        waits = which.get("state") in {State.SCHEDULED, State.RETRY}
+        # one that was moved may be met again, further on
+        return await self._order_all(order, which, lambda t: waits and _is_due(t, order.at))
+
+    async def update_all(self, changes: Changes, **which: Unpack[Which]) -> int:
+        """Change options of all of some tasks that do not run; return how many were others.
+
+        `changes` are as those of `update`: `update_all({"priority": 5}, state=…)`.
+        """
+        await self._open()
+        order = update_of(changes, self._clock.now())
+        return await self._order_all(order, which, lambda t: _is_as(t, order))
+
+    async def _order_all(
+        self, order: Order, which: Which, is_done: Callable[[Task], bool] = lambda _: False
+    ) -> int:
         moved = 0
-        async for queue, tasks in self._found(which):
-            answers = await self._order(queue, [task.id for task in tasks], order)
-            moved += sum(isinstance(answer, Moved) for answer in answers)
+        async for queue, found in self._found(which):
+            tasks = [task for task in found if not is_done(task)]
+            for part, ids in _parts(order, tasks):
+                answers = await self._order(queue, ids, part)
+                moved += sum(isinstance(answer, Moved) for answer in answers)
         return moved
 
     async def _found(self, which: Which) -> AsyncIterator[tuple[str, Sequence[Task]]]:
@@ -177,6 +242,25 @@ class Inspector:
     ) -> Sequence[Moved | NotAllowed | Missing]:
         await self._open()
         return await self._broker.order(queue, tasks, order, now=self._clock.now())
+
+
+def _parts(order: Order, tasks: Sequence[Task]) -> Sequence[tuple[Order, Sequence[TaskId]]]:
+    """Return an order, and who it is for; a task in whose headers more travels gets its own."""
+    if not isinstance(order, Updated):
+        return [(order, [task.id for task in tasks])] if tasks else []
+    own = [(fitted(order, task.spec), task.id) for task in tasks]
+    plain = [task for each, task in own if each is order]
+    parts: list[tuple[Order, Sequence[TaskId]]] = [(order, plain)] if plain else []
+    return parts + [(each, [task]) for each, task in own if each is not order]
+
+
+def _is_due(task: Task, moment: Moment) -> bool:
+    # a store may keep no more than milliseconds
+    return abs(task.due - moment) < A_MOMENT
+
+
+def _is_as(task: Task, order: Updated) -> bool:
+    return changed(task.spec, fitted(order, task.spec)) == task.spec
 
 
 def _is_named(task: str, name: str) -> bool:

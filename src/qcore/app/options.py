@@ -31,6 +31,8 @@ class Options(TypedDict, total=False):
     task_id: str
     retention: Duration
     """How long the completed task and its result are kept."""
+    group: str | None
+    """What it waits in, to be made one task with the others of the group; see `aggregator`."""
     headers: Mapping[str, str]
     unique_for: Duration | None
     """How long no other task of the same name and arguments goes into the queue while this one
@@ -43,8 +45,11 @@ class Options(TypedDict, total=False):
 
 
 _AS_THEY_ARE = frozenset(
-    {"queue", "max_retry", "max_crashes", "priority", "headers", "unique_key", "on_duplicate"}
-)
+    {
+        "queue", "max_retry", "max_crashes", "priority", "group", "headers", "unique_key",
+        "on_duplicate",
+    }
+)  # fmt: skip
 
 
 def fields_of(options: Options, *, now: Moment) -> dict[str, Any]:

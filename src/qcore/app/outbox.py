@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from qcore.app.instruments import Instruments
+from qcore.app.notebook import Notebook
 from qcore.app.patience import GaveUp, Patience
 from qcore.app.run import Run
 from qcore.domain.happenings import TasksSettled
@@ -24,12 +25,18 @@ class Outbox:
     """
 
     def __init__(
-        self, broker: Consumer, clock: Clock, patience: Patience, tell: Instruments
+        self,
+        broker: Consumer,
+        clock: Clock,
+        patience: Patience,
+        tell: Instruments,
+        notebook: Notebook,
     ) -> None:
         self._broker = broker
         self._clock = clock
         self._patience = patience
         self._tell = tell
+        self._notebook = notebook
         self._waiting: deque[tuple[Run, Verdict]] = deque()
         self.sending: list[tuple[Run, Verdict]] = []
         self._filled = asyncio.Event()
@@ -71,6 +78,8 @@ class Outbox:
         size = min(MOST_AT_ONCE, len(self._waiting))
         self.sending = [self._waiting.popleft() for _ in range(size)]
         verdicts = [verdict for _, verdict in self.sending]
+        if self._notebook.has_any:
+            await self._notebook.written(verdict.lease for verdict in verdicts)
         try:
             answers = await self._patience.insist(
                 "settle",

@@ -14,15 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from operator import attrgetter
+from time import monotonic
 from typing import Any, Final, TypeAlias
 
-from qcore.app.context import Context
+from qcore.app.client import Asked
+from qcore.app.context import Build, Context
+from qcore.app.pipes import PipeKeeper, Said
 from qcore.app.threads import Threads
 from qcore.domain.errors import InvalidOption, QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.retry import described
-from qcore.domain.task import Claim
+from qcore.domain.task import Claim, NewTask
 
 # a forked child would inherit the worker's threads, locks and connections in mid-flight
 _spawning = multiprocessing.get_context("spawn")
@@ -50,10 +53,14 @@ class Job:
     deadline: Moment | None
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+    ahead: float
+    """Seconds by which the worker's clock is ahead of this machine's stopwatch."""
+    follow_ups: Sequence[NewTask]
+    """What was asked for before, by a middleware."""
 
 
-_Reply: TypeAlias = tuple[bool, Any]
-"""Whether it went well, and the value or the error."""
+_Reply: TypeAlias = tuple[bool, Any, Sequence[NewTask]]
+"""Whether it went well, the value or the error, and what was asked for."""
 
 
 class Processes:
@@ -73,10 +80,15 @@ class Processes:
         ctx: Context,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
+        *,
+        now: Moment = 0.0,
     ) -> "Started":
-        """Run a module's function in a process."""
-        job = Job(function.__module__, function.__qualname__, ctx.claim, ctx.deadline, args, kwargs)
-        return Started(job, self._idle, self._threads)
+        """Run a module's function in a process; what it asks for there is asked of `ctx`."""
+        module, name = function.__module__, function.__qualname__
+        # a process that has yet to begin begins late
+        ahead = now - monotonic()
+        job = Job(module, name, ctx.claim, ctx.deadline, args, kwargs, ahead, ctx.follow_ups)
+        return Started(job, _Talk(self._idle, ctx), self._threads)
 
     def close(self) -> None:
         """End all processes."""
@@ -88,8 +100,8 @@ class Processes:
 class Started:
     """A function that runs in a process, or is about to."""
 
-    def __init__(self, job: Job, idle: "list[_Child]", threads: Threads) -> None:
-        self._talk = _Talk(idle)
+    def __init__(self, job: Job, talk: "_Talk", threads: Threads) -> None:
+        self._talk = talk
         self.reply = threads.submit(self._talk.run, job)
         """What the function returns, or raises; `ProcessDied` if the process does not answer."""
 
@@ -103,18 +115,21 @@ class Started:
 class _Talk:
     """One job and the child that does it, which may have to be killed from another thread."""
 
-    def __init__(self, idle: "list[_Child]") -> None:
+    def __init__(self, idle: "list[_Child]", ctx: Context) -> None:
         self._idle = idle
+        self._ctx = ctx
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._killed = False
 
     def run(self, job: Job) -> Any:
         """Have the job done by an idle child, or a new one; return or raise what it does."""
-        good, value = self._asked(job)
-        if good:
-            return value
-        raise value
+        good, value, follow_ups = self._asked(job)
+        if not good:
+            raise value
+        if follow_ups:
+            self._ctx.give_back(follow_ups)
+        return value
 
     def _asked(self, job: Job) -> _Reply:
         with self._lock:
@@ -122,7 +137,7 @@ class _Talk:
                 raise ProcessDied("cancelled before it began")
             child = self._child = self._idle.pop() if self._idle else _Child()
         try:
-            reply = child.ask(job)
+            reply = child.ask(job, self._ctx)
         except BaseException:
             child.end()
             raise
@@ -149,15 +164,23 @@ class _Child:
         self._process.start()
         theirs.close()
 
-    def ask(self, job: Job) -> _Reply:
-        """Send a job and wait for its reply."""
+    def ask(self, job: Job, ctx: Context) -> _Reply:
+        """Send a job and wait for its reply; what it says meanwhile is said to `ctx`."""
         try:
             self._pipe.send(job)
-            reply: _Reply = self._pipe.recv()
+            while isinstance(reply := self._pipe.recv(), Said):
+                self._hear(reply, ctx)
         except (EOFError, OSError):
             self._process.join(LAST_WORDS)
             raise ProcessDied(_how(self._process.exitcode)) from None
-        return reply
+        whole: _Reply = reply
+        return whole
+
+    def _hear(self, said: Said, ctx: Context) -> None:
+        """Do what a handler asks for of its run."""
+        answer = _answered(said, ctx)
+        if said.verb != "progress":
+            self._pipe.send(answer)
 
     def kill(self) -> None:
         """End at once, with whatever it has started itself."""
@@ -175,6 +198,13 @@ class _Child:
         self.kill()
         self._process.join(LAST_WORDS)
         self._pipe.close()
+
+
+def _answered(said: Said, ctx: Context) -> tuple[bool, Any]:
+    try:
+        return True, getattr(ctx, said.verb)(*said.args)
+    except BaseException as error:  # noqa: BLE001  (who asked gets it)
+        return False, _portable(error)
 
 
 def _how(code: int | None) -> str:
@@ -196,19 +226,37 @@ def serve(pipe: Connection) -> None:
             job: Job = pipe.recv()
         except EOFError:
             return
-        pipe.send(_done(job))
+        keeper = PipeKeeper(pipe)
+        reply = _done(job, keeper)
+        keeper.end()
+        pipe.send(reply)
 
 
-def _done(job: Job) -> _Reply:
+def _done(job: Job, keeper: PipeKeeper) -> _Reply:
     try:
         found = attrgetter(job.function)(import_module(job.module))
         # the name in the module is the handler that the decorator made
         function = getattr(found, "function", found)
-        value = function(Context(job.claim, deadline=job.deadline), *job.args, **job.kwargs)
+        build = _builder(found, job.ahead)
+        ctx = Context(job.claim, deadline=job.deadline, build=build, keeper=keeper)
+        ctx.give_back(job.follow_ups)
+        value = function(ctx, *job.args, **job.kwargs)
         pickle.dumps(value)
     except BaseException as error:  # noqa: BLE001  (the worker judges it)
-        return False, _portable(error)
-    return True, value
+        return False, _portable(error), ()
+    return True, value, ctx.end()
+
+
+def _builder(found: Any, ahead: float) -> Build | None:
+    """Return what builds what a handler asks for: the client of the queue that it belongs to here.
+
+    The time is the worker's.
+    """
+    sender = getattr(found, "sender", None)
+    if sender is None:
+        return None
+    build: Callable[[Asked, Moment], NewTask] = sender.client.build
+    return lambda asked: build(asked, monotonic() + ahead)
 
 
 def _portable(error: BaseException) -> Exception:

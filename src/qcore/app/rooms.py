@@ -110,3 +110,11 @@ def within(demand: Demand, room: int) -> Demand:
         quotas[queue] = min(quota, left)
         left -= quotas[queue]
     return Demand(room, quotas)
+
+
+def only(demand: Demand, queues: Sequence[str]) -> Demand:
+    """Return what a demand asks of some of its queues."""
+    if len(queues) == len(demand.quotas):
+        return demand
+    quotas = {queue: demand.quotas[queue] for queue in queues}
+    return Demand(demand.limit, quotas)

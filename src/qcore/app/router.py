@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from functools import lru_cache, partial
-from inspect import isasyncgenfunction, isclass, iscoroutinefunction, unwrap
+from functools import lru_cache
+from inspect import isasyncgenfunction, isclass, iscoroutinefunction
 from typing import (
     Any,
     Concatenate,
@@ -15,8 +15,10 @@ from typing import (
     overload,
 )
 
+from qcore.app.aggregators import A, Aggregator, Aggregators, Ripening
 from qcore.app.client import BlockingClient, Client
 from qcore.app.context import Context
+from qcore.app.functions import is_a
 from qcore.app.handler import Handler, Sender
 from qcore.app.mould import Mould
 from qcore.app.names import best_of
@@ -66,6 +68,7 @@ class Router:
         """Outermost first."""
         self.lifespans: list[Lifespan] = []
         self.error_hooks: list[ErrorHook] = []
+        self.aggregators = Aggregators()
         self.resolve = lru_cache(maxsize=4096)(self._resolve)
         """Return the handler of a task's name, None where there is none."""
 
@@ -155,16 +158,46 @@ class Router:
         return list(self._handlers.values())
 
     def queues(self) -> list[str]:
-        """Return the queues that handlers name as their own."""
-        named = (handler.options.get("queue") for handler in self._handlers.values())
+        """Return the queues that handlers and aggregators name as their own."""
+        named = [handler.options.get("queue") for handler in self._handlers.values()]
+        named += self.aggregators.queues()
         return list(dict.fromkeys(queue for queue in named if queue is not None))
+
+    @overload
+    def aggregator(self, function: A, /) -> A: ...
+    @overload
+    def aggregator(
+        self, pattern: str = "", *, queue: str | None = None, **ripening: Unpack[Ripening]
+    ) -> Callable[[A], A]: ...
+    def aggregator(
+        self,
+        pattern: str | Callable[..., Any] = "",
+        *,
+        queue: str | None = None,
+        **ripening: Unpack[Ripening],
+    ) -> Any:
+        """Make one task of the tasks of a group with `function(group, tasks)`, when it is ready.
+
+        Used as `@q.aggregator` or as `@q.aggregator(…)`. For the groups of an exact name, or, if
+        `pattern` ends in ":" or is empty, of a prefix; in one queue or in all. A coroutine function
+        or a plain one, which runs in a thread. It returns a call or a `NewTask`, which takes the
+        place of the tasks in one step; it may be called again for the same tasks. `ripening` says
+        when a group is ready, see `Ripening`. Raises `InvalidOption` for what makes no sense.
+        """
+
+        def decorate(function: A, /) -> A:
+            called = "" if callable(pattern) else pattern
+            self.aggregators.add(Aggregator(function, called, queue, ripening))
+            return function
+
+        return decorate(pattern) if callable(pattern) else decorate
 
     def use(self, middleware: M) -> M:
         """Wrap a middleware around every handler, inside those registered before it.
 
         Raises `InvalidOption` for what is no coroutine function: it could not be awaited.
         """
-        if not _is(iscoroutinefunction, middleware):
+        if not is_a(iscoroutinefunction, middleware):
             raise InvalidOption(
                 f"{middleware!r} is no middleware: expected a coroutine function, "
                 "async def middleware(ctx, run)"
@@ -179,7 +212,7 @@ class Router:
         manager's maker, as of `contextlib.asynccontextmanager`. Raises `InvalidOption` for another.
         """
         is_manager = isclass(lifespan) and issubclass(lifespan, AbstractAsyncContextManager)
-        if not is_manager and not _is(isasyncgenfunction, lifespan):
+        if not is_manager and not is_a(isasyncgenfunction, lifespan):
             raise no_lifespan(lifespan)
         self.lifespans.append(lifespan)
         return lifespan
@@ -196,14 +229,6 @@ def no_lifespan(made: object) -> InvalidOption:
         f"{made!r} is no lifespan: expected an async generator function (async def, with one "
         "yield), plain or made a context manager by contextlib.asynccontextmanager"
     )
-
-
-def _is(kind: Callable[[Any], bool], function: Any) -> bool:
-    """Return whether a function, what it wraps, or an object's `__call__` is of a kind."""
-    while isinstance(function, partial):
-        function = function.func
-    inner = unwrap(function)
-    return kind(inner) or kind(type(inner).__call__)
 
 
 def _policy(

@@ -44,9 +44,11 @@ class Run:
     def was_done(self, future: "asyncio.Future[Any]") -> Any:
         """Return what a handler returned, or raise what it raised, before it was cut short.
 
-        The loop was too busy to hear of it in time: that is not the handler's fault.
+        The loop was too busy to hear of it in time: that is not the handler's fault. Where the
+        lease is lost, nobody asks.
         """
-        self.why = None
+        if self.why is not Why.LEASE_LOST:
+            self.why = None
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()

@@ -30,10 +30,11 @@ class Signature:
     they may name what is defined further down.
     """
 
-    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+    def __init__(self, name: str, function: Callable[..., Any], *, after: int = 0) -> None:
         self._name = name
         self._function = function
-        context, *self._parameters = _checked(name, function)
+        context, *parameters = _checked(name, function)
+        self._parameters = parameters[after:]
         self._context = context.name
         self.is_async = iscoroutinefunction(function)
         self._names = [
@@ -80,6 +81,16 @@ class Signature:
         return Any if kind is None else kind
 
     @cached_property
+    def first(self) -> str | None:
+        """Return the name of the first parameter, None where there is none with a name."""
+        return None if self._open or not self._parameters else self._parameters[0].name
+
+    @cached_property
+    def rest(self) -> "Signature":
+        """Return the shape of what is left when the first argument is given by somebody else."""
+        return Signature(self._name, self._function, after=1)
+
+    @cached_property
     def _positional(self) -> bool:
         return all(p.kind is Parameter.POSITIONAL_OR_KEYWORD for p in self._parameters)
 
@@ -120,14 +131,22 @@ class Signature:
     ) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """Return what to call the handler with; raise `CannotDecode` where it does not fit."""
         model = self._loaded(payload, content_type, codec)
-        if self._open:
-            return (), model
-        if self._positional:
+        if self._positional and not self._open:
             values = msgspec.structs.astuple(model)
             if msgspec.UNSET not in values:
                 return values, {}
+        return (), self._given(model)
+
+    def named(self, payload: bytes, content_type: str, codec: Codec) -> dict[str, Any]:
+        """Return the arguments of a payload by name; raise `CannotDecode` where it does not fit."""
+        return self._given(self._loaded(payload, content_type, codec))
+
+    def _given(self, model: Any) -> dict[str, Any]:
+        if self._open:
+            given: dict[str, Any] = model
+            return given
         pairs = msgspec.structs.asdict(model).items()
-        return (), {name: value for name, value in pairs if value is not msgspec.UNSET}
+        return {name: value for name, value in pairs if value is not msgspec.UNSET}
 
     def _loaded(self, payload: bytes, content_type: str | None, codec: Codec) -> Any:
         model = codec.loads(payload, content_type, self.model)

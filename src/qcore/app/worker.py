@@ -3,21 +3,27 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from itertools import chain
 from random import SystemRandom
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from qcore.app.aggregating import Maker
+from qcore.app.aside import Aside
+from qcore.app.client import DEFAULT_MAX_PAYLOAD, Asked, Client
 from qcore.app.codec import Codec
 from qcore.app.context import Context
 from qcore.app.deadlines import Deadlines
 from qcore.app.executor import Executor
+from qcore.app.gathering import Gathering
 from qcore.app.heartbeat import Heartbeat
 from qcore.app.instruments import Instruments
 from qcore.app.lifespan import enter
+from qcore.app.notebook import Notebook
 from qcore.app.nudge import Nudge
 from qcore.app.outbox import Outbox
 from qcore.app.patience import GaveUp, Patience, first
 from qcore.app.places import Places
-from qcore.app.rooms import Rooms, within
+from qcore.app.rooms import Rooms, only, within
 from qcore.app.router import Router
 from qcore.app.run import Run, Why, deadline_of
 from qcore.app.settings import WorkerSettings
@@ -37,10 +43,10 @@ from qcore.domain.happenings import (
 from qcore.domain.lifecycle import Event, Released, Snoozed
 from qcore.domain.moments import Moment
 from qcore.domain.retry import Dice
-from qcore.domain.task import Claim, Demand
-from qcore.ports import Broker, Clock, Instrument
+from qcore.domain.task import Claim, Demand, NewTask
+from qcore.ports import Broker, Capability, Clock, Gatherer, Instrument
 
-LONGEST_IDLE: Final = 5.0
+LONGEST_IDLE: Final = 10.0
 """Seconds after which an idle worker looks again, though nobody woke it."""
 LAST_WORDS: Final = 1.0
 """Seconds that a handler has to end after it was cancelled at shutdown."""
@@ -60,6 +66,7 @@ class Worker:
         codec: Codec,
         dice: Dice,
         instruments: Sequence[Instrument] = (),
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
     ) -> None:
         self._broker = broker
         self._router = router
@@ -67,13 +74,28 @@ class Worker:
         self._clock = clock
         self._codec = codec
         self._dice = dice
+        self._client = Client(
+            broker, clock=clock, codec=codec, max_payload=max_payload, coalesce=False
+        )
         self._tell = Instruments(instruments)
         self._tells_start = self._tell.wants(TaskStarted)
         self._tells_end = self._tell.wants(TaskFinished)
         self._patience = Patience(clock, dice, self._tell)
-        self._outbox = Outbox(broker, clock, self._patience, self._tell)
+        self._notebook = Notebook(
+            broker,
+            clock,
+            self._patience,
+            self._tell,
+            max_saved=max_payload,
+            lost=self._lease_ended,
+        )
+        self._outbox = Outbox(broker, clock, self._patience, self._tell, self._notebook)
         self._deadlines = Deadlines(clock)
         self._shares = settings.shares(router.queues())
+        self._claims, self._moments, self._sweeps = (
+            Aside(name, self._shares.queues, clock=clock, dice=dice, tell=self._tell)
+            for name in ("claim", "next_due", "sweep")
+        )
         # in two halves: one is claimed while the other runs, and neither waits for the other
         self._bite = max(1, settings.concurrency // 2)
         self._running: set[Run] = set()
@@ -87,11 +109,22 @@ class Worker:
         self._wants_room = False
         """Whether the end of a run is news: while there is room, only new tasks are."""
         self._nudge: Nudge | None = None
+        self._has_heard = True
+        """Whether something may be due earlier than was found."""
+        self._due: Moment | None = None
+        self._asked: Sequence[str] = ()
+        """In which queues it was looked for."""
+        self._gathering: Gathering | None = None
 
     @property
     def running(self) -> int:
         """Return how many tasks are in hand."""
         return len(self._running)
+
+    @property
+    def next_ready(self) -> Moment | None:
+        """Return when the next group is ready to be aggregated here, as of the last look."""
+        return None if self._gathering is None else self._gathering.next_ready
 
     def stop(self, *, at_once: bool = False) -> None:
         """Claim no more, let what runs end within the grace, and leave; `at_once` has no grace.
@@ -114,6 +147,8 @@ class Worker:
         """Claim again."""
         self._paused = False
         self._wake()
+        if self._gathering is not None:
+            self._gathering.wake()
 
     async def run(self) -> None:
         """Work until `stop`, or, in a burst, until there is nothing to do.
@@ -130,15 +165,22 @@ class Worker:
             self._executor = self._make_executor(places)
             nudge = self._nudge = Nudge(asyncio.get_running_loop())
             self._loop = asyncio.get_running_loop()
-            listener = await self._broker.listen(self._shares.queues, nudge, self._lease_ended)
+            gathering = self._gathering = self._make_gathering(places)
+            heard = self._hear if gathering is None else gathering.beside(self._hear)
+            listener = await self._broker.listen(self._shares.queues, heard, self._lease_ended)
             stack.push_async_callback(listener.close)
+            if gathering is not None:
+                stack.push_async_callback(gathering.close)
             stack.callback(self._deadlines.close)
             self._keep_leases(stack)
             async with asyncio.TaskGroup() as group:
                 helpers = [
                     group.create_task(self._outbox.serve()),
+                    group.create_task(self._notebook.serve()),
                     group.create_task(self._sweep()),
                 ]
+                if gathering is not None and not settings.burst:
+                    helpers.append(group.create_task(gathering.serve()))
                 self._tell(WorkerStarted(self._shares.queues))
                 serving = group.create_task(self._serve(nudge))
                 overdue = group.create_task(self._overdue())
@@ -165,15 +207,39 @@ class Worker:
             self._router,
             clock=self._clock,
             codec=self._codec,
+            client=self._client,
             dice=self._dice,
             policy=self._settings.policy,
             places=places,
             begin=self._begin,
+            worker=self._settings.name,
+        )
+
+    def _make_gathering(self, places: Places) -> Gathering | None:
+        """Return what aggregates groups, where there are groups and somebody to aggregate them."""
+        aggregators = self._router.aggregators
+        if not aggregators or Capability.GROUPS not in self._broker.capabilities:
+            return None
+        clock, patience, leaving = self._clock, self._patience, self._leaving
+        broker = cast("Gatherer", self._broker)
+        return Gathering(
+            self._shares.queues,
+            aggregators,
+            self._settings.ripeness,
+            Maker(broker, self._client, places, clock=clock, patience=patience, leaving=leaving),
+            broker=broker,
+            clock=clock,
+            dice=self._dice,
+            patience=patience,
+            tell=self._tell,
+            leaving=leaving,
+            is_paused=lambda: self._paused,
         )
 
     def _keep_leases(self, stack: AsyncExitStack) -> None:
         """Renew leases and watch the loop, from threads of their own."""
         blocking = self._broker.blocking()
+        self._notebook.open(blocking)
         heartbeat = Heartbeat(
             blocking,
             self._clock,
@@ -228,32 +294,42 @@ class Worker:
                 await asyncio.sleep(0)
         elif settings.burst and left == room and not self._running:
             await self._outbox.emptied()
-            if is_last and not await self._more():
+            if is_last and not await self._more() and not await self._gathered():
                 self.stop()
         else:
             await self._idle(nudge)
 
     async def _claim(self, demand: Demand) -> Sequence[Claim]:
-        lease = self._settings.lease
+        lease, left = self._settings.lease, demand.limit
 
-        async def claim() -> Sequence[Claim]:
+        async def claim(queues: Sequence[str]) -> Sequence[Claim]:
+            nonlocal left
             now = self._clock.now()
-            return await self._broker.claim(demand, now=now, until=now + lease)
+            asked = within(only(demand, queues), left)
+            claims = await self._broker.claim(asked, now=now, until=now + lease)
+            left -= len(claims)
+            return claims
 
-        return await self._patience.insist("claim", claim, unless=self._leaving)
+        answers = await self._patience.insist(
+            "claim",
+            lambda: self._claims.serve([*demand.quotas], claim),
+            unless=self._leaving,
+        )
+        return [*chain.from_iterable(answers)]
 
     def _start(self, claims: Sequence[Claim]) -> None:
         if claims and self._tell.wants(TasksClaimed):
             self._tell(TasksClaimed(claims))
         create_task = asyncio.get_running_loop().create_task
         for claim in claims:
-            run = Run(claim, Context(claim, state=self._state))
+            ctx = Context(claim, state=self._state, build=self._build, keeper=self._notebook)
+            run = Run(claim, ctx)
             self._running.add(run)
             run.coroutine = create_task(self._execute(run))
 
     async def _idle(self, nudge: Nudge) -> None:
         """Wait until there may be something to claim."""
-        due = await self._next_due()
+        due = await self._moment()
         latest = self._clock.now() + LONGEST_IDLE
         until = latest if due is None else min(due, latest)
         sleeper = asyncio.create_task(self._clock.sleep_until(until))
@@ -264,17 +340,39 @@ class Worker:
         finally:
             sleeper.cancel()
 
+    async def _moment(self) -> Moment | None:
+        """Return when something is due: as it was found, unless that passed or there is news."""
+        queues = self._claims.fit(self._shares.queues)
+        has_passed = self._due is not None and self._due <= self._clock.now()
+        if self._has_heard or has_passed or self._asked != queues:
+            # before it asks: what is heard meanwhile may not be in the answer
+            self._has_heard = False
+            self._due, self._asked = await self._next_due(), queues
+        return self._due
+
+    def _hear(self) -> None:
+        """Be woken by news of the broker's. Called from whichever thread."""
+        self._has_heard = True
+        self._wake()
+
     async def _more(self) -> bool:
         """Return whether a burst has more to do now: what it settled may be due again at once."""
         due = await self._next_due()
         return due is not None and due <= self._clock.now()
 
+    async def _gathered(self) -> bool:
+        """Return whether a burst has made tasks of groups, which it has yet to run."""
+        return self._gathering is not None and await self._gathering.once() > 0
+
     async def _next_due(self) -> Moment | None:
-        return await self._patience.insist(
+        answers = await self._patience.insist(
             "next_due",
-            lambda: self._broker.next_due(self._shares.queues),
+            lambda: self._moments.serve(
+                self._claims.fit(self._shares.queues), self._broker.next_due
+            ),
             unless=self._leaving,
         )
+        return min((due for due in answers if due is not None), default=None)
 
     # --- execute -------------------------------------------------------------------------------
 
@@ -299,6 +397,10 @@ class Worker:
             self._wake()
         if outcome is not None:
             self._report(run, outcome)
+
+    def _build(self, asked: Asked) -> NewTask:
+        """Return what a run has asked for, as it is to be stored."""
+        return self._client.build(asked, self._clock.now())
 
     def _begin(self, run: Run) -> None:
         """Start the clock of a run whose handler is about to be called."""
@@ -350,17 +452,19 @@ class Worker:
         while True:
             # what ended while the broker was away must not be taken for crashed by its own worker
             await self._outbox.emptied()
-            swept = await self._patience.insist(
+            answers = await self._patience.insist(
                 "sweep",
-                lambda: self._broker.sweep(
-                    self._shares.queues, SWEPT_AT_ONCE, now=self._clock.now()
+                lambda: self._sweeps.serve(
+                    self._shares.queues,
+                    lambda queues: self._broker.sweep(queues, SWEPT_AT_ONCE, now=self._clock.now()),
                 ),
             )
-            if swept.crashed or swept.expired:
-                self._tell(TasksSwept(swept))
-            if not swept.more:
+            for swept in answers:
+                if swept.crashed or swept.expired:
+                    self._tell(TasksSwept(swept))
+            if not any(swept.more for swept in answers):
                 # many workers need not all sweep in the same moment; the dice are for retries
-                pause = every * SystemRandom().uniform(0.75, 1.25)
+                pause = every * SystemRandom().uniform(0.9, 1.1)
                 await self._clock.sleep_until(self._clock.now() + pause)
 
     # --- leave ---------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from qcore.domain.groups import Group
 from qcore.domain.lifecycle import Event
 from qcore.domain.record import record
-from qcore.domain.task import Claim, LeaseLost, Settled, Swept, Verdict
+from qcore.domain.task import Claim, LeaseLost, NewTask, Settled, Swept, TaskId, Verdict
 
 
 @record
@@ -75,6 +76,31 @@ class TasksSwept:
 
 
 @record
+class TasksAggregated:
+    """Tasks of a group have become one."""
+
+    group: str
+    members: Sequence[TaskId]
+    task: NewTask
+
+
+@record
+class AggregationFailed:
+    """A group could not be aggregated: its members wait, and it is tried again in `again_in` s."""
+
+    group: Group
+    error: Exception
+    again_in: float
+
+
+@record
+class NoAggregator:
+    """Tasks wait in a group, and this worker has no aggregator for it; told once for its kind."""
+
+    group: Group
+
+
+@record
 class LeaseWasLost:
     """Somebody else has the task now; its handler here is being cancelled."""
 
@@ -123,6 +149,9 @@ Happening: TypeAlias = (
     | TaskFinished
     | TasksSettled
     | TasksSwept
+    | TasksAggregated
+    | AggregationFailed
+    | NoAggregator
     | LeaseWasLost
     | NoHandler
     | LoopBlocked

@@ -1,9 +1,16 @@
-"""Ids that grow with time: UUID version 7 (RFC 9562, section 5.7), as 32 hexadecimal digits."""
+"""Ids of 32 hexadecimal digits: those that grow with time, and those that follow from another.
+
+The first are UUIDs of version 7 (RFC 9562, section 5.7). The others are the same whenever they are
+made again, so that a run that is repeated adds nothing twice.
+"""
+
+from hashlib import sha256
 
 from qcore.domain.moments import Moment
 from qcore.domain.task import TaskId
 
 ENTROPY_BYTES = 10
+DIGITS = 32
 
 
 def task_id(now: Moment, entropy: bytes) -> TaskId:
@@ -11,3 +18,22 @@ def task_id(now: Moment, entropy: bytes) -> TaskId:
     bits = int.from_bytes(entropy) & ~(0xF << 76) | (0x7 << 76)
     bits = bits & ~(0x3 << 62) | (0x2 << 62)
     return f"{int(now * 1000):012x}{bits:020x}"
+
+
+def follow_up_id(queue: str, task: TaskId, created: Moment, position: int) -> TaskId:
+    """Return the id of what a task asks for, the first at position 0.
+
+    Another task that is given the same id later was created at another moment: what it asks for is
+    not the same.
+    """
+    return _derived("then", queue, task, repr(float(created)), str(position))
+
+
+def next_id(queue: str, task: TaskId) -> TaskId:
+    """Return the id of the step after a task in its chain."""
+    return _derived("chain", queue, task)
+
+
+def _derived(*words: str) -> TaskId:
+    # neither a queue nor an id has a NUL in it
+    return sha256("\0".join(words).encode()).hexdigest()[:DIGITS]

@@ -55,6 +55,7 @@ class Qcore:
         self.router = Router(self)
         self.task = self.router.task
         self.handle = self.router.handle
+        self.aggregator = self.router.aggregator
         self.middleware = self.router.use
         self.lifespan = self.router.lifespan
         self.on_error = self.router.on_error
@@ -117,6 +118,7 @@ class Qcore:
             codec=self.codec,
             dice=self.dice,
             instruments=self.instruments,
+            max_payload=self._max_payload,
         )
 
     async def open(self) -> None:

@@ -7,7 +7,7 @@ pytest and Hypothesis (`pip install 'qcore-queue[testing]'`), this module does n
 from qcore.testing.asserting import assert_enqueued
 from qcore.testing.build import a_task, some_tasks
 from qcore.testing.clock import ManualClock
-from qcore.testing.context import a_context
+from qcore.testing.context import Notes, a_context
 from qcore.testing.dice import ScriptedDice
 from qcore.testing.draining import drain, drain_sync
 from qcore.testing.faults import FaultyBroker
@@ -16,6 +16,7 @@ from qcore.testing.signals import Signals
 __all__ = [
     "FaultyBroker",
     "ManualClock",
+    "Notes",
     "ScriptedDice",
     "Signals",
     "a_context",

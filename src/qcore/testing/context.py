@@ -2,11 +2,49 @@
 
 from typing import Any
 
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.serializers import JsonSerializer
+from qcore.app.client import Asked, Client
+from qcore.app.codec import Codec
 from qcore.app.context import Context
+from qcore.app.notes import MAX_SAVED, Keeper, progress_note, saved_note
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
-from qcore.domain.task import Claim, NewTask
-from qcore.testing.build import a_lease, a_stored_task, a_task
+from qcore.domain.notes import Progress
+from qcore.domain.task import Claim, Lease, NewTask
+from qcore.testing.build import NOW, a_lease, a_stored_task, a_task
+from qcore.testing.clock import ManualClock
+
+
+class Notes:
+    """Keep what a handler says of its run, and let a test look at it."""
+
+    def __init__(self, saved: bytes | None = None) -> None:
+        self.said: list[Progress] = []
+        """All progress, the newest last; a worker writes no more than some of it."""
+        self.work = saved
+        """What was saved last, by an attempt before this one if not by this one."""
+
+    def progress(self, lease: Lease, fraction: float, message: str) -> None:
+        """Take note of how far a run has come."""
+        progress = progress_note(lease, NOW, fraction, message).progress
+        self.said += [] if progress is None else [progress]
+
+    async def save(self, lease: Lease, data: bytes) -> None:
+        """Keep partial work."""
+        self.save_sync(lease, data)
+
+    async def saved(self, lease: Lease) -> bytes | None:
+        """Return the work that was saved last."""
+        return self.saved_sync(lease)
+
+    def save_sync(self, lease: Lease, data: bytes) -> None:
+        """Keep partial work."""
+        self.work = saved_note(lease, data, MAX_SAVED).saved
+
+    def saved_sync(self, lease: Lease) -> bytes | None:  # noqa: ARG002  (there is one run)
+        """Return the work that was saved last."""
+        return self.work
 
 
 def a_context(
@@ -15,9 +53,21 @@ def a_context(
     attempt: int = 1,
     failures: int = 0,
     deadline: Moment | None = None,
+    notes: Keeper | None = None,
 ) -> Context:
-    """Return the context of a run; `state` are the objects that a lifespan would have made."""
+    """Return the context of a run; `state` are the objects that a lifespan would have made.
+
+    What the handler asks for by `ctx.then` is in `ctx.follow_ups`, its payload in JSON. What it
+    says by `ctx.progress` and `ctx.save` is kept in `notes`, a `Notes` that a test may look at.
+    """
     spec = task or a_task()
     stored = a_stored_task(spec, state=State.ACTIVE, attempts=attempt, failures=failures)
     claim = Claim(stored, a_lease(spec.id, queue=spec.queue))
-    return Context(claim, deadline=deadline, state={type(each): each for each in state})
+    known: dict[type, Any] = {type(each): each for each in state}
+    return Context(claim, deadline=deadline, state=known, build=_build, keeper=notes or Notes())
+
+
+def _build(asked: Asked) -> NewTask:
+    """Return what a worker would store, with a broker that can do all that one can."""
+    client = Client(MemoryBroker(), clock=ManualClock(), codec=Codec([JsonSerializer()]))
+    return client.build(asked, NOW)

@@ -40,9 +40,10 @@ async def drain(
 ) -> int:
     """Run tasks with a real worker until nothing is left to run; return how many runs it took.
 
-    The clock of `q` must be a `ManualClock`: between the runs it jumps to the next moment due,
-    never past `until`; with `jump=False` only what is due already is run. Raises AssertionError
-    after `most` runs, and when a task has no handler.
+    The clock of `q` must be a `ManualClock`: between the runs it jumps to the next moment at which
+    a task is due or a group is ready to be aggregated, never past `until`; with `jump=False` only
+    what is due already is run. A group whose aggregator fails is left as it is. Raises
+    AssertionError after `most` runs, and when a task has no handler.
     """
     clock = q.clock
     if jump and not isinstance(clock, ManualClock):
@@ -51,7 +52,7 @@ async def drain(
     last = last if jump else clock.now()
     runs = 0
     while runs < most:
-        executed = await _burst(q, await q.inspector.counts(), most - runs)
+        executed, ready = await _burst(q, await q.inspector.counts(), most - runs)
         runs += executed
         await _refuse_unhandled(q)
         # again, as a handler may have been the first to use a queue
@@ -59,7 +60,7 @@ async def drain(
         if executed and any(State.PENDING in states for states in counts.values()):
             continue
         # what is pending still is kept by a limit: it has its moment, or waits for ever
-        due = await q.broker.next_due(list(counts))
+        due = _earlier(await q.broker.next_due(list(counts)), ready)
         if due is None or not isinstance(clock, ManualClock) or due > last:
             return runs
         clock.advance_to(max(due, clock.now()))
@@ -73,9 +74,10 @@ def drain_sync(
     return asyncio.run(drain(q, jump=jump, until=until, most=most))
 
 
-async def _burst(q: Wired, counts: Counts, most: int) -> int:
+async def _burst(q: Wired, counts: Counts, most: int) -> tuple[int, Moment | None]:
+    """Run what is due; return how many runs that took, and when the next group is ready."""
     if not counts:
-        return 0
+        return 0, None
     worker = q.worker(queues=sorted(counts), burst=True, max_tasks=most)
     if isinstance(q.clock, ManualClock):
         # a worker whose broker fails waits for the clock before it tries again
@@ -83,7 +85,11 @@ async def _burst(q: Wired, counts: Counts, most: int) -> int:
             await worker.run()
     else:
         await worker.run()
-    return worker.executed
+    return worker.executed, worker.next_ready
+
+
+def _earlier(one: Moment | None, other: Moment | None) -> Moment | None:
+    return min((moment for moment in (one, other) if moment is not None), default=None)
 
 
 async def _refuse_unhandled(q: Wired) -> None:

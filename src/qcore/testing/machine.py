@@ -2,11 +2,12 @@
 
     TestMyBrokerMachine = broker_machine(make_broker).TestCase
 
-What is compared: answers, tasks as `get` and `claim` show them, the order of claims within each
-queue, counts, pages, the next moment due. What is not, because a broker is free in it: the values
-of tokens (they must only grow within a queue), the order of claims between queues, how much of a
-sweep's work is done by one of several calls, and whether a claim ends the expired tasks that it
-does not come upon. Needs Hypothesis.
+What is compared: answers, tasks as `get` and `claim` show them, what `details` keeps of their runs,
+the order of claims within each queue, counts, pages, the next moment due. What is not, because a
+broker is free in it: the values of tokens (they must only grow within a queue), the order of claims
+between queues, how much of a sweep's work is done by one of several calls, whether a claim ends the
+expired tasks that it does not come upon, and whether what follows one verdict of a batch comes
+before the next verdict. Needs Hypothesis.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +22,12 @@ except ModuleNotFoundError as error:
     message = "qcore.testing.machine needs Hypothesis: pip install 'qcore-queue[testing]'"
     raise ImportError(message) from error
 
-from qcore.domain.lifecycle import Event, Order, State
+from qcore.domain.lifecycle import Event, State, Succeeded
 from qcore.domain.task import Claim, Demand, Keep, Task
-from qcore.ports import Broker, Capability
+from qcore.ports import Broker
 from qcore.testing import wishes
 from qcore.testing.build import NOW
+from qcore.testing.ruling import Ruled
 from qcore.testing.twins import DRIVEN, MODEL, Pair, Twins
 from qcore.testing.wishes import QUEUES
 
@@ -38,7 +40,7 @@ ENOUGH: Final = 8
 """Tasks, of which no more come in until some have gone."""
 
 
-class BrokerMachine(RuleBasedStateMachine):
+class BrokerMachine(Ruled):
     """A broker and the memory broker, through the same calls."""
 
     make_broker: ClassVar[MakeBroker]
@@ -56,9 +58,6 @@ class BrokerMachine(RuleBasedStateMachine):
         """Close what was opened."""
         self._twins.close()
 
-    def _pass(self, ticks: int) -> None:
-        self._now += ticks * wishes.TICK
-
     def _has(self, *states: State) -> bool:
         return self._twins.holds(*states) > 0
 
@@ -74,10 +73,10 @@ class BrokerMachine(RuleBasedStateMachine):
         """There is work from the start."""
         self.enqueue(0, tasks)
 
-    @precondition(lambda self: self._has(State.SCHEDULED, State.RETRY))
+    @precondition(lambda self: self._has(State.SCHEDULED, State.RETRY, State.PENDING))
     @rule()
     def time_comes(self) -> None:
-        """It is the very moment at which the next task is due."""
+        """It is the very moment at which the next task is due, or may start."""
         due = self._twins.same(lambda broker: broker.next_due(QUEUES))
         self._now = max(self._now, due or self._now)
 
@@ -86,8 +85,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def enqueue(self, wait: int, tasks: list[wishes.TaskWish]) -> None:
         """Tasks whose ids, priorities and moments collide."""
         self._pass(wait)
-        unique = Capability.UNIQUE in self._twins.capabilities
-        made = [wish.made(self._moments, self._now, unique=unique) for wish in tasks]
+        made = [wish.made(self._moments, self._now, able=self._able) for wish in tasks]
         self._twins.same_list(lambda broker: broker.enqueue(made, now=self._now))
 
     @precondition(lambda self: self._has(State.PENDING, State.SCHEDULED, State.RETRY))
@@ -102,7 +100,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def work(self, limit: int, outcome: wishes.OutcomeWish) -> None:
         """What is claimed, and what was, ends in one way."""
         self._claim(Demand(limit, dict.fromkeys(QUEUES, 0)), 1_000)
-        self._settle([(p, outcome.made(self._moments, self._now)) for p in self._held])
+        self._settle([(pair, self._event(outcome)) for pair in self._held])
 
     @precondition(lambda self: self._known())
     @rule(wait=wishes.WAIT, outcomes=st.lists(wishes.OUTCOME, min_size=1, max_size=4))
@@ -111,8 +109,17 @@ class BrokerMachine(RuleBasedStateMachine):
         self._pass(wait)
         known = self._known()
         pairs = [known[wish.lease % len(known)] for wish in outcomes]
-        events = [wish.made(self._moments, self._now) for wish in outcomes]
-        self._settle(list(zip(pairs, events, strict=True)))
+        self._settle(list(zip(pairs, map(self._event, outcomes), strict=True)))
+
+    @precondition(lambda self: self._known())
+    @rule(wait=wishes.WAIT, notes=wishes.NOTES)
+    def note(self, wait: int, notes: list[wishes.NoteWish]) -> None:
+        """Progress and saved work, under any lease that a worker may know of."""
+        self._pass(wait)
+        known = self._known()
+        said = [(known[wish.lease % len(known)], wish) for wish in notes]
+        driven, model = (self._twins.note(n, said, self._now) for n in (DRIVEN, MODEL))
+        assert driven == model, f"the answer is {driven}, expected {model}"
 
     @precondition(lambda self: self._known())
     @rule(wait=wishes.WAIT, indexes=wishes.INDEXES, ticks=wishes.TICKS)
@@ -142,18 +149,20 @@ class BrokerMachine(RuleBasedStateMachine):
         ids=st.lists(st.sampled_from(wishes.IDS), min_size=1, max_size=4),
         order=wishes.ORDERS,
     )
-    def order(self, queue: str, ids: list[str], order: Order) -> None:
+    def order(self, queue: str, ids: list[str], order: wishes.OrderWish) -> None:
         """Operators' orders, for tasks that are there and tasks that are not."""
-        self._twins.same_list(lambda broker: broker.order(queue, ids, order, now=self._now))
+        made = order.made(self._moments, self._now)
+        self._twins.same_list(lambda broker: broker.order(queue, ids, made, now=self._now))
 
     @invariant()
     def both_hold_the_same(self) -> None:
-        """Each id shows the same task, and the next moment due is the same."""
+        """Each id shows the same task and the same details, and the next moment due is the same."""
         for queue in QUEUES:
             self._compare(queue)
 
     def _compare(self, queue: str) -> None:
         self._twins.same_list(lambda broker: broker.get(queue, wishes.IDS))
+        self._twins.same_list(lambda broker: broker.details(queue, wishes.IDS))
         self._twins.same(lambda broker: broker.next_due([queue]))
 
     @invariant()
@@ -194,9 +203,13 @@ class BrokerMachine(RuleBasedStateMachine):
             self._twins.sweep(DRIVEN, QUEUES, 100, self._now)
             self._twins.sweep(MODEL, QUEUES, 100, self._now)
 
+    def _event(self, wish: wishes.OutcomeWish) -> Event:
+        return wish.made(self._moments, self._now, able=self._able)
+
     def _settle(self, ends: Sequence[tuple[Pair, Event]]) -> None:
-        driven, model = (self._twins.settle(n, ends, self._now) for n in (DRIVEN, MODEL))
-        assert driven == model, f"the answer is {driven}, expected {model}"
+        for batch in _batches(ends):
+            driven, model = (self._twins.settle(n, batch, self._now) for n in (DRIVEN, MODEL))
+            assert driven == model, f"the answer is {driven}, expected {model}"
         ended = [pair for pair, _ in ends if pair in self._held]
         self._held = [pair for pair in self._held if pair not in ended]
         self._ended = [*ended, *self._ended][:4]
@@ -204,6 +217,13 @@ class BrokerMachine(RuleBasedStateMachine):
 
 def _of(queue: str, claims: Sequence[Claim]) -> list[Claim]:
     return [claim for claim in claims if claim.lease.queue == queue]
+
+
+def _batches(ends: Sequence[tuple[Pair, Event]]) -> Sequence[Sequence[tuple[Pair, Event]]]:
+    """Return what is settled together: nothing, if tasks follow, so that their order is plain."""
+    if any(isinstance(event, Succeeded) and event.then for _, event in ends):
+        return [[each] for each in ends]
+    return [ends]
 
 
 def _listing(tasks: list[Task], state: State) -> object:

@@ -8,13 +8,16 @@ from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 
 from qcore.domain.happenings import (
+    AggregationFailed,
     BrokerFailed,
     BrokerRecovered,
     Happening,
     LeaseWasLost,
     LoopBlocked,
+    NoAggregator,
     NoHandler,
     TaskFinished,
+    TasksAggregated,
     TasksClaimed,
     TasksSettled,
     TasksSwept,
@@ -129,6 +132,11 @@ class Signals:
         self.finished: Signal[TaskFinished] = Signal("finished", self.story)
         self.settled: Signal[Settlement] = Signal("settled", self.story)
         self.swept: Signal[TasksSwept] = Signal("swept", self.story)
+        self.aggregated: Signal[TasksAggregated] = Signal("aggregated", self.story)
+        self.aggregation_failed: Signal[AggregationFailed] = Signal(
+            "aggregation_failed", self.story
+        )
+        self.no_aggregator: Signal[NoAggregator] = Signal("no_aggregator", self.story)
         self.lease_lost: Signal[LeaseWasLost] = Signal("lease_lost", self.story)
         self.no_handler: Signal[NoHandler] = Signal("no_handler", self.story)
         self.blocked: Signal[LoopBlocked] = Signal("blocked", self.story)
@@ -142,6 +150,9 @@ class Signals:
             TaskStarted: self.started,
             TaskFinished: self.finished,
             TasksSwept: self.swept,
+            TasksAggregated: self.aggregated,
+            AggregationFailed: self.aggregation_failed,
+            NoAggregator: self.no_aggregator,
             LeaseWasLost: self.lease_lost,
             NoHandler: self.no_handler,
             LoopBlocked: self.blocked,
@@ -180,6 +191,12 @@ def _words(happening: Happening) -> str:
         case TasksSettled():
             pairs = zip(happening.verdicts, happening.answers, strict=True)
             more = ", ".join(f"{verdict.lease.id}: {answer}" for verdict, answer in pairs)
+        case TasksAggregated():
+            more = f"{len(happening.members)} of {happening.group}: {happening.task.name}"
+        case AggregationFailed():
+            more = f"{happening.group.name}: {happening.error!r}"
+        case NoAggregator():
+            more = happening.group.name
         case BrokerFailed():
             more = f"{happening.call}: {happening.error!r}"
         case _:

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, TypeVar, cast
 
 from qcore.adapters.memory import MemoryBroker
+from qcore.domain.groups import Group
 from qcore.domain.lifecycle import Event, State
 from qcore.domain.moments import Moment
+from qcore.domain.notes import Noted
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Keep, Lease, LeaseLost, Settled, Task, Verdict
-from qcore.ports import Broker, Capability
+from qcore.ports import Broker, Capability, Gatherer
 from qcore.testing.contract.base import step
+from qcore.testing.wishes import NoteWish
 
 T = TypeVar("T")
 
@@ -81,6 +85,13 @@ class Twins:
         verdicts = [Verdict(pair.of(which), outcome) for pair, outcome in ends]
         return list(self.ask(which, lambda broker: broker.settle(verdicts, now=now)))
 
+    def note(
+        self, which: int, said: Sequence[tuple[Pair, NoteWish]], now: Moment
+    ) -> list[Noted | LeaseLost]:
+        """Make notes under leases as one of the two gave them."""
+        notes = [wish.made(pair.of(which), now) for pair, wish in said]
+        return list(self.ask(which, lambda broker: broker.note(notes, now=now)))
+
     def extend(
         self, which: int, pairs: Sequence[Pair], now: Moment, until: Moment
     ) -> list[Moment | None]:
@@ -136,10 +147,19 @@ class Twins:
         self._tokens[which, lease.queue] = lease.token
         return lease
 
+    def groups(self, queues: Sequence[str]) -> list[Group]:
+        """Return the groups that the memory broker has in these queues."""
+        found = [self.ask(MODEL, partial(_groups, queue)) for queue in queues]
+        return [group for groups in found for group in groups]
+
     def holds(self, *states: State) -> int:
         """Return how many tasks the memory broker has in these states."""
         counts = self.ask(MODEL, lambda broker: broker.count())
         return sum(queue.get(state, 0) for queue in counts.values() for state in states)
+
+
+async def _groups(queue: str, broker: Broker) -> Sequence[Group]:
+    return await cast("Gatherer", broker).groups(queue, 100)
 
 
 def _until(lease: Lease, until: Moment) -> Lease:

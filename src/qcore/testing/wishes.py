@@ -4,10 +4,11 @@ Moments are drawn as offsets in ticks of 1/1024 s and become moments that differ
 2⁻²² s: so every sum of them is exact, and no order among equals has to be agreed on.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from qcore.domain.flow import Rate, Rule, SetInFlight, SetPaused, SetRate
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -19,14 +20,18 @@ from qcore.domain.lifecycle import (
     Order,
     Rejected,
     Released,
+    Rescheduled,
     Revoked,
     RunNow,
     Snoozed,
     Succeeded,
+    Updated,
 )
 from qcore.domain.moments import Moment
+from qcore.domain.notes import Note, Progress
 from qcore.domain.record import record
-from qcore.domain.task import REJECT, REPLACE, NewTask
+from qcore.domain.task import REJECT, REPLACE, Lease, NewTask, updated
+from qcore.ports import Capability
 from qcore.testing.build import NOW
 
 QUEUES: Final = ("red", "blue")
@@ -64,14 +69,15 @@ class TaskWish:
     unique_key: str | None
     unique_for: int | None
     replaces: bool
+    group: str | None
 
-    def made(self, moments: Moments, now: Moment, *, unique: bool) -> NewTask:
-        """Return the task, with its unique key or without."""
+    def made(self, moments: Moments, now: Moment, *, able: frozenset[Capability]) -> NewTask:
+        """Return the task, with its unique key and its group or without."""
         due = None if self.due is None else moments.at(now, self.due)
         expires = (
             None if self.expires is None else moments.at(max(now, due or now), self.expires + 1)
         )
-        key = self.unique_key if unique else None
+        key = self.unique_key if Capability.UNIQUE in able else None
         lasts = None if key is None or self.unique_for is None else self.unique_for * TICK
         return NewTask(
             "machine:task",
@@ -83,6 +89,7 @@ class TaskWish:
             expires=expires,
             retention=self.retention,
             max_crashes=self.max_crashes,
+            group=self.group if Capability.GROUPS in able else None,
             unique_key=key,
             unique_for=lasts,
             on_duplicate=REPLACE if key is not None and self.replaces else REJECT,
@@ -97,20 +104,64 @@ class OutcomeWish:
     kind: type
     ticks: int
     flag: bool
+    then: list[TaskWish]
 
-    def made(self, moments: Moments, now: Moment) -> Event:
-        """Return the outcome."""
+    def made(self, moments: Moments, now: Moment, *, able: frozenset[Capability]) -> Event:
+        """Return the outcome; what follows has its unique keys and its groups or is without."""
         again_at = moments.at(now, self.ticks)
+        then = tuple(wish.made(moments, now, able=able) for wish in self.then)
+        worker, traceback = ("é 1", f"at {self.ticks}") if self.flag else (None, None)
+        result, kind = (b"42", "a/b") if self.flag else (None, None)
         ready: dict[type, Event] = {
-            Succeeded: Succeeded(b"42", "application/json") if self.flag else Succeeded(),
-            Failed: Failed(f"failed {self.ticks}", again_at, burns=self.flag),
-            Exhausted: Exhausted("exhausted"),
-            Rejected: Rejected("rejected"),
+            Succeeded: Succeeded(result, kind, then),
+            Failed: Failed(f"failed {self.ticks}", again_at, self.flag, worker, traceback),
+            Exhausted: Exhausted("exhausted", worker, traceback),
+            Rejected: Rejected("rejected", worker, traceback),
             Revoked: Revoked(),
             Snoozed: Snoozed(again_at, unhandled=self.flag),
             Released: Released(),
-            Crashed: Crashed(),
+            Crashed: Crashed("crashed", worker, traceback),
             Cancelled: Cancelled(),
+        }
+        return ready[self.kind]
+
+
+@record
+class NoteWish:
+    """A note on the n-th lease that a worker may know of."""
+
+    lease: int
+    fraction: float | None
+    saved: bytes | None
+
+    def made(self, lease: Lease, now: Moment) -> Note:
+        """Return the note."""
+        fraction = self.fraction
+        said = None if fraction is None else Progress(now, fraction, f"é {fraction}")
+        return Note(lease, said, self.saved)
+
+
+@record
+class OrderWish:
+    """An operator's order, its moments in ticks from now."""
+
+    kind: type
+    ticks: int
+    changes: dict[str, Any]
+    expires: bool
+    """Whether the expiry is changed too."""
+
+    def made(self, moments: Moments, now: Moment) -> Order:
+        """Return the order."""
+        moment = moments.at(now, self.ticks)
+        changes = {**self.changes, "expires": moment} if self.expires else self.changes
+        ready: dict[type, Order] = {
+            RunNow: RunNow(),
+            Archived: Archived(),
+            Cancelled: Cancelled(),
+            Deleted: Deleted(),
+            Rescheduled: Rescheduled(moment),
+            Updated: updated(**changes),
         }
         return ready[self.kind]
 
@@ -119,24 +170,26 @@ def _rarely(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[int | None]:
     return st.one_of(st.none(), st.none(), strategy)
 
 
-TASKS: Final = st.lists(
-    st.builds(
-        TaskWish,
-        id=st.sampled_from(IDS),
-        queue=st.sampled_from(QUEUES),
-        priority=st.sampled_from((0, 0, 0, 1, -1, 1000, -1000)),
-        due=_rarely(st.integers(-2_000, 4_000)),
-        expires=_rarely(st.integers(0, 4_000)),
-        retention=st.sampled_from((0.0, 0.0, 0.25, 1.5)),
-        max_crashes=st.integers(1, 3),
-        payload=st.binary(max_size=3),
-        unique_key=st.sampled_from((None, None, "k", "l |")),
-        unique_for=_rarely(st.integers(1, 4_000)),
-        replaces=st.booleans(),
-    ),
-    min_size=2,
-    max_size=8,
+_PRIORITY: Final = st.sampled_from((0, 0, 0, 1, -1, 1000, -1000))
+_RETENTION: Final = st.sampled_from((0.0, 0.0, 0.25, 1.5))
+
+TASK: Final = st.builds(
+    TaskWish,
+    id=st.sampled_from(IDS),
+    queue=st.sampled_from(QUEUES),
+    priority=_PRIORITY,
+    due=_rarely(st.integers(-2_000, 4_000)),
+    expires=_rarely(st.integers(0, 4_000)),
+    retention=_RETENTION,
+    max_crashes=st.integers(1, 3),
+    payload=st.binary(max_size=3),
+    unique_key=st.sampled_from((None, None, "k", "l |")),
+    unique_for=_rarely(st.integers(1, 4_000)),
+    replaces=st.booleans(),
+    group=st.sampled_from((None, None, "g", "é |")),
 )
+
+TASKS: Final = st.lists(TASK, min_size=2, max_size=8)
 
 OUTCOME: Final = st.builds(
     OutcomeWish,
@@ -146,6 +199,18 @@ OUTCOME: Final = st.builds(
     ),
     ticks=st.integers(-1_000, 4_000),
     flag=st.booleans(),
+    then=st.one_of(st.just([]), st.lists(TASK, max_size=2)),
+)
+
+NOTES: Final = st.lists(
+    st.builds(
+        NoteWish,
+        lease=st.integers(0, 7),
+        fraction=st.sampled_from((None, 0.0, 1 / 3, 1.0)),
+        saved=st.none() | st.binary(max_size=3),
+    ),
+    min_size=1,
+    max_size=4,
 )
 
 TICKS: Final = st.integers(1, 3_000)
@@ -159,6 +224,33 @@ WAIT: Final = st.one_of(st.just(0), st.integers(0, 5_000))
 
 QUOTAS: Final = st.dictionaries(st.sampled_from(QUEUES), st.integers(0, 3), min_size=1)
 
-ORDERS: Final[st.SearchStrategy[Order]] = st.sampled_from(
-    (RunNow(), Archived(), Cancelled(), Deleted())
+_CHANGES: Final = st.fixed_dictionaries(
+    {},
+    optional={
+        "payload": st.binary(max_size=3),
+        "priority": _PRIORITY,
+        "max_crashes": st.integers(1, 3),
+        "expires": st.none(),
+        "retention": _RETENTION,
+        "headers": st.sampled_from(({}, {"é": "1"})),
+    },
 )
+
+ORDERS: Final = st.builds(
+    OrderWish,
+    kind=st.sampled_from(
+        (RunNow, Archived, Cancelled, Deleted, Rescheduled, Rescheduled, Updated, Updated)
+    ),
+    ticks=st.integers(-1_000, 4_000),
+    changes=_CHANGES,
+    expires=st.booleans(),
+)
+
+RULES: Final[st.SearchStrategy[Rule]] = st.sampled_from(
+    (
+        *(SetRate(None), SetRate(None), SetRate(Rate(2, 0.5)), SetRate(Rate(1, 1.0))),
+        *(SetInFlight(None), SetInFlight(None), SetInFlight(1), SetInFlight(2)),
+        *(SetPaused(is_paused=True), SetPaused(is_paused=False), SetPaused(is_paused=False)),
+    )
+)
+"""Their paces are sums of powers of two, as all moments are here."""

@@ -10,13 +10,16 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from qcore.domain.happenings import (
+    AggregationFailed,
     BrokerFailed,
     BrokerRecovered,
     Happening,
     LeaseWasLost,
     LoopBlocked,
+    NoAggregator,
     NoHandler,
     TaskFinished,
+    TasksAggregated,
     TasksSettled,
     TasksSwept,
     WorkerPaused,
@@ -36,6 +39,7 @@ from qcore.domain.lifecycle import (
     Succeeded,
 )
 from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.retry import described
 from qcore.domain.task import Claim, LeaseLost, Settled, Verdict
 
 REMINDER: Final = 60.0
@@ -51,10 +55,11 @@ class LoggingInstrument:
     """Log through structlog: successes as debug, the worker's life as info, failures above.
 
     - info: a worker started, paused, stopping, stopped; the broker answers again
-    - debug: a task succeeded, was snoozed, revoked or released
+    - debug: a task succeeded, was snoozed, revoked or released; tasks were aggregated
     - warning: a task failed and is tried again, its process crashed, its lease was lost, its
       verdict came too late; tasks were taken back from lost workers, or expired; no handler for a
-      name (once a minute each); the event loop is blocked; the broker failed
+      name (once a minute each); a group could not be aggregated, or has nobody here who can (once
+      for its kind); the event loop is blocked; the broker failed
     - error: a task is out of retries, was rejected, or is dead after too many crashes
 
     `now` gives seconds that only grow. The logger is bound, and asked for its level, when a worker
@@ -81,6 +86,9 @@ class LoggingInstrument:
             TaskFinished: self._finished,
             TasksSettled: self._settled,
             TasksSwept: self._swept,
+            TasksAggregated: self._aggregated,
+            AggregationFailed: self._aggregation_failed,
+            NoAggregator: self._no_aggregator,
             LeaseWasLost: self._lease_lost,
             NoHandler: self._no_handler,
             LoopBlocked: self._blocked,
@@ -158,6 +166,22 @@ class LoggingInstrument:
             self._log.warning("workers were lost", crashed=what.swept.crashed)
         if what.swept.expired:
             self._log.warning("tasks expired", expired=what.swept.expired)
+
+    def _aggregated(self, what: TasksAggregated) -> None:
+        if not self._debugs:
+            return
+        task = what.task
+        facts = {"task": task.name, "task_id": task.id, "queue": task.queue}
+        self._log.debug("tasks aggregated", group=what.group, members=len(what.members), **facts)
+
+    def _aggregation_failed(self, what: AggregationFailed) -> None:
+        facts = {"group": what.group.name, "queue": what.group.queue, "members": what.group.size}
+        error = described(what.error)
+        self._log.warning("aggregation failed", error=error, again_in=what.again_in, **facts)
+
+    def _no_aggregator(self, what: NoAggregator) -> None:
+        facts = {"group": what.group.name, "queue": what.group.queue, "members": what.group.size}
+        self._log.warning("no aggregator for this group", **facts)
 
     def _lease_lost(self, what: LeaseWasLost) -> None:
         self._log.warning("lease lost", token=what.claim.lease.token, **_facts(what.claim))

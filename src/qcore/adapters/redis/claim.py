@@ -13,6 +13,7 @@ from qcore.adapters.redis.names import id_of, name_of
 from qcore.adapters.redis.records import Progress, Unreadable, facts_of, task_of
 from qcore.adapters.redis.scripts import CLAIM, DUE, EXTEND
 from qcore.adapters.redis.store import AT_ONCE, Store, bites, by_queue
+from qcore.domain.errors import QcoreError
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
@@ -23,13 +24,18 @@ PROMOTING: Final = ("no", "last", "yes", "yes", "yes", "yes")
 
 
 async def claim(store: Store, demand: Demand, now: Moment, until: Moment) -> Sequence[Claim]:
-    """Take tasks: each queue's quota first, then what room is left in the order given."""
+    """Take tasks: each queue's quota first, then what room is left in the order given.
+
+    Raises only where nothing was handed out: it would be taken for crashed when the leases end.
+    """
     counter = _Counter(store, demand, now, until)
     groups = store.groups(demand.quotas)
     if len(groups) > 1:
         await counter.take_quotas(groups)
     for group in groups:
         await counter.take(group)
+    if counter.trouble is not None and not counter.claims:
+        raise counter.trouble
     return counter.claims
 
 
@@ -57,6 +63,8 @@ class _Counter:
         self._empty: set[str] = set()
         self._promotions = len(PROMOTING) - 1
         self.claims: list[Claim] = []
+        self.trouble: QcoreError | None = None
+        """What kept a call from answering."""
 
     @property
     def _room(self) -> int:
@@ -87,11 +95,15 @@ class _Counter:
         left = asked
         while left:
             calls = [([*each.shares], self._words(each)) for each in left]
-            replies = await self._store.move(CLAIM, calls)
+            replies = await self._store.move(CLAIM, calls, partly=True)
             self._promotions = max(0, self._promotions - 1)
             due: list[_Asked] = []
             for each, reply in zip(left, replies, strict=True):
-                if reply and reply[0] == b"due":
+                if isinstance(reply, QcoreError):
+                    self.trouble = self.trouble or reply
+                    # not asked again by this claim
+                    self._empty.update(each.shares)
+                elif reply and reply[0] == b"due":
                     due.append(each)
                 else:
                     more = await self._take_in(each, reply) or more

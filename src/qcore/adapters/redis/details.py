@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final, TypeVar
 
+from attrs import evolve
 from msgspec import MsgspecError
 from msgspec.msgpack import Decoder, Encoder
 
 from qcore.domain.notes import Details, Fault, Progress
 
 T = TypeVar("T")
+
+MOST_ATTEMPTS: Final = 2**63 - 1
+"""As many as can be written."""
 
 _encode: Final = Encoder().encode
 _fault: Final = Decoder(Fault)
@@ -18,7 +22,25 @@ _progress: Final = Decoder(Progress)
 
 def written(noted: Fault | Progress) -> bytes:
     """Return an error, or how far a run has come, as it is stored."""
-    return _encode(noted)
+    try:
+        return _encode(noted)
+    except (OverflowError, UnicodeEncodeError):
+        # half a pair of surrogates, as in names of files: the rest of the text is worth having; or
+        # more attempts than there can be, of a task that was tampered with
+        return _encode(_sound(noted))
+
+
+def _sound(noted: Fault | Progress) -> Fault | Progress:
+    if isinstance(noted, Progress):
+        return evolve(noted, message=_text(noted.message))
+    worker = None if noted.worker is None else _text(noted.worker)
+    traceback = None if noted.traceback is None else _text(noted.traceback)
+    attempt = max(0, min(noted.attempt, MOST_ATTEMPTS))
+    return Fault(noted.at, attempt, _text(noted.error), worker, traceback)
+
+
+def _text(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def details_of(errors: bytes | None, progress: bytes | None, saved: bytes | None) -> Details:

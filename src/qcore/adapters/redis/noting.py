@@ -76,7 +76,12 @@ async def follow(store: Store, queues: Sequence[str], told: Told) -> Listener:
             told(queue, ())
 
     def said(channel: str, text: bytes) -> None:
-        told(channels[channel], [*_ids(text)])
+        try:
+            ids = [*_ids(text)]
+        except ValueError:
+            # said by somebody else: who does not know what it means had better look
+            ids = []
+        told(channels[channel], ids)
 
     return await store.link.listen([*channels], connected, said)
 
@@ -86,6 +91,8 @@ def _ids(text: bytes) -> Iterator[TaskId]:
     start = 0
     while start < len(text):
         blank = text.index(b" ", start)
-        end = blank + 1 + int(text[start:blank])
-        yield id_of(text[blank + 1 : end])
-        start = end
+        size = int(text[start:blank])
+        if not 0 < size <= len(text) - blank - 1:
+            raise ValueError("expected an id")
+        start = blank + 1 + size
+        yield id_of(text[blank + 1 : start])

@@ -8,7 +8,7 @@ from qcore.adapters.links.redis import Call, Link, Reply, Script, Word
 from qcore.adapters.redis.keys import Key, Keys
 from qcore.adapters.redis.lanes import Lanes
 from qcore.adapters.redis.scripts import TRY
-from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
+from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, QcoreError
 from qcore.domain.task import Keep
 
 T = TypeVar("T")
@@ -78,10 +78,12 @@ class Store:
         *,
         number: int = len(Key),
         safely: bool = False,
+        partly: bool = False,
     ) -> list[Reply]:
         """Call a script that must not be carried out twice, for some queues each time.
 
-        `number` is how many of the first queue's keys it is given.
+        `number` is how many of the first queue's keys it is given. With `partly`, an error takes
+        the place of an answer that did not come.
         """
         lanes = self._lanes.taken(len(asked))
         calls: list[Call] = []
@@ -90,8 +92,12 @@ class Store:
             for queue in queues[1:]:
                 keys += self.keys.of(queue)
             calls.append(Call(keys, words, lane.next()))
-        replies = await self.link.run(script, calls, safely=safely)
-        self._lanes.give_back(lanes)
+        replies = await self.link.run(script, calls, safely=safely, partly=partly)
+        answered = lanes
+        if partly:
+            pairs = zip(lanes, replies, strict=True)
+            answered = [lane for lane, reply in pairs if not isinstance(reply, QcoreError)]
+        self._lanes.give_back(answered)
         return replies
 
     async def move_one(

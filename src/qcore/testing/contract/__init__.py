@@ -32,6 +32,7 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
+            "aggregating",
             "changes",
             "claim",
             "due",
@@ -42,12 +43,15 @@ pytest.register_assert_rewrite(
             "following",
             "followups",
             "groups",
+            "joining",
             "leftovers",
+            "limits",
             "moves",
             "notes",
             "oddities",
             "operator",
             "order",
+            "rates",
             "settle",
             "sharing",
             "sweep",

@@ -5,8 +5,8 @@ from typing import Any, Final
 import pytest
 from attrs import evolve
 
-from qcore.domain.lifecycle import MOVES, Order, Rescheduled, RunNow, State, Updated
-from qcore.domain.task import Duplicate, Moved, NotAllowed, updated
+from qcore.domain.lifecycle import MOVES, Rescheduled, RunNow, State, Updated
+from qcore.domain.task import Moved, NotAllowed, updated
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_task
 from qcore.testing.contract.base import Cases
@@ -145,17 +145,6 @@ class UpdateCases(Cases):
         await tell(broker, task, RunNow())
         claim = await take_one(broker)
         assert (claim.task.spec.payload, claim.task.spec.max_retry) == (b"good", 1)
-
-    @pytest.mark.parametrize("order", [Rescheduled(LATER), updated(payload=b"new")], ids=str)
-    async def test_a_changed_task_keeps_its_unique_key(self, broker: Broker, order: Order) -> None:
-        """And lets it go when it has ended."""
-        task = a_task(unique_key="k", unique_for=600.0)
-        await put(broker, task)
-        await tell(broker, task, order)
-        assert (await see(broker, task)).spec.unique_for == 600.0
-        state = (await see(broker, task)).state
-        (answer,) = await broker.enqueue([a_task(unique_key="k")], now=NOW)
-        assert answer == Duplicate(task.id, state)
 
     async def test_many_are_changed_at_once(self, broker: Broker) -> None:
         """Each as it can be, with an answer at its place, and nothing is left in the end."""

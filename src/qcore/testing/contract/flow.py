@@ -1,51 +1,41 @@
 """What a `Regulator` promises."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from threading import Event as Heard
-from typing import cast
 
 import pytest
 
-from qcore.domain.flow import Limits, Rate, Rule, SetInFlight, SetPaused, SetRate
+from qcore.domain.flow import Limits, Rate, Rule, SetInFlight, SetRate
 from qcore.domain.lifecycle import (
     Cancelled,
     Event,
+    Exhausted,
     Failed,
     Rejected,
-    Released,
-    Snoozed,
+    Revoked,
     State,
     Succeeded,
 )
-from qcore.domain.task import Demand, Settled
-from qcore.ports import Broker, Regulator
+from qcore.ports import Broker, Capability
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
-from qcore.testing.contract.base import Cases, step
-from qcore.testing.contract.moves import (
-    a_claimed,
-    end,
-    ids,
-    ids_of,
-    nothing_is_left,
-    put,
-    take,
-    tell,
-    tidy,
+from qcore.testing.contract.base import step
+from qcore.testing.contract.limits import (
+    ONE_A_DAY,
+    PAUSED,
+    RESUMED,
+    InFlightCases,
+    PauseCases,
+    holds,
+    kind_of,
+    limit,
 )
-
-TWO_A_SECOND = Rate(2, 1.0)
-
-
-async def limit(broker: Broker, rule: Rule, *, queue: str = "default", now: float = NOW) -> Limits:
-    """Set a limit of a queue."""
-    return await cast("Regulator", broker).regulate(queue, rule, now=now)
+from qcore.testing.contract.moves import end, ids, nothing_is_left, put, take, tell, tidy
+from qcore.testing.contract.rates import TWO_A_SECOND, RateCases
+from qcore.testing.contract.threads import twin_of
 
 
-async def holds(broker: Broker, *queues: str) -> list[Limits]:
-    """Return what holds for queues."""
-    return list(await cast("Regulator", broker).limits(queues or ["default"]))
-
-
-class FlowContract(Cases):
+class FlowContract(PauseCases, InFlightCases, RateCases):
     """Inherit it with `Capability.FLOW`: limits of queues."""
 
     # - The answer is what holds then, the other limits as they were; `limits` tells the same.
@@ -55,138 +45,20 @@ class FlowContract(Cases):
         assert await limit(broker, SetRate(TWO_A_SECOND)) == Limits(TWO_A_SECOND)
         assert await limit(broker, SetInFlight(5)) == Limits(TWO_A_SECOND, 5)
         whole = Limits(TWO_A_SECOND, 5, is_paused=True)
-        assert await limit(broker, SetPaused(is_paused=True)) == whole
+        assert await limit(broker, PAUSED) == whole
         assert await holds(broker) == [whole]
         assert await limit(broker, SetRate(None)) == Limits(None, 5, is_paused=True)
-        assert await limit(broker, SetPaused(is_paused=False)) == Limits(None, 5)
+        assert await limit(broker, RESUMED) == Limits(None, 5)
         assert await limit(broker, SetInFlight(None)) == Limits()
 
-    @pytest.mark.parametrize("rate", [Rate(100, 60.0), Rate(1, 86_400.0), Rate(7, 0.1)])
+    @pytest.mark.parametrize(
+        "rate", [Rate(100, 60.0), Rate(1, 86_400.0), Rate(7, 0.1), Rate(1_000_000_000, 86_400.0)]
+    )
     async def test_a_rate_comes_back_as_it_was_set(self, broker: Broker, rate: Rate) -> None:
         """To the last digit."""
         await limit(broker, SetRate(rate))
-        assert await holds(broker) == [Limits(rate)]
-
-    # - `SetPaused(True)`: nothing is handed out; what is due becomes pending all the same, and
-    #   what is active goes on. `SetPaused(False)`: it is handed out again.
-
-    async def test_a_paused_queue_hands_out_nothing(self, broker: Broker) -> None:
-        """What runs is settled, what is due is pending, other queues go on."""
-        claim = await a_claimed(broker)
-        await put(broker, due := a_task(due=NOW + 1), other := a_task(queue="b"))
-        await limit(broker, SetPaused(is_paused=True))
-        assert ids(await take(broker, 9, "default", "b", now=NOW + 1)) == [other.id]
-        counts = {State.PENDING: 1, State.ACTIVE: 1}
-        assert (await broker.count())["default"] == counts
-        assert await broker.next_due(["default"]) is None
-        assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
-        await limit(broker, SetPaused(is_paused=False))
-        assert ids(await take(broker, now=NOW + 1)) == [due.id]
-
-    # - `SetInFlight(n)`: nothing is handed out that would make more than `n` tasks active.
-
-    async def test_no_more_are_active_than_may_be(self, broker: Broker) -> None:
-        """Whoever claims, and however often; each that ends makes room for one."""
-        await put(broker, *some_tasks(9))
-        await limit(broker, SetInFlight(3))
-        first = await take(broker, 2)
-        assert (len(first), len(await take(broker))) == (2, 1)
-        assert await take(broker) == []
-        await end(broker, first[0], Succeeded())
-        assert len(await take(broker)) == 1
-
-    @pytest.mark.parametrize(
-        "outcome",
-        [Succeeded(), Failed("no", NOW + 9), Rejected("no"), Snoozed(NOW + 9), Released()],
-        ids=str,
-    )
-    async def test_whatever_ends_makes_room(self, broker: Broker, outcome: Event) -> None:
-        """Every verdict does."""
-        claim = await a_claimed(broker)
-        await put(broker, a_task())
-        await limit(broker, SetInFlight(1))
-        assert await take(broker) == []
-        await end(broker, claim, outcome)
-        assert len(await take(broker)) == 1
-
-    async def test_a_crash_and_an_order_make_room(self, broker: Broker) -> None:
-        """The task of a lost worker counts until its lease is over."""
-        await put(broker, *some_tasks(4))
-        await limit(broker, SetInFlight(1))
-        (claim,) = await take(broker)
-        assert await take(broker, now=NOW + LEASE) == []
-        await tidy(broker, now=NOW + LEASE)
-        (claim,) = await take(broker, now=NOW + LEASE)
-        await tell(broker, claim.task.spec, Cancelled())
-        assert len(await take(broker, now=NOW + LEASE)) == 1
-
-    async def test_fewer_than_run_add_none(self, broker: Broker) -> None:
-        """What runs goes on; none is added until there are fewer."""
-        await put(broker, *some_tasks(5))
-        claims = await take(broker, 3)
-        await limit(broker, SetInFlight(2))
-        for n, claim in enumerate(claims[:2]):
-            assert await take(broker) == [], n
-            await end(broker, claim, Succeeded())
-        assert len(await take(broker)) == 1
-
-    # - `SetRate(rate)`: tasks are handed out as `Rate` says, whoever claims them, from a bucket
-    #   that is full now; the rate that holds already, set again, does not fill it. What is dead,
-    #   "expired", takes nothing from it, and what comes back puts nothing into it.
-
-    async def test_a_rate_is_a_burst_and_a_pace(self, broker: Broker) -> None:
-        """As many as it says at once, and then one each time that one is due."""
-        await put(broker, *some_tasks(20))
-        await limit(broker, SetRate(Rate(4, 2.0)))
-        assert len(await take(broker)) == 4
-        for n in range(1, 6):
-            start = NOW + n * 0.5
-            assert await broker.next_due(["default"]) == start
-            assert await take(broker, now=start - 0.001) == []
-            assert len(await take(broker, now=start)) == 1
-        # two seconds later it is full, and not fuller
-        assert len(await take(broker, now=NOW + 60)) == 4
-
-    async def test_all_who_claim_share_a_rate(self, broker: Broker) -> None:
-        """A quota counts, and so does what room is left."""
-        await put(broker, *some_tasks(9), *some_tasks(9, queue="b"))
-        await limit(broker, SetRate(Rate(4, 1.0)))
-        demand = Demand(8, {"default": 1, "b": 2})
-        claims = await broker.claim(demand, now=NOW, until=NOW + LEASE)
-        assert [claim.task.queue for claim in claims].count("default") == 4
-        assert len(claims) == 8
-        assert {c.task.queue for c in await take(broker, 9, "default", "b")} == {"b"}
-
-    async def test_the_same_rate_again_does_not_fill_it(self, broker: Broker) -> None:
-        """A program may set it whenever it starts; another rate begins anew."""
-        await put(broker, *some_tasks(9))
-        await limit(broker, SetRate(TWO_A_SECOND))
-        assert len(await take(broker)) == 2
-        await limit(broker, SetRate(TWO_A_SECOND))
-        await limit(broker, SetInFlight(9))
-        assert await take(broker) == []
-        await limit(broker, SetRate(Rate(3, 1.0)))
-        assert len(await take(broker)) == 3
-
-    async def test_expired_tasks_take_nothing_and_those_put_back_give_nothing(
-        self, broker: Broker
-    ) -> None:
-        """A start is a start."""
-        await put(broker, *some_tasks(3, expires=NOW + 1), *some_tasks(4))
-        await limit(broker, SetRate(TWO_A_SECOND))
-        claims = await take(broker, now=NOW + 1)
-        assert len(claims) == 2
-        for claim in claims:
-            await end(broker, claim, Released(), now=NOW + 1)
-        assert await take(broker, now=NOW + 1) == []
-
-    async def test_a_rate_keeps_the_order(self, broker: Broker) -> None:
-        """By priority, then by age."""
-        tasks = [a_task(), a_task(priority=5), a_task(), a_task(priority=5)]
-        await put(broker, *tasks)
-        await limit(broker, SetRate(Rate(1, 1.0)))
-        found = [i for n in range(4) for i in ids(await take(broker, now=NOW + n))]
-        assert found == ids_of([tasks[1], tasks[3], tasks[0], tasks[2]])
+        await limit(broker, SetInFlight(1_000_000_000))
+        assert await holds(broker) == [Limits(rate, 1_000_000_000)]
 
     # - None lifts a limit. Limits last while the queue is empty; without any, nothing is left.
 
@@ -202,19 +74,44 @@ class FlowContract(Cases):
         assert await holds(broker, "new") == [Limits()]
         await nothing_is_left(broker, *tasks)
 
+    async def test_a_bucket_outlasts_the_tasks(self, broker: Broker) -> None:
+        """What was started is not forgotten when the last of them is gone."""
+        await limit(broker, ONE_A_DAY)
+        await put(broker, a_task())
+        await end(broker, (await take(broker))[0], Succeeded())
+        await put(broker, a_task())
+        assert await take(broker, now=NOW + 86_399) == []
+        assert len(await take(broker, now=NOW + 86_400)) == 1
+
+    async def test_a_queue_of_limits_alone_is_no_queue_of_tasks(self, broker: Broker) -> None:
+        """It is not counted, has nothing due, and is listed empty."""
+        for rule in (ONE_A_DAY, SetInFlight(1), PAUSED):
+            await limit(broker, rule, queue="new")
+            await nothing_is_left(broker, a_task(queue="new"))
+        assert await tidy(broker, "new") == await tidy(broker, "other")
+        for lifted in (SetRate(None), SetInFlight(None), RESUMED):
+            await limit(broker, lifted, queue="new")
+        assert await holds(broker, "new") == [Limits()]
+
+    async def test_a_limit_that_was_lifted_holds_nothing_back(self, broker: Broker) -> None:
+        """All that waits is handed out at once."""
+        await put(broker, *some_tasks(9))
+        for rule in (ONE_A_DAY, SetInFlight(1), PAUSED):
+            await limit(broker, rule)
+        for lifted in (SetRate(None), SetInFlight(None), RESUMED):
+            assert await take(broker) == []
+            await limit(broker, lifted)
+        assert len(await take(broker)) == 9
+
     # - Each answer is at its queue's place; `Limits()` for one that is unknown.
 
     async def test_each_queue_is_answered_at_its_place(self, broker: Broker) -> None:
         """Those that nothing limits are in between."""
         await limit(broker, SetInFlight(1), queue="a")
-        await limit(broker, SetPaused(is_paused=True), queue="c")
+        await limit(broker, PAUSED, queue="c")
         paused = Limits(is_paused=True)
-        assert await holds(broker, "c", "b", "a", "c") == [
-            paused,
-            Limits(),
-            Limits(None, 1),
-            paused,
-        ]
+        found = await holds(broker, "c", "b", "a", "c")
+        assert found == [paused, Limits(), Limits(None, 1), paused]
 
     # - Where nothing but its rate keeps a queue's pending tasks, the moment at which the next may
     #   start counts too (with `Capability.FLOW`).
@@ -231,51 +128,150 @@ class FlowContract(Cases):
         await limit(broker, SetInFlight(2))
         assert await broker.next_due(["default"]) is None
         await limit(broker, SetInFlight(None))
-        await limit(broker, SetPaused(is_paused=True))
+        await limit(broker, PAUSED)
         assert await broker.next_due(["default"]) is None
+
+    async def test_a_limit_hides_nothing_that_is_due(self, broker: Broker) -> None:
+        """What waits in a paused queue becomes pending in its time, and somebody has to do it."""
+        await put(broker, a_task(due=NOW + 5), *some_tasks(2))
+        for rule in (SetInFlight(1), ONE_A_DAY, PAUSED):
+            await limit(broker, rule)
+            await take(broker)
+            assert await broker.next_due(["default"]) == NOW + 5
+
+    async def test_the_next_start_of_several_queues_is_the_earliest(self, broker: Broker) -> None:
+        """Of those that are asked for."""
+        for queue, pace in (("a", 4.0), ("b", 2.0), ("c", 1.0)):
+            await put(broker, *some_tasks(2, queue=queue))
+            await limit(broker, SetRate(Rate(1, pace)), queue=queue)
+        await take(broker, 9, "a", "b", "c")
+        assert await broker.next_due(["a", "b"]) == NOW + 2
+        assert await broker.next_due(["a", "c", "b"]) == NOW + 1
 
     # - So it is when something begins to wait in a group that was empty, and when a task that
     #   was active, or a rule that was set, no longer keeps a queue from handing out what it has.
 
-    @pytest.mark.parametrize("rule", [SetPaused(is_paused=False), SetInFlight(2), SetRate(None)])
-    async def test_a_rule_that_lets_more_go_is_heard(self, broker: Broker, rule: Rule) -> None:
+    @pytest.mark.parametrize(
+        ("before", "rule"),
+        [
+            (PAUSED, RESUMED),
+            (SetInFlight(1), SetInFlight(2)),
+            (SetInFlight(1), SetInFlight(None)),
+            (ONE_A_DAY, SetRate(Rate(1, 60.0))),
+            (ONE_A_DAY, SetRate(None)),
+        ],
+    )
+    async def test_a_rule_that_lets_more_go_is_heard(
+        self, broker: Broker, before: Rule, rule: Rule
+    ) -> None:
         """A worker that sleeps need not wait for a poll."""
-        before: dict[type, Rule] = {
-            SetPaused: SetPaused(is_paused=True),
-            SetInFlight: SetInFlight(1),
-            SetRate: SetRate(Rate(1, 3_600.0)),
-        }
         await put(broker, *some_tasks(3))
-        await limit(broker, before[type(rule)])
+        await limit(broker, before)
         await take(broker, 1)
-        heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
-        heard.clear()
-        await limit(broker, rule)
-        assert await self.comes(heard)
-        await ear.close()
+        async with self.hears(broker):
+            await limit(broker, rule)
 
-    @pytest.mark.parametrize("outcome", [Succeeded(), Rejected("no")], ids=str)
+    @pytest.mark.parametrize(
+        "outcome",
+        [Succeeded(), Rejected("no"), Exhausted("no"), Failed("no", NOW + 1e6), Revoked()],
+        ids=kind_of,
+    )
     async def test_an_end_that_makes_room_is_heard(self, broker: Broker, outcome: Event) -> None:
         """Where as many were active as may be."""
         await put(broker, *some_tasks(3))
         await limit(broker, SetInFlight(1))
         (claim,) = await take(broker)
+        async with self.hears(broker):
+            await end(broker, claim, outcome)
+
+    async def test_an_order_that_makes_room_is_heard(self, broker: Broker) -> None:
+        """Who cancels what runs lets another begin."""
+        await put(broker, *some_tasks(3))
+        await limit(broker, SetInFlight(1))
+        (claim,) = await take(broker)
+        async with self.hears(broker):
+            await tell(broker, claim.task.spec, Cancelled())
+
+    @pytest.mark.parametrize("crashes", [1, 3])
+    async def test_a_crash_that_makes_room_is_heard(self, broker: Broker, crashes: int) -> None:
+        """Whether the task is dead of it, or waits again."""
+        await put(broker, *some_tasks(3, max_crashes=crashes))
+        await limit(broker, SetInFlight(1))
+        await take(broker)
+        async with self.hears(broker):
+            await tidy(broker, now=NOW + LEASE)
+
+    @asynccontextmanager
+    async def hears(self, broker: Broker) -> AsyncGenerator[None, None]:
+        """Fail unless who listens hears of what is done meanwhile."""
         heard = Heard()
         ear = await broker.listen(["default"], heard.set)
         heard.clear()
-        await end(broker, claim, outcome)
+        yield
         assert await self.comes(heard)
         await ear.close()
 
     async def test_the_twin_goes_by_the_same_limits(self, broker: Broker) -> None:
         """They are the queue's, not the broker's."""
-        await put(broker, *some_tasks(3))
+        await put(broker, *some_tasks(9))
         await limit(broker, SetInFlight(1))
-        twin = broker.blocking()
-        if twin is not broker:
-            step(twin.open())
-        assert len(step(take(twin))) == 1
-        assert await take(broker) == []
-        if twin is not broker:
-            step(twin.close())
+        with twin_of(broker) as twin:
+            assert len(step(take(twin))) == 1
+            assert await take(broker) == []
+            step(limit(twin, SetInFlight(2)))
+            step(limit(twin, SetRate(Rate(1, 60.0))))
+            assert await holds(broker) == step(holds(twin)) == [Limits(Rate(1, 60.0), 2)]
+            assert len(await take(broker)) == 1
+
+    async def test_all_brokers_on_a_store_go_by_the_same_limits(self, broker: Broker) -> None:
+        """What one has started the other does not start, whoever set the limit."""
+        if Capability.SHARED not in broker.capabilities:
+            return
+        async with self.opened() as other:
+            await put(broker, *some_tasks(20))
+            # both know the queue already, as one without limits
+            claims = [*await take(broker, 1), *await take(other, 1)]
+            await limit(broker, SetRate(Rate(4, 4.0)))
+            assert len(await take(other, 3)) == 3
+            assert len(await take(broker)) == 1
+            assert await take(other, now=NOW + 0.5) == []
+            assert await other.next_due(["default"]) == NOW + 1
+            await limit(other, SetInFlight(6))
+            assert await holds(broker) == [Limits(Rate(4, 4.0), 6)]
+            assert await take(broker, now=NOW + 1) == []
+            await end(other, claims[0], Succeeded())
+            assert ids(await take(broker, now=NOW + 1)) != []
+            await limit(other, PAUSED)
+            assert await take(broker, now=NOW + 9) == []
+
+    async def test_a_rule_set_at_one_broker_is_heard_at_the_other(self, broker: Broker) -> None:
+        """Who resumes a queue may be an operator's program, and those who sleep its workers."""
+        if Capability.SHARED not in broker.capabilities:
+            return
+        async with self.opened() as other:
+            await put(broker, *some_tasks(3))
+            await limit(broker, PAUSED)
+            async with self.hears(other):
+                await limit(broker, RESUMED)
+            await limit(broker, SetInFlight(1))
+            (claim,) = await take(other)
+            async with self.hears(other):
+                await end(broker, claim, Succeeded())
+
+    async def test_limits_outlive_the_broker(self) -> None:
+        """What was set, and how full the bucket was, holds for the next program."""
+        async with self.opened() as broker:
+            if Capability.DURABLE not in broker.capabilities:
+                return
+            await put(broker, *some_tasks(9))
+            await limit(broker, SetRate(Rate(2, 4.0)))
+            await limit(broker, SetInFlight(3))
+            await limit(broker, PAUSED, queue="b")
+            assert len(await take(broker)) == 2
+        async with self.opened() as broker:
+            found = await holds(broker, "default", "b")
+            assert found == [Limits(Rate(2, 4.0), 3), Limits(is_paused=True)]
+            assert await take(broker, now=NOW + 1.5) == []
+            assert await broker.next_due(["default"]) == NOW + 2
+            assert len(await take(broker, now=NOW + 4)) == 1
+            assert (await broker.count())["default"][State.ACTIVE] == 3

@@ -1,6 +1,7 @@
 """What `Operator.follow` promises."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event as Heard
 from threading import Lock
 from typing import Final, TypeAlias
@@ -15,14 +16,15 @@ from qcore.domain.lifecycle import (
     Succeeded,
 )
 from qcore.domain.notes import Note
-from qcore.domain.task import NewTask, TaskId
+from qcore.domain.task import NewTask, TaskId, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task
-from qcore.testing.contract.base import Cases
-from qcore.testing.contract.moves import a_claimed, end, put, take, tell, tidy
+from qcore.testing.contract.base import Cases, step
+from qcore.testing.contract.moves import a_claimed, end, put, see, take, tell, tidy
 from qcore.testing.contract.notes import HALF
+from qcore.testing.contract.threads import twin_of
 
-Way: TypeAlias = Callable[[Broker, NewTask], Awaitable[object]]
+Way: TypeAlias = Callable[[Broker, NewTask], Coroutine[object, None, object]]
 
 
 class News:
@@ -122,20 +124,25 @@ class FollowCases(Cases):
         await ear.close()
 
     async def test_the_news_can_be_read_when_they_are_told(self, broker: Broker) -> None:
-        """Who looks at once finds what it was told of."""
-        seen: list[bytes | None] = []
-        for n in range(20):
-            task = a_task(retention=60)
-            news = News()
-            ear = await broker.follow(["default"], news)
-            heard = news.of(task)
-            claim = await a_claimed(broker, task)
-            await end(broker, claim, Succeeded(b"%d" % n, "a/b"))
-            assert await self.comes(heard)
-            (found,) = await broker.get("default", [task.id])
-            seen.append(found.result if found else None)
-            await ear.close()
-        assert seen == [b"%d" % n for n in range(20)]
+        """Who looks at once, in another thread, finds what it was told of."""
+        with twin_of(broker) as twin, ThreadPoolExecutor(1) as threads:
+            for n in range(20):
+                task, news, read = a_task(retention=60), News(), Heard()
+                ear = await broker.follow(["default"], news)
+                seen = threads.submit(self._read, twin, task, news.of(task), read)
+                claim = await a_claimed(broker, task)
+                await end(broker, claim, Succeeded(b"%d" % n, "a/b"))
+                assert await self.comes(read)
+                assert seen.result() == b"%d" % n
+                await ear.close()
+
+    def _read(self, twin: Broker, task: NewTask, heard: Heard, read: Heard) -> bytes | None:
+        """Return the result of a task as soon as there are news of it."""
+        try:
+            assert heard.wait(self.patience)
+            return step(see(twin, task)).result
+        finally:
+            read.set()
 
     # - It may be called with no ids, when any may have news, as after a disturbance; once too
     #   often; from any thread; and of a task that is gone not at all.
@@ -164,6 +171,30 @@ class FollowCases(Cases):
             heard = news.of(task)
             assert await end(broker, await a_claimed(broker, task), Succeeded(b"1", "a/b"))
             assert await self.comes(heard)
+        for ear in ears:
+            await ear.close()
+
+    @pytest.mark.parametrize("way", [_succeeds, _gets_on], ids=lambda way: way.__name__.strip("_"))
+    async def test_news_by_the_blocking_twin_are_told(self, broker: Broker, way: Way) -> None:
+        """Who awaits hears of what a client that blocks has ended or noted."""
+        task, news = a_task(retention=60), News()
+        ear = await broker.follow(["default"], news)
+        heard = news.of(task)
+        with twin_of(broker) as twin:
+            step(way(twin, task))
+            assert await self.comes(heard)
+        await ear.close()
+
+    async def test_all_who_follow_are_told(self, broker: Broker) -> None:
+        """Of each of the tasks that a batch of verdicts has ended."""
+        tasks = [a_task(retention=60) for _ in range(20)]
+        await put(broker, *tasks)
+        claims = await take(broker)
+        crowd = [News(), News()]
+        ears = [await broker.follow(["default"], news) for news in crowd]
+        heard = [news.of(task) for news in crowd for task in tasks]
+        await broker.settle([Verdict(claim.lease, Succeeded()) for claim in claims], now=NOW)
+        assert [await self.comes(each) for each in heard] == [True] * 40
         for ear in ears:
             await ear.close()
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import pytest
+from attrs import evolve
 
 from qcore.domain.lifecycle import (
     Archived,
@@ -18,13 +19,15 @@ from qcore.domain.lifecycle import (
     Failed,
     Rejected,
     Released,
+    Rescheduled,
     Revoked,
     RunNow,
     Snoozed,
     State,
     Succeeded,
 )
-from qcore.domain.task import Keep, NewTask, Swept
+from qcore.domain.notes import Details
+from qcore.domain.task import Keep, NewTask, Swept, updated
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -38,6 +41,7 @@ from qcore.testing.contract.moves import (
     tell,
     tidy,
 )
+from qcore.testing.contract.notes import HALF, jot, learn
 
 Way: TypeAlias = Callable[[Broker, NewTask], Awaitable[object]]
 
@@ -121,6 +125,51 @@ async def _replaced(broker: Broker, task: NewTask) -> None:
     await end(broker, await a_claimed(broker, task), Succeeded())
 
 
+async def _noted(broker: Broker, task: NewTask) -> None:
+    claim = await a_claimed(broker, task)
+    await jot(broker, claim, progress=HALF, saved=b"so far")
+    await end(broker, claim, Failed("no", again_at=NOW))
+    claim = await take_one(broker)
+    await jot(broker, claim, progress=HALF, saved=b"more")
+    await end(broker, claim, Succeeded())
+
+
+async def _noted_too_late(broker: Broker, task: NewTask) -> None:
+    claim = await a_claimed(broker, task)
+    await jot(broker, claim, saved=b"so far")
+    await tell(broker, task, Cancelled())
+    await jot(broker, claim, progress=HALF, saved=b"late")
+
+
+async def _put_off(broker: Broker, task: NewTask) -> None:
+    await put(broker, task)
+    await tell(broker, task, Rescheduled(NOW + 60))
+    await tell(broker, task, Rescheduled(NOW + 30))
+    await end(broker, await take_one(broker, now=NOW + 30), Failed("no", again_at=NOW + 90))
+    await tell(broker, task, Rescheduled(NOW + 40))
+    await end(broker, await take_one(broker, now=NOW + 40), Succeeded(), now=NOW + 40)
+
+
+async def _put_off_for_too_long(broker: Broker, task: NewTask) -> None:
+    await put(broker, task)
+    await tell(broker, task, Rescheduled(NOW + 700))
+    await take(broker, now=NOW + 700)
+
+
+async def _changed(broker: Broker, task: NewTask) -> None:
+    await put(broker, task)
+    await tell(broker, task, updated(priority=5, expires=NOW + 60, headers={"c": "d"}))
+    await tell(broker, task, updated(priority=0, expires=NOW + 900, payload=b"new"))
+    await end(broker, await take_one(broker), Rejected("no"))
+    await tell(broker, task, updated(expires=NOW + 30, retention=9.0))
+
+
+async def _followed_by_itself(broker: Broker, task: NewTask) -> None:
+    first = evolve(task, retention=0.0)
+    await end(broker, await a_claimed(broker, first), Succeeded(then=(task, task)))
+    await end(broker, await take_one(broker), Succeeded())
+
+
 WAYS: Final[tuple[Way, ...]] = (
     _succeeded,
     _revoked,
@@ -137,6 +186,12 @@ WAYS: Final[tuple[Way, ...]] = (
     _released_and_done,
     _conflicted,
     _replaced,
+    _noted,
+    _noted_too_late,
+    _put_off,
+    _put_off_for_too_long,
+    _changed,
+    _followed_by_itself,
 )
 
 
@@ -156,6 +211,22 @@ class LeftoverCases(Cases):
             await nothing_is_left(broker, task)
             assert await take(broker, now=NOW + 200_000) == []
             assert await tidy(broker, now=NOW + 1e9) == Swept()
+
+    @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
+    @pytest.mark.parametrize("retention", [0.0, 60.0])
+    async def test_whoever_takes_an_id_begins_with_nothing(
+        self, way: Way, retention: float, broker: Broker
+    ) -> None:
+        """Whichever way a task ended, and whether it is kept still, the next finds none of it."""
+        task = a_task(retention=retention, expires=NOW + 600, headers={"a": "b"})
+        await way(broker, task)
+        fresh = a_task(id=task.id)
+        await put(broker, fresh)
+        assert await learn(broker, fresh) == Details()
+        claim = await take_one(broker)
+        assert (claim.task.spec, claim.task.attempts, claim.task.error) == (fresh, 1, None)
+        await end(broker, claim, Succeeded())
+        await nothing_is_left(broker, fresh)
 
     async def test_a_batch_leaves_nothing(self, broker: Broker) -> None:
         """A batch that goes all the way together leaves as little as a single task."""

@@ -2,11 +2,15 @@
 
 from threading import Event as Heard
 
-from qcore.domain.lifecycle import Cancelled, State, Succeeded
+import pytest
+
+from qcore.domain.lifecycle import Cancelled, Failed, State, Succeeded
+from qcore.domain.notes import Details, Fault, Noted
 from qcore.domain.task import Conflict, LeaseLost, Settled, TaskId
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import USUAL, Cases, in_threads
+from qcore.testing.contract.following import WAYS, News, Way
 from qcore.testing.contract.moves import (
     a_claimed,
     end,
@@ -18,6 +22,7 @@ from qcore.testing.contract.moves import (
     take_one,
     tidy,
 )
+from qcore.testing.contract.notes import HALF, jot, learn
 from qcore.testing.contract.states import LIVE, bring
 from qcore.testing.contract.threads import drained
 from qcore.testing.contract.waiting import Told
@@ -99,6 +104,44 @@ class SharedContract(Cases):
             assert ("default", claims[0].lease.token) not in told.heard
             await ear.close()
 
+    async def test_what_a_run_says_at_one_broker_is_read_at_the_other(self, broker: Broker) -> None:
+        """A lease is good for notes at any broker, and so are the notes."""
+        async with self.opened() as other:
+            claim = await a_claimed(broker)
+            assert await jot(other, claim, progress=HALF) == Noted()
+            assert await jot(broker, claim, saved=b"so far") == Noted()
+            await end(other, claim, Failed("no", again_at=NOW, worker="w"))
+            details = Details((Fault(NOW, 1, "no", "w"),), HALF, b"so far")
+            assert await learn(broker, claim.task.spec) == details
+            assert await learn(other, claim.task.spec) == details
+
+    @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
+    async def test_news_from_one_broker_are_told_at_the_other(
+        self, broker: Broker, way: Way
+    ) -> None:
+        """Who waits for a result hears of it from whatever process it was in."""
+        async with self.opened() as other:
+            task = a_task(queue="b", retention=60, max_crashes=1, expires=NOW + 600)
+            news = News()
+            ear = await other.follow(["a", "b"], news)
+            heard = news.of(task)
+            await way(broker, task)
+            assert await self.comes(heard)
+            await ear.close()
+
+    async def test_what_follows_at_one_broker_is_heard_at_the_other(self, broker: Broker) -> None:
+        """A worker of the queue that it is in wakes up for it, and finds it."""
+        async with self.opened() as other:
+            claim = await a_claimed(broker)
+            heard = Heard()
+            ear = await other.listen(["b"], heard.set)
+            heard.clear()
+            task = a_task(queue="b")
+            await end(broker, claim, Succeeded(then=(task,)))
+            assert await self.comes(heard)
+            assert ids(await take(other, 1, "b")) == [task.id]
+            await ear.close()
+
     async def test_brokers_at_work_together_hand_each_task_out_once(self, broker: Broker) -> None:
         """Brokers that claim and settle at the same time share the tasks, none gets one twice."""
         tasks = some_tasks(200)
@@ -141,6 +184,16 @@ class DurableContract(Cases):
             before = [await see(broker, task) for task in tasks]
         async with self.opened(USUAL) as broker:
             assert [await see(broker, task) for task in tasks] == before
+
+    async def test_what_is_kept_of_runs_outlives_the_broker(self) -> None:
+        """The next attempt finds what was saved, whatever became of the process."""
+        async with self.opened() as broker:
+            claim = await a_claimed(broker)
+            await jot(broker, claim, progress=HALF, saved=b"so far")
+            await end(broker, claim, Failed("no", again_at=NOW, worker="w", traceback="there"))
+        async with self.opened() as broker:
+            details = Details((Fault(NOW, 1, "no", "w", "there"),), HALF, b"so far")
+            assert await learn(broker, claim.task.spec) == details
 
     async def test_a_lease_outlives_the_broker(self) -> None:
         """A worker whose connection was lost settles by the next, and tokens go on growing."""

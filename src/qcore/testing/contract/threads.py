@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from qcore.domain.lifecycle import Cancelled, State, Succeeded
+from qcore.domain.notes import Details, Note
 from qcore.domain.task import Conflict, Enqueued, LeaseLost, Settled, TaskId, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_task, some_tasks
@@ -54,12 +55,16 @@ class OpenCases(Cases):
             assert len(step(twin.enqueue([task, lost], now=NOW))) == 2
             claim, other = step(take(twin, 2))
             step(twin.extend([claim.lease, other.lease], now=NOW, until=NOW + 60))
+            ear = step(twin.follow(["default"], lambda _queue, _ids: None))
+            step(twin.note([Note(claim.lease, saved=b"so far")], now=NOW))
+            step(ear.close())
             step(twin.settle([Verdict(claim.lease, Succeeded())], now=NOW))
             step(twin.sweep(["default"], 10, now=NOW + 60))
             step(twin.order("default", [lost.id], Cancelled(), now=NOW))
             assert step(twin.next_due(["default"])) is None
             assert len(step(twin.get("default", [task.id, lost.id]))) == 2
             assert ids_of(step(twin.browse("default", State.COMPLETED, 5)).tasks) == [task.id]
+            assert step(twin.details("default", [task.id])) == [Details(saved=b"so far")]
             assert step(twin.count()) == {"default": {State.COMPLETED: 1, State.DEAD: 1}}
 
     async def test_the_blocking_broker_is_on_the_same_store(self, broker: Broker) -> None:

@@ -11,12 +11,24 @@ from qcore.domain.lifecycle import (
     Event,
     Failed,
     Released,
+    Rescheduled,
     RunNow,
     Snoozed,
     State,
     Succeeded,
+    Updated,
 )
-from qcore.domain.task import REPLACE, Conflict, Duplicate, Enqueued, Keep, NewTask
+from qcore.domain.notes import Details
+from qcore.domain.task import (
+    REPLACE,
+    Conflict,
+    Duplicate,
+    Enqueued,
+    Keep,
+    Moved,
+    NewTask,
+    updated,
+)
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -36,6 +48,7 @@ from qcore.testing.contract.moves import (
     tell,
     tidy,
 )
+from qcore.testing.contract.notes import jot, learn
 from qcore.testing.contract.states import ENDED, LATER, LIVE, bring
 
 KEY = "the one"
@@ -58,6 +71,20 @@ async def ask(broker: Broker, task: NewTask, now: float = NOW) -> object:
 
 class UniqueContract(Cases):
     """Of tasks with one unique key, one at a time is in a queue."""
+
+    @pytest.mark.parametrize("order", [Rescheduled(LATER), updated(payload=b"new")], ids=str)
+    @pytest.mark.parametrize("state", WAITING)
+    async def test_a_changed_task_keeps_its_key(
+        self, broker: Broker, state: State, order: Rescheduled | Updated
+    ) -> None:
+        """For as long as it has it; and lets it go when it has ended."""
+        first = await bring(broker, state, one(unique_for=600.0))
+        assert isinstance(await tell(broker, first, order), Moved)
+        found = await see(broker, first)
+        assert (found.spec.unique_key, found.spec.unique_for) == (KEY, 600.0)
+        assert await ask(broker, one()) == Duplicate(first.id, found.state)
+        await end(broker, await take_one(broker, now=LATER), Succeeded(), now=LATER)
+        assert isinstance(await ask(broker, one()), Enqueued)
 
     # - A key that a live task has is answered with `Duplicate`, which names that task and its
     # state, and writes nothing; the others of the batch go in. An id that lives comes first: it
@@ -233,6 +260,17 @@ class UniqueContract(Cases):
         assert (await see(broker, first)).spec == again
         assert await broker.count() == {"default": {State.SCHEDULED: 1}}
         assert await broker.next_due(["default"]) == LATER + 1
+
+    async def test_a_task_that_is_replaced_leaves_no_notes(self, broker: Broker) -> None:
+        """What its runs said and what went wrong was its own, though the id is the same."""
+        claim = await a_claimed(broker, one())
+        await jot(broker, claim, saved=b"so far")
+        await end(broker, claim, Failed("no", again_at=LATER))
+        again = one(id=claim.task.id, on_duplicate=REPLACE)
+        assert await ask(broker, again) == Enqueued(again.id, State.PENDING)
+        assert await learn(broker, again) == Details()
+        await end(broker, await take_one(broker), Succeeded())
+        await nothing_is_left(broker, again)
 
     async def test_another_s_id_is_not_replaced(self, broker: Broker) -> None:
         """Neither by one that would replace the task that has the key."""

@@ -20,7 +20,7 @@ from qcore.adapters.links.redis.timing import ServerTime
 from qcore.adapters.links.redis.wires import Request, Wire
 from qcore.adapters.links.redis.words import Reply, Word
 from qcore.domain.backoff import Exponential
-from qcore.domain.errors import BrokerUnavailable
+from qcore.domain.errors import BrokerUnavailable, QcoreError
 from qcore.domain.moments import LAST_MOMENT, Moment
 
 CURVE: Final = Exponential(base=0.05, cap=1.0)
@@ -130,7 +130,12 @@ class RedisLink:
         return reply
 
     async def run(
-        self, script: Script, calls: Sequence[Call], *, safely: bool = False
+        self,
+        script: Script,
+        calls: Sequence[Call],
+        *,
+        safely: bool = False,
+        partly: bool = False,
     ) -> list[Reply]:
         """Call a script, with all calls on their way at once; return the answers in order."""
 
@@ -141,7 +146,7 @@ class RedisLink:
             return keys[0], (name, text, len(keys), *keys, again, call.number, *call.words)
 
         if not (safely and self._safety.is_wanted):
-            return await self._insist(len(calls), request)
+            return await self._insist(len(calls), request, partly=partly)
         checks = [check for call in calls for check in self._safety.checks(call.keys[0])]
 
         def request_or_check(n: int, again: int, whole: bool) -> Request:  # noqa: FBT001
@@ -158,11 +163,12 @@ class RedisLink:
         request: Callable[[int, int, bool], Request],
         *,
         together: bool = False,
+        partly: bool = False,
     ) -> list[Reply]:
         """Return an answer to each of some requests, asked for again while that may help.
 
         With `together` all are asked for again even if some were answered: what is to be safe is
-        what went over the same connection.
+        what went over the same connection. With `partly` an error stands for what did not come.
         """
         if not number:
             return []
@@ -173,7 +179,12 @@ class RedisLink:
         places = range(number)
         error = await self._ask([request(n, 0, False) for n in places], places, answers)  # noqa: FBT003
         if error is not None:
-            await self._ask_again(error, request, answers, together=together, ends=ends)
+            try:
+                await self._ask_again(error, request, answers, together=together, ends=ends)
+            except QcoreError as why:
+                if not partly:
+                    raise
+                answers = [why if answer is MISSING else answer for answer in answers]
         if self._time.is_old:
             # what was asked for is answered: it need not fail for the time of day
             with suppress(BrokerUnavailable):

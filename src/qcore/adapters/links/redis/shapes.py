@@ -115,13 +115,19 @@ class Link(Protocol):
         ...
 
     async def run(
-        self, script: Script, calls: Sequence[Call], *, safely: bool = False
+        self,
+        script: Script,
+        calls: Sequence[Call],
+        *,
+        safely: bool = False,
+        partly: bool = False,
     ) -> list[Reply]:
         """Call a script, with all calls on their way at once; return the answers in order.
 
         A call whose answer was lost is made again until `timeout` is over, and told so; one that
         ends in an error of the script's own raises it. With `safely`, wait until as many replicas,
-        or disks, have it as the address asks for.
+        or disks, have it as the address asks for. With `partly`, the error takes the place of those
+        answers that did not come.
         """
         ...
 

@@ -32,6 +32,8 @@ class Names:
     """Keys that are nobody's queue's."""
     is_set: bool
     """Whether the registry is a set, or not there."""
+    is_read: bool
+    """Whether a server has told what the registry names: of a cluster, the one that has it."""
 
 
 async def names(spots: Sequence[Spot], keys: Keys, questions: Questions) -> Names:
@@ -39,12 +41,13 @@ async def names(spots: Sequence[Spot], keys: Keys, questions: Questions) -> Name
     known: set[str] = set()
     stored: set[str] = set()
     foreign: set[str] = set()
-    is_set = True
+    is_set, is_read = True, False
     for spot in spots:
         kind, members = await questions.ask(
             spot, ("TYPE", keys.registry), ("SMEMBERS", keys.registry)
         )
         is_set = is_set and kind in {None, b"none", b"set"}
+        is_read = is_read or members is not None
         known |= {name.decode(errors="replace") for name in members or ()}
         async for key in _scanned(spot, keys.registry, questions):
             queue = _queue_of(key, keys.registry)
@@ -53,7 +56,7 @@ async def names(spots: Sequence[Spot], keys: Keys, questions: Questions) -> Name
             elif key != keys.registry:
                 foreign.add(key)
     lost = {queue for queue in stored - known if not queue.startswith(PASSING)}
-    return Names(sorted(known), sorted(lost), sorted(foreign), is_set)
+    return Names(sorted(known), sorted(lost), sorted(foreign), is_set, is_read)
 
 
 async def _scanned(spot: Spot, registry: str, questions: Questions) -> AsyncIterator[str]:
@@ -96,7 +99,13 @@ def namespace(found: Names, keys: Keys) -> Iterator[Finding]:
             f"{len(found.foreign)} keys under {space} are not qcore's, such as {found.foreign[0]}",
             "keep them elsewhere, or choose another namespace=",
         )
-    if found.unknown:
+    if found.is_set and not found.is_read:
+        yield warning(
+            "namespace",
+            f"{keys.registry} cannot be read: which queues it names is not known",
+            f"ACL SETUSER <user> +smembers ~{keys.registry}",
+        )
+    elif found.unknown:
         some = ", ".join(found.unknown[:SHOWN])
         yield warning(
             "namespace",
@@ -104,6 +113,6 @@ def namespace(found: Names, keys: Keys) -> Iterator[Finding]:
             "are not counted, nor shown",
             f"SADD {keys.registry} {' '.join(found.unknown[:SHOWN])}",
         )
-    if found.is_set and not (found.foreign or found.unknown):
+    if found.is_set and found.is_read and not (found.foreign or found.unknown):
         many = len(found.known)
         yield ok("namespace", f"{keys.registry} names {many} queue{'' if many == 1 else 's'}")

@@ -155,10 +155,15 @@ class _Noting:
         return getattr(self._link, name)
 
     async def run(
-        self, script: Script, calls: Sequence[Call], *, safely: bool = False
+        self,
+        script: Script,
+        calls: Sequence[Call],
+        *,
+        safely: bool = False,
+        partly: bool = False,
     ) -> list[Reply]:
         self._keys |= dict.fromkeys(key for call in calls for key in call.keys)
-        return await self._link.run(script, calls, safely=safely)
+        return await self._link.run(script, calls, safely=safely, partly=partly)
 
     async def command(self, *words: Word) -> Reply:
         if words[0] == "HSET":

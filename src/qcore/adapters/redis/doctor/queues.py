@@ -23,7 +23,7 @@ LOOKS: Final = 3
 """How often something has to be amiss: tasks move while they are counted."""
 
 _OWN: Final = tuple(key for key in Key if key is not Key.LANE)
-_HASHES: Final = {Key.META, Key.TASKS, Key.PROGRESS, Key.UNIQUE}
+_HASHES: Final = {Key.META, Key.TASKS, Key.PROGRESS, Key.UNIQUE, Key.DETAILS}
 _PLACES: Final = tuple(KEY_OF.values())
 
 

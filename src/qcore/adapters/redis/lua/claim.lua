@@ -30,9 +30,10 @@ if clock[1] + clock[2] / 1e6 > tonumber(ARGV[7]) then
   return {}
 end
 
-local looked = {}
+local looked, limited = {}, {}
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local _, trouble = version_of(base)
+  local _, trouble, text = version_of(base)
+  limited[base] = limits_in(text)
   if trouble then
     return trouble
   end
@@ -249,7 +250,7 @@ end
 
 -- Hand out up to `wanted` tasks of a queue into `claims`; return how many.
 local function take(base, wanted, claims)
-  local limits = limits_of(base)
+  local limits = limited[base]
   if limits then
     wanted = math.min(wanted, (free(base, limits, moment)))
   end

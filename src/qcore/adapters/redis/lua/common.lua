@@ -39,17 +39,27 @@ local function foreign(key)
   return redis.error_reply('QCORE FOREIGN ' .. key .. ' ' .. call('TYPE', key).ok)
 end
 
--- Return the version of the queue at `base`, false where there is none yet, and the error to answer
--- with if that is a newer one, or somebody else's.
+-- Return the version of the queue at `base`, false where there is none yet; the error to answer with
+-- if that is a newer one, or somebody else's; and what limits it, as META has it.
 local function version_of(base)
-  local version = redis.pcall('HGET', KEYS[base + META], 'version')
-  if type(version) == 'table' then
+  local found = redis.pcall('HMGET', KEYS[base + META], 'version', 'limits')
+  if found.err then
     return false, foreign(KEYS[base + META])
   end
+  local version = found[1]
   if version and (tonumber(version) or VERSION + 1) > VERSION then
     return version, redis.error_reply('QCORE NEWER ' .. version)
   end
-  return version
+  return version, nil, found[2]
+end
+
+-- Return the error to answer with if a key of the queue at `base`, which is to be made, is there.
+local function occupied(base)
+  for key = 1, WIDTH do
+    if key ~= LANE and call('TYPE', KEYS[base + key]).ok ~= 'none' then
+      return foreign(KEYS[base + key])
+    end
+  end
 end
 
 -- Return the error to answer with if one of these keys of the queue at `base` holds what is somebody
@@ -213,11 +223,12 @@ local function tell_news(base, ids)
   call('PUBLISH', sub(meta, 1, #meta - 4) .. 'news', table.concat(told))
 end
 
--- Return what limits the queue at `base`, nothing where nothing does.
-local function limits_of(base)
-  local text = call('HGET', KEYS[base + META], 'limits')
-  local count, per, full, in_flight, paused =
-    string.match(text or '', '^(%S+) (%S+) (%S+) (%S+) ([01])$')
+-- Return what limits a queue, nothing where nothing does, of what META has.
+local function limits_in(text)
+  if not text then
+    return
+  end
+  local count, per, full, in_flight, paused = string.match(text, '^(%S+) (%S+) (%S+) (%S+) ([01])$')
   if not count then
     return
   end

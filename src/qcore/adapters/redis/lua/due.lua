@@ -4,11 +4,11 @@
 
 local looked, limited = {}, {}
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local _, trouble = version_of(base)
+  local _, trouble, text = version_of(base)
   if trouble then
     return trouble
   end
-  local limits = limits_of(base)
+  local limits = limits_in(text)
   if limits and limits.count and call('EXISTS', KEYS[base + PENDING]) == 1 then
     local _, start = free(base, limits, 0)
     limited[#limited + 1] = start

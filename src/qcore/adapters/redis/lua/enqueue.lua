@@ -23,11 +23,9 @@ if not version then
   if ARGV[3] ~= '1' then
     return 'whole'
   end
-  for key = 1, WIDTH do
-    local kind = call('TYPE', KEYS[key]).ok
-    if kind ~= 'none' and key ~= LANE then
-      return redis.error_reply('QCORE FOREIGN ' .. KEYS[key] .. ' ' .. kind)
-    end
+  trouble = occupied(0)
+  if trouble then
+    return trouble
   end
   call('HSET', KEYS[META], 'version', VERSION)
 end

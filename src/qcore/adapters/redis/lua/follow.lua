@@ -24,8 +24,8 @@ while at <= #ARGV do
   local base = tonumber(ARGV[at]) * WIDTH
   at = at + 1
   -- found before anything is written: what cannot be followed has not ended
-  local _, trouble = version_of(base)
-  trouble = trouble or misused(base, ALL)
+  local version, trouble = version_of(base)
+  trouble = trouble or misused(base, ALL) or not version and occupied(base)
   if trouble then
     return trouble
   end

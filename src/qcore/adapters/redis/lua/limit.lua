@@ -5,21 +5,19 @@
 -- Answer: what limits it then, as META has it.
 -- Errors: QCORE FOREIGN where a key that would be made is there already.
 
-local version, trouble = version_of(0)
+local version, trouble, text = version_of(0)
 if trouble then
   return trouble
 end
 if not version then
-  for key = 1, WIDTH do
-    local kind = call('TYPE', KEYS[key]).ok
-    if kind ~= 'none' and key ~= LANE then
-      return redis.error_reply('QCORE FOREIGN ' .. KEYS[key] .. ' ' .. kind)
-    end
+  trouble = occupied(0)
+  if trouble then
+    return trouble
   end
   call('HSET', KEYS[META], 'version', VERSION)
 end
 
-local limits = limits_of(0) or { full = 0 }
+local limits = limits_in(text) or { full = 0 }
 if ARGV[3] == 'rate' then
   local count, per = tonumber(ARGV[4]), tonumber(ARGV[5])
   if count ~= limits.count or per ~= limits.per then

@@ -20,7 +20,7 @@ local before = answered()
 if before then
   return before
 end
-local _, trouble = version_of(0)
+local _, trouble, limits = version_of(0)
 if trouble then
   return trouble
 end
@@ -127,7 +127,9 @@ for i = leaves + 1, number do
   all = all and made
 end
 
-local written = { TASKS, DETAILS }
+-- most queues have none of it
+local has_details = call('EXISTS', KEYS[DETAILS]) == 1
+local written = { TASKS, has_details and DETAILS or nil }
 for key in pairs(leaving) do
   written[#written + 1] = key
 end
@@ -142,13 +144,17 @@ end
 take_out(KEYS[ACTIVE], gone)
 erase(KEYS[TASKS], gone)
 erase(KEYS[PROGRESS], gone)
-drop_details(0, gone)
+if has_details then
+  drop_details(0, gone)
+end
 for key, members in pairs(leaving) do
   take_out(KEYS[key], members)
 end
 erase(KEYS[TASKS], forgotten)
 erase(KEYS[PROGRESS], forgotten)
-drop_details(0, forgotten)
+if has_details then
+  drop_details(0, forgotten)
+end
 erase(KEYS[PROGRESS], unrecorded)
 let_go(0, uniques, holders)
 for key, members in pairs(entering) do
@@ -167,7 +173,8 @@ local function add_error(id, fault)
   local errors, start = {}, 1
   while kept and start <= #kept do
     local _, stop, size = string.find(kept, '^(%d+) ', start)
-    if not stop then
+    if not stop or stop + size > #kept then
+      -- what somebody has written there hides nothing that comes after it
       break
     end
     errors[#errors + 1] = sub(kept, start, stop + size)
@@ -192,8 +199,8 @@ tell_news(0, ended)
 
 -- Say whether there is room now where as many were active as may be.
 local function makes_room()
-  local limits = (#gone > 0 or leaving[ACTIVE]) and limits_of(0)
-  return limits and limits.in_flight
+  local held = (#gone > 0 or leaving[ACTIVE]) and limits_in(limits)
+  return held and held.in_flight
 end
 
 local function brings_news(key)

@@ -1,0 +1,312 @@
+"""Memory brokers that break a promise of notes, details, follow-ups, news or changes each."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve
+
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.memory.ears import Ears
+from qcore.domain.lifecycle import Crashed, Failed, Order, Rescheduled, RunNow, Succeeded, Updated
+from qcore.domain.notes import NO_DETAILS, Details, Note, Noted
+from qcore.domain.task import (
+    Admission,
+    Enqueued,
+    LeaseLost,
+    Missing,
+    Moved,
+    NewTask,
+    NotAllowed,
+    Swept,
+    TaskId,
+    Verdict,
+    changed,
+)
+from qcore.ports import Told
+
+
+class AnswersNotesBackwards(MemoryBroker):
+    async def note(self, notes: Sequence[Note], *, now: float) -> Sequence[Noted | LeaseLost]:
+        return [*await super().note(notes, now=now)][::-1]
+
+
+class NotesInFull(MemoryBroker):
+    """Writes down what a note has, and what it does not have too."""
+
+    def _write(self, note: Note) -> Noted | LeaseLost:
+        entry, answer = self._holder(note.lease), super()._write(note)
+        if entry is not None:
+            entry.details = Details(entry.details.errors, note.progress, note.saved)
+        return answer
+
+
+class NotesWhatHasEnded(MemoryBroker):
+    """Takes a note of any task that is there."""
+
+    def _write(self, note: Note) -> Noted | LeaseLost:
+        entry = self._queues[note.lease.queue].entries.get(note.lease.id)
+        if entry is None:
+            return LeaseLost()
+        self._queues[note.lease.queue].write(entry, note)
+        return Noted()
+
+
+class RemembersTheGone(MemoryBroker):
+    """Keeps what was noted by id, whoever has that."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.kept: dict[tuple[str, TaskId], Details] = {}
+
+    def _write(self, note: Note) -> Noted | LeaseLost:
+        entry, answer = self._holder(note.lease), super()._write(note)
+        if entry is not None:
+            self.kept[note.lease.queue, note.lease.id] = entry.details
+        return answer
+
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        found = await super().details(queue, ids)
+        return [
+            self.kept.get((queue, task)) if each in {None, NO_DETAILS} else each
+            for task, each in zip(ids, found, strict=True)
+        ]
+
+
+class Shows(MemoryBroker):
+    """Shows details otherwise than they are."""
+
+    def shown(self, details: Details) -> Details:
+        raise NotImplementedError
+
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        found = await super().details(queue, ids)
+        return [None if each is None else self.shown(each) for each in found]
+
+
+class ShowsNine(Shows):
+    def shown(self, details: Details) -> Details:
+        return evolve(details, errors=details.errors[-9:])
+
+
+class ShowsTheLatestFirst(Shows):
+    def shown(self, details: Details) -> Details:
+        return evolve(details, errors=details.errors[::-1])
+
+
+class ShowsNoTracebacks(Shows):
+    def shown(self, details: Details) -> Details:
+        return evolve(details, errors=tuple(evolve(e, traceback=None) for e in details.errors))
+
+
+class ShowsNoWorkers(Shows):
+    def shown(self, details: Details) -> Details:
+        return evolve(details, errors=tuple(evolve(e, worker=None) for e in details.errors))
+
+
+class ShowsNoLostWorkers(Shows):
+    def shown(self, details: Details) -> Details:
+        lost = Crashed().error
+        return evolve(details, errors=tuple(e for e in details.errors if e.error != lost))
+
+
+class SeesEverybody(MemoryBroker):
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        return [each or NO_DETAILS for each in await super().details(queue, ids)]
+
+
+class ForgetsAtACrash(MemoryBroker):
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: float) -> Swept:
+        for line in self._known(queues):
+            for entry in line.active.values():
+                if entry.until <= now:
+                    entry.details = Details(entry.details.errors)
+        return await super().sweep(queues, limit, now=now)
+
+
+class ForgetsAtARetry(MemoryBroker):
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        for verdict in verdicts:
+            entry = self._holder(verdict.lease)
+            if entry is not None and isinstance(verdict.outcome, Failed):
+                entry.details = Details(entry.details.errors)
+        return await super().settle(verdicts, now=now)
+
+
+class ForgetsAtAnOrder(MemoryBroker):
+    async def order(
+        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        for entry in [e for line in self._known([queue]) for e in line.entries.values()]:
+            if entry.spec.id in ids and isinstance(order, RunNow):
+                entry.details = NO_DETAILS
+        return await super().order(queue, ids, order, now=now)
+
+
+class Bequeaths(MemoryBroker):
+    """Gives a task what was kept of the one that had its id."""
+
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
+        old = [await self.details(task.queue, [task.id]) for task in tasks]
+        answers = await super().enqueue(tasks, now=now)
+        for task, (details,) in zip(tasks, old, strict=True):
+            if details is not None:
+                self._queues[task.queue].entries[task.id].details = details
+        return answers
+
+
+class ForgetsWhatFollows(MemoryBroker):
+    def _follow_up(self, tasks: Sequence[NewTask], now: float) -> set[str]:
+        return super()._follow_up((), now)
+
+
+class FollowsSilently(MemoryBroker):
+    def _follow_up(self, tasks: Sequence[NewTask], now: float) -> set[str]:
+        super()._follow_up(tasks, now)
+        return set()
+
+
+class StopsAtARefusal(MemoryBroker):
+    def _follow_up(self, tasks: Sequence[NewTask], now: float) -> set[str]:
+        for task in tasks:
+            if not isinstance(self._queue(task.queue).add(task, now), Enqueued):
+                break
+        return {task.queue for task in tasks}
+
+
+class OverwritesWhatIsThere(MemoryBroker):
+    def _follow_up(self, tasks: Sequence[NewTask], now: float) -> set[str]:
+        for task in tasks:
+            entry = self._queue(task.queue).entries.get(task.id)
+            if entry is not None:
+                entry.spec = task
+        return super()._follow_up(tasks, now)
+
+
+class FollowsFirst(MemoryBroker):
+    """Stores what is to follow before the verdict has counted."""
+
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        for verdict in verdicts:
+            if isinstance(verdict.outcome, Succeeded) and self._holder(verdict.lease):
+                self._follow_up(verdict.outcome.then, now)
+        without = [
+            evolve(v, outcome=evolve(v.outcome, then=())) if isinstance(v.outcome, Succeeded) else v
+            for v in verdicts
+        ]
+        return await super().settle(without, now=now)
+
+
+class FollowsTheLost(MemoryBroker):
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        answers = await super().settle(verdicts, now=now)
+        for verdict in verdicts:
+            if isinstance(verdict.outcome, Succeeded):
+                self._follow_up(verdict.outcome.then, now)
+        return answers
+
+
+def deaf_to(verb: str) -> type[MemoryBroker]:
+    """Return a broker that tells nobody of what one of its verbs has done."""
+
+    async def muted(self: MemoryBroker, *args: Any, **options: Any) -> Any:
+        ears, self._ears = self._ears, Ears()
+        try:
+            return await getattr(MemoryBroker, verb)(self, *args, **options)
+        finally:
+            self._ears = ears
+
+    return type(f"DeafTo{verb.title()}", (MemoryBroker,), {verb: muted})
+
+
+class TellsTooEarly(MemoryBroker):
+    """Tells of verdicts that are not written yet."""
+
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        for verdict in verdicts:
+            self._ears.tell({verdict.lease.queue: [verdict.lease.id]})
+        for _ in range(2_000):
+            time.sleep(0)  # noqa: ASYNC251  (no time: it is another thread's turn)
+        return await super().settle(verdicts, now=now)
+
+
+class TellsOfAll(MemoryBroker):
+    """Tells everybody of everything."""
+
+    async def follow(self, queues: Sequence[str], told: Told) -> Any:
+        return await super().follow([*queues, "default", "a", "b"], told)
+
+
+class NeverStopsTelling(MemoryBroker):
+    async def follow(self, queues: Sequence[str], told: Told) -> Any:
+        await super().follow(queues, told)
+        return await super().follow([], told)
+
+
+class NeverIntoThePast(MemoryBroker):
+    async def order(
+        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        order = Rescheduled(max(now, order.at)) if isinstance(order, Rescheduled) else order
+        return await super().order(queue, ids, order, now=now)
+
+
+class NeverEarlier(MemoryBroker):
+    async def order(
+        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        for task in await self.get(queue, ids):
+            if task is not None and isinstance(order, Rescheduled):
+                order = Rescheduled(max(task.due, order.at))
+        return await super().order(queue, ids, order, now=now)
+
+
+class LosesAChange(MemoryBroker):
+    """Changes all but one field, each in a class of its own."""
+
+    lost = ""
+
+    async def order(
+        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        if isinstance(order, Updated):
+            order = Updated({k: v for k, v in order.changes.items() if k != self.lost})
+        return await super().order(queue, ids, order, now=now)
+
+
+def losing(field: str) -> type[MemoryBroker]:
+    """Return a broker that does not change one field."""
+    return type(f"Loses{field.title()}", (LosesAChange,), {"lost": field})
+
+
+class ChangesTheWordsOnly(MemoryBroker):
+    """Writes down what was changed, and acts as if it had not been."""
+
+    async def order(
+        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        if not isinstance(order, Updated):
+            return await super().order(queue, ids, order, now=now)
+        answers = await super().order(queue, ids, Updated({}), now=now)
+        for task, answer in zip(ids, answers, strict=True):
+            if isinstance(answer, Moved):
+                entry = self._queues[queue].entries[task]
+                entry.spec = changed(entry.spec, order)
+        return answers
+
+
+class KeepsItsPlace(MemoryBroker):
+    """Lets a task of another priority go before those that came after it."""
+
+    async def order(
+        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        lines = self._known([queue]) if isinstance(order, Updated) else []
+        places = {task: entry.sequence for line in lines for task, entry in line.entries.items()}
+        answers = await super().order(queue, ids, order, now=now)
+        for line in lines:
+            for task in set(ids).intersection(line.pending):
+                entry = line.entries[task]
+                entry.sequence = places[task]
+                line.pending.add((-entry.spec.priority, entry.sequence), task)
+        return answers
