@@ -13,10 +13,11 @@ from qcore.domain.lifecycle import (
     Cancelled,
     Exhausted,
     Rejected,
+    State,
     Succeeded,
 )
 from qcore.domain.notes import Note
-from qcore.domain.task import NewTask, TaskId, Verdict
+from qcore.domain.task import NewTask, Settled, TaskId, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases, step
@@ -169,7 +170,9 @@ class FollowCases(Cases):
         ears = [await broker.follow(["default"], told) for told in (gone, news)]
         for task in (a_task(retention=9), a_task(retention=9)):
             heard = news.of(task)
-            assert await end(broker, await a_claimed(broker, task), Succeeded(b"1", "a/b"))
+            claim = await a_claimed(broker, task)
+            answer = await end(broker, claim, Succeeded(b"1", "a/b"))
+            assert answer == Settled(State.COMPLETED)
             assert await self.comes(heard)
         for ear in ears:
             await ear.close()
