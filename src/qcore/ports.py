@@ -144,8 +144,9 @@ class Consumer(Protocol):
         - `Cancelled`: dead with its reason. `Revoked`: gone.
         - `Succeeded(then=…)`: those tasks are enqueued in the same step, in any queue, as `enqueue`
           would; and not if the lease is lost. One that is refused there is left out, and is no
-          error. Where one step does not reach two queues (a Redis cluster), they are enqueued in a
-          step before, once the lease was seen to be good.
+          error. Within a batch they may be enqueued after all its verdicts. Where one step does not
+          reach two queues (a Redis cluster), they are enqueued in a step before, once the lease was
+          seen to be good.
         - `Failed`, `Exhausted`, `Rejected` and `Crashed` are added to the errors in `details`.
         - The same verdict twice: the second is `LeaseLost`, and changes nothing.
         """

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.domain import lifecycle
+from qcore.domain.errors import InvalidTask
 from qcore.domain.lifecycle import (
     ENDED,
     MOVES,
@@ -212,3 +213,10 @@ def test_events_have_reasons_of_their_own() -> None:
     assert [reason_of(event) for event in (Cancelled(), Expired())] == ["cancelled", "expired"]
     assert "lease" in (reason_of(Crashed()) or "")
     assert "operator" in (reason_of(Archived()) or "")
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf"), -1.0, 1e12])
+def test_a_task_is_rescheduled_to_a_moment(moment: float) -> None:
+    """What is none is refused before any store hears of it."""
+    with pytest.raises(InvalidTask, match="at is"):
+        Rescheduled(moment)

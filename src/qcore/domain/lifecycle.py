@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from attrs import field
 
-from qcore.domain.moments import Moment
+from qcore.domain.errors import InvalidTask
+from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 
 if TYPE_CHECKING:
@@ -158,6 +159,11 @@ class Rescheduled:
     """Somebody wants it to run at `at` instead, earlier or later."""
 
     at: Moment
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what is no moment; not a number fails every comparison."""
+        if not 0 <= self.at <= LAST_MOMENT:
+            raise InvalidTask(f"at is {self.at!r}: expected epoch seconds before the year 10000")
 
 
 @record

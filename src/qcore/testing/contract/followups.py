@@ -26,8 +26,9 @@ class FollowUpCases(Cases):
 
     # - `Succeeded(then=…)`: those tasks are enqueued in the same step, in any queue, as `enqueue`
     #   would; and not if the lease is lost. One that is refused there is left out, and is no
-    #   error. Where one step does not reach two queues (a Redis cluster), they are enqueued in a
-    #   step before, once the lease was seen to be good.
+    #   error. Within a batch they may be enqueued after all its verdicts. Where one step does not
+    #   reach two queues (a Redis cluster), they are enqueued in a step before, once the lease was
+    #   seen to be good.
 
     async def test_what_follows_is_enqueued(self, broker: Broker) -> None:
         """In the queue of the task that has ended, and in others; now or later."""
