@@ -138,8 +138,7 @@ class UniqueContract(Cases):
     # that is shorter. An ended one that is run again does not get it back.
 
     @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
-    @pytest.mark.parametrize("retention", [0.0, 60.0])
-    @pytest.mark.parametrize("unique_for", [None, 1e6])
+    @pytest.mark.parametrize(("retention", "unique_for"), [(0.0, None), (60.0, 1e6)])
     async def test_whichever_way_a_task_ends_its_key_is_free(
         self, way: Way, retention: float, unique_for: float | None
     ) -> None:
