@@ -150,8 +150,10 @@ class Bequeaths(MemoryBroker):
         old = [await self.details(task.queue, [task.id]) for task in tasks]
         answers = await super().enqueue(tasks, now=now)
         for task, (details,) in zip(tasks, old, strict=True):
-            if details is not None:
-                self._queues[task.queue].entries[task.id].details = details
+            # a later one of the batch may have taken its place
+            entry = self._queues[task.queue].entries.get(task.id)
+            if details is not None and entry is not None:
+                entry.details = details
         return answers
 
 

@@ -341,10 +341,7 @@ BROKEN_OF_NEWS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
 BROKEN_OF_CHANGES: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (mutants.NeverIntoThePast, MOMENT, {"state": State.PENDING, "moment": NOW - 1_000}),
     (mutants.NeverEarlier, MOMENT, {"state": State.RETRY, "moment": NOW + 1}),
-    *(
-        (mutants.losing(next(iter(each))), CHANGED, {"state": State.DEAD})
-        for each in CHANGES
-    ),
+    *((mutants.losing(next(iter(each))), CHANGED, {"state": State.DEAD}) for each in CHANGES),
     (mutants.losing("payload"), "test_a_dead_task_is_mended_and_run", {}),
     (mutants.ChangesTheWordsOnly, "test_a_new_expiry_holds", {}),
     (

@@ -9,7 +9,13 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.domain.task import Keep
 from qcore.ports import Broker
-from qcore.testing.contract import BrokerContract, TimeContract, UniqueContract
+from qcore.testing.contract import (
+    BrokerContract,
+    FlowContract,
+    GroupContract,
+    TimeContract,
+    UniqueContract,
+)
 from qcore.testing.contract.timekeeper import HOUR
 from tests.contract.doubles import Store, TimedBroker
 
@@ -43,9 +49,10 @@ def test_a_broker_with_the_capability_must_inherit_the_contract() -> None:
     def a_suite(*contracts: type) -> Any:
         return type("Suite", contracts, {"make_broker": TestTimedBroker.make_broker})()
 
-    a_suite(BrokerContract, UniqueContract, TimeContract).test_every_capability_is_put_to_the_test()
+    others = (BrokerContract, UniqueContract, GroupContract, FlowContract)
+    a_suite(*others, TimeContract).test_every_capability_is_put_to_the_test()
     with pytest.raises(AssertionError):
-        a_suite(BrokerContract, UniqueContract).test_every_capability_is_put_to_the_test()
+        a_suite(*others).test_every_capability_is_put_to_the_test()
 
 
 class BelievesItsMachine(TimedBroker):

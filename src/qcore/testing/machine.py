@@ -11,6 +11,7 @@ before the next verdict. Needs Hypothesis.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias
 
 try:
@@ -22,8 +23,9 @@ except ModuleNotFoundError as error:
     message = "qcore.testing.machine needs Hypothesis: pip install 'qcore-queue[testing]'"
     raise ImportError(message) from error
 
-from qcore.domain.lifecycle import Event, State, Succeeded
-from qcore.domain.task import Claim, Demand, Keep, Task
+from qcore.domain.lifecycle import Event, Order, Rescheduled, State, Succeeded
+from qcore.domain.moments import Moment
+from qcore.domain.task import Claim, Demand, Keep, Missing, Moved, NotAllowed, Task, TaskId
 from qcore.ports import Broker
 from qcore.testing import wishes
 from qcore.testing.build import NOW
@@ -151,8 +153,13 @@ class BrokerMachine(Ruled):
     )
     def order(self, queue: str, ids: list[str], order: wishes.OrderWish) -> None:
         """Operators' orders, for tasks that are there and tasks that are not."""
-        made = order.made(self._moments, self._now)
-        self._twins.same_list(lambda broker: broker.order(queue, ids, made, now=self._now))
+        # which of two that are due at the very same moment comes first is a broker's own choice
+        shared = [[task] for task in ids] if order.kind is Rescheduled else [ids]
+        for some in shared:
+            made = order.made(self._moments, self._now)
+            self._twins.same_list(
+                partial(_ordered, queue=queue, ids=some, order=made, now=self._now)
+            )
 
     @invariant()
     def both_hold_the_same(self) -> None:
@@ -213,6 +220,12 @@ class BrokerMachine(Ruled):
         ended = [pair for pair, _ in ends if pair in self._held]
         self._held = [pair for pair in self._held if pair not in ended]
         self._ended = [*ended, *self._ended][:4]
+
+
+async def _ordered(
+    broker: Broker, queue: str, ids: Sequence[TaskId], order: Order, now: Moment
+) -> Sequence[Moved | NotAllowed | Missing]:
+    return await broker.order(queue, ids, order, now=now)
 
 
 def _of(queue: str, claims: Sequence[Claim]) -> list[Claim]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Final
 
 from qcore.adapters.links.redis import Word
 from qcore.adapters.redis.details import written
@@ -13,7 +14,8 @@ from qcore.domain.lifecycle import ENDED, Event, RunNow, State
 from qcore.domain.moments import Moment
 from qcore.domain.notes import Fault, fault_of
 
-FORGET = b"x"
+WAITING: Final = {State.SCHEDULED, State.RETRY, State.AGGREGATING}
+FORGET: Final = b"x"
 """In place of a record: leave nothing of the task."""
 
 
@@ -38,8 +40,8 @@ class Entry(Progress):
         self.spec = Facts()
         with suppress(Unreadable):
             self.spec = facts_of(value)
-        if state is State.AGGREGATING and score is not None:
-            # a part of its place there, which its record need not say
+        if state in WAITING and score is not None:
+            # its place there, which its record need not say
             self.due = float(score)
         self._line = value[: rest_of(value)]
         self._seen = self._line, record or b""
