@@ -111,9 +111,11 @@ class BlockingPool:
 
     def _take(self) -> BlockingConnection:
         if self._process != os.getpid():
-            # the child of a fork: the connections are its parent's
-            self._free.clear()
+            # the child of a fork: the connections are its parent's, who does not notice that the
+            # child closes its copies
             self._process = os.getpid()
+            while self._free:
+                self._free.pop().disconnect()
         try:
             return self._free.pop()
         except IndexError:
