@@ -196,7 +196,9 @@ class Client:
             task = mould.cast(payload, kind, now, self._entropy, unique_key=key)
             if asked.rest:
                 task = self._leading(task, asked.rest, now)
-        self._refuse(task)
+        size = len(task.payload)
+        if size > self._max_payload or task.group is not None or task.unique_key is not None:
+            self._refuse(task)
         return task
 
     def _leading(self, task: NewTask, rest: "Sequence[Step[Any, Any]]", now: Moment) -> NewTask:

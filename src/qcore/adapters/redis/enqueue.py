@@ -88,6 +88,8 @@ def admission(task: NewTask, reply: bytes, now: Moment) -> Admission:
 
 
 def _admitted(task: NewTask, now: Moment) -> Enqueued:
+    if task.due is None and task.group is None:
+        return Enqueued(task.id, State.PENDING)
     ready = State.PENDING if task.group is None else State.AGGREGATING
     return Enqueued(task.id, ready if _moment(task, now) is None else State.SCHEDULED)
 
@@ -146,10 +148,14 @@ class _Bite:
 
     def add(self, place: int, task: NewTask, name: Name, body: bytes) -> None:
         """Put one in, scheduled, pending or aggregating."""
-        due = _moment(task, self._now)
         self.places.append(place)
         self._names.add(name)
         self._size += len(body)
+        if body[0] == BAR and task.due is None:
+            # no facts: neither a group nor a unique key
+            self._told += (name, body, "")
+            return
+        due = _moment(task, self._now)
         ready = "" if task.group is None else f"{GROUPED}{self._now!r}"
         how = ready if due is None else repr(due)
         self.is_usual = self.is_usual and not how and body[0] == BAR
