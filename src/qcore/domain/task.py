@@ -363,7 +363,7 @@ class Demand:
 
 @record
 class Enqueued:
-    """The task is stored. `state` is scheduled or pending."""
+    """The task is stored. `state` is scheduled, pending or aggregating."""
 
     id: TaskId
     state: State
