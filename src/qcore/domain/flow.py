@@ -85,6 +85,20 @@ class Limits:
     is_paused: bool = False
     """Nothing of it is handed out."""
 
+    def free(self, active: int, full: Moment, now: Moment) -> int:
+        """Return how many of its tasks may start; `full` is when the bucket of its rate is full."""
+        if self.is_paused:
+            return 0
+        free = MOST if self.in_flight is None else self.in_flight - active
+        return free if self.rate is None else min(free, self.rate.left(full, now))
+
+    def next_start(self, active: int, full: Moment) -> Moment | None:
+        """Return when the next may start, None where it is not the rate alone that keeps it."""
+        is_crowded = self.in_flight is not None and active >= self.in_flight
+        if self.rate is None or self.is_paused or is_crowded:
+            return None
+        return self.rate.next(full)
+
 
 NO_LIMITS: Final = Limits()
 

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from qcore.adapters.memory.entries import Entry, Sorted
 from qcore.domain.effects import apply
-from qcore.domain.flow import MOST, NO_LIMITS, Limits, Rule, ruled
+from qcore.domain.flow import NO_LIMITS, Limits, Rule, ruled
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import (
     ENDED,
@@ -129,11 +129,7 @@ class Queue:
 
     def _free(self, now: Moment) -> int:
         """Return how many tasks the limits let be claimed."""
-        limits = self.limits
-        if limits.is_paused:
-            return 0
-        free = MOST if limits.in_flight is None else limits.in_flight - len(self.active)
-        return free if limits.rate is None else min(free, limits.rate.left(self._full, now))
+        return self.limits.free(len(self.active), self._full, now)
 
     @property
     def has_work(self) -> bool:
@@ -144,12 +140,8 @@ class Queue:
         """Return when something is due, or may start by the rate that keeps it."""
         first = self.waiting.first()
         due = None if first is None else first[0]
-        limits = self.limits
-        is_full = limits.in_flight is not None and len(self.active) >= limits.in_flight
-        if limits.rate is None or limits.is_paused or is_full or not self.pending:
-            return due
-        start = limits.rate.next(self._full)
-        return start if due is None else min(due, start)
+        start = self.limits.next_start(len(self.active), self._full) if self.pending else None
+        return min((moment for moment in (due, start) if moment is not None), default=None)
 
     def regulate(self, rule: Rule, now: Moment) -> Limits:
         """Set a limit."""

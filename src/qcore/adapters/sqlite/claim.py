@@ -7,7 +7,7 @@ from typing import Final
 from attrs import evolve
 
 from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite.limits import Limited, limited
+from qcore.adapters.sqlite.limits import Limited, limited, next_starts
 from qcore.adapters.sqlite.lines import Line, keep, lines
 from qcore.adapters.sqlite.moving import due, named, write
 from qcore.adapters.sqlite.rows import KEY, claimed_task_of
@@ -176,7 +176,5 @@ def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | Lease
 def next_due(tx: Tx, queues: Sequence[str]) -> Moment | None:
     """Return when the next waiting task of these queues is due."""
     rows = tx.execute(_SQL["next_due"], (json.dumps(queues),))
-    moments = [moment for row in rows for moment in row]
-    found = {line.key: line for line in lines(tx, queues).values()}
-    moments += [limits.next_start(found[key]) for key, limits in limited(tx, found).items()]
-    return min((moment for moment in moments if moment is not None), default=None)
+    moments = [moment for row in rows for moment in row if moment is not None]
+    return min(moments + next_starts(tx, queues), default=None)

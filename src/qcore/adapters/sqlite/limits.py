@@ -8,7 +8,7 @@ from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.lines import Line, lines, lines_made
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.errors import InvalidOption
-from qcore.domain.flow import MOST, NO_LIMITS, Limits, Rate, Rule, ruled
+from qcore.domain.flow import NO_LIMITS, Limits, Rate, Rule, ruled
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 
@@ -29,20 +29,13 @@ class Limited:
 
     def free(self, line: Line, now: Moment) -> int:
         """Return how many tasks may be claimed."""
-        limits = self.limits
-        if limits.is_paused:
-            return 0
-        active = line.counts[State.ACTIVE]
-        free = MOST if limits.in_flight is None else limits.in_flight - active
-        return free if limits.rate is None else min(free, limits.rate.left(self.full, now))
+        return self.limits.free(line.counts[State.ACTIVE], self.full, now)
 
     def next_start(self, line: Line) -> Moment | None:
         """Return when the next may start, where nothing but the rate keeps it."""
-        limits, counts = self.limits, line.counts
-        is_full = limits.in_flight is not None and counts[State.ACTIVE] >= limits.in_flight
-        if limits.rate is None or limits.is_paused or is_full or not counts[State.PENDING]:
+        if not line.counts[State.PENDING]:
             return None
-        return limits.rate.next(self.full)
+        return self.limits.next_start(line.counts[State.ACTIVE], self.full)
 
     def write(self, tx: Tx, key: int) -> None:
         """Store them, or leave nothing where nothing limits the queue."""
@@ -61,6 +54,15 @@ def limited(tx: Tx, keys: Iterable[int]) -> dict[int, Limited]:
         return {}
     rows = tx.execute(_SQL["of_queues"], (json.dumps([*keys]),))
     return {row[0]: _read(row) for row in rows}
+
+
+def next_starts(tx: Tx, queues: Sequence[str]) -> list[Moment]:
+    """Return when the next may start of those queues that nothing but a rate keeps."""
+    if not tx.execute(_SQL["any"]):
+        return []
+    found = {line.key: line for line in lines(tx, queues).values()}
+    starts = (held.next_start(found[key]) for key, held in limited(tx, found).items())
+    return [start for start in starts if start is not None]
 
 
 def regulate(tx: Tx, queue: str, rule: Rule, now: Moment) -> Limits:
