@@ -206,6 +206,13 @@ def another(task: NewTask, id: TaskId, payload: bytes) -> NewTask:  # noqa: A002
     )
 
 
+def state_of_new(task: NewTask, now: Moment) -> State:
+    """Return the state in which a task begins that is enqueued now."""
+    if task.due is not None and task.due > now:
+        return State.SCHEDULED
+    return State.PENDING if task.group is None else State.AGGREGATING
+
+
 def updated(**changes: Any) -> Updated:
     """Return the order to change what was asked for; raise `InvalidTask` for a wrong value."""
     if unknown := sorted(changes.keys() - CHANGEABLE):

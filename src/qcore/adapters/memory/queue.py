@@ -37,6 +37,7 @@ from qcore.domain.task import (
     NewTask,
     TaskId,
     changed,
+    state_of_new,
 )
 
 PROMOTED_AT_ONCE: Final = 1_000
@@ -79,9 +80,8 @@ class Queue:
         if spec.unique_key is not None:
             until = inf if spec.unique_for is None else now + spec.unique_for
             self._held[spec.unique_key] = spec.id, until
-        waits = spec.due is not None and spec.due > now
-        state = State.SCHEDULED if waits else _ready(spec)
-        due = spec.due if waits and spec.due is not None else now
+        state = state_of_new(spec, now)
+        due = spec.due if state is State.SCHEDULED and spec.due is not None else now
         entry = Entry(spec, State.GONE, now, due, self._next())
         self.entries[spec.id] = entry
         self._place(entry, state)
@@ -314,8 +314,3 @@ class Queue:
                 self.ended[entry.state].discard(task)
             case _:
                 pass
-
-
-def _ready(spec: NewTask) -> State:
-    """Return the state of a task that is due."""
-    return State.PENDING if spec.group is None else State.AGGREGATING

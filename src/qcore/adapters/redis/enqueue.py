@@ -9,9 +9,16 @@ from qcore.adapters.redis.names import Name, id_of, name_of
 from qcore.adapters.redis.records import BAR, body_of
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.adapters.redis.store import AT_ONCE, Store, by_queue
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
-from qcore.domain.task import REPLACE, Admission, Conflict, Duplicate, Enqueued, NewTask
+from qcore.domain.task import (
+    REPLACE,
+    Admission,
+    Conflict,
+    Duplicate,
+    Enqueued,
+    NewTask,
+    state_of_new,
+)
 
 BYTES_AT_ONCE: Final = 1 << 19
 """Of one call: a large one takes the server long to read."""
@@ -88,10 +95,7 @@ def admission(task: NewTask, reply: bytes, now: Moment) -> Admission:
 
 
 def _admitted(task: NewTask, now: Moment) -> Enqueued:
-    if task.due is None and task.group is None:
-        return Enqueued(task.id, State.PENDING)
-    ready = State.PENDING if task.group is None else State.AGGREGATING
-    return Enqueued(task.id, ready if _moment(task, now) is None else State.SCHEDULED)
+    return Enqueued(task.id, state_of_new(task, now))
 
 
 def _refusal(task: NewTask, why: bytes) -> Conflict | Duplicate:

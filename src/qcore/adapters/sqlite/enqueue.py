@@ -21,6 +21,7 @@ from qcore.domain.task import (
     Enqueued,
     NewTask,
     TaskId,
+    state_of_new,
 )
 
 _SQL: Final = statements("enqueue")
@@ -94,9 +95,7 @@ class _Arrivals:
             return Conflict(task.id, before)
         if task.id in self._keys:
             self._replaced.append(self._keys.pop(task.id))
-        waits = task.due is not None and task.due > self._now
-        ready = State.PENDING if task.group is None else State.AGGREGATING
-        state = self._states[task.id] = State.SCHEDULED if waits else ready
+        state = self._states[task.id] = state_of_new(task, self._now)
         self.line.moved(before, state)
         row = row_of(task, self.line.key, self.line.next_sequence(), state, self._now)
         if task.unique_key is None:
