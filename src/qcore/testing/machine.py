@@ -26,7 +26,7 @@ except ModuleNotFoundError as error:
 from qcore.domain.lifecycle import Event, Order, Rescheduled, State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand, Keep, Missing, Moved, NotAllowed, Task, TaskId
-from qcore.ports import Broker
+from qcore.ports import Broker, Capability
 from qcore.testing import wishes
 from qcore.testing.build import NOW
 from qcore.testing.ruling import Ruled
@@ -70,9 +70,10 @@ class BrokerMachine(Ruled):
         """
         return [*reversed(self._held), *self._ended]
 
-    @initialize(tasks=wishes.TASKS)
-    def begin(self, tasks: list[wishes.TaskWish]) -> None:
-        """There is work from the start."""
+    @initialize(tasks=wishes.TASKS, without=wishes.WITHOUT)
+    def begin(self, tasks: list[wishes.TaskWish], without: frozenset[Capability]) -> None:
+        """There is work from the start, and some runs do without what others use."""
+        self._without = without
         self.enqueue(0, tasks)
 
     @precondition(lambda self: self._has(State.SCHEDULED, State.RETRY, State.PENDING))

@@ -23,10 +23,12 @@ class Ruled(RuleBasedStateMachine):
     _twins: Twins
     _now: Moment
     _moments: wishes.Moments
+    _without: frozenset[Capability] = frozenset()
+    """What this run makes no use of: where all is used in all, each is come upon too rarely."""
 
     @property
     def _able(self) -> frozenset[Capability]:
-        return self._twins.capabilities
+        return self._twins.capabilities - self._without
 
     def _pass(self, ticks: int) -> None:
         self._now += ticks * wishes.TICK

@@ -191,6 +191,16 @@ TASK: Final = st.builds(
 
 TASKS: Final = st.lists(TASK, min_size=2, max_size=8)
 
+WITHOUT: Final = st.sampled_from(
+    (
+        frozenset[Capability](),
+        frozenset({Capability.GROUPS}),
+        frozenset({Capability.FLOW}),
+        frozenset({Capability.GROUPS, Capability.FLOW}),
+    )
+)
+"""What a run of the machine makes no use of."""
+
 OUTCOME: Final = st.builds(
     OutcomeWish,
     lease=st.integers(0, 7),
