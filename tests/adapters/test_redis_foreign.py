@@ -94,6 +94,7 @@ CALLS: Mapping[str, Call] = {
     "note": lambda broker: broker.note([Note(ACTIVE, Progress(NOW, 0.5), b"x")], now=NOW),
     "details": lambda broker: broker.details("default", [ACTIVE.id]),
     "limit": lambda broker: broker.regulate("default", SetInFlight(9), now=NOW),
+    "limits": lambda broker: broker.limits(["default"]),
     "groups": lambda broker: broker.groups("default", 9),
     "members": lambda broker: broker.members("default", "a group", 9),
     "aggregate": lambda broker: broker.aggregate(

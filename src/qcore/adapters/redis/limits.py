@@ -1,11 +1,11 @@
 """What limits a queue, whoever works on it."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 from qcore.adapters.links.redis import Word
-from qcore.adapters.redis.keys import Key
-from qcore.adapters.redis.scripts import LIMIT
+from qcore.adapters.redis.scripts import LIMIT, LIMITS
 from qcore.adapters.redis.store import Store
 from qcore.domain.errors import InvalidOption
 from qcore.domain.flow import NO_LIMITS, Limits, Rate, Rule, SetInFlight, SetRate
@@ -35,12 +35,11 @@ def _words(rule: Rule, now: Moment) -> list[Word]:
 
 async def limits(store: Store, queues: Sequence[str]) -> list[Limits]:
     """Return what holds for queues."""
-    found: list[Limits] = []
-    for queue in queues:
-        meta = store.keys.of(queue)[Key.META - 1]
-        text = await store.link.command("HGET", meta, "limits")
-        found.append(NO_LIMITS if text is None else _read(text))
-    return found
+    groups = store.groups(queues)
+    replies = await store.look(LIMITS, [(group, ()) for group in groups])
+    pairs = zip(chain.from_iterable(groups), chain.from_iterable(replies), strict=True)
+    held = {queue: NO_LIMITS if text is None else _read(text) for queue, text in pairs}
+    return [held[queue] for queue in queues]
 
 
 def _read(text: bytes) -> Limits:

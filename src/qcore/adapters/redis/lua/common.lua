@@ -7,7 +7,8 @@
 --
 -- A task is its value in `tasks`: its line, the place among those of its priority; its facts ("rank
 -- expires retention max_crashes grouped", and its unique key behind them if it has one; nothing
--- where all are usual; `grouped` is "0", or "1" and the name of its group, quoted as in a URL); a bar; and what Lua never reads. `rank` is the priority negated. A line is a
+-- where all are usual; `grouped` is "0", or "1" and the name of its group, quoted as in a URL); a
+-- bar; and what Lua never reads. `rank` is the priority negated. A line is a
 -- number in hexadecimal behind a letter that says how many digits it has, so that lines sort as their
 -- numbers do, and never come to an end. A task's state is the one sorted set that it is in: there it
 -- is its id, in `pending` its line and its id.

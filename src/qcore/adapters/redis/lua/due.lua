@@ -1,4 +1,5 @@
--- Find the next moment that a task of some queues waits for, or may start at by the rate that keeps it.
+-- Find the next moment that a task of some queues waits for, or may start at by the rate that keeps
+-- it.
 --
 -- Answer: the moment as text, nil where no task waits.
 

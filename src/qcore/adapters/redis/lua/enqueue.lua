@@ -2,9 +2,9 @@
 --
 -- ARGV[3]: "1" if the queue may be made. ARGV[4]: this moment, empty where no task has a unique key.
 -- Then for each task: its id, no id twice; its value without the line; the moment it is scheduled
--- for, nothing to make it pending, "g" and the moment it is due where it waits in its group. Behind that, where it has a unique key: a blank, until when ("-"
--- for as long as it lives), a blank, and "1" if it takes the place of one that has the key and does
--- not run, else "0".
+-- for, nothing to make it pending, "g" and the moment it is due where it waits in its group.
+-- Behind that, where it has a unique key: a blank, until when ("-" for as long as it lives), a blank,
+-- and "1" if it takes the place of one that has the key and does not run, else "0".
 -- Answer: for each task that was refused, its number (from 0) and the number of the key of a state,
 -- that of its id; or, with a colon and an id in hexadecimal behind it, that of the task which has its
 -- unique key. Or "whole", and nothing was written: it takes all keys, and leave to make the queue.

@@ -44,8 +44,8 @@ local function is_as_seen(id, record, whole)
   local line, seen, key, member, score = word(), word(), tonumber(word()), word(), word()
   local value = call('HGET', KEYS[TASKS], id)
   local now = call('ZSCORE', KEYS[key], member)
-  return value and now and (not whole or value == whole) and (record or '') == seen and sub(value, 1, rest_of(value) - 1) == line
-    and (score == '' or now == score)
+  return value and now and (not whole or value == whole) and (record or '') == seen
+    and sub(value, 1, rest_of(value) - 1) == line and (score == '' or now == score)
 end
 
 local function into(lists, key, ...)
