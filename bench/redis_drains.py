@@ -26,7 +26,7 @@ from qcore.entrypoints.cli.loop import run
 
 GLANCE = 0.05
 PATIENCE = 60.0
-_spawning = multiprocessing.get_context("spawn")
+spawning = multiprocessing.get_context("spawn")
 
 
 @record
@@ -60,7 +60,7 @@ async def _drained(rig: Rig, crew: Crew, tasks: int) -> dict[str, Any]:
 async def _let_in(rig: Rig, pipes: Sequence[Connection]) -> list[tuple[float, float]]:
     """Let all begin at once; when nothing is left, return what they say of their first and last."""
     for pipe in pipes:
-        await _heard(pipe)
+        await heard(pipe)
     for pipe in pipes:
         pipe.send(None)
     async with asyncio.timeout(PATIENCE):
@@ -68,10 +68,10 @@ async def _let_in(rig: Rig, pipes: Sequence[Connection]) -> list[tuple[float, fl
             await asyncio.sleep(GLANCE)
     for pipe in pipes:
         pipe.send(None)
-    return [await _heard(pipe) for pipe in pipes]
+    return [await heard(pipe) for pipe in pipes]
 
 
-async def _heard(pipe: Connection) -> Any:
+async def heard(pipe: Connection) -> Any:
     return await asyncio.to_thread(pipe.recv)
 
 
@@ -84,9 +84,9 @@ def _audit(asked: Sequence[TaskId], journals: Sequence[Path]) -> Audit:
 @contextmanager
 def _at_the_door(crew: Crew, queue: str, journals: Sequence[Path]) -> Iterator[list[Connection]]:
     """Start the workers; they wait for a word to begin, and for another to leave."""
-    pairs = [_spawning.Pipe() for _ in journals]
+    pairs = [spawning.Pipe() for _ in journals]
     processes = [
-        _spawning.Process(target=_serve, args=(theirs, crew, queue, journal), daemon=True)
+        spawning.Process(target=_serve, args=(theirs, crew, queue, journal), daemon=True)
         for (_, theirs), journal in zip(pairs, journals, strict=True)
     ]
     try:
@@ -118,10 +118,10 @@ async def _work(rig: Rig, pipe: Connection, concurrency: int, journal: "_Journal
         rig.note = journal.note
         worker = rig.q.worker(queues=[rig.queue], concurrency=concurrency)
         pipe.send(None)
-        await _heard(pipe)
+        await heard(pipe)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
-            await _heard(pipe)
+            await heard(pipe)
             worker.stop()
 
 

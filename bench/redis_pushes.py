@@ -7,13 +7,13 @@ process's).
 """
 
 import asyncio
-import multiprocessing
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from statistics import median, quantiles
 from time import monotonic
 from typing import Any
 
+from bench.redis_drains import heard, spawning
 from bench.redis_scale import Scale
 from bench.redis_store import a_server
 from bench.runs import repeated
@@ -27,7 +27,6 @@ QUEUE = "bench"
 FOR_EVER = 3_600.0
 A_WHILE = 0.002
 """Seconds that a handler takes whose result is waited for: so that somebody waits already."""
-_spawning = multiprocessing.get_context("spawn")
 
 
 def figures(scale: Scale) -> dict[str, Any]:
@@ -36,13 +35,13 @@ def figures(scale: Scale) -> dict[str, Any]:
 
 
 async def _once(url: str, times: int) -> dict[str, Any]:
-    ours, theirs = _spawning.Pipe()
-    process = _spawning.Process(target=_serve, args=(theirs, url), daemon=True)
+    ours, theirs = spawning.Pipe()
+    process = spawning.Process(target=_serve, args=(theirs, url), daemon=True)
     process.start()
     q = _app(url, None)
     try:
         async with q:
-            await _heard(ours)
+            await heard(ours)
             cancelled = [await _cancelled(q, ours) for _ in range(times)]
             results = [await _result(q, ours) for _ in range(times)]
     finally:
@@ -53,10 +52,10 @@ async def _once(url: str, times: int) -> dict[str, Any]:
 
 async def _cancelled(q: Qcore, pipe: Connection) -> float:
     handle = await q.client.enqueue(_call(q, "bench:hold"))
-    await _heard(pipe)
+    await heard(pipe)
     began = monotonic()
     await q.inspector.cancel(handle.queue, [handle.id])
-    ended: float = await _heard(pipe)
+    ended: float = await heard(pipe)
     return ended - began
 
 
@@ -64,7 +63,7 @@ async def _result(q: Qcore, pipe: Connection) -> float:
     handle = await q.client.enqueue(_call(q, "bench:answer"))
     await handle.result(timeout=30)
     ended = monotonic()
-    written: float = await _heard(pipe)
+    written: float = await heard(pipe)
     return ended - written
 
 
@@ -77,10 +76,6 @@ def _call(q: Qcore, name: str) -> Any:
 def _spread(seconds: Sequence[float]) -> dict[str, float]:
     cuts = quantiles(seconds, n=100, method="inclusive")
     return {"p50": 1e3 * median(seconds), "p99": 1e3 * cuts[98], "max": 1e3 * max(seconds)}
-
-
-async def _heard(pipe: Connection) -> Any:
-    return await asyncio.to_thread(pipe.recv)
 
 
 def _serve(pipe: Connection, url: str) -> None:

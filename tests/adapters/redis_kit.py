@@ -1,7 +1,8 @@
 """What tests of the Redis broker on real servers share."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from threading import Event
 from time import monotonic
 
 import pytest
@@ -13,6 +14,8 @@ from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.domain.task import Keep
 from qcore.testing.contract import Cases
+from qcore.testing.contract.base import step
+from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 
 USUAL = Keep()
@@ -70,3 +73,28 @@ def teach(server: RedisServer) -> None:
 def asks(script: Script) -> Callable[[bytes], bool]:
     """Return what says of a request whether it calls a script."""
     return lambda request: script.digest.encode() in request
+
+
+class CutReplies(RedisCases):
+    """Cases behind a proxy that cuts the reply of a script once its work is done."""
+
+    server: RedisServer
+    pauses: Pauses
+    proxy: Proxy
+
+    @pytest.fixture(autouse=True)
+    def _behind_a_proxy(self, empty_redis: RedisServer, pauses: Pauses) -> Iterator[None]:
+        self.server, self.pauses = empty_redis, pauses
+        teach(empty_redis)
+        with Proxy(empty_redis.port) as self.proxy:
+            self.url = self.proxy.url
+            yield
+
+    def cut(
+        self, script: Script, meanwhile: Callable[[RedisBroker], object] | None = None
+    ) -> Event:
+        """Cut the next reply of a script; let somebody do something before it is called again."""
+        if meanwhile is not None:
+            other = broker_at(self.server.url).blocking()
+            self.pauses.meanwhile.append(lambda: (meanwhile(other), step(other.close())))
+        return self.proxy.cut_reply(asks(script))

@@ -1,12 +1,11 @@
 """What is Redis's own of what is kept of runs, of what follows them, and of who is told."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from threading import Event
 
 import pytest
 
 from qcore import BrokerUnavailable, BrokerUnusable
-from qcore.adapters.links.redis import Script
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import DETAILS, FOLLOW, MOVE, NOTE
 from qcore.domain.findings import Grade
@@ -57,11 +56,10 @@ from qcore.testing.contract.moves import (
     tidy,
 )
 from tests.adapters.doctoring import of
-from tests.adapters.redis_kit import Pauses, RedisCases, asks, broker_at, pauses, teach
+from tests.adapters.redis_kit import CutReplies, RedisCases, pauses, teach
 from tests.adapters.redis_life import OUTCOMES
 from tests.adapters.test_redis_keys import watched
 from tests.servers.cluster import RedisCluster
-from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 
 __all__ = ["pauses"]
@@ -596,25 +594,8 @@ class TestOnACluster(RedisCases):
             assert await broker.count() == {task.queue: {State.PENDING: 1} for task in then}
 
 
-class TestLostReplies(RedisCases):
+class TestLostReplies(CutReplies):
     """A reply that was cut after the work was done is asked for again; the work is done once."""
-
-    @pytest.fixture(autouse=True)
-    def _behind_a_proxy(self, empty_redis: RedisServer, pauses: Pauses) -> Iterator[None]:
-        self.server, self.pauses = empty_redis, pauses
-        teach(empty_redis)
-        with Proxy(empty_redis.port) as self.proxy:
-            self.url = self.proxy.url
-            yield
-
-    def cut(
-        self, script: Script, meanwhile: Callable[[RedisBroker], object] | None = None
-    ) -> Event:
-        """Cut the next reply of a script; let somebody do something before it is called again."""
-        if meanwhile is not None:
-            other = broker_at(self.server.url).blocking()
-            self.pauses.meanwhile.append(lambda: (meanwhile(other), step(other.close())))
-        return self.proxy.cut_reply(asks(script))
 
     @pytest.mark.parametrize("queue", ["default", "b"])
     async def test_what_follows_is_enqueued_once(self, broker: RedisBroker, queue: str) -> None:

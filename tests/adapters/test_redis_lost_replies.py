@@ -1,9 +1,5 @@
-from collections.abc import Callable, Iterator
-from threading import Event
-
 import pytest
 
-from qcore.adapters.links.redis import Script
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import CLAIM, ENQUEUE, EXTEND, MOVE
 from qcore.domain.lifecycle import (
@@ -33,34 +29,15 @@ from qcore.testing.contract.moves import (
     tell,
     tidy,
 )
-from tests.adapters.redis_kit import Pauses, RedisCases, asks, broker_at, pauses, teach
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer
+from tests.adapters.redis_kit import CutReplies, asks, pauses
 
 __all__ = ["pauses"]
 
 PATIENCE = 10.0
 
 
-class TestLostReplies(RedisCases):
+class TestLostReplies(CutReplies):
     """A reply that was cut after the work was done is asked for again; the work is done once."""
-
-    @pytest.fixture(autouse=True)
-    def _behind_a_proxy(self, empty_redis: RedisServer, pauses: Pauses) -> Iterator[None]:
-        self.server, self.pauses = empty_redis, pauses
-        teach(empty_redis)
-        with Proxy(empty_redis.port) as self.proxy:
-            self.url = self.proxy.url
-            yield
-
-    def cut(
-        self, script: Script, meanwhile: Callable[[RedisBroker], object] | None = None
-    ) -> Event:
-        """Cut the next reply of a script; let somebody do something before it is called again."""
-        if meanwhile is not None:
-            other = broker_at(self.server.url).blocking()
-            self.pauses.meanwhile.append(lambda: (meanwhile(other), step(other.close())))
-        return self.proxy.cut_reply(asks(script))
 
     async def test_an_enqueue_is_made_once(self, broker: RedisBroker) -> None:
         """Every task of the batch is enqueued, none conflicts with itself."""

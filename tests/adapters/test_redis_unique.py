@@ -1,7 +1,5 @@
 """What is Redis's own of unique tasks."""
 
-from collections.abc import Callable, Iterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,11 +50,10 @@ from qcore.testing.contract.moves import (
 )
 from qcore.testing.contract.states import LATER, bring
 from tests.adapters.doctoring import of
-from tests.adapters.redis_kit import Pauses, RedisCases, asks, broker_at, pauses, teach
+from tests.adapters.redis_kit import CutReplies, RedisCases, pauses, teach
 from tests.adapters.redis_life import OUTCOMES
 from tests.adapters.test_redis_keys import watched
 from tests.servers.cluster import RedisCluster
-from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 
 __all__ = ["pauses"]
@@ -326,26 +323,13 @@ class TestOnACluster(RedisCases):
         assert len({*map(id, found.values())}) > 1
 
 
-class TestLostReplies(RedisCases):
+class TestLostReplies(CutReplies):
     """What was decided is answered, however often it is asked for."""
-
-    @pytest.fixture(autouse=True)
-    def _behind_a_proxy(self, empty_redis: RedisServer, pauses: Pauses) -> Iterator[None]:
-        self.server, self.pauses = empty_redis, pauses
-        teach(empty_redis)
-        with Proxy(empty_redis.port) as self.proxy:
-            self.url = self.proxy.url
-            yield
-
-    def meanwhile(self, what: Callable[[RedisBroker], object]) -> None:
-        """Let somebody do something before a call is made again."""
-        other = broker_at(self.server.url).blocking()
-        self.pauses.meanwhile.append(lambda: (what(other), step(other.close())))
 
     async def test_a_unique_task_is_no_duplicate_of_itself(self, broker: RedisBroker) -> None:
         """It was enqueued by the call whose reply was cut."""
         await put(broker, a_task())
-        cut = self.proxy.cut_reply(asks(ENQUEUE))
+        cut = self.cut(ENQUEUE)
         assert await ask(broker, first := one()) == Enqueued(first.id, State.PENDING)
         assert cut.wait(PATIENCE)
         assert await ask(broker, one()) == Duplicate(first.id, State.PENDING)
@@ -356,8 +340,7 @@ class TestLostReplies(RedisCases):
     ) -> None:
         """It is told which one there was, whatever its id is made of, and nothing goes in."""
         await put(broker, first := one(id=name), taken := a_task())
-        self.meanwhile(lambda other: step(tell(other, first, Deleted())))
-        cut = self.proxy.cut_reply(asks(ENQUEUE))
+        cut = self.cut(ENQUEUE, lambda other: step(tell(other, first, Deleted())))
         batch = [one(), fresh := a_task(), taken]
         assert await broker.enqueue(batch, now=NOW) == [
             Duplicate(name, State.PENDING),
@@ -370,8 +353,7 @@ class TestLostReplies(RedisCases):
     async def test_a_task_is_replaced_once(self, broker: RedisBroker) -> None:
         """What replaced it, and was run meanwhile, is not enqueued again."""
         await put(broker, first := one())
-        self.meanwhile(lambda other: step(run(other)))
-        cut = self.proxy.cut_reply(asks(ENQUEUE))
+        cut = self.cut(ENQUEUE, lambda other: step(run(other)))
         second = one(on_duplicate=REPLACE)
         assert await ask(broker, second) == Enqueued(second.id, State.PENDING)
         assert cut.wait(PATIENCE)
@@ -382,8 +364,7 @@ class TestLostReplies(RedisCases):
         """Another one had it before the reply was asked for again, and has it still."""
         claim = await a_claimed(broker, one())
         second = one()
-        self.meanwhile(lambda other: step(put(other, second)))
-        cut = self.proxy.cut_reply(asks(MOVE))
+        cut = self.cut(MOVE, lambda other: step(put(other, second)))
         assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
         assert cut.wait(PATIENCE)
         assert await ask(broker, one()) == Duplicate(second.id, State.PENDING)

@@ -21,7 +21,7 @@ from qcore.testing.contract.moves import (
     tell,
     tidy,
 )
-from qcore.testing.contract.states import LATER, REACHABLE, bring
+from qcore.testing.contract.states import LATER, REACHABLE, allowing, bring
 
 MUCH_LATER: Final = LATER + 1_000
 
@@ -36,11 +36,6 @@ CHANGES: Final[tuple[dict[str, Any], ...]] = (
     {"headers": {"trace": "é"}},
     {"headers": {}},
 )
-
-
-def allowing(order: type) -> list[State]:
-    """Return the states in which an order may be given."""
-    return [state for state in REACHABLE if order in MOVES[state]]
 
 
 class RescheduleCases(Cases):

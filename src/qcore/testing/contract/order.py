@@ -33,7 +33,7 @@ from qcore.testing.contract.moves import (
     tell,
     tidy,
 )
-from qcore.testing.contract.states import REACHABLE, bring
+from qcore.testing.contract.states import REACHABLE, allowing, bring
 
 ORDERS: tuple[Order, ...] = (
     RunNow(),
@@ -41,11 +41,6 @@ ORDERS: tuple[Order, ...] = (
     Cancelled("not wanted"),
     Deleted(),
 )
-
-
-def allowing(order: type) -> list[State]:
-    """Return the states in which an operator may give an order."""
-    return [state for state in REACHABLE if order in MOVES[state]]
 
 
 class OrderCases(Cases):

@@ -6,6 +6,7 @@ from typing import Final
 from attrs import evolve
 
 from qcore.domain.lifecycle import (
+    MOVES,
     Event,
     Exhausted,
     Failed,
@@ -32,6 +33,11 @@ _OUTCOMES: Final[Mapping[State, Event]] = {
     State.ARCHIVED: Exhausted("it failed for good"),
     State.DEAD: Rejected("it can never succeed"),
 }
+
+
+def allowing(order: type) -> list[State]:
+    """Return the states in which an operator may give an order."""
+    return [state for state in REACHABLE if order in MOVES[state]]
 
 
 async def bring(broker: Broker, state: State, spec: NewTask | None = None) -> NewTask:
