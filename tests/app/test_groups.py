@@ -554,7 +554,7 @@ class TestTrouble:
 
     async def test_only_so_many_failures_are_remembered(self) -> None:
         """Groups come from outside, and there is no end to them."""
-        setbacks: Setbacks[int] = Setbacks(ManualClock(), lambda: 0.5)
+        setbacks: Setbacks[int] = Setbacks(ManualClock(), lambda: 0.5, longest=300)
         for number in range(REMEMBERED + 5):
             setbacks.add(number)
         assert [each for each in range(REMEMBERED + 5) if each not in setbacks] == [0, 1, 2, 3, 4]

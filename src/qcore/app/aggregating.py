@@ -5,13 +5,13 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from hashlib import sha256
-from inspect import iscoroutine
 from typing import Any, Final, TypeVar
 
 from attrs import evolve
 
 from qcore.app.aggregators import Aggregator
 from qcore.app.client import Asked, Call, Client
+from qcore.app.functions import finished
 from qcore.app.handler import Kind
 from qcore.app.mould import Mould
 from qcore.app.options import Options
@@ -160,10 +160,7 @@ async def _called(function: Callable[..., Any], *args: object) -> Any:
         made = await function(*args)
     except SystemExit as error:
         raise RuntimeError(f"the aggregator raised {error!r}") from None
-    if iscoroutine(made):
-        made.close()
-        raise TypeError("the aggregator returned a coroutine: declare it with async def")
-    return made
+    return finished(made, "aggregator")
 
 
 def _id_of(group: Group, members: Sequence[Task]) -> TaskId:

@@ -4,26 +4,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from qcore.app.instruments import Instruments
-from qcore.domain.backoff import Exponential
+from qcore.app.setbacks import Setbacks
 from qcore.domain.errors import BrokerUnusable, QcoreError
 from qcore.domain.happenings import BrokerFailed, BrokerRecovered
-from qcore.domain.moments import Moment
-from qcore.domain.record import record
 from qcore.domain.retry import Dice
 from qcore.ports import Clock
 
 T = TypeVar("T")
 
-LEAST_PAUSE: Final = 1.0
-CURVE: Final = Exponential(base=2.0, cap=60.0)
-
-
-@record
-class _Stay:
-    """How often a queue has failed, and when it is tried again."""
-
-    failures: int
-    until: Moment
+LONGEST_STAY: Final = 60.0
+"""Seconds."""
 
 
 class Aside:
@@ -40,9 +30,10 @@ class Aside:
         self._name = name
         self._has_others = len(queues) > 1
         self._clock = clock
-        self._dice = dice
         self._tell = tell
-        self._stays: dict[str, _Stay] = {}
+        self._stays: Setbacks[str] = Setbacks(
+            clock, dice, longest=LONGEST_STAY, remembered=len(queues)
+        )
 
     def fit(self, queues: Sequence[str]) -> Sequence[str]:
         """Return those queues that are not put aside."""
@@ -101,21 +92,17 @@ class Aside:
         except BrokerUnusable as error:
             self._put(queue, error)
         else:
-            self._tell(BrokerRecovered(self._name, self._stays.pop(queue).failures))
+            self._tell(BrokerRecovered(self._name, self._stays.forget(queue)))
 
     def _over(self, queues: Sequence[str]) -> Sequence[str]:
         """Return those queues that are to be tried again."""
         if not self._stays:
             return ()
-        now = self._clock.now()
-        stays = self._stays
-        return [queue for queue in queues if queue in stays and stays[queue].until <= now]
+        now, stays = self._clock.now(), self._stays
+        return [queue for queue in queues if queue in stays and stays.until(queue) <= now]
 
     def _put(self, queue: str, error: BrokerUnusable) -> None:
         """Put a queue aside, for longer each time."""
-        stay = self._stays.get(queue)
-        failures = 0 if stay is None else stay.failures
-        pause = max(LEAST_PAUSE, CURVE(failures, self._dice()))
-        self._stays[queue] = _Stay(failures + 1, self._clock.now() + pause)
+        pause = self._stays.add(queue)
         told = BrokerUnusable(f"queue {queue!r} is not served, the others are: {error}")
         self._tell(BrokerFailed(self._name, told, pause))

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from qcore.domain.lifecycle import Crashed, Event, Exhausted, Failed, Rejected
 from qcore.domain.notes import MAX_TRACEBACK
+from qcore.domain.retry import escaped
 
 OURS: Final = "qcore.app."
 """Modules between a worker and a handler: of no use to who reads a handler's traceback."""
@@ -30,8 +31,8 @@ def told(error: BaseException) -> str | None:
     # whatever a class's own text, notes or causes raise must not hide the error
     with suppress(Exception):
         text = "".join(traceback.format_exception(type(error), error, _theirs(error)))
-    text = text[-MAX_TRACEBACK:].encode(errors="backslashreplace").decode()
-    return text.replace("\0", "\\0")[-MAX_TRACEBACK:] or None
+    # cut before, as a class may say a lot; and after, as what is escaped is longer
+    return escaped(text[-MAX_TRACEBACK:])[-MAX_TRACEBACK:] or None
 
 
 def _theirs(error: BaseException) -> TracebackType | None:

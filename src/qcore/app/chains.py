@@ -13,6 +13,7 @@ from qcore.app.client import (
     Handle,
     Step,
 )
+from qcore.app.handles import HOPELESS
 from qcore.app.inline import run_inline
 from qcore.app.passing import passed_on
 from qcore.domain.errors import InvalidOption, InvalidTask, NoResult
@@ -41,8 +42,6 @@ Link: TypeAlias = "Prepared[Concatenate[A, ...], B] | Step[A, B] | Call[B]"
 """What may come after a step that returns an A, and returns a B itself."""
 
 AnyLink: TypeAlias = "Prepared[..., Any] | Step[Any, Any] | Call[Any]"
-
-BROKEN: Final = frozenset({State.DEAD, State.ARCHIVED})
 
 
 class Chain(Generic[R_co]):
@@ -159,7 +158,7 @@ class ChainHandle(Generic[R_co]):
 
     async def _has_ended(self, handle: Handle[Any], number: int) -> bool:
         task = await handle.task()
-        if task is not None and task.state in BROKEN:
+        if task is not None and task.state in HOPELESS:
             raise NoResult(
                 f"step {number} of {len(self.handles)}, {handle!r}, is {task.state}: {task.error}"
             )

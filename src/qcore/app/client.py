@@ -34,8 +34,6 @@ R_co = TypeVar("R_co", covariant=True)
 
 __all__ = [
     "DEFAULT_MAX_PAYLOAD",
-    "FIRST_LOOK",
-    "LONGEST_LOOK",
     "Asked",
     "BlockingClient",
     "BlockingHandle",
@@ -47,8 +45,6 @@ __all__ = [
 ]
 
 DEFAULT_MAX_PAYLOAD: Final = 1 << 20
-FIRST_LOOK: Final = 0.01
-LONGEST_LOOK: Final = 0.25
 
 
 @record

@@ -13,6 +13,7 @@ from qcore.app.blame import blamed
 from qcore.app.client import Client
 from qcore.app.codec import Codec
 from qcore.app.context import Context
+from qcore.app.functions import finished
 from qcore.app.handler import Kind
 from qcore.app.passing import CHAIN, passed_on, steps_to_come
 from qcore.app.places import Places
@@ -152,10 +153,10 @@ class Executor:
         future = self._places.threads.submit(handler.function, ctx, *args, **kwargs)
         while True:
             try:
-                return _finished(await asyncio.shield(future))
+                return finished(await asyncio.shield(future), "handler")
             except asyncio.CancelledError:
                 if future.done() and not future.cancelled():
-                    return _finished(run.was_done(future))
+                    return finished(run.was_done(future), "handler")
                 # a thread cannot be ended: its slot is free when it has seen ctx.is_cancelled
                 run.ctx.cancel()
                 if run.why is Why.SHUTDOWN:
@@ -254,14 +255,6 @@ async def _in_coroutine(
     handler: AnyHandler, args: Sequence[Any], kwargs: Mapping[str, Any], ctx: Context
 ) -> object:
     return await handler.function(ctx, *args, **kwargs)
-
-
-def _finished(value: object) -> object:
-    """Refuse a coroutine, as a decorator may hide that a handler is async: nothing has run."""
-    if inspect.iscoroutine(value):
-        value.close()
-        raise TypeError("the handler returned a coroutine: declare it with async def")
-    return value
 
 
 def _wrapped(run: Next, middleware: Sequence[Middleware]) -> Next:

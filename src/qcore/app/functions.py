@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from inspect import unwrap
+from inspect import iscoroutine, unwrap
 from typing import Any
 
 
@@ -12,3 +12,11 @@ def is_a(kind: Callable[[Any], bool], function: Any) -> bool:
         function = function.func
     inner = unwrap(function)
     return kind(inner) or kind(type(inner).__call__)
+
+
+def finished(value: Any, who: str) -> Any:
+    """Refuse a coroutine, as a decorator may hide that a function is async: nothing has run."""
+    if iscoroutine(value):
+        value.close()
+        raise TypeError(f"the {who} returned a coroutine: declare it with async def")
+    return value

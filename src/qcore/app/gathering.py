@@ -32,6 +32,8 @@ MOST_OF_IT: Final = 3.0
 """How much longer than a look it rests, where looking itself takes long."""
 LAST_WORDS: Final = 1.0
 """Seconds that an aggregator has to end after it was cancelled."""
+LONGEST_SETBACK: Final = 300.0
+"""Seconds after which a group that could not be aggregated is tried again."""
 WARNED: Final = 1_000
 
 Key: TypeAlias = tuple[str, str]
@@ -69,7 +71,7 @@ class Gathering:
         self._nudge = Nudge(asyncio.get_running_loop())
         self._room = asyncio.Semaphore(AT_A_TIME)
         self._in_hand: dict[Key, asyncio.Task[None]] = {}
-        self._setbacks: Setbacks[Key] = Setbacks(clock, dice)
+        self._setbacks: Setbacks[Key] = Setbacks(clock, dice, longest=LONGEST_SETBACK)
         self._warned: set[Key] = set()
         self._made = 0
         self._has_more = False

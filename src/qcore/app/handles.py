@@ -31,6 +31,10 @@ Carried: TypeAlias = Moved | NotAllowed | Missing
 """What became of an order."""
 
 
+HOPELESS: Final = frozenset({State.DEAD, State.ARCHIVED})
+"""The states in which a task has no result, and never will by itself."""
+
+
 @record
 class Seen:
     """How a task is, to one who follows it."""
@@ -104,7 +108,7 @@ class Handle(Generic[R_co]):
         async with aclosing(self._looks(until)) as looks:
             async for task in looks:
                 state = _state(task)
-                if task is None or state in _HOPELESS:
+                if task is None or state in HOPELESS:
                     raise NoResult(_why_none(self, task))
                 if state is State.COMPLETED:
                     value: R_co = self._decoded(task)
@@ -195,9 +199,6 @@ class Handle(Generic[R_co]):
         await self._client.open()
         now = self._client.clock.now()
         return (await self._client.broker.order(self.queue, [self.id], order, now=now))[0]
-
-
-_HOPELESS = frozenset({State.DEAD, State.ARCHIVED})
 
 
 def _state(task: Task | None) -> State:

@@ -12,16 +12,26 @@ K = TypeVar("K", bound=Hashable)
 
 REMEMBERED: Final = 1_000
 LEAST_PAUSE: Final = 1.0
-CURVE: Final = Exponential(base=2.0, cap=300.0)
 
 
 class Setbacks(Generic[K]):
-    """Wait longer after each failure of a kind, up to five minutes; the last thousand are known."""
+    """Wait longer after each failure of a kind, up to `longest` seconds.
 
-    def __init__(self, clock: Clock, dice: Dice) -> None:
+    Of more than `remembered` kinds that failed the first are forgotten.
+    """
+
+    def __init__(
+        self, clock: Clock, dice: Dice, *, longest: float, remembered: int = REMEMBERED
+    ) -> None:
         self._clock = clock
         self._dice = dice
+        self._curve = Exponential(base=2.0, cap=longest)
+        self._remembered = remembered
         self._known: dict[K, tuple[int, Moment]] = {}
+
+    def __bool__(self) -> bool:
+        """Return whether anything failed when it was last tried."""
+        return bool(self._known)
 
     def __contains__(self, what: K) -> bool:
         """Return whether it failed when it was last tried."""
@@ -30,16 +40,16 @@ class Setbacks(Generic[K]):
     def add(self, what: K) -> float:
         """Note a failure; return how long to wait, in seconds."""
         failures, _ = self._known.pop(what, (0, 0.0))
-        if len(self._known) >= REMEMBERED:
+        if len(self._known) >= self._remembered:
             # the oldest: names come from outside, and there is no end to them
             del self._known[next(iter(self._known))]
-        pause = max(LEAST_PAUSE, CURVE(failures, self._dice()))
+        pause = max(LEAST_PAUSE, self._curve(failures, self._dice()))
         self._known[what] = failures + 1, self._clock.now() + pause
         return pause
 
-    def forget(self, what: K) -> None:
-        """Note that it worked."""
-        self._known.pop(what, None)
+    def forget(self, what: K) -> int:
+        """Note that it worked; return how often it had failed."""
+        return self._known.pop(what, (0, 0.0))[0]
 
     def until(self, what: K) -> Moment:
         """Return when to try it again."""

@@ -93,5 +93,10 @@ def _said(error: BaseException) -> str:
 
 def storable(text: str) -> str:
     """Return text cut to the length that is kept, with what UTF-8 cannot say escaped."""
-    text = text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    text = escaped(text)
     return text if len(text) <= MAX_ERROR else f"{text[: MAX_ERROR - 1]}…"
+
+
+def escaped(text: str) -> str:
+    """Return text with what UTF-8 cannot say, and what ends text elsewhere, escaped."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
