@@ -1,7 +1,7 @@
 """Tasks in one SQLite file, which several processes may share."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -114,22 +114,26 @@ class SqliteBroker:
         ended = await self._link.write(partial(settle.settle, verdicts=verdicts, now=now))
         self._given.forget(verdict.lease for verdict in verdicts)
         self._link.tell(ended.heard)
-        news: defaultdict[str, list[TaskId]] = defaultdict(list)
-        for verdict, answer in zip(verdicts, ended.answers, strict=True):
-            if isinstance(answer, Settled) and answer.state in KEPT:
-                news[verdict.lease.queue].append(verdict.lease.id)
-        self._link.tell_news(news)
+        pairs = zip(verdicts, ended.answers, strict=True)
+        self._tell_news(
+            verdict.lease
+            for verdict, answer in pairs
+            if isinstance(answer, Settled) and answer.state in KEPT
+        )
         return ended.answers
 
     async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:  # noqa: ARG002  (a note says its own moment)
         """Keep what runs say of themselves."""
         answers = await self._link.write(partial(settle.note, notes=notes))
-        news: defaultdict[str, list[TaskId]] = defaultdict(list)
-        for each in notes:
-            if each.progress is not None:
-                news[each.lease.queue].append(each.lease.id)
-        self._link.tell_news(news)
+        self._tell_news(each.lease for each in notes if each.progress is not None)
         return answers
+
+    def _tell_news(self, leases: Iterable[Lease]) -> None:
+        """Tell those who follow in this process that these tasks have news."""
+        news: defaultdict[str, list[TaskId]] = defaultdict(list)
+        for lease in leases:
+            news[lease.queue].append(lease.id)
+        self._link.tell_news(news)
 
     async def extend(
         self,
