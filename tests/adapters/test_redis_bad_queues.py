@@ -9,8 +9,7 @@ import pytest
 
 from qcore import BrokerUnusable, Context, Qcore
 from qcore.adapters.redis import RedisBroker
-from qcore.app import aside, worker
-from qcore.domain.backoff import Fixed
+from qcore.app import aside, setbacks, worker
 from qcore.domain.task import Claim, Demand, Swept
 from qcore.testing import Signals
 from qcore.testing.build import LEASE, NOW, a_task
@@ -88,8 +87,8 @@ class Shop:
 
 @pytest.fixture(autouse=True)
 def _tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "LEAST_PAUSE", PAUSE)
-    monkeypatch.setattr(aside, "CURVE", Fixed(PAUSE))
+    monkeypatch.setattr(setbacks, "LEAST_PAUSE", PAUSE)
+    monkeypatch.setattr(aside, "LONGEST_STAY", PAUSE)
     monkeypatch.setattr(worker, "LONGEST_IDLE", PAUSE)
 
 
