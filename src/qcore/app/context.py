@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import structlog
+from attrs import field
 
 from qcore.app.chains import Chain
 from qcore.app.client import Asked
@@ -13,6 +14,7 @@ from qcore.app.passing import CHAIN
 from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
 from qcore.domain.ids import follow_up_id
 from qcore.domain.moments import Moment
+from qcore.domain.record import record
 from qcore.domain.task import Claim, Lease, NewTask, Task, another
 
 if TYPE_CHECKING:
@@ -34,6 +36,19 @@ class NoState(QcoreError, LookupError):
     """Say that no lifespan of this worker yields an object of the type asked for."""
 
 
+@record
+class Host:
+    """Who runs tasks, and what their contexts may ask of it."""
+
+    state: Mapping[type, Any] = field(factory=dict[type, Any])
+    """What its lifespans made, by type."""
+    build: Build | None = None
+    keeper: Keeper | None = None
+
+
+NOBODY: Final = Host()
+
+
 class Context:
     """One run of one task: the first argument of every handler.
 
@@ -42,38 +57,28 @@ class Context:
     """
 
     __slots__ = (
-        "_build",
         "_follow_ups",
+        "_host",
         "_is_cancelled",
         "_is_over",
-        "_keeper",
         "_log",
-        "_state",
         "claim",
         "deadline",
         "lease",
     )
 
     def __init__(
-        self,
-        claim: Claim,
-        *,
-        deadline: Moment | None = None,
-        state: Mapping[type, Any] | None = None,
-        build: Build | None = None,
-        keeper: Keeper | None = None,
+        self, claim: Claim, host: Host = NOBODY, *, deadline: Moment | None = None
     ) -> None:
         self.claim = claim
         self.lease: Lease = claim.lease
         """The lease of this run; `lease.token` fences what the handler writes elsewhere."""
         self.deadline = deadline
         """When this run is cut short: the earlier of its timeout and the task's deadline."""
-        self._state = state or {}
+        self._host = host
         self._is_cancelled = False
-        self._build = build
         self._follow_ups: tuple[NewTask, ...] = ()
         self._is_over = False
-        self._keeper = keeper
         self._log: FilteringBoundLogger | None = None
 
     @property
@@ -143,13 +148,14 @@ class Context:
         `InvalidTask` as `enqueue` would, and for more than 100 in one run. May be called from any
         thread.
         """
-        if self._build is None:
+        build = self._host.build
+        if build is None:
             raise InvalidOption(
                 "this run can ask for nothing: expected a worker's context, or "
                 "qcore.testing.a_context(); with process=True, a handler declared with @q.task"
             )
         call = asked.call if isinstance(asked, Chain) else asked
-        task = self._build(call)
+        task = build(call)
         with _one_at_a_time:
             if len(self._follow_ups) >= MOST_FOLLOW_UPS:
                 raise InvalidTask(
@@ -214,12 +220,13 @@ class Context:
 
     @property
     def _kept(self) -> Keeper:
-        if self._keeper is None:
+        keeper = self._host.keeper
+        if keeper is None:
             raise InvalidOption(
                 "this run has nobody to keep what it says: expected a worker's context, or "
                 "qcore.testing.a_context()"
             )
-        return self._keeper
+        return keeper
 
     @property
     def log(self) -> "FilteringBoundLogger":
@@ -234,13 +241,14 @@ class Context:
 
     def state(self, kind: type[T]) -> T:
         """Return the worker's object of a type, made by a lifespan; raise `NoState` if none is."""
-        found = self._state.get(kind)
+        state = self._host.state
+        found = state.get(kind)
         if found is None:
-            found = next((each for each in self._state.values() if isinstance(each, kind)), None)
+            found = next((each for each in state.values() if isinstance(each, kind)), None)
         if found is None:
             raise NoState(
                 f"no lifespan yields a {kind.__name__}: this run has "
-                f"{', '.join(each.__name__ for each in self._state) or 'no state at all'} "
+                f"{', '.join(each.__name__ for each in state) or 'no state at all'} "
                 "(with process=True it never has any: a process cannot share the worker's objects)"
             )
         return found

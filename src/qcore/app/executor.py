@@ -65,12 +65,12 @@ class Executor:
         self._begin = begin
         self._worker = worker
 
-    async def execute(self, run: Run) -> Event | None:
+    def execute(self, run: Run) -> Awaitable[Event | None]:
         """Return what happened to the task; None when its lease was lost, and nobody asks."""
         task = run.claim.task
         handler = self._router.resolve(task.spec.name)
         if handler is None:
-            return self._put_back(task)
+            return _told(self._put_back(task))
         try:
             self._refuse_late(task)
             args, kwargs = handler.signature.decode(
@@ -80,10 +80,11 @@ class Executor:
                 # what cannot be passed on must not begin
                 steps_to_come(task.spec, self._codec)
         except TooLate as late:
-            return self._rejected(str(late))
+            return _told(self._rejected(str(late)))
         except Exception as error:  # noqa: BLE001  (a payload or an annotation that cannot be read)
-            return self._rejected(described(error))
-        return await self._concluded(handler, run, args, kwargs)
+            return _told(self._rejected(described(error)))
+        # not a coroutine itself: each one that a handler is awaited through costs
+        return self._concluded(handler, run, args, kwargs)
 
     async def _concluded(
         self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -107,7 +108,10 @@ class Executor:
 
     def _refuse_late(self, task: Task) -> None:
         """Raise `TooLate` for a task that must not begin any more."""
-        spec, now = task.spec, self._clock.now()
+        spec = task.spec
+        if spec.expires is None and spec.deadline is None:
+            return
+        now = self._clock.now()
         if spec.expires is not None and spec.expires <= now:
             raise TooLate("expired")
         if spec.deadline is not None and spec.deadline <= now:
@@ -244,6 +248,11 @@ class Executor:
         """Return the next step of a chain."""
         now = self._clock.now()
         return self._client.build(passed_on(spec, value, self._codec, now), now)
+
+
+async def _told(event: Event) -> Event:
+    """Tell what is known without a run."""
+    return event
 
 
 def _fair() -> float:

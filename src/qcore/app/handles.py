@@ -46,6 +46,8 @@ class Seen:
 class Handle(Generic[R_co]):
     """A task that was asked for."""
 
+    __slots__ = ("_client", "_signature", "_task", "id", "is_new", "name", "queue")
+
     def __init__(
         self,
         client: "Client",

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, Final, TypeAlias
 
 from qcore.app.client import Asked
-from qcore.app.context import Build, Context
+from qcore.app.context import Build, Context, Host
 from qcore.app.pipes import PipeKeeper, Said
 from qcore.app.threads import Threads
 from qcore.domain.errors import InvalidOption, QcoreError
@@ -238,7 +238,7 @@ def _done(job: Job, keeper: PipeKeeper) -> _Reply:
         # the name in the module is the handler that the decorator made
         function = getattr(found, "function", found)
         build = _builder(found, job.ahead)
-        ctx = Context(job.claim, deadline=job.deadline, build=build, keeper=keeper)
+        ctx = Context(job.claim, Host(build=build, keeper=keeper), deadline=job.deadline)
         ctx.give_back(job.follow_ups)
         value = function(ctx, *job.args, **job.kwargs)
         pickle.dumps(value)

@@ -115,6 +115,8 @@ class Signature:
                 f"{len(self._names)} ({', '.join(self._names)})"
             )
         given = dict(zip(self._names, args, strict=False))
+        if not kwargs:
+            return given
         for twice in given.keys() & kwargs.keys():
             raise InvalidTask(f"{self._name}: {twice} was given twice")
         return given | dict(kwargs)

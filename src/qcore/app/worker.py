@@ -1,17 +1,17 @@
 """Claim, execute, settle: a worker's life from its first claim to its last verdict."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from itertools import chain
 from random import SystemRandom
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from qcore.app.aggregating import Maker
 from qcore.app.aside import Aside
 from qcore.app.client import DEFAULT_MAX_PAYLOAD, Asked, Client
 from qcore.app.codec import Codec
-from qcore.app.context import Context
+from qcore.app.context import NOBODY, Context, Host
 from qcore.app.deadlines import Deadlines
 from qcore.app.executor import Executor
 from qcore.app.gathering import Gathering
@@ -99,7 +99,7 @@ class Worker:
         # in two halves: one is claimed while the other runs, and neither waits for the other
         self._bite = max(1, settings.concurrency // 2)
         self._running: set[Run] = set()
-        self._state: Mapping[type, Any] = {}
+        self._host = NOBODY
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
         self.executed = 0
@@ -158,7 +158,8 @@ class Worker:
         settings = self._settings
         await self._broker.open()
         async with AsyncExitStack() as stack:
-            self._state = await enter(self._router.lifespans, stack)
+            state = await enter(self._router.lifespans, stack)
+            self._host = Host(state, self._build, self._notebook)
             places = Places(settings.threads, settings.processes)
             stack.callback(places.close)
             self._places = places
@@ -320,11 +321,10 @@ class Worker:
     def _start(self, claims: Sequence[Claim]) -> None:
         if claims and self._tell.wants(TasksClaimed):
             self._tell(TasksClaimed(claims))
-        create_task = asyncio.get_running_loop().create_task
+        create_task, host, running = self._loop.create_task, self._host, self._running
         for claim in claims:
-            ctx = Context(claim, state=self._state, build=self._build, keeper=self._notebook)
-            run = Run(claim, ctx)
-            self._running.add(run)
+            run = Run(claim, Context(claim, host))
+            running.add(run)
             run.coroutine = create_task(self._execute(run))
 
     async def _idle(self, nudge: Nudge) -> None:

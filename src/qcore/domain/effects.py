@@ -48,7 +48,7 @@ def apply(task: Entry, event: Event, now: Moment) -> State:
     changes nothing, where the table has no such move.
     """
     state = advance(task, event)
-    if task.state is State.ACTIVE:
+    if task.state is State.ACTIVE and (task.unhandled_since is not None or type(event) is Snoozed):
         _note_unhandled(task, event, now)
     match event:
         case Succeeded():

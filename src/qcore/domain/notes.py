@@ -75,14 +75,14 @@ class Details:
 
 NO_DETAILS: Final = Details()
 
+_FAULTY: Final = (Failed, Exhausted, Rejected, Crashed)
+
 
 def fault_of(event: Event, attempt: int, now: Moment) -> Fault | None:
     """Return what an event adds to a task's history of errors."""
-    match event:
-        case Failed() | Exhausted() | Rejected() | Crashed():
-            return Fault(now, attempt, event.error, event.worker, event.traceback)
-        case _:
-            return None
+    if not isinstance(event, _FAULTY):
+        return None
+    return Fault(now, attempt, event.error, event.worker, event.traceback)
 
 
 def after(details: Details, event: Event, attempt: int, now: Moment) -> Details:

@@ -6,7 +6,7 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import JsonSerializer
 from qcore.app.client import Asked, Client
 from qcore.app.codec import Codec
-from qcore.app.context import Context
+from qcore.app.context import Context, Host
 from qcore.app.notes import MAX_SAVED, Keeper, progress_note, saved_note
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
@@ -64,7 +64,7 @@ def a_context(
     stored = a_stored_task(spec, state=State.ACTIVE, attempts=attempt, failures=failures)
     claim = Claim(stored, a_lease(spec.id, queue=spec.queue))
     known: dict[type, Any] = {type(each): each for each in state}
-    return Context(claim, deadline=deadline, state=known, build=_build, keeper=notes or Notes())
+    return Context(claim, Host(known, _build, notes or Notes()), deadline=deadline)
 
 
 def _build(asked: Asked) -> NewTask:

@@ -105,16 +105,17 @@ class MemoryBroker:
         heard: set[str] = set()
         with self._lock:
             for verdict in verdicts:
-                entry = self._holder(verdict.lease)
+                entry, outcome = self._holder(verdict.lease), verdict.outcome
                 if entry is None:
                     answers.append(LeaseLost())
                     continue
-                state = self._queues[verdict.lease.queue].move(entry, verdict.outcome, now)
+                queue = self._queues[verdict.lease.queue]
+                state = queue.move(entry, outcome, now)
                 answers.append(Settled(state))
-                if state not in ENDED or self._queues[verdict.lease.queue].limits.in_flight:
-                    heard.add(verdict.lease.queue)
-                if isinstance(verdict.outcome, Succeeded):
-                    heard |= self._follow_up(verdict.outcome.then, now)
+                if state not in ENDED or queue.limits.in_flight:
+                    heard.add(queue.name)
+                if isinstance(outcome, Succeeded) and outcome.then:
+                    heard |= self._follow_up(outcome.then, now)
         self._tell(heard, {verdict.lease.queue for verdict in verdicts})
         return answers
 

@@ -281,12 +281,12 @@ class Queue:
                 self.pending.add((-entry.spec.priority, entry.sequence), task)
                 if entry.spec.expires is not None:
                     self.expiring.add((entry.spec.expires, entry.sequence), task)
+            case State.GONE:
+                del self.entries[task]
             case State.SCHEDULED | State.RETRY:
                 self.waiting.add((entry.due, entry.sequence), task)
             case State.AGGREGATING:
                 self._groups[entry.spec.group or ""].add(entry.place(), task)
-            case State.GONE:
-                del self.entries[task]
             case State.COMPLETED:
                 self.ended[entry.state].add((now + entry.spec.retention, entry.sequence), task)
             case State.ARCHIVED | State.DEAD:
