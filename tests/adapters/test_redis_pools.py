@@ -9,7 +9,8 @@ from threading import Barrier
 import pytest
 
 from qcore.adapters.links.redis.clustered import ClusterWire, Node
-from qcore.adapters.links.redis.wires import BlockingPool, Pool
+from qcore.adapters.links.redis.nimble import NimbleConnection
+from qcore.adapters.links.redis.wires import AsyncPool, BlockingPool, Pool
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.build import a_task
@@ -140,6 +141,41 @@ def test_a_loop_that_is_gone_takes_its_connections_along(empty_redis: RedisServe
     until(lambda: connections(empty_redis) == 1, "one connection")
     asyncio.run(broker.close())
     until(lambda: connections(empty_redis) == 0, "no connection")
+
+
+async def test_more_calls_than_connections_take_turns(empty_redis: RedisServer) -> None:
+    """Sixty-four at once on a loop; who waits and is cancelled keeps nobody else waiting."""
+    teach(empty_redis)
+    with Proxy(empty_redis.port) as proxy:
+        broker = broker_at(proxy.url)
+        await put(broker, a_task())
+        proxy.hold()
+        calls = [asyncio.ensure_future(put(broker, a_task())) for _ in range(200)]
+        await asyncio.to_thread(until, lambda: proxy.connections == 64, "as many as may be")
+        for call in calls[100:150]:
+            call.cancel()
+        await asyncio.sleep(0)
+        proxy.release()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert [isinstance(each, asyncio.CancelledError) for each in answers].count(True) == 50
+        assert await broker.count() == {"default": {State.PENDING: 151}}
+        await broker.close()
+
+
+async def test_a_turn_of_someone_who_goes_is_the_next_ones(empty_redis: RedisServer) -> None:
+    """Who is called and cancelled at the same time has not used the room that there is."""
+    pool = AsyncPool(lambda: NimbleConnection(host="127.0.0.1", port=empty_redis.port))
+    channels = [await pool.send([("PING",)]) for _ in range(64)]
+    gone, there = (asyncio.ensure_future(pool.send([("PING",)])) for _ in range(2))
+    await asyncio.sleep(0)
+    await channels[0].abandon()
+    gone.cancel()
+    await asyncio.wait_for(there, 5)
+    assert gone.cancelled()
+    for channel in (*channels[1:], await there):
+        await channel.receive(answers := [])
+        assert answers == [b"PONG"]
+    await pool.close()
 
 
 def test_calls_at_once_find_one_master(empty_sentinel: object, redis_sentinel: SentinelSet) -> None:

@@ -148,7 +148,8 @@ class _Counter:
                 except Unreadable as why:
                     odd.append((queue, name, 0, self._condemned(name, token, value, str(why))))
                     continue
-                store.remember(queue, token, value, progress)
+                head = value[: value.index(b"|") + 1]
+                store.remember(queue, token, (id, name, head, progress))
                 claims.append(Claim(task, Lease(queue, id, token, until)))
         self._quotas[queue] = max(0, self._quotas[queue] - len(claims) + before)
         if odd:

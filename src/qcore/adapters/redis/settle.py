@@ -7,12 +7,11 @@ from qcore.adapters.redis.entry import Entry
 from qcore.adapters.redis.following import Ending, follow
 from qcore.adapters.redis.look import seen
 from qcore.adapters.redis.moving import Move, carried_out
-from qcore.adapters.redis.names import name_of
 from qcore.adapters.redis.records import is_usual
 from qcore.adapters.redis.store import Claimed, Store, by_queue
-from qcore.domain.lifecycle import MOVES, IllegalMove, Revoked, State, Succeeded
+from qcore.domain.lifecycle import MOVES, Event, IllegalMove, Revoked, State, Succeeded
 from qcore.domain.moments import Moment
-from qcore.domain.task import LeaseLost, Settled, TaskId, Verdict
+from qcore.domain.task import Lease, LeaseLost, Settled, Verdict
 
 GONE: Final = Settled(State.GONE)
 GOING: Final = {Revoked, Succeeded}
@@ -32,19 +31,19 @@ async def settle(
     planned: list[tuple[int, Settled]] = []
     followed: list[int] = []
     endings: list[Ending] = []
-    taken: set[tuple[str, TaskId, int]] = set()
-    for n, claimed in enumerate(await _claimed(store, verdicts)):
-        lease = verdicts[n].lease
-        key = (lease.queue, lease.id, lease.token)
+    taken: set[tuple[str, int]] = set()
+    leases = [verdict.lease for verdict in verdicts]
+    for n, claimed in enumerate(await _claimed(store, leases)):
+        lease, outcome = leases[n], verdicts[n].outcome
+        key = (lease.queue, lease.token)
         # the same lease twice: the first verdict ends it
         if claimed is None or key in taken:
             continue
         taken.add(key)
-        move, answer = _planned(verdicts[n], claimed, now)
-        then = getattr(verdicts[n].outcome, "then", ())
-        if then:
+        move, answer = _planned(lease, outcome, claimed, now)
+        if isinstance(outcome, Succeeded) and outcome.then:
             followed.append(n)
-            endings.append(Ending(move, answer, lease, then))
+            endings.append(Ending(move, answer, lease, outcome.then))
             continue
         moves.append(move)
         planned.append((n, answer))
@@ -54,17 +53,14 @@ async def settle(
             answers[n] = answer
     for n, last in zip(followed, await follow(store, endings, now), strict=True):
         answers[n] = last
-    for verdict in verdicts:
-        store.forget(verdict.lease.queue, verdict.lease.token)
+    store.forget(leases)
     return answers
 
 
-def _planned(verdict: Verdict, claimed: Claimed, now: Moment) -> tuple[Move, Settled]:
+def _planned(lease: Lease, outcome: Event, claimed: Claimed, now: Moment) -> tuple[Move, Settled]:
     """Return a verdict's move, and its answer if that is made."""
-    lease, outcome = verdict.lease, verdict.outcome
-    value, record = claimed
-    name, kind = name_of(lease.id), type(outcome)
-    if kind in GOING and is_usual(value):
+    _, name, value, record = claimed
+    if type(outcome) in GOING and is_usual(value):
         return (lease.queue, name, lease.token, ()), GONE
     entry = Entry(name, State.ACTIVE, value, record or b"%d" % lease.token)
     guard = entry.lease()
@@ -72,10 +68,9 @@ def _planned(verdict: Verdict, claimed: Claimed, now: Moment) -> tuple[Move, Set
     return (lease.queue, name, 0, [*guard, *entry.change()]), answer
 
 
-async def _claimed(store: Store, verdicts: Sequence[Verdict]) -> list[Claimed | None]:
+async def _claimed(store: Store, leases: Sequence[Lease]) -> list[Claimed | None]:
     """Return what each lease was given for, None where its token is not the current one."""
-    leases = [verdict.lease for verdict in verdicts]
-    found = [store.claimed(lease.queue, lease.token) for lease in leases]
+    found = store.claimed(leases)
     if None not in found:
         return found
     missing = ((leases[n].queue, n) for n, claimed in enumerate(found) if claimed is None)
@@ -84,5 +79,5 @@ async def _claimed(store: Store, verdicts: Sequence[Verdict]) -> list[Claimed | 
         sightings = await seen(store, queue, [leases[n].id for n in places])
         for n, sighting in zip(places, sightings, strict=True):
             if sighting is not None and sighting.is_held(leases[n].token):
-                found[n] = sighting.value, sighting.progress
+                found[n] = leases[n].id, sighting.name, sighting.value, sighting.progress
     return found

@@ -7,9 +7,10 @@ from typing import Final, TypeAlias, TypeVar
 from qcore.adapters.links.redis import Call, Link, Reply, Script, Word
 from qcore.adapters.redis.keys import Key, Keys
 from qcore.adapters.redis.lanes import Lanes
+from qcore.adapters.redis.names import Name
 from qcore.adapters.redis.scripts import TRY
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, QcoreError
-from qcore.domain.task import Keep
+from qcore.domain.task import Keep, Lease, TaskId
 
 T = TypeVar("T")
 
@@ -20,9 +21,9 @@ QUEUES_AT_ONCE: Final = 50
 REMEMBERED: Final = 20_000
 """Claims of which it is remembered what was claimed."""
 
-Claimed: TypeAlias = tuple[bytes, bytes | None]
-"""The beginning of a task's value, up to its facts, and its record, as it was handed out: None for
-one that is its token alone."""
+Claimed: TypeAlias = tuple[TaskId, Name, bytes, bytes | None]
+"""A task as it was handed out: its id, its name, the beginning of its value, up to its facts, and
+its record, None for one that is its token alone."""
 
 
 class Store:
@@ -112,20 +113,25 @@ class Store:
 
     # what was handed out stays as it was while its token counts: to settle it, it need not be read
 
-    def remember(self, queue: str, token: int, value: bytes, record: bytes | None) -> None:
-        """Keep what was handed out; without a record, it is the token alone."""
+    def remember(self, queue: str, token: int, claimed: Claimed) -> None:
+        """Keep what was handed out."""
         if len(self._claimed) >= REMEMBERED:
             # the oldest: its lease is over, or somebody else has to look it up
             self._claimed.pop(next(iter(self._claimed)), None)
-        self._claimed[queue, token] = value[: value.index(b"|") + 1], record
+        self._claimed[queue, token] = claimed
 
-    def claimed(self, queue: str, token: int) -> Claimed | None:
-        """Return what was handed out under a token here, if it is remembered."""
-        return self._claimed.get((queue, token))
+    def claimed(self, leases: Sequence[Lease]) -> list[Claimed | None]:
+        """Return for each lease what was handed out under it here, if it is remembered."""
+        found = [self._claimed.get((lease.queue, lease.token)) for lease in leases]
+        return [
+            claimed if claimed is not None and claimed[0] == lease.id else None
+            for claimed, lease in zip(found, leases, strict=True)
+        ]
 
-    def forget(self, queue: str, token: int) -> None:
+    def forget(self, leases: Sequence[Lease]) -> None:
         """Forget what was settled."""
-        self._claimed.pop((queue, token), None)
+        for lease in leases:
+            self._claimed.pop((lease.queue, lease.token), None)
 
 
 def bites(items: Sequence[T], size: int = AT_ONCE) -> Iterator[Sequence[T]]:

@@ -87,15 +87,16 @@ class NimbleConnection(Speaker):
     async def send_packed_command(self, command: Sequence[bytes], *, check_health: bool) -> None:  # noqa: ARG002
         """Send at once what the system takes at once, and the rest when it does."""
         if self._socket is None or self._error is not None:
-            raise self._error or Disconnected("not connected")
+            await self.connect()
+        here: Any = self._socket
         for piece in command:
             try:
-                sent = self._socket.send(piece)
+                sent = here.send(piece)
             except BlockingIOError:
                 sent = 0
             if sent < len(piece):
                 async with asyncio.timeout(self._timeout):
-                    await self._loop.sock_sendall(self._socket, memoryview(piece)[sent:])
+                    await self._loop.sock_sendall(here, memoryview(piece)[sent:])
 
     async def read_response(self) -> Reply:
         """Return the next answer; raise it if it is an error."""
