@@ -164,6 +164,24 @@ class TestScripts(RedisCases):
         assert ids(await take(broker, 400, now=NOW + 1)) == [*ids_of(tasks[399:]), *ids_of(later)]
         assert int(self.server.cli("HGET", META, "sequence")) == before + 600 + 30 + 30
 
+    async def test_many_leases_are_no_flat_list(self, broker: RedisBroker) -> None:
+        """Redis would compare each new lease with all before it; what prevents that leaves nothing.
+
+        It does so with few: those who claim one by one need no more.
+        """
+        active, progress = "qcore:{default}:active", "qcore:{default}:progress"
+        await put(broker, *some_tasks(30))
+        few = await take(broker, 8)
+        assert self.server.cli("OBJECT", "ENCODING", progress) in {"listpack", "ziplist"}
+        claims = [*few, *await take(broker, 7), *await take(broker, 15)]
+        assert self.server.cli("OBJECT", "ENCODING", active) == "skiplist"
+        assert self.server.cli("OBJECT", "ENCODING", progress) == "hashtable"
+        assert self.server.cli("ZCARD", active) == self.server.cli("HLEN", progress) == 30
+        for claim in claims:
+            await end(broker, claim, Succeeded())
+        assert not self.server.cli("EXISTS", active, progress)
+        assert await broker.count() == {}
+
     async def test_a_server_that_is_full_still_lets_workers_work(self, broker: RedisBroker) -> None:
         """It takes no new task, and says why; all that makes it emptier goes on."""
         outcomes = [

@@ -37,7 +37,7 @@ def _behind(name: str, **parts: Script) -> Script:
 
 
 BROWSE: Final = _script("browse")
-CLAIM: Final = _script("claim")
+CLAIM: Final = Script(_text("lone") + _script("claim").text)
 COUNT: Final = _script("count")
 DETAILS: Final = _script("details")
 DUE: Final = _script("due")
