@@ -14,12 +14,13 @@ if ARGV[1] == '0' and #KEYS == 17 and tonumber(ARGV[5]) > 0 then
     local id = string.sub(line[1], math.max(1, (string.byte(line[1]) or 0) - 94))
     local value = try('HGET', KEYS[2], id)
     local record = try('HGET', KEYS[12], id)
-    local active = try('ZCARD', KEYS[8])
+    local active, dead, expiring = try('ZCARD', KEYS[8]), try('ZCARD', KEYS[11]), try('ZCARD', KEYS[13])
     local clock = call('TIME')
     if type(value) == 'string' and record == false
       and string.byte(value, math.max(1, (string.byte(value) or 0) - 94)) == 124
       -- where more than a few get active, there is more to do
       and type(active) == 'number' and active ~= 8
+      and type(dead) == 'number' and type(expiring) == 'number'
       and clock[1] + clock[2] / 1e6 <= tonumber(ARGV[7]) then
       local earliest = math.floor(math.min(ARGV[3] * 1e6, 4e15))
       local before = math.max(tonumber(known[4]) or 0, earliest)
