@@ -27,7 +27,10 @@ class TestReplicas(RedisCases):
     def _with_a_replica(self, request: pytest.FixtureRequest) -> Iterator[None]:
         with RedisServer(request.param) as self.server, RedisServer(request.param) as self.replica:
             self.replica.cli("REPLICAOF", HOST, self.server.port)
-            until(lambda: self.server.cli("WAIT", 1, 100) == 1, "a replica")
+            # one that is known need not have begun to follow
+            self.server.cli("SET", "a-test", "1")
+            until(lambda: self.replica.cli("EXISTS", "a-test"), "a replica that follows")
+            self.server.cli("DEL", "a-test")
             self.url = f"{self.server.url}?replicas=1&replica_timeout=2"
             yield
 
