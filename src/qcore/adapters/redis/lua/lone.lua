@@ -18,7 +18,7 @@ if ARGV[1] == '0' and #KEYS == 17 and tonumber(ARGV[5]) > 0 then
     local clock = call('TIME')
     if type(value) == 'string' and record == false
       and string.byte(value, math.max(1, (string.byte(value) or 0) - 94)) == 124
-      -- where more than a few get active, there is more to do
+      -- FEW of claim.lua: where more get active, there is more to do
       and type(active) == 'number' and active ~= 8
       and type(dead) == 'number' and type(expiring) == 'number'
       and clock[1] + clock[2] / 1e6 <= tonumber(ARGV[7]) then
