@@ -183,6 +183,29 @@ async def test_what_comes_while_an_answer_is_on_its_way_is_not_missed(
         assert len(lab.signals.started.seen) == 1
 
 
+async def test_what_was_claimed_begins_before_more_is_asked_for() -> None:
+    """A lone task need not wait until its worker has found out when there is another."""
+    order: list[str] = []
+
+    class Told(EdgeBroker):
+        async def next_due(self, queues: Sequence[str]) -> Moment | None:
+            order.append("asked")
+            return await super().next_due(queues)
+
+    lab = Lab(Told(MemoryBroker()))
+
+    async def run(ctx: Context, **_: Any) -> None:
+        order.append("ran")
+
+    lab.handle("", run)
+    async with lab.working():
+        await turn(50)
+        order.clear()
+        await lab.client.enqueue(a_task())
+        await turn(50)
+        assert order[:2] == ["ran", "asked"]
+
+
 @pytest.mark.parametrize("strict", [True, False])
 async def test_a_queue_behind_others_is_served_as_soon_as_there_is_room(strict: bool) -> None:  # noqa: FBT001  (a parameter of the case)
     """Quotas and order say who is first, and leave no room empty while anybody waits."""

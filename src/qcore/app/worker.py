@@ -298,6 +298,9 @@ class Worker:
             if is_last and not await self._more() and not await self._gathered():
                 self.stop()
         else:
+            if left < room:
+                # what was claimed begins before the broker is asked when it may have more
+                await asyncio.sleep(0)
             await self._idle(nudge)
 
     async def _claim(self, demand: Demand) -> Sequence[Claim]:

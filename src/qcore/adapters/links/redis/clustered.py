@@ -6,7 +6,6 @@ write on its connection, nor leaves it to its caller when a command is sent agai
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
-from threading import Event
 from typing import Any, Final, TypeAlias
 
 from redis.crc import key_slot
@@ -65,10 +64,6 @@ class ClusterWire:
     async def pause(self, seconds: float) -> None:
         """Wait."""
         await self._pool(self._seeds[0]).pause(seconds)
-
-    async def comes(self, event: Event, seconds: float) -> bool:
-        """Wait for an event from another thread; return whether it came."""
-        return await self._pool(self._seeds[0]).comes(event, seconds)
 
     async def close(self) -> None:
         """Close what is not in use."""

@@ -1,110 +1,184 @@
-"""Listening to channels, on a thread of its own: whoever is woken may be busy or blocked."""
+"""Listening to channels: on the loop of whoever awaits, else on a thread of its own."""
 
+import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from random import SystemRandom
-from typing import Final
+from typing import Final, Protocol, TypeAlias
 
 from redis.exceptions import RedisError
 
+from qcore.adapters.links.redis.lines import Line
 from qcore.adapters.links.redis.shapes import Told
-from qcore.adapters.links.redis.wires import BlockingConnection
-from qcore.adapters.links.redis.words import Word, packed
+from qcore.adapters.links.redis.words import Reply, Word
+from qcore.adapters.links.stepping import stepped
 
 QUIET: Final = 30.0
 """Seconds of silence after which the server is asked whether it is still there."""
 LONGEST_PAUSE: Final = 2.0
 
 
-class Ear:
+class Ear(Protocol):
+    """Who listens from `begin` to `close`."""
+
+    async def begin(self, seconds: float) -> Exception | None:
+        """Wait, no longer than that, until it listens; return why it does not if it failed."""
+        ...
+
+    async def close(self) -> None:
+        """Stop listening."""
+        ...
+
+
+NewEar: TypeAlias = Callable[[Sequence[str], Callable[[], None], Told | None], Ear]
+"""Return an ear for channels: whom to call for empty messages, and for others."""
+
+
+class Hearing:
     """Call `heard` for every message to some channels, and after every new connection.
 
     A message that says something, and is not empty, goes to `told` instead, with its channel.
-    `connect` makes a connection that blocks, to wherever the messages are now.
+    `connect` makes a line to wherever the messages are now.
     """
 
     def __init__(
         self,
-        connect: Callable[[], BlockingConnection],
+        connect: Callable[[], Awaitable[Line]],
         channels: Sequence[str],
         heard: Callable[[], None],
-        told: Told | None = None,
+        told: Told | None,
     ) -> None:
         self._connect = connect
         self._channels = channels
         self._heard = heard
         self._told = told
-        self._closed = threading.Event()
-        self._connection: BlockingConnection | None = None
+        self.is_over = False
+        """Whether nobody wants to hear any more."""
+        self._line: Line | None = None
         self._lock = threading.Lock()
-        self.ready: Final = threading.Event()
-        """Set once it listens, or has failed to."""
         self.error: Exception | None = None
         """What went wrong last, None while it listens."""
-        threading.Thread(target=self._serve, name="qcore-redis-ear", daemon=True).start()
 
-    async def close(self) -> None:
-        """Stop listening."""
-        self._closed.set()
-        with self._lock, suppress(RedisError, OSError):
-            if self._connection is not None:
-                # its answer wakes the thread, which then disconnects
-                _send(self._connection, "UNSUBSCRIBE")
-
-    def _serve(self) -> None:
+    async def go_on(
+        self, known: Callable[[], object], pause: Callable[[float], Awaitable[object]]
+    ) -> None:
+        """Listen until it is over; call `known` whenever it listens or has failed to."""
         failures = 0
-        while not self._closed.is_set():
+        while not self.is_over:
             try:
-                self._attend()
+                await self._attend(known)
             except (RedisError, OSError) as error:
                 failures = 0 if self.error is None else failures + 1
                 self.error = error
-                self.ready.set()
+                known()
             # all who lost the same server need not come back in the same moment
-            pause = min(LONGEST_PAUSE, 0.05 * 2**failures)
-            self._closed.wait(pause * SystemRandom().uniform(0.5, 1.0))
+            seconds = min(LONGEST_PAUSE, 0.05 * 2**failures)
+            await pause(seconds * SystemRandom().uniform(0.5, 1.0))
 
-    def _attend(self) -> None:
-        """Listen until the connection is lost, or nobody wants to hear any more."""
-        connection = self._connect()
+    async def _attend(self, known: Callable[[], object]) -> None:
+        """Listen until the line is lost, or it is over."""
+        line = await self._connect()
         try:
-            connection.connect()
-            _send(connection, "SUBSCRIBE", *self._channels)
+            await line.send("SUBSCRIBE", *self._channels)
             for _ in self._channels:
-                connection.read_response()
-            with self._lock:
-                self._connection = connection
+                await line.next()
+            self._line = line
             self.error = None
-            self._tell()
-            self.ready.set()
-            while not self._closed.is_set():
-                self._hear(connection)
+            self._hear(FIRST)
+            known()
+            while not self.is_over:
+                self._hear(await line.next(QUIET) or await _sign_of_life(line))
         finally:
             with self._lock:
-                self._connection = None
-            connection.disconnect()
+                self._line = None
+            await line.close()
 
-    def _hear(self, connection: BlockingConnection) -> None:
-        """Wait for a message; ask for a sign of life where none comes."""
-        if not connection.can_read(timeout=QUIET):
-            _send(connection, "PING")
-        reply = connection.read_response()
-        if reply[0] != b"message":
+    async def say(self, *words: Word) -> None:
+        """Send a command where messages come now: its answer is heard as they are."""
+        # a line that was lost connects again to send
+        with self._lock, suppress(RedisError, OSError):
+            if self._line is not None:
+                await self._line.send(*words)
+
+    def _hear(self, reply: Reply) -> None:
+        if self.is_over or reply[0] != b"message":
             return
         _, channel, text = reply
-        if not text:
-            self._tell()
-        elif self._told is not None and not self._closed.is_set():
-            # one whose loop has ended has nobody to tell
-            with suppress(RuntimeError):
+        # one whose loop has ended has nobody to tell
+        with suppress(RuntimeError):
+            if not text:
+                self._heard()
+            elif self._told is not None:
                 self._told(channel.decode(), text)
 
-    def _tell(self) -> None:
-        if not self._closed.is_set():
-            with suppress(RuntimeError):
-                self._heard()
+
+FIRST: Final = (b"message", b"", b"")
+"""Before there was a line, anything may have been said."""
 
 
-def _send(connection: BlockingConnection, *words: Word) -> None:
-    connection.send_packed_command(packed([words]), check_health=False)
+async def _sign_of_life(line: Line) -> Reply:
+    await line.send("PING")
+    return await line.next()
+
+
+class LoopEar:
+    """Listen on the loop of whoever begins: it need not be woken from elsewhere."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self, seconds: float) -> Exception | None:
+        """Wait, no longer than that, until it listens; return why it does not if it failed."""
+        known = asyncio.Event()
+        self._task = asyncio.create_task(self._listen(known), name="qcore-redis-ear")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await known.wait()
+        return self._hearing.error
+
+    async def _listen(self, known: asyncio.Event) -> None:
+        # a method: while it listens, an ear that nobody holds is there to be closed
+        await self._hearing.go_on(known.set, asyncio.sleep)
+
+    async def close(self) -> None:
+        """Stop listening, from whichever loop."""
+        self._hearing.is_over = True
+        if self._task is None:
+            return
+        loop = self._task.get_loop()
+        if loop is asyncio.get_running_loop():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(self._task.cancel)
+
+
+class ThreadEar:
+    """Listen on a thread: whoever is woken may be busy or blocked."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+        self._closed = threading.Event()
+
+    async def begin(self, seconds: float) -> Exception | None:
+        """Wait, no longer than that, until it listens; return why it does not if it failed."""
+        known = threading.Event()
+
+        def run() -> None:
+            stepped(self._hearing.go_on(known.set, self._pause))
+
+        threading.Thread(target=run, name="qcore-redis-ear", daemon=True).start()
+        known.wait(seconds)
+        return self._hearing.error
+
+    async def _pause(self, seconds: float) -> None:
+        self._closed.wait(seconds)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        self._hearing.is_over = True
+        self._closed.set()
+        # the answer wakes the thread, which then disconnects
+        await self._hearing.say("UNSUBSCRIBE")

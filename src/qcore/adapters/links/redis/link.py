@@ -10,7 +10,7 @@ from weakref import WeakSet
 from redis.exceptions import NoScriptError, RedisError
 
 from qcore.adapters.links.redis.around import surroundings
-from qcore.adapters.links.redis.ear import Ear
+from qcore.adapters.links.redis.ear import Ear, NewEar
 from qcore.adapters.links.redis.errors import is_transient, mapped
 from qcore.adapters.links.redis.place import DEFAULT_TIMEOUT, Address
 from qcore.adapters.links.redis.safety import Safety
@@ -36,7 +36,7 @@ class RedisLink:
         wire: Wire,
         *,
         shown: str,
-        ear: Callable[[Sequence[str], Callable[[], None], Told | None], Ear],
+        ear: NewEar,
         twin: "Callable[[ServerTime], RedisLink] | None" = None,
         spans: bool = True,
         timeout: float = DEFAULT_TIMEOUT,
@@ -111,10 +111,10 @@ class RedisLink:
         """
         ear = self._ear(channels, heard, told)
         self._ears.add(ear)
-        await self._wire.comes(ear.ready, self._timeout)
-        if ear.error is not None and not is_transient(ear.error, self.shown):
+        error = await ear.begin(self._timeout)
+        if error is not None and not is_transient(error, self.shown):
             await ear.close()
-            raise mapped(ear.error, self.shown) from ear.error
+            raise mapped(error, self.shown) from error
         return ear
 
     def waits_until(self) -> Moment:

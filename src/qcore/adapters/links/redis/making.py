@@ -1,11 +1,12 @@
 """Links made: to what an address says, or over connections that the caller makes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import SystemRandom
 from typing import Any
 
 from qcore.adapters.links.redis.clustered import ClusterWire
-from qcore.adapters.links.redis.ear import Ear
+from qcore.adapters.links.redis.ear import Ear, Hearing, LoopEar, NewEar, ThreadEar
+from qcore.adapters.links.redis.lines import AwaitingLine, BlockingLine, Line
 from qcore.adapters.links.redis.link import RedisLink
 from qcore.adapters.links.redis.place import DEFAULT_TIMEOUT, Address, Place
 from qcore.adapters.links.redis.safety import Safety
@@ -20,16 +21,15 @@ from qcore.adapters.links.redis.wires import (
     Pool,
     Wire,
 )
-from qcore.adapters.links.stepping import stepped
+from qcore.domain.record import record
 
 
 def link_to(address: Address) -> RedisLink:
     """Return a link to what an address says; nothing is connected yet."""
     maker = _Maker(address)
     return _linked(
-        lambda: maker.wire(blocking=False),
-        lambda: maker.wire(blocking=True),
-        maker.listening,
+        _awaiting(lambda: maker.wire(blocking=False), lambda: maker.listening(blocking=False)),
+        _blocking(lambda: maker.wire(blocking=True), lambda: maker.listening(blocking=True)),
         shown=address.shown,
         spans=address.kind != "cluster",
         timeout=address.timeout,
@@ -55,19 +55,18 @@ class _Maker:
             case _:
                 return self._pool(None, blocking=blocking)
 
-    def listening(self) -> BlockingConnection:
+    async def listening(self, *, blocking: bool) -> Any:
         """Return a connection to where messages can be heard now."""
-        connection: BlockingConnection = self._connection(self._place_to_listen(), blocking=True)
-        return connection
+        return self._connection(await self._place_to_listen(blocking=blocking), blocking=blocking)
 
-    def _place_to_listen(self) -> Place | None:
+    async def _place_to_listen(self, *, blocking: bool) -> Place | None:
         match self._address.kind:
             case "sentinel":
-                wire = self._watched(blocking=True)
+                wire = self._watched(blocking=blocking)
                 try:
-                    return stepped(wire.find())
+                    return await wire.find()
                 finally:
-                    stepped(wire.close())
+                    await wire.close()
             case "cluster":
                 # every node passes messages on
                 return SystemRandom().choice(self._address.hosts)
@@ -106,19 +105,59 @@ def link_over(
 
     They must answer in bytes, and must not send a command twice.
     """
+
+    async def listen_awaiting() -> AwaitingConnection:
+        return awaiting()
+
+    async def listen_blocking() -> BlockingConnection:
+        return blocking()
+
     return _linked(
-        lambda: AsyncPool(awaiting),
-        lambda: BlockingPool(blocking),
-        blocking,
+        _awaiting(lambda: AsyncPool(awaiting), listen_awaiting),
+        _blocking(lambda: BlockingPool(blocking), listen_blocking),
         shown=shown,
         timeout=timeout,
     )
 
 
+@record
+class _Side:
+    """How a link gets its wire and its ears: all that awaits, or all that blocks."""
+
+    wire: Callable[[], Wire]
+    ear: NewEar
+
+
+def _awaiting(
+    wire: Callable[[], Wire], connect: Callable[[], Awaitable[AwaitingConnection]]
+) -> _Side:
+    async def line() -> Line:
+        return AwaitingLine(await connect())
+
+    def ear(channels: Sequence[str], heard: Callable[[], None], told: Told | None) -> Ear:
+        return LoopEar(Hearing(line, channels, heard, told))
+
+    return _Side(wire, ear)
+
+
+def _blocking(
+    wire: Callable[[], Wire], connect: Callable[[], Awaitable[BlockingConnection]]
+) -> _Side:
+    async def line() -> Line:
+        connection = await connect()
+        # one of fakeredis that connects to send finds nothing to read, for ever
+        connection.connect()
+        return BlockingLine(connection)
+
+    def ear(channels: Sequence[str], heard: Callable[[], None], told: Told | None) -> Ear:
+        return ThreadEar(Hearing(line, channels, heard, told))
+
+    return _Side(wire, ear)
+
+
 def _linked(
-    awaiting: Callable[[], Wire],
-    blocking: Callable[[], Wire],
-    listening: Callable[[], BlockingConnection],
+    awaiting: _Side,
+    blocking: _Side,
     *,
     shown: str,
     timeout: float,
@@ -126,20 +165,14 @@ def _linked(
     safety: Safety | None = None,
     address: Address | None = None,
 ) -> RedisLink:
-    """Return a link over a wire that awaits, with twins over wires that block.
+    """Return a link that awaits, with twins that block."""
 
-    Ears listen on connections of their own, each made by `listening`.
-    """
-
-    def hear(channels: Sequence[str], heard: Callable[[], None], told: Told | None) -> Ear:
-        return Ear(listening, channels, heard, told)
-
-    def link(wire: Wire, time: ServerTime, *, is_twin: bool) -> RedisLink:
+    def link(side: _Side, time: ServerTime, *, is_twin: bool) -> RedisLink:
         return RedisLink(
-            wire,
+            side.wire(),
             shown=shown,
-            ear=hear,
-            twin=None if is_twin else (lambda time: link(blocking(), time, is_twin=True)),
+            ear=side.ear,
+            twin=None if is_twin else (lambda time: link(blocking, time, is_twin=True)),
             spans=spans,
             timeout=timeout,
             safety=safety,
@@ -147,4 +180,4 @@ def _linked(
             address=address,
         )
 
-    return link(awaiting(), ServerTime(), is_twin=False)
+    return link(awaiting, ServerTime(), is_twin=False)

@@ -23,7 +23,7 @@ class NimbleConnection(Speaker):
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._error: Exception | None = None
 
     async def connect(self) -> None:
@@ -98,22 +98,30 @@ class NimbleConnection(Speaker):
                 async with asyncio.timeout(self._timeout):
                     await self._loop.sock_sendall(here, memoryview(piece)[sent:])
 
-    async def read_response(self) -> Reply:
-        """Return the next answer; raise it if it is an error."""
+    async def read_response(self, *, timeout: float | None = None) -> Reply:  # noqa: ASYNC109  (as redis-py has it)
+        """Return the next answer; raise it if it is an error.
+
+        With a `timeout` in seconds, return None if it takes longer.
+        """
         while (reply := self._reader.gets()) is NOTHING:
             if self._error is not None:
                 raise self._error
-            await self._more()
+            if await self._more(self._timeout if timeout is None else timeout):
+                continue
+            if timeout is None:
+                raise TimeoutError("Timeout reading from socket")
+            return None
         if isinstance(reply, Exception):
             raise reply
         return reply
 
-    async def _more(self) -> None:
-        """Wait until there is more to read, or something wrong."""
-        waiter = self._waiter = self._loop.create_future()
-        alarm = self._loop.call_later(self._timeout, _ring, waiter)
+    async def _more(self, seconds: float) -> bool:
+        """Wait until there is more to read, or something wrong; return whether there is."""
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._waiter = waiter
+        alarm = self._loop.call_later(seconds, _let_go, waiter, False)  # noqa: FBT003
         try:
-            await waiter
+            return await waiter
         finally:
             alarm.cancel()
             self._waiter = None
@@ -132,8 +140,8 @@ class NimbleConnection(Speaker):
                 self._reader.feed(read)
             else:
                 self._fail(Disconnected("Connection closed by server."))
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            _let_go(self._waiter, True)  # noqa: FBT003
 
     def _fail(self, error: Exception) -> None:
         self._error = error
@@ -141,6 +149,6 @@ class NimbleConnection(Speaker):
             self._loop.remove_reader(self._socket)
 
 
-def _ring(waiter: asyncio.Future[None]) -> None:
+def _let_go(waiter: asyncio.Future[bool], there_is_more: bool) -> None:  # noqa: FBT001
     if not waiter.done():
-        waiter.set_exception(TimeoutError("Timeout reading from socket"))
+        waiter.set_result(there_is_more)

@@ -1,7 +1,6 @@
 """A wire to the master that Sentinels know."""
 
 from collections.abc import Callable, Sequence
-from threading import Event
 from typing import Final
 
 from redis.exceptions import ConnectionError as Disconnected
@@ -87,10 +86,6 @@ class SentinelWire:
     async def pause(self, seconds: float) -> None:
         """Wait."""
         await self._sentinels[0].pause(seconds)
-
-    async def comes(self, event: Event, seconds: float) -> bool:
-        """Wait for an event from another thread; return whether it came."""
-        return await self._sentinels[0].comes(event, seconds)
 
     async def close(self) -> None:
         """Close what is not in use."""

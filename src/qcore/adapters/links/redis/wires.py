@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -37,10 +36,6 @@ class Wire(Protocol):
 
     async def pause(self, seconds: float) -> None:
         """Wait."""
-        ...
-
-    async def comes(self, event: threading.Event, seconds: float) -> bool:
-        """Wait for an event from another thread; return whether it came."""
         ...
 
     async def close(self) -> None:
@@ -79,11 +74,14 @@ class BlockingConnection(Protocol):
 
 
 class AwaitingConnection(Protocol):
-    """What is used of connections that await; one that is not connected connects to send."""
+    """What is used of connections that await; one that is not connected connects to send.
+
+    With a `timeout` in seconds, None stands for an answer that does not come before.
+    """
 
     async def disconnect(self, *, nowait: bool) -> None: ...
     async def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None: ...
-    async def read_response(self) -> Reply: ...
+    async def read_response(self, *, timeout: float | None = None) -> Reply: ...  # noqa: ASYNC109
 
 
 class BlockingPool:
@@ -121,9 +119,6 @@ class BlockingPool:
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251  (to block is its purpose)
-
-    async def comes(self, event: threading.Event, seconds: float) -> bool:
-        return event.wait(seconds)
 
     async def close(self) -> None:
         while self._free:
@@ -209,9 +204,6 @@ class AsyncPool:
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-
-    async def comes(self, event: threading.Event, seconds: float) -> bool:
-        return await asyncio.to_thread(event.wait, seconds)
 
     async def close(self) -> None:
         free = (await self._first_here()).free
