@@ -66,8 +66,25 @@ class Queue:
 
     def add(self, spec: NewTask, now: Moment) -> Admission:
         """Store a new task, in place of an ended one of its id."""
-        old = self.entries.get(spec.id)
-        holder = self._holder(spec.unique_key, now)
+        old, key = self.entries.get(spec.id), spec.unique_key
+        if old is not None or key is not None:
+            in_the_way = self._make_way(spec, old, now)
+            if in_the_way is not None:
+                return in_the_way
+        if key is not None:
+            until = inf if spec.unique_for is None else now + spec.unique_for
+            self._held[key] = spec.id, until
+        state = state_of_new(spec, now)
+        due = spec.due if state is State.SCHEDULED and spec.due is not None else now
+        entry = self.entries[spec.id] = Entry(spec, state, now, due, self._next())
+        self._put_in(entry, now)
+        return Enqueued(spec.id, state)
+
+    def _make_way(
+        self, spec: NewTask, old: Entry | None, now: Moment
+    ) -> Conflict | Duplicate | None:
+        """Remove what gives way to a new task, or return why it cannot be stored."""
+        holder = None if spec.unique_key is None else self._holder(spec.unique_key, now)
         gives_way = spec.on_duplicate == REPLACE and holder and holder.state is not State.ACTIVE
         if old is not None and old.state not in ENDED and not (gives_way and old is holder):
             return Conflict(spec.id, old.state)
@@ -77,19 +94,11 @@ class Queue:
             self._place(holder, State.GONE)
         if old is not None and old is not holder:
             self._place(old, State.GONE)
-        if spec.unique_key is not None:
-            until = inf if spec.unique_for is None else now + spec.unique_for
-            self._held[spec.unique_key] = spec.id, until
-        state = state_of_new(spec, now)
-        due = spec.due if state is State.SCHEDULED and spec.due is not None else now
-        entry = Entry(spec, State.GONE, now, due, self._next())
-        self.entries[spec.id] = entry
-        self._place(entry, state)
-        return Enqueued(spec.id, state)
+        return None
 
-    def _holder(self, key: str | None, now: Moment) -> Entry | None:
+    def _holder(self, key: str, now: Moment) -> Entry | None:
         """Return the task that has a unique key."""
-        task, until = self._held.get(key or "", ("", 0.0))
+        task, until = self._held.get(key, ("", 0.0))
         return self.entries[task] if until > now else None
 
     def promote(self, now: Moment) -> int:
