@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from psutil import Process
+
 from bench import redis_lives, redis_million, redis_pushes
 from bench.proxy import delayed
 from bench.redis_drains import Crew, drained
@@ -62,26 +64,35 @@ def _drains(scale: Scale) -> dict[str, Any]:
     """Drain with one worker and with others, in turn.
 
     `two_to_one` says how two workers scale only where there are cores to spare: Redis and two
-    workers want three, and two have none left to share.
+    workers want three, and two have none left to share. `two_to_one_by_cpu` says how they would if
+    nobody had to wait for a core: by what a task costs a worker, alone and beside another, and at
+    most as often as Redis could.
     """
     with a_server() as server, delayed(server.port, ROUND_TRIP_MS) as far:
-        near = server.url
+        near, process = server.url, Process(server.pid)
         crews = {
             "one": Crew(near),
             f"one_{MORE_AT_ONCE}_at_once": Crew(near, concurrency=MORE_AT_ONCE),
             f"one_{ROUND_TRIP_MS:g}_ms_away": Crew(near.replace(f":{server.port}", f":{far}")),
             "two": Crew(near, workers=2),
         }
-        rates = repeated(lambda: _round(near, crews, scale), scale.runs)
+        rates = repeated(lambda: _round(near, crews, scale, process), scale.runs)
     return rates | {"cores_to_spare_with_two": (os.cpu_count() or 1) - CORES_OF_TWO}
 
 
-def _round(url: str, crews: Mapping[str, Crew], scale: Scale) -> dict[str, Any]:
+def _round(url: str, crews: Mapping[str, Crew], scale: Scale, server: Process) -> dict[str, Any]:
     found: dict[str, Any] = {
-        name: drained(url, crew, scale.drained) for name, crew in crews.items()
+        name: drained(url, crew, scale.drained, server) for name, crew in crews.items()
     }
-    two_to_one = found["two"]["drain_per_s"] / found["one"]["drain_per_s"]
-    return found | {"two_to_one": two_to_one}
+    one, two = found["one"], found["two"]
+    most = 1e6 / two["server_cpu_us_per_task"]
+    return found | {
+        "two_to_one": two["drain_per_s"] / one["drain_per_s"],
+        "two_to_one_by_cpu": min(
+            2 * one["worker_cpu_us_per_task"] / two["worker_cpu_us_per_task"],
+            most / one["drain_per_s"],
+        ),
+    }
 
 
 SECTIONS: Mapping[str, Callable[[Scale], dict[str, Any]]] = {

@@ -1,7 +1,8 @@
 """How fast workers empty a queue that is full, each in a process of its own, all safety on.
 
 All are ready before they may begin; the rate is that from the first call of a handler in any of
-them to the last, on one clock (perf_counter is the machine's, not the process's).
+them to the last, on one clock (perf_counter is the machine's, not the process's). What a task costs
+in processor time says what rate there would be if nobody had to wait for a processor.
 """
 
 import asyncio
@@ -13,8 +14,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
+
+from psutil import Process
 
 from qcore.domain.record import record
 from qcore.domain.task import TaskId
@@ -38,26 +41,50 @@ class Crew:
     concurrency: int = 100
 
 
-def drained(url: str, crew: Crew, tasks: int) -> dict[str, Any]:
-    """Fill a queue at `url` and let a crew empty it; return its rate."""
-    return run(_drained(Rig(url, f"qcore-bench-{token_hex(4)}"), crew, tasks))
+@record
+class Span:
+    """What a worker says of its first call of a handler and its last."""
+
+    first: float
+    last: float
+    """Seconds, on the machine's clock."""
+    cpu: float
+    """Seconds of processor time that the process used between the two."""
 
 
-async def _drained(rig: Rig, crew: Crew, tasks: int) -> dict[str, Any]:
+def drained(url: str, crew: Crew, tasks: int, server: Process) -> dict[str, Any]:
+    """Fill a queue of a server at `url` and let a crew empty it; return its rate and its costs."""
+    return run(_drained(Rig(url, f"qcore-bench-{token_hex(4)}"), crew, tasks, server))
+
+
+async def _drained(rig: Rig, crew: Crew, tasks: int, server: Process) -> dict[str, Any]:
     async with rig.q:
         asked = await bulk(rig, tasks)
         with TemporaryDirectory(prefix="qcore-bench-") as folder:
             journals = [Path(folder) / str(n) for n in range(crew.workers)]
             with _at_the_door(crew, rig.queue, journals) as pipes:
+                before = _used(server)
                 spans = await _let_in(rig, pipes)
+                used = _used(server) - before
             audit = _audit(asked, journals)
     assert not audit.lost, audit
     assert not audit.duplicated, audit
-    first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-    return {"drain_per_s": round((tasks - 1) / (last - first)), "lost": 0, "duplicated": 0}
+    first, last = min(span.first for span in spans), max(span.last for span in spans)
+    return {
+        "drain_per_s": round((tasks - 1) / (last - first)),
+        "worker_cpu_us_per_task": 1e6 * sum(span.cpu for span in spans) / tasks,
+        "server_cpu_us_per_task": 1e6 * used / tasks,
+        "lost": 0,
+        "duplicated": 0,
+    }
 
 
-async def _let_in(rig: Rig, pipes: Sequence[Connection]) -> list[tuple[float, float]]:
+def _used(server: Process) -> float:
+    times = server.cpu_times()
+    return times.user + times.system
+
+
+async def _let_in(rig: Rig, pipes: Sequence[Connection]) -> list[Span]:
     """Let all begin at once; when nothing is left, return what they say of their first and last."""
     for pipe in pipes:
         await heard(pipe)
@@ -130,15 +157,17 @@ class _Journal:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w")
-        self._first = self._last = 0.0
+        self._first = self._last = self._used = 0.0
 
     def note(self, task: TaskId, _asked: float | None) -> None:
         self._last = perf_counter()
         if not self._first:
-            self._first = self._last
+            self._first, self._used = self._last, process_time()
         self._file.write(f"{task}\n")
 
-    def closed(self) -> tuple[float, float]:
+    def closed(self) -> Span:
         """Return the moments of the first and the last, those of no call ahead of none."""
         self._file.close()
-        return self._first or float("inf"), self._last
+        # what it does when it is empty, until it may leave, is little
+        used = process_time() - self._used if self._first else 0.0
+        return Span(self._first or float("inf"), self._last, used)

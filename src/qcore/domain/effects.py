@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from qcore.domain.lifecycle import (
+    ACTIVE,
     Crashed,
     Event,
     Exhausted,
@@ -48,7 +49,7 @@ def apply(task: Entry, event: Event, now: Moment) -> State:
     changes nothing, where the table has no such move.
     """
     state = advance(task, event)
-    if task.state is State.ACTIVE and (task.unhandled_since is not None or type(event) is Snoozed):
+    if task.state is ACTIVE and (task.unhandled_since is not None or type(event) is Snoozed):
         _note_unhandled(task, event, now)
     match event:
         case Succeeded():

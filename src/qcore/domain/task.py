@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 from attrs import Factory, field
 
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import Event, State, Updated
+from qcore.domain.lifecycle import PENDING, Event, State, Updated
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 
@@ -210,7 +210,7 @@ def state_of_new(task: NewTask, now: Moment) -> State:
     """Return the state in which a task begins that is enqueued now."""
     if task.due is not None and task.due > now:
         return State.SCHEDULED
-    return State.PENDING if task.group is None else State.AGGREGATING
+    return PENDING if task.group is None else State.AGGREGATING
 
 
 def updated(**changes: Any) -> Updated:

@@ -14,6 +14,7 @@ from qcore.domain.findings import Finding, Grade
 from qcore.domain.flow import NO_LIMITS, Limits, Rule
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import (
+    ACTIVE,
     ENDED,
     MOVES,
     IllegalMove,
@@ -99,7 +100,7 @@ class MemoryBroker:
         """End leases."""
         for verdict in verdicts:
             # before anything is written: a batch is written whole or not at all
-            if type(verdict.outcome) not in MOVES[State.ACTIVE]:
+            if type(verdict.outcome) not in MOVES[ACTIVE]:
                 raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
         answers: list[Settled | LeaseLost] = []
         heard: set[str] = set()

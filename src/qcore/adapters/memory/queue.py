@@ -12,7 +12,10 @@ from qcore.domain.effects import apply
 from qcore.domain.flow import NO_LIMITS, Limits, Rule, ruled
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import (
+    ACTIVE,
     ENDED,
+    GONE,
+    PENDING,
     Aggregated,
     Crashed,
     Due,
@@ -126,7 +129,7 @@ class Queue:
             if spec.expires is not None:
                 self.expiring.discard(spec.id)
             self._token += 1
-            entry.state = State.ACTIVE
+            entry.state = ACTIVE
             entry.token = self._token
             entry.until = until
             entry.attempts += 1
@@ -279,19 +282,22 @@ class Queue:
         key = entry.spec.unique_key
         if key is not None and state in ENDED and self._held.get(key, ("", 0.0))[0] == task:
             del self._held[key]
-        if state in ENDED and state is not State.GONE:
+        if state in ENDED and state is not GONE:
             self._news.append(task)
         self._put_in(entry, now)
 
     def _put_in(self, entry: Entry, now: Moment) -> None:
-        task = entry.spec.id
-        match entry.state:
-            case State.PENDING:
-                self.pending.add((-entry.spec.priority, entry.sequence), task)
-                if entry.spec.expires is not None:
-                    self.expiring.add((entry.spec.expires, entry.sequence), task)
-            case State.GONE:
-                del self.entries[task]
+        task, state = entry.spec.id, entry.state
+        # what most come to first
+        if state is PENDING:
+            self.pending.add((-entry.spec.priority, entry.sequence), task)
+            if entry.spec.expires is not None:
+                self.expiring.add((entry.spec.expires, entry.sequence), task)
+            return
+        if state is GONE:
+            del self.entries[task]
+            return
+        match state:
             case State.SCHEDULED | State.RETRY:
                 self.waiting.add((entry.due, entry.sequence), task)
             case State.AGGREGATING:
@@ -304,10 +310,11 @@ class Queue:
                 pass
 
     def _take_out(self, entry: Entry, task: TaskId) -> None:
+        if entry.state is ACTIVE:
+            del self.active[task]
+            entry.token, entry.until = 0, 0.0
+            return
         match entry.state:
-            case State.ACTIVE:
-                del self.active[task]
-                entry.token, entry.until = 0, 0.0
             case State.PENDING:
                 self.pending.discard(task)
                 if entry.spec.expires is not None:

@@ -14,7 +14,7 @@ from qcore.adapters.redis.records import Progress, Unreadable, facts_of, task_of
 from qcore.adapters.redis.scripts import CLAIM, DUE, EXTEND
 from qcore.adapters.redis.store import AT_ONCE, Store, bites, by_queue
 from qcore.domain.errors import QcoreError
-from qcore.domain.lifecycle import State
+from qcore.domain.lifecycle import ACTIVE
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Demand, Lease, LeaseLost
@@ -144,7 +144,7 @@ class _Counter:
                     continue
                 id = id_of(name)  # noqa: A001
                 try:
-                    task = task_of(queue, id, State.ACTIVE, value, progress or b"1")
+                    task = task_of(queue, id, ACTIVE, value, progress or b"1")
                 except Unreadable as why:
                     odd.append((queue, name, 0, self._condemned(name, token, value, str(why))))
                     continue

@@ -9,7 +9,7 @@ from qcore.adapters.redis.look import seen
 from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.records import is_usual
 from qcore.adapters.redis.store import Claimed, Store, by_queue
-from qcore.domain.lifecycle import MOVES, Event, IllegalMove, Revoked, State, Succeeded
+from qcore.domain.lifecycle import ACTIVE, MOVES, Event, IllegalMove, Revoked, State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.task import Lease, LeaseLost, Settled, Verdict
 
@@ -24,7 +24,7 @@ async def settle(
     """End leases."""
     for verdict in verdicts:
         # before anything is written: a batch is written whole or not at all
-        if type(verdict.outcome) not in MOVES[State.ACTIVE]:
+        if type(verdict.outcome) not in MOVES[ACTIVE]:
             raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
     answers: list[Settled | LeaseLost] = [LeaseLost()] * len(verdicts)
     moves: list[Move] = []

@@ -90,13 +90,15 @@ class _Arrivals:
             holder = self._in_the_way(task, task.unique_key)
             if holder is not None:
                 return Duplicate(holder, self._states[holder])
-        before = self._states.get(task.id, State.GONE)
-        if before not in ENDED:
-            return Conflict(task.id, before)
-        if task.id in self._keys:
-            self._replaced.append(self._keys.pop(task.id))
+        before = self._states.get(task.id)
+        if before is not None:
+            if before not in ENDED:
+                return Conflict(task.id, before)
+            self.line.moved(before, State.GONE)
+            if task.id in self._keys:
+                self._replaced.append(self._keys.pop(task.id))
         state = self._states[task.id] = state_of_new(task, self._now)
-        self.line.moved(before, state)
+        self.line.counts[state] += 1
         row = row_of(task, self.line.key, self.line.next_sequence(), state, self._now)
         if task.unique_key is None:
             self._rows.append(row)

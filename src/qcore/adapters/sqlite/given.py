@@ -26,9 +26,9 @@ class Given:
         """Remember leases; the oldest are forgotten when they are very many."""
         with self._lock:
             for lease in leases:
-                if len(self._leases) >= REMEMBERED:
-                    self._leases.pop(next(iter(self._leases)))
                 self._leases[lease.queue, lease.token] = lease
+            while len(self._leases) > REMEMBERED:
+                self._leases.pop(next(iter(self._leases)))
 
     def forget(self, leases: Iterable[Lease]) -> None:
         """Forget leases that were settled, or lost."""

@@ -11,7 +11,7 @@ from qcore.adapters.sqlite.rows import STATES, place_of
 from qcore.adapters.sqlite.shape import Shape
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.effects import apply
-from qcore.domain.lifecycle import ENDED, Event, RunNow, State, Succeeded
+from qcore.domain.lifecycle import ENDED, GONE, Event, RunNow, State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.notes import Fault, fault_of
 from qcore.domain.task import TaskId
@@ -104,7 +104,7 @@ class Moving:
             self.unhandled_since,
             self.attempts,
         ) = _SHAPE.fitted(row)
-        self.state = STATES.get(state, State.GONE)
+        self.state = STATES.get(state, GONE)
         self.place = 0.0
         self.result: bytes | None = None
         self.result_type: str | None = None
@@ -135,7 +135,7 @@ class Moving:
     def row(self) -> Row:
         """Return it as the values of the statement "write"."""
         return (
-            self.state.value,
+            str(self.state),
             self.place,
             self.sequence,
             self.due,
@@ -180,8 +180,8 @@ def stale(tx: Tx, line: Line, now: Moment, limit: int) -> list[Moving]:
 
 def write(tx: Tx, moved: Sequence[Moving]) -> None:
     """Write tasks that have moved, or forget them."""
-    forget(tx, [task.key for task in moved if task.state is State.GONE])
-    kept = [task.row() for task in moved if task.state is not State.GONE]
+    forget(tx, [task.key for task in moved if task.state is GONE])
+    kept = [task.row() for task in moved if task.state is not GONE]
     if kept:
         tx.executemany(_SQL["write"], kept)
         let_go(tx, [task.key for task in moved if task.holds is not None and task.state in ENDED])

@@ -7,7 +7,7 @@ from typing import Final
 from qcore.adapters.links.sqlite import Row
 from qcore.adapters.sqlite.more import More, more_of, more_shown, written
 from qcore.adapters.sqlite.shape import COLUMNS, Shape, Unreadable, shown
-from qcore.domain.lifecycle import ENDED, State
+from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.moments import Moment
 from qcore.domain.task import NO_HEADERS, NewTask, Task, stored
 
@@ -27,7 +27,7 @@ _SHAPE: Final = Shape(COLUMNS)
 
 def place_of(state: State, priority: int, due: Moment, finished: Moment) -> float:
     """Return where a task that nobody runs stands among those of its state."""
-    if state is State.PENDING:
+    if state is PENDING:
         return -priority
     return finished if state in ENDED else due
 
@@ -38,7 +38,7 @@ def row_of(task: NewTask, line: int, sequence: int, state: State, now: Moment) -
     return (
         line,
         task.id,
-        state.value,
+        str(state),
         place_of(state, task.priority, due, now),
         sequence,
         task.name,
@@ -155,7 +155,7 @@ def _task_of(
         more.unique_for,
         more.on_duplicate,
     )
-    known = State.ACTIVE if claimed else STATES.get(state, State.GONE)
+    known = ACTIVE if claimed else STATES.get(state, GONE)
     finished = place if known in ENDED else None
     return Task(
         spec,

@@ -9,7 +9,7 @@ from qcore.adapters.sqlite.enqueue import enqueue
 from qcore.adapters.sqlite.limits import limited
 from qcore.adapters.sqlite.lines import keep, lines
 from qcore.adapters.sqlite.moving import Moving, named, write
-from qcore.domain.lifecycle import ENDED, State, Succeeded
+from qcore.domain.lifecycle import ACTIVE, ENDED, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.notes import Note, Noted
 from qcore.domain.record import record
@@ -32,7 +32,7 @@ def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> Ended:
     followed: list[NewTask] = []
     for verdict, task in zip(verdicts, tasks, strict=True):
         # the same lease twice is the same task, which the first verdict has moved
-        if task is None or task.state is not State.ACTIVE:
+        if task is None or task.state is not ACTIVE:
             answers.append(LeaseLost())
         else:
             answers.append(Settled(task.move(verdict.outcome, now)))
@@ -74,6 +74,6 @@ def held(tx: Tx, leases: Sequence[Lease]) -> list[Moving | None]:
 
 def _current(task: Moving | None, lease: Lease) -> Moving | None:
     # a task that is not active has the token 0, which no lease has
-    if task is None or task.token != lease.token or task.state is not State.ACTIVE:
+    if task is None or task.token != lease.token or task.state is not ACTIVE:
         return None
     return task
