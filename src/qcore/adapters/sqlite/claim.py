@@ -115,11 +115,17 @@ class _Counter:
                 self._line.counts[State.PENDING] = 0
                 return
             tasks = self._readable(rows)
-            fresh = [(key, task) for key, task in tasks if _may_start(task, self._now)]
-            if len(fresh) < len(tasks):
-                self._expire([task.id for _, task in tasks if not _may_start(task, self._now)])
-            self._hand_out(into, fresh)
-            room -= len(fresh)
+            if any(task.spec.expires is not None for _, task in tasks):
+                tasks = self._without_stale(tasks)
+            self._hand_out(into, tasks)
+            room -= len(tasks)
+
+    def _without_stale(self, tasks: Sequence[tuple[int, Task]]) -> list[tuple[int, Task]]:
+        """Return the tasks that may still start; end the others."""
+        fresh = [(key, task) for key, task in tasks if _may_start(task, self._now)]
+        if len(fresh) < len(tasks):
+            self._expire([task.id for _, task in tasks if not _may_start(task, self._now)])
+        return fresh
 
     def _readable(self, rows: Sequence[Row]) -> list[tuple[int, Task]]:
         """Return rows as tasks with their keys; those that cannot be read are dead from now on."""

@@ -1,12 +1,15 @@
 """Which leases were given here, so that somebody can be told when another process ends one."""
 
+import json
 from collections.abc import Iterable
 from threading import Lock
 from typing import Final
 
 from qcore.adapters.links.sqlite import Tx
-from qcore.adapters.sqlite.settle import held
+from qcore.adapters.sqlite.statements import statements
 from qcore.domain.task import Lease
+
+_SQL: Final = statements("claim")
 
 REMEMBERED: Final = 20_000
 
@@ -25,8 +28,7 @@ class Given:
     def add(self, leases: Iterable[Lease]) -> None:
         """Remember leases; the oldest are forgotten when they are very many."""
         with self._lock:
-            for lease in leases:
-                self._leases[lease.queue, lease.token] = lease
+            self._leases |= {(lease.queue, lease.token): lease for lease in leases}
             while len(self._leases) > REMEMBERED:
                 self._leases.pop(next(iter(self._leases)))
 
@@ -39,7 +41,11 @@ class Given:
     def lost(self, tx: Tx) -> list[Lease]:
         """Return, and forget, those that are over."""
         with self._lock:
-            given = [*self._leases.values()]
-        over = [lease for lease, task in zip(given, held(tx, given), strict=True) if task is None]
+            given = dict(self._leases)
+        # asked for after every change to the file: no more is read than which tokens count
+        queues = json.dumps([*{queue for queue, _ in given}])
+        for name, token in tx.execute(_SQL["held"], (queues,)):
+            given.pop((name, token), None)
+        over = [*given.values()]
         self.forget(over)
         return over

@@ -42,3 +42,9 @@ SELECT
         WHERE t.queue = q.key AND t.state = 'retry' ORDER BY t.place LIMIT 1
     )
 FROM json_each(?) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
+
+-- The tokens that count, of all tasks that are active in these queues.
+-- name: held
+SELECT q.name, t.token
+FROM json_each(?) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
+    CROSS JOIN qcore_tasks AS t ON t.queue = q.key AND t.state = 'active'
