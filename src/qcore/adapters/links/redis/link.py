@@ -175,12 +175,17 @@ class RedisLink:
         if not self._is_open:
             await self.open()
         ends = monotonic() + self._timeout
-        answers: list[Reply] = [MISSING] * number
-        places = range(number)
-        error = await self._ask([request(n, 0, False) for n in places], places, answers)  # noqa: FBT003
-        if error is not None:
+        answers: list[Reply] = []
+        trouble: Exception | None = None
+        try:
+            await self._wire.exchange([request(n, 0, False) for n in range(number)], answers)  # noqa: FBT003
+        except (RedisError, OSError) as error:
+            trouble = error
+        if trouble is not None or any(isinstance(answer, Exception) for answer in answers):
+            replies, answers = answers, [MISSING] * number
+            trouble = _put_in(replies, range(number), answers, trouble)
             try:
-                await self._ask_again(error, request, answers, together=together, ends=ends)
+                await self._ask_again(trouble, request, answers, together=together, ends=ends)
             except QcoreError as why:
                 if not partly:
                     raise
@@ -193,7 +198,7 @@ class RedisLink:
 
     async def _ask_again(
         self,
-        error: Exception,
+        error: Exception | None,
         request: Callable[[int, int, bool], Request],
         answers: list[Reply],
         *,
@@ -202,7 +207,7 @@ class RedisLink:
     ) -> None:
         """Ask for what was not answered until it is, or until it is no use any more."""
         whole, again, failures = False, 0, 0
-        while True:
+        while error is not None:
             if isinstance(error, NoScriptError) and not whole:
                 whole = True
             else:
@@ -214,10 +219,7 @@ class RedisLink:
             if together:
                 answers[:] = [MISSING] * len(answers)
             missing = [n for n, answer in enumerate(answers) if answer is MISSING]
-            trouble = await self._ask([request(n, again, whole) for n in missing], missing, answers)
-            if trouble is None:
-                return
-            error = trouble
+            error = await self._ask([request(n, again, whole) for n in missing], missing, answers)
 
     async def _ask(
         self, requests: Sequence[Request], places: Sequence[int], answers: list[Reply]
@@ -229,9 +231,19 @@ class RedisLink:
             await self._wire.exchange(requests, replies)
         except (RedisError, OSError) as error:
             trouble = error
-        for n, reply in zip(places, replies, strict=False):
-            if not isinstance(reply, Exception):
-                answers[n] = reply
-            elif trouble is None or isinstance(trouble, NoScriptError):
-                trouble = reply
-        return trouble
+        return _put_in(replies, places, answers, trouble)
+
+
+def _put_in(
+    replies: Sequence[Reply | Exception],
+    places: Sequence[int],
+    answers: list[Reply],
+    trouble: Exception | None,
+) -> Exception | None:
+    """Put replies that are answers into their places; return why the others are none."""
+    for n, reply in zip(places, replies, strict=False):
+        if not isinstance(reply, Exception):
+            answers[n] = reply
+        elif trouble is None or isinstance(trouble, NoScriptError):
+            trouble = reply
+    return trouble

@@ -93,10 +93,13 @@ class BlockingPool:
         self._process = os.getpid()
 
     async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
-        channel = await self.send([command for _, command in requests])
-        await channel.receive(into)
+        # each coroutine on the way of a lone command costs
+        self._sent([command for _, command in requests]).read(into)
 
     async def send(self, commands: Sequence[Command]) -> "_BlockingChannel":
+        return self._sent(commands)
+
+    def _sent(self, commands: Sequence[Command]) -> "_BlockingChannel":
         connection = self._take()
         try:
             connection.send_packed_command(packed(commands), check_health=False)
@@ -134,6 +137,10 @@ class _BlockingChannel:
         self._number = number
 
     async def receive(self, into: list[Reply | Exception]) -> None:
+        self.read(into)
+
+    def read(self, into: list[Reply | Exception]) -> None:
+        """Put the answers into the list."""
         connection = self._connection
         try:
             for _ in range(self._number):
