@@ -8,6 +8,7 @@ from qcore import BrokerUnusable
 from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.domain.lifecycle import State
 from qcore.testing.build import a_task
+from qcore.testing.contract.base import step
 from qcore.testing.contract.moves import look, put, take
 from qcore.testing.contract.states import bring
 from tests.adapters.redis_kit import RedisCases, teach
@@ -15,6 +16,7 @@ from tests.adapters.redis_life import whole_life
 from tests.adapters.test_redis_doctor_permissions import documented
 from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer
+from tests.servers.waiting import until
 
 QUEUES = ("default", "é|")
 LINE = re.compile(rb"[\d.]+ \[\d+ (?P<who>\S+)\] (?P<words>.*)", re.DOTALL)
@@ -60,6 +62,10 @@ class TestKeys(RedisCases):
         self.url = own_redis.url.replace("//", "//ann:s3cr3t@")
         async with self.opened() as broker:
             await whole_life(broker, *QUEUES)
+            # to end a listener takes code that blocks a command, and code that awaits none
+            ear = step(broker.blocking().listen(["default"], lambda: None))
+            step(ear.close())
+            until(lambda: "cmdstat_unsubscribe" in own_redis.cli("INFO", "commandstats"), "its end")
         stats = own_redis.cli("INFO", "commandstats")
         used = {name.removeprefix("cmdstat_") for name in stats}
         allowed = {rule.removeprefix("+") for rule in rules if rule.startswith("+")}
