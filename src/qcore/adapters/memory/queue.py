@@ -310,6 +310,7 @@ class Queue:
                 pass
 
     def _take_out(self, entry: Entry, task: TaskId) -> None:
+        # where most come from first
         if entry.state is ACTIVE:
             del self.active[task]
             entry.token, entry.until = 0, 0.0

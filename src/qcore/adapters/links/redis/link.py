@@ -177,6 +177,7 @@ class RedisLink:
         ends = monotonic() + self._timeout
         answers: list[Reply] = []
         trouble: Exception | None = None
+        # not by `_ask`: what is answered at once, as most is, need not be put in places
         try:
             await self._wire.exchange([request(n, 0, False) for n in range(number)], answers)  # noqa: FBT003
         except (RedisError, OSError) as error:
