@@ -165,8 +165,8 @@ async def test_more_calls_than_connections_take_turns(empty_redis: RedisServer) 
 async def test_a_turn_of_someone_who_goes_is_the_next_ones(empty_redis: RedisServer) -> None:
     """Who is called and cancelled at the same time has not used the room that there is."""
     pool = AsyncPool(lambda: NimbleConnection(host="127.0.0.1", port=empty_redis.port))
-    channels = [await pool.send([("PING",)]) for _ in range(64)]
-    gone, there = (asyncio.ensure_future(pool.send([("PING",)])) for _ in range(2))
+    channels = [await pool.send([(None, ("PING",))]) for _ in range(64)]
+    gone, there = (asyncio.ensure_future(pool.send([(None, ("PING",))])) for _ in range(2))
     await asyncio.sleep(0)
     await channels[0].abandon()
     gone.cancel()

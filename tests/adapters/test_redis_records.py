@@ -122,13 +122,13 @@ def test_what_was_tampered_with_says_so(value: bytes, record: bytes | None) -> N
 def test_a_lane_is_used_by_one_caller_at_a_time() -> None:
     """While it is in use nobody else gets it, and afterwards it is not forgotten."""
     lanes = Lanes()
-    one, two = here = lanes.taken(2)
-    (three,) = lanes.taken(1)
+    one, two = here = [lanes.take(), lanes.take()]
+    three = lanes.take()
     names = {one.name, two.name, three.name}
     assert len(names) == 3
     assert (one.next(), one.next(), two.next()) == (1, 2, 1)
     lanes.give_back(here)
-    again = lanes.taken(3)
+    again = [lanes.take() for _ in range(3)]
     assert {lane.name for lane in again} > {one.name, two.name}
     assert three.name not in {lane.name for lane in again}
     assert one.next() == 3

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from threading import Barrier, Event
 
 import pytest
@@ -6,8 +5,8 @@ from redis.exceptions import ConnectionError as Disconnected
 
 from qcore.adapters.links.redis.place import Place
 from qcore.adapters.links.redis.watched import SentinelWire
-from qcore.adapters.links.redis.wires import Channel, Pool, Request
-from qcore.adapters.links.redis.words import Command, Reply
+from qcore.adapters.links.redis.wires import Channel, Pool, Request, Requests
+from qcore.adapters.links.redis.words import Reply
 from qcore.testing.contract.base import in_threads, step
 
 MANY = 4
@@ -24,13 +23,13 @@ class Answering(Pool):
         self.used = 0
         self.closed = 0
 
-    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
+    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
         self.used += 1
         if isinstance(self.answer, Exception):
             raise self.answer
         into += [self.answer] * len(requests)
 
-    async def send(self, commands: Sequence[Command]) -> Channel:
+    async def send(self, requests: Requests) -> Channel:
         raise NotImplementedError
 
     async def pause(self, seconds: float) -> None: ...

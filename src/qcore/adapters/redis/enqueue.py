@@ -1,12 +1,13 @@
 """The producer's move."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from qcore.adapters.links.redis import Word
 from qcore.adapters.redis.keys import FEW, STATE_OF, Key
 from qcore.adapters.redis.names import Name, id_of, name_of
-from qcore.adapters.redis.records import BAR, body_of
+from qcore.adapters.redis.records import BAR, body_of, is_without_facts
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.adapters.redis.store import AT_ONCE, Store, by_queue
 from qcore.domain.moments import Moment
@@ -17,6 +18,7 @@ from qcore.domain.task import (
     Duplicate,
     Enqueued,
     NewTask,
+    TaskId,
     state_of_new,
 )
 
@@ -29,22 +31,29 @@ GROUPED: Final = "g"
 
 async def enqueue(store: Store, tasks: Sequence[NewTask], now: Moment) -> Sequence[Admission]:
     """Store tasks."""
-    if len(tasks) == 1 and not store.link.is_patient:
+    # what is waited for has to have been written: in one go, whether there is a queue or not
+    takes_all = store.link.is_patient
+    if len(tasks) == 1 and not takes_all:
         # what a client asks for one by one
-        return [await _one(store, tasks[0], now)]
+        (task,) = tasks
+        name, body, how = _words_of(task, now)
+        if not how and body[0] == BAR:
+            words = (EXISTING, "", name, body, how)
+            reply = await store.move_one(ENQUEUE, task.queue, words, FEW)
+            if reply != WHOLE:
+                return [admission(task, reply, now)]
+            takes_all = True
     answers: list[Admission] = [_admitted(task, now) for task in tasks]
     bites = [
         bite
         for places in by_queue((task.queue, n) for n, task in enumerate(tasks)).values()
         for bite in _bites(tasks, places, now)
     ]
-    if store.link.is_patient:
-        # what is waited for has to have been written: in one go, whether there is a queue or not
+    if takes_all:
         replies = [WHOLE] * len(bites)
     else:
         number = FEW if all(bite.is_usual for bite in bites) else len(Key)
-        asked = [([bite.queue], bite.words(EXISTING)) for bite in bites]
-        replies = await store.move(ENQUEUE, asked, number=number)
+        replies = await store.move(ENQUEUE, [([b.queue], b) for b in bites], number=number)
     if WHOLE in replies:
         replies = await _whole(store, bites, replies)
     for bite, reply in zip(bites, replies, strict=True):
@@ -55,38 +64,27 @@ async def enqueue(store: Store, tasks: Sequence[NewTask], now: Moment) -> Sequen
     return answers
 
 
-async def _one(store: Store, task: NewTask, now: Moment) -> Admission:
-    """Store a task."""
-    bite = _Bite(task.queue, now)
-    bite.add(0, task, name_of(task.id), body_of(task, now))
-    number = FEW if bite.is_usual else len(Key)
-    reply = await store.move_one(ENQUEUE, task.queue, bite.words(EXISTING), number)
-    if reply == WHOLE:
-        (reply,) = await _whole(store, [bite], [reply])
-    return admission(task, reply, now)
-
-
 async def _whole(store: Store, bites: "Sequence[_Bite]", replies: Sequence[bytes]) -> list[bytes]:
     """Ask again with all keys, and leave to make queues, where that was asked for."""
     left = [bite for bite, reply in zip(bites, replies, strict=True) if reply == WHOLE]
     # first of all: a queue that nobody knows of would be worse than a name without a queue
     await store.link.command("SADD", store.keys.registry, *{bite.queue for bite in left})
-    asked = [([bite.queue], bite.words(MADE)) for bite in left]
+    for bite in left:
+        bite.may_make = True
+    asked = [([bite.queue], bite) for bite in left]
     answered = iter(await store.move(ENQUEUE, asked, safely=True))
     return [next(answered) if reply == WHOLE else reply for reply in replies]
 
 
-def told(queue: str, tasks: Sequence[NewTask], now: Moment) -> list[Word]:
+def told(tasks: Sequence[NewTask], now: Moment) -> list[Word]:
     """Return what lua/enqueue.lua is told of tasks that go in with something else.
 
     Of two with the same id, the second would conflict with the first: it is left out.
     """
-    bite = _Bite(queue, now)
-    for n, task in enumerate(tasks):
-        name = name_of(task.id)
-        if not bite.has(name):
-            bite.add(n, task, name, body_of(task, now))
-    return bite.words(MADE)
+    first: dict[TaskId, NewTask] = {}
+    for task in tasks:
+        first.setdefault(task.id, task)
+    return [*_words(MADE, first.values(), now)]
 
 
 def admission(task: NewTask, reply: bytes, now: Moment) -> Admission:
@@ -116,59 +114,72 @@ def _bites(tasks: Sequence[NewTask], places: Sequence[int], now: Moment) -> "Ite
     """Yield as many tasks of a queue as go into one call, and then others."""
     bite = _Bite(tasks[places[0]].queue, now)
     for place in places:
-        task = tasks[place]
-        name, body = name_of(task.id), body_of(task, now)
-        if not bite.has_room(name, body):
+        if not bite.takes(place, tasks[place]):
             yield bite
-            bite = _Bite(task.queue, now)
-        bite.add(place, task, name, body)
+            bite = _Bite(bite.queue, now)
+            bite.takes(place, tasks[place])
     yield bite
 
 
 class _Bite:
-    """What one call tells of tasks: no id twice, so that the second conflicts with the first."""
+    """What one call tells of tasks: no id twice, so that the second conflicts with the first.
+
+    It is made when it is sent, and the server begins with one while the next is made.
+    """
 
     def __init__(self, queue: str, now: Moment) -> None:
         self.queue = queue
-        self._now = now
         self.places: list[int] = []
+        self.may_make = False
+        """Whether it may make the queue."""
         self.is_usual = True
-        self._told: list[Word] = []
-        self._names: set[Name] = set()
+        """Whether it takes but a few keys: see lua/enqueue.lua."""
+        self._now = now
+        self._tasks: dict[TaskId, NewTask] = {}
         self._size = 0
-        self._has_unique = False
 
-    def has_room(self, name: Name, body: bytes) -> bool:
-        """Return whether one more goes in."""
-        return not self.places or (
-            len(self.places) < AT_ONCE
-            and self._size + len(body) <= BYTES_AT_ONCE
-            and name not in self._names
-        )
-
-    def has(self, name: Name) -> bool:
-        """Return whether one of this name is in already."""
-        return name in self._names
-
-    def add(self, place: int, task: NewTask, name: Name, body: bytes) -> None:
-        """Put one in, scheduled, pending or aggregating."""
+    def takes(self, place: int, task: NewTask) -> bool:
+        """Put a task in, unless there is no room, or one of its id is in; return whether it is."""
+        size = self._size + len(task.payload)
+        if task.headers:
+            size += sum(map(len, chain(*task.headers.items())))
+        has_room = len(self.places) < AT_ONCE and size <= BYTES_AT_ONCE
+        if self.places and (not has_room or task.id in self._tasks):
+            return False
         self.places.append(place)
-        self._names.add(name)
-        self._size += len(body)
-        if body[0] == BAR and task.due is None:
-            # no facts: neither a group nor a unique key
-            self._told += (name, body, "")
-            return
-        due = _moment(task, self._now)
-        ready = "" if task.group is None else f"{GROUPED}{self._now!r}"
-        how = ready if due is None else repr(due)
-        self.is_usual = self.is_usual and not how and body[0] == BAR
-        if task.unique_key is not None:
-            self._has_unique = True
-            last = "-" if task.unique_for is None else repr(self._now + task.unique_for)
-            how = f"{how} {last} {int(task.on_duplicate == REPLACE)}"
-        self._told += (name, body, how)
+        self._tasks[task.id] = task
+        self._size = size
+        if self.is_usual:
+            self.is_usual = is_without_facts(task) and _moment(task, self._now) is None
+        return True
 
-    def words(self, leave: str) -> list[Word]:
-        """Return what to tell: leave to make the queue, this moment, and the tasks."""
-        return [leave, repr(self._now) if self._has_unique else "", *self._told]
+    def __iter__(self) -> Iterator[Word]:
+        """Yield what to tell."""
+        return _words(MADE if self.may_make else EXISTING, self._tasks.values(), self._now)
+
+
+def _words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Word]:
+    """Yield leave to make the queue, this moment, and the tasks."""
+    yield leave
+    yield repr(now) if any(task.unique_key is not None for task in tasks) else ""
+    for task in tasks:
+        yield from _words_of(task, now)
+
+
+def _words_of(task: NewTask, now: Moment) -> tuple[Name, bytes, str]:
+    """Return a task's name, its body, and how it waits."""
+    body = body_of(task, now)
+    # no facts: neither a group nor a unique key
+    is_usual = body[0] == BAR and task.due is None
+    return name_of(task.id), body, "" if is_usual else _how(task, now)
+
+
+def _how(task: NewTask, now: Moment) -> str:
+    """Return where a task waits, and how it is unique."""
+    due = _moment(task, now)
+    ready = "" if task.group is None else f"{GROUPED}{now!r}"
+    how = ready if due is None else repr(due)
+    if task.unique_key is None:
+        return how
+    last = "-" if task.unique_for is None else repr(now + task.unique_for)
+    return f"{how} {last} {int(task.on_duplicate == REPLACE)}"

@@ -58,7 +58,7 @@ def _words(
     words: list[Word] = [len(verdict), *verdict]
     for number, queue in enumerate(queues):
         if queue in followers:
-            each = told(queue, followers[queue], now)
+            each = told(followers[queue], now)
             words += (number, len(each), *each)
     return words
 

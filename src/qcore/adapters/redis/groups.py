@@ -51,6 +51,6 @@ async def aggregate(
 ) -> Admission | Stale:
     """Put one task in the place of members of a group."""
     names = dict.fromkeys(map(name_of, ids))
-    words: list[Word] = [group, len(names), *names, *told(task.queue, [task], now)]
+    words: list[Word] = [group, len(names), *names, *told([task], now)]
     (reply,) = await store.move(AGGREGATE, [([task.queue], words)])
     return Stale() if reply == STALE else admission(task, reply, now)

@@ -48,6 +48,7 @@ class Keys:
         self._namespace = namespace
         self.registry: Final = f"{namespace}:queues"
         self.of = lru_cache(maxsize=1_000)(self._of)
+        self.with_lane = lru_cache(maxsize=1_000)(self._with_lane)
 
     def _of(self, queue: str) -> Sequence[str]:
         """Return the names of a queue's keys in their order, with a lane that nobody uses."""
@@ -56,7 +57,7 @@ class Keys:
             for key in Key
         ]
 
-    def with_lane(self, queue: str, lane: str, number: int) -> list[str]:
+    def _with_lane(self, queue: str, lane: str, number: int) -> Sequence[str]:
         """Return the names of the first of a queue's keys in their order."""
         keys = [*self.of(queue)[:number]]
         keys[Key.LANE - 1] = self._lane(queue, lane)

@@ -31,22 +31,19 @@ class Lanes:
         self._suffixes = count()
         self._free: deque[Lane] = deque()
 
-    def taken(self, number: int) -> list[Lane]:
-        """Return lanes that nobody else uses until they are given back. May be called anywhere.
+    def take(self) -> Lane:
+        """Return a lane that nobody else uses until it is given back. May be called anywhere.
 
-        Those of moves that failed, which may still be carried out, are not to be given back.
+        One of a move that failed, which may still be carried out, is not to be given back.
         """
         if self._process != os.getpid():
             # the child of a fork: its parent goes on with those it has
             self._begin()
-        return [self._one() for _ in range(number)]
-
-    def give_back(self, lanes: Sequence[Lane]) -> None:
-        """Let others use lanes whose moves were answered."""
-        self._free.extend(lanes)
-
-    def _one(self) -> Lane:
         try:
             return self._free.pop()
         except IndexError:
             return Lane(f"{self._name}-{next(self._suffixes)}")
+
+    def give_back(self, lanes: Sequence[Lane]) -> None:
+        """Let others use lanes whose moves were answered."""
+        self._free.extend(lanes)

@@ -56,6 +56,18 @@ _encode: Final = Encoder().encode
 _decode: Final = Decoder(Spec).decode
 
 
+def is_without_facts(task: NewTask) -> bool:
+    """Return whether all that the scripts need to know of a new task is usual."""
+    return (
+        task.priority == 0
+        and task.retention == 0
+        and task.expires is None
+        and task.group is None
+        and task.max_crashes == DEFAULT_MAX_CRASHES
+        and task.unique_key is None
+    )
+
+
 def body_of(task: NewTask, now: Moment) -> bytes:
     """Return a new task as it is stored behind its line: facts, a bar, and its `Spec`."""
     spec: list[Any] = [task.name, now, task.payload]
@@ -82,14 +94,7 @@ def body_of(task: NewTask, now: Moment) -> bytes:
         ]
         if task.unique_for is not None or task.on_duplicate != REJECT:
             spec += [task.unique_for, task.on_duplicate]
-    if (
-        task.priority == 0
-        and task.retention == 0
-        and task.expires is None
-        and task.group is None
-        and task.max_crashes == DEFAULT_MAX_CRASHES
-        and task.unique_key is None
-    ):
+    if is_without_facts(task):
         return b"|" + _encode(spec)
     facts = Facts(
         -task.priority,

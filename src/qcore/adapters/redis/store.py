@@ -75,7 +75,7 @@ class Store:
     async def move(
         self,
         script: Script,
-        asked: Sequence[tuple[Sequence[str], Sequence[Word]]],
+        asked: Sequence[tuple[Sequence[str], Iterable[Word]]],
         *,
         number: int = len(Key),
         safely: bool = False,
@@ -86,10 +86,10 @@ class Store:
         `number` is how many of the first queue's keys it is given. With `partly`, an error takes
         the place of an answer that did not come.
         """
-        lanes = self._lanes.taken(len(asked))
+        lanes = [self._lanes.take() for _ in asked]
         calls: list[Call] = []
         for (queues, words), lane in zip(asked, lanes, strict=True):
-            keys = self.keys.with_lane(queues[0], lane.name, number)
+            keys = [*self.keys.with_lane(queues[0], lane.name, number)]
             for queue in queues[1:]:
                 keys += self.keys.of(queue)
             calls.append(Call(keys, words, lane.next()))
@@ -102,13 +102,13 @@ class Store:
         return replies
 
     async def move_one(
-        self, script: Script, queue: str, words: Sequence[Word], number: int
+        self, script: Script, queue: str, words: Iterable[Word], number: int
     ) -> Reply:
         """Call a script as `move` does, once and for one queue: 2 of 70 µs less for a lone task."""
-        (lane,) = lanes = self._lanes.taken(1)
+        lane = self._lanes.take()
         keys = self.keys.with_lane(queue, lane.name, number)
         (reply,) = await self.link.run(script, [Call(keys, words, lane.next())])
-        self._lanes.give_back(lanes)
+        self._lanes.give_back([lane])
         return reply
 
     # what was handed out stays as it was while its token counts: to settle it, it need not be read

@@ -12,7 +12,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
 from redis.exceptions import ConnectionError as Disconnected
 
-from qcore.adapters.links.redis.wires import Channel, Pool, Request
+from qcore.adapters.links.redis.wires import Channel, Pool, Request, Requests
 from qcore.adapters.links.redis.words import Command, Reply
 
 Node: TypeAlias = tuple[str, int]
@@ -42,8 +42,9 @@ class ClusterWire:
         """Return where somebody may answer: those with slots first, then the seeds."""
         return list(dict.fromkeys(chain(self._slots.values(), self._seeds)))
 
-    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
+    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
         """Send commands to their nodes all at once; put answers or errors into a list in order."""
+        requests = [*requests]
         if not self._slots:
             self._slots = await self._map()
         answers: list[Reply | Exception] = [None] * len(requests)
@@ -104,8 +105,7 @@ class ClusterWire:
             # in one order: who holds connections to some nodes waits for others
             for node, theirs in sorted(places.items()):
                 try:
-                    commands = [requests[n][1] for n in theirs]
-                    channels[node] = await self._pool(node).send(commands)
+                    channels[node] = await self._pool(node).send([requests[n] for n in theirs])
                 except (RedisError, OSError) as error:
                     _fill(answers, theirs, [], error)
         except BaseException:

@@ -1,10 +1,10 @@
 """The link itself: it asks again where it may, keeps the server's time, and names what is wrong."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from random import SystemRandom
 from time import monotonic
-from typing import Final
+from typing import Final, TypeAlias
 from weakref import WeakSet
 
 from redis.exceptions import NoScriptError, RedisError
@@ -26,6 +26,9 @@ from qcore.domain.moments import LAST_MOMENT, Moment
 CURVE: Final = Exponential(base=0.05, cap=1.0)
 LEAST_PAUSE: Final = 0.01
 MISSING: Final = object()
+
+Asking: TypeAlias = Callable[[int, int, bool], Request]
+"""Makes a request by its number; told 1 where it is asked for again, and whether with its text."""
 
 
 class RedisLink:
@@ -53,15 +56,12 @@ class RedisLink:
         self._twin = twin
         self._timeout = timeout
         self._safety = safety or Safety()
+        self.is_patient = self._safety.is_wanted
+        """Whether `safely` waits for anything."""
         self._time = time or ServerTime()
         self._is_open = False
         # asked for twice a task: no need to go through here
         self.time: Callable[[], Moment] = self._time.now
-
-    @property
-    def is_patient(self) -> bool:
-        """Whether `safely` waits for anything."""
-        return self._safety.is_wanted
 
     async def open(self) -> None:
         """Connect, and ask the server for its time; raise at once where that fails."""
@@ -145,7 +145,7 @@ class RedisLink:
             name, text = ("EVAL", script.text) if whole else ("EVALSHA", script.digest)
             return keys[0], (name, text, len(keys), *keys, again, call.number, *call.words)
 
-        if not (safely and self._safety.is_wanted):
+        if not (safely and self.is_patient):
             return await self._insist(len(calls), request, partly=partly)
         checks = [check for call in calls for check in self._safety.checks(call.keys[0])]
 
@@ -160,7 +160,7 @@ class RedisLink:
     async def _insist(
         self,
         number: int,
-        request: Callable[[int, int, bool], Request],
+        request: Asking,
         *,
         together: bool = False,
         partly: bool = False,
@@ -179,10 +179,11 @@ class RedisLink:
         trouble: Exception | None = None
         # not by `_ask`: what is answered at once, as most is, need not be put in places
         try:
-            await self._wire.exchange([request(n, 0, False) for n in range(number)], answers)  # noqa: FBT003
+            first = _First(request, number) if number > 1 else [request(0, 0, False)]  # noqa: FBT003
+            await self._wire.exchange(first, answers)
         except (RedisError, OSError) as error:
             trouble = error
-        if trouble is not None or any(isinstance(answer, Exception) for answer in answers):
+        if trouble is not None or _has_errors(answers):
             replies, answers = answers, [MISSING] * number
             trouble = _put_in(replies, range(number), answers, trouble)
             try:
@@ -200,7 +201,7 @@ class RedisLink:
     async def _ask_again(
         self,
         error: Exception | None,
-        request: Callable[[int, int, bool], Request],
+        request: Asking,
         answers: list[Reply],
         *,
         together: bool,
@@ -233,6 +234,27 @@ class RedisLink:
         except (RedisError, OSError) as error:
             trouble = error
         return _put_in(replies, places, answers, trouble)
+
+
+class _First:
+    """Requests, each made when it is sent: Redis begins with one while others are made."""
+
+    def __init__(self, request: Asking, number: int) -> None:
+        self._request = request
+        self._number = number
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __iter__(self) -> Iterator[Request]:
+        return (self._request(n, 0, False) for n in range(self._number))  # noqa: FBT003
+
+
+def _has_errors(answers: Sequence[Reply | Exception]) -> bool:
+    for answer in answers:  # noqa: SIM110  (a generator takes three times as long)
+        if isinstance(answer, Exception):
+            return True
+    return False
 
 
 def _put_in(

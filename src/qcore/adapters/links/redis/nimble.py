@@ -7,7 +7,7 @@ of the last one have run, where it should be on its way meanwhile.
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
 
 from qcore.adapters.links.redis.speech import NOTHING, PIECE, Speaker, new_reader, tuned
-from qcore.adapters.links.redis.words import Reply, packed
+from qcore.adapters.links.redis.words import Reply, pieces
 
 
 class NimbleConnection(Speaker):
@@ -67,7 +67,7 @@ class NimbleConnection(Speaker):
         """Say who we are, and to which database we want to speak."""
         commands = [*self._greeting, *self._courtesies]
         if commands:
-            await self.send_packed_command(packed(commands), check_health=False)
+            await self.send_packed_command(pieces(commands), check_health=False)
         for _ in self._greeting:
             await self.read_response()
         for _ in self._courtesies:
@@ -84,7 +84,7 @@ class NimbleConnection(Speaker):
                 self._loop.remove_reader(gone)
             gone.close()
 
-    async def send_packed_command(self, command: Sequence[bytes], *, check_health: bool) -> None:  # noqa: ARG002
+    async def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:  # noqa: ARG002
         """Send at once what the system takes at once, and the rest when it does."""
         if self._socket is None or self._error is not None:
             await self.connect()

@@ -1,6 +1,6 @@
 """What a link to Redis offers to the broker above it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha1
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -27,11 +27,12 @@ class Script:
 class Call:
     """One call of a script: the keys it touches, and what it is told.
 
+    What it is told may be made when it is gone through, which is each time the call is made.
     `number` counts the moves of the lane that is among its keys, 0 where none is remembered.
     """
 
     keys: Sequence[str]
-    words: Sequence[Word]
+    words: Iterable[Word]
     number: int = 0
 
 

@@ -4,7 +4,7 @@ redis-py's takes 7 µs more for a command and its answer: a tenth of what it tak
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from select import select
 
@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
 from qcore.adapters.links.redis.speech import NOTHING, PIECE, Speaker, new_reader, tuned
-from qcore.adapters.links.redis.words import Reply, packed
+from qcore.adapters.links.redis.words import Reply, pieces
 
 
 class SteadyConnection(Speaker):
@@ -48,7 +48,7 @@ class SteadyConnection(Speaker):
         """Say who we are, and to which database we want to speak."""
         commands = [*self._greeting, *self._courtesies]
         if commands:
-            self.send_packed_command(packed(commands), check_health=False)
+            self.send_packed_command(pieces(commands), check_health=False)
         for _ in self._greeting:
             self.read_response()
         for _ in self._courtesies:
@@ -62,13 +62,14 @@ class SteadyConnection(Speaker):
         if gone is not None:
             gone.close()
 
-    def send_packed_command(self, command: Sequence[bytes], *, check_health: bool) -> None:  # noqa: ARG002
+    def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:  # noqa: ARG002
         """Send, connecting before that if need be."""
         if self._socket is None:
             self.connect()
+        here = self._open()
         try:
             for piece in command:
-                self._open().sendall(piece)
+                here.sendall(piece)
         except TimeoutError as error:
             raise TimedOut("Timeout writing to socket") from error
         except OSError as error:

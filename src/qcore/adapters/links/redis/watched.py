@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from qcore.adapters.links.redis.place import Place
-from qcore.adapters.links.redis.wires import Pool, Request
+from qcore.adapters.links.redis.wires import Pool, Requests
 from qcore.adapters.links.redis.words import Reply
 
 
@@ -32,7 +32,7 @@ class SentinelWire:
         self._pools: dict[Place, Pool] = {}
         self._master: Place | None = None
 
-    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
+    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
         """Send commands to the master all at once; put answers into a list in order."""
         master = self._master
         if master is None:

@@ -4,17 +4,25 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
 
-from qcore.adapters.links.redis.words import Command, Reply, packed
+from qcore.adapters.links.redis.words import Command, Reply, packed, pieces
 
 Request: TypeAlias = tuple[str | None, Command]
 """A command, and a key of those it touches: None for one that any node may answer."""
+
+
+class Requests(Protocol):
+    """Requests in order; one may be made when it is asked for."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Request]: ...
+
 
 MOST_FREE: Final = 16
 """Connections kept for later, each loop or process its own."""
@@ -27,9 +35,10 @@ LOST: Final = (Disconnected, ConnectionError)
 class Wire(Protocol):
     """A way for commands to get there and answers to come back."""
 
-    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
+    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
         """Send commands all at once; put answers, or errors as answers, into a list in order.
 
+        Each is asked for when those ahead of it, if they are large, are on their way.
         Raises what the connection raises; what has come until then is in the list.
         """
         ...
@@ -58,7 +67,7 @@ class Channel(Protocol):
 class Pool(Wire, Protocol):
     """A wire to one server."""
 
-    async def send(self, commands: Sequence[Command]) -> Channel:
+    async def send(self, requests: Requests) -> Channel:
         """Send commands; return what brings the answers."""
         ...
 
@@ -68,7 +77,7 @@ class BlockingConnection(Protocol):
 
     def connect(self) -> None: ...
     def disconnect(self) -> None: ...
-    def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None: ...
+    def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None: ...
     def can_read(self, timeout: float) -> bool: ...
     def read_response(self) -> Reply: ...
 
@@ -80,8 +89,17 @@ class AwaitingConnection(Protocol):
     """
 
     async def disconnect(self, *, nowait: bool) -> None: ...
-    async def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None: ...
+    async def send_packed_command(
+        self, command: Iterable[bytes], *, check_health: bool
+    ) -> None: ...
     async def read_response(self, *, timeout: float | None = None) -> Reply: ...  # noqa: ASYNC109
+
+
+def _packed(requests: Requests) -> Iterable[bytes]:
+    if len(requests) == 1:
+        ((_, command),) = requests
+        return packed([command])
+    return pieces(command for _, command in requests)
 
 
 class BlockingPool:
@@ -92,21 +110,38 @@ class BlockingPool:
         self._free: deque[BlockingConnection] = deque()
         self._process = os.getpid()
 
-    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
-        # each coroutine on the way of a lone command costs
-        self._sent([command for _, command in requests]).read(into)
+    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
+        # not by `send`: whatever is on the way of a lone command costs
+        self._receive(self._send(requests), len(requests), into)
 
-    async def send(self, commands: Sequence[Command]) -> "_BlockingChannel":
-        return self._sent(commands)
+    async def send(self, requests: Requests) -> "_BlockingChannel":
+        return _BlockingChannel(self._send(requests), len(requests), self._receive)
 
-    def _sent(self, commands: Sequence[Command]) -> "_BlockingChannel":
+    def _send(self, requests: Requests) -> BlockingConnection:
         connection = self._take()
         try:
-            connection.send_packed_command(packed(commands), check_health=False)
+            connection.send_packed_command(_packed(requests), check_health=False)
         except BaseException as error:
             _lose(connection, self._free, error)
             raise
-        return _BlockingChannel(self._free, connection, len(commands))
+        return connection
+
+    def _receive(
+        self, connection: BlockingConnection, number: int, into: list[Reply | Exception]
+    ) -> None:
+        try:
+            for _ in range(number):
+                try:
+                    into.append(connection.read_response())
+                except ResponseError as error:
+                    into.append(error)
+        except BaseException as error:
+            _lose(connection, self._free, error)
+            raise
+        if len(self._free) < MOST_FREE:
+            self._free.append(connection)
+        else:
+            connection.disconnect()
 
     def _take(self) -> BlockingConnection:
         if self._process != os.getpid():
@@ -130,31 +165,17 @@ class BlockingPool:
 
 class _BlockingChannel:
     def __init__(
-        self, free: deque[BlockingConnection], connection: BlockingConnection, number: int
+        self,
+        connection: BlockingConnection,
+        number: int,
+        receive: Callable[[BlockingConnection, int, list[Reply | Exception]], None],
     ) -> None:
-        self._free = free
         self._connection = connection
         self._number = number
+        self._receive = receive
 
     async def receive(self, into: list[Reply | Exception]) -> None:
-        self.read(into)
-
-    def read(self, into: list[Reply | Exception]) -> None:
-        """Put the answers into the list."""
-        connection = self._connection
-        try:
-            for _ in range(self._number):
-                try:
-                    into.append(connection.read_response())
-                except ResponseError as error:
-                    into.append(error)
-        except BaseException as error:
-            _lose(connection, self._free, error)
-            raise
-        if len(self._free) < MOST_FREE:
-            self._free.append(connection)
-        else:
-            connection.disconnect()
+        self._receive(self._connection, self._number, into)
 
     async def abandon(self) -> None:
         self._connection.disconnect()
@@ -177,11 +198,11 @@ class AsyncPool:
         self._make = make
         self._harbours: dict[asyncio.AbstractEventLoop, _Harbour] = {}
 
-    async def exchange(self, requests: Sequence[Request], into: list[Reply | Exception]) -> None:
-        channel = await self.send([command for _, command in requests])
+    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
+        channel = await self.send(requests)
         await channel.receive(into)
 
-    async def send(self, commands: Sequence[Command]) -> "_AsyncChannel":
+    async def send(self, requests: Requests) -> "_AsyncChannel":
         here = self._harbours.get(asyncio.get_running_loop())
         if here is None:
             here = await self._first_here()
@@ -192,14 +213,14 @@ class AsyncPool:
         try:
             connection = free.pop() if free else self._make()
             try:
-                await connection.send_packed_command(packed(commands), check_health=False)
+                await connection.send_packed_command(_packed(requests), check_health=False)
             except BaseException as error:
                 await _lose_too(connection, free, error)
                 raise
         except BaseException:
             here.leave()
             raise
-        return _AsyncChannel(here, connection, len(commands))
+        return _AsyncChannel(here, connection, len(requests))
 
     async def _first_here(self) -> "_Harbour":
         """Return where this loop keeps its connections; close those of loops that were closed."""

@@ -5,20 +5,21 @@
 -- Keys, arguments and answer are those of enqueue.lua.
 
 if ARGV[1] == '0' and #ARGV == 7 and ARGV[7] == '' then
-  local version = redis.pcall('HGET', KEYS[1], 'version')
-  local idle = redis.pcall('ZCARD', KEYS[3])
+  local call, try = redis.call, redis.pcall
+  local version = try('HGET', KEYS[1], 'version')
+  local idle = try('ZCARD', KEYS[3])
   local body = ARGV[6]
   if version == '1' and type(idle) == 'number' and string.byte(body) == 124
     and #body <= 4096 then
-    if not redis.call('HGET', KEYS[2], ARGV[5]) then
-      local digits = string.format('%x', redis.call('HINCRBY', KEYS[1], 'sequence', 1))
+    if not call('HGET', KEYS[2], ARGV[5]) then
+      local digits = string.format('%x', call('HINCRBY', KEYS[1], 'sequence', 1))
       local line = string.char(96 + #digits) .. digits
-      redis.call('HSET', KEYS[2], ARGV[5], line .. body)
-      redis.call('ZADD', KEYS[3], '0', line .. ARGV[5])
+      call('HSET', KEYS[2], ARGV[5], line .. body)
+      call('ZADD', KEYS[3], '0', line .. ARGV[5])
       if idle == 0 then
-        redis.call('PUBLISH', string.sub(KEYS[1], 1, -5) .. 'wake', '')
+        call('PUBLISH', string.sub(KEYS[1], 1, -5) .. 'wake', '')
       end
-      redis.call('SET', KEYS[4], ARGV[2] .. ' ', 'PX', 60000)
+      call('SET', KEYS[4], ARGV[2] .. ' ', 'PX', 60000)
       return ''
     end
   end

@@ -1,0 +1,127 @@
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcore.adapters.links.redis.nimble import NimbleConnection
+from qcore.adapters.links.redis.steady import SteadyConnection
+from qcore.adapters.links.redis.wires import AsyncPool, BlockingPool, Request
+from qcore.adapters.links.redis.words import LARGE, Reply, Word, packed, pieces
+from qcore.adapters.redis import enqueue
+from qcore.domain.task import NewTask
+from qcore.testing.build import a_task
+from qcore.testing.contract.base import step
+from qcore.testing.contract.moves import put
+from tests.adapters.redis_kit import broker_at
+from tests.servers.redis import HOST, RedisServer
+from tests.servers.waiting import until
+
+MANY = 600
+"""More than go into one call."""
+
+
+class Requests:
+    """Commands that are made when they are asked for, by calls in order."""
+
+    def __init__(self, *make: Callable[[], tuple[Word, ...]]) -> None:
+        self.make = make
+
+    def __len__(self) -> int:
+        return len(self.make)
+
+    def __iter__(self) -> Iterator[Request]:
+        return ((None, make()) for make in self.make)
+
+
+def blocking(port: int, *asked: Requests) -> list[Reply | Exception]:
+    """Exchange requests, one bunch after the other, over connections that block."""
+    pool = BlockingPool(lambda: SteadyConnection(host=HOST, port=port))
+    answers: list[Reply | Exception] = []
+    for requests in asked:
+        try:
+            step(pool.exchange(requests, answers))
+        except ZeroDivisionError as error:
+            answers.append(error)
+    step(pool.close())
+    return answers
+
+
+def awaiting(port: int, *asked: Requests) -> list[Reply | Exception]:
+    """Exchange requests, one bunch after the other, over connections that await."""
+
+    async def exchange() -> list[Reply | Exception]:
+        pool = AsyncPool(lambda: NimbleConnection(host=HOST, port=port))
+        answers: list[Reply | Exception] = []
+        for requests in asked:
+            try:
+                await pool.exchange(requests, answers)
+            except ZeroDivisionError as error:
+                answers.append(error)
+        await pool.close()
+        return answers
+
+    return asyncio.run(exchange())
+
+
+both_colours = pytest.mark.parametrize("exchange", [blocking, awaiting])
+Exchange = Callable[..., list[Reply | Exception]]
+
+
+@both_colours
+def test_redis_begins_while_the_next_command_is_made(
+    exchange: Exchange, empty_redis: RedisServer
+) -> None:
+    """What is large does not wait for what comes behind it."""
+
+    def after_the_first() -> tuple[Word, ...]:
+        until(lambda: empty_redis.cli("STRLEN", "first") == LARGE, "the first to be there")
+        return "SET", "second", "x"
+
+    requests = Requests(lambda: ("SET", "first", "x" * LARGE), after_the_first)
+    assert exchange(empty_redis.port, requests) == [b"OK", b"OK"]
+
+
+@both_colours
+def test_a_command_that_cannot_be_made_takes_its_connection_along(
+    exchange: Exchange, empty_redis: RedisServer
+) -> None:
+    """Nobody else is given the answers to what went before it."""
+    broken = Requests(lambda: ("ECHO", "x" * LARGE), lambda: ("ECHO", str(1 // 0)))
+    first, second = exchange(empty_redis.port, broken, Requests(lambda: ("ECHO", "mine")))
+    assert isinstance(first, ZeroDivisionError)
+    assert second == b"mine"
+
+
+words = st.lists(st.one_of(st.integers(), st.text(max_size=9), st.binary(max_size=9)), min_size=1)
+large = st.sampled_from([("SET", "key", b"x" * size) for size in (LARGE // 2, LARGE, 3 * LARGE)])
+
+
+@given(st.lists(st.one_of(words.map(tuple), large), max_size=9))
+def test_commands_go_over_the_wire_in_order_and_small_ones_together(
+    commands: list[tuple[Word, ...]],
+) -> None:
+    """Nothing is lost between pieces, and no piece is small but the last."""
+    sent = [*pieces(commands)]
+    assert b"".join(sent) == b"".join(packed(commands))
+    assert all(len(piece) >= LARGE for piece in sent[:-1])
+
+
+async def test_a_large_batch_is_encoded_while_redis_stores_what_was_sent(
+    empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of its tasks are there before the last is put into bytes."""
+    broker = broker_at(empty_redis.url)
+    await put(broker, a_task())
+    tasks = [a_task(payload=b"x" * 100) for _ in range(MANY)]
+    body_of = enqueue.body_of
+
+    def watched(task: NewTask, now: float) -> bytes:
+        if task is tasks[-1]:
+            until(lambda: empty_redis.cli("HLEN", "qcore:{default}:tasks") > 1, "some tasks")
+        return body_of(task, now)
+
+    monkeypatch.setattr(enqueue, "body_of", watched)
+    await put(broker, *tasks)
+    await broker.close()
