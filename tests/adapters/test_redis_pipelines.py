@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from qcore.adapters.links.redis.steady import SteadyConnection
 from qcore.adapters.links.redis.wires import AsyncPool, BlockingPool, Request
 from qcore.adapters.links.redis.words import LARGE, Reply, Word, packed, pieces
 from qcore.adapters.redis import enqueue
+from qcore.domain.lifecycle import State
 from qcore.domain.task import NewTask
 from qcore.testing.build import a_task
 from qcore.testing.contract.base import step
@@ -95,10 +97,12 @@ def test_a_command_that_cannot_be_made_takes_its_connection_along(
 
 
 words = st.lists(st.one_of(st.integers(), st.text(max_size=9), st.binary(max_size=9)), min_size=1)
-large = st.sampled_from([("SET", "key", b"x" * size) for size in (LARGE // 2, LARGE, 3 * LARGE)])
+large_ones = st.sampled_from(
+    [("SET", "key", b"x" * size) for size in (LARGE // 2, LARGE, 3 * LARGE)]
+)
 
 
-@given(st.lists(st.one_of(words.map(tuple), large), max_size=9))
+@given(st.lists(st.one_of(words.map(tuple), large_ones), max_size=9))
 def test_commands_go_over_the_wire_in_order_and_small_ones_together(
     commands: list[tuple[Word, ...]],
 ) -> None:
@@ -124,4 +128,23 @@ async def test_a_large_batch_is_encoded_while_redis_stores_what_was_sent(
 
     monkeypatch.setattr(enqueue, "body_of", watched)
     await put(broker, *tasks)
+    assert await broker.count() == {"default": {State.PENDING: MANY + 1}}
+    await broker.close()
+
+
+@pytest.mark.parametrize(
+    "large",
+    [{"payload": b"x" * 300_000}, {"headers": {"a": "é" * 150_000}}],
+    ids=["payload", "headers"],
+)
+async def test_no_call_tells_of_more_than_half_a_mebibyte(
+    empty_redis: RedisServer, large: dict[str, Any]
+) -> None:
+    """Two of 300 kB take a call each: the server would be long at both."""
+    broker = broker_at(empty_redis.url)
+    await put(broker, a_task())
+    empty_redis.cli("CONFIG", "RESETSTAT")
+    await put(broker, *(a_task(**large) for _ in range(3)))
+    stats = empty_redis.cli("INFO", "commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] == 3
     await broker.close()

@@ -23,7 +23,7 @@ from qcore.domain.task import (
 )
 
 BYTES_AT_ONCE: Final = 1 << 19
-"""Of one call: a large one takes the server long to read."""
+"""Of the payloads and headers of one call: a large one takes the server long to read."""
 WHOLE: Final = b"whole"
 EXISTING, MADE = "0", "1"
 GROUPED: Final = "g"
@@ -142,7 +142,7 @@ class _Bite:
         """Put a task in, unless there is no room, or one of its id is in; return whether it is."""
         size = self._size + len(task.payload)
         if task.headers:
-            size += sum(map(len, chain(*task.headers.items())))
+            size += sum(len(text.encode()) for text in chain(*task.headers.items()))
         has_room = len(self.places) < AT_ONCE and size <= BYTES_AT_ONCE
         if self.places and (not has_room or task.id in self._tasks):
             return False
@@ -170,8 +170,8 @@ def _words_of(task: NewTask, now: Moment) -> tuple[Name, bytes, str]:
     """Return a task's name, its body, and how it waits."""
     body = body_of(task, now)
     # no facts: neither a group nor a unique key
-    is_usual = body[0] == BAR and task.due is None
-    return name_of(task.id), body, "" if is_usual else _how(task, now)
+    waits_as_usual = body[0] == BAR and task.due is None
+    return name_of(task.id), body, "" if waits_as_usual else _how(task, now)
 
 
 def _how(task: NewTask, now: Moment) -> str:

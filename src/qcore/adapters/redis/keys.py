@@ -61,7 +61,7 @@ class Keys:
         """Return the names of the first of a queue's keys in their order."""
         keys = [*self.of(queue)[:number]]
         keys[Key.LANE - 1] = self._lane(queue, lane)
-        return keys
+        return tuple(keys)
 
     def _lane(self, queue: str, lane: str) -> str:
         return self._name(queue, f"lane:{lane}")

@@ -102,7 +102,7 @@ class Store:
         return replies
 
     async def move_one(
-        self, script: Script, queue: str, words: Iterable[Word], number: int
+        self, script: Script, queue: str, words: Sequence[Word], number: int
     ) -> Reply:
         """Call a script as `move` does, once and for one queue: 2 of 70 µs less for a lone task."""
         lane = self._lanes.take()
