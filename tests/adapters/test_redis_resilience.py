@@ -137,6 +137,22 @@ class TestMuchAtOnce(RedisCases):
             await end(broker, claim, Succeeded())
         assert await broker.count() == {}
 
+    async def test_large_tasks_enqueued_alone_are_read_few_at_a_time(
+        self, broker: RedisBroker
+    ) -> None:
+        """The short script that stores a lone task leaves a large one to the script that marks it.
+
+        Without the mark on its queue a claim would read all of them in one call.
+        """
+        await put(broker, first := a_task())
+        tasks = [a_task(payload=b"x" * 200_000) for _ in range(12)]
+        for task in tasks:
+            await put(broker, task)
+        self.server.cli("CONFIG", "RESETSTAT")
+        assert ids(await take(broker, 100)) == [first.id, *ids_of(tasks)]
+        assert self._calls("evalsha") >= 4
+        assert self._calls("hstrlen") >= 12
+
     async def test_small_tasks_are_not_measured(self, broker: RedisBroker) -> None:
         """Nobody who has no large tasks pays for it."""
         self.server.cli("CONFIG", "RESETSTAT")

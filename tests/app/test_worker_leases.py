@@ -209,3 +209,31 @@ async def test_a_verdict_that_waits_keeps_its_lease() -> None:
     assert lab.clock.now() > NOW + 60
     assert settled.answer == Settled(State.COMPLETED)
     assert await handle.result() == 1
+
+
+async def test_verdicts_keep_their_leases_while_another_worker_sweeps() -> None:
+    """Verdicts are refused for longer than a lease, and no other worker does their tasks again.
+
+    Of the two the first is being sent when the second comes to wait behind it: both are renewed.
+    """
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker, autojump=True)
+    other = Lab(broker.inner, clock=lab.clock)
+    ran: list[str] = []
+
+    async def mail(ctx: Context, seconds: float) -> None:
+        ran.append(ctx.id)
+        await lab.clock.sleep_until(lab.clock.now() + seconds)
+
+    task = lab.task("mail", retention=600)(mail)
+    other.task("mail")(mail)
+    broker.fail("settle", times=30)
+    handles = [await task.enqueue(seconds) for seconds in (0, 1)]
+    async with lab.working(lease=30):
+        await lab.signals.started.wait(2)
+        async with other.working(lease=30):
+            settled = await lab.signals.settled.wait(2)
+    assert lab.clock.now() > NOW + 60
+    assert [each.answer for each in settled] == [Settled(State.COMPLETED)] * 2
+    assert ran == [each.id for each in handles]
+    assert other.signals.swept.seen == []
