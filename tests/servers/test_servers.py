@@ -45,7 +45,8 @@ def test_a_redis_6_is_always_there_and_the_newest_comes_last() -> None:
 def test_a_started_server_answers(redis_server: RedisServer) -> None:
     """It is the server that was asked for, at the port it says, and it keeps nothing."""
     about = redis_server.cli("INFO")
-    assert about["redis_version"] == ".".join(map(str, redis_server.binary.version))
+    version = about.get("valkey_version") or about["redis_version"]
+    assert version == ".".join(map(str, redis_server.binary.version))
     assert about["tcp_port"] == redis_server.port
     assert about["process_id"] == redis_server.pid
     assert about["aof_enabled"] == 0
