@@ -20,6 +20,7 @@ CLUSTER = "redis+cluster://db:6379"
 SHA = "0c76e1d8b833ecdd3d384592ac78df75e13664d4"
 IN_6 = f"ERR Error running script (call to f_{SHA}): @user_script:1: @user_script: 1: "
 IN_7 = f" script: {SHA}, on @user_script:1."
+IN_VALKEY_9 = " script: on @user_script:1."
 WRITE = "return redis.call('HSET', KEYS[1], 'a', '1')"
 
 
@@ -80,6 +81,20 @@ NEVER = [
         r"~qcore:\*",
     ),
     (f"ERR The user executing the script can't publish to the channel{IN_7}", r"&qcore:\*"),
+    ("NOPERM User ann has no permissions to run the 'time' command", r"<user> \+time \(NOPERM"),
+    ("NOPERM No permissions to access a key", r"ACL SETUSER <user> ~qcore:\*"),
+    ("NOPERM No permissions to access a channel", r"ACL SETUSER <user> &qcore:\*"),
+    ("NOPERM No permissions to access database", "ACL SETUSER <user> db=<number>"),
+    (
+        f"ERR ACL failure in script: User ann has no permissions to run the 'get' command{IN_7}",
+        r"\+@read \+@write \+publish \(.*the 'get' command\)",
+    ),
+    (
+        f"ERR ACL failure in script: User ann has no permissions to run the 'get' co{IN_VALKEY_9}",
+        r"\+@read \+@write \+publish \(.*the 'get' co\)",
+    ),
+    (f"ERR ACL failure in script: No permissions to access a channel{IN_7}", r"&qcore:\*"),
+    (f"ERR ACL failure in script: No permissions to access a key{IN_VALKEY_9}", r"~qcore:\*"),
     ("WRONGTYPE Operation against a key holding the wrong kind of value", "another namespace="),
     (
         f"ERR Error running script (call to f_{SHA}): @user_script:1: WRONGTYPE Operation against",

@@ -1,7 +1,7 @@
 """What a Redis server may complain of, and what to do about it.
 
-The words are those that Redis 6.2, 7.0 and Valkey answer with, seen on real servers; codes come
-first in an answer, and what has none begins with ERR.
+The words are those that Redis 6.2, 7.0, 8.0 and Valkey 9.1 answer with, seen on real servers;
+codes come first in an answer, and what has none begins with ERR.
 """
 
 import re
@@ -133,17 +133,24 @@ BY_WORDS: Final[Sequence[tuple[re.Pattern[str], Complaint]]] = [
         ),
         ("cluster support disabled", never("it is no cluster: use redis://")),
         ("not allowed in cluster mode", NODE),
-        ("DB index is out of range", never("it has no database of that number: name another")),
+        # a node of a cluster of Valkey 9 has databases, though by default no more than one
         (
-            "user executing the script can't run",
+            "DB index is out of range",
+            never(
+                "it has no database of that number: name another; if it is a cluster, use "
+                "redis+cluster://"
+            ),
+        ),
+        (
+            "user executing the script can't run|in script: User .+ has no permissions to run",
             never(f"{_LACKS} +@read +@write +publish"),
         ),
         (
-            "user executing the script can't publish",
+            "user executing the script can't publish|in script: No permissions to access a channel",
             never(f"{_LACKS} &qcore:* (or &namespace:*)"),
         ),
         (
-            "user executing the script can't access",
+            "user executing the script can't access|in script: No permissions to access a key",
             never(f"{_LACKS} ~qcore:* (or ~namespace:*)"),
         ),
     )
@@ -189,6 +196,8 @@ def permission(said: str) -> Complaint:
     command = _COMMAND.search(said)
     if command is not None:
         return never(f"{_LACKS} +{command[1]}", refused=True)
+    if "database" in said:
+        return never(f"{_LACKS} db=<number>, that of the URL (or alldbs)", refused=True)
     sign = "&" if "channel" in said else "~"
     return never(f"{_LACKS} {sign}qcore:* (or {sign}namespace:*)", refused=True)
 

@@ -33,11 +33,12 @@ from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
 MOST_WORDS: Final = 160
 ANY: Final = "redis+cluster://"
 
-# Redis 6.2 tells where in a script an error came up before it, and 7.0 behind it
+# Redis 6.2 tells where in a script an error came up before it, and 7.0 behind it; so does Valkey 9,
+# which leaves out the script's digest
 _IN_SCRIPT: Final = re.compile(
     r"^(?:ERR )?(?:Error running script \(call to \w+\): )?(?:@?user_script: ?\d+: ?)*-?"
 )
-_OF_SCRIPT: Final = re.compile(r" script: [0-9a-f]{40}, on @user_script:\d+\.?$")
+_OF_SCRIPT: Final = re.compile(r" script:(?: [0-9a-f]{40},)? on @user_script:\d+\.?$")
 # what was sent, and so perhaps the password that AUTH sends
 _SENT: Final = re.compile(r",? with args beginning with.*", re.DOTALL)
 
