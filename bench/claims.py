@@ -11,9 +11,10 @@ from time import perf_counter, time
 from typing import Any
 
 from bench.runs import merged
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
 from qcore.domain.lifecycle import Succeeded
-from qcore.domain.task import Claim, Demand, NewTask, Verdict
+from qcore.domain.new_task import NewTask
+from qcore.domain.task import Claim, Demand, Verdict
 from qcore.entrypoints.connect import connect
 
 QUEUE = "qcore-bench-claims"

@@ -19,8 +19,8 @@ from typing import Any
 
 from psutil import Process
 
+from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
-from qcore.domain.task import TaskId
 from qcore.entrypoints.cli.benchmark.asking import bulk
 from qcore.entrypoints.cli.benchmark.journal import Audit
 from qcore.entrypoints.cli.benchmark.rig import Rig

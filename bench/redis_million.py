@@ -9,9 +9,9 @@ from bench.redis_scale import Scale
 from bench.redis_scripts import longest
 from bench.redis_store import Meter, Queue, a_server
 from bench.runs import repeated, spread
-from qcore.app.inline import run_inline
-from qcore.domain.lifecycle import Cancelled, Deleted, Order
-from qcore.domain.task import Moved
+from qcore.app.client.inline import run_inline
+from qcore.domain.answers import Moved
+from qcore.domain.lifecycle import Cancelled, Command, Deleted
 
 CLAIMED = 100
 ORDERED = 20
@@ -77,15 +77,15 @@ def _turn(queue: Queue, meter: Meter) -> tuple[float, float]:
     return seconds, spent
 
 
-def _ordered(queue: Queue, meter: Meter, order: Order, behind: int) -> Mapping[str, float]:
+def _ordered(queue: Queue, meter: Meter, order: Command, behind: int) -> Mapping[str, float]:
     """Give an order on one task in the midst of those pending; return its time in the server."""
     ids = [queue.id(queue.made - behind + n) for n in range(ORDERED)]
     return spread([_spent(meter, _giving(queue, order, [task])) for task in ids])
 
 
-def _giving(queue: Queue, order: Order, ids: Sequence[str]) -> Callable[[], None]:
+def _giving(queue: Queue, order: Command, ids: Sequence[str]) -> Callable[[], None]:
     def give() -> None:
-        (answer,) = run_inline(queue.broker.order(queue.name, ids, order, now=queue.now))
+        (answer,) = run_inline(queue.broker.execute(queue.name, ids, order, now=queue.now))
         assert isinstance(answer, Moved), answer
 
     return give

@@ -18,8 +18,8 @@ from bench.redis_scale import Scale
 from bench.redis_store import a_server
 from bench.runs import repeated
 from qcore import Context, Qcore, State
-from qcore.domain.happenings import Happening, TasksSettled, WorkerStarted
-from qcore.domain.task import Settled
+from qcore.domain.answers import Settled
+from qcore.domain.events import Event, TasksSettled, WorkerStarted
 from qcore.entrypoints.cli.logs import configure
 from qcore.entrypoints.cli.loop import run
 
@@ -97,7 +97,7 @@ def _app(url: str, pipe: Connection | None) -> Qcore:
         if pipe is not None:
             pipe.send(what)
 
-    def settled(happening: Happening) -> None:
+    def settled(happening: Event) -> None:
         if isinstance(happening, WorkerStarted):
             tell("ready")
         elif isinstance(happening, TasksSettled) and Settled(State.COMPLETED) in happening.answers:

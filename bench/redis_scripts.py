@@ -12,9 +12,9 @@ from typing import Any
 from bench.redis_scale import Scale
 from bench.redis_store import LEASE, Meter, Queue
 from bench.runs import merged, spread
-from qcore.app.inline import run_inline
-from qcore.domain.lifecycle import Event, Exhausted, State, Succeeded
-from qcore.domain.task import Claim, Keep
+from qcore.app.client.inline import run_inline
+from qcore.domain.lifecycle import Exhausted, State, Succeeded, Transition
+from qcore.domain.task import Claim, RetentionPolicy
 
 CLAIMED = 100
 BATCH = 1_000
@@ -108,9 +108,9 @@ class _Phases:
 
     def exhaust(self) -> None:
         """Archive what is too many, and before that as many as are kept."""
-        self._claim(Keep().count + self._moved - self._archived)
+        self._claim(RetentionPolicy().count + self._moved - self._archived)
         self._settle(Exhausted(ERROR))
-        self._archived = Keep().count
+        self._archived = RetentionPolicy().count
 
     def trim(self) -> None:
         swept = run_inline(self._broker.sweep([self._queue.name], self._moved, now=self._over()))
@@ -136,7 +136,7 @@ class _Phases:
         for _ in range(0, number, CLAIMED):
             self._claimed += self._queue.claim(CLAIMED, later=later, lease=lease)
 
-    def _settle(self, outcome: Event) -> None:
+    def _settle(self, outcome: Transition) -> None:
         for start in range(0, len(self._claimed), CLAIMED):
             self._queue.settle(self._claimed[start : start + CLAIMED], outcome)
         self._claimed.clear()

@@ -8,10 +8,11 @@ from typing import Any, Self
 import psutil
 
 from qcore.adapters.redis.scripts import SCRIPTS
-from qcore.app.inline import run_inline
-from qcore.domain.lifecycle import Event, Succeeded
+from qcore.app.client.inline import run_inline
+from qcore.domain.lifecycle import Succeeded, Transition
+from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
-from qcore.domain.task import Claim, Demand, NewTask, Verdict
+from qcore.domain.task import Claim, Demand, Verdict
 from qcore.entrypoints.connect import connect
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
@@ -60,7 +61,7 @@ class Queue:
         assert len(claims) == number, f"{len(claims)} claims, not {number}"
         return claims
 
-    def settle(self, claims: Sequence[Claim], outcome: Event | None = None) -> None:
+    def settle(self, claims: Sequence[Claim], outcome: Transition | None = None) -> None:
         verdicts = [Verdict(claim.lease, outcome or Succeeded()) for claim in claims]
         answers = run_inline(self.broker.settle(verdicts, now=self.now))
         assert not [lost for lost in answers if not hasattr(lost, "state")], "a lease was lost"

@@ -8,12 +8,13 @@ from bench.runs import repeated
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import JsonSerializer
-from qcore.app.client import BlockingClient
-from qcore.app.codec import Codec
-from qcore.app.inline import run_inline
+from qcore.app.calls.codec import Codec
+from qcore.app.client.client import BlockingClient
+from qcore.app.client.inline import run_inline
+from qcore.domain.answers import Conflict, Enqueued
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
-from qcore.domain.task import Conflict, Enqueued, NewTask
+from qcore.domain.new_task import NewTask
 
 CALLS = 50_000
 TASK = NewTask("bench:noop", id="one")

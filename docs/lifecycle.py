@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias, get_args
 
-from qcore.domain.lifecycle import ENDED, MOVES, Event, Fork, Order, State
+from qcore.domain.lifecycle import ENDED, MOVES, Command, Fork, State, Transition
 
 PAGE: Final = Path(__file__).parent / "reference" / "lifecycle.md"
-ORDERS: Final = frozenset(get_args(Order))
+ORDERS: Final = frozenset(get_args(Command))
 
 Arrow: TypeAlias = tuple[State, type, State, str]
 """From, event, to, and the condition under which it goes there, "" for always."""
@@ -34,7 +34,7 @@ def page() -> str:
         by_itself=_diagram(by_itself),
         by_order=_diagram(by_order),
         rows="\n".join(_rows()),
-        events="\n".join(f"| {each.__name__} | {each.__doc__} |" for each in get_args(Event)),
+        events="\n".join(f"| {each.__name__} | {each.__doc__} |" for each in get_args(Transition)),
     )
 
 

@@ -7,7 +7,7 @@ import click
 import pytest
 
 from qcore import Options, QcoreError, WorkerSettings
-from qcore.app.settings import WorkerOptions
+from qcore.app.worker.settings import WorkerOptions
 from qcore.domain import errors
 from qcore.entrypoints.cli.group import qcore
 

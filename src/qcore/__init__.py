@@ -1,17 +1,19 @@
 """A background task queue with pluggable brokers."""
 
-from qcore.app.aggregators import Aggregate, Ripening
-from qcore.app.chains import BlockingChainHandle, Chain, ChainHandle, chain
-from qcore.app.changes import Changes
-from qcore.app.client import BlockingClient, BlockingHandle, Call, Client, Handle, Refused, Step
-from qcore.app.context import Context
-from qcore.app.handler import Handler
-from qcore.app.handles import Seen
-from qcore.app.inspector import Inspector
-from qcore.app.options import Options
-from qcore.app.router import Middleware, Next, Router
-from qcore.app.settings import WorkerSettings
-from qcore.app.worker import Worker
+from qcore.app.calls.call import Call, Refused, Step
+from qcore.app.calls.options import Options
+from qcore.app.client.changes import Changes
+from qcore.app.client.client import BlockingClient, Client
+from qcore.app.client.handles import BlockingHandle, Handle, Seen
+from qcore.app.client.inspector import Inspector
+from qcore.app.tasks.aggregators import Aggregate, Ripening
+from qcore.app.tasks.chains import BlockingChainHandle, Chain, ChainHandle, chain
+from qcore.app.tasks.context import Context
+from qcore.app.tasks.handler import Handler
+from qcore.app.tasks.router import Middleware, Next, Router
+from qcore.app.worker.settings import WorkerSettings
+from qcore.app.worker.worker import Worker
+from qcore.domain.answers import Conflict, Enqueued, Missing, Moved, NotAllowed
 from qcore.domain.backoff import Exponential, Fixed, Linear, Quartic, exponential, fixed, linear
 from qcore.domain.control import RateLimited, Retry, Revoke, SkipRetry, Snooze
 from qcore.domain.errors import (
@@ -24,18 +26,20 @@ from qcore.domain.errors import (
     NoResult,
     QcoreError,
 )
-from qcore.domain.flow import Limits, Rate
 from qcore.domain.groups import Group
 from qcore.domain.lifecycle import State
-from qcore.domain.notes import Details, Fault, Progress
+from qcore.domain.new_task import NewTask
+from qcore.domain.queue_limits import Limits, Rate
 from qcore.domain.retry import RetryPolicy
-from qcore.domain.task import Conflict, Enqueued, Missing, Moved, NewTask, NotAllowed, Task
+from qcore.domain.run_details import AttemptError, Details, Progress
+from qcore.domain.task import Task
 from qcore.entrypoints.connect import connect
 from qcore.entrypoints.facade import Qcore
 from qcore.ports import Broker, Capability, Clock, Instrument, Serializer
 
 __all__ = [
     "Aggregate",
+    "AttemptError",
     "BlockingChainHandle",
     "BlockingClient",
     "BlockingHandle",
@@ -56,7 +60,6 @@ __all__ = [
     "Details",
     "Enqueued",
     "Exponential",
-    "Fault",
     "Fixed",
     "Group",
     "Handle",

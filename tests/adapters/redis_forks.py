@@ -9,7 +9,7 @@ import os
 import sys
 
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.task import Enqueued
+from qcore.domain.answers import Enqueued
 from qcore.testing.build import NOW, a_task
 from qcore.testing.contract.base import step
 from tests.adapters.redis_kit import broker_at

@@ -12,16 +12,16 @@ from qcore.adapters.links.redis.address import parse
 from qcore.adapters.links.redis.wires import AsyncPool, BlockingPool
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import SCRIPTS
-from qcore.domain.task import Keep
+from qcore.domain.task import RetentionPolicy
 from qcore.testing.contract import Cases
 from qcore.testing.contract.base import step
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 
-USUAL = Keep()
+USUAL = RetentionPolicy()
 
 
-def broker_at(url: str, keep: Keep = USUAL) -> RedisBroker:
+def broker_at(url: str, keep: RetentionPolicy = USUAL) -> RedisBroker:
     """Return a broker on what a URL names; it is not open."""
     address = parse(url)
     return RedisBroker(link_to(address), keep=keep, namespace=address.namespace)
@@ -32,7 +32,7 @@ class RedisCases(Cases):
 
     url: str
 
-    def make_broker(self, keep: Keep) -> RedisBroker:
+    def make_broker(self, keep: RetentionPolicy) -> RedisBroker:
         return broker_at(self.url, keep)
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 from attrs import evolve
 
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.flow import Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.answers import Conflict
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -25,8 +25,10 @@ from qcore.domain.lifecycle import (
     Succeeded,
     Updated,
 )
-from qcore.domain.notes import Note, Progress
-from qcore.domain.task import REJECT, REPLACE, Claim, Conflict, NewTask, Verdict
+from qcore.domain.new_task import REJECT, REPLACE, NewTask
+from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.task import Claim, Verdict
 from qcore.testing.build import LEASE, NOW, TaskOptions, a_task
 from qcore.testing.contract.moves import ids_of, put, read, take, tidy
 
@@ -96,7 +98,7 @@ async def whole_life(broker: RedisBroker, *queues: str) -> None:
     for queue in queues:
         left = [task.id for state in State for task in await read(broker, state, queue=queue)]
         for order in (Cancelled(), Deleted()):
-            await broker.order(queue, left, order, now=LATER)
+            await broker.execute(queue, left, order, now=LATER)
     assert await broker.count() == {}
 
 
@@ -126,8 +128,8 @@ async def _be_followed(broker: RedisBroker, queue: str, last: str) -> None:
     await put(broker, *(tasks := [a_task(queue=queue, priority=9) for _ in range(3)]))
     claims = await take(broker, 3, queue)
     assert ids_of([claim.task for claim in claims]) == ids_of(tasks)
-    notes = [Note(claim.lease, Progress(NOW, 0.5), b"so far") for claim in claims]
-    await broker.note(notes, now=NOW)
+    notes = [DetailsUpdate(claim.lease, Progress(NOW, 0.5), b"so far") for claim in claims]
+    await broker.save_details(notes)
     await broker.details(queue, ids_of(tasks))
     then = (a_task(queue=queue), a_task(queue=last, group="a group"), a_task(queue=last, due=LATER))
     outcomes = (Succeeded(then=then), Failed("no", NOW + 1), Exhausted("no"))
@@ -140,7 +142,7 @@ async def _be_limited(broker: RedisBroker, queue: str) -> None:
     """Be held back in each way, and then no more."""
     await put(broker, *(a_task(queue=queue) for _ in range(3)))
     for rule in (*RULES, *FREE):
-        await broker.regulate(queue, rule, now=NOW)
+        await broker.set_limit(queue, rule, now=NOW)
         await broker.limits([queue])
         await take(broker, 1, queue)
         await broker.next_due([queue])
@@ -182,9 +184,9 @@ async def _be_moved(broker: RedisBroker, queue: str, kind: TaskOptions) -> None:
         for state in State:
             await _leaf_through(broker, queue, state, tasks)
         await broker.count()
-        await broker.order(queue, ids_of(tasks), order, now=NOW)
-        await broker.order(queue, ids_of(tasks), Cancelled(), now=NOW)
-        await broker.order(queue, ids_of(tasks), Deleted(), now=NOW)
+        await broker.execute(queue, ids_of(tasks), order, now=NOW)
+        await broker.execute(queue, ids_of(tasks), Cancelled(), now=NOW)
+        await broker.execute(queue, ids_of(tasks), Deleted(), now=NOW)
 
 
 async def _leaf_through(
@@ -193,6 +195,6 @@ async def _leaf_through(
     """Read in pages, where the task at the end of a page leaves its state before the next."""
     page = await broker.browse(queue, state, 1)
     if page.cursor is not None:
-        await broker.order(queue, [page.tasks[0].id], Deleted(), now=NOW)
+        await broker.execute(queue, [page.tasks[0].id], Deleted(), now=NOW)
         await broker.browse(queue, state, 1, cursor=page.cursor)
     await read(broker, state, queue=queue)

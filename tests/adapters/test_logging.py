@@ -7,10 +7,11 @@ import structlog
 from structlog.testing import CapturingLogger, capture_logs
 
 from qcore.adapters.instruments.logging import LoggingInstrument
-from qcore.domain.happenings import (
+from qcore.domain.answers import LeaseLost, Settled, Swept
+from qcore.domain.events import (
     BrokerFailed,
     BrokerRecovered,
-    Happening,
+    Event,
     LeaseWasLost,
     LoopBlocked,
     NoHandler,
@@ -26,7 +27,6 @@ from qcore.domain.happenings import (
 )
 from qcore.domain.lifecycle import (
     Crashed,
-    Event,
     Exhausted,
     Failed,
     Rejected,
@@ -35,8 +35,9 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
 )
-from qcore.domain.task import LeaseLost, Settled, Swept, Verdict
+from qcore.domain.task import Verdict
 from qcore.testing.build import NOW, a_claim, a_task
 from qcore.testing.clock import ManualClock
 
@@ -45,7 +46,7 @@ FACTS = {"task": "email:welcome", "task_id": "7", "queue": "critical", "attempt"
 AGAIN = "2027-01-15T08:00:15.000+00:00"
 
 
-def logged(*happenings: Happening) -> list[MutableMapping[str, Any]]:
+def logged(*happenings: Event) -> list[MutableMapping[str, Any]]:
     """Return the lines that happenings leave."""
     with capture_logs() as lines:
         tell = LoggingInstrument(now=ManualClock().now)
@@ -54,7 +55,7 @@ def logged(*happenings: Happening) -> list[MutableMapping[str, Any]]:
     return lines
 
 
-def finished(outcome: Event) -> TaskFinished:
+def finished(outcome: Transition) -> TaskFinished:
     """Return the end of a run."""
     return TaskFinished(CLAIM, outcome, seconds=0.5)
 
@@ -89,10 +90,10 @@ def finished(outcome: Event) -> TaskFinished:
             {"call": "claim", "failures": 3},
         ),
     ],
-    ids=lambda part: type(part).__name__ if isinstance(part, Happening) else None,
+    ids=lambda part: type(part).__name__ if isinstance(part, Event) else None,
 )
 def test_a_happening_is_one_line(
-    happening: Happening, level: str, event: str, facts: dict[str, object]
+    happening: Event, level: str, event: str, facts: dict[str, object]
 ) -> None:
     """What a person wants to read is one event, at its level, with its facts."""
     assert logged(happening) == [{"event": event, "log_level": level, **facts}]
@@ -110,10 +111,10 @@ def test_a_happening_is_one_line(
         (Revoked(), "debug", "task revoked", {}),
         (Released(), "debug", "task released", {}),
     ],
-    ids=lambda part: type(part).__name__ if isinstance(part, Event) else None,
+    ids=lambda part: type(part).__name__ if isinstance(part, Transition) else None,
 )
 def test_the_end_of_a_run_is_one_line(
-    outcome: Event, level: str, event: str, facts: dict[str, object]
+    outcome: Transition, level: str, event: str, facts: dict[str, object]
 ) -> None:
     """Each outcome is logged at a level of its own, with what tells the run from others."""
     line = {"event": event, "log_level": level, "seconds": 0.5, **FACTS, **facts}

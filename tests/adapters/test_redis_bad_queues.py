@@ -9,8 +9,9 @@ import pytest
 
 from qcore import BrokerUnusable, Context, Qcore
 from qcore.adapters.redis import RedisBroker
-from qcore.app import aside, setbacks, worker
-from qcore.domain.task import Claim, Demand, Swept
+from qcore.app.worker import failure_backoff, quarantine, worker
+from qcore.domain.answers import Swept
+from qcore.domain.task import Claim, Demand
 from qcore.testing import Signals
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.moves import put
@@ -87,8 +88,8 @@ class Shop:
 
 @pytest.fixture(autouse=True)
 def _tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setbacks, "LEAST_PAUSE", PAUSE)
-    monkeypatch.setattr(aside, "LONGEST_STAY", PAUSE)
+    monkeypatch.setattr(failure_backoff, "LEAST_PAUSE", PAUSE)
+    monkeypatch.setattr(quarantine, "LONGEST_STAY", PAUSE)
     monkeypatch.setattr(worker, "LONGEST_IDLE", PAUSE)
 
 

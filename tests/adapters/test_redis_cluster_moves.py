@@ -5,8 +5,9 @@ import pytest
 
 from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
+from qcore.domain.answers import Settled
 from qcore.domain.lifecycle import State, Succeeded
-from qcore.domain.task import Settled, Verdict
+from qcore.domain.task import Verdict
 from qcore.testing.build import NOW, a_task, some_tasks
 from qcore.testing.contract.moves import ids, ids_of, put, take
 from tests.adapters.redis_kit import Pauses, RedisCases, pauses

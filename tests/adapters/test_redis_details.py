@@ -8,7 +8,8 @@ import pytest
 from qcore import BrokerUnavailable, BrokerUnusable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import DETAILS, FOLLOW, MOVE, NOTE
-from qcore.domain.findings import Grade
+from qcore.domain.answers import LeaseLost, Moved, Settled
+from qcore.domain.diagnostics import Grade
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -26,19 +27,17 @@ from qcore.domain.lifecycle import (
     Succeeded,
     Updated,
 )
-from qcore.domain.lifecycle import Event as Outcome
-from qcore.domain.notes import MAX_TRACEBACK, Details, Fault, Note, Noted, Progress
-from qcore.domain.task import (
-    REPLACE,
-    Claim,
-    Keep,
-    LeaseLost,
-    Moved,
-    NewTask,
-    Settled,
-    TaskId,
-    Verdict,
+from qcore.domain.lifecycle import Transition as Outcome
+from qcore.domain.new_task import REPLACE, NewTask, TaskId
+from qcore.domain.run_details import (
+    MAX_TRACEBACK,
+    AttemptError,
+    Details,
+    DetailsSaved,
+    DetailsUpdate,
+    Progress,
 )
+from qcore.domain.task import Claim, RetentionPolicy, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import step
@@ -80,8 +79,10 @@ async def written(broker: Broker, claim: Claim) -> Details:
     assert await end(broker, claim, Failed(error, NOW, worker="w")) == Settled(State.RETRY)
     again = await take_one(broker, claim.task.queue)
     assert again.task.id == claim.task.id
-    assert list(await broker.note([Note(again.lease, HALF, b"so far")], now=NOW)) == [Noted()]
-    return Details((Fault(NOW, 1, error, "w"),), HALF, b"so far")
+    assert list(await broker.save_details([DetailsUpdate(again.lease, HALF, b"so far")])) == [
+        DetailsSaved()
+    ]
+    return Details((AttemptError(NOW, 1, error, "w"),), HALF, b"so far")
 
 
 async def read_one(broker: Broker, task: NewTask) -> Details | None:
@@ -108,7 +109,7 @@ class TestDetails(RedisCases):
         others = [a_task(id=f"{letter}{name}") for letter in "eps"]
         for other in others:
             claim = await a_claimed(broker, other)
-            await broker.note([Note(claim.lease, None, other.id.encode())], now=NOW)
+            await broker.save_details([DetailsUpdate(claim.lease, None, other.id.encode())])
         task = a_task(id=name)
         expected = await written(broker, await a_claimed(broker, task))
         assert await read_one(broker, task) == expected
@@ -122,7 +123,7 @@ class TestDetails(RedisCases):
     @pytest.mark.parametrize("retention", [0.0, 60.0])
     async def test_it_goes_with_its_task(self, outcome: Outcome, retention: float) -> None:
         """By whichever verdict: at once where that is all, else when the past is trimmed."""
-        async with self.opened(Keep(age=86_400.0)) as broker:
+        async with self.opened(RetentionPolicy(age=86_400.0)) as broker:
             task = a_task(retention=retention)
             claim = await a_claimed(broker, task)
             expected = await written(broker, claim)
@@ -194,8 +195,8 @@ class TestDetails(RedisCases):
         await put(broker, *some_tasks(600), *some_tasks(600, retention=60, queue="b"))
         for queue in ("default", "b"):
             claims = await take(broker, 600, queue)
-            notes = [Note(claim.lease, HALF, b"x") for claim in claims]
-            assert set(await broker.note(notes, now=NOW)) == {Noted()}
+            notes = [DetailsUpdate(claim.lease, HALF, b"x") for claim in claims]
+            assert set(await broker.save_details(notes)) == {DetailsSaved()}
             await broker.settle([Verdict(claim.lease, Succeeded()) for claim in claims], now=NOW)
         assert self.server.cli("EXISTS", HASH) == 0
         assert self.server.cli("HLEN", "qcore:{b}:details") == 1_200
@@ -214,7 +215,7 @@ class TestDetails(RedisCases):
             details = await read_one(broker, task)
             assert details is not None
             assert details.errors == tuple(
-                Fault(NOW, attempt, error, "w 1", traceback)
+                AttemptError(NOW, attempt, error, "w 1", traceback)
                 for attempt in range(max(1, n - 9), n + 1)
             )
         assert max(sizes[9:]) - sizes[9] <= 20
@@ -256,7 +257,7 @@ class TestDetails(RedisCases):
         self.server.cli("SET", HASH, "data")
         for call in (
             lambda: end(broker, claim, Failed("no", NOW)),
-            lambda: broker.note([Note(claim.lease, HALF)], now=NOW),
+            lambda: broker.save_details([DetailsUpdate(claim.lease, HALF)]),
             lambda: broker.details("default", [task.id]),
         ):
             with pytest.raises(BrokerUnusable, match=f"foreign data.*{HASH}"):
@@ -274,7 +275,7 @@ class TestDetails(RedisCases):
         self.server.cli("CONFIG", "SET", "maxmemory", "1")
         try:
             with pytest.raises(BrokerUnavailable, match="maxmemory is reached"):
-                await broker.note([Note(claim.lease, None, b"more")], now=NOW)
+                await broker.save_details([DetailsUpdate(claim.lease, None, b"more")])
             found = await read_one(broker, task)
             assert found is not None
             assert found.saved == expected.saved
@@ -305,8 +306,8 @@ class TestDetails(RedisCases):
         """However large they are, no answer is larger than some megabytes."""
         tasks = some_tasks(40)
         await put(broker, *tasks)
-        notes = [Note(claim.lease, None, b"x" * 250_000) for claim in await take(broker)]
-        await broker.note(notes, now=NOW)
+        notes = [DetailsUpdate(claim.lease, None, b"x" * 250_000) for claim in await take(broker)]
+        await broker.save_details(notes)
         teach(self.server)
         with watched(self.server) as heard:
             found = await broker.details("default", ids_of(tasks))
@@ -316,16 +317,16 @@ class TestDetails(RedisCases):
     async def test_large_notes_go_in_several_calls(self, broker: RedisBroker) -> None:
         """As large tasks do."""
         await put(broker, *some_tasks(40))
-        notes = [Note(claim.lease, None, b"x" * 250_000) for claim in await take(broker)]
+        notes = [DetailsUpdate(claim.lease, None, b"x" * 250_000) for claim in await take(broker)]
         teach(self.server)
         with watched(self.server) as heard:
-            assert set(await broker.note(notes, now=NOW)) == {Noted()}
+            assert set(await broker.save_details(notes)) == {DetailsSaved()}
         assert len(sent(heard, "EVALSHA", NOTE.digest)) > 1
 
     async def test_the_doctor_finds_nothing_amiss(self, broker: RedisBroker) -> None:
         """What is kept of runs is a queue's own, and no leftover."""
         await written(broker, await a_claimed(broker))
-        found = await broker.examine()
+        found = await broker.diagnose()
         for about in ("namespace", "queues", "leftovers"):
             assert of(found, about).grade is Grade.OK
 
@@ -363,7 +364,7 @@ class TestNews(RedisCases):
             await broker.settle(
                 [Verdict(c.lease, outcomes[n % 3]) for n, c in enumerate(claims[:100])], now=NOW
             )
-            await broker.note([Note(c.lease, HALF) for c in claims[100:]], now=NOW)
+            await broker.save_details([DetailsUpdate(c.lease, HALF) for c in claims[100:]])
         assert len(sent(heard, "PUBLISH", NEWS)) == 2
 
     @pytest.mark.parametrize(
@@ -384,7 +385,7 @@ class TestNews(RedisCases):
         """It is for the next attempt alone."""
         claim = await a_claimed(broker)
         with watched(self.server) as heard:
-            await broker.note([Note(claim.lease, None, b"x")], now=NOW)
+            await broker.save_details([DetailsUpdate(claim.lease, None, b"x")])
         assert sent(heard, "PUBLISH", NEWS) == []
 
     @pytest.mark.parametrize("name", IDS)
@@ -564,7 +565,9 @@ class TestOnACluster(RedisCases):
                 news.wanted = task.id
                 found = await take_one(broker, task.queue)
                 assert found.task.spec == task
-                assert list(await broker.note([Note(found.lease, HALF)], now=NOW)) == [Noted()]
+                assert list(await broker.save_details([DetailsUpdate(found.lease, HALF)])) == [
+                    DetailsSaved()
+                ]
                 assert await self.comes(news.heard)
                 assert await read_one(broker, task) == Details((), HALF)
                 await end(broker, found, Succeeded())
@@ -615,13 +618,15 @@ class TestLostReplies(CutReplies):
         cut = self.cut(MOVE)
         assert await end(broker, claim, Failed("no", NOW + 1)) == Settled(State.RETRY)
         assert cut.wait(PATIENCE)
-        assert await read_one(broker, task) == Details((Fault(NOW, 1, "no"),))
+        assert await read_one(broker, task) == Details((AttemptError(NOW, 1, "no"),))
 
     async def test_a_note_is_kept(self, broker: RedisBroker) -> None:
         """Its lease is not said to be lost."""
         claim = await a_claimed(broker, task := a_task())
         cut = self.cut(NOTE)
-        assert list(await broker.note([Note(claim.lease, HALF)], now=NOW)) == [Noted()]
+        assert list(await broker.save_details([DetailsUpdate(claim.lease, HALF)])) == [
+            DetailsSaved()
+        ]
         assert cut.wait(PATIENCE)
         assert await read_one(broker, task) == Details((), HALF)
 

@@ -7,7 +7,7 @@ from qcore import BrokerUnavailable, BrokerUnusable, NewTask, Qcore, connect
 from qcore.adapters.links.redis import Link
 from qcore.adapters.redis import RedisBroker, claim, settle
 from qcore.adapters.redis.doctor.life import life
-from qcore.domain.findings import Grade
+from qcore.domain.diagnostics import Grade
 from qcore.testing.fakes import fake_redis_broker
 from tests.adapters.asking import every_server
 from tests.adapters.doctoring import LOAD, bad, examined, of, opened
@@ -72,7 +72,7 @@ async def test_tasks_that_are_there_stay_as_they_are(own_redis: RedisServer) -> 
 async def test_a_fake_tells_little_and_is_well() -> None:
     """What a server does not answer is no error of its."""
     broker = fake_redis_broker()
-    found = await broker.examine()
+    found = await broker.diagnose()
     assert bad(found, "questions", *LOAD) == []
     assert "INFO, CONFIG GET" in of(found, "questions").found
     assert "a task lived" in of(found, "scripts").found
@@ -84,7 +84,7 @@ async def test_a_link_that_blocks_is_examined_too(own_redis: RedisServer) -> Non
     """A broker's blocking twin finds the same."""
     twin = connect(own_redis.url).blocking()
     assert isinstance(twin, RedisBroker)
-    found = await twin.examine()
+    found = await twin.diagnose()
     await twin.close()
     assert [each.about for each in found] == MATTERS
 

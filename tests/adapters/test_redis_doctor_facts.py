@@ -13,8 +13,8 @@ from qcore.adapters.redis.doctor.failover import as_seen
 from qcore.adapters.redis.doctor.memory import memory
 from qcore.adapters.redis.doctor.merging import together
 from qcore.adapters.redis.doctor.standing import clients, connection, version
+from qcore.domain.diagnostics import Finding, Grade, advice, ok, warning
 from qcore.domain.errors import QcoreError
-from qcore.domain.findings import Finding, Grade, advice, ok, warning
 
 OK, ADVICE, WARNING, ERROR = Grade
 LOCAL = ["::1", "127.0.0.2", "localhost"]

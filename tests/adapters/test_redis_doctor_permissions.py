@@ -8,7 +8,7 @@ from qcore import connect
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.doctor.permissions import harmless, lacking
 from qcore.adapters.redis.keys import Keys
-from qcore.domain.findings import Grade
+from qcore.domain.diagnostics import Grade
 from tests.adapters.doctoring import examined, of
 from tests.servers.redis import RedisServer
 

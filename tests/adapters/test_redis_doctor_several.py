@@ -1,5 +1,5 @@
 from qcore import NewTask, connect
-from qcore.domain.findings import Grade
+from qcore.domain.diagnostics import Grade
 from tests.adapters.doctoring import LOAD, bad, examined, of
 from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster

@@ -7,8 +7,8 @@ from qcore.adapters.redis.doctor.asking import Questions
 from qcore.adapters.redis.doctor.queues import KNOWN, leftovers, looks
 from qcore.adapters.redis.keys import Keys
 from qcore.adapters.redis.store import Store
-from qcore.domain.findings import Grade
-from qcore.domain.task import Keep
+from qcore.domain.diagnostics import Grade
+from qcore.domain.task import RetentionPolicy
 from qcore.testing.fakes import fake_redis_broker
 from tests.adapters.doctoring import examined, of, opened
 from tests.servers.redis import RedisServer
@@ -128,7 +128,7 @@ async def test_what_only_seemed_amiss_for_a_moment_is_nothing() -> None:
     [look] = await looks(spots, keys, ["default"], 2.0, questions)
     assert look.stray == 1
     await broker.link.command("ZADD", pending, score, member)
-    store = Store(broker.link, Keep(), "qcore")
+    store = Store(broker.link, RetentionPolicy(), "qcore")
     [told] = await leftovers(store, spots, [look], questions)
     assert told.grade is Grade.OK
     await broker.close()

@@ -6,7 +6,6 @@ import pytest
 from qcore import BrokerUnusable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.keys import Key
-from qcore.domain.flow import SetInFlight
 from qcore.domain.lifecycle import (
     Cancelled,
     Deleted,
@@ -21,7 +20,8 @@ from qcore.domain.lifecycle import (
     Succeeded,
     Updated,
 )
-from qcore.domain.notes import Note, Progress
+from qcore.domain.queue_limits import SetInFlight
+from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Lease, Verdict
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.moves import ids, put, take, tidy
@@ -63,7 +63,7 @@ def settle(outcome: Any) -> Call:
 
 def order(state: State, what: Any) -> Call:
     """Return the call that gives an order for the task of a state."""
-    return lambda broker: broker.order("default", [f"of-{state}"], what, now=NOW)
+    return lambda broker: broker.execute("default", [f"of-{state}"], what, now=NOW)
 
 
 CALLS: Mapping[str, Call] = {
@@ -91,9 +91,9 @@ CALLS: Mapping[str, Call] = {
         )
     },
     "settle what is followed": settle(Succeeded(then=(a_task(), a_task(queue="other")))),
-    "note": lambda broker: broker.note([Note(ACTIVE, Progress(NOW, 0.5), b"x")], now=NOW),
+    "note": lambda broker: broker.save_details([DetailsUpdate(ACTIVE, Progress(NOW, 0.5), b"x")]),
     "details": lambda broker: broker.details("default", [ACTIVE.id]),
-    "limit": lambda broker: broker.regulate("default", SetInFlight(9), now=NOW),
+    "limit": lambda broker: broker.set_limit("default", SetInFlight(9), now=NOW),
     "limits": lambda broker: broker.limits(["default"]),
     "groups": lambda broker: broker.groups("default", 9),
     "members": lambda broker: broker.members("default", "a group", 9),

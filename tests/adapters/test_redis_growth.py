@@ -3,16 +3,15 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.flow import Rate, SetInFlight, SetRate
+from qcore.domain.answers import Conflict, Duplicate, LeaseLost, Moved, Settled
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
+    Command,
     Deleted,
-    Event,
     Exhausted,
     Expired,
     Failed,
-    Order,
     Rejected,
     Released,
     Revoked,
@@ -20,20 +19,12 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
 )
-from qcore.domain.notes import Note, Noted, Progress
-from qcore.domain.task import (
-    REPLACE,
-    Claim,
-    Conflict,
-    Duplicate,
-    Keep,
-    LeaseLost,
-    Moved,
-    NewTask,
-    Settled,
-    Verdict,
-)
+from qcore.domain.new_task import REPLACE, NewTask
+from qcore.domain.queue_limits import Rate, SetInFlight, SetRate
+from qcore.domain.run_details import DetailsSaved, DetailsUpdate, Progress
+from qcore.domain.task import Claim, RetentionPolicy, Verdict
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.moves import ids_of, put, take, tidy
 from tests.adapters.redis_kit import RedisCases
@@ -67,15 +58,15 @@ class Works:
             claims += more
         return [Verdict(claim.lease, Succeeded(b"42", "text/plain")) for claim in claims]
 
-    async def end(self, number: int, outcome: Event) -> None:
+    async def end(self, number: int, outcome: Transition) -> None:
         """Claim as many as there must be, and end all in one way."""
         verdicts = [Verdict(verdict.lease, outcome) for verdict in await self.take(number)]
         answers = await self.broker.settle(verdicts, now=self.now)
         assert {type(answer) for answer in answers} == {Settled}
 
-    async def order(self, tasks: list[NewTask], order: Order) -> None:
+    async def execute(self, tasks: list[NewTask], order: Command) -> None:
         """Give an order that is carried out."""
-        answers = await self.broker.order("default", ids_of(tasks), order, now=self.now)
+        answers = await self.broker.execute("default", ids_of(tasks), order, now=self.now)
         assert {type(answer) for answer in answers} == {Moved}
 
     async def wait(self, seconds: float) -> None:
@@ -111,14 +102,14 @@ async def archive(works: Works, number: int) -> None:
     """Let them fail for good, or set them aside."""
     await works.put(some_tasks(number // 2))
     await works.end(number // 2, Exhausted("no"))
-    await works.order(await works.put(some_tasks(number - number // 2)), Archived())
+    await works.execute(await works.put(some_tasks(number - number // 2)), Archived())
 
 
 async def run_again(works: Works, number: int) -> None:
     """Let them fail for good, and run all the same because somebody says so."""
     tasks = await works.put(some_tasks(number, expires=works.now + 5))
     await works.end(number, Exhausted("no"))
-    await works.order(tasks, RunNow())
+    await works.execute(tasks, RunNow())
     await works.end(number, Revoked())
 
 
@@ -134,7 +125,7 @@ async def cancel(works: Works, number: int) -> None:
     verdicts = await works.take(number // 3)
     tasks += await works.put(some_tasks(number // 3, due=works.now + 5))
     tasks += await works.put(some_tasks(number - number // 3 * 2, expires=works.now + 5))
-    await works.order(tasks, Cancelled())
+    await works.execute(tasks, Cancelled())
     assert set(await works.broker.settle(verdicts, now=works.now)) == {LeaseLost()}
 
 
@@ -144,7 +135,7 @@ async def delete(works: Works, number: int) -> None:
     await works.end(number // 3, Succeeded())
     tasks += await works.put(some_tasks(number // 3, due=works.now + 5))
     tasks += await works.put(some_tasks(number - number // 3 * 2, expires=works.now + 5))
-    await works.order(tasks, Deleted())
+    await works.execute(tasks, Deleted())
 
 
 async def expire(works: Works, number: int) -> None:
@@ -197,12 +188,12 @@ async def gather(works: Works, number: int) -> None:
     for _ in range(number // 1_000 + 1):
         assert await take(works.broker, now=works.now) == []
     assert (await works.broker.count())["default"][State.AGGREGATING] == number
-    await works.order(tasks, Deleted())
+    await works.execute(tasks, Deleted())
 
 
 async def be_unique(works: Works, number: int) -> None:
     """Have a key each, and lose it in each way; for some, its time is over before."""
-    ways: tuple[Event, ...] = (Succeeded(b"42"), Exhausted("no"), Rejected("no"), Revoked())
+    ways: tuple[Transition, ...] = (Succeeded(b"42"), Exhausted("no"), Rejected("no"), Revoked())
     for n, outcome in enumerate((*ways, Cancelled(), Deleted(), Expired())):
         many = number // 7 + 1
         lasts = works.now + 1 if n % 2 else None
@@ -218,7 +209,7 @@ async def be_unique(works: Works, number: int) -> None:
             ]
         )
         if isinstance(outcome, Cancelled | Deleted):
-            await works.order(tasks, outcome)
+            await works.execute(tasks, outcome)
         elif isinstance(outcome, Expired):
             works.now += 5
             assert await take(works.broker, many // 2, now=works.now) == []
@@ -251,16 +242,16 @@ async def say(works: Works, number: int) -> None:
         tasks = await works.put(some_tasks(many, retention=60))
         await note(works, many, Failed("no", works.now, worker="w", traceback="there " * 9))
         if isinstance(way, Cancelled):
-            await works.order(tasks, way)
+            await works.execute(tasks, way)
         else:
             await works.end(many, way)
 
 
-async def note(works: Works, number: int, outcome: Event) -> None:
+async def note(works: Works, number: int, outcome: Transition) -> None:
     """Run as many as there must be; each says something before it ends in one way."""
     leases = [verdict.lease for verdict in await works.take(number)]
-    notes = [Note(lease, Progress(works.now, 0.5), b"so far") for lease in leases]
-    assert set(await works.broker.note(notes, now=works.now)) == {Noted()}
+    notes = [DetailsUpdate(lease, Progress(works.now, 0.5), b"so far") for lease in leases]
+    assert set(await works.broker.save_details(notes)) == {DetailsSaved()}
     verdicts = [Verdict(lease, outcome) for lease in leases]
     answers = await works.broker.settle(verdicts, now=works.now)
     assert {type(answer) for answer in answers} == {Settled}
@@ -307,11 +298,11 @@ async def become_one(works: Works, number: int) -> None:
 async def be_limited(works: Works, number: int) -> None:
     """Be started a few at a time, until nobody minds any more."""
     for rule in (SetRate(Rate(number, 9.0)), SetInFlight(number)):
-        await works.broker.regulate("default", rule, now=works.now)
+        await works.broker.set_limit("default", rule, now=works.now)
     await works.put(some_tasks(number))
     await works.end(number, Succeeded())
     for lifted in (SetRate(None), SetInFlight(None)):
-        await works.broker.regulate("default", lifted, now=works.now)
+        await works.broker.set_limit("default", lifted, now=works.now)
 
 
 PATHS: tuple[Callable[[Works, int], Awaitable[None]], ...] = (
@@ -352,7 +343,7 @@ class TestGrowth(RedisCases):
     async def test_a_hundred_thousand_tasks_leave_an_empty_queue(self, server: RedisServer) -> None:
         """Whichever way they went, there is what there is in a queue that never had any."""
         self.url = server.url
-        async with self.opened(Keep(count=1_000, age=DAY)) as broker:
+        async with self.opened(RetentionPolicy(count=1_000, age=DAY)) as broker:
             works = Works(broker)
             for path in PATHS:
                 await path(works, ALL // len(PATHS) + 1)

@@ -2,19 +2,20 @@ import pytest
 
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import CLAIM, ENQUEUE, EXTEND, MOVE
+from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Moved, Settled
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
+    Command,
     Deleted,
     Failed,
-    Order,
     Released,
     RunNow,
     State,
     Succeeded,
 )
-from qcore.domain.lifecycle import Event as Outcome
-from qcore.domain.task import Conflict, Enqueued, LeaseLost, Moved, Settled, Verdict
+from qcore.domain.lifecycle import Transition as Outcome
+from qcore.domain.task import Verdict
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import step
 from qcore.testing.contract.moves import (
@@ -174,7 +175,7 @@ class TestLostReplies(CutReplies):
         ids=lambda value: type(value).__name__ if not isinstance(value, State) else str(value),
     )
     async def test_an_order_is_carried_out_once(
-        self, broker: RedisBroker, order: Order, state: State
+        self, broker: RedisBroker, order: Command, state: State
     ) -> None:
         """It is answered with the move, not with what there is after it."""
         await put(broker, task := a_task(due=NOW + 60))

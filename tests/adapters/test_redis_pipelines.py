@@ -12,7 +12,7 @@ from qcore.adapters.links.redis.wires import AsyncPool, BlockingPool, Request
 from qcore.adapters.links.redis.words import LARGE, Reply, Word, packed, pieces
 from qcore.adapters.redis import enqueue
 from qcore.domain.lifecycle import State
-from qcore.domain.task import NewTask
+from qcore.domain.new_task import NewTask
 from qcore.testing.build import a_task
 from qcore.testing.contract.base import step
 from qcore.testing.contract.moves import put

@@ -7,7 +7,7 @@ from qcore.adapters.redis.names import id_of, line_of, name_of, rest_of
 from qcore.adapters.redis.records import Progress, Unreadable, body_of, shown, task_of
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import LAST_MOMENT
-from qcore.domain.task import MAX_ID, NewTask
+from qcore.domain.new_task import MAX_ID, NewTask
 from qcore.testing.build import NOW, a_task
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)

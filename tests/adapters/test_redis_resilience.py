@@ -8,8 +8,9 @@ from qcore import BrokerUnavailable, BrokerUnusable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import CLAIM
 from qcore.adapters.redis.store import QUEUES_AT_ONCE
+from qcore.domain.answers import LeaseLost, Moved, Settled, Swept
 from qcore.domain.lifecycle import Cancelled, State, Succeeded
-from qcore.domain.task import Demand, LeaseLost, Moved, Settled, Swept
+from qcore.domain.task import Demand
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.moves import (
     a_claimed,

@@ -5,8 +5,8 @@ import pytest
 from qcore import BrokerUnavailable, BrokerUnusable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import ENQUEUE
+from qcore.domain.answers import Conflict
 from qcore.domain.lifecycle import State
-from qcore.domain.task import Conflict
 from qcore.testing.build import NOW, a_task
 from qcore.testing.contract.moves import ids_of, put, read
 from tests.adapters.asking import every_server

@@ -6,6 +6,7 @@ import pytest
 from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import SCRIPTS
+from qcore.domain.answers import LeaseLost, Moved, Settled
 from qcore.domain.lifecycle import (
     Cancelled,
     Deleted,
@@ -17,8 +18,9 @@ from qcore.domain.lifecycle import (
     State,
     Succeeded,
 )
-from qcore.domain.lifecycle import Event as Outcome
-from qcore.domain.task import Claim, LeaseLost, Moved, Settled, TaskId, Verdict
+from qcore.domain.lifecycle import Transition as Outcome
+from qcore.domain.new_task import TaskId
+from qcore.domain.task import Claim, Verdict
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import in_threads, step
 from qcore.testing.contract.moves import (

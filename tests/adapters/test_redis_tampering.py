@@ -5,7 +5,8 @@ import pytest
 
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import Cancelled, Deleted, RunNow, State, Succeeded
-from qcore.domain.task import TaskId, Verdict
+from qcore.domain.new_task import TaskId
+from qcore.domain.task import Verdict
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.moves import ids_of, put, read, take, tidy
 from qcore.testing.contract.states import LATER, bring
@@ -138,7 +139,7 @@ class TestTampering(RedisCases):
         await broker.get("default", ["victim", "ghost", "zz"])
         done = await self._all_done(broker)
         assert set(ids_of(others)) < done
-        await broker.order("default", ["victim", "ghost", "zz"], Cancelled(), now=NOW)
+        await broker.execute("default", ["victim", "ghost", "zz"], Cancelled(), now=NOW)
         await tidy(broker, now=NOW + 100 * 86_400)
         await put(broker, again := a_task(id="victim"))
         assert again.id in await self._all_done(broker)
@@ -159,7 +160,7 @@ class TestTampering(RedisCases):
             assert shown.id == victim
             assert shown.error is not None
         for order in (RunNow(), Deleted()):
-            await broker.order("default", [victim], order, now=NOW)
+            await broker.execute("default", [victim], order, now=NOW)
         assert await broker.count() == {}
         # what waits to expire and is no more goes when it would have
         await tidy(broker, now=LATER + 500)

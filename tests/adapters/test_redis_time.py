@@ -7,8 +7,9 @@ import pytest
 from qcore import Context, Qcore
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.links.redis.timing import ServerTime
+from qcore.domain.answers import LeaseLost
 from qcore.domain.lifecycle import Succeeded
-from qcore.domain.task import Claim, Demand, LeaseLost, Verdict
+from qcore.domain.task import Claim, Demand, Verdict
 from qcore.testing import Signals
 from tests.servers.redis import RedisServer
 

@@ -9,7 +9,8 @@ from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.names import line_of, rest_of
 from qcore.adapters.redis.records import body_of, facts_of, is_usual, task_of
 from qcore.adapters.redis.scripts import ENQUEUE, MOVE
-from qcore.domain.findings import Grade
+from qcore.domain.answers import Conflict, Duplicate, Enqueued, Settled
+from qcore.domain.diagnostics import Grade
 from qcore.domain.lifecycle import (
     ENDED,
     Cancelled,
@@ -20,17 +21,8 @@ from qcore.domain.lifecycle import (
     State,
     Succeeded,
 )
-from qcore.domain.lifecycle import Event as Outcome
-from qcore.domain.task import (
-    MAX_ID,
-    REJECT,
-    REPLACE,
-    Conflict,
-    Duplicate,
-    Enqueued,
-    NewTask,
-    Settled,
-)
+from qcore.domain.lifecycle import Transition as Outcome
+from qcore.domain.new_task import MAX_ID, REJECT, REPLACE, NewTask
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.base import step
@@ -265,7 +257,7 @@ class TestUnique(RedisCases):
     async def test_the_doctor_finds_nothing_amiss(self, broker: RedisBroker) -> None:
         """Who has which key is a queue's own, and no leftover."""
         await put(broker, one(), a_task())
-        found = await broker.examine()
+        found = await broker.diagnose()
         for about in ("namespace", "queues", "leftovers"):
             assert of(found, about).grade is Grade.OK
 

@@ -8,10 +8,11 @@ import pytest
 
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, BorrowedSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
+from qcore.domain.answers import Settled
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
 from qcore.domain.lifecycle import IllegalMove, RunNow, State, Succeeded
-from qcore.domain.task import Settled, Verdict
+from qcore.domain.task import Verdict
 from qcore.ports import Capability
 from qcore.testing.build import LEASE, NOW, a_demand, a_task
 

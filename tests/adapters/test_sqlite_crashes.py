@@ -11,7 +11,7 @@ import pytest
 
 from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
 from qcore.domain.lifecycle import State
 from qcore.testing.build import LEASE, NOW, a_demand, some_tasks
 

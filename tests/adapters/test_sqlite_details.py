@@ -13,11 +13,11 @@ import pytest
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, BorrowedSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.adapters.sqlite.statements import statements
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
+from qcore.domain.answers import Settled
 from qcore.domain.lifecycle import (
     Cancelled,
     Deleted,
-    Event,
     Exhausted,
     Failed,
     IllegalMove,
@@ -25,9 +25,11 @@ from qcore.domain.lifecycle import (
     RunNow,
     State,
     Succeeded,
+    Transition,
 )
-from qcore.domain.notes import Details, Fault, Note, Noted, Progress
-from qcore.domain.task import Claim, Keep, NewTask, Settled, TaskId, Verdict
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
+from qcore.domain.task import Claim, RetentionPolicy, Verdict
 from qcore.testing.build import LEASE, NOW, a_demand, a_task
 
 PATIENCE = 10.0
@@ -38,12 +40,12 @@ CANCEL = """
 import sys
 from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
 from qcore.domain.lifecycle import Cancelled
 from qcore.testing.build import NOW
 
 broker = SqliteBroker(BlockingSqliteLink(sys.argv[1]))
-run_inline(broker.order("default", ["the-one"], Cancelled(), now=NOW))
+run_inline(broker.execute("default", ["the-one"], Cancelled(), now=NOW))
 """
 
 
@@ -56,7 +58,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def broker(path: Path) -> Iterator[SqliteBroker]:
     """A broker that blocks, which forgets at once what was archived or is dead."""
-    broker = SqliteBroker(BlockingSqliteLink(path), keep=Keep(count=0))
+    broker = SqliteBroker(BlockingSqliteLink(path), keep=RetentionPolicy(count=0))
     run_inline(broker.open())
     yield broker
     run_inline(broker.close())
@@ -74,7 +76,7 @@ def take(broker: SqliteBroker) -> Claim:
     return claim
 
 
-def end(broker: SqliteBroker, claim: Claim, outcome: Event) -> None:
+def end(broker: SqliteBroker, claim: Claim, outcome: Transition) -> None:
     """End a lease that is good."""
     (answer,) = run_inline(broker.settle([Verdict(claim.lease, outcome)], now=NOW))
     assert isinstance(answer, Settled)
@@ -84,8 +86,8 @@ def a_noted(broker: SqliteBroker, task: NewTask, saved: bytes = b"so far") -> Cl
     """Claim a task for the second time, with an error, progress and saved work behind it."""
     end(broker, a_claimed(broker, task), Failed("no", NOW, worker="w", traceback="there"))
     claim = take(broker)
-    notes = [Note(claim.lease, HALF, saved)]
-    assert list(run_inline(broker.note(notes, now=NOW))) == [Noted()]
+    notes = [DetailsUpdate(claim.lease, HALF, saved)]
+    assert list(run_inline(broker.save_details(notes))) == [DetailsSaved()]
     return claim
 
 
@@ -111,7 +113,7 @@ def test_details_survive_the_process(broker: SqliteBroker, path: Path) -> None:
     claim = a_noted(broker, a_task(), MEGABYTE)
     run_inline(broker.close())
     later = SqliteBroker(BlockingSqliteLink(path))
-    fault = Fault(NOW, 1, "no", "w", "there")
+    fault = AttemptError(NOW, 1, "no", "w", "there")
     assert details(later, claim.task.id) == Details((fault,), HALF, MEGABYTE)
     run_inline(later.close())
 
@@ -130,7 +132,7 @@ def _succeeds(broker: SqliteBroker, claim: Claim) -> None:
 
 def _is_deleted(broker: SqliteBroker, claim: Claim) -> None:
     end(broker, claim, Rejected("no"))
-    run_inline(broker.order("default", [claim.task.id], Deleted(), now=NOW))
+    run_inline(broker.execute("default", [claim.task.id], Deleted(), now=NOW))
 
 
 def _is_trimmed(broker: SqliteBroker, claim: Claim) -> None:
@@ -183,7 +185,7 @@ def test_details_that_cannot_be_read_are_left_out(
     run(path, f"UPDATE qcore_details SET errors = {text}, progress = {text}, saved = 'by hand'")  # noqa: S608  (values of this test)
     assert details(broker, claim.task.id) == Details(saved=b"by hand")
     end(broker, claim, Failed("once more", NOW))
-    fault = Fault(NOW, 2, "once more")
+    fault = AttemptError(NOW, 2, "once more")
     assert details(broker, claim.task.id) == Details((fault,), saved=b"by hand")
     assert take(broker).task.id == claim.task.id
 
@@ -224,10 +226,10 @@ async def test_another_broker_of_this_process_is_followed_at_once(path: Path) ->
     await there.enqueue([a_task(id="the-one")], now=NOW)
     (claim,) = await there.claim(a_demand(), now=NOW, until=NOW + LEASE)
     told.clear()
-    await there.note([Note(claim.lease, HALF)], now=NOW)
+    await there.save_details([DetailsUpdate(claim.lease, HALF)])
     assert ("default", ["the-one"]) in told
     told.clear()
-    await there.order("default", ["the-one"], Cancelled(), now=NOW)
+    await there.execute("default", ["the-one"], Cancelled(), now=NOW)
     assert ("default", ["the-one"]) in told
     await ear.close()
     await there.close()

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, Tx
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
 from qcore.domain.errors import BrokerUnusable
 from qcore.domain.lifecycle import State
 from qcore.testing.build import NOW, a_task
@@ -22,7 +22,7 @@ FORKED = """
 import os, sys
 from qcore.adapters.links.sqlite import AsyncSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
 from qcore.testing.build import NOW, a_task
 import asyncio
 

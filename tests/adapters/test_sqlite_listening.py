@@ -20,7 +20,7 @@ ENQUEUE = """
 import sys
 from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
 from qcore.testing.build import NOW, a_task
 
 broker = SqliteBroker(BlockingSqliteLink(sys.argv[1]))

@@ -10,9 +10,11 @@ from attrs import fields
 from qcore.adapters.links.sqlite import BlockingSqliteLink, BorrowedSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.adapters.sqlite.rows import stored
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
+from qcore.domain.answers import Enqueued, Moved
 from qcore.domain.lifecycle import Archived, Deleted, RunNow, State
-from qcore.domain.task import Enqueued, Moved, NewTask, Task
+from qcore.domain.new_task import NewTask
+from qcore.domain.task import Task
 from qcore.testing.build import LEASE, NOW, a_demand, a_task
 
 Edit = Callable[[str], None]
@@ -134,7 +136,7 @@ def test_a_row_that_cannot_be_read_can_be_moved(
     edit(changed(change))
     ends: list[object] = []
     for order in (Archived(), RunNow(), Deleted()):
-        ends += run_inline(broker.order("default", ["t1"], order, now=NOW))
+        ends += run_inline(broker.execute("default", ["t1"], order, now=NOW))
         if isinstance(order, RunNow):
             # its expiry is forgotten by that order
             assert ("t1" in claimed(broker)) == (what == "expires")

@@ -12,7 +12,7 @@ from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.adapters.sqlite.shape import COLUMNS
 from qcore.adapters.sqlite.statements import statements
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
 from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Succeeded
 from qcore.domain.task import Verdict
 from qcore.testing.build import LEASE, NOW, a_demand, a_task, some_tasks

@@ -13,10 +13,10 @@ import pytest
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, Row, Tx, Values
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.adapters.sqlite.schema import APPLICATION_ID, VERSION, prepare
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
+from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import State
-from qcore.domain.task import Admission, Enqueued
 from qcore.ports import Capability
 from qcore.testing.build import LEASE, NOW, a_demand, a_task, some_tasks
 

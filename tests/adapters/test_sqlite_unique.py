@@ -13,28 +13,21 @@ import pytest
 from qcore.adapters.links.sqlite import BlockingSqliteLink, BorrowedSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.adapters.sqlite.statements import statements
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
+from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued, Moved
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
     Crashed,
-    Event,
     Exhausted,
     RunNow,
     State,
     Succeeded,
+    Transition,
 )
-from qcore.domain.task import (
-    REPLACE,
-    Admission,
-    Conflict,
-    Duplicate,
-    Enqueued,
-    Moved,
-    NewTask,
-    Verdict,
-)
+from qcore.domain.new_task import REPLACE, NewTask
+from qcore.domain.task import Verdict
 from qcore.testing.build import LEASE, NOW, TaskOptions, a_demand, a_task
 
 KEY = "the one"
@@ -49,7 +42,7 @@ RACE = """
 import sys
 from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.app.inline import run_inline
+from qcore.app.client.inline import run_inline
 from qcore.testing.build import NOW, a_task
 
 path, name, rounds = sys.argv[1:]
@@ -242,18 +235,18 @@ def test_a_time_too_short_to_tell_is_no_time(path: Path, broker: SqliteBroker) -
 
 @pytest.mark.parametrize("end", [Cancelled(), Archived(), Succeeded(), Exhausted("no"), Crashed()])
 def test_an_ended_task_that_is_kept_has_no_key(
-    path: Path, broker: SqliteBroker, end: Event
+    path: Path, broker: SqliteBroker, end: Transition
 ) -> None:
     """Its row says so from the moment it ends, also when it is run again before another comes."""
     first = one(max_crashes=1, retention=60)
     ask(broker, first)
     if isinstance(end, Archived):
-        run_inline(broker.order("default", [first.id], end, now=NOW))
+        run_inline(broker.execute("default", [first.id], end, now=NOW))
     else:
         (claim,) = run_inline(broker.claim(a_demand(), now=NOW, until=NOW + LEASE))
         run_inline(broker.settle([Verdict(claim.lease, end)], now=NOW))
     assert held(path) == {}
-    assert run_inline(broker.order("default", [first.id], RunNow(), now=NOW)) == [
+    assert run_inline(broker.execute("default", [first.id], RunNow(), now=NOW)) == [
         Moved(State.PENDING)
     ]
     assert held(path) == {}
@@ -264,7 +257,7 @@ def test_a_batch_in_which_tasks_change_places(path: Path, broker: SqliteBroker) 
     """As if one had come after the other, whoever is stored already and whoever is not."""
     first, ended, other = one(), a_task(), one(unique_key="another")
     ask(broker, first, ended, other)
-    run_inline(broker.order("default", [ended.id], Cancelled(), now=NOW))
+    run_inline(broker.execute("default", [ended.id], Cancelled(), now=NOW))
     second = one(id=ended.id, on_duplicate=REPLACE)
     third = one(on_duplicate=REPLACE)
     fourth = a_task(id=first.id)

@@ -6,8 +6,9 @@ import pytest
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
+from qcore.domain.answers import Conflict, Enqueued
 from qcore.domain.moments import Moment
-from qcore.domain.task import Conflict, Enqueued, NewTask
+from qcore.domain.new_task import NewTask
 from qcore.ports import Broker, Capability
 from qcore.testing.build import NOW, a_task
 
@@ -53,7 +54,7 @@ def arguments_of(verb: str) -> tuple[list[str], dict[str, str]]:
 
 def test_the_port_has_the_verbs_that_these_tests_look_for() -> None:
     """The introspection below sees the whole port, not an empty one."""
-    assert {"open", "enqueue", "claim", "settle", "order", "listen"} <= set(VERBS)
+    assert {"open", "enqueue", "claim", "settle", "execute", "listen"} <= set(VERBS)
     assert set(MEMBERS) - set(VERBS) == {"blocking", "capabilities"}
 
 

@@ -7,9 +7,9 @@ from typing import Unpack
 
 from qcore import Handle, Qcore, Task
 from qcore.adapters.memory import MemoryBroker
-from qcore.app.client import DEFAULT_MAX_PAYLOAD
-from qcore.app.settings import WorkerOptions
-from qcore.app.worker import Worker
+from qcore.app.client.client import DEFAULT_MAX_PAYLOAD
+from qcore.app.worker.settings import WorkerOptions
+from qcore.app.worker.worker import Worker
 from qcore.domain.retry import Dice
 from qcore.ports import Broker, Clock, Serializer
 from qcore.testing import ManualClock, Signals, drain

@@ -3,9 +3,9 @@ from collections.abc import Sequence
 import pytest
 
 from qcore import BrokerUnavailable, BrokerUnusable
-from qcore.app.aside import Aside
-from qcore.app.instruments import Instruments
-from qcore.domain.happenings import BrokerFailed, BrokerRecovered, Happening
+from qcore.app.worker.instruments import Instruments
+from qcore.app.worker.quarantine import Aside
+from qcore.domain.events import BrokerFailed, BrokerRecovered, Event
 from qcore.testing import ManualClock
 
 QUEUES = ("a", "b", "c")
@@ -18,13 +18,13 @@ class Store:
         self.bad = set(bad)
         self.away: set[str] = set()
         self.asked: list[Sequence[str]] = []
-        self.told: list[Happening] = []
+        self.told: list[Event] = []
         self.queues = queues
         self.clock = ManualClock()
         tell = Instruments([self.note])
         self.aside = Aside("claim", queues, clock=self.clock, dice=lambda: 0.5, tell=tell)
 
-    def note(self, happening: Happening) -> None:
+    def note(self, happening: Event) -> None:
         self.told.append(happening)
 
     async def call(self, queues: Sequence[str]) -> str:

@@ -5,8 +5,8 @@ import pytest
 
 from qcore import Context, InvalidTask, NoResult, Refused, State
 from qcore.adapters.memory import MemoryBroker
-from qcore.app.client import BlockingHandle
-from qcore.app.inline import Suspended, run_inline
+from qcore.app.client.handles import BlockingHandle
+from qcore.app.client.inline import Suspended, run_inline
 from qcore.testing import FaultyBroker, a_task, drain_sync
 from qcore.testing.build import NOW
 from tests.app.kit import Lab

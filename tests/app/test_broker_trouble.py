@@ -6,10 +6,11 @@ import pytest
 
 from qcore import BrokerUnavailable, Context, Handle, State
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.happenings import TasksSwept
+from qcore.domain.answers import LeaseLost, Settled, Swept
+from qcore.domain.events import TasksSwept
 from qcore.domain.lifecycle import Crashed
 from qcore.domain.moments import Moment
-from qcore.domain.task import Claim, Demand, LeaseLost, Settled, Swept, Verdict
+from qcore.domain.task import Claim, Demand, Verdict
 from qcore.testing import FaultyBroker
 from qcore.testing.build import NOW, a_demand
 from tests.app.kit import Lab, stored, turn

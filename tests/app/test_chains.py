@@ -23,8 +23,9 @@ from qcore import (
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.sealing import EncryptedSerializer, SignedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
-from qcore.app.chains import MOST_STEPS
-from qcore.app.passing import CHAIN
+from qcore.app.calls.call import Call
+from qcore.app.calls.chain_header import CHAIN
+from qcore.app.tasks.chains import MOST_STEPS
 from qcore.domain.ids import next_id
 from qcore.ports import Serializer
 from qcore.testing import FaultyBroker, assert_enqueued, drain
@@ -510,7 +511,8 @@ class TestRefused:
     async def test_a_call_of_no_queue_needs_a_client(self, lab: Lab) -> None:
         """One that was made by hand, or is of a router of its own."""
         shop = Shop(lab)
-        call = attrs.evolve(shop.fetch.call("a"), sender=None)
+        bound = shop.fetch.call("a")
+        call = Call(bound.mould, bound.signature, bound.args, bound.kwargs)
         whole = chain(call, Step(shop.store.call(1), None))
         with pytest.raises(InvalidOption, match="belongs to no queue"):
             await whole.enqueue()

@@ -14,7 +14,7 @@ from qcore import (
     State,
 )
 from qcore.adapters.memory import MemoryBroker
-from qcore.app.client import Handle
+from qcore.app.client.handles import Handle
 from qcore.testing import a_task
 from tests.app.kit import Lab, stored
 

@@ -7,7 +7,7 @@ import pytest
 from qcore import BrokerUnavailable, Conflict, Context, Enqueued, Handle, NewTask
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.app.coalesce import MOST_AT_ONCE, Coalescing
+from qcore.app.client.coalescing import MOST_AT_ONCE, Coalescing
 from qcore.domain.moments import Moment
 from qcore.testing import FaultyBroker, a_task, some_tasks
 from qcore.testing.build import NOW

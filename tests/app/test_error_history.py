@@ -8,17 +8,17 @@ import traceback
 import pytest
 
 from qcore import (
+    AttemptError,
     CannotDecode,
     Context,
-    Fault,
     InvalidOption,
     SkipRetry,
     Snooze,
     State,
     WorkerSettings,
 )
-from qcore.app.blame import told
-from qcore.domain.notes import FAULTS, MAX_TRACEBACK
+from qcore.app.worker.error_context import told
+from qcore.domain.run_details import MAX_ERRORS, MAX_TRACEBACK
 from qcore.testing import a_task
 from qcore.testing.build import NOW
 from tests.app import process_handlers
@@ -67,9 +67,9 @@ async def test_the_last_ten_are_kept_until_the_task_is_gone(lab: Lab) -> None:
         await lab.run_due()
         lab.manual.advance(1_000_000)
     assert [fault.attempt for fault in await handle.errors()] == list(range(3, 13))
-    assert len(await handle.errors()) == FAULTS
+    assert len(await handle.errors()) == MAX_ERRORS
     await lab.inspector.run_now("default", [handle.id])
-    assert len(await handle.errors()) == FAULTS
+    assert len(await handle.errors()) == MAX_ERRORS
     await handle.delete()
     assert await handle.errors() == ()
 
@@ -131,7 +131,7 @@ async def test_a_process_that_died_says_who_had_it() -> None:
     handle = await lab.client.enqueue(a_task(name="kill_itself", max_crashes=1))
     await lab.worker(burst=True, processes=1, name="alice").run()
     [fault] = await handle.errors()
-    assert fault == Fault(NOW, 1, fault.error, "alice", None)
+    assert fault == AttemptError(NOW, 1, fault.error, "alice", None)
     assert "SIGKILL" in fault.error
 
 

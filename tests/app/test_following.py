@@ -11,8 +11,9 @@ from qcore import Context, Progress, Seen, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.ears import Ear
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Note
-from qcore.domain.task import Claim, Task, TaskId
+from qcore.domain.new_task import TaskId
+from qcore.domain.run_details import DetailsUpdate
+from qcore.domain.task import Claim, Task
 from qcore.ports import Told
 from qcore.testing import ManualClock, a_task
 from qcore.testing.build import NOW, a_demand
@@ -152,11 +153,11 @@ class TestFollow:
         assert await anext(follow) == Seen(State.PENDING, None)
         claim = await claimed(broker)
         told = asyncio.ensure_future(anext(follow))
-        await broker.note([Note(claim.lease, Progress(NOW, 0.5, "half"))], now=NOW)
+        await broker.save_details([DetailsUpdate(claim.lease, Progress(NOW, 0.5, "half"))])
         assert await told == Seen(State.ACTIVE, Progress(NOW, 0.5, "half"))
         told = asyncio.ensure_future(anext(follow))
         await turn()
-        await broker.note([Note(claim.lease, Progress(NOW, 0.9))], now=NOW)
+        await broker.save_details([DetailsUpdate(claim.lease, Progress(NOW, 0.9))])
         assert await told == Seen(State.ACTIVE, Progress(NOW, 0.9))
         await handle.cancel()
         assert [seen async for seen in follow] == [Seen(State.DEAD, Progress(NOW, 0.9))]

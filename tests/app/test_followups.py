@@ -18,14 +18,15 @@ from qcore import (
 )
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.app.context import MOST_FOLLOW_UPS
-from qcore.app.router import Next
+from qcore.app.tasks.context import MOST_FOLLOW_UPS
+from qcore.app.tasks.router import Next
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.control import ControlFlow
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.ids import follow_up_id, next_id
 from qcore.domain.lifecycle import Succeeded
 from qcore.domain.moments import Moment
-from qcore.domain.task import LeaseLost, Settled, Verdict
+from qcore.domain.task import Verdict
 from qcore.ports import Capability
 from qcore.testing import FaultyBroker, a_context, a_task, assert_enqueued, drain
 from qcore.testing.build import NOW, a_claim

@@ -26,16 +26,17 @@ from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.sealing import EncryptedSerializer
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.app import gathering
-from qcore.app.aggregating import LONGEST_CALL
-from qcore.app.aggregators import Ripening
-from qcore.app.client import Asked, Call
-from qcore.app.handler import Handler
-from qcore.app.setbacks import REMEMBERED, Setbacks
+from qcore.app.calls.call import Asked, Call
+from qcore.app.tasks.aggregators import Ripening
+from qcore.app.tasks.handler import Handler
+from qcore.app.worker.failure_backoff import REMEMBERED, Setbacks
+from qcore.app.worker.groups import scheduler
+from qcore.app.worker.groups.aggregation import LONGEST_CALL
+from qcore.domain.answers import Admission
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.groups import Stale
 from qcore.domain.moments import Moment
-from qcore.domain.task import Admission, TaskId
+from qcore.domain.new_task import TaskId
 from qcore.testing import ManualClock, a_task, drain
 from qcore.testing.build import NOW
 from tests.app.kit import Lab, turn
@@ -238,7 +239,7 @@ class TestMembers:
         self, lab: Notes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """They are read page by page, and more of them than are in hand at a time."""
-        monkeypatch.setattr(gathering, "PAGE", 7)
+        monkeypatch.setattr(scheduler, "PAGE", 7)
         lab.aggregator(lab.one_of)
         for number in range(30):
             await lab.ask("a", group=f"group {number}")
@@ -700,7 +701,7 @@ class TestWorkers:
         async def hang(group: Group, tasks: Sequence[Task]) -> Call[None]:
             nonlocal began
             began += 1
-            if began == gathering.AT_A_TIME:
+            if began == scheduler.AT_A_TIME:
                 full.set()
             await asyncio.Event().wait()
             raise AssertionError
@@ -713,7 +714,7 @@ class TestWorkers:
         await turn()
         worker.stop()
         await running
-        assert began == gathering.AT_A_TIME
+        assert began == scheduler.AT_A_TIME
         assert await lab.states() == {State.AGGREGATING: 15}
 
     async def test_a_paused_worker_aggregates_nothing(self, lab: Notes) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.task import Demand, LeaseLost, Settled
+from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.task import Demand
 from qcore.ports import Listener, Lost
 from qcore.testing import FaultyBroker
 from tests.app.kit import Lab, stored, turn

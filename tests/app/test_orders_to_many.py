@@ -7,9 +7,10 @@ import pytest
 
 from qcore import InvalidOption, State
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import Order
+from qcore.domain.answers import Missing, Moved, NotAllowed
+from qcore.domain.lifecycle import Command
 from qcore.domain.moments import Moment
-from qcore.domain.task import Missing, Moved, NotAllowed, TaskId
+from qcore.domain.new_task import TaskId
 from qcore.testing import a_task, some_tasks
 from tests.app.kit import Lab
 
@@ -21,11 +22,11 @@ class Counting(MemoryBroker):
         super().__init__()
         self.steps: list[int] = []
 
-    async def order(
-        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    async def execute(
+        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         self.steps.append(len(ids))
-        return await super().order(queue, ids, order, now=now)
+        return await super().execute(queue, ids, order, now=now)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from qcore import Handle, InvalidOption, State
 from qcore.adapters.clocks import SystemClock
-from qcore.app.processes import NOT_FOR_CHILDREN, ProcessDied, Processes
+from qcore.app.worker.pools.processes import NOT_FOR_CHILDREN, ProcessDied, Processes
 from qcore.testing import a_context, a_task, drain
 from qcore.testing.build import NOW
 from tests.app import process_handlers

@@ -8,10 +8,11 @@ import pytest
 
 from qcore import Context, InvalidOption, InvalidTask, Progress, Qcore, State
 from qcore.adapters.memory import MemoryBroker
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.moments import Moment
-from qcore.domain.notes import MAX_MESSAGE, Note, Noted
-from qcore.domain.task import Claim, LeaseLost, Settled, Verdict
+from qcore.domain.run_details import MAX_MESSAGE, DetailsSaved, DetailsUpdate
+from qcore.domain.task import Claim, Verdict
 from qcore.testing import Notes, a_context, a_task
 from qcore.testing.build import NOW, a_claim, a_demand
 from tests.app import process_handlers
@@ -28,14 +29,16 @@ class Writing(MemoryBroker):
         self.hangs = False
         self.order_of: list[str] = []
 
-    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:
+    async def save_details(
+        self, notes: Sequence[DetailsUpdate]
+    ) -> Sequence[DetailsSaved | LeaseLost]:
         self.order_of.append("note")
         if self.fails:
             raise BrokerUnavailable("away")
         if self.hangs:
             await asyncio.Event().wait()
         self.calls.append([n.progress.fraction for n in notes if n.progress is not None])
-        return await super().note(notes, now=now)
+        return await super().save_details(notes)
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment
@@ -147,7 +150,7 @@ class TestProgress:
     async def test_it_outlives_a_worker_that_is_lost(self, lab: Lab, broker: Writing) -> None:
         """What a run had said is there when its lease has run out, and the next one has begun."""
         [claim] = await _claimed(lab, broker)
-        await broker.note([Note(claim.lease, Progress(NOW, 0.7))], now=NOW)
+        await broker.save_details([DetailsUpdate(claim.lease, Progress(NOW, 0.7))])
         await broker.sweep(["default"], 10, now=NOW + 100)
         assert await lab.client.handle("default", claim.task.id).progress() == Progress(NOW, 0.7)
 
@@ -219,7 +222,7 @@ class TestProgress:
 
         handle = await resize.enqueue()
         async with lab.working():
-            assert (await lab.signals.broker_failed.next()).call == "note"
+            assert (await lab.signals.broker_failed.next()).call == "save_details"
             assert await handle.progress() is None
             broker.fails = False
             lab.manual.advance(1)

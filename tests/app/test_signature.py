@@ -13,8 +13,8 @@ import pytest
 
 from qcore import CannotDecode, Context, InvalidTask
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
-from qcore.app.codec import Codec
-from qcore.app.signature import Signature
+from qcore.app.calls.codec import Codec
+from qcore.app.calls.signature import Signature
 
 CODEC = Codec([JsonSerializer(), MessagePackSerializer()])
 

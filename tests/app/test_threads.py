@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from qcore import Context, InvalidOption
-from qcore.app.threads import Threads
+from qcore.app.worker.pools.threads import Threads
 from tests.app.kit import Lab, turn
 
 PATIENCE = 10.0

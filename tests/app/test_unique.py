@@ -7,7 +7,7 @@ import pytest
 from qcore import Capability, Context, InvalidTask, Qcore, Refused, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import MessagePackSerializer
-from qcore.app.client import Handle
+from qcore.app.client.handles import Handle
 from qcore.testing import a_task
 from tests.app.kit import Lab, stored
 

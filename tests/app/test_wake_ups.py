@@ -12,10 +12,12 @@ import pytest
 from qcore import Context, Snooze, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.app.settings import WorkerOptions
-from qcore.app.worker import Worker
+from qcore.app.worker.settings import WorkerOptions
+from qcore.app.worker.worker import Worker
+from qcore.domain.answers import Conflict, Enqueued, Settled
 from qcore.domain.moments import Moment
-from qcore.domain.task import Claim, Conflict, Demand, Enqueued, NewTask, Settled, Verdict
+from qcore.domain.new_task import NewTask
+from qcore.domain.task import Claim, Demand, Verdict
 from qcore.ports import Broker
 from qcore.testing import a_task, some_tasks
 from tests.app.kit import Lab, turn

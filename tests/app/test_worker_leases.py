@@ -6,11 +6,12 @@ from qcore import BrokerUnusable, Context, State
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.app.instruments import Instruments
-from qcore.app.watchdog import Watchdog
-from qcore.domain.happenings import Happening, LoopBlocked
+from qcore.app.worker.instruments import Instruments
+from qcore.app.worker.watchdog import Watchdog
+from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.events import Event, LoopBlocked
 from qcore.domain.moments import Moment
-from qcore.domain.task import Lease, LeaseLost, Settled
+from qcore.domain.task import Lease
 from qcore.testing import FaultyBroker
 from qcore.testing.build import NOW
 from tests.app.kit import Lab, stored, turn
@@ -137,7 +138,7 @@ async def test_the_watchdog_says_where_the_loop_is_blocked() -> None:
     told: list[LoopBlocked] = []
     reported = threading.Event()
 
-    def tell(happening: Happening) -> None:
+    def tell(happening: Event) -> None:
         assert isinstance(happening, LoopBlocked)
         told.append(happening)
         if len(told) == 2:
@@ -160,7 +161,7 @@ async def test_a_worker_is_watched() -> None:
     lab = Lab()
     reported = threading.Event()
 
-    def tell(happening: Happening) -> None:
+    def tell(happening: Event) -> None:
         if isinstance(happening, LoopBlocked):
             reported.set()
 
@@ -178,9 +179,9 @@ async def test_a_worker_is_watched() -> None:
 
 async def test_a_loop_that_turns_is_not_reported() -> None:
     """Waiting is not blocking."""
-    told: list[Happening] = []
+    told: list[Event] = []
 
-    def tell(happening: Happening) -> None:
+    def tell(happening: Event) -> None:
         told.append(happening)
 
     answered = asyncio.Event()

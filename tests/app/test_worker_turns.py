@@ -9,8 +9,9 @@ import pytest
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.moments import Moment
-from qcore.domain.task import Claim, Demand, LeaseLost, Settled, Verdict
+from qcore.domain.task import Claim, Demand, Verdict
 from qcore.testing import a_task, some_tasks
 from tests.app import process_handlers
 from tests.app.kit import Lab, turn

@@ -8,26 +8,23 @@ from typing import Final, Self, TypeVar
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.flow import Limits, Rule
-from qcore.domain.groups import Stale
-from qcore.domain.lifecycle import Order, State, Succeeded
-from qcore.domain.moments import Moment
-from qcore.domain.task import (
+from qcore.domain.answers import (
     Admission,
-    Claim,
     Conflict,
-    Demand,
     Enqueued,
     LeaseLost,
     Missing,
     Moved,
-    NewTask,
     NotAllowed,
     Settled,
     Swept,
-    TaskId,
-    Verdict,
 )
+from qcore.domain.groups import Stale
+from qcore.domain.lifecycle import Command, State, Succeeded
+from qcore.domain.moments import Moment
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.queue_limits import LimitChange, Limits
+from qcore.domain.task import Claim, Demand, Verdict
 from qcore.ports import Broker, Capability, Listener, Lost
 
 T = TypeVar("T")
@@ -74,13 +71,13 @@ class EdgeBroker(ForwardingBroker):
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
         return await self._told(self.inner.sweep(queues, limit, now=now), queues)
 
-    async def order(
-        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    async def execute(
+        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        return await self._told(self.inner.order(queue, ids, order, now=now), [queue])
+        return await self._told(self.inner.execute(queue, ids, order, now=now), [queue])
 
-    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
-        return await self._told(super().regulate(queue, rule, now=now), [queue])
+    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
+        return await self._told(super().set_limit(queue, rule, now=now), [queue])
 
     async def aggregate(
         self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment

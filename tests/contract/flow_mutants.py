@@ -10,10 +10,21 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.ears import Ears
 from qcore.adapters.memory.entries import Entry
 from qcore.adapters.memory.queue import Queue
-from qcore.domain.flow import NO_LIMITS, Limits, Rate, Rule, SetInFlight, SetPaused, SetRate, ruled
+from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
-from qcore.domain.lifecycle import Aggregated, Event, State
-from qcore.domain.task import Admission, Claim, Demand, Enqueued, NewTask, Task, TaskId
+from qcore.domain.lifecycle import Aggregated, State, Transition
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.queue_limits import (
+    NO_LIMITS,
+    LimitChange,
+    Limits,
+    Rate,
+    SetInFlight,
+    SetPaused,
+    SetRate,
+    ruled,
+)
+from qcore.domain.task import Claim, Demand, Task
 
 # a mutant knows what it breaks
 # ruff: noqa: SLF001
@@ -102,7 +113,7 @@ def _takes_as_if_alone(self: Queue, into: list[Claim], room: int, now: float, un
         self._full = full
 
 
-def _puts_back(self: Queue, entry: Entry, event: Event, now: float) -> State:
+def _puts_back(self: Queue, entry: Entry, event: Transition, now: float) -> State:
     was_active = entry.state is State.ACTIVE
     state = Queue.move(self, entry, event, now)
     if was_active and state is not State.GONE and self.limits.rate is not None:
@@ -125,42 +136,42 @@ def _counts_in_milliseconds(self: Queue, now: float) -> int:
     return Queue._free(self, round(now, 3))
 
 
-def _begins_empty(self: Queue, rule: Rule, now: float) -> Limits:
+def _begins_empty(self: Queue, rule: LimitChange, now: float) -> Limits:
     rate = self.limits.rate
-    limits = Queue.regulate(self, rule, now)
+    limits = Queue.set_limit(self, rule, now)
     if limits.rate is not None and limits.rate != rate:
         self._full = now + limits.rate.per
     return limits
 
 
-def _fills_again(self: Queue, rule: Rule, now: float) -> Limits:
+def _fills_again(self: Queue, rule: LimitChange, now: float) -> Limits:
     self._full = now
-    return Queue.regulate(self, rule, now)
+    return Queue.set_limit(self, rule, now)
 
 
-def _never_fills(self: Queue, rule: Rule, now: float) -> Limits:
+def _never_fills(self: Queue, rule: LimitChange, now: float) -> Limits:
     full = self._full
-    limits = Queue.regulate(self, rule, now)
+    limits = Queue.set_limit(self, rule, now)
     self._full = full
     return limits
 
 
-def _sets_one_limit_alone(self: Queue, rule: Rule, now: float) -> Limits:
+def _sets_one_limit_alone(self: Queue, rule: LimitChange, now: float) -> Limits:
     self.limits = ruled(NO_LIMITS, rule)
     self._full = now
     return self.limits
 
 
-def _rounds_rates(self: Queue, rule: Rule, now: float) -> Limits:
+def _rounds_rates(self: Queue, rule: LimitChange, now: float) -> Limits:
     if isinstance(rule, SetRate) and rule.rate is not None:
         rule = SetRate(Rate(rule.rate.count, float(max(1, round(rule.rate.per)))))
-    return Queue.regulate(self, rule, now)
+    return Queue.set_limit(self, rule, now)
 
 
-def _never_lifts(self: Queue, rule: Rule, now: float) -> Limits:
+def _never_lifts(self: Queue, rule: LimitChange, now: float) -> Limits:
     if rule in {SetRate(None), SetInFlight(None), SetPaused(is_paused=False)}:
         return self.limits
-    return Queue.regulate(self, rule, now)
+    return Queue.set_limit(self, rule, now)
 
 
 def _due_without_rates(self: Queue) -> float | None:
@@ -280,12 +291,12 @@ ForgetsLargeClaims = with_line(take=_takes_as_if_alone)
 PutsBack = with_line(move=_puts_back)
 FillsAllAtOnce = with_line(_free=_fills_all_at_once)
 CountsInMilliseconds = with_line(_free=_counts_in_milliseconds)
-BeginsEmpty = with_line(regulate=_begins_empty)
-FillsAgain = with_line(regulate=_fills_again)
-NeverFills = with_line(regulate=_never_fills)
-SetsOneAlone = with_line(regulate=_sets_one_limit_alone)
-RoundsRates = with_line(regulate=_rounds_rates)
-NeverLifts = with_line(regulate=_never_lifts)
+BeginsEmpty = with_line(set_limit=_begins_empty)
+FillsAgain = with_line(set_limit=_fills_again)
+NeverFills = with_line(set_limit=_never_fills)
+SetsOneAlone = with_line(set_limit=_sets_one_limit_alone)
+RoundsRates = with_line(set_limit=_rounds_rates)
+NeverLifts = with_line(set_limit=_never_lifts)
 TellsNoStarts = with_line(next_due=_due_without_rates)
 TellsStartsOfTheKept = with_line(next_due=_due_when_kept)
 HidesWhatIsDue = with_line(next_due=_due_unless_kept)
@@ -304,10 +315,10 @@ KeepsTheirKeys = with_line(aggregate=_keeps_their_keys)
 class LimitsAll(MemoryBroker):
     """Sets for all queues what was asked for one."""
 
-    async def regulate(self, queue: str, rule: Rule, *, now: float) -> Limits:
+    async def set_limit(self, queue: str, rule: LimitChange, *, now: float) -> Limits:
         for name in ("default", "a", "b", "red", "blue"):
-            await super().regulate(name, rule, now=now)
-        return await super().regulate(queue, rule, now=now)
+            await super().set_limit(name, rule, now=now)
+        return await super().set_limit(queue, rule, now=now)
 
 
 class ForgetsEmptyQueues(MemoryBroker):
@@ -439,10 +450,10 @@ class ListsTheEmpty(MemoryBroker):
         names = [name for name in sorted({**old, **found}) if name > after]
         return [found.get(name) or old[name] for name in names][:limit]
 
-    async def order(self, queue: str, ids: Any, order: Any, *, now: float) -> Any:
+    async def execute(self, queue: str, ids: Any, order: Any, *, now: float) -> Any:
         for group in await super().groups(queue, 10**9):
             self.known[queue, group.name] = group
-        return await super().order(queue, ids, order, now=now)
+        return await super().execute(queue, ids, order, now=now)
 
 
 class ListsAllMembers(MemoryBroker):

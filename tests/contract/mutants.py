@@ -8,33 +8,25 @@ from attrs import evolve
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.ears import Ears
-from qcore.domain.lifecycle import Crashed, Failed, Order, Rescheduled, RunNow, Succeeded, Updated
-from qcore.domain.notes import NO_DETAILS, Details, Note, Noted
-from qcore.domain.task import (
-    Admission,
-    Enqueued,
-    LeaseLost,
-    Missing,
-    Moved,
-    NewTask,
-    NotAllowed,
-    Swept,
-    TaskId,
-    Verdict,
-    changed,
-)
+from qcore.domain.answers import Admission, Enqueued, LeaseLost, Missing, Moved, NotAllowed, Swept
+from qcore.domain.lifecycle import Command, Crashed, Failed, Rescheduled, RunNow, Succeeded, Updated
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.run_details import NO_DETAILS, Details, DetailsSaved, DetailsUpdate
+from qcore.domain.task import Verdict, changed
 from qcore.ports import Told
 
 
 class AnswersNotesBackwards(MemoryBroker):
-    async def note(self, notes: Sequence[Note], *, now: float) -> Sequence[Noted | LeaseLost]:
-        return [*await super().note(notes, now=now)][::-1]
+    async def save_details(
+        self, notes: Sequence[DetailsUpdate]
+    ) -> Sequence[DetailsSaved | LeaseLost]:
+        return [*await super().save_details(notes)][::-1]
 
 
 class NotesInFull(MemoryBroker):
     """Writes down what a note has, and what it does not have too."""
 
-    def _write(self, note: Note) -> Noted | LeaseLost:
+    def _write(self, note: DetailsUpdate) -> DetailsSaved | LeaseLost:
         entry, answer = self._holder(note.lease), super()._write(note)
         if entry is not None:
             entry.details = Details(entry.details.errors, note.progress, note.saved)
@@ -44,12 +36,12 @@ class NotesInFull(MemoryBroker):
 class NotesWhatHasEnded(MemoryBroker):
     """Takes a note of any task that is there."""
 
-    def _write(self, note: Note) -> Noted | LeaseLost:
+    def _write(self, note: DetailsUpdate) -> DetailsSaved | LeaseLost:
         entry = self._queues[note.lease.queue].entries.get(note.lease.id)
         if entry is None:
             return LeaseLost()
         self._queues[note.lease.queue].write(entry, note)
-        return Noted()
+        return DetailsSaved()
 
 
 class RemembersTheGone(MemoryBroker):
@@ -59,7 +51,7 @@ class RemembersTheGone(MemoryBroker):
         super().__init__(**options)
         self.kept: dict[tuple[str, TaskId], Details] = {}
 
-    def _write(self, note: Note) -> Noted | LeaseLost:
+    def _write(self, note: DetailsUpdate) -> DetailsSaved | LeaseLost:
         entry, answer = self._holder(note.lease), super()._write(note)
         if entry is not None:
             self.kept[note.lease.queue, note.lease.id] = entry.details
@@ -134,13 +126,13 @@ class ForgetsAtARetry(MemoryBroker):
 
 
 class ForgetsAtAnOrder(MemoryBroker):
-    async def order(
-        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
     ) -> Sequence[Moved | NotAllowed | Missing]:
         for entry in [e for line in self._known([queue]) for e in line.entries.values()]:
             if entry.spec.id in ids and isinstance(order, RunNow):
                 entry.details = NO_DETAILS
-        return await super().order(queue, ids, order, now=now)
+        return await super().execute(queue, ids, order, now=now)
 
 
 class Bequeaths(MemoryBroker):
@@ -246,21 +238,21 @@ class NeverStopsTelling(MemoryBroker):
 
 
 class NeverIntoThePast(MemoryBroker):
-    async def order(
-        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
     ) -> Sequence[Moved | NotAllowed | Missing]:
         order = Rescheduled(max(now, order.at)) if isinstance(order, Rescheduled) else order
-        return await super().order(queue, ids, order, now=now)
+        return await super().execute(queue, ids, order, now=now)
 
 
 class NeverEarlier(MemoryBroker):
-    async def order(
-        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
     ) -> Sequence[Moved | NotAllowed | Missing]:
         for task in await self.get(queue, ids):
             if task is not None and isinstance(order, Rescheduled):
                 order = Rescheduled(max(task.due, order.at))
-        return await super().order(queue, ids, order, now=now)
+        return await super().execute(queue, ids, order, now=now)
 
 
 class LosesAChange(MemoryBroker):
@@ -268,12 +260,12 @@ class LosesAChange(MemoryBroker):
 
     lost = ""
 
-    async def order(
-        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
     ) -> Sequence[Moved | NotAllowed | Missing]:
         if isinstance(order, Updated):
             order = Updated({k: v for k, v in order.changes.items() if k != self.lost})
-        return await super().order(queue, ids, order, now=now)
+        return await super().execute(queue, ids, order, now=now)
 
 
 def losing(field: str) -> type[MemoryBroker]:
@@ -284,12 +276,12 @@ def losing(field: str) -> type[MemoryBroker]:
 class ChangesTheWordsOnly(MemoryBroker):
     """Writes down what was changed, and acts as if it had not been."""
 
-    async def order(
-        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
     ) -> Sequence[Moved | NotAllowed | Missing]:
         if not isinstance(order, Updated):
-            return await super().order(queue, ids, order, now=now)
-        answers = await super().order(queue, ids, Updated({}), now=now)
+            return await super().execute(queue, ids, order, now=now)
+        answers = await super().execute(queue, ids, Updated({}), now=now)
         for task, answer in zip(ids, answers, strict=True):
             if isinstance(answer, Moved):
                 entry = self._queues[queue].entries[task]
@@ -300,12 +292,12 @@ class ChangesTheWordsOnly(MemoryBroker):
 class KeepsItsPlace(MemoryBroker):
     """Lets a task of another priority go before those that came after it."""
 
-    async def order(
-        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
     ) -> Sequence[Moved | NotAllowed | Missing]:
         lines = self._known([queue]) if isinstance(order, Updated) else []
         places = {task: entry.sequence for line in lines for task, entry in line.entries.items()}
-        answers = await super().order(queue, ids, order, now=now)
+        answers = await super().execute(queue, ids, order, now=now)
         for line in lines:
             for task in set(ids).intersection(line.pending):
                 entry = line.entries[task]

@@ -5,10 +5,10 @@ import pytest
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.flow import Limits, Rule
 from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.moments import Moment
-from qcore.domain.task import Claim, Demand, Keep
+from qcore.domain.queue_limits import LimitChange, Limits
+from qcore.domain.task import Claim, Demand, RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.build import NOW
 from qcore.testing.contract import FlowContract, GroupContract
@@ -22,7 +22,7 @@ from tests.contract.doubles import EdgeBroker
 class TestEdgeBroker(ListenCases, EdgeCases, FollowUpCases, FlowContract, GroupContract):
     """A broker that tells of edges alone keeps the promise to those who listen."""
 
-    def make_broker(self, keep: Keep) -> Broker:
+    def make_broker(self, keep: RetentionPolicy) -> Broker:
         return EdgeBroker(MemoryBroker(keep=keep))
 
 
@@ -72,8 +72,8 @@ class ForgetsOtherQueues(EdgeBroker):
 
 
 class HearsNoRules(EdgeBroker):
-    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
-        return await ForwardingBroker.regulate(self, queue, rule, now=now)
+    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
+        return await ForwardingBroker.set_limit(self, queue, rule, now=now)
 
 
 class HearsNoGroups(EdgeBroker):

@@ -2,7 +2,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.task import Keep
+from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.contract import BrokerContract, FlowContract, GroupContract, UniqueContract
 from qcore.testing.machine import broker_machine
@@ -11,7 +11,7 @@ from qcore.testing.machine import broker_machine
 class TestMemoryBroker(BrokerContract, UniqueContract, GroupContract, FlowContract):
     """The memory broker keeps the contract."""
 
-    def make_broker(self, keep: Keep) -> Broker:
+    def make_broker(self, keep: RetentionPolicy) -> Broker:
         return MemoryBroker(keep=keep)
 
 
@@ -21,7 +21,7 @@ class TestBlockingMemoryBroker(TestMemoryBroker):
     blocking = True
 
 
-def make_broker(keep: Keep) -> Broker:
+def make_broker(keep: RetentionPolicy) -> Broker:
     """Return a memory broker that is not open."""
     return MemoryBroker(keep=keep)
 

@@ -11,10 +11,11 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
+from qcore.domain.answers import Admission, Conflict, Enqueued, Missing, Moved, NotAllowed, Swept
 from qcore.domain.lifecycle import (
+    Command,
     Deleted,
     Failed,
-    Order,
     Rejected,
     Rescheduled,
     Revoked,
@@ -22,22 +23,8 @@ from qcore.domain.lifecycle import (
     State,
     Succeeded,
 )
-from qcore.domain.task import (
-    REPLACE,
-    Admission,
-    Claim,
-    Conflict,
-    Demand,
-    Enqueued,
-    Keep,
-    Lease,
-    Missing,
-    Moved,
-    NewTask,
-    NotAllowed,
-    Swept,
-    Verdict,
-)
+from qcore.domain.new_task import REPLACE, NewTask
+from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Verdict
 from qcore.ports import Counts, Page
 from qcore.testing.build import NOW
 from qcore.testing.contract import BrokerContract, UniqueContract, following, notes
@@ -99,12 +86,12 @@ class AnswersTwice(MemoryBroker):
 
 
 class KeepsTheDeleted(MemoryBroker):
-    async def order(
-        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
     ) -> Sequence[Moved | NotAllowed | Missing]:
         if isinstance(order, Deleted):
             return [Moved(State.GONE) for _ in ids]
-        return await super().order(queue, ids, order, now=now)
+        return await super().execute(queue, ids, order, now=now)
 
 
 class SweepsWithoutEnd(MemoryBroker):
@@ -214,13 +201,13 @@ class ForgetsKeys(MemoryBroker):
 class LetsGoOfOthers(MemoryBroker):
     """Lets go of a task's unique key, whoever has it."""
 
-    async def order(
-        self, queue: str, ids: Sequence[str], order: Order, *, now: float
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
     ) -> Sequence[Moved | NotAllowed | Missing]:
         for task in await self.get(queue, ids):
             if task is not None and task.spec.unique_key is not None:
                 self._queues[queue]._held.pop(task.spec.unique_key, None)  # noqa: SLF001
-        return await super().order(queue, ids, order, now=now)
+        return await super().execute(queue, ids, order, now=now)
 
 
 class ReplacesTheActive(MemoryBroker):
@@ -328,10 +315,10 @@ BROKEN_OF_NEWS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (mutants.FollowsFirst, "test_a_task_may_be_followed_by_itself", {}),
     (mutants.FollowsSilently, "test_what_follows_is_heard", {}),
     *((mutants.deaf_to("settle"), TOLD, {"way": way}) for way in following.WAYS[:3]),
-    *((mutants.deaf_to("order"), TOLD, {"way": way}) for way in following.WAYS[3:5]),
+    *((mutants.deaf_to("execute"), TOLD, {"way": way}) for way in following.WAYS[3:5]),
     *((mutants.deaf_to("sweep"), TOLD, {"way": way}) for way in following.WAYS[5:7]),
     (mutants.deaf_to("claim"), TOLD, {"way": following.WAYS[7]}),
-    (mutants.deaf_to("note"), TOLD, {"way": following.WAYS[8]}),
+    (mutants.deaf_to("save_details"), TOLD, {"way": following.WAYS[8]}),
     (mutants.TellsTooEarly, "test_the_news_can_be_read_when_they_are_told", {}),
     (mutants.TellsOfAll, "test_news_are_of_queues_that_are_followed", {}),
     (mutants.NeverStopsTelling, "test_who_has_closed_is_told_nothing", {}),
@@ -362,7 +349,7 @@ BROKEN_OF_CHANGES: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
 def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:
     """Return an instance of the contract for a broken broker, to run cases of by hand."""
 
-    def make_broker(self: object, keep: Keep) -> MemoryBroker:
+    def make_broker(self: object, keep: RetentionPolicy) -> MemoryBroker:
         return broker(keep=keep)
 
     return type(
@@ -420,7 +407,7 @@ def test_the_machine_catches_a_broken_broker(broker: type[MemoryBroker]) -> None
     machine = broker_machine(lambda keep: broker(keep=keep))
     # found is enough: the smallest example is for people
     once = settings(
-        max_examples=500,
+        max_examples=2_000,
         phases=[Phase.generate],
         database=None,
         derandomize=True,

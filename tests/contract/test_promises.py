@@ -10,7 +10,7 @@ import pytest
 import qcore.ports
 import qcore.testing.contract
 
-ROLES = ("Producer", "Consumer", "Operator", "Broker", "Timekeeper", "Regulator", "Gatherer")
+ROLES = ("Producer", "Consumer", "Operator", "Broker", "Timekeeper", "Limiting", "Aggregating")
 
 
 def words(text: str) -> str:
@@ -20,8 +20,9 @@ def words(text: str) -> str:
 
 def promises() -> Iterator[str]:
     """Yield the bullets of every docstring in the ports' brokers."""
-    tree = ast.parse(Path(qcore.ports.__file__).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    files = Path(qcore.ports.__file__).parent.glob("*.py")
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]
+    for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.ClassDef) and node.name in ROLES:
             for inner in ast.walk(node):
                 if isinstance(inner, ast.ClassDef | ast.AsyncFunctionDef | ast.FunctionDef):

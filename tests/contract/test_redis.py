@@ -8,7 +8,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from qcore.adapters.links.redis import link_to
 from qcore.adapters.links.redis.address import parse
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.task import Keep
+from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
@@ -42,13 +42,13 @@ class RedisContract(
     make: MakeBroker
     examples = 5
 
-    def make_broker(self, keep: Keep) -> Broker:
+    def make_broker(self, keep: RetentionPolicy) -> Broker:
         return self.make(keep)
 
     def test_it_agrees_with_the_memory_broker(self, empty: Callable[[], None]) -> None:
         """Whatever is asked, in whatever order, both give the same answers."""
 
-        def make(keep: Keep) -> Broker:
+        def make(keep: RetentionPolicy) -> Broker:
             empty()
             return self.make(keep)
 

@@ -3,7 +3,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.links.sqlite import AsyncSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.domain.task import Keep
+from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
@@ -21,7 +21,7 @@ class TestSqliteBroker(
 ):
     """The SQLite broker keeps the contract over the link that awaits."""
 
-    def make_broker(self, keep: Keep) -> Broker:
+    def make_broker(self, keep: RetentionPolicy) -> Broker:
         return SqliteBroker(AsyncSqliteLink(self.folder / "qcore.db"), keep=keep)
 
 
@@ -34,11 +34,11 @@ class TestBlockingSqliteBroker(TestSqliteBroker):
 class TestSqliteBrokerInMemory(BrokerContract, UniqueContract, GroupContract, FlowContract):
     """Without a file it keeps the contract too."""
 
-    def make_broker(self, keep: Keep) -> Broker:
+    def make_broker(self, keep: RetentionPolicy) -> Broker:
         return in_memory(keep)
 
 
-def in_memory(keep: Keep) -> Broker:
+def in_memory(keep: RetentionPolicy) -> Broker:
     """Return a broker on a database of its own."""
     return SqliteBroker(AsyncSqliteLink(":memory:"), keep=keep)
 

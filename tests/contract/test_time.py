@@ -7,7 +7,7 @@ import pytest
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.task import Keep
+from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
@@ -23,7 +23,7 @@ from tests.contract.doubles import Store, TimedBroker
 class TestTimedBroker(TimeContract):
     """A broker whose store has a clock tells its time."""
 
-    def make_broker(self, keep: Keep) -> Broker:
+    def make_broker(self, keep: RetentionPolicy) -> Broker:
         return TimedBroker(STORE, MemoryBroker(keep=keep))
 
 
@@ -36,7 +36,7 @@ class TestBlockingTimedBroker(TestTimedBroker):
 class TestWrappedTimedBroker(TimeContract):
     """A wrapper has the time of what it wraps."""
 
-    def make_broker(self, keep: Keep) -> Broker:
+    def make_broker(self, keep: RetentionPolicy) -> Broker:
         return ForwardingBroker(TimedBroker(STORE, MemoryBroker(keep=keep)))
 
 

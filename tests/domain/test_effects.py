@@ -8,7 +8,6 @@ from qcore.domain.lifecycle import (
     Cancelled,
     Crashed,
     Due,
-    Event,
     Exhausted,
     Failed,
     IllegalMove,
@@ -19,9 +18,10 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
     Updated,
 )
-from qcore.domain.task import NewTask
+from qcore.domain.new_task import NewTask
 from qcore.testing.build import NOW
 
 LATER: Final = NOW + 60
@@ -57,7 +57,7 @@ class Kept:
     ],
 )
 def test_a_verdict_burns_what_it_says_and_no_more(
-    event: Event, failures: int, crashes: int, due: float, error: str | None
+    event: Transition, failures: int, crashes: int, due: float, error: str | None
 ) -> None:
     """Each changes its own counters, the moment due, and what is said of the last failure."""
     task = Kept()

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.domain.errors import InvalidOption
-from qcore.domain.flow import (
+from qcore.domain.queue_limits import (
     FASTEST,
     LONGEST,
     MOST,
     NO_LIMITS,
+    LimitChange,
     Limits,
     Rate,
-    Rule,
     SetInFlight,
     SetPaused,
     SetRate,
@@ -167,7 +167,7 @@ def test_a_rate_is_no_finer_than_moments() -> None:
         (SetPaused(is_paused=False), Limits(Rate(1), 7)),
     ],
 )
-def test_a_rule_sets_one_limit(rule: Rule, limits: Limits) -> None:
+def test_a_rule_sets_one_limit(rule: LimitChange, limits: Limits) -> None:
     """The others are as they were."""
     assert ruled(Limits(Rate(1), 7, is_paused=True), rule) == limits
 

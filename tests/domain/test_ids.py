@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.moments import LAST_MOMENT
-from qcore.domain.task import NewTask
+from qcore.domain.new_task import NewTask
 from qcore.testing.build import NOW
 
 MOMENTS = st.floats(0, LAST_MOMENT)

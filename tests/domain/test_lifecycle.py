@@ -14,7 +14,6 @@ from qcore.domain.lifecycle import (
     Crashed,
     Deleted,
     Due,
-    Event,
     Exhausted,
     Expired,
     Failed,
@@ -28,13 +27,14 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
     Updated,
     advance,
     reason_of,
 )
 from qcore.testing.build import NOW, a_stored_task, a_task
 
-EVENTS: tuple[Event, ...] = (
+EVENTS: tuple[Transition, ...] = (
     Due(),
     Claimed(),
     Succeeded(),
@@ -120,7 +120,7 @@ def test_every_event_can_happen() -> None:
     """No event is without a state to which it may happen, and no other events are known."""
     reachable = {event for row in MOVES.values() for event in row}
     assert reachable == {type(event) for event in EVENTS}
-    assert reachable == set(lifecycle.Event.__args__)
+    assert reachable == set(lifecycle.Transition.__args__)
 
 
 def test_every_state_can_be_reached_and_left() -> None:
@@ -135,7 +135,7 @@ def test_every_state_can_be_reached_and_left() -> None:
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_advance_leads_where_the_table_says_or_refuses(state: State, event: Event) -> None:
+def test_advance_leads_where_the_table_says_or_refuses(state: State, event: Transition) -> None:
     """A cell is answered with its state; where there is none the move is illegal, and named."""
     task = a_stored_task(state=state)
     cell = MOVES[state].get(type(event))

@@ -1,11 +1,11 @@
 import pytest
 
 from qcore.domain.errors import InvalidTask
-from qcore.domain.groups import MOST_MEMBERS, Group, Stale, check_aggregate
+from qcore.domain.groups import MAX_MEMBERS, Group, Stale, check_aggregate
 from qcore.testing.build import NOW, a_task
 
 
-@pytest.mark.parametrize("members", [0, 1, MOST_MEMBERS])
+@pytest.mark.parametrize("members", [0, 1, MAX_MEMBERS])
 def test_members_can_become_one_task_of_their_queue(members: int) -> None:
     """Whether they wait is a broker's question, and with none of them they do not."""
     check_aggregate("b", ["x"] * members, a_task(queue="b"))
@@ -14,7 +14,7 @@ def test_members_can_become_one_task_of_their_queue(members: int) -> None:
 def test_no_more_become_one_than_may() -> None:
     """The message says how many they are, and how many they may be."""
     with pytest.raises(InvalidTask, match=r"1,001 tasks for one: expected at most 1,000"):
-        check_aggregate("default", ["x"] * (MOST_MEMBERS + 1), a_task())
+        check_aggregate("default", ["x"] * (MAX_MEMBERS + 1), a_task())
 
 
 def test_members_become_a_task_of_the_same_queue() -> None:

@@ -1,9 +1,9 @@
-"""Records, errors and happenings: the shapes that everything else is made of."""
+"""Records, errors and events: the shapes that everything else is made of."""
 
 import pytest
 from attrs import evolve, fields, has
 
-from qcore.domain import errors, happenings, lifecycle, notes, task
+from qcore.domain import answers, errors, events, lifecycle, run_details, task
 from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
 from qcore.domain.record import record
 from qcore.testing.build import a_claim, a_demand, a_lease, a_stored_task, a_task
@@ -39,8 +39,8 @@ def test_what_a_broker_is_given_and_gives_can_be_hashed() -> None:
     assert len({*values}) == 5
 
 
-@pytest.mark.parametrize("module", [task, lifecycle, happenings, notes])
-def test_every_noun_event_and_happening_is_a_record_with_a_docstring(module: object) -> None:
+@pytest.mark.parametrize("module", [answers, task, lifecycle, events, run_details])
+def test_every_noun_transition_and_event_is_a_record_with_a_docstring(module: object) -> None:
     """They are all attrs classes with slots, and each says what it is."""
     kinds = [k for k in vars(module).values() if isinstance(k, type) and has(k)]
     assert len(kinds) > 5

@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qcore.domain.errors import InvalidOption
-from qcore.domain.shares import Shares, Strict, Weighted
+from qcore.domain.queue_weights import QueueWeights, Strict, Weighted
 
 WEIGHTS = st.dictionaries(st.sampled_from("abcdefg"), st.integers(1, 12), min_size=1)
 
 
-def served(shares: Shares, rooms: list[int]) -> Counter[str]:
+def served(shares: QueueWeights, rooms: list[int]) -> Counter[str]:
     """Return how many turns each queue gets when room comes in these sizes."""
     total: Counter[str] = Counter()
     for room in rooms:

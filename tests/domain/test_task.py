@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import LAST_MOMENT
-from qcore.domain.task import CHANGEABLE, MAX_BUDGET, NewTask, changed, updated
+from qcore.domain.new_task import CHANGEABLE, MAX_BUDGET, NewTask
+from qcore.domain.task import changed, updated
 from qcore.testing.build import NOW, a_stored_task, a_task
 
 REFUSED: list[tuple[str, object]] = [

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from qcore import NewTask, Qcore
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.findings import Grade, advice, error, ok, warning
+from qcore.domain.diagnostics import Grade, advice, error, ok, warning
 from qcore.entrypoints.cli import doctor
 from qcore.entrypoints.cli.group import qcore
 from tests.servers.binaries import SERVERS, Binary
@@ -126,7 +126,7 @@ def test_a_broker_that_tells_nothing_is_opened(monkeypatch: pytest.MonkeyPatch) 
     """That much can be said of every one."""
 
     class Silent(ForwardingBroker):
-        examine = None  # type: ignore[assignment]  # (it has nothing to say)
+        diagnose = None  # type: ignore[assignment]  # (it has nothing to say)
 
     monkeypatch.setattr(doctor, "connect", lambda _: Silent(MemoryBroker()))
     result = invoke("--url", "memory://")

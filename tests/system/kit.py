@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 
 from qcore import Qcore, Task
-from qcore.app.client import Handle
+from qcore.app.client.handles import Handle
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0

@@ -9,8 +9,9 @@ from typing import Final
 from attrs import frozen
 
 from qcore import Context
-from qcore.domain.happenings import Happening, TasksSettled
-from qcore.domain.task import Lease, LeaseLost
+from qcore.domain.answers import LeaseLost
+from qcore.domain.events import Event, TasksSettled
+from qcore.domain.task import Lease
 
 FOLDER: Final = "QCORE_JOURNAL"
 """The variable that names the folder of the journals, one of each process."""
@@ -45,7 +46,7 @@ class Scribe:
         """Write down that a handler began."""
         self._write([_line(BEGAN, ctx.lease)])
 
-    def __call__(self, happening: Happening) -> None:
+    def __call__(self, happening: Event) -> None:
         """Write down what became of verdicts."""
         assert isinstance(happening, TasksSettled)
         pairs = zip(happening.verdicts, happening.answers, strict=True)

@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 
 from qcore import State, Task
-from qcore.domain.task import DEFAULT_MAX_CRASHES
+from qcore.domain.new_task import DEFAULT_MAX_CRASHES
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 from tests.system.redis_application import q, work

@@ -5,11 +5,12 @@ from typing import Any, get_args
 import pytest
 
 from qcore.adapters.memory import MemoryBroker
+from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Settled
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
-from qcore.domain.flow import SetInFlight
 from qcore.domain.lifecycle import RunNow, State, Succeeded
-from qcore.domain.task import Conflict, Enqueued, LeaseLost, Settled, Verdict
-from qcore.ports import Broker, Gatherer, Regulator
+from qcore.domain.queue_limits import SetInFlight
+from qcore.domain.task import Verdict
+from qcore.ports import Aggregating, Broker, Limiting
 from qcore.testing.build import LEASE, NOW, a_demand, a_task
 from qcore.testing.clock import ManualClock
 from qcore.testing.faults import FaultyBroker, Verb
@@ -29,11 +30,11 @@ ARGUMENTS: dict[Verb, dict[str, Any]] = {
     "get": {"queue": "default", "ids": ["a"]},
     "browse": {"queue": "default", "state": State.PENDING, "limit": 10, "cursor": None},
     "count": {},
-    "order": {"queue": "default", "ids": ["a"], "order": RunNow(), "now": NOW},
-    "note": {"notes": [], "now": NOW},
+    "execute": {"queue": "default", "ids": ["a"], "order": RunNow(), "now": NOW},
+    "save_details": {"notes": []},
     "details": {"queue": "default", "ids": ["a"]},
     "follow": {"queues": ["default"], "told": lambda _queue, _ids: None},
-    "regulate": {"queue": "default", "rule": SetInFlight(3), "now": NOW},
+    "set_limit": {"queue": "default", "rule": SetInFlight(3), "now": NOW},
     "limits": {"queues": ["default"]},
     "groups": {"queue": "default", "limit": 10, "after": ""},
     "members": {"queue": "default", "group": "g", "limit": 10},
@@ -71,7 +72,7 @@ def test_the_verbs_are_those_of_the_port() -> None:
     """Every awaited verb of the port can go wrong, and is tried below."""
     verbs = {
         name
-        for port in (Broker, Regulator, Gatherer)
+        for port in (Broker, Limiting, Aggregating)
         for name in dir(port)
         if not name.startswith("_") and inspect.iscoroutinefunction(getattr(port, name))
     }

@@ -3,12 +3,12 @@ import threading
 
 import pytest
 
-from qcore.domain.groups import Group
-from qcore.domain.happenings import (
+from qcore.domain.answers import LeaseLost, Settled, Swept
+from qcore.domain.events import (
     AggregationFailed,
     BrokerFailed,
     BrokerRecovered,
-    Happening,
+    Event,
     LeaseWasLost,
     LoopBlocked,
     NoAggregator,
@@ -24,8 +24,9 @@ from qcore.domain.happenings import (
     WorkerStopped,
     WorkerStopping,
 )
+from qcore.domain.groups import Group
 from qcore.domain.lifecycle import State, Succeeded
-from qcore.domain.task import LeaseLost, Settled, Swept, Verdict
+from qcore.domain.task import Verdict
 from qcore.testing.build import a_claim, a_task
 from qcore.testing.signals import NoSignal, Settlement, Signals
 
@@ -35,7 +36,7 @@ GROUP = Group("default", "digest:ann", size=2, first=1.0, last=2.0)
 DONE = Verdict(CLAIM.lease, Succeeded())
 LATE = Verdict(OTHER.lease, Succeeded())
 
-WHOLE: list[tuple[str, Happening]] = [
+WHOLE: list[tuple[str, Event]] = [
     ("worker_started", WorkerStarted(["default"])),
     ("paused", WorkerPaused()),
     ("stopping", WorkerStopping(grace=25.0, running=1)),
@@ -55,7 +56,7 @@ WHOLE: list[tuple[str, Happening]] = [
 
 
 @pytest.mark.parametrize(("name", "happening"), WHOLE, ids=[name for name, _ in WHOLE])
-async def test_a_happening_gives_the_signal_of_its_name(name: str, happening: Happening) -> None:
+async def test_a_happening_gives_the_signal_of_its_name(name: str, happening: Event) -> None:
     """What happened comes out of its own signal, and is told in the story of all that did."""
     signals = Signals()
     signals(happening)
@@ -67,7 +68,7 @@ async def test_a_happening_gives_the_signal_of_its_name(name: str, happening: Ha
 def test_every_kind_of_happening_has_a_signal() -> None:
     """A new kind that nobody can wait for would be noticed here."""
     batches = {TasksClaimed, TasksSettled}
-    assert {type(happening) for _, happening in WHOLE} | batches == set(Happening.__args__)
+    assert {type(happening) for _, happening in WHOLE} | batches == set(Event.__args__)
 
 
 async def test_claims_are_signalled_one_by_one() -> None:

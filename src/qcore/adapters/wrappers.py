@@ -4,38 +4,25 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Self, cast
 
-from qcore.domain.findings import Finding
-from qcore.domain.flow import Limits, Rule
+from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
+from qcore.domain.diagnostics import Finding
 from qcore.domain.groups import Group, Stale
-from qcore.domain.lifecycle import Order, State
+from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Details, Note, Noted
-from qcore.domain.task import (
-    Admission,
-    Claim,
-    Demand,
-    Lease,
-    LeaseLost,
-    Missing,
-    Moved,
-    NewTask,
-    NotAllowed,
-    Settled,
-    Swept,
-    Task,
-    TaskId,
-    Verdict,
-)
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.queue_limits import LimitChange, Limits
+from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.task import Claim, Demand, Lease, Task, Verdict
 from qcore.ports import (
+    Aggregating,
     Broker,
     Capability,
     Counts,
-    Examined,
-    Gatherer,
+    Diagnosable,
+    Limiting,
     Listener,
     Lost,
     Page,
-    Regulator,
     Timekeeper,
     Told,
 )
@@ -62,25 +49,25 @@ class ForwardingBroker:
         # there to be asked where `Capability.TIME` is among the capabilities, as anywhere
         return cast("Timekeeper", self.inner).time()
 
-    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
-        return await cast("Regulator", self.inner).regulate(queue, rule, now=now)
+    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
+        return await cast("Limiting", self.inner).set_limit(queue, rule, now=now)
 
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
-        return await cast("Regulator", self.inner).limits(queues)
+        return await cast("Limiting", self.inner).limits(queues)
 
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
-        return await cast("Gatherer", self.inner).groups(queue, limit, after=after)
+        return await cast("Aggregating", self.inner).groups(queue, limit, after=after)
 
     async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
-        return await cast("Gatherer", self.inner).members(queue, group, limit)
+        return await cast("Aggregating", self.inner).members(queue, group, limit)
 
     async def aggregate(
         self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
     ) -> Admission | Stale:
-        return await cast("Gatherer", self.inner).aggregate(queue, group, ids, task, now=now)
+        return await cast("Aggregating", self.inner).aggregate(queue, group, ids, task, now=now)
 
-    async def examine(self) -> Sequence[Finding]:
-        return await self.inner.examine() if isinstance(self.inner, Examined) else ()
+    async def diagnose(self) -> Sequence[Finding]:
+        return await self.inner.diagnose() if isinstance(self.inner, Diagnosable) else ()
 
     def blocking(self) -> Self:
         inner = self.inner.blocking()
@@ -113,8 +100,10 @@ class ForwardingBroker:
     ) -> Sequence[Lease | LeaseLost]:
         return await self.inner.extend(leases, now=now, until=until)
 
-    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:
-        return await self.inner.note(notes, now=now)
+    async def save_details(
+        self, notes: Sequence[DetailsUpdate]
+    ) -> Sequence[DetailsSaved | LeaseLost]:
+        return await self.inner.save_details(notes)
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
         return await self.inner.sweep(queues, limit, now=now)
@@ -144,7 +133,7 @@ class ForwardingBroker:
     async def count(self) -> Counts:
         return await self.inner.count()
 
-    async def order(
-        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    async def execute(
+        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        return await self.inner.order(queue, ids, order, now=now)
+        return await self.inner.execute(queue, ids, order, now=now)

@@ -5,26 +5,26 @@ from typing import Protocol
 from qcore.domain.lifecycle import (
     ACTIVE,
     Crashed,
-    Event,
     Exhausted,
     Failed,
     Rescheduled,
     RunNow,
     Snoozed,
+    SpecView,
     State,
     Succeeded,
-    Wishes,
+    Transition,
     advance,
     reason_of,
 )
 from qcore.domain.moments import Moment
 
 
-class Entry(Protocol):
+class MutableTask(Protocol):
     """How far a task has come, as a broker keeps it: to be written on."""
 
     @property
-    def spec(self) -> Wishes:
+    def spec(self) -> SpecView:
         """Return what was asked for."""
         ...
 
@@ -42,7 +42,7 @@ class Entry(Protocol):
     unhandled_since: Moment | None
 
 
-def apply(task: Entry, event: Event, now: Moment) -> State:
+def apply(task: MutableTask, event: Transition, now: Moment) -> State:
     """Write down what an event changes of a task; return the state that it leads to.
 
     The state itself, and the place in it, are the broker's to change. Raises `IllegalMove`, and
@@ -76,14 +76,14 @@ def apply(task: Entry, event: Event, now: Moment) -> State:
     return state
 
 
-def _note_unhandled(task: Entry, event: Event, now: Moment) -> None:
+def _note_unhandled(task: MutableTask, event: Transition, now: Moment) -> None:
     if not (isinstance(event, Snoozed) and event.unhandled):
         task.unhandled_since = None
     elif task.unhandled_since is None:
         task.unhandled_since = now
 
 
-def _renew(task: Entry, now: Moment) -> None:
+def _renew(task: MutableTask, now: Moment) -> None:
     """Give a task fresh budgets, as if it had never run."""
     task.failures = task.crashes = 0
     task.error = task.result = task.result_type = task.unhandled_since = None

@@ -5,10 +5,10 @@ from typing import Final
 
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Moment
+from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.record import record
-from qcore.domain.task import NewTask, TaskId
 
-MOST_MEMBERS: Final = 1_000
+MAX_MEMBERS: Final = 1_000
 """Tasks that can be aggregated into one."""
 
 
@@ -32,8 +32,8 @@ class Stale:
 
 def check_aggregate(queue: str, ids: Sequence[TaskId], task: NewTask) -> None:
     """Raise `InvalidTask` for a task that cannot take the place of members of a queue's group."""
-    if len(ids) > MOST_MEMBERS:
-        raise InvalidTask(f"{len(ids):,} tasks for one: expected at most {MOST_MEMBERS:,}")
+    if len(ids) > MAX_MEMBERS:
+        raise InvalidTask(f"{len(ids):,} tasks for one: expected at most {MAX_MEMBERS:,}")
     if task.queue != queue:
         raise InvalidTask(
             f"{task.name} is for the queue {task.queue!r}: expected that of its members, {queue!r}"

@@ -7,7 +7,7 @@ made again, so that a run that is repeated adds nothing twice.
 from hashlib import sha256
 
 from qcore.domain.moments import Moment
-from qcore.domain.task import TaskId
+from qcore.domain.new_task import TaskId
 
 ENTROPY_BYTES = 10
 DIGITS = 32

@@ -9,16 +9,14 @@ The picture in docs/reference/lifecycle.md is drawn from `MOVES`, and a test kee
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from attrs import field
 
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
-
-if TYPE_CHECKING:
-    from qcore.domain.task import NewTask
 
 
 class State(StrEnum):
@@ -61,7 +59,7 @@ class Succeeded:
 
     result: bytes | None = field(default=None, repr=False)
     content_type: str | None = None
-    then: "tuple[NewTask, ...]" = ()
+    then: tuple[NewTask, ...] = ()
     """Tasks to be enqueued in the same step."""
 
 
@@ -180,7 +178,7 @@ class Updated:
     """Fields of `NewTask`, of those in `CHANGEABLE`."""
 
 
-Event: TypeAlias = (
+Transition: TypeAlias = (
     Due
     | Claimed
     | Succeeded
@@ -201,11 +199,11 @@ Event: TypeAlias = (
     | Updated
 )
 
-Order: TypeAlias = RunNow | Archived | Deleted | Cancelled | Rescheduled | Updated
+Command: TypeAlias = RunNow | Archived | Deleted | Cancelled | Rescheduled | Updated
 """What an operator may ask for."""
 
 
-class Wishes(Protocol):
+class SpecView(Protocol):
     """What was asked for, as far as the table asks."""
 
     @property
@@ -224,11 +222,11 @@ class Wishes(Protocol):
         ...
 
 
-class Facts(Protocol):
+class TaskView(Protocol):
     """What the table needs to know of a task."""
 
     @property
-    def spec(self) -> Wishes:
+    def spec(self) -> SpecView:
         """Return what was asked for."""
         ...
 
@@ -248,7 +246,7 @@ class Fork:
     """A cell with two ends: `then` where the task answers its question with yes."""
 
     question: str
-    asks: Callable[[Facts], bool]
+    asks: Callable[[TaskView], bool]
     then: State
     otherwise: State
 
@@ -323,7 +321,7 @@ MOVES: Final[Mapping[State, Mapping[type, State | Fork]]] = {
 }
 
 
-def advance(task: Facts, event: Event) -> State:
+def advance(task: TaskView, event: Transition) -> State:
     """Return the state that `event` leads `task` to; raise `IllegalMove` where there is none."""
     cell = MOVES[task.state].get(type(event))
     if cell is None:
@@ -333,7 +331,7 @@ def advance(task: Facts, event: Event) -> State:
     return cell
 
 
-def reason_of(event: Event) -> str | None:
+def reason_of(event: Transition) -> str | None:
     """Return what an event has to say of why it happened, to be kept as the task's error."""
     match event:
         case Failed() | Exhausted() | Rejected() | Crashed():

@@ -11,12 +11,12 @@ from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.links.sqlite import Connection
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
-from qcore.app.client import DEFAULT_MAX_PAYLOAD, BlockingClient, Client
-from qcore.app.codec import Codec
-from qcore.app.inspector import Inspector
-from qcore.app.router import Router
-from qcore.app.settings import WorkerOptions, WorkerSettings
-from qcore.app.worker import Worker
+from qcore.app.calls.codec import Codec
+from qcore.app.client.client import DEFAULT_MAX_PAYLOAD, BlockingClient, Client
+from qcore.app.client.inspector import Inspector
+from qcore.app.tasks.router import Router
+from qcore.app.worker.settings import WorkerOptions, WorkerSettings
+from qcore.app.worker.worker import Worker
 from qcore.domain.errors import InvalidOption
 from qcore.domain.retry import Dice
 from qcore.entrypoints.connect import DEFAULT_URL, borrow, connect

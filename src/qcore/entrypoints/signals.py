@@ -10,7 +10,7 @@ from threading import Thread, Timer
 from types import FrameType
 from typing import Final
 
-from qcore.app.worker import Worker
+from qcore.app.worker.worker import Worker
 
 STOPPING: Final = ("SIGTERM", "SIGINT")
 PAUSING: Final = ("SIGTSTP", "SIGUSR1")

@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from qcore.app.context import Context
-from qcore.app.router import Next
+from qcore.app.tasks.context import Context
+from qcore.app.tasks.router import Next
 from qcore.domain.backoff import TWENTY_FOUR_HOURS, Curve, fixed
 from qcore.domain.control import ControlFlow, Snooze
 from qcore.domain.errors import InvalidOption

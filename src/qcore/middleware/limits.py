@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import cast
 
-from qcore.app.context import Context
-from qcore.app.router import Middleware, Next
+from qcore.app.tasks.context import Context
+from qcore.app.tasks.router import Middleware, Next
 from qcore.domain.moments import Duration, Moment
 from qcore.middleware.names import ByName
 from qcore.middleware.timed import Timed, setting

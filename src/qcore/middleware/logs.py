@@ -4,8 +4,8 @@ import structlog
 from structlog.contextvars import bound_contextvars
 from structlog.typing import FilteringBoundLogger
 
-from qcore.app.context import Context
-from qcore.app.router import Middleware, Next
+from qcore.app.tasks.context import Context
+from qcore.app.tasks.router import Middleware, Next
 
 
 def log_runs(logger: FilteringBoundLogger | None = None) -> Middleware:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from qcore.app.names import best_of
+from qcore.app.calls.name_patterns import best_of
 
 T = TypeVar("T")
 

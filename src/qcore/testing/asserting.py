@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from qcore.app.client import Client
-from qcore.app.handler import Prepared
-from qcore.app.inline import run_inline
+from qcore.app.client.client import Client
+from qcore.app.client.inline import run_inline
+from qcore.app.tasks.handler import Prepared
 from qcore.domain.errors import CannotDecode, CannotEncode
 from qcore.domain.lifecycle import State
 from qcore.domain.task import Task

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, cast
 
-from qcore.app.threads import in_flight
+from qcore.app.worker.pools.threads import in_flight
 from qcore.domain.errors import InvalidOption
 
 

@@ -6,7 +6,8 @@ from typing import Final, TypedDict, Unpack
 
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
-from qcore.domain.task import DEFAULT_QUEUE, Claim, Demand, Lease, NewTask, Task, TaskId
+from qcore.domain.new_task import DEFAULT_QUEUE, NewTask, TaskId
+from qcore.domain.task import Claim, Demand, Lease, Task
 
 NOW: Final[Moment] = 1_800_000_000.0
 """When tests take place unless they say otherwise; a whole number, so that sums are exact."""

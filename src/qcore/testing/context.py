@@ -4,14 +4,16 @@ from typing import Any
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import JsonSerializer
-from qcore.app.client import Asked, Client
-from qcore.app.codec import Codec
-from qcore.app.context import Context, Host
-from qcore.app.notes import MAX_SAVED, Keeper, progress_note, saved_note
+from qcore.app.calls.call import Asked
+from qcore.app.calls.codec import Codec
+from qcore.app.client.client import Client
+from qcore.app.tasks.context import Context, Host
+from qcore.app.tasks.run_details import MAX_SAVED, Keeper, progress_note, saved_note
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Progress
-from qcore.domain.task import Claim, Lease, NewTask
+from qcore.domain.new_task import NewTask
+from qcore.domain.run_details import Progress
+from qcore.domain.task import Claim, Lease
 from qcore.testing.build import NOW, a_lease, a_stored_task, a_task
 from qcore.testing.clock import ManualClock
 

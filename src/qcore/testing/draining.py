@@ -4,9 +4,9 @@ import asyncio
 import math
 from typing import Final, Protocol, Unpack
 
-from qcore.app.inspector import Inspector
-from qcore.app.settings import WorkerOptions
-from qcore.app.worker import Worker
+from qcore.app.client.inspector import Inspector
+from qcore.app.worker.settings import WorkerOptions
+from qcore.app.worker.worker import Worker
 from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment

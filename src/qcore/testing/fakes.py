@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from qcore.adapters.links.redis import link_over
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.task import Keep
+from qcore.domain.task import RetentionPolicy
 
 try:
     import fakeredis
@@ -14,13 +14,13 @@ except ModuleNotFoundError as error:
     message = "qcore.testing.fakes needs fakeredis: pip install 'qcore-queue[testing]'"
     raise ImportError(message) from error
 
-USUAL: Final = Keep()
+USUAL: Final = RetentionPolicy()
 
 
 def fake_redis_broker(
     server: "fakeredis.FakeServer | None" = None,
     *,
-    keep: Keep = USUAL,
+    keep: RetentionPolicy = USUAL,
     namespace: str = "qcore",
 ) -> RedisBroker:
     """Return a Redis broker on a fake server: one of its own, or one that several share.

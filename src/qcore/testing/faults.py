@@ -10,29 +10,16 @@ from typing import Literal, Self, TypeAlias, TypeVar, get_args
 from attrs import field
 
 from qcore.adapters.wrappers import ForwardingBroker
+from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
-from qcore.domain.flow import Limits, Rule
 from qcore.domain.groups import Group, Stale
-from qcore.domain.lifecycle import Order, State
+from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Details, Note, Noted
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.record import record
-from qcore.domain.task import (
-    Admission,
-    Claim,
-    Demand,
-    Lease,
-    LeaseLost,
-    Missing,
-    Moved,
-    NewTask,
-    NotAllowed,
-    Settled,
-    Swept,
-    Task,
-    TaskId,
-    Verdict,
-)
+from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.task import Claim, Demand, Lease, Task, Verdict
 from qcore.ports import Broker, Clock, Counts, Listener, Lost, Page, Told
 
 T = TypeVar("T")
@@ -44,7 +31,7 @@ Verb: TypeAlias = Literal[
     "claim",
     "settle",
     "extend",
-    "note",
+    "save_details",
     "sweep",
     "next_due",
     "listen",
@@ -53,8 +40,8 @@ Verb: TypeAlias = Literal[
     "details",
     "follow",
     "count",
-    "order",
-    "regulate",
+    "execute",
+    "set_limit",
     "limits",
     "groups",
     "members",
@@ -226,9 +213,11 @@ class FaultyBroker(ForwardingBroker):
         work = partial(self.inner.extend, leases, now=now, until=until)
         return await self._do("extend", work, leases=leases, now=now, until=until)
 
-    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:
-        work = partial(self.inner.note, notes, now=now)
-        return await self._do("note", work, notes=notes, now=now)
+    async def save_details(
+        self, notes: Sequence[DetailsUpdate]
+    ) -> Sequence[DetailsSaved | LeaseLost]:
+        work = partial(self.inner.save_details, notes)
+        return await self._do("save_details", work, notes=notes)
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
         work = partial(self.inner.sweep, queues, limit, now=now)
@@ -243,9 +232,9 @@ class FaultyBroker(ForwardingBroker):
         work = partial(self.inner.listen, queues, heard, lost)
         return await self._do("listen", work, queues=queues, heard=heard)
 
-    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
-        work = partial(super().regulate, queue, rule, now=now)
-        return await self._do("regulate", work, queue=queue, rule=rule, now=now)
+    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
+        work = partial(super().set_limit, queue, rule, now=now)
+        return await self._do("set_limit", work, queue=queue, rule=rule, now=now)
 
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
         return await self._do("limits", partial(super().limits, queues), queues=queues)
@@ -286,11 +275,11 @@ class FaultyBroker(ForwardingBroker):
     async def count(self) -> Counts:
         return await self._do("count", self.inner.count)
 
-    async def order(
-        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    async def execute(
+        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        work = partial(self.inner.order, queue, ids, order, now=now)
-        return await self._do("order", work, queue=queue, ids=ids, order=order, now=now)
+        work = partial(self.inner.execute, queue, ids, order, now=now)
+        return await self._do("execute", work, queue=queue, ids=ids, order=order, now=now)
 
 
 async def _do_nothing() -> None:

@@ -23,9 +23,11 @@ except ModuleNotFoundError as error:
     message = "qcore.testing.machine needs Hypothesis: pip install 'qcore-queue[testing]'"
     raise ImportError(message) from error
 
-from qcore.domain.lifecycle import Event, Order, Rescheduled, State, Succeeded
+from qcore.domain.answers import Missing, Moved, NotAllowed
+from qcore.domain.lifecycle import Command, Rescheduled, State, Succeeded, Transition
 from qcore.domain.moments import Moment
-from qcore.domain.task import Claim, Demand, Keep, Missing, Moved, NotAllowed, Task, TaskId
+from qcore.domain.new_task import TaskId
+from qcore.domain.task import Claim, Demand, RetentionPolicy, Task
 from qcore.ports import Broker, Capability
 from qcore.testing import wishes
 from qcore.testing.build import NOW
@@ -33,9 +35,9 @@ from qcore.testing.ruling import Ruled
 from qcore.testing.twins import DRIVEN, MODEL, Pair, Twins
 from qcore.testing.wishes import QUEUES
 
-MakeBroker: TypeAlias = Callable[[Keep], Broker]
+MakeBroker: TypeAlias = Callable[[RetentionPolicy], Broker]
 
-KEEP: Final = Keep(age=8.0)
+KEEP: Final = RetentionPolicy(age=8.0)
 """Short, so that a run lives to see the archive trimmed."""
 
 ENOUGH: Final = 8
@@ -121,7 +123,7 @@ class BrokerMachine(Ruled):
         self._pass(wait)
         known = self._known()
         said = [(known[wish.lease % len(known)], wish) for wish in notes]
-        driven, model = (self._twins.note(n, said, self._now) for n in (DRIVEN, MODEL))
+        driven, model = (self._twins.save_details(n, said, self._now) for n in (DRIVEN, MODEL))
         assert driven == model, f"the answer is {driven}, expected {model}"
 
     @precondition(lambda self: self._known())
@@ -152,7 +154,7 @@ class BrokerMachine(Ruled):
         ids=st.lists(st.sampled_from(wishes.IDS), min_size=1, max_size=4),
         order=wishes.ORDERS,
     )
-    def order(self, queue: str, ids: list[str], order: wishes.OrderWish) -> None:
+    def execute(self, queue: str, ids: list[str], order: wishes.OrderWish) -> None:
         """Operators' orders, for tasks that are there and tasks that are not."""
         # which of two that are due at the very same moment comes first is a broker's own choice
         shared = [[task] for task in ids] if order.kind is Rescheduled else [ids]
@@ -211,10 +213,10 @@ class BrokerMachine(Ruled):
             self._twins.sweep(DRIVEN, QUEUES, 100, self._now)
             self._twins.sweep(MODEL, QUEUES, 100, self._now)
 
-    def _event(self, wish: wishes.OutcomeWish) -> Event:
+    def _event(self, wish: wishes.OutcomeWish) -> Transition:
         return wish.made(self._moments, self._now, able=self._able)
 
-    def _settle(self, ends: Sequence[tuple[Pair, Event]]) -> None:
+    def _settle(self, ends: Sequence[tuple[Pair, Transition]]) -> None:
         for batch in _batches(ends):
             driven, model = (self._twins.settle(n, batch, self._now) for n in (DRIVEN, MODEL))
             assert driven == model, f"the answer is {driven}, expected {model}"
@@ -224,16 +226,18 @@ class BrokerMachine(Ruled):
 
 
 async def _ordered(
-    broker: Broker, queue: str, ids: Sequence[TaskId], order: Order, now: Moment
+    broker: Broker, queue: str, ids: Sequence[TaskId], order: Command, now: Moment
 ) -> Sequence[Moved | NotAllowed | Missing]:
-    return await broker.order(queue, ids, order, now=now)
+    return await broker.execute(queue, ids, order, now=now)
 
 
 def _of(queue: str, claims: Sequence[Claim]) -> list[Claim]:
     return [claim for claim in claims if claim.lease.queue == queue]
 
 
-def _batches(ends: Sequence[tuple[Pair, Event]]) -> Sequence[Sequence[tuple[Pair, Event]]]:
+def _batches(
+    ends: Sequence[tuple[Pair, Transition]],
+) -> Sequence[Sequence[tuple[Pair, Transition]]]:
     """Return what is settled together: nothing, if tasks follow, so that their order is plain."""
     if any(isinstance(event, Succeeded) and event.then for _, event in ends):
         return [[each] for each in ends]

@@ -7,11 +7,11 @@ from attrs import evolve
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from qcore.domain.flow import Rule
 from qcore.domain.groups import Group
 from qcore.domain.moments import Moment
+from qcore.domain.queue_limits import LimitChange
 from qcore.domain.task import Task
-from qcore.ports import Broker, Capability, Gatherer, Regulator
+from qcore.ports import Aggregating, Broker, Capability, Limiting
 from qcore.testing import wishes
 from qcore.testing.twins import DRIVEN, MODEL, Twins
 from qcore.testing.wishes import QUEUES
@@ -33,17 +33,17 @@ class Ruled(RuleBasedStateMachine):
     def _pass(self, ticks: int) -> None:
         self._now += ticks * wishes.TICK
 
-    @precondition(lambda self: Capability.FLOW in self._able)
+    @precondition(lambda self: Capability.LIMITS in self._able)
     @rule(wait=wishes.WAIT, queue=st.sampled_from(QUEUES), limit=wishes.RULES)
-    def regulate(self, wait: int, queue: str, limit: Rule) -> None:
+    def set_limit(self, wait: int, queue: str, limit: LimitChange) -> None:
         """Limits are set, set again and lifted."""
         self._pass(wait)
-        self._twins.same(lambda broker: _regulator(broker).regulate(queue, limit, now=self._now))
+        self._twins.same(lambda broker: _regulator(broker).set_limit(queue, limit, now=self._now))
 
     @invariant()
     def both_have_the_same_limits(self) -> None:
         """What holds is what was set."""
-        if Capability.FLOW in self._able:
+        if Capability.LIMITS in self._able:
             self._twins.same_list(lambda broker: _regulator(broker).limits(QUEUES))
 
     @precondition(lambda self: Capability.GROUPS in self._able and self._twins.groups(QUEUES))
@@ -101,9 +101,9 @@ class Ruled(RuleBasedStateMachine):
         )
 
 
-def _regulator(broker: Broker) -> Regulator:
-    return cast("Regulator", broker)
+def _regulator(broker: Broker) -> Limiting:
+    return cast("Limiting", broker)
 
 
-def _gatherer(broker: Broker) -> Gatherer:
-    return cast("Gatherer", broker)
+def _gatherer(broker: Broker) -> Aggregating:
+    return cast("Aggregating", broker)

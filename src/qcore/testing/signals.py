@@ -7,11 +7,12 @@ from functools import partial
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 
-from qcore.domain.happenings import (
+from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.events import (
     AggregationFailed,
     BrokerFailed,
     BrokerRecovered,
-    Happening,
+    Event,
     LeaseWasLost,
     LoopBlocked,
     NoAggregator,
@@ -28,7 +29,7 @@ from qcore.domain.happenings import (
     WorkerStopping,
 )
 from qcore.domain.record import record
-from qcore.domain.task import Claim, LeaseLost, Settled, Verdict
+from qcore.domain.task import Claim, Verdict
 
 T = TypeVar("T")
 
@@ -122,7 +123,7 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self.happenings: list[Happening] = []
+        self.happenings: list[Event] = []
         self.worker_started: Signal[WorkerStarted] = Signal("worker_started", self.story)
         self.paused: Signal[WorkerPaused] = Signal("paused", self.story)
         self.stopping: Signal[WorkerStopping] = Signal("stopping", self.story)
@@ -160,7 +161,7 @@ class Signals:
             BrokerRecovered: self.recovered,
         }
 
-    def __call__(self, happening: Happening) -> None:
+    def __call__(self, happening: Event) -> None:
         """Give the signal."""
         self.happenings.append(happening)
         match happening:
@@ -179,7 +180,7 @@ class Signals:
         return ", ".join(f"{what} ×{n}" if n > 1 else what for what, n in told.items()) or "nothing"
 
 
-def _words(happening: Happening) -> str:
+def _words(happening: Event) -> str:
     """Return a happening in a few words."""
     match happening:
         case TaskStarted() | LeaseWasLost() | NoHandler():

@@ -6,13 +6,14 @@ from functools import partial
 from typing import Final, TypeVar, cast
 
 from qcore.adapters.memory import MemoryBroker
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import Event, State
+from qcore.domain.lifecycle import State, Transition
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Noted
 from qcore.domain.record import record
-from qcore.domain.task import Claim, Keep, Lease, LeaseLost, Settled, Task, Verdict
-from qcore.ports import Broker, Capability, Gatherer
+from qcore.domain.run_details import DetailsSaved
+from qcore.domain.task import Claim, Lease, RetentionPolicy, Task, Verdict
+from qcore.ports import Aggregating, Broker, Capability
 from qcore.testing.contract.base import step
 from qcore.testing.wishes import NoteWish
 
@@ -37,7 +38,7 @@ class Pair:
 class Twins:
     """Two brokers that must answer alike; the second is the memory broker."""
 
-    def __init__(self, broker: Broker, keep: Keep, *, blocking: bool) -> None:
+    def __init__(self, broker: Broker, keep: RetentionPolicy, *, blocking: bool) -> None:
         self._loop = None if blocking else asyncio.new_event_loop()
         driven = broker.blocking() if blocking else broker
         self._brokers: tuple[Broker, Broker] = (driven, MemoryBroker(keep=keep))
@@ -79,18 +80,18 @@ class Twins:
         assert list(driven) == list(model), f"the answer is {driven!r}, expected {model!r}"
 
     def settle(
-        self, which: int, ends: Sequence[tuple[Pair, Event]], now: Moment
+        self, which: int, ends: Sequence[tuple[Pair, Transition]], now: Moment
     ) -> list[Settled | LeaseLost]:
         """Settle leases as one of the two gave them."""
         verdicts = [Verdict(pair.of(which), outcome) for pair, outcome in ends]
         return list(self.ask(which, lambda broker: broker.settle(verdicts, now=now)))
 
-    def note(
+    def save_details(
         self, which: int, said: Sequence[tuple[Pair, NoteWish]], now: Moment
-    ) -> list[Noted | LeaseLost]:
+    ) -> list[DetailsSaved | LeaseLost]:
         """Make notes under leases as one of the two gave them."""
         notes = [wish.made(pair.of(which), now) for pair, wish in said]
-        return list(self.ask(which, lambda broker: broker.note(notes, now=now)))
+        return list(self.ask(which, lambda broker: broker.save_details(notes)))
 
     def extend(
         self, which: int, pairs: Sequence[Pair], now: Moment, until: Moment
@@ -159,7 +160,7 @@ class Twins:
 
 
 async def _groups(queue: str, broker: Broker) -> Sequence[Group]:
-    return await cast("Gatherer", broker).groups(queue, 100)
+    return await cast("Aggregating", broker).groups(queue, 100)
 
 
 def _until(lease: Lease, until: Moment) -> Lease:

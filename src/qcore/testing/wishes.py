@@ -8,16 +8,14 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from qcore.domain.flow import Rate, Rule, SetInFlight, SetPaused, SetRate
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
+    Command,
     Crashed,
     Deleted,
-    Event,
     Exhausted,
     Failed,
-    Order,
     Rejected,
     Released,
     Rescheduled,
@@ -25,12 +23,15 @@ from qcore.domain.lifecycle import (
     RunNow,
     Snoozed,
     Succeeded,
+    Transition,
     Updated,
 )
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Note, Progress
+from qcore.domain.new_task import REJECT, REPLACE, NewTask
+from qcore.domain.queue_limits import LimitChange, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.record import record
-from qcore.domain.task import REJECT, REPLACE, Lease, NewTask, updated
+from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.task import Lease, updated
 from qcore.ports import Capability
 from qcore.testing.build import NOW
 
@@ -106,13 +107,13 @@ class OutcomeWish:
     flag: bool
     then: list[TaskWish]
 
-    def made(self, moments: Moments, now: Moment, *, able: frozenset[Capability]) -> Event:
+    def made(self, moments: Moments, now: Moment, *, able: frozenset[Capability]) -> Transition:
         """Return the outcome; what follows has its unique keys and its groups or is without."""
         again_at = moments.at(now, self.ticks)
         then = tuple(wish.made(moments, now, able=able) for wish in self.then)
         worker, traceback = ("é 1", f"at {self.ticks}") if self.flag else (None, None)
         result, kind = (b"42", "a/b") if self.flag else (None, None)
-        ready: dict[type, Event] = {
+        ready: dict[type, Transition] = {
             Succeeded: Succeeded(result, kind, then),
             Failed: Failed(f"failed {self.ticks}", again_at, self.flag, worker, traceback),
             Exhausted: Exhausted("exhausted", worker, traceback),
@@ -134,11 +135,11 @@ class NoteWish:
     fraction: float | None
     saved: bytes | None
 
-    def made(self, lease: Lease, now: Moment) -> Note:
+    def made(self, lease: Lease, now: Moment) -> DetailsUpdate:
         """Return the note."""
         fraction = self.fraction
         said = None if fraction is None else Progress(now, fraction, f"é {fraction}")
-        return Note(lease, said, self.saved)
+        return DetailsUpdate(lease, said, self.saved)
 
 
 @record
@@ -151,11 +152,11 @@ class OrderWish:
     expires: bool
     """Whether the expiry is changed too."""
 
-    def made(self, moments: Moments, now: Moment) -> Order:
+    def made(self, moments: Moments, now: Moment) -> Command:
         """Return the order."""
         moment = moments.at(now, self.ticks)
         changes = {**self.changes, "expires": moment} if self.expires else self.changes
-        ready: dict[type, Order] = {
+        ready: dict[type, Command] = {
             RunNow: RunNow(),
             Archived: Archived(),
             Cancelled: Cancelled(),
@@ -195,8 +196,8 @@ WITHOUT: Final = st.sampled_from(
     (
         frozenset[Capability](),
         frozenset({Capability.GROUPS}),
-        frozenset({Capability.FLOW}),
-        frozenset({Capability.GROUPS, Capability.FLOW}),
+        frozenset({Capability.LIMITS}),
+        frozenset({Capability.GROUPS, Capability.LIMITS}),
     )
 )
 """What a run of the machine makes no use of."""
@@ -256,7 +257,7 @@ ORDERS: Final = st.builds(
     expires=st.booleans(),
 )
 
-RULES: Final[st.SearchStrategy[Rule]] = st.sampled_from(
+RULES: Final[st.SearchStrategy[LimitChange]] = st.sampled_from(
     (
         *(SetRate(None), SetRate(None), SetRate(Rate(2, 0.5)), SetRate(Rate(1, 1.0))),
         *(SetInFlight(None), SetInFlight(None), SetInFlight(1), SetInFlight(2)),

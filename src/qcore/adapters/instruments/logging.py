@@ -9,11 +9,12 @@ from typing import Any, Final
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from qcore.domain.happenings import (
+from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.events import (
     AggregationFailed,
     BrokerFailed,
     BrokerRecovered,
-    Happening,
+    Event,
     LeaseWasLost,
     LoopBlocked,
     NoAggregator,
@@ -40,7 +41,7 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.retry import described
-from qcore.domain.task import Claim, LeaseLost, Settled, Verdict
+from qcore.domain.task import Claim, Verdict
 
 REMINDER: Final = 60.0
 """Seconds between two warnings of the same name without a handler."""
@@ -101,7 +102,7 @@ class LoggingInstrument:
         """Return the kinds of happening that are worth a line."""
         return self._tellers.keys()
 
-    def __call__(self, happening: Happening) -> None:
+    def __call__(self, happening: Event) -> None:
         """Log it, if it is worth a line."""
         tell = self._tellers.get(type(happening))
         if tell is not None:

@@ -9,52 +9,46 @@ from attrs import evolve
 from qcore.adapters.memory.ears import Ear, Ears
 from qcore.adapters.memory.entries import Entry
 from qcore.adapters.memory.queue import Queue
+from qcore.domain.answers import (
+    Admission,
+    Enqueued,
+    LeaseLost,
+    Missing,
+    Moved,
+    NotAllowed,
+    Settled,
+    Swept,
+)
+from qcore.domain.diagnostics import Finding, Grade
 from qcore.domain.errors import InvalidOption
-from qcore.domain.findings import Finding, Grade
-from qcore.domain.flow import NO_LIMITS, Limits, Rule
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import (
     ACTIVE,
     ENDED,
     MOVES,
+    Command,
     IllegalMove,
-    Order,
     State,
     Succeeded,
 )
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Details, Note, Noted
-from qcore.domain.task import (
-    Admission,
-    Claim,
-    Demand,
-    Enqueued,
-    Keep,
-    Lease,
-    LeaseLost,
-    Missing,
-    Moved,
-    NewTask,
-    NotAllowed,
-    Settled,
-    Swept,
-    Task,
-    TaskId,
-    Verdict,
-)
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits
+from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
 from qcore.ports import Capability, Counts, Lost, Page, Told
 
-DEFAULT_KEEP: Final = Keep()
+DEFAULT_KEEP: Final = RetentionPolicy()
 
 
 class MemoryBroker:
     """Keep tasks in this process."""
 
     capabilities: frozenset[Capability] = frozenset(
-        {Capability.UNIQUE, Capability.GROUPS, Capability.FLOW}
+        {Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS}
     )
 
-    def __init__(self, *, keep: Keep = DEFAULT_KEEP) -> None:
+    def __init__(self, *, keep: RetentionPolicy = DEFAULT_KEEP) -> None:
         self._keep = keep
         self._queues: dict[str, Queue] = {}
         self._ears = Ears()
@@ -126,19 +120,21 @@ class MemoryBroker:
             self._queue(task.queue).add(task, now)
         return {task.queue for task in tasks}
 
-    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:  # noqa: ARG002  (a note says its own moment)
+    async def save_details(
+        self, notes: Sequence[DetailsUpdate]
+    ) -> Sequence[DetailsSaved | LeaseLost]:
         """Keep what runs say of themselves."""
         with self._lock:
             answers = [self._write(note) for note in notes]
         self._tell((), {note.lease.queue for note in notes})
         return answers
 
-    def _write(self, note: Note) -> Noted | LeaseLost:
+    def _write(self, note: DetailsUpdate) -> DetailsSaved | LeaseLost:
         entry = self._holder(note.lease)
         if entry is None:
             return LeaseLost()
         self._queues[note.lease.queue].write(entry, note)
-        return Noted()
+        return DetailsSaved()
 
     async def extend(
         self,
@@ -224,8 +220,8 @@ class MemoryBroker:
             counts = {name: queue.count() for name, queue in self._queues.items()}
         return {name: states for name, states in counts.items() if states}
 
-    async def order(
-        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    async def execute(
+        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's order on tasks of one queue."""
         with self._lock:
@@ -238,10 +234,10 @@ class MemoryBroker:
         self._ears.lose(queue, lost)
         return answers
 
-    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
         """Set one of a queue's limits."""
         with self._lock:
-            limits = self._queue(queue).regulate(rule, now)
+            limits = self._queue(queue).set_limit(rule, now)
         self._tell({queue}, ())
         return limits
 
@@ -273,7 +269,7 @@ class MemoryBroker:
             self._ears.hear({queue})
         return answer
 
-    async def examine(self) -> Sequence[Finding]:
+    async def diagnose(self) -> Sequence[Finding]:
         """Return what there is to know: that all is gone with the process."""
         return [
             Finding(
@@ -286,7 +282,7 @@ class MemoryBroker:
         ]
 
     def _carry_out(
-        self, queue: str, task: TaskId, order: Order, now: Moment
+        self, queue: str, task: TaskId, order: Command, now: Moment
     ) -> Moved | NotAllowed | Missing:
         line = self._queues.get(queue)
         entry = None if line is None else line.entries.get(task)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
-from qcore.domain.task import TaskId
+from qcore.domain.new_task import TaskId
 from qcore.ports import Lost, Told
 
 Heard: TypeAlias = Callable[[], None]

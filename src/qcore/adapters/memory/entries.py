@@ -9,12 +9,9 @@ from qcore.domain.lifecycle import (
     State,
 )
 from qcore.domain.moments import Moment
-from qcore.domain.notes import NO_DETAILS, Details
-from qcore.domain.task import (
-    NewTask,
-    Task,
-    TaskId,
-)
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.run_details import NO_DETAILS, Details
+from qcore.domain.task import Task
 
 
 @define(eq=False)

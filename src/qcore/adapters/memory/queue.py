@@ -8,8 +8,8 @@ from typing import Final
 from attrs import evolve
 
 from qcore.adapters.memory.entries import Entry, Sorted
+from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.effects import apply
-from qcore.domain.flow import NO_LIMITS, Limits, Rule, ruled
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import (
     ACTIVE,
@@ -19,29 +19,18 @@ from qcore.domain.lifecycle import (
     Aggregated,
     Crashed,
     Due,
-    Event,
     Expired,
     RunNow,
     State,
+    Transition,
     Updated,
     advance,
 )
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Note, after, noted
-from qcore.domain.task import (
-    REPLACE,
-    Admission,
-    Claim,
-    Conflict,
-    Duplicate,
-    Enqueued,
-    Keep,
-    Lease,
-    NewTask,
-    TaskId,
-    changed,
-    state_of_new,
-)
+from qcore.domain.new_task import REPLACE, NewTask, TaskId
+from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, ruled
+from qcore.domain.run_details import DetailsUpdate, after, noted
+from qcore.domain.task import Claim, Lease, RetentionPolicy, changed, state_of_new
 
 PROMOTED_AT_ONCE: Final = 1_000
 
@@ -155,7 +144,7 @@ class Queue:
         start = self.limits.next_start(len(self.active), self._full) if self.pending else None
         return min((moment for moment in (due, start) if moment is not None), default=None)
 
-    def regulate(self, rule: Rule, now: Moment) -> Limits:
+    def set_limit(self, rule: LimitChange, now: Moment) -> Limits:
         """Set a limit."""
         limits = ruled(self.limits, rule)
         if limits.rate != self.limits.rate:
@@ -192,7 +181,7 @@ class Queue:
                     self._place(entry, advance(entry, Aggregated()))
         return answer
 
-    def move(self, entry: Entry, event: Event, now: Moment) -> State:
+    def move(self, entry: Entry, event: Transition, now: Moment) -> State:
         """Write down what happened to a task."""
         state = apply(entry, event, now)
         entry.details = after(entry.details, event, entry.attempts, now)
@@ -214,7 +203,7 @@ class Queue:
         entry.spec = spec
         self._put_in(entry, finished or 0.0)
 
-    def write(self, entry: Entry, note: Note) -> None:
+    def write(self, entry: Entry, note: DetailsUpdate) -> None:
         """Keep what a run says of itself."""
         entry.details = noted(entry.details, note)
         if note.progress is not None:
@@ -242,14 +231,14 @@ class Queue:
             self.move(self.entries[self.expiring.pop()], Expired(), now)
         return limit
 
-    def trim(self, limit: int, now: Moment, keep: Keep) -> int:
+    def trim(self, limit: int, now: Moment, keep: RetentionPolicy) -> int:
         """Forget the tasks that have been kept for long enough."""
         # a completed task is filed under the end of its own retention, however many there are
-        done = self._trim(State.COMPLETED, limit, now, Keep(len(self.entries), 0.0))
+        done = self._trim(State.COMPLETED, limit, now, RetentionPolicy(len(self.entries), 0.0))
         done += self._trim(State.ARCHIVED, limit - done, now, keep)
         return done + self._trim(State.DEAD, limit - done, now, keep)
 
-    def _trim(self, state: State, limit: int, now: Moment, keep: Keep) -> int:
+    def _trim(self, state: State, limit: int, now: Moment, keep: RetentionPolicy) -> int:
         kept = self.ended[state]
         for done in range(limit):
             first = kept.first()

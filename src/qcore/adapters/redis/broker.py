@@ -6,32 +6,18 @@ from typing import Final
 from qcore.adapters.links.redis import Link
 from qcore.adapters.redis import claim, enqueue, groups, limits, noting, operate, settle, sweep
 from qcore.adapters.redis.store import Store
-from qcore.domain.findings import Finding
-from qcore.domain.flow import Limits, Rule
+from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
+from qcore.domain.diagnostics import Finding
 from qcore.domain.groups import Group, Stale, check_aggregate
-from qcore.domain.lifecycle import Order, State
+from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Details, Note, Noted
-from qcore.domain.task import (
-    Admission,
-    Claim,
-    Demand,
-    Keep,
-    Lease,
-    LeaseLost,
-    Missing,
-    Moved,
-    NewTask,
-    NotAllowed,
-    Settled,
-    Swept,
-    Task,
-    TaskId,
-    Verdict,
-)
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.queue_limits import LimitChange, Limits
+from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
 from qcore.ports import Capability, Counts, Listener, Lost, Page, Told
 
-USUAL: Final = Keep()
+USUAL: Final = RetentionPolicy()
 DEFAULT_NAMESPACE: Final = "qcore"
 
 
@@ -48,13 +34,13 @@ class RedisBroker:
             Capability.DURABLE,
             Capability.UNIQUE,
             Capability.GROUPS,
-            Capability.FLOW,
+            Capability.LIMITS,
             Capability.TIME,
         }
     )
 
     def __init__(
-        self, link: Link, *, keep: Keep = USUAL, namespace: str = DEFAULT_NAMESPACE
+        self, link: Link, *, keep: RetentionPolicy = USUAL, namespace: str = DEFAULT_NAMESPACE
     ) -> None:
         self.link = link
         self._keep = keep
@@ -106,9 +92,11 @@ class RedisBroker:
         """End leases."""
         return await settle.settle(self._store, verdicts, now)
 
-    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:  # noqa: ARG002  (a note says its own moment)
+    async def save_details(
+        self, notes: Sequence[DetailsUpdate]
+    ) -> Sequence[DetailsSaved | LeaseLost]:
         """Keep what runs say of themselves."""
-        return await noting.note(self._store, notes)
+        return await noting.save_details(self._store, notes)
 
     async def extend(
         self,
@@ -163,15 +151,15 @@ class RedisBroker:
         """Count the tasks of every queue that has any."""
         return await operate.count(self._store)
 
-    async def order(
-        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    async def execute(
+        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's order on tasks of one queue."""
-        return await operate.order(self._store, queue, ids, order, now)
+        return await operate.execute(self._store, queue, ids, order, now)
 
-    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
         """Set one of a queue's limits."""
-        return await limits.regulate(self._store, queue, rule, now)
+        return await limits.set_limit(self._store, queue, rule, now)
 
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
         """Return what holds for queues."""
@@ -192,9 +180,9 @@ class RedisBroker:
         check_aggregate(queue, ids, task)
         return await groups.aggregate(self._store, group, ids, task, now)
 
-    async def examine(self) -> Sequence[Finding]:
+    async def diagnose(self) -> Sequence[Finding]:
         """Return how the server is, and what to do about it."""
         # loaded when asked for: no worker needs it
-        from qcore.adapters.redis.doctor import examine
+        from qcore.adapters.redis.doctor import diagnose
 
-        return await examine(self.link, self._namespace)
+        return await diagnose(self.link, self._namespace)

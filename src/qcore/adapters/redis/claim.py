@@ -13,11 +13,12 @@ from qcore.adapters.redis.names import id_of, name_of
 from qcore.adapters.redis.records import Progress, Unreadable, facts_of, task_of
 from qcore.adapters.redis.scripts import CLAIM, DUE, EXTEND
 from qcore.adapters.redis.store import AT_ONCE, Store, bites, by_queue
+from qcore.domain.answers import LeaseLost
 from qcore.domain.errors import QcoreError
 from qcore.domain.lifecycle import ACTIVE
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
-from qcore.domain.task import Claim, Demand, Lease, LeaseLost
+from qcore.domain.task import Claim, Demand, Lease
 
 PROMOTING: Final = ("no", "last", "yes", "yes", "yes", "yes")
 """What a call does with what is due, by how often there still may be one: 200 tasks each time."""

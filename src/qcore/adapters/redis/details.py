@@ -8,7 +8,7 @@ from attrs import evolve
 from msgspec import MsgspecError
 from msgspec.msgpack import Decoder, Encoder
 
-from qcore.domain.notes import Details, Fault, Progress
+from qcore.domain.run_details import AttemptError, Details, Progress
 
 T = TypeVar("T")
 
@@ -16,11 +16,11 @@ MOST_ATTEMPTS: Final = 2**63 - 1
 """As many as can be written."""
 
 _encode: Final = Encoder().encode
-_fault: Final = Decoder(Fault)
+_fault: Final = Decoder(AttemptError)
 _progress: Final = Decoder(Progress)
 
 
-def written(noted: Fault | Progress) -> bytes:
+def written(noted: AttemptError | Progress) -> bytes:
     """Return an error, or how far a run has come, as it is stored."""
     try:
         return _encode(noted)
@@ -30,13 +30,13 @@ def written(noted: Fault | Progress) -> bytes:
         return _encode(_sound(noted))
 
 
-def _sound(noted: Fault | Progress) -> Fault | Progress:
+def _sound(noted: AttemptError | Progress) -> AttemptError | Progress:
     if isinstance(noted, Progress):
         return evolve(noted, message=_text(noted.message))
     worker = None if noted.worker is None else _text(noted.worker)
     traceback = None if noted.traceback is None else _text(noted.traceback)
     attempt = max(0, min(noted.attempt, MOST_ATTEMPTS))
-    return Fault(noted.at, attempt, _text(noted.error), worker, traceback)
+    return AttemptError(noted.at, attempt, _text(noted.error), worker, traceback)
 
 
 def _text(text: str) -> str:
@@ -63,7 +63,7 @@ def _pieces(joined: bytes) -> Iterator[bytes]:
             start = end
 
 
-def _read_fault(piece: bytes) -> Fault | None:
+def _read_fault(piece: bytes) -> AttemptError | None:
     return _read(_fault, piece)
 
 

@@ -10,17 +10,10 @@ from qcore.adapters.redis.names import Name, id_of, name_of
 from qcore.adapters.redis.records import BAR, body_of, is_without_facts
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.adapters.redis.store import AT_ONCE, Store, by_queue
+from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.moments import Moment
-from qcore.domain.task import (
-    REPLACE,
-    Admission,
-    Conflict,
-    Duplicate,
-    Enqueued,
-    NewTask,
-    TaskId,
-    state_of_new,
-)
+from qcore.domain.new_task import REPLACE, NewTask, TaskId
+from qcore.domain.task import state_of_new
 
 BYTES_AT_ONCE: Final = 1 << 19
 """Of the payloads and headers of one call: a large one takes the server long to read."""

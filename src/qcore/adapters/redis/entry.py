@@ -10,9 +10,9 @@ from qcore.adapters.redis.keys import KEY_OF, Key
 from qcore.adapters.redis.names import Name, is_line, line_of, member_of, rest_of
 from qcore.adapters.redis.records import Facts, Progress, Unreadable, facts_of
 from qcore.domain.effects import apply
-from qcore.domain.lifecycle import ENDED, Event, RunNow, State
+from qcore.domain.lifecycle import ENDED, RunNow, State, Transition
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Fault, fault_of
+from qcore.domain.run_details import AttemptError, attempt_error
 
 WAITING: Final = {State.SCHEDULED, State.RETRY, State.AGGREGATING}
 FORGET: Final = b"x"
@@ -47,7 +47,7 @@ class Entry(Progress):
         self._seen = self._line, record or b""
         self._left = [*self._places()]
         self._head = self._body = b""
-        self._fault: Fault | None = None
+        self._fault: AttemptError | None = None
         if not is_line(self._line):
             # with another one, or nobody could tell it from the name behind it
             self._begin_anew(0)
@@ -61,13 +61,13 @@ class Entry(Progress):
         key, _, member = self._left[0]
         return ["l", *self._seen, int(key), member, score or b""]
 
-    def move(self, event: Event, now: Moment, line: int | None = None) -> State:
+    def move(self, event: Transition, now: Moment, line: int | None = None) -> State:
         """Take note of what happened to it; `line` is its new place among its priority.
 
         Raises `IllegalMove`, and changes nothing, where the table has no such move.
         """
         state = apply(self, event, now)
-        self._fault = fault_of(event, self.attempts, now)
+        self._fault = attempt_error(event, self.attempts, now)
         if isinstance(event, RunNow) and line is not None:
             self.spec.expires = None
             self._begin_anew(line)

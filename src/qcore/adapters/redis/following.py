@@ -8,9 +8,11 @@ from qcore.adapters.redis.look import seen
 from qcore.adapters.redis.moving import Move, words_of
 from qcore.adapters.redis.scripts import FOLLOW
 from qcore.adapters.redis.store import Store, by_queue
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.moments import Moment
+from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
-from qcore.domain.task import Lease, LeaseLost, NewTask, Settled
+from qcore.domain.task import Lease
 
 
 @record

@@ -8,10 +8,12 @@ from qcore.adapters.redis.names import id_of, name_of
 from qcore.adapters.redis.records import shown
 from qcore.adapters.redis.scripts import AGGREGATE, GROUPS, MEMBERS
 from qcore.adapters.redis.store import AT_ONCE, Store
+from qcore.domain.answers import Admission
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
-from qcore.domain.task import Admission, NewTask, Task, TaskId
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.task import Task
 
 STALE = b"stale"
 

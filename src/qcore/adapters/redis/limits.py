@@ -8,13 +8,13 @@ from qcore.adapters.links.redis import Word
 from qcore.adapters.redis.scripts import LIMIT, LIMITS
 from qcore.adapters.redis.store import Store
 from qcore.domain.errors import InvalidOption
-from qcore.domain.flow import NO_LIMITS, Limits, Rate, Rule, SetInFlight, SetRate
 from qcore.domain.moments import Moment
+from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, Rate, SetInFlight, SetRate
 
 NONE: Final = "-"
 
 
-async def regulate(store: Store, queue: str, rule: Rule, now: Moment) -> Limits:
+async def set_limit(store: Store, queue: str, rule: LimitChange, now: Moment) -> Limits:
     """Set one of a queue's limits."""
     # first of all: a queue that nobody knows of would be worse than a name without a queue
     await store.link.command("SADD", store.keys.registry, queue)
@@ -22,7 +22,7 @@ async def regulate(store: Store, queue: str, rule: Rule, now: Moment) -> Limits:
     return _read(reply)
 
 
-def _words(rule: Rule, now: Moment) -> list[Word]:
+def _words(rule: LimitChange, now: Moment) -> list[Word]:
     match rule:
         case SetRate(rate):
             count, per = (NONE, NONE) if rate is None else (rate.count, repr(float(rate.per)))

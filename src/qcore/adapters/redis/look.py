@@ -8,8 +8,8 @@ from qcore.adapters.redis.names import Name, name_of
 from qcore.adapters.redis.scripts import LOOK
 from qcore.adapters.redis.store import Store, bites
 from qcore.domain.lifecycle import State
+from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
-from qcore.domain.task import TaskId
 
 
 @record

@@ -3,7 +3,7 @@
 from typing import Final, TypeAlias
 
 from qcore.domain.moments import Moment
-from qcore.domain.task import TaskId
+from qcore.domain.new_task import TaskId
 
 Name: TypeAlias = str | bytes
 """An id as it is stored."""

@@ -8,8 +8,9 @@ from qcore.adapters.redis.details import details_of, written
 from qcore.adapters.redis.names import id_of, name_of
 from qcore.adapters.redis.scripts import DETAILS, NOTE
 from qcore.adapters.redis.store import AT_ONCE, Store, bites, by_queue
-from qcore.domain.notes import Details, Note, Noted
-from qcore.domain.task import LeaseLost, TaskId
+from qcore.domain.answers import LeaseLost
+from qcore.domain.new_task import TaskId
+from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.ports import Listener, Told
 
 BYTES_AT_ONCE: Final = 1 << 19
@@ -18,9 +19,11 @@ READ_AT_ONCE: Final = 25
 """Tasks: each may have saved a lot."""
 
 
-async def note(store: Store, notes: Sequence[Note]) -> list[Noted | LeaseLost]:
+async def save_details(
+    store: Store, notes: Sequence[DetailsUpdate]
+) -> list[DetailsSaved | LeaseLost]:
     """Keep what runs say of themselves."""
-    answers: list[Noted | LeaseLost] = [LeaseLost() for _ in notes]
+    answers: list[DetailsSaved | LeaseLost] = [LeaseLost() for _ in notes]
     bitten = [
         (queue, bite)
         for queue, places in by_queue((each.lease.queue, n) for n, each in enumerate(notes)).items()
@@ -30,11 +33,11 @@ async def note(store: Store, notes: Sequence[Note]) -> list[Noted | LeaseLost]:
     for (_, bite), reply in zip(bitten, await store.look(NOTE, asked), strict=True):
         for n, kept in zip(bite, reply.decode(), strict=True):
             if kept == "1":
-                answers[n] = Noted()
+                answers[n] = DetailsSaved()
     return answers
 
 
-def _bites(notes: Sequence[Note], places: Sequence[int]) -> Iterator[list[int]]:
+def _bites(notes: Sequence[DetailsUpdate], places: Sequence[int]) -> Iterator[list[int]]:
     """Yield as many notes as go into one call, and then others."""
     bite: list[int] = []
     size = 0
@@ -48,7 +51,7 @@ def _bites(notes: Sequence[Note], places: Sequence[int]) -> Iterator[list[int]]:
     yield bite
 
 
-def _words(notes: Sequence[Note]) -> list[Word]:
+def _words(notes: Sequence[DetailsUpdate]) -> list[Word]:
     words: list[Word] = [len(notes), *(name_of(each.lease.id) for each in notes)]
     words += (each.lease.token for each in notes)
     for each in notes:

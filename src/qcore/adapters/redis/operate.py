@@ -12,10 +12,12 @@ from qcore.adapters.redis.names import id_of, rest_of
 from qcore.adapters.redis.records import Unreadable, body_of, shown, task_of
 from qcore.adapters.redis.scripts import BROWSE, COUNT
 from qcore.adapters.redis.store import AT_ONCE, Store, bites
+from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
-from qcore.domain.lifecycle import ENDED, MOVES, Order, RunNow, State, Updated
+from qcore.domain.lifecycle import ENDED, MOVES, Command, RunNow, State, Updated
 from qcore.domain.moments import Moment
-from qcore.domain.task import Missing, Moved, NotAllowed, Task, TaskId, changed
+from qcore.domain.new_task import TaskId
+from qcore.domain.task import Task, changed
 from qcore.ports import Counts, Page
 
 TRIES: Final = 20
@@ -76,8 +78,8 @@ async def count(store: Store) -> Counts:
     return counts
 
 
-async def order(
-    store: Store, queue: str, ids: Sequence[TaskId], what: Order, now: Moment
+async def execute(
+    store: Store, queue: str, ids: Sequence[TaskId], what: Command, now: Moment
 ) -> list[Moved | NotAllowed | Missing]:
     """Carry out an order on tasks of one queue."""
     orders = _Orders(store, queue, ids, what, now)
@@ -99,7 +101,7 @@ class _Orders:
     """One order to several tasks, given again to those that move meanwhile."""
 
     def __init__(
-        self, store: Store, queue: str, ids: Sequence[TaskId], what: Order, now: Moment
+        self, store: Store, queue: str, ids: Sequence[TaskId], what: Command, now: Moment
     ) -> None:
         self._store = store
         self._queue = queue

@@ -11,7 +11,7 @@ from msgspec.msgpack import Decoder, Encoder
 from qcore.adapters.redis.names import rest_of
 from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
-from qcore.domain.task import (
+from qcore.domain.new_task import (
     DEFAULT_MAX_CRASHES,
     DEFAULT_MAX_RETRY,
     DEFAULT_TIMEOUT,
@@ -19,9 +19,9 @@ from qcore.domain.task import (
     NO_HEADERS,
     REJECT,
     NewTask,
-    Task,
     stored,
 )
+from qcore.domain.task import Task
 
 BAR: Final = ord("|")
 SAFE: Final = "/:@+,="

@@ -9,9 +9,10 @@ from qcore.adapters.redis.look import seen
 from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.records import is_usual
 from qcore.adapters.redis.store import Claimed, Store, by_queue
-from qcore.domain.lifecycle import ACTIVE, MOVES, Event, IllegalMove, Revoked, State, Succeeded
+from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.lifecycle import ACTIVE, MOVES, IllegalMove, Revoked, State, Succeeded, Transition
 from qcore.domain.moments import Moment
-from qcore.domain.task import Lease, LeaseLost, Settled, Verdict
+from qcore.domain.task import Lease, Verdict
 
 GONE: Final = Settled(State.GONE)
 GOING: Final = {Revoked, Succeeded}
@@ -57,7 +58,9 @@ async def settle(
     return answers
 
 
-def _planned(lease: Lease, outcome: Event, claimed: Claimed, now: Moment) -> tuple[Move, Settled]:
+def _planned(
+    lease: Lease, outcome: Transition, claimed: Claimed, now: Moment
+) -> tuple[Move, Settled]:
     """Return a verdict's move, and its answer if that is made."""
     _, name, value, record = claimed
     if type(outcome) in GOING and is_usual(value):

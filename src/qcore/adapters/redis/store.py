@@ -10,7 +10,8 @@ from qcore.adapters.redis.lanes import Lanes
 from qcore.adapters.redis.names import Name
 from qcore.adapters.redis.scripts import TRY
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, QcoreError
-from qcore.domain.task import Keep, Lease, TaskId
+from qcore.domain.new_task import TaskId
+from qcore.domain.task import Lease, RetentionPolicy
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ its record, None for one that is its token alone."""
 class Store:
     """One namespace of one Redis."""
 
-    def __init__(self, link: Link, keep: Keep, namespace: str) -> None:
+    def __init__(self, link: Link, keep: RetentionPolicy, namespace: str) -> None:
         self.link: Final = link
         self.keep: Final = keep
         self.keys: Final = Keys(namespace)

@@ -7,9 +7,9 @@ from qcore.adapters.redis.look import Sighting
 from qcore.adapters.redis.moving import Move, carried_out
 from qcore.adapters.redis.scripts import SWEEP
 from qcore.adapters.redis.store import AT_ONCE, Store
-from qcore.domain.lifecycle import Crashed, Event, Expired, State
+from qcore.domain.answers import Swept
+from qcore.domain.lifecycle import Crashed, Expired, State, Transition
 from qcore.domain.moments import Moment
-from qcore.domain.task import Swept
 
 CRASHED, EXPIRED, TRIMMED = range(3)
 
@@ -72,7 +72,9 @@ class _Chore:
         done = self._done.get(queue, (0, 0, 0))[kind]
         return max(0, min(AT_ONCE, self._limit - done))
 
-    async def _move(self, queue: str, rows: Sequence[bytes], state: State, event: Event) -> int:
+    async def _move(
+        self, queue: str, rows: Sequence[bytes], state: State, event: Transition
+    ) -> int:
         """Make something happen to tasks, unless something else has happened to them since."""
         moves: list[Move] = []
         for name, value, progress, score in zip(*(rows[n::4] for n in range(4)), strict=True):

@@ -20,37 +20,23 @@ from qcore.adapters.sqlite import (
 )
 from qcore.adapters.sqlite.given import Given
 from qcore.adapters.sqlite.limits import limits as limits_of
-from qcore.adapters.sqlite.limits import regulate
+from qcore.adapters.sqlite.limits import set_limit
 from qcore.adapters.sqlite.schema import prepare
+from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
+from qcore.domain.diagnostics import Finding
 from qcore.domain.errors import QcoreError
-from qcore.domain.findings import Finding
-from qcore.domain.flow import Limits, Rule
 from qcore.domain.groups import Group, Stale, check_aggregate
-from qcore.domain.lifecycle import ENDED, Order, State
+from qcore.domain.lifecycle import ENDED, Command, State
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Details, Note, Noted
-from qcore.domain.task import (
-    Admission,
-    Claim,
-    Demand,
-    Keep,
-    Lease,
-    LeaseLost,
-    Missing,
-    Moved,
-    NewTask,
-    NotAllowed,
-    Settled,
-    Swept,
-    Task,
-    TaskId,
-    Verdict,
-)
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.queue_limits import LimitChange, Limits
+from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
 from qcore.ports import Capability, Counts, Listener, Lost, Page, Told
 
 KEPT: Final = ENDED - {State.GONE}
-USUAL: Final = Keep()
-FLEETING: Final = frozenset({Capability.UNIQUE, Capability.GROUPS, Capability.FLOW})
+USUAL: Final = RetentionPolicy()
+FLEETING: Final = frozenset({Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS})
 LASTING: Final = FLEETING | {Capability.SHARED, Capability.DURABLE}
 
 
@@ -60,7 +46,7 @@ class SqliteBroker:
     Each call is one transaction. Over a `BorrowedSqliteLink` it is a part of the caller's own.
     """
 
-    def __init__(self, link: Link, *, keep: Keep = USUAL) -> None:
+    def __init__(self, link: Link, *, keep: RetentionPolicy = USUAL) -> None:
         self._link = link
         self._keep = keep
         self._blocking: SqliteBroker | None = None
@@ -122,9 +108,11 @@ class SqliteBroker:
         )
         return ended.answers
 
-    async def note(self, notes: Sequence[Note], *, now: Moment) -> Sequence[Noted | LeaseLost]:  # noqa: ARG002  (a note says its own moment)
+    async def save_details(
+        self, notes: Sequence[DetailsUpdate]
+    ) -> Sequence[DetailsSaved | LeaseLost]:
         """Keep what runs say of themselves."""
-        answers = await self._link.write(partial(settle.note, notes=notes))
+        answers = await self._link.write(partial(settle.save_details, notes=notes))
         self._tell_news(each.lease for each in notes if each.progress is not None)
         return answers
 
@@ -215,21 +203,21 @@ class SqliteBroker:
         """Count the tasks of every queue that has any."""
         return await self._link.read(lines.counted)
 
-    async def order(
-        self, queue: str, ids: Sequence[TaskId], order: Order, *, now: Moment
+    async def execute(
+        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's order on tasks of one queue."""
         ordered = await self._link.write(
-            partial(operate.order, queue=queue, ids=ids, what=order, now=now)
+            partial(operate.execute, queue=queue, ids=ids, what=order, now=now)
         )
         self._link.tell({queue})
         self._link.tell_of_lost(queue, ordered.lost)
         self._link.tell_news({queue: ordered.ended} if ordered.ended else {})
         return ordered.answers
 
-    async def regulate(self, queue: str, rule: Rule, *, now: Moment) -> Limits:
+    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
         """Set one of a queue's limits."""
-        limits = await self._link.write(partial(regulate, queue=queue, rule=rule, now=now))
+        limits = await self._link.write(partial(set_limit, queue=queue, rule=rule, now=now))
         self._link.tell({queue})
         return limits
 
@@ -256,12 +244,12 @@ class SqliteBroker:
         self._link.tell({queue})
         return answer
 
-    async def examine(self) -> Sequence[Finding]:
+    async def diagnose(self) -> Sequence[Finding]:
         """Return how the file is, and what to do about it."""
         # loaded when asked for: no worker needs it
-        from qcore.adapters.sqlite.doctor import examine
+        from qcore.adapters.sqlite.doctor import diagnose
 
-        return await examine(self._link)
+        return await diagnose(self._link)
 
 
 def _deaf() -> None:

@@ -14,10 +14,11 @@ from qcore.adapters.sqlite.rows import KEY, claimed_task_of
 from qcore.adapters.sqlite.settle import held
 from qcore.adapters.sqlite.shape import Unreadable
 from qcore.adapters.sqlite.statements import statements
+from qcore.domain.answers import LeaseLost
 from qcore.domain.lifecycle import Due, Expired, State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
-from qcore.domain.task import Claim, Demand, Lease, LeaseLost, Task
+from qcore.domain.task import Claim, Demand, Lease, Task
 
 _SQL: Final = statements("claim")
 

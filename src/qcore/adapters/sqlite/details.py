@@ -8,11 +8,11 @@ import msgspec
 
 from qcore.adapters.links.sqlite import Tx
 from qcore.adapters.sqlite.statements import statements
-from qcore.domain.notes import FAULTS, Details, Fault, Progress
-from qcore.domain.task import TaskId
+from qcore.domain.new_task import TaskId
+from qcore.domain.run_details import MAX_ERRORS, AttemptError, Details, Progress
 
 _SQL: Final = statements("details")
-_ERRORS: Final = msgspec.json.Decoder(tuple[Fault, ...])
+_ERRORS: Final = msgspec.json.Decoder(tuple[AttemptError, ...])
 _PROGRESS: Final = msgspec.json.Decoder(Progress)
 
 T = TypeVar("T")
@@ -28,12 +28,12 @@ def get(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Details | None]:
     return [found.get(task) for task in ids]
 
 
-def add_errors(tx: Tx, faults: Iterable[tuple[int, Fault]]) -> None:
+def add_errors(tx: Tx, faults: Iterable[tuple[int, AttemptError]]) -> None:
     """Add to the history of tasks, by their keys."""
     for key, fault in faults:
         rows = tx.execute(_SQL["of_task"], (key,))
         earlier = (_read(_ERRORS, rows[0][0]) if rows else None) or ()
-        tx.executemany(_SQL["add_errors"], [(key, _text((*earlier, fault)[-FAULTS:]))])
+        tx.executemany(_SQL["add_errors"], [(key, _text((*earlier, fault)[-MAX_ERRORS:]))])
 
 
 def write(tx: Tx, key: int, progress: Progress | None, saved: bytes | None) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Link, Tx
 from qcore.adapters.sqlite.lines import counted
-from qcore.domain.findings import Finding, advice, error, ok, warning
+from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.lifecycle import State
 
 GIGABYTE: Final = 1 << 30
@@ -26,7 +26,7 @@ LEVELS: Final = ("off", "normal", "full", "extra")
 """As SQLite numbers them (sqlite.org/pragma.html#pragma_synchronous)."""
 
 
-async def examine(link: Link) -> list[Finding]:
+async def diagnose(link: Link) -> list[Finding]:
     """Return what is so; raise as `link.open` does where the database cannot be used.
 
     A file that is not there is not made.

@@ -11,18 +11,11 @@ from qcore.adapters.sqlite.more import more_shown
 from qcore.adapters.sqlite.moving import forget, let_go
 from qcore.adapters.sqlite.rows import STATES, row_of, unique_row_of
 from qcore.adapters.sqlite.statements import statements
+from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
-from qcore.domain.task import (
-    REPLACE,
-    Admission,
-    Conflict,
-    Duplicate,
-    Enqueued,
-    NewTask,
-    TaskId,
-    state_of_new,
-)
+from qcore.domain.new_task import REPLACE, NewTask, TaskId
+from qcore.domain.task import state_of_new
 
 _SQL: Final = statements("enqueue")
 

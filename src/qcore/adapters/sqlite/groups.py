@@ -9,10 +9,12 @@ from qcore.adapters.sqlite.lines import keep, lines
 from qcore.adapters.sqlite.moving import Moving, named, write
 from qcore.adapters.sqlite.rows import task_of
 from qcore.adapters.sqlite.statements import statements
+from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Aggregated, State
 from qcore.domain.moments import Moment
-from qcore.domain.task import Admission, Enqueued, NewTask, Task, TaskId
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.task import Task
 
 _SQL: Final = statements("groups")
 

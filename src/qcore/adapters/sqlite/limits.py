@@ -8,9 +8,9 @@ from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.lines import Line, lines, lines_made
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.errors import InvalidOption
-from qcore.domain.flow import NO_LIMITS, Limits, Rate, Rule, ruled
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
+from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, Rate, ruled
 
 _SQL: Final = statements("limits")
 
@@ -65,7 +65,7 @@ def next_starts(tx: Tx, queues: Sequence[str]) -> list[Moment]:
     return [start for start in starts if start is not None]
 
 
-def regulate(tx: Tx, queue: str, rule: Rule, now: Moment) -> Limits:
+def set_limit(tx: Tx, queue: str, rule: LimitChange, now: Moment) -> Limits:
     """Set one of a queue's limits."""
     line = lines_made(tx, [queue])[queue]
     before = limited(tx, [line.key]).get(line.key, Limited(NO_LIMITS, now))

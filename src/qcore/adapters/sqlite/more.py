@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import DecodeError, Struct, json
 
 from qcore.adapters.sqlite.shape import Unreadable, shown
-from qcore.domain.task import REJECT, NewTask
+from qcore.domain.new_task import REJECT, NewTask
 
 
 class More(Struct, frozen=True, omit_defaults=True):

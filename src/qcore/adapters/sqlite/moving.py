@@ -11,10 +11,10 @@ from qcore.adapters.sqlite.rows import STATES, place_of
 from qcore.adapters.sqlite.shape import Shape
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.effects import apply
-from qcore.domain.lifecycle import ENDED, GONE, Event, RunNow, State, Succeeded
+from qcore.domain.lifecycle import ENDED, GONE, RunNow, State, Succeeded, Transition
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Fault, fault_of
-from qcore.domain.task import TaskId
+from qcore.domain.new_task import TaskId
+from qcore.domain.run_details import AttemptError, attempt_error
 
 _SQL: Final = statements("moves")
 
@@ -108,7 +108,7 @@ class Moving:
         self.place = 0.0
         self.result: bytes | None = None
         self.result_type: str | None = None
-        self.fault: Fault | None = None
+        self.fault: AttemptError | None = None
         """What it adds to its history of errors."""
 
     @property
@@ -116,12 +116,12 @@ class Moving:
         """Return itself: the table asks a spec for nothing that is not here."""
         return self
 
-    def move(self, event: Event, now: Moment) -> State:
+    def move(self, event: Transition, now: Moment) -> State:
         """Take note of what happened to it."""
         after = apply(self, event, now)
         if type(event) is not Succeeded:
             # most do, and to ask costs each of them half a microsecond
-            self.fault = fault_of(event, self.attempts, now)
+            self.fault = attempt_error(event, self.attempts, now)
         if isinstance(event, RunNow):
             self.expires, self.sequence = None, self.line.next_sequence()
         return self._enter(after, now)

@@ -10,11 +10,13 @@ from qcore.adapters.sqlite.lines import Line, keep, lines
 from qcore.adapters.sqlite.moving import Moving, named, write
 from qcore.adapters.sqlite.rows import ID, KEY, PLACE, SEQUENCE, task_of
 from qcore.adapters.sqlite.statements import statements
+from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import ENDED, MOVES, Order, State, Updated
+from qcore.domain.lifecycle import ENDED, MOVES, Command, State, Updated
 from qcore.domain.moments import Moment
+from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.record import record
-from qcore.domain.task import Missing, Moved, NewTask, NotAllowed, Task, TaskId, changed
+from qcore.domain.task import Task, changed
 from qcore.ports import Page
 
 _SQL: Final = statements("operate")
@@ -64,7 +66,7 @@ def _read(cursor: str) -> Row:
         raise InvalidOption(f"{cursor!r} is no cursor of this broker") from None
 
 
-def order(tx: Tx, queue: str, ids: Sequence[TaskId], what: Order, now: Moment) -> Ordered:
+def execute(tx: Tx, queue: str, ids: Sequence[TaskId], what: Command, now: Moment) -> Ordered:
     """Carry out an order on tasks of one queue."""
     line = lines(tx, [queue]).get(queue)
     if line is None:
@@ -131,7 +133,7 @@ def _is_moved(answer: Moved | NotAllowed | Missing) -> bool:
     return isinstance(answer, Moved)
 
 
-def _carry_out(task: Moving | None, what: Order, now: Moment) -> Moved | NotAllowed | Missing:
+def _carry_out(task: Moving | None, what: Command, now: Moment) -> Moved | NotAllowed | Missing:
     if task is None or task.state is State.GONE:
         return Missing()
     if type(what) not in MOVES[task.state]:

@@ -9,7 +9,8 @@ from qcore.adapters.sqlite.more import More, more_of, more_shown, written
 from qcore.adapters.sqlite.shape import COLUMNS, Shape, Unreadable, shown
 from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.moments import Moment
-from qcore.domain.task import NO_HEADERS, NewTask, Task, stored
+from qcore.domain.new_task import NO_HEADERS, NewTask, stored
+from qcore.domain.task import Task
 
 STATES: Final = {str(state): state for state in State}
 """A dict, as it finds a state in a tenth of the time that the enum takes."""

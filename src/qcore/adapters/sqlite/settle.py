@@ -9,11 +9,13 @@ from qcore.adapters.sqlite.enqueue import enqueue
 from qcore.adapters.sqlite.limits import limited
 from qcore.adapters.sqlite.lines import keep, lines
 from qcore.adapters.sqlite.moving import Moving, named, write
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.lifecycle import ACTIVE, ENDED, Succeeded
 from qcore.domain.moments import Moment
-from qcore.domain.notes import Note, Noted
+from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.record import record
-from qcore.domain.task import Lease, LeaseLost, NewTask, Settled, TaskId, Verdict
+from qcore.domain.run_details import DetailsSaved, DetailsUpdate
+from qcore.domain.task import Lease, Verdict
 
 
 @record
@@ -51,15 +53,15 @@ def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> Ended:
     return Ended(answers, heard)
 
 
-def note(tx: Tx, notes: Sequence[Note]) -> list[Noted | LeaseLost]:
+def save_details(tx: Tx, notes: Sequence[DetailsUpdate]) -> list[DetailsSaved | LeaseLost]:
     """Keep what runs say of themselves."""
-    answers: list[Noted | LeaseLost] = []
+    answers: list[DetailsSaved | LeaseLost] = []
     for task, each in zip(held(tx, [each.lease for each in notes]), notes, strict=True):
         if task is None:
             answers.append(LeaseLost())
         else:
             details.write(tx, task.key, each.progress, each.saved)
-            answers.append(Noted())
+            answers.append(DetailsSaved())
     return answers
 
 

@@ -8,10 +8,11 @@ from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.lines import Line, keep, lines
 from qcore.adapters.sqlite.moving import forget, late, stale, write
 from qcore.adapters.sqlite.statements import statements
+from qcore.domain.answers import Swept
 from qcore.domain.lifecycle import Crashed, Expired, State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
-from qcore.domain.task import Keep, Swept
+from qcore.domain.task import RetentionPolicy
 
 _SQL: Final = statements("sweep")
 
@@ -22,7 +23,7 @@ class Chore:
 
     queues: Sequence[str]
     limit: int
-    past: Keep
+    past: RetentionPolicy
     now: Moment
 
 

@@ -12,14 +12,14 @@ from typing import Any, Final
 import click
 
 from qcore.adapters.links.urls import without_password
+from qcore.domain.diagnostics import GRADES, Finding, Grade, error, ok
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
-from qcore.domain.findings import GRADES, Finding, Grade, error, ok
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.logs import configure
 from qcore.entrypoints.cli.loop import run
 from qcore.entrypoints.connect import DEFAULT_URL, connect
 from qcore.entrypoints.facade import URL_VARIABLE
-from qcore.ports import Broker, Examined
+from qcore.ports import Broker, Diagnosable
 
 COLOURS: Final = {
     Grade.OK: "green",
@@ -69,8 +69,8 @@ def doctor(url: str, *, strict: bool, as_json: bool) -> None:
 async def _findings(broker: Broker) -> Sequence[Finding]:
     """Return what a broker finds; why it cannot be used is a finding, too."""
     try:
-        if isinstance(broker, Examined):
-            return await broker.examine()
+        if isinstance(broker, Diagnosable):
+            return await broker.diagnose()
         await broker.open()
         return [ok("connection", "it can be opened; this broker tells no more")]
     except (BrokerUnavailable, BrokerUnusable) as why:

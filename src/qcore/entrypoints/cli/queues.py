@@ -1,7 +1,7 @@
 """Queues as they are written on a command line."""
 
 from qcore.domain.errors import InvalidTask
-from qcore.domain.task import NewTask
+from qcore.domain.new_task import NewTask
 from qcore.entrypoints.cli.errors import Wrong
 
 EXPECTED = "expected names with weights, such as critical=6,default=3,low=1, or plain names"

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar, cast
 import click
 import structlog
 
-from qcore.app.settings import WorkerOptions, WorkerSettings
-from qcore.app.worker import Worker
+from qcore.app.worker.settings import WorkerOptions, WorkerSettings
+from qcore.app.worker.worker import Worker
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.entrypoints.cli.errors import Unwell, Wrong
 from qcore.entrypoints.cli.leaving import leave_now

@@ -106,7 +106,7 @@ CONTRACTS = {
     Capability.SHARED: SharedContract,
     Capability.DURABLE: DurableContract,
     Capability.GROUPS: GroupContract,
-    Capability.FLOW: FlowContract,
+    Capability.LIMITS: FlowContract,
     Capability.TIME: TimeContract,
     Capability.UNIQUE: UniqueContract,
 }

@@ -6,13 +6,13 @@ from typing import cast
 import pytest
 from attrs import evolve
 
+from qcore.domain.answers import Conflict, Duplicate, Enqueued
 from qcore.domain.errors import InvalidTask
-from qcore.domain.flow import SetPaused
 from qcore.domain.groups import Stale
 from qcore.domain.lifecycle import Exhausted, Failed, State, Succeeded
-from qcore.domain.notes import Details
-from qcore.domain.task import Conflict, Duplicate, Enqueued
-from qcore.ports import Broker, Capability, Gatherer, Regulator
+from qcore.domain.queue_limits import SetPaused
+from qcore.domain.run_details import Details
+from qcore.ports import Aggregating, Broker, Capability, Limiting
 from qcore.testing.build import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.joining import merge, waiting
@@ -194,9 +194,9 @@ class AggregateCases(Cases):
     async def test_members_become_one_in_a_paused_queue(self, broker: Broker) -> None:
         """It waits for the queue to go on."""
         await put(broker, *(tasks := some_tasks(2, group="g")))
-        if Capability.FLOW in broker.capabilities:
+        if Capability.LIMITS in broker.capabilities:
             rule = SetPaused(is_paused=True)
-            await cast("Regulator", broker).regulate("default", rule, now=NOW)
+            await cast("Limiting", broker).set_limit("default", rule, now=NOW)
             assert isinstance(await merge(broker, tasks, a_task()), Enqueued)
             assert await take(broker) == []
             assert await broker.count() == {"default": {State.PENDING: 1}}
@@ -222,13 +222,13 @@ class AggregateCases(Cases):
         (claim,) = await take(broker)
         await end(broker, claim, Succeeded())
         await nothing_is_left(broker, tasks[0], into)
-        assert list(await cast("Gatherer", broker).groups("default", 9)) == []
+        assert list(await cast("Aggregating", broker).groups("default", 9)) == []
 
     # - `task` is of the same queue and of no group, and there are at most 1,000 ids.
 
     async def test_what_cannot_take_their_place_is_refused(self, broker: Broker) -> None:
         """Before anything is written."""
-        gatherer = cast("Gatherer", broker)
+        gatherer = cast("Aggregating", broker)
         await put(broker, member := a_task(group="g"))
         asked = [member.id]
         with pytest.raises(InvalidTask, match="'b'"):

@@ -20,13 +20,13 @@ from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 import pytest
 
-from qcore.domain.task import Keep
+from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 
 T = TypeVar("T")
 Case: TypeAlias = Callable[..., Coroutine[Any, Any, None]]
 
-USUAL: Final = Keep()
+USUAL: Final = RetentionPolicy()
 
 
 class Cases:
@@ -41,7 +41,7 @@ class Cases:
     folder: Path
     """An empty folder of the case's own, for a store that needs one."""
 
-    def make_broker(self, keep: Keep) -> Broker:
+    def make_broker(self, keep: RetentionPolicy) -> Broker:
         """Return a broker that is not open, and that keeps as much of the past as `keep` says.
 
         A case has an instance of the suite to itself. What `make_broker` returns first in a case
@@ -51,7 +51,7 @@ class Cases:
         raise NotImplementedError(f"{type(self).__name__} has to say how its broker is made")
 
     @asynccontextmanager
-    async def opened(self, keep: Keep = USUAL) -> AsyncGenerator[Broker, None]:
+    async def opened(self, keep: RetentionPolicy = USUAL) -> AsyncGenerator[Broker, None]:
         """Give a broker, open until the block ends."""
         broker = self.make_broker(keep)
         if self.blocking:

@@ -5,8 +5,9 @@ from typing import Any, Final
 import pytest
 from attrs import evolve
 
+from qcore.domain.answers import Moved, NotAllowed
 from qcore.domain.lifecycle import MOVES, Rescheduled, RunNow, State, Updated
-from qcore.domain.task import Moved, NotAllowed, updated
+from qcore.domain.task import updated
 from qcore.ports import Broker
 from qcore.testing.build import NOW, TaskOptions, a_task
 from qcore.testing.contract.base import Cases
@@ -150,9 +151,9 @@ class UpdateCases(Cases):
         """Each as it can be, with an answer at its place, and nothing is left in the end."""
         tasks = [a_task() for _ in range(150)]
         await put(broker, *tasks)
-        answers = await broker.order("default", ids_of(tasks), updated(priority=3), now=NOW)
+        answers = await broker.execute("default", ids_of(tasks), updated(priority=3), now=NOW)
         assert list(answers) == [Moved(State.PENDING)] * 150
-        answers = await broker.order("default", ids_of(tasks), Rescheduled(LATER), now=NOW)
+        answers = await broker.execute("default", ids_of(tasks), Rescheduled(LATER), now=NOW)
         assert list(answers) == [Moved(State.SCHEDULED)] * 150
         claims = await take(broker, 150, now=LATER)
         assert {claim.task.spec.priority for claim in claims} == {3}

@@ -6,23 +6,24 @@ from typing import Final
 
 import pytest
 
+from qcore.domain.answers import Moved
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
+    Command,
     Deleted,
     Failed,
-    Order,
     RunNow,
     Snoozed,
     State,
 )
-from qcore.domain.task import Moved, NewTask
+from qcore.domain.new_task import NewTask
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_task
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.moves import a_claimed, end, ids_of, put, take, take_one, tidy
 
-REMOVALS: Final[Mapping[str, Order]] = {
+REMOVALS: Final[Mapping[str, Command]] = {
     "archived": Archived(),
     "cancelled": Cancelled(),
     "deleted": Deleted(),
@@ -161,8 +162,8 @@ async def _go(broker: Broker, how: str, *tasks: NewTask) -> None:
         case "found expired":
             assert len(await take(broker, now=NOW + 5)) == 0
         case "run now":
-            moved = await broker.order("default", ids_of(tasks), RunNow(), now=NOW)
+            moved = await broker.execute("default", ids_of(tasks), RunNow(), now=NOW)
             assert list(moved) == [Moved(State.PENDING)] * len(tasks)
         case _:
-            moved = await broker.order("default", ids_of(tasks), REMOVALS[how], now=NOW)
+            moved = await broker.execute("default", ids_of(tasks), REMOVALS[how], now=NOW)
             assert {type(answer) for answer in moved} == {Moved}

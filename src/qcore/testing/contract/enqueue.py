@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from attrs import evolve, fields
 
+from qcore.domain.answers import Conflict, Enqueued
 from qcore.domain.lifecycle import Deleted, Rejected, State
-from qcore.domain.task import Conflict, Enqueued, Keep, NewTask
+from qcore.domain.new_task import NewTask
+from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker, Capability
 from qcore.testing.build import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -191,7 +193,7 @@ class EnqueueCases(Cases):
     @pytest.mark.parametrize("state", ENDED)
     async def test_a_replaced_task_is_not_trimmed_in_the_old_ones_time(self, state: State) -> None:
         """When an ended task would have been trimmed, the task that replaced it stays."""
-        async with self.opened(Keep(age=10.0)) as broker:
+        async with self.opened(RetentionPolicy(age=10.0)) as broker:
             old = await bring(broker, state)
             await put(broker, a_task(id=old.id))
             swept = await tidy(broker, now=NOW + 1_000_000)

@@ -3,11 +3,11 @@
 import pytest
 from attrs import evolve
 
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.lifecycle import (
     Cancelled,
     Crashed,
     Deleted,
-    Event,
     Exhausted,
     Failed,
     Rejected,
@@ -16,8 +16,9 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
 )
-from qcore.domain.task import Claim, Lease, LeaseLost, Settled, Verdict
+from qcore.domain.task import Claim, Lease, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_lease, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -34,7 +35,7 @@ from qcore.testing.contract.moves import (
 )
 from qcore.testing.contract.states import REACHABLE, bring
 
-OUTCOMES: tuple[Event, ...] = (
+OUTCOMES: tuple[Transition, ...] = (
     Succeeded(b"late", "a/b"),
     Failed("late", NOW + 99),
     Exhausted("late"),
@@ -55,7 +56,7 @@ async def taken_over(broker: Broker) -> tuple[Claim, Claim]:
     return lost, await take_one(broker, now=lost.lease.until + 1)
 
 
-def _named(outcome: Event) -> str:
+def _named(outcome: Transition) -> str:
     return type(outcome).__name__
 
 
@@ -67,7 +68,7 @@ class FenceCases(Cases):
 
     @pytest.mark.parametrize("outcome", OUTCOMES, ids=_named)
     async def test_a_stale_workers_verdict_changes_nothing(
-        self, broker: Broker, outcome: Event
+        self, broker: Broker, outcome: Transition
     ) -> None:
         """A worker that lost its task cannot end the run of the one who has it now."""
         lost, held = await taken_over(broker)
@@ -81,7 +82,7 @@ class FenceCases(Cases):
 
     @pytest.mark.parametrize("outcome", OUTCOMES, ids=_named)
     async def test_a_verdict_on_a_task_taken_back_changes_nothing(
-        self, broker: Broker, outcome: Event
+        self, broker: Broker, outcome: Transition
     ) -> None:
         """A task that crashed and waits for its next worker is not its last worker's any more."""
         lost = await a_claimed(broker, a_task(retention=3_600))
@@ -150,7 +151,7 @@ class FenceCases(Cases):
 
     @pytest.mark.parametrize("outcome", OUTCOMES, ids=_named)
     async def test_the_same_verdict_again_changes_nothing(
-        self, broker: Broker, outcome: Event
+        self, broker: Broker, outcome: Transition
     ) -> None:
         """A worker that does not know whether its verdict arrived may send it again."""
         claim = await a_claimed(broker, a_task(retention=60))

@@ -1,4 +1,4 @@
-"""What a `Regulator` promises."""
+"""What a `Limiting` promises."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -6,17 +6,17 @@ from threading import Event as Heard
 
 import pytest
 
-from qcore.domain.flow import Limits, Rate, Rule, SetInFlight, SetRate
 from qcore.domain.lifecycle import (
     Cancelled,
-    Event,
     Exhausted,
     Failed,
     Rejected,
     Revoked,
     State,
     Succeeded,
+    Transition,
 )
+from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetRate
 from qcore.ports import Broker, Capability
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import step
@@ -36,7 +36,7 @@ from qcore.testing.contract.threads import twin_of
 
 
 class FlowContract(PauseCases, InFlightCases, RateCases):
-    """Inherit it with `Capability.FLOW`: limits of queues."""
+    """Inherit it with `Capability.LIMITS`: limits of queues."""
 
     # - The answer is what holds then, the other limits as they were; `limits` tells the same.
 
@@ -114,7 +114,7 @@ class FlowContract(PauseCases, InFlightCases, RateCases):
         assert found == [paused, Limits(), Limits(None, 1), paused]
 
     # - Where nothing but its rate keeps a queue's pending tasks, the moment at which the next may
-    #   start counts too (with `Capability.FLOW`).
+    #   start counts too (with `Capability.LIMITS`).
 
     async def test_the_next_start_is_a_moment_due(self, broker: Broker) -> None:
         """Beside those of waiting tasks; not of a queue that is empty, paused or full."""
@@ -162,7 +162,7 @@ class FlowContract(PauseCases, InFlightCases, RateCases):
         ],
     )
     async def test_a_rule_that_lets_more_go_is_heard(
-        self, broker: Broker, before: Rule, rule: Rule
+        self, broker: Broker, before: LimitChange, rule: LimitChange
     ) -> None:
         """A worker that sleeps need not wait for a poll."""
         await put(broker, *some_tasks(3))
@@ -176,7 +176,9 @@ class FlowContract(PauseCases, InFlightCases, RateCases):
         [Succeeded(), Rejected("no"), Exhausted("no"), Failed("no", NOW + 1e6), Revoked()],
         ids=kind_of,
     )
-    async def test_an_end_that_makes_room_is_heard(self, broker: Broker, outcome: Event) -> None:
+    async def test_an_end_that_makes_room_is_heard(
+        self, broker: Broker, outcome: Transition
+    ) -> None:
         """Where as many were active as may be."""
         await put(broker, *some_tasks(3))
         await limit(broker, SetInFlight(1))

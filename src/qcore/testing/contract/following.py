@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 import pytest
 
+from qcore.domain.answers import Settled
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -16,8 +17,9 @@ from qcore.domain.lifecycle import (
     State,
     Succeeded,
 )
-from qcore.domain.notes import Note
-from qcore.domain.task import NewTask, Settled, TaskId, Verdict
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.run_details import DetailsUpdate
+from qcore.domain.task import Verdict
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases, step
@@ -90,7 +92,7 @@ async def _expires_at_a_claim(broker: Broker, task: NewTask) -> None:
 
 async def _gets_on(broker: Broker, task: NewTask) -> None:
     claim = await a_claimed(broker, task)
-    await broker.note([Note(claim.lease, HALF)], now=NOW)
+    await broker.save_details([DetailsUpdate(claim.lease, HALF)])
 
 
 WAYS: Final[tuple[Way, ...]] = (

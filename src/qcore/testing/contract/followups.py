@@ -2,8 +2,10 @@
 
 from threading import Event as Heard
 
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.lifecycle import Failed, State, Succeeded
-from qcore.domain.task import Lease, LeaseLost, NewTask, Settled, Verdict
+from qcore.domain.new_task import NewTask
+from qcore.domain.task import Lease, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

@@ -1,4 +1,4 @@
-"""What a `Gatherer` promises."""
+"""What a `Aggregating` promises."""
 
 from threading import Event as Heard
 from typing import Final, cast
@@ -6,20 +6,21 @@ from typing import Final, cast
 import pytest
 from attrs import evolve
 
+from qcore.domain.answers import Enqueued, Missing, Moved
 from qcore.domain.groups import Group
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
+    Command,
     Deleted,
-    Order,
     Rejected,
     Rescheduled,
     RunNow,
     State,
     advance,
 )
-from qcore.domain.task import Enqueued, Missing, Moved, updated
-from qcore.ports import Broker, Capability, Gatherer
+from qcore.domain.task import updated
+from qcore.ports import Aggregating, Broker, Capability
 from qcore.testing.build import NOW, a_task, some_tasks
 from qcore.testing.contract.aggregating import AggregateCases
 from qcore.testing.contract.joining import JoinCases, listed, merge, waiting
@@ -33,7 +34,7 @@ from qcore.testing.contract.moves import (
 )
 from qcore.testing.contract.table import GroupTableCases
 
-ORDERS: Final[tuple[Order, ...]] = (
+ORDERS: Final[tuple[Command, ...]] = (
     Archived(),
     Cancelled(),
     Deleted(),
@@ -55,7 +56,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
     async def test_groups_are_listed_page_by_page(self, broker: Broker) -> None:
         """In the order of their names, each once, whatever they are called."""
         await put(broker, *(a_task(group=name) for name in ODD), a_task(group="b", queue="b"))
-        gatherer, found, after = cast("Gatherer", broker), list[str](), ""
+        gatherer, found, after = cast("Aggregating", broker), list[str](), ""
         while page := await gatherer.groups("default", 5, after=after):
             assert len(page) <= 5
             found += [group.name for group in page]
@@ -102,7 +103,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         tasks = [a_task(group="g", payload=b"%d" % n, priority=n) for n in range(5)]
         for n in (3, 1, 4, 0, 2):
             await put(broker, tasks[n], now=NOW + n)
-        members = await cast("Gatherer", broker).members("default", "g", 4)
+        members = await cast("Aggregating", broker).members("default", "g", 4)
         assert [task.spec for task in members] == tasks[:4]
         assert await waiting(broker, group="other") == []
         assert await waiting(broker, queue="other") == []
@@ -114,10 +115,10 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         """As many as are asked for, and none for none."""
         await put(broker, *some_tasks(7, group="g"))
         for limit in (0, 1, 6):
-            assert len(await cast("Gatherer", broker).members("default", "g", limit)) == limit
+            assert len(await cast("Aggregating", broker).members("default", "g", limit)) == limit
 
     @pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
-    async def test_members_obey_orders(self, broker: Broker, order: Order) -> None:
+    async def test_members_obey_orders(self, broker: Broker, order: Command) -> None:
         """The table has a row for them, and the group is without those who have left it."""
         member, other = a_task(group="g", unique_key="k"), a_task(group="g")
         await put(broker, member, other)
@@ -130,7 +131,9 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
             assert await tell(broker, member, order) == Missing()
 
     @pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
-    async def test_the_last_who_leaves_takes_the_group(self, broker: Broker, order: Order) -> None:
+    async def test_the_last_who_leaves_takes_the_group(
+        self, broker: Broker, order: Command
+    ) -> None:
         """A group is its members: an empty one is not listed."""
         await put(broker, member := a_task(group="g"))
         before = await see(broker, member)

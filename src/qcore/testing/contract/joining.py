@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from threading import Event as Heard
 from typing import cast
 
+from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Failed, Released, Snoozed, State, Succeeded
-from qcore.domain.task import Admission, Enqueued, NewTask, TaskId
-from qcore.ports import Broker, Gatherer
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.ports import Aggregating, Broker
 from qcore.testing.build import NOW, a_task
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.moves import a_claimed, end, ids, ids_of, put, read, see, take
@@ -15,7 +16,7 @@ from qcore.testing.contract.moves import a_claimed, end, ids, ids_of, put, read,
 
 async def waiting(broker: Broker, *, queue: str = "default", group: str = "g") -> list[TaskId]:
     """Return the members of a group, in order."""
-    members = await cast("Gatherer", broker).members(queue, group, 1_000)
+    members = await cast("Aggregating", broker).members(queue, group, 1_000)
     assert {task.state for task in members} <= {State.AGGREGATING}
     return [task.id for task in members]
 
@@ -24,13 +25,13 @@ async def merge(
     broker: Broker, tasks: Sequence[NewTask], into: NewTask, *, group: str = "g"
 ) -> Admission | Stale:
     """Put one task in the place of members."""
-    gatherer = cast("Gatherer", broker)
+    gatherer = cast("Aggregating", broker)
     return await gatherer.aggregate(into.queue, group, ids_of(tasks), into, now=NOW)
 
 
 async def listed(broker: Broker, *, queue: str = "default", after: str = "") -> list[Group]:
     """Return the groups of a queue."""
-    return list(await cast("Gatherer", broker).groups(queue, 100, after=after))
+    return list(await cast("Aggregating", broker).groups(queue, 100, after=after))
 
 
 class JoinCases(Cases):

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import pytest
 from attrs import evolve
 
+from qcore.domain.answers import Swept
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -26,8 +27,9 @@ from qcore.domain.lifecycle import (
     State,
     Succeeded,
 )
-from qcore.domain.notes import Details
-from qcore.domain.task import Keep, NewTask, Swept, updated
+from qcore.domain.new_task import NewTask
+from qcore.domain.run_details import Details
+from qcore.domain.task import RetentionPolicy, updated
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -204,7 +206,7 @@ class LeftoverCases(Cases):
         self, way: Way, retention: float
     ) -> None:
         """Whichever way a task ends, when it has been kept long enough there is no trace of it."""
-        async with self.opened(Keep(age=86_400.0)) as broker:
+        async with self.opened(RetentionPolicy(age=86_400.0)) as broker:
             task = a_task(retention=retention, expires=NOW + 600, headers={"a": "b"})
             await way(broker, task)
             await tidy(broker, now=NOW + 100_000)

@@ -4,11 +4,10 @@ from typing import cast
 
 import pytest
 
-from qcore.domain.flow import Limits, Rate, Rule, SetInFlight, SetPaused, SetRate
+from qcore.domain.answers import Settled
 from qcore.domain.lifecycle import (
     Cancelled,
     Crashed,
-    Event,
     Exhausted,
     Failed,
     Rejected,
@@ -17,9 +16,11 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
 )
-from qcore.domain.task import Demand, Settled
-from qcore.ports import Broker, Regulator
+from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.task import Demand
+from qcore.ports import Broker, Limiting
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.moves import a_claimed, end, ids, put, see, take, tell, tidy
@@ -27,7 +28,7 @@ from qcore.testing.contract.moves import a_claimed, end, ids, put, see, take, te
 ONE_A_DAY = SetRate(Rate(1, 86_400.0))
 PAUSED = SetPaused(is_paused=True)
 RESUMED = SetPaused(is_paused=False)
-ENDS: tuple[Event, ...] = (
+ENDS: tuple[Transition, ...] = (
     Succeeded(),
     Failed("no", NOW + 9),
     Exhausted("no"),
@@ -41,14 +42,16 @@ ENDS: tuple[Event, ...] = (
 """Every verdict there is."""
 
 
-async def limit(broker: Broker, rule: Rule, *, queue: str = "default", now: float = NOW) -> Limits:
+async def limit(
+    broker: Broker, rule: LimitChange, *, queue: str = "default", now: float = NOW
+) -> Limits:
     """Set a limit of a queue."""
-    return await cast("Regulator", broker).regulate(queue, rule, now=now)
+    return await cast("Limiting", broker).set_limit(queue, rule, now=now)
 
 
 async def holds(broker: Broker, *queues: str) -> list[Limits]:
     """Return what holds for queues."""
-    return list(await cast("Regulator", broker).limits(queues or ["default"]))
+    return list(await cast("Limiting", broker).limits(queues or ["default"]))
 
 
 def kind_of(each: object) -> str:
@@ -110,7 +113,7 @@ class PauseCases(Cases):
 
     @pytest.mark.parametrize("rule", [PAUSED, SetInFlight(2), SetRate(Rate(2, 60.0))], ids=kind_of)
     async def test_what_one_queue_may_not_take_another_does(
-        self, broker: Broker, rule: Rule
+        self, broker: Broker, rule: LimitChange
     ) -> None:
         """A claim is as large as it may be, though a limited queue has a quota of all of it."""
         await put(broker, *some_tasks(9), *some_tasks(9, queue="b"))
@@ -137,7 +140,7 @@ class InFlightCases(Cases):
         assert len(await take(broker)) == 1
 
     @pytest.mark.parametrize("outcome", ENDS, ids=kind_of)
-    async def test_whatever_ends_makes_room(self, broker: Broker, outcome: Event) -> None:
+    async def test_whatever_ends_makes_room(self, broker: Broker, outcome: Transition) -> None:
         """Every verdict does, and for one alone."""
         claim = await a_claimed(broker)
         await put(broker, *some_tasks(2))

@@ -2,24 +2,11 @@
 
 from collections.abc import Sequence
 
-from qcore.domain.lifecycle import Event, Order, RunNow, State
+from qcore.domain.answers import Enqueued, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
+from qcore.domain.lifecycle import Command, RunNow, State, Transition
 from qcore.domain.moments import Moment
-from qcore.domain.task import (
-    DEFAULT_QUEUE,
-    Claim,
-    Demand,
-    Enqueued,
-    LeaseLost,
-    Missing,
-    Moved,
-    NewTask,
-    NotAllowed,
-    Settled,
-    Swept,
-    Task,
-    TaskId,
-    Verdict,
-)
+from qcore.domain.new_task import DEFAULT_QUEUE, NewTask, TaskId
+from qcore.domain.task import Claim, Demand, Task, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task
 
@@ -64,7 +51,7 @@ async def a_claimed(broker: Broker, spec: NewTask | None = None, *, now: Moment 
 
 
 async def end(
-    broker: Broker, claim: Claim, outcome: Event, *, now: Moment = NOW
+    broker: Broker, claim: Claim, outcome: Transition, *, now: Moment = NOW
 ) -> Settled | LeaseLost:
     """Settle one claim."""
     answers = await broker.settle([Verdict(claim.lease, outcome)], now=now)
@@ -73,10 +60,10 @@ async def end(
 
 
 async def tell(
-    broker: Broker, task: NewTask, order: Order, *, now: Moment = NOW
+    broker: Broker, task: NewTask, order: Command, *, now: Moment = NOW
 ) -> Moved | NotAllowed | Missing:
     """Give an order for one task."""
-    answers = await broker.order(task.queue, [task.id], order, now=now)
+    answers = await broker.execute(task.queue, [task.id], order, now=now)
     assert len(answers) == 1
     return answers[0]
 

@@ -5,11 +5,11 @@ from typing import Final, TypeAlias
 
 import pytest
 
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.lifecycle import (
     Cancelled,
     Crashed,
     Deleted,
-    Event,
     Exhausted,
     Failed,
     Rejected,
@@ -18,9 +18,11 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
 )
-from qcore.domain.notes import Details, Fault, Note, Noted, Progress
-from qcore.domain.task import Claim, Lease, LeaseLost, NewTask, Settled
+from qcore.domain.new_task import NewTask
+from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
+from qcore.domain.task import Claim, Lease
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases
@@ -40,12 +42,12 @@ WHOLE: Final = Progress(NOW + 1, 1.0)
 Way: TypeAlias = Callable[[Broker, Claim], Awaitable[object]]
 
 
-async def jot(broker: Broker, claim: Claim, **notes: Progress | bytes) -> Noted | LeaseLost:
+async def jot(broker: Broker, claim: Claim, **notes: Progress | bytes) -> DetailsSaved | LeaseLost:
     """Make a note of one run."""
     progress, saved = notes.get("progress"), notes.get("saved")
     assert not isinstance(progress, bytes)
     assert not isinstance(saved, Progress)
-    (answer,) = await broker.note([Note(claim.lease, progress, saved)], now=NOW)
+    (answer,) = await broker.save_details([DetailsUpdate(claim.lease, progress, saved)])
     return answer
 
 
@@ -59,18 +61,22 @@ async def learn(broker: Broker, task: NewTask) -> Details:
 class NoteCases(Cases):
     """What runs say of themselves."""
 
-    # - Each answer is at its note's place: `Noted`, or `LeaseLost`.
+    # - Each answer is at its note's place: `DetailsSaved`, or `LeaseLost`.
 
     async def test_each_note_is_answered_at_its_place(self, broker: Broker) -> None:
         """Good notes and late ones come in any order, of tasks of several queues."""
         one, two = await a_claimed(broker), await a_claimed(broker, a_task(queue="b"))
         stale = Lease("default", one.task.id, one.lease.token + 1, NOW)
-        notes = [Note(stale, HALF), Note(two.lease, WHOLE), Note(one.lease, HALF, b"part")]
-        answers = await broker.note(notes, now=NOW)
-        assert list(answers) == [LeaseLost(), Noted(), Noted()]
+        notes = [
+            DetailsUpdate(stale, HALF),
+            DetailsUpdate(two.lease, WHOLE),
+            DetailsUpdate(one.lease, HALF, b"part"),
+        ]
+        answers = await broker.save_details(notes)
+        assert list(answers) == [LeaseLost(), DetailsSaved(), DetailsSaved()]
         assert await learn(broker, one.task.spec) == Details((), HALF, b"part")
         assert await learn(broker, two.task.spec) == Details((), WHOLE)
-        assert list(await broker.note([], now=NOW)) == []
+        assert list(await broker.save_details([])) == []
 
     # - A note counts as a verdict would: with the current token of a task that is active.
 
@@ -82,7 +88,7 @@ class NoteCases(Cases):
         assert await jot(broker, stale, saved=b"late") == LeaseLost()
         claim = await take_one(broker, now=NOW + LEASE)
         assert await jot(broker, stale, progress=HALF) == LeaseLost()
-        assert await jot(broker, claim, progress=WHOLE) == Noted()
+        assert await jot(broker, claim, progress=WHOLE) == DetailsSaved()
         assert (await learn(broker, task)).progress == WHOLE
 
     @pytest.mark.parametrize("state", [State.RETRY, State.COMPLETED, State.DEAD], ids=str)
@@ -90,7 +96,7 @@ class NoteCases(Cases):
         """A lease that a verdict has ended is over for notes too."""
         task = a_task(retention=60)
         claim = await a_claimed(broker, task)
-        outcomes: dict[State, Event] = {
+        outcomes: dict[State, Transition] = {
             State.RETRY: Failed("no", again_at=NOW + 9),
             State.COMPLETED: Succeeded(b"1", "a/b"),
             State.DEAD: Cancelled(),
@@ -186,7 +192,7 @@ class DetailCases(Cases):
             claim = await take_one(broker, now=NOW + n)
             failed = Failed(f"no {n}", NOW + n, burns=n > 3, worker="w", traceback=f"at {n}")
             await end(broker, claim, failed, now=NOW + n)
-        expected = [Fault(NOW + n, n, f"no {n}", "w", f"at {n}") for n in range(3, 13)]
+        expected = [AttemptError(NOW + n, n, f"no {n}", "w", f"at {n}") for n in range(3, 13)]
         assert (await learn(broker, task)).errors == tuple(expected)
 
     @pytest.mark.parametrize(
@@ -205,7 +211,7 @@ class DetailCases(Cases):
         """A verdict that something went wrong says when, which attempt, who and where."""
         claim = await a_claimed(broker)
         await end(broker, claim, outcome, now=NOW + 2)
-        fault = Fault(NOW + 2, 1, outcome.error, outcome.worker, outcome.traceback)
+        fault = AttemptError(NOW + 2, 1, outcome.error, outcome.worker, outcome.traceback)
         assert await learn(broker, claim.task.spec) == Details((fault,))
 
     async def test_a_lease_that_ran_out_is_an_error(self, broker: Broker) -> None:
@@ -215,12 +221,12 @@ class DetailCases(Cases):
             await tidy(broker, now=NOW + n * LEASE)
             if n == 1:
                 await take_one(broker, now=NOW, until=NOW + LEASE)
-        errors = [Fault(NOW + n * LEASE, n, Crashed().error) for n in (1, 2)]
+        errors = [AttemptError(NOW + n * LEASE, n, Crashed().error) for n in (1, 2)]
         assert (await learn(broker, claim.task.spec)).errors == tuple(errors)
         assert (await see(broker, claim.task.spec)).state is State.DEAD
 
     @pytest.mark.parametrize("outcome", [Snoozed(NOW), Released(), Cancelled()], ids=str)
-    async def test_what_is_no_error_adds_none(self, broker: Broker, outcome: Event) -> None:
+    async def test_what_is_no_error_adds_none(self, broker: Broker, outcome: Transition) -> None:
         """Putting a task off, giving it back and cancelling it are nobody's mistake."""
         claim = await a_claimed(broker)
         await end(broker, claim, outcome)
@@ -231,7 +237,7 @@ class DetailCases(Cases):
         claim = await a_claimed(broker, a_task(retention=60))
         await end(broker, claim, Failed("no", again_at=NOW))
         await end(broker, await take_one(broker), Succeeded())
-        assert await learn(broker, claim.task.spec) == Details((Fault(NOW, 1, "no"),))
+        assert await learn(broker, claim.task.spec) == Details((AttemptError(NOW, 1, "no"),))
 
     # - The last progress and the last saved work, whatever became of the run.
 
@@ -261,7 +267,7 @@ class DetailCases(Cases):
 
     @pytest.mark.parametrize("outcome", [Succeeded(), Rejected("no")], ids=str)
     async def test_nothing_is_kept_of_a_task_that_is_gone(
-        self, broker: Broker, outcome: Event
+        self, broker: Broker, outcome: Transition
     ) -> None:
         """A task of its id that comes later, and is claimed, finds nothing."""
         task = a_task(id="same")

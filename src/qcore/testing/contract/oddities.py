@@ -2,9 +2,11 @@
 
 import pytest
 
+from qcore.domain.answers import Moved, Settled, Swept
 from qcore.domain.lifecycle import Archived, Deleted, Rejected, State, Succeeded
 from qcore.domain.moments import LAST_MOMENT
-from qcore.domain.task import MAX_BUDGET, Keep, Moved, NewTask, Settled, Swept, Verdict
+from qcore.domain.new_task import MAX_BUDGET, NewTask
+from qcore.domain.task import RetentionPolicy, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -161,10 +163,10 @@ class BulkCases(Cases):
 
     async def test_twenty_thousand_old_tasks_are_trimmed_in_bounded_sweeps(self) -> None:
         """However much there is to forget, each sweep forgets its limit and says there is more."""
-        async with self.opened(Keep(age=10.0)) as broker:
+        async with self.opened(RetentionPolicy(age=10.0)) as broker:
             tasks = some_tasks(20_000)
             await put(broker, *tasks)
-            moved = await broker.order("default", ids_of(tasks), Archived(), now=NOW)
+            moved = await broker.execute("default", ids_of(tasks), Archived(), now=NOW)
             assert set(moved) == {Moved(State.ARCHIVED)}
             for left in (14_000, 8_000, 2_000):
                 swept = await tidy(broker, limit=6_000, now=NOW + 60)
@@ -175,7 +177,7 @@ class BulkCases(Cases):
 
     async def test_an_archive_past_its_count_is_trimmed_to_it(self) -> None:
         """Of twelve thousand dead tasks the last two thousand stay, and no record of the others."""
-        async with self.opened(Keep(count=2_000)) as broker:
+        async with self.opened(RetentionPolicy(count=2_000)) as broker:
             tasks = some_tasks(12_000)
             await _reject(broker, tasks[:10_000], now=NOW)
             await _reject(broker, tasks[10_000:], now=NOW + 1)

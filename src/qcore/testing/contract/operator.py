@@ -116,7 +116,7 @@ class BrowseCases(Cases):
         """A page goes on where the last ended, also when the last task of it is gone."""
         tasks = [await bring(broker, State.SCHEDULED) for _ in range(4)]
         first = await broker.browse("default", State.SCHEDULED, 2)
-        await broker.order("default", ids_of(first.tasks), Deleted(), now=NOW)
+        await broker.execute("default", ids_of(first.tasks), Deleted(), now=NOW)
         rest = await broker.browse("default", State.SCHEDULED, 9, cursor=first.cursor)
         assert sorted(ids_of([*first.tasks, *rest.tasks])) == sorted(ids_of(tasks))
         assert rest.cursor is None

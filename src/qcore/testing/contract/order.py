@@ -3,20 +3,20 @@
 import pytest
 from attrs import evolve
 
+from qcore.domain.answers import LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
 from qcore.domain.lifecycle import (
     MOVES,
     Archived,
     Cancelled,
+    Command,
     Crashed,
     Deleted,
     Failed,
-    Order,
     RunNow,
     Snoozed,
     State,
     Succeeded,
 )
-from qcore.domain.task import LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases
@@ -35,7 +35,7 @@ from qcore.testing.contract.moves import (
 )
 from qcore.testing.contract.states import REACHABLE, allowing, bring
 
-ORDERS: tuple[Order, ...] = (
+ORDERS: tuple[Command, ...] = (
     RunNow(),
     Archived("set aside"),
     Cancelled("not wanted"),
@@ -54,7 +54,7 @@ class OrderCases(Cases):
         active, dead = await bring(broker, State.ACTIVE), await bring(broker, State.DEAD)
         waits = await bring(broker, State.SCHEDULED)
         asked = [dead.id, "missing", active.id, waits.id]
-        assert list(await broker.order("default", asked, Deleted(), now=NOW)) == [
+        assert list(await broker.execute("default", asked, Deleted(), now=NOW)) == [
             Moved(State.GONE),
             Missing(),
             NotAllowed(State.ACTIVE),
@@ -65,13 +65,13 @@ class OrderCases(Cases):
     async def test_an_id_twice_in_an_order_is_moved_once(self, broker: Broker) -> None:
         """The second of two orders for one task meets it as the first has left it."""
         task = await bring(broker, State.PENDING)
-        answers = await broker.order("default", [task.id, task.id], Deleted(), now=NOW)
+        answers = await broker.execute("default", [task.id, task.id], Deleted(), now=NOW)
         assert list(answers) == [Moved(State.GONE), Missing()]
 
     async def test_an_order_for_nothing_is_answered_with_nothing(self, broker: Broker) -> None:
         """No ids, no answers; a queue that never was has no tasks."""
-        assert list(await broker.order("default", [], RunNow(), now=NOW)) == []
-        assert list(await broker.order("nowhere", ["one"], RunNow(), now=NOW)) == [Missing()]
+        assert list(await broker.execute("default", [], RunNow(), now=NOW)) == []
+        assert list(await broker.execute("nowhere", ["one"], RunNow(), now=NOW)) == [Missing()]
         assert await broker.count() == {}
 
     async def test_an_order_is_for_one_queue(self, broker: Broker) -> None:
@@ -87,7 +87,7 @@ class OrderCases(Cases):
         ids=str,
     )
     async def test_an_order_that_the_table_does_not_have_changes_nothing(
-        self, broker: Broker, state: State, order: Order
+        self, broker: Broker, state: State, order: Command
     ) -> None:
         """The answer names the state in which the task is, and stays."""
         task = await bring(broker, state)

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from qcore.domain.flow import Rate, SetInFlight, SetRate
-from qcore.domain.lifecycle import Event, Failed, Released, Snoozed, State, Succeeded
+from qcore.domain.lifecycle import Failed, Released, Snoozed, State, Succeeded, Transition
+from qcore.domain.queue_limits import Rate, SetInFlight, SetRate
 from qcore.domain.task import Demand
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
@@ -148,7 +148,9 @@ class RateCases(Cases):
     @pytest.mark.parametrize(
         "outcome", [Released(), Snoozed(NOW), Failed("no", NOW), Succeeded()], ids=kind_of
     )
-    async def test_what_comes_back_puts_nothing_back(self, broker: Broker, outcome: Event) -> None:
+    async def test_what_comes_back_puts_nothing_back(
+        self, broker: Broker, outcome: Transition
+    ) -> None:
         """A start is a start."""
         await limit(broker, ONE_A_DAY)
         claim = await a_claimed(broker)

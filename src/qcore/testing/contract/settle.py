@@ -2,10 +2,10 @@
 
 import pytest
 
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.lifecycle import (
     Cancelled,
     Crashed,
-    Event,
     Exhausted,
     Failed,
     Rejected,
@@ -14,8 +14,9 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
 )
-from qcore.domain.task import LeaseLost, Settled, Verdict
+from qcore.domain.task import Verdict
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_lease, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -218,7 +219,7 @@ class SettleCases(Cases):
         ids=lambda outcome: type(outcome).__name__,
     )
     async def test_any_other_verdict_forgets_that_there_was_no_handler(
-        self, broker: Broker, outcome: Event
+        self, broker: Broker, outcome: Transition
     ) -> None:
         """A worker that could tell what became of the task had a handler for it."""
         claim = await a_claimed(broker, a_task(retention=60))

@@ -4,9 +4,10 @@ from threading import Event as Heard
 
 import pytest
 
+from qcore.domain.answers import Conflict, LeaseLost, Settled
 from qcore.domain.lifecycle import Cancelled, Failed, State, Succeeded
-from qcore.domain.notes import Details, Fault, Noted
-from qcore.domain.task import Conflict, LeaseLost, Settled, TaskId
+from qcore.domain.new_task import TaskId
+from qcore.domain.run_details import AttemptError, Details, DetailsSaved
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import USUAL, Cases, in_threads
@@ -97,7 +98,7 @@ class SharedContract(Cases):
             claims = await take(other)
             told = Told()
             ear = await other.listen(["default"], lambda: None, told.lost)
-            await broker.order("default", ids(claims[1:]), Cancelled(), now=NOW)
+            await broker.execute("default", ids(claims[1:]), Cancelled(), now=NOW)
             for claim in claims[1:]:
                 assert await self.comes(told.of("default", claim.lease.token))
             assert await end(other, claims[0], Succeeded()) == Settled(State.GONE)
@@ -108,10 +109,10 @@ class SharedContract(Cases):
         """A lease is good for notes at any broker, and so are the notes."""
         async with self.opened() as other:
             claim = await a_claimed(broker)
-            assert await jot(other, claim, progress=HALF) == Noted()
-            assert await jot(broker, claim, saved=b"so far") == Noted()
+            assert await jot(other, claim, progress=HALF) == DetailsSaved()
+            assert await jot(broker, claim, saved=b"so far") == DetailsSaved()
             await end(other, claim, Failed("no", again_at=NOW, worker="w"))
-            details = Details((Fault(NOW, 1, "no", "w"),), HALF, b"so far")
+            details = Details((AttemptError(NOW, 1, "no", "w"),), HALF, b"so far")
             assert await learn(broker, claim.task.spec) == details
             assert await learn(other, claim.task.spec) == details
 
@@ -192,7 +193,7 @@ class DurableContract(Cases):
             await jot(broker, claim, progress=HALF, saved=b"so far")
             await end(broker, claim, Failed("no", again_at=NOW, worker="w", traceback="there"))
         async with self.opened() as broker:
-            details = Details((Fault(NOW, 1, "no", "w", "there"),), HALF, b"so far")
+            details = Details((AttemptError(NOW, 1, "no", "w", "there"),), HALF, b"so far")
             assert await learn(broker, claim.task.spec) == details
 
     async def test_a_lease_outlives_the_broker(self) -> None:

@@ -7,14 +7,14 @@ from attrs import evolve
 
 from qcore.domain.lifecycle import (
     MOVES,
-    Event,
     Exhausted,
     Failed,
     Rejected,
     State,
     Succeeded,
+    Transition,
 )
-from qcore.domain.task import NewTask
+from qcore.domain.new_task import NewTask
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_task
 from qcore.testing.contract.moves import a_claimed, end, put, take
@@ -27,7 +27,7 @@ ENDED: Final = (State.COMPLETED, State.ARCHIVED, State.DEAD)
 REACHABLE: Final = LIVE + ENDED
 """Every state that a broker without groups keeps tasks in."""
 
-_OUTCOMES: Final[Mapping[State, Event]] = {
+_OUTCOMES: Final[Mapping[State, Transition]] = {
     State.RETRY: Failed("it failed", again_at=LATER),
     State.COMPLETED: Succeeded(b"42", "application/json"),
     State.ARCHIVED: Exhausted("it failed for good"),

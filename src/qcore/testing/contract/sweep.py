@@ -2,8 +2,10 @@
 
 import pytest
 
+from qcore.domain.answers import LeaseLost, Swept
 from qcore.domain.lifecycle import Archived, Exhausted, Rejected, State, Succeeded
-from qcore.domain.task import Keep, LeaseLost, NewTask, Swept, Verdict
+from qcore.domain.new_task import NewTask
+from qcore.domain.task import RetentionPolicy, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -113,8 +115,8 @@ class TrimCases(Cases):
         assert ids_of(await read(broker, State.COMPLETED)) == [tasks[0].id]
 
     async def test_completed_tasks_do_not_count_against_the_keep(self) -> None:
-        """`Keep` is for archived and dead tasks; a completed one has its retention."""
-        async with self.opened(Keep(count=1, age=1.0)) as broker:
+        """`RetentionPolicy` is for archived and dead tasks; a completed one has its retention."""
+        async with self.opened(RetentionPolicy(count=1, age=1.0)) as broker:
             await put(broker, *some_tasks(3, retention=60))
             for claim in await take(broker):
                 await end(broker, claim, Succeeded())
@@ -127,7 +129,7 @@ class TrimCases(Cases):
     @pytest.mark.parametrize("outcome", [Exhausted("no"), Rejected("no")])
     async def test_an_old_ended_task_is_gone(self, outcome: Exhausted | Rejected) -> None:
         """Archived and dead tasks are kept for `Keep.age` seconds after their end."""
-        async with self.opened(Keep(age=100.5)) as broker:
+        async with self.opened(RetentionPolicy(age=100.5)) as broker:
             claim = await a_claimed(broker)
             await end(broker, claim, outcome, now=NOW + 5)
             assert await tidy(broker, now=NOW + 5 + 100.499) == Swept()
@@ -139,7 +141,7 @@ class TrimCases(Cases):
         self, outcome: Exhausted | Rejected
     ) -> None:
         """No more than `Keep.count` tasks are kept, those that ended last."""
-        async with self.opened(Keep(count=2)) as broker:
+        async with self.opened(RetentionPolicy(count=2)) as broker:
             tasks = await _ended(broker, 5, outcome)
             assert await tidy(broker, now=NOW + 60) == Swept(trimmed=3)
             for task in tasks[:3]:
@@ -149,7 +151,7 @@ class TrimCases(Cases):
 
     async def test_archived_and_dead_tasks_are_counted_apart(self) -> None:
         """Each of the two may have `Keep.count` tasks."""
-        async with self.opened(Keep(count=2)) as broker:
+        async with self.opened(RetentionPolicy(count=2)) as broker:
             await _ended(broker, 2, Exhausted("no"))
             await _ended(broker, 2, Rejected("no"))
             assert await tidy(broker, now=NOW + 60) == Swept()
@@ -157,14 +159,14 @@ class TrimCases(Cases):
 
     async def test_each_queue_keeps_its_own(self) -> None:
         """`Keep.count` is for one queue."""
-        async with self.opened(Keep(count=2)) as broker:
+        async with self.opened(RetentionPolicy(count=2)) as broker:
             await _ended(broker, 2, Rejected("no"), queue="a")
             await _ended(broker, 2, Rejected("no"), queue="b")
             assert await tidy(broker, "a", "b", now=NOW + 60) == Swept()
 
     async def test_a_task_that_an_operator_archived_is_trimmed_too(self) -> None:
         """However a task was archived, it is not kept for ever."""
-        async with self.opened(Keep(age=10.0)) as broker:
+        async with self.opened(RetentionPolicy(age=10.0)) as broker:
             await put(broker, task := a_task())
             await tell(broker, task, Archived(), now=NOW)
             assert (await tidy(broker, now=NOW + 11)).trimmed == 1
@@ -172,7 +174,7 @@ class TrimCases(Cases):
 
     async def test_keeping_none_trims_all(self) -> None:
         """A keep of zero tasks leaves none behind."""
-        async with self.opened(Keep(count=0)) as broker:
+        async with self.opened(RetentionPolicy(count=0)) as broker:
             tasks = await _ended(broker, 3, Rejected("no"))
             assert (await tidy(broker, now=NOW + 60)).trimmed == 3
             await nothing_is_left(broker, *tasks)
@@ -185,7 +187,7 @@ class SweepCases(Cases):
 
     async def test_a_sweep_counts_what_it_moved(self) -> None:
         """Crashed, expired and trimmed tasks are counted apart, over all queues."""
-        async with self.opened(Keep(age=10.0)) as broker:
+        async with self.opened(RetentionPolicy(age=10.0)) as broker:
             await _ended(broker, 4, Rejected("no"))
             for queue in ("a", "b"):
                 await put(broker, *some_tasks(2, queue=queue))
@@ -234,7 +236,7 @@ class SweepCases(Cases):
 
     async def test_a_sweep_trims_at_most_its_limit(self) -> None:
         """Ended tasks of all kinds together are forgotten in bites of the limit."""
-        async with self.opened(Keep(age=10.0)) as broker:
+        async with self.opened(RetentionPolicy(age=10.0)) as broker:
             await _ended(broker, 2, Exhausted("no"))
             await _ended(broker, 1, Rejected("no"))
             assert await tidy(broker, limit=2, now=NOW + 60) == Swept(trimmed=2, more=True)

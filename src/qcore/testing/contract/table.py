@@ -15,7 +15,6 @@ from qcore.domain.lifecycle import (
     Crashed,
     Deleted,
     Due,
-    Event,
     Exhausted,
     Expired,
     Failed,
@@ -28,17 +27,19 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
     Updated,
     advance,
 )
-from qcore.domain.task import NewTask, Verdict, updated
+from qcore.domain.new_task import NewTask
+from qcore.domain.task import Verdict, updated
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.moves import a_claimed, look, put, see, take, take_one, tidy
 from qcore.testing.contract.states import LATER, bring
 
-EXAMPLES: Final[Mapping[type, Event]] = {
+EXAMPLES: Final[Mapping[type, Transition]] = {
     type(event): event
     for event in (
         Due(),
@@ -85,26 +86,26 @@ CELLS: Final = [
 PLAIN: Final = [cell for cell in CELLS if not _of_a_group(*cell.values)]
 GROUPED: Final = [cell for cell in CELLS if cell not in PLAIN]
 
-Apply: TypeAlias = Callable[[Broker, NewTask, Event], Awaitable[object]]
+Apply: TypeAlias = Callable[[Broker, NewTask, Transition], Awaitable[object]]
 
 
-async def _due(broker: Broker, task: NewTask, _: Event) -> None:
+async def _due(broker: Broker, task: NewTask, _: Transition) -> None:
     # a demand whose whole room a higher priority fills, so that what is due stays pending
     await put(broker, a_task(queue=task.queue, priority=1000))
     await take_one(broker, task.queue, now=LATER)
 
 
-async def _claimed(broker: Broker, task: NewTask, _: Event) -> None:
+async def _claimed(broker: Broker, task: NewTask, _: Transition) -> None:
     await take(broker, 1, task.queue)
 
 
-async def _expired(broker: Broker, task: NewTask, _: Event) -> None:
+async def _expired(broker: Broker, task: NewTask, _: Transition) -> None:
     await tidy(broker, task.queue, now=NOW + 3_600)
 
 
-async def _ordered(broker: Broker, task: NewTask, event: Event) -> None:
+async def _ordered(broker: Broker, task: NewTask, event: Transition) -> None:
     assert isinstance(event, RunNow | Archived | Cancelled | Deleted | Rescheduled | Updated)
-    await broker.order(task.queue, [task.id], event, now=NOW)
+    await broker.execute(task.queue, [task.id], event, now=NOW)
 
 
 _WAYS: Final[Mapping[type, Apply]] = {
@@ -128,7 +129,7 @@ class TableCases(Cases):
 
     @pytest.mark.parametrize(("state", "event", "spec"), PLAIN)
     async def test_every_cell_leads_where_the_table_says(
-        self, broker: Broker, state: State, event: Event, spec: NewTask
+        self, broker: Broker, state: State, event: Transition, spec: NewTask
     ) -> None:
         """A task of a state to which an event happens is then in the state of the table's cell."""
         if isinstance(event, Expired):
@@ -153,13 +154,13 @@ class GroupTableCases(Cases):
 
     @pytest.mark.parametrize(("state", "event", "spec"), GROUPED)
     async def test_every_cell_of_a_group_leads_where_the_table_says(
-        self, broker: Broker, state: State, event: Event, spec: NewTask
+        self, broker: Broker, state: State, event: Transition, spec: NewTask
     ) -> None:
         """A task that has a group aggregates when it is due, and obeys orders while it does."""
         await _leads(broker, state, event, spec)
 
 
-async def _leads(broker: Broker, state: State, event: Event, spec: NewTask) -> None:
+async def _leads(broker: Broker, state: State, event: Transition, spec: NewTask) -> None:
     task = await bring(broker, state, spec)
     expected = advance(await see(broker, task), event)
     await _WAYS[type(event)](broker, task, event)
@@ -167,7 +168,7 @@ async def _leads(broker: Broker, state: State, event: Event, spec: NewTask) -> N
     assert (State.GONE if found is None else found.state) is expected
 
 
-async def _settles(broker: Broker, spec: NewTask, event: Event) -> None:
+async def _settles(broker: Broker, spec: NewTask, event: Transition) -> None:
     claim = await a_claimed(broker, spec)
     expected = advance(claim.task, event)
     answers = await broker.settle([Verdict(claim.lease, event)], now=NOW)

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Settled
 from qcore.domain.lifecycle import Cancelled, State, Succeeded
-from qcore.domain.notes import Details, Note
-from qcore.domain.task import Conflict, Enqueued, LeaseLost, Settled, TaskId, Verdict
+from qcore.domain.new_task import TaskId
+from qcore.domain.run_details import Details, DetailsUpdate
+from qcore.domain.task import Verdict
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_task, some_tasks
 from qcore.testing.contract.base import USUAL, Cases, in_threads, step, stepped
@@ -56,11 +58,11 @@ class OpenCases(Cases):
             claim, other = step(take(twin, 2))
             step(twin.extend([claim.lease, other.lease], now=NOW, until=NOW + 60))
             ear = step(twin.follow(["default"], lambda _queue, _ids: None))
-            step(twin.note([Note(claim.lease, saved=b"so far")], now=NOW))
+            step(twin.save_details([DetailsUpdate(claim.lease, saved=b"so far")]))
             step(ear.close())
             step(twin.settle([Verdict(claim.lease, Succeeded())], now=NOW))
             step(twin.sweep(["default"], 10, now=NOW + 60))
-            step(twin.order("default", [lost.id], Cancelled(), now=NOW))
+            step(twin.execute("default", [lost.id], Cancelled(), now=NOW))
             assert step(twin.next_due(["default"])) is None
             assert len(step(twin.get("default", [task.id, lost.id]))) == 2
             assert ids_of(step(twin.browse("default", State.COMPLETED, 5)).tasks) == [task.id]

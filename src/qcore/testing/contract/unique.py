@@ -3,12 +3,12 @@
 import pytest
 from attrs import evolve
 
+from qcore.domain.answers import Conflict, Duplicate, Enqueued, Moved
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
     Crashed,
     Deleted,
-    Event,
     Failed,
     Released,
     Rescheduled,
@@ -16,19 +16,12 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
     Updated,
 )
-from qcore.domain.notes import Details
-from qcore.domain.task import (
-    REPLACE,
-    Conflict,
-    Duplicate,
-    Enqueued,
-    Keep,
-    Moved,
-    NewTask,
-    updated,
-)
+from qcore.domain.new_task import REPLACE, NewTask
+from qcore.domain.run_details import Details
+from qcore.domain.task import RetentionPolicy, updated
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -143,7 +136,7 @@ class UniqueContract(Cases):
         self, way: Way, retention: float, unique_for: float | None
     ) -> None:
         """At once, and nothing is left of it in the end."""
-        async with self.opened(Keep(age=86_400.0)) as broker:
+        async with self.opened(RetentionPolicy(age=86_400.0)) as broker:
             first = one(retention=retention, expires=NOW + 600, unique_for=unique_for)
             await way(broker, first)
             second = one()
@@ -169,7 +162,7 @@ class UniqueContract(Cases):
             tasks = [one(unique_key=f"key {n}") for n in range(300)]
             await put(broker, *tasks)
             if order is not None:
-                await broker.order("default", ids_of(tasks), order, now=NOW)
+                await broker.execute("default", ids_of(tasks), order, now=NOW)
             else:
                 for claim in await take(broker, 300):
                     await end(broker, claim, Succeeded())
@@ -179,7 +172,7 @@ class UniqueContract(Cases):
         "event", [Failed("no", again_at=SOON), Snoozed(SOON), Released(), Crashed()], ids=str
     )
     async def test_a_task_that_will_run_again_has_its_key(
-        self, event: Event, broker: Broker
+        self, event: Transition, broker: Broker
     ) -> None:
         """Through retries, snoozes, releases and crashes, until it is done."""
         first = one()

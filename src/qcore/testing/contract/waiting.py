@@ -209,10 +209,10 @@ class ListenCases(Cases):
         claims = [await a_claimed(broker, a_task(queue=queue)) for queue in "aab"]
         told = Told()
         ear = await broker.listen(["a", "b"], lambda: None, told.lost)
-        await broker.order("a", [claim.task.id for claim in claims], Cancelled(), now=NOW)
+        await broker.execute("a", [claim.task.id for claim in claims], Cancelled(), now=NOW)
         for claim in claims[:2]:
             assert await self.comes(told.of("a", claim.lease.token))
-        await broker.order("b", [claims[2].task.id], Cancelled(), now=NOW)
+        await broker.execute("b", [claims[2].task.id], Cancelled(), now=NOW)
         assert await self.comes(told.of("b", claims[2].lease.token))
         await ear.close()
 
@@ -226,9 +226,9 @@ class ListenCases(Cases):
         await put(broker, *tasks)
         told = Told()
         ear = await broker.listen(["default"], lambda: None, told.lost)
-        await broker.order("default", [task.id for task in tasks], order, now=NOW)
-        await broker.order("default", [active.task.id], Archived(), now=NOW)
-        await broker.order("default", [active.task.id], Cancelled(), now=NOW)
+        await broker.execute("default", [task.id for task in tasks], order, now=NOW)
+        await broker.execute("default", [active.task.id], Archived(), now=NOW)
+        await broker.execute("default", [active.task.id], Cancelled(), now=NOW)
         # the only one, and the last, so that none can still be on its way
         assert await self.comes(told.of("default", active.lease.token))
         assert told.heard == {("default", active.lease.token)}
@@ -240,10 +240,10 @@ class ListenCases(Cases):
         told = Told()
         ear = await broker.listen(["b"], lambda: None, told.lost)
         for claim in claims[:2]:
-            await broker.order(claim.lease.queue, [claim.task.id], Cancelled(), now=NOW)
+            await broker.execute(claim.lease.queue, [claim.task.id], Cancelled(), now=NOW)
         assert await self.comes(told.of("b", claims[1].lease.token))
         await ear.close()
-        await broker.order("b", [claims[2].task.id], Cancelled(), now=NOW)
+        await broker.execute("b", [claims[2].task.id], Cancelled(), now=NOW)
         assert told.heard == {("b", claims[1].lease.token)}
 
     # - After `close`, neither is called again.

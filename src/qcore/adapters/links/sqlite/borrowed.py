@@ -9,7 +9,7 @@ from qcore.adapters.links.sqlite.handle import Connected
 from qcore.adapters.links.sqlite.shapes import Act, Prepare, Row, Values
 from qcore.adapters.links.sqlite.watch import Ear, Watch, watch_of
 from qcore.domain.errors import BrokerUnusable
-from qcore.domain.task import TaskId
+from qcore.domain.new_task import TaskId
 from qcore.ports import Lost, Told
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from pathlib import Path
 from qcore.adapters.links.sqlite.handle import MEMORY, TIMEOUT, Handle
 from qcore.adapters.links.sqlite.shapes import Prepare, Tx
 from qcore.adapters.links.sqlite.watch import Ear, Watch, watch_of
-from qcore.domain.task import TaskId
+from qcore.domain.new_task import TaskId
 from qcore.ports import Lost, Told
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from qcore.domain.task import TaskId
+from qcore.domain.new_task import TaskId
 from qcore.ports import Listener, Lost, Told
 
 T = TypeVar("T")

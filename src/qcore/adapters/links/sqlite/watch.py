@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from qcore.adapters.links.sqlite import forking
 from qcore.adapters.links.sqlite.handle import Handle
 from qcore.adapters.links.sqlite.shapes import Tx
-from qcore.domain.task import TaskId
+from qcore.domain.new_task import TaskId
 from qcore.ports import Lost, Told
 
 NAME: Final = "qcore-sqlite-watch"

@@ -15,18 +15,19 @@ from qcore.adapters.redis.doctor.permissions import lacking, permissions, user_o
 from qcore.adapters.redis.doctor.standing import clients, connection, version
 from qcore.adapters.redis.keys import Keys
 from qcore.adapters.redis.store import Store
+from qcore.domain.diagnostics import Finding, error
 from qcore.domain.errors import QcoreError
-from qcore.domain.findings import Finding, error
-from qcore.domain.task import DEFAULT_QUEUE, Keep
+from qcore.domain.new_task import DEFAULT_QUEUE
+from qcore.domain.task import RetentionPolicy
 
-__all__ = ["examine"]
+__all__ = ["diagnose"]
 
-USUAL: Final = Keep()
+USUAL: Final = RetentionPolicy()
 LOOKS: Final = (version, persistence, eviction, memory, clients)
 """At what each server tells of itself."""
 
 
-async def examine(link: Link, namespace: str) -> list[Finding]:
+async def diagnose(link: Link, namespace: str) -> list[Finding]:
     """Return what is so; raise as `link.open` does where nothing can be said.
 
     What it writes to try things out is gone afterwards, as long as the server answers.

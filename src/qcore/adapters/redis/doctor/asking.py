@@ -6,8 +6,8 @@ from typing import Final
 
 from qcore.adapters.links.redis import Command, Reply, Spot, Word
 from qcore.adapters.links.redis.servers import facts
+from qcore.domain.diagnostics import Finding, advice
 from qcore.domain.errors import QcoreError
-from qcore.domain.findings import Finding, advice
 from qcore.domain.record import record
 
 CONFIG: Final = (

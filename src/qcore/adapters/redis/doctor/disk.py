@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from qcore.adapters.redis.doctor.asking import Server
-from qcore.domain.findings import Finding, error, ok, warning
+from qcore.domain.diagnostics import Finding, error, ok, warning
 
 ABOUT: Final = "persistence"
 _TURN_ON: Final = "CONFIG SET appendonly yes, and `appendonly yes` in redis.conf"

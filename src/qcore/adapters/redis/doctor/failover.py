@@ -5,8 +5,8 @@ from typing import Final
 
 from qcore.adapters.links.redis import Spot
 from qcore.adapters.redis.doctor.asking import Questions
+from qcore.domain.diagnostics import Finding, error, ok, warning
 from qcore.domain.errors import QcoreError
-from qcore.domain.findings import Finding, error, ok, warning
 from qcore.domain.record import record
 
 MOST: Final = 3

@@ -7,7 +7,7 @@ from typing import Final
 from qcore.adapters.links.redis import Spot
 from qcore.adapters.redis.doctor.asking import Questions
 from qcore.adapters.redis.keys import Key, Keys
-from qcore.domain.findings import Finding, advice, error, ok, warning
+from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.record import record
 
 ROUNDS: Final = 20

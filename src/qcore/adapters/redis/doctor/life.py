@@ -11,21 +11,13 @@ from qcore.adapters.redis import claim, enqueue, operate, settle, sweep
 from qcore.adapters.redis.keys import Key
 from qcore.adapters.redis.scripts import COUNT, SCRIPTS
 from qcore.adapters.redis.store import Store
+from qcore.domain.answers import Enqueued, LeaseLost, Settled, Swept
+from qcore.domain.diagnostics import Finding, error, ok, warning
 from qcore.domain.errors import QcoreError
-from qcore.domain.findings import Finding, error, ok, warning
 from qcore.domain.lifecycle import Failed, State, Succeeded
 from qcore.domain.moments import Moment
-from qcore.domain.task import (
-    Demand,
-    Enqueued,
-    Keep,
-    Lease,
-    LeaseLost,
-    NewTask,
-    Settled,
-    Swept,
-    Verdict,
-)
+from qcore.domain.new_task import NewTask
+from qcore.domain.task import Demand, Lease, RetentionPolicy, Verdict
 from qcore.ports import Listener
 
 LEASE: Final = 30.0
@@ -40,7 +32,7 @@ class Disagreement(Exception):
 async def life(link: Link, namespace: str, queue: str) -> list[Finding]:
     """Enqueue, claim, fail, claim again and settle a task; tell whether all went as it has to."""
     noting = _Noting(link)
-    store = Store(cast("Link", noting), Keep(), namespace)
+    store = Store(cast("Link", noting), RetentionPolicy(), namespace)
     try:
         began = perf_counter()
         woke = await _live(store, queue)

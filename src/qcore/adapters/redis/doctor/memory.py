@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from qcore.adapters.redis.doctor.asking import Server
-from qcore.domain.findings import Finding, advice, error, ok, warning
+from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 
 FULL: Final = 0.8
 """Of the memory there is, from which on it is time to act."""

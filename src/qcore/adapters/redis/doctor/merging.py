@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve
 
-from qcore.domain.findings import Finding, Grade
+from qcore.domain.diagnostics import Finding, Grade
 
 
 def together(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:

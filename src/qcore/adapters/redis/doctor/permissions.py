@@ -6,8 +6,8 @@ from typing import Final
 from qcore.adapters.links.redis import Command, Link, Manner, Spot
 from qcore.adapters.redis.doctor.asking import rule_of
 from qcore.adapters.redis.keys import Key, Keys
+from qcore.domain.diagnostics import Finding, error, ok
 from qcore.domain.errors import QcoreError
-from qcore.domain.findings import Finding, error, ok
 
 NO_SCRIPT: Final = "0" * 40
 

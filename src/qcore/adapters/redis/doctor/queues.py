@@ -9,7 +9,7 @@ from qcore.adapters.redis.keys import KEY_OF, Key, Keys
 from qcore.adapters.redis.names import id_of
 from qcore.adapters.redis.scripts import LOOK
 from qcore.adapters.redis.store import Store, bites
-from qcore.domain.findings import Finding, advice, error, ok, warning
+from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 

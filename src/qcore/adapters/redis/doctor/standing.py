@@ -6,7 +6,7 @@ from typing import Final
 
 from qcore.adapters.links.redis import Manner
 from qcore.adapters.redis.doctor.asking import Server
-from qcore.domain.findings import Finding, advice, ok, warning
+from qcore.domain.diagnostics import Finding, advice, ok, warning
 
 CROWDED: Final = 0.8
 """Of maxclients."""

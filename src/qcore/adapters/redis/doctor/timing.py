@@ -9,8 +9,8 @@ from typing import Final
 from qcore.adapters.links.redis import Reply, Spot
 from qcore.adapters.redis.doctor.asking import Questions, Server
 from qcore.adapters.redis.scripts import SCRIPTS
+from qcore.domain.diagnostics import Finding, advice, ok, warning
 from qcore.domain.errors import QcoreError
-from qcore.domain.findings import Finding, advice, ok, warning
 
 PINGS: Final = 100
 LONGEST: Final = 2.0

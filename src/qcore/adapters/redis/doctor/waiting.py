@@ -6,7 +6,7 @@ from qcore.adapters.links.redis import Surroundings
 from qcore.adapters.redis.doctor.asking import Questions
 from qcore.adapters.redis.doctor.queues import Look
 from qcore.adapters.redis.keys import Keys
-from qcore.domain.findings import Finding, ok, warning
+from qcore.domain.diagnostics import Finding, ok, warning
 
 
 async def listeners(

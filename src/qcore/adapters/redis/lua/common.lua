@@ -258,7 +258,7 @@ local function write_limits(base, limits)
 end
 
 -- Return how many tasks limits let be handed out of the queue at `base`, and when the next may start
--- if nothing but the rate keeps it. As domain/flow.py has it, digit for digit.
+-- if nothing but the rate keeps it. As domain/queue_limits.py has it, digit for digit.
 local function free(base, limits, now)
   if limits.is_paused then
     return 0

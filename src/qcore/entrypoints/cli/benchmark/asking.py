@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Final, TypeAlias
 
-from qcore.app.client import Handle, Refused
+from qcore.app.calls.call import Refused
+from qcore.app.client.handles import Handle
+from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
-from qcore.domain.task import TaskId
 from qcore.entrypoints.cli.benchmark.rig import Rig
 
 BATCH: Final = 1_000

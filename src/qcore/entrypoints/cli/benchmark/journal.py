@@ -7,8 +7,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Self
 
+from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
-from qcore.domain.task import TaskId
 
 
 class Journal:

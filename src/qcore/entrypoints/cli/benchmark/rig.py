@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from qcore.app.context import Context
+from qcore.app.tasks.context import Context
 from qcore.domain.lifecycle import State
-from qcore.domain.task import TaskId
+from qcore.domain.new_task import TaskId
 from qcore.entrypoints.facade import Qcore
 
 PAGE: Final = 500

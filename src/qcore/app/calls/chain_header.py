@@ -1,0 +1,124 @@
+"""What travels of a chain: the steps that are still to come, in a header of the one before them.
+
+It is written by the codec, as arguments are: what seals those seals this too.
+"""
+
+from base64 import b64decode, b64encode
+from binascii import Error as NoBase64
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NotRequired, TypedDict
+
+from attrs import fields_dict
+
+from qcore.app.calls.call import Step
+from qcore.app.calls.codec import Codec
+from qcore.domain.errors import CannotDecode
+from qcore.domain.ids import next_id
+from qcore.domain.moments import Moment, seconds_of
+from qcore.domain.new_task import NewTask
+from qcore.domain.uniqueness import key_of
+
+CHAIN: Final = "qcore-chain"
+"""The header that the steps to come travel in."""
+
+
+class Plan(TypedDict):
+    """A step as it travels: plain data."""
+
+    task: dict[str, Any]
+    """The fields of the `NewTask` that are not as usual."""
+    arguments: dict[str, Any]
+    takes: str | None
+    """The argument that the result before it is."""
+    unique: bool
+    """Whether its name and arguments make it unique."""
+    delay: NotRequired[float]
+    expires: NotRequired[float]
+
+
+_PLAIN: Final = NewTask("?", id="?")
+_DEFAULTS: Final = {name: getattr(_PLAIN, name) for name in fields_dict(NewTask)}
+_OF_THE_MOMENT: Final = frozenset({"id", "payload", "content_type"})
+"""What a step only has when it is asked for."""
+
+
+def planned(step: Step[Any, Any], task: NewTask) -> Plan:
+    """Return how a step travels; `task` is what it would be if it were asked for now."""
+    call, options = step.call, step.call.mould.options
+    given = {
+        name: getattr(task, name)
+        for name, default in _DEFAULTS.items()
+        if name not in _OF_THE_MOMENT and getattr(task, name) != default
+    }
+    plan: Plan = {
+        "task": given,
+        "arguments": call.signature.given(call.args, call.kwargs),
+        "takes": step.takes,
+        "unique": call.mould.is_unique,
+    }
+    if "task_id" in options:
+        given["id"] = task.id
+    # a duration begins when its step is asked for
+    if "delay" in options:
+        del given["due"]
+        plan["delay"] = seconds_of(options["delay"], "delay")
+    if "expires" in options and not isinstance(options["expires"], datetime):
+        del given["expires"]
+        plan["expires"] = seconds_of(options["expires"], "expires")
+    return plan
+
+
+def spelled(plans: Sequence[Plan], codec: Codec) -> str:
+    """Return steps as a header; raise `CannotEncode` where an argument has no form."""
+    return f"{codec.content_type} {b64encode(codec.dumps({'steps': plans})).decode()}"
+
+
+def steps_to_come(task: NewTask, codec: Codec) -> Sequence[Plan]:
+    """Return the steps after a task; raise `CannotDecode` where they cannot be read."""
+    header = task.headers.get(CHAIN)
+    if header is None:
+        return ()
+    kind, _, text = header.rpartition(" ")
+    try:
+        sealed = b64decode(text, validate=True)
+    except (NoBase64, ValueError):
+        raise CannotDecode("the rest of its chain is no base64") from None
+    plans = codec.loads(sealed, kind, dict[str, list[Plan]]).get("steps")
+    if not plans:
+        raise CannotDecode("the rest of its chain has no steps")
+    return plans
+
+
+def passed_on(task: NewTask, value: object, codec: Codec, now: Moment) -> NewTask:
+    """Return the step after a task whose result is `value`.
+
+    Raises `CannotEncode` for a result that cannot travel.
+    """
+    plan, *rest = steps_to_come(task, codec)
+    arguments = plan["arguments"]
+    if plan["takes"] is not None:
+        arguments = {**arguments, plan["takes"]: value}
+    # what a later version may have added is not known here
+    fields = {name: each for name, each in plan["task"].items() if name in _DEFAULTS}
+    fields.setdefault("id", next_id(task.queue, task.id))
+    fields |= _timed(plan, now)
+    if plan["unique"]:
+        fields["unique_key"] = key_of(fields["name"], codec.plain(dict(sorted(arguments.items()))))
+    if rest:
+        fields["headers"] = {**fields.get("headers", {}), CHAIN: spelled(rest, codec)}
+    fields |= {"payload": codec.dumps(arguments), "content_type": codec.content_type}
+    return NewTask(**fields)
+
+
+def _timed(plan: Plan, now: Moment) -> dict[str, Moment]:
+    """Return when a step is due and when it expires, if that is said of it."""
+    given = plan["task"]
+    due = now + plan["delay"] if "delay" in plan else given.get("due")
+    expires = now + plan["expires"] if "expires" in plan else given.get("expires")
+    if due is not None and expires is not None and expires <= due:
+        # it took too long to get here: it is to expire, at once
+        given.pop("due", None)
+        due, expires = None, now
+    moments = {"due": due, "expires": expires}
+    return {name: moment for name, moment in moments.items() if moment is not None}

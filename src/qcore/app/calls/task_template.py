@@ -1,0 +1,53 @@
+"""What all tasks that are asked for in the same words have in common, checked once."""
+
+from collections.abc import Callable
+from typing import Final
+
+from qcore.app.calls.options import Options, fields_of
+from qcore.domain.ids import ENTROPY_BYTES, task_id
+from qcore.domain.moments import Moment
+from qcore.domain.new_task import ESSENTIAL_CONTENT_TYPE, NewTask, another
+
+_VARYING: Final = frozenset({"task_id", "delay", "expires"})
+"""Options for which a task is not like the one before it."""
+_UNIQUE: Final = frozenset({"unique_for", "on_duplicate"})
+
+
+class Mould:
+    """A name and options."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name: Final = name
+        self.options: Final = options
+        self._first: NewTask | None = None
+        self.is_unique = not _UNIQUE.isdisjoint(options) and "unique_key" not in options
+        """Whether its tasks are made unique by their name and arguments."""
+        self._varies = self.is_unique or not _VARYING.isdisjoint(options)
+
+    def check(self) -> None:
+        """Raise `InvalidTask` where an option is wrong."""
+        key = "any" if self.is_unique else None
+        self.cast(b"", ESSENTIAL_CONTENT_TYPE, 0.0, bytes, unique_key=key)
+
+    def cast(
+        self,
+        payload: bytes,
+        content_type: str,
+        now: Moment,
+        entropy: Callable[[int], bytes],
+        *,
+        unique_key: str | None = None,
+    ) -> NewTask:
+        """Return a task to be run with a payload; raise `InvalidTask` where an option is wrong."""
+        first = self._first
+        if first is not None and first.content_type == content_type:
+            return another(first, task_id(now, entropy(ENTROPY_BYTES)), payload)
+        fields = fields_of(self.options, now=now)
+        if "id" not in fields:
+            fields["id"] = task_id(now, entropy(ENTROPY_BYTES))
+        if unique_key is not None:
+            fields["unique_key"] = unique_key
+        task = NewTask(self.name, payload=payload, content_type=content_type, **fields)
+        if not self._varies:
+            self._first = task
+        return task

@@ -1,0 +1,242 @@
+"""Ask for work: `Client` awaits, `BlockingClient` steps the very same text."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar, overload
+
+from attrs import evolve
+
+from qcore.app.calls.call import Asked, Call, Refused, Step
+from qcore.app.calls.chain_header import CHAIN, planned, spelled
+from qcore.app.calls.codec import Codec
+from qcore.app.calls.signature import Signature
+from qcore.app.client.coalescing import Coalescing
+from qcore.app.client.handles import BlockingHandle, Handle
+from qcore.app.client.inline import run_inline
+from qcore.app.client.open_once import Opening
+from qcore.app.client.subscriptions import Following
+from qcore.app.client.task_notifications import BlockingNews, News
+from qcore.domain.answers import Admission, Conflict
+from qcore.domain.errors import InvalidTask
+from qcore.domain.ids import ENTROPY_BYTES, task_id
+from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
+from qcore.domain.new_task import NewTask
+from qcore.domain.uniqueness import key_of
+from qcore.ports import Broker, Capability, Clock
+
+R = TypeVar("R")
+DEFAULT_MAX_PAYLOAD: Final = 1 << 20
+
+
+class Client:
+    """Ask for work from asynchronous code.
+
+    Concurrent calls coalesce: what is asked for while a batch is on its way goes with the next.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        clock: Clock,
+        codec: Codec,
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
+        entropy: Callable[[int], bytes] = os.urandom,
+        coalesce: bool = True,
+    ) -> None:
+        self.broker = broker
+        self.clock = clock
+        self.codec = codec
+        self._enqueue = Coalescing(broker).enqueue if coalesce else broker.enqueue
+        self._make_ready = Opening(broker) if coalesce else broker.open
+        self.news: News = Following(broker, clock) if coalesce else BlockingNews(broker, clock)
+        """Where its handles hear of their tasks."""
+        self._is_open = False
+        self._max_payload = max_payload
+        self._entropy = entropy
+
+    @overload
+    async def enqueue(self, asked: Call[R]) -> Handle[R]: ...
+    @overload
+    async def enqueue(self, asked: NewTask) -> Handle[Any]: ...
+    async def enqueue(self, asked: Asked) -> Handle[Any]:
+        """Store one task and return a handle of it.
+
+        Raises `InvalidTask`, naming the value, when something about it is wrong. A live task of
+        the same id, or one that has the unique key, is no error: the handle is that task's, and
+        `handle.is_new` is false.
+        """
+        if not self._is_open:
+            await self.open()
+        now = self.clock.now()
+        task = self.build(asked, now)
+        answers = await self._enqueue((task,), now=now)
+        return self._handle(asked, task, answers[0])
+
+    async def enqueue_many(self, asked: Iterable[Asked]) -> list[Handle[Any] | Refused]:
+        """Store many tasks in one call; each answer is at its task's place.
+
+        One that is wrong is `Refused` with the error that `enqueue` would have raised; the others
+        go in.
+        """
+        if not self._is_open:
+            await self.open()
+        now = self.clock.now()
+        # it may be a generator, and is gone through twice
+        asked = list(asked)
+        built = [self._tried(each, now) for each in asked]
+        good = [task for task in built if isinstance(task, NewTask)]
+        answers = iter(await self._enqueue(good, now=now))
+        return [
+            task if isinstance(task, Refused) else self._handle(each, task, next(answers))
+            for each, task in zip(asked, built, strict=True)
+        ]
+
+    async def open(self) -> None:
+        """Make the store ready, unless that was done; its first use does it too."""
+        if not self._is_open:
+            # before the clock is read: the time may be the store's, and is known from then on
+            await self._make_ready()
+            self._is_open = True
+
+    async def close(self) -> None:
+        """Let go of the store; its next use opens it again."""
+        self._is_open = False
+        await self.news.close()
+        await self.broker.close()
+
+    def new_id(self) -> str:
+        """Return a fresh task id that sorts by time."""
+        return task_id(self.clock.now(), self._entropy(ENTROPY_BYTES))
+
+    def handle(self, queue: str, task: str) -> Handle[Any]:
+        """Return a handle of a task by its queue and id, whether or not it is stored."""
+        return Handle(self, NewTask("?", id=task, queue=queue), Conflict(task, State.PENDING))
+
+    def payload_of(
+        self, name: str, arguments: Mapping[str, Any], signature: Signature | None
+    ) -> dict[str, Any]:
+        """Return arguments as the fields of a task; raise `InvalidTask` where they do not fit.
+
+        Without a signature, as of a task that is known by its id alone, any do.
+        """
+        if signature is None:
+            payload = self.codec.dumps(dict(arguments))
+        else:
+            payload = signature.encode((), arguments, self.codec)
+        self._refuse_large(name, payload)
+        return {"payload": payload, "content_type": self.codec.content_type}
+
+    def build(self, asked: Asked, now: Moment) -> NewTask:
+        """Return what is to be stored; raise `InvalidTask` where it is wrong."""
+        if isinstance(asked, NewTask):
+            task = asked
+        elif not isinstance(asked, Call):
+            raise InvalidTask(f"{asked!r} is no task: expected task.call(…) or a NewTask")
+        else:
+            payload = asked.signature.encode(asked.args, asked.kwargs, self.codec)
+            mould, kind = asked.mould, self.codec.content_type
+            key = self._key(asked) if mould.is_unique else None
+            task = mould.cast(payload, kind, now, self._entropy, unique_key=key)
+            if asked.rest:
+                task = self._leading(task, asked.rest, now)
+        size = len(task.payload)
+        if size > self._max_payload or task.group is not None or task.unique_key is not None:
+            self._refuse(task)
+        return task
+
+    def _leading(self, task: NewTask, rest: "Sequence[Step[Any, Any]]", now: Moment) -> NewTask:
+        """Return a task that the steps of a chain travel with."""
+        plans = [planned(step, self.build(step.call, now)) for step in rest]
+        header = spelled(plans, self.codec)
+        if len(header) > self._max_payload:
+            raise InvalidTask(
+                f"{task.name}: the rest of its chain is {len(header):,} bytes: expected at most "
+                f"{self._max_payload:,}; store what it is about elsewhere and send where it is"
+            )
+        return evolve(task, headers={**task.headers, CHAIN: header})
+
+    def _tried(self, asked: Asked, now: Moment) -> NewTask | Refused:
+        try:
+            return self.build(asked, now)
+        except InvalidTask as error:
+            return Refused(error)
+
+    def _refuse(self, task: NewTask) -> None:
+        """Raise `InvalidTask` for what this broker or this client does not take."""
+        self._refuse_large(task.name, task.payload)
+        if task.group is not None and Capability.GROUPS not in self.broker.capabilities:
+            raise InvalidTask(
+                f"{task.name}: group is {task.group!r}, but this broker has no groups"
+            )
+        if task.unique_key is not None and Capability.UNIQUE not in self.broker.capabilities:
+            raise InvalidTask(
+                f"{task.name}: unique_key is {task.unique_key!r}, but this broker knows no unique "
+                "tasks"
+            )
+
+    def _refuse_large(self, name: str, payload: bytes) -> None:
+        if len(payload) > self._max_payload:
+            raise InvalidTask(
+                f"{name}: the payload is {len(payload):,} bytes: expected at most "
+                f"{self._max_payload:,}; store it elsewhere and send where it is, or raise "
+                "max_payload"
+            )
+
+    def _key(self, asked: Call[Any]) -> str:
+        """Return what makes a call unique: its name and its arguments, in whatever order."""
+        given = asked.signature.given(asked.args, asked.kwargs)
+        return key_of(asked.mould.name, self.codec.plain(dict(sorted(given.items()))))
+
+    def _handle(self, asked: Asked, task: NewTask, answer: Admission) -> Handle[Any]:
+        signature = None if isinstance(asked, NewTask) else asked.signature
+        return Handle(self, task, answer, signature)
+
+
+class BlockingClient:
+    """Ask for work from code that blocks: scripts, Flask, Django, threads. Needs no event loop."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        clock: Clock,
+        codec: Codec,
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.inner = Client(
+            broker.blocking(),
+            clock=clock.blocking(),
+            codec=codec,
+            max_payload=max_payload,
+            entropy=entropy,
+            coalesce=False,
+        )
+        """What it steps: none of it ever suspends."""
+
+    @overload
+    def enqueue(self, asked: Call[R]) -> BlockingHandle[R]: ...
+    @overload
+    def enqueue(self, asked: NewTask) -> BlockingHandle[Any]: ...
+    def enqueue(self, asked: Asked) -> BlockingHandle[Any]:
+        """Store one task and return a handle of it; see `Client.enqueue`."""
+        return BlockingHandle(run_inline(self.inner.enqueue(asked)))
+
+    def enqueue_many(self, asked: Iterable[Asked]) -> list[BlockingHandle[Any] | Refused]:
+        """Store many tasks in one call; see `Client.enqueue_many`."""
+        answers = run_inline(self.inner.enqueue_many(asked))
+        return [each if isinstance(each, Refused) else BlockingHandle(each) for each in answers]
+
+    def new_id(self) -> str:
+        """Return a fresh task id that sorts by time."""
+        return self.inner.new_id()
+
+    def handle(self, queue: str, task: str) -> BlockingHandle[Any]:
+        """Return a handle of a task by its queue and id, whether or not it is stored."""
+        return BlockingHandle(self.inner.handle(queue, task))
+
+    def close(self) -> None:
+        """Let go of the store; its next use opens it again."""
+        run_inline(self.inner.close())

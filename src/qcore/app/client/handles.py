@@ -1,0 +1,304 @@
+"""A task that was asked for: where it is, how far it has come, and what is to become of it."""
+
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, Unpack
+
+from qcore.app.calls.codec import Codec
+from qcore.app.calls.signature import Signature
+from qcore.app.client.changes import NewAsk, fitted, rescheduled, update_of
+from qcore.app.client.inline import run_inline
+from qcore.app.client.task_notifications import News
+from qcore.domain.answers import Admission, Enqueued, Missing, Moved, NotAllowed
+from qcore.domain.errors import NoResult
+from qcore.domain.lifecycle import ENDED, Cancelled, Command, Deleted, State
+from qcore.domain.moments import Duration, Moment, seconds_of
+from qcore.domain.new_task import NewTask
+from qcore.domain.record import record
+from qcore.domain.run_details import AttemptError, Details, Progress
+from qcore.domain.task import Task
+from qcore.ports import Broker, Clock
+
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+SLOW_LOOK: Final = 0.25
+"""Seconds after which one who waits looks first, though there was no news: nobody tells of a task
+that is gone,"""
+SLOWEST_LOOK: Final = 1.0
+"""and seconds between looks at last."""
+
+Carried: TypeAlias = Moved | NotAllowed | Missing
+"""What became of an order."""
+
+
+HOPELESS: Final = frozenset({State.DEAD, State.ARCHIVED})
+"""The states in which a task has no result, and never will by itself."""
+
+
+@record
+class Seen:
+    """How a task is, to one who follows it."""
+
+    state: State
+    progress: Progress | None
+
+
+class TaskAccess(Protocol):
+    """What a handle needs of its client."""
+
+    broker: Broker
+    clock: Clock
+    codec: Codec
+    news: News
+
+    async def open(self) -> None:
+        """Make the store ready, unless that was done."""
+        ...
+
+    def payload_of(
+        self, name: str, arguments: Mapping[str, Any], signature: Signature | None
+    ) -> dict[str, Any]:
+        """Return arguments as the fields of a task; raise `InvalidTask` where they do not fit."""
+        ...
+
+
+class Handle(Generic[R_co]):
+    """A task that was asked for."""
+
+    __slots__ = ("_client", "_signature", "_task", "id", "is_new", "name", "queue")
+
+    def __init__(
+        self,
+        client: TaskAccess,
+        task: NewTask,
+        answer: Admission,
+        signature: Signature | None = None,
+    ) -> None:
+        self._client = client
+        self._task = task
+        self._signature = signature
+        self.id = answer.id
+        self.name = task.name
+        self.queue = task.queue
+        self.is_new = isinstance(answer, Enqueued)
+        """Whether this call stored it; if not, it is a live task that was there already: one of
+        this id, or the one that has the unique key."""
+
+    def __repr__(self) -> str:
+        """Show which task it is."""
+        return f"<{type(self).__name__} {self._task.name} {self.queue}/{self.id}>"
+
+    # --- look ----------------------------------------------------------------------------------
+
+    async def task(self) -> Task | None:
+        """Return the task as it is now, None when it is no longer stored."""
+        return (await self._client.broker.get(self.queue, [self.id]))[0]
+
+    async def status(self) -> State:
+        """Return where the task is; `State.GONE` when it is no longer stored."""
+        return _state(await self.task())
+
+    async def progress(self) -> Progress | None:
+        """Return how far its last run has said that it has come; None if nothing was said."""
+        details = await self._details()
+        return None if details is None else details.progress
+
+    async def errors(self) -> Sequence[AttemptError]:
+        """Return what went wrong in its last runs, ten at most, the oldest first."""
+        details = await self._details()
+        return () if details is None else details.errors
+
+    async def _details(self) -> Details | None:
+        return (await self._client.broker.details(self.queue, [self.id]))[0]
+
+    # --- wait ----------------------------------------------------------------------------------
+
+    async def result(self, timeout: Duration | None = None) -> R_co:  # noqa: ASYNC109
+        """Wait for the task to be completed, and return what its handler returned.
+
+        Raises `NoResult` when it never will have one (it is dead, archived, gone, or keeps none
+        because its `retention` is 0), and TimeoutError after `timeout` seconds.
+        """
+        if self.is_new and not self._task.retention:
+            raise NoResult(f"{self!r} keeps no result: enqueue it with retention=…")
+        await self._client.open()
+        until = None
+        if timeout is not None:
+            until = self._client.clock.now() + seconds_of(timeout, "timeout")
+        state = State.PENDING
+        async with aclosing(self._looks(until)) as looks:
+            async for task in looks:
+                state = _state(task)
+                if task is None or state in HOPELESS:
+                    raise NoResult(_why_none(self, task))
+                if state is State.COMPLETED:
+                    value: R_co = self._decoded(task)
+                    return value
+        raise TimeoutError(f"{self!r} is {state} after {timeout} seconds")
+
+    async def follow(self) -> AsyncGenerator[Seen, None]:
+        """Yield how the task is, whenever that has changed, until it has ended.
+
+        The first is how it is now, the last has its final state, `State.GONE` where it is no longer
+        stored. Who is slow misses what has changed again meanwhile, never the last.
+        """
+        await self._client.open()
+        last, progress = None, None
+        async with aclosing(self._looks()) as looks:
+            async for task in looks:
+                # after the task: what its last run said was written before it ended
+                details = await self._details()
+                progress = progress if details is None else details.progress
+                seen = Seen(_state(task), progress)
+                if seen != last:
+                    yield seen
+                if seen.state in ENDED:
+                    return
+                last = seen
+
+    async def _looks(self, until: Moment | None = None) -> AsyncGenerator[Task | None, None]:
+        """Yield the task now, whenever it has news, every so often, and at last at `until`."""
+        yield await self.task()
+        clock, pause = self._client.clock, SLOW_LOOK
+        ear = await self._client.news.of(self.queue, self.id)
+        try:
+            while True:
+                ear.forget()
+                yield await self.task()
+                now = clock.now()
+                if until is not None and now >= until:
+                    return
+                await ear.wait(now + pause if until is None else min(now + pause, until))
+                pause = min(SLOWEST_LOOK, pause * 1.5)
+        finally:
+            ear.close()
+
+    def _decoded(self, task: Task) -> Any:
+        if task.result is None:
+            return None
+        kind = Any if self._signature is None else self._signature.returns
+        return self._client.codec.loads(task.result, task.result_type, kind)
+
+    # --- change --------------------------------------------------------------------------------
+
+    async def reschedule(
+        self, *, at: datetime | Moment | None = None, delay: Duration | None = None
+    ) -> Carried:
+        """Make it due at a moment, or so long from now, earlier or later than it was.
+
+        Returns `Moved` with its state; `NotAllowed` with the state of one that runs or has ended;
+        `Missing` for one that is no longer stored.
+        """
+        await self._client.open()
+        return await self._order(rescheduled(at, delay, self._client.clock.now()))
+
+    async def update(self, **changes: Unpack[NewAsk]) -> Carried:
+        """Change what was asked for of a task that does not run, and leave it where it is.
+
+        `changes` are options, and `arguments`, a mapping of all of them anew. Returns what
+        `reschedule` returns; raises `InvalidTask` for a value that is wrong, as `enqueue` does.
+        """
+        await self._client.open()
+        fields: dict[str, Any] = {}
+        if "arguments" in changes:
+            arguments = changes.pop("arguments")
+            fields = self._client.payload_of(self._task.name, arguments, self._signature)
+        order = update_of(changes, self._client.clock.now(), **fields)
+        if "headers" in changes and (task := await self.task()) is not None:
+            order = fitted(order, task.spec)
+        return await self._order(order)
+
+    async def cancel(self) -> Carried:
+        """End it as dead; if it runs, its handler is cancelled."""
+        return await self._order(Cancelled())
+
+    async def delete(self) -> Carried:
+        """Remove it, and leave nothing of it; one that runs is `NotAllowed`."""
+        return await self._order(Deleted())
+
+    async def _order(self, order: Command) -> Carried:
+        await self._client.open()
+        now = self._client.clock.now()
+        return (await self._client.broker.execute(self.queue, [self.id], order, now=now))[0]
+
+
+def _state(task: Task | None) -> State:
+    return State.GONE if task is None else task.state
+
+
+def _why_none(handle: Handle[Any], task: Task | None) -> str:
+    if task is None:
+        return f"{handle!r} is no longer stored: it was revoked, deleted, or its retention is over"
+    return f"{handle!r} is {task.state}: {task.error}"
+
+
+class BlockingHandle(Generic[R_co]):
+    """A task that was asked for, for callers that block."""
+
+    def __init__(self, handle: Handle[R_co]) -> None:
+        self._handle = handle
+        self.id = handle.id
+        self.name = handle.name
+        self.queue = handle.queue
+        self.is_new = handle.is_new
+
+    def __repr__(self) -> str:
+        """Show which task it is."""
+        return repr(self._handle).replace("Handle", "BlockingHandle", 1)
+
+    def task(self) -> Task | None:
+        """Return the task as it is now, None when it is no longer stored."""
+        return run_inline(self._handle.task())
+
+    def status(self) -> State:
+        """Return where the task is; `State.GONE` when it is no longer stored."""
+        return run_inline(self._handle.status())
+
+    def progress(self) -> Progress | None:
+        """Return how far its last run has said that it has come; None if nothing was said."""
+        return run_inline(self._handle.progress())
+
+    def errors(self) -> Sequence[AttemptError]:
+        """Return what went wrong in its last runs, ten at most, the oldest first."""
+        return run_inline(self._handle.errors())
+
+    def result(self, timeout: Duration | None = None) -> R_co:
+        """Wait for the task to be completed, and return its result; see `Handle.result`."""
+        return run_inline(self._handle.result(timeout))
+
+    def follow(self) -> Generator[Seen, None, None]:
+        """Yield how the task is, whenever that has changed, until it has ended."""
+        seen = self._handle.follow()
+        try:
+            while (each := run_inline(_next(seen))) is not None:
+                yield each
+        finally:
+            run_inline(_closed(seen))
+
+    def reschedule(
+        self, *, at: datetime | Moment | None = None, delay: Duration | None = None
+    ) -> Carried:
+        """Make it due at a moment, or so long from now; see `Handle.reschedule`."""
+        return run_inline(self._handle.reschedule(at=at, delay=delay))
+
+    def update(self, **changes: Unpack[NewAsk]) -> Carried:
+        """Change what was asked for; see `Handle.update`."""
+        return run_inline(self._handle.update(**changes))
+
+    def cancel(self) -> Carried:
+        """End it as dead; if it runs, its handler is cancelled."""
+        return run_inline(self._handle.cancel())
+
+    def delete(self) -> Carried:
+        """Remove it, and leave nothing of it; one that runs is `NotAllowed`."""
+        return run_inline(self._handle.delete())
+
+
+async def _next(seen: AsyncGenerator[T, None]) -> T | None:
+    return await anext(seen, None)
+
+
+async def _closed(seen: AsyncGenerator[Any, None]) -> None:
+    await seen.aclose()

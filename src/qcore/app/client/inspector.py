@@ -1,0 +1,269 @@
+"""Look at tasks, and give orders about them: what the command line and a dashboard ask."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from math import inf
+from typing import Final, Required, TypedDict, Unpack, cast
+
+from qcore.app.client.changes import Changes, fitted, rescheduled, update_of
+from qcore.domain.answers import Missing, Moved, NotAllowed
+from qcore.domain.errors import InvalidOption
+from qcore.domain.lifecycle import Archived, Cancelled, Command, Deleted, RunNow, State, Updated
+from qcore.domain.moments import Duration, Moment, seconds_of
+from qcore.domain.new_task import TaskId
+from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.run_details import Details
+from qcore.domain.task import Task, changed
+from qcore.ports import Broker, Capability, Clock, Counts, Limiting, Page
+
+AT_ONCE: Final = 500
+"""Tasks that are looked at, and moved, in one step."""
+A_MOMENT: Final = 0.001
+"""Seconds."""
+
+
+class Which(TypedDict, total=False):
+    """Which tasks are meant: those of which all that is given is true."""
+
+    state: Required[State]
+    queue: str
+    """All queues, if it is not given."""
+    name: str
+    """The task's name, or, ending in ":", what it begins with."""
+    older_than: Duration
+    """How long ago, at least, it was enqueued."""
+
+
+class Inspector:
+    """Ask a broker what it holds, and move tasks by hand."""
+
+    def __init__(self, broker: Broker, *, clock: Clock) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._is_open = False
+
+    async def counts(self) -> Counts:
+        """Return queue to state to number of tasks; states with none are left out."""
+        return await self._broker.count()
+
+    async def totals(self) -> Mapping[State, int]:
+        """Return state to number of tasks over all queues."""
+        totals: dict[State, int] = {}
+        for states in (await self._broker.count()).values():
+            for state, number in states.items():
+                totals[state] = totals.get(state, 0) + number
+        return totals
+
+    async def get(self, queue: str, task: TaskId) -> Task | None:
+        """Return a task as it is, None when it is not stored."""
+        return (await self._broker.get(queue, [task]))[0]
+
+    async def details(self, queue: str, task: TaskId) -> Details | None:
+        """Return errors, progress and saved work of a task, None when it is not stored."""
+        return (await self._broker.details(queue, [task]))[0]
+
+    async def browse(
+        self, queue: str, state: State, *, limit: int = 100, cursor: str | None = None
+    ) -> Page:
+        """Return tasks of one queue and state; the page's cursor asks for the next ones."""
+        return await self._broker.browse(queue, state, limit, cursor=cursor)
+
+    async def run_now(
+        self, queue: str, tasks: Sequence[TaskId]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Make tasks pending at once, with fresh budgets."""
+        return await self._order(queue, tasks, RunNow())
+
+    async def archive(
+        self, queue: str, tasks: Sequence[TaskId]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Set tasks aside."""
+        return await self._order(queue, tasks, Archived())
+
+    async def cancel(
+        self, queue: str, tasks: Sequence[TaskId]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """End tasks as dead; one that runs loses its lease, and its handler is cancelled."""
+        return await self._order(queue, tasks, Cancelled())
+
+    async def delete(
+        self, queue: str, tasks: Sequence[TaskId]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Remove tasks that nobody runs."""
+        return await self._order(queue, tasks, Deleted())
+
+    async def reschedule(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        at: datetime | Moment | None = None,
+        delay: Duration | None = None,
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Make tasks due at a moment, or so long from now, earlier or later than they were."""
+        await self._open()
+        return await self._order(queue, tasks, rescheduled(at, delay, self._clock.now()))
+
+    async def update(
+        self, queue: str, tasks: Sequence[TaskId], **changes: Unpack[Changes]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Change options of tasks that do not run, and leave them where they are.
+
+        Raises `InvalidTask` for a value that is wrong. For new arguments see `Handle.update`.
+        """
+        await self._open()
+        order = update_of(changes, self._clock.now())
+        if "headers" not in changes:
+            return await self._order(queue, tasks, order)
+        answers: list[Moved | NotAllowed | Missing] = []
+        for each, task in zip(tasks, await self._broker.get(queue, tasks), strict=True):
+            own = order if task is None else fitted(order, task.spec)
+            answers += await self._order(queue, [each], own)
+        return answers
+
+    async def pause(self, queue: str) -> Limits:
+        """Hand out nothing of a queue to any worker; what runs goes on. Return its limits."""
+        return await self._set_limit(queue, SetPaused(is_paused=True))
+
+    async def resume(self, queue: str) -> Limits:
+        """Hand out the tasks of a queue again; return its limits."""
+        return await self._set_limit(queue, SetPaused(is_paused=False))
+
+    async def limit_rate(self, queue: str, rate: str | Rate | None) -> Limits:
+        """Start no more of a queue's tasks than so many in a time, over all workers.
+
+        `rate` is such as "100/min" (see `Rate.of`), None for no limit. Returns the queue's limits.
+        """
+        return await self._set_limit(queue, SetRate(None if rate is None else Rate.of(rate)))
+
+    async def limit_in_flight(self, queue: str, most: int | None) -> Limits:
+        """Run no more of a queue's tasks at a time, over all workers; None for no limit."""
+        return await self._set_limit(queue, SetInFlight(most))
+
+    async def limits(self, queue: str) -> Limits:
+        """Return what holds for a queue."""
+        return (await self._regulator().limits([queue]))[0]
+
+    async def run_all(self, **which: Unpack[Which]) -> int:
+        """Make all of some tasks pending at once; return how many."""
+        return await self._order_all(RunNow(), which)
+
+    async def archive_all(self, **which: Unpack[Which]) -> int:
+        """Set all of some tasks aside; return how many."""
+        return await self._order_all(Archived(), which)
+
+    async def cancel_all(self, **which: Unpack[Which]) -> int:
+        """End all of some tasks as dead; return how many. One that has begun meanwhile ends too."""
+        return await self._order_all(Cancelled(), which)
+
+    async def delete_all(self, **which: Unpack[Which]) -> int:
+        """Remove all of some tasks that nobody runs; return how many."""
+        return await self._order_all(Deleted(), which)
+
+    async def reschedule_all(
+        self,
+        *,
+        at: datetime | Moment | None = None,
+        delay: Duration | None = None,
+        **which: Unpack[Which],
+    ) -> int:
+        """Make all of some tasks due at a moment, or so long from now; return how many were not."""
+        await self._open()
+        order = rescheduled(at, delay, self._clock.now())
+        waits = which.get("state") in {State.SCHEDULED, State.RETRY}
+        # one that was moved may be met again, further on
+        return await self._order_all(order, which, lambda t: waits and _is_due(t, order.at))
+
+    async def update_all(self, changes: Changes, **which: Unpack[Which]) -> int:
+        """Change options of all of some tasks that do not run; return how many were others.
+
+        `changes` are as those of `update`: `update_all({"priority": 5}, state=…)`.
+        """
+        await self._open()
+        order = update_of(changes, self._clock.now())
+        return await self._order_all(order, which, lambda t: _is_as(t, order))
+
+    async def _order_all(
+        self, order: Command, which: Which, is_done: Callable[[Task], bool] = lambda _: False
+    ) -> int:
+        moved = 0
+        async for queue, found in self._found(which):
+            tasks = [task for task in found if not is_done(task)]
+            for part, ids in _parts(order, tasks):
+                answers = await self._order(queue, ids, part)
+                moved += sum(isinstance(answer, Moved) for answer in answers)
+        return moved
+
+    async def _found(self, which: Which) -> AsyncIterator[tuple[str, Sequence[Task]]]:
+        """Yield tasks that are as asked for, no more at once than one step of the store moves."""
+        fits = await self._filter(which)
+        queue = which.get("queue")
+        queues = [*await self._broker.count()] if queue is None else [queue]
+        for name in queues:
+            cursor: str | None = None
+            while True:
+                page = await self._broker.browse(name, which["state"], AT_ONCE, cursor=cursor)
+                if tasks := [task for task in page.tasks if fits(task)]:
+                    yield name, tasks
+                if (cursor := page.cursor) is None:
+                    break
+
+    async def _filter(self, which: Which) -> Callable[[Task], bool]:
+        unknown = which.keys() - Which.__annotations__.keys()
+        if unknown or "state" not in which:
+            raise InvalidOption(
+                f"which tasks is {dict(which)!r}: expected state=…, and perhaps "
+                "queue=…, name=… and older_than=…"
+            )
+        name, age = which.get("name"), which.get("older_than")
+        await self._open()
+        before = inf if age is None else self._clock.now() - seconds_of(age, "older_than")
+
+        def fits(task: Task) -> bool:
+            return task.created <= before and (name is None or _is_named(task.name, name))
+
+        return fits
+
+    async def _set_limit(self, queue: str, rule: LimitChange) -> Limits:
+        await self._open()
+        return await self._regulator().set_limit(queue, rule, now=self._clock.now())
+
+    def _regulator(self) -> Limiting:
+        if Capability.LIMITS not in self._broker.capabilities:
+            raise InvalidOption("this broker cannot limit a queue")
+        return cast("Limiting", self._broker)
+
+    async def _open(self) -> None:
+        if not self._is_open:
+            # before the clock is read: the time may be the store's, and is known from then on
+            await self._broker.open()
+            self._is_open = True
+
+    async def _order(
+        self, queue: str, tasks: Sequence[TaskId], order: Command
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        await self._open()
+        return await self._broker.execute(queue, tasks, order, now=self._clock.now())
+
+
+def _parts(order: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command, Sequence[TaskId]]]:
+    """Return an order, and who it is for; a task in whose headers more travels gets its own."""
+    if not isinstance(order, Updated):
+        return [(order, [task.id for task in tasks])] if tasks else []
+    own = [(fitted(order, task.spec), task.id) for task in tasks]
+    plain = [task for each, task in own if each is order]
+    parts: list[tuple[Command, Sequence[TaskId]]] = [(order, plain)] if plain else []
+    return parts + [(each, [task]) for each, task in own if each is not order]
+
+
+def _is_due(task: Task, moment: Moment) -> bool:
+    # a store may keep no more than milliseconds
+    return abs(task.due - moment) < A_MOMENT
+
+
+def _is_as(task: Task, order: Updated) -> bool:
+    return changed(task.spec, fitted(order, task.spec)) == task.spec
+
+
+def _is_named(task: str, name: str) -> bool:
+    return task.startswith(name) if name.endswith(":") else task == name

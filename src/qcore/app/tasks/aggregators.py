@@ -1,0 +1,161 @@
+"""Who makes one task of many, and when."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
+from typing import Any, Final, TypeAlias, TypedDict, TypeVar
+
+from qcore.app.calls.call import Asked
+from qcore.app.calls.introspection import is_a
+from qcore.app.calls.name_patterns import best_of
+from qcore.domain.errors import InvalidOption, InvalidTask
+from qcore.domain.groups import MAX_MEMBERS, Group
+from qcore.domain.moments import Duration, Moment, seconds_of
+from qcore.domain.new_task import DEFAULT_QUEUE, NewTask
+from qcore.domain.record import record
+from qcore.domain.task import Task
+
+Aggregate: TypeAlias = Callable[[Group, Sequence[Task]], Asked | Awaitable[Asked]]
+"""What returns the task that is to take the place of members of a group."""
+
+A = TypeVar("A", bound=Aggregate)
+
+AT_ONCE: Final = float("-inf")
+
+
+class Ripening(TypedDict, total=False):
+    """When a group is aggregated; what is not given is the worker's to say."""
+
+    grace: Duration
+    """How long after its last member joined."""
+    max_delay: Duration | None
+    """How long after its first member joined at the latest; None for no limit."""
+    max_size: int | None
+    """At once when it has so many members; and no more of them become one task. None for 1,000,
+    which is the most."""
+
+
+@record
+class Ripeness:
+    """When a group is aggregated, in seconds."""
+
+    grace: float = 60.0
+    max_delay: float | None = None
+    max_size: int | None = None
+
+    @property
+    def most(self) -> int:
+        """Return how many members may become one task."""
+        return MAX_MEMBERS if self.max_size is None else self.max_size
+
+    def moment(self, group: Group) -> Moment:
+        """Return when a group is ready, if nobody joins it any more."""
+        if group.size >= self.most:
+            return AT_ONCE
+        quiet = group.last + self.grace
+        return quiet if self.max_delay is None else min(quiet, group.first + self.max_delay)
+
+
+@record
+class Aggregator:
+    """A function that makes one task of many, and the groups that it is meant for."""
+
+    function: Aggregate
+    pattern: str
+    queue: str | None
+    ripening: Ripening
+
+    @property
+    def is_async(self) -> bool:
+        """Return whether it is a coroutine function; any other runs in a thread."""
+        return is_a(iscoroutinefunction, self.function)
+
+    def ripeness(self, worker: Ripeness) -> Ripeness:
+        """Return when its groups are ready, at a worker that has defaults for what it leaves open.
+
+        Raises `InvalidOption` for what makes no sense.
+        """
+        own = self.ripening
+        return checked(
+            own.get("grace", worker.grace),
+            own.get("max_delay", worker.max_delay),
+            own.get("max_size", worker.max_size),
+        )
+
+
+class Aggregators:
+    """Find the aggregator of a group by its queue and its name.
+
+    One that was registered for the queue comes before those for all queues; among them the exact
+    name comes first, else the longest prefix, as with the handlers of tasks.
+    """
+
+    def __init__(self) -> None:
+        self._by_queue: dict[str | None, dict[str, Aggregator]] = {}
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self._by_queue)
+
+    def add(self, aggregator: Aggregator) -> None:
+        """Register one; raise `InvalidOption` where something about it is wrong."""
+        _check(aggregator)
+        there = self._by_queue.setdefault(aggregator.queue, {})
+        if aggregator.pattern in there:
+            raise InvalidOption(
+                f"the groups {aggregator.pattern!r} have an aggregator already, "
+                f"{there[aggregator.pattern].function!r}: give each a pattern or a queue of its own"
+            )
+        there[aggregator.pattern] = aggregator
+
+    def resolve(self, queue: str, group: str) -> Aggregator | None:
+        """Return the aggregator of a group, None where there is none."""
+        for there in (self._by_queue.get(queue, {}), self._by_queue.get(None, {})):
+            pattern = best_of(there, group)
+            if pattern is not None:
+                return there[pattern]
+        return None
+
+    def queues(self) -> Iterable[str]:
+        """Return the queues that aggregators name."""
+        return [queue for queue in self._by_queue if queue is not None]
+
+
+def checked(grace: object, max_delay: object, max_size: object) -> Ripeness:
+    """Return when groups are ready; raise `InvalidOption` for what makes no sense."""
+    if max_size is not None and not (type(max_size) is int and 0 < max_size <= MAX_MEMBERS):
+        raise InvalidOption(f"max_size is {max_size!r}: expected None or 1 to {MAX_MEMBERS:,}")
+    try:
+        return Ripeness(
+            seconds_of(grace, "grace"),
+            None if max_delay is None else seconds_of(max_delay, "max_delay"),
+            max_size,
+        )
+    except InvalidTask as error:
+        raise InvalidOption(str(error)) from None
+
+
+def _check(aggregator: Aggregator) -> None:
+    """Refuse what could never aggregate anything."""
+    function: Any = aggregator.function
+    if not callable(function):
+        raise InvalidOption(f"the aggregator is {function!r}: expected a function")
+    if is_a(isgeneratorfunction, function) or is_a(isasyncgenfunction, function):
+        raise InvalidOption(f"the aggregator {function!r} is a generator: it returns no task")
+    try:
+        signature(function).bind(None, None)
+    except TypeError:
+        raise InvalidOption(
+            f"the aggregator {function!r} must take two arguments: the group, and its tasks"
+        ) from None
+    unknown = sorted(aggregator.ripening.keys() - Ripening.__annotations__.keys())
+    if unknown:
+        known = ", ".join(Ripening.__annotations__)
+        raise InvalidOption(f"an aggregator has no option {unknown[0]!r}: expected one of {known}")
+    try:
+        # a pattern that no group can have is a misspelling, and would be waited on for ever
+        pattern = None if aggregator.pattern == "" else aggregator.pattern
+        queue = DEFAULT_QUEUE if aggregator.queue is None else aggregator.queue
+        NewTask("?", id="?", queue=queue, group=pattern)
+    except InvalidTask as error:
+        raise InvalidOption(f"an aggregator's {error}") from None
+    aggregator.ripeness(Ripeness())

@@ -1,0 +1,253 @@
+"""Which handler serves which task, and what is wrapped around all of them."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
+from inspect import isasyncgenfunction, isclass, iscoroutinefunction
+from typing import (
+    Any,
+    Concatenate,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    Unpack,
+    overload,
+)
+
+from qcore.app.calls.introspection import is_a
+from qcore.app.calls.name_patterns import best_of
+from qcore.app.calls.options import Options
+from qcore.app.calls.task_template import Mould
+from qcore.app.client.client import BlockingClient, Client
+from qcore.app.tasks.aggregators import A, Aggregator, Aggregators, Ripening
+from qcore.app.tasks.context import Context
+from qcore.app.tasks.handler import Handler, Sender
+from qcore.app.tasks.lifespan import Lifespan, no_lifespan
+from qcore.domain.backoff import Curve
+from qcore.domain.errors import InvalidOption
+from qcore.domain.retry import RetryPolicy, always
+
+P = ParamSpec("P")
+R = TypeVar("R")
+M = TypeVar("M", bound="Middleware")
+H = TypeVar("H", bound="ErrorHook")
+L = TypeVar("L", bound="Lifespan")
+
+Next: TypeAlias = Callable[[Context], Awaitable[object]]
+"""What a middleware awaits to let the run go on; it returns what the handler returns."""
+
+Middleware: TypeAlias = Callable[[Context, Next], Awaitable[object]]
+ErrorHook: TypeAlias = Callable[[Context, BaseException], Awaitable[None] | None]
+
+AnyHandler: TypeAlias = Handler[Any, Any, Any]
+
+
+class Decorate(Protocol):
+    """Make a handler of a function whose first parameter is the context."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> Handler[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Handler[P, R, R]: ...
+
+
+class Router:
+    """Find the handler of a task by its name.
+
+    The exact name comes first, else the longest prefix: a prefix is a pattern that ends in ":",
+    and the empty pattern is the prefix of all.
+    """
+
+    def __init__(self, sender: Sender | None = None) -> None:
+        self._sender: Sender = _Nobody() if sender is None else sender
+        self._handlers: dict[str, AnyHandler] = {}
+        self.middleware: list[Middleware] = []
+        """Outermost first."""
+        self.lifespans: list[Lifespan] = []
+        self.error_hooks: list[ErrorHook] = []
+        self.aggregators = Aggregators()
+        self.resolve = lru_cache(maxsize=4096)(self._resolve)
+        """Return the handler of a task's name, None where there is none."""
+
+    @overload
+    def task(
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> Handler[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def task(self, function: Callable[Concatenate[Context, P], R], /) -> Handler[P, R, R]: ...
+    @overload
+    def task(
+        self,
+        name: str | None = None,
+        *,
+        retry: RetryPolicy | Curve | None = None,
+        is_failure: Callable[[BaseException], bool] | None = None,
+        process: bool = False,
+        **options: Unpack[Options],
+    ) -> Decorate: ...
+    def task(
+        self,
+        name: str | Callable[..., Any] | None = None,
+        *,
+        retry: RetryPolicy | Curve | None = None,
+        is_failure: Callable[[BaseException], bool] | None = None,
+        process: bool = False,
+        **options: Unpack[Options],
+    ) -> Decorate | AnyHandler:
+        """Make a function the handler of the tasks of a name (its module and name if not given).
+
+        Used as `@q.task` or as `@q.task(…)`.
+
+
+        `retry` is a policy or a curve (failures and a roll to seconds), `is_failure` says which
+        errors burn the retry budget, `process=True` runs it in a process of its own; `options` are
+        the defaults of its tasks.
+        """
+
+        def decorate(function: Callable[..., Any], /) -> Any:
+            called = (
+                name if isinstance(name, str) else f"{function.__module__}.{function.__qualname__}"
+            )
+            policy = _policy(retry, is_failure)
+            return self._add(called, function, policy, process=process, options=options)
+
+        return decorate(name) if callable(name) else decorate
+
+    def handle(
+        self, pattern: str, function: Callable[..., Any], *, process: bool = False
+    ) -> AnyHandler:
+        """Serve the tasks of an exact name, or, if `pattern` ends in ":" or is empty, of a prefix.
+
+        A handler that serves many names takes `**arguments`, and finds the name in its context.
+        """
+        return self._add(pattern, function, None, process=process, options=Options())
+
+    def _add(
+        self,
+        pattern: str,
+        function: Callable[..., Any],
+        policy: RetryPolicy | None,
+        *,
+        process: bool,
+        options: Options,
+    ) -> AnyHandler:
+        if pattern in self._handlers:
+            raise InvalidOption(
+                f"{pattern!r} has a handler already, {self._handlers[pattern].function!r}: give "
+                "each a name of its own"
+            )
+        if pattern:
+            # what would be refused at every enqueue is refused now
+            Mould(pattern, options).check()
+        handler: AnyHandler = Handler(
+            pattern, function, self._sender, policy=policy, process=process, options=options
+        )
+        self._handlers[pattern] = handler
+        self.resolve.cache_clear()
+        return handler
+
+    def _resolve(self, name: str) -> AnyHandler | None:
+        pattern = best_of(self._handlers, name)
+        return None if pattern is None else self._handlers[pattern]
+
+    def handlers(self) -> list[AnyHandler]:
+        """Return all handlers, in the order of registration."""
+        return list(self._handlers.values())
+
+    def queues(self) -> list[str]:
+        """Return the queues that handlers and aggregators name as their own."""
+        named = [handler.options.get("queue") for handler in self._handlers.values()]
+        named += self.aggregators.queues()
+        return list(dict.fromkeys(queue for queue in named if queue is not None))
+
+    @overload
+    def aggregator(self, function: A, /) -> A: ...
+    @overload
+    def aggregator(
+        self, pattern: str = "", *, queue: str | None = None, **ripening: Unpack[Ripening]
+    ) -> Callable[[A], A]: ...
+    def aggregator(
+        self,
+        pattern: str | Callable[..., Any] = "",
+        *,
+        queue: str | None = None,
+        **ripening: Unpack[Ripening],
+    ) -> Any:
+        """Make one task of the tasks of a group with `function(group, tasks)`, when it is ready.
+
+        Used as `@q.aggregator` or as `@q.aggregator(…)`. For the groups of an exact name, or, if
+        `pattern` ends in ":" or is empty, of a prefix; in one queue or in all. A coroutine function
+        or a plain one, which runs in a thread. It returns a call or a `NewTask`, which takes the
+        place of the tasks in one step; it may be called again for the same tasks. `ripening` says
+        when a group is ready, see `Ripening`. Raises `InvalidOption` for what makes no sense.
+        """
+
+        def decorate(function: A, /) -> A:
+            called = "" if callable(pattern) else pattern
+            self.aggregators.add(Aggregator(function, called, queue, ripening))
+            return function
+
+        return decorate(pattern) if callable(pattern) else decorate
+
+    def use(self, middleware: M) -> M:
+        """Wrap a middleware around every handler, inside those registered before it.
+
+        Raises `InvalidOption` for what is no coroutine function: it could not be awaited.
+        """
+        if not is_a(iscoroutinefunction, middleware):
+            raise InvalidOption(
+                f"{middleware!r} is no middleware: expected a coroutine function, "
+                "async def middleware(ctx, run)"
+            )
+        self.middleware.append(middleware)
+        return middleware
+
+    def lifespan(self, lifespan: L) -> L:
+        """Run an async generator around the worker's life; handlers reach what it yields by type.
+
+        It yields once: an object, a tuple of objects, or None. It may be an asynchronous context
+        manager's maker, as of `contextlib.asynccontextmanager`. Raises `InvalidOption` for another.
+        """
+        is_manager = isclass(lifespan) and issubclass(lifespan, AbstractAsyncContextManager)
+        if not is_manager and not is_a(isasyncgenfunction, lifespan):
+            raise no_lifespan(lifespan)
+        self.lifespans.append(lifespan)
+        return lifespan
+
+    def on_error(self, hook: H) -> H:
+        """Call `hook(ctx, error)` for every error that a handler raises, before it is judged."""
+        self.error_hooks.append(hook)
+        return hook
+
+
+def _policy(
+    retry: RetryPolicy | Curve | None, is_failure: Callable[[BaseException], bool] | None
+) -> RetryPolicy | None:
+    """Return the policy that a handler's author spelled out, None for none."""
+    if retry is None and is_failure is None:
+        return None
+    if isinstance(retry, RetryPolicy):
+        return RetryPolicy(retry.curve, is_failure or retry.is_failure)
+    if retry is not None and not callable(retry):
+        raise InvalidOption(f"retry is {retry!r}: expected a RetryPolicy or a curve")
+    failing = is_failure or always
+    return RetryPolicy(is_failure=failing) if retry is None else RetryPolicy(retry, failing)
+
+
+class _Nobody:
+    """The sender of a router that belongs to no queue."""
+
+    @property
+    def client(self) -> Client:
+        """Refuse."""
+        raise InvalidOption("this router sends nothing: enqueue through a Client or a Qcore")
+
+    @property
+    def blocking(self) -> BlockingClient:
+        """Refuse."""
+        raise InvalidOption(
+            "this router sends nothing: enqueue through a BlockingClient or a Qcore"
+        )

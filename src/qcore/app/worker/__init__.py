@@ -1,0 +1,1 @@
+"""Who runs tasks: claim, execute, settle, and keep the leases meanwhile."""

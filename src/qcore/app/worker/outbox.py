@@ -1,0 +1,101 @@
+"""Verdicts on their way to the broker, settled together, kept until they are written."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from qcore.app.worker.instruments import Instruments
+from qcore.app.worker.progress_writer import Notebook
+from qcore.app.worker.retrying import GaveUp, Patience
+from qcore.app.worker.run import Run
+from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.events import TasksSettled
+from qcore.domain.lifecycle import Transition
+from qcore.domain.moments import Moment
+from qcore.domain.task import Verdict
+from qcore.ports import Clock, Consumer
+
+MOST_AT_ONCE: Final = 1_000
+
+
+class Outbox:
+    """Hold what was decided until the broker has it.
+
+    Its leases are renewed all the while, so a broker that is away for a time loses no success.
+    """
+
+    def __init__(
+        self,
+        broker: Consumer,
+        clock: Clock,
+        patience: Patience,
+        tell: Instruments,
+        notebook: Notebook,
+    ) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._patience = patience
+        self._tell = tell
+        self._notebook = notebook
+        self._waiting: deque[tuple[Run, Verdict]] = deque()
+        self.sending: list[tuple[Run, Verdict]] = []
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self.give_up_at: Moment | None = None
+        """When a worker that is leaving stops trying."""
+
+    def put(self, run: Run, outcome: Transition) -> None:
+        """Take a verdict."""
+        self._waiting.append((run, Verdict(run.claim.lease, outcome)))
+        if len(self._waiting) == 1:
+            self._filled.set()
+            self._emptied.clear()
+
+    def runs(self) -> list[Run]:
+        """Return the runs whose verdicts are not written yet. May be called from any thread."""
+        return [run for run, _ in (*tuple(self._waiting), *self.sending)]
+
+    async def serve(self) -> None:
+        """Write verdicts as they come, for ever."""
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._waiting:
+                await self._send()
+            self._emptied.set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every verdict is written, or given up."""
+        return self._emptied.is_set()
+
+    async def emptied(self) -> None:
+        """Wait until every verdict is written, or given up."""
+        await self._emptied.wait()
+
+    async def _send(self) -> None:
+        size = min(MOST_AT_ONCE, len(self._waiting))
+        self.sending = [self._waiting.popleft() for _ in range(size)]
+        verdicts = [verdict for _, verdict in self.sending]
+        if self._notebook.has_any:
+            await self._notebook.written(verdict.lease for verdict in verdicts)
+        try:
+            answers = await self._patience.insist(
+                "settle",
+                lambda: self._broker.settle(verdicts, now=self._clock.now()),
+                until=self._until,
+            )
+        except GaveUp:
+            # their leases run out, and somebody does them again: at least once
+            answers = [LeaseLost()] * size
+        self.sending = []
+        self._told(verdicts, answers)
+
+    def _until(self) -> Moment:
+        return float("inf") if self.give_up_at is None else self.give_up_at
+
+    def _told(self, verdicts: Sequence[Verdict], answers: "Sequence[Settled | LeaseLost]") -> None:
+        if self._tell.wants(TasksSettled):
+            self._tell(TasksSettled(verdicts, answers))

@@ -1,0 +1,20 @@
+"""Where handlers run that are not coroutines."""
+
+from qcore.app.tasks.handler import Kind
+from qcore.app.worker.pools.processes import Processes
+from qcore.app.worker.pools.slots import Slots
+from qcore.app.worker.pools.threads import Threads
+
+
+class Places:
+    """A pool of threads and one of processes, and the slots that say who may use them."""
+
+    def __init__(self, threads: int, processes: int) -> None:
+        self.threads = Threads(threads)
+        self.processes = Processes(processes)
+        self.slots = {Kind.THREAD: Slots(threads), Kind.PROCESS: Slots(processes)}
+
+    def close(self) -> None:
+        """End what can be ended."""
+        self.threads.close()
+        self.processes.close()

@@ -1,0 +1,76 @@
+"""What a broker answers: each expected outcome of a call as a value of its own type."""
+
+from typing import TypeAlias
+
+from qcore.domain.lifecycle import State
+from qcore.domain.new_task import TaskId
+from qcore.domain.record import record
+
+
+@record
+class Enqueued:
+    """The task is stored. `state` is scheduled, pending or aggregating."""
+
+    id: TaskId
+    state: State
+
+
+@record
+class Conflict:
+    """A live task of this id is in the queue already, in `state`; nothing was written."""
+
+    id: TaskId
+    state: State
+
+
+@record
+class Duplicate:
+    """A live task has the unique key already: `id`, in `state`; nothing was written."""
+
+    id: TaskId
+    state: State
+
+
+Admission: TypeAlias = Enqueued | Duplicate | Conflict
+"""What became of a task that was to be enqueued."""
+
+
+@record
+class Settled:
+    """The verdict counted, and the task is now in `state` (gone: no longer stored)."""
+
+    state: State
+
+
+@record
+class LeaseLost:
+    """The lease is over: somebody else has or had the task since. Nothing was written."""
+
+
+@record
+class Swept:
+    """How many tasks a sweep moved, and whether it stopped at its limit with more to do."""
+
+    crashed: int = 0
+    expired: int = 0
+    trimmed: int = 0
+    more: bool = False
+
+
+@record
+class Moved:
+    """The operator's move was made; the task is now in `state`."""
+
+    state: State
+
+
+@record
+class NotAllowed:
+    """The table has no such move from `state`; nothing was written."""
+
+    state: State
+
+
+@record
+class Missing:
+    """No task of that id is stored in that queue."""

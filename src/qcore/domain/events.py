@@ -1,0 +1,162 @@
+"""What a worker tells its instruments: facts, in the past tense."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from qcore.domain.answers import LeaseLost, Settled, Swept
+from qcore.domain.groups import Group
+from qcore.domain.lifecycle import Transition
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.record import record
+from qcore.domain.task import Claim, Verdict
+
+
+@record
+class WorkerStarted:
+    """A worker is about to claim its first task."""
+
+    queues: Sequence[str]
+
+
+@record
+class WorkerPaused:
+    """A worker claims no more, and goes on with what it has."""
+
+
+@record
+class WorkerStopping:
+    """A worker claims no more, and stops when its tasks have ended or `grace` seconds are over."""
+
+    grace: float
+    running: int
+
+
+@record
+class WorkerStopped:
+    """A worker has ended."""
+
+    released: int
+
+
+@record
+class TasksClaimed:
+    """Tasks were claimed."""
+
+    claims: Sequence[Claim]
+
+
+@record
+class TaskStarted:
+    """A handler is about to run."""
+
+    claim: Claim
+
+
+@record
+class TaskFinished:
+    """A handler has ended."""
+
+    claim: Claim
+    outcome: Transition
+    seconds: float
+    """How long it ran."""
+
+
+@record
+class TasksSettled:
+    """Verdicts were written, or came too late; each answer is at its verdict's place."""
+
+    verdicts: Sequence[Verdict]
+    answers: Sequence[Settled | LeaseLost]
+
+
+@record
+class TasksSwept:
+    """Time has moved tasks: workers were lost that had them, or they did not start in time."""
+
+    swept: Swept
+
+
+@record
+class TasksAggregated:
+    """Tasks of a group have become one."""
+
+    group: str
+    members: Sequence[TaskId]
+    task: NewTask
+
+
+@record
+class AggregationFailed:
+    """A group could not be aggregated: its members wait, and it is tried again in `again_in` s."""
+
+    group: Group
+    error: Exception
+    again_in: float
+
+
+@record
+class NoAggregator:
+    """Tasks wait in a group, and this worker has no aggregator for it; told once for its kind."""
+
+    group: Group
+
+
+@record
+class LeaseWasLost:
+    """Somebody else has the task now; its handler here is being cancelled."""
+
+    claim: Claim
+
+
+@record
+class NoHandler:
+    """A task was put back, because this worker has no handler for its name."""
+
+    claim: Claim
+
+
+@record
+class LoopBlocked:
+    """A handler keeps the event loop from turning; `stack` says where it stands."""
+
+    seconds: float
+    stack: str
+
+
+@record
+class BrokerFailed:
+    """A call of the broker failed, and is tried again in `again_in` seconds."""
+
+    call: str
+    error: Exception
+    again_in: float
+
+
+@record
+class BrokerRecovered:
+    """The broker answers again after `failures` failed calls."""
+
+    call: str
+    failures: int
+
+
+Event: TypeAlias = (
+    WorkerStarted
+    | WorkerPaused
+    | WorkerStopping
+    | WorkerStopped
+    | TasksClaimed
+    | TaskStarted
+    | TaskFinished
+    | TasksSettled
+    | TasksSwept
+    | TasksAggregated
+    | AggregationFailed
+    | NoAggregator
+    | LeaseWasLost
+    | NoHandler
+    | LoopBlocked
+    | BrokerFailed
+    | BrokerRecovered
+)

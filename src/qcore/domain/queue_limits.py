@@ -1,0 +1,148 @@
+"""How fast and how widely a queue may run, whoever its workers are."""
+
+import re
+from math import floor
+from typing import Final, TypeAlias
+
+from qcore.domain.errors import InvalidOption
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+
+UNITS: Final = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3_600.0, "hour": 3_600.0, "day": 86_400.0}
+MOST: Final = 1_000_000_000
+LONGEST: Final = 366 * 86_400.0
+FASTEST: Final = 1e-6
+"""Seconds from one start to the next: as fine as a moment is stored."""
+
+
+_RATE: Final = re.compile(rf"\s*(\d+)\s*/\s*({'|'.join(UNITS)}|\d+\.?\d*|\.\d+)\s*", re.ASCII)
+
+
+@record
+class Rate:
+    """At most `count` runs started at once, and `count` more in every `per` seconds.
+
+    A bucket of `count` tokens that fills at an even pace. What is kept of it is one moment, at
+    which it would be full (the theoretical arrival time of ITU-T I.371, "generic cell rate
+    algorithm").
+    """
+
+    count: int
+    per: float = 1.0
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what is no rate."""
+        if type(self.count) is not int or not 0 < self.count <= MOST:
+            raise InvalidOption(f"a rate's count is {self.count!r}: expected 1 to {MOST:,}")
+        if type(self.per) not in {int, float} or not 0 < self.per <= LONGEST:
+            raise InvalidOption(f"a rate is per {self.per!r}: expected seconds, up to a year")
+        if self.pace < FASTEST:
+            raise InvalidOption(
+                f"a rate is {self.count} in {self.per} seconds: expected at most a million a second"
+            )
+
+    @classmethod
+    def of(cls, text: "str | Rate") -> "Rate":
+        """Return what "100/min" says; the units are s, min, h and day, or seconds as in "5/0.5"."""
+        if isinstance(text, Rate):
+            return text
+        said = _RATE.fullmatch(str(text))
+        if said is None:
+            raise InvalidOption(
+                f'a rate is {text!r}: expected a number and a time, such as "100/min" or "5/0.5"'
+            )
+        count, unit = said.groups()
+        return cls(int(count), UNITS[unit] if unit in UNITS else float(unit))
+
+    @property
+    def pace(self) -> float:
+        """Return the seconds from one token to the next."""
+        return self.per / self.count
+
+    def left(self, full: Moment, now: Moment) -> int:
+        """Return how many may start now of a bucket that would be full at a moment."""
+        if full <= now:
+            return self.count
+        # what may start at a moment must not miss it by how finely moments are stored
+        return max(0, floor((self.per - (full - now) + FASTEST) / self.pace))
+
+    def after(self, full: Moment, now: Moment, taken: int) -> Moment:
+        """Return when the bucket would be full once so many were taken."""
+        return max(full, now) + taken * self.pace
+
+    def next(self, full: Moment) -> Moment:
+        """Return when one may start, of a bucket that has none now."""
+        return full - self.per + self.pace
+
+
+@record
+class Limits:
+    """What holds for a queue, across all workers."""
+
+    rate: Rate | None = None
+    in_flight: int | None = None
+    """How many of its tasks may be active."""
+    is_paused: bool = False
+    """Nothing of it is handed out."""
+
+    def free(self, active: int, full: Moment, now: Moment) -> int:
+        """Return how many of its tasks may start; `full` is when the bucket of its rate is full."""
+        if self.is_paused:
+            return 0
+        free = MOST if self.in_flight is None else self.in_flight - active
+        return free if self.rate is None else min(free, self.rate.left(full, now))
+
+    def next_start(self, active: int, full: Moment) -> Moment | None:
+        """Return when the next may start, None where it is not the rate alone that keeps it."""
+        is_crowded = self.in_flight is not None and active >= self.in_flight
+        if self.rate is None or self.is_paused or is_crowded:
+            return None
+        return self.rate.next(full)
+
+
+NO_LIMITS: Final = Limits()
+
+
+@record
+class SetRate:
+    """Start no more than so many, None for as many as may be; the bucket is full at first."""
+
+    rate: Rate | None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what is no rate."""
+        if self.rate is not None and not isinstance(self.rate, Rate):
+            raise InvalidOption(f"rate is {self.rate!r}: expected a Rate, or None for no limit")
+
+
+@record
+class SetInFlight:
+    """Have no more than so many active, None for as many as may be."""
+
+    most: int | None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what is no number of tasks."""
+        if self.most is not None and (type(self.most) is not int or not 0 < self.most <= MOST):
+            raise InvalidOption(f"in_flight is {self.most!r}: expected None or 1 to {MOST:,}")
+
+
+@record
+class SetPaused:
+    """Hand out nothing until told otherwise; what runs goes on."""
+
+    is_paused: bool
+
+
+LimitChange: TypeAlias = SetRate | SetInFlight | SetPaused
+
+
+def ruled(limits: Limits, rule: LimitChange) -> Limits:
+    """Return limits with one of them set."""
+    match rule:
+        case SetRate():
+            return Limits(rule.rate, limits.in_flight, limits.is_paused)
+        case SetInFlight():
+            return Limits(limits.rate, rule.most, limits.is_paused)
+        case SetPaused():
+            return Limits(limits.rate, limits.in_flight, rule.is_paused)

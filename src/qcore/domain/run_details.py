@@ -1,0 +1,113 @@
+"""What is kept of a task's runs beside how they ended."""
+
+from typing import Final
+
+from attrs import field
+
+from qcore.domain.errors import InvalidTask
+from qcore.domain.lifecycle import Crashed, Exhausted, Failed, Rejected, Transition
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.task import Lease
+
+MAX_ERRORS: Final = 10
+"""How many errors are kept of a task: the last ones."""
+MAX_TRACEBACK: Final = 4_000
+"""Characters of a traceback that are kept: the last ones, as they say where it happened."""
+MAX_MESSAGE: Final = 500
+"""Characters of what a run says of its progress."""
+
+
+@record
+class AttemptError:
+    """One run that went wrong."""
+
+    at: Moment
+    attempt: int
+    """Which run it was, from 1."""
+    error: str
+    worker: str | None = None
+    """Who ran it; None where nobody can say."""
+    traceback: str | None = None
+
+
+@record
+class Progress:
+    """How far a run says that it has come."""
+
+    at: Moment
+    fraction: float
+    """0 to 1."""
+    message: str = ""
+
+
+@record
+class DetailsUpdate:
+    """What a run wants to be kept of it; None for what is to stay as it is."""
+
+    lease: Lease
+    progress: Progress | None = None
+    saved: bytes | None = field(default=None, repr=False)
+    """Partial work, for the next attempt."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no store should have to keep."""
+        if self.progress is not None:
+            _check(self.progress)
+        if self.saved is not None and type(self.saved) is not bytes:
+            raise InvalidTask(f"saved is a {type(self.saved).__name__}: expected bytes")
+
+
+@record
+class DetailsSaved:
+    """It is kept."""
+
+
+@record
+class Details:
+    """All that is kept of a task's runs."""
+
+    errors: tuple[AttemptError, ...] = ()
+    """The last ten, the oldest first."""
+    progress: Progress | None = None
+    saved: bytes | None = field(default=None, repr=False)
+
+
+NO_DETAILS: Final = Details()
+
+_FAULTY: Final = (Failed, Exhausted, Rejected, Crashed)
+
+
+def attempt_error(event: Transition, attempt: int, now: Moment) -> AttemptError | None:
+    """Return what an event adds to a task's history of errors."""
+    if not isinstance(event, _FAULTY):
+        return None
+    return AttemptError(now, attempt, event.error, event.worker, event.traceback)
+
+
+def after(details: Details, event: Transition, attempt: int, now: Moment) -> Details:
+    """Return what is kept of a task once something has happened to it."""
+    fault = attempt_error(event, attempt, now)
+    if fault is None:
+        return details
+    return Details((*details.errors, fault)[-MAX_ERRORS:], details.progress, details.saved)
+
+
+def noted(details: Details, note: DetailsUpdate) -> Details:
+    """Return what is kept of a task once its run has said something."""
+    return Details(
+        details.errors,
+        details.progress if note.progress is None else note.progress,
+        details.saved if note.saved is None else note.saved,
+    )
+
+
+def _check(progress: Progress) -> None:
+    fraction, message = progress.fraction, progress.message
+    if type(fraction) not in {int, float} or not 0 <= fraction <= 1:
+        raise InvalidTask(f"progress is {fraction!r}: expected a number from 0 to 1")
+    if type(message) is not str or len(message) > MAX_MESSAGE:
+        raise InvalidTask(
+            f"the message of progress is {message!r:.80}: expected text of at most "
+            f"{MAX_MESSAGE} characters"
+        )

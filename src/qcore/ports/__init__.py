@@ -1,0 +1,41 @@
+"""The edge: what the application asks of the world, and what the world must keep.
+
+Every bullet below is a promise, and has a case in `qcore.testing.contract`. Batches go in, answers
+come back in the order asked. Time arrives as `now`: no broker reads a clock. Expected answers are
+values; a store that is unwell raises `BrokerUnavailable` (it may be well later) or
+`BrokerUnusable` (somebody has to act), and then nothing of the call may be assumed.
+"""
+
+from qcore.ports.aggregating import Aggregating
+from qcore.ports.broker import Broker
+from qcore.ports.capability import Capability
+from qcore.ports.clock import Clock
+from qcore.ports.consumer import Consumer
+from qcore.ports.diagnosable import Diagnosable
+from qcore.ports.instrument import Instrument
+from qcore.ports.limiting import Limiting
+from qcore.ports.listener import Listener, Lost, Told
+from qcore.ports.operator import Counts, Operator, Page
+from qcore.ports.producer import Producer
+from qcore.ports.serializer import Serializer
+from qcore.ports.timekeeper import Timekeeper
+
+__all__ = [
+    "Aggregating",
+    "Broker",
+    "Capability",
+    "Clock",
+    "Consumer",
+    "Counts",
+    "Diagnosable",
+    "Instrument",
+    "Limiting",
+    "Listener",
+    "Lost",
+    "Operator",
+    "Page",
+    "Producer",
+    "Serializer",
+    "Timekeeper",
+    "Told",
+]

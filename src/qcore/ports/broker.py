@@ -1,0 +1,29 @@
+"""Where tasks wait: what producers, workers and operators need, of one store."""
+
+from typing import Protocol
+
+from qcore.ports.consumer import Consumer
+from qcore.ports.operator import Operator
+from qcore.ports.producer import Producer
+
+
+class Broker(Producer, Consumer, Operator, Protocol):
+    """Where tasks wait.
+
+    - A call writes everything or nothing of what it has for a queue, up to 100 tasks. A larger
+      batch, or one for several queues, may be cut between; then the call raises, and to make it
+      again is safe: what was written is a `Conflict`, or its lease is lost.
+    - A broker may be used from several threads, and `blocking()` from any.
+    """
+
+    async def open(self) -> None:
+        """Make the store ready; opening twice is opening once."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store; closing twice is closing once."""
+        ...
+
+    def blocking(self) -> "Broker":
+        """Return a broker over the same store that never suspends; perhaps itself."""
+        ...

@@ -1,0 +1,20 @@
+"""What a broker can do beyond the port, declared by it and never inferred from its class."""
+
+from enum import StrEnum
+
+
+class Capability(StrEnum):
+    """What a broker can do beyond the port; asked for, never inferred from its class."""
+
+    SHARED = "shared"
+    """Several processes may work on the one store."""
+    DURABLE = "durable"
+    """What was acknowledged outlives the process."""
+    UNIQUE = "unique"
+    """Of tasks with one unique key, one at a time is in a queue."""
+    GROUPS = "groups"
+    """Tasks of one group can be aggregated: the broker is a `Aggregating`."""
+    LIMITS = "limits"
+    """How fast and how widely a queue runs can be limited: the broker is a `Limiting`."""
+    TIME = "time"
+    """The store has a clock, and all who use it go by it: the broker is a `Timekeeper`."""

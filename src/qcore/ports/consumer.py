@@ -1,0 +1,126 @@
+"""What a worker needs of a broker: claim, settle, extend, sweep, and to be woken."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from qcore.domain.answers import LeaseLost, Settled, Swept
+from qcore.domain.moments import Moment
+from qcore.domain.run_details import DetailsSaved, DetailsUpdate
+from qcore.domain.task import Claim, Demand, Lease, Verdict
+from qcore.ports.listener import Listener, Lost
+
+
+class Consumer(Protocol):
+    """What a worker needs."""
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        """Take tasks, each under a lease that ends at `until`.
+
+        - Scheduled and retrying tasks of these queues whose moment is `now` or earlier become
+          pending first (at most 1,000 a queue a call), in the order of their moments; none earlier
+          than its moment, to the millisecond.
+        - At most `demand.limit` in all, and that many if so many are to be had.
+        - Each queue's quota first; what room is left from the queues in the order given.
+        - Within a queue the higher priority first, within one priority first in, first out.
+        - Only the queues named.
+        - A task whose `expires` is `now` or earlier is not handed out: it is dead, "expired".
+        - Each claim shows the task as active, this attempt counted, and a lease that ends at
+          `until` with a token greater than any that its queue has given before, even to a task
+          long gone.
+        - A task is handed out once, however many claim at the same time.
+        - A limit of zero or an unknown queue is answered with no claims.
+        """
+        ...
+
+    async def settle(
+        self, verdicts: Sequence[Verdict], *, now: Moment
+    ) -> Sequence[Settled | LeaseLost]:
+        """End leases.
+
+        - Each answer is at its verdict's place: `Settled` with the task's new state, or
+          `LeaseLost`.
+        - A verdict counts only with the current token of a task that is active, and the lease's
+          end does not matter so long as nobody has taken the task back; otherwise nothing changes.
+        - The new state is `advance(task, outcome)`.
+        - `Succeeded`: kept with its result for `retention` seconds from `now`, or gone.
+        - `Failed`: one failure more if it `burns`, its error kept, due at `again_at`.
+        - `Exhausted`: one failure more; archived with its error. `Rejected`: dead with its error.
+        - `Snoozed`: due at `again_at`. `Released`: pending ahead of its whole priority, as it was
+          before it was claimed. Neither burns anything.
+        - `Snoozed(unhandled=True)` sets `unhandled_since` to `now` if it is not set; every other
+          verdict clears it.
+        - `Crashed`: one crash more, and pending again at its old place, or dead at `max_crashes`.
+        - `Cancelled`: dead with its reason. `Revoked`: gone.
+        - `Succeeded(then=…)`: those tasks are enqueued in the same step, in any queue, as `enqueue`
+          would; and not if the lease is lost. One that is refused there is left out, and is no
+          error. Within a batch they may be enqueued after all its verdicts. Where one step does not
+          reach two queues (a Redis cluster), they are enqueued in a step before, once the lease was
+          seen to be good.
+        - `Failed`, `Exhausted`, `Rejected` and `Crashed` are added to the errors in `details`.
+        - The same verdict twice: the second is `LeaseLost`, and changes nothing.
+        """
+        ...
+
+    async def extend(
+        self, leases: Sequence[Lease], *, now: Moment, until: Moment
+    ) -> Sequence[Lease | LeaseLost]:
+        """Renew leases.
+
+        - Each answer is at its lease's place: the same lease, ending at `until`, or `LeaseLost`.
+        - A lease that has run out is renewed all the same while nobody has taken the task back.
+        - A lease with another token than the task's, or of a task not active, is lost.
+        """
+        ...
+
+    async def save_details(
+        self, notes: Sequence[DetailsUpdate]
+    ) -> Sequence[DetailsSaved | LeaseLost]:
+        """Keep what runs say of themselves, to be read by `details`.
+
+        - Each answer is at its note's place: `DetailsSaved`, or `LeaseLost`.
+        - A note counts as a verdict would: with the current token of a task that is active.
+        - Progress takes the place of earlier progress, and saved work that of earlier work; what a
+          note does not have stays as it is.
+        """
+        ...
+
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
+        """Move what time has moved: at most `limit` of a kind (see `Swept`) a queue.
+
+        - An active task whose lease ended at `now` or earlier has `Crashed`; its lease is lost.
+        - A pending task whose `expires` is `now` or earlier is dead, "expired".
+        - A completed task is gone when its `retention` is over.
+        - An archived or a dead task is gone when it is older than the broker's `Keep.age`, or when
+          its queue has more than `Keep.count` of them: the oldest first.
+        - Only the queues named; the answer counts what was moved, and says whether there is more.
+        """
+        ...
+
+    async def next_due(self, queues: Sequence[str]) -> Moment | None:
+        """Return when the next scheduled or retrying task of these queues is due.
+
+        - None when there is none. The moment may have passed already.
+        - Where nothing but its rate keeps a queue's pending tasks, the moment at which the next may
+          start counts too (with `Capability.LIMITS`).
+        """
+        ...
+
+    async def listen(
+        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
+    ) -> "Listener":
+        """Call `heard` whenever these queues may have something new to claim or to wait for.
+
+        - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
+          queues something pending where there was nothing, or an earlier moment at which something
+          is due, `heard` is called: in the same process at once, from another process within the
+          broker's own delay. What a claim gives is what it makes pending and leaves.
+        - So it is when something begins to wait in a group that was empty, and when a task that
+          was active, or a rule that was set, no longer keeps a queue from handing out what it has.
+        - `heard` may be called from any thread, and once too often rather than once too few.
+        - When an order ends the lease of an active task of these queues, `lost` is called with the
+          queue and the lease's token: in the same process at once, from another process within the
+          broker's own delay. It may be called from any thread, of a lease that is somebody else's
+          too, and after a disturbance not at all: then `extend` tells.
+        - After `close`, neither is called again.
+        """
+        ...

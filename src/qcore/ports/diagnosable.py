@@ -1,0 +1,19 @@
+"""What a broker has besides whose store can be looked over."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from qcore.domain.diagnostics import Finding
+
+
+@runtime_checkable
+class Diagnosable(Protocol):
+    """What a broker is besides whose store can be looked over; ask with `isinstance`."""
+
+    async def diagnose(self) -> Sequence[Finding]:
+        """Return how the store is, and what to do about it; it need not be open before.
+
+        What it writes to try things out it removes again. Raises `BrokerUnavailable` or
+        `BrokerUnusable` where nothing more can be said.
+        """
+        ...

@@ -1,0 +1,20 @@
+"""Who is told of what happens: a log, a metric, a trace, a test."""
+
+from typing import Protocol
+
+from qcore.domain.events import Event
+
+
+class Instrument(Protocol):
+    """Something that wants to know: a log, a metric, a trace, a test.
+
+    It may have an attribute `wants`, a set of the kinds of `Event` that it takes note of, so
+    that no others are made for it; without one it is told of all.
+    """
+
+    def __call__(self, happening: Event) -> None:
+        """Take note of what happened; called on the worker's loop or its heartbeat thread.
+
+        What it raises is logged, and changes nothing for the task.
+        """
+        ...

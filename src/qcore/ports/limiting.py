@@ -1,0 +1,32 @@
+"""What a broker has besides that can limit how fast and how widely a queue runs."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from qcore.domain.moments import Moment
+from qcore.domain.queue_limits import LimitChange, Limits
+
+
+class Limiting(Protocol):
+    """What a broker with `Capability.LIMITS` has besides."""
+
+    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
+        """Set one of a queue's limits, for all who claim from it, from now on.
+
+        - The answer is what holds then, the other limits as they were; `limits` tells the same.
+        - `SetPaused(True)`: nothing is handed out; what is due becomes pending all the same, and
+          what is active goes on. `SetPaused(False)`: it is handed out again.
+        - `SetInFlight(n)`: nothing is handed out that would make more than `n` tasks active.
+        - `SetRate(rate)`: tasks are handed out as `Rate` says, whoever claims them, from a bucket
+          that is full now; the rate that holds already, set again, does not fill it. What is dead,
+          "expired", takes nothing from it, and what comes back puts nothing into it.
+        - None lifts a limit. Limits last while the queue is empty; without any, nothing is left.
+        """
+        ...
+
+    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
+        """Return what holds for queues.
+
+        - Each answer is at its queue's place; `Limits()` for one that is unknown.
+        """
+        ...

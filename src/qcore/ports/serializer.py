@@ -1,0 +1,22 @@
+"""Values to bytes and back."""
+
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Serializer(Protocol):
+    """Values to bytes and back."""
+
+    @property
+    def content_type(self) -> str:
+        """Return the name of the format, stored with what was written in it."""
+        ...
+
+    def dumps(self, value: object) -> bytes:
+        """Return a value as bytes; raise `CannotEncode` where it has no form."""
+        ...
+
+    def loads(self, data: bytes, kind: type[T]) -> T:
+        """Return the value that `data` is, as a `kind`; raise `CannotDecode` if it is none."""
+        ...
