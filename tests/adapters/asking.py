@@ -8,9 +8,9 @@ import pytest
 from redis.exceptions import RedisError
 
 from qcore import BrokerUnavailable
-from qcore.adapters.links.redis.address import parse
 from qcore.adapters.links.redis.errors import is_transient, mapped
-from qcore.adapters.links.redis.words import packed
+from qcore.adapters.links.redis.resp import packed
+from qcore.adapters.links.redis.url import parse
 from tests.servers.binaries import SERVERS
 
 WRITE = "return redis.call('HSET', KEYS[1], 'a', '1')"

@@ -8,8 +8,8 @@ from time import monotonic
 import pytest
 
 from qcore.adapters.links.redis import Script, link_to
-from qcore.adapters.links.redis.address import parse
-from qcore.adapters.links.redis.wires import AsyncPool, BlockingPool
+from qcore.adapters.links.redis.pool import AsyncPool, BlockingPool
+from qcore.adapters.links.redis.url import parse
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.domain.task import RetentionPolicy
@@ -59,7 +59,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     pauses = Pauses()
     for pool in (AsyncPool, BlockingPool):
         monkeypatch.setattr(pool, "pause", lambda _, seconds: pauses.pause(seconds))
-    for module in ("link", "timing"):
+    for module in ("link", "clock_sync"):
         monkeypatch.setattr(f"qcore.adapters.links.redis.{module}.monotonic", pauses.monotonic)
     return pauses
 

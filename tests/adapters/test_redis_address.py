@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore import InvalidOption
-from qcore.adapters.links.redis.address import FORMS, SCHEMES, Address, parse
-from qcore.adapters.links.redis.nimble import NimbleConnection
-from qcore.adapters.links.redis.options import known_options
-from qcore.adapters.links.redis.steady import SteadyConnection
-from qcore.adapters.links.redis.words import packed
+from qcore.adapters.links.redis.async_connection import NimbleConnection
+from qcore.adapters.links.redis.resp import packed
+from qcore.adapters.links.redis.sync_connection import SteadyConnection
+from qcore.adapters.links.redis.url import FORMS, SCHEMES, Address, parse
+from qcore.adapters.links.redis.url_options import known_options
 from tests.servers.binaries import SERVERS, Binary
 from tests.servers.redis import RedisServer
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.adapters.links.redis.nimble import NimbleConnection
-from qcore.adapters.links.redis.steady import SteadyConnection
-from qcore.adapters.links.redis.wires import AsyncPool, BlockingPool, Request
-from qcore.adapters.links.redis.words import LARGE, Reply, Word, packed, pieces
+from qcore.adapters.links.redis.async_connection import NimbleConnection
+from qcore.adapters.links.redis.pool import AsyncPool, BlockingPool, Request
+from qcore.adapters.links.redis.resp import LARGE, Reply, Word, packed, pieces
+from qcore.adapters.links.redis.sync_connection import SteadyConnection
 from qcore.adapters.redis import enqueue
 from qcore.domain.lifecycle import State
 from qcore.domain.new_task import NewTask

@@ -8,9 +8,9 @@ from threading import Barrier
 
 import pytest
 
-from qcore.adapters.links.redis.clustered import ClusterWire, Node
-from qcore.adapters.links.redis.nimble import NimbleConnection
-from qcore.adapters.links.redis.wires import AsyncPool, BlockingPool, Pool
+from qcore.adapters.links.redis.async_connection import NimbleConnection
+from qcore.adapters.links.redis.cluster import ClusterWire, Node
+from qcore.adapters.links.redis.pool import AsyncPool, BlockingPool, Pool
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.build import a_task

@@ -8,8 +8,8 @@ import pytest
 from redis.exceptions import RedisError
 
 from qcore import BrokerUnavailable, BrokerUnusable
-from qcore.adapters.links.redis.address import parse
 from qcore.adapters.links.redis.errors import mapped, never_arrived
+from qcore.adapters.links.redis.url import parse
 from tests.adapters.asking import WRITE, Colour, both_colours, evaluate, every_server, refused
 from tests.servers.binaries import Binary
 from tests.servers.ports import free_port

@@ -6,7 +6,7 @@ import pytest
 
 from qcore import Context, Qcore
 from qcore.adapters.clocks import SystemClock
-from qcore.adapters.links.redis.timing import ServerTime
+from qcore.adapters.links.redis.clock_sync import ServerTime
 from qcore.domain.answers import LeaseLost
 from qcore.domain.lifecycle import Succeeded
 from qcore.domain.task import Claim, Demand, Verdict
@@ -120,7 +120,7 @@ async def claimed(q: Qcore, lasting: float) -> Claim:
 def test_an_answer_that_took_long_does_not_move_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that was busy when it came is no news of the server; a quick answer is."""
     monotonic = [1_000.0]
-    monkeypatch.setattr("qcore.adapters.links.redis.timing.monotonic", lambda: monotonic[0])
+    monkeypatch.setattr("qcore.adapters.links.redis.clock_sync.monotonic", lambda: monotonic[0])
     server = ServerTime()
     server.note([b"5000", b"0"], 1_000.0, 1_000.002)
     assert server.now() == pytest.approx(5_000.0 - 0.001)
@@ -135,7 +135,7 @@ def test_an_answer_that_took_long_does_not_move_the_clock(monkeypatch: pytest.Mo
 
 def test_the_first_answer_is_better_than_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it took; and the next that is better is believed."""
-    monkeypatch.setattr("qcore.adapters.links.redis.timing.monotonic", lambda: 1_010.0)
+    monkeypatch.setattr("qcore.adapters.links.redis.clock_sync.monotonic", lambda: 1_010.0)
     server = ServerTime()
     server.note([b"5000", b"500000"], 1_000.0, 1_010.0)
     assert server.now() == pytest.approx(5_005.5)

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.links.redis import link_to
-from qcore.adapters.links.redis.address import parse
+from qcore.adapters.links.redis.url import parse
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from qcore import BrokerUnavailable, BrokerUnusable, Capability, InvalidOption, Qcore, connect
-from qcore.adapters.links.redis.address import SCHEMES
+from qcore.adapters.links.redis.url import SCHEMES
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.sqlite import SqliteBroker

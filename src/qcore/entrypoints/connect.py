@@ -81,7 +81,7 @@ def _sqlite(url: str) -> Broker:
 
 def _redis(url: str) -> Broker:
     from qcore.adapters.links.redis import link_to
-    from qcore.adapters.links.redis.address import parse
+    from qcore.adapters.links.redis.url import parse
     from qcore.adapters.redis import RedisBroker
 
     address = parse(url)

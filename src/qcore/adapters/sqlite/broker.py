@@ -6,8 +6,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from qcore.adapters.links.inline import stepped
 from qcore.adapters.links.sqlite import Link
-from qcore.adapters.links.stepping import stepped
 from qcore.adapters.sqlite import (
     claim,
     details,

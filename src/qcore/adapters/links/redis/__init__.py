@@ -1,9 +1,8 @@
 """The links to Redis: one that awaits, one that blocks; to a server, by Sentinels, to a cluster."""
 
-from qcore.adapters.links.redis.link import RedisLink
-from qcore.adapters.links.redis.making import link_over, link_to
-from qcore.adapters.links.redis.safety import Safety
-from qcore.adapters.links.redis.shapes import (
+from qcore.adapters.links.redis.durability import Safety
+from qcore.adapters.links.redis.factory import link_over, link_to
+from qcore.adapters.links.redis.interfaces import (
     Call,
     Link,
     Manner,
@@ -11,7 +10,8 @@ from qcore.adapters.links.redis.shapes import (
     Spot,
     Surroundings,
 )
-from qcore.adapters.links.redis.words import Command, Reply, Word
+from qcore.adapters.links.redis.link import RedisLink
+from qcore.adapters.links.redis.resp import Command, Reply, Word
 
 __all__ = [
     "Call",

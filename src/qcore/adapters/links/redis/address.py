@@ -1,221 +1,187 @@
-"""A Redis URL, read."""
+"""Where a Redis is, and how a connection to it is made."""
 
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv6Address
-from typing import Any, Final
-from urllib.parse import unquote
+import socket
+import ssl
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, Literal, TypeAlias
 
+import redis
+import redis.asyncio
 from attrs import field
+from redis.driver_info import DriverInfo
+from redis.maint_notifications import MaintNotificationsConfig
 
-from qcore.adapters.links.redis.options import known_options, whole
-from qcore.adapters.links.redis.place import Address, Kind, Place
-from qcore.adapters.links.urls import HIDDEN, options_of, without_password
+from qcore.adapters.links.redis.async_connection import NimbleConnection
+from qcore.adapters.links.redis.sync_connection import SteadyConnection
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 
-__all__ = ["FORMS", "SCHEMES", "Address", "Kind", "Place", "parse"]
+Kind: TypeAlias = Literal["single", "sentinel", "cluster", "unix"]
+Place: TypeAlias = tuple[str, int]
+"""A host and a port."""
 
-FORMS: Final[Mapping[Kind, str]] = {
-    "single": "[user:password@]host[:6379][/db]",
-    "sentinel": "[user:password@]host[:26379][,host…]/master-name[/db]",
-    "cluster": "[user:password@]host[:6379][,host…]",
-    "unix": "[user:password@]/path/to.sock[?db=1]",
+DEFAULT_NAMESPACE: Final = "qcore"
+DEFAULT_TIMEOUT: Final = 5.0
+DEFAULT_REPLICA_TIMEOUT: Final = 1.0
+MAX_HOSTNAME: Final = 64
+
+Classes: TypeAlias = Mapping[str, type[Any]]
+_BLOCKING: Final[Classes] = {
+    "tcp": SteadyConnection,
+    "tls": redis.SSLConnection,
+    "unix": SteadyConnection,
 }
-"""What stands behind the `://`."""
-
-_SUFFIXES: Final[Sequence[tuple[str, bool, Kind]]] = [
-    ("", False, "single"),
-    ("s", True, "single"),
-    ("+sentinel", False, "sentinel"),
-    ("s+sentinel", True, "sentinel"),
-    ("+cluster", False, "cluster"),
-    ("s+cluster", True, "cluster"),
-    ("+unix", False, "unix"),
-]
-SCHEMES: Final[Mapping[str, tuple[Kind, bool]]] = {
-    f"{name}{suffix}": (kind, tls)
-    for name in ("redis", "valkey")
-    for suffix, tls, kind in _SUFFIXES
+_AWAITING: Final[Classes] = {
+    "tcp": NimbleConnection,
+    "tls": redis.asyncio.SSLConnection,
+    "unix": NimbleConnection,
 }
-"""What a URL begins with: the kind of address, and whether TLS is spoken."""
-
-MAX_PORT: Final = 65_535
-SENTINEL_PORT: Final = 26_379
-REDIS_PORT: Final = 6_379
-
-_URL: Final = re.compile(
-    r"(?P<scheme>[^:/?#]*)://(?P<place>[^/?#]*)(?P<path>[^?#]*)"
-    r"(?:\?(?P<query>[^#]*))?(?P<rest>#.*)?",
-    re.DOTALL,
-)
 
 
 @record
-class _Parts:
-    """A URL in parts, and what to say of it if one of them is wrong."""
+class Address:
+    """What a Redis URL says; durations are in seconds.
 
-    shown: str
+    Neither its `repr` nor `shown` has a password in it.
+    """
+
     scheme: str
     kind: Kind
-    place: str = field(repr=False)
-    path: str
-    query: str
+    hosts: tuple[Place, ...] = ()
+    """The server, or Sentinels, or some nodes of a cluster; empty for a Unix socket."""
+    path: str = ""
+    """Of a Unix socket."""
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    master: str = ""
+    """The name by which Sentinels know the master."""
+    tls: bool = False
+    ca: str | None = None
+    """A file of certificates to trust besides the system's."""
+    cert: str | None = None
+    """A file with the client's own certificate."""
+    key: str | None = None
+    verify: bool = True
+    """Whether the server's certificate and its name are checked."""
+    sentinel_user: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+    """For a call in all, those times included that it has to be tried again."""
+    replicas: int = 0
+    """How many replicas have an enqueue before it is answered."""
+    fsync: tuple[int, int] | None = None
+    """How many append-only files have it too: the server's own, replicas'. None asks for none."""
+    replica_timeout: float = DEFAULT_REPLICA_TIMEOUT
+    """For replicas and disks, per enqueue."""
+    namespace: str = DEFAULT_NAMESPACE
+    name: str | None = None
+    """What `CLIENT LIST` shows; None for one made of this host and process."""
 
     @property
-    def is_torn(self) -> bool:
-        """Whether a mark in a password seems to have ended the place: what follows is not shown."""
-        return "@" in self.path or "@" in self.query
+    def shown(self) -> str:
+        """Return the server as text for a message: user shown, password never."""
+        user = f"{self.username}@" if self.username else ""
+        if self.kind == "unix":
+            return f"{self.scheme}://{user}{self.path}" + (f"?db={self.db}" if self.db else "")
+        hosts = ",".join(spelled(place) for place in self.hosts)
+        tail = {"single": f"/{self.db}", "sentinel": f"/{self.master}/{self.db}", "cluster": ""}
+        return f"{self.scheme}://{user}{hosts}{tail[self.kind]}"
 
-    def wrong(self, what: str) -> InvalidOption:
-        return InvalidOption(
-            f"the URL {self.shown!r} {what}: expected {self.scheme}://{FORMS[self.kind]}"
-        )
+    @property
+    def client_name(self) -> str:
+        """Return `name`, or one made of this host and this process."""
+        if self.name is not None:
+            return self.name
+        # CLIENT SETNAME takes neither blanks nor anything outside of ASCII
+        host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())[:MAX_HOSTNAME]
+        return f"qcore-{host}-{os.getpid()}"
+
+    def connection_class(self, *, blocking: bool) -> type[Any]:
+        """Return the class of connections to this address."""
+        classes = _BLOCKING if blocking else _AWAITING
+        return classes["unix" if self.kind == "unix" else "tls" if self.tls else "tcp"]
+
+    def connection_options(self, to: Place | None = None) -> dict[str, Any]:
+        """Return the keywords with which a connection of either class is made.
+
+        They say nothing of retries: a connection has none of its own then, where a client would
+        repeat commands that may have been carried out. Without `to` they name the one server, and
+        none where Sentinels or a cluster know which. Raises `InvalidOption` where a file for TLS
+        cannot be used.
+        """
+        return self._options(to, self.username, self.password) | {"db": self.db}
+
+    def sentinel_options(self, to: Place) -> dict[str, Any]:
+        """Return the keywords with which a connection to one of the Sentinels is made."""
+        return self._options(to, self.sentinel_user, self.sentinel_password)
+
+    def _options(
+        self, to: Place | None, username: str | None, password: str | None
+    ) -> dict[str, Any]:
+        return {
+            **self._way(to),
+            **self._tls(),
+            "username": username,
+            "password": password,
+            # half of what a call may take: one whose answer does not come is asked for once more
+            "socket_timeout": self.timeout / 2,
+            "socket_connect_timeout": self.timeout / 2,
+            "client_name": self.client_name,
+            "protocol": 2,
+            "health_check_interval": 0,
+            "driver_info": DriverInfo().add_upstream_driver("qcore", _version()),
+            "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        }
+
+    def _way(self, to: Place | None) -> dict[str, Any]:
+        if self.kind == "unix":
+            return {"path": self.path}
+        if to is None and self.kind == "single":
+            [to] = self.hosts
+        named = {} if to is None else {"host": to[0], "port": to[1]}
+        return {**named, "socket_keepalive": True}
+
+    def _tls(self) -> dict[str, Any]:
+        if not self.tls:
+            return {}
+        self._check_files()
+        return {
+            "ssl_ca_certs": self.ca,
+            "ssl_certfile": self.cert,
+            "ssl_keyfile": self.key,
+            "ssl_cert_reqs": "required" if self.verify else "none",
+            "ssl_check_hostname": self.verify,
+        }
+
+    def _check_files(self) -> None:
+        """Try the files: redis-py would call a missing one a failure to connect."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            if self.ca is not None:
+                context.load_verify_locations(self.ca)
+            if self.cert is not None:
+                # without a password to try, an encrypted key would be asked for on the terminal
+                context.load_cert_chain(self.cert, self.key, password=str)
+        except OSError as error:
+            raise InvalidOption(
+                f"{self.shown} cannot be reached with ca={self.ca!r}, cert={self.cert!r} and "
+                f"key={self.key!r}: expected PEM files, and a key of that certificate without a "
+                f"password ({error})"
+            ) from error
 
 
-def parse(url: str) -> Address:
-    """Return what a Redis URL says.
-
-    Raises `InvalidOption`, which names the URL without its password, for a part or an option that
-    is wrong.
-    """
-    shown = without_password(url)
-    match = _URL.fullmatch(url)
-    scheme = match["scheme"].lower() if match else ""
-    if match is None or scheme not in SCHEMES:
-        raise InvalidOption(
-            f"the URL {shown!r} names no Redis: expected one of "
-            f"{', '.join(f'{scheme}://' for scheme in SCHEMES)}"
-        )
-    kind, tls = SCHEMES[scheme]
-    parts = _Parts(shown, scheme, kind, match["place"], match["path"], match["query"] or "")
-    if match["rest"] is not None or ("@" in parts.path and kind != "unix"):
-        raise parts.wrong(
-            "has a '#', or an '@' after a '/': percent-encode what is in a password, as "
-            "urllib.parse.quote(password, safe='') does"
-        )
-    login, _, hosts = parts.place.rpartition("@")
-    found = {**_login(parts, login), **_WHERE[kind](parts, hosts)}
-    options = options_of(parts.query, known_options(kind, tls=tls), f"{scheme}://")
-    address = Address(scheme=scheme, kind=kind, tls=tls, **found, **options)
-    _check_together(address)
-    return address
+def spelled(place: Place) -> str:
+    """Return a place as it is written in a URL."""
+    host, port = place
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _login(parts: _Parts, login: str) -> dict[str, str | None]:
-    name, _, password = login.partition(":")
-    user, secret = _decoded(name), _decoded(password)
-    if user is None or secret is None:
-        raise parts.wrong("has a user or password that is not percent-encoded UTF-8")
-    return {"username": user or None, "password": secret or None}
-
-
-def _decoded(text: str) -> str | None:
-    """Return a text that was percent-encoded, None for what is no text: errors would repeat it."""
+def _version() -> str:
     try:
-        decoded = unquote(text, errors="strict")
-        decoded.encode()
-    except UnicodeError:
-        return None
-    return decoded
-
-
-def _single(parts: _Parts, hosts: str) -> dict[str, Any]:
-    places = _places(parts, hosts, REDIS_PORT)
-    if len(places) > 1:
-        raise parts.wrong("has several hosts, which only redis+sentinel and redis+cluster have")
-    return {"hosts": places, "db": _db(parts, parts.path.removeprefix("/"))}
-
-
-def _sentinel(parts: _Parts, hosts: str) -> dict[str, Any]:
-    places = _places(parts, hosts, SENTINEL_PORT)
-    name, _, db = parts.path.removeprefix("/").partition("/")
-    master = _decoded(name)
-    if not master or not master.isprintable():
-        raise parts.wrong("does not name the master that the Sentinels watch")
-    return {"hosts": places, "master": master, "db": _db(parts, db)}
-
-
-def _cluster(parts: _Parts, hosts: str) -> dict[str, Any]:
-    places = _places(parts, hosts, REDIS_PORT)
-    if _db(parts, parts.path.removeprefix("/")) != 0:
-        raise parts.wrong("names a database, of which a cluster has only number 0")
-    return {"hosts": places}
-
-
-def _unix(parts: _Parts, hosts: str) -> dict[str, Any]:
-    path = _decoded(parts.path)
-    if hosts or not path or path == "/" or not path.isprintable():
-        raise parts.wrong("names no socket")
-    return {"path": path}
-
-
-_WHERE: Final[Mapping[Kind, Callable[[_Parts, str], dict[str, Any]]]] = {
-    "single": _single,
-    "sentinel": _sentinel,
-    "cluster": _cluster,
-    "unix": _unix,
-}
-
-
-def _db(parts: _Parts, text: str) -> int:
-    try:
-        return whole(text) if text else 0
-    except ValueError:
-        said = HIDDEN if parts.is_torn else repr(text)
-        raise parts.wrong(f"has the database {said}, which is no number") from None
-
-
-def _places(parts: _Parts, hosts: str, port: int) -> tuple[Place, ...]:
-    return tuple(_place(parts, host, port) for host in hosts.split(","))
-
-
-def _place(parts: _Parts, text: str, usual: int) -> Place:
-    if text.startswith("["):
-        host, bracket, tail = text[1:].partition("]")
-        colon, port = tail[:1], tail[1:]
-        sound = bracket and colon in {"", ":"} and _is_ipv6(host)
-    else:
-        host, colon, port = text.partition(":")
-        sound = _is_name(host) and ":" not in port
-    if not host:
-        raise parts.wrong("has an empty host")
-    if not sound:
-        raise parts.wrong("has a host that is no name and no address (one of IPv6 is in brackets)")
-    if not colon:
-        return host, usual
-    # what is no port may be a password: it is not repeated
-    if not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) <= MAX_PORT):
-        raise parts.wrong(f"has a port that is no number from 1 to {MAX_PORT}")
-    return host, int(port)
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        IPv6Address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_name(host: str) -> bool:
-    try:
-        # what the resolver will ask for
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return host.isprintable() and not any(mark in host for mark in " []%\\")
-
-
-def _check_together(address: Address) -> None:
-    """Refuse options that are right, but not beside each other."""
-    where = f"{address.scheme}://"
-    if address.key is not None and address.cert is None:
-        raise InvalidOption(f"the option key of {where} has no cert beside it: expected both")
-    waits = address.replicas > 0 or address.fsync is not None
-    if waits and address.replica_timeout >= address.timeout / 2:
-        raise InvalidOption(
-            f"the option replica_timeout={address.replica_timeout:g} of {where} is not shorter "
-            f"than half of timeout={address.timeout:g}: expected the wait to end before the reply "
-            "is missed, and asked for once more"
-        )
+        return version("qcore-queue")
+    except PackageNotFoundError:
+        return "0"

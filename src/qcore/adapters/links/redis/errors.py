@@ -1,7 +1,7 @@
 """What Redis, and the way to it, complain of, as what the application understands.
 
-Mapped here and nowhere else; what a server says is in `complaints`, how the way there fails in
-`ways`.
+Mapped here and nowhere else; what a server says is in `server_errors`, how the way there fails
+in `connection_errors`.
 """
 
 import re
@@ -15,7 +15,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from qcore.adapters.links.redis.complaints import (
+from qcore.adapters.links.redis.connection_errors import failed
+from qcore.adapters.links.redis.server_errors import (
     BY_CLASS,
     BY_CODE,
     BY_WORDS,
@@ -27,7 +28,6 @@ from qcore.adapters.links.redis.complaints import (
     of_ours,
     permission,
 )
-from qcore.adapters.links.redis.ways import failed
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
 
 MOST_WORDS: Final = 160

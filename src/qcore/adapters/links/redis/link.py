@@ -9,16 +9,16 @@ from weakref import WeakSet
 
 from redis.exceptions import NoScriptError, RedisError
 
-from qcore.adapters.links.redis.around import surroundings
-from qcore.adapters.links.redis.ear import Ear, NewEar
+from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address
+from qcore.adapters.links.redis.clock_sync import ServerTime
+from qcore.adapters.links.redis.durability import Safety
 from qcore.adapters.links.redis.errors import is_transient, mapped
-from qcore.adapters.links.redis.place import DEFAULT_TIMEOUT, Address
-from qcore.adapters.links.redis.safety import Safety
-from qcore.adapters.links.redis.servers import refuse_unfit
-from qcore.adapters.links.redis.shapes import Call, Script, Surroundings, Told
-from qcore.adapters.links.redis.timing import ServerTime
-from qcore.adapters.links.redis.wires import Request, Wire
-from qcore.adapters.links.redis.words import Reply, Word
+from qcore.adapters.links.redis.interfaces import Call, Script, Surroundings, Told
+from qcore.adapters.links.redis.pool import Request, Wire
+from qcore.adapters.links.redis.pubsub import Ear, NewEar
+from qcore.adapters.links.redis.resp import Reply, Word
+from qcore.adapters.links.redis.server_info import refuse_unfit
+from qcore.adapters.links.redis.topology import surroundings
 from qcore.domain.backoff import Exponential
 from qcore.domain.errors import BrokerUnavailable, QcoreError
 from qcore.domain.moments import LAST_MOMENT, Moment

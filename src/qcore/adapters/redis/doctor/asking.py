@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Command, Reply, Spot, Word
-from qcore.adapters.links.redis.servers import facts
+from qcore.adapters.links.redis.server_info import facts
 from qcore.domain.diagnostics import Finding, advice
 from qcore.domain.errors import QcoreError
 from qcore.domain.record import record

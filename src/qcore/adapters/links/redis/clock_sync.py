@@ -4,7 +4,7 @@ import time
 from time import monotonic
 from typing import Final
 
-from qcore.adapters.links.redis.words import Reply
+from qcore.adapters.links.redis.resp import Reply
 from qcore.domain.moments import Moment
 
 GOOD_FOR: Final = 60.0

@@ -6,9 +6,9 @@ from typing import Final
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
-from qcore.adapters.links.redis.place import Place
-from qcore.adapters.links.redis.wires import Pool, Requests
-from qcore.adapters.links.redis.words import Reply
+from qcore.adapters.links.redis.address import Place
+from qcore.adapters.links.redis.pool import Pool, Requests
+from qcore.adapters.links.redis.resp import Reply
 
 
 class SentinelWire:

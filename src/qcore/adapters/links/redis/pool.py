@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeAlias
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
 
-from qcore.adapters.links.redis.words import Command, Reply, packed, pieces
+from qcore.adapters.links.redis.resp import Command, Reply, packed, pieces
 
 Request: TypeAlias = tuple[str | None, Command]
 """A command, and a key of those it touches: None for one that any node may answer."""

@@ -2,13 +2,13 @@
 
 from redis.exceptions import RedisError
 
-from qcore.adapters.links.redis.clustered import SLOTS, ClusterWire, Node
+from qcore.adapters.links.redis.address import Address, Place, spelled
+from qcore.adapters.links.redis.cluster import SLOTS, ClusterWire, Node
 from qcore.adapters.links.redis.errors import mapped
-from qcore.adapters.links.redis.place import Address, Place, spelled
-from qcore.adapters.links.redis.shapes import Manner, Spot, Surroundings
-from qcore.adapters.links.redis.watched import SentinelWire
-from qcore.adapters.links.redis.wires import Wire
-from qcore.adapters.links.redis.words import Command, Reply
+from qcore.adapters.links.redis.interfaces import Manner, Spot, Surroundings
+from qcore.adapters.links.redis.pool import Wire
+from qcore.adapters.links.redis.resp import Command, Reply
+from qcore.adapters.links.redis.sentinel import SentinelWire
 from qcore.domain.errors import QcoreError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qcore.adapters.links.redis import ear
+from qcore.adapters.links.redis import pubsub
 from qcore.adapters.redis import RedisBroker
 from qcore.testing.build import a_task
 from qcore.testing.contract.moves import put
@@ -24,7 +24,7 @@ class TestSilence(RedisCases):
 
     @pytest.fixture(autouse=True)
     def _soon(self, empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        monkeypatch.setattr(ear, "QUIET", 0.05)
+        monkeypatch.setattr(pubsub, "QUIET", 0.05)
         self.server = empty_redis
         with Proxy(empty_redis.port) as self.proxy:
             self.url = f"{self.proxy.url}?timeout=0.5"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from qcore.adapters.links.redis.servers import facts, version_of
-from qcore.adapters.links.redis.wires import Request
-from qcore.adapters.links.redis.words import Command, Reply
+from qcore.adapters.links.redis.pool import Request
+from qcore.adapters.links.redis.resp import Command, Reply
+from qcore.adapters.links.redis.server_info import facts, version_of
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
 from qcore.domain.record import record
 

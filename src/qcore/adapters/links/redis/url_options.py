@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from qcore.adapters.links.redis.place import Kind
+from qcore.adapters.links.redis.address import Kind
 from qcore.adapters.links.urls import one_of
 
 MOST_SECONDS: Final = 86_400

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha1
 from typing import Final, Literal, Protocol, TypeAlias
 
-from qcore.adapters.links.redis.words import Command, Reply, Word
+from qcore.adapters.links.redis.resp import Command, Reply, Word
 from qcore.domain.errors import QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.record import record

@@ -12,8 +12,8 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
 from redis.exceptions import ConnectionError as Disconnected
 
-from qcore.adapters.links.redis.wires import Channel, Pool, Request, Requests
-from qcore.adapters.links.redis.words import Command, Reply
+from qcore.adapters.links.redis.pool import Channel, Pool, Request, Requests
+from qcore.adapters.links.redis.resp import Command, Reply
 
 Node: TypeAlias = tuple[str, int]
 Trouble: TypeAlias = RedisError | OSError

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from qcore.adapters.links.redis.wires import AwaitingConnection, BlockingConnection
-from qcore.adapters.links.redis.words import Reply, Word, packed
+from qcore.adapters.links.redis.pool import AwaitingConnection, BlockingConnection
+from qcore.adapters.links.redis.resp import Reply, Word, packed
 
 
 class Line(Protocol):

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as TimedOut
 
-from qcore.adapters.links.redis.words import Command
+from qcore.adapters.links.redis.resp import Command
 
 PIECE: Final = 1 << 16
 """Bytes that are read at once."""

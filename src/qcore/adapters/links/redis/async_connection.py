@@ -14,8 +14,8 @@ from typing import Any
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
 
-from qcore.adapters.links.redis.speech import NOTHING, PIECE, Speaker, new_reader, tuned
-from qcore.adapters.links.redis.words import Reply, pieces
+from qcore.adapters.links.redis.connection_base import NOTHING, PIECE, Speaker, new_reader, tuned
+from qcore.adapters.links.redis.resp import Reply, pieces
 
 
 class NimbleConnection(Speaker):

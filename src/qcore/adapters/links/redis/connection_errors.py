@@ -12,7 +12,7 @@ from typing import Final
 from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as TimedOut
 
-from qcore.adapters.links.redis.complaints import Complaint, later, never
+from qcore.adapters.links.redis.server_errors import Complaint, later, never
 from qcore.domain.errors import BrokerUnavailable
 
 _CONNECTING: Final = re.compile(

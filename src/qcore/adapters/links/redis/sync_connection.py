@@ -12,8 +12,8 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
-from qcore.adapters.links.redis.speech import NOTHING, PIECE, Speaker, new_reader, tuned
-from qcore.adapters.links.redis.words import Reply, pieces
+from qcore.adapters.links.redis.connection_base import NOTHING, PIECE, Speaker, new_reader, tuned
+from qcore.adapters.links.redis.resp import Reply, pieces
 
 
 class SteadyConnection(Speaker):

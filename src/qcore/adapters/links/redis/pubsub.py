@@ -9,10 +9,10 @@ from typing import Final, Protocol, TypeAlias
 
 from redis.exceptions import RedisError
 
-from qcore.adapters.links.redis.lines import Line
-from qcore.adapters.links.redis.shapes import Told
-from qcore.adapters.links.redis.words import Reply, Word
-from qcore.adapters.links.stepping import stepped
+from qcore.adapters.links.inline import stepped
+from qcore.adapters.links.redis.interfaces import Told
+from qcore.adapters.links.redis.pubsub_connections import Line
+from qcore.adapters.links.redis.resp import Reply, Word
 
 QUIET: Final = 30.0
 """Seconds of silence after which the server is asked whether it is still there."""

@@ -3,10 +3,10 @@ from threading import Barrier, Event
 import pytest
 from redis.exceptions import ConnectionError as Disconnected
 
-from qcore.adapters.links.redis.place import Place
-from qcore.adapters.links.redis.watched import SentinelWire
-from qcore.adapters.links.redis.wires import Channel, Pool, Request, Requests
-from qcore.adapters.links.redis.words import Reply
+from qcore.adapters.links.redis.address import Place
+from qcore.adapters.links.redis.pool import Channel, Pool, Request, Requests
+from qcore.adapters.links.redis.resp import Reply
+from qcore.adapters.links.redis.sentinel import SentinelWire
 from qcore.testing.contract.base import in_threads, step
 
 MANY = 4

@@ -4,16 +4,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import SystemRandom
 from typing import Any
 
-from qcore.adapters.links.redis.clustered import ClusterWire
-from qcore.adapters.links.redis.ear import Ear, Hearing, LoopEar, NewEar, ThreadEar
-from qcore.adapters.links.redis.lines import AwaitingLine, BlockingLine, Line
+from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address, Place
+from qcore.adapters.links.redis.clock_sync import ServerTime
+from qcore.adapters.links.redis.cluster import ClusterWire
+from qcore.adapters.links.redis.durability import Safety
+from qcore.adapters.links.redis.interfaces import Told
 from qcore.adapters.links.redis.link import RedisLink
-from qcore.adapters.links.redis.place import DEFAULT_TIMEOUT, Address, Place
-from qcore.adapters.links.redis.safety import Safety
-from qcore.adapters.links.redis.shapes import Told
-from qcore.adapters.links.redis.timing import ServerTime
-from qcore.adapters.links.redis.watched import SentinelWire
-from qcore.adapters.links.redis.wires import (
+from qcore.adapters.links.redis.pool import (
     AsyncPool,
     AwaitingConnection,
     BlockingConnection,
@@ -21,6 +18,9 @@ from qcore.adapters.links.redis.wires import (
     Pool,
     Wire,
 )
+from qcore.adapters.links.redis.pubsub import Ear, Hearing, LoopEar, NewEar, ThreadEar
+from qcore.adapters.links.redis.pubsub_connections import AwaitingLine, BlockingLine, Line
+from qcore.adapters.links.redis.sentinel import SentinelWire
 from qcore.domain.record import record
 
 
