@@ -6,7 +6,7 @@ from qcore.app.client.changes import Changes
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.handles import BlockingHandle, Handle, Seen
 from qcore.app.client.inspector import Inspector
-from qcore.app.tasks.aggregators import Aggregate, Ripening
+from qcore.app.tasks.aggregators import Aggregate, AggregationOptions
 from qcore.app.tasks.chains import BlockingChainHandle, Chain, ChainHandle, chain
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Handler
@@ -39,6 +39,7 @@ from qcore.ports import Broker, Capability, Clock, Instrument, Serializer
 
 __all__ = [
     "Aggregate",
+    "AggregationOptions",
     "AttemptError",
     "BlockingChainHandle",
     "BlockingClient",
@@ -88,7 +89,6 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "Revoke",
-    "Ripening",
     "Router",
     "Seen",
     "Serializer",

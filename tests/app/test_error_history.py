@@ -17,7 +17,7 @@ from qcore import (
     State,
     WorkerSettings,
 )
-from qcore.app.worker.error_context import told
+from qcore.app.worker.error_context import traceback_text
 from qcore.domain.run_details import MAX_ERRORS, MAX_TRACEBACK
 from qcore.testing import a_task
 from qcore.testing.build import NOW
@@ -157,7 +157,7 @@ async def test_threads_and_their_causes_are_told(lab: Lab) -> None:
 
 def test_a_traceback_is_bounded_and_storable() -> None:
     """Its last characters, without what UTF-8 or a text column cannot hold."""
-    text = told(ValueError("x" * 10_000 + "\udcff\0 the end")) or ""
+    text = traceback_text(ValueError("x" * 10_000 + "\udcff\0 the end")) or ""
     assert len(text) == MAX_TRACEBACK
     assert text.endswith("\\udcff\\0 the end\n")
 

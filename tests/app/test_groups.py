@@ -27,9 +27,9 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.sealing import EncryptedSerializer
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.app.calls.call import Asked, Call
-from qcore.app.tasks.aggregators import Ripening
+from qcore.app.tasks.aggregators import AggregationOptions
 from qcore.app.tasks.handler import Handler
-from qcore.app.worker.failure_backoff import REMEMBERED, Setbacks
+from qcore.app.worker.failure_backoff import REMEMBERED, FailureBackoff
 from qcore.app.worker.groups import scheduler
 from qcore.app.worker.groups.aggregation import LONGEST_CALL
 from qcore.domain.answers import Admission
@@ -555,7 +555,7 @@ class TestTrouble:
 
     async def test_only_so_many_failures_are_remembered(self) -> None:
         """Groups come from outside, and there is no end to them."""
-        setbacks: Setbacks[int] = Setbacks(ManualClock(), lambda: 0.5, longest=300)
+        setbacks: FailureBackoff[int] = FailureBackoff(ManualClock(), lambda: 0.5, longest=300)
         for number in range(REMEMBERED + 5):
             setbacks.add(number)
         assert [each for each in range(REMEMBERED + 5) if each not in setbacks] == [0, 1, 2, 3, 4]
@@ -918,7 +918,7 @@ class TestRegistration:
         assert router.aggregators.resolve("default", "a") is None
 
     @pytest.mark.parametrize(
-        ("ripening", "why"),
+        ("options", "why"),
         [
             ({"grace": -1}, "grace is -1"),
             ({"grace": None}, "grace is None"),
@@ -932,10 +932,12 @@ class TestRegistration:
             ({"size": 7}, "has no option 'size': expected one of grace, max_delay, max_size"),
         ],
     )
-    def test_what_makes_no_sense_is_refused_at_once(self, ripening: Ripening, why: str) -> None:
+    def test_what_makes_no_sense_is_refused_at_once(
+        self, options: AggregationOptions, why: str
+    ) -> None:
         """The error names what was given."""
         with pytest.raises(InvalidOption, match=why):
-            Router().aggregator(**ripening)(lambda group, tasks: a_task())
+            Router().aggregator(**options)(lambda group, tasks: a_task())
 
     def test_a_pattern_has_one_aggregator_in_a_queue(self) -> None:
         """A second one would never be asked."""

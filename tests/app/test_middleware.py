@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from qcore import Context, InvalidOption, Next, RateLimited, Revoke, SkipRetry, Snooze, State
-from qcore.app import executor
+from qcore.app.worker import executor
 from qcore.testing import a_task
 from tests.app import process_handlers
 from tests.app.kit import Lab, stored
@@ -177,7 +177,7 @@ class TestErrorHooks:
 
         The patience is one of real time, whatever the worker's clock says, so it is made short.
         """
-        monkeypatch.setattr(executor, "HOOK_PATIENCE", 0.01)
+        monkeypatch.setattr(executor, "HOOK_TIMEOUT", 0.01)
         told: list[str] = []
 
         @lab.on_error

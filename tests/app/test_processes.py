@@ -8,7 +8,7 @@ import pytest
 
 from qcore import Handle, InvalidOption, State
 from qcore.adapters.clocks import SystemClock
-from qcore.app.worker.pools.processes import NOT_FOR_CHILDREN, ProcessDied, Processes
+from qcore.app.worker.pools.processes import SIGNALS_CHILDREN_IGNORE, ProcessDied, ProcessPool
 from qcore.testing import a_context, a_task, drain
 from qcore.testing.build import NOW
 from tests.app import process_handlers
@@ -24,9 +24,9 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[Processes]:
+async def pool() -> AsyncIterator[ProcessPool]:
     """Yield a pool of processes."""
-    processes = Processes(2)
+    processes = ProcessPool(2)
     yield processes
     processes.close()
 
@@ -149,7 +149,7 @@ async def test_a_crash_takes_nobody_else_along(lab: Lab) -> None:
 
 class TestPool:
     async def test_to_kill_a_call_is_to_kill_its_child(
-        self, pool: Processes, tmp_path: Any
+        self, pool: ProcessPool, tmp_path: Any
     ) -> None:
         """When the call has ended, so has the process."""
         file = tmp_path / "pid"
@@ -164,7 +164,7 @@ class TestPool:
         assert children() == set()
 
     async def test_to_kill_a_call_is_to_kill_what_it_started_too(
-        self, pool: Processes, tmp_path: Any
+        self, pool: ProcessPool, tmp_path: Any
     ) -> None:
         """A handler's own children end with it."""
         file = tmp_path / "pid"
@@ -177,9 +177,9 @@ class TestPool:
         psutil.wait_procs([grandchild], timeout=10)
         assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
 
-    @pytest.mark.parametrize("number", NOT_FOR_CHILDREN)
+    @pytest.mark.parametrize("number", SIGNALS_CHILDREN_IGNORE)
     async def test_what_is_meant_for_the_worker_does_not_reach_its_child(
-        self, pool: Processes, tmp_path: Any, number: int
+        self, pool: ProcessPool, tmp_path: Any, number: int
     ) -> None:
         """A signal to all of a service's processes does not end or stop a handler."""
         file = tmp_path / "pid"
@@ -194,7 +194,7 @@ class TestPool:
         assert await started.reply == "done"
 
     async def test_a_call_killed_before_its_child_is_there_ends_too(
-        self, pool: Processes, tmp_path: Any
+        self, pool: ProcessPool, tmp_path: Any
     ) -> None:
         """Whether or not the child had begun, it is not left running."""
         ctx = a_context()
@@ -204,7 +204,7 @@ class TestPool:
         assert isinstance(started.reply.exception(), ProcessDied)
         assert children() == set()
 
-    async def test_arguments_that_cannot_travel_are_an_error(self, pool: Processes) -> None:
+    async def test_arguments_that_cannot_travel_are_an_error(self, pool: ProcessPool) -> None:
         """It is raised to the caller."""
         with pytest.raises(Exception, match="lambda"):
             await pool.start(process_handlers.pid, a_context(), (lambda: None,), {}).reply
@@ -212,4 +212,4 @@ class TestPool:
     def test_a_pool_of_none_is_refused(self) -> None:
         """A pool has at least one process."""
         with pytest.raises(InvalidOption, match="0"):
-            Processes(0)
+            ProcessPool(0)

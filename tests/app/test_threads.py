@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from qcore import Context, InvalidOption
-from qcore.app.worker.pools.threads import Threads
+from qcore.app.worker.pools.threads import ThreadPool
 from tests.app.kit import Lab, turn
 
 PATIENCE = 10.0
@@ -15,7 +15,7 @@ where: contextvars.ContextVar[str] = contextvars.ContextVar("where")
 
 async def test_a_call_is_answered() -> None:
     """What the function returns is the result, from a thread that is not ours."""
-    threads = Threads(2)
+    threads = ThreadPool(2)
 
     def look(a: int, b: int) -> tuple[str, int, int]:
         return threading.current_thread().name, a, b
@@ -28,7 +28,7 @@ async def test_a_call_is_answered() -> None:
 @pytest.mark.parametrize("error", [ValueError("x"), asyncio.CancelledError(), SystemExit()])
 async def test_an_error_is_raised_where_it_is_awaited(error: BaseException) -> None:
     """Any error comes back as itself."""
-    threads = Threads(1)
+    threads = ThreadPool(1)
 
     def bad() -> None:
         raise error
@@ -42,7 +42,7 @@ async def test_an_error_is_raised_where_it_is_awaited(error: BaseException) -> N
 
 async def test_context_variables_are_the_callers() -> None:
     """A thread sees what its caller had set, and changes nothing for the caller."""
-    threads = Threads(1)
+    threads = ThreadPool(1)
     where.set("caller")
 
     def look() -> str:
@@ -57,7 +57,7 @@ async def test_context_variables_are_the_callers() -> None:
 
 async def test_threads_are_made_when_they_are_needed() -> None:
     """One call after the other uses one thread; many at once use as many as the pool may have."""
-    threads = Threads(3)
+    threads = ThreadPool(3)
     for _ in range(5):
         assert await threads.submit(lambda: threading.current_thread().name) == "qcore-handler-0"
     together = threading.Barrier(3)
@@ -70,7 +70,7 @@ async def test_threads_are_made_when_they_are_needed() -> None:
 
 async def test_threads_end_when_the_pool_is_closed() -> None:
     """A closed pool finishes what it has, and its threads are gone."""
-    threads = Threads(1)
+    threads = ThreadPool(1)
     go = threading.Event()
     thread = await threads.submit(threading.current_thread)
     last = threads.submit(go.wait, PATIENCE)
@@ -87,7 +87,7 @@ def test_a_thread_whose_loop_is_gone_ends_quietly() -> None:
     found: list[threading.Thread] = []
 
     async def leave_it() -> None:
-        threads = Threads(1)
+        threads = ThreadPool(1)
         found.append(await threads.submit(threading.current_thread))
         threads.submit(go.wait, PATIENCE)
         threads.close()
@@ -102,7 +102,7 @@ def test_threads_do_not_keep_the_process_alive() -> None:
     """They are daemons: a handler that never ends does not hold the exit of its process."""
 
     async def look() -> bool:
-        threads = Threads(1)
+        threads = ThreadPool(1)
         daemon = await threads.submit(lambda: threading.current_thread().daemon)
         threads.close()
         return daemon
@@ -113,7 +113,7 @@ def test_threads_do_not_keep_the_process_alive() -> None:
 def test_a_pool_of_none_is_refused() -> None:
     """A pool has at least one thread."""
     with pytest.raises(InvalidOption, match="0"):
-        Threads(0)
+        ThreadPool(0)
 
 
 async def test_handlers_run_in_threads_as_many_at_a_time_as_there_are() -> None:

@@ -277,7 +277,7 @@ async def test_what_was_done_before_the_loop_noticed_counts() -> None:
     async def run(ctx: Context) -> object:
         with suppress(asyncio.CancelledError):
             await forever(ctx)
-        # as `Run.was_done` does
+        # as `Run.take_result` does
         running = asyncio.current_task()
         assert running is not None
         running.uncancel()

@@ -5,7 +5,7 @@ import threading
 from weakref import WeakKeyDictionary
 
 from qcore.app.client.task_notifications import Board
-from qcore.app.client.wakeup import Nudge, first
+from qcore.app.client.wakeup import Wakeup, first
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.ports import Broker, Clock, Listener
@@ -29,7 +29,7 @@ class Following:
             places = self._places.setdefault(loop, {})
             place = places.setdefault(queue, _Place())
         await place.open(self._broker, queue)
-        return _Ear(place.board, task, Nudge(loop), self._clock)
+        return _Ear(place.board, task, Wakeup(loop), self._clock)
 
     async def close(self) -> None:
         """Hear no more on this loop; what was left on another ends with the broker."""
@@ -64,7 +64,7 @@ class _Place:
 class _Ear:
     """Wait for news of one task in a coroutine."""
 
-    def __init__(self, board: Board, task: TaskId, nudge: Nudge, clock: Clock) -> None:
+    def __init__(self, board: Board, task: TaskId, nudge: Wakeup, clock: Clock) -> None:
         self._board = board
         self._task = task
         self._nudge = nudge

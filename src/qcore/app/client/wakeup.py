@@ -6,7 +6,7 @@ from threading import get_ident
 from typing import Any
 
 
-class Nudge:
+class Wakeup:
     """Wake one waiting coroutine; a nudge given while nobody waits is kept, two count as one.
 
     To be made on the loop's own thread.

@@ -22,7 +22,7 @@ A = TypeVar("A", bound=Aggregate)
 AT_ONCE: Final = float("-inf")
 
 
-class Ripening(TypedDict, total=False):
+class AggregationOptions(TypedDict, total=False):
     """When a group is aggregated; what is not given is the worker's to say."""
 
     grace: Duration
@@ -35,7 +35,7 @@ class Ripening(TypedDict, total=False):
 
 
 @record
-class Ripeness:
+class AggregationTiming:
     """When a group is aggregated, in seconds."""
 
     grace: float = 60.0
@@ -62,19 +62,19 @@ class Aggregator:
     function: Aggregate
     pattern: str
     queue: str | None
-    ripening: Ripening
+    options: AggregationOptions
 
     @property
     def is_async(self) -> bool:
         """Return whether it is a coroutine function; any other runs in a thread."""
         return is_a(iscoroutinefunction, self.function)
 
-    def ripeness(self, worker: Ripeness) -> Ripeness:
+    def timing(self, worker: AggregationTiming) -> AggregationTiming:
         """Return when its groups are ready, at a worker that has defaults for what it leaves open.
 
         Raises `InvalidOption` for what makes no sense.
         """
-        own = self.ripening
+        own = self.options
         return checked(
             own.get("grace", worker.grace),
             own.get("max_delay", worker.max_delay),
@@ -120,12 +120,12 @@ class Aggregators:
         return [queue for queue in self._by_queue if queue is not None]
 
 
-def checked(grace: object, max_delay: object, max_size: object) -> Ripeness:
+def checked(grace: object, max_delay: object, max_size: object) -> AggregationTiming:
     """Return when groups are ready; raise `InvalidOption` for what makes no sense."""
     if max_size is not None and not (type(max_size) is int and 0 < max_size <= MAX_MEMBERS):
         raise InvalidOption(f"max_size is {max_size!r}: expected None or 1 to {MAX_MEMBERS:,}")
     try:
-        return Ripeness(
+        return AggregationTiming(
             seconds_of(grace, "grace"),
             None if max_delay is None else seconds_of(max_delay, "max_delay"),
             max_size,
@@ -147,9 +147,9 @@ def _check(aggregator: Aggregator) -> None:
         raise InvalidOption(
             f"the aggregator {function!r} must take two arguments: the group, and its tasks"
         ) from None
-    unknown = sorted(aggregator.ripening.keys() - Ripening.__annotations__.keys())
+    unknown = sorted(aggregator.options.keys() - AggregationOptions.__annotations__.keys())
     if unknown:
-        known = ", ".join(Ripening.__annotations__)
+        known = ", ".join(AggregationOptions.__annotations__)
         raise InvalidOption(f"an aggregator has no option {unknown[0]!r}: expected one of {known}")
     try:
         # a pattern that no group can have is a misspelling, and would be waited on for ever
@@ -158,4 +158,4 @@ def _check(aggregator: Aggregator) -> None:
         NewTask("?", id="?", queue=queue, group=pattern)
     except InvalidTask as error:
         raise InvalidOption(f"an aggregator's {error}") from None
-    aggregator.ripeness(Ripeness())
+    aggregator.timing(AggregationTiming())

@@ -20,7 +20,7 @@ from qcore.app.calls.name_patterns import best_of
 from qcore.app.calls.options import Options
 from qcore.app.calls.task_template import Mould
 from qcore.app.client.client import BlockingClient, Client
-from qcore.app.tasks.aggregators import A, Aggregator, Aggregators, Ripening
+from qcore.app.tasks.aggregators import A, AggregationOptions, Aggregator, Aggregators
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Handler, Sender
 from qcore.app.tasks.lifespan import Lifespan, no_lifespan
@@ -167,27 +167,28 @@ class Router:
     def aggregator(self, function: A, /) -> A: ...
     @overload
     def aggregator(
-        self, pattern: str = "", *, queue: str | None = None, **ripening: Unpack[Ripening]
+        self, pattern: str = "", *, queue: str | None = None, **options: Unpack[AggregationOptions]
     ) -> Callable[[A], A]: ...
     def aggregator(
         self,
         pattern: str | Callable[..., Any] = "",
         *,
         queue: str | None = None,
-        **ripening: Unpack[Ripening],
+        **options: Unpack[AggregationOptions],
     ) -> Any:
         """Make one task of the tasks of a group with `function(group, tasks)`, when it is ready.
 
         Used as `@q.aggregator` or as `@q.aggregator(…)`. For the groups of an exact name, or, if
         `pattern` ends in ":" or is empty, of a prefix; in one queue or in all. A coroutine function
         or a plain one, which runs in a thread. It returns a call or a `NewTask`, which takes the
-        place of the tasks in one step; it may be called again for the same tasks. `ripening` says
-        when a group is ready, see `Ripening`. Raises `InvalidOption` for what makes no sense.
+        place of the tasks in one step; it may be called again for the same tasks. `options` says
+        when a group is ready, see `AggregationOptions`. Raises `InvalidOption` for what makes no
+        sense.
         """
 
         def decorate(function: A, /) -> A:
             called = "" if callable(pattern) else pattern
-            self.aggregators.add(Aggregator(function, called, queue, ripening))
+            self.aggregators.add(Aggregator(function, called, queue, options))
             return function
 
         return decorate(pattern) if callable(pattern) else decorate

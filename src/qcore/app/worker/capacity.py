@@ -15,7 +15,7 @@ REMEMBERED: Final = 64
 """Of how many tasks a queue's mix is remembered."""
 
 
-class Rooms:
+class Capacity:
     """Divide a worker's room so that a kind with no free slot holds up its own queues alone.
 
     What a task needs is not known before it is claimed. So each queue's mix is learned from what

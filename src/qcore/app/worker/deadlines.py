@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-from qcore.app.worker.run import Run, Why
+from qcore.app.worker.run import CancelReason, Run
 from qcore.domain.moments import Moment
 from qcore.ports import Clock
 
@@ -50,7 +50,7 @@ class Deadlines:
         now = self._clock.now()
         for run in [run for run, ends in self._moments.items() if ends <= now]:
             del self._moments[run]
-            run.cut_short(Why.TIMEOUT)
+            run.cancel(CancelReason.TIMEOUT)
         self._alarm = math.inf
         if self._moments:
             self._set(min(self._moments.values()))

@@ -15,14 +15,18 @@ OURS: Final = "qcore.app."
 """Modules between a worker and a handler: of no use to who reads a handler's traceback."""
 
 
-def blamed(outcome: Transition, worker: str, error: BaseException | None = None) -> Transition:
+def with_error_context(
+    outcome: Transition, worker: str, error: BaseException | None = None
+) -> Transition:
     """Return what happened, with who ran it and how it came to it where it went wrong."""
     if not isinstance(outcome, Failed | Exhausted | Rejected | Crashed):
         return outcome
-    return evolve(outcome, worker=worker, traceback=None if error is None else told(error))
+    return evolve(
+        outcome, worker=worker, traceback=None if error is None else traceback_text(error)
+    )
 
 
-def told(error: BaseException) -> str | None:
+def traceback_text(error: BaseException) -> str | None:
     """Return an error's traceback as text of bounded length that any store can hold.
 
     Without the values of variables: nobody knows what they hold.

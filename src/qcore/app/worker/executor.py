@@ -16,10 +16,10 @@ from qcore.app.client.client import Client
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Kind
 from qcore.app.tasks.router import AnyHandler, Middleware, Next, Router
-from qcore.app.worker.error_context import blamed
-from qcore.app.worker.pools.executors import Places
+from qcore.app.worker.error_context import with_error_context
+from qcore.app.worker.pools.handler_pools import HandlerPools
 from qcore.app.worker.pools.processes import ProcessDied
-from qcore.app.worker.run import Run, Why
+from qcore.app.worker.run import CancelReason, Run
 from qcore.domain.control import RateLimited, Revoke, Snooze
 from qcore.domain.errors import CannotEncode, InvalidTask
 from qcore.domain.lifecycle import (
@@ -36,15 +36,15 @@ from qcore.domain.retry import Dice, RetryPolicy, described, judge
 from qcore.domain.task import Task
 from qcore.ports import Clock
 
-UNHANDLED_PAUSE: Final = 15.0
-UNHANDLED_FOR_LONG: Final = 86_400.0
-HOOK_PATIENCE: Final = 5.0
+NO_HANDLER_SNOOZE: Final = 15.0
+NO_HANDLER_LIMIT: Final = 86_400.0
+HOOK_TIMEOUT: Final = 5.0
 """Seconds, of this world, that an error hook may take."""
 
 _DONE: Final = Succeeded()
 
 
-class TooLate(Exception):
+class TooLateToStart(Exception):
     """Say why a task may not begin any more."""
 
 
@@ -60,7 +60,7 @@ class Executor:
         client: Client,
         dice: Dice,
         policy: RetryPolicy,
-        places: Places,
+        pools: HandlerPools,
         begin: Callable[[Run], None],
         worker: str,
     ) -> None:
@@ -70,7 +70,7 @@ class Executor:
         self._client = client
         self._dice = dice
         self._policy = policy
-        self._places = places
+        self._pools = pools
         self._begin = begin
         self._worker = worker
 
@@ -88,7 +88,7 @@ class Executor:
             if task.spec.headers:
                 # what cannot be passed on must not begin
                 steps_to_come(task.spec, self._codec)
-        except TooLate as late:
+        except TooLateToStart as late:
             return _told(self._rejected(str(late)))
         except Exception as error:  # noqa: BLE001  (a payload or an annotation that cannot be read)
             return _told(self._rejected(described(error)))
@@ -104,35 +104,35 @@ class Executor:
         except (GeneratorExit, KeyboardInterrupt):
             # the loop is being torn down
             raise
-        except TooLate as late:
+        except TooLateToStart as late:
             return self._rejected(str(late))
         except BaseException as error:  # noqa: BLE001  (what a handler raises is judged, not fatal)
             run.has_ended = True
             return await self._raised(run, handler, error)
         run.has_ended = True
-        if run.why is not None:
+        if run.cancel_reason is not None:
             # it ended because it was told to: what it returned is not the whole
             return await self._raised(run, handler, asyncio.CancelledError())
         return self._succeeded(run, value)
 
     def _refuse_late(self, task: Task) -> None:
-        """Raise `TooLate` for a task that must not begin any more."""
+        """Raise `TooLateToStart` for a task that must not begin any more."""
         spec = task.spec
         if spec.expires is None and spec.deadline is None:
             return
         now = self._clock.now()
         if spec.expires is not None and spec.expires <= now:
-            raise TooLate("expired")
+            raise TooLateToStart("expired")
         if spec.deadline is not None and spec.deadline <= now:
-            raise TooLate("its deadline passed before it could run")
+            raise TooLateToStart("its deadline passed before it could run")
 
     def _put_back(self, task: Task) -> Transition:
         """Let another worker have it, and give up after a day."""
         now = self._clock.now()
         since = task.unhandled_since
-        if since is not None and now - since >= UNHANDLED_FOR_LONG:
+        if since is not None and now - since >= NO_HANDLER_LIMIT:
             return self._rejected(f"for a day no worker had a handler for {task.name!r}")
-        return Snoozed(now + UNHANDLED_PAUSE, unhandled=True)
+        return Snoozed(now + NO_HANDLER_SNOOZE, unhandled=True)
 
     def _perform(
         self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -149,7 +149,7 @@ class Executor:
         return _wrapped(partial(_in_coroutine, handler, args, kwargs), middleware)(run.ctx)
 
     async def _in_slot(self, run: Run, kind: Kind, call: Next) -> object:
-        async with self._places.slots[kind]:
+        async with self._pools.slots[kind]:
             # it may have waited for long
             self._refuse_late(run.claim.task)
             self._begin(run)
@@ -163,16 +163,16 @@ class Executor:
         kwargs: Mapping[str, Any],
         ctx: Context,
     ) -> object:
-        future = self._places.threads.submit(handler.function, ctx, *args, **kwargs)
+        future = self._pools.threads.submit(handler.function, ctx, *args, **kwargs)
         while True:
             try:
                 return finished(await asyncio.shield(future), "handler")
             except asyncio.CancelledError:
                 if future.done() and not future.cancelled():
-                    return finished(run.was_done(future), "handler")
+                    return finished(run.take_result(future), "handler")
                 # a thread cannot be ended: its slot is free when it has seen ctx.is_cancelled
                 run.ctx.cancel()
-                if run.why is Why.SHUTDOWN:
+                if run.cancel_reason is CancelReason.SHUTDOWN:
                     raise
 
     async def _in_process(
@@ -184,12 +184,12 @@ class Executor:
         ctx: Context,
     ) -> object:
         now = self._clock.now()
-        future = self._places.processes.start(handler.function, ctx, args, kwargs, now=now)
+        future = self._pools.processes.start(handler.function, ctx, args, kwargs, now=now)
         try:
             return await asyncio.shield(future.reply)
         except asyncio.CancelledError:
             if future.reply.done() and not future.reply.cancelled():
-                return run.was_done(future.reply)
+                return run.take_result(future.reply)
             await future.kill()
             raise
 
@@ -197,19 +197,19 @@ class Executor:
         self, run: Run, handler: AnyHandler, error: BaseException
     ) -> Transition | None:
         """Say what an error means, raised by a handler that may have been told to end."""
-        match run.why:
-            case Why.LEASE_LOST:
+        match run.cancel_reason:
+            case CancelReason.LEASE_LOST:
                 return None
-            case Why.SHUTDOWN:
+            case CancelReason.SHUTDOWN:
                 return Released()
-            case Why.TIMEOUT if isinstance(error, asyncio.CancelledError):
+            case CancelReason.TIMEOUT if isinstance(error, asyncio.CancelledError):
                 error = _timed_out(run.claim.task).with_traceback(error.__traceback__)
             case _:
                 # cancelled without a reason: the handler did it, or awaited what was cancelled
                 pass
         if isinstance(error, ProcessDied):
             return Crashed(described(error), worker=self._worker)
-        return blamed(await self._judged(run, handler, error), self._worker, error)
+        return with_error_context(await self._judged(run, handler, error), self._worker, error)
 
     def _rejected(self, why: str) -> Rejected:
         return Rejected(why, worker=self._worker)
@@ -234,10 +234,10 @@ class Executor:
             return  # nothing went wrong
         for hook in self._router.error_hooks:
             try:
-                told = hook(ctx, error)
-                if inspect.isawaitable(told):
-                    async with asyncio.timeout(HOOK_PATIENCE):
-                        await told
+                pending = hook(ctx, error)
+                if inspect.isawaitable(pending):
+                    async with asyncio.timeout(HOOK_TIMEOUT):
+                        await pending
             except Exception:  # noqa: BLE001  (a hook's own trouble is not the task's)
                 structlog.get_logger("qcore").exception("error hook failed", task_id=ctx.id)
 

@@ -14,7 +14,7 @@ REMEMBERED: Final = 1_000
 LEAST_PAUSE: Final = 1.0
 
 
-class Setbacks(Generic[K]):
+class FailureBackoff(Generic[K]):
     """Wait longer after each failure of a kind, up to `longest` seconds.
 
     Of more than `remembered` kinds that failed the first are forgotten.

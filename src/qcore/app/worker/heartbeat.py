@@ -23,7 +23,7 @@ class Heartbeat:
         *,
         runs: Callable[[], Sequence[Run]],
         lost: Callable[[Run], None],
-        tell: Instruments,
+        emit: Instruments,
     ) -> None:
         self._broker = broker
         self._clock = clock
@@ -31,7 +31,7 @@ class Heartbeat:
         self.interval = lease / 3
         self._runs = runs
         self._lost = lost
-        self._tell = tell
+        self._emit = emit
 
     def beat(self) -> None:
         """Renew what has been held for a while; say which leases are lost."""
@@ -52,7 +52,7 @@ class Heartbeat:
                 for queue in queues:
                     self._renew([run for run in runs if run.ctx.lease.queue == queue], now)
                 return
-            self._tell(BrokerFailed("extend", error, self.interval))
+            self._emit(BrokerFailed("extend", error, self.interval))
             return
         for run, answer in zip(runs, answers, strict=True):
             if isinstance(answer, LeaseLost):

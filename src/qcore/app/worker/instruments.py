@@ -24,12 +24,12 @@ class Instruments:
         return bool(self._told_of(kind))
 
     def _told_of(self, kind: type) -> tuple[Instrument, ...]:
-        told = self._by_kind.get(kind)
-        if told is None:
+        wanting = self._by_kind.get(kind)
+        if wanting is None:
             wanted = [(each, getattr(each, "wants", None)) for each in self._instruments]
-            told = tuple(each for each, kinds in wanted if kinds is None or kind in kinds)
-            self._by_kind[kind] = told
-        return told
+            wanting = tuple(each for each, kinds in wanted if kinds is None or kind in kinds)
+            self._by_kind[kind] = wanting
+        return wanting
 
     def __call__(self, happening: Event) -> None:
         """Tell each instrument that wants to know."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from qcore.app.worker.instruments import Instruments
-from qcore.app.worker.progress_writer import Notebook
-from qcore.app.worker.retrying import GaveUp, Patience
+from qcore.app.worker.progress_writer import ProgressWriter
+from qcore.app.worker.retrying import GaveUp, Retrying
 from qcore.app.worker.run import Run
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.events import TasksSettled
@@ -29,15 +29,15 @@ class Outbox:
         self,
         broker: Consumer,
         clock: Clock,
-        patience: Patience,
-        tell: Instruments,
-        notebook: Notebook,
+        retrying: Retrying,
+        emit: Instruments,
+        progress_writer: ProgressWriter,
     ) -> None:
         self._broker = broker
         self._clock = clock
-        self._patience = patience
-        self._tell = tell
-        self._notebook = notebook
+        self._retrying = retrying
+        self._emit = emit
+        self._progress_writer = progress_writer
         self._waiting: deque[tuple[Run, Verdict]] = deque()
         self.sending: list[tuple[Run, Verdict]] = []
         self._filled = asyncio.Event()
@@ -79,10 +79,10 @@ class Outbox:
         size = min(MOST_AT_ONCE, len(self._waiting))
         self.sending = [self._waiting.popleft() for _ in range(size)]
         verdicts = [verdict for _, verdict in self.sending]
-        if self._notebook.has_any:
-            await self._notebook.written(verdict.lease for verdict in verdicts)
+        if self._progress_writer.has_any:
+            await self._progress_writer.written(verdict.lease for verdict in verdicts)
         try:
-            answers = await self._patience.insist(
+            answers = await self._retrying.call(
                 "settle",
                 lambda: self._broker.settle(verdicts, now=self._clock.now()),
                 until=self._until,
@@ -97,5 +97,5 @@ class Outbox:
         return float("inf") if self.give_up_at is None else self.give_up_at
 
     def _told(self, verdicts: Sequence[Verdict], answers: "Sequence[Settled | LeaseLost]") -> None:
-        if self._tell.wants(TasksSettled):
-            self._tell(TasksSettled(verdicts, answers))
+        if self._emit.wants(TasksSettled):
+            self._emit(TasksSettled(verdicts, answers))

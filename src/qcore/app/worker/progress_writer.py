@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from qcore.app.client.inline import run_inline
-from qcore.app.client.wakeup import Nudge, first
+from qcore.app.client.wakeup import Wakeup, first
 from qcore.app.tasks.run_details import progress_note, saved_note
 from qcore.app.worker.instruments import Instruments
-from qcore.app.worker.retrying import Patience
+from qcore.app.worker.retrying import Retrying
 from qcore.domain.answers import LeaseLost
 from qcore.domain.events import BrokerFailed
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
@@ -22,7 +22,7 @@ LONGEST_WAIT: Final = 1.0
 """Seconds for which a verdict waits until what its run has said is written."""
 
 
-class Notebook:
+class ProgressWriter:
     """Keep what runs say: progress the newest of each and all together, saved work at once.
 
     The first word of progress goes soon, and those after it no sooner than half a second later;
@@ -34,22 +34,22 @@ class Notebook:
         self,
         broker: Broker,
         clock: Clock,
-        patience: Patience,
-        tell: Instruments,
+        retrying: Retrying,
+        emit: Instruments,
         *,
         max_saved: int,
         lost: Lost,
     ) -> None:
         self._broker = broker
         self._clock = clock
-        self._patience = patience
-        self._tell = tell
+        self._retrying = retrying
+        self._emit = emit
         self._max_saved = max_saved
         self._lost = lost
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, int], DetailsUpdate] = {}
         self._writing = asyncio.Lock()
-        self._nudge: Callable[[], None] = _nobody
+        self._wakeup: Callable[[], None] = _nobody
         self._blocking = broker
 
     # --- what runs call ------------------------------------------------------------------------
@@ -59,7 +59,7 @@ class Notebook:
         note = progress_note(lease, self._clock.now(), fraction, message)
         with self._lock:
             self._waiting[lease.queue, lease.token] = note
-        self._nudge()
+        self._wakeup()
 
     async def save(self, lease: Lease, data: bytes) -> None:
         """Keep partial work; raise CancelledError where the lease is lost: the run is over."""
@@ -91,13 +91,13 @@ class Notebook:
         """Get ready, on the loop that is to write; `blocking` is the broker for threads."""
         self._blocking = blocking
         self._writing = asyncio.Lock()
-        self._nudge = self._nudged = Nudge(asyncio.get_running_loop())
+        self._wakeup = self._woken = Wakeup(asyncio.get_running_loop())
 
     async def serve(self) -> None:
         """Write what comes, for ever."""
         while True:
-            await self._nudged.wait()
-            await self._patience.insist("save_details", self._write)
+            await self._woken.wait()
+            await self._retrying.call("save_details", self._write)
             await self._clock.sleep_until(self._clock.now() + EVERY)
 
     @property
@@ -121,7 +121,7 @@ class Notebook:
         try:
             await self._write()
         except Exception as error:  # noqa: BLE001  (a verdict is worth more than a note)
-            self._tell(BrokerFailed("save_details", error, 0.0))
+            self._emit(BrokerFailed("save_details", error, 0.0))
 
     async def _write(self) -> None:
         """Write all that waits; what could not be written waits on, if nothing newer does."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from qcore.app.worker.failure_backoff import Setbacks
+from qcore.app.worker.failure_backoff import FailureBackoff
 from qcore.app.worker.instruments import Instruments
 from qcore.domain.errors import BrokerUnusable, QcoreError
 from qcore.domain.events import BrokerFailed, BrokerRecovered
@@ -16,7 +16,7 @@ LONGEST_STAY: Final = 60.0
 """Seconds."""
 
 
-class Aside:
+class Quarantine:
     """Call a broker for some queues without those that somebody has to see to.
 
     One that a newer qcore has written, or that holds somebody else's data, ends a call for all. It
@@ -25,13 +25,13 @@ class Aside:
     """
 
     def __init__(
-        self, name: str, queues: Sequence[str], *, clock: Clock, dice: Dice, tell: Instruments
+        self, name: str, queues: Sequence[str], *, clock: Clock, dice: Dice, emit: Instruments
     ) -> None:
         self._name = name
         self._has_others = len(queues) > 1
         self._clock = clock
-        self._tell = tell
-        self._stays: Setbacks[str] = Setbacks(
+        self._emit = emit
+        self._stays: FailureBackoff[str] = FailureBackoff(
             clock, dice, longest=LONGEST_STAY, remembered=len(queues)
         )
 
@@ -92,7 +92,7 @@ class Aside:
         except BrokerUnusable as error:
             self._put(queue, error)
         else:
-            self._tell(BrokerRecovered(self._name, self._stays.forget(queue)))
+            self._emit(BrokerRecovered(self._name, self._stays.forget(queue)))
 
     def _over(self, queues: Sequence[str]) -> Sequence[str]:
         """Return those queues that are to be tried again."""
@@ -104,5 +104,5 @@ class Aside:
     def _put(self, queue: str, error: BrokerUnusable) -> None:
         """Put a queue aside, for longer each time."""
         pause = self._stays.add(queue)
-        told = BrokerUnusable(f"queue {queue!r} is not served, the others are: {error}")
-        self._tell(BrokerFailed(self._name, told, pause))
+        problem = BrokerUnusable(f"queue {queue!r} is not served, the others are: {error}")
+        self._emit(BrokerFailed(self._name, problem, pause))

@@ -23,15 +23,15 @@ class GaveUp(Exception):
     """Say that the time for trying is over."""
 
 
-class Patience:
+class Retrying:
     """Try again with growing, jittered pauses, so that many workers do not come back at once."""
 
-    def __init__(self, clock: Clock, dice: Dice, tell: Instruments) -> None:
+    def __init__(self, clock: Clock, dice: Dice, emit: Instruments) -> None:
         self._clock = clock
         self._dice = dice
-        self._tell = tell
+        self._emit = emit
 
-    async def insist(
+    async def call(
         self,
         name: str,
         call: Callable[[], Awaitable[T]],
@@ -56,11 +56,11 @@ class Patience:
                 error = raised
             else:
                 if failures:
-                    self._tell(BrokerRecovered(name, failures))
+                    self._emit(BrokerRecovered(name, failures))
                 return answer
             pause = max(LEAST_PAUSE, CURVE(failures, self._dice()))
             failures += 1
-            self._tell(BrokerFailed(name, error, pause))
+            self._emit(BrokerFailed(name, error, pause))
             await self._pause(pause, until, unless)
 
     async def _pause(

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from attrs import Factory
 
-from qcore.app.tasks.aggregators import Ripeness, checked
+from qcore.app.tasks.aggregators import AggregationTiming, checked
 from qcore.domain.errors import InvalidOption
 from qcore.domain.new_task import DEFAULT_QUEUE, MAX_NAME, NUMBERS, NewTask
 from qcore.domain.queue_weights import QueueWeights, Strict, Weighted
@@ -75,13 +75,13 @@ class WorkerSettings:
         if isinstance(self.queues, str):
             raise InvalidOption(f"queues is {self.queues!r}: expected [{self.queues!r}]")
         _check_name(self.name)
-        _ = self.ripeness
+        _ = self.timing
         for queue in self.shares([]).queues:
             # one that no task can be in is a misspelling, and would be waited on for ever
             NewTask("?", id="?", queue=queue)
 
     @property
-    def ripeness(self) -> Ripeness:
+    def timing(self) -> AggregationTiming:
         """Return when groups are aggregated whose aggregators leave that open."""
         try:
             return checked(self.group_grace, self.group_max_delay, self.group_max_size)

@@ -21,8 +21,8 @@ class Watchdog:
     In real time, whatever the worker's clock says: a loop that is stuck is stuck in this world.
     """
 
-    def __init__(self, tell: Instruments, *, interval: float = INTERVAL) -> None:
-        self._tell = tell
+    def __init__(self, emit: Instruments, *, interval: float = INTERVAL) -> None:
+        self._emit = emit
         self._interval = interval
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
@@ -49,7 +49,7 @@ class Watchdog:
             patience = self._interval
             while not self._answered.wait(patience) and not self._leaving.is_set():
                 patience *= 2
-                self._tell(LoopBlocked(time.monotonic() - asked, self._stack()))
+                self._emit(LoopBlocked(time.monotonic() - asked, self._stack()))
 
     def _stack(self) -> str:
         frame: FrameType | None = sys._current_frames().get(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

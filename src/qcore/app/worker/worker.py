@@ -10,23 +10,23 @@ from typing import Final, cast
 from qcore.app.calls.call import Asked
 from qcore.app.calls.codec import Codec
 from qcore.app.client.client import DEFAULT_MAX_PAYLOAD, Client
-from qcore.app.client.wakeup import Nudge, first
+from qcore.app.client.wakeup import Wakeup, first
 from qcore.app.tasks.context import NOBODY, Context, Host
 from qcore.app.tasks.lifespan import enter
 from qcore.app.tasks.router import Router
-from qcore.app.worker.capacity import Rooms, only, within
+from qcore.app.worker.capacity import Capacity, only, within
 from qcore.app.worker.deadlines import Deadlines
 from qcore.app.worker.executor import Executor
-from qcore.app.worker.groups.aggregation import Maker
-from qcore.app.worker.groups.scheduler import Gathering
+from qcore.app.worker.groups.aggregation import AggregationRunner
+from qcore.app.worker.groups.scheduler import GroupScheduler
 from qcore.app.worker.heartbeat import Heartbeat
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.outbox import Outbox
-from qcore.app.worker.pools.executors import Places
-from qcore.app.worker.progress_writer import Notebook
-from qcore.app.worker.quarantine import Aside
-from qcore.app.worker.retrying import GaveUp, Patience
-from qcore.app.worker.run import Run, Why, deadline_of
+from qcore.app.worker.pools.handler_pools import HandlerPools
+from qcore.app.worker.progress_writer import ProgressWriter
+from qcore.app.worker.quarantine import Quarantine
+from qcore.app.worker.retrying import GaveUp, Retrying
+from qcore.app.worker.run import CancelReason, Run, deadline_of
 from qcore.app.worker.settings import WorkerSettings
 from qcore.app.worker.watchdog import Watchdog
 from qcore.domain.events import (
@@ -50,7 +50,7 @@ from qcore.ports import Aggregating, Broker, Capability, Clock, Instrument
 
 LONGEST_IDLE: Final = 10.0
 """Seconds after which an idle worker looks again, though nobody woke it."""
-LAST_WORDS: Final = 1.0
+CANCEL_TIMEOUT: Final = 1.0
 """Seconds that a handler has to end after it was cancelled at shutdown."""
 SWEPT_AT_ONCE: Final = 1_000
 
@@ -79,23 +79,23 @@ class Worker:
         self._client = Client(
             broker, clock=clock, codec=codec, max_payload=max_payload, coalesce=False
         )
-        self._tell = Instruments(instruments)
-        self._tells_start = self._tell.wants(TaskStarted)
-        self._tells_end = self._tell.wants(TaskFinished)
-        self._patience = Patience(clock, dice, self._tell)
-        self._notebook = Notebook(
+        self._emit = Instruments(instruments)
+        self._tells_start = self._emit.wants(TaskStarted)
+        self._tells_end = self._emit.wants(TaskFinished)
+        self._retrying = Retrying(clock, dice, self._emit)
+        self._progress_writer = ProgressWriter(
             broker,
             clock,
-            self._patience,
-            self._tell,
+            self._retrying,
+            self._emit,
             max_saved=max_payload,
             lost=self._lease_ended,
         )
-        self._outbox = Outbox(broker, clock, self._patience, self._tell, self._notebook)
+        self._outbox = Outbox(broker, clock, self._retrying, self._emit, self._progress_writer)
         self._deadlines = Deadlines(clock)
         self._shares = settings.shares(router.queues())
         self._claims, self._moments, self._sweeps = (
-            Aside(name, self._shares.queues, clock=clock, dice=dice, tell=self._tell)
+            Quarantine(name, self._shares.queues, clock=clock, dice=dice, emit=self._emit)
             for name in ("claim", "next_due", "sweep")
         )
         # in two halves: one is claimed while the other runs, and neither waits for the other
@@ -110,13 +110,13 @@ class Worker:
         self._paused = False
         self._wants_room = False
         """Whether the end of a run is news: while there is room, only new tasks are."""
-        self._nudge: Nudge | None = None
+        self._wakeup: Wakeup | None = None
         self._has_heard = True
         """Whether something may be due earlier than was found."""
         self._due: Moment | None = None
         self._asked: Sequence[str] = ()
         """In which queues it was looked for."""
-        self._gathering: Gathering | None = None
+        self._gathering: GroupScheduler | None = None
 
     @property
     def running(self) -> int:
@@ -143,7 +143,7 @@ class Worker:
     def pause(self) -> None:
         """Claim no more until `resume`; what runs goes on."""
         self._paused = True
-        self._tell(WorkerPaused())
+        self._emit(WorkerPaused())
 
     def resume(self) -> None:
         """Claim again."""
@@ -161,14 +161,14 @@ class Worker:
         await self._broker.open()
         async with AsyncExitStack() as stack:
             state = await enter(self._router.lifespans, stack)
-            self._host = Host(state, self._build, self._notebook)
-            places = Places(settings.threads, settings.processes)
-            stack.callback(places.close)
-            self._places = places
-            self._executor = self._make_executor(places)
-            nudge = self._nudge = Nudge(asyncio.get_running_loop())
+            self._host = Host(state, self._build, self._progress_writer)
+            pools = HandlerPools(settings.threads, settings.processes)
+            stack.callback(pools.close)
+            self._pools = pools
+            self._executor = self._make_executor(pools)
+            wakeup = self._wakeup = Wakeup(asyncio.get_running_loop())
             self._loop = asyncio.get_running_loop()
-            gathering = self._gathering = self._make_gathering(places)
+            gathering = self._gathering = self._make_gathering(pools)
             heard = self._hear if gathering is None else gathering.beside(self._hear)
             listener = await self._broker.listen(self._shares.queues, heard, self._lease_ended)
             stack.push_async_callback(listener.close)
@@ -179,13 +179,13 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 helpers = [
                     group.create_task(self._outbox.serve()),
-                    group.create_task(self._notebook.serve()),
+                    group.create_task(self._progress_writer.serve()),
                     group.create_task(self._sweep()),
                 ]
                 if gathering is not None and not settings.burst:
                     helpers.append(group.create_task(gathering.serve()))
-                self._tell(WorkerStarted(self._shares.queues))
-                serving = group.create_task(self._serve(nudge))
+                self._emit(WorkerStarted(self._shares.queues))
+                serving = group.create_task(self._serve(wakeup))
                 overdue = group.create_task(self._overdue())
                 try:
                     await asyncio.wait([serving, overdue], return_when=asyncio.FIRST_COMPLETED)
@@ -193,7 +193,7 @@ class Worker:
                     # whoever cancels a worker wants it to end, not its tasks to be lost, those
                     # among them that the broker is just handing out
                     self.stop(at_once=True)
-                    await asyncio.wait([serving], timeout=LAST_WORDS)
+                    await asyncio.wait([serving], timeout=CANCEL_TIMEOUT)
                     raise
                 finally:
                     serving.cancel()
@@ -205,7 +205,7 @@ class Worker:
         self._at_once.clear()
         self._outbox.give_up_at = None
 
-    def _make_executor(self, places: Places) -> Executor:
+    def _make_executor(self, pools: HandlerPools) -> Executor:
         return Executor(
             self._router,
             clock=self._clock,
@@ -213,28 +213,30 @@ class Worker:
             client=self._client,
             dice=self._dice,
             policy=self._settings.policy,
-            places=places,
+            pools=pools,
             begin=self._begin,
             worker=self._settings.name,
         )
 
-    def _make_gathering(self, places: Places) -> Gathering | None:
+    def _make_gathering(self, pools: HandlerPools) -> GroupScheduler | None:
         """Return what aggregates groups, where there are groups and somebody to aggregate them."""
         aggregators = self._router.aggregators
         if not aggregators or Capability.GROUPS not in self._broker.capabilities:
             return None
-        clock, patience, leaving = self._clock, self._patience, self._leaving
+        clock, retrying, leaving = self._clock, self._retrying, self._leaving
         broker = cast("Aggregating", self._broker)
-        return Gathering(
+        return GroupScheduler(
             self._shares.queues,
             aggregators,
-            self._settings.ripeness,
-            Maker(broker, self._client, places, clock=clock, patience=patience, leaving=leaving),
+            self._settings.timing,
+            AggregationRunner(
+                broker, self._client, pools, clock=clock, retrying=retrying, leaving=leaving
+            ),
             broker=broker,
             clock=clock,
             dice=self._dice,
-            patience=patience,
-            tell=self._tell,
+            retrying=retrying,
+            emit=self._emit,
             leaving=leaving,
             is_paused=lambda: self._paused,
         )
@@ -242,49 +244,49 @@ class Worker:
     def _keep_leases(self, stack: AsyncExitStack) -> None:
         """Renew leases and watch the loop, from threads of their own."""
         blocking = self._broker.blocking()
-        self._notebook.open(blocking)
+        self._progress_writer.open(blocking)
         heartbeat = Heartbeat(
             blocking,
             self._clock,
             self._settings.lease,
             runs=self._held,
             lost=self._lose_soon,
-            tell=self._tell,
+            emit=self._emit,
         )
         if blocking is not self._broker:
             stack.push_async_callback(blocking.close)
-        watchdog = Watchdog(self._tell)
+        watchdog = Watchdog(self._emit)
         watchdog.start()
         stack.callback(watchdog.stop)
         stack.callback(self._clock.every(heartbeat.interval, heartbeat.beat))
 
     # --- claim ---------------------------------------------------------------------------------
 
-    async def _serve(self, nudge: Nudge) -> None:
+    async def _serve(self, wakeup: Wakeup) -> None:
         """Claim as much as there is room for, until it is time to leave."""
-        rooms = Rooms(self._router, self._places.slots)
+        capacity = Capacity(self._router, self._pools.slots)
         # a broker that is away when it is time to leave need not come back for it
         with suppress(GaveUp):
             while not self._leaving.is_set():
-                await self._turn(nudge, rooms)
+                await self._turn(wakeup, capacity)
 
-    async def _turn(self, nudge: Nudge, rooms: Rooms) -> None:
+    async def _turn(self, wakeup: Wakeup, capacity: Capacity) -> None:
         """Claim once, or wait until there is reason to."""
         settings = self._settings
         room = min(settings.concurrency - len(self._running), self._bite)
-        demands = rooms.demands(self._shares, room)
-        self._wants_room = rooms.are_tight or settings.burst
+        demands = capacity.demands(self._shares, room)
+        self._wants_room = capacity.are_tight or settings.burst
         if self._paused or not demands:
-            await nudge.wait()
+            await wakeup.wait()
             return
-        nudge.forget()
+        wakeup.forget()
         # what still runs, or is not settled, may add to what a claim that is on its way finds
         is_last = not self._running and self._outbox.is_empty
         left, is_filled = room, False
         for whole in demands:
             demand = within(whole, left)
             claims = await self._claim(demand)
-            rooms.note(claims)
+            capacity.note(claims)
             self._start(claims)
             left -= len(claims)
             is_filled = is_filled or len(claims) >= demand.limit
@@ -293,7 +295,7 @@ class Worker:
         if is_filled:
             # there may be more, which can be on its way here while this begins; but where slots
             # count, who has one must be known before
-            if rooms.may_be_tight:
+            if capacity.may_be_tight:
                 await asyncio.sleep(0)
         elif settings.burst and left == room and not self._running:
             await self._outbox.emptied()
@@ -303,7 +305,7 @@ class Worker:
             if left < room:
                 # what was claimed begins before the broker is asked when it may have more
                 await asyncio.sleep(0)
-            await self._idle(nudge)
+            await self._idle(wakeup)
 
     async def _claim(self, demand: Demand) -> Sequence[Claim]:
         lease, left = self._settings.lease, demand.limit
@@ -316,7 +318,7 @@ class Worker:
             left -= len(claims)
             return claims
 
-        answers = await self._patience.insist(
+        answers = await self._retrying.call(
             "claim",
             lambda: self._claims.serve([*demand.quotas], claim),
             unless=self._leaving,
@@ -324,24 +326,24 @@ class Worker:
         return [*chain.from_iterable(answers)]
 
     def _start(self, claims: Sequence[Claim]) -> None:
-        if claims and self._tell.wants(TasksClaimed):
-            self._tell(TasksClaimed(claims))
+        if claims and self._emit.wants(TasksClaimed):
+            self._emit(TasksClaimed(claims))
         create_task, host, running = self._loop.create_task, self._host, self._running
         for claim in claims:
             run = Run(claim, Context(claim, host))
             running.add(run)
             run.coroutine = create_task(self._execute(run))
 
-    async def _idle(self, nudge: Nudge) -> None:
+    async def _idle(self, wakeup: Wakeup) -> None:
         """Wait until there may be something to claim."""
         due = await self._moment()
         latest = self._clock.now() + LONGEST_IDLE
         until = latest if due is None else min(due, latest)
         sleeper = asyncio.create_task(self._clock.sleep_until(until))
         # one that was cancelled must not nudge: that would cancel the next one, and so for ever
-        sleeper.add_done_callback(lambda slept: None if slept.cancelled() else nudge())
+        sleeper.add_done_callback(lambda slept: None if slept.cancelled() else wakeup())
         try:
-            await nudge.wait()
+            await wakeup.wait()
         finally:
             sleeper.cancel()
 
@@ -370,7 +372,7 @@ class Worker:
         return self._gathering is not None and await self._gathering.once() > 0
 
     async def _next_due(self) -> Moment | None:
-        answers = await self._patience.insist(
+        answers = await self._retrying.call(
             "next_due",
             lambda: self._moments.serve(
                 self._claims.fit(self._shares.queues), self._broker.next_due
@@ -414,18 +416,18 @@ class Worker:
         if deadline is not None:
             self._deadlines.watch(run, deadline)
         if self._tells_start:
-            self._tell(TaskStarted(run.claim))
+            self._emit(TaskStarted(run.claim))
 
     def _report(self, run: Run, outcome: Transition) -> None:
         if isinstance(outcome, Snoozed) and outcome.unhandled:
-            self._tell(NoHandler(run.claim))
+            self._emit(NoHandler(run.claim))
         if self._tells_end:
             seconds = 0.0 if run.began is None else self._clock.now() - run.began
-            self._tell(TaskFinished(run.claim, outcome, seconds))
+            self._emit(TaskFinished(run.claim, outcome, seconds))
 
     def _wake(self) -> None:
-        if self._nudge is not None:
-            self._nudge()
+        if self._wakeup is not None:
+            self._wakeup()
 
     # --- leases --------------------------------------------------------------------------------
 
@@ -448,8 +450,8 @@ class Worker:
     def _lose(self, run: Run) -> None:
         """Stop working on a task that is somebody else's now."""
         if run in self._running:
-            self._tell(LeaseWasLost(run.claim))
-            run.cut_short(Why.LEASE_LOST)
+            self._emit(LeaseWasLost(run.claim))
+            run.cancel(CancelReason.LEASE_LOST)
 
     async def _sweep(self) -> None:
         """Move what time has moved: crashed tasks of others above all."""
@@ -457,7 +459,7 @@ class Worker:
         while True:
             # what ended while the broker was away must not be taken for crashed by its own worker
             await self._outbox.emptied()
-            answers = await self._patience.insist(
+            answers = await self._retrying.call(
                 "sweep",
                 lambda: self._sweeps.serve(
                     self._shares.queues,
@@ -466,7 +468,7 @@ class Worker:
             )
             for swept in answers:
                 if swept.crashed or swept.expired:
-                    self._tell(TasksSwept(swept))
+                    self._emit(TasksSwept(swept))
             if not any(swept.more for swept in answers):
                 # many workers need not all sweep in the same moment; the dice are for retries
                 pause = every * SystemRandom().uniform(0.9, 1.1)
@@ -481,7 +483,7 @@ class Worker:
 
     async def _leave(self) -> None:
         """Let what runs end within the grace, release the rest, and write the last verdicts."""
-        self._tell(WorkerStopping(self._settings.grace, len(self._running)))
+        self._emit(WorkerStopping(self._settings.grace, len(self._running)))
         await first(
             self._clock.sleep_until(self._grace_ends()), self._at_once.wait(), self._ended()
         )
@@ -491,7 +493,7 @@ class Worker:
         await first(
             self._outbox.emptied(), self._at_once_and_a_bit(), self._sleep(self._settings.lease)
         )
-        self._tell(WorkerStopped(released))
+        self._emit(WorkerStopped(released))
 
     def _grace_ends(self) -> Moment:
         if self._asked_to_leave is None:
@@ -504,8 +506,8 @@ class Worker:
         if not runs:
             return 0
         for run in runs:
-            run.cut_short(Why.SHUTDOWN)
-        await asyncio.wait(self._coroutines(), timeout=LAST_WORDS)
+            run.cancel(CancelReason.SHUTDOWN)
+        await asyncio.wait(self._coroutines(), timeout=CANCEL_TIMEOUT)
         for run in list(self._running):
             # it does not want to end: its task goes back all the same, its thread ends with us
             self._running.discard(run)
@@ -519,7 +521,7 @@ class Worker:
 
     async def _at_once_and_a_bit(self) -> None:
         await self._at_once.wait()
-        await asyncio.sleep(LAST_WORDS)
+        await asyncio.sleep(CANCEL_TIMEOUT)
 
     def _coroutines(self) -> "list[asyncio.Task[None]]":
         return [run.coroutine for run in self._running if run.coroutine is not None]

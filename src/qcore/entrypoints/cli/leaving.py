@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-LAST_WORDS: Final = 2.0
+INTERPRETER_EXIT_TIMEOUT: Final = 2.0
 """Seconds for what still runs."""
 LOCKED: Final = 0.5
 """Seconds after which what has not been written cannot be: a stuck thread is in its way."""
@@ -53,7 +53,7 @@ def _warn() -> None:
 
 
 def _timer(code: int) -> Timer:
-    timer = Timer(LAST_WORDS, _exit, (code,))
+    timer = Timer(INTERPRETER_EXIT_TIMEOUT, _exit, (code,))
     timer.daemon = True
     timer.start()
     return timer

@@ -16,8 +16,8 @@ from qcore.app.calls.task_template import Mould
 from qcore.app.client.client import Client
 from qcore.app.tasks.aggregators import Aggregator
 from qcore.app.tasks.handler import Kind
-from qcore.app.worker.pools.executors import Places
-from qcore.app.worker.retrying import Patience
+from qcore.app.worker.pools.handler_pools import HandlerPools
+from qcore.app.worker.retrying import Retrying
 from qcore.domain.answers import Enqueued
 from qcore.domain.errors import InvalidTask
 from qcore.domain.events import TasksAggregated
@@ -34,31 +34,31 @@ LONGEST_TROUBLE: Final = 60.0
 """Seconds for which a group waits for a broker that is away before others have their turn."""
 
 
-class Late(Exception):
+class AggregatorTimedOut(Exception):
     """Say that an aggregator took too long: it was told of when it did, and has ended now."""
 
 
-class Maker:
+class AggregationRunner:
     """Ask an aggregator, and have the broker put what it returns in the place of the members."""
 
     def __init__(
         self,
         broker: Aggregating,
         client: Client,
-        places: Places,
+        pools: HandlerPools,
         *,
         clock: Clock,
-        patience: Patience,
+        retrying: Retrying,
         leaving: asyncio.Event,
     ) -> None:
         self._broker = broker
         self._client = client
-        self._places = places
+        self._pools = pools
         self._clock = clock
-        self._patience = patience
+        self._retrying = retrying
         self._leaving = leaving
 
-    async def make_one(
+    async def aggregate(
         self,
         group: Group,
         aggregator: Aggregator,
@@ -69,8 +69,8 @@ class Maker:
         """Return what was made; None where somebody else was faster.
 
         `late` is called when the aggregator takes too long; then this goes on until it has ended,
-        as a thread may be at it still, and raises `Late`. Raises `GaveUp` where the broker is away
-        for long, and whatever else keeps the members from becoming one.
+        as a thread may be at it still, and raises `AggregatorTimedOut`. Raises `GaveUp` where the
+        broker is away for long, and whatever else keeps the members from becoming one.
         """
         queue, name = group.queue, group.name
         members = await self._insist("members", lambda: self._broker.members(queue, name, most))
@@ -92,7 +92,7 @@ class Maker:
 
     async def _insist(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
         until = self._clock.now() + LONGEST_TROUBLE
-        return await self._patience.insist(name, call, until=lambda: until, unless=self._leaving)
+        return await self._retrying.call(name, call, until=lambda: until, unless=self._leaving)
 
     async def _ask(
         self,
@@ -103,7 +103,7 @@ class Maker:
     ) -> Asked:
         """Call the aggregator where it belongs; its time begins when there is room for it."""
         is_async = aggregator.is_async
-        async with nullcontext() if is_async else self._places.slots[Kind.THREAD]:
+        async with nullcontext() if is_async else self._pools.slots[Kind.THREAD]:
             work = self._begin(aggregator, group, members)
             try:
                 await self._wait_for(work)
@@ -114,7 +114,7 @@ class Maker:
                     await asyncio.wait([work])
                     # what it ended with is of no interest, and need not be reported as unread
                     _ = work.cancelled() or work.exception()
-                    raise Late
+                    raise AggregatorTimedOut
             finally:
                 work.cancel()
             if work.cancelled():
@@ -137,7 +137,7 @@ class Maker:
     async def _in_thread(
         self, function: Callable[..., Any], group: Group, members: Sequence[Task]
     ) -> Asked:
-        asked: Asked = await _called(self._places.threads.submit, function, group, members)
+        asked: Asked = await _called(self._pools.threads.submit, function, group, members)
         return asked
 
     def _build(self, asked: Asked, group: Group, members: Sequence[Task]) -> NewTask:

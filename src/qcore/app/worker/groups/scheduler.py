@@ -6,12 +6,12 @@ from contextlib import suppress
 from typing import Final, TypeAlias
 
 from qcore.app.calls.name_patterns import PREFIX_ENDS_WITH
-from qcore.app.client.wakeup import Nudge, first
-from qcore.app.tasks.aggregators import Aggregator, Aggregators, Ripeness
-from qcore.app.worker.failure_backoff import Setbacks
-from qcore.app.worker.groups.aggregation import Late, Maker
+from qcore.app.client.wakeup import Wakeup, first
+from qcore.app.tasks.aggregators import AggregationTiming, Aggregator, Aggregators
+from qcore.app.worker.failure_backoff import FailureBackoff
+from qcore.app.worker.groups.aggregation import AggregationRunner, AggregatorTimedOut
 from qcore.app.worker.instruments import Instruments
-from qcore.app.worker.retrying import GaveUp, Patience
+from qcore.app.worker.retrying import GaveUp, Retrying
 from qcore.domain.events import AggregationFailed, NoAggregator
 from qcore.domain.groups import Group
 from qcore.domain.moments import Moment
@@ -30,7 +30,7 @@ BREATH: Final = 0.2
 """Seconds between two looks, however often somebody wakes it."""
 MOST_OF_IT: Final = 3.0
 """How much longer than a look it rests, where looking itself takes long."""
-LAST_WORDS: Final = 1.0
+CANCEL_TIMEOUT: Final = 1.0
 """Seconds that an aggregator has to end after it was cancelled."""
 LONGEST_SETBACK: Final = 300.0
 """Seconds after which a group that could not be aggregated is tried again."""
@@ -40,38 +40,38 @@ Key: TypeAlias = tuple[str, str]
 """A queue, and a group."""
 
 
-class Gathering:
+class GroupScheduler:
     """Look at groups, and have those made into tasks that are ready."""
 
     def __init__(
         self,
         queues: Sequence[str],
         aggregators: Aggregators,
-        ripeness: Ripeness,
-        maker: Maker,
+        timing: AggregationTiming,
+        runner: AggregationRunner,
         *,
         broker: Aggregating,
         clock: Clock,
         dice: Dice,
-        patience: Patience,
-        tell: Instruments,
+        retrying: Retrying,
+        emit: Instruments,
         leaving: asyncio.Event,
         is_paused: Callable[[], bool],
     ) -> None:
         self._queues = queues
         self._aggregators = aggregators
-        self._ripeness = ripeness
-        self._maker = maker
+        self._defaults = timing
+        self._runner = runner
         self._broker = broker
         self._clock = clock
-        self._patience = patience
-        self._tell = tell
+        self._retrying = retrying
+        self._emit = emit
         self._leaving = leaving
         self._is_paused = is_paused
-        self._nudge = Nudge(asyncio.get_running_loop())
+        self._wakeup = Wakeup(asyncio.get_running_loop())
         self._room = asyncio.Semaphore(AT_A_TIME)
         self._in_hand: dict[Key, asyncio.Task[None]] = {}
-        self._setbacks: Setbacks[Key] = Setbacks(clock, dice, longest=LONGEST_SETBACK)
+        self._backoff: FailureBackoff[Key] = FailureBackoff(clock, dice, longest=LONGEST_SETBACK)
         self._warned: set[Key] = set()
         self._made = 0
         self._has_more = False
@@ -85,13 +85,13 @@ class Gathering:
 
     def wake(self) -> None:
         """Say that there may be something new; from any thread."""
-        self._nudge()
+        self._wakeup()
 
-    def beside(self, nudge: Callable[[], None]) -> Callable[[], None]:
+    def beside(self, wakeup: Callable[[], None]) -> Callable[[], None]:
         """Return what gives a nudge and wakes this too."""
 
         def both() -> None:
-            nudge()
+            wakeup()
             self.wake()
 
         return both
@@ -102,9 +102,9 @@ class Gathering:
             with suppress(GaveUp):
                 while not self._leaving.is_set():
                     if self._is_paused():
-                        await first(self._nudge.wait(), self._leaving.wait())
+                        await first(self._wakeup.wait(), self._leaving.wait())
                         continue
-                    self._nudge.forget()
+                    self._wakeup.forget()
                     await self._look()
                     await self._rest()
         finally:
@@ -124,7 +124,7 @@ class Gathering:
         for hand in hands:
             hand.cancel()
         if hands:
-            await asyncio.wait(hands, timeout=LAST_WORDS)
+            await asyncio.wait(hands, timeout=CANCEL_TIMEOUT)
 
     # --- look ----------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class Gathering:
             after = page[-1].name
 
     async def _page(self, queue: str, after: str) -> Sequence[Group]:
-        return await self._patience.insist(
+        return await self._retrying.call(
             "groups",
             lambda: self._broker.groups(queue, PAGE, after=after),
             unless=self._leaving,
@@ -167,13 +167,13 @@ class Gathering:
         key = group.queue, group.name
         if key in self._in_hand:
             return
-        ripeness = aggregator.ripeness(self._ripeness)
-        ready, again = ripeness.moment(group), self._setbacks.until(key)
+        timing = aggregator.timing(self._defaults)
+        ready, again = timing.moment(group), self._backoff.until(key)
         if max(ready, again) <= self._clock.now():
-            await self._begin(key, group, aggregator, ripeness.most)
+            await self._begin(key, group, aggregator, timing.most)
             return
         self._next = _earlier(self._next, max(ready, again))
-        if key not in self._setbacks:
+        if key not in self._backoff:
             self.next_ready = _earlier(self.next_ready, ready)
 
     def _warn(self, group: Group) -> None:
@@ -181,7 +181,7 @@ class Gathering:
         kind = group.queue, group.name.partition(PREFIX_ENDS_WITH)[0]
         if kind not in self._warned and len(self._warned) < WARNED:
             self._warned.add(kind)
-            self._tell(NoAggregator(group))
+            self._emit(NoAggregator(group))
 
     async def _rest(self) -> None:
         """Wait until there is reason to look again."""
@@ -192,7 +192,7 @@ class Gathering:
             until = min(until, self._next)
         if MOST_OF_IT * self._spent > BREATH:
             until = max(until, breath)
-        await first(self._nudge.wait(), self._clock.sleep_until(until), self._leaving.wait())
+        await first(self._wakeup.wait(), self._clock.sleep_until(until), self._leaving.wait())
         if not self._has_more:
             # many who come one after the other are not each of them looked at
             await first(self._clock.sleep_until(min(until, breath)), self._leaving.wait())
@@ -213,27 +213,27 @@ class Gathering:
     def _end(self, key: Key) -> None:
         del self._in_hand[key]
         self._room.release()
-        self._nudge()
+        self._wakeup()
 
     async def _aggregate(self, key: Key, group: Group, aggregator: Aggregator, most: int) -> None:
         def fail(error: Exception) -> None:
-            self._tell(AggregationFailed(group, error, self._setbacks.add(key)))
+            self._emit(AggregationFailed(group, error, self._backoff.add(key)))
 
         try:
-            made = await self._maker.make_one(group, aggregator, most, late=fail)
+            made = await self._runner.aggregate(group, aggregator, most, late=fail)
         except GaveUp:
             # of the broker's trouble it was told already
-            self._setbacks.add(key)
-        except Late:
+            self._backoff.add(key)
+        except AggregatorTimedOut:
             pass
         except Exception as error:  # noqa: BLE001  (what an aggregator raises is not fatal)
             fail(error)
         else:
-            self._setbacks.forget(key)
+            self._backoff.forget(key)
             if made is not None:
                 self._made += 1
                 self._has_more = self._has_more or len(made.members) >= most
-                self._tell(made)
+                self._emit(made)
 
     async def _done(self) -> None:
         """Wait until nothing is in hand."""

@@ -11,14 +11,14 @@ from qcore.domain.task import Lease
 
 
 @record
-class Said:
+class ChildRequest:
     """A method of a `Context`, and what it is called with. All but progress wait for an answer."""
 
     verb: Literal["progress", "save_sync", "saved_sync"]
     args: tuple[Any, ...]
 
 
-class PipeKeeper:
+class ChildProgressWriter:
     """Keep what a run in a child process says, by way of its worker. May be used from threads."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -30,15 +30,15 @@ class PipeKeeper:
         """Take note of how far a run has come."""
         progress = progress_note(lease, 0.0, fraction, message).progress
         if progress is not None:
-            self._say(Said("progress", (progress.fraction, progress.message)))
+            self._say(ChildRequest("progress", (progress.fraction, progress.message)))
 
     def save_sync(self, lease: Lease, data: bytes) -> None:  # noqa: ARG002  (the worker knows it)
         """Keep partial work; it is kept when this returns."""
-        self._say(Said("save_sync", (data,)))
+        self._say(ChildRequest("save_sync", (data,)))
 
     def saved_sync(self, lease: Lease) -> bytes | None:  # noqa: ARG002
         """Return the work that was saved last."""
-        saved: bytes | None = self._say(Said("saved_sync", ()))
+        saved: bytes | None = self._say(ChildRequest("saved_sync", ()))
         return saved
 
     async def save(self, lease: Lease, data: bytes) -> None:
@@ -54,7 +54,7 @@ class PipeKeeper:
         with self._lock:
             self._is_over = True
 
-    def _say(self, said: Said) -> Any:
+    def _say(self, said: ChildRequest) -> Any:
         with self._lock:
             if self._is_over:
                 raise QcoreError("the run is over: nothing more is kept of it")

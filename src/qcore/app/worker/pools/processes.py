@@ -19,8 +19,8 @@ from typing import Any, Final, TypeAlias
 
 from qcore.app.calls.call import Asked
 from qcore.app.tasks.context import Build, Context, Host
-from qcore.app.worker.pools.child_ipc import PipeKeeper, Said
-from qcore.app.worker.pools.threads import Threads
+from qcore.app.worker.pools.child_ipc import ChildProgressWriter, ChildRequest
+from qcore.app.worker.pools.threads import ThreadPool
 from qcore.domain.errors import InvalidOption, QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
@@ -31,8 +31,8 @@ from qcore.domain.task import Claim
 # a forked child would inherit the worker's threads, locks and connections in mid-flight
 _spawning = multiprocessing.get_context("spawn")
 
-LAST_WORDS: Final = 10.0
-NOT_FOR_CHILDREN: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP, signal.SIGUSR1)
+CHILD_EXIT_TIMEOUT: Final = 10.0
+SIGNALS_CHILDREN_IGNORE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP, signal.SIGUSR1)
 """What a supervisor may send to all of a service's processes."""
 
 
@@ -64,7 +64,7 @@ _Reply: TypeAlias = tuple[bool, Any, Sequence[NewTask]]
 """Whether it went well, the value or the error, and what was asked for."""
 
 
-class Processes:
+class ProcessPool:
     """A pool that grows to `size` child processes as they are needed."""
 
     def __init__(self, size: int) -> None:
@@ -73,7 +73,7 @@ class Processes:
         self.size = size
         self._idle: list[_Child] = []
         # a thread for each child speaks with it, so that no pipe ever blocks the loop
-        self._threads = Threads(size)
+        self._threads = ThreadPool(size)
 
     def start(
         self,
@@ -89,7 +89,7 @@ class Processes:
         # a process that has yet to begin begins late
         ahead = now - monotonic()
         job = Job(module, name, ctx.claim, ctx.deadline, args, kwargs, ahead, ctx.follow_ups)
-        return Started(job, _Talk(self._idle, ctx), self._threads)
+        return Started(job, _JobRunner(self._idle, ctx), self._threads)
 
     def close(self) -> None:
         """End all processes."""
@@ -101,7 +101,7 @@ class Processes:
 class Started:
     """A function that runs in a process, or is about to."""
 
-    def __init__(self, job: Job, talk: "_Talk", threads: Threads) -> None:
+    def __init__(self, job: Job, talk: "_JobRunner", threads: ThreadPool) -> None:
         self._talk = talk
         self.reply = threads.submit(self._talk.run, job)
         """What the function returns, or raises; `ProcessDied` if the process does not answer."""
@@ -113,7 +113,7 @@ class Started:
         self.reply.exception()
 
 
-class _Talk:
+class _JobRunner:
     """One job and the child that does it, which may have to be killed from another thread."""
 
     def __init__(self, idle: "list[_Child]", ctx: Context) -> None:
@@ -169,15 +169,15 @@ class _Child:
         """Send a job and wait for its reply; what it says meanwhile is said to `ctx`."""
         try:
             self._pipe.send(job)
-            while isinstance(reply := self._pipe.recv(), Said):
+            while isinstance(reply := self._pipe.recv(), ChildRequest):
                 self._hear(reply, ctx)
         except (EOFError, OSError):
-            self._process.join(LAST_WORDS)
+            self._process.join(CHILD_EXIT_TIMEOUT)
             raise ProcessDied(_how(self._process.exitcode)) from None
         whole: _Reply = reply
         return whole
 
-    def _hear(self, said: Said, ctx: Context) -> None:
+    def _hear(self, said: ChildRequest, ctx: Context) -> None:
         """Do what a handler asks for of its run."""
         answer = _answered(said, ctx)
         if said.verb != "progress":
@@ -197,11 +197,11 @@ class _Child:
     def end(self) -> None:
         """End, and wait until it has."""
         self.kill()
-        self._process.join(LAST_WORDS)
+        self._process.join(CHILD_EXIT_TIMEOUT)
         self._pipe.close()
 
 
-def _answered(said: Said, ctx: Context) -> tuple[bool, Any]:
+def _answered(said: ChildRequest, ctx: Context) -> tuple[bool, Any]:
     try:
         return True, getattr(ctx, said.verb)(*said.args)
     except BaseException as error:  # noqa: BLE001  (who asked gets it)
@@ -219,7 +219,7 @@ def serve(pipe: Connection) -> None:
     # a group of its own: Ctrl-C and Ctrl-Z are for the worker, who decides what they mean, and to
     # kill the group is to kill what a handler has started too
     os.setsid()
-    for name in NOT_FOR_CHILDREN:
+    for name in SIGNALS_CHILDREN_IGNORE:
         signal.signal(name, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while True:
@@ -227,13 +227,13 @@ def serve(pipe: Connection) -> None:
             job: Job = pipe.recv()
         except EOFError:
             return
-        keeper = PipeKeeper(pipe)
+        keeper = ChildProgressWriter(pipe)
         reply = _done(job, keeper)
         keeper.end()
         pipe.send(reply)
 
 
-def _done(job: Job, keeper: PipeKeeper) -> _Reply:
+def _done(job: Job, keeper: ChildProgressWriter) -> _Reply:
     try:
         found = attrgetter(job.function)(import_module(job.module))
         # the name in the module is the handler that the decorator made

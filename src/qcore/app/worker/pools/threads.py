@@ -28,7 +28,7 @@ def in_flight(loop: asyncio.AbstractEventLoop) -> int:
     return _in_flight.get(loop, 0)
 
 
-class Threads:
+class ThreadPool:
     """A pool that grows to `size` daemon threads as they are needed."""
 
     def __init__(self, size: int) -> None:
@@ -51,9 +51,9 @@ class Threads:
             try:
                 value = context.run(function, *args, **kwargs)
             except BaseException as error:  # noqa: BLE001  (the caller gets it)
-                _tell(loop, _fail, future, error)
+                _post(loop, _fail, future, error)
             else:
-                _tell(loop, _answer, future, value)
+                _post(loop, _answer, future, value)
 
         self._calls += 1
         _in_flight[loop] = in_flight(loop) + 1
@@ -84,7 +84,7 @@ class Threads:
             job()
 
 
-def _tell(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *args: Any) -> None:
+def _post(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *args: Any) -> None:
     # a loop that has been closed has nobody left to tell
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(call, *args)

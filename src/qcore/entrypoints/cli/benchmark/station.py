@@ -16,7 +16,7 @@ from qcore.entrypoints.cli.logs import configure
 from qcore.entrypoints.cli.loop import run
 from qcore.ports import Capability
 
-LAST_WORDS: Final = 10.0
+STATION_EXIT_TIMEOUT: Final = 10.0
 
 # a forked child would inherit this process's loop and its connections in mid-flight
 _spawning: Final = multiprocessing.get_context("spawn")
@@ -87,14 +87,14 @@ class _Elsewhere:
     async def left(self) -> Shift:
         self._pipe.send(None)
         shift: Shift = await self._heard()
-        await asyncio.to_thread(self._process.join, LAST_WORDS)
+        await asyncio.to_thread(self._process.join, STATION_EXIT_TIMEOUT)
         return shift
 
     async def _heard(self) -> Any:
         try:
             return await asyncio.to_thread(self._pipe.recv)
         except (EOFError, OSError):
-            self._process.join(LAST_WORDS)
+            self._process.join(STATION_EXIT_TIMEOUT)
             code = self._process.exitcode
             raise WorkerEnded(f"the worker process ended with exit code {code}") from None
 

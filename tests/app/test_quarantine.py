@@ -4,7 +4,7 @@ import pytest
 
 from qcore import BrokerUnavailable, BrokerUnusable
 from qcore.app.worker.instruments import Instruments
-from qcore.app.worker.quarantine import Aside
+from qcore.app.worker.quarantine import Quarantine
 from qcore.domain.events import BrokerFailed, BrokerRecovered, Event
 from qcore.testing import ManualClock
 
@@ -21,8 +21,8 @@ class Store:
         self.told: list[Event] = []
         self.queues = queues
         self.clock = ManualClock()
-        tell = Instruments([self.note])
-        self.aside = Aside("claim", queues, clock=self.clock, dice=lambda: 0.5, tell=tell)
+        emit = Instruments([self.note])
+        self.quarantine = Quarantine("claim", queues, clock=self.clock, dice=lambda: 0.5, emit=emit)
 
     def note(self, happening: Event) -> None:
         self.told.append(happening)
@@ -37,7 +37,7 @@ class Store:
 
     async def serve(self) -> list[str]:
         self.asked.clear()
-        return await self.aside.serve(self.queues, self.call)
+        return await self.quarantine.serve(self.queues, self.call)
 
     @property
     def pauses(self) -> list[float]:
@@ -62,7 +62,7 @@ async def test_a_bad_one_is_found_and_left_out() -> None:
     assert isinstance(told, BrokerFailed)
     assert (told.call, told.again_in) == ("claim", 1.0)
     assert str(told.error) == "queue 'b' is not served, the others are: spoilt: b"
-    assert store.aside.fit(QUEUES) == ["a", "c"]
+    assert store.quarantine.fit(QUEUES) == ["a", "c"]
 
 
 async def test_it_is_tried_again_by_itself_with_growing_pauses() -> None:
@@ -130,7 +130,7 @@ async def test_a_store_that_is_away_is_raised() -> None:
     store.away.add("a")
     with pytest.raises(BrokerUnavailable):
         await store.serve()
-    assert store.aside.fit(QUEUES) == QUEUES
+    assert store.quarantine.fit(QUEUES) == QUEUES
 
 
 async def test_what_was_answered_before_it_went_away_is_not_lost() -> None:
