@@ -3,9 +3,9 @@
 from typing import Any
 
 from bench.runs import repeated
-from qcore.entrypoints.cli.benchmark.measuring import measure
-from qcore.entrypoints.cli.logs import configure
-from qcore.entrypoints.cli.loop import run
+from qcore.entrypoints.benchmark.run import measure
+from qcore.entrypoints.logs import configure
+from qcore.entrypoints.loop import run
 
 TASKS = 20_000
 """In bulk, and from many producers; 44,020 to drain."""

@@ -17,11 +17,11 @@ from bench.redis_drains import Crew, drained
 from bench.redis_scale import FULL, QUICK, Scale
 from bench.redis_store import Meter, a_server
 from bench.runs import repeated
-from qcore.entrypoints.cli.benchmark.asking import bulk, measured, serial_blocking
-from qcore.entrypoints.cli.benchmark.measuring import measure
-from qcore.entrypoints.cli.benchmark.rig import Rig
-from qcore.entrypoints.cli.logs import configure
-from qcore.entrypoints.cli.loop import run
+from qcore.entrypoints.benchmark.producers import bulk, measured, serial_blocking
+from qcore.entrypoints.benchmark.run import measure
+from qcore.entrypoints.benchmark.workload import Rig
+from qcore.entrypoints.logs import configure
+from qcore.entrypoints.loop import run
 
 ROUND_TRIP_MS = 2.0
 MORE_AT_ONCE = 1_000

@@ -21,11 +21,11 @@ from psutil import Process
 
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
-from qcore.entrypoints.cli.benchmark.asking import bulk
-from qcore.entrypoints.cli.benchmark.journal import Audit
-from qcore.entrypoints.cli.benchmark.rig import Rig
-from qcore.entrypoints.cli.logs import configure
-from qcore.entrypoints.cli.loop import run
+from qcore.entrypoints.benchmark.journal import Audit
+from qcore.entrypoints.benchmark.producers import bulk
+from qcore.entrypoints.benchmark.workload import Rig
+from qcore.entrypoints.logs import configure
+from qcore.entrypoints.loop import run
 
 GLANCE = 0.05
 PATIENCE = 60.0

@@ -20,8 +20,8 @@ from bench.runs import repeated
 from qcore import Context, Qcore, State
 from qcore.domain.answers import Settled
 from qcore.domain.events import Event, TasksSettled, WorkerStarted
-from qcore.entrypoints.cli.logs import configure
-from qcore.entrypoints.cli.loop import run
+from qcore.entrypoints.logs import configure
+from qcore.entrypoints.loop import run
 
 QUEUE = "bench"
 FOR_EVER = 3_600.0

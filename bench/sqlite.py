@@ -13,11 +13,11 @@ from time import perf_counter
 from typing import Any
 
 from bench.runs import repeated
-from qcore.entrypoints.cli.benchmark.asking import bulk, measured, serial_blocking
-from qcore.entrypoints.cli.benchmark.measuring import measure
-from qcore.entrypoints.cli.benchmark.rig import Rig
-from qcore.entrypoints.cli.logs import configure
-from qcore.entrypoints.cli.loop import run
+from qcore.entrypoints.benchmark.producers import bulk, measured, serial_blocking
+from qcore.entrypoints.benchmark.run import measure
+from qcore.entrypoints.benchmark.workload import Rig
+from qcore.entrypoints.logs import configure
+from qcore.entrypoints.loop import run
 
 TASKS = 10_000
 ONE_BY_ONE = 1_000

@@ -8,7 +8,7 @@ from bench.peers.failures import Failure
 from bench.peers.plans import Plan
 from bench.peers.processes import Side, Worker
 from bench.peers.server import Store
-from qcore.entrypoints.cli.benchmark.report import percentile
+from qcore.entrypoints.benchmark.report import percentile
 
 SETTLE = 1.0
 """Seconds that a worker has, after its last task has begun, to say that it is done."""

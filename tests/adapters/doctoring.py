@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from qcore import connect
 from qcore.adapters.redis import RedisBroker
+from qcore.doctor import diagnose
 from qcore.domain.diagnostics import Finding, Grade
-from qcore.ports import Diagnosable
 from tests.servers.redis import RedisServer
 
 LOAD = "latency", "slow log"
@@ -16,9 +16,8 @@ LOAD = "latency", "slow log"
 async def examined(url: str) -> Sequence[Finding]:
     """Return what the broker of a URL finds."""
     broker = connect(url)
-    assert isinstance(broker, Diagnosable)
     try:
-        return await broker.diagnose()
+        return await diagnose(broker)
     finally:
         await broker.close()
 

@@ -7,7 +7,8 @@ import pytest
 
 from qcore import BrokerUnavailable, BrokerUnusable
 from qcore.adapters.redis import RedisBroker
-from qcore.adapters.redis.scripts import DETAILS, FOLLOW, MOVE, NOTE
+from qcore.adapters.redis.scripts import DETAILS, SAVE_DETAILS, SETTLE_WITH_FOLLOWUPS, TRANSITION
+from qcore.doctor import diagnose
 from qcore.domain.answers import LeaseLost, Moved, Settled
 from qcore.domain.diagnostics import Grade
 from qcore.domain.lifecycle import (
@@ -321,18 +322,18 @@ class TestDetails(RedisCases):
         teach(self.server)
         with watched(self.server) as heard:
             assert set(await broker.save_details(notes)) == {DetailsSaved()}
-        assert len(sent(heard, "EVALSHA", NOTE.digest)) > 1
+        assert len(sent(heard, "EVALSHA", SAVE_DETAILS.digest)) > 1
 
     async def test_the_doctor_finds_nothing_amiss(self, broker: RedisBroker) -> None:
         """What is kept of runs is a queue's own, and no leftover."""
         await written(broker, await a_claimed(broker))
-        found = await broker.diagnose()
+        found = await diagnose(broker)
         for about in ("namespace", "queues", "leftovers"):
             assert of(found, about).grade is Grade.OK
 
     def nothing_is_left(self) -> None:
         """Fail unless an empty queue is its meta alone."""
-        keys = {key for key in self.server.cli("KEYS", "*") if ":lane:" not in key}
+        keys = {key for key in self.server.cli("KEYS", "*") if ":session:" not in key}
         assert keys == {"qcore:queues", "qcore:{default}:meta"}
 
 
@@ -502,7 +503,7 @@ class TestFollowUps(RedisCases):
         claim = await a_claimed(broker)
         await end(broker, claim, Succeeded())
         assert await end(broker, claim, Succeeded(then=(a_task(queue="new"),))) == LeaseLost()
-        keys = {key for key in self.server.cli("KEYS", "*") if ":lane:" not in key}
+        keys = {key for key in self.server.cli("KEYS", "*") if ":session:" not in key}
         assert keys == {"qcore:queues", "qcore:{default}:meta"}
 
     @pytest.mark.parametrize("data", [("SET", TASKS_OF_B, "data"), ("HSET", TASKS_OF_B, "a", "b")])
@@ -606,7 +607,7 @@ class TestLostReplies(CutReplies):
         await put(broker, a_task(queue="b"))
         await end(broker, await take_one(broker, "b"), Succeeded())
         claim = await a_claimed(broker)
-        cut = self.cut(FOLLOW, lambda other: step(run(other, queue)))
+        cut = self.cut(SETTLE_WITH_FOLLOWUPS, lambda other: step(run(other, queue)))
         then = (a_task(queue=queue),)
         assert await end(broker, claim, Succeeded(then=then)) == Settled(State.GONE)
         assert cut.wait(PATIENCE)
@@ -615,7 +616,7 @@ class TestLostReplies(CutReplies):
     async def test_an_error_is_kept_once(self, broker: RedisBroker) -> None:
         """One failure is one line of the history."""
         claim = await a_claimed(broker, task := a_task())
-        cut = self.cut(MOVE)
+        cut = self.cut(TRANSITION)
         assert await end(broker, claim, Failed("no", NOW + 1)) == Settled(State.RETRY)
         assert cut.wait(PATIENCE)
         assert await read_one(broker, task) == Details((AttemptError(NOW, 1, "no"),))
@@ -623,7 +624,7 @@ class TestLostReplies(CutReplies):
     async def test_a_note_is_kept(self, broker: RedisBroker) -> None:
         """Its lease is not said to be lost."""
         claim = await a_claimed(broker, task := a_task())
-        cut = self.cut(NOTE)
+        cut = self.cut(SAVE_DETAILS)
         assert list(await broker.save_details([DetailsUpdate(claim.lease, HALF)])) == [
             DetailsSaved()
         ]
@@ -644,7 +645,7 @@ class TestLostReplies(CutReplies):
     ) -> None:
         """It is answered with the move, though the task has gone on since."""
         await put(broker, task := a_task())
-        cut = self.cut(MOVE)
+        cut = self.cut(TRANSITION)
         assert await tell(broker, task, order) == Moved(state)
         assert cut.wait(PATIENCE)
         assert (await see(broker, task)).state is state

@@ -6,7 +6,8 @@ import pytest
 from qcore import BrokerUnavailable, BrokerUnusable, NewTask, Qcore, connect
 from qcore.adapters.links.redis import Link
 from qcore.adapters.redis import RedisBroker, claim, settle
-from qcore.adapters.redis.doctor.life import life
+from qcore.doctor import diagnose
+from qcore.doctor.redis.task_lifecycle import life
 from qcore.domain.diagnostics import Grade
 from qcore.testing.fakes import fake_redis_broker
 from tests.adapters.asking import every_server
@@ -63,16 +64,16 @@ async def test_tasks_that_are_there_stay_as_they_are(own_redis: RedisServer) -> 
     async with Qcore(own_redis.url, instruments=()) as q:
         await q.client.enqueue(NewTask("mail", id="mine", priority=3, retention=60))
         before = await q.inspector.get("default", "mine")
-        keys = sorted(key for key in own_redis.cli("KEYS", "*") if ":lane:" not in key)
+        keys = sorted(key for key in own_redis.cli("KEYS", "*") if ":session:" not in key)
         await examined(own_redis.url)
-        assert sorted(key for key in own_redis.cli("KEYS", "*") if ":lane:" not in key) == keys
+        assert sorted(key for key in own_redis.cli("KEYS", "*") if ":session:" not in key) == keys
         assert await q.inspector.get("default", "mine") == before
 
 
 async def test_a_fake_tells_little_and_is_well() -> None:
     """What a server does not answer is no error of its."""
     broker = fake_redis_broker()
-    found = await broker.diagnose()
+    found = await diagnose(broker)
     assert bad(found, "questions", *LOAD) == []
     assert "INFO, CONFIG GET" in of(found, "questions").found
     assert "a task lived" in of(found, "scripts").found
@@ -84,7 +85,7 @@ async def test_a_link_that_blocks_is_examined_too(own_redis: RedisServer) -> Non
     """A broker's blocking twin finds the same."""
     twin = connect(own_redis.url).blocking()
     assert isinstance(twin, RedisBroker)
-    found = await twin.diagnose()
+    found = await diagnose(twin)
     await twin.close()
     assert [each.about for each in found] == MATTERS
 

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from qcore.adapters.links.redis import Command, Manner, Reply
-from qcore.adapters.redis.doctor import timing
-from qcore.adapters.redis.doctor.asking import Server
-from qcore.adapters.redis.doctor.copies import replication
-from qcore.adapters.redis.doctor.disk import persistence
-from qcore.adapters.redis.doctor.failover import as_seen
-from qcore.adapters.redis.doctor.memory import memory
-from qcore.adapters.redis.doctor.merging import together
-from qcore.adapters.redis.doctor.standing import clients, connection, version
+from qcore.doctor.redis import timing
+from qcore.doctor.redis.failover import as_seen
+from qcore.doctor.redis.memory import memory
+from qcore.doctor.redis.merge import together
+from qcore.doctor.redis.persistence import persistence
+from qcore.doctor.redis.replicas import replication
+from qcore.doctor.redis.server_info import clients, connection, version
+from qcore.doctor.redis.server_queries import Server
 from qcore.domain.diagnostics import Finding, Grade, advice, ok, warning
 from qcore.domain.errors import QcoreError
 

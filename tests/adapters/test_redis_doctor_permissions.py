@@ -6,8 +6,8 @@ import pytest
 
 from qcore import connect
 from qcore.adapters.redis import RedisBroker
-from qcore.adapters.redis.doctor.permissions import harmless, lacking
 from qcore.adapters.redis.keys import Keys
+from qcore.doctor.redis.permissions import harmless, lacking
 from qcore.domain.diagnostics import Grade
 from tests.adapters.doctoring import examined, of
 from tests.servers.redis import RedisServer
@@ -54,7 +54,7 @@ def test_what_scripts_call_is_tried_before_one_is_called() -> None:
         for path in folder.iterdir()
         if path.name.endswith(".lua")
     }
-    tried = called.pop("try.lua")
+    tried = called.pop("check_permissions.lua")
     # to open is to ask for the time
     assert tried == set().union(*called.values()) - {"TIME"}
 

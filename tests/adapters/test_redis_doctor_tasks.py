@@ -3,10 +3,10 @@ from importlib.resources import files
 import pytest
 
 from qcore import NewTask
-from qcore.adapters.redis.doctor.asking import Questions
-from qcore.adapters.redis.doctor.queues import KNOWN, leftovers, looks
 from qcore.adapters.redis.keys import Keys
-from qcore.adapters.redis.store import Store
+from qcore.adapters.redis.script_runner import ScriptRunner
+from qcore.doctor.redis.queues import KNOWN, leftovers, looks
+from qcore.doctor.redis.server_queries import Questions
 from qcore.domain.diagnostics import Grade
 from qcore.domain.task import RetentionPolicy
 from qcore.testing.fakes import fake_redis_broker
@@ -128,8 +128,8 @@ async def test_what_only_seemed_amiss_for_a_moment_is_nothing() -> None:
     [look] = await looks(spots, keys, ["default"], 2.0, questions)
     assert look.stray == 1
     await broker.link.command("ZADD", pending, score, member)
-    store = Store(broker.link, RetentionPolicy(), "qcore")
-    [told] = await leftovers(store, spots, [look], questions)
+    runner = ScriptRunner(broker.link, RetentionPolicy(), "qcore")
+    [told] = await leftovers(runner, spots, [look], questions)
     assert told.grade is Grade.OK
     await broker.close()
 

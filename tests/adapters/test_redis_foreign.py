@@ -33,7 +33,7 @@ from tests.servers.redis import RedisServer
 Call: TypeAlias = Callable[[RedisBroker], Awaitable[object]]
 
 QUEUE = "qcore:{default}:"
-OURS = [f"{QUEUE}{key.name.lower()}" for key in Key if key is not Key.LANE]
+OURS = [f"{QUEUE}{key.name.lower()}" for key in Key if key is not Key.SESSION]
 HASHES = [f"{QUEUE}{name}" for name in ("meta", "tasks", "progress", "unique", "details")]
 KINDS: Mapping[str, tuple[str, ...]] = {
     "string": ("SET", "data"),
@@ -206,7 +206,7 @@ class TestForeignData(RedisCases):
     def stored(self) -> dict[bytes, object]:
         """Return all there is but for lanes, the registry, and the numbers that were given."""
         with self.server.client() as client:
-            keys = [key for key in client.scan_iter() if b":lane:" not in key]
+            keys = [key for key in client.scan_iter() if b":session:" not in key]
             found: dict[bytes, object] = {key: client.dump(key) for key in keys}
             meta = f"{QUEUE}meta".encode()
             if client.type(meta) == b"hash":

@@ -32,7 +32,7 @@ from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 
 ALL = 100_000
-LANE_MS = 60_000
+SESSION_MS = 60_000
 DAY = 86_400.0
 
 
@@ -350,8 +350,8 @@ class TestGrowth(RedisCases):
             await works.wait(2 * DAY)
             assert await broker.count() == {}
         keys = server.cli("KEYS", "*")
-        lanes = [key for key in keys if key.startswith("qcore:{default}:lane:")]
-        assert {*keys} - {*lanes} == {"qcore:queues", "qcore:{default}:meta"}
+        sessions = [key for key in keys if key.startswith("qcore:{default}:session:")]
+        assert {*keys} - {*sessions} == {"qcore:queues", "qcore:{default}:meta"}
         assert server.cli("HLEN", "qcore:{default}:meta") == 3
-        for lane in lanes:
-            assert 0 < server.cli("PTTL", lane) <= LANE_MS
+        for session in sessions:
+            assert 0 < server.cli("PTTL", session) <= SESSION_MS

@@ -48,7 +48,7 @@ class TestKeys(RedisCases):
             for key in node.cli("KEYS", "qcore:{*"):
                 assert empty_cluster.owner(key) is node
         everything = [key for node in empty_cluster.masters for key in node.cli("KEYS", "*")]
-        assert {key for key in everything if ":lane:" not in key} == {
+        assert {key for key in everything if ":session:" not in key} == {
             "qcore:queues",
             *(f"qcore:{{{queue}}}:meta" for queue in QUEUES),
         }

@@ -1,7 +1,7 @@
 import pytest
 
 from qcore.adapters.redis import RedisBroker
-from qcore.adapters.redis.scripts import CLAIM, ENQUEUE, EXTEND, MOVE
+from qcore.adapters.redis.scripts import CLAIM, ENQUEUE, EXTEND, TRANSITION
 from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Moved, Settled
 from qcore.domain.lifecycle import (
     Archived,
@@ -141,7 +141,7 @@ class TestLostReplies(CutReplies):
         """It is settled, and no lease is said to be lost."""
         retention = 60.0 if state is State.COMPLETED else 0.0
         claim = await a_claimed(broker, a_task(retention=retention))
-        cut = self.cut(MOVE)
+        cut = self.cut(TRANSITION)
         assert await end(broker, claim, outcome) == Settled(state)
         assert cut.wait(PATIENCE)
         assert await end(broker, claim, outcome) == LeaseLost()
@@ -150,7 +150,7 @@ class TestLostReplies(CutReplies):
     async def test_a_verdict_counted_though_the_task_has_gone_on(self, broker: RedisBroker) -> None:
         """It failed, and ran again elsewhere before its first worker asked again."""
         claim = await a_claimed(broker)
-        cut = self.cut(MOVE, lambda other: step(run(other, now=NOW + 1)))
+        cut = self.cut(TRANSITION, lambda other: step(run(other, now=NOW + 1)))
         assert await end(broker, claim, Failed("no", NOW + 1)) == Settled(State.RETRY)
         assert cut.wait(PATIENCE)
         assert await broker.count() == {}
@@ -179,7 +179,7 @@ class TestLostReplies(CutReplies):
     ) -> None:
         """It is answered with the move, not with what there is after it."""
         await put(broker, task := a_task(due=NOW + 60))
-        cut = self.cut(MOVE)
+        cut = self.cut(TRANSITION)
         assert await tell(broker, task, order) == Moved(state)
         assert cut.wait(PATIENCE)
         assert await broker.count() == ({} if state is State.GONE else {"default": {state: 1}})
@@ -197,7 +197,7 @@ class TestLostReplies(CutReplies):
     async def test_a_crash_is_counted_once(self, broker: RedisBroker) -> None:
         """A sweep that asks again takes nobody's task back twice."""
         claim = await a_claimed(broker)
-        cut = self.cut(MOVE)
+        cut = self.cut(TRANSITION)
         assert (await tidy(broker, now=NOW + LEASE)).crashed == 1
         assert cut.wait(PATIENCE)
         assert (await see(broker, claim.task.spec)).crashes == 1

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.adapters.redis.lanes import Lanes
-from qcore.adapters.redis.names import id_of, line_of, name_of, rest_of
+from qcore.adapters.redis.encoding import decode_id, encode_id, encode_sequence, end_of_sequence
 from qcore.adapters.redis.records import Progress, Unreadable, body_of, shown, task_of
+from qcore.adapters.redis.request_dedup import SessionPool
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import MAX_ID, NewTask
@@ -17,37 +17,37 @@ MOMENTS = st.none() | st.floats(0, LAST_MOMENT)
 @given(st.integers(0, 2**53), st.integers(0, 2**53))
 def test_lines_sort_as_their_numbers_do(one: int, two: int) -> None:
     """As text or as bytes, whatever their length: there is no last one."""
-    assert (one < two) == (line_of(one) < line_of(two))
-    assert (one == two) == (line_of(one) == line_of(two))
+    assert (one < two) == (encode_sequence(one) < encode_sequence(two))
+    assert (one == two) == (encode_sequence(one) == encode_sequence(two))
 
 
 @given(st.integers(0, 2**53), st.binary(max_size=9))
 def test_a_line_says_where_it_ends(number: int, rest: bytes) -> None:
     """Whatever follows it is found."""
-    text = line_of(number).encode() + rest
-    assert text[rest_of(text) :] == rest
+    text = encode_sequence(number).encode() + rest
+    assert text[end_of_sequence(text) :] == rest
 
 
 @given(st.uuids())
 def test_an_id_of_ours_takes_half_its_room(task: object) -> None:
     """Thirty-two hexadecimal digits are stored as sixteen bytes and a mark."""
-    name = name_of(f"{task}".replace("-", ""))
+    name = encode_id(f"{task}".replace("-", ""))
     assert isinstance(name, bytes)
     assert len(name) == 17
-    assert id_of(name) == f"{task}".replace("-", "")
+    assert decode_id(name) == f"{task}".replace("-", "")
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=MAX_ID))
 def test_every_id_comes_back(task: str) -> None:
     """However it looks."""
-    name = name_of(task)
-    assert id_of(name if isinstance(name, bytes) else name.encode()) == task
+    name = encode_id(task)
+    assert decode_id(name if isinstance(name, bytes) else name.encode()) == task
 
 
 @pytest.mark.parametrize("task", ["A" * 32, "0123456789ABCDEF" * 2, "g" * 32, " 1" * 16, "é" * 32])
 def test_what_only_looks_like_an_id_of_ours_stays_as_it_is(task: str) -> None:
     """Thirty-two characters that are not the digits we write come back as they were."""
-    assert name_of(task) == task
+    assert encode_id(task) == task
 
 
 @given(
@@ -71,7 +71,7 @@ def test_what_only_looks_like_an_id_of_ours_stays_as_it_is(task: str) -> None:
 )
 def test_every_wish_comes_back(task: NewTask) -> None:
     """All options, to the last bit."""
-    value = line_of(77).encode() + body_of(task, NOW)
+    value = encode_sequence(77).encode() + body_of(task, NOW)
     assert task_of("default", "i", State.PENDING, value, None).spec == task
 
 
@@ -121,14 +121,14 @@ def test_what_was_tampered_with_says_so(value: bytes, record: bytes | None) -> N
 
 def test_a_lane_is_used_by_one_caller_at_a_time() -> None:
     """While it is in use nobody else gets it, and afterwards it is not forgotten."""
-    lanes = Lanes()
-    one, two = here = [lanes.take(), lanes.take()]
-    three = lanes.take()
+    sessions = SessionPool()
+    one, two = here = [sessions.acquire(), sessions.acquire()]
+    three = sessions.acquire()
     names = {one.name, two.name, three.name}
     assert len(names) == 3
     assert (one.next(), one.next(), two.next()) == (1, 2, 1)
-    lanes.give_back(here)
-    again = [lanes.take() for _ in range(3)]
-    assert {lane.name for lane in again} > {one.name, two.name}
-    assert three.name not in {lane.name for lane in again}
+    sessions.release(here)
+    again = [sessions.acquire() for _ in range(3)]
+    assert {session.name for session in again} > {one.name, two.name}
+    assert three.name not in {session.name for session in again}
     assert one.next() == 3

@@ -6,8 +6,8 @@ import pytest
 
 from qcore import BrokerUnavailable, BrokerUnusable
 from qcore.adapters.redis import RedisBroker
+from qcore.adapters.redis.script_runner import MAX_QUEUES_PER_CALL
 from qcore.adapters.redis.scripts import CLAIM
-from qcore.adapters.redis.store import QUEUES_AT_ONCE
 from qcore.domain.answers import LeaseLost, Moved, Settled, Swept
 from qcore.domain.lifecycle import Cancelled, State, Succeeded
 from qcore.domain.task import Demand
@@ -116,7 +116,7 @@ class TestMuchAtOnce(RedisCases):
     async def test_thousands_of_queues(self, broker: RedisBroker) -> None:
         """A worker may serve more than one call can name."""
         queues = [f"queue-{n}" for n in range(3_000)]
-        far = [queues[n] for n in (0, QUEUES_AT_ONCE, 2_999)]
+        far = [queues[n] for n in (0, MAX_QUEUES_PER_CALL, 2_999)]
         await put(broker, *(a_task(queue=queue) for queue in far))
         demand = Demand(10, dict.fromkeys(queues, 0))
         claims = await broker.claim(demand, now=NOW, until=NOW + LEASE)

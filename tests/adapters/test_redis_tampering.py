@@ -187,7 +187,7 @@ class TestTampering(RedisCases):
         raise AssertionError("there is no end to it")
 
     def _nothing_is_left(self) -> None:
-        keys = {key for key in self.server.cli("KEYS", "*") if ":lane:" not in key}
+        keys = {key for key in self.server.cli("KEYS", "*") if ":session:" not in key}
         assert keys == {"qcore:queues", "qcore:{default}:meta"}
 
 

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from qcore import BrokerUnavailable, BrokerUnusable
 from qcore.adapters.redis import RedisBroker
-from qcore.adapters.redis.names import line_of, rest_of
+from qcore.adapters.redis.encoding import encode_sequence, end_of_sequence
 from qcore.adapters.redis.records import body_of, facts_of, is_usual, task_of
-from qcore.adapters.redis.scripts import ENQUEUE, MOVE
+from qcore.adapters.redis.scripts import ENQUEUE, TRANSITION
+from qcore.doctor import diagnose
 from qcore.domain.answers import Conflict, Duplicate, Enqueued, Settled
 from qcore.domain.diagnostics import Grade
 from qcore.domain.lifecycle import (
@@ -88,7 +89,7 @@ async def ask(broker: Broker, task: NewTask) -> object:
 )
 def test_every_key_comes_back(task: NewTask) -> None:
     """Whatever is in it, and it hides nothing of what is stored behind it."""
-    value = line_of(77).encode() + body_of(task, NOW)
+    value = encode_sequence(77).encode() + body_of(task, NOW)
     assert task_of("default", "i", State.PENDING, value, None).spec == task
     head = value[: value.index(b"|") + 1]
     assert not is_usual(head)
@@ -99,7 +100,7 @@ def test_a_task_without_a_key_says_nothing_of_keys() -> None:
     """What is stored of it is as short as it ever was."""
     assert facts_of(b"a1" + body_of(a_task(), NOW)).unique is None
     value = b"a1" + body_of(a_task(priority=1), NOW)
-    assert value[rest_of(value) : value.index(b"|")] == b"-1 - 0.0 3 0"
+    assert value[end_of_sequence(value) : value.index(b"|")] == b"-1 - 0.0 3 0"
 
 
 class TestUnique(RedisCases):
@@ -212,7 +213,7 @@ class TestUnique(RedisCases):
         await put(broker, one(id=name, on_duplicate=REPLACE))
         for key in ("tasks", "unique"):
             assert self.server.cli("HLEN", f"qcore:{{default}}:{key}") == 1
-        keys = {key for key in self.server.cli("KEYS", "*") if ":lane:" not in key}
+        keys = {key for key in self.server.cli("KEYS", "*") if ":session:" not in key}
         assert keys == {"qcore:queues", *(f"qcore:{{default}}:{key}" for key in STORED)}
         assert self.server.cli("ZCARD", "qcore:{default}:pending") == 1
 
@@ -257,7 +258,7 @@ class TestUnique(RedisCases):
     async def test_the_doctor_finds_nothing_amiss(self, broker: RedisBroker) -> None:
         """Who has which key is a queue's own, and no leftover."""
         await put(broker, one(), a_task())
-        found = await broker.diagnose()
+        found = await diagnose(broker)
         for about in ("namespace", "queues", "leftovers"):
             assert of(found, about).grade is Grade.OK
 
@@ -277,7 +278,7 @@ class TestUnique(RedisCases):
 
     def nothing_is_left(self) -> None:
         """Fail unless an empty queue is its meta alone."""
-        keys = {key for key in self.server.cli("KEYS", "*") if ":lane:" not in key}
+        keys = {key for key in self.server.cli("KEYS", "*") if ":session:" not in key}
         assert keys == {"qcore:queues", "qcore:{default}:meta"}
 
 
@@ -356,7 +357,7 @@ class TestLostReplies(CutReplies):
         """Another one had it before the reply was asked for again, and has it still."""
         claim = await a_claimed(broker, one())
         second = one()
-        cut = self.cut(MOVE, lambda other: step(put(other, second)))
+        cut = self.cut(TRANSITION, lambda other: step(put(other, second)))
         assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
         assert cut.wait(PATIENCE)
         assert await ask(broker, one()) == Duplicate(second.id, State.PENDING)
@@ -465,7 +466,7 @@ class TestTampering(RedisCases):
         await put(broker, a_task(id="stray", unique_key="new"))
         assert self.server.cli("HGETALL", HASH) == {"new": "- stray"}
 
-    def name_of(self, task: NewTask) -> bytes:
+    def encode_id(self, task: NewTask) -> bytes:
         """Return the one name that is stored."""
         with self.server.client() as client:
             (name,) = client.hkeys(TASKS)

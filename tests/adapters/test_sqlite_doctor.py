@@ -12,7 +12,9 @@ import pytest
 
 from qcore import BrokerUnusable, NewTask, connect
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BorrowedSqliteLink
-from qcore.adapters.sqlite import SqliteBroker, doctor
+from qcore.adapters.sqlite import SqliteBroker
+from qcore.doctor import diagnose
+from qcore.doctor import sqlite as doctor
 from qcore.domain.diagnostics import Grade
 from tests.adapters.doctoring import bad, examined, of
 
@@ -87,7 +89,7 @@ async def test_a_database_in_memory_is_a_warning() -> None:
     """Whoever borrows one, or makes one."""
     for link in (AsyncSqliteLink(":memory:"), BorrowedSqliteLink(sqlite3.connect(":memory:"))):
         broker = SqliteBroker(link)
-        [told] = await broker.diagnose()
+        [told] = await diagnose(broker)
         assert (told.grade, told.about) == (Grade.WARNING, "persistence")
         await broker.close()
 

@@ -8,11 +8,11 @@ import structlog
 from click.testing import CliRunner, Result
 
 from qcore import NewTask, Qcore, State
+from qcore.entrypoints.benchmark.journal import Audit, Journal
+from qcore.entrypoints.benchmark.report import Report, percentile
+from qcore.entrypoints.benchmark.run import measure
+from qcore.entrypoints.benchmark.workload import Rig
 from qcore.entrypoints.cli import bench
-from qcore.entrypoints.cli.benchmark.journal import Audit, Journal
-from qcore.entrypoints.cli.benchmark.measuring import measure
-from qcore.entrypoints.cli.benchmark.report import Report, percentile
-from qcore.entrypoints.cli.benchmark.rig import Rig
 from qcore.entrypoints.cli.group import qcore
 
 RATES = {

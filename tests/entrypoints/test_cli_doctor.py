@@ -10,7 +10,6 @@ from click.testing import CliRunner, Result
 
 from qcore import NewTask, Qcore
 from qcore.adapters.memory import MemoryBroker
-from qcore.adapters.wrappers import ForwardingBroker
 from qcore.domain.diagnostics import Grade, advice, error, ok, warning
 from qcore.entrypoints.cli import doctor
 from qcore.entrypoints.cli.group import qcore
@@ -125,10 +124,10 @@ def test_the_store_is_that_of_a_worker_without_a_url(
 def test_a_broker_that_tells_nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     """That much can be said of every one."""
 
-    class Silent(ForwardingBroker):
+    class Silent(MemoryBroker):
         diagnose = None  # type: ignore[assignment]  # (it has nothing to say)
 
-    monkeypatch.setattr(doctor, "connect", lambda _: Silent(MemoryBroker()))
+    monkeypatch.setattr(doctor, "connect", lambda _: Silent())
     result = invoke("--url", "memory://")
     assert result.exit_code == 0
     assert "it can be opened" in result.stdout

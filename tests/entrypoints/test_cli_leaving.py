@@ -5,7 +5,7 @@ import pytest
 
 STUCK = """
 import sys, threading
-from qcore.entrypoints.cli.leaving import leave_now
+from qcore.entrypoints.exiting import leave_now
 
 class Stuck:
     def write(self, text):

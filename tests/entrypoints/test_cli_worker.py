@@ -12,7 +12,7 @@ from qcore import Qcore, State
 from qcore.entrypoints import cli
 from qcore.entrypoints.cli.group import qcore
 from qcore.entrypoints.cli.loading import load
-from qcore.entrypoints.cli.loop import run
+from qcore.entrypoints.loop import run
 
 APPLICATION = """
 from qcore import Context, Qcore
@@ -209,7 +209,7 @@ def test_elsewhere_than_on_a_terminal_the_log_is_json() -> None:
 
 def test_on_a_terminal_the_log_is_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no JSON there."""
-    monkeypatch.setattr("qcore.entrypoints.cli.logs.is_terminal", lambda: True)
+    monkeypatch.setattr("qcore.entrypoints.logs.is_terminal", lambda: True)
     result = invoke("worker", "application:q", "--burst")
     assert "worker started" in result.stderr
     assert "{" not in result.stderr

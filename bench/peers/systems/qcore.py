@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bench.peers.systems.ledger import ran
 from bench.peers.systems.shapes import CONCURRENCY, EMAIL, URL, Awaiting, Blocking
 from qcore import Context, Qcore, Refused
-from qcore.entrypoints.cli.logs import configure
+from qcore.entrypoints.logs import configure
 
 q = Qcore(URL)
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Self, cast
 
 from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
-from qcore.domain.diagnostics import Finding
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
@@ -18,7 +17,6 @@ from qcore.ports import (
     Broker,
     Capability,
     Counts,
-    Diagnosable,
     Limiting,
     Listener,
     Lost,
@@ -65,9 +63,6 @@ class ForwardingBroker:
         self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
     ) -> Admission | Stale:
         return await cast("Aggregating", self.inner).aggregate(queue, group, ids, task, now=now)
-
-    async def diagnose(self) -> Sequence[Finding]:
-        return await self.inner.diagnose() if isinstance(self.inner, Diagnosable) else ()
 
     def blocking(self) -> Self:
         inner = self.inner.blocking()

@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Link
-from qcore.adapters.redis import claim, enqueue, groups, limits, noting, operate, settle, sweep
-from qcore.adapters.redis.store import Store
+from qcore.adapters.redis import admin, claim, enqueue, groups, limits, run_details, settle, sweep
+from qcore.adapters.redis.script_runner import ScriptRunner
 from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
-from qcore.domain.diagnostics import Finding
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
@@ -44,8 +43,8 @@ class RedisBroker:
     ) -> None:
         self.link = link
         self._keep = keep
-        self._namespace = namespace
-        self._store = Store(link, keep, namespace)
+        self.namespace: Final = namespace
+        self._runner = ScriptRunner(link, keep, namespace)
         self._may_all = False
         """Whether the user was found to have all permissions."""
         self._blocking: RedisBroker | None = None
@@ -57,7 +56,7 @@ class RedisBroker:
         await self.link.open()
         if not self._may_all:
             try:
-                await self._store.refuse_the_powerless()
+                await self._runner.check_permissions()
             except BaseException:
                 await self.link.close()
                 raise
@@ -75,28 +74,28 @@ class RedisBroker:
             link = self.link.blocking()
             if link is self.link:
                 return self
-            self._blocking = RedisBroker(link, keep=self._keep, namespace=self._namespace)
+            self._blocking = RedisBroker(link, keep=self._keep, namespace=self.namespace)
         return self._blocking
 
     async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         """Store tasks."""
-        return await enqueue.enqueue(self._store, tasks, now)
+        return await enqueue.enqueue(self._runner, tasks, now)
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
-        return await claim.claim(self._store, demand, now, until)
+        return await claim.claim(self._runner, demand, now, until)
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
         """End leases."""
-        return await settle.settle(self._store, verdicts, now)
+        return await settle.settle(self._runner, verdicts, now)
 
     async def save_details(
         self, notes: Sequence[DetailsUpdate]
     ) -> Sequence[DetailsSaved | LeaseLost]:
         """Keep what runs say of themselves."""
-        return await noting.save_details(self._store, notes)
+        return await run_details.save_details(self._runner, notes)
 
     async def extend(
         self,
@@ -106,21 +105,21 @@ class RedisBroker:
         until: Moment,
     ) -> Sequence[Lease | LeaseLost]:
         """Renew leases."""
-        return await claim.extend(self._store, leases, until)
+        return await claim.extend(self._runner, leases, until)
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
         """Move what time has moved."""
-        return await sweep.sweep(self._store, queues, limit, now)
+        return await sweep.sweep(self._runner, queues, limit, now)
 
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
         """Return when the next scheduled or retrying task of these queues is due."""
-        return await claim.next_due(self._store, queues)
+        return await claim.next_due(self._runner, queues)
 
     async def listen(
         self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
     ) -> Listener:
         """Call `heard` whenever these queues may have something new, `lost` of lost leases."""
-        channels = {self._store.keys.channel(queue): queue for queue in queues}
+        channels = {self._runner.keys.channel(queue): queue for queue in queues}
 
         def told(channel: str, tokens: bytes) -> None:
             if lost is not None:
@@ -131,58 +130,51 @@ class RedisBroker:
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         """Return tasks as they are."""
-        return await operate.get(self._store, queue, ids)
+        return await admin.get(self._runner, queue, ids)
 
     async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
         """Return what is kept of the runs of tasks."""
-        return await noting.details(self._store, queue, ids)
+        return await run_details.details(self._runner, queue, ids)
 
     async def follow(self, queues: Sequence[str], told: Told) -> Listener:
         """Call `told` whenever tasks of these queues have news."""
-        return await noting.follow(self._store, queues, told)
+        return await run_details.follow(self._runner, queues, told)
 
     async def browse(
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
     ) -> Page:
         """Return tasks of one queue and state, page by page."""
-        return await operate.browse(self._store, queue, state, limit, cursor)
+        return await admin.browse(self._runner, queue, state, limit, cursor)
 
     async def count(self) -> Counts:
         """Count the tasks of every queue that has any."""
-        return await operate.count(self._store)
+        return await admin.count(self._runner)
 
     async def execute(
         self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's order on tasks of one queue."""
-        return await operate.execute(self._store, queue, ids, order, now)
+        return await admin.execute(self._runner, queue, ids, order, now)
 
     async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
         """Set one of a queue's limits."""
-        return await limits.set_limit(self._store, queue, rule, now)
+        return await limits.set_limit(self._runner, queue, rule, now)
 
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
         """Return what holds for queues."""
-        return await limits.limits(self._store, queues)
+        return await limits.limits(self._runner, queues)
 
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
         """Return groups of a queue in which tasks wait, in the order of their names."""
-        return await groups.groups(self._store, queue, limit, after)
+        return await groups.groups(self._runner, queue, limit, after)
 
     async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
         """Return tasks that wait in a group, those due first before the others."""
-        return await groups.members(self._store, queue, group, limit)
+        return await groups.members(self._runner, queue, group, limit)
 
     async def aggregate(
         self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
     ) -> Admission | Stale:
         """Put one task in the place of members of a group, in one step."""
         check_aggregate(queue, ids, task)
-        return await groups.aggregate(self._store, group, ids, task, now)
-
-    async def diagnose(self) -> Sequence[Finding]:
-        """Return how the server is, and what to do about it."""
-        # loaded when asked for: no worker needs it
-        from qcore.adapters.redis.doctor import diagnose
-
-        return await diagnose(self.link, self._namespace)
+        return await groups.aggregate(self._runner, group, ids, task, now)

@@ -7,12 +7,17 @@ from typing import Final
 from attrs import evolve
 
 from qcore.adapters.links.redis import Reply, Word
+from qcore.adapters.redis.encoding import decode_id, encode_id
 from qcore.adapters.redis.keys import Key
-from qcore.adapters.redis.moving import Move, carried_out
-from qcore.adapters.redis.names import id_of, name_of
 from qcore.adapters.redis.records import Progress, Unreadable, facts_of, task_of
-from qcore.adapters.redis.scripts import CLAIM, DUE, EXTEND
-from qcore.adapters.redis.store import AT_ONCE, Store, bites, by_queue
+from qcore.adapters.redis.script_runner import (
+    MAX_TASKS_PER_CALL,
+    ScriptRunner,
+    chunks,
+    group_by_queue,
+)
+from qcore.adapters.redis.scripts import CLAIM, EXTEND, NEXT_DUE
+from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import LeaseLost
 from qcore.domain.errors import QcoreError
 from qcore.domain.lifecycle import ACTIVE
@@ -24,13 +29,15 @@ PROMOTING: Final = ("no", "last", "yes", "yes", "yes", "yes")
 """What a call does with what is due, by how often there still may be one: 200 tasks each time."""
 
 
-async def claim(store: Store, demand: Demand, now: Moment, until: Moment) -> Sequence[Claim]:
+async def claim(
+    runner: ScriptRunner, demand: Demand, now: Moment, until: Moment
+) -> Sequence[Claim]:
     """Take tasks: each queue's quota first, then what room is left in the order given.
 
     Raises only where nothing was handed out: it would be taken for crashed when the leases end.
     """
-    counter = _Counter(store, demand, now, until)
-    groups = store.groups(demand.quotas)
+    counter = _Counter(runner, demand, now, until)
+    groups = runner.queue_batches(demand.quotas)
     if len(groups) > 1:
         await counter.take_quotas(groups)
     for group in groups:
@@ -55,8 +62,8 @@ class _Asked:
 class _Counter:
     """Where the tasks of some queues are handed out."""
 
-    def __init__(self, store: Store, demand: Demand, now: Moment, until: Moment) -> None:
-        self._store = store
+    def __init__(self, runner: ScriptRunner, demand: Demand, now: Moment, until: Moment) -> None:
+        self._runner = runner
         self._now = now
         self._until = until
         self._limit = demand.limit
@@ -84,7 +91,7 @@ class _Counter:
         """Take from the queues of a group until there is no more room, or nothing to take."""
         more = not self._empty.issuperset(group)
         while more:
-            asked = _Asked({q: self._quotas[q] for q in group}, min(self._room, AT_ONCE))
+            asked = _Asked({q: self._quotas[q] for q in group}, min(self._room, MAX_TASKS_PER_CALL))
             before = len(self.claims)
             stopped = await self._ask([asked])
             filled = 0 < asked.room <= len(self.claims) - before
@@ -96,7 +103,7 @@ class _Counter:
         left = asked
         while left:
             calls = [([*each.shares], self._words(each)) for each in left]
-            replies = await self._store.move(CLAIM, calls, partly=True)
+            replies = await self._runner.run_once(CLAIM, calls, partly=True)
             self._promotions = max(0, self._promotions - 1)
             due: list[_Asked] = []
             for each, reply in zip(left, replies, strict=True):
@@ -123,7 +130,7 @@ class _Counter:
 
     def _words(self, asked: _Asked) -> list[Word]:
         promoting = PROMOTING[self._promotions]
-        waits_until = self._store.link.waits_until()
+        waits_until = self._runner.link.waits_until()
         return [
             repr(self._now),
             repr(self._until),
@@ -134,8 +141,8 @@ class _Counter:
         ]
 
     async def _hand_out(self, queue: str, packs: Sequence[_Pack]) -> None:
-        store, claims, until = self._store, self.claims, self._until
-        odd: list[Move] = []
+        runner, claims, until = self._runner, self.claims, self._until
+        odd: list[ConditionalWrite] = []
         before = len(claims)
         for last, names, values, records in packs:
             token = last
@@ -143,18 +150,18 @@ class _Counter:
                 token += 1
                 if value is None:
                     continue
-                id = id_of(name)  # noqa: A001
+                id = decode_id(name)  # noqa: A001
                 try:
                     task = task_of(queue, id, ACTIVE, value, progress or b"1")
                 except Unreadable as why:
                     odd.append((queue, name, 0, self._condemned(name, token, value, str(why))))
                     continue
                 head = value[: value.index(b"|") + 1]
-                store.remember(queue, token, (id, name, head, progress))
+                runner.remember_claim(queue, token, (id, name, head, progress))
                 claims.append(Claim(task, Lease(queue, id, token, until)))
         self._quotas[queue] = max(0, self._quotas[queue] - len(claims) + before)
         if odd:
-            await carried_out(store, odd)
+            await apply_transitions(runner, odd)
 
     def _condemned(self, name: bytes, token: int, value: bytes, why: str) -> list[Word]:
         """Return what makes a claimed task dead that cannot be read."""
@@ -169,34 +176,40 @@ class _Counter:
         return ["t", token, len(left) // 2, *left, 1, *entered, last.text(), "", "", ""]
 
 
-async def extend(store: Store, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:
+async def extend(
+    runner: ScriptRunner, leases: Sequence[Lease], until: Moment
+) -> list[Lease | LeaseLost]:
     """Renew leases."""
     answers: list[Lease | LeaseLost] = [LeaseLost() for _ in leases]
-    bitten = [
-        (queue, bite)
-        for queue, places in by_queue((lease.queue, n) for n, lease in enumerate(leases)).items()
-        for bite in bites(places)
+    chunked = [
+        (queue, chunk)
+        for queue, places in group_by_queue(
+            (lease.queue, n) for n, lease in enumerate(leases)
+        ).items()
+        for chunk in chunks(places)
     ]
     asked = [
         (
             [queue],
             [
                 repr(until),
-                len(bite),
-                *(name_of(leases[n].id) for n in bite),
-                *(leases[n].token for n in bite),
+                len(chunk),
+                *(encode_id(leases[n].id) for n in chunk),
+                *(leases[n].token for n in chunk),
             ],
         )
-        for queue, bite in bitten
+        for queue, chunk in chunked
     ]
-    for (_, bite), reply in zip(bitten, await store.look(EXTEND, asked), strict=True):
-        for n, kept in zip(bite, reply.decode(), strict=True):
+    for (_, chunk), reply in zip(chunked, await runner.run_idempotent(EXTEND, asked), strict=True):
+        for n, kept in zip(chunk, reply.decode(), strict=True):
             if kept == "1":
                 answers[n] = evolve(leases[n], until=until)
     return answers
 
 
-async def next_due(store: Store, queues: Sequence[str]) -> Moment | None:
+async def next_due(runner: ScriptRunner, queues: Sequence[str]) -> Moment | None:
     """Return when the next waiting task of these queues is due."""
-    replies = await store.look(DUE, [(group, ()) for group in store.groups(queues)])
+    replies = await runner.run_idempotent(
+        NEXT_DUE, [(group, ()) for group in runner.queue_batches(queues)]
+    )
     return min((float(reply) for reply in replies if reply is not None), default=None)

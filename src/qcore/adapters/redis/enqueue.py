@@ -5,71 +5,75 @@ from itertools import chain
 from typing import Final
 
 from qcore.adapters.links.redis import Word
-from qcore.adapters.redis.keys import FEW, STATE_OF, Key
-from qcore.adapters.redis.names import Name, id_of, name_of
+from qcore.adapters.redis.encoding import StoredId, decode_id, encode_id
+from qcore.adapters.redis.keys import FAST_PATH_KEYS, STATE_OF, Key
 from qcore.adapters.redis.records import BAR, body_of, is_without_facts
+from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner, group_by_queue
 from qcore.adapters.redis.scripts import ENQUEUE
-from qcore.adapters.redis.store import AT_ONCE, Store, by_queue
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import REPLACE, NewTask, TaskId
 from qcore.domain.task import state_of_new
 
-BYTES_AT_ONCE: Final = 1 << 19
+MAX_BYTES_PER_CALL: Final = 1 << 19
 """Of the payloads and headers of one call: a large one takes the server long to read."""
-WHOLE: Final = b"whole"
+NEEDS_ALL_KEYS: Final = b"whole"
 EXISTING, MADE = "0", "1"
 GROUPED: Final = "g"
 
 
-async def enqueue(store: Store, tasks: Sequence[NewTask], now: Moment) -> Sequence[Admission]:
+async def enqueue(
+    runner: ScriptRunner, tasks: Sequence[NewTask], now: Moment
+) -> Sequence[Admission]:
     """Store tasks."""
     # what is waited for has to have been written: in one go, whether there is a queue or not
-    takes_all = store.link.is_patient
+    takes_all = runner.link.is_patient
     if len(tasks) == 1 and not takes_all:
         # what a client asks for one by one
         (task,) = tasks
         name, body, how = _words_of(task, now)
         if not how and body[0] == BAR:
             words = (EXISTING, "", name, body, how)
-            reply = await store.move_one(ENQUEUE, task.queue, words, FEW)
-            if reply != WHOLE:
+            reply = await runner.run_once_alone(ENQUEUE, task.queue, words, FAST_PATH_KEYS)
+            if reply != NEEDS_ALL_KEYS:
                 return [admission(task, reply, now)]
             takes_all = True
     answers: list[Admission] = [_admitted(task, now) for task in tasks]
-    bites = [
-        bite
-        for places in by_queue((task.queue, n) for n, task in enumerate(tasks)).values()
-        for bite in _bites(tasks, places, now)
+    chunks = [
+        chunk
+        for places in group_by_queue((task.queue, n) for n, task in enumerate(tasks)).values()
+        for chunk in _chunks(tasks, places, now)
     ]
     if takes_all:
-        replies = [WHOLE] * len(bites)
+        replies = [NEEDS_ALL_KEYS] * len(chunks)
     else:
-        number = FEW if all(bite.is_usual for bite in bites) else len(Key)
-        replies = await store.move(ENQUEUE, [([b.queue], b) for b in bites], number=number)
-    if WHOLE in replies:
-        replies = await _whole(store, bites, replies)
-    for bite, reply in zip(bites, replies, strict=True):
+        number = FAST_PATH_KEYS if all(chunk.is_usual for chunk in chunks) else len(Key)
+        replies = await runner.run_once(ENQUEUE, [([b.queue], b) for b in chunks], number=number)
+    if NEEDS_ALL_KEYS in replies:
+        replies = await _whole(runner, chunks, replies)
+    for chunk, reply in zip(chunks, replies, strict=True):
         refused = reply.split()
         for place, why in zip(refused[::2], refused[1::2], strict=True):
-            n = bite.places[int(place)]
+            n = chunk.places[int(place)]
             answers[n] = _refusal(tasks[n], why)
     return answers
 
 
-async def _whole(store: Store, bites: "Sequence[_Bite]", replies: Sequence[bytes]) -> list[bytes]:
+async def _whole(
+    runner: ScriptRunner, chunks: "Sequence[_Chunk]", replies: Sequence[bytes]
+) -> list[bytes]:
     """Ask again with all keys, and leave to make queues, where that was asked for."""
-    left = [bite for bite, reply in zip(bites, replies, strict=True) if reply == WHOLE]
+    left = [chunk for chunk, reply in zip(chunks, replies, strict=True) if reply == NEEDS_ALL_KEYS]
     # first of all: a queue that nobody knows of would be worse than a name without a queue
-    await store.link.command("SADD", store.keys.registry, *{bite.queue for bite in left})
-    for bite in left:
-        bite.may_make = True
-    asked = [([bite.queue], bite) for bite in left]
-    answered = iter(await store.move(ENQUEUE, asked, safely=True))
-    return [next(answered) if reply == WHOLE else reply for reply in replies]
+    await runner.link.command("SADD", runner.keys.registry, *{chunk.queue for chunk in left})
+    for chunk in left:
+        chunk.may_make = True
+    asked = [([chunk.queue], chunk) for chunk in left]
+    answered = iter(await runner.run_once(ENQUEUE, asked, safely=True))
+    return [next(answered) if reply == NEEDS_ALL_KEYS else reply for reply in replies]
 
 
-def told(tasks: Sequence[NewTask], now: Moment) -> list[Word]:
+def encode_tasks(tasks: Sequence[NewTask], now: Moment) -> list[Word]:
     """Return what lua/enqueue.lua is told of tasks that go in with something else.
 
     Of two with the same id, the second would conflict with the first: it is left out.
@@ -94,7 +98,7 @@ def _refusal(task: NewTask, why: bytes) -> Conflict | Duplicate:
     key, _, holder = why.partition(b":")
     state = STATE_OF[int(key)]
     if holder:
-        return Duplicate(id_of(bytes.fromhex(holder.decode())), state)
+        return Duplicate(decode_id(bytes.fromhex(holder.decode())), state)
     return Conflict(task.id, state)
 
 
@@ -103,18 +107,18 @@ def _moment(task: NewTask, now: Moment) -> Moment | None:
     return None if task.due is None or task.due <= now else task.due
 
 
-def _bites(tasks: Sequence[NewTask], places: Sequence[int], now: Moment) -> "Iterator[_Bite]":
+def _chunks(tasks: Sequence[NewTask], places: Sequence[int], now: Moment) -> "Iterator[_Chunk]":
     """Yield as many tasks of a queue as go into one call, and then others."""
-    bite = _Bite(tasks[places[0]].queue, now)
+    chunk = _Chunk(tasks[places[0]].queue, now)
     for place in places:
-        if not bite.takes(place, tasks[place]):
-            yield bite
-            bite = _Bite(bite.queue, now)
-            bite.takes(place, tasks[place])
-    yield bite
+        if not chunk.takes(place, tasks[place]):
+            yield chunk
+            chunk = _Chunk(chunk.queue, now)
+            chunk.takes(place, tasks[place])
+    yield chunk
 
 
-class _Bite:
+class _Chunk:
     """What one call tells of tasks: no id twice, so that the second conflicts with the first.
 
     It is made when it is sent, and the server begins with one while the next is made.
@@ -136,7 +140,7 @@ class _Bite:
         size = self._size + len(task.payload)
         if task.headers:
             size += sum(len(text.encode()) for text in chain(*task.headers.items()))
-        has_room = len(self.places) < AT_ONCE and size <= BYTES_AT_ONCE
+        has_room = len(self.places) < MAX_TASKS_PER_CALL and size <= MAX_BYTES_PER_CALL
         if self.places and (not has_room or task.id in self._tasks):
             return False
         self.places.append(place)
@@ -159,12 +163,12 @@ def _words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Word
         yield from _words_of(task, now)
 
 
-def _words_of(task: NewTask, now: Moment) -> tuple[Name, bytes, str]:
+def _words_of(task: NewTask, now: Moment) -> tuple[StoredId, bytes, str]:
     """Return a task's name, its body, and how it waits."""
     body = body_of(task, now)
     # no facts: neither a group nor a unique key
     waits_as_usual = body[0] == BAR and task.due is None
-    return name_of(task.id), body, "" if waits_as_usual else _how(task, now)
+    return encode_id(task.id), body, "" if waits_as_usual else _how(task, now)
 
 
 def _how(task: NewTask, now: Moment) -> str:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from qcore.adapters.links.redis import Word
-from qcore.adapters.redis.enqueue import admission, told
-from qcore.adapters.redis.names import id_of, name_of
+from qcore.adapters.redis.encoding import decode_id, encode_id
+from qcore.adapters.redis.enqueue import admission, encode_tasks
 from qcore.adapters.redis.records import shown
-from qcore.adapters.redis.scripts import AGGREGATE, GROUPS, MEMBERS
-from qcore.adapters.redis.store import AT_ONCE, Store
+from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner
+from qcore.adapters.redis.scripts import AGGREGATE, LIST_GROUPS, LIST_MEMBERS
 from qcore.domain.answers import Admission
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import State
@@ -18,12 +18,12 @@ from qcore.domain.task import Task
 STALE = b"stale"
 
 
-async def groups(store: Store, queue: str, limit: int, after: str) -> list[Group]:
+async def groups(runner: ScriptRunner, queue: str, limit: int, after: str) -> list[Group]:
     """Return groups of a queue in which tasks wait, in the order of their names."""
     found: list[Group] = []
     while len(found) < limit:
-        size = min(AT_ONCE, limit - len(found))
-        (rows,) = await store.look(GROUPS, [([queue], [after, size])])
+        size = min(MAX_TASKS_PER_CALL, limit - len(found))
+        (rows,) = await runner.run_idempotent(LIST_GROUPS, [([queue], [after, size])])
         for name, number, first, last in zip(*(rows[n::4] for n in range(4)), strict=True):
             after = name.decode()
             found.append(Group(queue, after, number, float(first), float(last)))
@@ -32,27 +32,27 @@ async def groups(store: Store, queue: str, limit: int, after: str) -> list[Group
     return found
 
 
-async def members(store: Store, queue: str, group: str, limit: int) -> list[Task]:
+async def members(runner: ScriptRunner, queue: str, group: str, limit: int) -> list[Task]:
     """Return tasks that wait in a group, those due first before the others."""
     found: list[Task] = []
     after = b""
     while len(found) < limit:
-        size = min(AT_ONCE, limit - len(found))
-        (rows,) = await store.look(MEMBERS, [([queue], [group, size, after])])
+        size = min(MAX_TASKS_PER_CALL, limit - len(found))
+        (rows,) = await runner.run_idempotent(LIST_MEMBERS, [([queue], [group, size, after])])
         for member, name, value, record in zip(*(rows[n::4] for n in range(4)), strict=True):
             after = member
             if value is not None:
-                found.append(shown(queue, id_of(name), State.AGGREGATING, value, record))
+                found.append(shown(queue, decode_id(name), State.AGGREGATING, value, record))
         if len(rows) < 4 * size:
             break
     return found
 
 
 async def aggregate(
-    store: Store, group: str, ids: Sequence[TaskId], task: NewTask, now: Moment
+    runner: ScriptRunner, group: str, ids: Sequence[TaskId], task: NewTask, now: Moment
 ) -> Admission | Stale:
     """Put one task in the place of members of a group."""
-    names = dict.fromkeys(map(name_of, ids))
-    words: list[Word] = [group, len(names), *names, *told([task], now)]
-    (reply,) = await store.move(AGGREGATE, [([task.queue], words)])
+    names = dict.fromkeys(map(encode_id, ids))
+    words: list[Word] = [group, len(names), *names, *encode_tasks([task], now)]
+    (reply,) = await runner.run_once(AGGREGATE, [([task.queue], words)])
     return Stale() if reply == STALE else admission(task, reply, now)

@@ -14,7 +14,7 @@ class Key(IntEnum):
     META = 1
     TASKS = 2
     PENDING = 3
-    LANE = 4
+    SESSION = 4
     SCHEDULED = 5
     RETRY = 6
     AGGREGATING = 7
@@ -30,14 +30,14 @@ class Key(IntEnum):
     GROUPS = 17
 
 
-FEW: Final = 4
+FAST_PATH_KEYS: Final = 4
 """How many of the first are enough for what is asked for most: see lua/enqueue.lua."""
 KEY_OF: Final[Mapping[State, Key]] = {
     state: Key[state.name] for state in State if state is not State.GONE
 }
 """The sorted set of each state."""
 STATE_OF: Final[Mapping[int, State]] = {int(key): state for state, key in KEY_OF.items()}
-STORED: Final = [STATE_OF[number] for number in sorted(STATE_OF)]
+COUNTED_STATES: Final = [STATE_OF[number] for number in sorted(STATE_OF)]
 """The states in the order in which count.lua counts them."""
 
 
@@ -48,28 +48,28 @@ class Keys:
         self._namespace = namespace
         self.registry: Final = f"{namespace}:queues"
         self.of = lru_cache(maxsize=1_000)(self._of)
-        self.with_lane = lru_cache(maxsize=1_000)(self._with_lane)
+        self.with_session = lru_cache(maxsize=1_000)(self._with_session)
 
     def _of(self, queue: str) -> Sequence[str]:
         """Return the names of a queue's keys in their order, with a lane that nobody uses."""
         return [
-            self._lane(queue, "-") if key is Key.LANE else self._name(queue, key.name.lower())
+            self._session(queue, "-") if key is Key.SESSION else self._name(queue, key.name.lower())
             for key in Key
         ]
 
-    def _with_lane(self, queue: str, lane: str, number: int) -> Sequence[str]:
+    def _with_session(self, queue: str, session: str, number: int) -> Sequence[str]:
         """Return the names of the first of a queue's keys in their order."""
         keys = [*self.of(queue)[:number]]
-        keys[Key.LANE - 1] = self._lane(queue, lane)
+        keys[Key.SESSION - 1] = self._session(queue, session)
         return tuple(keys)
 
-    def _lane(self, queue: str, lane: str) -> str:
-        return self._name(queue, f"lane:{lane}")
+    def _session(self, queue: str, session: str) -> str:
+        return self._name(queue, f"session:{session}")
 
     def _name(self, queue: str, name: str) -> str:
         return f"{self._namespace}:{{{queue}}}:{name}"
 
-    def nobody(self) -> list[str]:
+    def probe_keys(self) -> list[str]:
         """Return keys in one slot that nobody has: no queue is named so."""
         return [f"{self._namespace}:{{ }}:{name}" for name in ("hash", "sorted", "text", "channel")]
 

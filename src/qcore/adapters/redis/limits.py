@@ -5,8 +5,8 @@ from itertools import chain
 from typing import Final
 
 from qcore.adapters.links.redis import Word
-from qcore.adapters.redis.scripts import LIMIT, LIMITS
-from qcore.adapters.redis.store import Store
+from qcore.adapters.redis.script_runner import ScriptRunner
+from qcore.adapters.redis.scripts import LIMITS, SET_LIMIT
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, Rate, SetInFlight, SetRate
@@ -14,11 +14,11 @@ from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, Rate, SetI
 NONE: Final = "-"
 
 
-async def set_limit(store: Store, queue: str, rule: LimitChange, now: Moment) -> Limits:
+async def set_limit(runner: ScriptRunner, queue: str, rule: LimitChange, now: Moment) -> Limits:
     """Set one of a queue's limits."""
     # first of all: a queue that nobody knows of would be worse than a name without a queue
-    await store.link.command("SADD", store.keys.registry, queue)
-    (reply,) = await store.look(LIMIT, [([queue], _words(rule, now))])
+    await runner.link.command("SADD", runner.keys.registry, queue)
+    (reply,) = await runner.run_idempotent(SET_LIMIT, [([queue], _words(rule, now))])
     return _read(reply)
 
 
@@ -33,10 +33,10 @@ def _words(rule: LimitChange, now: Moment) -> list[Word]:
             return ["paused", int(rule.is_paused)]
 
 
-async def limits(store: Store, queues: Sequence[str]) -> list[Limits]:
+async def limits(runner: ScriptRunner, queues: Sequence[str]) -> list[Limits]:
     """Return what holds for queues."""
-    groups = store.groups(queues)
-    replies = await store.look(LIMITS, [(group, ()) for group in groups])
+    groups = runner.queue_batches(queues)
+    replies = await runner.run_idempotent(LIMITS, [(group, ()) for group in groups])
     pairs = zip(chain.from_iterable(groups), chain.from_iterable(replies), strict=True)
     held = {queue: NO_LIMITS if text is None else _read(text) for queue, text in pairs}
     return [held[queue] for queue in queues]

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 from msgspec import MsgspecError, Struct
 from msgspec.msgpack import Decoder, Encoder
 
-from qcore.adapters.redis.names import rest_of
+from qcore.adapters.redis.encoding import end_of_sequence
 from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import (
@@ -142,12 +142,12 @@ USUAL: Final = Facts()
 
 def is_usual(head: bytes) -> bool:
     """Return whether there are no facts in a value's beginning up to its bar."""
-    return rest_of(head) == len(head) - 1
+    return end_of_sequence(head) == len(head) - 1
 
 
 def facts_of(value: bytes) -> Facts:
     """Return the facts of a stored task; raise `Unreadable`."""
-    start = rest_of(value)
+    start = end_of_sequence(value)
     if value[start : start + 1] == b"|":
         return USUAL
     try:

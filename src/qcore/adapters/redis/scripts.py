@@ -37,23 +37,25 @@ def _behind(name: str, **parts: Script) -> Script:
 
 
 BROWSE: Final = _script("browse")
-CLAIM: Final = Script(_text("lone") + _script("claim").text)
+CLAIM: Final = Script(_text("claim_fast_path") + _script("claim").text)
 COUNT: Final = _script("count")
 DETAILS: Final = _script("details")
-DUE: Final = _script("due")
-ENQUEUE: Final = Script(_text("plain") + _script("enqueue").text)
+NEXT_DUE: Final = _script("next_due")
+ENQUEUE: Final = Script(_text("enqueue_fast_path") + _script("enqueue").text)
 EXTEND: Final = _script("extend")
-GROUPS: Final = _script("groups")
-LIMIT: Final = _script("limit")
+LIST_GROUPS: Final = _script("list_groups")
+SET_LIMIT: Final = _script("set_limit")
 LIMITS: Final = _script("limits")
-LOOK: Final = _script("look")
-MEMBERS: Final = _script("members")
-MOVE: Final = _script("move")
-NOTE: Final = _script("note")
+READ: Final = _script("read")
+LIST_MEMBERS: Final = _script("list_members")
+TRANSITION: Final = _script("transition")
+SAVE_DETAILS: Final = _script("save_details")
 SWEEP: Final = _script("sweep")
-TRY: Final = _script("try")
+CHECK_PERMISSIONS: Final = _script("check_permissions")
 AGGREGATE: Final = _behind("aggregate", enqueue=ENQUEUE)
-FOLLOW: Final = _behind("follow", move=MOVE, enqueue=ENQUEUE)
+SETTLE_WITH_FOLLOWUPS: Final = _behind(
+    "settle_with_followups", transition=TRANSITION, enqueue=ENQUEUE
+)
 
 SCRIPTS: Final = {
     name.lower(): script for name, script in vars().copy().items() if isinstance(script, Script)

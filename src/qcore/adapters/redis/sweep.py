@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from qcore.adapters.links.redis import Word
-from qcore.adapters.redis.look import Sighting
-from qcore.adapters.redis.moving import Move, carried_out
+from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner
 from qcore.adapters.redis.scripts import SWEEP
-from qcore.adapters.redis.store import AT_ONCE, Store
+from qcore.adapters.redis.snapshot import Snapshot
+from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import Swept
 from qcore.domain.lifecycle import Crashed, Expired, State, Transition
 from qcore.domain.moments import Moment
@@ -14,10 +14,10 @@ from qcore.domain.moments import Moment
 CRASHED, EXPIRED, TRIMMED = range(3)
 
 
-async def sweep(store: Store, queues: Sequence[str], limit: int, now: Moment) -> Swept:
+async def sweep(runner: ScriptRunner, queues: Sequence[str], limit: int, now: Moment) -> Swept:
     """Move what time has moved."""
-    chore = _Chore(store, limit, now)
-    left = store.groups(queues) if limit > 0 else []
+    chore = _Chore(runner, limit, now)
+    left = runner.queue_batches(queues) if limit > 0 else []
     while left:
         left = await chore.go_over(left)
     return chore.swept()
@@ -26,8 +26,8 @@ async def sweep(store: Store, queues: Sequence[str], limit: int, now: Moment) ->
 class _Chore:
     """A sweep of some queues, in bites."""
 
-    def __init__(self, store: Store, limit: int, now: Moment) -> None:
-        self._store = store
+    def __init__(self, runner: ScriptRunner, limit: int, now: Moment) -> None:
+        self._runner = runner
         self._limit = limit
         self._now = now
         self._done: dict[str, list[int]] = {}
@@ -42,7 +42,7 @@ class _Chore:
     async def go_over(self, groups: Sequence[list[str]]) -> list[list[str]]:
         """Go over some groups of queues once; return those that may have more to move."""
         asked = [(group, self._words(group)) for group in groups]
-        replies = await self._store.look(SWEEP, asked)
+        replies = await self._runner.run_idempotent(SWEEP, asked)
         again: list[list[str]] = []
         for group, reply in zip(groups, replies, strict=True):
             full = False
@@ -62,7 +62,7 @@ class _Chore:
         return again
 
     def _words(self, group: Sequence[str]) -> list[Word]:
-        keep = self._store.keep
+        keep = self._runner.keep
         words: list[Word] = [repr(self._now), keep.count, repr(self._now - keep.age)]
         for queue in group:
             words += (self._room(queue, kind) for kind in (CRASHED, EXPIRED, TRIMMED))
@@ -70,18 +70,18 @@ class _Chore:
 
     def _room(self, queue: str, kind: int) -> int:
         done = self._done.get(queue, (0, 0, 0))[kind]
-        return max(0, min(AT_ONCE, self._limit - done))
+        return max(0, min(MAX_TASKS_PER_CALL, self._limit - done))
 
     async def _move(
         self, queue: str, rows: Sequence[bytes], state: State, event: Transition
     ) -> int:
         """Make something happen to tasks, unless something else has happened to them since."""
-        moves: list[Move] = []
+        moves: list[ConditionalWrite] = []
         for name, value, progress, score in zip(*(rows[n::4] for n in range(4)), strict=True):
-            sighting = Sighting(name, state, value, progress, score)
-            entry = sighting.entry()
+            snapshot = Snapshot(name, state, value, progress, score)
+            task_state = snapshot.task_state()
             # a pending task's score is its rank, which is no part of what has to be as it was
-            guard = entry.sight(score if state is State.ACTIVE else None)
-            entry.move(event, self._now)
-            moves.append((queue, name, 0, [*guard, *entry.change()]))
-        return sum(await carried_out(self._store, moves))
+            guard = task_state.snapshot_guard(score if state is State.ACTIVE else None)
+            task_state.apply(event, self._now)
+            moves.append((queue, name, 0, [*guard, *task_state.encode_change()]))
+        return sum(await apply_transitions(self._runner, moves))

@@ -23,7 +23,6 @@ from qcore.adapters.sqlite.limits import limits as limits_of
 from qcore.adapters.sqlite.limits import set_limit
 from qcore.adapters.sqlite.schema import prepare
 from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
-from qcore.domain.diagnostics import Finding
 from qcore.domain.errors import QcoreError
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import ENDED, Command, State
@@ -57,6 +56,11 @@ class SqliteBroker:
     def capabilities(self) -> frozenset[Capability]:
         """Return what the broker can do beyond the port: less when in memory."""
         return LASTING if self._link.lasting else FLEETING
+
+    @property
+    def link(self) -> Link:
+        """Return the link by which the broker reaches its file."""
+        return self._link
 
     async def open(self) -> None:
         """Connect, and make the tables if the file is new."""
@@ -243,13 +247,6 @@ class SqliteBroker:
         )
         self._link.tell({queue})
         return answer
-
-    async def diagnose(self) -> Sequence[Finding]:
-        """Return how the file is, and what to do about it."""
-        # loaded when asked for: no worker needs it
-        from qcore.adapters.sqlite.doctor import diagnose
-
-        return await diagnose(self._link)
 
 
 def _deaf() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from qcore.entrypoints.cli.leaving import leave_soon
+from qcore.entrypoints.exiting import leave_soon
 
 
 def main() -> None:

@@ -8,11 +8,11 @@ from urllib.parse import quote
 import click
 
 from qcore.domain.errors import InvalidOption, QcoreError
-from qcore.entrypoints.cli.benchmark.measuring import measure
-from qcore.entrypoints.cli.benchmark.report import Report
+from qcore.entrypoints.benchmark.report import Report
+from qcore.entrypoints.benchmark.run import measure
 from qcore.entrypoints.cli.errors import Unwell, Wrong
-from qcore.entrypoints.cli.logs import configure
-from qcore.entrypoints.cli.loop import run
+from qcore.entrypoints.logs import configure
+from qcore.entrypoints.loop import run
 
 
 @click.command()

@@ -12,14 +12,14 @@ from typing import Any, Final
 import click
 
 from qcore.adapters.links.urls import without_password
-from qcore.domain.diagnostics import GRADES, Finding, Grade, error, ok
+from qcore.domain.diagnostics import GRADES, Finding, Grade, error
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.entrypoints.cli.errors import Wrong
-from qcore.entrypoints.cli.logs import configure
-from qcore.entrypoints.cli.loop import run
 from qcore.entrypoints.connect import DEFAULT_URL, connect
 from qcore.entrypoints.facade import URL_VARIABLE
-from qcore.ports import Broker, Diagnosable
+from qcore.entrypoints.logs import configure
+from qcore.entrypoints.loop import run
+from qcore.ports import Broker
 
 COLOURS: Final = {
     Grade.OK: "green",
@@ -67,12 +67,12 @@ def doctor(url: str, *, strict: bool, as_json: bool) -> None:
 
 
 async def _findings(broker: Broker) -> Sequence[Finding]:
-    """Return what a broker finds; why it cannot be used is a finding, too."""
+    """Return the findings about a broker's store; why it cannot be used is a finding, too."""
+    # imported when asked for: `qcore worker` shares this command line, and needs no doctor
+    from qcore.doctor import diagnose
+
     try:
-        if isinstance(broker, Diagnosable):
-            return await broker.diagnose()
-        await broker.open()
-        return [ok("connection", "it can be opened; this broker tells no more")]
+        return await diagnose(broker)
     except (BrokerUnavailable, BrokerUnusable) as why:
         return [error("connection", str(why))]
     finally:

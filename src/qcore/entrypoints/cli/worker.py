@@ -12,12 +12,12 @@ from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.entrypoints.cli.errors import Unwell, Wrong
-from qcore.entrypoints.cli.leaving import leave_now
 from qcore.entrypoints.cli.loading import load
-from qcore.entrypoints.cli.logs import LEVELS, configure
-from qcore.entrypoints.cli.loop import run
 from qcore.entrypoints.cli.queues import parse_queues
+from qcore.entrypoints.exiting import leave_now
 from qcore.entrypoints.facade import Qcore
+from qcore.entrypoints.logs import LEVELS, configure
+from qcore.entrypoints.loop import run
 from qcore.entrypoints.signals import obey_signals
 from qcore.ports import Capability
 

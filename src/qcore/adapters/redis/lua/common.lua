@@ -1,6 +1,6 @@
 -- What every move stands on; scripts.py puts it in front of each.
 --
--- KEYS: seventeen for each queue, in the order of the names below, all in the queue's own slot. LANE
+-- KEYS: seventeen for each queue, in the order of the names below, all in the queue's own slot. SESSION
 -- is the caller's own: it remembers what the caller's last move answered, so that a move whose reply
 -- was lost can be asked for again and is not made twice.
 -- ARGV[1]: "1" if the move may have been made already, else "0". ARGV[2]: its number in the lane.
@@ -23,7 +23,7 @@
 -- A script writes nothing before it has checked everything, and takes out before it puts in: a
 -- server that is out of memory refuses a first write that would need more, and lets the rest be.
 
-local META, TASKS, PENDING, LANE, SCHEDULED, RETRY, AGGREGATING = 1, 2, 3, 4, 5, 6, 7
+local META, TASKS, PENDING, SESSION, SCHEDULED, RETRY, AGGREGATING = 1, 2, 3, 4, 5, 6, 7
 local ACTIVE, COMPLETED, ARCHIVED, DEAD, PROGRESS, EXPIRING, RETAINED = 8, 9, 10, 11, 12, 13, 14
 local UNIQUE, DETAILS, GROUPS, WIDTH = 15, 16, 17, 17
 local ALL = {
@@ -57,7 +57,7 @@ end
 -- Return the error to answer with if a key of the queue at `base`, which is to be made, is there.
 local function occupied(base)
   for key = 1, WIDTH do
-    if key ~= LANE and call('TYPE', KEYS[base + key]).ok ~= 'none' then
+    if key ~= SESSION and call('TYPE', KEYS[base + key]).ok ~= 'none' then
       return foreign(KEYS[base + key])
     end
   end
@@ -94,17 +94,17 @@ local function answered()
   if ARGV[1] == '0' then
     return
   end
-  local last = call('GET', KEYS[LANE])
+  local last = call('GET', KEYS[SESSION])
   local number = ARGV[2] .. ' '
   if last and sub(last, 1, #number) == number then
     -- written, so that whoever waits for replicas waits for what was written before, too
-    call('PEXPIRE', KEYS[LANE], REMEMBERED_MS)
+    call('PEXPIRE', KEYS[SESSION], REMEMBERED_MS)
     return sub(last, #number + 1)
   end
 end
 
 local function remember(answer)
-  call('SET', KEYS[LANE], ARGV[2] .. ' ' .. answer, 'PX', REMEMBERED_MS)
+  call('SET', KEYS[SESSION], ARGV[2] .. ' ' .. answer, 'PX', REMEMBERED_MS)
 end
 
 -- Say whether a record is that of an active task with this token; "0" is nobody's.

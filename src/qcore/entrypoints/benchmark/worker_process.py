@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from qcore.domain.errors import QcoreError
-from qcore.entrypoints.cli.benchmark.rig import Rig
-from qcore.entrypoints.cli.benchmark.working import Shift, work
-from qcore.entrypoints.cli.logs import configure
-from qcore.entrypoints.cli.loop import run
+from qcore.entrypoints.benchmark.worker_run import Shift, work
+from qcore.entrypoints.benchmark.workload import Rig
+from qcore.entrypoints.logs import configure
+from qcore.entrypoints.loop import run
 from qcore.ports import Capability
 
 STATION_EXIT_TIMEOUT: Final = 10.0

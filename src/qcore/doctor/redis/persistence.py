@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from qcore.adapters.redis.doctor.asking import Server
+from qcore.doctor.redis.server_queries import Server
 from qcore.domain.diagnostics import Finding, error, ok, warning
 
 ABOUT: Final = "persistence"

@@ -7,8 +7,8 @@ from time import perf_counter
 from typing import Final
 
 from qcore.adapters.links.redis import Reply, Spot
-from qcore.adapters.redis.doctor.asking import Questions, Server
 from qcore.adapters.redis.scripts import SCRIPTS
+from qcore.doctor.redis.server_queries import Questions, Server
 from qcore.domain.diagnostics import Finding, advice, ok, warning
 from qcore.domain.errors import QcoreError
 

@@ -1,10 +1,10 @@
--- End one lease, and store the tasks that are to follow, in one step. In front of it stand move.lua
--- and enqueue.lua, as the functions `move` and `enqueue`.
+-- End one lease, and store the tasks that are to follow, in one step. In front of it stand transition.lua
+-- and enqueue.lua, as the functions `transition` and `enqueue`.
 --
 -- KEYS: those of the task's queue, then those of other queues.
--- ARGV[3]: how many words move.lua is told, from its ARGV[3] on; then they. Then for each queue that
+-- ARGV[3]: how many words transition.lua is told, from its ARGV[3] on; then they. Then for each queue that
 -- something follows in: its number from 0, how many words enqueue.lua is told, and they.
--- Answer: that of move.lua; nothing follows a move that was not made.
+-- Answer: that of transition.lua; nothing follows a move that was not made.
 
 local before = answered()
 if before then
@@ -32,7 +32,7 @@ while at <= #ARGV do
   followers[#followers + 1] = { { unpack(KEYS, base + 1, base + WIDTH) }, words() }
 end
 
-local answer = move(KEYS, verdict)
+local answer = transition(KEYS, verdict)
 if type(answer) == 'table' then
   return answer
 end

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from qcore.entrypoints.cli.leaving import no_longer
+from qcore.entrypoints.exiting import no_longer
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from qcore.entrypoints.cli.benchmark.asking import bulk, concurrent, jittered, measured, serial
-from qcore.entrypoints.cli.benchmark.journal import Audit
-from qcore.entrypoints.cli.benchmark.report import Report
-from qcore.entrypoints.cli.benchmark.rig import Rig
-from qcore.entrypoints.cli.benchmark.station import station
+from qcore.entrypoints.benchmark.journal import Audit
+from qcore.entrypoints.benchmark.producers import bulk, concurrent, jittered, measured, serial
+from qcore.entrypoints.benchmark.report import Report
+from qcore.entrypoints.benchmark.worker_process import station
+from qcore.entrypoints.benchmark.workload import Rig
 
 SAMPLES: Final = 200
 """Tasks by which the latency is measured."""

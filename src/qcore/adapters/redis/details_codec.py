@@ -20,7 +20,7 @@ _fault: Final = Decoder(AttemptError)
 _progress: Final = Decoder(Progress)
 
 
-def written(noted: AttemptError | Progress) -> bytes:
+def encode(noted: AttemptError | Progress) -> bytes:
     """Return an error, or how far a run has come, as it is stored."""
     try:
         return _encode(noted)
@@ -43,7 +43,7 @@ def _text(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def details_of(errors: bytes | None, progress: bytes | None, saved: bytes | None) -> Details:
+def decode_details(errors: bytes | None, progress: bytes | None, saved: bytes | None) -> Details:
     """Return what is stored, without what somebody has written over."""
     return Details(
         tuple(fault for fault in map(_read_fault, _pieces(errors or b"")) if fault is not None),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Spot
-from qcore.adapters.redis.doctor.asking import Questions
+from qcore.doctor.redis.server_queries import Questions
 from qcore.domain.diagnostics import Finding, error, ok, warning
 from qcore.domain.errors import QcoreError
 from qcore.domain.record import record

@@ -5,11 +5,17 @@ from contextlib import suppress
 from typing import Final
 
 from qcore.adapters.links.redis import Word
-from qcore.adapters.redis.details import written
+from qcore.adapters.redis.details_codec import encode
+from qcore.adapters.redis.encoding import (
+    StoredId,
+    encode_sequence,
+    end_of_sequence,
+    group_member_prefix,
+    has_sequence,
+)
 from qcore.adapters.redis.keys import KEY_OF, Key
-from qcore.adapters.redis.names import Name, is_line, line_of, member_of, rest_of
 from qcore.adapters.redis.records import Facts, Progress, Unreadable, facts_of
-from qcore.domain.effects import apply
+from qcore.domain import effects
 from qcore.domain.lifecycle import ENDED, RunNow, State, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.run_details import AttemptError, attempt_error
@@ -19,7 +25,7 @@ FORGET: Final = b"x"
 """In place of a record: leave nothing of the task."""
 
 
-class Entry(Progress):
+class TaskState(Progress):
     """What a move needs to know of a task, and what it changes, in the words of lua/move.lua.
 
     One that was tampered with moves as if it had what is usual.
@@ -27,7 +33,7 @@ class Entry(Progress):
 
     def __init__(
         self,
-        name: Name,
+        name: StoredId,
         state: State,
         value: bytes,
         record: bytes | None,
@@ -43,30 +49,30 @@ class Entry(Progress):
         if state in WAITING and score is not None:
             # its place there, which its record need not say
             self.due = float(score)
-        self._line = value[: rest_of(value)]
+        self._line = value[: end_of_sequence(value)]
         self._seen = self._line, record or b""
         self._left = [*self._places()]
         self._head = self._body = b""
         self._fault: AttemptError | None = None
-        if not is_line(self._line):
+        if not has_sequence(self._line):
             # with another one, or nobody could tell it from the name behind it
             self._begin_anew(0)
 
-    def lease(self) -> list[Word]:
+    def token_guard(self) -> list[Word]:
         """Return what guards it while its lease is the caller's."""
         return ["t", self.token]
 
-    def sight(self, score: bytes | None) -> list[Word]:
+    def snapshot_guard(self, score: bytes | None) -> list[Word]:
         """Return what guards it as it was seen: at `score` in its state, or anywhere in it."""
         key, _, member = self._left[0]
         return ["l", *self._seen, int(key), member, score or b""]
 
-    def move(self, event: Transition, now: Moment, line: int | None = None) -> State:
+    def apply(self, event: Transition, now: Moment, line: int | None = None) -> State:
         """Take note of what happened to it; `line` is its new place among its priority.
 
         Raises `IllegalMove`, and changes nothing, where the table has no such move.
         """
-        state = apply(self, event, now)
+        state = effects.apply(self, event, now)
         self._fault = attempt_error(event, self.attempts, now)
         if isinstance(event, RunNow) and line is not None:
             self.spec.expires = None
@@ -76,21 +82,21 @@ class Entry(Progress):
         return state
 
     def _begin_anew(self, line: int) -> None:
-        self._line = line_of(line).encode()
+        self._line = encode_sequence(line).encode()
         self._head = self._line + self.spec.text().encode()
 
-    def update(self, value: bytes, line: int | None) -> None:
+    def replace_spec(self, value: bytes, line: int | None) -> None:
         """Take note that something else was asked for; `line` is its new place, None for its own.
 
         `value` is as in `tasks`, without the line.
         """
         bar = value.index(b"|") + 1
         if line is not None:
-            self._line = line_of(line).encode()
+            self._line = encode_sequence(line).encode()
         self.spec = facts_of(self._line + value)
         self._head, self._body = self._line + value[:bar], value[bar:]
 
-    def change(self) -> list[Word]:
+    def encode_change(self) -> list[Word]:
         """Return what is to be written."""
         entered = [] if self.state is State.GONE else [*self._places()]
         left: list[tuple[int, Word]] = [(int(key), member) for key, _, member in self._left]
@@ -105,7 +111,7 @@ class Entry(Progress):
         if self.state is State.GONE:
             words += (FORGET, b"", b"", b"")
         else:
-            fault = b"" if self._fault is None else written(self._fault)
+            fault = b"" if self._fault is None else encode(self._fault)
             words += (self._record(), self._head, self._body, fault)
         return words
 
@@ -129,6 +135,10 @@ class Entry(Progress):
                 yield key, self.finished or 0.0, self._name
             case State.AGGREGATING:
                 yield key, self.due, self._name
-                yield Key.GROUPS, 0, member_of(self.spec.group or "", self.due) + self._name
+                yield (
+                    Key.GROUPS,
+                    0,
+                    group_member_prefix(self.spec.group or "", self.due) + self._name,
+                )
             case _:
                 yield key, self.due, self._name

@@ -10,7 +10,7 @@ from qcore.app.calls.call import Refused
 from qcore.app.client.handles import Handle
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
-from qcore.entrypoints.cli.benchmark.rig import Rig
+from qcore.entrypoints.benchmark.workload import Rig
 
 BATCH: Final = 1_000
 PRODUCERS: Final = 32

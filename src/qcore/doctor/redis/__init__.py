@@ -4,17 +4,17 @@ from secrets import token_hex
 from typing import Final
 
 from qcore.adapters.links.redis import Link, Surroundings
-from qcore.adapters.redis.doctor import failover, keyspace, queues, timing, waiting
-from qcore.adapters.redis.doctor.asking import Questions, Server, rule_of
-from qcore.adapters.redis.doctor.copies import replication
-from qcore.adapters.redis.doctor.disk import persistence
-from qcore.adapters.redis.doctor.life import life
-from qcore.adapters.redis.doctor.memory import eviction, memory
-from qcore.adapters.redis.doctor.merging import together
-from qcore.adapters.redis.doctor.permissions import lacking, permissions, user_of
-from qcore.adapters.redis.doctor.standing import clients, connection, version
 from qcore.adapters.redis.keys import Keys
-from qcore.adapters.redis.store import Store
+from qcore.adapters.redis.script_runner import ScriptRunner
+from qcore.doctor.redis import failover, keyspace, queues, timing, workers
+from qcore.doctor.redis.memory import eviction, memory
+from qcore.doctor.redis.merge import together
+from qcore.doctor.redis.permissions import lacking, permissions, user_of
+from qcore.doctor.redis.persistence import persistence
+from qcore.doctor.redis.replicas import replication
+from qcore.doctor.redis.server_info import clients, connection, version
+from qcore.doctor.redis.server_queries import Questions, Server, rule_of
+from qcore.doctor.redis.task_lifecycle import life
 from qcore.domain.diagnostics import Finding, error
 from qcore.domain.errors import QcoreError
 from qcore.domain.new_task import DEFAULT_QUEUE
@@ -137,10 +137,10 @@ class _Examination:
         now = self._link.time()
         looks = await queues.looks(spots, keys, looked, now, questions)
         ours = [look for look in looks if look.is_made and not look.foreign]
-        store = Store(self._link, USUAL, self._namespace)
+        runner = ScriptRunner(self._link, USUAL, self._namespace)
         return [
             *keyspace.namespace(names, keys),
             *queues.formats(looks, beyond=len(known) - len(looked)),
-            *await queues.leftovers(store, spots, ours, questions),
-            *await waiting.workers(self._around, keys, ours, questions),
+            *await queues.leftovers(runner, spots, ours, questions),
+            *await workers.workers(self._around, keys, ours, questions),
         ]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from qcore.domain.record import record
-from qcore.entrypoints.cli.benchmark.journal import Journal
-from qcore.entrypoints.cli.benchmark.rig import Rig
+from qcore.entrypoints.benchmark.journal import Journal
+from qcore.entrypoints.benchmark.workload import Rig
 
 STALLED: Final = 1.0
 """Seconds without a call after which it is worth asking whether there is anything left to do."""

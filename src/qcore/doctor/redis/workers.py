@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from qcore.adapters.links.redis import Surroundings
-from qcore.adapters.redis.doctor.asking import Questions
-from qcore.adapters.redis.doctor.queues import Look
 from qcore.adapters.redis.keys import Keys
+from qcore.doctor.redis.queues import Look
+from qcore.doctor.redis.server_queries import Questions
 from qcore.domain.diagnostics import Finding, ok, warning
 
 

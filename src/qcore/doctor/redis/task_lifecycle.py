@@ -7,10 +7,10 @@ from time import perf_counter
 from typing import Any, Final, cast
 
 from qcore.adapters.links.redis import Call, Link, Reply, Script, Word
-from qcore.adapters.redis import claim, enqueue, operate, settle, sweep
+from qcore.adapters.redis import admin, claim, enqueue, settle, sweep
 from qcore.adapters.redis.keys import Key
+from qcore.adapters.redis.script_runner import ScriptRunner
 from qcore.adapters.redis.scripts import COUNT, SCRIPTS
-from qcore.adapters.redis.store import Store
 from qcore.domain.answers import Enqueued, LeaseLost, Settled, Swept
 from qcore.domain.diagnostics import Finding, error, ok, warning
 from qcore.domain.errors import QcoreError
@@ -32,14 +32,14 @@ class Disagreement(Exception):
 async def life(link: Link, namespace: str, queue: str) -> list[Finding]:
     """Enqueue, claim, fail, claim again and settle a task; tell whether all went as it has to."""
     noting = _Noting(link)
-    store = Store(cast("Link", noting), RetentionPolicy(), namespace)
+    runner = ScriptRunner(cast("Link", noting), RetentionPolicy(), namespace)
     try:
         began = perf_counter()
-        woke = await _live(store, queue)
+        woke = await _live(runner, queue)
         took = perf_counter() - began
         return [
             ok("scripts", f"all {len(SCRIPTS)} run: a task lived and left in {1000 * took:.1f} ms"),
-            _wake_up(woke, store.keys.channel(queue)),
+            _wake_up(woke, runner.keys.channel(queue)),
         ]
     except Disagreement as why:
         return [
@@ -65,18 +65,18 @@ def _wake_up(woke: bool, channel: str) -> Finding:  # noqa: FBT001  (what was fo
     )
 
 
-async def _live(store: Store, queue: str) -> bool:
+async def _live(runner: ScriptRunner, queue: str) -> bool:
     """Lead a task from its first state to its last; return whether its enqueue was heard."""
     heard = Event()
-    ear = await store.link.listen([store.keys.channel(queue)], heard.set)
+    ear = await runner.link.listen([runner.keys.channel(queue)], heard.set)
     try:
         heard.clear()
         # a queue that is there already: the registry never hears of it
-        await store.link.command("HSET", store.keys.of(queue)[Key.META - 1], "version", 1)
-        now = store.link.time()
-        await _begin(store, queue, now)
-        woke = await _comes(heard, store.link)
-        await _end(store, queue, now)
+        await runner.link.command("HSET", runner.keys.of(queue)[Key.META - 1], "version", 1)
+        now = runner.link.time()
+        await _begin(runner, queue, now)
+        woke = await _comes(heard, runner.link)
+        await _end(runner, queue, now)
     finally:
         await _close(ear)
     return woke
@@ -95,37 +95,37 @@ async def _close(ear: Listener) -> None:
         await ear.close()
 
 
-async def _begin(store: Store, queue: str, now: Moment) -> None:
+async def _begin(runner: ScriptRunner, queue: str, now: Moment) -> None:
     """Enqueue a task, and look at it."""
     task = NewTask("qcore:doctor", id=queue, queue=queue)
-    _agree("enqueue", await enqueue.enqueue(store, [task], now), [Enqueued(queue, State.PENDING)])
-    [stored] = await operate.get(store, queue, [queue])
+    _agree("enqueue", await enqueue.enqueue(runner, [task], now), [Enqueued(queue, State.PENDING)])
+    [stored] = await admin.get(runner, queue, [queue])
     _agree("get", stored and (stored.spec.name, stored.state), (task.name, State.PENDING))
-    page = await operate.browse(store, queue, State.PENDING, 10, None)
+    page = await admin.browse(runner, queue, State.PENDING, 10, None)
     _agree("browse", [each.spec.id for each in page.tasks], [queue])
-    [counts] = await store.look(COUNT, [([queue], ())])
+    [counts] = await runner.run_idempotent(COUNT, [([queue], ())])
     _agree("count", sum(counts), 1)
 
 
-async def _end(store: Store, queue: str, now: Moment) -> None:
+async def _end(runner: ScriptRunner, queue: str, now: Moment) -> None:
     """Run it twice: it fails, waits, and succeeds."""
-    lease = await _claimed(store, queue, now)
-    _agree("extend", await claim.extend(store, [lease], now + LEASE), [lease])
+    lease = await _claimed(runner, queue, now)
+    _agree("extend", await claim.extend(runner, [lease], now + LEASE), [lease])
     failed = Verdict(lease, Failed("on purpose", again_at=now + 1))
-    _agree("settle", await settle.settle(store, [failed], now), [Settled(State.RETRY)])
-    _agree("next_due", await claim.next_due(store, [queue]), now + 1)
-    second = await _claimed(store, queue, now + 1)
+    _agree("settle", await settle.settle(runner, [failed], now), [Settled(State.RETRY)])
+    _agree("next_due", await claim.next_due(runner, [queue]), now + 1)
+    second = await _claimed(runner, queue, now + 1)
     if second.token <= lease.token:
         raise Disagreement(f"claim gave the token {second.token} after {lease.token}")
     late = [Verdict(lease, Succeeded()), Verdict(second, Succeeded())]
     expected = [LeaseLost(), Settled(State.GONE)]
-    _agree("settle", await settle.settle(store, late, now + 1), expected)
-    _agree("sweep", await sweep.sweep(store, [queue], 10, now + 1), Swept())
-    _agree("get", await operate.get(store, queue, [queue]), [None])
+    _agree("settle", await settle.settle(runner, late, now + 1), expected)
+    _agree("sweep", await sweep.sweep(runner, [queue], 10, now + 1), Swept())
+    _agree("get", await admin.get(runner, queue, [queue]), [None])
 
 
-async def _claimed(store: Store, queue: str, now: Moment) -> Lease:
-    claims = await claim.claim(store, Demand(1, {queue: 1}), now, now + LEASE)
+async def _claimed(runner: ScriptRunner, queue: str, now: Moment) -> Lease:
+    claims = await claim.claim(runner, Demand(1, {queue: 1}), now, now + LEASE)
     _agree("claim", [each.task.spec.id for each in claims], [queue])
     return claims[0].lease
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Command, Reply, Spot
-from qcore.adapters.redis.doctor.asking import Questions
+from qcore.adapters.redis.encoding import decode_id
 from qcore.adapters.redis.keys import KEY_OF, Key, Keys
-from qcore.adapters.redis.names import id_of
-from qcore.adapters.redis.scripts import LOOK
-from qcore.adapters.redis.store import Store, bites
+from qcore.adapters.redis.script_runner import ScriptRunner, chunks
+from qcore.adapters.redis.scripts import READ
+from qcore.doctor.redis.server_queries import Questions
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
@@ -22,7 +22,7 @@ SAMPLE: Final = 100
 LOOKS: Final = 3
 """How often something has to be amiss: tasks move while they are counted."""
 
-_OWN: Final = tuple(key for key in Key if key is not Key.LANE)
+_OWN: Final = tuple(key for key in Key if key is not Key.SESSION)
 _HASHES: Final = {Key.META, Key.TASKS, Key.PROGRESS, Key.UNIQUE, Key.DETAILS}
 _PLACES: Final = tuple(KEY_OF.values())
 
@@ -59,14 +59,14 @@ async def looks(
 ) -> list[Look]:
     """Look at queues; on a cluster, whose servers each know some."""
     found: list[Look] = []
-    for bite in bites(queues, TOGETHER):
-        asked = [[*_questions(keys, queue, now)] for queue in bite]
+    for chunk in chunks(queues, TOGETHER):
+        asked = [[*_questions(keys, queue, now)] for queue in chunk]
         size = len(asked[0])
         for spot in spots:
             replies = await questions.ask(spot, *[each for row in asked for each in row])
             rows = [replies[n : n + size] for n in range(0, len(replies), size)]
             # whoever does not have the queue does not even tell a type
-            pairs = zip(bite, rows, strict=True)
+            pairs = zip(chunk, rows, strict=True)
             found += [_look(keys, queue, row) for queue, row in pairs if row[1] is not None]
     return found
 
@@ -135,16 +135,16 @@ def _format(look: Look) -> Iterator[Finding]:
 
 
 async def leftovers(
-    store: Store, spots: Sequence[Spot], found: Sequence[Look], questions: Questions
+    runner: ScriptRunner, spots: Sequence[Spot], found: Sequence[Look], questions: Questions
 ) -> list[Finding]:
     """Tell which queues have tasks that nobody will come across."""
     amiss = [look for look in found if look.stray or _odd_records(look)]
     for _ in range(LOOKS - 1):
         names = [look.queue for look in amiss]
-        again = await looks(spots, store.keys, names, store.link.time(), questions)
+        again = await looks(spots, runner.keys, names, runner.link.time(), questions)
         before = {look.queue: look for look in amiss}
         amiss = [look for look in again if _is_still(before.get(look.queue), look)]
-    findings = [each for look in amiss for each in await _leftover(store, spots, look, questions)]
+    findings = [each for look in amiss for each in await _leftover(runner, spots, look, questions)]
     return findings or [ok("leftovers", "each task is in one state")]
 
 
@@ -161,10 +161,10 @@ def _odd_records(look: Look) -> int:
 
 
 async def _leftover(
-    store: Store, spots: Sequence[Spot], look: Look, questions: Questions
+    runner: ScriptRunner, spots: Sequence[Spot], look: Look, questions: Questions
 ) -> list[Finding]:
     if look.stray > 0:
-        ids = await _stray(store, spots, look.queue, questions)
+        ids = await _stray(runner, spots, look.queue, questions)
         such = f", such as {ids[0]}" if ids else ""
         return [
             warning(
@@ -193,15 +193,17 @@ async def _leftover(
 
 
 async def _stray(
-    store: Store, spots: Sequence[Spot], queue: str, questions: Questions
+    runner: ScriptRunner, spots: Sequence[Spot], queue: str, questions: Questions
 ) -> list[str]:
     """Return tasks of a sample that are in no state."""
-    tasks = store.keys.of(queue)[Key.TASKS - 1]
+    tasks = runner.keys.of(queue)[Key.TASKS - 1]
     sample: dict[bytes, None] = {}
     for spot in spots:
         [names] = await questions.ask(spot, ("HRANDFIELD", tasks, SAMPLE))
         sample |= dict.fromkeys(names or ())
     if not sample:
         return []
-    [reply] = await store.look(LOOK, [([queue], [0, *sample])])
-    return [id_of(name) for name, value in zip(sample, reply[::4], strict=True) if value is None]
+    [reply] = await runner.run_idempotent(READ, [([queue], [0, *sample])])
+    return [
+        decode_id(name) for name, value in zip(sample, reply[::4], strict=True) if value is None
+    ]

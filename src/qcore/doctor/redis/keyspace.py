@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Spot
-from qcore.adapters.redis.doctor.asking import Questions
 from qcore.adapters.redis.keys import Key, Keys
+from qcore.doctor.redis.server_queries import Questions
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.record import record
 
@@ -17,7 +17,7 @@ PASSING: Final = "qcore-doctor-"
 """What the queues of an examination begin with: another one may be at work."""
 SHOWN: Final = 5
 
-_NAMES: Final = {key.name.lower() for key in Key if key is not Key.LANE}
+_NAMES: Final = {key.name.lower() for key in Key if key is not Key.SESSION}
 
 
 @record
@@ -81,7 +81,7 @@ def _queue_of(key: str, registry: str) -> str | None:
     queue, brace, name = key.removeprefix(registry.removesuffix("queues")).partition("}:")
     if not (queue.startswith("{") and brace):
         return None
-    return queue[1:] if name in _NAMES or name.startswith("lane:") else None
+    return queue[1:] if name in _NAMES or name.startswith("session:") else None
 
 
 def namespace(found: Names, keys: Keys) -> Iterator[Finding]:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Command, Link, Manner, Spot
-from qcore.adapters.redis.doctor.asking import rule_of
 from qcore.adapters.redis.keys import Key, Keys
+from qcore.doctor.redis.server_queries import rule_of
 from qcore.domain.diagnostics import Finding, error, ok
 from qcore.domain.errors import QcoreError
 
@@ -28,24 +28,24 @@ def harmless(keys: Keys, queue: str, manner: Manner | None) -> Iterator[Command]
 
     Servers look at permissions before they look at anything else; `queue` has no tasks.
     """
-    its = (Key.META, Key.TASKS, Key.PENDING, Key.LANE)
-    meta, tasks, pending, lane = (keys.of(queue)[key - 1] for key in its)
+    its = (Key.META, Key.TASKS, Key.PENDING, Key.SESSION)
+    meta, tasks, pending, session = (keys.of(queue)[key - 1] for key in its)
     yield from (
         ("TIME",),
         ("PING",),
         ("EVAL", "return 1", 1, meta),
         ("EVALSHA", NO_SCRIPT, 1, meta),
         ("EXISTS", meta),
-        ("GET", lane),
+        ("GET", session),
         ("HDEL", tasks, "-"),
         ("HGET", meta, "version"),
         ("HINCRBY", meta, "sequence", "no number"),
         ("HMGET", tasks, "-"),
         ("HSET", meta, "version", "1", "no value"),
         ("HSTRLEN", tasks, "-"),
-        ("PEXPIRE", lane, 1),
+        ("PEXPIRE", session, 1),
         ("PUBLISH", keys.channel(queue), ""),
-        ("SET", lane, "", "XX", "PX", 1),
+        ("SET", session, "", "XX", "PX", 1),
         ("SMEMBERS", keys.registry),
         ("TYPE", meta),
         ("UNSUBSCRIBE", keys.channel(queue)),

@@ -5,53 +5,53 @@ from contextlib import suppress
 from typing import Final, TypeAlias, TypeVar
 
 from qcore.adapters.links.redis import Call, Link, Reply, Script, Word
+from qcore.adapters.redis.encoding import StoredId
 from qcore.adapters.redis.keys import Key, Keys
-from qcore.adapters.redis.lanes import Lanes
-from qcore.adapters.redis.names import Name
-from qcore.adapters.redis.scripts import TRY
+from qcore.adapters.redis.request_dedup import SessionPool
+from qcore.adapters.redis.scripts import CHECK_PERMISSIONS
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, QcoreError
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Lease, RetentionPolicy
 
 T = TypeVar("T")
 
-AT_ONCE: Final = 250
+MAX_TASKS_PER_CALL: Final = 250
 """Tasks in one call of a script, so that none keeps the server from others for milliseconds."""
-QUEUES_AT_ONCE: Final = 50
+MAX_QUEUES_PER_CALL: Final = 50
 """Queues in one call of a script: each is looked at, whether it has anything or not."""
-REMEMBERED: Final = 20_000
+MAX_REMEMBERED_CLAIMS: Final = 20_000
 """Claims of which it is remembered what was claimed."""
 
-Claimed: TypeAlias = tuple[TaskId, Name, bytes, bytes | None]
+RememberedClaim: TypeAlias = tuple[TaskId, StoredId, bytes, bytes | None]
 """A task as it was handed out: its id, its name, the beginning of its value, up to its facts, and
 its record, None for one that is its token alone."""
 
 
-class Store:
+class ScriptRunner:
     """One namespace of one Redis."""
 
     def __init__(self, link: Link, keep: RetentionPolicy, namespace: str) -> None:
         self.link: Final = link
         self.keep: Final = keep
         self.keys: Final = Keys(namespace)
-        self._lanes = Lanes()
-        self._claimed: dict[tuple[str, int], Claimed] = {}
+        self._sessions = SessionPool()
+        self._claimed: dict[tuple[str, int], RememberedClaim] = {}
 
-    def groups(self, queues: Iterable[str]) -> list[list[str]]:
+    def queue_batches(self, queues: Iterable[str]) -> list[list[str]]:
         """Divide queues into those whose keys one call may name."""
         names = list(dict.fromkeys(queues))
-        return [[*bite] for bite in bites(names, QUEUES_AT_ONCE if self.link.spans else 1)]
+        return [[*chunk] for chunk in chunks(names, MAX_QUEUES_PER_CALL if self.link.spans else 1)]
 
-    async def refuse_the_powerless(self) -> None:
+    async def check_permissions(self) -> None:
         """Raise `BrokerUnusable` where the server's user may not do all that moves do.
 
         A script that is refused half way is not undone.
         """
-        *keys, channel = self.keys.nobody()
+        *keys, channel = self.keys.probe_keys()
         refused: list[bytes] = []
         # a server that cannot be asked now is asked when it is first needed
         with suppress(BrokerUnavailable):
-            (refused,) = await self.link.run(TRY, [Call(keys, [channel])])
+            (refused,) = await self.link.run(CHECK_PERMISSIONS, [Call(keys, [channel])])
         if refused:
             space = self.keys.registry.removesuffix("queues")
             lacking = " ".join(
@@ -63,7 +63,7 @@ class Store:
                 f"{lacking}"
             )
 
-    async def look(
+    async def run_idempotent(
         self, script: Script, asked: Sequence[tuple[Sequence[str], Sequence[Word]]]
     ) -> list[Reply]:
         """Call a script that may be called twice, for some queues each time."""
@@ -73,7 +73,7 @@ class Store:
         ]
         return await self.link.run(script, calls)
 
-    async def move(
+    async def run_once(
         self,
         script: Script,
         asked: Sequence[tuple[Sequence[str], Iterable[Word]]],
@@ -87,41 +87,41 @@ class Store:
         `number` is how many of the first queue's keys it is given. With `partly`, an error takes
         the place of an answer that did not come.
         """
-        lanes = [self._lanes.take() for _ in asked]
+        sessions = [self._sessions.acquire() for _ in asked]
         calls: list[Call] = []
-        for (queues, words), lane in zip(asked, lanes, strict=True):
-            keys = [*self.keys.with_lane(queues[0], lane.name, number)]
+        for (queues, words), session in zip(asked, sessions, strict=True):
+            keys = [*self.keys.with_session(queues[0], session.name, number)]
             for queue in queues[1:]:
                 keys += self.keys.of(queue)
-            calls.append(Call(keys, words, lane.next()))
+            calls.append(Call(keys, words, session.next()))
         replies = await self.link.run(script, calls, safely=safely, partly=partly)
-        answered = lanes
+        answered = sessions
         if partly:
-            pairs = zip(lanes, replies, strict=True)
-            answered = [lane for lane, reply in pairs if not isinstance(reply, QcoreError)]
-        self._lanes.give_back(answered)
+            pairs = zip(sessions, replies, strict=True)
+            answered = [session for session, reply in pairs if not isinstance(reply, QcoreError)]
+        self._sessions.release(answered)
         return replies
 
-    async def move_one(
+    async def run_once_alone(
         self, script: Script, queue: str, words: Sequence[Word], number: int
     ) -> Reply:
-        """Call a script as `move` does, once and for one queue: 2 of 70 µs less for a lone task."""
-        lane = self._lanes.take()
-        keys = self.keys.with_lane(queue, lane.name, number)
-        (reply,) = await self.link.run(script, [Call(keys, words, lane.next())])
-        self._lanes.give_back([lane])
+        """Call a script as `run_once` does, for one queue: saves 2 of 70 µs of a lone task."""
+        session = self._sessions.acquire()
+        keys = self.keys.with_session(queue, session.name, number)
+        (reply,) = await self.link.run(script, [Call(keys, words, session.next())])
+        self._sessions.release([session])
         return reply
 
     # what was handed out stays as it was while its token counts: to settle it, it need not be read
 
-    def remember(self, queue: str, token: int, claimed: Claimed) -> None:
+    def remember_claim(self, queue: str, token: int, claimed: RememberedClaim) -> None:
         """Keep what was handed out."""
-        if len(self._claimed) >= REMEMBERED:
+        if len(self._claimed) >= MAX_REMEMBERED_CLAIMS:
             # the oldest: its lease is over, or somebody else has to look it up
             self._claimed.pop(next(iter(self._claimed)), None)
         self._claimed[queue, token] = claimed
 
-    def claimed(self, leases: Sequence[Lease]) -> list[Claimed | None]:
+    def remembered_claims(self, leases: Sequence[Lease]) -> list[RememberedClaim | None]:
         """Return for each lease what was handed out under it here, if it is remembered."""
         found = [self._claimed.get((lease.queue, lease.token)) for lease in leases]
         return [
@@ -129,19 +129,19 @@ class Store:
             for claimed, lease in zip(found, leases, strict=True)
         ]
 
-    def forget(self, leases: Sequence[Lease]) -> None:
+    def forget_claims(self, leases: Sequence[Lease]) -> None:
         """Forget what was settled."""
         for lease in leases:
             self._claimed.pop((lease.queue, lease.token), None)
 
 
-def bites(items: Sequence[T], size: int = AT_ONCE) -> Iterator[Sequence[T]]:
+def chunks(items: Sequence[T], size: int = MAX_TASKS_PER_CALL) -> Iterator[Sequence[T]]:
     """Yield items in bites that a script may take at once."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
-def by_queue(pairs: Iterable[tuple[str, T]]) -> Mapping[str, list[T]]:
+def group_by_queue(pairs: Iterable[tuple[str, T]]) -> Mapping[str, list[T]]:
     """Return what belongs to each queue, in order."""
     found: dict[str, list[T]] = {}
     for queue, item in pairs:

@@ -7,7 +7,7 @@ from itertools import count
 from uuid import uuid4
 
 
-class Lane:
+class Session:
     """A line of moves, made one after the other; Redis remembers the last one's answer."""
 
     def __init__(self, name: str) -> None:
@@ -19,7 +19,7 @@ class Lane:
         return next(self._numbers)
 
 
-class Lanes:
+class SessionPool:
     """As many lanes as there are moves on their way at once."""
 
     def __init__(self) -> None:
@@ -29,9 +29,9 @@ class Lanes:
         self._process = os.getpid()
         self._name = uuid4().hex[:16]
         self._suffixes = count()
-        self._free: deque[Lane] = deque()
+        self._free: deque[Session] = deque()
 
-    def take(self) -> Lane:
+    def acquire(self) -> Session:
         """Return a lane that nobody else uses until it is given back. May be called anywhere.
 
         One of a move that failed, which may still be carried out, is not to be given back.
@@ -42,8 +42,8 @@ class Lanes:
         try:
             return self._free.pop()
         except IndexError:
-            return Lane(f"{self._name}-{next(self._suffixes)}")
+            return Session(f"{self._name}-{next(self._suffixes)}")
 
-    def give_back(self, lanes: Sequence[Lane]) -> None:
+    def release(self, sessions: Sequence[Session]) -> None:
         """Let others use lanes whose moves were answered."""
-        self._free.extend(lanes)
+        self._free.extend(sessions)

@@ -1,0 +1,45 @@
+"""Tasks as they are stored."""
+
+from collections.abc import Sequence
+
+from qcore.adapters.redis.encoding import StoredId, encode_id
+from qcore.adapters.redis.keys import STATE_OF
+from qcore.adapters.redis.script_runner import ScriptRunner, chunks
+from qcore.adapters.redis.scripts import READ
+from qcore.adapters.redis.task_state import TaskState
+from qcore.domain.lifecycle import State
+from qcore.domain.new_task import TaskId
+from qcore.domain.record import record
+
+
+@record
+class Snapshot:
+    """What is stored of a task, and where."""
+
+    name: StoredId
+    state: State
+    value: bytes
+    progress: bytes | None
+    score: bytes
+
+    def is_held(self, token: int) -> bool:
+        """Return whether it is active under a token."""
+        return self.state is State.ACTIVE and self.task_state().token == token
+
+    def task_state(self) -> TaskState:
+        """Return it as something to move."""
+        return TaskState(self.name, self.state, self.value, self.progress, self.score)
+
+
+async def read_snapshots(
+    runner: ScriptRunner, queue: str, ids: Sequence[TaskId], *, whole: bool = False
+) -> list[Snapshot | None]:
+    """Look at tasks of one queue, with what was asked for if `whole`; None where there is none."""
+    names = [encode_id(task) for task in ids]
+    asked = [([queue], [int(whole), *chunk]) for chunk in chunks(names)]
+    rows = [item for reply in await runner.run_idempotent(READ, asked) for item in reply]
+    parts = zip(names, rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True)
+    return [
+        None if value is None else Snapshot(name, STATE_OF[state], value, progress, score)
+        for name, value, progress, state, score in parts
+    ]

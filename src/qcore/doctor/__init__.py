@@ -1,0 +1,37 @@
+"""Examine the store behind a broker: what is well, what is not, and what to do about it.
+
+It stands apart from what runs tasks: no broker, client or worker imports it, and import-linter
+holds that. `qcore doctor` prints what `diagnose` returns.
+"""
+
+from collections.abc import Sequence
+
+from qcore.adapters.redis import RedisBroker
+from qcore.adapters.sqlite import SqliteBroker
+from qcore.adapters.wrappers import ForwardingBroker
+from qcore.doctor import redis, sqlite
+from qcore.domain.diagnostics import Finding, ok
+from qcore.ports import Broker, Diagnosable
+
+__all__ = ["diagnose"]
+
+
+async def diagnose(broker: Broker) -> Sequence[Finding]:
+    """Return findings about the store of a broker, which need not be open before.
+
+    A `Diagnosable` broker is asked itself; those of Redis and SQLite are examined from here, also
+    inside a `ForwardingBroker`; any other is only opened. What is written to try things out is
+    removed again. Raises `BrokerUnavailable` or `BrokerUnusable` where nothing can be said.
+    """
+    while isinstance(broker, ForwardingBroker) and not isinstance(broker, Diagnosable):
+        broker = broker.inner
+    match broker:
+        case Diagnosable():
+            return await broker.diagnose()
+        case RedisBroker():
+            return await redis.diagnose(broker.link, broker.namespace)
+        case SqliteBroker():
+            return await sqlite.diagnose(broker.link)
+        case _:
+            await broker.open()
+            return [ok("connection", "it can be opened; this broker tells no more")]
