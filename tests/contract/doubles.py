@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from copy import copy
 from math import inf
 from typing import Final, Self, TypeVar
@@ -25,7 +27,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.task import Claim, Demand, Verdict
-from qcore.ports import Broker, Capability, Listener, Lost
+from qcore.ports import Broker, Capability, Listener, Lost, Told
 
 T = TypeVar("T")
 
@@ -129,6 +131,67 @@ class Ear:
 
     async def close(self) -> None:
         await self._inner.close()
+        if self in self._among:
+            self._among.remove(self)
+
+
+class TalkativeBroker(ForwardingBroker):
+    """Tell those who follow as often and as late as the port allows.
+
+    They are told with no ids after each enqueue and claim, and told of news twice, by a thread.
+    """
+
+    def __init__(self, inner: Broker) -> None:
+        super().__init__(inner)
+        self.followers: list[Follower] = []
+
+    async def follow(self, queues: Sequence[str], told: Told) -> "Follower":
+        follower = Follower(queues, told, self.followers)
+        follower.inner = await self.inner.follow(queues, follower.tell_later)
+        self.followers.append(follower)
+        return follower
+
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
+        answers = await self.inner.enqueue(tasks, now=now)
+        self._tell_of_nothing()
+        return answers
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        claims = await self.inner.claim(demand, now=now, until=until)
+        self._tell_of_nothing()
+        return claims
+
+    def _tell_of_nothing(self) -> None:
+        for follower in tuple(self.followers):
+            for queue in follower.queues:
+                follower.tell(queue, ())
+            for _ in range(50):
+                time.sleep(0)  # no time: it is the turn of a thread that was told
+
+
+class Follower:
+    """Someone who follows, and the thread that tells them."""
+
+    def __init__(self, queues: Sequence[str], told: Told, among: "list[Follower]") -> None:
+        self.queues = queues
+        self.inner: Listener | None = None
+        self._told = told
+        self._among = among
+        self._thread = ThreadPoolExecutor(1)
+
+    def tell(self, queue: str, ids: Sequence[TaskId]) -> None:
+        # one whose loop has ended harms nobody
+        with suppress(RuntimeError):
+            self._told(queue, ids)
+
+    def tell_later(self, queue: str, ids: Sequence[TaskId]) -> None:
+        for _ in range(2):
+            self._thread.submit(self.tell, queue, ids)
+
+    async def close(self) -> None:
+        if self.inner is not None:
+            await self.inner.close()
+        self._thread.shutdown()
         if self in self._among:
             self._among.remove(self)
 

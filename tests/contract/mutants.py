@@ -1,5 +1,6 @@
 """Memory brokers that break a promise of notes, details, follow-ups, news or changes each."""
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +9,30 @@ from attrs import evolve
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.ears import Ears
-from qcore.domain.answers import Admission, Enqueued, LeaseLost, Missing, Moved, NotAllowed, Swept
-from qcore.domain.lifecycle import Command, Crashed, Failed, Rescheduled, RunNow, Succeeded, Updated
+from qcore.adapters.memory.entries import Entry
+from qcore.domain.answers import (
+    Admission,
+    Enqueued,
+    LeaseLost,
+    Missing,
+    Moved,
+    NotAllowed,
+    Settled,
+    Swept,
+)
+from qcore.domain.lifecycle import (
+    Command,
+    Crashed,
+    Failed,
+    Rescheduled,
+    RunNow,
+    Succeeded,
+    Transition,
+    Updated,
+)
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import NO_DETAILS, Details, DetailsSaved, DetailsUpdate
-from qcore.domain.task import Verdict, changed
+from qcore.domain.task import Task, Verdict, changed
 from qcore.ports import Told
 
 
@@ -191,6 +211,52 @@ class FollowsFirst(MemoryBroker):
         return await super().settle(without, now=now)
 
 
+class FollowsInASecondStep(MemoryBroker):
+    """Lets a reader in between the end of a lease and what is to follow."""
+
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        ended = [evolve(v.outcome, then=()) if _followed(v) else v.outcome for v in verdicts]
+        without = [evolve(v, outcome=outcome) for v, outcome in zip(verdicts, ended, strict=True)]
+        answers = await super().settle(without, now=now)
+        time.sleep(0)  # noqa: ASYNC251  (no time: it is another thread's turn)
+        for verdict, answer in zip(verdicts, answers, strict=True):
+            if isinstance(answer, Settled):
+                await self.enqueue(_followed(verdict), now=now)
+        return answers
+
+
+def _followed(verdict: Verdict) -> Sequence[NewTask]:
+    return verdict.outcome.then if isinstance(verdict.outcome, Succeeded) else ()
+
+
+class SettlesWithoutALock(MemoryBroker):
+    """Looks whose a lease is and ends it later, though another may have ended it by then."""
+
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        held = {verdict.lease: self._holder(verdict.lease) for verdict in verdicts}
+        time.sleep(0)  # noqa: ASYNC251  (no time: it is another thread's turn)
+        answers = [*await super().settle(verdicts, now=now)]
+        for n, verdict in enumerate(verdicts):
+            # of two verdicts in a batch the second has lost all the same
+            entry = held.pop(verdict.lease, None)
+            if entry is not None and isinstance(answers[n], LeaseLost):
+                answers[n] = self.overtaken(entry, verdict.outcome)
+        return answers
+
+    def overtaken(self, entry: Entry, outcome: Transition) -> Settled | LeaseLost:
+        """Return the answer to a verdict where another has ended the lease meanwhile."""
+        return Settled(entry.state)
+
+
+class KeepsTheLastVerdict(SettlesWithoutALock):
+    """Tells the truth of who has lost a lease, but has written its result by then."""
+
+    def overtaken(self, entry: Entry, outcome: Transition) -> LeaseLost:
+        if isinstance(outcome, Succeeded):
+            entry.result = outcome.result
+        return LeaseLost()
+
+
 class FollowsTheLost(MemoryBroker):
     async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
         answers = await super().settle(verdicts, now=now)
@@ -213,14 +279,24 @@ def deaf_to(verb: str) -> type[MemoryBroker]:
     return type(f"DeafTo{verb.title()}", (MemoryBroker,), {verb: muted})
 
 
-class TellsTooEarly(MemoryBroker):
-    """Tells of verdicts that are not written yet."""
+class TellsTooEarly(deaf_to("settle")):  # type: ignore[misc]  (a class made by a function)
+    """Tells of verdicts that are not written yet, and not again when they are."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._was_read = threading.Event()
+
+    async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
+        found = await super().get(queue, ids)
+        self._was_read.set()
+        return found
 
     async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        self._was_read.clear()
         for verdict in verdicts:
             self._ears.tell({verdict.lease.queue: [verdict.lease.id]})
-        for _ in range(2_000):
-            time.sleep(0)  # noqa: ASYNC251  (no time: it is another thread's turn)
+        # until whoever was told has looked
+        self._was_read.wait(1)
         return await super().settle(verdicts, now=now)
 
 

@@ -229,6 +229,8 @@ class ForgetsTheirTime(MemoryBroker):
         return await super().enqueue([evolve(task, unique_for=None) for task in tasks], now=now)
 
 
+AT_ONCE = "test_of_verdicts_settled_at_once_one_counts"
+
 BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (IgnoresTokens, "test_a_stale_workers_verdict_changes_nothing", {"outcome": Succeeded()}),
     (IgnoresTokens, "test_another_token_is_not_the_current_one", {"step": 1}),
@@ -263,6 +265,8 @@ BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (ReplacesTheActive, "test_a_task_that_runs_is_not_replaced", {}),
     (ForgetsTheirTime, "test_a_key_is_had_for_its_time", {}),
     (WritesHalf, "test_no_reader_sees_half_a_batch", {}),
+    (mutants.SettlesWithoutALock, AT_ONCE, {}),
+    (mutants.KeepsTheLastVerdict, AT_ONCE, {}),
 ]
 
 REPLACES = "test_a_note_replaces_what_it_has_and_leaves_the_rest"
@@ -314,6 +318,11 @@ BROKEN_OF_NEWS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (mutants.OverwritesWhatIsThere, IS_THERE, {}),
     (mutants.FollowsFirst, "test_a_task_may_be_followed_by_itself", {}),
     (mutants.FollowsSilently, "test_what_follows_is_heard", {}),
+    (
+        mutants.FollowsInASecondStep,
+        "test_no_reader_sees_an_end_without_its_followers",
+        {},
+    ),
     *((mutants.deaf_to("settle"), TOLD, {"way": way}) for way in following.WAYS[:3]),
     *((mutants.deaf_to("execute"), TOLD, {"way": way}) for way in following.WAYS[3:5]),
     *((mutants.deaf_to("sweep"), TOLD, {"way": way}) for way in following.WAYS[5:7]),

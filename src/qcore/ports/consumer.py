@@ -58,6 +58,8 @@ class Consumer(Protocol):
           seen to be good.
         - `Failed`, `Exhausted`, `Rejected` and `Crashed` are added to the errors in `details`.
         - The same verdict twice: the second is `LeaseLost`, and changes nothing.
+        - Of verdicts on one lease that several threads or processes settle at the same time, one is
+          `Settled` and is what the store keeps; the others are `LeaseLost`.
         """
         ...
 

@@ -1,5 +1,8 @@
 """What `settle` and `extend` promise of leases: who has lost one changes nothing."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import pytest
 from attrs import evolve
 
@@ -21,7 +24,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.task import Claim, Lease, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import NOW, a_lease, a_task, some_tasks
-from qcore.testing.contract.base import Cases
+from qcore.testing.contract.base import Cases, in_threads, step
 from qcore.testing.contract.moves import (
     a_claimed,
     end,
@@ -34,6 +37,7 @@ from qcore.testing.contract.moves import (
     tidy,
 )
 from qcore.testing.contract.states import REACHABLE, bring
+from qcore.testing.contract.threads import twin_of
 
 OUTCOMES: tuple[Transition, ...] = (
     Succeeded(b"late", "a/b"),
@@ -168,6 +172,32 @@ class FenceCases(Cases):
         verdicts = [Verdict(claim.lease, Rejected("first")), Verdict(claim.lease, Succeeded())]
         assert list(await broker.settle(verdicts, now=NOW)) == [Settled(State.DEAD), LeaseLost()]
         assert (await see(broker, claim.task.spec)).error == "first"
+
+    # - Of verdicts on one lease that several threads or processes settle at the same time, one is
+    #   `Settled` and is what the store keeps; the others are `LeaseLost`.
+
+    async def test_of_verdicts_settled_at_once_one_counts(self, broker: Broker) -> None:
+        """Four threads settle the same twenty leases: each lease ends once, as its winner said."""
+        with twin_of(broker) as twin:
+            for _ in range(10):
+                await put(broker, *some_tasks(20, retention=60))
+                leases = [claim.lease for claim in await take(broker)]
+                settled = in_threads([partial(_settled, twin, leases, b"%d" % n) for n in range(4)])
+                stored = await broker.get("default", [lease.id for lease in leases])
+                for task, *answers in zip(stored, *settled, strict=True):
+                    assert task is not None
+                    assert task.state is State.COMPLETED
+                    expected: list[Settled | LeaseLost] = [LeaseLost()] * 4
+                    expected[int(task.result or b"")] = Settled(State.COMPLETED)
+                    assert answers == expected
+
+
+def _settled(
+    broker: Broker, leases: Sequence[Lease], result: bytes
+) -> Sequence[Settled | LeaseLost]:
+    """Settle leases with one result; return the answers."""
+    verdicts = [Verdict(lease, Succeeded(result, "a/b")) for lease in leases]
+    return step(broker.settle(verdicts, now=NOW))
 
 
 class ExtendCases(Cases):

@@ -8,7 +8,7 @@ from qcore.domain.new_task import NewTask
 from qcore.domain.task import Lease, Verdict
 from qcore.ports import Broker
 from qcore.testing.build import LEASE, NOW, a_task, some_tasks
-from qcore.testing.contract.base import Cases
+from qcore.testing.contract.base import Cases, in_threads, step
 from qcore.testing.contract.moves import (
     a_claimed,
     end,
@@ -21,6 +21,7 @@ from qcore.testing.contract.moves import (
     take_one,
     tidy,
 )
+from qcore.testing.contract.threads import twin_of
 
 
 class FollowUpCases(Cases):
@@ -96,6 +97,33 @@ class FollowUpCases(Cases):
         expected = [_follower(n).id for n in range(0, 30, 3)]
         found = ids(await take(broker, 99, "default", "b"))
         assert sorted(found) == sorted(expected)
+
+    async def test_no_reader_sees_an_end_without_its_followers(self, broker: Broker) -> None:
+        """While tasks end and each is followed by one, whoever counts finds as many as before."""
+        # with a transaction for each of the two, a crash between them would lose what follows
+        with twin_of(broker) as twin:
+            await put(broker, *some_tasks(10))
+            over = Heard()
+
+            def pass_on() -> None:
+                try:
+                    for _ in range(10):
+                        claims = step(take(twin))
+                        then = [Succeeded(then=(a_task(),)) for _ in claims]
+                        verdicts = map(Verdict, (claim.lease for claim in claims), then)
+                        step(twin.settle([*verdicts], now=NOW))
+                finally:
+                    over.set()
+
+            def count() -> set[int]:
+                seen = {10}
+                while not over.is_set():
+                    seen.add(sum(step(twin.count()).get("default", {}).values()))
+                return seen
+
+            _, seen = in_threads([pass_on, count])
+            assert seen == {10}
+            assert await broker.count() == {"default": {State.PENDING: 10}}
 
     async def test_what_follows_is_heard(self, broker: Broker) -> None:
         """A worker of its queue need not wait for a poll."""
