@@ -9,7 +9,6 @@ from qcore.domain.answers import Conflict
 from qcore.domain.lifecycle import State
 from qcore.testing.build import NOW, a_task
 from qcore.testing.contract.moves import ids_of, put, read
-from tests.adapters.asking import every_server
 from tests.adapters.redis_kit import USUAL, Pauses, RedisCases, asks, pauses, teach
 from tests.adapters.relay import Relay
 from tests.servers.binaries import SERVERS, Binary, valkey
@@ -18,6 +17,9 @@ from tests.servers.redis import HOST, RedisServer
 from tests.servers.waiting import until
 
 __all__ = ["pauses"]
+
+WITHOUT_WAITAOF = [binary for binary in SERVERS if binary.version < (7, 2)]
+WITH_WAITAOF = [binary for binary in (*SERVERS, valkey()) if binary.version >= (7, 2)]
 
 
 class TestReplicas(RedisCases):
@@ -89,7 +91,7 @@ class TestReplicasOverTheBlockingLink(TestReplicas):
 class TestFiles(RedisCases):
     """With `fsync=` an enqueue is answered when it is on so many disks."""
 
-    @every_server
+    @pytest.mark.parametrize("binary", WITHOUT_WAITAOF, ids=str)
     async def test_a_server_that_cannot_say(self, binary: Binary) -> None:
         """One that is too old for WAITAOF is refused when it is opened, with what to do."""
         with RedisServer(binary) as server:
@@ -152,10 +154,11 @@ class TestFiles(RedisCases):
             b"250",
         ]
 
+    @pytest.mark.parametrize("binary", WITH_WAITAOF, ids=str)
     @pytest.mark.parametrize("appends", ["yes", "no"])
-    async def test_a_server_that_has_it(self, appends: str) -> None:
-        """Valkey has: it waits for its own file, or says what it would need for that."""
-        with RedisServer(valkey(), f"appendonly {appends}") as server:
+    async def test_a_server_that_has_it(self, binary: Binary, appends: str) -> None:
+        """It waits for its own file, or says what it would need for that."""
+        with RedisServer(binary, f"appendonly {appends}") as server:
             self.url = f"{server.url}?fsync=local"
             async with self.opened() as broker:
                 if appends == "yes":

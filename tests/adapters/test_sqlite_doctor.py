@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 from collections import namedtuple
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -87,11 +88,12 @@ def test_what_is_no_database_cannot_be_examined(file: Path) -> None:
 
 async def test_a_database_in_memory_is_a_warning() -> None:
     """Whoever borrows one, or makes one."""
-    for link in (AsyncSqliteLink(":memory:"), BorrowedSqliteLink(sqlite3.connect(":memory:"))):
-        broker = SqliteBroker(link)
-        [told] = await diagnose(broker)
-        assert (told.grade, told.about) == (Grade.WARNING, "persistence")
-        await broker.close()
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for link in (AsyncSqliteLink(":memory:"), BorrowedSqliteLink(connection)):
+            broker = SqliteBroker(link)
+            [told] = await diagnose(broker)
+            assert (told.grade, told.about) == (Grade.WARNING, "persistence")
+            await broker.close()
 
 
 async def test_cheaper_commits_are_advice(file: Path) -> None:
@@ -105,9 +107,8 @@ async def test_cheaper_commits_are_advice(file: Path) -> None:
 async def test_a_journal_that_makes_others_wait_is_a_warning(file: Path) -> None:
     """Somebody has turned the write-ahead log off."""
     await enqueue(file)
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-    connection.close()
     told = of(await examined(url_of(file)), "journal")
     assert told.grade is Grade.WARNING
     assert told.found.startswith("journal_mode is delete")
@@ -116,13 +117,12 @@ async def test_a_journal_that_makes_others_wait_is_a_warning(file: Path) -> None
 async def test_damage_is_an_error(file: Path) -> None:
     """An index that does not have what its table has."""
     await enqueue(file)
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text NOT NULL)")
         connection.execute("INSERT INTO notes VALUES (1, 'a')")
         connection.execute("PRAGMA writable_schema = ON")
         sql = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text NOT NULL, more NOT NULL)"
         connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'notes'", (sql,))
-    connection.close()
     told = of(await examined(url_of(file)), "integrity")
     assert told.grade is Grade.ERROR
     assert "NULL value in notes.more" in told.found
@@ -147,14 +147,14 @@ async def test_a_disk_that_gets_full_is_told_of(
 async def test_a_large_file_is_told_of(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its pages are not all read, its log is a warning, and so much that is unused worth a word."""
     await enqueue(file)
-    with sqlite3.connect(file) as connection:
-        connection.execute("CREATE TABLE notes (text)")
-        connection.executemany("INSERT INTO notes VALUES (?)", [("x" * 9_000,)] * 100)
-        connection.execute("DROP TABLE notes")
-    monkeypatch.setattr(doctor, "LARGE", 1)
-    monkeypatch.setattr(doctor, "WASTED", 1)
-    told = bad(await examined(url_of(file)), "disk")
-    connection.close()
+    with closing(sqlite3.connect(file)) as connection:
+        with connection:
+            connection.execute("CREATE TABLE notes (text)")
+            connection.executemany("INSERT INTO notes VALUES (?)", [("x" * 9_000,)] * 100)
+            connection.execute("DROP TABLE notes")
+        monkeypatch.setattr(doctor, "LARGE", 1)
+        monkeypatch.setattr(doctor, "WASTED", 1)
+        told = bad(await examined(url_of(file)), "disk")
     assert [(each.about, each.grade) for each in told] == [
         ("file", Grade.WARNING),
         ("file", Grade.ADVICE),

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from threading import Barrier, current_thread, main_thread
@@ -34,3 +35,14 @@ def test_threads_that_connect_first_and_at_once_share_the_store() -> None:
     brokers = [fake_redis_broker(server).blocking() for _ in range(MANY)]
     in_threads([partial(step, put(broker, a_task())) for broker in brokers])
     assert step(brokers[0].count()) == {"default": {State.PENDING: MANY}}
+
+
+async def test_others_run_while_somebody_asks_again_and_again() -> None:
+    """The loop has a turn before every answer, as it has before a real server's."""
+    broker = fake_redis_broker()
+    await broker.link.command("PING")
+    ran = asyncio.Event()
+    asyncio.get_running_loop().call_soon(ran.set)
+    await broker.link.command("PING")
+    assert ran.is_set()
+    await broker.close()
