@@ -159,7 +159,8 @@ class TestFiles(RedisCases):
     async def test_a_server_that_has_it(self, binary: Binary, appends: str) -> None:
         """It waits for its own file, or says what it would need for that."""
         with RedisServer(binary, f"appendonly {appends}") as server:
-            self.url = f"{server.url}?fsync=local"
+            # appendfsync is everysec
+            self.url = f"{server.url}?fsync=local&replica_timeout=2"
             async with self.opened() as broker:
                 if appends == "yes":
                     await put(broker, task := a_task())
