@@ -17,9 +17,9 @@ from bench.redis_drains import Crew, drained
 from bench.redis_scale import FULL, QUICK, Scale
 from bench.redis_store import Meter, a_server
 from bench.runs import repeated
-from qcore.entrypoints.benchmark.producers import bulk, measured, serial_blocking
+from qcore.entrypoints.benchmark.producers import bulk, produce, serial_blocking
 from qcore.entrypoints.benchmark.run import measure
-from qcore.entrypoints.benchmark.workload import Rig
+from qcore.entrypoints.benchmark.workload import Workload
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
 
@@ -51,13 +51,13 @@ def _once(url: str, scale: Scale) -> dict[str, Any]:
 
 
 async def _one_by_one(url: str, scale: Scale) -> float:
-    rig = Rig(url, "qcore-bench-blocking")
-    async with rig.q:
+    workload = Workload(url, "qcore-bench-blocking")
+    async with workload.q:
         # as in `measure`, where there are tasks already
-        await bulk(rig, scale.tasks)
-        asked = await measured(serial_blocking, rig, scale.one_by_one)
-        await rig.clear()
-    return asked.rate
+        await bulk(workload, scale.tasks)
+        production = await produce(serial_blocking, workload, scale.one_by_one)
+        await workload.clear()
+    return production.rate
 
 
 def _drains(scale: Scale) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.entrypoints.benchmark.journal import Audit
 from qcore.entrypoints.benchmark.producers import bulk
-from qcore.entrypoints.benchmark.workload import Rig
+from qcore.entrypoints.benchmark.workload import Workload
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
 
@@ -54,17 +54,17 @@ class Span:
 
 def drained(url: str, crew: Crew, tasks: int, server: Process) -> dict[str, Any]:
     """Fill a queue of a server at `url` and let a crew empty it; return its rate and its costs."""
-    return run(_drained(Rig(url, f"qcore-bench-{token_hex(4)}"), crew, tasks, server))
+    return run(_drained(Workload(url, f"qcore-bench-{token_hex(4)}"), crew, tasks, server))
 
 
-async def _drained(rig: Rig, crew: Crew, tasks: int, server: Process) -> dict[str, Any]:
-    async with rig.q:
-        asked = await bulk(rig, tasks)
+async def _drained(workload: Workload, crew: Crew, tasks: int, server: Process) -> dict[str, Any]:
+    async with workload.q:
+        asked = await bulk(workload, tasks)
         with TemporaryDirectory(prefix="qcore-bench-") as folder:
             journals = [Path(folder) / str(n) for n in range(crew.workers)]
-            with _at_the_door(crew, rig.queue, journals) as pipes:
+            with _at_the_door(crew, workload.queue, journals) as pipes:
                 before = _used(server)
-                spans = await _let_in(rig, pipes)
+                spans = await _let_in(workload, pipes)
                 used = _used(server) - before
             audit = _audit(asked, journals)
     assert not audit.lost, audit
@@ -84,14 +84,14 @@ def _used(server: Process) -> float:
     return times.user + times.system
 
 
-async def _let_in(rig: Rig, pipes: Sequence[Connection]) -> list[Span]:
+async def _let_in(workload: Workload, pipes: Sequence[Connection]) -> list[Span]:
     """Let all begin at once; when nothing is left, return what they say of their first and last."""
     for pipe in pipes:
         await heard(pipe)
     for pipe in pipes:
         pipe.send(None)
     async with asyncio.timeout(PATIENCE):
-        while await rig.left():  # noqa: ASYNC110  (a store tells nobody that it is empty)
+        while await workload.remaining():  # noqa: ASYNC110  (a store tells nobody that it is empty)
             await asyncio.sleep(GLANCE)
     for pipe in pipes:
         pipe.send(None)
@@ -136,14 +136,16 @@ def _serve(pipe: Connection, crew: Crew, queue: str, path: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure("warning")
     journal = _Journal(path)
-    run(_work(Rig(crew.url, queue), pipe, crew.concurrency, journal))
+    run(_work(Workload(crew.url, queue), pipe, crew.concurrency, journal))
     pipe.send(journal.closed())
 
 
-async def _work(rig: Rig, pipe: Connection, concurrency: int, journal: "_Journal") -> None:
-    async with rig.q:
-        rig.note = journal.note
-        worker = rig.q.worker(queues=[rig.queue], concurrency=concurrency)
+async def _work(
+    workload: Workload, pipe: Connection, concurrency: int, journal: "_Journal"
+) -> None:
+    async with workload.q:
+        workload.record_run = journal.note
+        worker = workload.q.worker(queues=[workload.queue], concurrency=concurrency)
         pipe.send(None)
         await heard(pipe)
         async with asyncio.TaskGroup() as group:

@@ -13,9 +13,9 @@ from time import perf_counter
 from typing import Any
 
 from bench.runs import repeated
-from qcore.entrypoints.benchmark.producers import bulk, measured, serial_blocking
+from qcore.entrypoints.benchmark.producers import bulk, produce, serial_blocking
 from qcore.entrypoints.benchmark.run import measure
-from qcore.entrypoints.benchmark.workload import Rig
+from qcore.entrypoints.benchmark.workload import Workload
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
 
@@ -49,13 +49,13 @@ def _a_store(synchronous: str) -> Iterator[str]:
 
 
 async def _one_by_one(url: str) -> float:
-    rig = Rig(url, "qcore-bench-blocking")
-    async with rig.q:
+    workload = Workload(url, "qcore-bench-blocking")
+    async with workload.q:
         # as in `measure`, on a file that no longer grows with each task
-        await bulk(rig, TASKS)
-        asked = await measured(serial_blocking, rig, ONE_BY_ONE)
-        await rig.clear()
-    return asked.rate
+        await bulk(workload, TASKS)
+        production = await produce(serial_blocking, workload, ONE_BY_ONE)
+        await workload.clear()
+    return production.rate
 
 
 def _flushes() -> float:

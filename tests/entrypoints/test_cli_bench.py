@@ -11,7 +11,7 @@ from qcore import NewTask, Qcore, State
 from qcore.entrypoints.benchmark.journal import Audit, Journal
 from qcore.entrypoints.benchmark.report import Report, percentile
 from qcore.entrypoints.benchmark.run import measure
-from qcore.entrypoints.benchmark.workload import Rig
+from qcore.entrypoints.benchmark.workload import Workload
 from qcore.entrypoints.cli import bench
 from qcore.entrypoints.cli.group import qcore
 
@@ -99,24 +99,24 @@ async def test_a_store_is_left_as_it_was(home: Path) -> None:
 
 async def test_what_is_left_in_the_queue_is_removed_whatever_its_state() -> None:
     """Also what some worker still has in hand."""
-    rig = Rig("memory://", "qcore-bench-test")
-    await rig.noop.enqueue(n=1)
-    await rig.noop.using(delay=60).enqueue(n=2)
-    await rig.q.client.enqueue(NewTask("other", id="other"))
+    workload = Workload("memory://", "qcore-bench-test")
+    await workload.noop.enqueue(n=1)
+    await workload.noop.using(delay=60).enqueue(n=2)
+    await workload.q.client.enqueue(NewTask("other", id="other"))
     running = asyncio.Event()
 
-    @rig.q.task("hold", queue=rig.queue)
+    @workload.q.task("hold", queue=workload.queue)
     async def hold(_ctx: object) -> None:
         running.set()
         await asyncio.Event().wait()
 
     await hold.using(priority=1).enqueue()
-    worker = rig.q.worker(queues=[rig.queue], concurrency=1, grace=0)
+    worker = workload.q.worker(queues=[workload.queue], concurrency=1, grace=0)
     working = asyncio.create_task(worker.run())
     await running.wait()
-    assert await rig.left() == 3
-    await rig.clear()
-    assert await rig.q.inspector.counts() == {"default": {State.PENDING: 1}}
+    assert await workload.remaining() == 3
+    await workload.clear()
+    assert await workload.q.inspector.counts() == {"default": {State.PENDING: 1}}
     worker.stop(at_once=True)
     await working
 
@@ -206,7 +206,7 @@ def noted(path: Path, *tasks: str) -> Journal:
     """Return the journal of some runs."""
     journal = Journal(path)
     for task in tasks:
-        journal.note(task)
+        journal.record(task)
     journal.close()
     return journal
 

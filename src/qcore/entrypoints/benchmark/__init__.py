@@ -1,1 +1,1 @@
-"""Measure what a store and a worker can do, and check that no task is lost on the way."""
+"""Benchmark a store and a worker, and audit that every task runs exactly once (`qcore bench`)."""

@@ -1,4 +1,4 @@
-"""Who ran when: what a worker's handlers write down, and what an auditor makes of it."""
+"""The journal that a worker's handlers write, and the audit of it: tasks lost and run twice."""
 
 import asyncio
 from collections import Counter
@@ -12,39 +12,39 @@ from qcore.domain.record import record
 
 
 class Journal:
-    """Every call of a handler, in a file: a long list would weigh on the worker measured."""
+    """A file with the task id of each run: a list in memory would count as the worker's memory."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w")
         self._first = self._last = 0.0
         self._target = 0
         self._reached = asyncio.Event()
-        self.calls = 0
+        self.runs = 0
         self.latencies: list[float] = []
-        """Seconds from asking to the start of the handler, of those who told when they asked."""
+        """Seconds from enqueue to the start of the handler, of tasks that carry their moment."""
 
-    def note(self, task: TaskId, asked: float | None = None) -> None:
-        """Write down that a task runs now."""
+    def record(self, task: TaskId, enqueued_at: float | None = None) -> None:
+        """Write down that a task starts now; `enqueued_at` is a reading of `perf_counter`."""
         now = self._last = perf_counter()
-        if not self.calls:
+        if not self.runs:
             self._first = now
-        self.calls += 1
+        self.runs += 1
         self._file.write(f"{task}\n")
-        if asked is not None:
-            self.latencies.append(now - asked)
-        if self.calls == self._target:
+        if enqueued_at is not None:
+            self.latencies.append(now - enqueued_at)
+        if self.runs == self._target:
             self._reached.set()
 
-    async def reached(self, calls: int) -> None:
-        """Wait until there have been so many calls."""
-        if self.calls < calls:
-            self._target = calls
+    async def reached(self, runs: int) -> None:
+        """Wait until there have been `runs` runs."""
+        if self.runs < runs:
+            self._target = runs
             await self._reached.wait()
 
     def rate(self) -> float:
-        """Return calls a second between the first and the last."""
+        """Return runs a second between the first and the last."""
         seconds = self._last - self._first
-        return (self.calls - 1) / seconds if seconds > 0 else 0.0
+        return (self.runs - 1) / seconds if seconds > 0 else 0.0
 
     def close(self) -> None:
         """Write the last lines."""
@@ -53,15 +53,15 @@ class Journal:
 
 @record
 class Audit:
-    """Tasks that never ran, and runs beyond a task's first."""
+    """How many tasks never ran, and how many runs there were beyond a task's first."""
 
     lost: int
     duplicated: int
 
     @classmethod
-    def of(cls, asked: Iterable[TaskId], path: Path) -> Self:
-        """Hold what was asked for against the file of a journal."""
+    def of(cls, enqueued: Iterable[TaskId], path: Path) -> Self:
+        """Compare the ids of enqueued tasks with the file of a journal."""
         with path.open() as lines:
             ran = Counter(line.rstrip("\n") for line in lines)
-        lost = sum(task not in ran for task in asked)
+        lost = sum(task not in ran for task in enqueued)
         return cls(lost, sum(ran.values()) - len(ran))

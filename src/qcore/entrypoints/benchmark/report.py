@@ -1,4 +1,4 @@
-"""What a benchmark found."""
+"""The figures of a benchmark run, as JSON and as a table."""
 
 import math
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ class Report:
     enqueue_concurrent_per_s: float
     """One by one, from 32 producers at once."""
     drain_per_s: float
-    """Between the first and the last call of a handler that does nothing."""
+    """Between the first and the last run of a handler that does nothing."""
     latencies: Sequence[float]
-    """Seconds from asking to the start of the handler, in an idle worker."""
+    """Seconds from enqueue to the start of the handler, in an idle worker."""
     worker_rss_mb: float
     lost: int
     duplicated: int

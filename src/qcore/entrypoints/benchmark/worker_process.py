@@ -1,4 +1,4 @@
-"""Where the worker works: in a process of its own if the store can be shared, else in this one."""
+"""The worker of a benchmark: a child process if the store can be shared, else this process."""
 
 import asyncio
 import multiprocessing
@@ -10,112 +10,121 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from qcore.domain.errors import QcoreError
-from qcore.entrypoints.benchmark.worker_run import Shift, work
-from qcore.entrypoints.benchmark.workload import Rig
+from qcore.entrypoints.benchmark.worker_run import WorkerReport, run_worker
+from qcore.entrypoints.benchmark.workload import Workload
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
 from qcore.ports import Capability
 
-STATION_EXIT_TIMEOUT: Final = 10.0
+EXIT_TIMEOUT: Final = 10.0
+"""Seconds to wait for the child process to exit."""
 
 # a forked child would inherit this process's loop and its connections in mid-flight
 _spawning: Final = multiprocessing.get_context("spawn")
 
 
 class WorkerEnded(QcoreError):
-    """Say that the worker process of a benchmark ended before its time."""
+    """Say that the worker process of a benchmark ended before it was stopped."""
 
 
-class Station(Protocol):
-    """A worker at work."""
+class BenchmarkWorker(Protocol):
+    """A worker that serves the workload's queue."""
 
     async def drained(self) -> float:
-        """Wait until it has called what was expected of it; return how many a second."""
+        """Wait until it has run all that is expected; return the rate in tasks a second."""
         ...
 
-    async def left(self) -> Shift:
-        """Tell it to leave, and return what it has to say."""
+    async def stop(self) -> WorkerReport:
+        """Stop it, and return its report."""
         ...
 
 
 @asynccontextmanager
-async def station(rig: Rig, path: Path, expected: int) -> AsyncGenerator[Station, None]:
-    """Keep a worker while the block lasts; it writes a journal at `path`."""
-    if Capability.SHARED not in rig.q.broker.capabilities:
+async def started_worker(
+    workload: Workload, path: Path, expected: int
+) -> AsyncGenerator[BenchmarkWorker, None]:
+    """Run a worker while the block lasts; it writes a journal at `path`."""
+    if Capability.SHARED not in workload.q.broker.capabilities:
         async with asyncio.TaskGroup() as group:
-            yield _Here(rig, path, expected, group)
+            yield _InProcess(workload, path, expected, group)
         return
-    elsewhere = _Elsewhere(rig, path, expected)
+    child = _ChildProcess(workload, path, expected)
     try:
-        yield elsewhere
+        yield child
     finally:
-        await asyncio.to_thread(elsewhere.end)
+        await asyncio.to_thread(child.kill)
 
 
-class _Here:
-    """A worker in this process."""
+class _InProcess:
+    """A worker in this process: the store lives in its memory."""
 
-    def __init__(self, rig: Rig, path: Path, expected: int, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, workload: Workload, path: Path, expected: int, group: asyncio.TaskGroup
+    ) -> None:
         self._drained: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._leave = asyncio.Event()
-        self._work = group.create_task(
-            work(rig, path, expected, drained=self._drained.set_result, leave=self._leave.wait)
+        self._stop = asyncio.Event()
+        self._report = group.create_task(
+            run_worker(
+                workload, path, expected, drained=self._drained.set_result, stopped=self._stop.wait
+            )
         )
 
     async def drained(self) -> float:
         return await self._drained
 
-    async def left(self) -> Shift:
-        self._leave.set()
-        return await self._work
+    async def stop(self) -> WorkerReport:
+        self._stop.set()
+        return await self._report
 
 
-class _Elsewhere:
-    """A worker in a process of its own."""
+class _ChildProcess:
+    """A worker in a spawned process; a pipe carries its rate, the order to stop, and its report."""
 
-    def __init__(self, rig: Rig, path: Path, expected: int) -> None:
+    def __init__(self, workload: Workload, path: Path, expected: int) -> None:
         self._pipe, theirs = _spawning.Pipe()
         self._process = _spawning.Process(
-            target=serve, args=(theirs, rig.url, rig.queue, path, expected), daemon=True
+            target=child_main,
+            args=(theirs, workload.url, workload.queue, path, expected),
+            daemon=True,
         )
         self._process.start()
         theirs.close()
 
     async def drained(self) -> float:
-        return float(await self._heard())
+        return float(await self._received())
 
-    async def left(self) -> Shift:
+    async def stop(self) -> WorkerReport:
         self._pipe.send(None)
-        shift: Shift = await self._heard()
-        await asyncio.to_thread(self._process.join, STATION_EXIT_TIMEOUT)
-        return shift
+        report: WorkerReport = await self._received()
+        await asyncio.to_thread(self._process.join, EXIT_TIMEOUT)
+        return report
 
-    async def _heard(self) -> Any:
+    async def _received(self) -> Any:
         try:
             return await asyncio.to_thread(self._pipe.recv)
         except (EOFError, OSError):
-            self._process.join(STATION_EXIT_TIMEOUT)
+            self._process.join(EXIT_TIMEOUT)
             code = self._process.exitcode
             raise WorkerEnded(f"the worker process ended with exit code {code}") from None
 
-    def end(self) -> None:
-        """End it if it has not ended by itself."""
+    def kill(self) -> None:
+        """Kill the process if it has not exited by itself."""
         self._process.kill()
         self._process.join()
 
 
-def serve(pipe: Connection, url: str, queue: str, path: Path, expected: int) -> None:
-    """Work until the other side says something or goes away: the main function of the process."""
-    # Ctrl-C reaches the whole group: it is the other side that decides what that means
+def child_main(pipe: Connection, url: str, queue: str, path: Path, expected: int) -> None:
+    """Run the worker until the parent sends something or goes away: the child's main function."""
+    # Ctrl-C reaches the whole process group; the parent decides what to do about it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure("warning")
 
-    async def leave() -> None:
+    async def stopped() -> None:
         with suppress(EOFError):
             await asyncio.to_thread(pipe.recv)
 
-    async def main() -> Shift:
-        async with (rig := Rig(url, queue)).q:
-            return await work(rig, path, expected, drained=pipe.send, leave=leave)
+    async def main() -> WorkerReport:
+        async with (workload := Workload(url, queue)).q:
+            return await run_worker(workload, path, expected, drained=pipe.send, stopped=stopped)
 
     pipe.send(run(main()))

@@ -1,4 +1,4 @@
-"""The side that works."""
+"""The worker's side of a benchmark: run what was enqueued, and report latencies and memory."""
 
 import asyncio
 import resource
@@ -10,54 +10,54 @@ from typing import Final
 
 from qcore.domain.record import record
 from qcore.entrypoints.benchmark.journal import Journal
-from qcore.entrypoints.benchmark.workload import Rig
+from qcore.entrypoints.benchmark.workload import Workload
 
 STALLED: Final = 1.0
-"""Seconds without a call after which it is worth asking whether there is anything left to do."""
+"""Seconds without a run after which the store is asked whether any task is left."""
 
 
 @record
-class Shift:
-    """What a worker has to say when it leaves."""
+class WorkerReport:
+    """What a worker has measured when it ends."""
 
     latencies: Sequence[float]
-    """Seconds, in the order of the calls."""
+    """Seconds, in the order of the runs."""
     peak_mb: float
-    """The most memory it had."""
+    """The process's largest resident set, in units of 2²⁰ bytes."""
 
 
-async def work(
-    rig: Rig,
+async def run_worker(
+    workload: Workload,
     path: Path,
     expected: int,
     *,
     drained: Callable[[float], None],
-    leave: Callable[[], Awaitable[object]],
-) -> Shift:
-    """Serve a queue until `leave` returns, with a journal at `path`.
+    stopped: Callable[[], Awaitable[object]],
+) -> WorkerReport:
+    """Serve the workload's queue until `stopped` returns, with a journal at `path`.
 
-    Tells `drained` the rate of the first `expected` calls.
+    Calls `drained` with the rate, in tasks a second, of the first `expected` runs.
     """
-    worker = rig.q.worker(queues=[rig.queue])
+    worker = workload.q.worker(queues=[workload.queue])
     with closing(Journal(path)) as journal:
-        rig.note = journal.note
-        # a worker that cannot begin ends the group
+        workload.record_run = journal.record
+        # a worker that cannot start fails the group
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
-            await _all_called(rig, journal, expected)
+            await _all_run(workload, journal, expected)
             drained(journal.rate())
-            await leave()
+            await stopped()
             worker.stop()
-        return Shift(journal.latencies, peak_mb())
+        return WorkerReport(journal.latencies, peak_mb())
 
 
-async def _all_called(rig: Rig, journal: Journal, expected: int) -> None:
-    """Wait until everything expected has been called, or there is nothing left that could be."""
-    calls = -1
-    while journal.calls < expected:
-        if calls == journal.calls and not await rig.left():
+async def _all_run(workload: Workload, journal: Journal, expected: int) -> None:
+    """Wait until all that is expected has run, or the queue has nothing left to run."""
+    runs = -1
+    while journal.runs < expected:
+        if runs == journal.runs and not await workload.remaining():
             return
-        calls = journal.calls
+        runs = journal.runs
         try:
             async with asyncio.timeout(STALLED):
                 await journal.reached(expected)
@@ -66,10 +66,10 @@ async def _all_called(rig: Rig, journal: Journal, expected: int) -> None:
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has had, in units of 2²⁰ bytes."""
+    """Return the largest resident set of this process so far, in units of 2²⁰ bytes."""
     status = Path("/proc/self/status")
     if status.exists():
-        # getrusage would count what the parent had before this process became its own
+        # getrusage also counts the parent's memory, from before this process executed its own image
         line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -3,16 +3,18 @@
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import click
 
 from qcore.domain.errors import InvalidOption, QcoreError
-from qcore.entrypoints.benchmark.report import Report
-from qcore.entrypoints.benchmark.run import measure
 from qcore.entrypoints.cli.errors import Unwell, Wrong
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
+
+if TYPE_CHECKING:
+    from qcore.entrypoints.benchmark.report import Report
 
 
 @click.command()
@@ -43,7 +45,10 @@ def bench(url: str | None, tasks: int, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _report(url: str | None, tasks: int) -> Report:
+def _report(url: str | None, tasks: int) -> "Report":
+    # imported when asked for: `qcore worker` shares this command line, and needs no benchmark
+    from qcore.entrypoints.benchmark.run import measure
+
     if url is not None:
         return run(measure(url, tasks))
     with TemporaryDirectory(prefix="qcore-bench-") as folder:
