@@ -10,7 +10,7 @@ import sys
 
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.answers import Enqueued
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import step
 from tests.adapters.redis_kit import broker_at
 

@@ -29,8 +29,8 @@ from qcore.domain.new_task import REJECT, REPLACE, NewTask
 from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Claim, Verdict
-from qcore.testing.build import LEASE, NOW, TaskOptions, a_task
-from qcore.testing.contract.moves import ids_of, put, read, take, tidy
+from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task
+from qcore.testing.contract.steps import ids_of, put, read, take, tidy
 
 PATIENCE = 10.0
 LATER = NOW + 1_000

@@ -38,7 +38,7 @@ from qcore.domain.lifecycle import (
     Transition,
 )
 from qcore.domain.task import Verdict
-from qcore.testing.build import NOW, a_claim, a_task
+from qcore.testing.builders import NOW, a_claim, a_task
 from qcore.testing.clock import ManualClock
 
 CLAIM = a_claim(a_task(name="email:welcome", id="7", queue="critical"), attempts=2, token=5)

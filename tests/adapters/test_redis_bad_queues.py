@@ -13,8 +13,8 @@ from qcore.app.worker import failure_backoff, quarantine, worker
 from qcore.domain.answers import Swept
 from qcore.domain.task import Claim, Demand
 from qcore.testing import Signals
-from qcore.testing.build import LEASE, NOW, a_task
-from qcore.testing.contract.moves import put
+from qcore.testing.builders import LEASE, NOW, a_task
+from qcore.testing.contract.steps import put
 from tests.adapters.redis_kit import broker_at
 from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer

@@ -8,8 +8,8 @@ from qcore.adapters.redis import RedisBroker
 from qcore.domain.answers import Settled
 from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.task import Verdict
-from qcore.testing.build import NOW, a_task, some_tasks
-from qcore.testing.contract.moves import ids, ids_of, put, take
+from qcore.testing.builders import NOW, a_task, some_tasks
+from qcore.testing.contract.steps import ids, ids_of, put, take
 from tests.adapters.redis_kit import Pauses, RedisCases, pauses
 from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster

@@ -40,9 +40,9 @@ from qcore.domain.run_details import (
 )
 from qcore.domain.task import Claim, RetentionPolicy, Verdict
 from qcore.ports import Broker
-from qcore.testing.build import LEASE, NOW, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import step
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,

@@ -7,8 +7,8 @@ from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.domain.answers import Conflict
 from qcore.domain.lifecycle import State
-from qcore.testing.build import NOW, a_task
-from qcore.testing.contract.moves import ids_of, put, read
+from qcore.testing.builders import NOW, a_task
+from qcore.testing.contract.steps import ids_of, put, read
 from tests.adapters.redis_kit import USUAL, Pauses, RedisCases, asks, pauses, teach
 from tests.adapters.relay import Relay
 from tests.servers.binaries import SERVERS, Binary, valkey

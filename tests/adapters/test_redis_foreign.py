@@ -23,9 +23,9 @@ from qcore.domain.lifecycle import (
 from qcore.domain.queue_limits import SetInFlight
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Lease, Verdict
-from qcore.testing.build import LEASE, NOW, a_task
-from qcore.testing.contract.moves import ids, put, take, tidy
+from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.states import bring
+from qcore.testing.contract.steps import ids, put, take, tidy
 from tests.adapters.redis_kit import RedisCases
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer

@@ -25,8 +25,8 @@ from qcore.domain.new_task import REPLACE, NewTask
 from qcore.domain.queue_limits import Rate, SetInFlight, SetRate
 from qcore.domain.run_details import DetailsSaved, DetailsUpdate, Progress
 from qcore.domain.task import Claim, RetentionPolicy, Verdict
-from qcore.testing.build import LEASE, NOW, a_task, some_tasks
-from qcore.testing.contract.moves import ids_of, put, take, tidy
+from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
+from qcore.testing.contract.steps import ids_of, put, take, tidy
 from tests.adapters.redis_kit import RedisCases
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer

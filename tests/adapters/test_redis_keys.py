@@ -7,10 +7,10 @@ import pytest
 from qcore import BrokerUnusable
 from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.domain.lifecycle import State
-from qcore.testing.build import a_task
+from qcore.testing.builders import a_task
 from qcore.testing.contract.base import step
-from qcore.testing.contract.moves import look, put, take
 from qcore.testing.contract.states import bring
+from qcore.testing.contract.steps import look, put, take
 from tests.adapters.redis_kit import RedisCases, teach
 from tests.adapters.redis_life import whole_life
 from tests.adapters.test_redis_doctor_permissions import documented

@@ -8,8 +8,8 @@ from redis.exceptions import BusyLoadingError, RedisError
 from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
-from qcore.testing.build import NOW, a_task
-from qcore.testing.contract.moves import ids_of, put, read, take
+from qcore.testing.builders import NOW, a_task
+from qcore.testing.contract.steps import ids_of, put, read, take
 from tests.adapters.asking import every_server
 from tests.adapters.redis_kit import Pauses, RedisCases, pauses, teach
 from tests.servers.binaries import Binary

@@ -13,9 +13,9 @@ from qcore.adapters.links.redis.sync_connection import SteadyConnection
 from qcore.adapters.redis import enqueue
 from qcore.domain.lifecycle import State
 from qcore.domain.new_task import NewTask
-from qcore.testing.build import a_task
+from qcore.testing.builders import a_task
 from qcore.testing.contract.base import step
-from qcore.testing.contract.moves import put
+from qcore.testing.contract.steps import put
 from tests.adapters.redis_kit import broker_at
 from tests.servers.redis import HOST, RedisServer
 from tests.servers.waiting import until

@@ -13,9 +13,9 @@ from qcore.adapters.links.redis.cluster import ClusterWire, Node
 from qcore.adapters.links.redis.pool import AsyncPool, BlockingPool, Pool
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
-from qcore.testing.build import a_task
+from qcore.testing.builders import a_task
 from qcore.testing.contract.base import in_threads, step
-from qcore.testing.contract.moves import ids_of, put, read
+from qcore.testing.contract.steps import ids_of, put, read
 from tests.adapters.redis_forks import EACH
 from tests.adapters.redis_kit import RedisCases, broker_at, teach
 from tests.servers.proxy import Proxy

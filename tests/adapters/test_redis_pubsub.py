@@ -8,8 +8,8 @@ import pytest
 
 from qcore.adapters.links.redis import pubsub
 from qcore.adapters.redis import RedisBroker
-from qcore.testing.build import a_task
-from qcore.testing.contract.moves import put
+from qcore.testing.builders import a_task
+from qcore.testing.contract.steps import put
 from tests.adapters.redis_kit import RedisCases, broker_at
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer

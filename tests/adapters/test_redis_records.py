@@ -8,7 +8,7 @@ from qcore.adapters.redis.request_dedup import SessionPool
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import MAX_ID, NewTask
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 MOMENTS = st.none() | st.floats(0, LAST_MOMENT)

@@ -11,8 +11,8 @@ from qcore.adapters.redis.scripts import CLAIM
 from qcore.domain.answers import LeaseLost, Moved, Settled, Swept
 from qcore.domain.lifecycle import Cancelled, State, Succeeded
 from qcore.domain.task import Demand
-from qcore.testing.build import LEASE, NOW, a_task, some_tasks
-from qcore.testing.contract.moves import (
+from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,

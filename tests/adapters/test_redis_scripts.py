@@ -21,9 +21,9 @@ from qcore.domain.lifecycle import (
 from qcore.domain.lifecycle import Transition as Outcome
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Claim, Verdict
-from qcore.testing.build import LEASE, NOW, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import in_threads, step
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,

@@ -7,9 +7,9 @@ from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import Cancelled, Deleted, RunNow, State, Succeeded
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Verdict
-from qcore.testing.build import LEASE, NOW, a_task, some_tasks
-from qcore.testing.contract.moves import ids_of, put, read, take, tidy
+from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.states import LATER, bring
+from qcore.testing.contract.steps import ids_of, put, read, take, tidy
 from tests.adapters.redis_kit import RedisCases
 from tests.servers.redis import RedisServer
 

@@ -25,9 +25,10 @@ from qcore.domain.lifecycle import (
 from qcore.domain.lifecycle import Transition as Outcome
 from qcore.domain.new_task import MAX_ID, REJECT, REPLACE, NewTask
 from qcore.ports import Broker
-from qcore.testing.build import LEASE, NOW, TaskOptions, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.base import step
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.states import LATER, bring
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,
@@ -41,7 +42,6 @@ from qcore.testing.contract.moves import (
     tell,
     tidy,
 )
-from qcore.testing.contract.states import LATER, bring
 from tests.adapters.doctoring import of
 from tests.adapters.redis_kit import CutReplies, RedisCases, pauses, teach
 from tests.adapters.redis_life import OUTCOMES

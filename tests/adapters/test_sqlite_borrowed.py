@@ -14,7 +14,7 @@ from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
 from qcore.domain.lifecycle import IllegalMove, RunNow, State, Succeeded
 from qcore.domain.task import Verdict
 from qcore.ports import Capability
-from qcore.testing.build import LEASE, NOW, a_demand, a_task
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
 PATIENCE = 10.0
 

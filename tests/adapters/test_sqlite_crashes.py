@@ -13,7 +13,7 @@ from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
 from qcore.domain.lifecycle import State
-from qcore.testing.build import LEASE, NOW, a_demand, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_demand, some_tasks
 
 pytestmark = pytest.mark.system
 
@@ -23,7 +23,7 @@ from qcore.adapters.links.sqlite import AsyncSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.domain.lifecycle import Succeeded
 from qcore.domain.task import Verdict
-from qcore.testing.build import LEASE, NOW, a_demand, a_task
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
 broker = SqliteBroker(AsyncSqliteLink(sys.argv[1]))
 

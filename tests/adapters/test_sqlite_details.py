@@ -30,7 +30,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
 from qcore.domain.task import Claim, RetentionPolicy, Verdict
-from qcore.testing.build import LEASE, NOW, a_demand, a_task
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
 PATIENCE = 10.0
 HALF = Progress(NOW, 0.5, "half of it")
@@ -42,7 +42,7 @@ from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
 from qcore.domain.lifecycle import Cancelled
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 
 broker = SqliteBroker(BlockingSqliteLink(sys.argv[1]))
 run_inline(broker.execute("default", ["the-one"], Cancelled(), now=NOW))

@@ -16,14 +16,14 @@ from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
 from qcore.domain.errors import BrokerUnusable
 from qcore.domain.lifecycle import State
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 
 FORKED = """
 import os, sys
 from qcore.adapters.links.sqlite import AsyncSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 import asyncio
 
 broker = SqliteBroker(AsyncSqliteLink(sys.argv[1]))

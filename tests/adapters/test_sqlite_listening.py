@@ -9,10 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink
-from qcore.adapters.links.sqlite.watch import NAME
+from qcore.adapters.links.sqlite.file_watcher import NAME
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.domain.lifecycle import State
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 
 PATIENCE = 10
 
@@ -21,7 +21,7 @@ import sys
 from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 
 broker = SqliteBroker(BlockingSqliteLink(sys.argv[1]))
 run_inline(broker.enqueue([a_task()], now=NOW))

@@ -9,13 +9,13 @@ from attrs import fields
 
 from qcore.adapters.links.sqlite import BlockingSqliteLink, BorrowedSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.adapters.sqlite.rows import stored
+from qcore.adapters.sqlite.records import stored
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Enqueued, Moved
 from qcore.domain.lifecycle import Archived, Deleted, RunNow, State
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Task
-from qcore.testing.build import LEASE, NOW, a_demand, a_task
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
 Edit = Callable[[str], None]
 

@@ -10,12 +10,12 @@ import pytest
 from qcore.adapters import sqlite
 from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.adapters.sqlite.shape import COLUMNS
+from qcore.adapters.sqlite.row_validation import COLUMNS
 from qcore.adapters.sqlite.statements import statements
 from qcore.app.client.inline import run_inline
 from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Succeeded
 from qcore.domain.task import Verdict
-from qcore.testing.build import LEASE, NOW, a_demand, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task, some_tasks
 
 PLANNED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b")
 FILES = sorted(path.name.removesuffix(".sql") for path in files(sqlite).joinpath("sql").iterdir())

@@ -18,7 +18,7 @@ from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import State
 from qcore.ports import Capability
-from qcore.testing.build import LEASE, NOW, a_demand, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task, some_tasks
 
 NOBODY = 65_534
 PAGE = bytes(4_000)

@@ -28,7 +28,7 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.new_task import REPLACE, NewTask
 from qcore.domain.task import Verdict
-from qcore.testing.build import LEASE, NOW, TaskOptions, a_demand, a_task
+from qcore.testing.builders import LEASE, NOW, TaskOptions, a_demand, a_task
 
 KEY = "the one"
 RACERS = 4
@@ -43,7 +43,7 @@ import sys
 from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 
 path, name, rounds = sys.argv[1:]
 broker = SqliteBroker(BlockingSqliteLink(path, timeout=30))

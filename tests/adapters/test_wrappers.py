@@ -10,7 +10,7 @@ from qcore.domain.answers import Conflict, Enqueued
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.ports import Broker, Capability
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 
 MEMBERS = sorted(
     name

@@ -6,7 +6,7 @@ import pytest
 
 from qcore import Context, Handle, InvalidOption, InvalidTask, Refused, State
 from qcore.testing import a_task
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
 
 

@@ -8,7 +8,7 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.app.client.handles import BlockingHandle
 from qcore.app.client.inline import Suspended, run_inline
 from qcore.testing import FaultyBroker, a_task, drain_sync
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab
 
 

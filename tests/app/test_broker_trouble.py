@@ -12,7 +12,7 @@ from qcore.domain.lifecycle import Crashed
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand, Verdict
 from qcore.testing import FaultyBroker
-from qcore.testing.build import NOW, a_demand
+from qcore.testing.builders import NOW, a_demand
 from tests.app.kit import Lab, stored, turn
 
 Trouble = Literal["claim", "settle", "sweep", "next_due"]

@@ -29,7 +29,7 @@ from qcore.app.tasks.chains import MOST_STEPS
 from qcore.domain.ids import next_id
 from qcore.ports import Serializer
 from qcore.testing import FaultyBroker, assert_enqueued, drain
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
 
 

@@ -18,7 +18,7 @@ from qcore import (
     exponential,
 )
 from qcore.testing import a_task, drain, some_tasks
-from qcore.testing.build import NOW, a_demand
+from qcore.testing.builders import NOW, a_demand
 from tests.app.kit import Lab, stored
 
 

@@ -10,7 +10,7 @@ from qcore.adapters.wrappers import ForwardingBroker
 from qcore.app.client.coalescing import MOST_AT_ONCE, Coalescing
 from qcore.domain.moments import Moment
 from qcore.testing import FaultyBroker, a_task, some_tasks
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, turn
 
 

@@ -20,7 +20,7 @@ from qcore import (
 from qcore.app.worker.error_context import traceback_text
 from qcore.domain.run_details import MAX_ERRORS, MAX_TRACEBACK
 from qcore.testing import a_task
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app import process_handlers
 from tests.app.kit import Lab
 

@@ -20,7 +20,7 @@ from qcore import (
 )
 from qcore.adapters.serializers import MessagePackSerializer
 from qcore.testing import drain
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from qcore import Context, Progress, Seen, State
 from qcore.adapters.memory import MemoryBroker
-from qcore.adapters.memory.ears import Ear
+from qcore.adapters.memory.subscriptions import Ear
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import DetailsUpdate
 from qcore.domain.task import Claim, Task
 from qcore.ports import Told
 from qcore.testing import ManualClock, a_task
-from qcore.testing.build import NOW, a_demand
+from qcore.testing.builders import NOW, a_demand
 from tests.app.kit import Lab, turn
 
 

@@ -29,7 +29,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.task import Verdict
 from qcore.ports import Capability
 from qcore.testing import FaultyBroker, a_context, a_task, assert_enqueued, drain
-from qcore.testing.build import NOW, a_claim
+from qcore.testing.builders import NOW, a_claim
 from tests.app import process_handlers
 from tests.app.kit import Lab, stored
 

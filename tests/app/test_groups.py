@@ -38,7 +38,7 @@ from qcore.domain.groups import Stale
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.testing import ManualClock, a_task, drain
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, turn
 
 

@@ -6,7 +6,7 @@ import pytest
 from qcore import Context, InvalidOption, InvalidTask, NewTask, exponential, fixed, linear
 from qcore.domain.backoff import Quartic
 from qcore.testing import a_task
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
 
 AT = datetime.fromtimestamp(NOW + 60, UTC)

@@ -12,7 +12,7 @@ from qcore import (
     fixed,
 )
 from qcore.testing import ScriptedDice, a_task, drain
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
 
 

@@ -10,7 +10,7 @@ from qcore import Handle, InvalidOption, State
 from qcore.adapters.clocks import SystemClock
 from qcore.app.worker.pools.processes import SIGNALS_CHILDREN_IGNORE, ProcessDied, ProcessPool
 from qcore.testing import a_context, a_task, drain
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app import process_handlers
 from tests.app.kit import Lab, stored
 

@@ -14,7 +14,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.run_details import MAX_MESSAGE, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Verdict
 from qcore.testing import Notes, a_context, a_task
-from qcore.testing.build import NOW, a_claim, a_demand
+from qcore.testing.builders import NOW, a_claim, a_demand
 from tests.app import process_handlers
 from tests.app.kit import Lab, turn
 

@@ -12,7 +12,7 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand
 from qcore.testing import some_tasks
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, turn
 
 

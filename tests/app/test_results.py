@@ -5,7 +5,7 @@ from qcore import (
     NoResult,
     SkipRetry,
 )
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab
 
 

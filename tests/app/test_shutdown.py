@@ -10,7 +10,7 @@ from qcore.domain.lifecycle import Released
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand
 from qcore.testing import FaultyBroker, a_task
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored, turn
 
 

@@ -3,7 +3,7 @@ from structlog.testing import capture_logs
 from qcore import Context, State
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.testing import a_task
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
 
 DAY = 86_400.0

@@ -13,7 +13,7 @@ from qcore.domain.events import Event, LoopBlocked
 from qcore.domain.moments import Moment
 from qcore.domain.task import Lease
 from qcore.testing import FaultyBroker
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored, turn
 
 PATIENCE = 10.0

@@ -6,7 +6,7 @@ import pytest
 from qcore import Context, State, fixed
 from qcore.domain.lifecycle import Failed, Rejected
 from qcore.testing import drain
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from attrs import evolve
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.adapters.memory.ears import Ears
-from qcore.adapters.memory.entries import Entry
+from qcore.adapters.memory.stored_task import Entry
+from qcore.adapters.memory.subscriptions import Ears
 from qcore.domain.answers import (
     Admission,
     Enqueued,

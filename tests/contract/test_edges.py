@@ -10,16 +10,16 @@ from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.task import Claim, Demand, RetentionPolicy
 from qcore.ports import Broker
-from qcore.testing.build import NOW
-from qcore.testing.contract import FlowContract, GroupContract
-from qcore.testing.contract.edges import EdgeCases
+from qcore.testing.builders import NOW
+from qcore.testing.contract import GroupContract, LimitsContract
+from qcore.testing.contract.concurrency_limits import PAUSED, RESUMED
+from qcore.testing.contract.edge_triggering import EdgeCases
 from qcore.testing.contract.followups import FollowUpCases
-from qcore.testing.contract.limits import PAUSED, RESUMED
-from qcore.testing.contract.waiting import ListenCases
+from qcore.testing.contract.wakeups import ListenCases
 from tests.contract.doubles import EdgeBroker
 
 
-class TestEdgeBroker(ListenCases, EdgeCases, FollowUpCases, FlowContract, GroupContract):
+class TestEdgeBroker(ListenCases, EdgeCases, FollowUpCases, LimitsContract, GroupContract):
     """A broker that tells of edges alone keeps the promise to those who listen."""
 
     def make_broker(self, keep: RetentionPolicy) -> Broker:

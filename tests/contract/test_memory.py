@@ -4,11 +4,11 @@ from hypothesis.stateful import run_state_machine_as_test
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
-from qcore.testing.contract import BrokerContract, FlowContract, GroupContract, UniqueContract
+from qcore.testing.contract import BrokerContract, GroupContract, LimitsContract, UniqueContract
 from qcore.testing.machine import broker_machine
 
 
-class TestMemoryBroker(BrokerContract, UniqueContract, GroupContract, FlowContract):
+class TestMemoryBroker(BrokerContract, UniqueContract, GroupContract, LimitsContract):
     """The memory broker keeps the contract."""
 
     def make_broker(self, keep: RetentionPolicy) -> Broker:

@@ -26,7 +26,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.new_task import REPLACE, NewTask
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Verdict
 from qcore.ports import Counts, Page
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from qcore.testing.contract import BrokerContract, UniqueContract, following, notes
 from qcore.testing.contract.changes import CHANGES
 from qcore.testing.machine import broker_machine
@@ -352,7 +352,7 @@ BROKEN_OF_CHANGES: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
         {"state": State.PENDING, "order": Rescheduled(NOW + 60)},
     ),
 ]
-"""Another moment, other wishes."""
+"""Another moment, other strategies."""
 
 
 def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:

@@ -13,13 +13,13 @@ from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
     DurableContract,
-    FlowContract,
     GroupContract,
+    LimitsContract,
     SharedContract,
     TimeContract,
     UniqueContract,
 )
-from qcore.testing.contract.oddities import BulkCases
+from qcore.testing.contract.unusual_input import BulkCases
 from qcore.testing.fakes import fake_redis_broker
 from qcore.testing.machine import MakeBroker, broker_machine
 from tests.servers.binaries import valkey
@@ -35,7 +35,7 @@ class RedisContract(
     TimeContract,
     UniqueContract,
     GroupContract,
-    FlowContract,
+    LimitsContract,
 ):
     """All that is promised by a broker that is shared, durable and keeps the time."""
 

@@ -8,8 +8,8 @@ from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
     DurableContract,
-    FlowContract,
     GroupContract,
+    LimitsContract,
     SharedContract,
     UniqueContract,
 )
@@ -17,7 +17,7 @@ from qcore.testing.machine import broker_machine
 
 
 class TestSqliteBroker(
-    BrokerContract, SharedContract, DurableContract, UniqueContract, GroupContract, FlowContract
+    BrokerContract, SharedContract, DurableContract, UniqueContract, GroupContract, LimitsContract
 ):
     """The SQLite broker keeps the contract over the link that awaits."""
 
@@ -31,7 +31,7 @@ class TestBlockingSqliteBroker(TestSqliteBroker):
     blocking = True
 
 
-class TestSqliteBrokerInMemory(BrokerContract, UniqueContract, GroupContract, FlowContract):
+class TestSqliteBrokerInMemory(BrokerContract, UniqueContract, GroupContract, LimitsContract):
     """Without a file it keeps the contract too."""
 
     def make_broker(self, keep: RetentionPolicy) -> Broker:

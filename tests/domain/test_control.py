@@ -8,7 +8,7 @@ import pytest
 from qcore.domain.control import ControlFlow, RateLimited, Retry, Revoke, SkipRetry, Snooze
 from qcore.domain.errors import InvalidTask, QcoreError
 from qcore.domain.moments import LAST_MOMENT
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 
 
 @pytest.mark.parametrize(

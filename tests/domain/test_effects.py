@@ -22,7 +22,7 @@ from qcore.domain.lifecycle import (
     Updated,
 )
 from qcore.domain.new_task import NewTask
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 
 LATER: Final = NOW + 60
 

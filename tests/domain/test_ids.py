@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import NewTask
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 
 MOMENTS = st.floats(0, LAST_MOMENT)
 ENTROPY = st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES)

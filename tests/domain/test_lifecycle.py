@@ -32,7 +32,7 @@ from qcore.domain.lifecycle import (
     advance,
     reason_of,
 )
-from qcore.testing.build import NOW, a_stored_task, a_task
+from qcore.testing.builders import NOW, a_stored_task, a_task
 
 EVENTS: tuple[Transition, ...] = (
     Due(),

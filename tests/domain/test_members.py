@@ -2,7 +2,7 @@ import pytest
 
 from qcore.domain.errors import InvalidTask
 from qcore.domain.groups import MAX_MEMBERS, Group, Stale, check_aggregate
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 
 
 @pytest.mark.parametrize("members", [0, 1, MAX_MEMBERS])

@@ -6,7 +6,7 @@ from attrs import evolve, fields, has
 from qcore.domain import answers, errors, events, lifecycle, run_details, task
 from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
 from qcore.domain.record import record
-from qcore.testing.build import a_claim, a_demand, a_lease, a_stored_task, a_task
+from qcore.testing.builders import a_claim, a_demand, a_lease, a_stored_task, a_task
 
 
 @record

@@ -10,7 +10,7 @@ from qcore.domain.lifecycle import MOVES, Exhausted, Failed, Rejected, Revoked, 
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.retry import MAX_ERROR, Judgement, RetryPolicy, always, described, judge, storable
 from qcore.domain.task import Task
-from qcore.testing.build import NOW, a_stored_task, a_task
+from qcore.testing.builders import NOW, a_stored_task, a_task
 from qcore.testing.dice import ScriptedDice
 
 NO_DICE = ScriptedDice()

@@ -11,7 +11,7 @@ from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import CHANGEABLE, MAX_BUDGET, NewTask
 from qcore.domain.task import changed, updated
-from qcore.testing.build import NOW, a_stored_task, a_task
+from qcore.testing.builders import NOW, a_stored_task, a_task
 
 REFUSED: list[tuple[str, object]] = [
     *((option, bad) for option in ("name", "id", "queue", "content_type", "group", "backoff")

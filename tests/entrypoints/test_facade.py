@@ -22,7 +22,7 @@ from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import MessagePackSerializer
 from qcore.testing import ManualClock, Signals, assert_enqueued, drain
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.contract.doubles import Store, TimedBroker
 
 

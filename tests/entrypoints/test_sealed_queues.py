@@ -18,7 +18,7 @@ from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.ports import Broker, Serializer
 from qcore.testing import ManualClock, assert_enqueued, drain
-from qcore.testing.build import a_task
+from qcore.testing.builders import a_task
 
 T = TypeVar("T")
 Kind = type[SignedSerializer] | type[EncryptedSerializer]

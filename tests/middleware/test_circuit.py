@@ -1,5 +1,5 @@
 from qcore.middleware.circuit import Circuit
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 
 
 def failed(circuit: Circuit, *after: float) -> list[bool]:

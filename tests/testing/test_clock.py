@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from qcore.domain.errors import InvalidOption
 from qcore.ports import Clock
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from qcore.testing.clock import ManualClock
 
 PATIENCE = 30.0

@@ -1,6 +1,6 @@
 import pytest
 
-from qcore.testing.build import a_demand, a_task, some_tasks
+from qcore.testing.builders import a_demand, a_task, some_tasks
 from qcore.testing.dice import ScriptedDice, fair_dice
 
 

@@ -8,7 +8,7 @@ from qcore import Context, InvalidOption, Qcore, Snooze, State
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.memory import MemoryBroker
 from qcore.testing import FaultyBroker, ManualClock, ScriptedDice, a_task, drain, drain_sync
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab
 
 DAY = 86_400.0

@@ -7,9 +7,9 @@ from typing import Any
 import fakeredis
 
 from qcore.domain.lifecycle import State
-from qcore.testing.build import a_task
+from qcore.testing.builders import a_task
 from qcore.testing.contract.base import in_threads, step
-from qcore.testing.contract.moves import put
+from qcore.testing.contract.steps import put
 from qcore.testing.fakes import fake_redis_broker
 
 PATIENCE = 10.0

@@ -11,7 +11,7 @@ from qcore.domain.lifecycle import RunNow, State, Succeeded
 from qcore.domain.queue_limits import SetInFlight
 from qcore.domain.task import Verdict
 from qcore.ports import Aggregating, Broker, Limiting
-from qcore.testing.build import LEASE, NOW, a_demand, a_task
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 from qcore.testing.clock import ManualClock
 from qcore.testing.faults import FaultyBroker, Verb
 

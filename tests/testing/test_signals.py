@@ -27,7 +27,7 @@ from qcore.domain.events import (
 from qcore.domain.groups import Group
 from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.task import Verdict
-from qcore.testing.build import a_claim, a_task
+from qcore.testing.builders import a_claim, a_task
 from qcore.testing.signals import NoSignal, Settlement, Signals
 
 CLAIM = a_claim(a_task(name="email:welcome", id="7"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from qcore.adapters.links.sqlite import Link, Tx
-from qcore.adapters.sqlite.lines import counted
+from qcore.adapters.sqlite.queue_rows import counted
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.lifecycle import State
 

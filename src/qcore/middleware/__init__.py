@@ -3,8 +3,8 @@
 `q.middleware(log_runs())`, `q.middleware(CircuitBreaker(q))`, `q.middleware(timeouts(q, {…}))`.
 """
 
-from qcore.middleware.breaker import CircuitBreaker
-from qcore.middleware.limits import timeouts
-from qcore.middleware.logs import log_runs
+from qcore.middleware.circuit_breaker import CircuitBreaker
+from qcore.middleware.log_context import log_runs
+from qcore.middleware.named_timeouts import timeouts
 
 __all__ = ["CircuitBreaker", "log_runs", "timeouts"]

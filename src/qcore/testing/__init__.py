@@ -4,8 +4,8 @@
 pytest and Hypothesis (`pip install 'qcore-queue[testing]'`), this module does not.
 """
 
-from qcore.testing.asserting import assert_enqueued
-from qcore.testing.build import a_task, some_tasks
+from qcore.testing.assertions import assert_enqueued
+from qcore.testing.builders import a_task, some_tasks
 from qcore.testing.clock import ManualClock
 from qcore.testing.context import Notes, a_context
 from qcore.testing.dice import ScriptedDice

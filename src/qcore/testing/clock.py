@@ -16,7 +16,7 @@ from qcore.adapters.clocks import call_and_log
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Moment
 from qcore.testing.autojump import Jumper
-from qcore.testing.build import NOW
+from qcore.testing.builders import NOW
 
 
 class ManualClock:

@@ -14,7 +14,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.run_details import Progress
 from qcore.domain.task import Claim, Lease
-from qcore.testing.build import NOW, a_lease, a_stored_task, a_task
+from qcore.testing.builders import NOW, a_lease, a_stored_task, a_task
 from qcore.testing.clock import ManualClock
 
 

@@ -29,11 +29,11 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Claim, Demand, RetentionPolicy, Task
 from qcore.ports import Broker, Capability
-from qcore.testing import wishes
-from qcore.testing.build import NOW
-from qcore.testing.ruling import Ruled
-from qcore.testing.twins import DRIVEN, MODEL, Pair, Twins
-from qcore.testing.wishes import QUEUES
+from qcore.testing import strategies
+from qcore.testing.builders import NOW
+from qcore.testing.differential import DRIVEN, MODEL, Pair, Twins
+from qcore.testing.limit_rules import Ruled
+from qcore.testing.strategies import QUEUES
 
 MakeBroker: TypeAlias = Callable[[RetentionPolicy], Broker]
 
@@ -54,7 +54,7 @@ class BrokerMachine(Ruled):
         super().__init__()
         self._twins = Twins(type(self).make_broker(KEEP), KEEP, blocking=self.blocking)
         self._now = NOW
-        self._moments = wishes.Moments()
+        self._moments = strategies.Moments()
         self._held: list[Pair] = []
         self._ended: list[Pair] = []
 
@@ -72,8 +72,8 @@ class BrokerMachine(Ruled):
         """
         return [*reversed(self._held), *self._ended]
 
-    @initialize(tasks=wishes.TASKS, without=wishes.WITHOUT)
-    def begin(self, tasks: list[wishes.TaskWish], without: frozenset[Capability]) -> None:
+    @initialize(tasks=strategies.TASKS, without=strategies.WITHOUT)
+    def begin(self, tasks: list[strategies.TaskWish], without: frozenset[Capability]) -> None:
         """There is work from the start, and some runs do without what others use."""
         self._without = without
         self.enqueue(0, tasks)
@@ -86,30 +86,35 @@ class BrokerMachine(Ruled):
         self._now = max(self._now, due or self._now)
 
     @precondition(lambda self: self._twins.holds(*State) < ENOUGH)
-    @rule(wait=wishes.WAIT, tasks=wishes.TASKS)
-    def enqueue(self, wait: int, tasks: list[wishes.TaskWish]) -> None:
+    @rule(wait=strategies.WAIT, tasks=strategies.TASKS)
+    def enqueue(self, wait: int, tasks: list[strategies.TaskWish]) -> None:
         """Tasks whose ids, priorities and moments collide."""
         self._pass(wait)
         made = [wish.made(self._moments, self._now, able=self._able) for wish in tasks]
         self._twins.same_list(lambda broker: broker.enqueue(made, now=self._now))
 
     @precondition(lambda self: self._has(State.PENDING, State.SCHEDULED, State.RETRY))
-    @rule(wait=wishes.WAIT, limit=st.integers(0, 6), quotas=wishes.QUOTAS, ticks=wishes.TICKS)
+    @rule(
+        wait=strategies.WAIT,
+        limit=st.integers(0, 6),
+        quotas=strategies.QUOTAS,
+        ticks=strategies.TICKS,
+    )
     def claim(self, wait: int, limit: int, quotas: dict[str, int], ticks: int) -> None:
         """Any room, any quotas within it."""
         self._pass(wait)
         self._claim(Demand(max(limit, sum(quotas.values())), quotas), ticks)
 
     @precondition(lambda self: self._has(State.PENDING))
-    @rule(limit=st.integers(1, 4), outcome=wishes.OUTCOME)
-    def work(self, limit: int, outcome: wishes.OutcomeWish) -> None:
+    @rule(limit=st.integers(1, 4), outcome=strategies.OUTCOME)
+    def work(self, limit: int, outcome: strategies.OutcomeWish) -> None:
         """What is claimed, and what was, ends in one way."""
         self._claim(Demand(limit, dict.fromkeys(QUEUES, 0)), 1_000)
         self._settle([(pair, self._event(outcome)) for pair in self._held])
 
     @precondition(lambda self: self._known())
-    @rule(wait=wishes.WAIT, outcomes=st.lists(wishes.OUTCOME, min_size=1, max_size=4))
-    def settle(self, wait: int, outcomes: list[wishes.OutcomeWish]) -> None:
+    @rule(wait=strategies.WAIT, outcomes=st.lists(strategies.OUTCOME, min_size=1, max_size=4))
+    def settle(self, wait: int, outcomes: list[strategies.OutcomeWish]) -> None:
         """Verdicts on leases held, on leases lost and on leases that have ended."""
         self._pass(wait)
         known = self._known()
@@ -117,8 +122,8 @@ class BrokerMachine(Ruled):
         self._settle(list(zip(pairs, map(self._event, outcomes), strict=True)))
 
     @precondition(lambda self: self._known())
-    @rule(wait=wishes.WAIT, notes=wishes.NOTES)
-    def note(self, wait: int, notes: list[wishes.NoteWish]) -> None:
+    @rule(wait=strategies.WAIT, notes=strategies.NOTES)
+    def note(self, wait: int, notes: list[strategies.NoteWish]) -> None:
         """Progress and saved work, under any lease that a worker may know of."""
         self._pass(wait)
         known = self._known()
@@ -127,11 +132,11 @@ class BrokerMachine(Ruled):
         assert driven == model, f"the answer is {driven}, expected {model}"
 
     @precondition(lambda self: self._known())
-    @rule(wait=wishes.WAIT, indexes=wishes.INDEXES, ticks=wishes.TICKS)
+    @rule(wait=strategies.WAIT, indexes=strategies.INDEXES, ticks=strategies.TICKS)
     def extend(self, wait: int, indexes: list[int], ticks: int) -> None:
         """Leases held, leases lost and leases that have ended."""
         self._pass(wait)
-        known, until = self._known(), self._now + ticks * wishes.TICK
+        known, until = self._known(), self._now + ticks * strategies.TICK
         pairs = [known[index % len(known)] for index in indexes]
         driven, model = (self._twins.extend(n, pairs, self._now, until) for n in (DRIVEN, MODEL))
         assert driven == model
@@ -151,10 +156,10 @@ class BrokerMachine(Ruled):
     @precondition(lambda self: self._has(*State))
     @rule(
         queue=st.sampled_from(QUEUES),
-        ids=st.lists(st.sampled_from(wishes.IDS), min_size=1, max_size=4),
-        order=wishes.ORDERS,
+        ids=st.lists(st.sampled_from(strategies.IDS), min_size=1, max_size=4),
+        order=strategies.ORDERS,
     )
-    def execute(self, queue: str, ids: list[str], order: wishes.OrderWish) -> None:
+    def execute(self, queue: str, ids: list[str], order: strategies.OrderWish) -> None:
         """Operators' orders, for tasks that are there and tasks that are not."""
         # which of two that are due at the very same moment comes first is a broker's own choice
         shared = [[task] for task in ids] if order.kind is Rescheduled else [ids]
@@ -171,8 +176,8 @@ class BrokerMachine(Ruled):
             self._compare(queue)
 
     def _compare(self, queue: str) -> None:
-        self._twins.same_list(lambda broker: broker.get(queue, wishes.IDS))
-        self._twins.same_list(lambda broker: broker.details(queue, wishes.IDS))
+        self._twins.same_list(lambda broker: broker.get(queue, strategies.IDS))
+        self._twins.same_list(lambda broker: broker.details(queue, strategies.IDS))
         self._twins.same(lambda broker: broker.next_due([queue]))
 
     @invariant()
@@ -190,7 +195,7 @@ class BrokerMachine(Ruled):
             assert len(listed) == len(set(listed)), "a task is in two states"
 
     def _claim(self, demand: Demand, ticks: int) -> None:
-        until = self._now + ticks * wishes.TICK
+        until = self._now + ticks * strategies.TICK
         driven, model = self._twins.both(
             lambda broker: broker.claim(demand, now=self._now, until=until)
         )
@@ -213,7 +218,7 @@ class BrokerMachine(Ruled):
             self._twins.sweep(DRIVEN, QUEUES, 100, self._now)
             self._twins.sweep(MODEL, QUEUES, 100, self._now)
 
-    def _event(self, wish: wishes.OutcomeWish) -> Transition:
+    def _event(self, wish: strategies.OutcomeWish) -> Transition:
         return wish.made(self._moments, self._now, able=self._able)
 
     def _settle(self, ends: Sequence[tuple[Pair, Transition]]) -> None:

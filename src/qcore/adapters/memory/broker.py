@@ -6,9 +6,9 @@ from typing import Final
 
 from attrs import evolve
 
-from qcore.adapters.memory.ears import Ear, Ears
-from qcore.adapters.memory.entries import Entry
 from qcore.adapters.memory.queue import Queue
+from qcore.adapters.memory.stored_task import Entry
+from qcore.adapters.memory.subscriptions import Ear, Ears
 from qcore.domain.answers import (
     Admission,
     Enqueued,

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import evolve
 
-from qcore.adapters.memory.entries import Entry, Sorted
+from qcore.adapters.memory.stored_task import Entry, Sorted
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.effects import apply
 from qcore.domain.groups import Group, Stale

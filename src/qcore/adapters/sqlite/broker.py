@@ -9,16 +9,16 @@ from typing import Final
 from qcore.adapters.links.inline import stepped
 from qcore.adapters.links.sqlite import Link
 from qcore.adapters.sqlite import (
+    admin,
     claim,
-    details,
     enqueue,
     groups,
-    lines,
-    operate,
+    queue_rows,
+    run_details,
     settle,
     sweep,
 )
-from qcore.adapters.sqlite.given import Given
+from qcore.adapters.sqlite.lease_registry import Given
 from qcore.adapters.sqlite.limits import limits as limits_of
 from qcore.adapters.sqlite.limits import set_limit
 from qcore.adapters.sqlite.schema import prepare
@@ -189,30 +189,30 @@ class SqliteBroker:
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         """Return tasks as they are."""
-        return await self._link.read(partial(operate.get, queue=queue, ids=ids))
+        return await self._link.read(partial(admin.get, queue=queue, ids=ids))
 
     async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
         """Return what is kept of the runs of tasks."""
-        return await self._link.read(partial(details.get, queue=queue, ids=ids))
+        return await self._link.read(partial(run_details.get, queue=queue, ids=ids))
 
     async def browse(
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
     ) -> Page:
         """Return tasks of one queue and state, page by page."""
         return await self._link.read(
-            partial(operate.browse, queue=queue, state=state, limit=limit, cursor=cursor)
+            partial(admin.browse, queue=queue, state=state, limit=limit, cursor=cursor)
         )
 
     async def count(self) -> Counts:
         """Count the tasks of every queue that has any."""
-        return await self._link.read(lines.counted)
+        return await self._link.read(queue_rows.counted)
 
     async def execute(
         self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's order on tasks of one queue."""
         ordered = await self._link.write(
-            partial(operate.execute, queue=queue, ids=ids, what=order, now=now)
+            partial(admin.execute, queue=queue, ids=ids, what=order, now=now)
         )
         self._link.tell({queue})
         self._link.tell_of_lost(queue, ordered.lost)

@@ -8,12 +8,12 @@ from attrs import evolve
 
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.limits import Limited, limited, next_starts
-from qcore.adapters.sqlite.lines import Line, keep, lines
-from qcore.adapters.sqlite.moving import due, named, write
-from qcore.adapters.sqlite.rows import KEY, claimed_task_of
+from qcore.adapters.sqlite.queue_rows import Line, keep, lines
+from qcore.adapters.sqlite.records import KEY, claimed_task_of
+from qcore.adapters.sqlite.row_validation import Unreadable
 from qcore.adapters.sqlite.settle import held
-from qcore.adapters.sqlite.shape import Unreadable
 from qcore.adapters.sqlite.statements import statements
+from qcore.adapters.sqlite.transitions import due, named, write
 from qcore.domain.answers import LeaseLost
 from qcore.domain.lifecycle import Due, Expired, State
 from qcore.domain.moments import Moment

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite.lines import Line, keep, lines_made
-from qcore.adapters.sqlite.more import more_shown
-from qcore.adapters.sqlite.moving import forget, let_go
-from qcore.adapters.sqlite.rows import STATES, row_of, unique_row_of
+from qcore.adapters.sqlite.queue_rows import Line, keep, lines_made
+from qcore.adapters.sqlite.rare_options import more_shown
+from qcore.adapters.sqlite.records import STATES, row_of, unique_row_of
 from qcore.adapters.sqlite.statements import statements
+from qcore.adapters.sqlite.transitions import forget, let_go
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment

@@ -5,10 +5,10 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Tx
 from qcore.adapters.sqlite.enqueue import enqueue
-from qcore.adapters.sqlite.lines import keep, lines
-from qcore.adapters.sqlite.moving import Moving, named, write
-from qcore.adapters.sqlite.rows import task_of
+from qcore.adapters.sqlite.queue_rows import keep, lines
+from qcore.adapters.sqlite.records import task_of
 from qcore.adapters.sqlite.statements import statements
+from qcore.adapters.sqlite.transitions import Moving, named, write
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Aggregated, State

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite.lines import Line, lines, lines_made
+from qcore.adapters.sqlite.queue_rows import Line, lines, lines_made
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import State

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from qcore.adapters.links.sqlite import Tx
-from qcore.adapters.sqlite import details
+from qcore.adapters.sqlite import run_details
 from qcore.adapters.sqlite.enqueue import enqueue
 from qcore.adapters.sqlite.limits import limited
-from qcore.adapters.sqlite.lines import keep, lines
-from qcore.adapters.sqlite.moving import Moving, named, write
+from qcore.adapters.sqlite.queue_rows import keep, lines
+from qcore.adapters.sqlite.transitions import Moving, named, write
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.lifecycle import ACTIVE, ENDED, Succeeded
 from qcore.domain.moments import Moment
@@ -60,7 +60,7 @@ def save_details(tx: Tx, notes: Sequence[DetailsUpdate]) -> list[DetailsSaved | 
         if task is None:
             answers.append(LeaseLost())
         else:
-            details.write(tx, task.key, each.progress, each.saved)
+            run_details.write(tx, task.key, each.progress, each.saved)
             answers.append(DetailsSaved())
     return answers
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite.lines import Line, keep, lines
-from qcore.adapters.sqlite.moving import forget, late, stale, write
+from qcore.adapters.sqlite.queue_rows import Line, keep, lines
 from qcore.adapters.sqlite.statements import statements
+from qcore.adapters.sqlite.transitions import forget, late, stale, write
 from qcore.domain.answers import Swept
 from qcore.domain.lifecycle import Crashed, Expired, State
 from qcore.domain.moments import Moment

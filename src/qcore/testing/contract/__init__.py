@@ -35,31 +35,32 @@ pytest.register_assert_rewrite(
             "aggregating",
             "changes",
             "claim",
+            "commands",
+            "concurrency_limits",
             "due",
-            "edges",
+            "edge_triggering",
             "enqueue",
-            "fence",
-            "flow",
-            "following",
+            "fencing",
             "followups",
             "groups",
             "joining",
-            "leftovers",
+            "leaks",
+            "lifecycle_table",
             "limits",
-            "moves",
-            "notes",
-            "oddities",
-            "operator",
-            "order",
-            "rates",
+            "queries",
+            "rate_limits",
+            "run_details",
             "settle",
             "sharing",
+            "states",
+            "steps",
+            "subscriptions",
             "sweep",
-            "table",
             "threads",
             "timekeeper",
             "unique",
-            "waiting",
+            "unusual_input",
+            "wakeups",
         )
     )
 )
@@ -69,34 +70,34 @@ from qcore.ports import Broker, Capability
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.changes import RescheduleCases, UpdateCases
 from qcore.testing.contract.claim import DemandCases, HandOutCases
+from qcore.testing.contract.commands import OrderCases
 from qcore.testing.contract.due import DueCases
-from qcore.testing.contract.edges import EdgeCases
+from qcore.testing.contract.edge_triggering import EdgeCases
 from qcore.testing.contract.enqueue import EnqueueCases
-from qcore.testing.contract.fence import ExtendCases, FenceCases
-from qcore.testing.contract.flow import FlowContract
-from qcore.testing.contract.following import FollowCases
+from qcore.testing.contract.fencing import ExtendCases, FenceCases
 from qcore.testing.contract.followups import FollowUpCases
 from qcore.testing.contract.groups import GroupContract
-from qcore.testing.contract.leftovers import LeftoverCases
-from qcore.testing.contract.notes import DetailCases, NoteCases
-from qcore.testing.contract.oddities import BulkCases, TextCases
-from qcore.testing.contract.operator import BrowseCases, CountCases, GetCases
-from qcore.testing.contract.order import OrderCases
+from qcore.testing.contract.leaks import LeftoverCases
+from qcore.testing.contract.lifecycle_table import TableCases
+from qcore.testing.contract.limits import LimitsContract
+from qcore.testing.contract.queries import BrowseCases, CountCases, GetCases
+from qcore.testing.contract.run_details import DetailCases, NoteCases
 from qcore.testing.contract.settle import SettleCases
 from qcore.testing.contract.sharing import DurableContract, SharedContract
+from qcore.testing.contract.subscriptions import FollowCases
 from qcore.testing.contract.sweep import CrashCases, SweepCases, TrimCases
-from qcore.testing.contract.table import TableCases
 from qcore.testing.contract.threads import OpenCases, ThreadCases
 from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.unique import UniqueContract
-from qcore.testing.contract.waiting import ListenCases, NextDueCases
+from qcore.testing.contract.unusual_input import BulkCases, TextCases
+from qcore.testing.contract.wakeups import ListenCases, NextDueCases
 
 __all__ = [
     "BrokerContract",
     "Cases",
     "DurableContract",
-    "FlowContract",
     "GroupContract",
+    "LimitsContract",
     "SharedContract",
     "TimeContract",
     "UniqueContract",
@@ -106,7 +107,7 @@ CONTRACTS = {
     Capability.SHARED: SharedContract,
     Capability.DURABLE: DurableContract,
     Capability.GROUPS: GroupContract,
-    Capability.LIMITS: FlowContract,
+    Capability.LIMITS: LimitsContract,
     Capability.TIME: TimeContract,
     Capability.UNIQUE: UniqueContract,
 }

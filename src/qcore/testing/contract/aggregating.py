@@ -13,10 +13,10 @@ from qcore.domain.lifecycle import Exhausted, Failed, State, Succeeded
 from qcore.domain.queue_limits import SetPaused
 from qcore.domain.run_details import Details
 from qcore.ports import Aggregating, Broker, Capability, Limiting
-from qcore.testing.build import NOW, a_task, some_tasks
+from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.joining import merge, waiting
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,

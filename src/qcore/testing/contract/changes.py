@@ -9,9 +9,10 @@ from qcore.domain.answers import Moved, NotAllowed
 from qcore.domain.lifecycle import MOVES, Rescheduled, RunNow, State, Updated
 from qcore.domain.task import updated
 from qcore.ports import Broker
-from qcore.testing.build import NOW, TaskOptions, a_task
+from qcore.testing.builders import NOW, TaskOptions, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.states import LATER, REACHABLE, allowing, bring
+from qcore.testing.contract.steps import (
     ids,
     ids_of,
     put,
@@ -22,7 +23,6 @@ from qcore.testing.contract.moves import (
     tell,
     tidy,
 )
-from qcore.testing.contract.states import LATER, REACHABLE, allowing, bring
 
 MUCH_LATER: Final = LATER + 1_000
 

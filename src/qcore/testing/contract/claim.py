@@ -7,9 +7,9 @@ import pytest
 from qcore.domain.lifecycle import Failed, State, Succeeded
 from qcore.domain.task import Demand
 from qcore.ports import Broker
-from qcore.testing.build import NOW, a_demand, a_task, some_tasks
+from qcore.testing.builders import NOW, a_demand, a_task, some_tasks
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,

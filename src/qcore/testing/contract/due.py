@@ -4,9 +4,9 @@ import pytest
 
 from qcore.domain.lifecycle import Failed, Snoozed, State
 from qcore.ports import Broker
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,

@@ -10,9 +10,10 @@ from qcore.domain.lifecycle import Deleted, Rejected, State
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker, Capability
-from qcore.testing.build import NOW, a_task, some_tasks
+from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.states import ENDED, LIVE, bring
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,
@@ -25,7 +26,6 @@ from qcore.testing.contract.moves import (
     tell,
     tidy,
 )
-from qcore.testing.contract.states import ENDED, LIVE, bring
 
 UNUSUAL: dict[str, Any] = {
     "name": "email:welcome v2 – naïve",

@@ -7,9 +7,9 @@ from qcore.domain.lifecycle import Failed, State, Succeeded
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Lease, Verdict
 from qcore.ports import Broker
-from qcore.testing.build import LEASE, NOW, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases, in_threads, step
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,

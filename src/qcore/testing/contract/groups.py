@@ -21,10 +21,11 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.task import updated
 from qcore.ports import Aggregating, Broker, Capability
-from qcore.testing.build import NOW, a_task, some_tasks
+from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.aggregating import AggregateCases
 from qcore.testing.contract.joining import JoinCases, listed, merge, waiting
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.lifecycle_table import GroupTableCases
+from qcore.testing.contract.steps import (
     end,
     look,
     put,
@@ -32,7 +33,6 @@ from qcore.testing.contract.moves import (
     take,
     tell,
 )
-from qcore.testing.contract.table import GroupTableCases
 
 ORDERS: Final[tuple[Command, ...]] = (
     Archived(),

@@ -9,9 +9,9 @@ from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Failed, Released, Snoozed, State, Succeeded
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.ports import Aggregating, Broker
-from qcore.testing.build import NOW, a_task
+from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.moves import a_claimed, end, ids, ids_of, put, read, see, take
+from qcore.testing.contract.steps import a_claimed, end, ids, ids_of, put, read, see, take
 
 
 async def waiting(broker: Broker, *, queue: str = "default", group: str = "g") -> list[TaskId]:

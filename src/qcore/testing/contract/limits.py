@@ -1,193 +1,279 @@
-"""How many of a queue may run, and queues that are paused."""
+"""What a `Limiting` promises."""
 
-from typing import cast
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from threading import Event as Heard
 
 import pytest
 
-from qcore.domain.answers import Settled
 from qcore.domain.lifecycle import (
     Cancelled,
-    Crashed,
     Exhausted,
     Failed,
     Rejected,
-    Released,
     Revoked,
-    Snoozed,
     State,
     Succeeded,
     Transition,
 )
-from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
-from qcore.domain.task import Demand
-from qcore.ports import Broker, Limiting
-from qcore.testing.build import LEASE, NOW, a_task, some_tasks
-from qcore.testing.contract.base import Cases
-from qcore.testing.contract.moves import a_claimed, end, ids, put, see, take, tell, tidy
-
-ONE_A_DAY = SetRate(Rate(1, 86_400.0))
-PAUSED = SetPaused(is_paused=True)
-RESUMED = SetPaused(is_paused=False)
-ENDS: tuple[Transition, ...] = (
-    Succeeded(),
-    Failed("no", NOW + 9),
-    Exhausted("no"),
-    Rejected("no"),
-    Revoked(),
-    Snoozed(NOW + 9),
-    Released(),
-    Crashed(),
-    Cancelled(),
+from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetRate
+from qcore.ports import Broker, Capability
+from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
+from qcore.testing.contract.base import step
+from qcore.testing.contract.concurrency_limits import (
+    ONE_A_DAY,
+    PAUSED,
+    RESUMED,
+    InFlightCases,
+    PauseCases,
+    holds,
+    kind_of,
+    limit,
 )
-"""Every verdict there is."""
+from qcore.testing.contract.rate_limits import TWO_A_SECOND, RateCases
+from qcore.testing.contract.steps import end, ids, nothing_is_left, put, take, tell, tidy
+from qcore.testing.contract.threads import twin_of
 
 
-async def limit(
-    broker: Broker, rule: LimitChange, *, queue: str = "default", now: float = NOW
-) -> Limits:
-    """Set a limit of a queue."""
-    return await cast("Limiting", broker).set_limit(queue, rule, now=now)
+class LimitsContract(PauseCases, InFlightCases, RateCases):
+    """Inherit it with `Capability.LIMITS`: limits of queues."""
 
+    # - The answer is what holds then, the other limits as they were; `limits` tells the same.
 
-async def holds(broker: Broker, *queues: str) -> list[Limits]:
-    """Return what holds for queues."""
-    return list(await cast("Limiting", broker).limits(queues or ["default"]))
+    async def test_limits_are_set_one_by_one(self, broker: Broker) -> None:
+        """Each leaves the others as they were, and the queues beside it."""
+        assert await limit(broker, SetRate(TWO_A_SECOND)) == Limits(TWO_A_SECOND)
+        assert await limit(broker, SetInFlight(5)) == Limits(TWO_A_SECOND, 5)
+        whole = Limits(TWO_A_SECOND, 5, is_paused=True)
+        assert await limit(broker, PAUSED) == whole
+        assert await holds(broker) == [whole]
+        assert await limit(broker, SetRate(None)) == Limits(None, 5, is_paused=True)
+        assert await limit(broker, RESUMED) == Limits(None, 5)
+        assert await limit(broker, SetInFlight(None)) == Limits()
 
+    @pytest.mark.parametrize(
+        "rate", [Rate(100, 60.0), Rate(1, 86_400.0), Rate(7, 0.1), Rate(1_000_000_000, 86_400.0)]
+    )
+    async def test_a_rate_comes_back_as_it_was_set(self, broker: Broker, rate: Rate) -> None:
+        """To the last digit."""
+        await limit(broker, SetRate(rate))
+        await limit(broker, SetInFlight(1_000_000_000))
+        assert await holds(broker) == [Limits(rate, 1_000_000_000)]
 
-def kind_of(each: object) -> str:
-    """Return what to call a parameter of a case."""
-    return type(each).__name__
+    # - None lifts a limit. Limits last while the queue is empty; without any, nothing is left.
 
+    async def test_limits_outlast_the_tasks(self, broker: Broker) -> None:
+        """They are there before the first and after the last, until they are lifted."""
+        await limit(broker, SetInFlight(1), queue="new")
+        await put(broker, *(tasks := some_tasks(2, queue="new")))
+        for _ in tasks:
+            (claim,) = await take(broker, 9, "new")
+            await end(broker, claim, Succeeded())
+        assert await holds(broker, "new") == [Limits(None, 1)]
+        await limit(broker, SetInFlight(None), queue="new")
+        assert await holds(broker, "new") == [Limits()]
+        await nothing_is_left(broker, *tasks)
 
-class PauseCases(Cases):
-    """Queues that are paused."""
+    async def test_a_bucket_outlasts_the_tasks(self, broker: Broker) -> None:
+        """What was started is not forgotten when the last of them is gone."""
+        await limit(broker, ONE_A_DAY)
+        await put(broker, a_task())
+        await end(broker, (await take(broker))[0], Succeeded())
+        await put(broker, a_task())
+        assert await take(broker, now=NOW + 86_399) == []
+        assert len(await take(broker, now=NOW + 86_400)) == 1
 
-    # - `SetPaused(True)`: nothing is handed out; what is due becomes pending all the same, and
-    #   what is active goes on. `SetPaused(False)`: it is handed out again.
+    async def test_a_queue_of_limits_alone_is_no_queue_of_tasks(self, broker: Broker) -> None:
+        """It is not counted, has nothing due, and is listed empty."""
+        for rule in (ONE_A_DAY, SetInFlight(1), PAUSED):
+            await limit(broker, rule, queue="new")
+            await nothing_is_left(broker, a_task(queue="new"))
+        assert await tidy(broker, "new") == await tidy(broker, "other")
+        for lifted in (SetRate(None), SetInFlight(None), RESUMED):
+            await limit(broker, lifted, queue="new")
+        assert await holds(broker, "new") == [Limits()]
 
-    async def test_a_paused_queue_hands_out_nothing(self, broker: Broker) -> None:
-        """What runs is settled, what is due is pending, other queues go on."""
-        claim = await a_claimed(broker)
-        await put(broker, due := a_task(due=NOW + 1), other := a_task(queue="b"))
-        await limit(broker, PAUSED)
-        assert ids(await take(broker, 9, "default", "b", now=NOW + 1)) == [other.id]
-        counts = {State.PENDING: 1, State.ACTIVE: 1}
-        assert (await broker.count())["default"] == counts
-        assert await broker.next_due(["default"]) is None
-        assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
-        await limit(broker, RESUMED)
-        assert ids(await take(broker, now=NOW + 1)) == [due.id]
-
-    async def test_what_runs_in_a_paused_queue_is_not_lost(self, broker: Broker) -> None:
-        """Its lease is renewed, and a retry of it is due in its time, and waits."""
-        claim = await a_claimed(broker)
-        await limit(broker, PAUSED)
-        (lease,) = await broker.extend([claim.lease], now=NOW + 20, until=NOW + 50)
-        assert getattr(lease, "until", None) == NOW + 50
-        await end(broker, claim, Failed("no", NOW + 60), now=NOW + 40)
-        assert await broker.next_due(["default"]) == NOW + 60
-        assert await take(broker, now=NOW + 60) == []
-        assert (await see(broker, claim.task.spec)).state is State.PENDING
-        await limit(broker, RESUMED)
-        (again,) = await take(broker, now=NOW + 60)
-        assert again.task.attempts == 2
-
-    async def test_a_paused_queue_is_swept(self, broker: Broker) -> None:
-        """Lost workers are found, and what expires is dead."""
-        await a_claimed(broker)
-        await put(broker, late := a_task(expires=NOW + 1))
-        await limit(broker, PAUSED)
-        swept = await tidy(broker, now=NOW + LEASE)
-        assert (swept.crashed, swept.expired) == (1, 1)
-        assert (await see(broker, late)).state is State.DEAD
-        assert await take(broker, now=NOW + LEASE) == []
-
-    async def test_to_pause_twice_is_to_pause_once(self, broker: Broker) -> None:
-        """Who resumes need not know how often."""
-        await put(broker, task := a_task())
-        await limit(broker, PAUSED)
-        assert await limit(broker, PAUSED) == Limits(is_paused=True)
-        assert await limit(broker, RESUMED) == Limits()
-        assert await limit(broker, RESUMED) == Limits()
-        assert ids(await take(broker)) == [task.id]
-
-    @pytest.mark.parametrize("rule", [PAUSED, SetInFlight(2), SetRate(Rate(2, 60.0))], ids=kind_of)
-    async def test_what_one_queue_may_not_take_another_does(
-        self, broker: Broker, rule: LimitChange
-    ) -> None:
-        """A claim is as large as it may be, though a limited queue has a quota of all of it."""
-        await put(broker, *some_tasks(9), *some_tasks(9, queue="b"))
-        await limit(broker, rule)
-        demand = Demand(6, {"default": 6, "b": 0})
-        claims = await broker.claim(demand, now=NOW, until=NOW + LEASE)
-        limited = [claim for claim in claims if claim.task.queue == "default"]
-        assert (len(claims), len(limited)) == (6, 0 if rule == PAUSED else 2)
-
-
-class InFlightCases(Cases):
-    """How many may be active."""
-
-    # - `SetInFlight(n)`: nothing is handed out that would make more than `n` tasks active.
-
-    async def test_no_more_are_active_than_may_be(self, broker: Broker) -> None:
-        """Whoever claims, and however often; each that ends makes room for one."""
+    async def test_a_limit_that_was_lifted_holds_nothing_back(self, broker: Broker) -> None:
+        """All that waits is handed out at once."""
         await put(broker, *some_tasks(9))
-        await limit(broker, SetInFlight(3))
-        first = await take(broker, 2)
-        assert (len(first), len(await take(broker))) == (2, 1)
-        assert await take(broker) == []
-        await end(broker, first[0], Succeeded())
-        assert len(await take(broker)) == 1
+        for rule in (ONE_A_DAY, SetInFlight(1), PAUSED):
+            await limit(broker, rule)
+        for lifted in (SetRate(None), SetInFlight(None), RESUMED):
+            assert await take(broker) == []
+            await limit(broker, lifted)
+        assert len(await take(broker)) == 9
 
-    @pytest.mark.parametrize("outcome", ENDS, ids=kind_of)
-    async def test_whatever_ends_makes_room(self, broker: Broker, outcome: Transition) -> None:
-        """Every verdict does, and for one alone."""
-        claim = await a_claimed(broker)
-        await put(broker, *some_tasks(2))
-        await limit(broker, SetInFlight(1))
-        assert await take(broker) == []
-        await end(broker, claim, outcome)
-        assert len(await take(broker)) == 1
+    # - Each answer is at its queue's place; `Limits()` for one that is unknown.
 
-    async def test_a_crash_and_an_order_make_room(self, broker: Broker) -> None:
-        """The task of a lost worker counts until its lease is over."""
-        await put(broker, *some_tasks(4))
+    async def test_each_queue_is_answered_at_its_place(self, broker: Broker) -> None:
+        """Those that nothing limits are in between."""
+        await limit(broker, SetInFlight(1), queue="a")
+        await limit(broker, PAUSED, queue="c")
+        paused = Limits(is_paused=True)
+        found = await holds(broker, "c", "b", "a", "c")
+        assert found == [paused, Limits(), Limits(None, 1), paused]
+
+    # - Where nothing but its rate keeps a queue's pending tasks, the moment at which the next may
+    #   start counts too (with `Capability.LIMITS`).
+
+    async def test_the_next_start_is_a_moment_due(self, broker: Broker) -> None:
+        """Beside those of waiting tasks; not of a queue that is empty, paused or full."""
+        await limit(broker, SetRate(TWO_A_SECOND))
+        assert await broker.next_due(["default"]) is None
+        await put(broker, *some_tasks(3), a_task(due=NOW + 0.25))
+        await take(broker)
+        assert await broker.next_due(["default"]) == NOW + 0.25
+        await take(broker, now=NOW + 0.25)
+        assert await broker.next_due(["default"]) == NOW + 0.5
+        await limit(broker, SetInFlight(2))
+        assert await broker.next_due(["default"]) is None
+        await limit(broker, SetInFlight(None))
+        await limit(broker, PAUSED)
+        assert await broker.next_due(["default"]) is None
+
+    async def test_a_limit_hides_nothing_that_is_due(self, broker: Broker) -> None:
+        """What waits in a paused queue becomes pending in its time, and somebody has to do it."""
+        await put(broker, a_task(due=NOW + 5), *some_tasks(2))
+        for rule in (SetInFlight(1), ONE_A_DAY, PAUSED):
+            await limit(broker, rule)
+            await take(broker)
+            assert await broker.next_due(["default"]) == NOW + 5
+
+    async def test_the_next_start_of_several_queues_is_the_earliest(self, broker: Broker) -> None:
+        """Of those that are asked for."""
+        for queue, pace in (("a", 4.0), ("b", 2.0), ("c", 1.0)):
+            await put(broker, *some_tasks(2, queue=queue))
+            await limit(broker, SetRate(Rate(1, pace)), queue=queue)
+        await take(broker, 9, "a", "b", "c")
+        assert await broker.next_due(["a", "b"]) == NOW + 2
+        assert await broker.next_due(["a", "c", "b"]) == NOW + 1
+
+    # - So it is when something begins to wait in a group that was empty, and when a task that
+    #   was active, or a rule that was set, no longer keeps a queue from handing out what it has.
+
+    @pytest.mark.parametrize(
+        ("before", "rule"),
+        [
+            (PAUSED, RESUMED),
+            (SetInFlight(1), SetInFlight(2)),
+            (SetInFlight(1), SetInFlight(None)),
+            (ONE_A_DAY, SetRate(Rate(1, 60.0))),
+            (ONE_A_DAY, SetRate(None)),
+        ],
+    )
+    async def test_a_rule_that_lets_more_go_is_heard(
+        self, broker: Broker, before: LimitChange, rule: LimitChange
+    ) -> None:
+        """A worker that sleeps need not wait for a poll."""
+        await put(broker, *some_tasks(3))
+        await limit(broker, before)
+        await take(broker, 1)
+        async with self.hears(broker):
+            await limit(broker, rule)
+
+    @pytest.mark.parametrize(
+        "outcome",
+        [Succeeded(), Rejected("no"), Exhausted("no"), Failed("no", NOW + 1e6), Revoked()],
+        ids=kind_of,
+    )
+    async def test_an_end_that_makes_room_is_heard(
+        self, broker: Broker, outcome: Transition
+    ) -> None:
+        """Where as many were active as may be."""
+        await put(broker, *some_tasks(3))
         await limit(broker, SetInFlight(1))
         (claim,) = await take(broker)
-        assert await take(broker, now=NOW + LEASE) == []
-        await tidy(broker, now=NOW + LEASE)
-        (claim,) = await take(broker, now=NOW + LEASE)
-        await tell(broker, claim.task.spec, Cancelled())
-        assert len(await take(broker, now=NOW + LEASE)) == 1
+        async with self.hears(broker):
+            await end(broker, claim, outcome)
 
-    async def test_fewer_than_run_add_none(self, broker: Broker) -> None:
-        """What runs goes on; none is added until there are fewer."""
-        await put(broker, *some_tasks(5))
-        claims = await take(broker, 3)
-        await limit(broker, SetInFlight(2))
-        for n, claim in enumerate(claims[:2]):
-            assert await take(broker) == [], n
-            await end(broker, claim, Succeeded())
-        assert len(await take(broker)) == 1
+    async def test_an_order_that_makes_room_is_heard(self, broker: Broker) -> None:
+        """Who cancels what runs lets another begin."""
+        await put(broker, *some_tasks(3))
+        await limit(broker, SetInFlight(1))
+        (claim,) = await take(broker)
+        async with self.hears(broker):
+            await tell(broker, claim.task.spec, Cancelled())
 
-    async def test_a_quota_and_the_room_left_are_limited_together(self, broker: Broker) -> None:
-        """What a queue was given by its quota counts when the rest is given out."""
-        await put(broker, *some_tasks(9), *some_tasks(1, queue="b"))
-        await limit(broker, SetInFlight(3))
-        demand = Demand(9, {"default": 2, "b": 2})
-        claims = await broker.claim(demand, now=NOW, until=NOW + LEASE)
-        assert sorted(claim.task.queue for claim in claims) == ["b", *["default"] * 3]
+    @pytest.mark.parametrize("crashes", [1, 3])
+    async def test_a_crash_that_makes_room_is_heard(self, broker: Broker, crashes: int) -> None:
+        """Whether the task is dead of it, or waits again."""
+        await put(broker, *some_tasks(3, max_crashes=crashes))
+        await limit(broker, SetInFlight(1))
+        await take(broker)
+        async with self.hears(broker):
+            await tidy(broker, now=NOW + LEASE)
 
-    async def test_many_who_claim_at_once_share_it(self, broker: Broker) -> None:
-        """However they meet, no more are active than may be."""
-        await put(broker, *some_tasks(20))
-        await limit(broker, SetInFlight(7))
-        shares = await self.together([lambda: take(broker, 3)] * 6)
-        assert sum(map(len, shares)) == 7
-        assert (await broker.count())["default"] == {State.ACTIVE: 7, State.PENDING: 13}
+    @asynccontextmanager
+    async def hears(self, broker: Broker) -> AsyncGenerator[None, None]:
+        """Fail unless who listens hears of what is done meanwhile."""
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        yield
+        assert await self.comes(heard)
+        await ear.close()
 
-    async def test_the_expired_take_no_room(self, broker: Broker) -> None:
-        """They end, and others run in their place."""
-        await put(broker, *some_tasks(3, expires=NOW + 1, priority=9), *some_tasks(3))
-        await limit(broker, SetInFlight(2))
-        assert len(await take(broker, now=NOW + 1)) == 2
+    async def test_the_twin_goes_by_the_same_limits(self, broker: Broker) -> None:
+        """They are the queue's, not the broker's."""
+        await put(broker, *some_tasks(9))
+        await limit(broker, SetInFlight(1))
+        with twin_of(broker) as twin:
+            assert len(step(take(twin))) == 1
+            assert await take(broker) == []
+            step(limit(twin, SetInFlight(2)))
+            step(limit(twin, SetRate(Rate(1, 60.0))))
+            assert await holds(broker) == step(holds(twin)) == [Limits(Rate(1, 60.0), 2)]
+            assert len(await take(broker)) == 1
+
+    async def test_all_brokers_on_a_store_go_by_the_same_limits(self, broker: Broker) -> None:
+        """What one has started the other does not start, whoever set the limit."""
+        if Capability.SHARED not in broker.capabilities:
+            return
+        async with self.opened() as other:
+            await put(broker, *some_tasks(20))
+            # both know the queue already, as one without limits
+            claims = [*await take(broker, 1), *await take(other, 1)]
+            await limit(broker, SetRate(Rate(4, 4.0)))
+            assert len(await take(other, 3)) == 3
+            assert len(await take(broker)) == 1
+            assert await take(other, now=NOW + 0.5) == []
+            assert await other.next_due(["default"]) == NOW + 1
+            await limit(other, SetInFlight(6))
+            assert await holds(broker) == [Limits(Rate(4, 4.0), 6)]
+            assert await take(broker, now=NOW + 1) == []
+            await end(other, claims[0], Succeeded())
+            assert ids(await take(broker, now=NOW + 1)) != []
+            await limit(other, PAUSED)
+            assert await take(broker, now=NOW + 9) == []
+
+    async def test_a_rule_set_at_one_broker_is_heard_at_the_other(self, broker: Broker) -> None:
+        """Who resumes a queue may be an operator's program, and those who sleep its workers."""
+        if Capability.SHARED not in broker.capabilities:
+            return
+        async with self.opened() as other:
+            await put(broker, *some_tasks(3))
+            await limit(broker, PAUSED)
+            async with self.hears(other):
+                await limit(broker, RESUMED)
+            await limit(broker, SetInFlight(1))
+            (claim,) = await take(other)
+            async with self.hears(other):
+                await end(broker, claim, Succeeded())
+
+    async def test_limits_outlive_the_broker(self) -> None:
+        """What was set, and how full the bucket was, holds for the next program."""
+        async with self.opened() as broker:
+            if Capability.DURABLE not in broker.capabilities:
+                return
+            await put(broker, *some_tasks(9))
+            await limit(broker, SetRate(Rate(2, 4.0)))
+            await limit(broker, SetInFlight(3))
+            await limit(broker, PAUSED, queue="b")
+            assert len(await take(broker)) == 2
+        async with self.opened() as broker:
+            found = await holds(broker, "default", "b")
+            assert found == [Limits(Rate(2, 4.0), 3), Limits(is_paused=True)]
+            assert await take(broker, now=NOW + 1.5) == []
+            assert await broker.next_due(["default"]) == NOW + 2
+            assert len(await take(broker, now=NOW + 4)) == 1
+            assert (await broker.count())["default"][State.ACTIVE] == 3

@@ -18,9 +18,9 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.task import Verdict
 from qcore.ports import Broker
-from qcore.testing.build import NOW, a_lease, a_task, some_tasks
+from qcore.testing.builders import NOW, a_lease, a_task, some_tasks
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,

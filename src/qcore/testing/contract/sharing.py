@@ -9,10 +9,11 @@ from qcore.domain.lifecycle import Cancelled, Failed, State, Succeeded
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import AttemptError, Details, DetailsSaved
 from qcore.ports import Broker
-from qcore.testing.build import LEASE, NOW, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import USUAL, Cases, in_threads
-from qcore.testing.contract.following import WAYS, News, Way
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.run_details import HALF, jot, learn
+from qcore.testing.contract.states import LIVE, bring
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,
@@ -23,10 +24,9 @@ from qcore.testing.contract.moves import (
     take_one,
     tidy,
 )
-from qcore.testing.contract.notes import HALF, jot, learn
-from qcore.testing.contract.states import LIVE, bring
+from qcore.testing.contract.subscriptions import WAYS, News, Way
 from qcore.testing.contract.threads import drained
-from qcore.testing.contract.waiting import Told
+from qcore.testing.contract.wakeups import Told
 
 
 class SharedContract(Cases):

@@ -16,8 +16,8 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.new_task import NewTask
 from qcore.ports import Broker
-from qcore.testing.build import NOW, a_task
-from qcore.testing.contract.moves import a_claimed, end, put, take
+from qcore.testing.builders import NOW, a_task
+from qcore.testing.contract.steps import a_claimed, end, put, take
 
 LATER: Final = NOW + 60
 """When scheduled and retrying tasks of the cases are due."""

@@ -15,9 +15,9 @@ from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import Details, DetailsUpdate
 from qcore.domain.task import Verdict
 from qcore.ports import Broker
-from qcore.testing.build import NOW, a_task, some_tasks
+from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import USUAL, Cases, in_threads, step, stepped
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.steps import (
     ids,
     ids_of,
     put,

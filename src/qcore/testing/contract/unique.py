@@ -23,10 +23,12 @@ from qcore.domain.new_task import REPLACE, NewTask
 from qcore.domain.run_details import Details
 from qcore.domain.task import RetentionPolicy, updated
 from qcore.ports import Broker
-from qcore.testing.build import LEASE, NOW, TaskOptions, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.leftovers import WAYS, Way
-from qcore.testing.contract.moves import (
+from qcore.testing.contract.leaks import WAYS, Way
+from qcore.testing.contract.run_details import jot, learn
+from qcore.testing.contract.states import ENDED, LATER, LIVE, bring
+from qcore.testing.contract.steps import (
     a_claimed,
     end,
     ids,
@@ -41,8 +43,6 @@ from qcore.testing.contract.moves import (
     tell,
     tidy,
 )
-from qcore.testing.contract.notes import jot, learn
-from qcore.testing.contract.states import ENDED, LATER, LIVE, bring
 
 KEY = "the one"
 WAITING = (State.SCHEDULED, State.PENDING, State.RETRY)

@@ -2,10 +2,10 @@
 
 from sqlite3 import Connection
 
-from qcore.adapters.links.sqlite.awaiting import AsyncSqliteLink
-from qcore.adapters.links.sqlite.blocking import BlockingSqliteLink
-from qcore.adapters.links.sqlite.borrowed import BorrowedSqliteLink
-from qcore.adapters.links.sqlite.shapes import Act, Link, Prepare, Row, Tx, Values
+from qcore.adapters.links.sqlite.async_link import AsyncSqliteLink
+from qcore.adapters.links.sqlite.blocking_link import BlockingSqliteLink
+from qcore.adapters.links.sqlite.borrowed_connection import BorrowedSqliteLink
+from qcore.adapters.links.sqlite.interfaces import Act, Link, Prepare, Row, Tx, Values
 
 __all__ = [
     "Act",

@@ -1,0 +1,164 @@
+"""A circuit breaker: spare what is out of order, and the retries of those who need it.
+
+The pattern is Michael Nygard's ("Release It!"). It is our own because the breakers that there are
+(looked at in November 2026) know neither a snooze nor virtual time. purgatory 3.0, asynchronous,
+typed and alive, reads `time.time()` itself, lets everybody through while half-open, and has no
+window; circuitbreaker 2.1 the same with `monotonic()`; pybreaker 1.4 has no asyncio, only Tornado;
+aiobreaker has had no release since 2021.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable
+from typing import Final, TypeAlias
+
+import structlog
+
+from qcore.app.tasks.context import Context
+from qcore.app.tasks.router import Next
+from qcore.domain.backoff import TWENTY_FOUR_HOURS, Curve, fixed
+from qcore.domain.control import ControlFlow, Snooze
+from qcore.domain.errors import InvalidOption
+from qcore.domain.moments import Duration
+from qcore.domain.retry import always
+from qcore.middleware.by_name import ByName
+from qcore.middleware.circuit import Circuit
+from qcore.middleware.clock_and_dice import Timed, setting
+
+SPREAD: Final = 0.1
+"""The share of a pause over which those who wait come back, and after which they ask again."""
+SHORTEST: Final = 0.1
+"""Seconds of a pause at least: a curve with jitter may say none at all."""
+MAX_CIRCUITS: Final = 1_000
+"""Circuits to remember: their keys may come from outside, and there is no end to them."""
+
+Verdict: TypeAlias = bool | None
+"""Whether a run went well; None if it says nothing about that."""
+
+
+def by_name(ctx: Context) -> Hashable:
+    """Give each task name a circuit of its own."""
+    return ctx.name
+
+
+class CircuitBreaker:
+    """Snooze the tasks of a name, burning nothing, while too many of its runs fail.
+
+    - *Closed*: every run goes on. After `failures` of them have failed `within` so many seconds the
+      circuit opens.
+    - *Open*: no run goes on for `open_for`: its task is snoozed until then and up to a tenth later,
+      so that not all come back at once. `open_for` is a duration, or a curve: it is then given how
+      many times in a row the circuit has opened before.
+    - *Half-open*: one run goes on as a probe, and the others are snoozed a little more. If it goes
+      well the circuit closes, if it fails it opens again.
+
+    `names` are those it is for: exact ones and prefixes, as a router's; all if not given. `by` says
+    which circuit a run belongs to, one for each name if not given: a customer's, say, or a host's.
+    `counts` says which errors are failures; after one that is not, what was asked has answered, and
+    that is well. A run that was cut short by its timeout has failed. What says nothing is control
+    flow (`Snooze`, `RateLimited`, `Retry`, `SkipRetry`, `Revoke`) and a run that was cancelled, its
+    lease lost or its worker leaving: it counts for nothing, and after such a probe comes another.
+
+    Clock and dice are those of `q`. The state is this process's alone: each worker finds out for
+    itself. Raises `InvalidOption` for a number that makes no sense.
+    """
+
+    def __init__(
+        self,
+        q: Timed,
+        names: str | Iterable[str] = "",
+        *,
+        failures: int = 5,
+        within: Duration = 60.0,
+        open_for: Duration | Curve = 30.0,
+        counts: Callable[[BaseException], bool] = always,
+        by: Callable[[Context], Hashable] = by_name,
+    ) -> None:
+        if failures < 1:
+            raise InvalidOption(f"failures is {failures!r}: expected at least 1")
+        self._q = q
+        self._names = ByName(dict.fromkeys([names] if isinstance(names, str) else names, True))
+        self._failures = failures
+        self._within = setting(within, "within")
+        self._pauses = open_for if callable(open_for) else fixed(setting(open_for, "open_for"))
+        self._counts = counts
+        self._by = by
+        self._circuits: dict[Hashable, Circuit] = {}
+
+    def is_closed(self, key: Hashable) -> bool:
+        """Return whether the runs of a key, a task's name as a rule, go on."""
+        circuit = self._circuits.get(key)
+        return circuit is None or circuit.until is None
+
+    async def __call__(self, ctx: Context, run: Next) -> object:
+        """Let a run go on, or raise `Snooze`."""
+        if not self._names.get(ctx.name):
+            return await run(ctx)
+        key = self._by(ctx)
+        probed = self._admit(self._circuits.get(key))
+        well: Verdict = None
+        try:
+            value = await run(ctx)
+            well = self._judge(ctx, None)
+        except BaseException as error:
+            well = self._judge(ctx, error)
+            raise
+        finally:
+            self._note(key, probed, well)
+        return value
+
+    def _admit(self, circuit: Circuit | None) -> Circuit | None:
+        """Return the circuit that a run is to probe, None for a closed one; or raise `Snooze`."""
+        if circuit is None or circuit.until is None:
+            return None
+        rest, spread = circuit.until - self._q.clock.now(), circuit.pause * SPREAD
+        if rest > 0:
+            raise Snooze(rest + spread * self._q.dice())
+        if circuit.has_probe:
+            raise Snooze(spread + spread * self._q.dice())
+        circuit.has_probe = True
+        return circuit
+
+    def _judge(self, ctx: Context, error: BaseException | None) -> Verdict:
+        if ctx.is_cancelled and (error is None or isinstance(error, asyncio.CancelledError)):
+            # a thread that was told to end may return all the same
+            is_late = ctx.deadline is not None and ctx.deadline <= self._q.clock.now()
+            return not self._counts(TimeoutError("the handler ran too long")) if is_late else None
+        if error is None:
+            return True
+        if isinstance(error, ControlFlow) or not isinstance(error, Exception):
+            return None
+        return not self._counts(error)
+
+    def _note(self, key: Hashable, probed: Circuit | None, well: Verdict) -> None:
+        """Note how a run went; one that began before its circuit opened changes nothing now."""
+        if probed is not None:
+            self._probed(key, probed, well)
+        elif well is False:
+            circuit = self._circuit(key)
+            if circuit.until is None and circuit.fail(self._q.clock.now()):
+                self._open(key, circuit)
+
+    def _probed(self, key: Hashable, circuit: Circuit, well: Verdict) -> None:
+        circuit.has_probe = False
+        if well:
+            # what is well needs no circuit to be remembered
+            self._circuits.pop(key, None)
+            structlog.get_logger("qcore").info("circuit closed", circuit=key)
+        elif well is False:
+            self._open(key, circuit)
+
+    def _open(self, key: Hashable, circuit: Circuit) -> None:
+        pause = self._pauses(circuit.opened, self._q.dice())
+        circuit.open(self._q.clock.now(), min(max(SHORTEST, pause), TWENTY_FOUR_HOURS))
+        structlog.get_logger("qcore").warning(
+            "circuit opened", circuit=key, seconds=circuit.pause, times=circuit.opened
+        )
+
+    def _circuit(self, key: Hashable) -> Circuit:
+        """Return the circuit of a key, made if need be."""
+        if key not in self._circuits:
+            if len(self._circuits) >= MAX_CIRCUITS:
+                # the oldest: an open one that is forgotten is closed, and soon found out again
+                del self._circuits[next(iter(self._circuits))]
+            self._circuits[key] = Circuit(self._failures, self._within)
+        return self._circuits[key]

@@ -1,0 +1,162 @@
+"""What `Operator.get`, `Operator.browse` and `Operator.count` promise."""
+
+import pytest
+
+from qcore.domain.lifecycle import Deleted, Rejected, State, Succeeded
+from qcore.domain.task import Verdict
+from qcore.ports import Broker, Page
+from qcore.testing.builders import NOW, a_task, some_tasks
+from qcore.testing.contract.base import Cases
+from qcore.testing.contract.states import LATER, REACHABLE, bring
+from qcore.testing.contract.steps import (
+    a_claimed,
+    end,
+    ids_of,
+    put,
+    read,
+    see,
+    take,
+    take_one,
+    tell,
+)
+
+
+class GetCases(Cases):
+    """Tasks by id."""
+
+    # - Each answer is at its id's place, None for one that is not stored in this queue.
+
+    async def test_each_id_is_answered_at_its_place(self, broker: Broker) -> None:
+        """Tasks found and tasks missing come in the order of the ids, also one asked for twice."""
+        one, two = some_tasks(2)
+        await put(broker, one, two, a_task(id="elsewhere", queue="other"))
+        found = await broker.get("default", [two.id, "elsewhere", one.id, "missing", two.id])
+        assert [task and task.id for task in found] == [two.id, None, one.id, None, two.id]
+
+    async def test_no_ids_are_answered_with_nothing(self, broker: Broker) -> None:
+        """Asking for nothing is allowed; so is asking in a queue that never was."""
+        assert list(await broker.get("default", [])) == []
+        assert list(await broker.get("nowhere", ["one"])) == [None]
+
+    @pytest.mark.parametrize("state", REACHABLE)
+    async def test_a_task_is_found_in_every_state(self, broker: Broker, state: State) -> None:
+        """`get` shows what was asked for and where it is."""
+        task = await bring(broker, state, a_task(payload=b"\x00", headers={"a": "b"}))
+        stored = await see(broker, task)
+        assert (stored.spec, stored.state) == (task, state)
+
+
+class BrowseCases(Cases):
+    """Tasks by state."""
+
+    # - Pending ones in the order of claiming, scheduled and retrying ones by moment due,
+    #   active ones by the end of their lease, ended ones with the latest first.
+
+    async def test_pending_tasks_are_listed_in_the_order_of_claiming(self, broker: Broker) -> None:
+        """The list is what claims would hand out, one after the other."""
+        tasks = [a_task(priority=p) for p in (0, 5, -5, 5, 0, 1000, -1000)]
+        await put(broker, *tasks)
+        listed = ids_of(await read(broker, State.PENDING))
+        assert listed == ids_of(sorted(tasks, key=lambda task: -task.priority))
+        assert listed == [claim.task.id for claim in await take(broker)]
+
+    async def test_scheduled_tasks_are_listed_by_their_moments(self, broker: Broker) -> None:
+        """What is due next comes first."""
+        tasks = [a_task(due=NOW + n) for n in (3, 1, 2)]
+        await put(broker, *tasks)
+        listed = await read(broker, State.SCHEDULED)
+        assert [task.due for task in listed] == [NOW + 1, NOW + 2, NOW + 3]
+
+    async def test_active_tasks_are_listed_by_the_end_of_their_leases(self, broker: Broker) -> None:
+        """What may crash next comes first, also after one lease was renewed."""
+        await put(broker, *(tasks := some_tasks(3)))
+        claims = [await take_one(broker, until=NOW + n) for n in (10, 30, 20)]
+        assert ids_of(await read(broker, State.ACTIVE)) == [tasks[n].id for n in (0, 2, 1)]
+        await broker.extend([claims[0].lease], now=NOW, until=NOW + 25)
+        assert ids_of(await read(broker, State.ACTIVE)) == [tasks[n].id for n in (2, 0, 1)]
+
+    @pytest.mark.parametrize("state", [State.COMPLETED, State.DEAD])
+    async def test_ended_tasks_are_listed_with_the_latest_first(
+        self, broker: Broker, state: State
+    ) -> None:
+        """What ended last is what an operator looks for."""
+        await put(broker, *(tasks := some_tasks(3, retention=60)))
+        outcome = Succeeded() if state is State.COMPLETED else Rejected("no")
+        for n, claim in zip((2, 3, 1), await take(broker), strict=True):
+            await end(broker, claim, outcome, now=NOW + n)
+        assert ids_of(await read(broker, state)) == [tasks[n].id for n in (1, 0, 2)]
+
+    # - At most `limit`; every task that stays in its state through all pages is in exactly one.
+
+    @pytest.mark.parametrize("state", REACHABLE)
+    async def test_pages_hold_every_task_once(self, broker: Broker, state: State) -> None:
+        """Seven tasks, however many fit on a page, also where all have the same moment."""
+        tasks = [await bring(broker, state) for _ in range(7)]
+        for limit in (1, 3, 7, 100):
+            listed = await read(broker, state, limit=limit)
+            assert sorted(ids_of(listed)) == sorted(ids_of(tasks))
+            assert {task.state for task in listed} == {state}
+
+    async def test_pages_go_on_though_tasks_come_and_go(self, broker: Broker) -> None:
+        """Tasks that leave and join between two pages move none of those that stay."""
+        await put(broker, *(tasks := some_tasks(9)))
+        first = await broker.browse("default", State.PENDING, 3)
+        assert first.cursor is not None
+        await take(broker, 2)
+        await tell(broker, tasks[5], Deleted())
+        await put(broker, high := a_task(priority=9))
+        second = await broker.browse("default", State.PENDING, 3, cursor=first.cursor)
+        rest = await broker.browse("default", State.PENDING, 99, cursor=second.cursor)
+        listed = ids_of([*first.tasks, *second.tasks, *rest.tasks])
+        stayed = [task.id for n, task in enumerate(tasks) if n not in {0, 1, 5}]
+        assert [task for task in listed if task in stayed] == stayed
+        assert listed.count(high.id) <= 1
+
+    async def test_a_cursor_survives_the_task_it_came_from(self, broker: Broker) -> None:
+        """A page goes on where the last ended, also when the last task of it is gone."""
+        tasks = [await bring(broker, State.SCHEDULED) for _ in range(4)]
+        first = await broker.browse("default", State.SCHEDULED, 2)
+        await broker.execute("default", ids_of(first.tasks), Deleted(), now=NOW)
+        rest = await broker.browse("default", State.SCHEDULED, 9, cursor=first.cursor)
+        assert sorted(ids_of([*first.tasks, *rest.tasks])) == sorted(ids_of(tasks))
+        assert rest.cursor is None
+
+    async def test_an_empty_state_is_an_empty_page(self, broker: Broker) -> None:
+        """Where there is nothing there is one page, empty, without a cursor."""
+        await put(broker, a_task(), a_task(queue="other", due=LATER))
+        for queue, state in (("default", State.DEAD), ("nowhere", State.PENDING)):
+            page = await broker.browse(queue, state, 10)
+            assert Page(tuple(page.tasks), page.cursor) == Page(())
+        assert await read(broker, State.SCHEDULED) == []
+
+    async def test_a_listed_task_is_what_get_shows(self, broker: Broker) -> None:
+        """Both questions have one answer."""
+        for state in REACHABLE:
+            task = await bring(broker, state)
+            assert await read(broker, state) == [await see(broker, task)]
+            await broker.settle(
+                [Verdict(c.lease, Succeeded()) for c in await take(broker)], now=NOW
+            )
+
+
+class CountCases(Cases):
+    """Numbers."""
+
+    # - Exactly, by state.
+
+    async def test_tasks_are_counted_by_queue_and_state(self, broker: Broker) -> None:
+        """Every state of every queue has its number."""
+        for number, state in enumerate(REACHABLE, 1):
+            for _ in range(number):
+                await bring(broker, state, a_task(queue=f"of-{state}"))
+        await put(broker, *some_tasks(2, queue="of-dead", due=LATER))
+        expected = {f"of-{state}": {state: n} for n, state in enumerate(REACHABLE, 1)}
+        expected["of-dead"][State.SCHEDULED] = 2
+        assert await broker.count() == expected
+
+    async def test_states_and_queues_with_nothing_are_left_out(self, broker: Broker) -> None:
+        """A number is never zero, and a queue that has nothing is not named."""
+        claim = await a_claimed(broker)
+        assert await broker.count() == {"default": {State.ACTIVE: 1}}
+        await end(broker, claim, Succeeded())
+        assert await broker.count() == {}

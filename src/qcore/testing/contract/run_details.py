@@ -1,0 +1,283 @@
+"""What `Consumer.note` and `Operator.details` promise."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import pytest
+
+from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.lifecycle import (
+    Cancelled,
+    Crashed,
+    Deleted,
+    Exhausted,
+    Failed,
+    Rejected,
+    Released,
+    RunNow,
+    Snoozed,
+    State,
+    Succeeded,
+    Transition,
+)
+from qcore.domain.new_task import NewTask
+from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
+from qcore.domain.task import Claim, Lease
+from qcore.ports import Broker
+from qcore.testing.builders import LEASE, NOW, a_task
+from qcore.testing.contract.base import Cases
+from qcore.testing.contract.steps import (
+    a_claimed,
+    end,
+    nothing_is_left,
+    put,
+    see,
+    take_one,
+    tell,
+    tidy,
+)
+
+HALF: Final = Progress(NOW, 0.5, "half of it")
+WHOLE: Final = Progress(NOW + 1, 1.0)
+Way: TypeAlias = Callable[[Broker, Claim], Awaitable[object]]
+
+
+async def jot(broker: Broker, claim: Claim, **notes: Progress | bytes) -> DetailsSaved | LeaseLost:
+    """Make a note of one run."""
+    progress, saved = notes.get("progress"), notes.get("saved")
+    assert not isinstance(progress, bytes)
+    assert not isinstance(saved, Progress)
+    (answer,) = await broker.save_details([DetailsUpdate(claim.lease, progress, saved)])
+    return answer
+
+
+async def learn(broker: Broker, task: NewTask) -> Details:
+    """Return what is kept of a task that must be stored."""
+    (details,) = await broker.details(task.queue, [task.id])
+    assert details is not None, f"{task.id} is gone"
+    return details
+
+
+class NoteCases(Cases):
+    """What runs say of themselves."""
+
+    # - Each answer is at its note's place: `DetailsSaved`, or `LeaseLost`.
+
+    async def test_each_note_is_answered_at_its_place(self, broker: Broker) -> None:
+        """Good notes and late ones come in any order, of tasks of several queues."""
+        one, two = await a_claimed(broker), await a_claimed(broker, a_task(queue="b"))
+        stale = Lease("default", one.task.id, one.lease.token + 1, NOW)
+        notes = [
+            DetailsUpdate(stale, HALF),
+            DetailsUpdate(two.lease, WHOLE),
+            DetailsUpdate(one.lease, HALF, b"part"),
+        ]
+        answers = await broker.save_details(notes)
+        assert list(answers) == [LeaseLost(), DetailsSaved(), DetailsSaved()]
+        assert await learn(broker, one.task.spec) == Details((), HALF, b"part")
+        assert await learn(broker, two.task.spec) == Details((), WHOLE)
+        assert list(await broker.save_details([])) == []
+
+    # - A note counts as a verdict would: with the current token of a task that is active.
+
+    async def test_a_stale_workers_note_changes_nothing(self, broker: Broker) -> None:
+        """Who was taken for lost can neither report progress nor save anything."""
+        task = a_task()
+        stale = await a_claimed(broker, task)
+        await tidy(broker, now=NOW + LEASE)
+        assert await jot(broker, stale, saved=b"late") == LeaseLost()
+        claim = await take_one(broker, now=NOW + LEASE)
+        assert await jot(broker, stale, progress=HALF) == LeaseLost()
+        assert await jot(broker, claim, progress=WHOLE) == DetailsSaved()
+        assert (await learn(broker, task)).progress == WHOLE
+
+    @pytest.mark.parametrize("state", [State.RETRY, State.COMPLETED, State.DEAD], ids=str)
+    async def test_a_run_that_has_ended_notes_nothing(self, broker: Broker, state: State) -> None:
+        """A lease that a verdict has ended is over for notes too."""
+        task = a_task(retention=60)
+        claim = await a_claimed(broker, task)
+        outcomes: dict[State, Transition] = {
+            State.RETRY: Failed("no", again_at=NOW + 9),
+            State.COMPLETED: Succeeded(b"1", "a/b"),
+            State.DEAD: Cancelled(),
+        }
+        assert await end(broker, claim, outcomes[state]) == Settled(state)
+        assert await jot(broker, claim, progress=HALF, saved=b"late") == LeaseLost()
+        details = await learn(broker, task)
+        assert (details.progress, details.saved) == (None, None)
+
+    async def test_a_note_on_a_task_that_is_gone_brings_nothing_back(self, broker: Broker) -> None:
+        """There is no trace of it, nor of the note."""
+        claim = await a_claimed(broker)
+        await end(broker, claim, Succeeded())
+        assert await jot(broker, claim, saved=b"late") == LeaseLost()
+        await nothing_is_left(broker, claim.task.spec)
+
+    # - Progress takes the place of earlier progress, and saved work that of earlier work; what a
+    #   note does not have stays as it is.
+
+    async def test_a_note_replaces_what_it_has_and_leaves_the_rest(self, broker: Broker) -> None:
+        """Progress and saved work are kept apart."""
+        claim = await a_claimed(broker)
+        task = claim.task.spec
+        await jot(broker, claim, saved=b"\0\xff")
+        await jot(broker, claim, progress=HALF)
+        assert await learn(broker, task) == Details((), HALF, b"\0\xff")
+        await jot(broker, claim, progress=WHOLE)
+        await jot(broker, claim, saved=b"")
+        assert await learn(broker, task) == Details((), WHOLE, b"")
+
+    async def test_a_note_leaves_the_task_as_it_is(self, broker: Broker) -> None:
+        """It shows the same, and its lease is good."""
+        claim = await a_claimed(broker)
+        before = await see(broker, claim.task.spec)
+        await jot(broker, claim, progress=HALF, saved=b"x" * 100_000)
+        assert await see(broker, claim.task.spec) == before
+        assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
+
+    async def test_messages_may_be_any_text(self, broker: Broker) -> None:
+        """What a run says comes back as it was said."""
+        claim = await a_claimed(broker)
+        said = Progress(NOW + 0.125, 1 / 3, "½ \0 \n 'é' \"🦆\"")
+        await jot(broker, claim, progress=said)
+        assert (await learn(broker, claim.task.spec)).progress == said
+
+
+async def _fails(broker: Broker, claim: Claim) -> None:
+    await end(broker, claim, Failed("no", again_at=NOW))
+
+
+async def _snoozes(broker: Broker, claim: Claim) -> None:
+    await end(broker, claim, Snoozed(NOW))
+
+
+async def _is_released(broker: Broker, claim: Claim) -> None:
+    await end(broker, claim, Released())
+
+
+async def _crashes(broker: Broker, _: Claim) -> None:
+    await tidy(broker, now=NOW + LEASE)
+
+
+async def _is_run_again(broker: Broker, claim: Claim) -> None:
+    await end(broker, claim, Rejected("no"))
+    await tell(broker, claim.task.spec, RunNow())
+
+
+WAYS: Final[tuple[Way, ...]] = (_fails, _snoozes, _is_released, _crashes, _is_run_again)
+
+
+class DetailCases(Cases):
+    """What is kept of runs."""
+
+    # - Each answer is at its id's place, None for a task that is not stored in this queue.
+
+    async def test_each_task_is_answered_at_its_place(self, broker: Broker) -> None:
+        """A task of which nothing is kept has empty details; one that is not there has none."""
+        claim = await a_claimed(broker)
+        await put(broker, plain := a_task())
+        await jot(broker, claim, saved=b"1")
+        asked = ["nobody", plain.id, claim.task.id, plain.id]
+        details = [None, Details(), Details(saved=b"1"), Details()]
+        assert list(await broker.details("default", asked)) == details
+        assert list(await broker.details("elsewhere", asked)) == [None] * 4
+
+    # - The last ten errors, the oldest first: each with its moment, its attempt, and the worker
+    #   and the traceback that the verdict named. A lease that ran out is one of them.
+
+    async def test_the_last_ten_errors_are_kept(self, broker: Broker) -> None:
+        """Of twelve failures the first two are forgotten."""
+        await put(broker, task := a_task())
+        for n in range(1, 13):
+            claim = await take_one(broker, now=NOW + n)
+            failed = Failed(f"no {n}", NOW + n, burns=n > 3, worker="w", traceback=f"at {n}")
+            await end(broker, claim, failed, now=NOW + n)
+        expected = [AttemptError(NOW + n, n, f"no {n}", "w", f"at {n}") for n in range(3, 13)]
+        assert (await learn(broker, task)).errors == tuple(expected)
+
+    @pytest.mark.parametrize(
+        "outcome",
+        [
+            Exhausted("for good", worker="w", traceback="there"),
+            Rejected("no", worker="w"),
+            Crashed("killed", worker="w"),
+            Failed("no", again_at=NOW + 9),
+        ],
+        ids=lambda outcome: type(outcome).__name__,
+    )
+    async def test_whatever_went_wrong_is_kept(
+        self, broker: Broker, outcome: Exhausted | Rejected | Crashed | Failed
+    ) -> None:
+        """A verdict that something went wrong says when, which attempt, who and where."""
+        claim = await a_claimed(broker)
+        await end(broker, claim, outcome, now=NOW + 2)
+        fault = AttemptError(NOW + 2, 1, outcome.error, outcome.worker, outcome.traceback)
+        assert await learn(broker, claim.task.spec) == Details((fault,))
+
+    async def test_a_lease_that_ran_out_is_an_error(self, broker: Broker) -> None:
+        """A lost worker cannot say anything; the history does."""
+        claim = await a_claimed(broker, a_task(max_crashes=2))
+        for n in (1, 2):
+            await tidy(broker, now=NOW + n * LEASE)
+            if n == 1:
+                await take_one(broker, now=NOW, until=NOW + LEASE)
+        errors = [AttemptError(NOW + n * LEASE, n, Crashed().error) for n in (1, 2)]
+        assert (await learn(broker, claim.task.spec)).errors == tuple(errors)
+        assert (await see(broker, claim.task.spec)).state is State.DEAD
+
+    @pytest.mark.parametrize("outcome", [Snoozed(NOW), Released(), Cancelled()], ids=str)
+    async def test_what_is_no_error_adds_none(self, broker: Broker, outcome: Transition) -> None:
+        """Putting a task off, giving it back and cancelling it are nobody's mistake."""
+        claim = await a_claimed(broker)
+        await end(broker, claim, outcome)
+        assert await learn(broker, claim.task.spec) == Details()
+
+    async def test_a_success_keeps_the_history(self, broker: Broker) -> None:
+        """What went wrong before can be seen while the task is kept."""
+        claim = await a_claimed(broker, a_task(retention=60))
+        await end(broker, claim, Failed("no", again_at=NOW))
+        await end(broker, await take_one(broker), Succeeded())
+        assert await learn(broker, claim.task.spec) == Details((AttemptError(NOW, 1, "no"),))
+
+    # - The last progress and the last saved work, whatever became of the run.
+
+    @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
+    async def test_the_next_attempt_finds_what_was_saved(self, broker: Broker, way: Way) -> None:
+        """However a run ends that another follows, it has not lost what it had done."""
+        task = a_task()
+        claim = await a_claimed(broker, task)
+        await jot(broker, claim, progress=HALF, saved=b"so far")
+        await way(broker, claim)
+        details = await learn(broker, task)
+        assert (details.progress, details.saved) == (HALF, b"so far")
+        again = await take_one(broker, now=NOW + LEASE)
+        await jot(broker, again, progress=WHOLE)
+        details = await learn(broker, task)
+        assert (details.progress, details.saved) == (WHOLE, b"so far")
+
+    # - All of it is kept until the task is gone, or another takes its id.
+
+    async def test_a_new_task_of_the_id_begins_with_nothing(self, broker: Broker) -> None:
+        """What is kept was the other's."""
+        claim = await a_claimed(broker, a_task(id="same"))
+        await jot(broker, claim, progress=HALF, saved=b"old")
+        await end(broker, claim, Exhausted("no"))
+        await put(broker, new := a_task(id="same"))
+        assert await learn(broker, new) == Details()
+
+    @pytest.mark.parametrize("outcome", [Succeeded(), Rejected("no")], ids=str)
+    async def test_nothing_is_kept_of_a_task_that_is_gone(
+        self, broker: Broker, outcome: Transition
+    ) -> None:
+        """A task of its id that comes later, and is claimed, finds nothing."""
+        task = a_task(id="same")
+        claim = await a_claimed(broker, task)
+        await end(broker, claim, Failed("no", again_at=NOW))
+        claim = await take_one(broker)
+        await jot(broker, claim, progress=HALF, saved=b"old")
+        await end(broker, claim, outcome)
+        await tell(broker, task, Deleted())
+        await nothing_is_left(broker, task)
+        assert list(await broker.details("default", ["same"])) == [None]
+        await a_claimed(broker, task)
+        assert await learn(broker, task) == Details()

@@ -1,0 +1,225 @@
+"""What `Operator.follow` promises."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event as Heard
+from threading import Lock
+from typing import Final, TypeAlias
+
+import pytest
+
+from qcore.domain.answers import Settled
+from qcore.domain.lifecycle import (
+    Archived,
+    Cancelled,
+    Exhausted,
+    Rejected,
+    State,
+    Succeeded,
+)
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.run_details import DetailsUpdate
+from qcore.domain.task import Verdict
+from qcore.ports import Broker
+from qcore.testing.builders import LEASE, NOW, a_task
+from qcore.testing.contract.base import Cases, step
+from qcore.testing.contract.run_details import HALF
+from qcore.testing.contract.steps import a_claimed, end, look, put, take, tell, tidy
+from qcore.testing.contract.threads import twin_of
+
+Way: TypeAlias = Callable[[Broker, NewTask], Coroutine[object, None, object]]
+
+
+class News:
+    """What was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Sequence[TaskId]]] = []
+        self._waiting: list[tuple[str, TaskId, Heard]] = []
+        self._lock = Lock()
+
+    def __call__(self, queue: str, ids: Sequence[TaskId]) -> None:
+        with self._lock:
+            self.told.append((queue, list(ids)))
+            for wanted, task, heard in self._waiting:
+                if queue == wanted and (task in ids or not ids):
+                    heard.set()
+
+    def of(self, task: NewTask) -> Heard:
+        """Return what is set by the next news of a task."""
+        heard = Heard()
+        with self._lock:
+            self._waiting.append((task.queue, task.id, heard))
+        return heard
+
+
+async def _succeeds(broker: Broker, task: NewTask) -> None:
+    await end(broker, await a_claimed(broker, task), Succeeded(b"1", "a/b"))
+
+
+async def _is_exhausted(broker: Broker, task: NewTask) -> None:
+    await end(broker, await a_claimed(broker, task), Exhausted("no"))
+
+
+async def _is_rejected(broker: Broker, task: NewTask) -> None:
+    await end(broker, await a_claimed(broker, task), Rejected("no"))
+
+
+async def _is_cancelled(broker: Broker, task: NewTask) -> None:
+    await put(broker, task)
+    await tell(broker, task, Cancelled())
+
+
+async def _is_archived(broker: Broker, task: NewTask) -> None:
+    await put(broker, task)
+    await tell(broker, task, Archived())
+
+
+async def _is_poison(broker: Broker, task: NewTask) -> None:
+    await a_claimed(broker, task)
+    await tidy(broker, task.queue, now=NOW + LEASE)
+
+
+async def _expires(broker: Broker, task: NewTask) -> None:
+    await put(broker, task)
+    await tidy(broker, task.queue, now=NOW + 3_600)
+
+
+async def _expires_at_a_claim(broker: Broker, task: NewTask) -> None:
+    await put(broker, task)
+    assert not await take(broker, 9, task.queue, now=NOW + 3_600)
+
+
+async def _gets_on(broker: Broker, task: NewTask) -> None:
+    claim = await a_claimed(broker, task)
+    await broker.save_details([DetailsUpdate(claim.lease, HALF)])
+
+
+WAYS: Final[tuple[Way, ...]] = (
+    _succeeds,
+    _is_exhausted,
+    _is_rejected,
+    _is_cancelled,
+    _is_archived,
+    _is_poison,
+    _expires,
+    _expires_at_a_claim,
+    _gets_on,
+)
+
+
+class FollowCases(Cases):
+    """News of tasks."""
+
+    # - When a task of these queues is completed, archived or dead, by a verdict, an order or the
+    #   time, or when its progress was noted, `told` is called with the queue and its id: in the
+    #   same process at once, from another process within the broker's own delay.
+
+    @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
+    async def test_news_are_told(self, broker: Broker, way: Way) -> None:
+        """Whichever way a task ends or gets on, who follows its queue is told."""
+        task = a_task(queue="b", retention=60, max_crashes=1, expires=NOW + 600)
+        news = News()
+        ear = await broker.follow(["a", "b"], news)
+        heard = news.of(task)
+        await way(broker, task)
+        assert await self.comes(heard)
+        await ear.close()
+
+    async def test_the_news_can_be_read_when_they_are_told(self, broker: Broker) -> None:
+        """Who looks in another thread whenever it is told finds the result one of these times."""
+        # not the first time: a broker may tell once too often, and before there is news
+        with twin_of(broker) as twin, ThreadPoolExecutor(1) as threads:
+            for n in range(20):
+                task, news, over = a_task(retention=60), News(), Heard()
+                ear = await broker.follow(["default"], news)
+                seen = threads.submit(self._read, twin, task, news.of(task), over)
+                claim = await a_claimed(broker, task)
+                await end(broker, claim, Succeeded(b"%d" % n, "a/b"))
+                await self.comes(over)
+                await ear.close()
+                assert seen.result() == b"%d" % n
+
+    def _read(self, twin: Broker, task: NewTask, heard: Heard, over: Heard) -> bytes | None:
+        """Return the result of a task, looked for each time there are news of it."""
+        try:
+            while heard.wait(self.patience):
+                # before it looks: what is told meanwhile is to be looked at again
+                heard.clear()
+                found = step(look(twin, task))
+                if found is not None and found.result is not None:
+                    return found.result
+            return None
+        finally:
+            over.set()
+
+    # - It may be called with no ids, when any may have news, as after a disturbance; once too
+    #   often; from any thread; and of a task that is gone not at all.
+
+    async def test_news_are_of_queues_that_are_followed(self, broker: Broker) -> None:
+        """What is told is of no other queue, whatever happens there."""
+        here, there = a_task(queue="a", retention=9), a_task(queue="b", retention=9)
+        news = News()
+        ear = await broker.follow(["a"], news)
+        heard = news.of(here)
+        await _succeeds(broker, there)
+        await _succeeds(broker, here)
+        assert await self.comes(heard)
+        assert {queue for queue, _ in news.told} == {"a"}
+        await ear.close()
+
+    async def test_a_follower_whose_loop_has_ended_harms_nobody(self, broker: Broker) -> None:
+        """What was done is answered, and the others are told."""
+
+        def gone(_queue: str, _ids: Sequence[TaskId]) -> None:
+            raise RuntimeError("Event loop is closed")
+
+        news = News()
+        ears = [await broker.follow(["default"], told) for told in (gone, news)]
+        for task in (a_task(retention=9), a_task(retention=9)):
+            heard = news.of(task)
+            claim = await a_claimed(broker, task)
+            answer = await end(broker, claim, Succeeded(b"1", "a/b"))
+            assert answer == Settled(State.COMPLETED)
+            assert await self.comes(heard)
+        for ear in ears:
+            await ear.close()
+
+    @pytest.mark.parametrize("way", [_succeeds, _gets_on], ids=lambda way: way.__name__.strip("_"))
+    async def test_news_by_the_blocking_twin_are_told(self, broker: Broker, way: Way) -> None:
+        """Who awaits hears of what a client that blocks has ended or noted."""
+        task, news = a_task(retention=60), News()
+        ear = await broker.follow(["default"], news)
+        heard = news.of(task)
+        with twin_of(broker) as twin:
+            step(way(twin, task))
+            assert await self.comes(heard)
+        await ear.close()
+
+    async def test_all_who_follow_are_told(self, broker: Broker) -> None:
+        """Of each of the tasks that a batch of verdicts has ended."""
+        tasks = [a_task(retention=60) for _ in range(20)]
+        await put(broker, *tasks)
+        claims = await take(broker)
+        crowd = [News(), News()]
+        ears = [await broker.follow(["default"], news) for news in crowd]
+        heard = [news.of(task) for news in crowd for task in tasks]
+        await broker.settle([Verdict(claim.lease, Succeeded()) for claim in claims], now=NOW)
+        assert [await self.comes(each) for each in heard] == [True] * 40
+        for ear in ears:
+            await ear.close()
+
+    # - After `close`, it is not called again.
+
+    async def test_who_has_closed_is_told_nothing(self, broker: Broker) -> None:
+        """Others still are."""
+        late, news = News(), News()
+        closed, ear = await broker.follow(["default"], late), await broker.follow(["default"], news)
+        await closed.close()
+        late.told.clear()
+        task = a_task(retention=9)
+        heard = news.of(task)
+        await _succeeds(broker, task)
+        assert await self.comes(heard)
+        assert late.told == []
+        await ear.close()

@@ -1,0 +1,262 @@
+"""What `Consumer.next_due`, `Consumer.listen` and `Listener` promise."""
+
+from threading import Event as Heard
+
+import pytest
+
+from qcore.domain.lifecycle import (
+    Archived,
+    Cancelled,
+    Deleted,
+    Failed,
+    Released,
+    RunNow,
+    Snoozed,
+    State,
+)
+from qcore.ports import Broker
+from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
+from qcore.testing.contract.base import Cases, step
+from qcore.testing.contract.states import LATER, bring
+from qcore.testing.contract.steps import a_claimed, end, ids, put, take, take_one, tell, tidy
+from qcore.testing.contract.threads import twin_of
+
+
+class Told:
+    """What was told of leases: each by its queue and its token."""
+
+    def __init__(self) -> None:
+        self.heard: set[tuple[str, int]] = set()
+        self._awaited: dict[tuple[str, int], Heard] = {}
+
+    def lost(self, queue: str, token: int) -> None:
+        """Take note of a lease that has ended."""
+        self.heard.add((queue, token))
+        self.of(queue, token).set()
+
+    def of(self, queue: str, token: int) -> Heard:
+        """Return what is set when that lease has ended."""
+        return self._awaited.setdefault((queue, token), Heard())
+
+
+class NextDueCases(Cases):
+    """When there will be work."""
+
+    # - None when there is none. The moment may have passed already.
+
+    async def test_an_empty_broker_has_nothing_due(self, broker: Broker) -> None:
+        """No queues, unknown queues: nothing will be due."""
+        assert await broker.next_due([]) is None
+        assert await broker.next_due(["nowhere"]) is None
+
+    @pytest.mark.parametrize(
+        "state", [State.PENDING, State.ACTIVE, State.COMPLETED, State.ARCHIVED, State.DEAD]
+    )
+    async def test_only_what_waits_for_its_moment_is_due(
+        self, broker: Broker, state: State
+    ) -> None:
+        """A task that is neither scheduled nor retrying has no moment to wait for."""
+        await bring(broker, state)
+        assert await broker.next_due(["default"]) is None
+
+    @pytest.mark.parametrize("state", [State.SCHEDULED, State.RETRY])
+    async def test_what_waits_is_due_at_its_moment(self, broker: Broker, state: State) -> None:
+        """Scheduled and retrying tasks are due at their moments."""
+        await bring(broker, state)
+        assert await broker.next_due(["default"]) == LATER
+
+    async def test_the_earliest_of_all_queues_named_counts(self, broker: Broker) -> None:
+        """The next moment is the least, of the queues asked for alone."""
+        for queue, seconds in (("a", 5.125), ("a", 3.25), ("b", 2.5), ("c", 1.0)):
+            await put(broker, a_task(queue=queue, due=NOW + seconds))
+        assert await broker.next_due(["a"]) == NOW + 3.25
+        assert await broker.next_due(["a", "b", "nowhere"]) == NOW + 2.5
+
+    async def test_the_next_moment_may_be_past(self, broker: Broker) -> None:
+        """A task whose moment has passed and that no claim has made pending still says when."""
+        claim = await a_claimed(broker)
+        await end(broker, claim, Failed("no", again_at=NOW - 5))
+        assert await broker.next_due(["default"]) == NOW - 5
+
+    async def test_a_moment_that_came_is_not_next_any_more(self, broker: Broker) -> None:
+        """Once pending, a task has no moment; the one after it is next."""
+        await put(broker, a_task(due=NOW + 1), a_task(due=NOW + 2))
+        await take(broker, now=NOW + 1)
+        assert await broker.next_due(["default"]) == NOW + 2
+
+
+class ListenCases(Cases):
+    """Wake-ups."""
+
+    # - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
+    #   queues something pending where there was nothing, or an earlier moment at which something
+    #   is due, `heard` is called: in the same process at once, from another process within the
+    #   broker's own delay. What a claim gives is what it makes pending and leaves.
+
+    @pytest.mark.parametrize("due", [None, NOW + 60])
+    async def test_an_enqueue_is_heard(self, broker: Broker, due: float | None) -> None:
+        """Who listens hears of pending tasks, and of scheduled ones, whose moment may be next."""
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await put(broker, a_task(due=due))
+        assert await self.comes(heard)
+        await ear.close()
+
+    @pytest.mark.parametrize(
+        "outcome",
+        [Failed("no", NOW + 9), Snoozed(NOW + 9), Released()],
+        ids=lambda outcome: type(outcome).__name__,
+    )
+    async def test_a_verdict_that_puts_a_task_back_is_heard(
+        self, broker: Broker, outcome: Failed | Snoozed | Released
+    ) -> None:
+        """Retries, snoozes and releases wake whoever waits for work."""
+        claim = await a_claimed(broker)
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await end(broker, claim, outcome)
+        assert await self.comes(heard)
+        await ear.close()
+
+    @pytest.mark.parametrize("state", [State.SCHEDULED, State.RETRY])
+    async def test_what_a_claim_makes_pending_and_leaves_is_heard(
+        self, broker: Broker, state: State
+    ) -> None:
+        """Who has found nothing takes what another, who came when it was due, has no room for."""
+        for _ in range(2):
+            await bring(broker, state)
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await take_one(broker, now=LATER)
+        assert await self.comes(heard)
+        await ear.close()
+
+    async def test_a_sweep_that_takes_back_a_task_is_heard(self, broker: Broker) -> None:
+        """A task whose worker was lost wakes the others."""
+        await a_claimed(broker)
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await tidy(broker, now=NOW + LEASE)
+        assert await self.comes(heard)
+        await ear.close()
+
+    async def test_an_order_to_run_now_is_heard(self, broker: Broker) -> None:
+        """An operator who wants a task to run does not wait for a poll."""
+        task = await bring(broker, State.ARCHIVED)
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        await tell(broker, task, RunNow())
+        assert await self.comes(heard)
+        await ear.close()
+
+    async def test_each_of_the_queues_is_heard(self, broker: Broker) -> None:
+        """Who listens to several queues hears each."""
+        heard = Heard()
+        ear = await broker.listen(["a", "b"], heard.set)
+        for queue in ("b", "a"):
+            heard.clear()
+            await put(broker, a_task(queue=queue))
+            assert await self.comes(heard)
+        await ear.close()
+
+    async def test_all_who_listen_hear(self, broker: Broker) -> None:
+        """Two who listen to one queue are both called."""
+        one, two = Heard(), Heard()
+        ears = [await broker.listen(["default"], heard.set) for heard in (one, two)]
+        one.clear()
+        two.clear()
+        await put(broker, a_task())
+        assert await self.comes(one)
+        assert await self.comes(two)
+        for ear in ears:
+            await ear.close()
+
+    # - `heard` may be called from any thread, and once too often rather than once too few.
+
+    async def test_what_the_blocking_twin_enqueues_is_heard(self, broker: Broker) -> None:
+        """A client that blocks wakes a worker that awaits."""
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        heard.clear()
+        with twin_of(broker) as twin:
+            step(put(twin, a_task()))
+            assert await self.comes(heard)
+        await ear.close()
+
+    async def test_no_wake_up_is_lost_between_two_others(self, broker: Broker) -> None:
+        """Each time that a worker has found its queue empty it hears of the next task."""
+        heard = Heard()
+        ear = await broker.listen(["default"], heard.set)
+        for _ in range(50):
+            heard.clear()
+            await put(broker, task := a_task())
+            assert await self.comes(heard)
+            assert ids(await take(broker)) == [task.id]
+        await ear.close()
+
+    # - When an order ends the lease of an active task of these queues, `lost` is called with the
+    #   queue and the lease's token: in the same process at once, from another process within the
+    #   broker's own delay. It may be called from any thread, of a lease that is somebody else's
+    #   too, and after a disturbance not at all: then `extend` tells.
+
+    async def test_a_lease_that_an_order_ends_is_told_of(self, broker: Broker) -> None:
+        """By its queue and its token, of all those that were ended together."""
+        claims = [await a_claimed(broker, a_task(queue=queue)) for queue in "aab"]
+        told = Told()
+        ear = await broker.listen(["a", "b"], lambda: None, told.lost)
+        await broker.execute("a", [claim.task.id for claim in claims], Cancelled(), now=NOW)
+        for claim in claims[:2]:
+            assert await self.comes(told.of("a", claim.lease.token))
+        await broker.execute("b", [claims[2].task.id], Cancelled(), now=NOW)
+        assert await self.comes(told.of("b", claims[2].lease.token))
+        await ear.close()
+
+    @pytest.mark.parametrize("order", [Cancelled(), Archived(), Deleted()], ids=str)
+    async def test_an_order_to_a_task_that_waits_is_told_to_nobody(
+        self, order: Cancelled | Archived | Deleted, broker: Broker
+    ) -> None:
+        """There is no lease to end; nor is there where the order was not allowed."""
+        active = await a_claimed(broker)
+        tasks = some_tasks(3)
+        await put(broker, *tasks)
+        told = Told()
+        ear = await broker.listen(["default"], lambda: None, told.lost)
+        await broker.execute("default", [task.id for task in tasks], order, now=NOW)
+        await broker.execute("default", [active.task.id], Archived(), now=NOW)
+        await broker.execute("default", [active.task.id], Cancelled(), now=NOW)
+        # the only one, and the last, so that none can still be on its way
+        assert await self.comes(told.of("default", active.lease.token))
+        assert told.heard == {("default", active.lease.token)}
+        await ear.close()
+
+    async def test_what_happens_in_other_queues_is_told_to_others(self, broker: Broker) -> None:
+        """Who listens for some queues hears of their leases alone, and of none after the end."""
+        claims = [await a_claimed(broker, a_task(queue=queue)) for queue in "abb"]
+        told = Told()
+        ear = await broker.listen(["b"], lambda: None, told.lost)
+        for claim in claims[:2]:
+            await broker.execute(claim.lease.queue, [claim.task.id], Cancelled(), now=NOW)
+        assert await self.comes(told.of("b", claims[1].lease.token))
+        await ear.close()
+        await broker.execute("b", [claims[2].task.id], Cancelled(), now=NOW)
+        assert told.heard == {("b", claims[1].lease.token)}
+
+    # - After `close`, neither is called again.
+
+    async def test_a_closed_ear_hears_nothing(self, broker: Broker) -> None:
+        """Who has stopped listening is left in peace, while others still hear."""
+        late, heard = Heard(), Heard()
+        closed = await broker.listen(["default"], late.set)
+        ear = await broker.listen(["default"], heard.set)
+        await closed.close()
+        late.clear()
+        heard.clear()
+        await put(broker, a_task())
+        assert await self.comes(heard)
+        assert not late.is_set()
+        await ear.close()

@@ -1,0 +1,111 @@
+"""What a machine asks of a broker that can limit queues and aggregate tasks."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from attrs import evolve
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from qcore.domain.groups import Group
+from qcore.domain.moments import Moment
+from qcore.domain.queue_limits import LimitChange
+from qcore.domain.task import Task
+from qcore.ports import Aggregating, Broker, Capability, Limiting
+from qcore.testing import strategies
+from qcore.testing.differential import DRIVEN, MODEL, Twins
+from qcore.testing.strategies import QUEUES
+
+
+class Ruled(RuleBasedStateMachine):
+    """A machine that knows of limits and of groups; what it has is its heir's to make."""
+
+    _twins: Twins
+    _now: Moment
+    _moments: strategies.Moments
+    _without: frozenset[Capability] = frozenset()
+    """What this run makes no use of: where all is used in all, each is come upon too rarely."""
+
+    @property
+    def _able(self) -> frozenset[Capability]:
+        return self._twins.capabilities - self._without
+
+    def _pass(self, ticks: int) -> None:
+        self._now += ticks * strategies.TICK
+
+    @precondition(lambda self: Capability.LIMITS in self._able)
+    @rule(wait=strategies.WAIT, queue=st.sampled_from(QUEUES), limit=strategies.RULES)
+    def set_limit(self, wait: int, queue: str, limit: LimitChange) -> None:
+        """Limits are set, set again and lifted."""
+        self._pass(wait)
+        self._twins.same(lambda broker: _regulator(broker).set_limit(queue, limit, now=self._now))
+
+    @invariant()
+    def both_have_the_same_limits(self) -> None:
+        """What holds is what was set."""
+        if Capability.LIMITS in self._able:
+            self._twins.same_list(lambda broker: _regulator(broker).limits(QUEUES))
+
+    @precondition(lambda self: Capability.GROUPS in self._able and self._twins.groups(QUEUES))
+    @rule(
+        wait=strategies.WAIT,
+        group=st.integers(0, 7),
+        which=st.lists(st.integers(0, 7), min_size=1, max_size=4),
+        odd=st.one_of(
+            st.just([]), st.just([]), st.lists(st.sampled_from(strategies.IDS), max_size=2)
+        ),
+        wish=strategies.TASK,
+    )
+    def aggregate(
+        self, wait: int, group: int, which: list[int], odd: list[str], wish: strategies.TaskWish
+    ) -> None:
+        """Members of a group, and perhaps others, become one task that may collide."""
+        self._pass(wait)
+        groups = self._twins.groups(QUEUES)
+        into = groups[group % len(groups)]
+        there = self._members(MODEL, into.queue, into.name)
+        asked = [there[n % len(there)].id for n in which] + odd
+        made = wish.made(self._moments, self._now, able=self._able)
+        made = evolve(made, queue=into.queue, group=None)
+        self._twins.same(
+            lambda broker: _gatherer(broker).aggregate(
+                into.queue, into.name, asked, made, now=self._now
+            )
+        )
+
+    @invariant()
+    def both_have_the_same_groups(self) -> None:
+        """The same members wait, those due first before the others."""
+        if Capability.GROUPS not in self._able:
+            return
+        for queue in QUEUES:
+            groups = self._twins.groups([queue])
+            assert self._paged(queue) == groups
+            for group in groups:
+                driven, model = (self._members(n, queue, group.name) for n in (DRIVEN, MODEL))
+                assert [task.due for task in driven] == [task.due for task in model]
+                assert {task.id for task in driven} == {task.id for task in model}
+
+    def _members(self, which: int, queue: str, group: str) -> Sequence[Task]:
+        return self._twins.ask(which, lambda broker: _gatherer(broker).members(queue, group, 100))
+
+    def _paged(self, queue: str) -> list[Group]:
+        """Return the groups that the driven broker tells of, one by one."""
+        found: list[Group] = []
+        while page := self._page(queue, found[-1].name if found else ""):
+            assert len(page) == 1
+            found += page
+        return found
+
+    def _page(self, queue: str, after: str) -> Sequence[Group]:
+        return self._twins.ask(
+            DRIVEN, lambda broker: _gatherer(broker).groups(queue, 1, after=after)
+        )
+
+
+def _regulator(broker: Broker) -> Limiting:
+    return cast("Limiting", broker)
+
+
+def _gatherer(broker: Broker) -> Aggregating:
+    return cast("Aggregating", broker)

@@ -1,0 +1,267 @@
+"""What a machine may ask of a broker, as Hypothesis strategies.
+
+Moments are drawn as offsets in ticks of 1/1024 s and become moments that differ all, by parts of
+2⁻²² s: so every sum of them is exact, and no order among equals has to be agreed on.
+"""
+
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+from qcore.domain.lifecycle import (
+    Archived,
+    Cancelled,
+    Command,
+    Crashed,
+    Deleted,
+    Exhausted,
+    Failed,
+    Rejected,
+    Released,
+    Rescheduled,
+    Revoked,
+    RunNow,
+    Snoozed,
+    Succeeded,
+    Transition,
+    Updated,
+)
+from qcore.domain.moments import Moment
+from qcore.domain.new_task import REJECT, REPLACE, NewTask
+from qcore.domain.queue_limits import LimitChange, Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.record import record
+from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.task import Lease, updated
+from qcore.ports import Capability
+from qcore.testing.builders import NOW
+
+QUEUES: Final = ("red", "blue")
+IDS: Final = ("a", "b", "c", "d", "e", "é")
+TICK: Final = 2.0**-10
+_GRAIN: Final = 2.0**-22
+
+
+class Moments:
+    """Makes moments, no two the same."""
+
+    def __init__(self) -> None:
+        self._made = 0
+
+    def at(self, now: Moment, ticks: int) -> Moment:
+        """Return a moment so many ticks after `now`, less than a tick away."""
+        # after 4,095 of them two may be the same; a run of a machine makes a few hundred
+        self._made = (self._made + 1) % 4_096
+        whole = (now - NOW) // TICK + ticks
+        return NOW + max(0.0, whole) * TICK + self._made * _GRAIN
+
+
+@record
+class TaskWish:
+    """A task to enqueue, its moments in ticks from now."""
+
+    id: str
+    queue: str
+    priority: int
+    due: int | None
+    expires: int | None
+    retention: float
+    max_crashes: int
+    payload: bytes
+    unique_key: str | None
+    unique_for: int | None
+    replaces: bool
+    group: str | None
+
+    def made(self, moments: Moments, now: Moment, *, able: frozenset[Capability]) -> NewTask:
+        """Return the task, with its unique key and its group or without."""
+        due = None if self.due is None else moments.at(now, self.due)
+        expires = (
+            None if self.expires is None else moments.at(max(now, due or now), self.expires + 1)
+        )
+        key = self.unique_key if Capability.UNIQUE in able else None
+        lasts = None if key is None or self.unique_for is None else self.unique_for * TICK
+        return NewTask(
+            "machine:task",
+            self.id,
+            self.payload,
+            queue=self.queue,
+            priority=self.priority,
+            due=due,
+            expires=expires,
+            retention=self.retention,
+            max_crashes=self.max_crashes,
+            group=self.group if Capability.GROUPS in able else None,
+            unique_key=key,
+            unique_for=lasts,
+            on_duplicate=REPLACE if key is not None and self.replaces else REJECT,
+        )
+
+
+@record
+class OutcomeWish:
+    """A verdict on the n-th lease that a worker may know of, its moment in ticks from now."""
+
+    lease: int
+    kind: type
+    ticks: int
+    flag: bool
+    then: list[TaskWish]
+
+    def made(self, moments: Moments, now: Moment, *, able: frozenset[Capability]) -> Transition:
+        """Return the outcome; what follows has its unique keys and its groups or is without."""
+        again_at = moments.at(now, self.ticks)
+        then = tuple(wish.made(moments, now, able=able) for wish in self.then)
+        worker, traceback = ("é 1", f"at {self.ticks}") if self.flag else (None, None)
+        result, kind = (b"42", "a/b") if self.flag else (None, None)
+        ready: dict[type, Transition] = {
+            Succeeded: Succeeded(result, kind, then),
+            Failed: Failed(f"failed {self.ticks}", again_at, self.flag, worker, traceback),
+            Exhausted: Exhausted("exhausted", worker, traceback),
+            Rejected: Rejected("rejected", worker, traceback),
+            Revoked: Revoked(),
+            Snoozed: Snoozed(again_at, unhandled=self.flag),
+            Released: Released(),
+            Crashed: Crashed("crashed", worker, traceback),
+            Cancelled: Cancelled(),
+        }
+        return ready[self.kind]
+
+
+@record
+class NoteWish:
+    """A note on the n-th lease that a worker may know of."""
+
+    lease: int
+    fraction: float | None
+    saved: bytes | None
+
+    def made(self, lease: Lease, now: Moment) -> DetailsUpdate:
+        """Return the note."""
+        fraction = self.fraction
+        said = None if fraction is None else Progress(now, fraction, f"é {fraction}")
+        return DetailsUpdate(lease, said, self.saved)
+
+
+@record
+class OrderWish:
+    """An operator's order, its moments in ticks from now."""
+
+    kind: type
+    ticks: int
+    changes: dict[str, Any]
+    expires: bool
+    """Whether the expiry is changed too."""
+
+    def made(self, moments: Moments, now: Moment) -> Command:
+        """Return the order."""
+        moment = moments.at(now, self.ticks)
+        changes = {**self.changes, "expires": moment} if self.expires else self.changes
+        ready: dict[type, Command] = {
+            RunNow: RunNow(),
+            Archived: Archived(),
+            Cancelled: Cancelled(),
+            Deleted: Deleted(),
+            Rescheduled: Rescheduled(moment),
+            Updated: updated(**changes),
+        }
+        return ready[self.kind]
+
+
+def _rarely(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[int | None]:
+    return st.one_of(st.none(), st.none(), strategy)
+
+
+_PRIORITY: Final = st.sampled_from((0, 0, 0, 1, -1, 1000, -1000))
+_RETENTION: Final = st.sampled_from((0.0, 0.0, 0.25, 1.5))
+
+TASK: Final = st.builds(
+    TaskWish,
+    id=st.sampled_from(IDS),
+    queue=st.sampled_from(QUEUES),
+    priority=_PRIORITY,
+    due=_rarely(st.integers(-2_000, 4_000)),
+    expires=_rarely(st.integers(0, 4_000)),
+    retention=_RETENTION,
+    max_crashes=st.integers(1, 3),
+    payload=st.binary(max_size=3),
+    unique_key=st.sampled_from((None, None, "k", "l |")),
+    unique_for=_rarely(st.integers(1, 4_000)),
+    replaces=st.booleans(),
+    group=st.sampled_from((None, None, "g", "é |")),
+)
+
+TASKS: Final = st.lists(TASK, min_size=2, max_size=8)
+
+WITHOUT: Final = st.sampled_from(
+    (
+        frozenset[Capability](),
+        frozenset({Capability.GROUPS}),
+        frozenset({Capability.LIMITS}),
+        frozenset({Capability.GROUPS, Capability.LIMITS}),
+    )
+)
+"""What a run of the machine makes no use of."""
+
+OUTCOME: Final = st.builds(
+    OutcomeWish,
+    lease=st.integers(0, 7),
+    kind=st.sampled_from(
+        (Succeeded, Failed, Exhausted, Rejected, Revoked, Snoozed, Released, Crashed, Cancelled)
+    ),
+    ticks=st.integers(-1_000, 4_000),
+    flag=st.booleans(),
+    then=st.one_of(st.just([]), st.lists(TASK, max_size=2)),
+)
+
+NOTES: Final = st.lists(
+    st.builds(
+        NoteWish,
+        lease=st.integers(0, 7),
+        fraction=st.sampled_from((None, 0.0, 1 / 3, 1.0)),
+        saved=st.none() | st.binary(max_size=3),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+TICKS: Final = st.integers(1, 3_000)
+"""How long a lease is given for."""
+
+INDEXES: Final = st.lists(st.integers(0, 7), min_size=1, max_size=4)
+"""Which leases a worker may know of."""
+
+WAIT: Final = st.one_of(st.just(0), st.integers(0, 5_000))
+"""Ticks that pass before something happens: often none."""
+
+QUOTAS: Final = st.dictionaries(st.sampled_from(QUEUES), st.integers(0, 3), min_size=1)
+
+_CHANGES: Final = st.fixed_dictionaries(
+    {},
+    optional={
+        "payload": st.binary(max_size=3),
+        "priority": _PRIORITY,
+        "max_crashes": st.integers(1, 3),
+        "expires": st.none(),
+        "retention": _RETENTION,
+        "headers": st.sampled_from(({}, {"é": "1"})),
+    },
+)
+
+ORDERS: Final = st.builds(
+    OrderWish,
+    kind=st.sampled_from(
+        (RunNow, Archived, Cancelled, Deleted, Rescheduled, Rescheduled, Updated, Updated)
+    ),
+    ticks=st.integers(-1_000, 4_000),
+    changes=_CHANGES,
+    expires=st.booleans(),
+)
+
+RULES: Final[st.SearchStrategy[LimitChange]] = st.sampled_from(
+    (
+        *(SetRate(None), SetRate(None), SetRate(Rate(2, 0.5)), SetRate(Rate(1, 1.0))),
+        *(SetInFlight(None), SetInFlight(None), SetInFlight(1), SetInFlight(2)),
+        *(SetPaused(is_paused=True), SetPaused(is_paused=False), SetPaused(is_paused=False)),
+    )
+)
+"""Their paces are sums of powers of two, as all moments are here."""

@@ -1,0 +1,470 @@
+"""Memory brokers that break a promise of limits or of groups each."""
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any
+
+from attrs import evolve
+
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.memory.queue import Queue
+from qcore.adapters.memory.stored_task import Entry
+from qcore.adapters.memory.subscriptions import Ears
+from qcore.domain.answers import Admission, Enqueued
+from qcore.domain.groups import Group, Stale
+from qcore.domain.lifecycle import Aggregated, State, Transition
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.queue_limits import (
+    NO_LIMITS,
+    LimitChange,
+    Limits,
+    Rate,
+    SetInFlight,
+    SetPaused,
+    SetRate,
+    ruled,
+)
+from qcore.domain.task import Claim, Demand, Task
+
+# a mutant knows what it breaks
+# ruff: noqa: SLF001
+
+
+class Line(Queue):
+    """A queue of a broken broker."""
+
+
+class Broken(MemoryBroker):
+    """A broker whose queues are of a kind of its own."""
+
+    line: type[Queue] = Line
+
+    def _queue(self, name: str) -> Queue:
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = self.line(name)
+        return queue
+
+
+def with_line(**methods: Any) -> type[MemoryBroker]:
+    """Return a broker whose queues do some things otherwise, named after the first of them."""
+    name = next(iter(methods.values())).__name__.strip("_").title().replace("_", "")
+    return type(name, (Broken,), {"line": type(name, (Line,), methods)})
+
+
+def _free_of_rates(self: Queue, now: float) -> int:
+    kept, self.limits = self.limits, evolve(self.limits, rate=None)
+    try:
+        return Queue._free(self, now)
+    finally:
+        self.limits = kept
+
+
+def _free_of_crowds(self: Queue, now: float) -> int:
+    kept, self.limits = self.limits, evolve(self.limits, in_flight=None)
+    try:
+        return Queue._free(self, now)
+    finally:
+        self.limits = kept
+
+
+def _free_in_pauses(self: Queue, now: float) -> int:
+    kept, self.limits = self.limits, evolve(self.limits, is_paused=False)
+    try:
+        return Queue._free(self, now)
+    finally:
+        self.limits = kept
+
+
+def _fenced_one_too_wide(self: Queue, now: float) -> int:
+    limits = self.limits
+    if limits.in_flight is not None and len(self.active) == limits.in_flight:
+        return 1
+    return Queue._free(self, now)
+
+
+def _stopped_when_paused(self: Queue, now: float) -> int:
+    return 0 if self.limits.is_paused else Queue.promote(self, now)
+
+
+def _takes_a_token_for_each_try(
+    self: Queue, into: list[Claim], room: int, now: float, until: float
+) -> None:
+    before, pending = len(into), len(self.pending)
+    Queue.take(self, into, room, now, until)
+    expired = pending - len(self.pending) - (len(into) - before)
+    if self.limits.rate is not None and expired > 0:
+        self._full = self.limits.rate.after(self._full, now, expired)
+
+
+def _takes_tokens_in_vain(
+    self: Queue, into: list[Claim], room: int, now: float, until: float
+) -> None:
+    before = len(into)
+    Queue.take(self, into, room, now, until)
+    if self.limits.rate is not None and room > 0 and len(into) == before:
+        self._full = self.limits.rate.after(self._full, now, 1)
+
+
+def _takes_as_if_alone(self: Queue, into: list[Claim], room: int, now: float, until: float) -> None:
+    full = self._full
+    Queue.take(self, into, room, now, until)
+    if len(into) > 3:
+        self._full = full
+
+
+def _puts_back(self: Queue, entry: Entry, event: Transition, now: float) -> State:
+    was_active = entry.state is State.ACTIVE
+    state = Queue.move(self, entry, event, now)
+    if was_active and state is not State.GONE and self.limits.rate is not None:
+        self._full -= self.limits.rate.pace
+    return state
+
+
+def _fills_all_at_once(self: Queue, now: float) -> int:
+    rate = self.limits.rate
+    if rate is None or self._full <= now or Queue._free(self, now) == 0:
+        return Queue._free(self, now)
+    # as many as come in a whole time, at its end
+    return 0 if self._full - now > FINE else rate.count
+
+
+FINE = 1e-3
+
+
+def _counts_in_milliseconds(self: Queue, now: float) -> int:
+    return Queue._free(self, round(now, 3))
+
+
+def _begins_empty(self: Queue, rule: LimitChange, now: float) -> Limits:
+    rate = self.limits.rate
+    limits = Queue.set_limit(self, rule, now)
+    if limits.rate is not None and limits.rate != rate:
+        self._full = now + limits.rate.per
+    return limits
+
+
+def _fills_again(self: Queue, rule: LimitChange, now: float) -> Limits:
+    self._full = now
+    return Queue.set_limit(self, rule, now)
+
+
+def _never_fills(self: Queue, rule: LimitChange, now: float) -> Limits:
+    full = self._full
+    limits = Queue.set_limit(self, rule, now)
+    self._full = full
+    return limits
+
+
+def _sets_one_limit_alone(self: Queue, rule: LimitChange, now: float) -> Limits:
+    self.limits = ruled(NO_LIMITS, rule)
+    self._full = now
+    return self.limits
+
+
+def _rounds_rates(self: Queue, rule: LimitChange, now: float) -> Limits:
+    if isinstance(rule, SetRate) and rule.rate is not None:
+        rule = SetRate(Rate(rule.rate.count, float(max(1, round(rule.rate.per)))))
+    return Queue.set_limit(self, rule, now)
+
+
+def _never_lifts(self: Queue, rule: LimitChange, now: float) -> Limits:
+    if rule in {SetRate(None), SetInFlight(None), SetPaused(is_paused=False)}:
+        return self.limits
+    return Queue.set_limit(self, rule, now)
+
+
+def _due_without_rates(self: Queue) -> float | None:
+    first = self.waiting.first()
+    return None if first is None else first[0]
+
+
+def _due_when_kept(self: Queue) -> float | None:
+    kept, self.limits = self.limits, Limits(self.limits.rate)
+    try:
+        return Queue.next_due(self)
+    finally:
+        self.limits = kept
+
+
+def _due_unless_kept(self: Queue) -> float | None:
+    return None if self.limits.is_paused else Queue.next_due(self)
+
+
+def _due_when_full(self: Queue) -> float | None:
+    due, rate = Queue.next_due(self), self.limits.rate
+    return due if due is None or rate is None or self.waiting else self._full
+
+
+def _groups_by_priority(self: Queue, group: str) -> list[Entry]:
+    return sorted(Queue.members(self, group), key=lambda entry: -entry.spec.priority)
+
+
+def _aggregates_what_is_there(
+    self: Queue, group: str, ids: Sequence[TaskId], task: NewTask, now: float
+) -> Admission | Stale:
+    there = [each for each in ids if each in self._groups.get(group, ())]
+    return Queue.aggregate(self, group, there, task, now)
+
+
+def _aggregates_from_anywhere(
+    self: Queue, group: str, ids: Sequence[TaskId], task: NewTask, now: float
+) -> Admission | Stale:
+    waiting = [each for members in self._groups.values() for each in members]
+    if not ids or not set(ids).issubset(waiting):
+        return Stale()
+    answer = self.add(task, now)
+    _remove(self, ids, answer)
+    return answer
+
+
+def _remove(self: Queue, ids: Sequence[TaskId], answer: Admission) -> None:
+    for each in ids if isinstance(answer, Enqueued) else ():
+        entry = self.entries.get(each)
+        if entry is not None and entry.state is State.AGGREGATING:
+            self.move(entry, Aggregated(), 0.0)
+
+
+def _aggregates_nobody_too(
+    self: Queue, group: str, ids: Sequence[TaskId], task: NewTask, now: float
+) -> Admission | Stale:
+    return Queue.aggregate(self, group, ids, task, now) if ids else self.add(task, now)
+
+
+def _keeps_its_members(
+    self: Queue, group: str, ids: Sequence[TaskId], task: NewTask, now: float
+) -> Admission | Stale:
+    waiting = self._groups.get(group, ())
+    return self.add(task, now) if ids and set(ids).issubset(waiting) else Stale()
+
+
+def _takes_the_whole_group(
+    self: Queue, group: str, ids: Sequence[TaskId], task: NewTask, now: float
+) -> Admission | Stale:
+    whole = list(self._groups.get(group, ()))
+    answer = Queue.aggregate(self, group, ids, task, now)
+    _remove(self, whole, answer)
+    return answer
+
+
+def _admits_first(
+    self: Queue, group: str, ids: Sequence[TaskId], task: NewTask, now: float
+) -> Admission | Stale:
+    answer = self.add(task, now)
+    if not isinstance(answer, Enqueued):
+        return answer
+    if not ids or not set(ids).issubset(self._groups.get(group, ())):
+        return Stale()
+    _remove(self, ids, answer)
+    return answer
+
+
+def _lets_members_go_first(
+    self: Queue, group: str, ids: Sequence[TaskId], task: NewTask, now: float
+) -> Admission | Stale:
+    if not ids or not set(ids).issubset(self._groups.get(group, ())):
+        return Stale()
+    for each in dict.fromkeys(ids):
+        self.move(self.entries[each], Aggregated(), now)
+    return self.add(task, now)
+
+
+def _keeps_their_keys(
+    self: Queue, group: str, ids: Sequence[TaskId], task: NewTask, now: float
+) -> Admission | Stale:
+    held = [e for each in ids if (e := self.entries.get(each)) and e.spec.unique_key]
+    answer = Queue.aggregate(self, group, ids, task, now)
+    if isinstance(answer, Enqueued):
+        for entry in held:
+            self._held.setdefault(entry.spec.unique_key or "", (task.id, inf))
+    return answer
+
+
+ForgetsRates = with_line(_free=_free_of_rates)
+ForgetsHowManyRun = with_line(_free=_free_of_crowds)
+ForgetsPauses = with_line(_free=_free_in_pauses)
+LetsOneMoreRun = with_line(_free=_fenced_one_too_wide)
+PausesPromotion = with_line(promote=_stopped_when_paused)
+TakesForTheExpired = with_line(take=_takes_a_token_for_each_try)
+TakesInVain = with_line(take=_takes_tokens_in_vain)
+ForgetsLargeClaims = with_line(take=_takes_as_if_alone)
+PutsBack = with_line(move=_puts_back)
+FillsAllAtOnce = with_line(_free=_fills_all_at_once)
+CountsInMilliseconds = with_line(_free=_counts_in_milliseconds)
+BeginsEmpty = with_line(set_limit=_begins_empty)
+FillsAgain = with_line(set_limit=_fills_again)
+NeverFills = with_line(set_limit=_never_fills)
+SetsOneAlone = with_line(set_limit=_sets_one_limit_alone)
+RoundsRates = with_line(set_limit=_rounds_rates)
+NeverLifts = with_line(set_limit=_never_lifts)
+TellsNoStarts = with_line(next_due=_due_without_rates)
+TellsStartsOfTheKept = with_line(next_due=_due_when_kept)
+HidesWhatIsDue = with_line(next_due=_due_unless_kept)
+TellsWhenItIsFull = with_line(next_due=_due_when_full)
+OrdersByPriority = with_line(members=_groups_by_priority)
+MergesWhatIsThere = with_line(aggregate=_aggregates_what_is_there)
+MergesFromAnywhere = with_line(aggregate=_aggregates_from_anywhere)
+MergesNobody = with_line(aggregate=_aggregates_nobody_too)
+KeepsMembers = with_line(aggregate=_keeps_its_members)
+TakesTheWholeGroup = with_line(aggregate=_takes_the_whole_group)
+AdmitsFirst = with_line(aggregate=_admits_first)
+LetsMembersGoFirst = with_line(aggregate=_lets_members_go_first)
+KeepsTheirKeys = with_line(aggregate=_keeps_their_keys)
+
+
+class LimitsAll(MemoryBroker):
+    """Sets for all queues what was asked for one."""
+
+    async def set_limit(self, queue: str, rule: LimitChange, *, now: float) -> Limits:
+        for name in ("default", "a", "b", "red", "blue"):
+            await super().set_limit(name, rule, now=now)
+        return await super().set_limit(queue, rule, now=now)
+
+
+class ForgetsEmptyQueues(MemoryBroker):
+    """Forgets the limits of a queue when its last task is gone."""
+
+    async def settle(self, verdicts: Any, *, now: float) -> Any:
+        answers = await super().settle(verdicts, now=now)
+        for queue in self._queues.values():
+            if not queue.entries:
+                queue.limits = NO_LIMITS
+        return answers
+
+
+class ForgetsWhatRan(MemoryBroker):
+    """Forgets what was started when the last task of a queue is gone."""
+
+    async def settle(self, verdicts: Any, *, now: float) -> Any:
+        answers = await super().settle(verdicts, now=now)
+        for queue in self._queues.values():
+            if not queue.entries:
+                queue._full = 0.0
+        return answers
+
+
+class AnswersInOrderOfNames(MemoryBroker):
+    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
+        return await super().limits(sorted(queues))
+
+
+class StopsAtTheLimited(MemoryBroker):
+    """Gives up the room that a limited queue could not fill."""
+
+    async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
+        limits = await self.limits(list(demand.quotas))
+        kept = dict(zip(demand.quotas, limits, strict=True))
+        full = sum(n for queue, n in demand.quotas.items() if kept[queue] != NO_LIMITS)
+        claims = await super().claim(demand, now=now, until=until)
+        return [c for c in claims if kept[c.lease.queue] != NO_LIMITS] if full else claims
+
+
+class CountsLimited(MemoryBroker):
+    """Counts queues that have nothing but limits."""
+
+    async def count(self) -> Any:
+        bare = {name: dict[State, int]() for name, q in self._queues.items() if not q.entries}
+        return {**await super().count(), **bare}
+
+
+def deaf_to(verb: str) -> type[MemoryBroker]:
+    """Return a broker that tells nobody of what one of its verbs has done."""
+
+    async def muted(self: MemoryBroker, *args: Any, **options: Any) -> Any:
+        ears, self._ears = self._ears, Ears()
+        try:
+            return await getattr(MemoryBroker, verb)(self, *args, **options)
+        finally:
+            self._ears = ears
+
+    return type(f"DeafTo{verb.title()}", (MemoryBroker,), {verb: muted})
+
+
+class JoinsWhenPromoted(MemoryBroker):
+    """Lets a delayed task join its group when a claim comes upon it."""
+
+    async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
+        for queue in self._known(demand.quotas):
+            for task in [t for t in queue.waiting if queue.entries[t].due <= now]:
+                entry = queue.entries[task]
+                if entry.spec.group is not None:
+                    queue.waiting.discard(task)
+                    entry.due = now
+                    queue.waiting.add((now, entry.sequence), task)
+        return await super().claim(demand, now=now, until=until)
+
+
+class ForgetsGroups(MemoryBroker):
+    """Makes pending at once what should wait."""
+
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
+        return await super().enqueue([evolve(task, group=None) for task in tasks], now=now)
+
+
+def listing(change: Callable[[list[Group], str], list[Group]]) -> type[MemoryBroker]:
+    """Return a broker that lists groups otherwise."""
+
+    class Lists(MemoryBroker):
+        async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
+            found = change(list(await super().groups(queue, 10**9)), after)
+            return [group for group in found if group.name > after][:limit]
+
+    Lists.__name__ = change.__name__.strip("_").title().replace("_", "")
+    return Lists
+
+
+def _lists_in_utf_16(groups: list[Group], after: str) -> list[Group]:
+    found = sorted(groups, key=lambda group: group.name.encode("utf-16-be"))
+    past = after.encode("utf-16-be")
+    return [group for group in found if group.name.encode("utf-16-be") > past]
+
+
+def _lists_by_case(groups: list[Group], _: str) -> list[Group]:
+    return sorted(groups, key=lambda group: (group.name.lower(), group.name))
+
+
+def _lists_one_too_many(groups: list[Group], _: str) -> list[Group]:
+    return [evolve(group, size=group.size + 1) for group in groups]
+
+
+def _lists_no_last(groups: list[Group], _: str) -> list[Group]:
+    return [evolve(group, last=group.first) for group in groups]
+
+
+ListsInUtf16 = listing(_lists_in_utf_16)
+ListsByCase = listing(_lists_by_case)
+ListsOneTooMany = listing(_lists_one_too_many)
+ListsNoLast = listing(_lists_no_last)
+
+
+class ListsTheEmpty(MemoryBroker):
+    """Lists groups whose members have left."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.known: dict[tuple[str, str], Group] = {}
+
+    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
+        found = {group.name: group for group in await super().groups(queue, 10**9)}
+        old = {n: evolve(g, size=0) for (q, n), g in self.known.items() if q == queue}
+        names = [name for name in sorted({**old, **found}) if name > after]
+        return [found.get(name) or old[name] for name in names][:limit]
+
+    async def execute(self, queue: str, ids: Any, order: Any, *, now: float) -> Any:
+        for group in await super().groups(queue, 10**9):
+            self.known[queue, group.name] = group
+        return await super().execute(queue, ids, order, now=now)
+
+
+class ListsAllMembers(MemoryBroker):
+    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
+        return await super().members(queue, group, 10**9)
+
+
+class ChecksNothing(MemoryBroker):
+    """Lets anything become of members."""
+
+    async def aggregate(
+        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: float
+    ) -> Admission | Stale:
+        return self._queue(queue).aggregate(group, ids, task, now)
