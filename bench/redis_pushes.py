@@ -68,7 +68,7 @@ async def _result(q: Qcore, pipe: Connection) -> float:
 
 
 def _call(q: Qcore, name: str) -> Any:
-    handler = q.router.resolve(name)
+    handler = q.resolve(name)
     assert handler is not None
     return handler.call()
 

@@ -65,9 +65,9 @@ def _shown(cell: State | Fork) -> str:
 _TEMPLATE: Final = """\
 # The life of a task
 
-<!-- Made by `python -m docs.lifecycle` from qcore.domain.lifecycle.MOVES; do not edit. -->
+<!-- Made by `python -m docs.lifecycle` from qcore.lifecycle.MOVES; do not edit. -->
 
-Every move that a task can make is a cell of one table, `qcore.domain.lifecycle.MOVES`. What the
+Every move that a task can make is a cell of one table, `qcore.lifecycle.MOVES`. What the
 table does not list cannot happen, in any broker. This page is made from the table, and a test
 keeps the two equal.
 

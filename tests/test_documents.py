@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 import pytest
 
-from qcore import Options, QcoreError, WorkerSettings
+from qcore import QcoreError, WorkerSettings
 from qcore.app.worker.settings import WorkerOptions
 from qcore.domain import errors
 from qcore.entrypoints.cli.group import qcore
+from qcore.types import Options
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "reference"
@@ -51,6 +52,13 @@ def test_every_option_of_the_command_line_has_a_row(command: str) -> None:
     for parameter in qcore.commands[command].params:
         if isinstance(parameter, click.Option):
             assert row_of("cli.md", parameter.opts[0])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_document_names_a_private_path(document: Path) -> None:
+    """What a reader is told to import is in a public module, which does not move."""
+    text = document.read_text(encoding="utf-8")
+    assert re.findall(r"qcore\.(?:adapters|app|domain|entrypoints)\b[\w.]*", text) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -14,7 +14,9 @@ from examples.signup import images, messages, settings
 from examples.signup.database import User, Users
 from examples.signup.mail import MailRefused, SmtpPool
 from examples.signup.report import write_report
-from qcore import Context, Next, Qcore, SkipRetry, exponential
+from qcore import Context, Qcore, SkipRetry
+from qcore.backoff import exponential
+from qcore.types import Next
 
 KEPT = timedelta(hours=1)
 """How long a completed task can still be looked at; by default it is forgotten at once."""

@@ -7,11 +7,12 @@ from typing import Final
 
 import pytest
 
-from qcore import BrokerUnusable, Context, Qcore
+from qcore import Context, Qcore
 from qcore.adapters.redis import RedisBroker
 from qcore.app.worker import failure_backoff, quarantine, worker
 from qcore.domain.answers import Swept
 from qcore.domain.task import Claim, Demand
+from qcore.errors import BrokerUnusable
 from qcore.testing import Signals
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.steps import put

@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from qcore import BrokerUnavailable, BrokerUnusable
+from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import DETAILS, SAVE_DETAILS, SETTLE_WITH_FOLLOWUPS, TRANSITION
 from qcore.doctor import diagnose
@@ -39,6 +39,7 @@ from qcore.domain.run_details import (
     Progress,
 )
 from qcore.domain.task import Claim, RetentionPolicy, Verdict
+from qcore.errors import BrokerUnusable
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import step

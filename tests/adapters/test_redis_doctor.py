@@ -3,12 +3,13 @@ import re
 
 import pytest
 
-from qcore import BrokerUnavailable, BrokerUnusable, NewTask, Qcore, connect
+from qcore import BrokerUnavailable, NewTask, Qcore, connect
 from qcore.adapters.links.redis import Link
 from qcore.adapters.redis import RedisBroker, claim, settle
 from qcore.doctor import diagnose
 from qcore.doctor.redis.task_lifecycle import life
 from qcore.domain.diagnostics import Grade
+from qcore.errors import BrokerUnusable
 from qcore.testing.fakes import fake_redis_broker
 from tests.adapters.asking import every_server
 from tests.adapters.doctoring import LOAD, bad, examined, of, opened

@@ -2,11 +2,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from qcore import BrokerUnavailable, BrokerUnusable
+from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.domain.answers import Conflict
 from qcore.domain.lifecycle import State
+from qcore.errors import BrokerUnusable
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.steps import ids_of, put, read
 from tests.adapters.redis_kit import USUAL, Pauses, RedisCases, asks, pauses, teach

@@ -12,8 +12,9 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
-from qcore import BrokerUnavailable, BrokerUnusable
+from qcore import BrokerUnavailable
 from qcore.adapters.links.redis.errors import is_transient, mapped, never_arrived
+from qcore.errors import BrokerUnusable
 
 SERVER = "redis://ann@db:6379/0"
 CLUSTER = "redis+cluster://db:6379"

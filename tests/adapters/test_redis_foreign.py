@@ -3,7 +3,6 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from qcore import BrokerUnusable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.keys import Key
 from qcore.domain.lifecycle import (
@@ -23,6 +22,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.queue_limits import SetInFlight
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Lease, Verdict
+from qcore.errors import BrokerUnusable
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.states import bring
 from qcore.testing.contract.steps import ids, put, take, tidy

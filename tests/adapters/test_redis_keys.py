@@ -4,9 +4,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from qcore import BrokerUnusable
 from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.domain.lifecycle import State
+from qcore.errors import BrokerUnusable
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import step
 from qcore.testing.contract.states import bring

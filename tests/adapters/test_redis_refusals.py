@@ -7,9 +7,10 @@ from contextlib import contextmanager
 import pytest
 from redis.exceptions import RedisError
 
-from qcore import BrokerUnavailable, BrokerUnusable
+from qcore import BrokerUnavailable
 from qcore.adapters.links.redis.errors import mapped, never_arrived
 from qcore.adapters.links.redis.url import parse
+from qcore.errors import BrokerUnusable
 from tests.adapters.asking import WRITE, Colour, both_colours, evaluate, every_server, refused
 from tests.servers.binaries import Binary
 from tests.servers.ports import free_port

@@ -4,13 +4,14 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from qcore import BrokerUnavailable, BrokerUnusable
+from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.script_runner import MAX_QUEUES_PER_CALL
 from qcore.adapters.redis.scripts import CLAIM
 from qcore.domain.answers import LeaseLost, Moved, Settled, Swept
 from qcore.domain.lifecycle import Cancelled, State, Succeeded
 from qcore.domain.task import Demand
+from qcore.errors import BrokerUnusable
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.steps import (
     a_claimed,

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from qcore import BrokerUnavailable, BrokerUnusable
+from qcore import BrokerUnavailable
+from qcore.errors import BrokerUnusable
 from tests.adapters.asking import Colour, both_colours, refused
 from tests.servers.binaries import SERVERS, Binary
 from tests.servers.ports import free_port

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore import BrokerUnavailable, BrokerUnusable
+from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.encoding import encode_sequence, end_of_sequence
 from qcore.adapters.redis.records import body_of, facts_of, is_usual, task_of
@@ -24,6 +24,7 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.lifecycle import Transition as Outcome
 from qcore.domain.new_task import MAX_ID, REJECT, REPLACE, NewTask
+from qcore.errors import BrokerUnusable
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.base import step

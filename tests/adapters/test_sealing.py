@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore import CannotDecode, CannotEncode, InvalidOption
+from qcore import InvalidOption
 from qcore.adapters.sealing import EncryptedSerializer, SignedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
+from qcore.errors import CannotDecode, CannotEncode
 from qcore.ports import Serializer
 
 T = TypeVar("T")

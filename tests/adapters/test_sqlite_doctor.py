@@ -11,12 +11,13 @@ from urllib.parse import quote
 
 import pytest
 
-from qcore import BrokerUnusable, NewTask, connect
+from qcore import NewTask, connect
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BorrowedSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.doctor import diagnose
 from qcore.doctor import sqlite as doctor
 from qcore.domain.diagnostics import Grade
+from qcore.errors import BrokerUnusable
 from tests.adapters.doctoring import bad, examined, of
 
 

@@ -68,10 +68,10 @@ def about(ctx: Context, job: Job) -> list[object]:
 CONTROL_FLOW: Final[Mapping[str, ControlFlow]] = {
     "skip": SkipRetry("never again"),
     "revoke": Revoke(),
-    "snooze": Snooze(in_=100),
-    "snooze until": Snooze(until=2_000_000_000.0),
+    "snooze": Snooze(delay=100),
+    "snooze until": Snooze(at=2_000_000_000.0),
     "rate limited": RateLimited("100"),
-    "retry": Retry("soon", in_=7),
+    "retry": Retry("soon", delay=7),
 }
 
 
@@ -199,5 +199,5 @@ def register(lab: Lab) -> Lab:
         resume,
         say_nonsense,
     ):
-        lab.handle(function.__name__, function, process=True)
+        lab.route(function.__name__, function, process=True)
     return lab

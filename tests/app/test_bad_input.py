@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from qcore import Context, Handle, InvalidOption, InvalidTask, Refused, State
+from qcore import Context, Handle, InvalidOption, InvalidTask, State
+from qcore.answers import Refused
 from qcore.testing import a_task
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored

@@ -3,8 +3,9 @@ import threading
 
 import pytest
 
-from qcore import Context, InvalidTask, NoResult, Refused, State
+from qcore import Context, InvalidTask, NoResult, State
 from qcore.adapters.memory import MemoryBroker
+from qcore.answers import Refused
 from qcore.app.client.handles import BlockingHandle
 from qcore.app.client.inline import Suspended, run_inline
 from qcore.testing import FaultyBroker, a_task, drain_sync

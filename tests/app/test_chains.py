@@ -7,7 +7,6 @@ import attrs
 import pytest
 
 from qcore import (
-    CannotEncode,
     Context,
     InvalidOption,
     InvalidTask,
@@ -17,19 +16,20 @@ from qcore import (
     Revoke,
     SkipRetry,
     State,
-    Step,
     chain,
 )
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.sealing import EncryptedSerializer, SignedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.calls.call import Call
-from qcore.app.calls.chain_header import CHAIN
+from qcore.app.calls.chain_header import CHAIN_HEADER
 from qcore.app.tasks.chains import MOST_STEPS
 from qcore.domain.ids import next_id
+from qcore.errors import CannotEncode
 from qcore.ports import Serializer
 from qcore.testing import FaultyBroker, assert_enqueued, drain
 from qcore.testing.builders import NOW
+from qcore.types import Step
 from tests.app.kit import Lab, stored
 
 
@@ -78,7 +78,7 @@ class TestChain:
     async def test_each_result_is_passed_on(self, lab: Lab) -> None:
         """As the first argument, by the annotations of who gets it; the others are given before."""
         shop = Shop(lab)
-        whole = chain(shop.fetch.call("a.jpg"), shop.resize.following(100, sharp=True), shop.store)
+        whole = chain(shop.fetch.call("a.jpg"), shop.resize.step(100, sharp=True), shop.store)
         handle = await whole.enqueue()
         assert await drain(lab) == 3
         image = Image("a.jpg", TAKEN, b"\x00\xff")
@@ -155,7 +155,7 @@ class TestChain:
             ran.append(number)
 
         for number in (1, 1, 2):
-            await chain(first.call(number), second.following(other="x")).enqueue()
+            await chain(first.call(number), second.step(other="x")).enqueue()
         await second.using(delay=0).enqueue(2, "x")
         await drain(lab)
         assert sorted(ran) == [1, 2]
@@ -176,9 +176,9 @@ class TestChain:
     async def test_a_worker_need_not_know_the_next_step(self, lab: Lab) -> None:
         """It is enqueued for another one to run."""
         shop = Shop(lab)
-        handle = await chain(shop.fetch.call("a"), shop.resize.following(100)).enqueue()
+        handle = await chain(shop.fetch.call("a"), shop.resize.step(100)).enqueue()
         other = Lab(lab.broker, clock=lab.manual)
-        other.handle("fetch", fetch_elsewhere)
+        other.route("fetch", fetch_elsewhere)
         await other.worker(burst=True, queues=["default"]).run()
         assert await handle.handles[1].status() is State.PENDING
 
@@ -187,7 +187,7 @@ class TestChain:
         shop = Shop(lab)
         handle = await chain(
             shop.fetch.using(task_id="one").call("a"),
-            shop.resize.following(100),
+            shop.resize.step(100),
             shop.store.using(task_id="three"),
         ).enqueue()
         assert [each.id for each in handle.handles] == ["one", next_id("default", "one"), "three"]
@@ -221,7 +221,7 @@ class TestWaiting:
         shop = Shop(lab)
         slow = shop.store.using(delay=50)
         handle = await chain(
-            shop.fetch.using(delay=30).call("a"), shop.resize.following(1), slow
+            shop.fetch.using(delay=30).call("a"), shop.resize.step(1), slow
         ).enqueue()
         async with lab.working():
             assert await handle.result(timeout=1000) == "stored 2"
@@ -255,9 +255,7 @@ class TestWaiting:
         async def fails(ctx: Context, size: int) -> int:
             raise error
 
-        handle = await chain(
-            shop.fetch.call("a"), shop.resize.following(3), fails, shop.store
-        ).enqueue()
+        handle = await chain(shop.fetch.call("a"), shop.resize.step(3), fails, shop.store).enqueue()
         assert await drain(lab) == 3
         with pytest.raises(NoResult, match=r"step 3 of 4, <Handle fails .*no such page"):
             await handle.result()
@@ -286,7 +284,7 @@ class TestWaiting:
     async def test_a_last_step_that_keeps_nothing_has_no_result(self, lab: Lab) -> None:
         """That is told at once, and what to do about it."""
         shop = Shop(lab)
-        handle = await chain(shop.fetch.call("a"), shop.resize.following(1)).enqueue()
+        handle = await chain(shop.fetch.call("a"), shop.resize.step(1)).enqueue()
         with pytest.raises(NoResult, match="retention="):
             await handle.result()
 
@@ -331,11 +329,10 @@ class TestRepeated:
         running.cancel()
         await asyncio.wait([running])
         assert await handle.handles[1].status() is State.GONE
-        healthy = Lab(broker.inner, clock=lab.manual)
-        healthy.router = lab.router
         lab.manual.advance(60)
         await broker.inner.sweep(["default"], 10, now=lab.clock.now())
-        await healthy.worker(burst=True).run()
+        with lab.swapped(broker=broker.inner):
+            await lab.worker(burst=True).run()
         assert [each[0] for each in shop.log] == ["fetch", "fetch", "store"]
         assert await handle.result() == "stored 1"
 
@@ -357,7 +354,7 @@ class TestSealed:
         lab = Lab(serializer=serializer)
         shop = Shop(lab)
         handle = await chain(
-            shop.fetch.call("a.jpg"), shop.resize.following(width=3), shop.store
+            shop.fetch.call("a.jpg"), shop.resize.step(width=3), shop.store
         ).enqueue()
         assert await drain(lab) == 3
         assert shop.log[1] == ("resize", Image("a.jpg", TAKEN, b"\x00\xff"), 3, False)
@@ -375,8 +372,8 @@ class TestSealed:
         @lab.task("b")
         async def b(ctx: Context, value: str, password: str) -> None: ...
 
-        handle = await chain(a.call(), b.following("secret")).enqueue()
-        header = (await stored(handle.handles[0])).spec.headers[CHAIN]
+        handle = await chain(a.call(), b.step("secret")).enqueue()
+        header = (await stored(handle.handles[0])).spec.headers[CHAIN_HEADER]
         for word in ("secret", "password"):
             assert word not in header
             assert b64encode(word.encode()).decode().rstrip("=")[:-1] not in header
@@ -418,7 +415,7 @@ class TestSealed:
     ) -> None:
         """The task is dead, as one with arguments that cannot be read."""
         shop = Shop(lab)
-        handle = await shop.fetch.using(headers={CHAIN: header}).enqueue("a")
+        handle = await shop.fetch.using(headers={CHAIN_HEADER: header}).enqueue("a")
         await lab.run_due()
         assert (await stored(handle)).state is State.DEAD
         assert not shop.log
@@ -443,11 +440,11 @@ class TestRefused:
         shop = Shop(lab)
         first = shop.fetch.call("a")
         with pytest.raises(InvalidTask, match="width is 'wide'"):
-            await chain(first, shop.resize.following("wide")).enqueue()  # type: ignore[arg-type]
+            await chain(first, shop.resize.step("wide")).enqueue()  # type: ignore[arg-type]
         with pytest.raises(InvalidTask, match=r"resize: .*missing"):
             await chain(first, shop.resize).enqueue()  # type: ignore[arg-type]
         with pytest.raises(InvalidTask, match="image"):
-            await chain(first, shop.resize.following(1, image=2)).enqueue()  # type: ignore[call-arg]
+            await chain(first, shop.resize.step(1, image=2)).enqueue()  # type: ignore[call-arg]
         with pytest.raises(InvalidTask, match="priority"):
             await chain(first, shop.store.using(priority=9999).call(1)).enqueue()
         with pytest.raises(CannotEncode):
@@ -512,7 +509,7 @@ class TestRefused:
         """One that was made by hand, or is of a router of its own."""
         shop = Shop(lab)
         bound = shop.fetch.call("a")
-        call = Call(bound.mould, bound.signature, bound.args, bound.kwargs)
+        call = Call(bound.template, bound.signature, bound.args, bound.kwargs)
         whole = chain(call, Step(shop.store.call(1), None))
         with pytest.raises(InvalidOption, match="belongs to no queue"):
             await whole.enqueue()

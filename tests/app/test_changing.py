@@ -5,18 +5,10 @@ from typing import Any
 
 import pytest
 
-from qcore import (
-    Context,
-    Details,
-    InvalidTask,
-    Missing,
-    Moved,
-    NotAllowed,
-    Qcore,
-    State,
-    chain,
-    exponential,
-)
+from qcore import Context, InvalidTask, Qcore, State, chain
+from qcore.answers import Missing, Moved, NotAllowed
+from qcore.backoff import exponential
+from qcore.tasks import Details
 from qcore.testing import a_task, drain, some_tasks
 from qcore.testing.builders import NOW, a_demand
 from tests.app.kit import Lab, stored

@@ -4,17 +4,12 @@ from typing import Any
 
 import pytest
 
-from qcore import (
-    CannotEncode,
-    Capability,
-    Context,
-    InvalidTask,
-    NewTask,
-    Refused,
-    State,
-)
+from qcore import Context, InvalidTask, NewTask, State
 from qcore.adapters.memory import MemoryBroker
+from qcore.answers import Refused
 from qcore.app.client.handles import Handle
+from qcore.errors import CannotEncode
+from qcore.ports import Capability
 from qcore.testing import a_task
 from tests.app.kit import Lab, stored
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from qcore import BrokerUnavailable, Conflict, Context, Enqueued, Handle, NewTask
+from qcore import BrokerUnavailable, Context, Handle, NewTask
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
+from qcore.answers import Conflict, Enqueued
 from qcore.app.client.coalescing import MOST_AT_ONCE, Coalescing
 from qcore.domain.moments import Moment
 from qcore.testing import FaultyBroker, a_task, some_tasks

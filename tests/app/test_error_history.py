@@ -7,18 +7,11 @@ import traceback
 
 import pytest
 
-from qcore import (
-    AttemptError,
-    CannotDecode,
-    Context,
-    InvalidOption,
-    SkipRetry,
-    Snooze,
-    State,
-    WorkerSettings,
-)
+from qcore import Context, InvalidOption, SkipRetry, Snooze, State, WorkerSettings
 from qcore.app.worker.error_context import traceback_text
 from qcore.domain.run_details import MAX_ERRORS, MAX_TRACEBACK
+from qcore.errors import CannotDecode
+from qcore.tasks import AttemptError
 from qcore.testing import a_task
 from qcore.testing.builders import NOW
 from tests.app import process_handlers

@@ -6,19 +6,9 @@ from typing import Any
 
 import pytest
 
-from qcore import (
-    Context,
-    Handle,
-    Qcore,
-    RateLimited,
-    Retry,
-    Revoke,
-    SkipRetry,
-    Snooze,
-    State,
-    fixed,
-)
+from qcore import Context, Handle, Qcore, RateLimited, Retry, Revoke, SkipRetry, Snooze, State
 from qcore.adapters.serializers import MessagePackSerializer
+from qcore.backoff import fixed
 from qcore.testing import drain
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
@@ -76,24 +66,24 @@ class TestControlFlow:
         assert await handle.status() is State.GONE
 
     async def test_snooze_burns_nothing(self, lab: Lab, *, in_thread: bool) -> None:
-        """`Snooze(in_)`: scheduled so many seconds from now, with its budget whole."""
+        """`Snooze(delay)`: scheduled so many seconds from now, with its budget whole."""
         task = await stored(await after_raising(lab, Snooze(2.5), in_thread=in_thread))
         assert (task.state, task.failures, task.due) == (State.SCHEDULED, 0, NOW + 2.5)
 
     async def test_snooze_until_a_moment(self, lab: Lab, *, in_thread: bool) -> None:
         """`Snooze(until)`: scheduled for an aware datetime."""
         until = datetime.fromtimestamp(NOW + 99, UTC)
-        task = await stored(await after_raising(lab, Snooze(until=until), in_thread=in_thread))
+        task = await stored(await after_raising(lab, Snooze(at=until), in_thread=in_thread))
         assert (task.state, task.due) == (State.SCHEDULED, NOW + 99)
 
     async def test_a_rate_limit_burns_nothing(self, lab: Lab, *, in_thread: bool) -> None:
-        """`RateLimited(retry_after)`: scheduled for then and a little later, its budget whole."""
+        """`RateLimited(delay)`: scheduled for then and a little later, its budget whole."""
         task = await stored(await after_raising(lab, RateLimited("20"), in_thread=in_thread))
         assert (task.state, task.failures, task.due) == (State.SCHEDULED, 0, NOW + 21)
 
     async def test_retry_names_its_delay(self, lab: Lab, *, in_thread: bool) -> None:
-        """`Retry(in_)`: burns a retry, and comes before every curve."""
-        error = Retry("busy", in_=7)
+        """`Retry(delay)`: burns a retry, and comes before every curve."""
+        error = Retry("busy", delay=7)
         handle = await after_raising(lab, error, in_thread=in_thread, retry=fixed(100))
         task = await stored(handle)
         assert (task.state, task.failures, task.error) == (State.RETRY, 1, "busy")

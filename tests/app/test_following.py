@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from qcore import Context, Progress, Seen, State
+from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.subscriptions import Ear
 from qcore.domain.moments import Moment
@@ -15,8 +15,10 @@ from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import DetailsUpdate
 from qcore.domain.task import Claim, Task
 from qcore.ports import Told
+from qcore.tasks import Progress
 from qcore.testing import ManualClock, a_task
 from qcore.testing.builders import NOW, a_demand
+from qcore.types import TaskUpdate
 from tests.app.kit import Lab, turn
 
 
@@ -149,18 +151,18 @@ class TestFollow:
     async def test_it_shows_each_change_until_the_end(self, lab: Lab, broker: Watched) -> None:
         """The state and the progress, whenever one of them is another; the last is the end."""
         handle = await lab.client.enqueue(a_task(retention=60))
-        follow = handle.follow()
-        assert await anext(follow) == Seen(State.PENDING, None)
+        follow = handle.watch()
+        assert await anext(follow) == TaskUpdate(State.PENDING, None)
         claim = await claimed(broker)
         told = asyncio.ensure_future(anext(follow))
         await broker.save_details([DetailsUpdate(claim.lease, Progress(NOW, 0.5, "half"))])
-        assert await told == Seen(State.ACTIVE, Progress(NOW, 0.5, "half"))
+        assert await told == TaskUpdate(State.ACTIVE, Progress(NOW, 0.5, "half"))
         told = asyncio.ensure_future(anext(follow))
         await turn()
         await broker.save_details([DetailsUpdate(claim.lease, Progress(NOW, 0.9))])
-        assert await told == Seen(State.ACTIVE, Progress(NOW, 0.9))
+        assert await told == TaskUpdate(State.ACTIVE, Progress(NOW, 0.9))
         await handle.cancel()
-        assert [seen async for seen in follow] == [Seen(State.DEAD, Progress(NOW, 0.9))]
+        assert [seen async for seen in follow] == [TaskUpdate(State.DEAD, Progress(NOW, 0.9))]
 
     async def test_a_task_that_is_gone_is_the_end_too(self) -> None:
         """Nobody tells of it: it is found soon, with the progress that was seen last."""
@@ -173,15 +175,15 @@ class TestFollow:
 
         async with lab.working():
             handle = await mail.enqueue()
-            seen = [each async for each in handle.follow()]
-        assert seen[-1] == Seen(State.GONE, Progress(NOW, 0.5))
-        assert Seen(State.ACTIVE, Progress(NOW, 0.5)) in seen
+            seen = [each async for each in handle.watch()]
+        assert seen[-1] == TaskUpdate(State.GONE, Progress(NOW, 0.5))
+        assert TaskUpdate(State.ACTIVE, Progress(NOW, 0.5)) in seen
         assert lab.clock.now() <= NOW + 102
 
     async def test_who_leaves_early_is_waited_for_no_more(self, lab: Lab, broker: Watched) -> None:
         """To break off is all there is to do."""
         handle = await lab.client.enqueue(a_task())
-        follow = handle.follow()
+        follow = handle.watch()
         await anext(follow)
         waiting = asyncio.ensure_future(anext(follow))
         await turn()
@@ -235,21 +237,21 @@ class TestBlocking:
         lab = Lab(broker, clock=Ticking())
         handle = lab.blocking.enqueue(a_task(retention=60))
         with ThreadPoolExecutor(1) as threads:
-            waiting = threads.submit(lambda: list(handle.follow()))
+            waiting = threads.submit(lambda: list(handle.watch()))
             assert listening.wait(10)
             handle.cancel()
             seen = waiting.result(10)
-        assert seen[-1] == Seen(State.DEAD, None)
+        assert seen[-1] == TaskUpdate(State.DEAD, None)
         assert handle.progress() is None
 
     def test_it_follows_as_an_iterator(self, lab: Lab) -> None:
         """The same as in code that awaits; to break off is all there is to do."""
         handle = lab.blocking.enqueue(a_task(retention=60))
-        for seen in handle.follow():
-            assert seen == Seen(State.PENDING, None)
+        for seen in handle.watch():
+            assert seen == TaskUpdate(State.PENDING, None)
             break
         handle.delete()
-        assert list(handle.follow()) == [Seen(State.GONE, None)]
+        assert list(handle.watch()) == [TaskUpdate(State.GONE, None)]
 
 
 class Ticking(ManualClock):

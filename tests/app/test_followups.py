@@ -192,7 +192,7 @@ class TestThen:
 class TestOrNotAtAll:
     @pytest.mark.parametrize(
         "raised",
-        [SkipRetry("no"), Revoke(), Snooze(in_=10), Retry("soon", in_=10), ValueError("no")],
+        [SkipRetry("no"), Revoke(), Snooze(delay=10), Retry("soon", delay=10), ValueError("no")],
         ids=lambda raised: type(raised).__name__,
     )
     async def test_nothing_follows_a_run_that_did_not_succeed(
@@ -287,14 +287,13 @@ class TestRepeated:
         await asyncio.wait([running])
         assert (await stored(handle)).state is State.ACTIVE
         assert "mail" not in str(await lab.inspector.browse("default", State.SCHEDULED))
-        healthy = Lab(broker.inner, clock=lab.manual)
-        healthy.router = lab.router
         lab.manual.advance(60)
         await broker.inner.sweep(["default"], 10, now=lab.clock.now())
-        await healthy.worker(burst=True, max_tasks=1).run()
+        with lab.swapped(broker=broker.inner):
+            await lab.worker(burst=True, max_tasks=1).run()
+            assert await lab.inspector.counts() == {"default": {State.SCHEDULED: 1}}
         assert len(asked) == 2
         assert len(set(asked)) == 1
-        assert await healthy.inspector.counts() == {"default": {State.SCHEDULED: 1}}
 
     async def test_a_reply_that_was_lost_adds_nothing_twice(self) -> None:
         """The verdict was written: when it is written again, it does not count."""
@@ -333,11 +332,10 @@ class TestRepeated:
         running.cancel()
         await asyncio.wait([running])
         assert (await inner.count())["mails"] == {State.SCHEDULED: 1}
-        healthy = Lab(inner, clock=lab.manual)
-        healthy.router = lab.router
         lab.manual.advance(60)
         await inner.sweep(["default"], 10, now=lab.clock.now())
-        await healthy.worker(burst=True).run()
+        with lab.swapped(broker=inner):
+            await lab.worker(burst=True).run()
         assert len(asked) == 2
         assert await inner.count() == {"mails": {State.SCHEDULED: 1}}
 
@@ -426,7 +424,7 @@ class TestProcesses:
     async def test_a_process_may_ask(self) -> None:
         """What it asks for comes back with its result, with the delay counted by the worker."""
         lab = Lab()
-        lab.handle("follow", process_handlers.follow, process=True)
+        lab.route("follow", process_handlers.follow, process=True)
         handle = await lab.client.enqueue(NewTask("follow", id="1", payload=b'{"number": 2}'))
         created = (await stored(handle)).created
         await lab.worker(burst=True, processes=1).run()
@@ -440,7 +438,7 @@ class TestProcesses:
     async def test_a_middleware_beside_a_process_may_ask_too(self) -> None:
         """Before and after: every one has an id of its own."""
         lab = Lab()
-        lab.handle("follow", process_handlers.follow, process=True)
+        lab.route("follow", process_handlers.follow, process=True)
 
         @lab.task("log", queue="logs", delay=1000)
         async def log(ctx: Context, when: str) -> None: ...
@@ -460,7 +458,7 @@ class TestProcesses:
     async def test_a_wrong_value_raises_in_the_process(self) -> None:
         """The error is the handler's, and travels as such."""
         lab = Lab()
-        lab.handle("wrong", process_handlers.follow_wrongly, process=True)
+        lab.route("wrong", process_handlers.follow_wrongly, process=True)
         handle = await lab.client.enqueue(NewTask("wrong", id="1", max_retry=0))
         await lab.worker(burst=True, processes=1).run()
         task = await stored(handle)
@@ -470,7 +468,7 @@ class TestProcesses:
     async def test_a_function_of_no_queue_says_what_to_do(self) -> None:
         """In the process nobody knows which queue it belongs to."""
         lab = Lab()
-        lab.handle("lost", process_handlers.follow_nobody, process=True)
+        lab.route("lost", process_handlers.follow_nobody, process=True)
         handle = await lab.client.enqueue(NewTask("lost", id="1", max_retry=0))
         await lab.worker(burst=True, processes=1).run()
         assert "declared with @q.task" in str((await stored(handle)).error)

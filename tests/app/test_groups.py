@@ -10,23 +10,12 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from qcore import (
-    CannotDecode,
-    Capability,
-    Context,
-    Group,
-    InvalidOption,
-    InvalidTask,
-    NewTask,
-    Router,
-    State,
-    Task,
-)
+from qcore import Context, InvalidOption, InvalidTask, NewTask, Router, State, Task
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.sealing import EncryptedSerializer
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.app.calls.call import Asked, Call
+from qcore.app.calls.call import Call, TaskRequest
 from qcore.app.tasks.aggregators import AggregationOptions
 from qcore.app.tasks.handler import Handler
 from qcore.app.worker.failure_backoff import REMEMBERED, FailureBackoff
@@ -37,6 +26,9 @@ from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.groups import Stale
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
+from qcore.errors import CannotDecode
+from qcore.ports import Capability
+from qcore.tasks import Group
 from qcore.testing import ManualClock, a_task, drain
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, turn
@@ -277,7 +269,7 @@ class TestArguments:
         assert task is not None
         with pytest.raises(CannotDecode, match="'other' is no task of <Handler 'note'"):
             lab.note.arguments_of(task)
-        anything = lab.handle("", lambda ctx, **arguments: None)
+        anything = lab.route("", lambda ctx, **arguments: None)
         assert anything.arguments_of(task) == {"text": "a"}
 
     async def test_a_member_that_does_not_fit_leaves_all_in_place(self, lab: Notes) -> None:
@@ -337,7 +329,7 @@ class TestTheTaskThatIsMade:
         again = Lab()
         again.task("made")(made.function)
         again.task("note")(lab.note.function)
-        again.aggregator(lambda group, tasks: again.router.handlers()[0].call())
+        again.aggregator(lambda group, tasks: again.handlers()[0].call())
         await again.client.enqueue(
             NewTask("note", id="member", payload=b'{"text":"a"}', group="ann")
         )
@@ -950,7 +942,7 @@ class TestRegistration:
     def test_what_cannot_be_asked_is_refused(self) -> None:
         """A function that takes something else, or gives nothing at all."""
 
-        def one(group: Group) -> Asked:
+        def one(group: Group) -> TaskRequest:
             raise AssertionError
 
         def generator(group: Group, tasks: Sequence[Task]) -> object:

@@ -197,7 +197,7 @@ def test_what_is_no_lifespan_is_refused_where_it_is_declared(lab: Lab, function:
     name = getattr(function, "__name__", "Pool object")
     with pytest.raises(InvalidOption, match=rf"{name}.* no lifespan: expected an async generator"):
         lab.lifespan(function)
-    assert lab.router.lifespans == []
+    assert lab.lifespans == []
 
 
 async def test_what_only_looks_like_one_is_named_when_the_worker_starts(lab: Lab) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from qcore import Context, InvalidOption, Next, RateLimited, Revoke, SkipRetry, Snooze, State
+from qcore import Context, InvalidOption, RateLimited, Revoke, SkipRetry, Snooze, State
 from qcore.app.worker import executor
 from qcore.testing import a_task
+from qcore.types import Next
 from tests.app import process_handlers
 from tests.app.kit import Lab, stored
 
@@ -51,7 +52,7 @@ class TestMiddleware:
         def in_thread(ctx: Context) -> int:
             return 1
 
-        lab.handle("process", process_handlers.pid, process=True)
+        lab.route("process", process_handlers.pid, process=True)
         handle = await lab.client.enqueue(a_task(name=kind, retention=60))
         await lab.run_due()
         result = await handle.result()
@@ -122,7 +123,7 @@ class TestMiddleware:
         name = {"function": "plain", "class": "Forgotten", "object": "object object"}[kind]
         with pytest.raises(InvalidOption, match=rf"{name}.*expected a coroutine function"):
             lab.middleware(wrong)
-        assert lab.router.middleware == []
+        assert lab.middlewares == []
 
 
 class TestErrorHooks:

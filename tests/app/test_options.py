@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from qcore import Context, InvalidOption, InvalidTask, NewTask, exponential, fixed, linear
+from qcore import Context, InvalidOption, InvalidTask, NewTask
+from qcore.backoff import exponential, fixed, linear
 from qcore.domain.backoff import Quartic
 from qcore.testing import a_task
 from qcore.testing.builders import NOW

@@ -2,15 +2,8 @@ from typing import Any
 
 import pytest
 
-from qcore import (
-    Context,
-    Handle,
-    Qcore,
-    RetryPolicy,
-    State,
-    exponential,
-    fixed,
-)
+from qcore import Context, Handle, Qcore, RetryPolicy, State
+from qcore.backoff import exponential, fixed
 from qcore.testing import ScriptedDice, a_task, drain
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored

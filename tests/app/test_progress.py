@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from qcore import Context, InvalidOption, InvalidTask, Progress, Qcore, State
+from qcore import Context, InvalidOption, InvalidTask, Qcore, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.moments import Moment
 from qcore.domain.run_details import MAX_MESSAGE, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Verdict
+from qcore.tasks import Progress
 from qcore.testing import Notes, a_context, a_task
 from qcore.testing.builders import NOW, a_claim, a_demand
 from tests.app import process_handlers

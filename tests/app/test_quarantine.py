@@ -2,10 +2,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from qcore import BrokerUnavailable, BrokerUnusable
+from qcore import BrokerUnavailable
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.quarantine import Quarantine
 from qcore.domain.events import BrokerFailed, BrokerRecovered, Event
+from qcore.errors import BrokerUnusable
 from qcore.testing import ManualClock
 
 QUEUES = ("a", "b", "c")

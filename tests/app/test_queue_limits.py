@@ -7,16 +7,18 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from qcore import Capability, Context, InvalidOption, Limits, Rate, State
+from qcore import Context, InvalidOption, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand
+from qcore.ports import Capability
+from qcore.queues import Limits, Rate
 from qcore.testing import some_tasks
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, turn
 
 
-class Asked(MemoryBroker):
+class TaskRequest(MemoryBroker):
     """A broker that counts how often it is asked."""
 
     def __init__(self) -> None:
@@ -31,7 +33,7 @@ class Asked(MemoryBroker):
 @pytest.fixture
 def lab() -> Lab:
     """Return a queue in memory whose time jumps when nothing is left to do."""
-    return Lab(Asked(), autojump=True)
+    return Lab(TaskRequest(), autojump=True)
 
 
 class TestRates:
@@ -55,7 +57,7 @@ class TestRates:
         start = began[0]
         paces = [0, 0, 0, 0, *(0.25 * n for n in range(1, 9))]
         assert [each - start for each in began] == pytest.approx(paces, abs=1e-5)
-        assert isinstance(lab.broker, Asked)
+        assert isinstance(lab.broker, TaskRequest)
         # each of three wakes for each of eight starts; nobody asks again and again
         assert lab.broker.asked["claim"] <= 3 * (8 + 4) * 2
 

@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from qcore import Context, Handler, InvalidOption, Next, Router, SkipRetry, State
+from qcore import Context, InvalidOption, Router, SkipRetry, State
 from qcore.testing import a_context, a_task
+from qcore.types import Handler, Next
 from tests.app.kit import Lab
 
 
@@ -23,14 +24,14 @@ class TestNames:
     def test_the_exact_name_comes_first(self) -> None:
         """A handler of the very name is preferred to every prefix."""
         router = Router()
-        router.handle("image:", nothing)
-        exact = router.handle("image:resize", nothing)
+        router.route("image:", nothing)
+        exact = router.route("image:resize", nothing)
         assert router.resolve("image:resize") is exact
 
     def test_the_longest_prefix_comes_next(self) -> None:
         """Of the prefixes that fit, the longest serves, whatever the order of registration."""
         router = Router()
-        handlers = {p: router.handle(p, nothing) for p in ("a:", "a:b:c:", "a:b:")}
+        handlers = {p: router.route(p, nothing) for p in ("a:", "a:b:c:", "a:b:")}
         assert router.resolve("a:b:c:d") is handlers["a:b:c:"]
         assert router.resolve("a:b:x") is handlers["a:b:"]
         assert router.resolve("a:x") is handlers["a:"]
@@ -41,15 +42,15 @@ class TestNames:
     def test_the_empty_prefix_serves_the_rest(self) -> None:
         """A handler of "" takes whatever nobody else takes."""
         router = Router()
-        rest = router.handle("", nothing)
-        mail = router.handle("mail", nothing)
+        rest = router.route("", nothing)
+        mail = router.route("mail", nothing)
         assert router.resolve("whatever") is rest
         assert router.resolve("mail") is mail
 
     def test_a_name_without_a_colon_is_no_prefix(self) -> None:
         """A plain name serves itself alone."""
         router = Router()
-        router.handle("mail", nothing)
+        router.route("mail", nothing)
         assert router.resolve("mail:welcome") is None
         assert router.resolve("mailing") is None
 
@@ -57,9 +58,9 @@ class TestNames:
         """What a name resolved to before is asked anew after each registration."""
         router = Router()
         assert router.resolve("a:b") is None
-        first = router.handle("a:", nothing)
+        first = router.route("a:", nothing)
         assert router.resolve("a:b") is first
-        second = router.handle("a:b", nothing)
+        second = router.route("a:b", nothing)
         assert router.resolve("a:b") is second
         assert router.handlers() == [first, second]
 
@@ -83,7 +84,7 @@ class TestNames:
 
         assert isinstance(bare, Handler)
         assert bare.name == f"{__name__}.{bare.function.__qualname__}"
-        assert lab.router.handlers() == [bare]
+        assert lab.handlers() == [bare]
         await bare.enqueue(7)
         await lab.run_due()
         assert ran == [7]
@@ -95,7 +96,7 @@ class TestNames:
         async def fallback(ctx: Context, **arguments: Any) -> None:
             names.append(f"{ctx.name} {arguments}")
 
-        lab.handle("image:", fallback)
+        lab.route("image:", fallback)
         await lab.client.enqueue(a_task(name="image:resize", payload=b'{"to":7}'))
         await lab.run_due()
         assert names == ["image:resize {'to': 7}"]

@@ -11,10 +11,11 @@ import msgspec
 import pydantic
 import pytest
 
-from qcore import CannotDecode, Context, InvalidTask
+from qcore import Context, InvalidTask
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
+from qcore.errors import CannotDecode
 
 CODEC = Codec([JsonSerializer(), MessagePackSerializer()])
 

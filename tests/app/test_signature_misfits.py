@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from qcore import CannotDecode, Context, InvalidOption, InvalidTask
+from qcore import Context, InvalidOption, InvalidTask
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
+from qcore.errors import CannotDecode
 
 CODEC = Codec([JsonSerializer(), MessagePackSerializer()])
 

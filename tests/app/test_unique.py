@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from qcore import Capability, Context, InvalidTask, Qcore, Refused, State
+from qcore import Context, InvalidTask, Qcore, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import MessagePackSerializer
+from qcore.answers import Refused
 from qcore.app.client.handles import Handle
+from qcore.ports import Capability
 from qcore.testing import a_task
 from tests.app.kit import Lab, stored
 

@@ -97,7 +97,7 @@ class EdgeLab(Lab):
         async def wait(ctx: Context, **_: Any) -> None:
             await self.go.wait()
 
-        self.handle("", wait)
+        self.route("", wait)
 
     @asynccontextmanager
     async def crew(
@@ -199,7 +199,7 @@ async def test_what_was_claimed_begins_before_more_is_asked_for() -> None:
     async def run(ctx: Context, **_: Any) -> None:
         order.append("ran")
 
-    lab.handle("", run)
+    lab.route("", run)
     async with lab.working():
         await turn(50)
         order.clear()
@@ -309,7 +309,7 @@ class Chance(EdgeLab):
             if self.chance.random() < 0.2:
                 await self.go.wait()
 
-        self.handle("work:", work)
+        self.route("work:", work)
 
     async def staff(self, stack: AsyncExitStack) -> None:
         """Have some workers at work."""

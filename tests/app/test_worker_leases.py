@@ -2,7 +2,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from qcore import BrokerUnusable, Context, State
+from qcore import Context, State
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
@@ -12,6 +12,7 @@ from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.events import Event, LoopBlocked
 from qcore.domain.moments import Moment
 from qcore.domain.task import Lease
+from qcore.errors import BrokerUnusable
 from qcore.testing import FaultyBroker
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored, turn

@@ -24,7 +24,7 @@ class Recorder(Lab):
         async def note(ctx: Context, **_: Any) -> None:
             self.order.append(ctx.headers.get("as", ctx.queue))
 
-        self.handle("", note)
+        self.route("", note)
 
     async def fill(self, **queues: int) -> None:
         """Put so many tasks into each queue."""

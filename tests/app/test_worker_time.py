@@ -3,7 +3,8 @@ import threading
 
 import pytest
 
-from qcore import Context, State, fixed
+from qcore import Context, State
+from qcore.backoff import fixed
 from qcore.domain.lifecycle import Failed, Rejected
 from qcore.testing import drain
 from qcore.testing.builders import NOW

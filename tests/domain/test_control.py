@@ -17,9 +17,9 @@ from qcore.testing.builders import NOW
         (Snooze(5), NOW + 5),
         (Snooze(0), NOW),
         (Snooze(timedelta(minutes=1)), NOW + 60),
-        (Snooze(until=NOW + 7.5), NOW + 7.5),
-        (Snooze(until=datetime(2027, 1, 15, 8, 0, 9, tzinfo=UTC)), NOW + 9),
-        (Snooze(until=0), 0.0),
+        (Snooze(at=NOW + 7.5), NOW + 7.5),
+        (Snooze(at=datetime(2027, 1, 15, 8, 0, 9, tzinfo=UTC)), NOW + 9),
+        (Snooze(at=0), 0.0),
     ],
 )
 def test_a_snooze_knows_its_moment(snooze: Snooze, moment: float) -> None:
@@ -32,29 +32,37 @@ def test_a_snooze_takes_one_of_the_two() -> None:
     with pytest.raises(InvalidTask, match="exactly one"):
         Snooze()
     with pytest.raises(InvalidTask, match="exactly one"):
-        Snooze(5, until=NOW)
+        Snooze(5, at=NOW)
+
+
+def test_a_retry_takes_one_of_the_two_at_most() -> None:
+    """Both are refused, and the message says so."""
+    with pytest.raises(InvalidTask, match="one of them at most"):
+        Retry(delay=5, at=NOW)
 
 
 @pytest.mark.parametrize("bad", [-1, math.nan, "5", True])
 def test_a_delay_that_is_none_is_refused(bad: float) -> None:
     """The message names the exception and the argument."""
-    with pytest.raises(InvalidTask, match="Snooze in_ is"):
+    with pytest.raises(InvalidTask, match="Snooze delay is"):
         Snooze(bad)
-    with pytest.raises(InvalidTask, match="Retry in_ is"):
-        Retry(in_=bad)
-    with pytest.raises(InvalidTask, match="Snooze until is"):
-        Snooze(until=bad)
+    with pytest.raises(InvalidTask, match="Retry delay is"):
+        Retry(delay=bad)
+    with pytest.raises(InvalidTask, match="Snooze at is"):
+        Snooze(at=bad)
+    with pytest.raises(InvalidTask, match="Retry at is"):
+        Retry(at=bad)
 
 
 def test_a_snooze_until_a_naive_datetime_is_refused() -> None:
     """A snooze is held to the same rule as every moment."""
     with pytest.raises(InvalidTask, match="naive"):
-        Snooze(until=datetime(2027, 1, 1))  # noqa: DTZ001  (it is what is refused)
+        Snooze(at=datetime(2027, 1, 1))  # noqa: DTZ001  (it is what is refused)
 
 
 def test_a_snooze_says_until_when() -> None:
     """The text of a snooze is good for a log."""
-    assert (str(Snooze(5)), str(Snooze(until=9))) == ("in 5.0 s", "until 9.0")
+    assert (str(Snooze(5)), str(Snooze(at=9))) == ("in 5.0 s", "until 9.0")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,7 @@ def test_who_is_rate_limited_for_ever_comes_back_within_the_calendar() -> None:
 )
 def test_a_retry_after_that_is_none_is_refused(bad: Any) -> None:
     """A header that is missing, or says neither seconds nor a date, is an error that names it."""
-    with pytest.raises(InvalidTask, match="RateLimited retry_after is"):
+    with pytest.raises(InvalidTask, match="RateLimited delay is"):
         RateLimited(bad)
 
 
@@ -108,7 +116,7 @@ def test_a_retry_after_that_is_none_is_refused(bad: Any) -> None:
 )
 def test_a_date_that_is_no_moment_is_refused(bad: str) -> None:
     """It is held to the same rule as every moment, and so is the zone."""
-    with pytest.raises(InvalidTask, match="RateLimited retry_after is"):
+    with pytest.raises(InvalidTask, match="RateLimited delay is"):
         RateLimited(bad)
 
 
@@ -123,9 +131,9 @@ def test_who_is_rate_limited_says_until_when() -> None:
     [
         (Retry(), None, "the handler asked for a retry"),
         (Retry("busy"), None, "busy"),
-        (Retry("busy", in_=5), 5.0, "busy"),
-        (Retry(in_=timedelta(seconds=0.5)), 0.5, "the handler asked for a retry"),
-        (Retry(in_=0), 0.0, "the handler asked for a retry"),
+        (Retry("busy", delay=5), 5.0, "busy"),
+        (Retry(delay=timedelta(seconds=0.5)), 0.5, "the handler asked for a retry"),
+        (Retry(delay=0), 0.0, "the handler asked for a retry"),
     ],
 )
 def test_a_retry_has_a_reason_and_perhaps_a_delay(
@@ -148,12 +156,12 @@ def test_control_flow_is_no_error_of_ours(kind: type[ControlFlow]) -> None:
         SkipRetry("no such user"),
         Revoke("unwanted"),
         Snooze(5),
-        Snooze(until=NOW),
+        Snooze(at=NOW),
         RateLimited(5),
         RateLimited(timedelta(seconds=5)),
         RateLimited("5"),
         RateLimited("Fri, 15 Jan 2027 08:00:09 GMT"),
-        Retry("busy", in_=5),
+        Retry("busy", delay=5),
         Retry(),
     ],
     ids=repr,

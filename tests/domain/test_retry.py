@@ -98,16 +98,22 @@ def test_a_function_may_be_a_curve() -> None:
 
 
 def test_a_handler_may_choose_the_delay() -> None:
-    """`Retry(in_=…)` comes before every curve, and rolls no dice."""
+    """`Retry(delay=…)` comes before every curve, and rolls no dice."""
     task = running(backoff=Fixed(99.0).spelled())
-    answer = judge(Retry("soon", in_=1.5), task, FIXED, NO_DICE, now=NOW)
+    answer = judge(Retry("soon", delay=1.5), task, FIXED, NO_DICE, now=NOW)
     assert answer == Failed("soon", again_at=NOW + 1.5)
 
 
 def test_a_handler_may_ask_for_a_retry_at_once() -> None:
     """A delay of zero is a delay, not the want of one."""
-    answer = judge(Retry(in_=0), running(), FIXED, NO_DICE, now=NOW)
+    answer = judge(Retry(delay=0), running(), FIXED, NO_DICE, now=NOW)
     assert answer == Failed("the handler asked for a retry", again_at=NOW)
+
+
+@pytest.mark.parametrize(("at", "again_at"), [(NOW + 90.5, NOW + 90.5), (NOW - 5, NOW)])
+def test_a_handler_may_choose_the_moment(at: float, again_at: float) -> None:
+    """`Retry(at=…)` comes before every curve too; one that has passed means at once."""
+    assert judged(Retry("soon", at=at), running()) == Failed("soon", again_at=again_at)
 
 
 def test_a_retry_without_a_delay_is_left_to_the_curve() -> None:
@@ -117,13 +123,13 @@ def test_a_retry_without_a_delay_is_left_to_the_curve() -> None:
 
 def test_a_retry_burns_the_budget() -> None:
     """A handler that asks for a retry with none left is exhausted."""
-    assert judged(Retry("hm", in_=1), running(max_retry=0)) == Exhausted("hm")
+    assert judged(Retry("hm", delay=1), running(max_retry=0)) == Exhausted("hm")
 
 
 def test_a_retry_burns_whatever_the_predicate_says_of_errors() -> None:
     """`Retry` says that it burns a retry: it is no error that a predicate could know."""
     policy = RetryPolicy(Fixed(7.0), is_failure=lambda error: isinstance(error, ValueError))
-    assert judged(Retry("hm", in_=1), running(max_retry=0), policy) == Exhausted("hm")
+    assert judged(Retry("hm", delay=1), running(max_retry=0), policy) == Exhausted("hm")
 
 
 def test_skip_retry_rejects() -> None:
@@ -140,7 +146,7 @@ def test_revoke_revokes() -> None:
 def test_snooze_puts_off() -> None:
     """`Snooze` runs again later, also with a spent budget."""
     assert judged(Snooze(5), running(max_retry=0)) == Snoozed(NOW + 5)
-    assert judged(Snooze(until=NOW + 9), running()) == Snoozed(NOW + 9)
+    assert judged(Snooze(at=NOW + 9), running()) == Snoozed(NOW + 9)
 
 
 def test_who_is_rate_limited_is_put_off_and_spread() -> None:

@@ -180,7 +180,7 @@ def test_modules_of_the_working_folder_can_be_imported(home: Path) -> None:
 def enqueue(count: int) -> None:
     """Store some tasks for the application."""
     q = load("application:q")
-    q.blocking.enqueue_many([q.router.handlers()[0].call(n=n) for n in range(count)])
+    q.blocking.enqueue_many([q.handlers()[0].call(n=n) for n in range(count)])
     q.blocking.close()
 
 

@@ -5,11 +5,13 @@ from urllib.parse import quote
 
 import pytest
 
-from qcore import BrokerUnavailable, BrokerUnusable, Capability, InvalidOption, Qcore, connect
+from qcore import BrokerUnavailable, InvalidOption, Qcore, connect
 from qcore.adapters.links.redis.url import SCHEMES
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.sqlite import SqliteBroker
+from qcore.errors import BrokerUnusable
+from qcore.ports import Capability
 
 
 def test_memory_is_a_memory_broker() -> None:

@@ -174,8 +174,8 @@ async def test_what_is_declared_on_a_queue_is_what_its_worker_runs() -> None:
     async def fallback(ctx: Context, **arguments: object) -> None:
         raise LookupError(ctx.name)
 
-    q.handle("image:", fallback)
-    assert isinstance(q.router, Router)
+    q.route("image:", fallback)
+    assert isinstance(q, Router)
     await exact.enqueue()
     await q.client.enqueue(NewTask("image:resize", id="one", max_retry=0))
     await drain(q)
@@ -361,9 +361,9 @@ async def test_a_change_of_serializer_needs_no_pause() -> None:
         return q
 
     old, new = made(None), made(MessagePackSerializer())
-    await old.router.handlers()[0].enqueue(n=1)
+    await old.handlers()[0].enqueue(n=1)
     await drain(new)
-    await new.router.handlers()[0].enqueue(n=2)
+    await new.handlers()[0].enqueue(n=2)
     await drain(old)
     assert told == [1, 2]
 

@@ -10,12 +10,13 @@ import pytest
 import structlog
 from attrs import evolve
 
-from qcore import CannotDecode, Context, Handle, Qcore, State, Task
+from qcore import Context, Handle, Qcore, State, Task
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.sealing import EncryptedSerializer, SignedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import ForwardingBroker
+from qcore.errors import CannotDecode
 from qcore.ports import Broker, Serializer
 from qcore.testing import ManualClock, assert_enqueued, drain
 from qcore.testing.builders import a_task

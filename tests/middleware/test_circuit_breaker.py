@@ -18,8 +18,8 @@ from qcore import (
     SkipRetry,
     Snooze,
     State,
-    exponential,
 )
+from qcore.backoff import exponential
 from qcore.domain.moments import LAST_MOMENT
 from qcore.middleware import CircuitBreaker, circuit_breaker, timeouts
 from qcore.testing import ManualClock, a_context, a_task, drain
@@ -474,7 +474,7 @@ class TestWithAWorker:
         """What a process raises is counted, and while it is open none is asked."""
         mw = CircuitBreaker(lab, failures=2)
         lab.middleware(mw)
-        lab.handle("http:get", process_handlers.work, process=True)
+        lab.route("http:get", process_handlers.work, process=True)
         path = tmp_path / "well"
         payload = f'{{"path":"{path}"}}'.encode()
 

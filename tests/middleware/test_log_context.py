@@ -6,9 +6,10 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from qcore import Context, Next
+from qcore import Context
 from qcore.middleware import log_runs
 from qcore.testing import drain
+from qcore.types import Next
 from tests.app.kit import Lab
 
 

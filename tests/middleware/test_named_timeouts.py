@@ -8,11 +8,12 @@ from typing import Any
 import psutil
 import pytest
 
-from qcore import Context, InvalidOption, Next, State
+from qcore import Context, InvalidOption, State
 from qcore.adapters.clocks import SystemClock
 from qcore.middleware import timeouts
 from qcore.testing import ManualClock, a_context, a_task, drain
 from qcore.testing.builders import NOW
+from qcore.types import Next
 from tests.app.kit import Lab, stored, turn
 from tests.middleware import process_handlers
 
@@ -96,7 +97,7 @@ async def test_a_run_within_its_limit_is_left_alone() -> None:
         contexts.append(ctx)
         return await run(ctx)
 
-    lab.router.middleware.reverse()
+    lab.middlewares.reverse()
 
     @lab.task("slow", retention=60, max_retry=0, timeout=None)
     async def slow(ctx: Context, *, fails: bool) -> str:
@@ -292,7 +293,7 @@ class TestProcesses:
     async def test_a_process_is_killed_at_its_limit(self, tmp_path: Path) -> None:
         """It is gone before its place is free."""
         lab = a_lab(autojump=False)
-        lab.handle("slow", process_handlers.hang, process=True)
+        lab.route("slow", process_handlers.hang, process=True)
         file = tmp_path / "pid"
         payload = f'{{"path":"{file}"}}'.encode()
         handle = await lab.client.enqueue(a_task(name="slow", payload=payload, max_retry=0))
@@ -312,7 +313,7 @@ class TestProcesses:
     async def test_a_process_knows_its_limit(self) -> None:
         """What it sees as its deadline is the earlier one."""
         lab = a_lab(autojump=False)
-        lab.handle("slow", process_handlers.deadline, process=True)
+        lab.route("slow", process_handlers.deadline, process=True)
         handle = await lab.client.enqueue(a_task(name="slow", retention=60, timeout=30))
         await lab.run_due()
         assert await handle.result() == NOW + 10

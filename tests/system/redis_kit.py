@@ -12,7 +12,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from qcore import BrokerUnavailable, Call, Handle, Qcore, State, Task
+from qcore import BrokerUnavailable, Handle, Qcore, State, Task
+from qcore.types import Call
 from tests.servers.redis import RedisServer
 from tests.system.kit import ROOT, WorkerProcess
 from tests.system.redis_journal import FOLDER, Journal

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Final, Self
 
-from qcore import BrokerUnavailable, Call, Qcore
+from qcore import BrokerUnavailable, Qcore
+from qcore.types import Call
 from tests.system.redis_application import work
 from tests.system.redis_journal import Journal
 from tests.system.redis_kit import FLOW, measured, until

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qcore import Handler, State
+from qcore import State
+from qcore.types import Handler
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 from tests.system.redis_application import hold, hold_loop, hold_thread, q, work

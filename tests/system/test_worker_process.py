@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from qcore import Call, Handle, Handler, State
+from qcore import Handle, State
+from qcore.types import Call, Handler
 from tests.entrypoints import blocking
 from tests.system import application, kit
 from tests.system.kit import Shop, is_alive, opened, task_of, until

@@ -5,23 +5,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
-from qcore import (
-    BlockingHandle,
-    Call,
-    Chain,
-    Context,
-    Group,
-    Handle,
-    Handler,
-    NewTask,
-    Next,
-    Qcore,
-    RetryPolicy,
-    Step,
-    Task,
-    chain,
-    exponential,
-)
+from qcore import Context, Handle, NewTask, Qcore, RetryPolicy, Task, chain
+from qcore.backoff import exponential
+from qcore.tasks import Group
+from qcore.types import BlockingHandle, Call, Chain, Handler, Next, Step
 
 q = Qcore("memory://")
 
@@ -108,10 +95,10 @@ async def accepted(ctx: Context) -> None:
     assert_type(await soon.using(at=datetime.now(UTC)).enqueue(7), Handle[str])
     assert_type(ctx.state(datetime), datetime)
     assert_type(ctx.then(send_welcome.call(7)), NewTask)
-    step: Step[int, str] = send_welcome.following("b@example.com")
+    step: Step[int, str] = send_welcome.step("b@example.com")
     assert_type(chain(thumbnail.call("a.jpg"), step), Chain[str])
     assert_type(chain(thumbnail.call("a.jpg"), bare), Chain[str])
-    assert_type(chain(thumbnail.call("a.jpg"), send_welcome.following(email="b")), Chain[str])
+    assert_type(chain(thumbnail.call("a.jpg"), send_welcome.step(email="b")), Chain[str])
     assert_type(chain(thumbnail.call("a.jpg"), bare.using(priority=1), thumbnail), Chain[int])
     assert_type(chain(thumbnail.call("a.jpg"), report.call()), Chain[None])
     assert_type(chain(bare.call(1), thumbnail, bare, thumbnail, bare), Chain[str])
@@ -134,8 +121,8 @@ async def refused() -> None:
     q.aggregator(size=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     q.aggregator(thumbnail)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
     chain(bare.call(1), bare)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    chain(bare.call(1), send_welcome.following(email="b"))  # pyright: ignore[reportArgumentType]
-    send_welcome.following(email=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    send_welcome.following(phone="1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    chain(bare.call(1), send_welcome.step(email="b"))  # pyright: ignore[reportArgumentType]
+    send_welcome.step(email=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    send_welcome.step(phone="1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     q.worker(concurency=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type(thumbnail.call(1), Call[int])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

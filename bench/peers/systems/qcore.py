@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from bench.peers.systems.ledger import ran
 from bench.peers.systems.shapes import CONCURRENCY, EMAIL, URL, Awaiting, Blocking
-from qcore import Context, Qcore, Refused
+from qcore import Context, Qcore
+from qcore.answers import Refused
 from qcore.entrypoints.logs import configure
 
 q = Qcore(URL)

@@ -1,6 +1,6 @@
 """What a handler may raise to choose its own verdict."""
 
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -31,77 +31,94 @@ class Revoke(ControlFlow):
 class Snooze(ControlFlow):
     """Run the task again later without burning any budget.
 
-    Exactly one of `in_` (seconds or a timedelta from now) and `until` (an aware datetime or a
-    moment) says when.
+    Exactly one of `delay` (seconds or a timedelta from now) and `at` (an aware datetime or a
+    moment) says when. Raises `InvalidTask` for neither, for both, and for a value that is none.
     """
 
-    def __init__(self, in_: Duration | None = None, *, until: Moment | object = None) -> None:
-        if (in_ is None) == (until is None):
-            raise InvalidTask("Snooze takes either in_=… or until=…: give exactly one of them")
-        self.delay = None if in_ is None else seconds_of(in_, "Snooze in_")
-        self.until = None if until is None else moment_of(until, "Snooze until")
-        super().__init__(f"in {self.delay} s" if self.until is None else f"until {self.until}")
+    def __init__(
+        self, delay: Duration | None = None, *, at: datetime | Moment | None = None
+    ) -> None:
+        if (delay is None) == (at is None):
+            raise InvalidTask("Snooze takes either delay=… or at=…: give exactly one of them")
+        self.delay = None if delay is None else seconds_of(delay, "Snooze delay")
+        self.at = None if at is None else moment_of(at, "Snooze at")
+        super().__init__(f"in {self.delay} s" if self.at is None else f"until {self.at}")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes, as an exception made with keywords cannot by itself."""
-        return partial(Snooze, self.delay, until=self.until), ()
+        return partial(Snooze, self.delay, at=self.at), ()
 
     def moment(self, now: Moment) -> Moment:
         """Return the moment to run again at."""
-        return self.until if self.until is not None else now + (self.delay or 0.0)
+        return self.at if self.at is not None else now + (self.delay or 0.0)
 
 
 class RateLimited(ControlFlow):
     """Run the task again when a service that had too much wants it, without burning any budget.
 
-    `retry_after` is seconds, a timedelta, or the text of an HTTP `Retry-After` header, which is
-    seconds or a date (RFC 9110, 10.2.3). The task comes back no earlier, and up to a tenth of the
-    wait later (a second at least, a minute at most): many that were told the same second must not
-    come back within it. Raises `InvalidTask` for any other text, and for a header that is missing.
+    `delay` is seconds, a timedelta, or the text of an HTTP `Retry-After` header, which is seconds
+    or a date (RFC 9110, 10.2.3). The task comes back no earlier, and up to a tenth of the wait
+    later (a second at least, a minute at most): many that were told the same second must not come
+    back within it. Raises `InvalidTask` for any other text, and for a header that is missing.
     """
 
-    def __init__(self, retry_after: Duration | str) -> None:
-        self.retry_after = retry_after
-        self.delay, self.until = _told(retry_after)
-        when = f"for {self.delay} s" if self.until is None else f"until {self.until}"
+    def __init__(self, delay: Duration | str) -> None:
+        self._given = delay
+        self.delay, self.at = _delay_or_moment(delay)
+        when = f"for {self.delay} s" if self.at is None else f"until {self.at}"
         super().__init__(f"rate limited {when}")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes, as its text is not its argument."""
-        return RateLimited, (self.retry_after,)
+        return RateLimited, (self._given,)
 
     def moment(self, now: Moment, roll: Roll) -> Moment:
         """Return the moment to run again at, of those that the dice choose among."""
-        wait = self.delay if self.until is None else self.until - now
+        wait = self.delay if self.at is None else self.at - now
         wait = max(0.0, wait or 0.0)
         spread = min(max(LEAST_SPREAD, wait * SPREAD), MOST_SPREAD)
         return min(now + wait + roll * spread, LAST_MOMENT)
 
 
 class Retry(ControlFlow):
-    """Fail this run, burning one retry, and choose the delay before the next.
+    """Fail this run, burning one retry, and choose when the next one begins.
 
-    `in_` is seconds or a timedelta; without it the retry policy chooses.
+    At most one of `delay` (seconds or a timedelta from now) and `at` (an aware datetime or a
+    moment) says when; without them the retry policy chooses. Raises `InvalidTask` for both, and for
+    a value that is none.
     """
 
-    def __init__(self, reason: str = "", *, in_: Duration | None = None) -> None:
-        self.delay = None if in_ is None else seconds_of(in_, "Retry in_")
+    def __init__(
+        self,
+        reason: str = "",
+        *,
+        delay: Duration | None = None,
+        at: datetime | Moment | None = None,
+    ) -> None:
+        if delay is not None and at is not None:
+            raise InvalidTask("Retry takes delay=… or at=…: give one of them at most")
+        self.delay = None if delay is None else seconds_of(delay, "Retry delay")
+        self.at = None if at is None else moment_of(at, "Retry at")
         super().__init__(reason or "the handler asked for a retry")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes, as an exception made with keywords cannot by itself."""
-        return partial(Retry, str(self), in_=self.delay), ()
+        return partial(Retry, str(self), delay=self.delay, at=self.at), ()
+
+    def moment(self, now: Moment) -> Moment | None:
+        """Return the moment to run again at; None leaves it to the retry policy."""
+        return self.at if self.delay is None else now + self.delay
 
 
-def _told(retry_after: Duration | str) -> tuple[float | None, Moment | None]:
+def _delay_or_moment(delay: Duration | str) -> tuple[float | None, Moment | None]:
     """Return the seconds to wait, or the moment to wait for."""
-    what = "RateLimited retry_after"
-    if not isinstance(retry_after, str):
-        return seconds_of(retry_after, what), None
+    what = "RateLimited delay"
+    if not isinstance(delay, str):
+        return seconds_of(delay, what), None
     try:
-        seconds = float(retry_after)
+        seconds = float(delay)
     except ValueError:
-        return None, _moment_in(retry_after, what)
+        return None, _moment_in(delay, what)
     return seconds_of(seconds, what), None
 
 

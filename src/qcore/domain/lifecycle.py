@@ -172,7 +172,7 @@ class Rescheduled:
 
 @record
 class Updated:
-    """Somebody changed what was asked for; made by `qcore.domain.task.updated`, which checks it."""
+    """Somebody changed options or arguments of a task that does not run."""
 
     changes: Mapping[str, object] = field(hash=False)
     """Fields of `NewTask`, of those in `CHANGEABLE`."""

@@ -41,7 +41,7 @@ def judge(
 ) -> Judgement:
     """Return what `error`, raised by a run of `task`, means for the task.
 
-    A curve that travels with the task comes before the policy's; a delay named by `Retry` comes
+    A curve that travels with the task comes before the policy's; what `Retry` says of when comes
     before both. The dice spread what a curve says, and those whom a service told to come later.
     """
     match error:
@@ -64,12 +64,12 @@ def _failed(
     burns = isinstance(error, Retry) or policy.is_failure(error)
     if burns and task.failures >= task.spec.max_retry:
         return Exhausted(described(error))
-    delay = error.delay if isinstance(error, Retry) else None
-    if delay is None:
+    again_at = error.moment(now) if isinstance(error, Retry) else None
+    if again_at is None:
         curve = policy.curve if task.spec.backoff is None else parse(task.spec.backoff)
-        delay = curve(task.failures, dice())
+        again_at = now + curve(task.failures, dice())
     # a curve may be anyone's function, and the quartic passes the year 9999 at 709 failures
-    again_at = min(max(now, now + delay), LAST_MOMENT)
+    again_at = min(max(now, again_at), LAST_MOMENT)
     return Failed(described(error), again_at=again_at, burns=burns)
 
 

@@ -27,7 +27,7 @@ URL_VARIABLE: Final = "QCORE_URL"
 DICE: Final = SystemRandom().random
 
 
-class Qcore:
+class Qcore(Router):
     """A queue with its tasks: `@q.task` declares them, `q.worker()` runs them.
 
     `url` says where tasks wait (see `connect`): without it the environment's QCORE_URL, else the
@@ -49,16 +49,10 @@ class Qcore:
     ) -> None:
         if url is not None and broker is not None:
             raise InvalidOption("both url and broker are given: expected one of them")
+        super().__init__(self)
         first = serializer or JsonSerializer()
         self.codec = Codec([first, *_read_beside(first)])
         self.instruments = (LoggingInstrument(),) if instruments is None else tuple(instruments)
-        self.router = Router(self)
-        self.task = self.router.task
-        self.handle = self.router.handle
-        self.aggregator = self.router.aggregator
-        self.middleware = self.router.use
-        self.lifespan = self.router.lifespan
-        self.on_error = self.router.on_error
         self._max_payload = max_payload
         broker = broker or connect(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
         self._wire(broker, clock, dice)
@@ -112,7 +106,7 @@ class Qcore:
         """Return a worker for these tasks; see `WorkerSettings`."""
         return Worker(
             self.broker,
-            self.router,
+            self,
             WorkerSettings(**settings),
             clock=self.clock,
             codec=self.codec,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from qcore.app.calls.name_patterns import best_of
+from qcore.app.calls.name_patterns import best_match
 
 T = TypeVar("T")
 
@@ -18,5 +18,5 @@ class ByName(Generic[T]):
         """Return the value for a name, None where there is none."""
 
     def _get(self, name: str) -> T | None:
-        pattern = best_of(self._values, name)
+        pattern = best_match(self._values, name)
         return None if pattern is None else self._values[pattern]

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from qcore.app.client.client import Client
 from qcore.app.client.inline import run_inline
-from qcore.app.tasks.handler import Prepared
+from qcore.app.tasks.handler import HandlerWithOptions
 from qcore.domain.errors import CannotDecode, CannotEncode
 from qcore.domain.lifecycle import State
 from qcore.domain.task import Task
@@ -16,7 +16,7 @@ PAGE: Final = 500
 SHOWN: Final = 80
 
 
-def assert_enqueued(task: Prepared[..., Any], /, **some_arguments: object) -> Task:
+def assert_enqueued(task: HandlerWithOptions[..., Any], /, **some_arguments: object) -> Task:
     """Return the first waiting task of a handler with at least these arguments.
 
     Raises AssertionError, which lists what is waiting instead, when there is none.

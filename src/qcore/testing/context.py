@@ -4,11 +4,11 @@ from typing import Any
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import JsonSerializer
-from qcore.app.calls.call import Asked
+from qcore.app.calls.call import TaskRequest
 from qcore.app.calls.codec import Codec
 from qcore.app.client.client import Client
-from qcore.app.tasks.context import Context, Host
-from qcore.app.tasks.run_details import MAX_SAVED, Keeper, progress_note, saved_note
+from qcore.app.tasks.context import Context, RunServices
+from qcore.app.tasks.run_details import MAX_SAVED, RunStorage, progress_note, saved_note
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
@@ -55,7 +55,7 @@ def a_context(
     attempt: int = 1,
     failures: int = 0,
     deadline: Moment | None = None,
-    notes: Keeper | None = None,
+    notes: RunStorage | None = None,
 ) -> Context:
     """Return the context of a run; `state` are the objects that a lifespan would have made.
 
@@ -66,10 +66,10 @@ def a_context(
     stored = a_stored_task(spec, state=State.ACTIVE, attempts=attempt, failures=failures)
     claim = Claim(stored, a_lease(spec.id, queue=spec.queue))
     known: dict[type, Any] = {type(each): each for each in state}
-    return Context(claim, Host(known, _build, notes or Notes()), deadline=deadline)
+    return Context(claim, RunServices(known, _build, notes or Notes()), deadline=deadline)
 
 
-def _build(asked: Asked) -> NewTask:
+def _build(asked: TaskRequest) -> NewTask:
     """Return what a worker would store, with a broker that can do all that one can."""
     client = Client(MemoryBroker(), clock=ManualClock(), codec=Codec([JsonSerializer()]))
     return client.build(asked, NOW)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from qcore.app.calls.signature import Signature
-from qcore.app.calls.task_template import Mould
+from qcore.app.calls.task_template import TaskTemplate
 from qcore.domain.errors import InvalidTask
 from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
@@ -17,7 +17,7 @@ R_co = TypeVar("R_co", covariant=True)
 class Call(Generic[R_co]):
     """A call of a task, not yet asked for: what it is called with, and its options."""
 
-    mould: Mould
+    template: TaskTemplate
     signature: Signature
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
@@ -44,7 +44,7 @@ class CallChain(Generic[R_co]):
     def __repr__(self) -> str:
         """Show its steps."""
         calls = [self.call, *(step.call for step in self.call.rest)]
-        return f"<{type(self).__name__} {' > '.join(call.mould.name for call in calls)}>"
+        return f"<{type(self).__name__} {' > '.join(call.template.name for call in calls)}>"
 
 
 @record
@@ -54,4 +54,4 @@ class Refused:
     error: InvalidTask
 
 
-Asked: TypeAlias = NewTask | Call[Any]
+TaskRequest: TypeAlias = NewTask | Call[Any]

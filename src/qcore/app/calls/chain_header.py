@@ -19,7 +19,7 @@ from qcore.domain.moments import Moment, seconds_of
 from qcore.domain.new_task import NewTask
 from qcore.domain.uniqueness import key_of
 
-CHAIN: Final = "qcore-chain"
+CHAIN_HEADER: Final = "qcore-chain"
 """The header that the steps to come travel in."""
 
 
@@ -43,9 +43,9 @@ _OF_THE_MOMENT: Final = frozenset({"id", "payload", "content_type"})
 """What a step only has when it is asked for."""
 
 
-def planned(step: Step[Any, Any], task: NewTask) -> Plan:
+def plan_step(step: Step[Any, Any], task: NewTask) -> Plan:
     """Return how a step travels; `task` is what it would be if it were asked for now."""
-    call, options = step.call, step.call.mould.options
+    call, options = step.call, step.call.template.options
     given = {
         name: getattr(task, name)
         for name, default in _DEFAULTS.items()
@@ -55,7 +55,7 @@ def planned(step: Step[Any, Any], task: NewTask) -> Plan:
         "task": given,
         "arguments": call.signature.given(call.args, call.kwargs),
         "takes": step.takes,
-        "unique": call.mould.is_unique,
+        "unique": call.template.is_unique,
     }
     if "task_id" in options:
         given["id"] = task.id
@@ -69,14 +69,14 @@ def planned(step: Step[Any, Any], task: NewTask) -> Plan:
     return plan
 
 
-def spelled(plans: Sequence[Plan], codec: Codec) -> str:
+def encode_steps(plans: Sequence[Plan], codec: Codec) -> str:
     """Return steps as a header; raise `CannotEncode` where an argument has no form."""
     return f"{codec.content_type} {b64encode(codec.dumps({'steps': plans})).decode()}"
 
 
-def steps_to_come(task: NewTask, codec: Codec) -> Sequence[Plan]:
+def decode_steps(task: NewTask, codec: Codec) -> Sequence[Plan]:
     """Return the steps after a task; raise `CannotDecode` where they cannot be read."""
-    header = task.headers.get(CHAIN)
+    header = task.headers.get(CHAIN_HEADER)
     if header is None:
         return ()
     kind, _, text = header.rpartition(" ")
@@ -90,12 +90,12 @@ def steps_to_come(task: NewTask, codec: Codec) -> Sequence[Plan]:
     return plans
 
 
-def passed_on(task: NewTask, value: object, codec: Codec, now: Moment) -> NewTask:
+def next_step_task(task: NewTask, value: object, codec: Codec, now: Moment) -> NewTask:
     """Return the step after a task whose result is `value`.
 
     Raises `CannotEncode` for a result that cannot travel.
     """
-    plan, *rest = steps_to_come(task, codec)
+    plan, *rest = decode_steps(task, codec)
     arguments = plan["arguments"]
     if plan["takes"] is not None:
         arguments = {**arguments, plan["takes"]: value}
@@ -106,7 +106,7 @@ def passed_on(task: NewTask, value: object, codec: Codec, now: Moment) -> NewTas
     if plan["unique"]:
         fields["unique_key"] = key_of(fields["name"], codec.plain(dict(sorted(arguments.items()))))
     if rest:
-        fields["headers"] = {**fields.get("headers", {}), CHAIN: spelled(rest, codec)}
+        fields["headers"] = {**fields.get("headers", {}), CHAIN_HEADER: encode_steps(rest, codec)}
     fields |= {"payload": codec.dumps(arguments), "content_type": codec.content_type}
     return NewTask(**fields)
 

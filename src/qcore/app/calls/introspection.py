@@ -6,7 +6,7 @@ from inspect import iscoroutine, unwrap
 from typing import Any
 
 
-def is_a(kind: Callable[[Any], bool], function: Any) -> bool:
+def unwraps_to(kind: Callable[[Any], bool], function: Any) -> bool:
     """Return whether a function, what it wraps, or an object's `__call__` is of a kind."""
     while isinstance(function, partial):
         function = function.func
@@ -14,7 +14,7 @@ def is_a(kind: Callable[[Any], bool], function: Any) -> bool:
     return kind(inner) or kind(type(inner).__call__)
 
 
-def finished(value: Any, who: str) -> Any:
+def refuse_coroutine(value: Any, who: str) -> Any:
     """Refuse a coroutine, as a decorator may hide that a function is async: nothing has run."""
     if iscoroutine(value):
         value.close()

@@ -6,7 +6,7 @@ from typing import Final
 PREFIX_ENDS_WITH: Final = ":"
 
 
-def best_of(patterns: Iterable[str], name: str) -> str | None:
+def best_match(patterns: Iterable[str], name: str) -> str | None:
     """Return the exact name, else the longest prefix of it, None where there is neither.
 
     A prefix is a pattern that ends in ":", and the empty pattern is the prefix of all.

@@ -52,7 +52,7 @@ _AS_THEY_ARE = frozenset(
 )  # fmt: skip
 
 
-def fields_of(options: Options, *, now: Moment) -> dict[str, Any]:
+def to_fields(options: Options, *, now: Moment) -> dict[str, Any]:
     """Return options as the fields of a `NewTask`; raise `InvalidTask` for one that is wrong."""
     fields: dict[str, Any] = {}
     for name, value in options.items():
@@ -69,7 +69,7 @@ def fields_of(options: Options, *, now: Moment) -> dict[str, Any]:
     return fields
 
 
-def merged(first: Options, later: Options) -> Options:
+def merge_options(first: Options, later: Options) -> Options:
     """Return both, `later` winning: an `at` takes the place of a `delay`, and the reverse."""
     both: Options = {**first, **later}
     if "at" in later and "delay" not in later:

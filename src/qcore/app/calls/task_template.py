@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from qcore.app.calls.options import Options, fields_of
+from qcore.app.calls.options import Options, to_fields
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import ESSENTIAL_CONTENT_TYPE, NewTask, another
@@ -13,7 +13,7 @@ _VARYING: Final = frozenset({"task_id", "delay", "expires"})
 _UNIQUE: Final = frozenset({"unique_for", "on_duplicate"})
 
 
-class Mould:
+class TaskTemplate:
     """A name and options."""
 
     def __init__(self, name: str, options: Options) -> None:
@@ -27,9 +27,9 @@ class Mould:
     def check(self) -> None:
         """Raise `InvalidTask` where an option is wrong."""
         key = "any" if self.is_unique else None
-        self.cast(b"", ESSENTIAL_CONTENT_TYPE, 0.0, bytes, unique_key=key)
+        self.make(b"", ESSENTIAL_CONTENT_TYPE, 0.0, bytes, unique_key=key)
 
-    def cast(
+    def make(
         self,
         payload: bytes,
         content_type: str,
@@ -42,7 +42,7 @@ class Mould:
         first = self._first
         if first is not None and first.content_type == content_type:
             return another(first, task_id(now, entropy(ENTROPY_BYTES)), payload)
-        fields = fields_of(self.options, now=now)
+        fields = to_fields(self.options, now=now)
         if "id" not in fields:
             fields["id"] = task_id(now, entropy(ENTROPY_BYTES))
         if unique_key is not None:

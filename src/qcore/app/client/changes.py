@@ -6,8 +6,8 @@ from typing import Any, TypedDict, cast
 
 from attrs import evolve
 
-from qcore.app.calls.chain_header import CHAIN
-from qcore.app.calls.options import Options, fields_of
+from qcore.app.calls.chain_header import CHAIN_HEADER
+from qcore.app.calls.options import Options, to_fields
 from qcore.domain.backoff import Backoff
 from qcore.domain.errors import InvalidTask
 from qcore.domain.lifecycle import Rescheduled, Updated
@@ -32,7 +32,7 @@ class Changes(TypedDict, total=False):
     headers: Mapping[str, str]
 
 
-class NewAsk(Changes, total=False):
+class ChangesWithArguments(Changes, total=False):
     """What may be changed by who knows what the handler takes."""
 
     arguments: Mapping[str, Any]
@@ -47,7 +47,7 @@ def update_of(changes: Changes, now: Moment, **fields: Any) -> Updated:
     given: dict[str, Any] = dict(changes)
     lifted = {name for name in _NONE_IS_NONE & given.keys() if given[name] is None}
     options = {name: value for name, value in given.items() if name not in lifted}
-    fields |= fields_of(cast("Options", options), now=now) | dict.fromkeys(lifted)
+    fields |= to_fields(cast("Options", options), now=now) | dict.fromkeys(lifted)
     if not fields:
         raise InvalidTask("nothing is to be changed: expected an option such as priority=…")
     if "due" in fields:
@@ -57,10 +57,10 @@ def update_of(changes: Changes, now: Moment, **fields: Any) -> Updated:
 
 def fitted(order: Updated, task: NewTask) -> Updated:
     """Return an order with what travels in a task's headers and is not the caller's."""
-    if CHAIN not in task.headers or "headers" not in order.changes:
+    if CHAIN_HEADER not in task.headers or "headers" not in order.changes:
         return order
     headers = cast("Mapping[str, str]", order.changes["headers"])
-    kept = {**headers, CHAIN: task.headers[CHAIN]}
+    kept = {**headers, CHAIN_HEADER: task.headers[CHAIN_HEADER]}
     return evolve(order, changes={**order.changes, "headers": kept})
 
 

@@ -6,8 +6,8 @@ from typing import Any, Final, TypeVar, overload
 
 from attrs import evolve
 
-from qcore.app.calls.call import Asked, Call, Refused, Step
-from qcore.app.calls.chain_header import CHAIN, planned, spelled
+from qcore.app.calls.call import Call, Refused, Step, TaskRequest
+from qcore.app.calls.chain_header import CHAIN_HEADER, encode_steps, plan_step
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
 from qcore.app.client.coalescing import Coalescing
@@ -57,10 +57,10 @@ class Client:
         self._entropy = entropy
 
     @overload
-    async def enqueue(self, asked: Call[R]) -> Handle[R]: ...
+    async def enqueue(self, request: Call[R]) -> Handle[R]: ...
     @overload
-    async def enqueue(self, asked: NewTask) -> Handle[Any]: ...
-    async def enqueue(self, asked: Asked) -> Handle[Any]:
+    async def enqueue(self, request: NewTask) -> Handle[Any]: ...
+    async def enqueue(self, request: TaskRequest) -> Handle[Any]:
         """Store one task and return a handle of it.
 
         Raises `InvalidTask`, naming the value, when something about it is wrong. A live task of
@@ -70,11 +70,11 @@ class Client:
         if not self._is_open:
             await self.open()
         now = self.clock.now()
-        task = self.build(asked, now)
+        task = self.build(request, now)
         answers = await self._enqueue((task,), now=now)
-        return self._handle(asked, task, answers[0])
+        return self._handle(request, task, answers[0])
 
-    async def enqueue_many(self, asked: Iterable[Asked]) -> list[Handle[Any] | Refused]:
+    async def enqueue_many(self, requests: Iterable[TaskRequest]) -> list[Handle[Any] | Refused]:
         """Store many tasks in one call; each answer is at its task's place.
 
         One that is wrong is `Refused` with the error that `enqueue` would have raised; the others
@@ -84,13 +84,13 @@ class Client:
             await self.open()
         now = self.clock.now()
         # it may be a generator, and is gone through twice
-        asked = list(asked)
-        built = [self._tried(each, now) for each in asked]
+        requests = list(requests)
+        built = [self._tried(each, now) for each in requests]
         good = [task for task in built if isinstance(task, NewTask)]
         answers = iter(await self._enqueue(good, now=now))
         return [
             task if isinstance(task, Refused) else self._handle(each, task, next(answers))
-            for each, task in zip(asked, built, strict=True)
+            for each, task in zip(requests, built, strict=True)
         ]
 
     async def open(self) -> None:
@@ -128,19 +128,19 @@ class Client:
         self._refuse_large(name, payload)
         return {"payload": payload, "content_type": self.codec.content_type}
 
-    def build(self, asked: Asked, now: Moment) -> NewTask:
+    def build(self, request: TaskRequest, now: Moment) -> NewTask:
         """Return what is to be stored; raise `InvalidTask` where it is wrong."""
-        if isinstance(asked, NewTask):
-            task = asked
-        elif not isinstance(asked, Call):
-            raise InvalidTask(f"{asked!r} is no task: expected task.call(…) or a NewTask")
+        if isinstance(request, NewTask):
+            task = request
+        elif not isinstance(request, Call):
+            raise InvalidTask(f"{request!r} is no task: expected task.call(…) or a NewTask")
         else:
-            payload = asked.signature.encode(asked.args, asked.kwargs, self.codec)
-            mould, kind = asked.mould, self.codec.content_type
-            key = self._key(asked) if mould.is_unique else None
-            task = mould.cast(payload, kind, now, self._entropy, unique_key=key)
-            if asked.rest:
-                task = self._leading(task, asked.rest, now)
+            payload = request.signature.encode(request.args, request.kwargs, self.codec)
+            template, kind = request.template, self.codec.content_type
+            key = self._key(request) if template.is_unique else None
+            task = template.make(payload, kind, now, self._entropy, unique_key=key)
+            if request.rest:
+                task = self._leading(task, request.rest, now)
         size = len(task.payload)
         if size > self._max_payload or task.group is not None or task.unique_key is not None:
             self._refuse(task)
@@ -148,18 +148,18 @@ class Client:
 
     def _leading(self, task: NewTask, rest: "Sequence[Step[Any, Any]]", now: Moment) -> NewTask:
         """Return a task that the steps of a chain travel with."""
-        plans = [planned(step, self.build(step.call, now)) for step in rest]
-        header = spelled(plans, self.codec)
+        plans = [plan_step(step, self.build(step.call, now)) for step in rest]
+        header = encode_steps(plans, self.codec)
         if len(header) > self._max_payload:
             raise InvalidTask(
                 f"{task.name}: the rest of its chain is {len(header):,} bytes: expected at most "
                 f"{self._max_payload:,}; store what it is about elsewhere and send where it is"
             )
-        return evolve(task, headers={**task.headers, CHAIN: header})
+        return evolve(task, headers={**task.headers, CHAIN_HEADER: header})
 
-    def _tried(self, asked: Asked, now: Moment) -> NewTask | Refused:
+    def _tried(self, request: TaskRequest, now: Moment) -> NewTask | Refused:
         try:
-            return self.build(asked, now)
+            return self.build(request, now)
         except InvalidTask as error:
             return Refused(error)
 
@@ -184,13 +184,13 @@ class Client:
                 "max_payload"
             )
 
-    def _key(self, asked: Call[Any]) -> str:
+    def _key(self, request: Call[Any]) -> str:
         """Return what makes a call unique: its name and its arguments, in whatever order."""
-        given = asked.signature.given(asked.args, asked.kwargs)
-        return key_of(asked.mould.name, self.codec.plain(dict(sorted(given.items()))))
+        given = request.signature.given(request.args, request.kwargs)
+        return key_of(request.template.name, self.codec.plain(dict(sorted(given.items()))))
 
-    def _handle(self, asked: Asked, task: NewTask, answer: Admission) -> Handle[Any]:
-        signature = None if isinstance(asked, NewTask) else asked.signature
+    def _handle(self, request: TaskRequest, task: NewTask, answer: Admission) -> Handle[Any]:
+        signature = None if isinstance(request, NewTask) else request.signature
         return Handle(self, task, answer, signature)
 
 
@@ -217,16 +217,16 @@ class BlockingClient:
         """What it steps: none of it ever suspends."""
 
     @overload
-    def enqueue(self, asked: Call[R]) -> BlockingHandle[R]: ...
+    def enqueue(self, request: Call[R]) -> BlockingHandle[R]: ...
     @overload
-    def enqueue(self, asked: NewTask) -> BlockingHandle[Any]: ...
-    def enqueue(self, asked: Asked) -> BlockingHandle[Any]:
+    def enqueue(self, request: NewTask) -> BlockingHandle[Any]: ...
+    def enqueue(self, request: TaskRequest) -> BlockingHandle[Any]:
         """Store one task and return a handle of it; see `Client.enqueue`."""
-        return BlockingHandle(run_inline(self.inner.enqueue(asked)))
+        return BlockingHandle(run_inline(self.inner.enqueue(request)))
 
-    def enqueue_many(self, asked: Iterable[Asked]) -> list[BlockingHandle[Any] | Refused]:
+    def enqueue_many(self, requests: Iterable[TaskRequest]) -> list[BlockingHandle[Any] | Refused]:
         """Store many tasks in one call; see `Client.enqueue_many`."""
-        answers = run_inline(self.inner.enqueue_many(asked))
+        answers = run_inline(self.inner.enqueue_many(requests))
         return [each if isinstance(each, Refused) else BlockingHandle(each) for each in answers]
 
     def new_id(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, Unpack
 
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
-from qcore.app.client.changes import NewAsk, fitted, rescheduled, update_of
+from qcore.app.client.changes import ChangesWithArguments, fitted, rescheduled, update_of
 from qcore.app.client.inline import run_inline
 from qcore.app.client.task_notifications import News
 from qcore.domain.answers import Admission, Enqueued, Missing, Moved, NotAllowed
@@ -29,7 +29,7 @@ that is gone,"""
 SLOWEST_LOOK: Final = 1.0
 """and seconds between looks at last."""
 
-Carried: TypeAlias = Moved | NotAllowed | Missing
+CommandAnswer: TypeAlias = Moved | NotAllowed | Missing
 """What became of an order."""
 
 
@@ -38,7 +38,7 @@ HOPELESS: Final = frozenset({State.DEAD, State.ARCHIVED})
 
 
 @record
-class Seen:
+class TaskUpdate:
     """How a task is, to one who follows it."""
 
     state: State
@@ -138,7 +138,7 @@ class Handle(Generic[R_co]):
                     return value
         raise TimeoutError(f"{self!r} is {state} after {timeout} seconds")
 
-    async def follow(self) -> AsyncGenerator[Seen, None]:
+    async def watch(self) -> AsyncGenerator[TaskUpdate, None]:
         """Yield how the task is, whenever that has changed, until it has ended.
 
         The first is how it is now, the last has its final state, `State.GONE` where it is no longer
@@ -151,7 +151,7 @@ class Handle(Generic[R_co]):
                 # after the task: what its last run said was written before it ended
                 details = await self._details()
                 progress = progress if details is None else details.progress
-                seen = Seen(_state(task), progress)
+                seen = TaskUpdate(_state(task), progress)
                 if seen != last:
                     yield seen
                 if seen.state in ENDED:
@@ -185,7 +185,7 @@ class Handle(Generic[R_co]):
 
     async def reschedule(
         self, *, at: datetime | Moment | None = None, delay: Duration | None = None
-    ) -> Carried:
+    ) -> CommandAnswer:
         """Make it due at a moment, or so long from now, earlier or later than it was.
 
         Returns `Moved` with its state; `NotAllowed` with the state of one that runs or has ended;
@@ -194,7 +194,7 @@ class Handle(Generic[R_co]):
         await self._client.open()
         return await self._order(rescheduled(at, delay, self._client.clock.now()))
 
-    async def update(self, **changes: Unpack[NewAsk]) -> Carried:
+    async def update(self, **changes: Unpack[ChangesWithArguments]) -> CommandAnswer:
         """Change what was asked for of a task that does not run, and leave it where it is.
 
         `changes` are options, and `arguments`, a mapping of all of them anew. Returns what
@@ -210,15 +210,15 @@ class Handle(Generic[R_co]):
             order = fitted(order, task.spec)
         return await self._order(order)
 
-    async def cancel(self) -> Carried:
+    async def cancel(self) -> CommandAnswer:
         """End it as dead; if it runs, its handler is cancelled."""
         return await self._order(Cancelled())
 
-    async def delete(self) -> Carried:
+    async def delete(self) -> CommandAnswer:
         """Remove it, and leave nothing of it; one that runs is `NotAllowed`."""
         return await self._order(Deleted())
 
-    async def _order(self, order: Command) -> Carried:
+    async def _order(self, order: Command) -> CommandAnswer:
         await self._client.open()
         now = self._client.clock.now()
         return (await self._client.broker.execute(self.queue, [self.id], order, now=now))[0]
@@ -268,9 +268,9 @@ class BlockingHandle(Generic[R_co]):
         """Wait for the task to be completed, and return its result; see `Handle.result`."""
         return run_inline(self._handle.result(timeout))
 
-    def follow(self) -> Generator[Seen, None, None]:
+    def watch(self) -> Generator[TaskUpdate, None, None]:
         """Yield how the task is, whenever that has changed, until it has ended."""
-        seen = self._handle.follow()
+        seen = self._handle.watch()
         try:
             while (each := run_inline(_next(seen))) is not None:
                 yield each
@@ -279,19 +279,19 @@ class BlockingHandle(Generic[R_co]):
 
     def reschedule(
         self, *, at: datetime | Moment | None = None, delay: Duration | None = None
-    ) -> Carried:
+    ) -> CommandAnswer:
         """Make it due at a moment, or so long from now; see `Handle.reschedule`."""
         return run_inline(self._handle.reschedule(at=at, delay=delay))
 
-    def update(self, **changes: Unpack[NewAsk]) -> Carried:
+    def update(self, **changes: Unpack[ChangesWithArguments]) -> CommandAnswer:
         """Change what was asked for; see `Handle.update`."""
         return run_inline(self._handle.update(**changes))
 
-    def cancel(self) -> Carried:
+    def cancel(self) -> CommandAnswer:
         """End it as dead; if it runs, its handler is cancelled."""
         return run_inline(self._handle.cancel())
 
-    def delete(self) -> Carried:
+    def delete(self) -> CommandAnswer:
         """Remove it, and leave nothing of it; one that runs is `NotAllowed`."""
         return run_inline(self._handle.delete())
 

@@ -22,7 +22,7 @@ A_MOMENT: Final = 0.001
 """Seconds."""
 
 
-class Which(TypedDict, total=False):
+class TaskFilter(TypedDict, total=False):
     """Which tasks are meant: those of which all that is given is true."""
 
     state: Required[State]
@@ -144,19 +144,19 @@ class Inspector:
         """Return what holds for a queue."""
         return (await self._regulator().limits([queue]))[0]
 
-    async def run_all(self, **which: Unpack[Which]) -> int:
+    async def run_all(self, **which: Unpack[TaskFilter]) -> int:
         """Make all of some tasks pending at once; return how many."""
         return await self._order_all(RunNow(), which)
 
-    async def archive_all(self, **which: Unpack[Which]) -> int:
+    async def archive_all(self, **which: Unpack[TaskFilter]) -> int:
         """Set all of some tasks aside; return how many."""
         return await self._order_all(Archived(), which)
 
-    async def cancel_all(self, **which: Unpack[Which]) -> int:
+    async def cancel_all(self, **which: Unpack[TaskFilter]) -> int:
         """End all of some tasks as dead; return how many. One that has begun meanwhile ends too."""
         return await self._order_all(Cancelled(), which)
 
-    async def delete_all(self, **which: Unpack[Which]) -> int:
+    async def delete_all(self, **which: Unpack[TaskFilter]) -> int:
         """Remove all of some tasks that nobody runs; return how many."""
         return await self._order_all(Deleted(), which)
 
@@ -165,7 +165,7 @@ class Inspector:
         *,
         at: datetime | Moment | None = None,
         delay: Duration | None = None,
-        **which: Unpack[Which],
+        **which: Unpack[TaskFilter],
     ) -> int:
         """Make all of some tasks due at a moment, or so long from now; return how many were not."""
         await self._open()
@@ -174,7 +174,7 @@ class Inspector:
         # one that was moved may be met again, further on
         return await self._order_all(order, which, lambda t: waits and _is_due(t, order.at))
 
-    async def update_all(self, changes: Changes, **which: Unpack[Which]) -> int:
+    async def update_all(self, changes: Changes, **which: Unpack[TaskFilter]) -> int:
         """Change options of all of some tasks that do not run; return how many were others.
 
         `changes` are as those of `update`: `update_all({"priority": 5}, state=…)`.
@@ -184,7 +184,7 @@ class Inspector:
         return await self._order_all(order, which, lambda t: _is_as(t, order))
 
     async def _order_all(
-        self, order: Command, which: Which, is_done: Callable[[Task], bool] = lambda _: False
+        self, order: Command, which: TaskFilter, is_done: Callable[[Task], bool] = lambda _: False
     ) -> int:
         moved = 0
         async for queue, found in self._found(which):
@@ -194,7 +194,7 @@ class Inspector:
                 moved += sum(isinstance(answer, Moved) for answer in answers)
         return moved
 
-    async def _found(self, which: Which) -> AsyncIterator[tuple[str, Sequence[Task]]]:
+    async def _found(self, which: TaskFilter) -> AsyncIterator[tuple[str, Sequence[Task]]]:
         """Yield tasks that are as asked for, no more at once than one step of the store moves."""
         fits = await self._filter(which)
         queue = which.get("queue")
@@ -208,8 +208,8 @@ class Inspector:
                 if (cursor := page.cursor) is None:
                     break
 
-    async def _filter(self, which: Which) -> Callable[[Task], bool]:
-        unknown = which.keys() - Which.__annotations__.keys()
+    async def _filter(self, which: TaskFilter) -> Callable[[Task], bool]:
+        unknown = which.keys() - TaskFilter.__annotations__.keys()
         if unknown or "state" not in which:
             raise InvalidOption(
                 f"which tasks is {dict(which)!r}: expected state=…, and perhaps "

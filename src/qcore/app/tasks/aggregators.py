@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 
-from qcore.app.calls.call import Asked
-from qcore.app.calls.introspection import is_a
-from qcore.app.calls.name_patterns import best_of
+from qcore.app.calls.call import TaskRequest
+from qcore.app.calls.introspection import unwraps_to
+from qcore.app.calls.name_patterns import best_match
 from qcore.domain.errors import InvalidOption, InvalidTask
 from qcore.domain.groups import MAX_MEMBERS, Group
 from qcore.domain.moments import Duration, Moment, seconds_of
@@ -14,7 +14,7 @@ from qcore.domain.new_task import DEFAULT_QUEUE, NewTask
 from qcore.domain.record import record
 from qcore.domain.task import Task
 
-Aggregate: TypeAlias = Callable[[Group, Sequence[Task]], Asked | Awaitable[Asked]]
+Aggregate: TypeAlias = Callable[[Group, Sequence[Task]], TaskRequest | Awaitable[TaskRequest]]
 """What returns the task that is to take the place of members of a group."""
 
 A = TypeVar("A", bound=Aggregate)
@@ -67,7 +67,7 @@ class Aggregator:
     @property
     def is_async(self) -> bool:
         """Return whether it is a coroutine function; any other runs in a thread."""
-        return is_a(iscoroutinefunction, self.function)
+        return unwraps_to(iscoroutinefunction, self.function)
 
     def timing(self, worker: AggregationTiming) -> AggregationTiming:
         """Return when its groups are ready, at a worker that has defaults for what it leaves open.
@@ -110,7 +110,7 @@ class Aggregators:
     def resolve(self, queue: str, group: str) -> Aggregator | None:
         """Return the aggregator of a group, None where there is none."""
         for there in (self._by_queue.get(queue, {}), self._by_queue.get(None, {})):
-            pattern = best_of(there, group)
+            pattern = best_match(there, group)
             if pattern is not None:
                 return there[pattern]
         return None
@@ -139,7 +139,7 @@ def _check(aggregator: Aggregator) -> None:
     function: Any = aggregator.function
     if not callable(function):
         raise InvalidOption(f"the aggregator is {function!r}: expected a function")
-    if is_a(isgeneratorfunction, function) or is_a(isasyncgenfunction, function):
+    if unwraps_to(isgeneratorfunction, function) or unwraps_to(isasyncgenfunction, function):
         raise InvalidOption(f"the aggregator {function!r} is a generator: it returns no task")
     try:
         signature(function).bind(None, None)

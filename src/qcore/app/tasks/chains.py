@@ -6,11 +6,11 @@ from typing import Any, Concatenate, Final, Generic, TypeAlias, TypeVar, cast, o
 from attrs import evolve
 
 from qcore.app.calls.call import Call, CallChain, Step
-from qcore.app.calls.chain_header import passed_on
+from qcore.app.calls.chain_header import next_step_task
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.handles import HOPELESS, BlockingHandle, Handle
 from qcore.app.client.inline import run_inline
-from qcore.app.tasks.handler import BoundCall, Prepared, Sender
+from qcore.app.tasks.handler import BoundCall, HandlerWithOptions, Sender
 from qcore.domain.answers import Conflict, Enqueued
 from qcore.domain.errors import InvalidOption, InvalidTask, NoResult
 from qcore.domain.lifecycle import State
@@ -29,10 +29,10 @@ FIRST_LOOK: Final = 0.01
 LONGEST_LOOK: Final = 0.25
 """Seconds between two looks of one who waits."""
 
-Link: TypeAlias = Prepared[Concatenate[A, ...], B] | Step[A, B] | Call[B]
+Link: TypeAlias = HandlerWithOptions[Concatenate[A, ...], B] | Step[A, B] | Call[B]
 """What may come after a step that returns an A, and returns a B itself."""
 
-AnyLink: TypeAlias = Prepared[..., Any] | Step[Any, Any] | Call[Any]
+AnyLink: TypeAlias = HandlerWithOptions[..., Any] | Step[Any, Any] | Call[Any]
 
 
 class Chain(CallChain[R_co], Generic[R_co]):
@@ -78,7 +78,7 @@ def _tasks(task: NewTask, more: int, client: Client) -> Iterator[NewTask]:
     """Yield a first step and those after it as they will be, but for what is passed on."""
     yield task
     for _ in range(more):
-        task = passed_on(task, None, client.codec, client.clock.now())
+        task = next_step_task(task, None, client.codec, client.clock.now())
         yield task
 
 
@@ -197,7 +197,7 @@ def chain(
 def chain(first: Call[Any], /, *more: AnyLink) -> Chain[Any]:
     """Return a chain: the first call, then each of the others with the result of the one before.
 
-    A later step is a handler, which gets the result as its first argument; `task.following(…)`,
+    A later step is a handler, which gets the result as its first argument; `task.step(…)`,
     which gives it the other arguments; or a complete `task.call(…)`, which takes no result. Raises
     `InvalidTask` for anything else.
     """
@@ -208,9 +208,9 @@ def chain(first: Call[Any], /, *more: AnyLink) -> Chain[Any]:
     return Chain(evolve(first, rest=tuple(_step(each) for each in more)))
 
 
-def _is_plain(asked: object) -> bool:
+def _is_plain(request: object) -> bool:
     """Return whether something is a call, and of one task alone."""
-    return isinstance(asked, Call) and not asked.rest
+    return isinstance(request, Call) and not request.rest
 
 
 def _step(link: Any) -> Step[Any, Any]:
@@ -219,11 +219,11 @@ def _step(link: Any) -> Step[Any, Any]:
         return Step(link, None)
     if isinstance(link, Step):
         step: Step[Any, Any] = cast("Any", link)
-    elif isinstance(link, Prepared):
-        prepared: Prepared[..., Any] = cast("Any", link)
-        step = prepared.following()
+    elif isinstance(link, HandlerWithOptions):
+        prepared: HandlerWithOptions[..., Any] = cast("Any", link)
+        step = prepared.step()
     else:
         raise InvalidTask(
-            f"a chain goes on with {link!r}: expected a handler, task.following(…) or task.call(…)"
+            f"a chain goes on with {link!r}: expected a handler, task.step(…) or task.call(…)"
         )
     return step

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import structlog
 from attrs import field
 
-from qcore.app.calls.call import Asked, CallChain
-from qcore.app.calls.chain_header import CHAIN
-from qcore.app.tasks.run_details import Keeper
+from qcore.app.calls.call import CallChain, TaskRequest
+from qcore.app.calls.chain_header import CHAIN_HEADER
+from qcore.app.tasks.run_details import RunStorage
 from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
 from qcore.domain.ids import follow_up_id
 from qcore.domain.moments import Moment
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Build: TypeAlias = Callable[[Asked], NewTask]
+BuildTask: TypeAlias = Callable[[TaskRequest], NewTask]
 """What returns the task that is to be stored for what was asked; it raises `InvalidTask`."""
 
 MOST_FOLLOW_UPS: Final = 100
@@ -37,16 +37,16 @@ class NoState(QcoreError, LookupError):
 
 
 @record
-class Host:
+class RunServices:
     """Who runs tasks, and what their contexts may ask of it."""
 
     state: Mapping[type, Any] = field(factory=dict[type, Any])
     """What its lifespans made, by type."""
-    build: Build | None = None
-    keeper: Keeper | None = None
+    build: BuildTask | None = None
+    keeper: RunStorage | None = None
 
 
-NOBODY: Final = Host()
+NO_SERVICES: Final = RunServices()
 
 
 class Context:
@@ -68,7 +68,7 @@ class Context:
     )
 
     def __init__(
-        self, claim: Claim, host: Host = NOBODY, *, deadline: Moment | None = None
+        self, claim: Claim, host: RunServices = NO_SERVICES, *, deadline: Moment | None = None
     ) -> None:
         self.claim = claim
         self.lease: Lease = claim.lease
@@ -108,9 +108,9 @@ class Context:
         Not the rest of its chain: whoever hands the headers on would hand that on too.
         """
         headers = self.claim.task.spec.headers
-        if CHAIN not in headers:
+        if CHAIN_HEADER not in headers:
             return headers
-        return {name: value for name, value in headers.items() if name != CHAIN}
+        return {name: value for name, value in headers.items() if name != CHAIN_HEADER}
 
     @property
     def attempt(self) -> int:
@@ -139,14 +139,14 @@ class Context:
         """Ask the handler to end."""
         self._is_cancelled = True
 
-    def then(self, asked: Asked | CallChain[Any]) -> NewTask:
+    def then(self, request: TaskRequest | CallChain[Any]) -> NewTask:
         """Ask for a task to be enqueued in the step in which this one succeeds, or not at all.
 
-        `asked` is a call, `task.call(…)`, a chain, or a `NewTask`. Returns what will be stored, if
-        this run succeeds: its id follows from this task's and from how many were asked for before,
-        unless the caller gave one, so that a run that is repeated adds nothing twice. Raises
-        `InvalidTask` as `enqueue` would, and for more than 100 in one run. May be called from any
-        thread.
+        `request` is a call, `task.call(…)`, a chain, or a `NewTask`. Returns the task that will be
+        stored if this run succeeds: its id follows from this task's and from how many were asked
+        for before, unless the caller gave one, so that a run that is repeated adds nothing twice.
+        Raises `InvalidTask` as `enqueue` would, and for more than 100 in one run. May be called
+        from any thread.
         """
         build = self._host.build
         if build is None:
@@ -154,7 +154,7 @@ class Context:
                 "this run can ask for nothing: expected a worker's context, or "
                 "qcore.testing.a_context(); with process=True, a handler declared with @q.task"
             )
-        call = asked.call if isinstance(asked, CallChain) else asked
+        call = request.call if isinstance(request, CallChain) else request
         task = build(call)
         with _one_at_a_time:
             if len(self._follow_ups) >= MOST_FOLLOW_UPS:
@@ -162,7 +162,7 @@ class Context:
                     f"{task.name}: a run may ask for {MOST_FOLLOW_UPS} follow-ups at most: let one "
                     "of them ask for the others"
                 )
-            if not isinstance(call, NewTask) and "task_id" not in call.mould.options:
+            if not isinstance(call, NewTask) and "task_id" not in call.template.options:
                 task = another(task, self._next_id(), task.payload)
             self._follow_ups = (*self._follow_ups, task)
         # looked at last, so that no lock is needed at the end of every run
@@ -189,7 +189,7 @@ class Context:
         return self._follow_ups
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Say how far this run has come, 0 to 1, for `handle.progress()` and `handle.follow()`.
+        """Say how far this run has come, 0 to 1, for `handle.progress()` and `handle.watch()`.
 
         It takes no time: what is said often is written twice a second at most, the newest last.
         May be called from coroutines, threads and processes. Raises `InvalidTask` for a fraction
@@ -219,7 +219,7 @@ class Context:
         return self._kept.saved_sync(self.lease)
 
     @property
-    def _kept(self) -> Keeper:
+    def _kept(self) -> RunStorage:
         keeper = self._host.keeper
         if keeper is None:
             raise InvalidOption(

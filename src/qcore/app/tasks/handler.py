@@ -8,10 +8,10 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpa
 from attrs import field
 
 from qcore.app.calls.call import Call, Step
-from qcore.app.calls.name_patterns import best_of
-from qcore.app.calls.options import Options, merged
+from qcore.app.calls.name_patterns import best_match
+from qcore.app.calls.options import Options, merge_options
 from qcore.app.calls.signature import Signature
-from qcore.app.calls.task_template import Mould
+from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.tasks.context import Context
@@ -57,29 +57,31 @@ class Kind(StrEnum):
     PROCESS = "process"
 
 
-class Prepared(Generic[P, R]):
+class HandlerWithOptions(Generic[P, R]):
     """A handler with options: a value until it is enqueued."""
 
-    def __init__(self, handler: "Handler[P, Any, R]", mould: Mould) -> None:
+    def __init__(self, handler: "Handler[P, Any, R]", template: TaskTemplate) -> None:
         self.handler = handler
-        self._mould = mould
+        self._template = template
 
     @property
     def options(self) -> Options:
-        return self._mould.options
+        return self._template.options
 
-    def using(self, **options: Unpack[Options]) -> "Prepared[P, R]":
+    def using(self, **options: Unpack[Options]) -> "HandlerWithOptions[P, R]":
         """Return the same with other options; those given later win. See `Options`."""
-        mould = Mould(self._mould.name, merged(self.options, options))
-        return Prepared(self.handler, mould)
+        template = TaskTemplate(self._template.name, merge_options(self.options, options))
+        return HandlerWithOptions(self.handler, template)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Return a call, to be enqueued with others by `enqueue_many`; nothing is checked yet."""
         handler = self.handler
-        return BoundCall(self._mould, handler.signature, args, kwargs, sender=handler.sender)
+        return BoundCall(self._template, handler.signature, args, kwargs, sender=handler.sender)
 
-    def following(
-        self: "Prepared[Concatenate[First, Rest], R]", *args: Rest.args, **kwargs: Rest.kwargs
+    def step(
+        self: "HandlerWithOptions[Concatenate[First, Rest], R]",
+        *args: Rest.args,
+        **kwargs: Rest.kwargs,
     ) -> Step[First, R]:
         """Return a step of a `chain`: it is called with the result before it, then with these.
 
@@ -90,10 +92,10 @@ class Prepared(Generic[P, R]):
         takes, rest = handler.signature.first, handler.signature.rest
         if takes is None:
             raise InvalidTask(
-                f"{self._mould.name}: its handler has no argument that a result could be: "
+                f"{self._template.name}: its handler has no argument that a result could be: "
                 "expected a call, task.call(…)"
             )
-        return Step(Call(self._mould, rest, args, kwargs), takes)
+        return Step(Call(self._template, rest, args, kwargs), takes)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Ask for the task to be run; see `Client.enqueue`."""
@@ -104,7 +106,7 @@ class Prepared(Generic[P, R]):
         return self.handler.sender.blocking.enqueue(self.call(*args, **kwargs))
 
 
-class Handler(Prepared[P, R], Generic[P, Out, R]):
+class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
     """A function that does the work of a task. Called directly, it is still that function."""
 
     def __init__(
@@ -117,7 +119,7 @@ class Handler(Prepared[P, R], Generic[P, Out, R]):
         process: bool,
         options: Options,
     ) -> None:
-        super().__init__(self, Mould(name, options))
+        super().__init__(self, TaskTemplate(name, options))
         self.name = name
         self.function = function
         self.sender = sender
@@ -137,7 +139,7 @@ class Handler(Prepared[P, R], Generic[P, Out, R]):
         What was not given is not there. Raises `CannotDecode` for what does not fit, and for a
         task of another name.
         """
-        if best_of([self.name], task.name) is None:
+        if best_match([self.name], task.name) is None:
             raise CannotDecode(f"{task.name!r} is no task of {self!r}")
         return self.signature.named(
             task.spec.payload, task.spec.content_type, self.sender.client.codec

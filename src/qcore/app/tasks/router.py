@@ -15,10 +15,10 @@ from typing import (
     overload,
 )
 
-from qcore.app.calls.introspection import is_a
-from qcore.app.calls.name_patterns import best_of
+from qcore.app.calls.introspection import unwraps_to
+from qcore.app.calls.name_patterns import best_match
 from qcore.app.calls.options import Options
-from qcore.app.calls.task_template import Mould
+from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.tasks.aggregators import A, AggregationOptions, Aggregator, Aggregators
 from qcore.app.tasks.context import Context
@@ -64,7 +64,7 @@ class Router:
     def __init__(self, sender: Sender | None = None) -> None:
         self._sender: Sender = _Nobody() if sender is None else sender
         self._handlers: dict[str, AnyHandler] = {}
-        self.middleware: list[Middleware] = []
+        self.middlewares: list[Middleware] = []
         """Outermost first."""
         self.lifespans: list[Lifespan] = []
         self.error_hooks: list[ErrorHook] = []
@@ -99,12 +99,13 @@ class Router:
     ) -> Decorate | AnyHandler:
         """Make a function the handler of the tasks of a name (its module and name if not given).
 
-        Used as `@q.task` or as `@q.task(…)`.
-
-
-        `retry` is a policy or a curve (failures and a roll to seconds), `is_failure` says which
-        errors burn the retry budget, `process=True` runs it in a process of its own; `options` are
-        the defaults of its tasks.
+        Used as `@q.task` or as `@q.task(…)`. `retry` is a policy or a curve (failures and a roll to
+        seconds), `is_failure` says which errors burn the retry budget, `process=True` runs it in a
+        process of its own. The `options` are the defaults of its tasks: `queue`, `priority`,
+        `max_retry`, `max_crashes`, `backoff`, `timeout`, `deadline`, `delay`, `at`, `expires`,
+        `retention`, `task_id`, `group`, `headers`, `unique_for`, `unique_key`, `on_duplicate`; see
+        `qcore.types.Options`. Raises `InvalidOption` for a name that has a handler already, and
+        `InvalidTask` for an option that is wrong.
         """
 
         def decorate(function: Callable[..., Any], /) -> Any:
@@ -116,7 +117,7 @@ class Router:
 
         return decorate(name) if callable(name) else decorate
 
-    def handle(
+    def route(
         self, pattern: str, function: Callable[..., Any], *, process: bool = False
     ) -> AnyHandler:
         """Serve the tasks of an exact name, or, if `pattern` ends in ":" or is empty, of a prefix.
@@ -141,7 +142,7 @@ class Router:
             )
         if pattern:
             # what would be refused at every enqueue is refused now
-            Mould(pattern, options).check()
+            TaskTemplate(pattern, options).check()
         handler: AnyHandler = Handler(
             pattern, function, self._sender, policy=policy, process=process, options=options
         )
@@ -150,7 +151,7 @@ class Router:
         return handler
 
     def _resolve(self, name: str) -> AnyHandler | None:
-        pattern = best_of(self._handlers, name)
+        pattern = best_match(self._handlers, name)
         return None if pattern is None else self._handlers[pattern]
 
     def handlers(self) -> list[AnyHandler]:
@@ -193,17 +194,17 @@ class Router:
 
         return decorate(pattern) if callable(pattern) else decorate
 
-    def use(self, middleware: M) -> M:
+    def middleware(self, middleware: M) -> M:
         """Wrap a middleware around every handler, inside those registered before it.
 
         Raises `InvalidOption` for what is no coroutine function: it could not be awaited.
         """
-        if not is_a(iscoroutinefunction, middleware):
+        if not unwraps_to(iscoroutinefunction, middleware):
             raise InvalidOption(
                 f"{middleware!r} is no middleware: expected a coroutine function, "
                 "async def middleware(ctx, run)"
             )
-        self.middleware.append(middleware)
+        self.middlewares.append(middleware)
         return middleware
 
     def lifespan(self, lifespan: L) -> L:
@@ -213,7 +214,7 @@ class Router:
         manager's maker, as of `contextlib.asynccontextmanager`. Raises `InvalidOption` for another.
         """
         is_manager = isclass(lifespan) and issubclass(lifespan, AbstractAsyncContextManager)
-        if not is_manager and not is_a(isasyncgenfunction, lifespan):
+        if not is_manager and not unwraps_to(isasyncgenfunction, lifespan):
             raise no_lifespan(lifespan)
         self.lifespans.append(lifespan)
         return lifespan

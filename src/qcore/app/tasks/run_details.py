@@ -12,7 +12,7 @@ MAX_SAVED: Final = 1 << 20
 """Bytes of partial work that are kept, unless a client's `max_payload` says otherwise."""
 
 
-class Keeper(Protocol):
+class RunStorage(Protocol):
     """Who keeps what a run says of itself; see the methods of `Context` that have these names."""
 
     def progress(self, lease: Lease, fraction: float, message: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any, Final
 import structlog
 from attrs import evolve
 
-from qcore.app.calls.chain_header import CHAIN, passed_on, steps_to_come
+from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps, next_step_task
 from qcore.app.calls.codec import Codec
-from qcore.app.calls.introspection import finished
+from qcore.app.calls.introspection import refuse_coroutine
 from qcore.app.client.client import Client
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Kind
@@ -87,7 +87,7 @@ class Executor:
             )
             if task.spec.headers:
                 # what cannot be passed on must not begin
-                steps_to_come(task.spec, self._codec)
+                decode_steps(task.spec, self._codec)
         except TooLateToStart as late:
             return _told(self._rejected(str(late)))
         except Exception as error:  # noqa: BLE001  (a payload or an annotation that cannot be read)
@@ -138,7 +138,7 @@ class Executor:
         self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Awaitable[object]:
         """Call the handler where it belongs, inside every middleware."""
-        middleware = self._router.middleware
+        middleware = self._router.middlewares
         if handler.kind is not Kind.COROUTINE:
             call = self._in_thread if handler.kind is Kind.THREAD else self._in_process
             return self._in_slot(run, handler.kind, partial(call, run, handler, args, kwargs))
@@ -153,7 +153,7 @@ class Executor:
             # it may have waited for long
             self._refuse_late(run.claim.task)
             self._begin(run)
-            return await _wrapped(call, self._router.middleware)(run.ctx)
+            return await _wrapped(call, self._router.middlewares)(run.ctx)
 
     async def _in_thread(
         self,
@@ -166,10 +166,10 @@ class Executor:
         future = self._pools.threads.submit(handler.function, ctx, *args, **kwargs)
         while True:
             try:
-                return finished(await asyncio.shield(future), "handler")
+                return refuse_coroutine(await asyncio.shield(future), "handler")
             except asyncio.CancelledError:
                 if future.done() and not future.cancelled():
-                    return finished(run.take_result(future), "handler")
+                    return refuse_coroutine(run.take_result(future), "handler")
                 # a thread cannot be ended: its slot is free when it has seen ctx.is_cancelled
                 run.ctx.cancel()
                 if run.cancel_reason is CancelReason.SHUTDOWN:
@@ -243,7 +243,7 @@ class Executor:
 
     def _succeeded(self, run: Run, value: object) -> Transition:
         spec, then = run.claim.task.spec, run.ctx.end()
-        if spec.headers and CHAIN in spec.headers:
+        if spec.headers and CHAIN_HEADER in spec.headers:
             try:
                 then = (*then, self._after(spec, value))
             except InvalidTask as error:
@@ -258,7 +258,7 @@ class Executor:
     def _after(self, spec: NewTask, value: object) -> NewTask:
         """Return the next step of a chain."""
         now = self._clock.now()
-        return self._client.build(passed_on(spec, value, self._codec, now), now)
+        return self._client.build(next_step_task(spec, value, self._codec, now), now)
 
 
 async def _told(event: Transition) -> Transition:

@@ -7,11 +7,11 @@ from itertools import chain
 from random import SystemRandom
 from typing import Final, cast
 
-from qcore.app.calls.call import Asked
+from qcore.app.calls.call import TaskRequest
 from qcore.app.calls.codec import Codec
 from qcore.app.client.client import DEFAULT_MAX_PAYLOAD, Client
 from qcore.app.client.wakeup import Wakeup, first
-from qcore.app.tasks.context import NOBODY, Context, Host
+from qcore.app.tasks.context import NO_SERVICES, Context, RunServices
 from qcore.app.tasks.lifespan import enter
 from qcore.app.tasks.router import Router
 from qcore.app.worker.capacity import Capacity, only, within
@@ -101,7 +101,7 @@ class Worker:
         # in two halves: one is claimed while the other runs, and neither waits for the other
         self._bite = max(1, settings.concurrency // 2)
         self._running: set[Run] = set()
-        self._host = NOBODY
+        self._host = NO_SERVICES
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
         self.executed = 0
@@ -161,7 +161,7 @@ class Worker:
         await self._broker.open()
         async with AsyncExitStack() as stack:
             state = await enter(self._router.lifespans, stack)
-            self._host = Host(state, self._build, self._progress_writer)
+            self._host = RunServices(state, self._build, self._progress_writer)
             pools = HandlerPools(settings.threads, settings.processes)
             stack.callback(pools.close)
             self._pools = pools
@@ -405,7 +405,7 @@ class Worker:
         if outcome is not None:
             self._report(run, outcome)
 
-    def _build(self, asked: Asked) -> NewTask:
+    def _build(self, asked: TaskRequest) -> NewTask:
         """Return what a run has asked for, as it is to be stored."""
         return self._client.build(asked, self._clock.now())
 

@@ -9,10 +9,10 @@ from typing import Any, Final, TypeVar
 
 from attrs import evolve
 
-from qcore.app.calls.call import Asked, Call
-from qcore.app.calls.introspection import finished
+from qcore.app.calls.call import Call, TaskRequest
+from qcore.app.calls.introspection import refuse_coroutine
 from qcore.app.calls.options import Options
-from qcore.app.calls.task_template import Mould
+from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.client.client import Client
 from qcore.app.tasks.aggregators import Aggregator
 from qcore.app.tasks.handler import Kind
@@ -76,8 +76,8 @@ class AggregationRunner:
         members = await self._insist("members", lambda: self._broker.members(queue, name, most))
         if not members:
             return None
-        asked = await self._ask(aggregator, group, members, late)
-        task = self._build(asked, group, members)
+        request = await self._ask(aggregator, group, members, late)
+        task = self._build(request, group, members)
         ids = [member.id for member in members]
         answer = await self._insist(
             "aggregate",
@@ -100,7 +100,7 @@ class AggregationRunner:
         group: Group,
         members: Sequence[Task],
         late: Callable[[Exception], None],
-    ) -> Asked:
+    ) -> TaskRequest:
         """Call the aggregator where it belongs; its time begins when there is room for it."""
         is_async = aggregator.is_async
         async with nullcontext() if is_async else self._pools.slots[Kind.THREAD]:
@@ -121,7 +121,7 @@ class AggregationRunner:
                 raise RuntimeError("the aggregator awaited what was cancelled")
             return work.result()
 
-    async def _wait_for(self, work: "asyncio.Task[Asked]") -> None:
+    async def _wait_for(self, work: "asyncio.Task[TaskRequest]") -> None:
         sleeper = asyncio.create_task(self._clock.sleep_until(self._clock.now() + LONGEST_CALL))
         try:
             await asyncio.wait([work, sleeper], return_when=asyncio.FIRST_COMPLETED)
@@ -130,29 +130,31 @@ class AggregationRunner:
 
     def _begin(
         self, aggregator: Aggregator, group: Group, members: Sequence[Task]
-    ) -> "asyncio.Task[Asked]":
+    ) -> "asyncio.Task[TaskRequest]":
         call = _called if aggregator.is_async else self._in_thread
         return asyncio.create_task(call(aggregator.function, group, members))
 
     async def _in_thread(
         self, function: Callable[..., Any], group: Group, members: Sequence[Task]
-    ) -> Asked:
-        asked: Asked = await _called(self._pools.threads.submit, function, group, members)
-        return asked
+    ) -> TaskRequest:
+        request: TaskRequest = await _called(self._pools.threads.submit, function, group, members)
+        return request
 
-    def _build(self, asked: Asked, group: Group, members: Sequence[Task]) -> NewTask:
+    def _build(self, request: TaskRequest, group: Group, members: Sequence[Task]) -> NewTask:
         """Return the task for the members' queue; raise `InvalidTask` where it is wrong."""
-        if isinstance(asked, Call):
+        if isinstance(request, Call):
             own: Options = {"queue": group.queue, "task_id": _id_of(group, members)}
-            mould = asked.mould
-            asked = evolve(asked, mould=Mould(mould.name, {**own, **mould.options}))
-        elif not isinstance(asked, NewTask):
-            raise InvalidTask(
-                f"the aggregator returned {asked!r}: expected task.call(…) or a NewTask"
+            template = request.template
+            request = evolve(
+                request, template=TaskTemplate(template.name, {**own, **template.options})
             )
-        elif asked.queue == DEFAULT_QUEUE:
-            asked = evolve(asked, queue=group.queue)
-        task = self._client.build(asked, self._clock.now())
+        elif not isinstance(request, NewTask):
+            raise InvalidTask(
+                f"the aggregator returned {request!r}: expected task.call(…) or a NewTask"
+            )
+        elif request.queue == DEFAULT_QUEUE:
+            request = evolve(request, queue=group.queue)
+        task = self._client.build(request, self._clock.now())
         check_aggregate(group.queue, (), task)
         return task
 
@@ -163,7 +165,7 @@ async def _called(function: Callable[..., Any], *args: object) -> Any:
         made = await function(*args)
     except SystemExit as error:
         raise RuntimeError(f"the aggregator raised {error!r}") from None
-    return finished(made, "aggregator")
+    return refuse_coroutine(made, "aggregator")
 
 
 def _id_of(group: Group, members: Sequence[Task]) -> TaskId:

@@ -17,8 +17,8 @@ from operator import attrgetter
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
-from qcore.app.calls.call import Asked
-from qcore.app.tasks.context import Build, Context, Host
+from qcore.app.calls.call import TaskRequest
+from qcore.app.tasks.context import BuildTask, Context, RunServices
 from qcore.app.worker.pools.child_ipc import ChildProgressWriter, ChildRequest
 from qcore.app.worker.pools.threads import ThreadPool
 from qcore.domain.errors import InvalidOption, QcoreError
@@ -239,7 +239,7 @@ def _done(job: Job, keeper: ChildProgressWriter) -> _Reply:
         # the name in the module is the handler that the decorator made
         function = getattr(found, "function", found)
         build = _builder(found, job.ahead)
-        ctx = Context(job.claim, Host(build=build, keeper=keeper), deadline=job.deadline)
+        ctx = Context(job.claim, RunServices(build=build, keeper=keeper), deadline=job.deadline)
         ctx.give_back(job.follow_ups)
         value = function(ctx, *job.args, **job.kwargs)
         pickle.dumps(value)
@@ -248,7 +248,7 @@ def _done(job: Job, keeper: ChildProgressWriter) -> _Reply:
     return True, value, ctx.end()
 
 
-def _builder(found: Any, ahead: float) -> Build | None:
+def _builder(found: Any, ahead: float) -> BuildTask | None:
     """Return what builds what a handler asks for: the client of the queue that it belongs to here.
 
     The time is the worker's.
@@ -256,7 +256,7 @@ def _builder(found: Any, ahead: float) -> Build | None:
     sender = getattr(found, "sender", None)
     if sender is None:
         return None
-    build: Callable[[Asked, Moment], NewTask] = sender.client.build
+    build: Callable[[TaskRequest, Moment], NewTask] = sender.client.build
     return lambda asked: build(asked, monotonic() + ahead)
 
 

@@ -1,0 +1,30 @@
+"""Every error that qcore raises; `QcoreError` is the base of them all."""
+
+from qcore.app.client.inline import Suspended
+from qcore.app.tasks.context import NoState
+from qcore.app.worker.pools.processes import ProcessDied, RemoteError
+from qcore.domain.errors import (
+    BrokerUnavailable,
+    BrokerUnusable,
+    CannotDecode,
+    CannotEncode,
+    InvalidOption,
+    InvalidTask,
+    NoResult,
+    QcoreError,
+)
+
+__all__ = [
+    "BrokerUnavailable",
+    "BrokerUnusable",
+    "CannotDecode",
+    "CannotEncode",
+    "InvalidOption",
+    "InvalidTask",
+    "NoResult",
+    "NoState",
+    "ProcessDied",
+    "QcoreError",
+    "RemoteError",
+    "Suspended",
+]

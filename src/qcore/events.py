@@ -1,0 +1,43 @@
+"""What instruments are told: facts in the past tense, each as a record of its own type."""
+
+from qcore.domain.events import (
+    AggregationFailed,
+    BrokerFailed,
+    BrokerRecovered,
+    Event,
+    LeaseWasLost,
+    LoopBlocked,
+    NoAggregator,
+    NoHandler,
+    TaskFinished,
+    TasksAggregated,
+    TasksClaimed,
+    TasksSettled,
+    TasksSwept,
+    TaskStarted,
+    WorkerPaused,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerStopping,
+)
+
+__all__ = [
+    "AggregationFailed",
+    "BrokerFailed",
+    "BrokerRecovered",
+    "Event",
+    "LeaseWasLost",
+    "LoopBlocked",
+    "NoAggregator",
+    "NoHandler",
+    "TaskFinished",
+    "TaskStarted",
+    "TasksAggregated",
+    "TasksClaimed",
+    "TasksSettled",
+    "TasksSwept",
+    "WorkerPaused",
+    "WorkerStarted",
+    "WorkerStopped",
+    "WorkerStopping",
+]

@@ -1,0 +1,25 @@
+"""A task as it is asked for, as it is stored, and the right to run it."""
+
+from qcore.domain.groups import Group
+from qcore.domain.moments import Duration, Moment
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.run_details import AttemptError, Details, DetailsUpdate, Progress
+from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
+
+__all__ = [
+    "AttemptError",
+    "Claim",
+    "Demand",
+    "Details",
+    "DetailsUpdate",
+    "Duration",
+    "Group",
+    "Lease",
+    "Moment",
+    "NewTask",
+    "Progress",
+    "RetentionPolicy",
+    "Task",
+    "TaskId",
+    "Verdict",
+]

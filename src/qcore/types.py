@@ -1,0 +1,30 @@
+"""What to annotate with: handlers, middleware, calls, handles, and options."""
+
+from qcore.app.calls.call import Call, Step
+from qcore.app.calls.options import Options
+from qcore.app.client.changes import Changes
+from qcore.app.client.handles import BlockingHandle, Handle, TaskUpdate
+from qcore.app.tasks.aggregators import Aggregate, AggregationOptions
+from qcore.app.tasks.chains import BlockingChainHandle, Chain, ChainHandle
+from qcore.app.tasks.handler import Handler
+from qcore.app.tasks.router import Middleware, Next
+from qcore.app.worker.settings import WorkerOptions
+
+__all__ = [
+    "Aggregate",
+    "AggregationOptions",
+    "BlockingChainHandle",
+    "BlockingHandle",
+    "Call",
+    "Chain",
+    "ChainHandle",
+    "Changes",
+    "Handle",
+    "Handler",
+    "Middleware",
+    "Next",
+    "Options",
+    "Step",
+    "TaskUpdate",
+    "WorkerOptions",
+]
