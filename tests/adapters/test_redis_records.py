@@ -1,13 +1,17 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.msgpack import decode, encode
 
 from qcore.adapters.redis.encoding import decode_id, encode_id, encode_sequence, end_of_sequence
 from qcore.adapters.redis.records import Progress, Unreadable, body_of, shown, task_of
 from qcore.adapters.redis.request_dedup import SessionPool
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import LAST_MOMENT
-from qcore.domain.new_task import MAX_ID, NewTask
+from qcore.domain.new_task import FIELDS, MAX_ID, NewTask
+from qcore.domain.task_fields import TaskField
 from qcore.testing.builders import NOW, a_task
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -73,6 +77,51 @@ def test_every_wish_comes_back(task: NewTask) -> None:
     """All options, to the last bit."""
     value = encode_sequence(77).encode() + body_of(task, NOW)
     assert task_of("default", "i", State.PENDING, value, None).spec == task
+
+
+@pytest.mark.parametrize(
+    ("facts", "tail", "asked"),
+    [
+        (b"", [], {}),
+        (b"", [NOW, None, 3, "a/b", {"a": "b"}, NOW + 9, "fixed:1", None],
+         {"due": NOW, "timeout": None, "max_retry": 3, "content_type": "a/b",
+          "headers": {"a": "b"}, "deadline": NOW + 9, "backoff": "fixed:1"}),
+        (b"7 1800000060.25 0.5 1 1a%20b", [None, 1800.0, 25, "application/json", None, None,
+                                           None, "a b"],
+         {"priority": -7, "expires": NOW + 60.25, "retention": 0.5, "max_crashes": 1,
+          "group": "a b"}),
+        (b"0 - 0.0 3 0 a%20b", [None, 1800.0, 25, "application/json", None, None, None, None,
+                                9.5, "replace"],
+         {"unique_key": "a b", "unique_for": 9.5, "on_duplicate": "replace"}),
+    ],
+)  # fmt: skip
+def test_what_the_first_release_wrote_is_read(
+    facts: bytes, tail: list[Any], asked: dict[str, Any]
+) -> None:
+    """Facts, and an array whose end is left out where it is as usual."""
+    value = b"a1" + facts + b"|" + encode(["n", NOW, b"x", *tail])
+    seen = task_of("default", "i", State.PENDING, value, None)
+    assert seen.spec == NewTask("n", id="i", payload=b"x", **asked)
+    assert seen.created == NOW
+
+
+def test_what_a_newer_qcore_wrote_is_passed_over() -> None:
+    """A field of an unknown name, or one more place, does not hinder the others."""
+    spec = decode(body_of(a_task(on_duplicate="replace", unique_key="k"), NOW).partition(b"|")[2])
+    spec[13:] = [{"colour": "red"}, "a place that nobody knows"]
+    value = b"a10 - 0.0 3 0 k|" + encode(spec)
+    seen = task_of("default", "i", State.PENDING, value, None)
+    assert (seen.spec.on_duplicate, seen.spec.unique_key) == ("replace", "k")
+
+
+@pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
+def test_every_example_of_a_field_comes_back(field: TaskField) -> None:
+    """Wherever it is in the record."""
+    for value in field.examples:
+        options = {"name": "n", "id": "i", **field.together, field.name: value}
+        task = NewTask(**options)
+        stored = b"a1" + body_of(task, NOW)
+        assert task_of(task.queue, task.id, State.PENDING, stored, None).spec == task
 
 
 @given(MOMENTS, MOMENTS, st.none() | TEXTS, st.none() | TEXTS, st.none() | st.binary(max_size=9))

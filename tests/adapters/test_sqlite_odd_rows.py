@@ -2,19 +2,15 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from attrs import fields
 
 from qcore.adapters.links.sqlite import BlockingSqliteLink, BorrowedSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.adapters.sqlite.records import stored
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Enqueued, Moved
 from qcore.domain.lifecycle import Archived, Deleted, RunNow, State
-from qcore.domain.new_task import NewTask
-from qcore.domain.task import Task
+from qcore.domain.task import Task, updated
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
 Edit = Callable[[str], None]
@@ -184,11 +180,14 @@ def test_a_row_that_is_not_utf8_is_read_over_a_borrowed_connection(
         assert connection.text_factory is str
 
 
-def test_a_stored_task_is_as_good_as_a_new_one() -> None:
-    """A task made without the rules for new ones has every field, and equals its like."""
-    new = a_task(headers={"a": "b"}, due=NOW, group="g", priority=3, deadline=NOW + 9)
-    values: list[Any] = [getattr(new, field.name) for field in fields(NewTask)]
-    again = stored(*values)
-    assert (again, type(again)) == (new, NewTask)
-    odd = stored(*range(len(values)))
-    assert [getattr(odd, field.name) for field in fields(NewTask)] == [*range(len(values))]
+def test_what_a_newer_qcore_wrote_is_passed_over(
+    broker: SqliteBroker, edit: Edit, path: Path
+) -> None:
+    """A field of an unknown name does not hinder the others; it outlives a change of those."""
+    edit(changed('more = \'{"colour":"red","unique_for":9.5}\''))
+    assert found(broker).spec.unique_for == 9.5
+    run_inline(broker.execute("default", ["t1"], updated(priority=-1), now=NOW))
+    assert claimed(broker)[-1] == "t1"
+    with closing(sqlite3.connect(path)) as connection:
+        ((more,),) = connection.execute("SELECT more FROM qcore_tasks WHERE id = 't1'")
+    assert more == '{"colour":"red","unique_for":9.5}'

@@ -1,11 +1,12 @@
 """Tasks to what is stored of them, and back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
+from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from msgspec import MsgspecError, Struct
+from msgspec import MsgspecError, defstruct
 from msgspec.msgpack import Decoder, Encoder
 
 from qcore.adapters.redis.encoding import end_of_sequence
@@ -13,13 +14,11 @@ from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import (
     DEFAULT_MAX_CRASHES,
-    DEFAULT_MAX_RETRY,
-    DEFAULT_TIMEOUT,
-    ESSENTIAL_CONTENT_TYPE,
+    FIELDS,
     NO_HEADERS,
-    REJECT,
+    USUAL,
     NewTask,
-    stored,
+    unchecked_builder,
 )
 from qcore.domain.task import Task
 
@@ -34,66 +33,86 @@ class Unreadable(ValueError):
     """Say why what is stored cannot be read as a task."""
 
 
-class Spec(Struct, array_like=True, gc=False):
-    """What Lua never reads of a task; those at the end are left out where they are usual."""
+PLACES: Final = {
+    "due": float | None,
+    "timeout": float | None,
+    "max_retry": int,
+    "content_type": str,
+    "headers": dict[str, str] | None,
+    "deadline": float | None,
+    "backoff": str | None,
+    "group": str | None,
+    "unique_for": float | None,
+    "on_duplicate": str,
+}
+"""The fields that have a place of their own in a `Spec`, in order, and the type of what is stored
+there: None stands for no headers. Never changed, as it is what stored tasks look like."""
 
-    name: str
-    created: float
-    payload: bytes
-    due: float | None = None
-    timeout: float | None = DEFAULT_TIMEOUT
-    max_retry: int = DEFAULT_MAX_RETRY
-    content_type: str = ESSENTIAL_CONTENT_TYPE
-    headers: dict[str, str] | None = None
-    deadline: float | None = None
-    backoff: str | None = None
-    group: str | None = None
-    unique_for: float | None = None
-    on_duplicate: str = REJECT
+FACTS: Final = ("priority", "expires", "retention", "max_crashes", "group", "unique_key")
+"""The fields that scripts read."""
 
+NAMED: Final = [
+    each
+    for each in FIELDS.values()
+    if not (each.is_indexed or each.name in PLACES or each.name in {"name", "payload"})
+]
+"""All other fields: these have no place, but go by their names."""
+
+More: Final[Any] = defstruct(
+    "More",
+    [(each.name, each.type, each.default) for each in NAMED],
+    frozen=True,
+    omit_defaults=True,
+)
+"""A map of those other fields that are not as usual.
+
+One of a name that is not known, which a newer qcore has written, is passed over; it is lost if the
+older one then changes what was asked for.
+"""
+
+NOTHING_MORE: Final = More()
+
+
+def _usual(name: str) -> Any:
+    """Return what is at a field's place where it is as usual."""
+    return None if name == "headers" else FIELDS[name].default
+
+
+Spec: Final[Any] = defstruct(
+    "Spec",
+    [
+        ("name", str),
+        ("created", float),
+        ("payload", bytes),
+        *((name, kind, _usual(name)) for name, kind in PLACES.items()),
+        ("more", More, NOTHING_MORE),
+    ],
+    array_like=True,
+    gc=False,
+)
+"""What Lua never reads of a task, an array; what is as usual at its end is left out."""
 
 _encode: Final = Encoder().encode
 _decode: Final = Decoder(Spec).decode
 
+_optional: Final = attrgetter(*PLACES, *(each.name for each in NAMED))
+_USUALLY: Final = _optional(USUAL)
+_HEADERS: Final = [*PLACES].index("headers")
+_TAIL: Final = [_usual(name) for name in PLACES]
+_facts: Final = attrgetter(*FACTS)
+_USUAL_FACTS: Final = _facts(USUAL)
+
 
 def is_without_facts(task: NewTask) -> bool:
     """Return whether all that the scripts need to know of a new task is usual."""
-    return (
-        task.priority == 0
-        and task.retention == 0
-        and task.expires is None
-        and task.group is None
-        and task.max_crashes == DEFAULT_MAX_CRASHES
-        and task.unique_key is None
-    )
+    return bool(_facts(task) == _USUAL_FACTS)
 
 
 def body_of(task: NewTask, now: Moment) -> bytes:
     """Return a new task as it is stored behind its line: facts, a bar, and its `Spec`."""
     spec: list[Any] = [task.name, now, task.payload]
-    if not (
-        task.due is None
-        and task.timeout == DEFAULT_TIMEOUT
-        and task.max_retry == DEFAULT_MAX_RETRY
-        and task.content_type == ESSENTIAL_CONTENT_TYPE
-        and not task.headers
-        and task.deadline is None
-        and task.backoff is None
-        and task.group is None
-        and task.unique_key is None
-    ):
-        spec += [
-            task.due,
-            task.timeout,
-            task.max_retry,
-            task.content_type,
-            dict(task.headers) or None,
-            task.deadline,
-            task.backoff,
-            task.group,
-        ]
-        if task.unique_for is not None or task.on_duplicate != REJECT:
-            spec += [task.unique_for, task.on_duplicate]
+    if _optional(task) != _USUALLY:
+        spec += _tail_of(task)
     if is_without_facts(task):
         return b"|" + _encode(spec)
     facts = Facts(
@@ -105,6 +124,18 @@ def body_of(task: NewTask, now: Moment) -> bytes:
         None if task.unique_key is None else quote(task.unique_key, SAFE),
     )
     return facts.text().encode() + _encode(spec)
+
+
+def _tail_of(task: NewTask) -> list[Any]:
+    """Return what is behind a task's payload, up to the last that is not as usual."""
+    tail = [getattr(task, name) for name in PLACES]
+    tail[_HEADERS] = dict(task.headers) or None
+    more = More(*(getattr(task, each.name) for each in NAMED))
+    if more != NOTHING_MORE:
+        return [*tail, more]
+    while tail and tail[-1] == _TAIL[len(tail) - 1]:
+        del tail[-1]
+    return tail
 
 
 class Facts:
@@ -137,7 +168,7 @@ class Facts:
         return f"{self.rank} {expires} {self.retention!r} {self.max_crashes} {grouped}{unique}|"
 
 
-USUAL: Final = Facts()
+NO_FACTS: Final = Facts()
 
 
 def is_usual(head: bytes) -> bool:
@@ -149,7 +180,7 @@ def facts_of(value: bytes) -> Facts:
     """Return the facts of a stored task; raise `Unreadable`."""
     start = end_of_sequence(value)
     if value[start : start + 1] == b"|":
-        return USUAL
+        return NO_FACTS
     try:
         rank, expires, retention, crashes, grouped, *unique = (
             value[start : value.index(b"|")].decode().split(" ")
@@ -247,6 +278,40 @@ def _texts(joined: bytes, sizes: Iterable[str]) -> list[bytes | None]:
     return texts
 
 
+_asked_of: Final = unchecked_builder(
+    "queue, id, spec, facts",
+    {
+        **{each.name: f"spec.more.{each.name}" for each in NAMED},
+        **{name: f"spec.{name}" for name in PLACES},
+        "headers": "none if spec.headers is None else spec.headers",
+        "id": "id",
+        "queue": "queue",
+        "name": "spec.name",
+        "payload": "spec.payload",
+        "priority": "-facts.rank",
+        "expires": "facts.expires",
+        "retention": "facts.retention",
+        "max_crashes": "facts.max_crashes",
+        "unique_key": "None if facts.unique is None else unquote(facts.unique)",
+    },
+    none=NO_HEADERS,
+    unquote=unquote,
+)
+_unreadable: Final = unchecked_builder(
+    "queue, id, payload",
+    {name: f"shown.{name}" for name in FIELDS}
+    | {"id": "id", "queue": "queue", "payload": "payload"},
+    shown=NewTask(
+        "unreadable",
+        id="?",
+        content_type="application/octet-stream",
+        max_retry=0,
+        max_crashes=1,
+        timeout=None,
+    ),
+)
+
+
 def task_of(queue: str, id: str, state: State, value: bytes, record: bytes | None) -> Task:  # noqa: A002
     """Return what is stored of a task as a task; raise `Unreadable`."""
     facts = facts_of(value)
@@ -254,34 +319,13 @@ def task_of(queue: str, id: str, state: State, value: bytes, record: bytes | Non
         spec = _decode(memoryview(value)[value.index(b"|") + 1 :])
     except (MsgspecError, ValueError) as error:
         raise Unreadable(f"its options cannot be read ({error})") from None
-    headers: Mapping[str, str] = NO_HEADERS if spec.headers is None else spec.headers
-    wish = stored(
-        spec.name,
-        id,
-        spec.payload,
-        spec.content_type,
-        queue,
-        -facts.rank,
-        spec.due,
-        spec.max_retry,
-        facts.max_crashes,
-        spec.backoff,
-        spec.deadline,
-        spec.timeout,
-        facts.expires,
-        facts.retention,
-        spec.group,
-        headers,
-        None if facts.unique is None else unquote(facts.unique),
-        spec.unique_for,
-        spec.on_duplicate,
-    )
+    asked = _asked_of(queue, id, spec, facts)
     due = spec.created if spec.due is None or spec.due < spec.created else spec.due
     if record is None or record.isdigit():
-        return Task(wish, state, spec.created, due, 0 if record is None else 1)
+        return Task(asked, state, spec.created, due, 0 if record is None else 1)
     progress = Progress(record)
     return Task(
-        wish,
+        asked,
         state,
         spec.created,
         due if progress.due == AS_ASKED else progress.due,
@@ -302,8 +346,5 @@ def shown(queue: str, id: str, state: State, value: bytes, record: bytes | None)
         return task_of(queue, id, state, value, record)
     except Unreadable as why:
         # its id and queue are as they are, whatever the rules for new ones
-        wish = stored(
-            "unreadable", id, value, "application/octet-stream", queue, 0, None, 0, 1, None, None,
-            None, None, 0.0, None, NO_HEADERS,
-        )  # fmt: skip
-        return Task(wish, state, 0.0, 0.0, error=f"what is stored of it cannot be read: {why}")
+        asked = _unreadable(queue, id, value)
+        return Task(asked, state, 0.0, 0.0, error=f"what is stored of it cannot be read: {why}")

@@ -7,7 +7,8 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.queue_rows import Line, keep, lines
-from qcore.adapters.sqlite.records import ID, KEY, PLACE, SEQUENCE, task_of
+from qcore.adapters.sqlite.rare_options import written
+from qcore.adapters.sqlite.records import ID, KEY, MORE, PLACE, SEQUENCE, task_of
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.transitions import Moving, named, write
 from qcore.domain.answers import Missing, Moved, NotAllowed
@@ -104,14 +105,17 @@ def _update(
         spec = changed(task.spec, what)
         same = spec.priority == task.spec.priority
         sequence = row[SEQUENCE] if same else line.next_sequence()
-        tx.execute(_SQL["update"], (*_changeable(spec, sequence), row[KEY]))
+        before, after = written(task.spec), written(spec)
+        # as it is stored, where it stays: another qcore may know more of it
+        more = row[MORE] if before == after else after
+        tx.execute(_SQL["update"], (*_changeable(spec, sequence), more, row[KEY]))
         answers.append(Moved(task.state))
     keep(tx, [line])
     return answers
 
 
 def _changeable(spec: NewTask, sequence: int) -> Row:
-    """Return the values of the statement "update"."""
+    """Return the values of the statement "update" but the last."""
     return (
         spec.priority,
         sequence,

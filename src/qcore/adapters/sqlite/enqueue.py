@@ -7,7 +7,7 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.queue_rows import Line, keep, lines_made
-from qcore.adapters.sqlite.rare_options import more_shown
+from qcore.adapters.sqlite.rare_options import has_more, more_shown
 from qcore.adapters.sqlite.records import STATES, row_of, unique_row_of
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.transitions import forget, let_go
@@ -93,11 +93,11 @@ class _Arrivals:
         state = self._states[task.id] = state_of_new(task, self._now)
         self.line.counts[state] += 1
         row = row_of(task, self.line.key, self.line.next_sequence(), state, self._now)
-        if task.unique_key is None:
-            self._rows.append(row)
-        else:
-            holds = self._take(task.unique_key, task)
+        if has_more(task):
+            holds = task.unique_key is not None and self._take(task.unique_key, task)
             self._unique[task.id] = unique_row_of(row, task, holds=holds)
+        else:
+            self._rows.append(row)
         return Enqueued(task.id, state)
 
     def _in_the_way(self, task: NewTask, unique_key: str) -> TaskId | None:

@@ -1,31 +1,44 @@
-"""What was asked for of what few tasks ask for: one column for all of it."""
+"""The fields of a task that have no column of their own: one JSON object in one column."""
 
-from typing import Final
+from operator import attrgetter
+from typing import Any, Final
 
-from msgspec import DecodeError, Struct, json
+from msgspec import DecodeError, defstruct, json
 
-from qcore.adapters.sqlite.row_validation import Unreadable, shown
-from qcore.domain.new_task import REJECT, NewTask
+from qcore.adapters.sqlite.row_validation import COLUMN_OF, Unreadable, shown
+from qcore.domain.new_task import FIELDS, USUAL, NewTask
 
+NAMED: Final = [each for each in FIELDS.values() if each.name not in COLUMN_OF]
 
-class More(Struct, frozen=True, omit_defaults=True):
-    """The fields of `NewTask` that have no columns of their own."""
+More: Final[Any] = defstruct(
+    "More",
+    [(each.name, each.type, each.default) for each in NAMED],
+    frozen=True,
+    omit_defaults=True,
+)
+"""Those fields, each left out where it is as usual.
 
-    unique_key: str | None = None
-    unique_for: float | None = None
-    on_duplicate: str = REJECT
-
+One of a name that is not known, which a newer qcore has written, is passed over; it is lost if the
+older one then changes another of these.
+"""
 
 NOTHING_MORE: Final = More()
 _READ: Final = json.Decoder(More).decode
+_fields: Final = attrgetter(*(each.name for each in NAMED))
+_USUALLY: Final = _fields(USUAL)
 
 
-def written(task: NewTask) -> str:
-    """Return it as it is stored."""
-    return json.encode(More(task.unique_key, task.unique_for, task.on_duplicate)).decode()
+def has_more(task: NewTask) -> bool:
+    """Return whether any of these fields is not as usual."""
+    return bool(_fields(task) != _USUALLY)
 
 
-def more_of(text: str | None) -> More:
+def written(task: NewTask) -> str | None:
+    """Return them as they are stored."""
+    return json.encode(More(*_fields(task))).decode() if has_more(task) else None
+
+
+def more_of(text: str | None) -> Any:
     """Return what is stored; raise `Unreadable`."""
     if not text:
         return NOTHING_MORE
@@ -35,7 +48,7 @@ def more_of(text: str | None) -> More:
         raise Unreadable(f"more is {shown(text)}") from None
 
 
-def more_shown(text: str | None) -> More:
+def more_shown(text: str | None) -> Any:
     """Return what is stored as well as possible."""
     try:
         return more_of(text)

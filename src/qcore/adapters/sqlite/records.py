@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 from qcore.adapters.links.sqlite import Row
-from qcore.adapters.sqlite.rare_options import More, more_of, more_shown, written
-from qcore.adapters.sqlite.row_validation import COLUMNS, Shape, Unreadable, shown
+from qcore.adapters.sqlite.rare_options import NAMED, more_of, more_shown, written
+from qcore.adapters.sqlite.row_validation import COLUMN_OF, COLUMNS, Shape, Unreadable, shown
 from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.moments import Moment
-from qcore.domain.new_task import NO_HEADERS, NewTask, stored
+from qcore.domain.new_task import NO_HEADERS, NewTask, unchecked_builder
 from qcore.domain.task import Task
 
 STATES: Final = {str(state): state for state in State}
@@ -100,66 +101,52 @@ def _headers_of(text: str | None) -> Mapping[str, str]:
     raise Unreadable(f"headers is {shown(text)}")
 
 
-def _task_of(
-    row: Row, queue: str, headers: Mapping[str, str], more: More, *, claimed: bool = False
-) -> Task:
-    (
-        _key,
-        task,
-        state,
-        place,
-        _token,
-        _sequence,
-        name,
-        priority,
-        created,
-        due,
-        not_before,
-        expires,
-        deadline,
-        timeout,
-        retention,
-        max_retry,
-        max_crashes,
-        backoff,
-        group,
-        attempts,
-        failures,
-        crashes,
-        unhandled_since,
-        error,
-        result_type,
-        result,
-        content_type,
-        _headers,
-        _more,
-        payload,
-    ) = row
-    spec = stored(
-        name,
-        task,
-        payload if type(payload) is bytes else payload.encode(),
-        content_type,
-        queue,
-        priority,
-        not_before,
-        max_retry,
-        max_crashes,
-        backoff,
-        deadline,
-        timeout,
-        expires,
-        retention,
-        group,
-        headers,
-        more.unique_key,
-        more.unique_for,
-        more.on_duplicate,
+_PAYLOAD: Final = f"row[{COLUMNS.index('payload')}]"
+
+_spec_of: Final = unchecked_builder(
+    "row, queue, headers, rare",
+    {
+        **{each.name: f"rare.{each.name}" for each in NAMED},
+        **{
+            name: f"row[{COLUMNS.index(column)}]"
+            for name, column in COLUMN_OF.items()
+            if column in COLUMNS
+        },
+        "queue": "queue",
+        "headers": "headers",
+        "payload": f"{_PAYLOAD} if type({_PAYLOAD}) is bytes else {_PAYLOAD}.encode()",
+    },
+)
+
+_STATE: Final = COLUMNS.index("state")
+_progress: Final = itemgetter(
+    *(
+        COLUMNS.index(column)
+        for column in (
+            "place",
+            "created",
+            "due",
+            "attempts",
+            "failures",
+            "crashes",
+            "error",
+            "result",
+            "result_type",
+            "unhandled_since",
+        )
     )
-    known = ACTIVE if claimed else STATES.get(state, GONE)
-    finished = place if known in ENDED else None
+)
+
+
+def _task_of(
+    row: Row, queue: str, headers: Mapping[str, str], rare: Any, *, claimed: bool = False
+) -> Task:
+    place, created, due, attempts, failures, crashes, error, result, result_type, unhandled = (
+        _progress(row)
+    )
+    known = ACTIVE if claimed else STATES.get(row[_STATE], GONE)
     return Task(
-        spec,
+        _spec_of(row, queue, headers, rare),
         known,
         created,
         due,
@@ -167,8 +154,8 @@ def _task_of(
         failures,
         crashes,
         error,
-        finished,
+        place if known in ENDED else None,
         result.encode() if type(result) is str else result,
         result_type,
-        unhandled_since,
+        unhandled,
     )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from qcore.adapters.links.sqlite import Row
 from qcore.adapters.sqlite.statements import statements
+from qcore.domain.new_task import FIELDS
 
 SHOWN: Final = 60
 """Characters of an unreadable value that are told."""
@@ -21,6 +22,13 @@ COLUMNS: Final = [name for name in _COLUMNS if name not in {"queue", "holds"}]
 
 The statements name them one by one, as each that is read costs every claim.
 """
+
+COLUMN_OF: Final = {
+    name: column
+    for name in FIELDS
+    if (column := {"due": "not_before", "group": "group_name"}.get(name, name)) in _COLUMNS
+}
+"""The fields of a task that have a column of their own, and its name."""
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "INTEGER": (int,),

@@ -9,10 +9,11 @@ from attrs import Factory
 
 from qcore.app.tasks.aggregators import AggregationTiming, checked
 from qcore.domain.errors import InvalidOption
-from qcore.domain.new_task import DEFAULT_QUEUE, MAX_NAME, NUMBERS, NewTask
+from qcore.domain.new_task import DEFAULT_QUEUE, MAX_NAME, NewTask
 from qcore.domain.queue_weights import QueueWeights, Strict, Weighted
 from qcore.domain.record import record
 from qcore.domain.retry import RetryPolicy
+from qcore.domain.task_fields import NUMBERS
 
 
 def _processors() -> int:

@@ -31,5 +31,5 @@ ORDER BY place DESC, token DESC, sequence DESC LIMIT ?
 UPDATE qcore_tasks
 SET priority = ?, sequence = ?, place = CASE state WHEN 'pending' THEN -? ELSE place END,
     payload = ?, content_type = ?, max_retry = ?, max_crashes = ?, backoff = ?, deadline = ?,
-    timeout = ?, expires = ?, retention = ?, headers = ?
+    timeout = ?, expires = ?, retention = ?, headers = ?, more = ?
 WHERE key = ?

@@ -13,7 +13,7 @@ INSERT INTO qcore_tasks (queue, id, state, place, token, sequence, name, priorit
     content_type, headers, payload)
 VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
--- The same for a task with a unique key: apart, as most have none.
+-- The same for a task with a field that has no column: apart, as most have none.
 -- name: insert_unique
 INSERT INTO qcore_tasks (queue, id, state, place, token, sequence, name, priority, created, due,
     not_before, expires, deadline, timeout, retention, max_retry, max_crashes, backoff, group_name,
