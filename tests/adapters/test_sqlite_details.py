@@ -170,7 +170,7 @@ def test_nothing_is_left_of_a_task_that_is_gone(
     assert found.saved == b"so far"
 
 
-@pytest.mark.parametrize("name", ["claim", "enqueue", "moves", "queues"])
+@pytest.mark.parametrize("name", ["claim", "enqueue", "transitions", "queues"])
 def test_what_every_task_needs_reads_no_details(name: str) -> None:
     """No statement of the plain path names the table, whatever is in it."""
     assert not [sql for sql in statements(name).values() if "qcore_details" in sql]
