@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from qcore import Context, InvalidTask, NewTask, State
+from qcore import Context, InvalidTask, NewTask, State, chain
 from qcore.adapters.memory import MemoryBroker
 from qcore.answers import Refused
 from qcore.app.client.handles import Handle
@@ -161,3 +161,15 @@ class TestPayload:
         lab = Lab(Plain())
         with pytest.raises(InvalidTask, match="'g'"):
             await lab.client.enqueue(a_task(group="g"))
+
+
+def test_a_call_shows_no_arguments(lab: Lab) -> None:
+    """They may be secrets: the `repr` of a call, a step and a chain names the tasks alone."""
+
+    @lab.task("login")
+    async def login(ctx: Context, password: str) -> None: ...
+
+    whole = chain(login.call(password="hunter2"), login.step(), login.call("hunter2"))
+    for each in (login.call("hunter2"), login.call(password="hunter2"), whole, whole.call):
+        assert "hunter2" not in repr(each)
+        assert "login" in repr(each)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from attrs import field
+
 from qcore.app.calls.signature import Signature
 from qcore.app.calls.task_template import TaskTemplate
 from qcore.domain.errors import InvalidTask
@@ -15,31 +17,37 @@ R_co = TypeVar("R_co", covariant=True)
 
 @record
 class Call(Generic[R_co]):
-    """A call of a task, not yet asked for: what it is called with, and its options."""
+    """A call of a task that is not enqueued yet: its arguments and its options.
 
-    template: TaskTemplate
-    signature: Signature
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
+    Its `repr` names the task alone: arguments may be secrets, and a `repr` ends up in logs.
+    """
+
+    template: TaskTemplate = field(repr=lambda template: template.name)
+    signature: Signature = field(repr=False)
+    args: Sequence[Any] = field(repr=False)
+    kwargs: Mapping[str, Any] = field(repr=False)
     rest: "tuple[Step[Any, Any], ...]" = ()
-    """What is to be done after it, one after the other."""
+    """The later steps of its chain, in order."""
 
 
 @record
 class Step(Generic[T_contra, R_co]):
-    """A call in a chain that gets the result of the one before it, and has its other arguments."""
+    """A later call of a chain: the previous step's result becomes one of its arguments."""
 
     call: Call[R_co]
     takes: str | None
-    """The argument that the result is; None for a call that takes none."""
+    """The name of the argument that receives the result; None for a call that takes none."""
 
 
 class CallChain(Generic[R_co]):
-    """Calls that are to be done one after the other; the last one returns an `R_co`."""
+    """Calls that run one after the other, each once the one before it succeeded.
+
+    The last one returns an `R_co`.
+    """
 
     def __init__(self, call: Call[Any]) -> None:
         self.call = call
-        """The first call, which the others travel with: for `enqueue_many` and other clients."""
+        """The first call, which carries the later ones: pass it to `enqueue_many` or a client."""
 
     def __repr__(self) -> str:
         """Show its steps."""
@@ -49,9 +57,10 @@ class CallChain(Generic[R_co]):
 
 @record
 class Refused:
-    """One of a batch was wrong, and was not written; `error` says why."""
+    """The answer of `enqueue_many` for a request that was wrong: nothing of it was written."""
 
     error: InvalidTask
 
 
 TaskRequest: TypeAlias = NewTask | Call[Any]
+"""What a client can be asked to enqueue."""

@@ -1,6 +1,7 @@
-"""What travels of a chain: the steps that are still to come, in a header of the one before them.
+"""The later steps of a chain, encoded in a header of the task that runs before them.
 
-It is written by the codec, as arguments are: what seals those seals this too.
+The codec writes the header as it writes arguments, so that a serializer that signs or encrypts
+covers it too.
 """
 
 from base64 import b64decode, b64encode
@@ -20,19 +21,19 @@ from qcore.domain.new_task import NewTask
 from qcore.domain.uniqueness import key_of
 
 CHAIN_HEADER: Final = "qcore-chain"
-"""The header that the steps to come travel in."""
+"""The header that holds the later steps."""
 
 
 class Plan(TypedDict):
-    """A step as it travels: plain data."""
+    """A step as it is encoded."""
 
     task: dict[str, Any]
-    """The fields of the `NewTask` that are not as usual."""
+    """The fields of its `NewTask` that differ from the defaults."""
     arguments: dict[str, Any]
     takes: str | None
-    """The argument that the result before it is."""
+    """The argument that receives the previous step's result; None for none."""
     unique: bool
-    """Whether its name and arguments make it unique."""
+    """Whether its unique key is derived from its name and arguments."""
     delay: NotRequired[float]
     expires: NotRequired[float]
 
@@ -40,11 +41,11 @@ class Plan(TypedDict):
 _PLAIN: Final = NewTask("?", id="?")
 _DEFAULTS: Final = {name: getattr(_PLAIN, name) for name in fields_dict(NewTask)}
 _OF_THE_MOMENT: Final = frozenset({"id", "payload", "content_type"})
-"""What a step only has when it is asked for."""
+"""Fields that a step gets when it is enqueued."""
 
 
 def plan_step(step: Step[Any, Any], task: NewTask) -> Plan:
-    """Return how a step travels; `task` is what it would be if it were asked for now."""
+    """Return a step for the header; `task` is what it would be if it were enqueued now."""
     call, options = step.call, step.call.template.options
     given = {
         name: getattr(task, name)
@@ -59,7 +60,7 @@ def plan_step(step: Step[Any, Any], task: NewTask) -> Plan:
     }
     if "task_id" in options:
         given["id"] = task.id
-    # a duration begins when its step is asked for
+    # a duration is counted from the moment at which its step is enqueued
     if "delay" in options:
         del given["due"]
         plan["delay"] = seconds_of(options["delay"], "delay")
@@ -70,12 +71,12 @@ def plan_step(step: Step[Any, Any], task: NewTask) -> Plan:
 
 
 def encode_steps(plans: Sequence[Plan], codec: Codec) -> str:
-    """Return steps as a header; raise `CannotEncode` where an argument has no form."""
+    """Return steps as the text of a header; raise `CannotEncode` if an argument has no form."""
     return f"{codec.content_type} {b64encode(codec.dumps({'steps': plans})).decode()}"
 
 
 def decode_steps(task: NewTask, codec: Codec) -> Sequence[Plan]:
-    """Return the steps after a task; raise `CannotDecode` where they cannot be read."""
+    """Return the later steps that a task carries; raise `CannotDecode` if they cannot be read."""
     header = task.headers.get(CHAIN_HEADER)
     if header is None:
         return ()
@@ -91,15 +92,15 @@ def decode_steps(task: NewTask, codec: Codec) -> Sequence[Plan]:
 
 
 def next_step_task(task: NewTask, value: object, codec: Codec, now: Moment) -> NewTask:
-    """Return the step after a task whose result is `value`.
+    """Return the task of the next step, given the result of the one before it.
 
-    Raises `CannotEncode` for a result that cannot travel.
+    Raises `CannotEncode` for a result that has no form in the serializer's format.
     """
     plan, *rest = decode_steps(task, codec)
     arguments = plan["arguments"]
     if plan["takes"] is not None:
         arguments = {**arguments, plan["takes"]: value}
-    # what a later version may have added is not known here
+    # a later version of qcore may have written fields that this one does not know
     fields = {name: each for name, each in plan["task"].items() if name in _DEFAULTS}
     fields.setdefault("id", next_id(task.queue, task.id))
     fields |= _timed(plan, now)
@@ -112,12 +113,12 @@ def next_step_task(task: NewTask, value: object, codec: Codec, now: Moment) -> N
 
 
 def _timed(plan: Plan, now: Moment) -> dict[str, Moment]:
-    """Return when a step is due and when it expires, if that is said of it."""
+    """Return the moments at which a step is due and expires, as far as its options name them."""
     given = plan["task"]
     due = now + plan["delay"] if "delay" in plan else given.get("due")
     expires = now + plan["expires"] if "expires" in plan else given.get("expires")
     if due is not None and expires is not None and expires <= due:
-        # it took too long to get here: it is to expire, at once
+        # the steps before took longer than it may wait: stored all the same, it expires at once
         given.pop("due", None)
         due, expires = None, now
     moments = {"due": due, "expires": expires}

@@ -1,4 +1,4 @@
-"""Which serializer writes, and which reads what another one wrote."""
+"""Choose the serializer: the first one writes, the stored content type says which one reads."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -22,13 +22,17 @@ class Codec:
         self.dumps = self._first.dumps
         plain = self._first
         while (inner := getattr(plain, "inner", None)) is not None:
-            # what it seals is never sealed in the same way twice
+            # a signature or a nonce would make equal arguments unequal: keys need the bytes inside
             plain = inner
         self.plain: Callable[[object], bytes] = plain.dumps
-        """Write a value as it is before it is sealed, the same for the same value."""
+        """Return a value as bytes, not yet signed or encrypted: equal values, equal bytes."""
 
     def loads(self, data: bytes, content_type: str | None, kind: type[T]) -> T:
-        """Return the value that `data` is; raise `CannotDecode` where it is none."""
+        """Return the value that `data` encodes, as a `kind`.
+
+        Raises `CannotDecode` for data that does not fit, and for a content type that none of the
+        serializers has.
+        """
         serializer = self._by_type.get(content_type or self.content_type)
         if serializer is None:
             raise CannotDecode(

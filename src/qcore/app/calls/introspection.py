@@ -1,4 +1,4 @@
-"""What kind of function something is, whatever is wrapped around it."""
+"""Tell what kind of function a handler is underneath its decorators and partials."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +7,11 @@ from typing import Any
 
 
 def unwraps_to(kind: Callable[[Any], bool], function: Any) -> bool:
-    """Return whether a function, what it wraps, or an object's `__call__` is of a kind."""
+    """Return whether `kind` (such as `iscoroutinefunction`) holds of the innermost function.
+
+    `functools.partial` and whatever sets `__wrapped__` are unwrapped; of a callable object its
+    `__call__` counts.
+    """
     while isinstance(function, partial):
         function = function.func
     inner = unwrap(function)
@@ -15,7 +19,10 @@ def unwraps_to(kind: Callable[[Any], bool], function: Any) -> bool:
 
 
 def refuse_coroutine(value: Any, who: str) -> Any:
-    """Refuse a coroutine, as a decorator may hide that a function is async: nothing has run."""
+    """Return the value; raise TypeError for a coroutine, none of which has run.
+
+    A decorator can hide that a function is async: it was taken for a plain one and only called.
+    """
     if iscoroutine(value):
         value.close()
         raise TypeError(f"the {who} returned a coroutine: declare it with async def")

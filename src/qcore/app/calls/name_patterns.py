@@ -1,4 +1,4 @@
-"""Which of some patterns is meant for a task's name."""
+"""Match the name of a task, or of a group, against exact names and prefixes."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,14 +7,14 @@ PREFIX_ENDS_WITH: Final = ":"
 
 
 def best_match(patterns: Iterable[str], name: str) -> str | None:
-    """Return the exact name, else the longest prefix of it, None where there is neither.
+    """Return the pattern that equals the name, else its longest prefix, None if none matches.
 
     A prefix is a pattern that ends in ":", and the empty pattern is the prefix of all.
     """
-    fitting = [
+    matching = [
         each
         for each in patterns
         if each == name or (name.startswith(each) and (not each or each.endswith(PREFIX_ENDS_WITH)))
     ]
-    # what is exact is also the longest
-    return max(fitting, key=len, default=None)
+    # an exact match is also the longest
+    return max(matching, key=len, default=None)

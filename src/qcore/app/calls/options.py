@@ -1,4 +1,4 @@
-"""What may be said of a task beside its arguments."""
+"""The options of a task: their names and types, and the fields of `NewTask` that they set."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime

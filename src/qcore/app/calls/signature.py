@@ -1,4 +1,4 @@
-"""A handler's parameters as the shape of its payload: one object of named arguments."""
+"""A handler's parameters as the schema of its payload: one object of named arguments."""
 
 import re
 import typing
@@ -24,10 +24,10 @@ _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 class Signature:
-    """What a handler takes after its context, and what it returns.
+    """The parameters of a handler after its context, and the type of its result.
 
-    The handler's own annotations decide what fits. They are looked up when first needed, so that
-    they may name what is defined further down.
+    The handler's annotations decide which arguments are valid. They are resolved when first needed,
+    so that they may name classes that are defined further down in the module.
     """
 
     def __init__(self, name: str, function: Callable[..., Any], *, after: int = 0) -> None:
@@ -58,7 +58,7 @@ class Signature:
 
     @cached_property
     def model(self) -> Any:
-        """Return the type that a payload is decoded as."""
+        """Return the msgspec struct that a payload is decoded as."""
         if self._open:
             return dict[str, Any]
         fields: list[Any] = []
@@ -67,7 +67,8 @@ class Signature:
             if parameter.default is Parameter.empty:
                 fields.append((parameter.name, kind))
             else:
-                # what is not given does not travel: the default is the handler's at run time
+                # an argument that was not given is not in the payload: the default is applied by
+                # the handler when it runs, which may be a later version of it
                 unset = msgspec.field(default=msgspec.UNSET)
                 fields.append((parameter.name, kind | msgspec.UnsetType, unset))
         return msgspec.defstruct(
@@ -82,12 +83,12 @@ class Signature:
 
     @cached_property
     def first(self) -> str | None:
-        """Return the name of the first parameter, None where there is none with a name."""
+        """Return the name of the first parameter; None if there is none, or only `**arguments`."""
         return None if self._open or not self._parameters else self._parameters[0].name
 
     @cached_property
     def rest(self) -> "Signature":
-        """Return the shape of what is left when the first argument is given by somebody else."""
+        """Return the signature without its first parameter, which a chain fills in."""
         return Signature(self._name, self._function, after=1)
 
     @cached_property
@@ -99,14 +100,14 @@ class Signature:
         given = self.given(args, kwargs)
         payload = codec.dumps(given)
         try:
-            # what is checked is what will run, by the very code that will run it
+            # decoded by the code that the worker will use, so that what passes here passes there
             self._loaded(payload, None, codec)
         except CannotDecode as error:
             raise InvalidTask(self._misfit(str(error), given)) from None
         return payload
 
     def given(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arguments by name; raise `InvalidTask` for too many, and for one given twice."""
+        """Return the arguments by name; raise `InvalidTask` for too many, or one given twice."""
         if not args:
             return dict(kwargs)
         if len(args) > len(self._names):
@@ -131,7 +132,7 @@ class Signature:
     def decode(
         self, payload: bytes, content_type: str, codec: Codec
     ) -> tuple[Sequence[Any], Mapping[str, Any]]:
-        """Return what to call the handler with; raise `CannotDecode` where it does not fit."""
+        """Return the handler's arguments; raise `CannotDecode` if the payload does not fit."""
         model = self._loaded(payload, content_type, codec)
         if self._positional and not self._open:
             values = msgspec.structs.astuple(model)
@@ -140,7 +141,7 @@ class Signature:
         return (), self._given(model)
 
     def named(self, payload: bytes, content_type: str, codec: Codec) -> dict[str, Any]:
-        """Return the arguments of a payload by name; raise `CannotDecode` where it does not fit."""
+        """Return a payload's arguments by name; raise `CannotDecode` if they do not fit."""
         return self._given(self._loaded(payload, content_type, codec))
 
     def _given(self, model: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What all tasks that are asked for in the same words have in common, checked once."""
+"""Build tasks of one name and one set of options, whose values are checked once."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,23 +9,27 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import ESSENTIAL_CONTENT_TYPE, NewTask, another
 
 _VARYING: Final = frozenset({"task_id", "delay", "expires"})
-"""Options for which a task is not like the one before it."""
+"""Options whose field depends on the moment of the call, or has to differ from task to task."""
 _UNIQUE: Final = frozenset({"unique_for", "on_duplicate"})
 
 
 class TaskTemplate:
-    """A name and options."""
+    """A task's name and options.
+
+    The first task built is kept, and later ones are copies of it with an id and a payload of their
+    own, which skips the checks of `NewTask`. Where an option varies, each task is built anew.
+    """
 
     def __init__(self, name: str, options: Options) -> None:
         self.name: Final = name
         self.options: Final = options
         self._first: NewTask | None = None
         self.is_unique = not _UNIQUE.isdisjoint(options) and "unique_key" not in options
-        """Whether its tasks are made unique by their name and arguments."""
+        """Whether the unique key is derived from the task's name and arguments."""
         self._varies = self.is_unique or not _VARYING.isdisjoint(options)
 
     def check(self) -> None:
-        """Raise `InvalidTask` where an option is wrong."""
+        """Raise `InvalidTask` if an option is wrong, before any task is enqueued."""
         key = "any" if self.is_unique else None
         self.make(b"", ESSENTIAL_CONTENT_TYPE, 0.0, bytes, unique_key=key)
 
@@ -38,7 +42,10 @@ class TaskTemplate:
         *,
         unique_key: str | None = None,
     ) -> NewTask:
-        """Return a task to be run with a payload; raise `InvalidTask` where an option is wrong."""
+        """Return a task with this payload; raise `InvalidTask` if an option is wrong.
+
+        `now` is what delays are counted from, and `entropy` returns so many random bytes, for ids.
+        """
         first = self._first
         if first is not None and first.content_type == content_type:
             return another(first, task_id(now, entropy(ENTROPY_BYTES)), payload)
