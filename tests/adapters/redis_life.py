@@ -29,8 +29,9 @@ from qcore.domain.new_task import REJECT, REPLACE, NewTask
 from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Claim, Verdict
+from qcore.ports import TasksChanged
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task
-from qcore.testing.contract.steps import ids_of, put, read, take, tidy
+from qcore.testing.contract.steps import ids_of, on_work, put, read, take, tidy
 
 PATIENCE = 10.0
 LATER = NOW + 1_000
@@ -79,9 +80,9 @@ def made(n: int, **options: Unpack[TaskOptions]) -> NewTask:
 async def whole_life(broker: RedisBroker, *queues: str) -> None:
     """Do everything with each of these queues, which must be empty, and leave them empty."""
     heard = Event()
-    ear = await broker.listen(queues, heard.set)
+    ear = await on_work(broker, queues, heard.set)
     news = Event()
-    other = await broker.follow(queues, lambda *_: news.set())
+    other = await broker.subscribe(queues, {TasksChanged}, lambda *_: news.set())
     for queue in queues:
         for kind in KINDS:
             await _come_and_go(broker, queue, kind)

@@ -40,7 +40,7 @@ from qcore.domain.run_details import (
 )
 from qcore.domain.task import Claim, RetentionPolicy, Verdict
 from qcore.errors import BrokerUnusable
-from qcore.ports import Broker
+from qcore.ports import Broker, Notification, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import step
 from qcore.testing.contract.steps import (
@@ -49,6 +49,7 @@ from qcore.testing.contract.steps import (
     ids,
     ids_of,
     look,
+    on_work,
     put,
     see,
     take,
@@ -394,7 +395,7 @@ class TestNews(RedisCases):
     async def test_every_id_is_told_as_it_is(self, broker: RedisBroker, name: str) -> None:
         """Beside others, in one message."""
         news = News()
-        ear = await broker.follow(["default"], news)
+        ear = await broker.subscribe(["default"], {TasksChanged}, news)
         news.told.clear()
         tasks = [a_task(retention=9), a_task(id=name, retention=9), a_task(retention=9)]
         await put(broker, *tasks)
@@ -408,7 +409,7 @@ class TestNews(RedisCases):
     async def test_what_is_no_message_of_ours_tells_of_any(self, broker: RedisBroker) -> None:
         """Somebody else may say something there; it ends no ear."""
         news = News()
-        ear = await broker.follow(["default"], news)
+        ear = await broker.subscribe(["default"], {TasksChanged}, news)
         for said in ("hello", "3", "9 ab", "-1 x", "1  x"):
             self.server.cli("PUBLISH", NEWS, said)
         task = a_task(retention=9)
@@ -422,7 +423,7 @@ class TestNews(RedisCases):
     ) -> None:
         """For each of the queues, as soon as messages come again."""
         news = News()
-        ear = await broker.follow(["default", "b"], news)
+        ear = await broker.subscribe(["default", "b"], {TasksChanged}, news)
         news.told.clear()
         news.wanted = ""
         self.server.cli("CLIENT", "KILL", "TYPE", "pubsub")
@@ -436,8 +437,8 @@ class TestNews(RedisCases):
 
     async def test_who_listens_for_work_hears_no_news(self, broker: RedisBroker) -> None:
         """A worker is woken by no result, and who waits for one by no work."""
-        ear = await broker.listen(["default"], lambda: None)
-        other = await broker.follow(["default"], News())
+        ear = await on_work(broker, ["default"], lambda: None)
+        other = await broker.subscribe(["default"], {TasksChanged}, News())
         assert {*self.server.cli("PUBSUB", "CHANNELS")} == {"qcore:{default}:wake", NEWS}
         with watched(self.server) as heard:
             await put(broker, a_task(retention=9))
@@ -469,7 +470,9 @@ class News:
         self.heard.clear()
         self.wanted = task
 
-    def __call__(self, queue: str, ids: Sequence[TaskId]) -> None:
+    def __call__(self, notification: Notification) -> None:
+        assert isinstance(notification, TasksChanged)
+        queue, ids = notification.queue, notification.ids
         self.told.append((queue, list(ids)))
         if self.wanted is not None and (self.wanted in ids or (not ids and not self.wanted)):
             self.heard.set()
@@ -563,7 +566,7 @@ class TestOnACluster(RedisCases):
             assert await end(broker, claim, Succeeded(then=then)) == LeaseLost()
             for task in then:
                 news = News()
-                ear = await broker.follow([task.queue], news)
+                ear = await broker.subscribe([task.queue], {TasksChanged}, news)
                 news.wanted = task.id
                 found = await take_one(broker, task.queue)
                 assert found.task.spec == task

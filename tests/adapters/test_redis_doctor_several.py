@@ -1,5 +1,6 @@
 from qcore import NewTask, connect
 from qcore.domain.diagnostics import Grade
+from qcore.testing.contract.steps import on_work
 from tests.adapters.doctoring import LOAD, bad, examined, of
 from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster
@@ -43,7 +44,7 @@ async def test_what_waits_on_a_cluster_and_who_listens_there(empty_cluster: Redi
     await broker.open()
     tasks = [NewTask("mail", id=queue, queue=queue) for queue in queues]
     await broker.enqueue(tasks, now=1.0)
-    ears = [await broker.listen([queue], lambda: None) for queue in queues[1:]]
+    ears = [await on_work(broker, [queue], lambda: None) for queue in queues[1:]]
     found = await examined(empty_cluster.url)
     assert of(found, "workers").found == "queue-0: 1 tasks wait, and no worker listens"
     assert of(found, "queues").found.startswith("8 there")

@@ -9,6 +9,7 @@ from qcore.doctor.redis.queues import KNOWN, leftovers, looks
 from qcore.doctor.redis.server_queries import Questions
 from qcore.domain.diagnostics import Grade
 from qcore.domain.task import RetentionPolicy
+from qcore.testing.contract.steps import on_work
 from qcore.testing.fakes import fake_redis_broker
 from tests.adapters.doctoring import examined, of, opened
 from tests.servers.redis import RedisServer
@@ -141,12 +142,12 @@ async def test_queues_that_nobody_serves_are_a_warning(own_redis: RedisServer) -
         later = NewTask("mail", id="b", queue="low", due=now + 3_600)
         soon = NewTask("mail", id="c", queue="high", due=now + 0.001)
         await broker.enqueue([NewTask("mail", id="a"), later, soon], now=now)
-        ear = await broker.listen(["default"], lambda: None)
+        ear = await on_work(broker, ["default"], lambda: None)
         until(lambda: broker.time() > now + 0.001, "the task to be due")
         [told] = [each for each in await examined(own_redis.url) if each.about == "workers"]
         assert told.grade is Grade.WARNING
         assert told.found == "high: 1 tasks wait, and no worker listens"
-        other = await broker.listen(["high"], lambda: None)
+        other = await on_work(broker, ["high"], lambda: None)
         told = of(await examined(own_redis.url), "workers")
         assert told.grade is Grade.OK
         await ear.close()

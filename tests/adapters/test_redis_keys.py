@@ -10,7 +10,7 @@ from qcore.errors import BrokerUnusable
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import step
 from qcore.testing.contract.states import bring
-from qcore.testing.contract.steps import look, put, take
+from qcore.testing.contract.steps import look, on_work, put, take
 from tests.adapters.redis_kit import RedisCases, teach
 from tests.adapters.redis_life import whole_life
 from tests.adapters.test_redis_doctor_permissions import documented
@@ -63,7 +63,7 @@ class TestKeys(RedisCases):
         async with self.opened() as broker:
             await whole_life(broker, *QUEUES)
             # to end a listener takes code that blocks a command, and code that awaits none
-            ear = step(broker.blocking().listen(["default"], lambda: None))
+            ear = step(on_work(broker.blocking(), ["default"], lambda: None))
             step(ear.close())
             until(lambda: "cmdstat_unsubscribe" in own_redis.cli("INFO", "commandstats"), "its end")
         stats = own_redis.cli("INFO", "commandstats")
@@ -92,7 +92,7 @@ class TestKeys(RedisCases):
         async with self.opened() as broker:
             await bring(broker, State.COMPLETED)
             await put(broker, task := a_task())
-            ear = await broker.listen(["default"], lambda: None)
+            ear = await on_work(broker, ["default"], lambda: None)
             assert empty_redis.cli("PUBSUB", "CHANNELS") == ["other:one:{default}:wake"]
             await ear.close()
             assert empty_redis.cli("KEYS", "*")

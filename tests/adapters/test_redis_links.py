@@ -9,7 +9,7 @@ from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.builders import NOW, a_task
-from qcore.testing.contract.steps import ids_of, put, read, take
+from qcore.testing.contract.steps import ids_of, on_work, put, read, take
 from tests.adapters.asking import every_server
 from tests.adapters.redis_kit import Pauses, RedisCases, pauses, teach
 from tests.servers.binaries import Binary
@@ -125,7 +125,7 @@ class TestLostConnections(RedisCases):
     async def test_an_ear_that_was_cut_off_listens_again(self, broker: RedisBroker) -> None:
         """It says so, as something may have been missed; then it hears as before."""
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         assert await self.comes(heard)
         for _ in range(3):
             heard.clear()
@@ -138,7 +138,7 @@ class TestLostConnections(RedisCases):
 
     async def test_a_broker_that_is_closed_listens_no_longer(self, broker: RedisBroker) -> None:
         """Neither does an ear that nobody closed keep its thread, nor its connection."""
-        await broker.listen(["default"], lambda: None)
+        await on_work(broker, ["default"], lambda: None)
         assert self.proxy.connections == 2
         await broker.close()
         until(lambda: self.proxy.connections == 0, "the end of all connections")

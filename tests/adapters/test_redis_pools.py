@@ -15,7 +15,7 @@ from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import in_threads, step
-from qcore.testing.contract.steps import ids_of, put, read
+from qcore.testing.contract.steps import ids_of, on_work, put, read
 from tests.adapters.redis_forks import EACH
 from tests.adapters.redis_kit import RedisCases, broker_at, teach
 from tests.servers.proxy import Proxy
@@ -81,7 +81,7 @@ class TestPools(RedisCases):
         """Neither it nor its ear; and what is called later connects again."""
         async with self.opened() as broker:
             await self.together([lambda: put(broker, a_task())] * MANY)
-            ear = await broker.listen(["default"], lambda: None)
+            ear = await on_work(broker, ["default"], lambda: None)
             await ear.close()
             await broker.close()
             until(lambda: self.connections() == 0, "no connection")

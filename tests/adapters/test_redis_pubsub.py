@@ -9,7 +9,7 @@ import pytest
 from qcore.adapters.links.redis import pubsub
 from qcore.adapters.redis import RedisBroker
 from qcore.testing.builders import a_task
-from qcore.testing.contract.steps import put
+from qcore.testing.contract.steps import on_work, put
 from tests.adapters.redis_kit import RedisCases, broker_at
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
@@ -48,7 +48,7 @@ class TestSilence(RedisCases):
     async def test_a_server_that_answers_is_heard_as_before(self, broker: RedisBroker) -> None:
         """The connection stays, and what is said on it arrives."""
         heard = threading.Event()
-        listener = await broker.listen(["default"], heard.set)
+        listener = await on_work(broker, ["default"], heard.set)
         assert await self.comes(heard)
         heard.clear()
         assert await self._sees("ping", 3)
@@ -60,7 +60,7 @@ class TestSilence(RedisCases):
     async def test_one_that_does_not_is_left_for_another(self, broker: RedisBroker) -> None:
         """As if the connection were lost: what was said meanwhile may have been missed."""
         heard = threading.Event()
-        listener = await broker.listen(["default"], heard.set)
+        listener = await on_work(broker, ["default"], heard.set)
         assert await self.comes(heard)
         heard.clear()
         self.proxy.hold()
@@ -97,7 +97,7 @@ class TestLoops:
 
         async def listen() -> None:
             await self.broker.open()
-            await self.broker.listen(["default"], lambda: None)
+            await on_work(self.broker, ["default"], lambda: None)
             assert not (await self._ear()).done()
 
         asyncio.run(listen())
@@ -111,7 +111,7 @@ class TestLoops:
         heard: list[str] = []
 
         async def listen() -> None:
-            await self.broker.listen(["default"], lambda: heard.append("something"))
+            await on_work(self.broker, ["default"], lambda: heard.append("something"))
             task = await self._ear()
             begun.set()
             await asyncio.wait([task])

@@ -13,7 +13,7 @@ from qcore.domain.answers import Settled
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
 from qcore.domain.lifecycle import IllegalMove, RunNow, State, Succeeded
 from qcore.domain.task import Verdict
-from qcore.ports import Capability
+from qcore.ports import Capability, LeaseEnded, Notification, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
 PATIENCE = 10.0
@@ -163,7 +163,11 @@ def test_what_others_write_is_not_looked_into_over_the_callers_connection(
     asked: list[str] = []
     connection.set_trace_callback(asked.append)
     heard, lost = Event(), Event()
-    ear = run_inline(broker.listen(["default"], heard.set, lambda _queue, _token: lost.set()))
+
+    def notify(notification: Notification) -> None:
+        (heard if notification == WorkAvailable() else lost).set()
+
+    ear = run_inline(broker.subscribe(["default"], {WorkAvailable, LeaseEnded}, notify))
     for _ in range(2):
         heard.clear()
         with closing(sqlite3.connect(path)) as other:

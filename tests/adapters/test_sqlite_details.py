@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event as Flag
@@ -30,6 +30,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
 from qcore.domain.task import Claim, RetentionPolicy, Verdict
+from qcore.ports import Notification, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
 PATIENCE = 10.0
@@ -219,18 +220,18 @@ def test_a_batch_with_a_verdict_that_is_none_leaves_nothing(
 
 
 async def test_another_broker_of_this_process_is_followed_at_once(path: Path) -> None:
-    """`told` has been called, with the id, when the call returns."""
+    """The subscriber has been told, with the id, when the call returns."""
     here, there = SqliteBroker(AsyncSqliteLink(path)), SqliteBroker(AsyncSqliteLink(path))
-    told: list[tuple[str, Sequence[TaskId]]] = []
-    ear = await here.follow(["default"], lambda queue, ids: told.append((queue, list(ids))))
+    told: list[Notification] = []
+    ear = await here.subscribe(["default"], {TasksChanged}, told.append)
     await there.enqueue([a_task(id="the-one")], now=NOW)
     (claim,) = await there.claim(a_demand(), now=NOW, until=NOW + LEASE)
     told.clear()
     await there.save_details([DetailsUpdate(claim.lease, HALF)])
-    assert ("default", ["the-one"]) in told
+    assert TasksChanged("default", ["the-one"]) in told
     told.clear()
     await there.execute("default", ["the-one"], Cancelled(), now=NOW)
-    assert ("default", ["the-one"]) in told
+    assert TasksChanged("default", ["the-one"]) in told
     await ear.close()
     await there.close()
     await here.close()
@@ -243,11 +244,12 @@ async def test_what_another_process_ended_is_heard_of(path: Path) -> None:
     await broker.enqueue([a_task(id="the-one")], now=NOW)
     flags = {"default": Flag(), "b": Flag()}
 
-    def told(queue: str, ids: Sequence[TaskId]) -> None:
-        if not ids:
-            flags[queue].set()
+    def told(notification: Notification) -> None:
+        assert isinstance(notification, TasksChanged)
+        if not notification.ids:
+            flags[notification.queue].set()
 
-    ear = await broker.follow([*flags], told)
+    ear = await broker.subscribe([*flags], {TasksChanged}, told)
     for flag in flags.values():
         flag.clear()
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", CANCEL, path)

@@ -13,6 +13,7 @@ from qcore.adapters.links.sqlite.file_watcher import NAME
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.builders import NOW, a_task
+from qcore.testing.contract.steps import on_work
 
 PATIENCE = 10
 
@@ -50,7 +51,7 @@ def watchers() -> set[threading.Thread]:
 async def test_what_this_process_wrote_is_heard_at_once(broker: SqliteBroker) -> None:
     """`heard` has been called when enqueue returns: nobody waits for the next look."""
     heard: list[str] = []
-    ear = await broker.listen(["default"], lambda: heard.append("default"))
+    ear = await on_work(broker, ["default"], lambda: heard.append("default"))
     await broker.enqueue([a_task()], now=NOW)
     assert heard
     await ear.close()
@@ -61,7 +62,7 @@ async def test_another_broker_of_this_process_is_heard_at_once(
 ) -> None:
     """Brokers of one process on one file, however it is spelled, hear each other directly."""
     heard: list[str] = []
-    ear = await broker.listen(["default"], lambda: heard.append("default"))
+    ear = await on_work(broker, ["default"], lambda: heard.append("default"))
     other = SqliteBroker(AsyncSqliteLink(path.parent / "." / path.name))
     await other.enqueue([a_task()], now=NOW)
     assert heard
@@ -73,7 +74,7 @@ async def test_another_broker_of_this_process_is_heard_at_once(
 async def test_what_another_process_wrote_is_heard(broker: SqliteBroker, path: Path) -> None:
     """A task enqueued by another process wakes who listens here."""
     heard = Event()
-    ear = await broker.listen(["default"], heard.set)
+    ear = await on_work(broker, ["default"], heard.set)
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", ENQUEUE, path)
     assert await child.wait() == 0
     assert heard.wait(PATIENCE)
@@ -84,7 +85,7 @@ async def test_what_another_process_wrote_is_heard(broker: SqliteBroker, path: P
 async def test_a_file_that_was_replaced_is_heard_of(broker: SqliteBroker, path: Path) -> None:
     """Who listens is called when another file has the name, and then finds what is in it."""
     heard = Event()
-    ear = await broker.listen(["default"], heard.set)
+    ear = await on_work(broker, ["default"], heard.set)
     await make_another(path)
     # a call of its own would find out by itself
     with capture_logs() as logs:
@@ -99,7 +100,7 @@ async def test_a_file_that_is_gone_is_heard_of(broker: SqliteBroker, path: Path)
     """Who listens is called when the file was deleted, and again for each task in the next."""
     calls = [Event(), Event()]
     turn = iter(calls)
-    ear = await broker.listen(["default"], lambda: next(turn, calls[-1]).set())
+    ear = await on_work(broker, ["default"], lambda: next(turn, calls[-1]).set())
     delete(path)
     assert await asyncio.to_thread(calls[0].wait, PATIENCE)
     other = SqliteBroker(BlockingSqliteLink(path))
@@ -132,7 +133,7 @@ async def test_nobody_looks_while_nobody_listens(broker: SqliteBroker) -> None:
     others = watchers()
     await broker.enqueue([a_task()], now=NOW)
     assert watchers() <= others
-    ears = [await broker.listen(["default"], Event().set) for _ in range(3)]
+    ears = [await on_work(broker, ["default"], Event().set) for _ in range(3)]
     (watcher,) = watchers() - others
     for ear in ears:
         await ear.close()
@@ -149,7 +150,7 @@ async def test_an_ear_whose_loop_is_closed_does_not_deafen_the_others(
         raise RuntimeError("Event loop is closed")
 
     heard = Event()
-    ears = [await broker.listen(["default"], call) for call in (gone, heard.set)]
+    ears = [await on_work(broker, ["default"], call) for call in (gone, heard.set)]
     await broker.enqueue([a_task()], now=NOW)
     assert heard.is_set()
     for ear in ears:

@@ -54,7 +54,7 @@ def arguments_of(verb: str) -> tuple[list[str], dict[str, str]]:
 
 def test_the_port_has_the_verbs_that_these_tests_look_for() -> None:
     """The introspection below sees the whole port, not an empty one."""
-    assert {"open", "enqueue", "claim", "settle", "execute", "listen"} <= set(VERBS)
+    assert {"open", "enqueue", "claim", "settle", "execute", "subscribe"} <= set(VERBS)
     assert set(MEMBERS) - set(VERBS) == {"blocking", "capabilities"}
 
 

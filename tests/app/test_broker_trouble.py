@@ -251,9 +251,9 @@ class TestShutdown:
         assert lab.clock.now() == NOW
 
 
-@pytest.mark.parametrize("verb", ["open", "listen"])
+@pytest.mark.parametrize("verb", ["open", "subscribe"])
 async def test_a_store_that_cannot_be_opened_is_an_error(
-    lab: Lab, broker: FaultyBroker, verb: Literal["open", "listen"]
+    lab: Lab, broker: FaultyBroker, verb: Literal["open", "subscribe"]
 ) -> None:
     """A worker that cannot even begin says so, rather than seem to work."""
     broker.fail(verb)

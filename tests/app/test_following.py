@@ -9,12 +9,12 @@ import pytest
 
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
-from qcore.adapters.memory.subscriptions import Ear
+from qcore.adapters.memory.subscriptions import Subscriber
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import DetailsUpdate
 from qcore.domain.task import Claim, Task
-from qcore.ports import Told
+from qcore.ports import Kinds, Notify, TasksChanged
 from qcore.tasks import Progress
 from qcore.testing import ManualClock, a_task
 from qcore.testing.builders import NOW, a_demand
@@ -28,7 +28,7 @@ class Watched(MemoryBroker):
     def __init__(self) -> None:
         super().__init__()
         self.looks: list[Moment] = []
-        self.following: list[Told] = []
+        self.following: list[Notify] = []
         self.closed = 0
         self.clock = ManualClock()
 
@@ -36,17 +36,19 @@ class Watched(MemoryBroker):
         self.looks.append(self.clock.now())
         return await super().get(queue, ids)
 
-    async def follow(self, queues: Sequence[str], told: Told) -> Ear:
-        self.following.append(told)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscriber:
+        if TasksChanged not in kinds:
+            return await super().subscribe(queues, kinds, notify)
+        self.following.append(notify)
         broker = self
 
-        class Closing(Ear):
+        class Closing(Subscriber):
             async def close(self) -> None:
                 broker.closed += 1
                 await super().close()
 
-        ear = await super().follow(queues, told)
-        return Closing(ear.queues, None, None, told, [ear])
+        made = await super().subscribe(queues, kinds, notify)
+        return Closing(made.queues, made.kinds, notify, [made])
 
 
 @pytest.fixture
@@ -126,10 +128,10 @@ class TestResult:
         waiting = asyncio.create_task(handle.result())
         await turn()
         before = len(broker.looks)
-        broker.following[0]("default", [])
+        broker.following[0](TasksChanged("default", []))
         await turn()
         assert len(broker.looks) == before + 1
-        broker.following[0]("default", ["another"])
+        broker.following[0](TasksChanged("default", ["another"]))
         await turn()
         assert len(broker.looks) == before + 1
         waiting.cancel()
@@ -191,7 +193,7 @@ class TestFollow:
         await turn()
         await follow.aclose()
         before = len(broker.looks)
-        broker.following[0]("default", [])
+        broker.following[0](TasksChanged("default", []))
         await turn()
         assert len(broker.looks) == before
 
@@ -226,14 +228,14 @@ class TestBlocking:
         """With a clock that goes by itself, the thread sleeps until it is told."""
         broker = Watched()
         listening = threading.Event()
-        follow = broker.follow
+        subscribe = broker.subscribe
 
-        async def heard(queues: Sequence[str], told: Told) -> Ear:
-            ear = await follow(queues, told)
+        async def subscribed(queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscriber:
+            subscriber = await subscribe(queues, kinds, notify)
             listening.set()
-            return ear
+            return subscriber
 
-        broker.follow = heard  # type: ignore[method-assign]
+        broker.subscribe = subscribed  # type: ignore[method-assign]
         lab = Lab(broker, clock=Ticking())
         handle = lab.blocking.enqueue(a_task(retention=60))
         with ThreadPoolExecutor(1) as threads:

@@ -1,13 +1,13 @@
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.task import Demand
-from qcore.ports import Listener, Lost
+from qcore.ports import Kinds, LeaseEnded, Notify, Subscription
 from qcore.testing import FaultyBroker
 from tests.app.kit import Lab, stored, turn
 
@@ -87,10 +87,8 @@ class TestCancelled:
 class Mute(ForwardingBroker):
     """A broker that tells nobody of lost leases."""
 
-    async def listen(
-        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
-    ) -> Listener:
-        return await self.inner.listen(queues, heard)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
+        return await self.inner.subscribe(queues, set(kinds) - {LeaseEnded}, notify)
 
 
 def lab_cancel(lab: Lab, task: str) -> None:

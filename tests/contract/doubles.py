@@ -1,7 +1,7 @@
 """Brokers in memory that make use of what the port leaves open."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
@@ -27,7 +27,16 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.task import Claim, Demand, Verdict
-from qcore.ports import Broker, Capability, Listener, Lost, Told
+from qcore.ports import (
+    Broker,
+    Capability,
+    Kinds,
+    Notification,
+    Notify,
+    Subscription,
+    TasksChanged,
+    WorkAvailable,
+)
 
 T = TypeVar("T")
 
@@ -46,11 +55,12 @@ class EdgeBroker(ForwardingBroker):
         super().__init__(inner)
         self.ears: list[Ear] = []
 
-    async def listen(
-        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
-    ) -> "Ear":
-        inner = await self.inner.listen(queues, lambda: None, lost)
-        ear = Ear(frozenset(queues), heard, self.ears, inner)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
+        others = [kind for kind in kinds if kind is not WorkAvailable]
+        inner = await self.inner.subscribe(queues, others, notify)
+        if WorkAvailable not in kinds:
+            return inner
+        ear = Ear(frozenset(queues), notify, self.ears, inner)
         self.ears.append(ear)
         return ear
 
@@ -98,7 +108,7 @@ class EdgeBroker(ForwardingBroker):
             begun = await self._groups(queue) - groups[n]
             if (has_work and not had_work) or now_due < due or begun:
                 for ear in [ear for ear in self.ears if queue in ear.queues]:
-                    ear.heard()
+                    ear.notify(WorkAvailable())
         return answer
 
     async def _look(self, queue: str) -> tuple[bool, Moment]:
@@ -115,17 +125,17 @@ class EdgeBroker(ForwardingBroker):
 
 
 class Ear:
-    """A listener."""
+    """One who waits for work."""
 
     def __init__(
         self,
         queues: frozenset[str],
-        heard: Callable[[], None],
+        notify: Notify,
         among: "list[Ear]",
-        inner: Listener,
+        inner: Subscription,
     ) -> None:
         self.queues = queues
-        self.heard = heard
+        self.notify = notify
         self._among = among
         self._inner = inner
 
@@ -145,9 +155,11 @@ class TalkativeBroker(ForwardingBroker):
         super().__init__(inner)
         self.followers: list[Follower] = []
 
-    async def follow(self, queues: Sequence[str], told: Told) -> "Follower":
-        follower = Follower(queues, told, self.followers)
-        follower.inner = await self.inner.follow(queues, follower.tell_later)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
+        if TasksChanged not in kinds:
+            return await self.inner.subscribe(queues, kinds, notify)
+        follower = Follower(queues, notify, self.followers)
+        follower.inner = await self.inner.subscribe(queues, kinds, follower.tell_later)
         self.followers.append(follower)
         return follower
 
@@ -164,7 +176,7 @@ class TalkativeBroker(ForwardingBroker):
     def _tell_of_nothing(self) -> None:
         for follower in tuple(self.followers):
             for queue in follower.queues:
-                follower.tell(queue, ())
+                follower.tell(TasksChanged(queue, ()))
             for _ in range(50):
                 time.sleep(0)  # no time: it is the turn of a thread that was told
 
@@ -172,21 +184,21 @@ class TalkativeBroker(ForwardingBroker):
 class Follower:
     """Someone who follows, and the thread that tells them."""
 
-    def __init__(self, queues: Sequence[str], told: Told, among: "list[Follower]") -> None:
+    def __init__(self, queues: Sequence[str], notify: Notify, among: "list[Follower]") -> None:
         self.queues = queues
-        self.inner: Listener | None = None
-        self._told = told
+        self.inner: Subscription | None = None
+        self._notify = notify
         self._among = among
         self._thread = ThreadPoolExecutor(1)
 
-    def tell(self, queue: str, ids: Sequence[TaskId]) -> None:
+    def tell(self, notification: Notification) -> None:
         # one whose loop has ended harms nobody
         with suppress(RuntimeError):
-            self._told(queue, ids)
+            self._notify(notification)
 
-    def tell_later(self, queue: str, ids: Sequence[TaskId]) -> None:
+    def tell_later(self, notification: Notification) -> None:
         for _ in range(2):
-            self._thread.submit(self.tell, queue, ids)
+            self._thread.submit(self.tell, notification)
 
     async def close(self) -> None:
         if self.inner is not None:

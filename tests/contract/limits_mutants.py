@@ -9,7 +9,7 @@ from attrs import evolve
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.queue import Queue
 from qcore.adapters.memory.stored_task import Entry
-from qcore.adapters.memory.subscriptions import Ears
+from qcore.adapters.memory.subscriptions import Subscribers
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Aggregated, State, Transition
@@ -371,11 +371,11 @@ def deaf_to(verb: str) -> type[MemoryBroker]:
     """Return a broker that tells nobody of what one of its verbs has done."""
 
     async def muted(self: MemoryBroker, *args: Any, **options: Any) -> Any:
-        ears, self._ears = self._ears, Ears()
+        subscribers, self._subscribers = self._subscribers, Subscribers()
         try:
             return await getattr(MemoryBroker, verb)(self, *args, **options)
         finally:
-            self._ears = ears
+            self._subscribers = subscribers
 
     return type(f"DeafTo{verb.title()}", (MemoryBroker,), {verb: muted})
 

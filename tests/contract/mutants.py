@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from attrs import evolve
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.stored_task import Entry
-from qcore.adapters.memory.subscriptions import Ears
+from qcore.adapters.memory.subscriptions import Subscribers
 from qcore.domain.answers import (
     Admission,
     Enqueued,
@@ -33,7 +33,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import NO_DETAILS, Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Task, Verdict, changed
-from qcore.ports import Told
+from qcore.ports import Kinds, Notification, Notify
 
 
 class AnswersNotesBackwards(MemoryBroker):
@@ -270,11 +270,11 @@ def deaf_to(verb: str) -> type[MemoryBroker]:
     """Return a broker that tells nobody of what one of its verbs has done."""
 
     async def muted(self: MemoryBroker, *args: Any, **options: Any) -> Any:
-        ears, self._ears = self._ears, Ears()
+        subscribers, self._subscribers = self._subscribers, Subscribers()
         try:
             return await getattr(MemoryBroker, verb)(self, *args, **options)
         finally:
-            self._ears = ears
+            self._subscribers = subscribers
 
     return type(f"DeafTo{verb.title()}", (MemoryBroker,), {verb: muted})
 
@@ -294,23 +294,30 @@ class TellsTooEarly(deaf_to("settle")):  # type: ignore[misc]  (a class made by 
     async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
         self._was_read.clear()
         for verdict in verdicts:
-            self._ears.tell({verdict.lease.queue: [verdict.lease.id]})
+            self._subscribers.tell_of_tasks({verdict.lease.queue: [verdict.lease.id]})
         # until whoever was told has looked
         self._was_read.wait(1)
         return await super().settle(verdicts, now=now)
 
 
 class TellsOfAll(MemoryBroker):
-    """Tells everybody of everything."""
+    """Tells everybody of what happens in every queue."""
 
-    async def follow(self, queues: Sequence[str], told: Told) -> Any:
-        return await super().follow([*queues, "default", "a", "b"], told)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Any:
+        return await super().subscribe([*queues, "default", "a", "b"], kinds, notify)
+
+
+class TellsOfEveryKind(MemoryBroker):
+    """Tells everybody whatever happens in their queues."""
+
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Any:
+        return await super().subscribe(queues, get_args(Notification), notify)
 
 
 class NeverStopsTelling(MemoryBroker):
-    async def follow(self, queues: Sequence[str], told: Told) -> Any:
-        await super().follow(queues, told)
-        return await super().follow([], told)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Any:
+        await super().subscribe(queues, kinds, notify)
+        return await super().subscribe([], kinds, notify)
 
 
 class NeverIntoThePast(MemoryBroker):

@@ -25,7 +25,7 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.new_task import REPLACE, NewTask
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Verdict
-from qcore.ports import Counts, Page
+from qcore.ports import Counts, Kinds, Notify, Page
 from qcore.testing.builders import NOW
 from qcore.testing.contract import BrokerContract, UniqueContract, following, notes
 from qcore.testing.contract.changes import CHANGES
@@ -108,8 +108,8 @@ class StartsTokensAgain(MemoryBroker):
 
 
 class IsDeaf(MemoryBroker):
-    async def listen(self, queues: Sequence[str], *ears: Any) -> Any:
-        return await super().listen((), *ears)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Any:
+        return await super().subscribe((), kinds, notify)
 
 
 class StopsAtAConflict(MemoryBroker):
@@ -330,6 +330,7 @@ BROKEN_OF_NEWS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (mutants.deaf_to("save_details"), TOLD, {"way": following.WAYS[8]}),
     (mutants.TellsTooEarly, "test_the_news_can_be_read_when_they_are_told", {}),
     (mutants.TellsOfAll, "test_news_are_of_queues_that_are_followed", {}),
+    (mutants.TellsOfEveryKind, "test_each_is_told_of_the_kinds_that_it_asked_for", {}),
     (mutants.NeverStopsTelling, "test_who_has_closed_is_told_nothing", {}),
 ]
 """What follows, and who is told."""

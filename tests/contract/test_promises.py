@@ -10,7 +10,17 @@ import pytest
 import qcore.ports
 import qcore.testing.contract
 
-ROLES = ("Producer", "Consumer", "Operator", "Broker", "Timekeeper", "Limiting", "Aggregating")
+ROLES = (
+    "Producer",
+    "Notifier",
+    "Consumer",
+    "Reader",
+    "Operator",
+    "Broker",
+    "Timekeeper",
+    "Limiting",
+    "Aggregating",
+)
 
 
 def words(text: str) -> str:

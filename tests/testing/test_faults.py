@@ -10,7 +10,7 @@ from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import RunNow, State, Succeeded
 from qcore.domain.queue_limits import SetInFlight
 from qcore.domain.task import Verdict
-from qcore.ports import Aggregating, Broker, Limiting
+from qcore.ports import Aggregating, Broker, Limiting, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 from qcore.testing.clock import ManualClock
 from qcore.testing.faults import FaultyBroker, Verb
@@ -26,14 +26,13 @@ ARGUMENTS: dict[Verb, dict[str, Any]] = {
     "extend": {"leases": [], "now": NOW, "until": UNTIL},
     "sweep": {"queues": ["default"], "limit": 10, "now": NOW},
     "next_due": {"queues": ["default"]},
-    "listen": {"queues": ["default"], "heard": lambda: None},
+    "subscribe": {"queues": ["default"], "kinds": {WorkAvailable}, "notify": lambda _: None},
     "get": {"queue": "default", "ids": ["a"]},
     "browse": {"queue": "default", "state": State.PENDING, "limit": 10, "cursor": None},
     "count": {},
     "execute": {"queue": "default", "ids": ["a"], "order": RunNow(), "now": NOW},
     "save_details": {"notes": []},
     "details": {"queue": "default", "ids": ["a"]},
-    "follow": {"queues": ["default"], "told": lambda _queue, _ids: None},
     "set_limit": {"queue": "default", "rule": SetInFlight(3), "now": NOW},
     "limits": {"queues": ["default"]},
     "groups": {"queue": "default", "limit": 10, "after": ""},
@@ -85,7 +84,7 @@ async def test_without_a_script_every_call_goes_through(faulty: FaultyBroker, ve
     answer = await call(faulty, verb)
     expected = await call(MemoryBroker(), verb)
     assert type(answer) is type(expected)
-    assert verb in {"listen", "follow"} or answer == expected
+    assert verb == "subscribe" or answer == expected
     assert [(made.verb, made.arguments) for made in faulty.calls] == [(verb, ARGUMENTS[verb])]
 
 
@@ -263,7 +262,7 @@ def test_a_fault_that_never_happens_is_refused(faulty: FaultyBroker, times: int)
 def test_an_unknown_verb_is_refused(faulty: FaultyBroker) -> None:
     """A misspelt verb would never fail, and so its test would prove nothing."""
     verb: Any = "settel"
-    with pytest.raises(InvalidOption, match=r"'settel' is no verb .*, settle, sweep"):
+    with pytest.raises(InvalidOption, match=r"'settel' is no verb .*, settle, subscribe, sweep"):
         faulty.fail(verb)
 
 

@@ -1,7 +1,7 @@
 """Brokers around brokers."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Self, cast
 
 from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
@@ -17,12 +17,12 @@ from qcore.ports import (
     Broker,
     Capability,
     Counts,
+    Kinds,
     Limiting,
-    Listener,
-    Lost,
+    Notify,
     Page,
+    Subscription,
     Timekeeper,
-    Told,
 )
 
 
@@ -106,10 +106,8 @@ class ForwardingBroker:
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
         return await self.inner.next_due(queues)
 
-    async def listen(
-        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
-    ) -> Listener:
-        return await self.inner.listen(queues, heard, lost)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
+        return await self.inner.subscribe(queues, kinds, notify)
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         return await self.inner.get(queue, ids)
@@ -121,9 +119,6 @@ class ForwardingBroker:
 
     async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
         return await self.inner.details(queue, ids)
-
-    async def follow(self, queues: Sequence[str], told: Told) -> Listener:
-        return await self.inner.follow(queues, told)
 
     async def count(self) -> Counts:
         return await self.inner.count()

@@ -14,10 +14,20 @@ from qcore.ports.consumer import Consumer
 from qcore.ports.diagnosable import Diagnosable
 from qcore.ports.instrument import Instrument
 from qcore.ports.limiting import Limiting
-from qcore.ports.listener import Listener, Lost, Told
 from qcore.ports.operator import Counts, Operator, Page
 from qcore.ports.producer import Producer
+from qcore.ports.reader import Reader
 from qcore.ports.serializer import Serializer
+from qcore.ports.subscription import (
+    Kinds,
+    LeaseEnded,
+    Notification,
+    Notifier,
+    Notify,
+    Subscription,
+    TasksChanged,
+    WorkAvailable,
+)
 from qcore.ports.timekeeper import Timekeeper
 
 __all__ = [
@@ -29,13 +39,19 @@ __all__ = [
     "Counts",
     "Diagnosable",
     "Instrument",
+    "Kinds",
+    "LeaseEnded",
     "Limiting",
-    "Listener",
-    "Lost",
+    "Notification",
+    "Notifier",
+    "Notify",
     "Operator",
     "Page",
     "Producer",
+    "Reader",
     "Serializer",
+    "Subscription",
+    "TasksChanged",
     "Timekeeper",
-    "Told",
+    "WorkAvailable",
 ]

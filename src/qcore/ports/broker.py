@@ -1,13 +1,14 @@
-"""Where tasks wait: what producers, workers and operators need, of one store."""
+"""Where tasks wait: what producers, workers, readers and operators need, of one store."""
 
 from typing import Protocol
 
 from qcore.ports.consumer import Consumer
 from qcore.ports.operator import Operator
 from qcore.ports.producer import Producer
+from qcore.ports.reader import Reader
 
 
-class Broker(Producer, Consumer, Operator, Protocol):
+class Broker(Producer, Consumer, Reader, Operator, Protocol):
     """Where tasks wait.
 
     - A call writes everything or nothing of what it has for a queue, up to 100 tasks. A larger

@@ -1,16 +1,16 @@
 """What a worker needs of a broker: claim, settle, extend, sweep, and to be woken."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from qcore.domain.answers import LeaseLost, Settled, Swept
 from qcore.domain.moments import Moment
 from qcore.domain.run_details import DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, Verdict
-from qcore.ports.listener import Listener, Lost
+from qcore.ports.subscription import Notifier
 
 
-class Consumer(Protocol):
+class Consumer(Notifier, Protocol):
     """What a worker needs."""
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
@@ -104,25 +104,5 @@ class Consumer(Protocol):
         - None when there is none. The moment may have passed already.
         - Where nothing but its rate keeps a queue's pending tasks, the moment at which the next may
           start counts too (with `Capability.LIMITS`).
-        """
-        ...
-
-    async def listen(
-        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
-    ) -> "Listener":
-        """Call `heard` whenever these queues may have something new to claim or to wait for.
-
-        - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
-          queues something pending where there was nothing, or an earlier moment at which something
-          is due, `heard` is called: in the same process at once, from another process within the
-          broker's own delay. What a claim gives is what it makes pending and leaves.
-        - So it is when something begins to wait in a group that was empty, and when a task that
-          was active, or a rule that was set, no longer keeps a queue from handing out what it has.
-        - `heard` may be called from any thread, and once too often rather than once too few.
-        - When an order ends the lease of an active task of these queues, `lost` is called with the
-          queue and the lease's token: in the same process at once, from another process within the
-          broker's own delay. It may be called from any thread, of a lease that is somebody else's
-          too, and after a disturbance not at all: then `extend` tells.
-        - After `close`, neither is called again.
         """
         ...

@@ -1,4 +1,4 @@
-"""What an inspector needs of a broker: to look at tasks, and to move them."""
+"""What an operator needs of a broker: to list and count tasks, and to change them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
@@ -8,9 +8,7 @@ from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
-from qcore.domain.run_details import Details
 from qcore.domain.task import Task
-from qcore.ports.listener import Listener, Told
 
 
 @record
@@ -26,14 +24,7 @@ Counts: TypeAlias = Mapping[str, Mapping[State, int]]
 
 
 class Operator(Protocol):
-    """What an inspector needs."""
-
-    async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
-        """Return tasks as they are.
-
-        - Each answer is at its id's place, None for one that is not stored in this queue.
-        """
-        ...
+    """What an operator needs."""
 
     async def browse(
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
@@ -43,29 +34,6 @@ class Operator(Protocol):
         - Pending ones in the order of claiming, scheduled and retrying ones by moment due,
           active ones by the end of their lease, ended ones with the latest first.
         - At most `limit`; every task that stays in its state through all pages is in exactly one.
-        """
-        ...
-
-    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
-        """Return what is kept of the runs of tasks.
-
-        - Each answer is at its id's place, None for a task that is not stored in this queue.
-        - The last ten errors, the oldest first: each with its moment, its attempt, and the worker
-          and the traceback that the verdict named. A lease that ran out is one of them.
-        - The last progress and the last saved work, whatever became of the run.
-        - All of it is kept until the task is gone, or another takes its id.
-        """
-        ...
-
-    async def follow(self, queues: Sequence[str], told: Told) -> "Listener":
-        """Call `told` whenever tasks of these queues have news.
-
-        - When a task of these queues is completed, archived or dead, by a verdict, an order or the
-          time, or when its progress was noted, `told` is called with the queue and its id: in the
-          same process at once, from another process within the broker's own delay.
-        - It may be called with no ids, when any may have news, as after a disturbance; once too
-          often; from any thread; and of a task that is gone not at all.
-        - After `close`, it is not called again.
         """
         ...
 

@@ -20,7 +20,7 @@ from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.record import record
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, Task, Verdict
-from qcore.ports import Broker, Clock, Counts, Listener, Lost, Page, Told
+from qcore.ports import Broker, Clock, Counts, Kinds, Notify, Page, Subscription
 
 T = TypeVar("T")
 
@@ -34,11 +34,10 @@ Verb: TypeAlias = Literal[
     "save_details",
     "sweep",
     "next_due",
-    "listen",
+    "subscribe",
     "get",
     "browse",
     "details",
-    "follow",
     "count",
     "execute",
     "set_limit",
@@ -226,11 +225,9 @@ class FaultyBroker(ForwardingBroker):
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
         return await self._do("next_due", partial(self.inner.next_due, queues), queues=queues)
 
-    async def listen(
-        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
-    ) -> Listener:
-        work = partial(self.inner.listen, queues, heard, lost)
-        return await self._do("listen", work, queues=queues, heard=heard)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
+        work = partial(self.inner.subscribe, queues, kinds, notify)
+        return await self._do("subscribe", work, queues=queues, kinds=kinds, notify=notify)
 
     async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
         work = partial(super().set_limit, queue, rule, now=now)
@@ -267,10 +264,6 @@ class FaultyBroker(ForwardingBroker):
     async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
         work = partial(self.inner.details, queue, ids)
         return await self._do("details", work, queue=queue, ids=ids)
-
-    async def follow(self, queues: Sequence[str], told: Told) -> Listener:
-        work = partial(self.inner.follow, queues, told)
-        return await self._do("follow", work, queues=queues, told=told)
 
     async def count(self) -> Counts:
         return await self._do("count", self.inner.count)

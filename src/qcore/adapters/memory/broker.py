@@ -1,6 +1,6 @@
 """The reference broker: exact, small, and gone with its process."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from threading import RLock
 from typing import Final
 
@@ -8,7 +8,7 @@ from attrs import evolve
 
 from qcore.adapters.memory.queue import Queue
 from qcore.adapters.memory.stored_task import Entry
-from qcore.adapters.memory.subscriptions import Ear, Ears
+from qcore.adapters.memory.subscriptions import Subscriber, Subscribers
 from qcore.domain.answers import (
     Admission,
     Enqueued,
@@ -36,7 +36,7 @@ from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
-from qcore.ports import Capability, Counts, Lost, Page, Told
+from qcore.ports import Capability, Counts, Kinds, Notify, Page
 
 DEFAULT_KEEP: Final = RetentionPolicy()
 
@@ -51,7 +51,7 @@ class MemoryBroker:
     def __init__(self, *, keep: RetentionPolicy = DEFAULT_KEEP) -> None:
         self._keep = keep
         self._queues: dict[str, Queue] = {}
-        self._ears = Ears()
+        self._subscribers = Subscribers()
         # clients in other threads enqueue into the same store
         self._lock = RLock()
 
@@ -69,7 +69,7 @@ class MemoryBroker:
         """Store tasks."""
         with self._lock:
             answers = [self._queue(task.queue).add(task, now) for task in tasks]
-        self._ears.hear({task.queue for task in tasks})
+        self._subscribers.tell_of_work({task.queue for task in tasks})
         return answers
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
@@ -176,15 +176,9 @@ class MemoryBroker:
             moments = [queue.next_due() for queue in self._known(queues)]
         return min((moment for moment in moments if moment is not None), default=None)
 
-    async def listen(
-        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
-    ) -> Ear:
-        """Call `heard` whenever these queues may have something new."""
-        return self._ears.add(queues, heard=heard, lost=lost)
-
-    async def follow(self, queues: Sequence[str], told: Told) -> Ear:
-        """Call `told` whenever tasks of these queues have news."""
-        return self._ears.add(queues, told=told)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscriber:
+        """Call `notify` with each notification of these kinds about these queues."""
+        return self._subscribers.add(queues, kinds, notify)
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         """Return tasks as they are."""
@@ -231,7 +225,7 @@ class MemoryBroker:
             answers = [self._carry_out(queue, i, order, now) for i in ids]
             lost = [token for task, token in held.items() if task not in active]
         self._tell({queue}, {queue})
-        self._ears.lose(queue, lost)
+        self._subscribers.tell_of_ended(queue, lost)
         return answers
 
     async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
@@ -266,7 +260,7 @@ class MemoryBroker:
         with self._lock:
             answer = self._queue(queue).aggregate(group, ids, task, now)
         if isinstance(answer, Enqueued):
-            self._ears.hear({queue})
+            self._subscribers.tell_of_work({queue})
         return answer
 
     async def diagnose(self) -> Sequence[Finding]:
@@ -312,8 +306,8 @@ class MemoryBroker:
         """Wake those who listen, outside the lock: what they do is theirs."""
         with self._lock:
             news = {queue.name: queue.read_news() for queue in self._known(touched)}
-        self._ears.hear(heard)
-        self._ears.tell({queue: ids for queue, ids in news.items() if ids})
+        self._subscribers.tell_of_work(heard)
+        self._subscribers.tell_of_tasks({queue: ids for queue, ids in news.items() if ids})
 
 
 def _read_cursor(cursor: str | None) -> tuple[float, int] | None:

@@ -1,76 +1,67 @@
-"""Who listens to the memory broker."""
+"""Who has subscribed at the memory broker."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Final
 
 from qcore.domain.new_task import TaskId
-from qcore.ports import Lost, Told
+from qcore.ports import Kinds, LeaseEnded, Notify, TasksChanged, WorkAvailable
 
-Heard: TypeAlias = Callable[[], None]
+WORK: Final = WorkAvailable()
 
 
-class Ears:
-    """All who listen, and what they want to hear of which queues."""
+class Subscribers:
+    """All who have subscribed, and what each wants to be told of which queues."""
 
     def __init__(self) -> None:
-        self._ears: list[Ear] = []
+        self._subscribers: list[Subscriber] = []
 
-    def add(
-        self,
-        queues: Sequence[str],
-        *,
-        heard: Heard | None = None,
-        lost: Lost | None = None,
-        told: Told | None = None,
-    ) -> "Ear":
-        """Return a new listener."""
-        ear = Ear(frozenset(queues), heard, lost, told, self._ears)
-        self._ears.append(ear)
-        return ear
+    def add(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> "Subscriber":
+        """Return a new subscriber."""
+        subscriber = Subscriber(frozenset(queues), frozenset(kinds), notify, self._subscribers)
+        self._subscribers.append(subscriber)
+        return subscriber
 
-    def hear(self, queues: Iterable[str]) -> None:
+    def tell_of_work(self, queues: Iterable[str]) -> None:
         """Tell that queues have something new to claim or to wait for."""
-        for ear in tuple(self._ears):
-            if ear.heard is not None and not ear.queues.isdisjoint(queues):
-                ear.heard()
+        for each in tuple(self._subscribers):
+            if WorkAvailable in each.kinds and not each.queues.isdisjoint(queues):
+                each.notify(WORK)
 
-    def lose(self, queue: str, tokens: Sequence[int]) -> None:
-        """Tell of leases that were ended."""
-        for ear in tuple(self._ears):
-            if ear.lost is not None and queue in ear.queues:
+    def tell_of_ended(self, queue: str, tokens: Sequence[int]) -> None:
+        """Tell of leases that an order has ended."""
+        for each in tuple(self._subscribers):
+            if LeaseEnded in each.kinds and queue in each.queues:
                 # one whose loop has ended must not fail what has been done
                 with suppress(RuntimeError):
                     for token in tokens:
-                        ear.lost(queue, token)
+                        each.notify(LeaseEnded(queue, token))
 
-    def tell(self, news: Mapping[str, Sequence[TaskId]]) -> None:
-        """Tell which tasks have news."""
-        for ear in tuple(self._ears):
-            for queue in ear.queues.intersection(news):
-                if ear.told is not None:
+    def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
+        """Tell which tasks of which queues have ended or got on."""
+        for each in tuple(self._subscribers):
+            if TasksChanged in each.kinds:
+                for queue in each.queues.intersection(changed):
                     with suppress(RuntimeError):
-                        ear.told(queue, news[queue])
+                        each.notify(TasksChanged(queue, changed[queue]))
 
 
-class Ear:
-    """A listener."""
+class Subscriber:
+    """A subscriber of some queues."""
 
     def __init__(
         self,
         queues: frozenset[str],
-        heard: Heard | None,
-        lost: Lost | None,
-        told: Told | None,
-        among: "list[Ear]",
+        kinds: frozenset[type],
+        notify: Notify,
+        among: "list[Subscriber]",
     ) -> None:
         self.queues = queues
-        self.heard = heard
-        self.lost = lost
-        self.told = told
+        self.kinds = kinds
+        self.notify = notify
         self._among = among
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop being told."""
         if self in self._among:
             self._among.remove(self)

@@ -4,7 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Link
-from qcore.adapters.redis import admin, claim, enqueue, groups, limits, run_details, settle, sweep
+from qcore.adapters.redis import (
+    admin,
+    claim,
+    enqueue,
+    groups,
+    limits,
+    notifications,
+    run_details,
+    settle,
+    sweep,
+)
 from qcore.adapters.redis.script_runner import ScriptRunner
 from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
 from qcore.domain.groups import Group, Stale, check_aggregate
@@ -14,7 +24,7 @@ from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
-from qcore.ports import Capability, Counts, Listener, Lost, Page, Told
+from qcore.ports import Capability, Counts, Kinds, Notify, Page, Subscription
 
 USUAL: Final = RetentionPolicy()
 DEFAULT_NAMESPACE: Final = "qcore"
@@ -115,18 +125,9 @@ class RedisBroker:
         """Return when the next scheduled or retrying task of these queues is due."""
         return await claim.next_due(self._runner, queues)
 
-    async def listen(
-        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
-    ) -> Listener:
-        """Call `heard` whenever these queues may have something new, `lost` of lost leases."""
-        channels = {self._runner.keys.channel(queue): queue for queue in queues}
-
-        def told(channel: str, tokens: bytes) -> None:
-            if lost is not None:
-                for token in tokens.split():
-                    lost(channels[channel], int(token))
-
-        return await self.link.listen([*channels], heard, told)
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
+        """Call `notify` with each notification of these kinds about these queues."""
+        return await notifications.subscribe(self._runner, queues, kinds, notify)
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         """Return tasks as they are."""
@@ -135,10 +136,6 @@ class RedisBroker:
     async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
         """Return what is kept of the runs of tasks."""
         return await run_details.details(self._runner, queue, ids)
-
-    async def follow(self, queues: Sequence[str], told: Told) -> Listener:
-        """Call `told` whenever tasks of these queues have news."""
-        return await run_details.follow(self._runner, queues, told)
 
     async def browse(
         self, queue: str, state: State, limit: int, *, cursor: str | None = None

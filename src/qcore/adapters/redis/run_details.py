@@ -5,7 +5,7 @@ from typing import Final
 
 from qcore.adapters.links.redis import Word
 from qcore.adapters.redis.details_codec import decode_details, encode
-from qcore.adapters.redis.encoding import decode_id, encode_id
+from qcore.adapters.redis.encoding import encode_id
 from qcore.adapters.redis.script_runner import (
     MAX_TASKS_PER_CALL,
     ScriptRunner,
@@ -16,7 +16,6 @@ from qcore.adapters.redis.scripts import DETAILS, SAVE_DETAILS
 from qcore.domain.answers import LeaseLost
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
-from qcore.ports import Listener, Told
 
 MAX_BYTES_PER_CALL: Final = 1 << 19
 """Of one call: a large one takes the server long to read."""
@@ -77,34 +76,3 @@ async def details(runner: ScriptRunner, queue: str, ids: Sequence[TaskId]) -> li
         None if there is None else decode_details(errors, progress, saved)
         for there, errors, progress, saved in zip(*(rows[n::4] for n in range(4)), strict=True)
     ]
-
-
-async def follow(runner: ScriptRunner, queues: Sequence[str], told: Told) -> Listener:
-    """Call `told` whenever tasks of these queues have news, and after every connection."""
-    channels = {runner.keys.news(queue): queue for queue in queues}
-
-    def connected() -> None:
-        for queue in queues:
-            told(queue, ())
-
-    def said(channel: str, text: bytes) -> None:
-        try:
-            ids = [*_ids(text)]
-        except ValueError:
-            # said by somebody else: who does not know what it means had better look
-            ids = []
-        told(channels[channel], ids)
-
-    return await runner.link.listen([*channels], connected, said)
-
-
-def _ids(text: bytes) -> Iterator[TaskId]:
-    """Yield ids, each behind the length of what it is stored as, and a blank."""
-    start = 0
-    while start < len(text):
-        blank = text.index(b" ", start)
-        size = int(text[start:blank])
-        if not 0 < size <= len(text) - blank - 1:
-            raise ValueError("expected an id")
-        start = blank + 1 + size
-        yield decode_id(text[blank + 1 : start])

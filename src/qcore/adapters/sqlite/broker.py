@@ -1,7 +1,7 @@
 """Tasks in one SQLite file, which several processes may share."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -31,7 +31,7 @@ from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
-from qcore.ports import Capability, Counts, Listener, Lost, Page, Told
+from qcore.ports import Capability, Counts, Kinds, Notify, Page, Subscription
 
 KEPT: Final = ENDED - {State.GONE}
 USUAL: Final = RetentionPolicy()
@@ -82,7 +82,7 @@ class SqliteBroker:
     async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         """Store tasks."""
         answers = await self._link.write(partial(enqueue.enqueue, tasks=tasks, now=now))
-        self._link.tell({task.queue for task in tasks})
+        self._link.tell_of_work({task.queue for task in tasks})
         return answers
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
@@ -92,8 +92,8 @@ class SqliteBroker:
             partial(claim.nothing_to_claim, queues=[*demand.quotas], now=now),
         )
         if handed.left:
-            self._link.tell(handed.left)
-        self._link.tell_news(dict.fromkeys(handed.ended, ()))
+            self._link.tell_of_work(handed.left)
+        self._link.tell_of_tasks(dict.fromkeys(handed.ended, ()))
         self._given.add(claim.lease for claim in handed.claims)
         return handed.claims
 
@@ -103,9 +103,9 @@ class SqliteBroker:
         """End leases."""
         ended = await self._link.write(partial(settle.settle, verdicts=verdicts, now=now))
         self._given.forget(verdict.lease for verdict in verdicts)
-        self._link.tell(ended.heard)
+        self._link.tell_of_work(ended.heard)
         pairs = zip(verdicts, ended.answers, strict=True)
-        self._tell_news(
+        self._tell_of_tasks(
             verdict.lease
             for verdict, answer in pairs
             if isinstance(answer, Settled) and answer.state in KEPT
@@ -117,15 +117,15 @@ class SqliteBroker:
     ) -> Sequence[DetailsSaved | LeaseLost]:
         """Keep what runs say of themselves."""
         answers = await self._link.write(partial(settle.save_details, notes=notes))
-        self._tell_news(each.lease for each in notes if each.progress is not None)
+        self._tell_of_tasks(each.lease for each in notes if each.progress is not None)
         return answers
 
-    def _tell_news(self, leases: Iterable[Lease]) -> None:
-        """Tell those who follow in this process that these tasks have news."""
-        news: defaultdict[str, list[TaskId]] = defaultdict(list)
+    def _tell_of_tasks(self, leases: Iterable[Lease]) -> None:
+        """Tell subscribers in this process that these tasks have ended or got on."""
+        changed: defaultdict[str, list[TaskId]] = defaultdict(list)
         for lease in leases:
-            news[lease.queue].append(lease.id)
-        self._link.tell_news(news)
+            changed[lease.queue].append(lease.id)
+        self._link.tell_of_tasks(changed)
 
     async def extend(
         self,
@@ -144,42 +144,25 @@ class SqliteBroker:
             partial(sweep.sweep, chore=asked), partial(sweep.nothing_to_sweep, chore=asked)
         )
         if swept.crashed:
-            self._link.tell(queues)
+            self._link.tell_of_work(queues)
         if swept.crashed or swept.expired:
-            self._link.tell_news(dict.fromkeys(queues, ()))
+            self._link.tell_of_tasks(dict.fromkeys(queues, ()))
         return swept
 
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
         """Return when the next scheduled or retrying task of these queues is due."""
         return await self._link.read(partial(claim.next_due, queues=queues))
 
-    async def listen(
-        self, queues: Sequence[str], heard: Callable[[], None], lost: Lost | None = None
-    ) -> Listener:
-        """Call `heard` whenever these queues may have something new, `lost` of lost leases.
+    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
+        """Call `notify` with each notification of these kinds about these queues.
 
-        When another process has written, the leases that were given here are looked at.
+        When another process has written, the leases that were given here are looked at, for one who
+        wants to be told of those that ended; and any task may have changed.
         """
+        return await self._link.subscribe(queues, kinds, notify, find_ended=self._ended)
 
-        def changed() -> None:
-            if lost is not None:
-                for lease in self._lost():
-                    if lease.queue in queues:
-                        lost(lease.queue, lease.token)
-
-        return await self._link.listen(queues, heard, lost=lost, changed=changed)
-
-    async def follow(self, queues: Sequence[str], told: Told) -> Listener:
-        """Call `told` whenever tasks of these queues have news; of which, if another wrote it."""
-
-        def changed() -> None:
-            for queue in queues:
-                told(queue, ())
-
-        return await self._link.listen(queues, _deaf, told=told, changed=changed)
-
-    def _lost(self) -> Sequence[Lease]:
-        """Return which of the leases given here are over; called from the listening thread."""
+    def _ended(self) -> Sequence[Lease]:
+        """Return which of the leases given here are over; called from the thread that polls."""
         if not self._given:
             return ()
         # a file that cannot be read now is looked at after the next change
@@ -214,15 +197,15 @@ class SqliteBroker:
         ordered = await self._link.write(
             partial(admin.execute, queue=queue, ids=ids, what=order, now=now)
         )
-        self._link.tell({queue})
-        self._link.tell_of_lost(queue, ordered.lost)
-        self._link.tell_news({queue: ordered.ended} if ordered.ended else {})
+        self._link.tell_of_work({queue})
+        self._link.tell_of_ended(queue, ordered.lost)
+        self._link.tell_of_tasks({queue: ordered.ended} if ordered.ended else {})
         return ordered.answers
 
     async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
         """Set one of a queue's limits."""
         limits = await self._link.write(partial(set_limit, queue=queue, rule=rule, now=now))
-        self._link.tell({queue})
+        self._link.tell_of_work({queue})
         return limits
 
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
@@ -245,9 +228,5 @@ class SqliteBroker:
         answer = await self._link.write(
             partial(groups.aggregate, group=group, ids=ids, task=task, now=now)
         )
-        self._link.tell({queue})
+        self._link.tell_of_work({queue})
         return answer
-
-
-def _deaf() -> None:
-    """Hear nothing: who follows tasks does not claim any."""

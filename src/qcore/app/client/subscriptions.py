@@ -8,13 +8,13 @@ from qcore.app.client.task_notifications import Board
 from qcore.app.client.wakeup import Wakeup, first
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
-from qcore.ports import Broker, Clock, Listener
+from qcore.ports import Clock, Notifier, Subscription, TasksChanged
 
 
 class Following:
-    """One listener for each queue of which somebody waits for news, on each loop."""
+    """One subscription to each queue of which somebody waits for news, on each loop."""
 
-    def __init__(self, broker: Broker, clock: Clock) -> None:
+    def __init__(self, broker: Notifier, clock: Clock) -> None:
         self._broker = broker
         self._clock = clock
         self._lock = threading.Lock()
@@ -40,25 +40,27 @@ class Following:
 
 
 class _Place:
-    """A queue that is listened to."""
+    """A queue that is subscribed to."""
 
     def __init__(self) -> None:
         self.board = Board()
-        self._listener: Listener | None = None
+        self._subscription: Subscription | None = None
         self._opening = asyncio.Lock()
 
-    async def open(self, broker: Broker, queue: str) -> None:
-        """Listen; those who come meanwhile wait for the same listener."""
-        if self._listener is None:
+    async def open(self, broker: Notifier, queue: str) -> None:
+        """Subscribe; those who come meanwhile wait for the same subscription."""
+        if self._subscription is None:
             async with self._opening:
-                if self._listener is None:
-                    self._listener = await broker.follow([queue], self.board.told)
+                if self._subscription is None:
+                    self._subscription = await broker.subscribe(
+                        [queue], {TasksChanged}, self.board.notify
+                    )
 
     async def close(self) -> None:
         async with self._opening:
-            if self._listener is not None:
-                await self._listener.close()
-        self.board.told("", ())
+            if self._subscription is not None:
+                await self._subscription.close()
+        self.board.wake_all()
 
 
 class _Ear:

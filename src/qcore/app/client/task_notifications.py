@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
-from qcore.ports import Broker, Clock, Listener
+from qcore.ports import Clock, Notification, Notifier, Subscription, TasksChanged
 
 GLANCE: Final = 0.001
 """Real seconds in which a clock that goes at all has gone on."""
@@ -47,8 +47,16 @@ class Board:
         self._lock = threading.Lock()
         self._calls: dict[TaskId, list[Callable[[], None]]] = {}
 
-    def told(self, _queue: str, tasks: Sequence[TaskId]) -> None:
-        """Wake those who wait for these tasks; without any of them, all."""
+    def notify(self, notification: Notification) -> None:
+        """Wake those who wait for the tasks that have changed; where any may have, all."""
+        if isinstance(notification, TasksChanged):
+            self._wake(notification.ids)
+
+    def wake_all(self) -> None:
+        """Wake all who wait for any task."""
+        self._wake(())
+
+    def _wake(self, tasks: Sequence[TaskId]) -> None:
         with self._lock:
             named = tasks or tuple(self._calls)
             calls = [call for task in named for call in self._calls.get(task, ())]
@@ -72,19 +80,22 @@ class Board:
 class BlockingNews:
     """Hear of tasks in code that blocks: whoever waits blocks its thread."""
 
-    def __init__(self, broker: Broker, clock: Clock) -> None:
+    def __init__(self, broker: Notifier, clock: Clock) -> None:
         self._broker = broker
         self._clock = clock
         self._lock = threading.Lock()
-        self._places: dict[str, tuple[Board, Listener]] = {}
+        self._places: dict[str, tuple[Board, Subscription]] = {}
 
     async def of(self, queue: str, task: TaskId) -> "BlockingEar":
         """Return an ear that is in place."""
-        # to open a listener takes a while: those who come meanwhile wait for the same one
+        # to subscribe takes a while: those who come meanwhile wait for the same subscription
         with self._lock:
             if queue not in self._places:
                 board = Board()
-                self._places[queue] = board, await self._broker.follow([queue], board.told)
+                self._places[queue] = (
+                    board,
+                    await self._broker.subscribe([queue], {TasksChanged}, board.notify),
+                )
             board, _ = self._places[queue]
         return BlockingEar(board, task, self._clock)
 
@@ -93,9 +104,9 @@ class BlockingNews:
         with self._lock:
             places = list(self._places.values())
             self._places.clear()
-        for board, listener in places:
-            await listener.close()
-            board.told("", ())
+        for board, subscription in places:
+            await subscription.close()
+            board.wake_all()
 
 
 class BlockingEar:

@@ -14,7 +14,7 @@ from qcore.domain.answers import LeaseLost
 from qcore.domain.events import BrokerFailed
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Lease
-from qcore.ports import Broker, Clock, Lost
+from qcore.ports import Broker, Clock
 
 EVERY: Final = 0.5
 """Seconds between two calls that write how far runs have come."""
@@ -38,7 +38,7 @@ class ProgressWriter:
         emit: Instruments,
         *,
         max_saved: int,
-        lost: Lost,
+        lost: Callable[[str, int], None],
     ) -> None:
         self._broker = broker
         self._clock = clock

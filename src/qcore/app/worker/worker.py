@@ -46,7 +46,16 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.retry import Dice
 from qcore.domain.task import Claim, Demand
-from qcore.ports import Aggregating, Broker, Capability, Clock, Instrument
+from qcore.ports import (
+    Aggregating,
+    Broker,
+    Capability,
+    Clock,
+    Instrument,
+    LeaseEnded,
+    Notification,
+    WorkAvailable,
+)
 
 LONGEST_IDLE: Final = 10.0
 """Seconds after which an idle worker looks again, though nobody woke it."""
@@ -169,9 +178,10 @@ class Worker:
             wakeup = self._wakeup = Wakeup(asyncio.get_running_loop())
             self._loop = asyncio.get_running_loop()
             gathering = self._gathering = self._make_gathering(pools)
-            heard = self._hear if gathering is None else gathering.beside(self._hear)
-            listener = await self._broker.listen(self._shares.queues, heard, self._lease_ended)
-            stack.push_async_callback(listener.close)
+            subscription = await self._broker.subscribe(
+                self._shares.queues, {WorkAvailable, LeaseEnded}, self._notify
+            )
+            stack.push_async_callback(subscription.close)
             if gathering is not None:
                 stack.push_async_callback(gathering.close)
             stack.callback(self._deadlines.close)
@@ -357,10 +367,15 @@ class Worker:
             self._due, self._asked = await self._next_due(), queues
         return self._due
 
-    def _hear(self) -> None:
-        """Be woken by news of the broker's. Called from whichever thread."""
+    def _notify(self, notification: Notification) -> None:
+        """Do what the broker's notification gives reason to. Called from whichever thread."""
+        if isinstance(notification, LeaseEnded):
+            self._lease_ended(notification.queue, notification.token)
+            return
         self._has_heard = True
         self._wake()
+        if self._gathering is not None:
+            self._gathering.wake()
 
     async def _more(self) -> bool:
         """Return whether a burst has more to do now: what it settled may be due again at once."""

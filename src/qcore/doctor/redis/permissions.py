@@ -146,13 +146,13 @@ def _rule(reply: object, keys: Keys) -> str | None:
 
 async def _lacking_to_listen(link: Link, keys: Keys) -> list[str]:
     try:
-        ear = await link.listen([keys.channel("-")], _hear_nothing)
+        subscription = await link.listen([keys.channel("-")], _ignore, _ignore)
     except QcoreError as why:
         rule = _rule(why, keys)
         return [] if rule is None else [rule]
-    await ear.close()
+    await subscription.close()
     return []
 
 
-def _hear_nothing() -> None:
+def _ignore(*_: object) -> None:
     """Do nothing."""

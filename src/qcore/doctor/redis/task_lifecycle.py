@@ -18,7 +18,7 @@ from qcore.domain.lifecycle import Failed, State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Demand, Lease, RetentionPolicy, Verdict
-from qcore.ports import Listener
+from qcore.ports import Subscription
 
 LEASE: Final = 30.0
 PATIENCE: Final = 2.0
@@ -68,7 +68,9 @@ def _wake_up(woke: bool, channel: str) -> Finding:  # noqa: FBT001  (what was fo
 async def _live(runner: ScriptRunner, queue: str) -> bool:
     """Lead a task from its first state to its last; return whether its enqueue was heard."""
     heard = Event()
-    ear = await runner.link.listen([runner.keys.channel(queue)], heard.set)
+    subscription = await runner.link.listen(
+        [runner.keys.channel(queue)], heard.set, lambda _channel, _text: heard.set()
+    )
     try:
         heard.clear()
         # a queue that is there already: the registry never hears of it
@@ -78,7 +80,7 @@ async def _live(runner: ScriptRunner, queue: str) -> bool:
         woke = await _comes(heard, runner.link)
         await _end(runner, queue, now)
     finally:
-        await _close(ear)
+        await _close(subscription)
     return woke
 
 
@@ -90,9 +92,9 @@ async def _comes(heard: Event, link: Link) -> bool:
     return heard.is_set()
 
 
-async def _close(ear: Listener) -> None:
+async def _close(subscription: Subscription) -> None:
     with suppress(QcoreError):
-        await ear.close()
+        await subscription.close()
 
 
 async def _begin(runner: ScriptRunner, queue: str, now: Moment) -> None:

@@ -90,7 +90,7 @@ from qcore.testing.contract.threads import OpenCases, ThreadCases
 from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.unique import UniqueContract
 from qcore.testing.contract.unusual_input import BulkCases, TextCases
-from qcore.testing.contract.wakeups import ListenCases, NextDueCases
+from qcore.testing.contract.wakeups import NextDueCases, SubscribeCases
 
 __all__ = [
     "BrokerContract",
@@ -125,7 +125,7 @@ class BrokerContract(
     TrimCases,
     SweepCases,
     NextDueCases,
-    ListenCases,
+    SubscribeCases,
     EdgeCases,
     GetCases,
     BrowseCases,

@@ -23,6 +23,7 @@ from qcore.testing.contract.steps import (
     ids_of,
     look,
     nothing_is_left,
+    on_work,
     put,
     see,
     take,
@@ -206,7 +207,7 @@ class AggregateCases(Cases):
         """Who claims wakes up for it, or for its moment."""
         await put(broker, *(tasks := some_tasks(2, group="g")))
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         await merge(broker, tasks, a_task(due=due))
         assert await self.comes(heard)

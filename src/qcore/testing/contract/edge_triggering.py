@@ -21,7 +21,7 @@ from qcore.domain.new_task import NewTask
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.steps import a_claimed, end, ids_of, put, take, take_one, tidy
+from qcore.testing.contract.steps import a_claimed, end, ids_of, on_work, put, take, take_one, tidy
 
 REMOVALS: Final[Mapping[str, Command]] = {
     "archived": Archived(),
@@ -35,8 +35,9 @@ class EdgeCases(Cases):
 
     # - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
     #   queues something pending where there was nothing, or an earlier moment at which something
-    #   is due, `heard` is called: in the same process at once, from another process within the
-    #   broker's own delay. What a claim gives is what it makes pending and leaves.
+    #   is due, `notify` is called with `WorkAvailable`: in the same process at once, from another
+    #   process within the broker's own delay. What a claim gives is what it makes pending and
+    #   leaves.
 
     @pytest.mark.parametrize("emptied", ["claimed", "expired", "found expired", *REMOVALS])
     async def test_a_queue_that_was_emptied_is_heard_again(
@@ -44,7 +45,7 @@ class EdgeCases(Cases):
     ) -> None:
         """However the last pending task went, the next one is something new."""
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         await put(broker, task := a_task(expires=NOW + 5), other := a_task(expires=NOW + 5))
         assert await self.comes(heard)
         await _go(broker, emptied, task, other)
@@ -56,7 +57,7 @@ class EdgeCases(Cases):
     async def test_each_earlier_moment_is_heard(self, broker: Broker) -> None:
         """Who waits for the next moment due hears when it is to wake up earlier."""
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         for seconds in (60.0, 59.0, 9.5, 9.25, 0.001):
             heard.clear()
             await put(broker, a_task(due=NOW + seconds))
@@ -76,7 +77,7 @@ class EdgeCases(Cases):
         await put(broker, a_task(due=NOW + 60))
         await end(broker, other, Failed("no", NOW + 60))
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         await end(broker, claim, outcome)
         assert await self.comes(heard)
@@ -88,7 +89,7 @@ class EdgeCases(Cases):
     ) -> None:
         """However the task went that was due next, the moment after it is the next."""
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         await put(broker, task := a_task(due=NOW + 1))
         assert await self.comes(heard)
         await _go(broker, gone, task)
@@ -101,7 +102,7 @@ class EdgeCases(Cases):
     async def test_pending_tasks_do_not_hide_an_earlier_moment(self, broker: Broker) -> None:
         """A queue with work to claim may get work to wait for, and the other way round."""
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         for task in (a_task(), a_task(due=NOW + 60)):
             heard.clear()
             await put(broker, task)
@@ -116,7 +117,7 @@ class EdgeCases(Cases):
         """One call for several queues, of tasks due now and later, is heard at each of them."""
         all_heard = [Heard(), Heard(), Heard()]
         pairs = zip("abc", all_heard, strict=True)
-        ears = [await broker.listen([queue], heard.set) for queue, heard in pairs]
+        ears = [await on_work(broker, [queue], heard.set) for queue, heard in pairs]
         for heard in all_heard:
             heard.clear()
         await put(broker, a_task(queue="a"), a_task(queue="b", due=NOW + 9), a_task(queue="c"))
@@ -131,7 +132,7 @@ class EdgeCases(Cases):
         await put(broker, *(a_task(queue=queue, due=NOW + 1) for queue in "aab"))
         all_heard = [Heard(), Heard()]
         pairs = zip("ab", all_heard, strict=True)
-        ears = [await broker.listen([queue], heard.set) for queue, heard in pairs]
+        ears = [await on_work(broker, [queue], heard.set) for queue, heard in pairs]
         for heard in all_heard:
             heard.clear()
         await take_one(broker, "a", "b", now=NOW + 1)
@@ -143,7 +144,7 @@ class EdgeCases(Cases):
         """However many are due, and in however many bites they become pending."""
         await put(broker, *(a_task(due=NOW + 1) for _ in range(300)))
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         await take_one(broker, now=NOW + 1)
         assert await self.comes(heard)

@@ -15,6 +15,7 @@ from qcore.testing.contract.steps import (
     ids,
     ids_of,
     nothing_is_left,
+    on_work,
     put,
     see,
     take,
@@ -129,7 +130,7 @@ class FollowUpCases(Cases):
         """A worker of its queue need not wait for a poll."""
         claim = await a_claimed(broker)
         heard = Heard()
-        ear = await broker.listen(["b"], heard.set)
+        ear = await on_work(broker, ["b"], heard.set)
         heard.clear()
         await end(broker, claim, Succeeded(then=(a_task(queue="b"),)))
         assert await self.comes(heard)

@@ -28,6 +28,7 @@ from qcore.testing.contract.lifecycle_table import GroupTableCases
 from qcore.testing.contract.steps import (
     end,
     look,
+    on_work,
     put,
     see,
     take,
@@ -175,7 +176,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
     async def test_a_new_group_is_heard(self, broker: Broker) -> None:
         """Who aggregates need not wait for a poll."""
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         await put(broker, a_task(group="g"))
         assert await self.comes(heard)
@@ -185,7 +186,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         """A delayed task that joins its group is news too."""
         await put(broker, a_task(group="g", due=NOW + 1))
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         await take(broker, now=NOW + 1)
         assert await self.comes(heard)

@@ -11,7 +11,7 @@ from qcore.domain.new_task import NewTask, TaskId
 from qcore.ports import Aggregating, Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.steps import a_claimed, end, ids, ids_of, put, read, see, take
+from qcore.testing.contract.steps import a_claimed, end, ids, ids_of, on_work, put, read, see, take
 
 
 async def waiting(broker: Broker, *, queue: str = "default", group: str = "g") -> list[TaskId]:
@@ -93,7 +93,7 @@ class JoinCases(Cases):
         """It is enqueued as any other."""
         claim = await a_claimed(broker)
         heard = Heard()
-        ear = await broker.listen(["b"], heard.set)
+        ear = await on_work(broker, ["b"], heard.set)
         heard.clear()
         task = a_task(group="g", queue="b")
         await end(broker, claim, Succeeded(then=(task,)))

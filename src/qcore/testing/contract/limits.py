@@ -31,7 +31,7 @@ from qcore.testing.contract.concurrency_limits import (
     limit,
 )
 from qcore.testing.contract.rate_limits import TWO_A_SECOND, RateCases
-from qcore.testing.contract.steps import end, ids, nothing_is_left, put, take, tell, tidy
+from qcore.testing.contract.steps import end, ids, nothing_is_left, on_work, put, take, tell, tidy
 from qcore.testing.contract.threads import twin_of
 
 
@@ -207,7 +207,7 @@ class LimitsContract(PauseCases, InFlightCases, RateCases):
     async def hears(self, broker: Broker) -> AsyncGenerator[None, None]:
         """Fail unless who listens hears of what is done meanwhile."""
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         yield
         assert await self.comes(heard)

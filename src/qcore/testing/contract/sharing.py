@@ -8,7 +8,7 @@ from qcore.domain.answers import Conflict, LeaseLost, Settled
 from qcore.domain.lifecycle import Cancelled, Failed, State, Succeeded
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import AttemptError, Details, DetailsSaved
-from qcore.ports import Broker
+from qcore.ports import Broker, LeaseEnded, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import USUAL, Cases, in_threads
 from qcore.testing.contract.run_details import HALF, jot, learn
@@ -18,6 +18,7 @@ from qcore.testing.contract.steps import (
     end,
     ids,
     ids_of,
+    on_work,
     put,
     see,
     take,
@@ -83,7 +84,7 @@ class SharedContract(Cases):
         """Who waits for work at one broker wakes up for what came by the other."""
         async with self.opened() as other:
             heard = Heard()
-            ear = await other.listen(["default"], heard.set)
+            ear = await on_work(other, ["default"], heard.set)
             heard.clear()
             await put(broker, a_task())
             assert await self.comes(heard)
@@ -97,7 +98,7 @@ class SharedContract(Cases):
             await put(broker, *some_tasks(3))
             claims = await take(other)
             told = Told()
-            ear = await other.listen(["default"], lambda: None, told.lost)
+            ear = await other.subscribe(["default"], {LeaseEnded}, told)
             await broker.execute("default", ids(claims[1:]), Cancelled(), now=NOW)
             for claim in claims[1:]:
                 assert await self.comes(told.of("default", claim.lease.token))
@@ -124,7 +125,7 @@ class SharedContract(Cases):
         async with self.opened() as other:
             task = a_task(queue="b", retention=60, max_crashes=1, expires=NOW + 600)
             news = News()
-            ear = await other.follow(["a", "b"], news)
+            ear = await other.subscribe(["a", "b"], {TasksChanged}, news)
             heard = news.of(task)
             await way(broker, task)
             assert await self.comes(heard)
@@ -135,7 +136,7 @@ class SharedContract(Cases):
         async with self.opened() as other:
             claim = await a_claimed(broker)
             heard = Heard()
-            ear = await other.listen(["b"], heard.set)
+            ear = await on_work(other, ["b"], heard.set)
             heard.clear()
             task = a_task(queue="b")
             await end(broker, claim, Succeeded(then=(task,)))

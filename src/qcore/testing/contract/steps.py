@@ -1,13 +1,13 @@
 """The steps that cases are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from qcore.domain.answers import Enqueued, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
 from qcore.domain.lifecycle import Command, RunNow, State, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import DEFAULT_QUEUE, NewTask, TaskId
 from qcore.domain.task import Claim, Demand, Task, Verdict
-from qcore.ports import Broker
+from qcore.ports import Broker, Notification, Subscription, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_task
 
 
@@ -109,6 +109,18 @@ async def nothing_is_left(broker: Broker, *tasks: NewTask) -> None:
         for state in State:
             assert await read(broker, state, queue=task.queue) == []
     assert await broker.next_due([task.queue for task in tasks]) is None
+
+
+async def on_work(
+    broker: Broker, queues: Sequence[str], call: Callable[[], object]
+) -> Subscription:
+    """Subscribe to work in queues alone: call `call` whenever there may be some."""
+
+    def notify(notification: Notification) -> None:
+        assert notification == WorkAvailable()
+        call()
+
+    return await broker.subscribe(queues, {WorkAvailable}, notify)
 
 
 def ids(claims: Sequence[Claim]) -> list[TaskId]:

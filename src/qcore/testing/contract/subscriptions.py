@@ -1,4 +1,4 @@
-"""What `Operator.follow` promises."""
+"""What `Notifier.subscribe` promises to one who follows tasks."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import DetailsUpdate
 from qcore.domain.task import Verdict
-from qcore.ports import Broker
+from qcore.ports import Broker, Notification, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases, step
 from qcore.testing.contract.run_details import HALF
@@ -38,7 +38,9 @@ class News:
         self._waiting: list[tuple[str, TaskId, Heard]] = []
         self._lock = Lock()
 
-    def __call__(self, queue: str, ids: Sequence[TaskId]) -> None:
+    def __call__(self, notification: Notification) -> None:
+        assert isinstance(notification, TasksChanged)
+        queue, ids = notification.queue, notification.ids
         with self._lock:
             self.told.append((queue, list(ids)))
             for wanted, task, heard in self._waiting:
@@ -112,15 +114,16 @@ class FollowCases(Cases):
     """News of tasks."""
 
     # - When a task of these queues is completed, archived or dead, by a verdict, an order or the
-    #   time, or when its progress was noted, `told` is called with the queue and its id: in the
-    #   same process at once, from another process within the broker's own delay.
+    #   time, or when its progress was noted, `notify` is called with `TasksChanged`, which has
+    #   the queue and its id: in the same process at once, from another process within the
+    #   broker's own delay.
 
     @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
     async def test_news_are_told(self, broker: Broker, way: Way) -> None:
         """Whichever way a task ends or gets on, who follows its queue is told."""
         task = a_task(queue="b", retention=60, max_crashes=1, expires=NOW + 600)
         news = News()
-        ear = await broker.follow(["a", "b"], news)
+        ear = await broker.subscribe(["a", "b"], {TasksChanged}, news)
         heard = news.of(task)
         await way(broker, task)
         assert await self.comes(heard)
@@ -132,7 +135,7 @@ class FollowCases(Cases):
         with twin_of(broker) as twin, ThreadPoolExecutor(1) as threads:
             for n in range(20):
                 task, news, over = a_task(retention=60), News(), Heard()
-                ear = await broker.follow(["default"], news)
+                ear = await broker.subscribe(["default"], {TasksChanged}, news)
                 seen = threads.submit(self._read, twin, task, news.of(task), over)
                 claim = await a_claimed(broker, task)
                 await end(broker, claim, Succeeded(b"%d" % n, "a/b"))
@@ -153,14 +156,14 @@ class FollowCases(Cases):
         finally:
             over.set()
 
-    # - It may be called with no ids, when any may have news, as after a disturbance; once too
-    #   often; from any thread; and of a task that is gone not at all.
+    # - `TasksChanged` may come with no ids, when any may have news, as after a disturbance; once
+    #   too often; from any thread; and of a task that is gone not at all.
 
     async def test_news_are_of_queues_that_are_followed(self, broker: Broker) -> None:
         """What is told is of no other queue, whatever happens there."""
         here, there = a_task(queue="a", retention=9), a_task(queue="b", retention=9)
         news = News()
-        ear = await broker.follow(["a"], news)
+        ear = await broker.subscribe(["a"], {TasksChanged}, news)
         heard = news.of(here)
         await _succeeds(broker, there)
         await _succeeds(broker, here)
@@ -171,11 +174,11 @@ class FollowCases(Cases):
     async def test_a_follower_whose_loop_has_ended_harms_nobody(self, broker: Broker) -> None:
         """What was done is answered, and the others are told."""
 
-        def gone(_queue: str, _ids: Sequence[TaskId]) -> None:
+        def gone(_notification: Notification) -> None:
             raise RuntimeError("Event loop is closed")
 
         news = News()
-        ears = [await broker.follow(["default"], told) for told in (gone, news)]
+        ears = [await broker.subscribe(["default"], {TasksChanged}, told) for told in (gone, news)]
         for task in (a_task(retention=9), a_task(retention=9)):
             heard = news.of(task)
             claim = await a_claimed(broker, task)
@@ -189,7 +192,7 @@ class FollowCases(Cases):
     async def test_news_by_the_blocking_twin_are_told(self, broker: Broker, way: Way) -> None:
         """Who awaits hears of what a client that blocks has ended or noted."""
         task, news = a_task(retention=60), News()
-        ear = await broker.follow(["default"], news)
+        ear = await broker.subscribe(["default"], {TasksChanged}, news)
         heard = news.of(task)
         with twin_of(broker) as twin:
             step(way(twin, task))
@@ -202,19 +205,20 @@ class FollowCases(Cases):
         await put(broker, *tasks)
         claims = await take(broker)
         crowd = [News(), News()]
-        ears = [await broker.follow(["default"], news) for news in crowd]
+        ears = [await broker.subscribe(["default"], {TasksChanged}, news) for news in crowd]
         heard = [news.of(task) for news in crowd for task in tasks]
         await broker.settle([Verdict(claim.lease, Succeeded()) for claim in claims], now=NOW)
         assert [await self.comes(each) for each in heard] == [True] * 40
         for ear in ears:
             await ear.close()
 
-    # - After `close`, it is not called again.
+    # - After `close`, `notify` is not called again.
 
     async def test_who_has_closed_is_told_nothing(self, broker: Broker) -> None:
         """Others still are."""
         late, news = News(), News()
-        closed, ear = await broker.follow(["default"], late), await broker.follow(["default"], news)
+        closed = await broker.subscribe(["default"], {TasksChanged}, late)
+        ear = await broker.subscribe(["default"], {TasksChanged}, news)
         await closed.close()
         late.told.clear()
         task = a_task(retention=9)

@@ -14,7 +14,7 @@ from qcore.domain.lifecycle import Cancelled, State, Succeeded
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import Details, DetailsUpdate
 from qcore.domain.task import Verdict
-from qcore.ports import Broker
+from qcore.ports import Broker, TasksChanged
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import USUAL, Cases, in_threads, step, stepped
 from qcore.testing.contract.steps import (
@@ -57,7 +57,7 @@ class OpenCases(Cases):
             assert len(step(twin.enqueue([task, lost], now=NOW))) == 2
             claim, other = step(take(twin, 2))
             step(twin.extend([claim.lease, other.lease], now=NOW, until=NOW + 60))
-            ear = step(twin.follow(["default"], lambda _queue, _ids: None))
+            ear = step(twin.subscribe(["default"], {TasksChanged}, lambda _: None))
             step(twin.save_details([DetailsUpdate(claim.lease, saved=b"so far")]))
             step(ear.close())
             step(twin.settle([Verdict(claim.lease, Succeeded())], now=NOW))

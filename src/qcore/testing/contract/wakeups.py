@@ -1,6 +1,7 @@
-"""What `Consumer.next_due`, `Consumer.listen` and `Listener` promise."""
+"""What `Consumer.next_due` and `Notifier.subscribe` promise, to one who waits for work."""
 
 from threading import Event as Heard
+from typing import Final, TypeAlias
 
 import pytest
 
@@ -14,12 +15,26 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
 )
-from qcore.ports import Broker
+from qcore.ports import Broker, LeaseEnded, Notification, TasksChanged, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases, step
 from qcore.testing.contract.states import LATER, bring
-from qcore.testing.contract.steps import a_claimed, end, ids, put, take, take_one, tell, tidy
+from qcore.testing.contract.steps import (
+    a_claimed,
+    end,
+    ids,
+    on_work,
+    put,
+    take,
+    take_one,
+    tell,
+    tidy,
+)
 from qcore.testing.contract.threads import twin_of
+
+Kind: TypeAlias = type[WorkAvailable] | type[LeaseEnded] | type[TasksChanged]
+
+KINDS: Final[tuple[Kind, ...]] = (WorkAvailable, LeaseEnded, TasksChanged)
 
 
 class Told:
@@ -29,14 +44,37 @@ class Told:
         self.heard: set[tuple[str, int]] = set()
         self._awaited: dict[tuple[str, int], Heard] = {}
 
-    def lost(self, queue: str, token: int) -> None:
+    def __call__(self, notification: Notification) -> None:
         """Take note of a lease that has ended."""
-        self.heard.add((queue, token))
-        self.of(queue, token).set()
+        assert isinstance(notification, LeaseEnded)
+        lease = notification.queue, notification.token
+        self.heard.add(lease)
+        self.of(*lease).set()
 
     def of(self, queue: str, token: int) -> Heard:
         """Return what is set when that lease has ended."""
         return self._awaited.setdefault((queue, token), Heard())
+
+
+class Kept:
+    """Which kinds of notifications came to one who asked for some of them."""
+
+    def __init__(self, *kinds: Kind) -> None:
+        self.kinds = kinds
+        self.of = {kind: Heard() for kind in KINDS}
+
+    def __call__(self, notification: Notification) -> None:
+        self.of[type(notification)].set()
+
+    def forget(self) -> None:
+        """Forget what came so far, as after a connection."""
+        for heard in self.of.values():
+            heard.clear()
+
+    @property
+    def told(self) -> set[Kind]:
+        """Return the kinds that came."""
+        return {kind for kind, heard in self.of.items() if heard.is_set()}
 
 
 class NextDueCases(Cases):
@@ -85,19 +123,20 @@ class NextDueCases(Cases):
         assert await broker.next_due(["default"]) == NOW + 2
 
 
-class ListenCases(Cases):
+class SubscribeCases(Cases):
     """Wake-ups."""
 
     # - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
     #   queues something pending where there was nothing, or an earlier moment at which something
-    #   is due, `heard` is called: in the same process at once, from another process within the
-    #   broker's own delay. What a claim gives is what it makes pending and leaves.
+    #   is due, `notify` is called with `WorkAvailable`: in the same process at once, from another
+    #   process within the broker's own delay. What a claim gives is what it makes pending and
+    #   leaves.
 
     @pytest.mark.parametrize("due", [None, NOW + 60])
     async def test_an_enqueue_is_heard(self, broker: Broker, due: float | None) -> None:
         """Who listens hears of pending tasks, and of scheduled ones, whose moment may be next."""
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         await put(broker, a_task(due=due))
         assert await self.comes(heard)
@@ -114,7 +153,7 @@ class ListenCases(Cases):
         """Retries, snoozes and releases wake whoever waits for work."""
         claim = await a_claimed(broker)
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         await end(broker, claim, outcome)
         assert await self.comes(heard)
@@ -128,7 +167,7 @@ class ListenCases(Cases):
         for _ in range(2):
             await bring(broker, state)
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         await take_one(broker, now=LATER)
         assert await self.comes(heard)
@@ -138,7 +177,7 @@ class ListenCases(Cases):
         """A task whose worker was lost wakes the others."""
         await a_claimed(broker)
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         await tidy(broker, now=NOW + LEASE)
         assert await self.comes(heard)
@@ -148,7 +187,7 @@ class ListenCases(Cases):
         """An operator who wants a task to run does not wait for a poll."""
         task = await bring(broker, State.ARCHIVED)
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         await tell(broker, task, RunNow())
         assert await self.comes(heard)
@@ -157,7 +196,7 @@ class ListenCases(Cases):
     async def test_each_of_the_queues_is_heard(self, broker: Broker) -> None:
         """Who listens to several queues hears each."""
         heard = Heard()
-        ear = await broker.listen(["a", "b"], heard.set)
+        ear = await on_work(broker, ["a", "b"], heard.set)
         for queue in ("b", "a"):
             heard.clear()
             await put(broker, a_task(queue=queue))
@@ -167,7 +206,7 @@ class ListenCases(Cases):
     async def test_all_who_listen_hear(self, broker: Broker) -> None:
         """Two who listen to one queue are both called."""
         one, two = Heard(), Heard()
-        ears = [await broker.listen(["default"], heard.set) for heard in (one, two)]
+        ears = [await on_work(broker, ["default"], heard.set) for heard in (one, two)]
         one.clear()
         two.clear()
         await put(broker, a_task())
@@ -176,12 +215,12 @@ class ListenCases(Cases):
         for ear in ears:
             await ear.close()
 
-    # - `heard` may be called from any thread, and once too often rather than once too few.
+    # - `WorkAvailable` may come from any thread, and once too often rather than once too few.
 
     async def test_what_the_blocking_twin_enqueues_is_heard(self, broker: Broker) -> None:
         """A client that blocks wakes a worker that awaits."""
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
         with twin_of(broker) as twin:
             step(put(twin, a_task()))
@@ -191,7 +230,7 @@ class ListenCases(Cases):
     async def test_no_wake_up_is_lost_between_two_others(self, broker: Broker) -> None:
         """Each time that a worker has found its queue empty it hears of the next task."""
         heard = Heard()
-        ear = await broker.listen(["default"], heard.set)
+        ear = await on_work(broker, ["default"], heard.set)
         for _ in range(50):
             heard.clear()
             await put(broker, task := a_task())
@@ -199,16 +238,16 @@ class ListenCases(Cases):
             assert ids(await take(broker)) == [task.id]
         await ear.close()
 
-    # - When an order ends the lease of an active task of these queues, `lost` is called with the
-    #   queue and the lease's token: in the same process at once, from another process within the
-    #   broker's own delay. It may be called from any thread, of a lease that is somebody else's
-    #   too, and after a disturbance not at all: then `extend` tells.
+    # - When an order ends the lease of an active task of these queues, `notify` is called with
+    #   `LeaseEnded`, which has the queue and the lease's token: in the same process at once, from
+    #   another process within the broker's own delay. It may come from any thread, of a lease
+    #   that is somebody else's too, and after a disturbance not at all: then `extend` tells.
 
     async def test_a_lease_that_an_order_ends_is_told_of(self, broker: Broker) -> None:
         """By its queue and its token, of all those that were ended together."""
         claims = [await a_claimed(broker, a_task(queue=queue)) for queue in "aab"]
         told = Told()
-        ear = await broker.listen(["a", "b"], lambda: None, told.lost)
+        ear = await broker.subscribe(["a", "b"], {LeaseEnded}, told)
         await broker.execute("a", [claim.task.id for claim in claims], Cancelled(), now=NOW)
         for claim in claims[:2]:
             assert await self.comes(told.of("a", claim.lease.token))
@@ -225,7 +264,7 @@ class ListenCases(Cases):
         tasks = some_tasks(3)
         await put(broker, *tasks)
         told = Told()
-        ear = await broker.listen(["default"], lambda: None, told.lost)
+        ear = await broker.subscribe(["default"], {LeaseEnded}, told)
         await broker.execute("default", [task.id for task in tasks], order, now=NOW)
         await broker.execute("default", [active.task.id], Archived(), now=NOW)
         await broker.execute("default", [active.task.id], Cancelled(), now=NOW)
@@ -238,7 +277,7 @@ class ListenCases(Cases):
         """Who listens for some queues hears of their leases alone, and of none after the end."""
         claims = [await a_claimed(broker, a_task(queue=queue)) for queue in "abb"]
         told = Told()
-        ear = await broker.listen(["b"], lambda: None, told.lost)
+        ear = await broker.subscribe(["b"], {LeaseEnded}, told)
         for claim in claims[:2]:
             await broker.execute(claim.lease.queue, [claim.task.id], Cancelled(), now=NOW)
         assert await self.comes(told.of("b", claims[1].lease.token))
@@ -246,13 +285,33 @@ class ListenCases(Cases):
         await broker.execute("b", [claims[2].task.id], Cancelled(), now=NOW)
         assert told.heard == {("b", claims[1].lease.token)}
 
-    # - After `close`, neither is called again.
+    # - Of other kinds than those asked for there is none.
+
+    async def test_each_is_told_of_the_kinds_that_it_asked_for(self, broker: Broker) -> None:
+        """Of one kind, or of all of them with one subscription; and of no other."""
+        claim = await a_claimed(broker)
+        everybody = [Kept(kind) for kind in KINDS] + [Kept(*KINDS)]
+        ears = [await broker.subscribe(["default"], kept.kinds, kept) for kept in everybody]
+        for kept in everybody:
+            kept.forget()
+        await broker.execute("default", [claim.task.id], Cancelled(), now=NOW)
+        await put(broker, a_task())
+        for kept in everybody:
+            assert [await self.comes(kept.of[kind]) for kind in kept.kinds] == [
+                True for _ in kept.kinds
+            ]
+        for kept in everybody:
+            assert kept.told == set(kept.kinds)
+        for ear in ears:
+            await ear.close()
+
+    # - After `close`, `notify` is not called again.
 
     async def test_a_closed_ear_hears_nothing(self, broker: Broker) -> None:
         """Who has stopped listening is left in peace, while others still hear."""
         late, heard = Heard(), Heard()
-        closed = await broker.listen(["default"], late.set)
-        ear = await broker.listen(["default"], heard.set)
+        closed = await on_work(broker, ["default"], late.set)
+        ear = await on_work(broker, ["default"], heard.set)
         await closed.close()
         late.clear()
         heard.clear()

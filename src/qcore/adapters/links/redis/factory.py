@@ -8,7 +8,7 @@ from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address, Place
 from qcore.adapters.links.redis.clock_sync import ServerTime
 from qcore.adapters.links.redis.cluster import ClusterWire
 from qcore.adapters.links.redis.durability import Safety
-from qcore.adapters.links.redis.interfaces import Told
+from qcore.adapters.links.redis.interfaces import OnMessage
 from qcore.adapters.links.redis.link import RedisLink
 from qcore.adapters.links.redis.pool import (
     AsyncPool,
@@ -134,8 +134,8 @@ def _awaiting(
     async def line() -> Line:
         return AwaitingLine(await connect())
 
-    def ear(channels: Sequence[str], heard: Callable[[], None], told: Told | None) -> Ear:
-        return LoopEar(Hearing(line, channels, heard, told))
+    def ear(channels: Sequence[str], connected: Callable[[], None], on_message: OnMessage) -> Ear:
+        return LoopEar(Hearing(line, channels, connected, on_message))
 
     return _Side(wire, ear)
 
@@ -149,8 +149,8 @@ def _blocking(
         connection.connect()
         return BlockingLine(connection)
 
-    def ear(channels: Sequence[str], heard: Callable[[], None], told: Told | None) -> Ear:
-        return ThreadEar(Hearing(line, channels, heard, told))
+    def ear(channels: Sequence[str], connected: Callable[[], None], on_message: OnMessage) -> Ear:
+        return ThreadEar(Hearing(line, channels, connected, on_message))
 
     return _Side(wire, ear)
 

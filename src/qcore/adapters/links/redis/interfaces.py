@@ -8,10 +8,10 @@ from qcore.adapters.links.redis.resp import Command, Reply, Word
 from qcore.domain.errors import QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
-from qcore.ports import Listener
+from qcore.ports import Subscription
 
-Told: TypeAlias = Callable[[str, bytes], None]
-"""To be told what was said on a channel."""
+OnMessage: TypeAlias = Callable[[str, bytes], None]
+"""To be called with each message: its channel, and what it says, which may be nothing."""
 
 
 class Script:
@@ -139,12 +139,12 @@ class Link(Protocol):
     async def listen(
         self,
         channels: Sequence[str],
-        heard: Callable[[], None],
-        told: Told | None = None,
-    ) -> Listener:
-        """Call `heard` for every empty message to these channels, and after every connection.
+        connected: Callable[[], None],
+        on_message: OnMessage,
+    ) -> Subscription:
+        """Call `on_message` for every message to these channels, `connected` after each connection.
 
-        What is said in another goes to `told`, with its channel.
+        What was said before a connection was made is lost.
         """
         ...
 

@@ -13,7 +13,7 @@ from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address
 from qcore.adapters.links.redis.clock_sync import ServerTime
 from qcore.adapters.links.redis.durability import Safety
 from qcore.adapters.links.redis.errors import is_transient, mapped
-from qcore.adapters.links.redis.interfaces import Call, Script, Surroundings, Told
+from qcore.adapters.links.redis.interfaces import Call, OnMessage, Script, Surroundings
 from qcore.adapters.links.redis.pool import Request, Wire
 from qcore.adapters.links.redis.pubsub import Ear, NewEar
 from qcore.adapters.links.redis.resp import Reply, Word
@@ -103,13 +103,13 @@ class RedisLink:
         return self if self._twin is None else self._twin(self._time)
 
     async def listen(
-        self, channels: Sequence[str], heard: Callable[[], None], told: Told | None = None
+        self, channels: Sequence[str], connected: Callable[[], None], on_message: OnMessage
     ) -> Ear:
-        """Call `heard` for every empty message to these channels, and after every connection.
+        """Call `on_message` for every message to these channels, `connected` after each connection.
 
-        What is said in another goes to `told`, with its channel.
+        What was said before a connection was made is lost.
         """
-        ear = self._ear(channels, heard, told)
+        ear = self._ear(channels, connected, on_message)
         self._ears.add(ear)
         error = await ear.begin(self._timeout)
         if error is not None and not is_transient(error, self.shown):

@@ -4,13 +4,14 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from random import SystemRandom
 from typing import Final, Protocol, TypeAlias
 
 from redis.exceptions import RedisError
 
 from qcore.adapters.links.inline import stepped
-from qcore.adapters.links.redis.interfaces import Told
+from qcore.adapters.links.redis.interfaces import OnMessage
 from qcore.adapters.links.redis.pubsub_connections import Line
 from qcore.adapters.links.redis.resp import Reply, Word
 
@@ -31,14 +32,13 @@ class Ear(Protocol):
         ...
 
 
-NewEar: TypeAlias = Callable[[Sequence[str], Callable[[], None], Told | None], Ear]
-"""Return an ear for channels: whom to call for empty messages, and for others."""
+NewEar: TypeAlias = Callable[[Sequence[str], Callable[[], None], OnMessage], Ear]
+"""Return an ear for channels: whom to call after each connection, and for each message."""
 
 
 class Hearing:
-    """Call `heard` for every message to some channels, and after every new connection.
+    """Call `on_message` for every message to some channels, `connected` after each connection.
 
-    A message that says something, and is not empty, goes to `told` instead, with its channel.
     `connect` makes a line to wherever the messages are now.
     """
 
@@ -46,13 +46,13 @@ class Hearing:
         self,
         connect: Callable[[], Awaitable[Line]],
         channels: Sequence[str],
-        heard: Callable[[], None],
-        told: Told | None,
+        connected: Callable[[], None],
+        on_message: OnMessage,
     ) -> None:
         self._connect = connect
         self._channels = channels
-        self._heard = heard
-        self._told = told
+        self._connected = connected
+        self._on_message = on_message
         self.is_over = False
         """Whether nobody wants to hear any more."""
         self._line: Line | None = None
@@ -85,7 +85,8 @@ class Hearing:
                 await line.next()
             self._line = line
             self.error = None
-            self._hear(FIRST)
+            # before there was a line, anything may have been said
+            self._tell(self._connected)
             known()
             while not self.is_over:
                 self._hear(await line.next(QUIET) or await _sign_of_life(line))
@@ -102,19 +103,15 @@ class Hearing:
                 await self._line.send(*words)
 
     def _hear(self, reply: Reply) -> None:
-        if self.is_over or reply[0] != b"message":
-            return
-        _, channel, text = reply
+        if reply[0] == b"message":
+            _, channel, text = reply
+            self._tell(partial(self._on_message, channel.decode(), text))
+
+    def _tell(self, call: Callable[[], None]) -> None:
         # one whose loop has ended has nobody to tell
-        with suppress(RuntimeError):
-            if not text:
-                self._heard()
-            elif self._told is not None:
-                self._told(channel.decode(), text)
-
-
-FIRST: Final = (b"message", b"", b"")
-"""Before there was a line, anything may have been said."""
+        if not self.is_over:
+            with suppress(RuntimeError):
+                call()
 
 
 async def _sign_of_life(line: Line) -> Reply:

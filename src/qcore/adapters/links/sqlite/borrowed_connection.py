@@ -1,16 +1,16 @@
 """The link over a caller's own connection: what is written is theirs to commit."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection, Error
 from typing import Self, TypeVar
 
 from qcore.adapters.links.sqlite.connection import Connected
 from qcore.adapters.links.sqlite.errors import mapped
-from qcore.adapters.links.sqlite.file_watcher import Ear, Watch, watch_of
-from qcore.adapters.links.sqlite.interfaces import Act, Prepare, Row, Values
+from qcore.adapters.links.sqlite.file_watcher import Subscriber, Watch, watch_of
+from qcore.adapters.links.sqlite.interfaces import Act, FindEnded, Prepare, Row, Values
 from qcore.domain.errors import BrokerUnusable
 from qcore.domain.new_task import TaskId
-from qcore.ports import Lost, Told
+from qcore.ports import Kinds, Notify
 
 T = TypeVar("T")
 
@@ -95,33 +95,31 @@ class BorrowedSqliteLink:
             raise mapped(error, self.path) from error
         return answer
 
-    def tell(self, queues: Iterable[str]) -> None:
+    def tell_of_work(self, queues: Iterable[str]) -> None:
         """Tell nobody: there is nothing to hear before the caller commits."""
 
-    def tell_of_lost(self, queue: str, tokens: Sequence[int]) -> None:
+    def tell_of_ended(self, queue: str, tokens: Sequence[int]) -> None:
         """Tell nobody: there is nothing to hear before the caller commits."""
 
-    def tell_news(self, news: Mapping[str, Sequence[TaskId]]) -> None:
+    def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
         """Tell nobody: there is nothing to hear before the caller commits."""
 
-    async def listen(
+    async def subscribe(
         self,
         queues: Iterable[str],
-        heard: Callable[[], None],
+        kinds: Kinds,
+        notify: Notify,
         *,
-        lost: Lost | None = None,
-        told: Told | None = None,
-        changed: Callable[[], None] | None = None,
-    ) -> Ear:
-        """Call `heard` after any other connection has written to the file.
+        find_ended: FindEnded | None = None,  # noqa: ARG002  (see below)
+    ) -> Subscriber:
+        """Notify of anything after another connection has written to the file.
 
-        Not `changed` where it is to find out what was lost: it would read over the caller's
-        connection, from the thread that listens.
+        Never of ended leases: to find them would be to read over the caller's connection, from the
+        thread that polls the file.
         """
-        quiet = changed if lost is None else None
-        ear = Ear(queues, heard, self._watch, lost=lost, told=told, changed=quiet)
-        self._watch.add(ear)
-        return ear
+        subscriber = Subscriber(queues, kinds, notify, self._watch)
+        self._watch.add(subscriber)
+        return subscriber
 
 
 def _nothing(_: object) -> None:

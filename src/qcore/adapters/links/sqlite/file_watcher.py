@@ -1,8 +1,8 @@
-"""Who listens at a file, and the thread that looks after it while anybody does."""
+"""Who has subscribed at a file, and the thread that polls it while anybody has."""
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from threading import RLock, Thread, current_thread
@@ -12,50 +12,58 @@ from weakref import WeakValueDictionary
 
 from qcore.adapters.links.sqlite import fork_safety
 from qcore.adapters.links.sqlite.connection import Handle
-from qcore.adapters.links.sqlite.interfaces import Tx
+from qcore.adapters.links.sqlite.interfaces import FindEnded, Tx
 from qcore.domain.new_task import TaskId
-from qcore.ports import Lost, Told
+from qcore.ports import Kinds, LeaseEnded, Notification, Notify, TasksChanged, WorkAvailable
 
 NAME: Final = "qcore-sqlite-watch"
 GLANCE: Final = 0.02
 """Seconds between two looks at the file, each of which costs up to 0.1 ms of processor time."""
 CHECK: Final = 50
 """Looks between two at whether it is still the same file."""
+WORK: Final = WorkAvailable()
 
 
-class Ear:
-    """A listener."""
+class Subscriber:
+    """A subscriber of some queues."""
 
     def __init__(
         self,
         queues: Iterable[str],
-        heard: Callable[[], None],
+        kinds: Kinds,
+        notify: Notify,
         watch: "Watch",
         *,
-        lost: Lost | None = None,
-        told: Told | None = None,
-        changed: Callable[[], None] | None = None,
+        find_ended: FindEnded | None = None,
     ) -> None:
         self.queues = frozenset(queues)
-        self.heard = heard
-        self.lost = lost
-        """Told of leases that somebody in this process has ended."""
-        self.told = told
-        """Told of tasks that have news, by somebody in this process."""
-        self.changed = changed
-        """Called when another process has written, whatever it was."""
+        self.kinds = frozenset(kinds)
+        self.notify = notify
+        self._find_ended = find_ended
         self._watch = watch
 
+    def after_a_write(self) -> Iterator[Notification]:
+        """Yield what there is to tell when another process has written, whatever it was."""
+        if WorkAvailable in self.kinds:
+            yield WORK
+        if LeaseEnded in self.kinds and self._find_ended is not None:
+            for lease in self._find_ended():
+                if lease.queue in self.queues:
+                    yield LeaseEnded(lease.queue, lease.token)
+        if TasksChanged in self.kinds:
+            for queue in self.queues:
+                yield TasksChanged(queue, ())
+
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop being told."""
         self._watch.remove(self)
 
 
 class Watch:
-    """Tell ears what this process says it did, and what `data_version` says another one did."""
+    """Tell subscribers what this process has written, and that `data_version` shows another has."""
 
     def __init__(self, path: str | None = None) -> None:
-        self._ears: tuple[Ear, ...] = ()
+        self._subscribers: tuple[Subscriber, ...] = ()
         self._thread: Thread | None = None
         self._seen: int | None = None
         self._handle = None if path is None else Handle(path, timeout=GLANCE)
@@ -65,77 +73,74 @@ class Watch:
             self._handle.on_connect(self._lose_count)
         fork_safety.guard(self)
 
-    def add(self, ear: Ear) -> None:
-        """Let an ear hear what is written from now on."""
+    def add(self, subscriber: Subscriber) -> None:
+        """Tell a subscriber of what is written from now on."""
         with self.lock:
-            if not self._ears and self._handle is not None:
+            if not self._subscribers and self._handle is not None:
                 self._look(self._handle)
                 self._thread = Thread(
                     target=self._look_on, args=(self._handle,), name=NAME, daemon=True
                 )
                 self._thread.start()
-            self._ears = (*self._ears, ear)
+            self._subscribers = (*self._subscribers, subscriber)
 
-    def remove(self, ear: Ear) -> None:
-        """Let an ear hear no more; the last one stops the thread."""
+    def remove(self, subscriber: Subscriber) -> None:
+        """Tell a subscriber no more; the last one stops the thread."""
         with self.lock:
-            self._ears = tuple(other for other in self._ears if other is not ear)
-            if not self._ears:
+            self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
+            if not self._subscribers:
                 self._thread = None
 
-    def tell(self, queues: Iterable[str]) -> None:
-        """Call the ears of these queues."""
-        if self._ears:
+    def tell_of_work(self, queues: Iterable[str]) -> None:
+        """Tell that queues have something new to claim or to wait for."""
+        if self._subscribers:
             told = frozenset(queues)
-            self._call(ear for ear in self._ears if not ear.queues.isdisjoint(told))
+            for each in self._subscribers:
+                if WorkAvailable in each.kinds and not each.queues.isdisjoint(told):
+                    self._notify(each, WORK)
 
-    def tell_of_lost(self, queue: str, tokens: Sequence[int]) -> None:
-        """Tell the ears of a queue which leases were ended."""
-        for ear in self._ears:
-            if ear.lost is not None and queue in ear.queues:
-                with suppress(RuntimeError):
-                    for token in tokens:
-                        ear.lost(queue, token)
+    def tell_of_ended(self, queue: str, tokens: Sequence[int]) -> None:
+        """Tell of leases that an order has ended."""
+        for each in self._subscribers:
+            if LeaseEnded in each.kinds and queue in each.queues:
+                for token in tokens:
+                    self._notify(each, LeaseEnded(queue, token))
 
-    def tell_news(self, news: Mapping[str, Sequence[TaskId]]) -> None:
-        """Tell the ears of queues which of their tasks have news; with none of them, any may."""
-        for ear in self._ears:
-            for queue in ear.queues.intersection(news):
-                # it may have been closed meanwhile; and what is written has not failed because
-                # somebody who wanted to hear of it has ended
-                if ear.told is not None and ear in self._ears:
-                    with suppress(RuntimeError):
-                        ear.told(queue, news[queue])
+    def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
+        """Tell which tasks of which queues have ended or got on; with no ids, any may have."""
+        for each in self._subscribers:
+            if TasksChanged in each.kinds:
+                for queue in each.queues.intersection(changed):
+                    self._notify(each, TasksChanged(queue, changed[queue]))
 
-    def _call(self, ears: Iterable[Ear], *, changed: bool = False) -> None:
-        for ear in ears:
-            # it may have been closed by what the one before it did
-            if ear in self._ears:
-                # and one whose loop has ended must not deafen the others
-                with suppress(RuntimeError):
-                    ear.heard()
-                    if changed and ear.changed is not None:
-                        ear.changed()
+    def _notify(self, subscriber: Subscriber, notification: Notification) -> None:
+        # it may have been closed by what the one before it did
+        if subscriber in self._subscribers:
+            # what is written has not failed because one whose loop has ended wanted to be told
+            with suppress(RuntimeError):
+                subscriber.notify(notification)
 
     def close(self) -> None:
         """Do nothing: the handle lets go of its connection itself."""
 
     def forget(self) -> None:
-        """Forget the parent's ears; its thread was not forked."""
-        self._ears, self._thread = (), None
+        """Forget the parent's subscribers; its thread was not forked."""
+        self._subscribers, self._thread = (), None
 
     def _look_on(self, handle: Handle) -> None:
-        """Look at the file until nobody listens, or another thread has taken over."""
+        """Look at the file until nobody is subscribed, or another thread has taken over."""
         for glance in count(1):
             # costs half of what it costs to wait for an event
             sleep(GLANCE)
             if self._thread is not current_thread():
                 break
             if glance % CHECK == 0:
-                # the next look connects anew, and is heard
+                # the next look connects anew, and is told of
                 handle.let_go_of_lost()
             if self._look(handle):
-                self._call(self._ears, changed=True)
+                for each in self._subscribers:
+                    for notification in each.after_a_write():
+                        self._notify(each, notification)
         handle.close()
 
     def _look(self, handle: Handle) -> bool:

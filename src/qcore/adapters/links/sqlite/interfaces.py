@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from qcore.domain.new_task import TaskId
-from qcore.ports import Listener, Lost, Told
+from qcore.domain.task import Lease
+from qcore.ports import Kinds, Notify, Subscription
 
 T = TypeVar("T")
 
@@ -34,6 +35,9 @@ class Tx(Protocol):
 
 Act: TypeAlias = Callable[[Tx], T]
 """What to do in a transaction. It may be run again if the first time was undone."""
+
+FindEnded: TypeAlias = Callable[[], Iterable[Lease]]
+"""Return which of the leases given in this process are over, as the file says."""
 
 Prepare: TypeAlias = Callable[[Tx], None]
 """What to do with a connection before anything else, outside of a transaction."""
@@ -78,28 +82,30 @@ class Link(Protocol):
         """
         ...
 
-    def tell(self, queues: Iterable[str]) -> None:
-        """Call those in this process who listen for one of these queues."""
+    def tell_of_work(self, queues: Iterable[str]) -> None:
+        """Tell subscribers in this process that queues may have something new to claim."""
         ...
 
-    def tell_of_lost(self, queue: str, tokens: Sequence[int]) -> None:
-        """Tell those in this process who listen for a queue which leases were ended."""
+    def tell_of_ended(self, queue: str, tokens: Sequence[int]) -> None:
+        """Tell subscribers in this process which leases of a queue were ended."""
         ...
 
-    def tell_news(self, news: Mapping[str, Sequence[TaskId]]) -> None:
-        """Tell those in this process who follow these queues which tasks have news."""
+    def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
+        """Tell subscribers in this process which tasks have ended or got on."""
         ...
 
-    async def listen(
+    async def subscribe(
         self,
         queues: Iterable[str],
-        heard: Callable[[], None],
+        kinds: Kinds,
+        notify: Notify,
         *,
-        lost: Lost | None = None,
-        told: Told | None = None,
-        changed: Callable[[], None] | None = None,
-    ) -> Listener:
-        """Call `heard` after `tell`, and after any other connection has written to the file."""
+        find_ended: FindEnded | None = None,
+    ) -> Subscription:
+        """Notify of what is told, and of anything once another connection has written.
+
+        `find_ended` finds which leases that connection has ended.
+        """
         ...
 
     def blocking(self) -> "Link":

@@ -1,14 +1,14 @@
 """What a link that awaits and one that blocks share."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from qcore.adapters.links.sqlite.connection import MEMORY, TIMEOUT, Handle
-from qcore.adapters.links.sqlite.file_watcher import Ear, Watch, watch_of
-from qcore.adapters.links.sqlite.interfaces import Prepare, Tx
+from qcore.adapters.links.sqlite.file_watcher import Subscriber, Watch, watch_of
+from qcore.adapters.links.sqlite.interfaces import FindEnded, Prepare, Tx
 from qcore.domain.new_task import TaskId
-from qcore.ports import Lost, Told
+from qcore.ports import Kinds, Notify
 
 
 class Linked:
@@ -50,32 +50,31 @@ class Linked:
         """Connect now rather than at the first call."""
         raise NotImplementedError
 
-    def tell(self, queues: Iterable[str]) -> None:
-        """Call those in this process who listen for one of these queues."""
-        self._watch.tell(queues)
+    def tell_of_work(self, queues: Iterable[str]) -> None:
+        """Tell subscribers in this process that queues may have something new to claim."""
+        self._watch.tell_of_work(queues)
 
-    def tell_of_lost(self, queue: str, tokens: Sequence[int]) -> None:
-        """Tell those in this process who listen for a queue which leases were ended."""
-        self._watch.tell_of_lost(queue, tokens)
+    def tell_of_ended(self, queue: str, tokens: Sequence[int]) -> None:
+        """Tell subscribers in this process which leases of a queue were ended."""
+        self._watch.tell_of_ended(queue, tokens)
 
-    def tell_news(self, news: Mapping[str, Sequence[TaskId]]) -> None:
-        """Tell those in this process who follow these queues which tasks have news."""
-        self._watch.tell_news(news)
+    def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
+        """Tell subscribers in this process which tasks have ended or got on."""
+        self._watch.tell_of_tasks(changed)
 
-    async def listen(
+    async def subscribe(
         self,
         queues: Iterable[str],
-        heard: Callable[[], None],
+        kinds: Kinds,
+        notify: Notify,
         *,
-        lost: Lost | None = None,
-        told: Told | None = None,
-        changed: Callable[[], None] | None = None,
-    ) -> Ear:
-        """Call `heard` after `tell`, and after any other connection has written to the file."""
+        find_ended: FindEnded | None = None,
+    ) -> Subscriber:
+        """Notify of what is told, and of anything once another connection has written."""
         await self.open()
-        ear = Ear(queues, heard, self._watch, lost=lost, told=told, changed=changed)
-        self._watch.add(ear)
-        return ear
+        subscriber = Subscriber(queues, kinds, notify, self._watch, find_ended=find_ended)
+        self._watch.add(subscriber)
+        return subscriber
 
 
 def nothing(_: Tx) -> None:

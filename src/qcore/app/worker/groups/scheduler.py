@@ -87,15 +87,6 @@ class GroupScheduler:
         """Say that there may be something new; from any thread."""
         self._wakeup()
 
-    def beside(self, wakeup: Callable[[], None]) -> Callable[[], None]:
-        """Return what gives a nudge and wakes this too."""
-
-        def both() -> None:
-            wakeup()
-            self.wake()
-
-        return both
-
     async def serve(self) -> None:
         """Aggregate what is ready, until it is time to leave; then leave the rest as it is."""
         try:

@@ -1,0 +1,31 @@
+"""What a handle needs of a broker: how its task is, what its runs left, and when that changes."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from qcore.domain.new_task import TaskId
+from qcore.domain.run_details import Details
+from qcore.domain.task import Task
+from qcore.ports.subscription import Notifier
+
+
+class Reader(Notifier, Protocol):
+    """What a task's handle needs."""
+
+    async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
+        """Return tasks as they are.
+
+        - Each answer is at its id's place, None for one that is not stored in this queue.
+        """
+        ...
+
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        """Return what is kept of the runs of tasks.
+
+        - Each answer is at its id's place, None for a task that is not stored in this queue.
+        - The last ten errors, the oldest first: each with its moment, its attempt, and the worker
+          and the traceback that the verdict named. A lease that ran out is one of them.
+        - The last progress and the last saved work, whatever became of the run.
+        - All of it is kept until the task is gone, or another takes its id.
+        """
+        ...
