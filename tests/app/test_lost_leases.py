@@ -83,6 +83,27 @@ class TestCancelled:
             await lab.signals.settled.next()
         assert await handle.result() == "done"
 
+    async def test_a_lease_of_another_queue_with_the_same_token_goes_on(self) -> None:
+        """Tokens are a queue's own: of two runs in one worker the one that was cancelled ends."""
+        lab = Lab()
+        go = asyncio.Event()
+
+        @lab.task("slow", retention=60)
+        async def slow(ctx: Context) -> str:
+            await go.wait()
+            return "done"
+
+        handles = [await slow.using(queue=queue).enqueue() for queue in ("here", "there")]
+        async with lab.working(queues=["here", "there"]):
+            runs = await lab.signals.started.wait(2)
+            assert {run.claim.lease.token for run in runs} == {1}
+            await lab.inspector.cancel("there", [handles[1].id])
+            await turn()
+            go.set()
+            await lab.signals.settled.next()
+        assert await handles[0].result() == "done"
+        assert [each.claim.task.id for each in lab.signals.lease_lost.seen] == [handles[1].id]
+
 
 class Mute(ForwardingBroker):
     """A broker that tells nobody of lost leases."""

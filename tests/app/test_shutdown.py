@@ -299,3 +299,30 @@ async def test_a_worker_leaves_nothing_behind(lab: Lab) -> None:
         assert "qcore" not in thread.name or not thread.is_alive()
     await mail.enqueue()
     assert len(lab.signals.claimed.seen) == 1
+
+
+async def test_a_worker_that_runs_again_has_its_grace_again() -> None:
+    """Neither the end of the grace nor the last moment for verdicts is left from the run before."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker)
+    go = asyncio.Event()
+
+    @lab.task("slow", retention=600)
+    async def slow(ctx: Context) -> None:
+        await go.wait()
+
+    worker = lab.worker(grace=25, lease=30)
+    worker.stop(at_once=True)
+    await worker.run()
+    lab.manual.advance(100)
+    handle = await slow.enqueue()
+    running = asyncio.create_task(worker.run())
+    await lab.signals.started.next()
+    broker.fail("settle")
+    worker.stop()
+    await turn()
+    go.set()
+    await lab.signals.broker_failed.next()
+    lab.manual.advance(10)
+    await running
+    assert await handle.status() is State.COMPLETED
