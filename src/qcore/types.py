@@ -1,8 +1,7 @@
 """What to annotate with: handlers, middleware, calls, handles, and options."""
 
 from qcore.app.calls.call import Call, Step
-from qcore.app.calls.options import Options
-from qcore.app.client.changes import Changes
+from qcore.app.calls.options import Changes, Options
 from qcore.app.client.handles import BlockingHandle, Handle, TaskUpdate
 from qcore.app.tasks.aggregators import Aggregate, AggregationOptions
 from qcore.app.tasks.chains import BlockingChainHandle, Chain, ChainHandle

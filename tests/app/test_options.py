@@ -4,8 +4,10 @@ from typing import Any
 import pytest
 
 from qcore import Context, InvalidOption, InvalidTask, NewTask
+from qcore.app.calls.options import OPTIONS, Changes, Options
 from qcore.backoff import exponential, fixed, linear
 from qcore.domain.backoff import Quartic
+from qcore.domain.new_task import FIELDS
 from qcore.testing import a_task
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
@@ -180,3 +182,16 @@ async def test_an_at_overrides_a_default_delay(lab: Lab) -> None:
     async def mail(ctx: Context) -> None: ...
 
     assert (await stored(await mail.using(at=AT).enqueue())).due == NOW + 60
+
+
+def test_every_field_of_a_task_has_an_option() -> None:
+    """Each field but those that its handler gives it; and type checkers see each option."""
+    given_by_the_handler = {"name", "payload", "content_type"}
+    assert {field for field, _ in OPTIONS.values()} == FIELDS.keys() - given_by_the_handler
+    assert Options.__annotations__.keys() == OPTIONS.keys()
+
+
+def test_every_option_whose_field_may_be_changed_is_one_of_changes() -> None:
+    """And no other."""
+    changeable = {name for name, (field, _) in OPTIONS.items() if FIELDS[field].is_changeable}
+    assert Changes.__annotations__.keys() == changeable

@@ -1,12 +1,19 @@
-"""The options of a task: their names and types, and the fields of `NewTask` that they set."""
+"""The options of a task: their names and types, and the fields of `NewTask` that they set.
+
+A field that is given as it is stored needs a line in `Options` alone, and in `Changes` if it may be
+changed; one that is given otherwise, such as a duration, needs a row of `OPTIONS` too.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from qcore.domain.backoff import Backoff
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
+from qcore.domain.new_task import FIELDS
+
+Convert: TypeAlias = Callable[[Any, Moment], Any]
 
 
 class Options(TypedDict, total=False):
@@ -44,26 +51,31 @@ class Options(TypedDict, total=False):
     asked for again and again is run once, after the last time."""
 
 
-_AS_THEY_ARE = frozenset(
-    {
-        "queue", "max_retry", "max_crashes", "priority", "group", "headers", "unique_key",
-        "on_duplicate",
-    }
-)  # fmt: skip
+class Changes(TypedDict, total=False):
+    """Options that are to be others. Durations are seconds or timedeltas; datetimes are aware."""
+
+    priority: int
+    max_retry: int
+    max_crashes: int
+    backoff: Backoff | None
+    """None leaves it to the handler again."""
+    timeout: Duration | None
+    deadline: datetime | Moment | None
+    expires: Duration | datetime | None
+    """A moment, or how long from now; None for no expiry."""
+    retention: Duration
+    headers: Mapping[str, str]
 
 
 def to_fields(options: Options, *, now: Moment) -> dict[str, Any]:
     """Return options as the fields of a `NewTask`; raise `InvalidTask` for one that is wrong."""
     fields: dict[str, Any] = {}
     for name, value in options.items():
-        if name in _AS_THEY_ARE:
-            fields[name] = value
-            continue
-        if name not in _CONVERTED:
-            known = ", ".join(sorted(Options.__annotations__))
+        if name not in OPTIONS:
+            known = ", ".join(sorted(OPTIONS))
             raise InvalidTask(f"there is no option {name!r}: expected one of {known}")
-        field, convert = _CONVERTED[name]
-        fields[field] = convert(value, now)
+        field, convert = OPTIONS[name]
+        fields[field] = value if convert is None else convert(value, now)
     if "delay" in options and "at" in options:
         raise InvalidTask("both delay and at are given: expected one of them")
     return fields
@@ -98,15 +110,26 @@ def _backoff(value: object, _now: Moment) -> str:
     return value.spelled()
 
 
-_CONVERTED: Final[Mapping[str, tuple[str, Callable[[Any, Moment], Any]]]] = {
+_NO_OPTIONS: Final = frozenset({"name", "payload", "content_type", "id", "due"})
+"""Fields that no option of their name sets."""
+
+OPTIONS: Final[Mapping[str, tuple[str, Convert | None]]] = {
+    **{name: (name, None) for name in FIELDS if name not in _NO_OPTIONS},
+    "task_id": ("id", None),
     "delay": ("due", lambda value, now: now + seconds_of(value, "delay")),
     "at": ("due", lambda value, _: moment_of(value, "at")),
     "deadline": ("deadline", lambda value, _: moment_of(value, "deadline")),
     "expires": ("expires", _expires),
     "timeout": ("timeout", _or_none("timeout")),
     "retention": ("retention", lambda value, _: seconds_of(value, "retention")),
-    "task_id": ("id", lambda value, _: value),
     "backoff": ("backoff", _backoff),
     "unique_for": ("unique_for", _or_none("unique_for")),
 }
-"""Option to the field it sets, and how."""
+"""Option to the field it sets, and how its value becomes the field's: None where it is the same."""
+
+CLEARED_BY_NONE: Final = frozenset(
+    name
+    for name, field in FIELDS.items()
+    if field.is_changeable and field.default is None and name in OPTIONS
+)
+"""Options that a change to None takes away."""

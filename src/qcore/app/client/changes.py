@@ -2,34 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 from attrs import evolve
 
 from qcore.app.calls.chain_header import CHAIN_HEADER
-from qcore.app.calls.options import Options, to_fields
-from qcore.domain.backoff import Backoff
+from qcore.app.calls.options import CLEARED_BY_NONE, Changes, Options, to_fields
 from qcore.domain.errors import InvalidTask
 from qcore.domain.lifecycle import Rescheduled, Updated
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import updated
-
-
-class Changes(TypedDict, total=False):
-    """Options that are to be others. Durations are seconds or timedeltas; datetimes are aware."""
-
-    priority: int
-    max_retry: int
-    max_crashes: int
-    backoff: Backoff | None
-    """None leaves it to the handler again."""
-    timeout: Duration | None
-    deadline: datetime | Moment | None
-    expires: Duration | datetime | None
-    """A moment, or how long from now; None for no expiry."""
-    retention: Duration
-    headers: Mapping[str, str]
 
 
 class ChangesWithArguments(Changes, total=False):
@@ -39,13 +22,10 @@ class ChangesWithArguments(Changes, total=False):
     """All of its arguments anew, by name; they are checked as those of `enqueue` are."""
 
 
-_NONE_IS_NONE = frozenset({"backoff", "deadline", "expires"})
-
-
 def update_of(changes: Changes, now: Moment, **fields: Any) -> Updated:
     """Return the order that makes changes; raise `InvalidTask` for what is wrong, or nothing."""
     given: dict[str, Any] = dict(changes)
-    lifted = {name for name in _NONE_IS_NONE & given.keys() if given[name] is None}
+    lifted = {name for name in CLEARED_BY_NONE & given.keys() if given[name] is None}
     options = {name: value for name, value in given.items() if name not in lifted}
     fields |= to_fields(cast("Options", options), now=now) | dict.fromkeys(lifted)
     if not fields:

@@ -5,7 +5,8 @@ from datetime import datetime
 from math import inf
 from typing import Final, Required, TypedDict, Unpack, cast
 
-from qcore.app.client.changes import Changes, fitted, rescheduled, update_of
+from qcore.app.calls.options import Changes
+from qcore.app.client.changes import fitted, rescheduled, update_of
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import Archived, Cancelled, Command, Deleted, RunNow, State, Updated
