@@ -23,7 +23,7 @@ from qcore.adapters.sealing import EncryptedSerializer, SignedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.calls.call import Call
 from qcore.app.calls.chain_header import CHAIN_HEADER
-from qcore.app.tasks.chains import MOST_STEPS
+from qcore.app.tasks.chains import MAX_STEPS
 from qcore.domain.ids import next_id
 from qcore.errors import CannotEncode
 from qcore.ports import Serializer
@@ -466,7 +466,7 @@ class TestRefused:
         with pytest.raises(InvalidTask, match="has 1 steps"):
             chain(first)  # type: ignore[call-overload]
         with pytest.raises(InvalidTask, match="has 101 steps"):
-            chain(first, *[shop.store.call(1)] * MOST_STEPS)  # type: ignore[call-overload]
+            chain(first, *[shop.store.call(1)] * MAX_STEPS)  # type: ignore[call-overload]
 
     def test_a_handler_without_arguments_takes_no_result(self, lab: Lab) -> None:
         """It goes on with a call, which says so."""
@@ -479,7 +479,7 @@ class TestRefused:
         async def anything(ctx: Context, **arguments: object) -> None: ...
 
         for each in (none, anything):
-            with pytest.raises(InvalidTask, match="no argument that a result could be"):
+            with pytest.raises(InvalidTask, match="no parameter that could receive a result"):
                 chain(shop.fetch.call("a"), each)  # type: ignore[call-overload]
 
     async def test_a_rest_that_is_too_long_is_refused(self) -> None:

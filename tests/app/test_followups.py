@@ -18,7 +18,7 @@ from qcore import (
 )
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.app.tasks.context import MOST_FOLLOW_UPS
+from qcore.app.tasks.context import MAX_FOLLOW_UPS
 from qcore.app.tasks.router import Next
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.control import ControlFlow
@@ -400,11 +400,11 @@ class TestRefused:
     def test_a_run_may_not_ask_for_ever(self) -> None:
         """Beyond the limit it is told what to do instead."""
         ctx = a_context()
-        for _ in range(MOST_FOLLOW_UPS):
+        for _ in range(MAX_FOLLOW_UPS):
             ctx.then(a_task())
         with pytest.raises(InvalidTask, match="100 follow-ups at most"):
             ctx.then(a_task())
-        assert len(ctx.follow_ups) == MOST_FOLLOW_UPS
+        assert len(ctx.follow_ups) == MAX_FOLLOW_UPS
 
     def test_a_run_that_is_over_cannot_ask(self) -> None:
         """Something that a handler left behind is told that it comes too late."""

@@ -1,4 +1,4 @@
-"""Who makes one task of many, and when."""
+"""Aggregators: functions that make one task of the tasks of a group, and when they are called."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
@@ -15,7 +15,7 @@ from qcore.domain.record import record
 from qcore.domain.task import Task
 
 Aggregate: TypeAlias = Callable[[Group, Sequence[Task]], TaskRequest | Awaitable[TaskRequest]]
-"""What returns the task that is to take the place of members of a group."""
+"""Returns the task, or the call of one, that replaces the members of a group."""
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -23,15 +23,15 @@ AT_ONCE: Final = float("-inf")
 
 
 class AggregationOptions(TypedDict, total=False):
-    """When a group is aggregated; what is not given is the worker's to say."""
+    """When a group is aggregated; the worker's settings decide what is not given."""
 
     grace: Duration
-    """How long after its last member joined."""
+    """How long after the last member joined."""
     max_delay: Duration | None
-    """How long after its first member joined at the latest; None for no limit."""
+    """How long after the first member joined, at the latest; None for no limit."""
     max_size: int | None
-    """At once when it has so many members; and no more of them become one task. None for 1,000,
-    which is the most."""
+    """As soon as it has so many members, and no more of them become one task. None for 1,000, the
+    largest."""
 
 
 @record
@@ -43,13 +43,13 @@ class AggregationTiming:
     max_size: int | None = None
 
     @property
-    def most(self) -> int:
+    def limit(self) -> int:
         """Return how many members may become one task."""
         return MAX_MEMBERS if self.max_size is None else self.max_size
 
     def moment(self, group: Group) -> Moment:
-        """Return when a group is ready, if nobody joins it any more."""
-        if group.size >= self.most:
+        """Return when a group is ready, if no further member joins."""
+        if group.size >= self.limit:
             return AT_ONCE
         quiet = group.last + self.grace
         return quiet if self.max_delay is None else min(quiet, group.first + self.max_delay)
@@ -57,7 +57,7 @@ class AggregationTiming:
 
 @record
 class Aggregator:
-    """A function that makes one task of many, and the groups that it is meant for."""
+    """A function that makes one task of many, and the groups that it serves."""
 
     function: Aggregate
     pattern: str
@@ -66,13 +66,13 @@ class Aggregator:
 
     @property
     def is_async(self) -> bool:
-        """Return whether it is a coroutine function; any other runs in a thread."""
+        """Return whether it is a coroutine function; a plain one runs in a thread."""
         return unwraps_to(iscoroutinefunction, self.function)
 
     def timing(self, worker: AggregationTiming) -> AggregationTiming:
-        """Return when its groups are ready, at a worker that has defaults for what it leaves open.
+        """Return when its groups are ready, with the worker's settings for what it does not set.
 
-        Raises `InvalidOption` for what makes no sense.
+        Raises `InvalidOption` for a value out of range.
         """
         own = self.options
         return checked(
@@ -85,19 +85,19 @@ class Aggregator:
 class Aggregators:
     """Find the aggregator of a group by its queue and its name.
 
-    One that was registered for the queue comes before those for all queues; among them the exact
-    name comes first, else the longest prefix, as with the handlers of tasks.
+    Those registered for the queue come before those for all queues; among them an exact name comes
+    first, else the longest prefix, as with the handlers of tasks.
     """
 
     def __init__(self) -> None:
         self._by_queue: dict[str | None, dict[str, Aggregator]] = {}
 
     def __bool__(self) -> bool:
-        """Return whether there is any."""
+        """Return whether any is registered."""
         return bool(self._by_queue)
 
     def add(self, aggregator: Aggregator) -> None:
-        """Register one; raise `InvalidOption` where something about it is wrong."""
+        """Register one; raise `InvalidOption` if it is wrong, or its groups have one already."""
         _check(aggregator)
         there = self._by_queue.setdefault(aggregator.queue, {})
         if aggregator.pattern in there:
@@ -121,7 +121,7 @@ class Aggregators:
 
 
 def checked(grace: object, max_delay: object, max_size: object) -> AggregationTiming:
-    """Return when groups are ready; raise `InvalidOption` for what makes no sense."""
+    """Return the timing; raise `InvalidOption` for a value out of range."""
     if max_size is not None and not (type(max_size) is int and 0 < max_size <= MAX_MEMBERS):
         raise InvalidOption(f"max_size is {max_size!r}: expected None or 1 to {MAX_MEMBERS:,}")
     try:
@@ -135,7 +135,7 @@ def checked(grace: object, max_delay: object, max_size: object) -> AggregationTi
 
 
 def _check(aggregator: Aggregator) -> None:
-    """Refuse what could never aggregate anything."""
+    """Raise `InvalidOption` for what could never aggregate a group."""
     function: Any = aggregator.function
     if not callable(function):
         raise InvalidOption(f"the aggregator is {function!r}: expected a function")
@@ -152,7 +152,7 @@ def _check(aggregator: Aggregator) -> None:
         known = ", ".join(AggregationOptions.__annotations__)
         raise InvalidOption(f"an aggregator has no option {unknown[0]!r}: expected one of {known}")
     try:
-        # a pattern that no group can have is a misspelling, and would be waited on for ever
+        # no group can have such a name: it is a misspelling, whose aggregator would never be called
         pattern = None if aggregator.pattern == "" else aggregator.pattern
         queue = DEFAULT_QUEUE if aggregator.queue is None else aggregator.queue
         NewTask("?", id="?", queue=queue, group=pattern)

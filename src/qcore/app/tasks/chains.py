@@ -1,4 +1,4 @@
-"""Tasks that are done one after the other, each with the result of the one before it."""
+"""Chains: tasks that run one after the other, each with the result of the one before it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Concatenate, Final, Generic, TypeAlias, TypeVar, cast, overload
@@ -24,30 +24,30 @@ D = TypeVar("D")
 E = TypeVar("E")
 R_co = TypeVar("R_co", covariant=True)
 
-MOST_STEPS: Final = 100
-FIRST_LOOK: Final = 0.01
-LONGEST_LOOK: Final = 0.25
-"""Seconds between two looks of one who waits."""
+MAX_STEPS: Final = 100
+FIRST_POLL: Final = 0.01
+LONGEST_POLL: Final = 0.25
+"""Seconds between two reads of a step: brokers do not report a task that is gone."""
 
 Link: TypeAlias = HandlerWithOptions[Concatenate[A, ...], B] | Step[A, B] | Call[B]
-"""What may come after a step that returns an A, and returns a B itself."""
+"""What can follow a step that returns an `A`, and returns a `B` itself."""
 
 AnyLink: TypeAlias = HandlerWithOptions[..., Any] | Step[Any, Any] | Call[Any]
 
 
 class Chain(CallChain[R_co], Generic[R_co]):
-    """Calls that are to be done one after the other: a value until it is enqueued."""
+    """Calls that run one after the other; nothing is written before `enqueue`."""
 
     async def enqueue(self, client: Client | None = None) -> "ChainHandle[R_co]":
-        """Ask for the first step; each later one is enqueued as the one before it succeeds.
+        """Enqueue the first step; each later one is stored when the one before it succeeds.
 
         Raises `InvalidTask`, and writes nothing, when something about any of them is wrong. Without
-        a `client` it is that of the queue of the first step.
+        a `client` it uses that of the first step's handler.
         """
         return await self._enqueued(client or self._sender.client)
 
     def enqueue_sync(self, client: BlockingClient | None = None) -> "BlockingChainHandle[R_co]":
-        """Ask for it from code that blocks; see `enqueue`."""
+        """Enqueue the chain from code that blocks; see `enqueue`."""
         inner = (client or self._sender.blocking).inner
         return BlockingChainHandle(run_inline(self._enqueued(inner)))
 
@@ -75,7 +75,7 @@ class Chain(CallChain[R_co], Generic[R_co]):
 
 
 def _tasks(task: NewTask, more: int, client: Client) -> Iterator[NewTask]:
-    """Yield a first step and those after it as they will be, but for what is passed on."""
+    """Yield the tasks of all steps as they will be stored, but for the results between them."""
     yield task
     for _ in range(more):
         task = next_step_task(task, None, client.codec, client.clock.now())
@@ -83,7 +83,7 @@ def _tasks(task: NewTask, more: int, client: Client) -> Iterator[NewTask]:
 
 
 class ChainHandle(Generic[R_co]):
-    """A chain that was asked for."""
+    """An enqueued chain."""
 
     def __init__(
         self, client: Client, handles: Sequence[Handle[Any]], *, is_new: bool, keeps: bool
@@ -91,7 +91,7 @@ class ChainHandle(Generic[R_co]):
         self._client = client
         self._keeps = keeps
         self.handles = handles
-        """A handle of each step, in order; a later one is not stored before its turn."""
+        """A handle of each step, in order; a later step is not stored before its turn."""
         self.is_new = is_new
         """Whether this call stored the first step."""
 
@@ -123,7 +123,7 @@ class ChainHandle(Generic[R_co]):
 
     async def _passed(self, until: Moment) -> None:
         """Wait until every step but the last has ended: what comes next was stored as it did."""
-        clock, last, pause = self._client.clock, self.handles[-1], FIRST_LOOK
+        clock, last, pause = self._client.clock, self.handles[-1], FIRST_POLL
         # of a step that is gone nobody tells; of the last one somebody does
         ear = await self._client.news.of(last.queue, last.id)
         try:
@@ -134,7 +134,7 @@ class ChainHandle(Generic[R_co]):
                         raise TimeoutError(f"{self!r} is still at step {number}")
                     await ear.wait(min(now + pause, until))
                     ear.forget()
-                    pause = min(LONGEST_LOOK, pause * 1.5)
+                    pause = min(LONGEST_POLL, pause * 1.5)
         finally:
             ear.close()
 
@@ -149,12 +149,12 @@ class ChainHandle(Generic[R_co]):
 
 
 class BlockingChainHandle(Generic[R_co]):
-    """A chain that was asked for, for callers that block."""
+    """An enqueued chain, for callers that block."""
 
     def __init__(self, handle: ChainHandle[R_co]) -> None:
         self._handle = handle
         self.handles = [BlockingHandle(each) for each in handle.handles]
-        """A handle of each step, in order; a later one is not stored before its turn."""
+        """A handle of each step, in order; a later step is not stored before its turn."""
         self.is_new = handle.is_new
 
     def __repr__(self) -> str:
@@ -203,8 +203,8 @@ def chain(first: Call[Any], /, *more: AnyLink) -> Chain[Any]:
     """
     if not _is_plain(first):
         raise InvalidTask(f"a chain begins with {first!r}: expected task.call(…)")
-    if not 0 < len(more) < MOST_STEPS:
-        raise InvalidTask(f"a chain has {len(more) + 1} steps: expected 2 to {MOST_STEPS}")
+    if not 0 < len(more) < MAX_STEPS:
+        raise InvalidTask(f"a chain has {len(more) + 1} steps: expected 2 to {MAX_STEPS}")
     return Chain(evolve(first, rest=tuple(_step(each) for each in more)))
 
 

@@ -1,4 +1,4 @@
-"""What a handler is told of its run."""
+"""The context of a run: what its handler can read of it, and ask of the worker."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,27 +23,28 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BuildTask: TypeAlias = Callable[[TaskRequest], NewTask]
-"""What returns the task that is to be stored for what was asked; it raises `InvalidTask`."""
+"""Returns the task to be stored for a request; raises `InvalidTask` if it is wrong."""
 
-MOST_FOLLOW_UPS: Final = 100
-"""How many a run may ask for: they are written in one step."""
+MAX_FOLLOW_UPS: Final = 100
+"""Follow-ups of one run: they are written in the one atomic step that settles it."""
 
-_one_at_a_time: Final = threading.Lock()
-"""A handler may ask from several threads; it is held for a few steps at a time."""
+_follow_up_lock: Final = threading.Lock()
+"""A handler may add follow-ups from several threads. One lock serves all runs: it is held for
+microseconds, and to make one for each run would cost every run."""
 
 
 class NoState(QcoreError, LookupError):
-    """Say that no lifespan of this worker yields an object of the type asked for."""
+    """No lifespan of this worker yields an object of the type asked for."""
 
 
 @record
 class RunServices:
-    """Who runs tasks, and what their contexts may ask of it."""
+    """What the contexts of a worker's runs share: its lifespans' objects, and what they call."""
 
     state: Mapping[type, Any] = field(factory=dict[type, Any])
-    """What its lifespans made, by type."""
+    """What the lifespans yielded, by type."""
     build: BuildTask | None = None
-    keeper: RunStorage | None = None
+    storage: RunStorage | None = None
 
 
 NO_SERVICES: Final = RunServices()
@@ -58,24 +59,24 @@ class Context:
 
     __slots__ = (
         "_follow_ups",
-        "_host",
         "_is_cancelled",
         "_is_over",
         "_log",
+        "_services",
         "claim",
         "deadline",
         "lease",
     )
 
     def __init__(
-        self, claim: Claim, host: RunServices = NO_SERVICES, *, deadline: Moment | None = None
+        self, claim: Claim, services: RunServices = NO_SERVICES, *, deadline: Moment | None = None
     ) -> None:
         self.claim = claim
         self.lease: Lease = claim.lease
         """The lease of this run; `lease.token` fences what the handler writes elsewhere."""
         self.deadline = deadline
         """When this run is cut short: the earlier of its timeout and the task's deadline."""
-        self._host = host
+        self._services = services
         self._is_cancelled = False
         self._follow_ups: tuple[NewTask, ...] = ()
         self._is_over = False
@@ -103,9 +104,9 @@ class Context:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Return what travels with the task beside its arguments.
+        """Return the task's headers, without the one that holds the later steps of its chain.
 
-        Not the rest of its chain: whoever hands the headers on would hand that on too.
+        A handler that passes its headers on to another task must not pass the chain on too.
         """
         headers = self.claim.task.spec.headers
         if CHAIN_HEADER not in headers:
@@ -140,7 +141,7 @@ class Context:
         self._is_cancelled = True
 
     def then(self, request: TaskRequest | CallChain[Any]) -> NewTask:
-        """Ask for a task to be enqueued in the step in which this one succeeds, or not at all.
+        """Enqueue a task in the same atomic step in which this one succeeds, or not at all.
 
         `request` is a call, `task.call(…)`, a chain, or a `NewTask`. Returns the task that will be
         stored if this run succeeds: its id follows from this task's and from how many were asked
@@ -148,24 +149,24 @@ class Context:
         Raises `InvalidTask` as `enqueue` would, and for more than 100 in one run. May be called
         from any thread.
         """
-        build = self._host.build
+        build = self._services.build
         if build is None:
             raise InvalidOption(
-                "this run can ask for nothing: expected a worker's context, or "
+                "this context cannot enqueue follow-ups: expected a worker's context, or "
                 "qcore.testing.a_context(); with process=True, a handler declared with @q.task"
             )
         call = request.call if isinstance(request, CallChain) else request
         task = build(call)
-        with _one_at_a_time:
-            if len(self._follow_ups) >= MOST_FOLLOW_UPS:
+        with _follow_up_lock:
+            if len(self._follow_ups) >= MAX_FOLLOW_UPS:
                 raise InvalidTask(
-                    f"{task.name}: a run may ask for {MOST_FOLLOW_UPS} follow-ups at most: let one "
+                    f"{task.name}: a run may ask for {MAX_FOLLOW_UPS} follow-ups at most: let one "
                     "of them ask for the others"
                 )
             if not isinstance(call, NewTask) and "task_id" not in call.template.options:
                 task = another(task, self._next_id(), task.payload)
             self._follow_ups = (*self._follow_ups, task)
-        # looked at last, so that no lock is needed at the end of every run
+        # checked after the follow-up was added, so that ending a run needs no lock
         if self._is_over:
             raise InvalidTask(f"{task.name}: the run of {self.name!r} is over: nothing may follow")
         return task
@@ -176,57 +177,57 @@ class Context:
 
     @property
     def follow_ups(self) -> Sequence[NewTask]:
-        """Return what this run has asked for so far, to be enqueued if it succeeds."""
+        """Return the tasks that will be enqueued if this run succeeds."""
         return self._follow_ups
 
     def give_back(self, follow_ups: Sequence[NewTask]) -> None:
-        """Take over what a run in another process has asked for, and what was asked before."""
+        """Replace the follow-ups by those of a run in a child process, which had these before."""
         self._follow_ups = tuple(follow_ups)
 
     def end(self) -> tuple[NewTask, ...]:
-        """Return what it has asked for, and take no more."""
+        """Return the follow-ups, and refuse any that are asked for from now on."""
         self._is_over = True
         return self._follow_ups
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Say how far this run has come, 0 to 1, for `handle.progress()` and `handle.watch()`.
+        """Report how far this run has come, 0 to 1, for `handle.progress()` and `handle.watch()`.
 
-        It takes no time: what is said often is written twice a second at most, the newest last.
+        Returns at once: progress is written to the broker at most twice a second, the newest only.
         May be called from coroutines, threads and processes. Raises `InvalidTask` for a fraction
-        that is none, and for a message of more than 500 characters.
+        outside 0 to 1, and for a message of more than 500 characters.
         """
-        self._kept.progress(self.lease, fraction, message)
+        self._storage.progress(self.lease, fraction, message)
 
     async def save(self, data: bytes) -> None:
-        """Keep partial work for the next attempt, in place of what was saved before.
+        """Store partial work for the next attempt, in place of what was saved before.
 
-        It is kept when this returns. Raises `InvalidTask` for what is not bytes or more of them
-        than a payload may have, and what the broker raises when it is unwell. Where the lease is
-        lost the run is over: it is cancelled here.
+        It is in the broker when this returns. Raises `InvalidTask` for what is not bytes, or is
+        larger than a payload may be, and what the broker raises. If the lease is lost, the run is
+        over: CancelledError is raised here.
         """
-        await self._kept.save(self.lease, data)
+        await self._storage.save(self.lease, data)
 
     async def saved(self) -> bytes | None:
-        """Return what was saved last, by this run or by an attempt before it; None for nothing."""
-        return await self._kept.saved(self.lease)
+        """Return the partial work saved last, by this run or an earlier attempt; None for none."""
+        return await self._storage.saved(self.lease)
 
     def save_sync(self, data: bytes) -> None:
-        """Do what `save` does, in a handler that is no coroutine."""
-        self._kept.save_sync(self.lease, data)
+        """Do what `save` does, in a handler that is a plain function."""
+        self._storage.save_sync(self.lease, data)
 
     def saved_sync(self) -> bytes | None:
-        """Do what `saved` does, in a handler that is no coroutine."""
-        return self._kept.saved_sync(self.lease)
+        """Do what `saved` does, in a handler that is a plain function."""
+        return self._storage.saved_sync(self.lease)
 
     @property
-    def _kept(self) -> RunStorage:
-        keeper = self._host.keeper
-        if keeper is None:
+    def _storage(self) -> RunStorage:
+        storage = self._services.storage
+        if storage is None:
             raise InvalidOption(
-                "this run has nobody to keep what it says: expected a worker's context, or "
-                "qcore.testing.a_context()"
+                "this context stores neither progress nor partial work: expected a worker's "
+                "context, or qcore.testing.a_context()"
             )
-        return keeper
+        return storage
 
     @property
     def log(self) -> "FilteringBoundLogger":
@@ -240,8 +241,8 @@ class Context:
         return self._log
 
     def state(self, kind: type[T]) -> T:
-        """Return the worker's object of a type, made by a lifespan; raise `NoState` if none is."""
-        state = self._host.state
+        """Return the object of a type that a lifespan yielded; raise `NoState` if there is none."""
+        state = self._services.state
         found = state.get(kind)
         if found is None:
             found = next((each for each in state.values() if isinstance(each, kind)), None)

@@ -1,4 +1,4 @@
-"""A handler, and what its author and its callers say of it."""
+"""A handler: the function behind a task's name, its options, and how callers enqueue it."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -29,7 +29,7 @@ Out = TypeVar("Out")
 
 
 class Sender(Protocol):
-    """Who sends the tasks of a handler."""
+    """The clients through which a handler's tasks are enqueued; a `Qcore` is one."""
 
     @property
     def client(self) -> Client:
@@ -44,7 +44,7 @@ class Sender(Protocol):
 
 @record
 class BoundCall(Call[R_co], Generic[R_co]):
-    """A call that knows who sends it where no client is named."""
+    """A call that knows the clients to enqueue it with when none is given."""
 
     sender: Sender = field(kw_only=True, eq=False, repr=False)
 
@@ -58,7 +58,7 @@ class Kind(StrEnum):
 
 
 class HandlerWithOptions(Generic[P, R]):
-    """A handler with options: a value until it is enqueued."""
+    """A handler with options of its own, made by `using`; nothing is written before `enqueue`."""
 
     def __init__(self, handler: "Handler[P, Any, R]", template: TaskTemplate) -> None:
         self.handler = handler
@@ -69,12 +69,12 @@ class HandlerWithOptions(Generic[P, R]):
         return self._template.options
 
     def using(self, **options: Unpack[Options]) -> "HandlerWithOptions[P, R]":
-        """Return the same with other options; those given later win. See `Options`."""
+        """Return the handler with other options, which override earlier ones. See `Options`."""
         template = TaskTemplate(self._template.name, merge_options(self.options, options))
         return HandlerWithOptions(self.handler, template)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
-        """Return a call, to be enqueued with others by `enqueue_many`; nothing is checked yet."""
+        """Return a call as a value, for `enqueue_many`, `chain` or `ctx.then`; not checked yet."""
         handler = self.handler
         return BoundCall(self._template, handler.signature, args, kwargs, sender=handler.sender)
 
@@ -83,31 +83,31 @@ class HandlerWithOptions(Generic[P, R]):
         *args: Rest.args,
         **kwargs: Rest.kwargs,
     ) -> Step[First, R]:
-        """Return a step of a `chain`: it is called with the result before it, then with these.
+        """Return a step of a `chain`: the previous result is its first argument, these follow.
 
-        Raises `InvalidTask` for a handler that takes no named argument; what is given is checked
-        when the chain is enqueued.
+        Raises `InvalidTask` for a handler without a named parameter. The arguments are checked when
+        the chain is enqueued.
         """
         handler = self.handler
         takes, rest = handler.signature.first, handler.signature.rest
         if takes is None:
             raise InvalidTask(
-                f"{self._template.name}: its handler has no argument that a result could be: "
+                f"{self._template.name}: its handler has no parameter that could receive a result: "
                 "expected a call, task.call(…)"
             )
         return Step(Call(self._template, rest, args, kwargs), takes)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        """Ask for the task to be run; see `Client.enqueue`."""
+        """Enqueue the task; see `Client.enqueue`."""
         return await self.handler.sender.client.enqueue(self.call(*args, **kwargs))
 
     def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> BlockingHandle[R]:
-        """Ask for the task to be run, from code that blocks; see `Client.enqueue`."""
+        """Enqueue the task from code that blocks; see `Client.enqueue`."""
         return self.handler.sender.blocking.enqueue(self.call(*args, **kwargs))
 
 
 class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
-    """A function that does the work of a task. Called directly, it is still that function."""
+    """The function that runs the tasks of a name; called directly, it is still that function."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         self.function = function
         self.sender = sender
         self.policy = policy
-        """How its failures are judged; None leaves that to the worker."""
+        """Its retry policy; None for the worker's."""
         self.signature = Signature(name, function)
         self.kind = _kind(name, function, self.signature, process=process)
         update_wrapper(cast("Callable[..., Out]", self), function)
@@ -134,10 +134,10 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         return self.function(ctx, *args, **kwargs)
 
     def arguments_of(self, task: Task) -> dict[str, Any]:
-        """Return what a task of this handler was asked for with, by name, as its annotations say.
+        """Return the arguments of a task of this handler by name, decoded by its annotations.
 
-        What was not given is not there. Raises `CannotDecode` for what does not fit, and for a
-        task of another name.
+        Arguments that were not given are absent. Raises `CannotDecode` for a payload that does not
+        fit, and for a task of another name.
         """
         if best_match([self.name], task.name) is None:
             raise CannotDecode(f"{task.name!r} is no task of {self!r}")

@@ -1,4 +1,4 @@
-"""What lives as long as a worker, and how its handlers reach it."""
+"""Lifespans: resources that live as long as a worker, such as a pool of connections."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -10,7 +10,7 @@ Lifespan: TypeAlias = Callable[[], AsyncIterator[object] | AbstractAsyncContextM
 
 
 async def enter(lifespans: Sequence[Lifespan], stack: AsyncExitStack) -> dict[type, Any]:
-    """Start lifespans in order; return what they yield by type. The stack ends them in reverse."""
+    """Enter lifespans in order; return what they yield by type. The stack exits them in reverse."""
     state: dict[type, Any] = {}
     for lifespan in lifespans:
         yielded = await stack.enter_async_context(_managed(lifespan))
@@ -28,7 +28,7 @@ async def enter(lifespans: Sequence[Lifespan], stack: AsyncExitStack) -> dict[ty
 
 
 def _managed(lifespan: Lifespan) -> AbstractAsyncContextManager[object]:
-    """Call a lifespan; return what it made, or made of it, as a context manager."""
+    """Call a lifespan function; return its context manager."""
     made = lifespan()
     if isinstance(made, AbstractAsyncContextManager):
         return made
@@ -39,7 +39,7 @@ def _managed(lifespan: Lifespan) -> AbstractAsyncContextManager[object]:
 
 
 def no_lifespan(made: object) -> InvalidOption:
-    """Return the error for what cannot be run around a worker's life."""
+    """Return the error for what is not a lifespan."""
     return InvalidOption(
         f"{made!r} is no lifespan: expected an async generator function (async def, with one "
         "yield), plain or made a context manager by contextlib.asynccontextmanager"

@@ -1,4 +1,4 @@
-"""Which handler serves which task, and what is wrapped around all of them."""
+"""The router: which handler runs which task, and the middleware and hooks around them."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
@@ -35,7 +35,7 @@ H = TypeVar("H", bound="ErrorHook")
 L = TypeVar("L", bound="Lifespan")
 
 Next: TypeAlias = Callable[[Context], Awaitable[object]]
-"""What a middleware awaits to let the run go on; it returns what the handler returns."""
+"""The rest of the run, which a middleware awaits; it returns the handler's result."""
 
 Middleware: TypeAlias = Callable[[Context, Next], Awaitable[object]]
 ErrorHook: TypeAlias = Callable[[Context, BaseException], Awaitable[None] | None]
@@ -44,7 +44,7 @@ AnyHandler: TypeAlias = Handler[Any, Any, Any]
 
 
 class Decorate(Protocol):
-    """Make a handler of a function whose first parameter is the context."""
+    """A decorator that makes a handler of a function whose first parameter is the context."""
 
     @overload
     def __call__(
@@ -62,7 +62,7 @@ class Router:
     """
 
     def __init__(self, sender: Sender | None = None) -> None:
-        self._sender: Sender = _Nobody() if sender is None else sender
+        self._sender: Sender = _NoSender() if sender is None else sender
         self._handlers: dict[str, AnyHandler] = {}
         self.middlewares: list[Middleware] = []
         """Outermost first."""
@@ -141,7 +141,7 @@ class Router:
                 "each a name of its own"
             )
         if pattern:
-            # what would be refused at every enqueue is refused now
+            # a wrong default would be refused at every enqueue: refuse it where it is declared
             TaskTemplate(pattern, options).check()
         handler: AnyHandler = Handler(
             pattern, function, self._sender, policy=policy, process=process, options=options
@@ -228,7 +228,7 @@ class Router:
 def _policy(
     retry: RetryPolicy | Curve | None, is_failure: Callable[[BaseException], bool] | None
 ) -> RetryPolicy | None:
-    """Return the policy that a handler's author spelled out, None for none."""
+    """Return the handler's own retry policy, None if it has none."""
     if retry is None and is_failure is None:
         return None
     if isinstance(retry, RetryPolicy):
@@ -239,17 +239,17 @@ def _policy(
     return RetryPolicy(is_failure=failing) if retry is None else RetryPolicy(retry, failing)
 
 
-class _Nobody:
-    """The sender of a router that belongs to no queue."""
+class _NoSender:
+    """The sender of a router that is not a `Qcore`: there is no client to enqueue with."""
 
     @property
     def client(self) -> Client:
         """Refuse."""
-        raise InvalidOption("this router sends nothing: enqueue through a Client or a Qcore")
+        raise InvalidOption("this router has no client: enqueue through a Client or a Qcore")
 
     @property
     def blocking(self) -> BlockingClient:
         """Refuse."""
         raise InvalidOption(
-            "this router sends nothing: enqueue through a BlockingClient or a Qcore"
+            "this router has no client: enqueue through a BlockingClient or a Qcore"
         )

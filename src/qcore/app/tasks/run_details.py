@@ -1,4 +1,4 @@
-"""What a run says of itself, and who keeps it."""
+"""Where a run's progress and partial work go: the port of `Context`, and the checks before it."""
 
 from typing import Final, Protocol
 
@@ -9,22 +9,22 @@ from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Lease
 
 MAX_SAVED: Final = 1 << 20
-"""Bytes of partial work that are kept, unless a client's `max_payload` says otherwise."""
+"""The largest partial work in bytes, unless the client's `max_payload` says otherwise."""
 
 
 class RunStorage(Protocol):
-    """Who keeps what a run says of itself; see the methods of `Context` that have these names."""
+    """Stores the progress and the partial work of runs; see `Context`'s methods of these names."""
 
     def progress(self, lease: Lease, fraction: float, message: str) -> None:
-        """Take note of how far a run has come; from any thread, and nobody waits."""
+        """Record how far a run has come, without waiting; may be called from any thread."""
         ...
 
     async def save(self, lease: Lease, data: bytes) -> None:
-        """Keep partial work; it is kept when this returns."""
+        """Store partial work; it is in the broker when this returns."""
         ...
 
     async def saved(self, lease: Lease) -> bytes | None:
-        """Return the work that was saved last."""
+        """Return the partial work that was stored last; None for none."""
         ...
 
     def save_sync(self, lease: Lease, data: bytes) -> None:
@@ -37,8 +37,8 @@ class RunStorage(Protocol):
 
 
 def progress_note(lease: Lease, now: Moment, fraction: float, message: str) -> DetailsUpdate:
-    """Return how far a run has come, to be kept; raise `InvalidTask` for what says nothing."""
-    # a number of another library's, as of NumPy, is a number
+    """Return a run's progress as an update of its details; raise `InvalidTask` if it is none."""
+    # numpy.float64 is a float by inheritance, and not by its type
     if isinstance(fraction, float):
         fraction = float(fraction)
     if isinstance(message, str):
@@ -47,7 +47,7 @@ def progress_note(lease: Lease, now: Moment, fraction: float, message: str) -> D
 
 
 def saved_note(lease: Lease, data: bytes, most: int) -> DetailsUpdate:
-    """Return partial work, to be kept; raise `InvalidTask` for what is no bytes, or too many."""
+    """Return partial work as an update; raise `InvalidTask` if it is not bytes, or too many."""
     note = DetailsUpdate(lease, saved=data)
     if len(data) > most:
         raise InvalidTask(

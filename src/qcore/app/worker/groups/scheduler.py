@@ -161,7 +161,7 @@ class GroupScheduler:
         timing = aggregator.timing(self._defaults)
         ready, again = timing.moment(group), self._backoff.until(key)
         if max(ready, again) <= self._clock.now():
-            await self._begin(key, group, aggregator, timing.most)
+            await self._begin(key, group, aggregator, timing.limit)
             return
         self._next = _earlier(self._next, max(ready, again))
         if key not in self._backoff:

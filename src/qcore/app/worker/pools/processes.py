@@ -239,7 +239,7 @@ def _done(job: Job, keeper: ChildProgressWriter) -> _Reply:
         # the name in the module is the handler that the decorator made
         function = getattr(found, "function", found)
         build = _builder(found, job.ahead)
-        ctx = Context(job.claim, RunServices(build=build, keeper=keeper), deadline=job.deadline)
+        ctx = Context(job.claim, RunServices(build=build, storage=keeper), deadline=job.deadline)
         ctx.give_back(job.follow_ups)
         value = function(ctx, *job.args, **job.kwargs)
         pickle.dumps(value)
