@@ -99,14 +99,19 @@ class _Call:
             self.future.set_result(None)
 
 
-class _Server(Thread):
+class _Server:
     """The thread of a link, until it is stopped."""
 
     def __init__(self, handle: Handle) -> None:
-        super().__init__(name="qcore-sqlite", daemon=True)
         self._handle = handle
         self._inbox: SimpleQueue[_Call | None] = SimpleQueue()
-        self.start()
+        # not a base class: a Thread has private attributes too, in Python 3.13 also a _handle
+        self._thread = Thread(target=self._run, name="qcore-sqlite", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Return whether it runs jobs: not once it was stopped, nor in the child of a fork."""
+        return self._thread.is_alive()
 
     def ended(self, job: Job[Any] | None) -> asyncio.Future[None]:
         """Return what is done when the job has been run, or with None when all jobs have."""
@@ -118,7 +123,7 @@ class _Server(Thread):
         """End when the jobs so far have been run."""
         self._inbox.put(None)
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Run jobs as they come."""
         while True:
             calls = self._waiting()
