@@ -8,8 +8,11 @@ import pytest
 from redis.exceptions import RedisError
 
 from qcore import BrokerUnavailable
+from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
+from qcore.adapters.links.redis.connection_base import connecting
 from qcore.adapters.links.redis.errors import is_transient, mapped
-from qcore.adapters.links.redis.resp import packed
+from qcore.adapters.links.redis.resp import encode
+from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.links.redis.url import parse
 from tests.servers.binaries import SERVERS
 
@@ -18,13 +21,13 @@ WRITE = "return redis.call('HSET', KEYS[1], 'a', '1')"
 
 def blocking(url: str, *commands: Any) -> Any:
     """Send commands over a connection that blocks; return the last answer."""
-    address = parse(url)
-    connection = address.connection_class(blocking=True)(**address.connection_options())
+    connection = sync_connection(parse(url).connection_settings())
     try:
-        connection.connect()
+        with connecting():
+            connection.connect()
         answer = None
         for command in commands:
-            connection.send_packed_command(packed([command]), check_health=False)
+            connection.send_packed_command(encode([command]), check_health=False)
             answer = connection.read_response()
         return answer
     finally:
@@ -35,13 +38,12 @@ def awaiting(url: str, *commands: Any) -> Any:
     """Send commands over a connection that awaits; return the last answer."""
 
     async def exchange() -> Any:
-        address = parse(url)
-        connection = address.connection_class(blocking=False)(**address.connection_options())
+        connection = AsyncSocketConnection(parse(url).connection_settings())
         try:
             await connection.connect()
             answer = None
             for command in commands:
-                await connection.send_packed_command(packed([command]), check_health=False)
+                await connection.send_packed_command(encode([command]), check_health=False)
                 answer = await connection.read_response()
             return answer
         finally:

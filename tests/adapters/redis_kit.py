@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 
 from qcore.adapters.links.redis import Script, link_to
-from qcore.adapters.links.redis.pool import AsyncPool, BlockingPool
+from qcore.adapters.links.redis.pool import AsyncPool, SyncPool
 from qcore.adapters.links.redis.url import parse
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import SCRIPTS
@@ -57,7 +57,7 @@ class Pauses:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     """Give the pauses."""
     pauses = Pauses()
-    for pool in (AsyncPool, BlockingPool):
+    for pool in (AsyncPool, SyncPool):
         monkeypatch.setattr(pool, "pause", lambda _, seconds: pauses.pause(seconds))
     for module in ("link", "clock_sync"):
         monkeypatch.setattr(f"qcore.adapters.links.redis.{module}.monotonic", pauses.monotonic)

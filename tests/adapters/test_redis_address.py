@@ -9,16 +9,21 @@ from urllib.parse import quote, urlencode
 
 import pytest
 import redis
-import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore import InvalidOption
-from qcore.adapters.links.redis.async_connection import NimbleConnection
-from qcore.adapters.links.redis.resp import packed
-from qcore.adapters.links.redis.sync_connection import SteadyConnection
-from qcore.adapters.links.redis.url import FORMS, SCHEMES, Address, parse
-from qcore.adapters.links.redis.url_options import known_options
+from qcore.adapters.links.redis.address import Address, HostPort, known_options
+from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
+from qcore.adapters.links.redis.connection_base import (
+    ConnectionSettings,
+    SyncConnection,
+    TlsSettings,
+)
+from qcore.adapters.links.redis.resp import encode
+from qcore.adapters.links.redis.sync_connection import sync_connection
+from qcore.adapters.links.redis.tls import client_context
+from qcore.adapters.links.redis.url import FORMS, SCHEMES, parse
 from tests.servers.binaries import SERVERS, Binary
 from tests.servers.redis import RedisServer
 
@@ -309,21 +314,26 @@ def test_a_client_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     assert parse("redis://db?name=web-1").client_name == "web-1"
 
 
-def made(address: Address, *, blocking: bool, **options: Any) -> Any:
+def made(address: Address, *, blocking: bool, to: HostPort | None = None) -> Any:
     """Return a connection, not yet connected."""
-    return address.connection_class(blocking=blocking)(**address.connection_options(**options))
+    settings = address.connection_settings(to)
+    return sync_connection(settings) if blocking else AsyncSocketConnection(settings)
 
 
-@pytest.mark.parametrize(
-    ("url", "blocking"),
-    [
-        ("rediss://ann:s3cr3t@db:7000/2", True),
-        ("rediss://ann:s3cr3t@db:7000/2", False),
-    ],
-)
-def test_a_connection_is_made_as_the_address_says(url: str, *, blocking: bool) -> None:
-    """The classes of redis-py take the options, and have what they say."""
-    connection = made(parse(f"{url}?timeout=3&name=web-1"), blocking=blocking)
+def test_a_connection_is_made_as_the_address_says() -> None:
+    """Its settings have what the URL says, half of the timeout for each of two attempts."""
+    url = "rediss://ann:s3cr3t@db:7000/2?timeout=3&name=web-1"
+    settings = parse(url).connection_settings()
+    assert (settings.host, settings.port, settings.path) == ("db", 7000, None)
+    assert (settings.username, settings.password, settings.db) == ("ann", SECRET, 2)
+    assert (settings.timeout, settings.client_name) == (1.5, "web-1")
+    assert settings.tls == TlsSettings()
+    assert SECRET not in repr(settings)
+
+
+def test_redis_py_makes_the_connection_that_the_settings_say() -> None:
+    """Its class takes them all, and has what they say."""
+    connection = made(parse("rediss://ann:s3cr3t@db:7000/2?timeout=3&name=web-1"), blocking=True)
     assert (connection.host, connection.port, connection.db) == ("db", 7000, 2)
     assert (connection.username, connection.password) == ("ann", SECRET)
     assert connection.socket_timeout == connection.socket_connect_timeout == 1.5
@@ -332,10 +342,16 @@ def test_a_connection_is_made_as_the_address_says(url: str, *, blocking: bool) -
     assert connection.protocol == 2
 
 
-@pytest.mark.parametrize("blocking", [True, False])
-def test_nothing_is_sent_but_what_was_asked_for(*, blocking: bool) -> None:
+def test_a_setting_that_a_connection_does_not_know_is_refused() -> None:
+    """Nothing that somebody asks for is ignored in silence."""
+    settings: Any = ConnectionSettings
+    with pytest.raises(TypeError, match="unexpected keyword argument 'read_from'"):
+        settings(host="db", port=6379, read_from="replica")
+
+
+def test_nothing_is_sent_but_what_was_asked_for() -> None:
     """No command is repeated, no health is checked, no maintenance is announced."""
-    connection = made(parse("rediss://db"), blocking=blocking)
+    connection = made(parse("rediss://db"), blocking=True)
     assert connection.retry.get_retries() == 0
     assert connection.health_check_interval == 0
     assert not connection.maint_notifications_config.enabled
@@ -344,12 +360,12 @@ def test_nothing_is_sent_but_what_was_asked_for(*, blocking: bool) -> None:
 @pytest.mark.parametrize(
     ("url", "blocking", "kind"),
     [
-        ("redis://db", True, SteadyConnection),
-        ("redis://db", False, NimbleConnection),
-        ("rediss+cluster://db", True, redis.SSLConnection),
-        ("rediss+sentinel://db/mine", False, redis.asyncio.SSLConnection),
-        ("redis+unix:///run/redis.sock", True, SteadyConnection),
-        ("redis+unix:///run/redis.sock", False, NimbleConnection),
+        ("redis://db", True, redis.Connection),
+        ("redis://db", False, AsyncSocketConnection),
+        ("rediss://db", True, redis.SSLConnection),
+        ("rediss://db", False, AsyncSocketConnection),
+        ("redis+unix:///run/redis.sock", True, redis.UnixDomainSocketConnection),
+        ("redis+unix:///run/redis.sock", False, AsyncSocketConnection),
     ],
 )
 def test_a_connection_is_of_the_kind_that_the_url_names(
@@ -361,36 +377,39 @@ def test_a_connection_is_of_the_kind_that_the_url_names(
 
 def test_a_socket_is_named_by_its_path() -> None:
     """Neither host nor port."""
-    connection = made(parse("redis+unix:///run/redis.sock?db=3"), blocking=True)
-    assert connection.place == "/run/redis.sock"
+    settings = parse("redis+unix:///run/redis.sock?db=3").connection_settings()
+    assert (settings.path, settings.host, settings.port) == ("/run/redis.sock", "", 0)
+    assert made(parse("redis+unix:///run/redis.sock?db=3"), blocking=True).path == settings.path
 
 
 @pytest.mark.parametrize("url", ["redis+sentinel://one/mine/2", "redis+cluster://one"])
 def test_who_serves_is_for_others_to_say(url: str) -> None:
-    """The hosts of a URL are not those that have the tasks: the options name them when asked to."""
+    """The hosts of a URL are not those that have the tasks: a caller who knows names it."""
     address = parse(url)
-    assert not {"host", "port"} & address.connection_options().keys()
-    connection = made(address, blocking=True, to=("two", 7000))
-    assert connection.place == "two:7000"
+    with pytest.raises(ValueError, match="not the server"):
+        address.connection_settings()
+    settings = address.connection_settings(("two", 7000))
+    assert (settings.host, settings.port) == ("two", 7000)
 
 
 def test_a_sentinel_has_a_user_of_its_own() -> None:
     """The server's password is not told to Sentinels, and they have no databases."""
     address = parse("redis+sentinel://ann:a@one/mine/2?sentinel_user=bob&sentinel_password=b")
-    connection = redis.Connection(**address.sentinel_options(("one", 26379)))
-    assert (connection.host, connection.port, connection.db) == ("one", 26379, 0)
-    assert (connection.username, connection.password) == ("bob", "b")
+    settings = address.sentinel_settings(("one", 26379))
+    assert (settings.host, settings.port, settings.db) == ("one", 26379, 0)
+    assert (settings.username, settings.password) == ("bob", "b")
 
 
-@pytest.mark.parametrize("blocking", [True, False])
 @pytest.mark.parametrize(("verify", "mode"), [("full", ssl.CERT_REQUIRED), ("none", ssl.CERT_NONE)])
-def test_certificates_are_checked_unless_told_otherwise(
-    verify: str, mode: ssl.VerifyMode, *, blocking: bool
-) -> None:
+def test_certificates_are_checked_unless_told_otherwise(verify: str, mode: ssl.VerifyMode) -> None:
     """With the certificate its name is checked too, or neither."""
-    connection = made(parse(f"rediss://db?verify={verify}"), blocking=blocking)
+    address = parse(f"rediss://db?verify={verify}")
+    connection = made(address, blocking=True)
     assert connection.cert_reqs is mode
     assert connection.check_hostname is (verify == "full")
+    context = client_context(address.connection_settings().tls or TlsSettings())
+    assert context.verify_mode is mode
+    assert context.check_hostname is (verify == "full")
 
 
 @pytest.mark.parametrize("option", ["ca={}/missing.pem", "cert={}/missing.pem", "ca={}/no.pem"])
@@ -399,7 +418,7 @@ def test_a_file_for_tls_that_is_none_is_named(tmp_path: Path, option: str) -> No
     (tmp_path / "no.pem").write_text("Dear Sir or Madam,")
     address = parse(f"rediss://ann:s3cr3t@db?{option.format(tmp_path)}")
     with pytest.raises(InvalidOption, match=rf"rediss://ann@db:6379/0.*{tmp_path}") as refused:
-        address.connection_options()
+        address.connection_settings()
     assert SECRET not in str(refused.value)
 
 
@@ -410,7 +429,7 @@ def test_a_key_with_a_password_is_refused(tmp_path: Path) -> None:
     subprocess.run([*make.split(), "pass:s3cr3t"], cwd=tmp_path, check=True, capture_output=True)
     address = parse(f"rediss://db?cert={tmp_path}/cert.pem&key={tmp_path}/key.pem")
     with pytest.raises(InvalidOption, match=r"expected PEM files, and a key of that certificate"):
-        address.connection_options()
+        address.connection_settings()
 
 
 @pytest.mark.parametrize("blocking", [True, False])
@@ -423,29 +442,34 @@ def test_a_server_knows_who_is_connected(binary: Binary, *, blocking: bool) -> N
     assert b" name=web-1 " in said
 
 
+@pytest.mark.parametrize("blocking", [True, False])
 @pytest.mark.parametrize("binary", SERVERS, ids=str)
-def test_a_server_is_reached_by_its_socket(binary: Binary, tmp_path: Path) -> None:
+def test_a_server_is_reached_by_its_socket(
+    binary: Binary, tmp_path: Path, *, blocking: bool
+) -> None:
     """Without a network."""
     path = tmp_path / "s"
     with RedisServer(binary, f"unixsocket {path}"):
-        assert b" db=2 " in ask(made(parse(f"redis+unix://{path}?db=2"), blocking=True))
+        connection = made(parse(f"redis+unix://{path}?db=2"), blocking=blocking)
+        said = ask(connection) if blocking else asyncio.run(ask_awaiting(connection))
+        assert b" db=2 " in said
 
 
-def ask(connection: SteadyConnection) -> bytes:
+def ask(connection: SyncConnection) -> bytes:
     """Return what the server lists of its clients."""
     try:
         connection.connect()
-        connection.send_packed_command(packed([("CLIENT", "LIST")]), check_health=False)
+        connection.send_packed_command(encode([("CLIENT", "LIST")]), check_health=False)
         return bytes(connection.read_response())
     finally:
         connection.disconnect()
 
 
-async def ask_awaiting(connection: redis.asyncio.Connection) -> bytes:
+async def ask_awaiting(connection: AsyncSocketConnection) -> bytes:
     """Return the same."""
     try:
         await connection.connect()
-        await connection.send_packed_command(packed([("CLIENT", "LIST")]), check_health=False)
+        await connection.send_packed_command(encode([("CLIENT", "LIST")]), check_health=False)
         return bytes(await connection.read_response())
     finally:
         await connection.disconnect(nowait=False)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from qcore.adapters.links.redis import Command, Manner, Reply
+from qcore.adapters.links.redis import ConnectionInfo, RedisCommand, Reply
 from qcore.doctor.redis import timing
 from qcore.doctor.redis.failover import as_seen
 from qcore.doctor.redis.memory import memory
@@ -28,7 +28,7 @@ class Nowhere:
     def __init__(self, *replies: Reply) -> None:
         self._replies = replies
 
-    async def ask(self, *commands: Command) -> list[Reply | QcoreError]:
+    async def ask(self, *commands: RedisCommand) -> list[Reply | QcoreError]:
         return [*self._replies][: len(commands)]
 
 
@@ -168,13 +168,13 @@ def test_valkey_goes_by_its_own_version() -> None:
     assert told(version, server) == [(OK, "Valkey 8.0.1, standalone")]
 
 
-def a_way(**facts: object) -> Manner:
+def a_way(**facts: object) -> ConnectionInfo:
     """Return a way to a server."""
     usual = {
         "kind": "single", "hosts": ["db"], "master": "", "user": "default", "client": "me",
-        "is_known": True, "tls": True, "verify": True, "replicas": 0, "fsync": None,
+        "is_authenticated": True, "tls": True, "verify": True, "replicas": 0, "fsync": None,
     }  # fmt: skip
-    return Manner(**(usual | facts))  # type: ignore[arg-type]
+    return ConnectionInfo(**(usual | facts))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -183,13 +183,15 @@ def a_way(**facts: object) -> Manner:
         (a_way(), [(OK, "certificate checked, as client me")]),
         (a_way(verify=False), [(WARNING, "verify=none")]),
         (a_way(tls=False), [(ADVICE, "without TLS: whoever")]),
-        (a_way(is_known=False), [(OK, "TLS"), (WARNING, "without a password")]),
-        (a_way(tls=False, is_known=False, hosts=LOCAL), [(OK, "this machine")]),
-        (a_way(tls=False, is_known=False, hosts=[], kind="unix"), [(OK, "this machine")]),
+        (a_way(is_authenticated=False), [(OK, "TLS"), (WARNING, "without a password")]),
+        (a_way(tls=False, is_authenticated=False, hosts=LOCAL), [(OK, "this machine")]),
+        (a_way(tls=False, is_authenticated=False, hosts=[], kind="unix"), [(OK, "this machine")]),
         (None, [(OK, "caller's own")]),
     ],
 )  # fmt: skip
-def test_the_way_there_is_judged(way: Manner | None, expected: list[tuple[Grade, str]]) -> None:
+def test_the_way_there_is_judged(
+    way: ConnectionInfo | None, expected: list[tuple[Grade, str]]
+) -> None:
     """Who may read along, who may answer in its place, who may come in."""
     assert has([(each.grade, each.found) for each in connection(way)], *expected)
 
@@ -197,7 +199,7 @@ def test_the_way_there_is_judged(way: Manner | None, expected: list[tuple[Grade,
 # --- other servers --------------------------------------------------------------------------------
 
 
-def replicated(way: Manner | None = None, **info: object) -> list[tuple[Grade, str]]:
+def replicated(way: ConnectionInfo | None = None, **info: object) -> list[tuple[Grade, str]]:
     """Return what is found of a master's replicas."""
     least = info.pop("least", "0")
     server = a_server({"min-replicas-to-write": str(least)}, role="master", **info)
@@ -230,7 +232,7 @@ def test_replicas_that_keep_up_are_counted() -> None:
     ],
 )
 def test_what_an_enqueue_would_wait_for_in_vain_is_an_error(
-    way: Manner, info: dict[str, object], expected: list[tuple[Grade, str]]
+    way: ConnectionInfo, info: dict[str, object], expected: list[tuple[Grade, str]]
 ) -> None:
     """What the URL asks for has to be there."""
     assert has(replicated(way, **info), *expected, (OK, "1 replica in step"))
@@ -319,8 +321,8 @@ async def test_a_script_that_takes_long_is_judged(took: int, grade: Grade) -> No
     words = [b"EVALSHA", b"0" * 40, b"1", b"qcore:{a}:meta"]
     old = [1, 100, 99_000_000, words, b"10.0.0.9:1", b"me"]
     recent = [2, 200_000, took, words, b"10.0.0.9:1", b"me"]
-    spot = Nowhere([old, recent], [b"200100", b"0"])
-    server = Server(spot, {}, {"slowlog-log-slower-than": "100"})
+    node = Nowhere([old, recent], [b"200100", b"0"])
+    server = Server(node, {}, {"slowlog-log-slower-than": "100"})
     [found] = await timing.slow_log(server, "qcore", timing.Questions())
     assert found.grade is grade
     assert found.found == f"the slowest in the last day: of another version {took / 1000:.1f} ms"

@@ -101,8 +101,10 @@ async def lacking_of(own_redis: RedisServer, keys: Keys) -> list[str]:
     """Return which rules the user ann lacks."""
     broker = connect(own_redis.url.replace("//", "//ann:s3cr3t@"))
     assert isinstance(broker, RedisBroker)
-    around = await broker.link.around()
-    rules = await lacking(broker.link, around.servers, keys, "qcore-doctor-1", around.manner)
+    topology = await broker.link.topology()
+    rules = await lacking(
+        broker.link, topology.masters, keys, "qcore-doctor-1", topology.connection
+    )
     await broker.close()
     return rules
 

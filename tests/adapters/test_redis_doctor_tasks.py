@@ -125,12 +125,12 @@ async def test_what_only_seemed_amiss_for_a_moment_is_nothing() -> None:
         for row in [await broker.link.command("ZRANGE", pending, 0, 0, "WITHSCORES")]
     ]
     await broker.link.command("ZREM", pending, member)
-    spots = (await broker.link.around()).servers
-    [look] = await looks(spots, keys, ["default"], 2.0, questions)
+    nodes = (await broker.link.topology()).masters
+    [look] = await looks(nodes, keys, ["default"], 2.0, questions)
     assert look.stray == 1
     await broker.link.command("ZADD", pending, score, member)
     runner = ScriptRunner(broker.link, RetentionPolicy(), "qcore")
-    [told] = await leftovers(runner, spots, [look], questions)
+    [told] = await leftovers(runner, nodes, [look], questions)
     assert told.grade is Grade.OK
     await broker.close()
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.adapters.links.redis.async_connection import NimbleConnection
-from qcore.adapters.links.redis.pool import AsyncPool, BlockingPool, Request
-from qcore.adapters.links.redis.resp import LARGE, Reply, Word, packed, pieces
-from qcore.adapters.links.redis.sync_connection import SteadyConnection
+from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
+from qcore.adapters.links.redis.connection_base import ConnectionSettings
+from qcore.adapters.links.redis.pool import AsyncPool, Request, SyncPool
+from qcore.adapters.links.redis.resp import BATCH_BYTES, Arg, Reply, encode, encode_batched
+from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.redis import enqueue
 from qcore.domain.lifecycle import State
 from qcore.domain.new_task import NewTask
@@ -27,7 +28,7 @@ MANY = 600
 class Requests:
     """Commands that are made when they are asked for, by calls in order."""
 
-    def __init__(self, *make: Callable[[], tuple[Word, ...]]) -> None:
+    def __init__(self, *make: Callable[[], tuple[Arg, ...]]) -> None:
         self.make = make
 
     def __len__(self) -> int:
@@ -39,7 +40,7 @@ class Requests:
 
 def blocking(port: int, *asked: Requests) -> list[Reply | Exception]:
     """Exchange requests, one bunch after the other, over connections that block."""
-    pool = BlockingPool(lambda: SteadyConnection(host=HOST, port=port))
+    pool = SyncPool(lambda: sync_connection(ConnectionSettings(host=HOST, port=port)))
     answers: list[Reply | Exception] = []
     for requests in asked:
         try:
@@ -54,7 +55,7 @@ def awaiting(port: int, *asked: Requests) -> list[Reply | Exception]:
     """Exchange requests, one bunch after the other, over connections that await."""
 
     async def exchange() -> list[Reply | Exception]:
-        pool = AsyncPool(lambda: NimbleConnection(host=HOST, port=port))
+        pool = AsyncPool(lambda: AsyncSocketConnection(ConnectionSettings(host=HOST, port=port)))
         answers: list[Reply | Exception] = []
         for requests in asked:
             try:
@@ -77,11 +78,11 @@ def test_redis_begins_while_the_next_command_is_made(
 ) -> None:
     """What is large does not wait for what comes behind it."""
 
-    def after_the_first() -> tuple[Word, ...]:
-        until(lambda: empty_redis.cli("STRLEN", "first") == LARGE, "the first to be there")
+    def after_the_first() -> tuple[Arg, ...]:
+        until(lambda: empty_redis.cli("STRLEN", "first") == BATCH_BYTES, "the first to be there")
         return "SET", "second", "x"
 
-    requests = Requests(lambda: ("SET", "first", "x" * LARGE), after_the_first)
+    requests = Requests(lambda: ("SET", "first", "x" * BATCH_BYTES), after_the_first)
     assert exchange(empty_redis.port, requests) == [b"OK", b"OK"]
 
 
@@ -90,7 +91,7 @@ def test_a_command_that_cannot_be_made_takes_its_connection_along(
     exchange: Exchange, empty_redis: RedisServer
 ) -> None:
     """Nobody else is given the answers to what went before it."""
-    broken = Requests(lambda: ("ECHO", "x" * LARGE), lambda: ("ECHO", str(1 // 0)))
+    broken = Requests(lambda: ("ECHO", "x" * BATCH_BYTES), lambda: ("ECHO", str(1 // 0)))
     first, second = exchange(empty_redis.port, broken, Requests(lambda: ("ECHO", "mine")))
     assert isinstance(first, ZeroDivisionError)
     assert second == b"mine"
@@ -98,18 +99,18 @@ def test_a_command_that_cannot_be_made_takes_its_connection_along(
 
 words = st.lists(st.one_of(st.integers(), st.text(max_size=9), st.binary(max_size=9)), min_size=1)
 large_ones = st.sampled_from(
-    [("SET", "key", b"x" * size) for size in (LARGE // 2, LARGE, 3 * LARGE)]
+    [("SET", "key", b"x" * size) for size in (BATCH_BYTES // 2, BATCH_BYTES, 3 * BATCH_BYTES)]
 )
 
 
 @given(st.lists(st.one_of(words.map(tuple), large_ones), max_size=9))
 def test_commands_go_over_the_wire_in_order_and_small_ones_together(
-    commands: list[tuple[Word, ...]],
+    commands: list[tuple[Arg, ...]],
 ) -> None:
     """Nothing is lost between pieces, and no piece is small but the last."""
-    sent = [*pieces(commands)]
-    assert b"".join(sent) == b"".join(packed(commands))
-    assert all(len(piece) >= LARGE for piece in sent[:-1])
+    sent = [*encode_batched(commands)]
+    assert b"".join(sent) == b"".join(encode(commands))
+    assert all(len(piece) >= BATCH_BYTES for piece in sent[:-1])
 
 
 async def test_a_large_batch_is_encoded_while_redis_stores_what_was_sent(

@@ -8,9 +8,11 @@ from threading import Barrier
 
 import pytest
 
-from qcore.adapters.links.redis.async_connection import NimbleConnection
-from qcore.adapters.links.redis.cluster import ClusterWire, Node
-from qcore.adapters.links.redis.pool import AsyncPool, BlockingPool, Pool
+from qcore.adapters.links.redis.address import HostPort
+from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
+from qcore.adapters.links.redis.cluster import ClusterTransport
+from qcore.adapters.links.redis.connection_base import ConnectionSettings
+from qcore.adapters.links.redis.pool import AsyncPool, Pool, SyncPool
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.builders import a_task
@@ -164,7 +166,8 @@ async def test_more_calls_than_connections_take_turns(empty_redis: RedisServer) 
 
 async def test_a_turn_of_someone_who_goes_is_the_next_ones(empty_redis: RedisServer) -> None:
     """Who is called and cancelled at the same time has not used the room that there is."""
-    pool = AsyncPool(lambda: NimbleConnection(host="127.0.0.1", port=empty_redis.port))
+    settings = ConnectionSettings(host="127.0.0.1", port=empty_redis.port)
+    pool = AsyncPool(lambda: AsyncSocketConnection(settings))
     channels = [await pool.send([(None, ("PING",))]) for _ in range(64)]
     gone, there = (asyncio.ensure_future(pool.send([(None, ("PING",))])) for _ in range(2))
     await asyncio.sleep(0)
@@ -205,16 +208,16 @@ def test_the_child_of_a_fork_has_connections_of_its_own(empty_redis: RedisServer
 
 
 class TestPoolsOfACluster:
-    """A wire to a cluster has a pool for each of its nodes."""
+    """A transport to a cluster has a pool for each of its nodes."""
 
     def test_threads_that_come_at_once_share_a_nodes_pool(self) -> None:
         """Nobody is left with a pool of their own, which would never be closed."""
         both = Barrier(2)
 
-        def make(node: Node) -> Pool:
+        def make(node: HostPort) -> Pool:
             both.wait(5.0)
-            return BlockingPool(lambda: pytest.fail(f"{node} was connected to"))
+            return SyncPool(lambda: pytest.fail(f"{node} was connected to"))
 
-        wire = ClusterWire(make, [("here", 1)])
-        first, second = in_threads([lambda: wire.at(("here", 1))] * 2)
+        transport = ClusterTransport(make, [("here", 1)])
+        first, second = in_threads([lambda: transport.pool_to(("here", 1))] * 2)
         assert first is second

@@ -15,7 +15,7 @@ from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 from tests.servers.waiting import until
 
-OURS = "qcore-redis-ear"
+OURS = "qcore-redis-listener"
 """What tasks and threads that listen are called."""
 
 
@@ -24,7 +24,7 @@ class TestSilence(RedisCases):
 
     @pytest.fixture(autouse=True)
     def _soon(self, empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        monkeypatch.setattr(pubsub, "QUIET", 0.05)
+        monkeypatch.setattr(pubsub, "PING_AFTER", 0.05)
         self.server = empty_redis
         with Proxy(empty_redis.port) as self.proxy:
             self.url = f"{self.proxy.url}?timeout=0.5"
@@ -86,7 +86,7 @@ class TestLoops:
             self.broker = broker_at(self.proxy.url)
             yield
 
-    async def _ear(self) -> "asyncio.Task[object]":
+    async def _listener(self) -> "asyncio.Task[object]":
         """Return the task that listens; there is no thread that does."""
         assert not any(thread.name == OURS for thread in threading.enumerate())
         (task,) = [task for task in asyncio.all_tasks() if task.get_name() == OURS]
@@ -98,7 +98,7 @@ class TestLoops:
         async def listen() -> None:
             await self.broker.open()
             await on_work(self.broker, ["default"], lambda: None)
-            assert not (await self._ear()).done()
+            assert not (await self._listener()).done()
 
         asyncio.run(listen())
         until(lambda: self.proxy.connections == 1, "the end of what listened")
@@ -112,7 +112,7 @@ class TestLoops:
 
         async def listen() -> None:
             await on_work(self.broker, ["default"], lambda: heard.append("something"))
-            task = await self._ear()
+            task = await self._listener()
             begun.set()
             await asyncio.wait([task])
             go_on.set()

@@ -80,7 +80,7 @@ class TestAServerThatHangs(RedisCases):
             await put(broker, task := a_task())
             wait = broker.time() - 1
             with monkeypatch.context() as late:
-                late.setattr(broker.link, "waits_until", lambda: wait)
+                late.setattr(broker.link, "retry_deadline", lambda: wait)
                 assert await take(broker) == []
             assert await broker.count() == {"default": {State.PENDING: 1}}
             assert ids(await take(broker)) == [task.id]
@@ -104,7 +104,7 @@ class TestAServerThatHangs(RedisCases):
         self.url = f"{empty_redis.url}?timeout=7"
         async with self.opened() as broker:
             assert isinstance(broker, RedisBroker)
-            assert 0 < broker.link.waits_until() - broker.time() <= 7
+            assert 0 < broker.link.retry_deadline() - broker.time() <= 7
 
 
 class TestMuchAtOnce(RedisCases):

@@ -3,10 +3,10 @@ from threading import Barrier, Event
 import pytest
 from redis.exceptions import ConnectionError as Disconnected
 
-from qcore.adapters.links.redis.address import Place
-from qcore.adapters.links.redis.pool import Channel, Pool, Request, Requests
+from qcore.adapters.links.redis.address import HostPort
+from qcore.adapters.links.redis.pool import PendingReplies, Pool, Request, Requests
 from qcore.adapters.links.redis.resp import Reply
-from qcore.adapters.links.redis.sentinel import SentinelWire
+from qcore.adapters.links.redis.sentinel import SentinelTransport
 from qcore.testing.contract.base import in_threads, step
 
 MANY = 4
@@ -23,13 +23,13 @@ class Answering(Pool):
         self.used = 0
         self.closed = 0
 
-    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
+    async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
         self.used += 1
         if isinstance(self.answer, Exception):
             raise self.answer
-        into += [self.answer] * len(requests)
+        replies += [self.answer] * len(requests)
 
-    async def send(self, requests: Requests) -> Channel:
+    async def send(self, requests: Requests) -> PendingReplies:
         raise NotImplementedError
 
     async def pause(self, seconds: float) -> None: ...
@@ -42,7 +42,7 @@ class Answering(Pool):
 
 
 class Watched:
-    """A wire behind Sentinels with these answers, and the pools to masters that it made."""
+    """A transport behind Sentinels with these answers, and the pools to masters that it made."""
 
     def __init__(self, *answers: Reply | Exception, meet: int = 1) -> None:
         self.sentinels = [Answering(answer) for answer in answers]
@@ -50,9 +50,9 @@ class Watched:
         self.barrier = Barrier(meet)
         places = [("sentinel", port) for port in range(len(answers))]
         by_place = dict(zip(places, self.sentinels, strict=True))
-        self.wire = SentinelWire(self.make, by_place.__getitem__, places, "main")
+        self.transport = SentinelTransport(self.make, by_place.__getitem__, places, "main")
 
-    def make(self, place: Place) -> Pool:
+    def make(self, place: HostPort) -> Pool:
         self.barrier.wait(PATIENCE)
         pool = Answering(b"PONG")
         self.masters.append(pool)
@@ -61,7 +61,7 @@ class Watched:
     def ask(self) -> None:
         """Make one call, as a thread does."""
         replies: list[Reply | Exception] = []
-        step(self.wire.exchange([PING], replies))
+        step(self.transport.exchange([PING], replies))
         assert replies == [b"PONG"]
 
 
@@ -71,7 +71,7 @@ def test_threads_that_look_for_the_master_at_once_share_a_pool() -> None:
     in_threads([watched.ask] * MANY)
     used = [pool for pool in watched.masters if pool.used]
     assert [pool.used for pool in used] == [MANY]
-    step(watched.wire.close())
+    step(watched.transport.close())
     assert [pool.closed for pool in used] == [1]
 
 
@@ -96,9 +96,9 @@ def test_who_answered_is_asked_first_the_next_time() -> None:
     lost = Disconnected("gone")
     watched = Watched(lost, lost, HERE)
     for _ in range(2):
-        assert step(watched.wire.find()) == ("here", 6379)
+        assert step(watched.transport.find_master()) == ("here", 6379)
     assert [sentinel.used for sentinel in watched.sentinels] == [1, 1, 2]
     watched.sentinels[1].answer, watched.sentinels[2].answer = HERE, lost
     for _ in range(2):
-        assert step(watched.wire.find()) == ("here", 6379)
+        assert step(watched.transport.find_master()) == ("here", 6379)
     assert [sentinel.used for sentinel in watched.sentinels] == [2, 3, 3]

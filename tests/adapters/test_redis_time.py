@@ -6,7 +6,7 @@ import pytest
 
 from qcore import Context, Qcore
 from qcore.adapters.clocks import SystemClock
-from qcore.adapters.links.redis.clock_sync import ServerTime
+from qcore.adapters.links.redis.clock_sync import ServerClock
 from qcore.domain.answers import LeaseLost
 from qcore.domain.lifecycle import Succeeded
 from qcore.domain.task import Claim, Demand, Verdict
@@ -121,23 +121,23 @@ def test_an_answer_that_took_long_does_not_move_the_clock(monkeypatch: pytest.Mo
     """A loop that was busy when it came is no news of the server; a quick answer is."""
     monotonic = [1_000.0]
     monkeypatch.setattr("qcore.adapters.links.redis.clock_sync.monotonic", lambda: monotonic[0])
-    server = ServerTime()
-    server.note([b"5000", b"0"], 1_000.0, 1_000.002)
+    server = ServerClock()
+    server.update([b"5000", b"0"], 1_000.0, 1_000.002)
     assert server.now() == pytest.approx(5_000.0 - 0.001)
     monotonic[0] = 1_070.0
-    assert server.is_old
-    server.note([b"5064", b"0"], 1_064.0, 1_070.0)
-    assert not server.is_old
+    assert server.is_stale
+    server.update([b"5064", b"0"], 1_064.0, 1_070.0)
+    assert not server.is_stale
     assert server.now() == pytest.approx(5_070.0 - 0.001)
-    server.note([b"5080", b"0"], 1_070.0, 1_070.002)
+    server.update([b"5080", b"0"], 1_070.0, 1_070.002)
     assert server.now() == pytest.approx(5_080.0 - 0.001)
 
 
 def test_the_first_answer_is_better_than_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it took; and the next that is better is believed."""
     monkeypatch.setattr("qcore.adapters.links.redis.clock_sync.monotonic", lambda: 1_010.0)
-    server = ServerTime()
-    server.note([b"5000", b"500000"], 1_000.0, 1_010.0)
+    server = ServerClock()
+    server.update([b"5000", b"500000"], 1_000.0, 1_010.0)
     assert server.now() == pytest.approx(5_005.5)
-    server.note([b"5003", b"0"], 1_010.0, 1_010.0)
+    server.update([b"5003", b"0"], 1_010.0, 1_010.0)
     assert server.now() == pytest.approx(5_003.0)

@@ -1,4 +1,3 @@
-import gc
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,17 +12,6 @@ from tests.adapters.asking import Colour, both_colours, refused
 from tests.servers.binaries import SERVERS, Binary
 from tests.servers.ports import free_port
 from tests.servers.redis import HOST, RedisServer
-
-# What a handshake that failed has left open, asyncio closes a little later, when the loop of a test
-# has ended already.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_open() -> Iterator[None]:
-    """What a test has left open is gone before the next, which would be blamed for it."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ def test_every_scheme_of_redis_is_a_redis_broker(scheme: str) -> None:
     broker = connect(f"{scheme}://{REDIS[scheme[mark:] if mark > 0 else '']}")
     assert isinstance(broker, RedisBroker)
     assert {Capability.SHARED, Capability.DURABLE} <= broker.capabilities
-    assert broker.link.spans is not scheme.endswith("+cluster")
+    assert broker.link.is_multi_slot is not scheme.endswith("+cluster")
     assert broker.link.shown.startswith(f"{scheme}://")
     assert "secret" not in broker.link.shown
 

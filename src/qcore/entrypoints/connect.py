@@ -5,7 +5,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from qcore.adapters.links.sqlite import BorrowedSqliteLink, Connection
-from qcore.adapters.links.urls import one_of, options_of, without_password
+from qcore.adapters.links.urls import one_of, parse_options, without_password
 from qcore.domain.errors import InvalidOption
 from qcore.ports import Broker
 
@@ -57,7 +57,7 @@ def _memory(url: str) -> Broker:
     parts = _split(url)
     if parts.netloc or parts.path:
         raise InvalidOption(f"{without_password(url)}: expected memory:// and nothing after it")
-    options_of(parts.query, {}, "memory://")
+    parse_options(parts.query, {}, "memory://")
     return MemoryBroker()
 
 
@@ -76,7 +76,7 @@ def _sqlite(url: str) -> Broker:
         "synchronous": one_of("full", "normal"),
         "timeout": float,
     }
-    return SqliteBroker(AsyncSqliteLink(file, **options_of(parts.query, known, "sqlite:///")))
+    return SqliteBroker(AsyncSqliteLink(file, **parse_options(parts.query, known, "sqlite:///")))
 
 
 def _redis(url: str) -> Broker:

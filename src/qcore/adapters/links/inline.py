@@ -1,4 +1,4 @@
-"""Running what never suspends, where there is no loop."""
+"""Stepping a coroutine that never suspends, where there is no event loop."""
 
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def stepped(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return what a coroutine over a link that blocks returns: it never suspends."""
+def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a coroutine over a blocking link: its first step is its last."""
     try:
         coroutine.send(None)
     except StopIteration as end:
-        answer: T = end.value
-        return answer
-    raise AssertionError("what blocks has suspended")
+        result: T = end.value
+        return result
+    raise AssertionError("a coroutine over a blocking link has suspended")

@@ -1,4 +1,4 @@
-"""What the URL of any store has: options to read, and a password that no message may repeat."""
+"""URLs of stores: their options parsed, and their passwords kept out of messages."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ _NO_PORT: Final = re.compile(r"(\[[^\]]*\])|:(?!\d{1,5}(?:,|$))[^,]*")
 def without_password(url: str) -> str:
     """Return a URL as it may be shown: without its password and its options.
 
-    What stands before the last `@` may be a password that nobody has percent-encoded, whatever
-    marks are in it; and so may what stands in the place of a port and is none.
+    A password may not have been percent-encoded: everything before the last `@` is taken for user
+    and password, and a port that is no number may be the rest of one.
     """
     scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
     user = ""
@@ -30,13 +30,14 @@ def without_password(url: str) -> str:
     return f"{scheme}{mark}{user}{rest if shown == hosts else shown}"
 
 
-def options_of(
+def parse_options(
     query: str, known: Mapping[str, Callable[[str], Any]], scheme: str
 ) -> dict[str, Any]:
-    """Return the options of a URL's query as values; refuse those not known, or given twice.
+    """Return the options of a URL's query by name, parsed by the parsers in `known`.
 
-    `known` makes a value of a text, or raises a `ValueError` that says what was expected. What
-    stands before an `@` may be the end of a password, and is not repeated.
+    A parser raises a `ValueError` that says what was expected. Raises `InvalidOption` for an option
+    that is unknown, invalid or given twice; its message does not repeat a query with an `@`, which
+    may hold the end of a password.
     """
     pairs = _pairs(query)
     if pairs is None:
@@ -61,7 +62,7 @@ def options_of(
 
 
 def _pairs(query: str) -> list[tuple[str, str]] | None:
-    """Return names and texts, None for what is no text: an error would repeat it."""
+    """Return names and texts, None if they are not UTF-8: the parser's error would repeat them."""
     try:
         return parse_qsl(query, keep_blank_values=True, errors="strict")
     except ValueError:
@@ -69,11 +70,11 @@ def _pairs(query: str) -> list[tuple[str, str]] | None:
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """Return what takes one of these words as it is."""
+    """Return a parser that accepts these words alone."""
 
-    def chosen(text: str) -> str:
+    def parse(text: str) -> str:
         if text not in words:
             raise ValueError(f"expected {' or '.join(words)}")
         return text
 
-    return chosen
+    return parse

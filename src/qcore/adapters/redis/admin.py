@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from qcore.adapters.links.redis import Word
+from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import decode_id, end_of_sequence
 from qcore.adapters.redis.keys import COUNTED_STATES, KEY_OF, Key
 from qcore.adapters.redis.records import Unreadable, body_of, shown, task_of
@@ -42,7 +42,7 @@ async def browse(
     tasks: list[Task] = []
     while True:
         size = min(MAX_TASKS_PER_CALL, limit + 1 - len(tasks))
-        words: list[Word] = [int(KEY_OF[state]), int(state in ENDED), size, score, member]
+        words: list[Arg] = [int(KEY_OF[state]), int(state in ENDED), size, score, member]
         (rows,) = await runner.run_idempotent(BROWSE, [([queue], words)])
         for name, at, value, progress in zip(*(rows[n::4] for n in range(4)), strict=True):
             if len(tasks) == limit:
@@ -172,7 +172,7 @@ class _Orders:
         moves: list[ConditionalWrite] = []
         for place, (n, snapshot) in enumerate(moving, start=1):
             task_state = snapshot.task_state()
-            guard: list[Word] = ["v", snapshot.value, *task_state.snapshot_guard(None)[1:]]
+            guard: list[Arg] = ["v", snapshot.value, *task_state.snapshot_guard(None)[1:]]
             task = self._read(n, snapshot)
             spec = changed(task.spec, what)
             same = spec.priority == task.spec.priority

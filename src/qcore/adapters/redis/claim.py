@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import evolve
 
-from qcore.adapters.links.redis import Reply, Word
+from qcore.adapters.links.redis import Arg, Reply
 from qcore.adapters.redis.encoding import decode_id, encode_id
 from qcore.adapters.redis.keys import Key
 from qcore.adapters.redis.records import Progress, Unreadable, facts_of, task_of
@@ -103,7 +103,7 @@ class _Counter:
         left = asked
         while left:
             calls = [([*each.shares], self._words(each)) for each in left]
-            replies = await self._runner.run_once(CLAIM, calls, partly=True)
+            replies = await self._runner.run_once(CLAIM, calls, partial=True)
             self._promotions = max(0, self._promotions - 1)
             due: list[_Asked] = []
             for each, reply in zip(left, replies, strict=True):
@@ -128,9 +128,9 @@ class _Counter:
             self._empty.update(asked.shares)
         return more
 
-    def _words(self, asked: _Asked) -> list[Word]:
+    def _words(self, asked: _Asked) -> list[Arg]:
         promoting = PROMOTING[self._promotions]
-        waits_until = self._runner.link.waits_until()
+        waits_until = self._runner.link.retry_deadline()
         return [
             repr(self._now),
             repr(self._until),
@@ -163,12 +163,12 @@ class _Counter:
         if odd:
             await apply_transitions(runner, odd)
 
-    def _condemned(self, name: bytes, token: int, value: bytes, why: str) -> list[Word]:
+    def _condemned(self, name: bytes, token: int, value: bytes, why: str) -> list[Arg]:
         """Return what makes a claimed task dead that cannot be read."""
         last = Progress(None)
         last.attempts, last.finished = 1, self._now
         last.error = f"what is stored of it cannot be read: {why}"
-        left: list[Word] = [int(Key.ACTIVE), name]
+        left: list[Arg] = [int(Key.ACTIVE), name]
         with suppress(Unreadable):
             if (unique := facts_of(value).unique) is not None:
                 left += (int(Key.UNIQUE), unique)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
-from qcore.adapters.links.redis import Word
+from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import StoredId, decode_id, encode_id
 from qcore.adapters.redis.keys import FAST_PATH_KEYS, STATE_OF, Key
 from qcore.adapters.redis.records import BAR, body_of, is_without_facts
@@ -27,7 +27,7 @@ async def enqueue(
 ) -> Sequence[Admission]:
     """Store tasks."""
     # what is waited for has to have been written: in one go, whether there is a queue or not
-    takes_all = runner.link.is_patient
+    takes_all = runner.link.waits_for_durability
     if len(tasks) == 1 and not takes_all:
         # what a client asks for one by one
         (task,) = tasks
@@ -69,11 +69,11 @@ async def _whole(
     for chunk in left:
         chunk.may_make = True
     asked = [([chunk.queue], chunk) for chunk in left]
-    answered = iter(await runner.run_once(ENQUEUE, asked, safely=True))
+    answered = iter(await runner.run_once(ENQUEUE, asked, durable=True))
     return [next(answered) if reply == NEEDS_ALL_KEYS else reply for reply in replies]
 
 
-def encode_tasks(tasks: Sequence[NewTask], now: Moment) -> list[Word]:
+def encode_tasks(tasks: Sequence[NewTask], now: Moment) -> list[Arg]:
     """Return what lua/enqueue.lua is told of tasks that go in with something else.
 
     Of two with the same id, the second would conflict with the first: it is left out.
@@ -150,12 +150,12 @@ class _Chunk:
             self.is_usual = is_without_facts(task) and _moment(task, self._now) is None
         return True
 
-    def __iter__(self) -> Iterator[Word]:
+    def __iter__(self) -> Iterator[Arg]:
         """Yield what to tell."""
         return _words(MADE if self.may_make else EXISTING, self._tasks.values(), self._now)
 
 
-def _words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Word]:
+def _words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Arg]:
     """Yield leave to make the queue, this moment, and the tasks."""
     yield leave
     yield repr(now) if any(task.unique_key is not None for task in tasks) else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from qcore.adapters.links.redis import Word
+from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.enqueue import encode_tasks, enqueue
 from qcore.adapters.redis.script_runner import ScriptRunner, group_by_queue
 from qcore.adapters.redis.scripts import SETTLE_WITH_FOLLOWUPS
@@ -30,12 +30,12 @@ async def follow(
 ) -> list[Settled | LeaseLost]:
     """End leases, and store what follows."""
     answers: list[Settled | LeaseLost] = [LeaseLost() for _ in endings]
-    asked: list[tuple[list[str], list[Word]]] = []
+    asked: list[tuple[list[str], list[Arg]]] = []
     places: list[int] = []
     for n, ending in enumerate(endings):
         home = ending.lease.queue
         followers = group_by_queue((task.queue, task) for task in ending.then)
-        if not runner.link.spans and followers.keys() - {home}:
+        if not runner.link.is_multi_slot and followers.keys() - {home}:
             # no call reaches both slots: rather twice than not at all, as their ids are the same
             if not await _is_good(runner, ending.lease):
                 continue
@@ -60,9 +60,9 @@ def _words(
     queues: Sequence[str],
     followers: Mapping[str, Sequence[NewTask]],
     now: Moment,
-) -> list[Word]:
+) -> list[Arg]:
     verdict = encode_transitions([move])
-    words: list[Word] = [len(verdict), *verdict]
+    words: list[Arg] = [len(verdict), *verdict]
     for number, queue in enumerate(queues):
         if queue in followers:
             each = encode_tasks(followers[queue], now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qcore.adapters.links.redis import Word
+from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import decode_id, encode_id
 from qcore.adapters.redis.enqueue import admission, encode_tasks
 from qcore.adapters.redis.records import shown
@@ -53,6 +53,6 @@ async def aggregate(
 ) -> Admission | Stale:
     """Put one task in the place of members of a group."""
     names = dict.fromkeys(map(encode_id, ids))
-    words: list[Word] = [group, len(names), *names, *encode_tasks([task], now)]
+    words: list[Arg] = [group, len(names), *names, *encode_tasks([task], now)]
     (reply,) = await runner.run_once(AGGREGATE, [([task.queue], words)])
     return Stale() if reply == STALE else admission(task, reply, now)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
-from qcore.adapters.links.redis import Word
+from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.script_runner import ScriptRunner
 from qcore.adapters.redis.scripts import LIMITS, SET_LIMIT
 from qcore.domain.errors import InvalidOption
@@ -22,7 +22,7 @@ async def set_limit(runner: ScriptRunner, queue: str, rule: LimitChange, now: Mo
     return _read(reply)
 
 
-def _words(rule: LimitChange, now: Moment) -> list[Word]:
+def _words(rule: LimitChange, now: Moment) -> list[Arg]:
     match rule:
         case SetRate(rate):
             count, per = (NONE, NONE) if rate is None else (rate.count, repr(float(rate.per)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from qcore.adapters.links.redis import Word
+from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.details_codec import decode_details, encode
 from qcore.adapters.redis.encoding import encode_id
 from qcore.adapters.redis.script_runner import (
@@ -59,8 +59,8 @@ def _chunks(notes: Sequence[DetailsUpdate], places: Sequence[int]) -> Iterator[l
     yield chunk
 
 
-def _words(notes: Sequence[DetailsUpdate]) -> list[Word]:
-    words: list[Word] = [len(notes), *(encode_id(each.lease.id) for each in notes)]
+def _words(notes: Sequence[DetailsUpdate]) -> list[Arg]:
+    words: list[Arg] = [len(notes), *(encode_id(each.lease.id) for each in notes)]
     words += (each.lease.token for each in notes)
     for each in notes:
         words.append(b"" if each.progress is None else encode(each.progress))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeAlias, TypeVar
 
-from qcore.adapters.links.redis import Call, Link, Reply, Script, Word
+from qcore.adapters.links.redis import Arg, Link, Reply, Script, ScriptCall
 from qcore.adapters.redis.encoding import StoredId
 from qcore.adapters.redis.keys import Key, Keys
 from qcore.adapters.redis.request_dedup import SessionPool
@@ -40,7 +40,10 @@ class ScriptRunner:
     def queue_batches(self, queues: Iterable[str]) -> list[list[str]]:
         """Divide queues into those whose keys one call may name."""
         names = list(dict.fromkeys(queues))
-        return [[*chunk] for chunk in chunks(names, MAX_QUEUES_PER_CALL if self.link.spans else 1)]
+        return [
+            [*chunk]
+            for chunk in chunks(names, MAX_QUEUES_PER_CALL if self.link.is_multi_slot else 1)
+        ]
 
     async def check_permissions(self) -> None:
         """Raise `BrokerUnusable` where the server's user may not do all that moves do.
@@ -51,7 +54,7 @@ class ScriptRunner:
         refused: list[bytes] = []
         # a server that cannot be asked now is asked when it is first needed
         with suppress(BrokerUnavailable):
-            (refused,) = await self.link.run(CHECK_PERMISSIONS, [Call(keys, [channel])])
+            (refused,) = await self.link.run(CHECK_PERMISSIONS, [ScriptCall(keys, [channel])])
         if refused:
             space = self.keys.registry.removesuffix("queues")
             lacking = " ".join(
@@ -64,11 +67,11 @@ class ScriptRunner:
             )
 
     async def run_idempotent(
-        self, script: Script, asked: Sequence[tuple[Sequence[str], Sequence[Word]]]
+        self, script: Script, asked: Sequence[tuple[Sequence[str], Sequence[Arg]]]
     ) -> list[Reply]:
         """Call a script that may be called twice, for some queues each time."""
         calls = [
-            Call([key for queue in queues for key in self.keys.of(queue)], words)
+            ScriptCall([key for queue in queues for key in self.keys.of(queue)], words)
             for queues, words in asked
         ]
         return await self.link.run(script, calls)
@@ -76,39 +79,39 @@ class ScriptRunner:
     async def run_once(
         self,
         script: Script,
-        asked: Sequence[tuple[Sequence[str], Iterable[Word]]],
+        asked: Sequence[tuple[Sequence[str], Iterable[Arg]]],
         *,
         number: int = len(Key),
-        safely: bool = False,
-        partly: bool = False,
+        durable: bool = False,
+        partial: bool = False,
     ) -> list[Reply]:
         """Call a script that must not be carried out twice, for some queues each time.
 
-        `number` is how many of the first queue's keys it is given. With `partly`, an error takes
+        `number` is how many of the first queue's keys it is given. With `partial`, an error takes
         the place of an answer that did not come.
         """
         sessions = [self._sessions.acquire() for _ in asked]
-        calls: list[Call] = []
+        calls: list[ScriptCall] = []
         for (queues, words), session in zip(asked, sessions, strict=True):
             keys = [*self.keys.with_session(queues[0], session.name, number)]
             for queue in queues[1:]:
                 keys += self.keys.of(queue)
-            calls.append(Call(keys, words, session.next()))
-        replies = await self.link.run(script, calls, safely=safely, partly=partly)
+            calls.append(ScriptCall(keys, words, session.next()))
+        replies = await self.link.run(script, calls, durable=durable, partial=partial)
         answered = sessions
-        if partly:
+        if partial:
             pairs = zip(sessions, replies, strict=True)
             answered = [session for session, reply in pairs if not isinstance(reply, QcoreError)]
         self._sessions.release(answered)
         return replies
 
     async def run_once_alone(
-        self, script: Script, queue: str, words: Sequence[Word], number: int
+        self, script: Script, queue: str, words: Sequence[Arg], number: int
     ) -> Reply:
         """Call a script as `run_once` does, for one queue: saves 2 of 70 µs of a lone task."""
         session = self._sessions.acquire()
         keys = self.keys.with_session(queue, session.name, number)
-        (reply,) = await self.link.run(script, [Call(keys, words, session.next())])
+        (reply,) = await self.link.run(script, [ScriptCall(keys, words, session.next())])
         self._sessions.release([session])
         return reply
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qcore.adapters.links.redis import Word
+from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner
 from qcore.adapters.redis.scripts import SWEEP
 from qcore.adapters.redis.snapshot import Snapshot
@@ -61,9 +61,9 @@ class _Chore:
                 again.append(group)
         return again
 
-    def _words(self, group: Sequence[str]) -> list[Word]:
+    def _words(self, group: Sequence[str]) -> list[Arg]:
         keep = self._runner.keep
-        words: list[Word] = [repr(self._now), keep.count, repr(self._now - keep.age)]
+        words: list[Arg] = [repr(self._now), keep.count, repr(self._now - keep.age)]
         for queue in group:
             words += (self._room(queue, kind) for kind in (CRASHED, EXPIRED, TRIMMED))
         return words

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from qcore.adapters.links.redis import Word
+from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.details_codec import encode
 from qcore.adapters.redis.encoding import (
     StoredId,
@@ -58,11 +58,11 @@ class TaskState(Progress):
             # with another one, or nobody could tell it from the name behind it
             self._begin_anew(0)
 
-    def token_guard(self) -> list[Word]:
+    def token_guard(self) -> list[Arg]:
         """Return what guards it while its lease is the caller's."""
         return ["t", self.token]
 
-    def snapshot_guard(self, score: bytes | None) -> list[Word]:
+    def snapshot_guard(self, score: bytes | None) -> list[Arg]:
         """Return what guards it as it was seen: at `score` in its state, or anywhere in it."""
         key, _, member = self._left[0]
         return ["l", *self._seen, int(key), member, score or b""]
@@ -96,13 +96,13 @@ class TaskState(Progress):
         self.spec = facts_of(self._line + value)
         self._head, self._body = self._line + value[:bar], value[bar:]
 
-    def encode_change(self) -> list[Word]:
+    def encode_change(self) -> list[Arg]:
         """Return what is to be written."""
         entered = [] if self.state is State.GONE else [*self._places()]
-        left: list[tuple[int, Word]] = [(int(key), member) for key, _, member in self._left]
+        left: list[tuple[int, Arg]] = [(int(key), member) for key, _, member in self._left]
         if self.spec.unique is not None and self.state in ENDED:
             left.append((int(Key.UNIQUE), self.spec.unique))
-        words: list[Word] = [len(left)]
+        words: list[Arg] = [len(left)]
         for place in left:
             words += place
         words.append(len(entered))

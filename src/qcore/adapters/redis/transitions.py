@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from qcore.adapters.links.redis import Word
+from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import StoredId
 from qcore.adapters.redis.script_runner import ScriptRunner, chunks, group_by_queue
 from qcore.adapters.redis.scripts import TRANSITION
 
-ConditionalWrite: TypeAlias = tuple[str, StoredId, int, Sequence[Word]]
+ConditionalWrite: TypeAlias = tuple[str, StoredId, int, Sequence[Arg]]
 """A queue, a name, and either a token and no words, for an active task that is just gone, or 0 and
 the words of a guard and a change: see lua/move.lua."""
 
@@ -32,10 +32,10 @@ def _leaves_first(moves: Sequence[ConditionalWrite], places: Sequence[int]) -> l
     return [n for n in places if moves[n][2]] + [n for n in places if not moves[n][2]]
 
 
-def encode_transitions(moves: Sequence[ConditionalWrite]) -> list[Word]:
+def encode_transitions(moves: Sequence[ConditionalWrite]) -> list[Arg]:
     """Return what to tell of moves, those of tasks that are gone ahead of the others."""
     tokens = [move[2] for move in moves if move[2]]
-    words: list[Word] = [len(tokens), len(moves) - len(tokens), *(move[1] for move in moves)]
+    words: list[Arg] = [len(tokens), len(moves) - len(tokens), *(move[1] for move in moves)]
     words += tokens
     for move in moves[len(tokens) :]:
         words += move[3]

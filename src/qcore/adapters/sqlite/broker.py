@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from qcore.adapters.links.inline import stepped
+from qcore.adapters.links.inline import run_to_end
 from qcore.adapters.links.sqlite import Link
 from qcore.adapters.sqlite import (
     admin,
@@ -167,7 +167,7 @@ class SqliteBroker:
             return ()
         # a file that cannot be read now is looked at after the next change
         with suppress(QcoreError):
-            return stepped(self.blocking()._link.read(self._given.lost))  # noqa: SLF001  (its twin)
+            return run_to_end(self.blocking()._link.read(self._given.lost))  # noqa: SLF001  (its twin)
         return ()
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:

@@ -3,7 +3,7 @@
 from secrets import token_hex
 from typing import Final
 
-from qcore.adapters.links.redis import Link, Surroundings
+from qcore.adapters.links.redis import Link, Topology
 from qcore.adapters.redis.keys import Keys
 from qcore.adapters.redis.script_runner import ScriptRunner
 from qcore.doctor.redis import failover, keyspace, queues, timing, workers
@@ -38,18 +38,18 @@ async def diagnose(link: Link, namespace: str) -> list[Finding]:
         if rule_of(why) is None:
             raise
         return await _refused(link, namespace, why)
-    return await _Examination(link, namespace, await link.around()).whole()
+    return await _Examination(link, namespace, await link.topology()).whole()
 
 
 async def _refused(link: Link, namespace: str, why: QcoreError) -> list[Finding]:
     """Return which permissions are missing besides the one without which there is no way in."""
-    around = await link.around()
+    topology = await link.topology()
     keys = Keys(namespace)
-    rules = await lacking(link, around.servers, keys, _own_queue(), around.manner)
+    rules = await lacking(link, topology.masters, keys, _own_queue(), topology.connection)
     if not rules:
         # somebody has just given what was missing
         return [error("connection", str(why), "ask again")]
-    return permissions(rules, keys, user_of(around.manner))
+    return permissions(rules, keys, user_of(topology.connection))
 
 
 def _own_queue() -> str:
@@ -60,20 +60,20 @@ def _own_queue() -> str:
 class _Examination:
     """What is looked at, one thing after the other."""
 
-    def __init__(self, link: Link, namespace: str, around: Surroundings) -> None:
+    def __init__(self, link: Link, namespace: str, topology: Topology) -> None:
         self._link = link
         self._namespace = namespace
-        self._around = around
-        self._spots = around.servers
+        self._topology = topology
+        self._nodes = topology.masters
         self._servers: list[Server] = []
         self._keys = Keys(namespace)
-        self._user = user_of(around.manner)
+        self._user = user_of(topology.connection)
         self._lacking: list[str] = []
         self._questions = Questions()
 
     async def whole(self) -> list[Finding]:
         """Return all that is found; where a part of it gets no answers, that is told instead."""
-        found = [*connection(self._around.manner), *await self._answering()]
+        found = [*connection(self._topology.connection), *await self._answering()]
         for part in (self._failover, self._timing, self._rights, self._life, self._tasks):
             try:
                 found += await part()
@@ -85,31 +85,33 @@ class _Examination:
         """Return what servers tell of themselves; those that do not answer are asked no more."""
         silent: list[Finding] = []
         told: dict[str, list[Finding]] = {}
-        for spot in self._spots:
+        for node in self._nodes:
             try:
-                server = await self._questions.server(spot)
+                server = await self._questions.server(node)
             except QcoreError as why:
                 silent.append(error("connection", str(why)))
                 continue
             self._servers.append(server)
             told[server.name] = [
                 *(each for look in LOOKS for each in look(server)),
-                *replication(server, self._around.manner),
+                *replication(server, self._topology.connection),
             ]
-        self._spots = [server.spot for server in self._servers]
+        self._nodes = [server.node for server in self._servers]
         return [*silent, *together(told)]
 
     async def _failover(self) -> list[Finding]:
         """Return how those see each other who have to agree on a master."""
-        manner = self._around.manner
-        if self._around.sentinels and manner is not None:
-            return await failover.sentinels(self._around.sentinels, manner.master)
-        return [] if self._link.spans else await failover.cluster(self._spots, self._questions)
+        route = self._topology.connection
+        if self._topology.sentinels and route is not None:
+            return await failover.sentinels(self._topology.sentinels, route.master)
+        return (
+            [] if self._link.is_multi_slot else await failover.cluster(self._nodes, self._questions)
+        )
 
     async def _timing(self) -> list[Finding]:
         """Return how quick the servers are, and what time they have."""
-        taken = {spot.name: [await timing.latency(spot)] for spot in self._spots}
-        clocks = {spot.name: await timing.ahead(spot) for spot in self._spots}
+        taken = {node.name: [await timing.latency(node)] for node in self._nodes}
+        clocks = {node.name: await timing.ahead(node) for node in self._nodes}
         slow = {
             server.name: await timing.slow_log(server, self._namespace, self._questions)
             for server in self._servers
@@ -120,7 +122,7 @@ class _Examination:
     async def _rights(self) -> list[Finding]:
         """Return which permissions are missing."""
         self._lacking = await lacking(
-            self._link, self._spots, self._keys, _own_queue(), self._around.manner
+            self._link, self._nodes, self._keys, _own_queue(), self._topology.connection
         )
         return permissions(self._lacking, self._keys, self._user)
 
@@ -130,17 +132,17 @@ class _Examination:
 
     async def _tasks(self) -> list[Finding]:
         """Return what is stored, whether it fits together, and whether somebody serves it."""
-        keys, questions, spots = self._keys, self._questions, self._spots
-        names = await keyspace.names(spots, keys, questions)
+        keys, questions, nodes = self._keys, self._questions, self._nodes
+        names = await keyspace.names(nodes, keys, questions)
         known = list(dict.fromkeys((*names.known, *names.unknown, DEFAULT_QUEUE)))
         looked = known[: queues.MOST]
         now = self._link.time()
-        looks = await queues.looks(spots, keys, looked, now, questions)
+        looks = await queues.looks(nodes, keys, looked, now, questions)
         ours = [look for look in looks if look.is_made and not look.foreign]
         runner = ScriptRunner(self._link, USUAL, self._namespace)
         return [
             *keyspace.namespace(names, keys),
             *queues.formats(looks, beyond=len(known) - len(looked)),
-            *await queues.leftovers(runner, spots, ours, questions),
-            *await workers.workers(self._around, keys, ours, questions),
+            *await queues.leftovers(runner, nodes, ours, questions),
+            *await workers.workers(self._topology, keys, ours, questions),
         ]

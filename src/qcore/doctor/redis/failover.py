@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from qcore.adapters.links.redis import Spot
+from qcore.adapters.links.redis import Node
 from qcore.doctor.redis.server_queries import Questions
 from qcore.domain.diagnostics import Finding, error, ok, warning
 from qcore.domain.errors import QcoreError
@@ -15,15 +15,15 @@ SLOTS: Final = 16_384
 _DOWN: Final = {"fail", "fail?", "noaddr"}
 
 
-async def sentinels(spots: Sequence[Spot], master: str) -> list[Finding]:
+async def sentinels(nodes: Sequence[Node], master: str) -> list[Finding]:
     """Tell whether Sentinels would agree on another master."""
     views: dict[str, _View] = {}
     found: list[Finding] = []
-    for spot in spots:
+    for node in nodes:
         try:
-            views[spot.name] = await _view(spot, master)
+            views[node.name] = await _view(node, master)
         except QcoreError as why:
-            found.append(warning("sentinels", f"{spot.name} does not answer ({why})", "start it"))
+            found.append(warning("sentinels", f"{node.name} does not answer ({why})", "start it"))
     return [*found, *judged(views)]
 
 
@@ -38,9 +38,9 @@ class _View:
     """Why no other master could be chosen."""
 
 
-async def _view(spot: Spot, master: str) -> _View:
+async def _view(node: Node, master: str) -> _View:
     """Return what a Sentinel sees, or raise what it answers."""
-    state, quorum = await spot.ask(("SENTINEL", "MASTER", master), ("SENTINEL", "CKQUORUM", master))
+    state, quorum = await node.ask(("SENTINEL", "MASTER", master), ("SENTINEL", "CKQUORUM", master))
     if isinstance(state, QcoreError):
         raise state
     words: list[str] = [word.decode() for word in state]
@@ -88,16 +88,18 @@ def judged(views: Mapping[str, _View]) -> Iterator[Finding]:
         yield ok("sentinels", f"{len(views)} agree on {places.pop()}")
 
 
-async def cluster(spots: Sequence[Spot], questions: Questions) -> list[Finding]:
+async def cluster(nodes: Sequence[Node], questions: Questions) -> list[Finding]:
     """Tell whether all slots are served, and who is down, as the first sees it who answers."""
-    for spot in spots:
+    for node in nodes:
         try:
-            state, nodes = await questions.ask(spot, ("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
+            state, listing = await questions.ask(node, ("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
         except QcoreError:
             # that it does not answer is told where it is asked about itself
             continue
         if state is not None:
-            return [*as_seen(spot.name, state.decode(), "" if nodes is None else nodes.decode())]
+            return [
+                *as_seen(node.name, state.decode(), "" if listing is None else listing.decode())
+            ]
     return []
 
 

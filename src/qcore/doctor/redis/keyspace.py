@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
-from qcore.adapters.links.redis import Spot
+from qcore.adapters.links.redis import Node
 from qcore.adapters.redis.keys import Key, Keys
 from qcore.doctor.redis.server_queries import Questions
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
@@ -36,20 +36,20 @@ class Names:
     """Whether a server has told what the registry names: of a cluster, the one that has it."""
 
 
-async def names(spots: Sequence[Spot], keys: Keys, questions: Questions) -> Names:
+async def names(nodes: Sequence[Node], keys: Keys, questions: Questions) -> Names:
     """Return what is under a namespace, of the first keys of each server."""
     known: set[str] = set()
     stored: set[str] = set()
     foreign: set[str] = set()
     is_set, is_read = True, False
-    for spot in spots:
+    for node in nodes:
         kind, members = await questions.ask(
-            spot, ("TYPE", keys.registry), ("SMEMBERS", keys.registry)
+            node, ("TYPE", keys.registry), ("SMEMBERS", keys.registry)
         )
         is_set = is_set and kind in {None, b"none", b"set"}
         is_read = is_read or members is not None
         known |= {name.decode(errors="replace") for name in members or ()}
-        async for key in _scanned(spot, keys.registry, questions):
+        async for key in _scanned(node, keys.registry, questions):
             queue = _queue_of(key, keys.registry)
             if queue is not None:
                 stored.add(queue)
@@ -59,13 +59,13 @@ async def names(spots: Sequence[Spot], keys: Keys, questions: Questions) -> Name
     return Names(sorted(known), sorted(lost), sorted(foreign), is_set, is_read)
 
 
-async def _scanned(spot: Spot, registry: str, questions: Questions) -> AsyncIterator[str]:
+async def _scanned(node: Node, registry: str, questions: Questions) -> AsyncIterator[str]:
     """Yield the keys under the namespace among the first thousands of a server."""
     prefix = re.sub(r"([*?\[\]\\^])", r"\\\1", registry.removesuffix("queues"))
     cursor: str = "0"
     for _ in range(ROUNDS):
         [reply] = await questions.ask(
-            spot, ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", AT_ONCE)
+            node, ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", AT_ONCE)
         )
         if reply is None:
             return

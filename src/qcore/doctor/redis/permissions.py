@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from qcore.adapters.links.redis import Command, Link, Manner, Spot
+from qcore.adapters.links.redis import ConnectionInfo, Link, Node, RedisCommand
 from qcore.adapters.redis.keys import Key, Keys
 from qcore.doctor.redis.server_queries import rule_of
 from qcore.domain.diagnostics import Finding, error, ok
@@ -23,7 +23,7 @@ _WITHOUT_KEYS: Final = {
 }
 
 
-def harmless(keys: Keys, queue: str, manner: Manner | None) -> Iterator[Command]:
+def harmless(keys: Keys, queue: str, route: ConnectionInfo | None) -> Iterator[RedisCommand]:
     """Yield each command that qcore sends, or calls in a script, so that it changes nothing.
 
     Servers look at permissions before they look at anything else; `queue` has no tasks.
@@ -63,21 +63,25 @@ def harmless(keys: Keys, queue: str, manner: Manner | None) -> Iterator[Command]
         ("ZREVRANK", pending, "-"),
         ("ZSCORE", pending, "-"),
     )
-    if manner is not None and manner.kind == "cluster":
+    if route is not None and route.kind == "cluster":
         yield from (("CLUSTER", "SLOTS"), ("ASKING",))
-    if manner is not None and manner.replicas:
+    if route is not None and route.replicas:
         yield ("WAIT", 0, 1)
-    if manner is not None and manner.fsync is not None:
+    if route is not None and route.fsync is not None:
         yield ("WAITAOF", 0, 0, 1)
 
 
 async def lacking(
-    link: Link, spots: Sequence[Spot], keys: Keys, queue: str, manner: Manner | None
+    link: Link,
+    nodes: Sequence[Node],
+    keys: Keys,
+    queue: str,
+    route: ConnectionInfo | None,
 ) -> list[str]:
     """Return the rules of an ACL that are missing, having tried all that qcore needs."""
     missing: dict[str, None] = {}
-    for spot in spots:
-        missing |= dict.fromkeys(await _lacking(spot, keys, queue, manner))
+    for node in nodes:
+        missing |= dict.fromkeys(await _lacking(node, keys, queue, route))
     missing |= dict.fromkeys(await _lacking_to_listen(link, keys))
     if {"+publish", "+subscribe"} <= missing.keys():
         # no command was left that could try the channels
@@ -100,20 +104,20 @@ def permissions(missing: Sequence[str], keys: Keys, user: str) -> list[Finding]:
     ]
 
 
-def user_of(manner: Manner | None) -> str:
+def user_of(route: ConnectionInfo | None) -> str:
     """Return as whom the server knows us."""
-    return "default" if manner is None else manner.user
+    return "default" if route is None else route.user
 
 
 def _space(keys: Keys) -> str:
     return f"{keys.registry.removesuffix('queues')}*"
 
 
-async def _lacking(spot: Spot, keys: Keys, queue: str, manner: Manner | None) -> list[str]:
+async def _lacking(node: Node, keys: Keys, queue: str, route: ConnectionInfo | None) -> list[str]:
     """Return the rules that are missing at one server."""
-    commands = [*harmless(keys, queue, manner)]
+    commands = [*harmless(keys, queue, route)]
     try:
-        replies = await spot.ask(*commands)
+        replies = await node.ask(*commands)
     except QcoreError as why:
         # refused while it connected: what comes after that cannot be tried
         rule = _rule(why, keys)
@@ -124,7 +128,7 @@ async def _lacking(spot: Spot, keys: Keys, queue: str, manner: Manner | None) ->
     if "PEXPIRE" in {c[0] for c, rule in zip(commands, rules, strict=True) if rule is None}:
         # there is no way to add nothing to a set: it is made, and gone at once
         meta = keys.of(queue)[Key.META - 1]
-        added, _ = await spot.ask(("SADD", meta, "-"), ("PEXPIRE", meta, 0))
+        added, _ = await node.ask(("SADD", meta, "-"), ("PEXPIRE", meta, 0))
         commands.append(("SADD", meta, "-"))
         rules.append(_rule(added, keys))
     missing = [rule for rule in rules if rule is not None]
@@ -134,7 +138,7 @@ async def _lacking(spot: Spot, keys: Keys, queue: str, manner: Manner | None) ->
     return missing
 
 
-def _is_of_keys(command: Command) -> bool:
+def _is_of_keys(command: RedisCommand) -> bool:
     return command[0] not in _WITHOUT_KEYS
 
 

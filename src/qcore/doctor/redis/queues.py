@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from qcore.adapters.links.redis import Command, Reply, Spot
+from qcore.adapters.links.redis import Node, RedisCommand, Reply
 from qcore.adapters.redis.encoding import decode_id
 from qcore.adapters.redis.keys import KEY_OF, Key, Keys
 from qcore.adapters.redis.script_runner import ScriptRunner, chunks
@@ -55,15 +55,15 @@ class Look:
 
 
 async def looks(
-    spots: Sequence[Spot], keys: Keys, queues: Sequence[str], now: Moment, questions: Questions
+    nodes: Sequence[Node], keys: Keys, queues: Sequence[str], now: Moment, questions: Questions
 ) -> list[Look]:
     """Look at queues; on a cluster, whose servers each know some."""
     found: list[Look] = []
     for chunk in chunks(queues, TOGETHER):
         asked = [[*_questions(keys, queue, now)] for queue in chunk]
         size = len(asked[0])
-        for spot in spots:
-            replies = await questions.ask(spot, *[each for row in asked for each in row])
+        for node in nodes:
+            replies = await questions.ask(node, *[each for row in asked for each in row])
             rows = [replies[n : n + size] for n in range(0, len(replies), size)]
             # whoever does not have the queue does not even tell a type
             pairs = zip(chunk, rows, strict=True)
@@ -71,7 +71,7 @@ async def looks(
     return found
 
 
-def _questions(keys: Keys, queue: str, now: Moment) -> Iterator[Command]:
+def _questions(keys: Keys, queue: str, now: Moment) -> Iterator[RedisCommand]:
     names = keys.of(queue)
     yield "HGET", names[Key.META - 1], "version"
     yield from (("TYPE", names[key - 1]) for key in _OWN)
@@ -135,16 +135,16 @@ def _format(look: Look) -> Iterator[Finding]:
 
 
 async def leftovers(
-    runner: ScriptRunner, spots: Sequence[Spot], found: Sequence[Look], questions: Questions
+    runner: ScriptRunner, nodes: Sequence[Node], found: Sequence[Look], questions: Questions
 ) -> list[Finding]:
     """Tell which queues have tasks that nobody will come across."""
     amiss = [look for look in found if look.stray or _odd_records(look)]
     for _ in range(LOOKS - 1):
         names = [look.queue for look in amiss]
-        again = await looks(spots, runner.keys, names, runner.link.time(), questions)
+        again = await looks(nodes, runner.keys, names, runner.link.time(), questions)
         before = {look.queue: look for look in amiss}
         amiss = [look for look in again if _is_still(before.get(look.queue), look)]
-    findings = [each for look in amiss for each in await _leftover(runner, spots, look, questions)]
+    findings = [each for look in amiss for each in await _leftover(runner, nodes, look, questions)]
     return findings or [ok("leftovers", "each task is in one state")]
 
 
@@ -161,10 +161,10 @@ def _odd_records(look: Look) -> int:
 
 
 async def _leftover(
-    runner: ScriptRunner, spots: Sequence[Spot], look: Look, questions: Questions
+    runner: ScriptRunner, nodes: Sequence[Node], look: Look, questions: Questions
 ) -> list[Finding]:
     if look.stray > 0:
-        ids = await _stray(runner, spots, look.queue, questions)
+        ids = await _stray(runner, nodes, look.queue, questions)
         such = f", such as {ids[0]}" if ids else ""
         return [
             warning(
@@ -193,13 +193,13 @@ async def _leftover(
 
 
 async def _stray(
-    runner: ScriptRunner, spots: Sequence[Spot], queue: str, questions: Questions
+    runner: ScriptRunner, nodes: Sequence[Node], queue: str, questions: Questions
 ) -> list[str]:
     """Return tasks of a sample that are in no state."""
     tasks = runner.keys.of(queue)[Key.TASKS - 1]
     sample: dict[bytes, None] = {}
-    for spot in spots:
-        [names] = await questions.ask(spot, ("HRANDFIELD", tasks, SAMPLE))
+    for node in nodes:
+        [names] = await questions.ask(node, ("HRANDFIELD", tasks, SAMPLE))
         sample |= dict.fromkeys(names or ())
     if not sample:
         return []

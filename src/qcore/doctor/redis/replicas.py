@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from qcore.adapters.links.redis import Manner
+from qcore.adapters.links.redis import ConnectionInfo
 from qcore.doctor.redis.server_queries import Server
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 
@@ -15,7 +15,7 @@ LATE: Final = 10
 _SEE: Final = "look at their logs, and at the network between"
 
 
-def replication(server: Server, manner: Manner | None) -> Iterator[Finding]:
+def replication(server: Server, route: ConnectionInfo | None) -> Iterator[Finding]:
     """Tell how a server's replicas are, and whether there are as many as are asked for."""
     if server.is_replica:
         leader = f"{server.info.get('master_host')}:{server.info.get('master_port')}"
@@ -32,8 +32,8 @@ def replication(server: Server, manner: Manner | None) -> Iterator[Finding]:
     if late:
         yield warning(ABOUT, f"{', '.join(late)} do not keep up", _SEE)
     yield from _too_few(server, fine)
-    yield from _promised(server, manner, fine)
-    yield from _alone(server, manner, fine)
+    yield from _promised(server, route, fine)
+    yield from _alone(server, route, fine)
 
 
 def _in_step(server: Server) -> Iterator[str]:
@@ -70,17 +70,17 @@ def _too_few(server: Server, fine: int) -> Iterator[Finding]:
         )
 
 
-def _promised(server: Server, manner: Manner | None, fine: int) -> Iterator[Finding]:
+def _promised(server: Server, route: ConnectionInfo | None, fine: int) -> Iterator[Finding]:
     """Tell whether an enqueue waits for what there is not."""
-    if manner is None:
+    if route is None:
         return
-    if manner.replicas > fine:
+    if route.replicas > fine:
         yield error(
             ABOUT,
-            f"replicas={manner.replicas} in the URL, and {fine} keep up: no enqueue succeeds",
+            f"replicas={route.replicas} in the URL, and {fine} keep up: no enqueue succeeds",
             f"{_SEE}; or ask for fewer",
         )
-    if manner.fsync is None:
+    if route.fsync is None:
         return
     if server.info.get("aof_enabled") == "0":
         yield error(
@@ -88,16 +88,16 @@ def _promised(server: Server, manner: Manner | None, fine: int) -> Iterator[Find
             "fsync= in the URL, and no append-only file: no enqueue succeeds",
             "CONFIG SET appendonly yes, and in redis.conf; or leave fsync= out",
         )
-    if manner.fsync[1] > fine:
+    if route.fsync[1] > fine:
         yield error(
             ABOUT,
-            f"fsync={manner.fsync[1]} in the URL, and {fine} replicas keep up: no enqueue succeeds",
+            f"fsync={route.fsync[1]} in the URL, and {fine} replicas keep up: no enqueue succeeds",
             f"{_SEE}; or ask for fewer",
         )
 
 
-def _alone(server: Server, manner: Manner | None, fine: int) -> Iterator[Finding]:
-    kind = "single" if manner is None else manner.kind
+def _alone(server: Server, route: ConnectionInfo | None, fine: int) -> Iterator[Finding]:
+    kind = "single" if route is None else route.kind
     if fine == 0:
         if kind == "sentinel":
             yield warning(

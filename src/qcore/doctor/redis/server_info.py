@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Final
 
-from qcore.adapters.links.redis import Manner
+from qcore.adapters.links.redis import ConnectionInfo
 from qcore.doctor.redis.server_queries import Server
 from qcore.domain.diagnostics import Finding, advice, ok, warning
 
@@ -12,21 +12,21 @@ CROWDED: Final = 0.8
 """Of maxclients."""
 
 
-def connection(manner: Manner | None) -> Iterator[Finding]:
+def connection(route: ConnectionInfo | None) -> Iterator[Finding]:
     """Tell how safe the way there is."""
-    if manner is None:
+    if route is None:
         yield ok("connection", "over connections of the caller's own")
         return
-    client = f"as client {manner.client}"
-    if manner.tls and not manner.verify:
+    client = f"as client {route.client}"
+    if route.tls and not route.verify:
         yield warning(
             "connection",
             f"TLS, with verify=none: anybody may answer in the server's place; {client}",
             "leave verify=none out, and name who signed the server's certificate: ca=",
         )
-    elif manner.tls:
+    elif route.tls:
         yield ok("connection", f"TLS, the server's certificate checked, {client}")
-    elif is_local(manner):
+    elif is_local(route):
         yield ok("connection", f"without TLS, within this machine, {client}")
     else:
         yield advice(
@@ -34,7 +34,7 @@ def connection(manner: Manner | None) -> Iterator[Finding]:
             f"without TLS: whoever is on the way reads tasks, and the password; {client}",
             "use rediss://, where the server speaks TLS",
         )
-    if not (manner.is_known or is_local(manner)):
+    if not (route.is_authenticated or is_local(route)):
         yield warning(
             "connection",
             "without a password: whoever reaches it may read and delete tasks",
@@ -42,9 +42,9 @@ def connection(manner: Manner | None) -> Iterator[Finding]:
         )
 
 
-def is_local(manner: Manner) -> bool:
+def is_local(route: ConnectionInfo) -> bool:
     """Return whether nobody else is on the way."""
-    return all(host == "localhost" or _is_loopback(host) for host in manner.hosts)
+    return all(host == "localhost" or _is_loopback(host) for host in route.hosts)
 
 
 def _is_loopback(host: str) -> bool:

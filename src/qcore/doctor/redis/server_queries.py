@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from qcore.adapters.links.redis import Command, Reply, Spot, Word
-from qcore.adapters.links.redis.server_info import facts
+from qcore.adapters.links.redis import Arg, Node, RedisCommand, Reply
+from qcore.adapters.links.redis.server_info import info_fields
 from qcore.domain.diagnostics import Finding, advice
 from qcore.domain.errors import QcoreError
 from qcore.domain.record import record
@@ -27,14 +27,14 @@ _UNKNOWN: Final = "it lacks a command"
 class Server:
     """A server, with what INFO and CONFIG GET answer: nothing where they are not to be asked."""
 
-    spot: Spot
+    node: Node
     info: Mapping[str, str]
     config: Mapping[str, str]
 
     @property
     def name(self) -> str:
         """Return where it is."""
-        return self.spot.name
+        return self.node.name
 
     @property
     def is_replica(self) -> bool:
@@ -56,23 +56,23 @@ class Questions:
         self._forbidden: dict[str, None] = {}
         self._unknown: dict[str, None] = {}
 
-    async def server(self, spot: Spot) -> Server:
+    async def server(self, node: Node) -> Server:
         """Return a server with what it says of itself."""
         asked = [("CONFIG", "GET", name) for name in CONFIG]
-        info, *settings = await self.ask(spot, ("INFO",), *asked)
+        info, *settings = await self.ask(node, ("INFO",), *asked)
         pairs = ((reply[0].decode(), reply[1].decode()) for reply in settings if reply)
-        return Server(spot, facts(info or b""), dict(pairs))
+        return Server(node, info_fields(info or b""), dict(pairs))
 
-    async def ask(self, spot: Spot, *commands: Command) -> list[Reply]:
+    async def ask(self, node: Node, *commands: RedisCommand) -> list[Reply]:
         """Send commands together; None stands for what is not answered."""
         answers: list[Reply] = []
-        for command, reply in zip(commands, await spot.ask(*commands), strict=True):
+        for command, reply in zip(commands, await node.ask(*commands), strict=True):
             if isinstance(reply, QcoreError):
                 self._note(command, reply)
             answers.append(None if isinstance(reply, QcoreError) else reply)
         return answers
 
-    def _note(self, command: Command, why: QcoreError) -> None:
+    def _note(self, command: RedisCommand, why: QcoreError) -> None:
         rule = rule_of(why)
         if rule is not None:
             self._forbidden[rule] = None
@@ -102,7 +102,7 @@ def rule_of(why: QcoreError) -> str | None:
     return None if found is None else found[1]
 
 
-def _spelled(command: Command) -> str:
+def _spelled(command: RedisCommand) -> str:
     """Return the words of a command that are its name."""
-    words: tuple[Word, ...] = command[:2] if command[0] in {"CONFIG", "SLOWLOG"} else command[:1]
+    words: tuple[Arg, ...] = command[:2] if command[0] in {"CONFIG", "SLOWLOG"} else command[:1]
     return " ".join(str(word) for word in words)

@@ -6,7 +6,7 @@ from threading import Event
 from time import perf_counter
 from typing import Any, Final, cast
 
-from qcore.adapters.links.redis import Call, Link, Reply, Script, Word
+from qcore.adapters.links.redis import Arg, Link, Reply, Script, ScriptCall
 from qcore.adapters.redis import admin, claim, enqueue, settle, sweep
 from qcore.adapters.redis.keys import Key
 from qcore.adapters.redis.script_runner import ScriptRunner
@@ -151,15 +151,15 @@ class _Noting:
     async def run(
         self,
         script: Script,
-        calls: Sequence[Call],
+        calls: Sequence[ScriptCall],
         *,
-        safely: bool = False,
-        partly: bool = False,
+        durable: bool = False,
+        partial: bool = False,
     ) -> list[Reply]:
         self._keys |= dict.fromkeys(key for call in calls for key in call.keys)
-        return await self._link.run(script, calls, safely=safely, partly=partly)
+        return await self._link.run(script, calls, durable=durable, partial=partial)
 
-    async def command(self, *words: Word) -> Reply:
+    async def command(self, *words: Arg) -> Reply:
         if words[0] == "HSET":
             self._keys[str(words[1])] = None
         return await self._link.command(*words)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Final
 
-from qcore.adapters.links.redis import Reply, Spot
+from qcore.adapters.links.redis import Node, Reply
 from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.doctor.redis.server_queries import Questions, Server
 from qcore.domain.diagnostics import Finding, advice, ok, warning
@@ -29,13 +29,13 @@ SLOW, TOO_SLOW = 5_000, 50_000
 _NAMES: Final = {script.digest.encode(): name for name, script in SCRIPTS.items()}
 
 
-async def latency(spot: Spot) -> Finding:
+async def latency(node: Node) -> Finding:
     """Measure round trips, one after the other."""
     taken: list[float] = []
     ends = perf_counter() + LONGEST
     while len(taken) < PINGS and (not taken or perf_counter() < ends):
         began = perf_counter()
-        await spot.ask(("PING",))
+        await node.ask(("PING",))
         taken.append(perf_counter() - began)
     return judged(taken)
 
@@ -64,7 +64,7 @@ def _percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
-async def ahead(spot: Spot) -> float | None:
+async def ahead(node: Node) -> float | None:
     """Return how many seconds a server's clock is ahead of this machine's; None if not told.
 
     Of a few answers that of the quickest counts.
@@ -72,7 +72,7 @@ async def ahead(spot: Spot) -> float | None:
     best: tuple[float, float] | None = None
     for _ in range(5):
         began, sent = time.time(), perf_counter()
-        [reply] = await spot.ask(("TIME",))
+        [reply] = await node.ask(("TIME",))
         took = perf_counter() - sent
         if isinstance(reply, QcoreError):
             return None
@@ -104,7 +104,7 @@ def clocks(found: Mapping[str, float]) -> list[Finding]:
 
 async def slow_log(server: Server, namespace: str, questions: Questions) -> list[Finding]:
     """Tell which scripts of qcore the server found slow of late."""
-    entries, now = await questions.ask(server.spot, ("SLOWLOG", "GET", ENTRIES), ("TIME",))
+    entries, now = await questions.ask(server.node, ("SLOWLOG", "GET", ENTRIES), ("TIME",))
     if entries is None or now is None:
         return []
     slowest: dict[str, int] = {}

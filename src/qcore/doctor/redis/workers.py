@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from qcore.adapters.links.redis import Surroundings
+from qcore.adapters.links.redis import Topology
 from qcore.adapters.redis.keys import Keys
 from qcore.doctor.redis.queues import Look
 from qcore.doctor.redis.server_queries import Questions
@@ -10,7 +10,7 @@ from qcore.domain.diagnostics import Finding, ok, warning
 
 
 async def listeners(
-    around: Surroundings, keys: Keys, queues: Sequence[str], questions: Questions
+    topology: Topology, keys: Keys, queues: Sequence[str], questions: Questions
 ) -> Mapping[str, int] | None:
     """Return how many listen for each queue, None where that is not to be learned.
 
@@ -18,8 +18,8 @@ async def listeners(
     """
     channels = [keys.channel(queue) for queue in queues]
     heard = dict.fromkeys(queues, 0)
-    for spot in (*around.servers, *around.replicas):
-        [reply] = await questions.ask(spot, ("PUBSUB", "NUMSUB", *channels))
+    for node in (*topology.masters, *topology.replicas):
+        [reply] = await questions.ask(node, ("PUBSUB", "NUMSUB", *channels))
         if reply is None:
             return None
         for queue, number in zip(queues, reply[1::2], strict=True):
@@ -28,13 +28,13 @@ async def listeners(
 
 
 async def workers(
-    around: Surroundings, keys: Keys, found: Sequence[Look], questions: Questions
+    topology: Topology, keys: Keys, found: Sequence[Look], questions: Questions
 ) -> list[Finding]:
     """Tell which queues have something to claim, and nobody who would be told of it."""
     waiting = {look.queue: look.pending for look in found if look.pending}
     if not waiting:
         return [ok("workers", "nothing is waiting")]
-    heard = await listeners(around, keys, [*waiting], questions)
+    heard = await listeners(topology, keys, [*waiting], questions)
     return [] if heard is None else [*judged(waiting, heard)]
 
 

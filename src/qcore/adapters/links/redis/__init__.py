@@ -1,30 +1,24 @@
-"""The links to Redis: one that awaits, one that blocks; to a server, by Sentinels, to a cluster."""
+"""Links to Redis: to a server, a master behind Sentinels, or a cluster; see `link` for how."""
 
-from qcore.adapters.links.redis.durability import Safety
+from qcore.adapters.links.redis.durability import Durability
 from qcore.adapters.links.redis.factory import link_over, link_to
-from qcore.adapters.links.redis.interfaces import (
-    Call,
-    Link,
-    Manner,
-    Script,
-    Spot,
-    Surroundings,
-)
+from qcore.adapters.links.redis.interfaces import Link, Script, ScriptCall
 from qcore.adapters.links.redis.link import RedisLink
-from qcore.adapters.links.redis.resp import Command, Reply, Word
+from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply
+from qcore.adapters.links.redis.topology import ConnectionInfo, Node, Topology
 
 __all__ = [
-    "Call",
-    "Command",
+    "Arg",
+    "ConnectionInfo",
+    "Durability",
     "Link",
-    "Manner",
+    "Node",
+    "RedisCommand",
     "RedisLink",
     "Reply",
-    "Safety",
     "Script",
-    "Spot",
-    "Surroundings",
-    "Word",
+    "ScriptCall",
+    "Topology",
     "link_over",
     "link_to",
 ]

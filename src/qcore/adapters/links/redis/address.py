@@ -1,44 +1,40 @@
-"""Where a Redis is, and how a connection to it is made."""
+"""An address: everything that a Redis URL says, and the settings of connections made from it."""
 
 import os
 import re
 import socket
-import ssl
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
-import redis
-import redis.asyncio
+import attrs
 from attrs import field
 from redis.driver_info import DriverInfo
-from redis.maint_notifications import MaintNotificationsConfig
 
-from qcore.adapters.links.redis.async_connection import NimbleConnection
-from qcore.adapters.links.redis.sync_connection import SteadyConnection
+from qcore.adapters.links.redis.connection_base import ConnectionSettings, TlsSettings
+from qcore.adapters.links.redis.tls import client_context
+from qcore.adapters.links.redis.url_options import (
+    Kind,
+    Parser,
+    option,
+    option_of,
+    parse_client_name,
+    parse_file_path,
+    parse_fsync,
+    parse_namespace,
+    parse_seconds,
+    parse_verify,
+    parse_whole_number,
+)
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 
-Kind: TypeAlias = Literal["single", "sentinel", "cluster", "unix"]
-Place: TypeAlias = tuple[str, int]
-"""A host and a port."""
+HostPort: TypeAlias = tuple[str, int]
 
 DEFAULT_NAMESPACE: Final = "qcore"
 DEFAULT_TIMEOUT: Final = 5.0
 DEFAULT_REPLICA_TIMEOUT: Final = 1.0
 MAX_HOSTNAME: Final = 64
-
-Classes: TypeAlias = Mapping[str, type[Any]]
-_BLOCKING: Final[Classes] = {
-    "tcp": SteadyConnection,
-    "tls": redis.SSLConnection,
-    "unix": SteadyConnection,
-}
-_AWAITING: Final[Classes] = {
-    "tcp": NimbleConnection,
-    "tls": redis.asyncio.SSLConnection,
-    "unix": NimbleConnection,
-}
 
 
 @record
@@ -50,36 +46,37 @@ class Address:
 
     scheme: str
     kind: Kind
-    hosts: tuple[Place, ...] = ()
+    hosts: tuple[HostPort, ...] = ()
     """The server, or Sentinels, or some nodes of a cluster; empty for a Unix socket."""
     path: str = ""
     """Of a Unix socket."""
-    db: int = 0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     master: str = ""
-    """The name by which Sentinels know the master."""
+    """The name that Sentinels monitor the master under."""
     tls: bool = False
-    ca: str | None = None
-    """A file of certificates to trust besides the system's."""
-    cert: str | None = None
-    """A file with the client's own certificate."""
-    key: str | None = None
-    verify: bool = True
-    """Whether the server's certificate and its name are checked."""
-    sentinel_user: str | None = None
-    sentinel_password: str | None = field(default=None, repr=False)
-    timeout: float = DEFAULT_TIMEOUT
-    """For a call in all, those times included that it has to be tried again."""
-    replicas: int = 0
+    db: int = option(0, parse_whole_number, kind="unix")
+    """An option for a Unix socket alone: elsewhere the URL's path names it."""
+    namespace: str = option(DEFAULT_NAMESPACE, parse_namespace)
+    timeout: float = option(DEFAULT_TIMEOUT, parse_seconds)
+    """Of a call as a whole, its retries included."""
+    replicas: int = option(0, parse_whole_number)
     """How many replicas have an enqueue before it is answered."""
-    fsync: tuple[int, int] | None = None
+    fsync: tuple[int, int] | None = option(None, parse_fsync)
     """How many append-only files have it too: the server's own, replicas'. None asks for none."""
-    replica_timeout: float = DEFAULT_REPLICA_TIMEOUT
-    """For replicas and disks, per enqueue."""
-    namespace: str = DEFAULT_NAMESPACE
-    name: str | None = None
-    """What `CLIENT LIST` shows; None for one made of this host and process."""
+    replica_timeout: float = option(DEFAULT_REPLICA_TIMEOUT, parse_seconds)
+    """To wait for replicas and disks, per enqueue."""
+    name: str | None = option(None, parse_client_name)
+    """What CLIENT LIST shows; None for a name made of this host and process."""
+    ca: str | None = option(None, parse_file_path, tls=True)
+    """A file of certificates to trust besides the system's."""
+    cert: str | None = option(None, parse_file_path, tls=True)
+    """A file with the client's own certificate."""
+    key: str | None = option(None, parse_file_path, tls=True)
+    verify: bool = option(True, parse_verify, tls=True)  # noqa: FBT003  (a default)
+    """Whether the server's certificate and its name are checked."""
+    sentinel_user: str | None = option(None, str, kind="sentinel")
+    sentinel_password: str | None = option(None, str, kind="sentinel", is_secret=True)
 
     @property
     def shown(self) -> str:
@@ -87,7 +84,7 @@ class Address:
         user = f"{self.username}@" if self.username else ""
         if self.kind == "unix":
             return f"{self.scheme}://{user}{self.path}" + (f"?db={self.db}" if self.db else "")
-        hosts = ",".join(spelled(place) for place in self.hosts)
+        hosts = ",".join(format_host(each) for each in self.hosts)
         tail = {"single": f"/{self.db}", "sentinel": f"/{self.master}/{self.db}", "cluster": ""}
         return f"{self.scheme}://{user}{hosts}{tail[self.kind]}"
 
@@ -100,83 +97,67 @@ class Address:
         host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())[:MAX_HOSTNAME]
         return f"qcore-{host}-{os.getpid()}"
 
-    def connection_class(self, *, blocking: bool) -> type[Any]:
-        """Return the class of connections to this address."""
-        classes = _BLOCKING if blocking else _AWAITING
-        return classes["unix" if self.kind == "unix" else "tls" if self.tls else "tcp"]
+    def connection_settings(self, to: HostPort | None = None) -> ConnectionSettings:
+        """Return the settings of a connection to a server, by default the only one of the URL.
 
-    def connection_options(self, to: Place | None = None) -> dict[str, Any]:
-        """Return the keywords with which a connection of either class is made.
-
-        They say nothing of retries: a connection has none of its own then, where a client would
-        repeat commands that may have been carried out. Without `to` they name the one server, and
-        none where Sentinels or a cluster know which. Raises `InvalidOption` where a file for TLS
-        cannot be used.
+        Raises `InvalidOption` where a file for TLS cannot be used: no server is to blame for it.
         """
-        return self._options(to, self.username, self.password) | {"db": self.db}
+        return self._settings(to, self.username, self.password, self.db)
 
-    def sentinel_options(self, to: Place) -> dict[str, Any]:
-        """Return the keywords with which a connection to one of the Sentinels is made."""
-        return self._options(to, self.sentinel_user, self.sentinel_password)
+    def sentinel_settings(self, to: HostPort) -> ConnectionSettings:
+        """Return the settings of a connection to one of the Sentinels."""
+        return self._settings(to, self.sentinel_user, self.sentinel_password, 0)
 
-    def _options(
-        self, to: Place | None, username: str | None, password: str | None
-    ) -> dict[str, Any]:
-        return {
-            **self._way(to),
-            **self._tls(),
-            "username": username,
-            "password": password,
-            # half of what a call may take: one whose answer does not come is asked for once more
-            "socket_timeout": self.timeout / 2,
-            "socket_connect_timeout": self.timeout / 2,
-            "client_name": self.client_name,
-            "protocol": 2,
-            "health_check_interval": 0,
-            "driver_info": DriverInfo().add_upstream_driver("qcore", _version()),
-            "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-        }
-
-    def _way(self, to: Place | None) -> dict[str, Any]:
-        if self.kind == "unix":
-            return {"path": self.path}
+    def _settings(
+        self, to: HostPort | None, username: str | None, password: str | None, db: int
+    ) -> ConnectionSettings:
         if to is None and self.kind == "single":
             [to] = self.hosts
-        named = {} if to is None else {"host": to[0], "port": to[1]}
-        return {**named, "socket_keepalive": True}
+        if to is None and self.kind != "unix":
+            raise ValueError(f"{self.scheme}:// names those who know the server, not the server")
+        host, port = to or ("", 0)
+        return ConnectionSettings(
+            host=host,
+            port=port,
+            path=self.path if self.kind == "unix" else None,
+            db=db,
+            username=username,
+            password=password,
+            client_name=self.client_name,
+            driver=DriverInfo().add_upstream_driver("qcore", _version()),
+            # half of a call's timeout: where the reply does not come, there is time for one retry
+            timeout=self.timeout / 2,
+            tls=self._tls_settings() if self.tls else None,
+        )
 
-    def _tls(self) -> dict[str, Any]:
-        if not self.tls:
-            return {}
-        self._check_files()
-        return {
-            "ssl_ca_certs": self.ca,
-            "ssl_certfile": self.cert,
-            "ssl_keyfile": self.key,
-            "ssl_cert_reqs": "required" if self.verify else "none",
-            "ssl_check_hostname": self.verify,
-        }
-
-    def _check_files(self) -> None:
-        """Try the files: redis-py would call a missing one a failure to connect."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    def _tls_settings(self) -> TlsSettings:
+        settings = TlsSettings(self.ca, self.cert, self.key, self.verify)
         try:
-            if self.ca is not None:
-                context.load_verify_locations(self.ca)
-            if self.cert is not None:
-                # without a password to try, an encrypted key would be asked for on the terminal
-                context.load_cert_chain(self.cert, self.key, password=str)
+            client_context(settings)
         except OSError as error:
             raise InvalidOption(
                 f"{self.shown} cannot be reached with ca={self.ca!r}, cert={self.cert!r} and "
                 f"key={self.key!r}: expected PEM files, and a key of that certificate without a "
                 f"password ({error})"
             ) from error
+        return settings
 
 
-def spelled(place: Place) -> str:
-    """Return a place as it is written in a URL."""
-    host, port = place
+def known_options(kind: Kind, *, tls: bool) -> Mapping[str, Parser]:
+    """Return the options that a kind of URL may have, with their parsers; general ones first."""
+    declared = {each.name: option_of(each) for each in attrs.fields(Address)}
+    fitting = [
+        (name, found)
+        for name, found in declared.items()
+        if found is not None and found.fits(kind, tls=tls)
+    ]
+    fitting.sort(key=lambda pair: not pair[1].is_general)
+    return {name: found.parse for name, found in fitting}
+
+
+def format_host(at: HostPort) -> str:
+    """Return host and port as they are written in a URL."""
+    host, port = at
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

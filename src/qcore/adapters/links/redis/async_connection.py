@@ -1,59 +1,84 @@
-"""A connection that awaits, with nothing between it and its socket.
+"""An asynchronous connection over TCP, a Unix socket or TLS, on a non-blocking socket of its own.
 
-redis-py's goes through streams. They cost three times as much, and under uvloop what is written
-leaves when the loop has run all that is ready: a worker's next claim would leave when the tasks
-of the last one have run, where it should be on its way meanwhile.
+redis-py's goes through asyncio's streams. They cost three times as much CPU, and under uvloop their
+writes leave only when the loop has run all that is ready: a worker's next claim would leave after
+the handlers of the last one have run, instead of being answered meanwhile.
 """
 
 import asyncio
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
-from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from qcore.adapters.links.redis.connection_base import NOTHING, PIECE, Speaker, new_reader, tuned
-from qcore.adapters.links.redis.resp import Reply, pieces
+from qcore.adapters.links.redis.connection_base import ConnectionSettings, connecting
+from qcore.adapters.links.redis.resp import INCOMPLETE, Reply, encode_batched, new_reader
+from qcore.adapters.links.redis.tls import TlsSession, client_context
+
+READ_BYTES: Final = 1 << 16
+"""Bytes of one `recv`."""
 
 
-class NimbleConnection(Speaker):
-    """Speak to a server on the loop it was connected on."""
+class AsyncSocketConnection:
+    """A connection that belongs to the event loop it was connected on."""
 
-    def __init__(self, **keywords: Any) -> None:
-        super().__init__(**keywords)
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self.settings: Final = settings
+        self._timeout = settings.timeout
+        self._socket: socket.socket | None = None
+        self._tls: TlsSession | None = None
+        self._reader: Any = None
         self._waiter: asyncio.Future[bool] | None = None
         self._error: Exception | None = None
 
     async def connect(self) -> None:
-        """Connect, unless that was done and the server is still there."""
+        """Connect, unless that was done and the server is still there; raise `ConnectFailed`."""
         if self._socket is not None and self._error is None:
             return
         await self.disconnect(nowait=True)
         self._loop = asyncio.get_running_loop()
-        with self._connecting():
+        with connecting():
             async with asyncio.timeout(self._timeout):
-                self._socket = await self._connected()
-        self._error = None
-        self._reader = new_reader()
-        self._loop.add_reader(self._socket, self._on_readable)
-        await self._greet()
+                made = await self._open_socket()
+                try:
+                    self._tls = await self._start_tls(made)
+                except BaseException:
+                    made.close()
+                    raise
+            self._socket, self._error, self._reader = made, None, new_reader()
+            self._loop.add_reader(made, self._on_readable)
+            try:
+                if self._tls is not None:
+                    # what has arrived together with the end of the TLS handshake
+                    self._reader.feed(self._tls.decrypt(b""))
+                await self._shake_hands()
+            except BaseException:
+                await self.disconnect(nowait=True)
+                raise
 
-    async def _connected(self) -> socket.socket:
-        """Return a socket that is connected, to the first of the host's addresses that answers."""
-        if self._path is not None:
-            return await self._tried(socket.AF_UNIX, self._path)
-        infos = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        trouble: OSError = OSError(f"{self._host} has no address")
+    async def _open_socket(self) -> socket.socket:
+        """Return a socket connected to the first of the host's addresses that accepts."""
+        if self.settings.path is not None:
+            return await self._try_address(socket.AF_UNIX, self.settings.path)
+        host = self.settings.host
+        infos = await self._loop.getaddrinfo(host, self.settings.port, type=socket.SOCK_STREAM)
+        failure: OSError = OSError(f"{host} has no address")
         for family, _, _, _, address in infos:
             try:
-                return tuned(await self._tried(family, address))
+                made = await self._try_address(family, address)
             except OSError as error:
-                trouble = error
-        raise trouble
+                failure = error
+                continue
+            # send at once, and notice in the end that the other side is gone
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            return made
+        raise failure
 
-    async def _tried(self, family: int, address: Any) -> socket.socket:
+    async def _try_address(self, family: int, address: Any) -> socket.socket:
         made = socket.socket(family, socket.SOCK_STREAM)
         try:
             made.setblocking(False)  # noqa: FBT003  (the standard library's own)
@@ -63,63 +88,89 @@ class NimbleConnection(Speaker):
             raise
         return made
 
-    async def _greet(self) -> None:
-        """Say who we are, and to which database we want to speak."""
-        commands = [*self._greeting, *self._courtesies]
-        if commands:
-            await self.send_packed_command(pieces(commands), check_health=False)
-        for _ in self._greeting:
+    async def _start_tls(self, made: socket.socket) -> TlsSession | None:
+        if self.settings.tls is None:
+            return None
+        tls = TlsSession(client_context(self.settings.tls), self.settings.host)
+        is_done, to_send = tls.handshake()
+        while to_send or not is_done:
+            await self._loop.sock_sendall(made, to_send)
+            if is_done:
+                break
+            received = await self._loop.sock_recv(made, READ_BYTES)
+            if not received:
+                raise RedisConnectionError("the server closed the connection in the TLS handshake")
+            try:
+                is_done, to_send = tls.handshake(received)
+            except OSError:
+                # the server's log says why only if it is told
+                with suppress(OSError):
+                    await self._loop.sock_sendall(made, tls.alert())
+                raise
+        return tls
+
+    async def _shake_hands(self) -> None:
+        """Authenticate, select the database, and say who we are."""
+        required, optional = self.settings.handshake(), self.settings.library_info()
+        if required or optional:
+            await self._send(encode_batched([*required, *optional]))
+        for _ in required:
             await self.read_response()
-        for _ in self._courtesies:
-            # an older server knows nothing of it, and need not
+        for _ in optional:
             with suppress(ResponseError):
                 await self.read_response()
 
     async def disconnect(self, *, nowait: bool) -> None:  # noqa: ARG002  (nothing to wait for)
         """Close the socket."""
-        gone, self._socket = self._socket, None
-        if gone is not None:
+        closed, self._socket = self._socket, None
+        if closed is not None:
             # a loop that was closed has forgotten its readers
             with suppress(RuntimeError):
-                self._loop.remove_reader(gone)
-            gone.close()
+                self._loop.remove_reader(closed)
+            closed.close()
 
     async def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:  # noqa: ARG002
-        """Send at once what the system takes at once, and the rest when it does."""
+        """Send buffers; connect before that if the server has closed the connection meanwhile."""
         if self._socket is None or self._error is not None:
             await self.connect()
+        await self._send(command)
+
+    async def _send(self, buffers: Iterable[bytes]) -> None:
         here: Any = self._socket
-        for piece in command:
+        tls = self._tls
+        for buffer in buffers:
+            data = buffer if tls is None else tls.encrypt(buffer)
             try:
-                sent = here.send(piece)
+                sent = here.send(data)
             except BlockingIOError:
                 sent = 0
-            if sent < len(piece):
+            if sent < len(data):
                 async with asyncio.timeout(self._timeout):
-                    await self._loop.sock_sendall(here, memoryview(piece)[sent:])
+                    await self._loop.sock_sendall(here, memoryview(data)[sent:])
 
     async def read_response(self, *, timeout: float | None = None) -> Reply:  # noqa: ASYNC109  (as redis-py has it)
-        """Return the next answer; raise it if it is an error.
+        """Return the next reply; raise an error reply.
 
-        With a `timeout` in seconds, return None if it takes longer.
+        With a `timeout` in seconds, return None if the reply takes longer; without, raise
+        `TimeoutError` after the settings' timeout.
         """
-        while (reply := self._reader.gets()) is NOTHING:
+        while (reply := self._reader.gets()) is INCOMPLETE:
             if self._error is not None:
                 raise self._error
             if await self._more(self._timeout if timeout is None else timeout):
                 continue
             if timeout is None:
-                raise TimeoutError("Timeout reading from socket")
+                raise TimeoutError("the reply did not arrive in time")
             return None
         if isinstance(reply, Exception):
             raise reply
         return reply
 
     async def _more(self, seconds: float) -> bool:
-        """Wait until there is more to read, or something wrong; return whether there is."""
+        """Wait until bytes or an error have arrived; return False after so many seconds."""
         waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiter = waiter
-        alarm = self._loop.call_later(seconds, _let_go, waiter, False)  # noqa: FBT003
+        alarm = self._loop.call_later(seconds, _resolve, waiter, False)  # noqa: FBT003
         try:
             return await waiter
         finally:
@@ -130,18 +181,20 @@ class NimbleConnection(Speaker):
         if self._socket is None:
             return
         try:
-            read = self._socket.recv(PIECE)
+            received = self._socket.recv(READ_BYTES)
+            if received and self._tls is not None:
+                self._reader.feed(self._tls.decrypt(received))
+            elif received:
+                self._reader.feed(received)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._fail(error)
         else:
-            if read:
-                self._reader.feed(read)
-            else:
-                self._fail(Disconnected("Connection closed by server."))
+            if not received:
+                self._fail(RedisConnectionError("the server closed the connection"))
         if self._waiter is not None:
-            _let_go(self._waiter, True)  # noqa: FBT003
+            _resolve(self._waiter, True)  # noqa: FBT003
 
     def _fail(self, error: Exception) -> None:
         self._error = error
@@ -149,6 +202,6 @@ class NimbleConnection(Speaker):
             self._loop.remove_reader(self._socket)
 
 
-def _let_go(waiter: asyncio.Future[bool], there_is_more: bool) -> None:  # noqa: FBT001
+def _resolve(waiter: asyncio.Future[bool], has_more: bool) -> None:  # noqa: FBT001
     if not waiter.done():
-        waiter.set_result(there_is_more)
+        waiter.set_result(has_more)

@@ -1,4 +1,8 @@
-"""The server's time, told by this machine's monotonic clock."""
+"""The server's clock, estimated from this machine's monotonic one (Cristian's algorithm).
+
+The server's TIME is taken to have been read half way between request and reply; half of the round
+trip is the uncertainty (F. Cristian, "Probabilistic clock synchronization", 1989).
+"""
 
 import time
 from time import monotonic
@@ -7,44 +11,45 @@ from typing import Final
 from qcore.adapters.links.redis.resp import Reply
 from qcore.domain.moments import Moment
 
-GOOD_FOR: Final = 60.0
-"""Seconds after which the clocks may have drifted apart by a millisecond or so."""
+MAX_AGE: Final = 60.0
+"""Seconds after which the two clocks may have drifted apart by a millisecond or so."""
 DRIFT: Final = 5e-4
-"""Seconds in a second by which NTP lets a clock be wrong while it mends it (RFC 5905)."""
+"""Seconds per second by which NTP slews a clock at most (RFC 5905)."""
 
 
-class ServerTime:
-    """What the server's clock is ahead of the monotonic one here, however wrong the wall clock."""
+class ServerClock:
+    """The offset of the server's clock to the local monotonic one; wall clocks do not matter."""
 
     def __init__(self) -> None:
-        self._ahead: float | None = None
-        self._asked = 0.0
-        self._known = 0.0
-        self._doubt = 0.0
+        self._offset: float | None = None
+        self._asked_at = 0.0
+        self._measured_at = 0.0
+        self._uncertainty = 0.0
 
     @property
     def is_known(self) -> bool:
-        """Whether the server was asked at all."""
-        return self._ahead is not None
+        """Whether the server has answered TIME at all."""
+        return self._offset is not None
 
     @property
-    def is_old(self) -> bool:
+    def is_stale(self) -> bool:
         """Whether the server should be asked again."""
-        return monotonic() - self._asked > GOOD_FOR
+        return monotonic() - self._asked_at > MAX_AGE
 
-    def note(self, reply: Reply, sent: float, received: float) -> None:
-        """Take note of an answer to TIME: half way between question and answer it was right.
+    def update(self, reply: Reply, sent: float, received: float) -> None:
+        """Take a reply to TIME, with the monotonic moments of request and reply.
 
-        One that took so long that what is known is better is let go: an event loop that was busy
-        would make the server's clock jump.
+        It is ignored if its uncertainty is larger than that of the offset already known, drift
+        included: after a busy event loop, the server's clock would seem to jump.
         """
-        self._asked = received
-        doubt = (received - sent) / 2
-        if self._ahead is None or doubt <= self._doubt + (received - self._known) * DRIFT:
+        self._asked_at = received
+        uncertainty = (received - sent) / 2
+        known = self._uncertainty + (received - self._measured_at) * DRIFT
+        if self._offset is None or uncertainty <= known:
             seconds, microseconds = reply
-            self._ahead = int(seconds) + int(microseconds) / 1e6 - (sent + received) / 2
-            self._known, self._doubt = received, doubt
+            self._offset = int(seconds) + int(microseconds) / 1e6 - (sent + received) / 2
+            self._measured_at, self._uncertainty = received, uncertainty
 
     def now(self) -> Moment:
-        """Return what time the server has; this machine's own before the first answer."""
-        return time.time() if self._ahead is None else monotonic() + self._ahead
+        """Return the server's time; before the first reply, this machine's."""
+        return time.time() if self._offset is None else monotonic() + self._offset

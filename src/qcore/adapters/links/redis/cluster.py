@@ -1,7 +1,7 @@
-"""A wire to a cluster: each command to the node that has its slot.
+"""A transport to a Redis Cluster: each command goes to the node that serves its key's hash slot.
 
-Written here, as redis-py's own cluster client neither pipelines scripts, nor lets WAIT follow a
-write on its connection, nor leaves it to its caller when a command is sent again.
+Not redis-py's cluster client, which neither pipelines scripts, nor lets WAIT follow a write on the
+same connection, nor leaves it to its caller when a command is sent again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,84 +10,83 @@ from typing import Any, Final, TypeAlias
 
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
-from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-from qcore.adapters.links.redis.pool import Channel, Pool, Request, Requests
-from qcore.adapters.links.redis.resp import Command, Reply
+from qcore.adapters.links.redis.address import HostPort
+from qcore.adapters.links.redis.pool import PendingReplies, Pool, Request, Requests
+from qcore.adapters.links.redis.resp import RedisCommand, Reply
 
-Node: TypeAlias = tuple[str, int]
-Trouble: TypeAlias = RedisError | OSError
+Failure: TypeAlias = RedisError | OSError
 
-ASKING: Final[Command] = ("ASKING",)
-SLOTS: Final[Command] = ("CLUSTER", "SLOTS")
+ASKING: Final[RedisCommand] = ("ASKING",)
+SLOTS: Final[RedisCommand] = ("CLUSTER", "SLOTS")
 
 
-class ClusterWire:
-    """Pools to the nodes of a cluster, known from any of its seeds; it awaits or blocks as they do.
+class ClusterTransport:
+    """A pool per node, and the slot map, read from any node; asynchronous or blocking as they are.
 
-    Where a slot is elsewhere, or its node does not answer, the error takes the place of the answer,
-    and the map is drawn anew before the next exchange.
+    Where a slot has moved, or its node does not answer, the error takes the place of the reply, and
+    the slot map is read again before the next exchange.
     """
 
-    def __init__(self, make: Callable[[Node], Pool], seeds: Sequence[Node]) -> None:
-        self._make = make
+    def __init__(self, make_pool: Callable[[HostPort], Pool], seeds: Sequence[HostPort]) -> None:
+        self._make_pool = make_pool
         self._seeds = seeds
-        self._pools: dict[Node, Pool] = {}
-        self._slots: Mapping[range, Node] = {}
-        self._knowing: list[Node] = []
-        """Who was given a slot lately, and knows it before the others do."""
+        self._pools: dict[HostPort, Pool] = {}
+        self._slots: Mapping[range, HostPort] = {}
+        self._new_owners: list[HostPort] = []
+        """Nodes that were given a slot lately: they know so before the others do."""
 
     @property
-    def nodes(self) -> list[Node]:
-        """Return where somebody may answer: those with slots first, then the seeds."""
+    def nodes(self) -> list[HostPort]:
+        """Return which nodes may answer: those that serve slots first, then the seeds."""
         return list(dict.fromkeys(chain(self._slots.values(), self._seeds)))
 
-    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
-        """Send commands to their nodes all at once; put answers or errors into a list in order."""
+    async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
+        """Send all commands, a pipeline per node; append replies or errors in order."""
         requests = [*requests]
         if not self._slots:
-            self._slots = await self._map()
+            self._slots = await self._read_slots()
         answers: list[Reply | Exception] = [None] * len(requests)
-        places: dict[Node, list[int]] = {}
+        positions: dict[HostPort, list[int]] = {}
         for n, (key, _) in enumerate(requests):
-            places.setdefault(self._node(key), []).append(n)
-        channels = await self._send(requests, places, answers)
-        await _receive(channels, places, answers)
+            positions.setdefault(self._node_of_key(key), []).append(n)
+        pending = await self._send(requests, positions, answers)
+        await _receive(pending, positions, answers)
         for n, answer in enumerate(answers):
             if isinstance(answer, AskError) and not isinstance(answer, MovedError):
-                node: Node = _node_of(answer)
-                answers[n] = await self._asking(node, requests[n][1])
-        if any(isinstance(answer, _MAP_IS_OLD) for answer in answers):
+                node: HostPort = _redirected_to(answer)
+                answers[n] = await self._ask_importing_node(node, requests[n][1])
+        if any(isinstance(answer, _SLOTS_ARE_STALE) for answer in answers):
             self._slots = {}
-            self._knowing = [_node_of(each) for each in answers if isinstance(each, MovedError)]
-        into += answers
+            self._new_owners = [
+                _redirected_to(each) for each in answers if isinstance(each, MovedError)
+            ]
+        replies += answers
 
     async def pause(self, seconds: float) -> None:
-        """Wait."""
-        await self._pool(self._seeds[0]).pause(seconds)
+        """Sleep."""
+        await self.pool_to(self._seeds[0]).pause(seconds)
 
     async def close(self) -> None:
-        """Close what is not in use."""
+        """Close idle connections."""
         for pool in self._pools.values():
             await pool.close()
 
-    async def masters(self) -> list[Node]:
-        """Return who has slots."""
+    async def masters(self) -> list[HostPort]:
+        """Return the nodes that serve slots."""
         if not self._slots:
-            self._slots = await self._map()
+            self._slots = await self._read_slots()
         return list(dict.fromkeys(self._slots.values()))
 
-    def at(self, node: Node) -> Pool:
-        """Return a wire to one node."""
-        return self._pool(node)
-
-    def _pool(self, node: Node) -> Pool:
+    def pool_to(self, node: HostPort) -> Pool:
+        """Return the one pool to a node, also to threads that ask at the same time."""
         pool = self._pools.get(node)
-        # of threads that come at once all have the one that is closed in the end
-        return self._pools.setdefault(node, self._make(node)) if pool is None else pool
+        # a pool that was made and not stored has no connections yet
+        return self._pools.setdefault(node, self._make_pool(node)) if pool is None else pool
 
-    def _node(self, key: str | None) -> Node:
-        """Return who has a key's slot; anybody, for no key or a slot that nobody has."""
+    def _node_of_key(self, key: str | None) -> HostPort:
+        """Return the node that serves a key's slot; any, for no key or a slot without a node."""
         slot = 0 if key is None else key_slot(key.encode())
         for slots, node in self._slots.items():
             if slot in slots:
@@ -97,98 +96,101 @@ class ClusterWire:
     async def _send(
         self,
         requests: Sequence[Request],
-        places: Mapping[Node, Sequence[int]],
+        positions: Mapping[HostPort, Sequence[int]],
         answers: list[Reply | Exception],
-    ) -> dict[Node, Channel]:
-        channels: dict[Node, Channel] = {}
+    ) -> dict[HostPort, PendingReplies]:
+        pending: dict[HostPort, PendingReplies] = {}
         try:
-            # in one order: who holds connections to some nodes waits for others
-            for node, theirs in sorted(places.items()):
+            # sorted: two callers that took connections in different orders would wait for each
+            # other where the pools are full
+            for node, its in sorted(positions.items()):
                 try:
-                    channels[node] = await self._pool(node).send([requests[n] for n in theirs])
+                    pending[node] = await self.pool_to(node).send([requests[n] for n in its])
                 except (RedisError, OSError) as error:
-                    _fill(answers, theirs, [], error)
+                    _fill(answers, its, [], error)
         except BaseException:
-            for channel in channels.values():
-                await channel.abandon()
+            for each in pending.values():
+                await each.abandon()
             raise
-        return channels
+        return pending
 
-    async def _map(self) -> Mapping[range, Node]:
-        """Return which node has which slots, by the first who knows."""
-        trouble: Trouble = Disconnected("the cluster has no nodes")
-        for node in dict.fromkeys([*self._knowing, *self.nodes, *self._pools]):
+    async def _read_slots(self) -> Mapping[range, HostPort]:
+        """Return which node serves which slots, from the first node that knows."""
+        failure: Failure = RedisConnectionError("the cluster has no nodes")
+        for node in dict.fromkeys([*self._new_owners, *self.nodes, *self._pools]):
             replies: list[Reply | Exception] = []
             try:
-                await self._pool(node).exchange([(None, SLOTS)], replies)
+                await self.pool_to(node).exchange([(None, SLOTS)], replies)
             except (RedisError, OSError) as error:
-                trouble = error
+                failure = error
                 continue
             reply: Reply = replies[0]
             if isinstance(reply, RedisError):
-                trouble = reply
-            elif slots := dict(_read(reply, node)):
+                failure = reply
+            elif slots := dict(_parse_slots(reply, node)):
                 return slots
             else:
-                trouble = ClusterDownError("CLUSTERDOWN no slot is served")
-        raise trouble
+                failure = ClusterDownError("CLUSTERDOWN no slot is served")
+        raise failure
 
-    async def _asking(self, node: Node, command: Command) -> Reply | Exception:
-        """Return the answer of a node that a slot is just moving to."""
+    async def _ask_importing_node(self, node: HostPort, command: RedisCommand) -> Reply | Exception:
+        """Return the reply of the node that a slot is being moved to."""
         replies: list[Reply | Exception] = []
         try:
-            await self._pool(node).exchange([(None, ASKING), (None, command)], replies)
+            await self.pool_to(node).exchange([(None, ASKING), (None, command)], replies)
         except (RedisError, OSError) as error:
             return error
         return replies[1]
 
 
-_MAP_IS_OLD: Final = (MovedError, ClusterDownError, Disconnected, OSError)
+_SLOTS_ARE_STALE: Final = (MovedError, ClusterDownError, RedisConnectionError, OSError)
 
 
 async def _receive(
-    channels: Mapping[Node, Channel],
-    places: Mapping[Node, Sequence[int]],
+    pending: Mapping[HostPort, PendingReplies],
+    positions: Mapping[HostPort, Sequence[int]],
     answers: list[Reply | Exception],
 ) -> None:
-    left = dict(channels)
+    unread = dict(pending)
     try:
-        for node, channel in channels.items():
+        for node, each in pending.items():
             replies: list[Reply | Exception] = []
-            error: Trouble | None = None
+            error: Failure | None = None
             try:
-                await channel.receive(replies)
+                await each.receive(replies)
             except (RedisError, OSError) as raised:
                 error = raised
-            del left[node]
-            _fill(answers, places[node], replies, error)
+            del unread[node]
+            _fill(answers, positions[node], replies, error)
     finally:
-        # somebody who was cancelled leaves no answers behind for the next to read
-        for channel in left.values():
-            await channel.abandon()
+        # a cancelled caller must leave no replies for the next one to read
+        for each in unread.values():
+            await each.abandon()
 
 
 def _fill(
     answers: list[Reply | Exception],
-    places: Sequence[int],
+    positions: Sequence[int],
     replies: Sequence[Reply | Exception],
-    error: Trouble | None,
+    error: Failure | None,
 ) -> None:
-    """Put what came into its places, and an error into those for which nothing came."""
-    for n, reply in zip(places, replies, strict=False):
+    """Put a node's replies at their positions, and the error at those without a reply."""
+    for n, reply in zip(positions, replies, strict=False):
         answers[n] = reply
-    for n in places[len(replies) :]:
+    for n in positions[len(replies) :]:
         answers[n] = error
 
 
-def _read(reply: Sequence[Sequence[Reply]], asked: Node) -> Iterator[tuple[range, Node]]:
-    """Yield slots and who has them, of an answer to CLUSTER SLOTS (redis.io, since 3.0)."""
+def _parse_slots(
+    reply: Sequence[Sequence[Reply]], asked: HostPort
+) -> Iterator[tuple[range, HostPort]]:
+    """Yield slots and their masters, from a reply to CLUSTER SLOTS (redis.io, since 3.0)."""
     for first, last, master, *_ in reply:
         host, port = master[:2]
         # a node that does not know its own address means the one it was asked at
         yield range(first, last + 1), (host.decode() if host else asked[0], port)
 
 
-def _node_of(error: Any) -> Node:
-    """Return where an error says that the slot is; redis-py does not say of what type."""
+def _redirected_to(error: Any) -> HostPort:
+    """Return the node that a MOVED or ASK error names; redis-py does not annotate it."""
     return error.host, error.port

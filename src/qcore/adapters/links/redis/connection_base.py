@@ -1,100 +1,138 @@
-"""How connections of our own read, and what they say first."""
+"""What both kinds of connection share: settings, the handshake, and how a failed attempt is told.
 
-import socket
-from collections.abc import Generator, Sequence
+`AsyncConnection` and `SyncConnection` are all that pools and listeners know of a connection. The
+asynchronous one is ours (`async_connection`), the blocking one is redis-py's (`sync_connection`).
+"""
+
+import sys
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Protocol
 
-from hiredis import Reader
-from redis.asyncio.connection import DefaultParser
+from attrs import field
 from redis.driver_info import DriverInfo
-from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import InvalidResponse
-from redis.exceptions import TimeoutError as TimedOut
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
-from qcore.adapters.links.redis.resp import Command
-
-PIECE: Final = 1 << 16
-"""Bytes that are read at once."""
-NOTHING: Final = object()
-"""Stands for a reply of which there is more to come."""
-
-_parser: Any = DefaultParser
-"""redis-py does not say of what type its methods are."""
+from qcore.adapters.links.redis.resp import RedisCommand, Reply, is_error_reply
+from qcore.domain.record import record
 
 
-def new_reader() -> Any:
-    """Return a reader that makes errors of redis-py's classes."""
-    return Reader(
-        protocolError=InvalidResponse, replyError=_parser.parse_error, notEnoughData=NOTHING
-    )
+class ConnectFailed(RedisConnectionError):
+    """No connection was established, so no command was sent.
 
-
-class Speaker:
-    """Who speaks to a server over TCP or a Unix socket, without TLS.
-
-    It takes the keywords that redis-py's connections take, as far as it knows them.
+    `__cause__` is the system's error, or that of redis-py if there was none of the system's.
     """
 
-    def __init__(
-        self,
-        *,
-        host: str = "",
-        port: int = 0,
-        path: str | None = None,
-        db: int = 0,
-        username: str | None = None,
-        password: str | None = None,
-        client_name: str | None = None,
-        socket_timeout: float = 5.0,
-        driver_info: DriverInfo | None = None,
-        **_: Any,
-    ) -> None:
-        self._host, self._port, self._path = host, port, path
-        self.place = path or f"{host}:{port}"
-        self._timeout = socket_timeout
-        self._greeting = _greeting(username, password, db, client_name)
-        self._courtesies = _courtesies(driver_info)
-        self._socket: socket.socket | None = None
-        self._reader: Any = None
 
-    @contextmanager
-    def _connecting(self) -> Generator[None]:
-        """Say in the words of redis-py, which say that nothing was on its way yet, what fails."""
-        try:
-            yield
-        except TimeoutError as error:
-            raise TimedOut("Timeout connecting to server") from error
-        except OSError as error:
-            raise Disconnected(
-                f"Error {error.errno} connecting to {self.place}. {error.strerror}."
-            ) from error
+@contextmanager
+def connecting() -> Generator[None]:
+    """Turn what fails in the block into a `ConnectFailed`, unless the server has replied.
+
+    An error reply to the handshake, such as a refused password, says more by itself.
+    """
+    handled_outside = sys.exception()
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        if isinstance(error, ConnectFailed) or is_error_reply(error):
+            raise
+        cause = _system_error(error, handled_outside) or error
+        raise ConnectFailed(str(error) or type(error).__name__) from cause
 
 
-def tuned(made: socket.socket) -> socket.socket:
-    """Return a TCP socket that sends at once, and notices in the end that nobody is there."""
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return made
+def _system_error(error: BaseException, end: BaseException | None) -> OSError | None:
+    """Return the error of the system that redis-py has turned into one of its own.
+
+    `end` was being handled before anything of this began, and so has nothing to do with it.
+    """
+    each: BaseException | None = error
+    while each is not None and each is not end:
+        if isinstance(each, OSError):
+            return each
+        each = each.__cause__ or each.__context__
+    return None
 
 
-def _greeting(
-    username: str | None, password: str | None, db: int, name: str | None
-) -> Sequence[Command]:
-    """Return what has to be said first: without an answer, nothing else may be asked."""
-    commands: list[Command] = []
-    if password is not None:
-        commands.append(("AUTH", *([username] if username else []), password))
-    if db:
-        commands.append(("SELECT", db))
-    if name:
-        commands.append(("CLIENT", "SETNAME", name))
-    return commands
+@record
+class TlsSettings:
+    """Files are paths of PEM files."""
+
+    ca: str | None = None
+    """Certificates to trust besides the system's."""
+    cert: str | None = None
+    """The client's own certificate."""
+    key: str | None = None
+    verify: bool = True
+    """Whether the server's certificate and its name are checked."""
 
 
-def _courtesies(info: DriverInfo | None) -> Sequence[Command]:
-    """Return what may be said then, of who we are."""
-    if info is None:
-        return ()
-    said = {"LIB-NAME": info.formatted_name, "LIB-VER": info.lib_version}
-    return [("CLIENT", "SETINFO", what, str(value)) for what, value in said.items() if value]
+@record
+class ConnectionSettings:
+    """Everything that a connection to one server is made from.
+
+    A record, not keywords for whichever class: a setting that a connection does not know is a
+    `TypeError`, never ignored.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str | None = None
+    """Of a Unix socket, instead of host and port."""
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    client_name: str | None = None
+    """What CLIENT LIST shows."""
+    driver: DriverInfo | None = None
+    """Name and version of the client library, for CLIENT SETINFO."""
+    timeout: float = 5.0
+    """Seconds to connect, and to wait for each reply."""
+    tls: TlsSettings | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Return where the connection leads, for messages."""
+        return self.path or f"{self.host}:{self.port}"
+
+    def handshake(self) -> Sequence[RedisCommand]:
+        """Return the commands that have to succeed before any other is sent."""
+        commands: list[RedisCommand] = []
+        if self.password is not None:
+            user = [self.username] if self.username else []
+            commands.append(("AUTH", *user, self.password))
+        if self.db:
+            commands.append(("SELECT", self.db))
+        if self.client_name:
+            commands.append(("CLIENT", "SETNAME", self.client_name))
+        return commands
+
+    def library_info(self) -> Sequence[RedisCommand]:
+        """Return the commands that name the client library; servers before 7.2 refuse them."""
+        if self.driver is None:
+            return ()
+        info = {"LIB-NAME": self.driver.formatted_name, "LIB-VER": self.driver.lib_version}
+        return [("CLIENT", "SETINFO", key, str(value)) for key, value in info.items() if value]
+
+
+class SyncConnection(Protocol):
+    """What is used of redis-py's blocking connections, and of fakeredis'."""
+
+    def connect(self) -> None: ...
+    def disconnect(self) -> None: ...
+    def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None: ...
+    def read_response(self, *, timeout: float = ..., disconnect_on_error: bool = ...) -> Reply: ...
+
+
+class AsyncConnection(Protocol):
+    """What is used of asynchronous connections: ours, redis-py's or fakeredis'.
+
+    With a `timeout` in seconds, None stands for a reply that did not arrive in time.
+    """
+
+    async def connect(self) -> None: ...
+    async def disconnect(self, *, nowait: bool) -> None: ...
+    async def send_packed_command(
+        self, command: Iterable[bytes], *, check_health: bool
+    ) -> None: ...
+    async def read_response(self, *, timeout: float | None = None) -> Reply: ...  # noqa: ASYNC109

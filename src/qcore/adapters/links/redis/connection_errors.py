@@ -1,49 +1,46 @@
-"""How the way to a Redis may fail, and what to do about it.
-
-redis-py 8 tells by its words alone whether it failed to connect, or lost a connection on which a
-command was already on its way.
-"""
+"""Failures of the connection itself: told apart by exception type, errno and TLS reason."""
 
 import errno
 import re
+import socket
+import ssl
 from collections.abc import Mapping
 from typing import Final
 
 from redis.exceptions import InvalidResponse
-from redis.exceptions import TimeoutError as TimedOut
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from qcore.adapters.links.redis.server_errors import Complaint, later, never
-from qcore.domain.errors import BrokerUnavailable
+from qcore.adapters.links.redis.connection_base import ConnectFailed
+from qcore.adapters.links.redis.server_errors import Meaning, permanent, transient
 
-_CONNECTING: Final = re.compile(
-    r"Error (?:(?P<number>-?\d+) |(?P<before>.*) )?connecting to (?P<to>.+?)\.(?: (?P<why>.*)\.)?$",
-    re.DOTALL,
-)
-_AMONG_SEVERAL: Final = re.compile(r"\[Errno (-?\d+)\]")
-_OUR_CERTIFICATE: Final = re.compile("_ALERT_(BAD_CERTIFICATE|CERTIFICATE|UNKNOWN_CA)")
-_TLS_TALK: Final = re.compile(r'got "\\x1[56]"')
-
-_BY_NUMBER: Final[Mapping[int, Complaint]] = {
-    errno.ECONNREFUSED: later("nothing listens there: is the server running?"),
-    errno.EHOSTUNREACH: later("no way leads there: is the address right?"),
-    errno.ENETUNREACH: later("no way leads there: is the address right?"),
-    errno.EMFILE: later("this process has too many open files: raise its limit (ulimit -n)"),
-    errno.EACCES: never("this user may not open it: change its permissions"),
+_BY_ERRNO: Final[Mapping[int | None, Meaning]] = {
+    errno.ECONNREFUSED: transient("nothing listens there: is the server running?"),
+    errno.EHOSTUNREACH: transient("no way leads there: is the address right?"),
+    errno.ENETUNREACH: transient("no way leads there: is the address right?"),
+    errno.EMFILE: transient("this process has too many open files: raise its limit (ulimit -n)"),
+    errno.EACCES: permanent("this user may not open it: change its permissions"),
 }
-_NO_CONNECTION: Final = later("no connection comes about")
-_NO_NAME: Final = later("its host name cannot be resolved: is it right?")
-_NO_SOCKET: Final = later("there is no such socket: is the server running?")
-_NO_FILE: Final = never("a file that ca=, cert= or key= names is gone")
-_NOT_TRUSTED: Final = never(
+_RESET: Final = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
+"""Errors of a connection that was there."""
+_NO_CONNECTION: Final = transient("no connection comes about")
+_NO_NAME: Final = transient("its host name cannot be resolved: is it right?")
+_NO_SOCKET: Final = transient("there is no such socket: is the server running?")
+_NO_FILE: Final = permanent("a file that ca=, cert= or key= names is gone")
+_NOT_TRUSTED: Final = permanent(
     "its certificate is not trusted: name the file of the authority that signed it, ca=, and the "
     "host as the certificate does"
 )
-_NO_HANDSHAKE: Final = never(
+_NO_HANDSHAKE: Final = permanent(
     "no TLS with it: if it speaks none, use redis://; if it wants a certificate of yours, cert= "
     "and key="
 )
-_TALKS_TLS: Final = never("it speaks TLS: use rediss://")
-_NO_REDIS: Final = never("what answers there is no Redis: is the port right?")
+_SPEAKS_TLS: Final = permanent("it speaks TLS: use rediss://")
+_NO_REDIS: Final = permanent("what answers there is no Redis: is the port right?")
+
+_CLIENT_CERTIFICATE: Final = re.compile("_ALERT_(BAD_CERTIFICATE|CERTIFICATE|UNKNOWN_CA)")
+"""OpenSSL's reasons, as `ssl.SSLError.reason` has them, for a client certificate refused."""
+_TLS_RECORD: Final = re.compile(r'"\\x1[56]"')
+"""The byte that hiredis names in a protocol error: an alert's or a handshake's (RFC 8446, 5.1)."""
 
 _LOST: Final = "the connection was lost"
 _SILENT: Final = "it did not answer in time"
@@ -57,40 +54,42 @@ _IF_NEW_TLS: Final = (
 )
 
 
-def failed(error: Exception, scheme: str, *, new: bool) -> Complaint:
-    """Return what an error means that no server has answered with."""
-    if (known := _known(error)) is not None:
-        return known
-    said = str(error)
-    if connecting := _CONNECTING.search(said):
-        return _unconnected(connecting, unix=scheme.endswith("+unix"))
-    tls = scheme.startswith(("rediss", "valkeys"))
-    hint = "" if not new else _IF_NEW_TLS if tls else _IF_NEW
-    if isinstance(error, TimedOut | TimeoutError):
-        return Complaint(BrokerUnavailable, _SILENT + hint, refused="connecting" in said)
-    # of a bare OSError, only a refusal tells that nothing was on its way yet
-    return Complaint(BrokerUnavailable, _LOST + hint, isinstance(error, ConnectionRefusedError))
+def connection_error(error: Exception, scheme: str, *, new: bool) -> Meaning:
+    """Return the meaning of an error that is no reply of a server.
+
+    With `new`, the server has never been heard from, and the URL may be wrong.
+    """
+    is_connecting = isinstance(error, ConnectFailed)
+    cause = (error.__cause__ or error) if is_connecting else error
+    if isinstance(cause, InvalidResponse):
+        return _SPEAKS_TLS if _TLS_RECORD.search(str(cause)) else _NO_REDIS
+    # redis-py raises its own error in the handling of the system's
+    for each in (cause, cause.__context__):
+        if isinstance(each, ssl.SSLError) and (found := _tls_error(each, connecting=is_connecting)):
+            return found
+    hint = "" if not new else _IF_NEW_TLS if scheme.startswith(("rediss", "valkeys")) else _IF_NEW
+    if isinstance(cause, RedisTimeoutError | TimeoutError):
+        return transient(_SILENT + hint)
+    if is_connecting and isinstance(cause, OSError) and cause.errno not in _RESET:
+        return _connect_error(cause, scheme)
+    return transient(_LOST + hint)
 
 
-def _known(error: Exception) -> Complaint | None:
-    """Return what an error means that is told by its kind, or by all of its words."""
-    said = str(error)
-    if isinstance(error, InvalidResponse):
-        return _TALKS_TLS if _TLS_TALK.search(said) else _NO_REDIS
-    return _NO_HANDSHAKE if _OUR_CERTIFICATE.search(said) else None
-
-
-def _unconnected(connecting: re.Match[str], *, unix: bool) -> Complaint:
-    """Return what it means that no connection came about."""
-    why = connecting["why"] or connecting["before"] or ""
-    if why.startswith(("[SSL", "[X509")):
-        if "CERTIFICATE_VERIFY_FAILED" in why:
-            return _NOT_TRUSTED
-        return _NO_CONNECTION if "EOF" in why else _NO_HANDSHAKE
-    among = _AMONG_SEVERAL.search(why)
-    number = int(connecting["number"] or (among[1] if among else 0))
-    if number == errno.ENOENT:
-        return _NO_SOCKET if unix else _NO_FILE
-    if number < 0:
+def _connect_error(error: OSError, scheme: str) -> Meaning:
+    if isinstance(error, socket.gaierror):
         return _NO_NAME
-    return _BY_NUMBER.get(number, _NO_CONNECTION)
+    if error.errno == errno.ENOENT:
+        return _NO_SOCKET if scheme.endswith("+unix") else _NO_FILE
+    return _BY_ERRNO.get(error.errno, _NO_CONNECTION)
+
+
+def _tls_error(error: ssl.SSLError, *, connecting: bool) -> Meaning | None:
+    """Return the meaning of an error of TLS, None for one that lost an established connection."""
+    if _CLIENT_CERTIFICATE.search(getattr(error, "reason", None) or ""):
+        # with TLS 1.3 it arrives after the handshake, when the server has seen no certificate
+        return _NO_HANDSHAKE
+    if not connecting or isinstance(error, TimeoutError):
+        return None
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _NOT_TRUSTED
+    return _NO_CONNECTION if isinstance(error, ssl.SSLEOFError) else _NO_HANDSHAKE

@@ -1,62 +1,57 @@
-"""What Redis, and the way to it, complain of, as what the application understands.
+"""Errors of Redis and of the connection, mapped to the broker's: here and nowhere else.
 
-Mapped here and nowhere else; what a server says is in `server_errors`, how the way there fails
-in `connection_errors`.
+Error replies have their meanings in `server_errors`, failed connections in `connection_errors`.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Final
 
-from redis.exceptions import (
-    AuthenticationError,
-    DataError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import AuthenticationError, DataError, RedisError
 
-from qcore.adapters.links.redis.connection_errors import failed
+from qcore.adapters.links.redis.connection_errors import connection_error
+from qcore.adapters.links.redis.resp import is_error_reply
 from qcore.adapters.links.redis.server_errors import (
     BY_CLASS,
     BY_CODE,
-    BY_WORDS,
-    MOVING,
-    NODE,
+    BY_TEXT,
+    CLUSTER_CODES,
+    CLUSTER_NODE,
     UNEXPECTED,
     WITH_SENTINELS,
-    Complaint,
-    of_ours,
-    permission,
+    Meaning,
+    missing_permission,
+    raised_by_script,
 )
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
 
-MOST_WORDS: Final = 160
+MAX_TEXT: Final = 160
 ANY: Final = "redis+cluster://"
 
-# Redis 6.2 tells where in a script an error came up before it, and 7.0 behind it; so does Valkey 9,
-# which leaves out the script's digest
-_IN_SCRIPT: Final = re.compile(
+# Redis 6.2 puts the place in the script before the error that a script came upon, 7.0 behind it; so
+# does Valkey 9, which leaves out the script's digest
+_SCRIPT_PREFIX: Final = re.compile(
     r"^(?:ERR )?(?:Error running script \(call to \w+\): )?(?:@?user_script: ?\d+: ?)*-?"
 )
-_OF_SCRIPT: Final = re.compile(r" script:(?: [0-9a-f]{40},)? on @user_script:\d+\.?$")
-# what was sent, and so perhaps the password that AUTH sends
-_SENT: Final = re.compile(r",? with args beginning with.*", re.DOTALL)
+_SCRIPT_SUFFIX: Final = re.compile(r" script:(?: [0-9a-f]{40},)? on @user_script:\d+\.?$")
+# a server that does not know AUTH repeats its arguments, the password among them
+_ARGUMENTS: Final = re.compile(r",? with args beginning with.*", re.DOTALL)
 
 
 def mapped(error: Exception, shown: str, *, new: bool = False) -> Exception:
-    """Return the error to raise for one of Redis's; a mistake of our own comes back as it is.
+    """Return the error to raise for one of Redis's; one of neither Redis nor system is returned.
 
     `shown` is the server as `Address.shown` has it: its scheme tells what was expected of it. With
     `new`, nothing was ever heard from it, and its URL may be wrong. A password that the error
     repeats is taken out of it.
     """
     for each in _chain(error):
-        _hide_what_was_sent(each)
-    complaint = _complaint(error, shown, new=new)
-    if complaint is None:
+        _remove_arguments(each)
+    meaning = _meaning(error, shown, new=new)
+    if meaning is None:
         return error
-    why = f"{complaint.advice} ({_short(_said(error)) or type(error).__name__})"
-    if complaint.sort is BrokerUnavailable:
+    why = f"{meaning.advice} ({_shortened(_text_of(error)) or type(error).__name__})"
+    if meaning.exception is BrokerUnavailable:
         return BrokerUnavailable(f"{shown}: {why}")
     return BrokerUnusable(f"cannot use {shown}: {why}")
 
@@ -64,66 +59,69 @@ def mapped(error: Exception, shown: str, *, new: bool = False) -> Exception:
 def is_transient(error: Exception, shown: str = ANY) -> bool:
     """Return whether the same call may succeed later: `mapped` is a `BrokerUnavailable` then.
 
-    A slot that has moved is transient on a cluster, and so where `shown` does not say that it is
-    none.
+    A slot that has moved is transient on a cluster, and where `shown` does not say that it is none.
     """
-    complaint = _complaint(error, shown)
-    return complaint is not None and complaint.sort is BrokerUnavailable
+    meaning = _meaning(error, shown)
+    return meaning is not None and meaning.exception is BrokerUnavailable
 
 
-def never_arrived(error: Exception) -> bool:
-    """Return whether what was asked for has surely not been done."""
-    complaint = _complaint(error, ANY)
-    return complaint is not None and complaint.refused
-
-
-def _complaint(error: Exception, shown: str, *, new: bool = False) -> Complaint | None:
+def _meaning(error: Exception, shown: str, *, new: bool = False) -> Meaning | None:
     """Return what an error means, None for one that is neither Redis's nor the system's."""
     if isinstance(error, DataError) or not isinstance(error, RedisError | OSError):
         return None
     scheme = shown.partition("://")[0]
-    answer = _answer(_said(error), scheme)
-    if answer is not None:
-        return answer
-    if isinstance(error, AuthenticationError):
-        return BY_CODE["WRONGPASS"]
-    if isinstance(error, ResponseError):
-        return UNEXPECTED
-    return failed(error, scheme, new=new)
+    if is_error_reply(error) or _code_of(error) is not None:
+        return _reply_meaning(error, scheme)
+    return connection_error(error, scheme, new=new)
 
 
-def _answer(said: str, scheme: str) -> Complaint | None:
-    """Return what the words of a server mean, None for words that are none of a server's."""
-    code = said.partition(" ")[0]
-    if code in MOVING and not scheme.endswith("+cluster"):
-        return NODE
+def _reply_meaning(error: Exception, scheme: str) -> Meaning:
+    text = _text_of(error)
+    code = text.partition(" ")[0]
+    if code in CLUSTER_CODES and not scheme.endswith("+cluster"):
+        return CLUSTER_NODE
     if code in WITH_SENTINELS and scheme.endswith("+sentinel"):
         return WITH_SENTINELS[code]
-    if said.startswith("QCORE "):
-        return of_ours(said)
+    if text.startswith("QCORE "):
+        return raised_by_script(text)
     if code == "NOPERM":
-        return permission(said)
+        return missing_permission(text)
     if code in BY_CODE:
         return BY_CODE[code]
-    return next((complaint for words, complaint in BY_WORDS if words.search(said)), None)
+    by_text = (meaning for pattern, meaning in BY_TEXT if pattern.search(text))
+    usual = BY_CODE["WRONGPASS"] if isinstance(error, AuthenticationError) else UNEXPECTED
+    return next(by_text, usual)
 
 
-def _said(error: Exception) -> str:
-    """Return an error's words with the server's code, and without what a script puts around."""
-    said = _OF_SCRIPT.sub("", _IN_SCRIPT.sub("", str(error), count=1))
-    code = getattr(error, "status_code", None)
+def _text_of(error: Exception) -> str:
+    """Return an error's text with the server's code, and without the place in a script."""
+    text = _SCRIPT_SUFFIX.sub("", _SCRIPT_PREFIX.sub("", str(error), count=1))
+    code = _code_of(error) or "ERR"
+    return text if code == "ERR" or text.startswith(code) else f"{code} {text}"
+
+
+def _code_of(error: Exception) -> str | None:
+    """Return the code that redis-py has cut off an error reply's text."""
+    code: str | None = getattr(error, "status_code", None)
     if code is None:
-        code = next((code for kind, code in BY_CLASS if isinstance(error, kind)), "ERR")
-    return said if code == "ERR" or said.startswith(code) else f"{code} {said}"
+        code = next((code for kind, code in BY_CLASS if isinstance(error, kind)), None)
+    return code
 
 
-def _short(said: str) -> str:
-    said = said.strip()
-    return said if len(said) <= MOST_WORDS else f"{said[:MOST_WORDS]}…"
+def _shortened(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
+
+
+def _remove_arguments(error: BaseException) -> None:
+    if any(isinstance(arg, str) and _ARGUMENTS.search(arg) for arg in error.args):
+        error.args = tuple(
+            _ARGUMENTS.sub("", arg) if isinstance(arg, str) else arg for arg in error.args
+        )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those it came of."""
+    """Yield an error, and those that caused it or were being handled when it was raised."""
     seen: set[int] = set()
     left = [error]
     while left:
@@ -132,11 +130,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(each))
             yield each
             left += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
-
-
-def _hide_what_was_sent(error: BaseException) -> None:
-    """Take what was sent out of an error's words: a server that knows no AUTH repeats it."""
-    if any(isinstance(word, str) and _SENT.search(word) for word in error.args):
-        error.args = tuple(
-            _SENT.sub("", word) if isinstance(word, str) else word for word in error.args
-        )

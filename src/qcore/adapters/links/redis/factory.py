@@ -2,119 +2,138 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from random import SystemRandom
-from typing import Any
 
-from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address, Place
-from qcore.adapters.links.redis.clock_sync import ServerTime
-from qcore.adapters.links.redis.cluster import ClusterWire
-from qcore.adapters.links.redis.durability import Safety
-from qcore.adapters.links.redis.interfaces import OnMessage
-from qcore.adapters.links.redis.link import RedisLink
-from qcore.adapters.links.redis.pool import (
-    AsyncPool,
-    AwaitingConnection,
-    BlockingConnection,
-    BlockingPool,
-    Pool,
-    Wire,
+from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address, HostPort
+from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
+from qcore.adapters.links.redis.clock_sync import ServerClock
+from qcore.adapters.links.redis.cluster import ClusterTransport
+from qcore.adapters.links.redis.connection_base import (
+    AsyncConnection,
+    ConnectionSettings,
+    SyncConnection,
+    connecting,
 )
-from qcore.adapters.links.redis.pubsub import Ear, Hearing, LoopEar, NewEar, ThreadEar
-from qcore.adapters.links.redis.pubsub_connections import AwaitingLine, BlockingLine, Line
-from qcore.adapters.links.redis.sentinel import SentinelWire
+from qcore.adapters.links.redis.durability import Durability
+from qcore.adapters.links.redis.interfaces import OnConnected, OnMessage
+from qcore.adapters.links.redis.link import RedisLink
+from qcore.adapters.links.redis.pool import AsyncPool, Pool, SyncPool, Transport
+from qcore.adapters.links.redis.pubsub import (
+    ChannelListener,
+    ChannelReader,
+    ListenerFactory,
+    LoopListener,
+    ThreadListener,
+)
+from qcore.adapters.links.redis.pubsub_connection import (
+    AsyncPubSubConnection,
+    PubSubConnection,
+    SyncPubSubConnection,
+)
+from qcore.adapters.links.redis.sentinel import SentinelTransport
+from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.domain.record import record
 
 
 def link_to(address: Address) -> RedisLink:
     """Return a link to what an address says; nothing is connected yet."""
-    maker = _Maker(address)
-    return _linked(
-        _awaiting(lambda: maker.wire(blocking=False), lambda: maker.listening(blocking=False)),
-        _blocking(lambda: maker.wire(blocking=True), lambda: maker.listening(blocking=True)),
+    route = _Route(address)
+
+    async def connect() -> AsyncConnection:
+        return AsyncSocketConnection(await route.to_messages(_async_pool))
+
+    async def connect_sync() -> SyncConnection:
+        return sync_connection(await route.to_messages(_sync_pool))
+
+    return _link(
+        _async_side(lambda: route.transport(_async_pool), connect, address.shown),
+        _sync_side(lambda: route.transport(_sync_pool), connect_sync, address.shown),
         shown=address.shown,
-        spans=address.kind != "cluster",
+        is_multi_slot=address.kind != "cluster",
         timeout=address.timeout,
-        safety=Safety(address.replicas, address.fsync, address.replica_timeout),
+        durability=Durability(address.replicas, address.fsync, address.replica_timeout),
         address=address,
     )
 
 
-class _Maker:
-    """What makes wires and connections to an address."""
+PoolFactory = Callable[[Callable[[], ConnectionSettings]], Pool]
+"""Makes a pool; settings are taken for each connection, as files for TLS may change."""
+
+
+def _async_pool(settings: Callable[[], ConnectionSettings]) -> Pool:
+    return AsyncPool(lambda: AsyncSocketConnection(settings()))
+
+
+def _sync_pool(settings: Callable[[], ConnectionSettings]) -> Pool:
+    return SyncPool(lambda: sync_connection(settings()))
+
+
+class _Route:
+    """How commands and messages reach what an address names: a server, a master, a cluster."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
 
-    def wire(self, *, blocking: bool) -> Wire:
-        """Return a wire to where the address leads."""
-        match self._address.kind:
+    def transport(self, make_pool: PoolFactory) -> Transport:
+        """Return a transport for commands."""
+        address = self._address
+        match address.kind:
             case "sentinel":
-                return self._watched(blocking=blocking)
+                return self._behind_sentinels(make_pool)
             case "cluster":
-                hosts = self._address.hosts
-                return ClusterWire(lambda to: self._pool(to, blocking=blocking), hosts)
+                return ClusterTransport(lambda to: self._pool(make_pool, to), address.hosts)
             case _:
-                return self._pool(None, blocking=blocking)
+                return make_pool(address.connection_settings)
 
-    async def listening(self, *, blocking: bool) -> Any:
-        """Return a connection to where messages can be heard now."""
-        return self._connection(await self._place_to_listen(blocking=blocking), blocking=blocking)
-
-    async def _place_to_listen(self, *, blocking: bool) -> Place | None:
-        match self._address.kind:
+    async def to_messages(self, make_pool: PoolFactory) -> ConnectionSettings:
+        """Return the settings of a connection to where messages are published now."""
+        address = self._address
+        match address.kind:
             case "sentinel":
-                wire = self._watched(blocking=blocking)
+                transport = self._behind_sentinels(make_pool)
                 try:
-                    return await wire.find()
+                    return address.connection_settings(await transport.find_master())
                 finally:
-                    await wire.close()
+                    await transport.close()
             case "cluster":
-                # every node passes messages on
-                return SystemRandom().choice(self._address.hosts)
+                # messages are broadcast to every node
+                return address.connection_settings(SystemRandom().choice(address.hosts))
             case _:
-                return None
+                return address.connection_settings()
 
-    def _watched(self, *, blocking: bool) -> SentinelWire:
-        return SentinelWire(
-            lambda to: self._pool(to, blocking=blocking),
-            lambda to: self._pool(to, blocking=blocking, sentinel=True),
-            self._address.hosts,
-            self._address.master,
+    def _behind_sentinels(self, make_pool: PoolFactory) -> SentinelTransport:
+        address = self._address
+        return SentinelTransport(
+            lambda to: self._pool(make_pool, to),
+            lambda to: make_pool(lambda: address.sentinel_settings(to)),
+            address.hosts,
+            address.master,
         )
 
-    def _pool(self, to: Place | None, *, blocking: bool, sentinel: bool = False) -> Pool:
-        def make() -> Any:
-            return self._connection(to, blocking=blocking, sentinel=sentinel)
-
-        return BlockingPool(make) if blocking else AsyncPool(make)
-
-    def _connection(self, to: Place | None, *, blocking: bool, sentinel: bool = False) -> Any:
-        make = self._address.connection_class(blocking=blocking)
-        if sentinel and to is not None:
-            return make(**self._address.sentinel_options(to))
-        return make(**self._address.connection_options(to))
+    def _pool(self, make_pool: PoolFactory, to: HostPort) -> Pool:
+        return make_pool(lambda: self._address.connection_settings(to))
 
 
 def link_over(
-    awaiting: Callable[[], AwaitingConnection],
-    blocking: Callable[[], BlockingConnection],
+    make_async: Callable[[], AsyncConnection],
+    make_sync: Callable[[], SyncConnection],
     *,
     shown: str = "redis",
     timeout: float = DEFAULT_TIMEOUT,
 ) -> RedisLink:
     """Return a link to one server, over connections of redis-py or of what stands in for it.
 
-    They must answer in bytes, and must not send a command twice.
+    They must reply in bytes, and must not send a command twice.
     """
 
-    async def listen_awaiting() -> AwaitingConnection:
-        return awaiting()
+    async def connect() -> AsyncConnection:
+        return make_async()
 
-    async def listen_blocking() -> BlockingConnection:
-        return blocking()
+    async def connect_sync() -> SyncConnection:
+        return make_sync()
 
-    return _linked(
-        _awaiting(lambda: AsyncPool(awaiting), listen_awaiting),
-        _blocking(lambda: BlockingPool(blocking), listen_blocking),
+    return _link(
+        _async_side(lambda: AsyncPool(make_async), connect, shown),
+        _sync_side(lambda: SyncPool(make_sync), connect_sync, shown),
         shown=shown,
         timeout=timeout,
     )
@@ -122,62 +141,73 @@ def link_over(
 
 @record
 class _Side:
-    """How a link gets its wire and its ears: all that awaits, or all that blocks."""
+    """What is asynchronous about a link, or blocking: its transport and its listeners."""
 
-    wire: Callable[[], Wire]
-    ear: NewEar
+    make_transport: Callable[[], Transport]
+    make_listener: ListenerFactory
 
 
-def _awaiting(
-    wire: Callable[[], Wire], connect: Callable[[], Awaitable[AwaitingConnection]]
+def _async_side(
+    make_transport: Callable[[], Transport],
+    make_connection: Callable[[], Awaitable[AsyncConnection]],
+    shown: str,
 ) -> _Side:
-    async def line() -> Line:
-        return AwaitingLine(await connect())
+    async def connect() -> PubSubConnection:
+        connection = await make_connection()
+        with connecting():
+            await connection.connect()
+        return AsyncPubSubConnection(connection)
 
-    def ear(channels: Sequence[str], connected: Callable[[], None], on_message: OnMessage) -> Ear:
-        return LoopEar(Hearing(line, channels, connected, on_message))
+    def listener(
+        channels: Sequence[str], on_connected: OnConnected, on_message: OnMessage
+    ) -> ChannelListener:
+        return LoopListener(ChannelReader(connect, channels, on_connected, on_message, shown))
 
-    return _Side(wire, ear)
+    return _Side(make_transport, listener)
 
 
-def _blocking(
-    wire: Callable[[], Wire], connect: Callable[[], Awaitable[BlockingConnection]]
+def _sync_side(
+    make_transport: Callable[[], Transport],
+    make_connection: Callable[[], Awaitable[SyncConnection]],
+    shown: str,
 ) -> _Side:
-    async def line() -> Line:
-        connection = await connect()
-        # one of fakeredis that connects to send finds nothing to read, for ever
-        connection.connect()
-        return BlockingLine(connection)
+    async def connect() -> PubSubConnection:
+        connection = await make_connection()
+        with connecting():
+            connection.connect()
+        return SyncPubSubConnection(connection)
 
-    def ear(channels: Sequence[str], connected: Callable[[], None], on_message: OnMessage) -> Ear:
-        return ThreadEar(Hearing(line, channels, connected, on_message))
+    def listener(
+        channels: Sequence[str], on_connected: OnConnected, on_message: OnMessage
+    ) -> ChannelListener:
+        return ThreadListener(ChannelReader(connect, channels, on_connected, on_message, shown))
 
-    return _Side(wire, ear)
+    return _Side(make_transport, listener)
 
 
-def _linked(
-    awaiting: _Side,
-    blocking: _Side,
+def _link(
+    async_side: _Side,
+    sync_side: _Side,
     *,
     shown: str,
     timeout: float,
-    spans: bool = True,
-    safety: Safety | None = None,
+    is_multi_slot: bool = True,
+    durability: Durability | None = None,
     address: Address | None = None,
 ) -> RedisLink:
-    """Return a link that awaits, with twins that block."""
+    """Return an asynchronous link, which can make blocking ones that share its server's clock."""
 
-    def link(side: _Side, time: ServerTime, *, is_twin: bool) -> RedisLink:
+    def make(side: _Side, clock: ServerClock, *, is_blocking: bool) -> RedisLink:
         return RedisLink(
-            side.wire(),
+            side.make_transport(),
             shown=shown,
-            ear=side.ear,
-            twin=None if is_twin else (lambda time: link(blocking, time, is_twin=True)),
-            spans=spans,
+            make_listener=side.make_listener,
+            make_blocking=None if is_blocking else (lambda c: make(sync_side, c, is_blocking=True)),
+            is_multi_slot=is_multi_slot,
             timeout=timeout,
-            safety=safety,
-            time=time,
+            durability=durability,
+            clock=clock,
             address=address,
         )
 
-    return link(awaiting, ServerTime(), is_twin=False)
+    return make(async_side, ServerClock(), is_blocking=False)

@@ -1,110 +1,63 @@
-"""What a link to Redis offers to the broker above it."""
+"""The link as the broker above it sees it: scripts, commands, messages and the server's time."""
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha1
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-from qcore.adapters.links.redis.resp import Command, Reply, Word
-from qcore.domain.errors import QcoreError
+from qcore.adapters.links.redis.resp import Arg, Reply
+from qcore.adapters.links.redis.topology import Topology
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.ports import Subscription
 
+OnConnected: TypeAlias = Callable[[], None]
+"""Called after each connection: messages may have been missed before it."""
 OnMessage: TypeAlias = Callable[[str, bytes], None]
-"""To be called with each message: its channel, and what it says, which may be nothing."""
+"""Called with the channel and the content of each message; the content may be empty."""
 
 
 class Script:
-    """Lua that Redis runs whole, known to it by its digest."""
+    """A Lua script, which Redis executes atomically; servers know it by its digest."""
 
     def __init__(self, text: str) -> None:
         self.text: Final = text
-        # Redis names scripts so (redis.io, EVALSHA); nothing is kept secret by it
+        # EVALSHA names scripts by SHA-1 (redis.io); nothing is kept secret by it
         self.digest: Final = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 @record
-class Call:
-    """One call of a script: the keys it touches, and what it is told.
+class ScriptCall:
+    """One call of a script: KEYS, ARGV, and the number that makes a repeated call recognisable.
 
-    What it is told may be made when it is gone through, which is each time the call is made.
-    `number` counts the moves of the lane that is among its keys, 0 where none is remembered.
+    `args` may be generated: they are gone through each time the call is sent.
     """
 
     keys: Sequence[str]
-    words: Iterable[Word]
+    args: Iterable[Arg]
     number: int = 0
-
-
-class Spot(Protocol):
-    """One server of those that a link may lead to, asked by itself."""
-
-    @property
-    def name(self) -> str:
-        """Return where it is."""
-        ...
-
-    async def ask(self, *commands: Command) -> list[Reply | QcoreError]:
-        """Send commands together, once; an error it answers with takes the place of the answer.
-
-        Raises `BrokerUnavailable` or `BrokerUnusable` where no answers come.
-        """
-        ...
-
-
-@record
-class Manner:
-    """How a link comes to its servers, as its URL says."""
-
-    kind: Literal["single", "sentinel", "cluster", "unix"]
-    hosts: Sequence[str]
-    """Empty for a socket of this machine."""
-    master: str
-    """The name by which Sentinels know it."""
-    user: str
-    client: str
-    """What CLIENT LIST shows."""
-    is_known: bool
-    """Whether it tells a password, or shows a certificate of its own."""
-    tls: bool
-    verify: bool
-    replicas: int
-    fsync: tuple[int, int] | None
-
-
-@record
-class Surroundings:
-    """What there is where a link leads."""
-
-    servers: Sequence[Spot]
-    """Those that queues are on: one, or the masters of a cluster."""
-    replicas: Sequence[Spot] = ()
-    """Of a cluster."""
-    sentinels: Sequence[Spot] = ()
-    manner: Manner | None = None
-    """None where the link was made over somebody's own connections."""
+    """Counts calls under the request id that is among the keys; 0 where none is remembered."""
 
 
 class Link(Protocol):
-    """A way to one Redis: a server, a master that Sentinels know, or a cluster.
+    """A way to one Redis: a server, a master that Sentinels name, or a cluster.
 
-    Raises `BrokerUnavailable` when it does not answer in time, `BrokerUnusable` when somebody has
+    Raises `BrokerUnavailable` when it does not reply in time, `BrokerUnusable` when somebody has
     to act.
     """
 
     @property
     def shown(self) -> str:
-        """Return which server this is, without its password."""
+        """Return the server for messages, without its password."""
         ...
 
     @property
-    def spans(self) -> bool:
-        """Whether one call may name keys of several slots: not on a cluster."""
+    def is_multi_slot(self) -> bool:
+        """Whether one call may name keys of several hash slots: not on a cluster."""
         ...
 
     @property
-    def is_patient(self) -> bool:
-        """Whether `safely` waits for anything."""
+    def waits_for_durability(self) -> bool:
+        """Whether a durable call waits for replicas or disks."""
         ...
 
     async def open(self) -> None:
@@ -118,47 +71,44 @@ class Link(Protocol):
     async def run(
         self,
         script: Script,
-        calls: Sequence[Call],
+        calls: Sequence[ScriptCall],
         *,
-        safely: bool = False,
-        partly: bool = False,
+        durable: bool = False,
+        partial: bool = False,
     ) -> list[Reply]:
-        """Call a script, with all calls on their way at once; return the answers in order.
+        """Call a script, all calls in one pipeline; return the replies in order.
 
-        A call whose answer was lost is made again until `timeout` is over, and told so; one that
-        ends in an error of the script's own raises it. With `safely`, wait until as many replicas,
-        or disks, have it as the address asks for. With `partly`, the error takes the place of those
-        answers that did not come.
+        A call whose reply was lost is sent again until the timeout, and told that it is a repeated
+        one; an error that the script itself raises is raised. With `durable`, wait for as many
+        replicas or disks as the address asks for. With `partial`, a `QcoreError` takes the place of
+        each reply that did not arrive.
         """
         ...
 
-    async def command(self, *words: Word) -> Reply:
-        """Send a command that may be sent twice; return its answer."""
+    async def command(self, *args: Arg) -> Reply:
+        """Send a command that may be executed twice; return its reply."""
         ...
 
     async def listen(
-        self,
-        channels: Sequence[str],
-        connected: Callable[[], None],
-        on_message: OnMessage,
+        self, channels: Sequence[str], on_connected: OnConnected, on_message: OnMessage
     ) -> Subscription:
-        """Call `on_message` for every message to these channels, `connected` after each connection.
+        """Call `on_message` for each message to these, `on_connected` after each connection.
 
-        What was said before a connection was made is lost.
+        Messages published while there is no connection are lost.
         """
         ...
 
     @property
     def time(self) -> Callable[[], Moment]:
-        """Return what says what time the server has; before the first connection, this machine."""
+        """Return the server's clock; before the first connection it is this machine's."""
         ...
 
-    def waits_until(self) -> Moment:
-        """Return until when, by the server's clock, a call that is made now is waited for."""
+    def retry_deadline(self) -> Moment:
+        """Return until when, by the server's clock, a call made now may be sent again."""
         ...
 
-    async def around(self) -> Surroundings:
-        """Return the servers here; raise as `open` does where a cluster does not tell them."""
+    async def topology(self) -> Topology:
+        """Return the servers here; raise as `open` does where a cluster does not name them."""
         ...
 
     def blocking(self) -> "Link":

@@ -1,4 +1,47 @@
-"""The link itself: it asks again where it may, keeps the server's time, and names what is wrong."""
+"""The link to Redis: everything between a broker and its server.
+
+Theory of operation
+===================
+
+Layers. A broker calls a `RedisLink` (this file), the link a `Transport`, the transport one or more
+pools, a pool its connections. The transport is chosen by the URL's scheme: a `Pool` to one server
+(`pool`), a pool to whichever master the Sentinels name (`sentinel`), or a pool to each node and a
+map of hash slots (`cluster`). `factory` puts the layers together from an `Address` (`url`,
+`address`), which also makes the settings of every connection.
+
+Asynchronous and blocking. All methods are coroutines. Over an `AsyncPool` they await sockets; over
+a `SyncPool` they block in them and never suspend, so that callers without an event loop finish a
+coroutine in one `send(None)`. `RedisLink.blocking()` returns a second link to the same server on
+blocking connections; the two share only the server's clock. Connections belong to one event loop,
+or to one process: a pool keeps them per loop, and a forked child starts with none.
+
+Pipelining. `exchange` sends all commands of a call on one connection and then reads the replies in
+order. Requests are made as they are sent, so Redis works on the first while Python encodes the
+rest. A cluster gets one pipeline per node, all of them sent before the first reply is read.
+
+Retries. Only the link sends a command again; connections and pools never do. Within `timeout`
+seconds it does so, with jittered backoff, for what has no reply yet, if the error is transient.
+Whether the first attempt was executed cannot be known, so a repeated call tells the script that it
+is one (`again`), and the scripts remember the replies of calls they have executed. A server that
+does not know a script is sent its text, once.
+
+Durability. With `replicas=` or `fsync=`, WAIT or WAITAOF follow a durable call on the same
+connection, as both count the writes of their own connection (`durability`). If one of them has to
+be sent again, the writes are too.
+
+Time. TIME is asked for when the link opens and about once a minute after that; between replies the
+server's clock is the local monotonic one plus an offset (`clock_sync`).
+
+Messages. A listener has a connection of its own, subscribed to channels (`pubsub`): a task on the
+loop, or a thread for a blocking link. No exception ends it: it reconnects with backoff, wherever
+messages are by then, and calls back after every connection, as messages may have been missed.
+
+Errors. Connections raise redis-py's exceptions and the system's; a failed attempt to connect is a
+`ConnectFailed`, so that what was never sent is known from what was lost. Error replies take the
+place of replies. The link maps them all to `BrokerUnavailable` (transient) or `BrokerUnusable`
+(somebody has to act), with advice: by the reply's code (`server_errors`), or by exception type and
+errno (`connection_errors`).
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -10,165 +53,169 @@ from weakref import WeakSet
 from redis.exceptions import NoScriptError, RedisError
 
 from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address
-from qcore.adapters.links.redis.clock_sync import ServerTime
-from qcore.adapters.links.redis.durability import Safety
+from qcore.adapters.links.redis.clock_sync import ServerClock
+from qcore.adapters.links.redis.discovery import discover
+from qcore.adapters.links.redis.durability import Durability
 from qcore.adapters.links.redis.errors import is_transient, mapped
-from qcore.adapters.links.redis.interfaces import Call, OnMessage, Script, Surroundings
-from qcore.adapters.links.redis.pool import Request, Wire
-from qcore.adapters.links.redis.pubsub import Ear, NewEar
-from qcore.adapters.links.redis.resp import Reply, Word
+from qcore.adapters.links.redis.interfaces import OnConnected, OnMessage, Script, ScriptCall
+from qcore.adapters.links.redis.pool import Request, Transport
+from qcore.adapters.links.redis.pubsub import ChannelListener, ListenerFactory
+from qcore.adapters.links.redis.resp import Arg, Reply
 from qcore.adapters.links.redis.server_info import refuse_unfit
-from qcore.adapters.links.redis.topology import surroundings
+from qcore.adapters.links.redis.topology import Topology
 from qcore.domain.backoff import Exponential
 from qcore.domain.errors import BrokerUnavailable, QcoreError
 from qcore.domain.moments import LAST_MOMENT, Moment
 
-CURVE: Final = Exponential(base=0.05, cap=1.0)
-LEAST_PAUSE: Final = 0.01
+BACKOFF: Final = Exponential(base=0.05, cap=1.0)
+MIN_PAUSE: Final = 0.01
 MISSING: Final = object()
+"""Stands for a reply that has not arrived."""
 
-Asking: TypeAlias = Callable[[int, int, bool], Request]
-"""Makes a request by its number; told 1 where it is asked for again, and whether with its text."""
+RequestFactory: TypeAlias = Callable[[int, int, bool], Request]
+"""Makes a request by its index, told 1 if it is sent again, and whether to send a script's text."""
 
 
 class RedisLink:
-    """Scripts and commands over a wire, for as long as `timeout` seconds in all."""
+    """Scripts and commands over a transport; each call takes at most `timeout` seconds in all."""
 
     def __init__(
         self,
-        wire: Wire,
+        transport: Transport,
         *,
         shown: str,
-        ear: NewEar,
-        twin: "Callable[[ServerTime], RedisLink] | None" = None,
-        spans: bool = True,
+        make_listener: ListenerFactory,
+        make_blocking: "Callable[[ServerClock], RedisLink] | None" = None,
+        is_multi_slot: bool = True,
         timeout: float = DEFAULT_TIMEOUT,
-        safety: Safety | None = None,
-        time: ServerTime | None = None,
+        durability: Durability | None = None,
+        clock: ServerClock | None = None,
         address: Address | None = None,
     ) -> None:
         self.shown = shown
         self._address = address
-        self.spans = spans
-        self._wire = wire
-        self._ear = ear
-        self._ears: WeakSet[Ear] = WeakSet()
-        self._twin = twin
+        self.is_multi_slot = is_multi_slot
+        self._transport = transport
+        self._make_listener = make_listener
+        self._listeners: WeakSet[ChannelListener] = WeakSet()
+        self._make_blocking = make_blocking
         self._timeout = timeout
-        self._safety = safety or Safety()
-        self.is_patient = self._safety.is_wanted
-        """Whether `safely` waits for anything."""
-        self._time = time or ServerTime()
+        self._durability = durability or Durability()
+        self.waits_for_durability = self._durability.is_requested
+        """Whether a durable call waits for replicas or disks."""
+        self._clock = clock or ServerClock()
         self._is_open = False
-        # asked for twice a task: no need to go through here
-        self.time: Callable[[], Moment] = self._time.now
+        # an attribute, not a method: called twice a task
+        self.time: Callable[[], Moment] = self._clock.now
 
     async def open(self) -> None:
         """Connect, and ask the server for its time; raise at once where that fails."""
         try:
-            await self._meet()
+            await self._meet_server()
         except BaseException:
-            await self._wire.close()
+            await self._transport.close()
             raise
         self._is_open = True
 
-    async def _meet(self) -> None:
+    async def _meet_server(self) -> None:
         replies: list[Reply | Exception] = []
-        began = monotonic()
+        sent = monotonic()
         try:
-            await self._wire.exchange([(None, ("TIME",)), (None, ("INFO", "server"))], replies)
+            await self._transport.exchange([(None, ("TIME",)), (None, ("INFO", "server"))], replies)
         except (RedisError, OSError) as error:
             raise mapped(error, self.shown, new=True) from error
-        for reply in replies[:1]:
-            if isinstance(reply, Exception):
-                raise mapped(reply, self.shown, new=True) from reply
-        self._time.note(replies[0], began, monotonic())
-        if isinstance(replies[1], bytes):
-            refuse_unfit(replies[1], self.shown, cluster=not self.spans)
-            self._safety.refuse_unfit(replies[1], self.shown)
+        time, info = replies
+        if isinstance(time, Exception):
+            raise mapped(time, self.shown, new=True) from time
+        self._clock.update(time, sent, monotonic())
+        # a user may lack the permission for INFO, and be served all the same
+        if isinstance(info, bytes):
+            refuse_unfit(info, self.shown, cluster=not self.is_multi_slot)
+            self._durability.refuse_unfit(info, self.shown)
 
     async def close(self) -> None:
         """Disconnect, and stop listening; a later call connects again."""
         self._is_open = False
-        for ear in tuple(self._ears):
-            await ear.close()
-        await self._wire.close()
+        for listener in tuple(self._listeners):
+            await listener.close()
+        await self._transport.close()
 
-    async def around(self) -> Surroundings:
-        """Return the servers here; raise as `open` does where a cluster does not tell them."""
-        return await surroundings(self._wire, self.shown, self._address)
+    async def topology(self) -> Topology:
+        """Return the servers here; raise as `open` does where a cluster does not name them."""
+        return await discover(self._transport, self.shown, self._address)
 
     def blocking(self) -> "RedisLink":
         """Return a link to the same Redis that never suspends."""
-        return self if self._twin is None else self._twin(self._time)
+        return self if self._make_blocking is None else self._make_blocking(self._clock)
 
     async def listen(
-        self, channels: Sequence[str], connected: Callable[[], None], on_message: OnMessage
-    ) -> Ear:
-        """Call `on_message` for every message to these channels, `connected` after each connection.
+        self, channels: Sequence[str], on_connected: OnConnected, on_message: OnMessage
+    ) -> ChannelListener:
+        """Call `on_message` for each message to these, `on_connected` after each connection.
 
-        What was said before a connection was made is lost.
+        Messages published while there is no connection are lost.
         """
-        ear = self._ear(channels, connected, on_message)
-        self._ears.add(ear)
-        error = await ear.begin(self._timeout)
+        listener = self._make_listener(channels, on_connected, on_message)
+        self._listeners.add(listener)
+        error = await listener.start(self._timeout)
         if error is not None and not is_transient(error, self.shown):
-            await ear.close()
+            await listener.close()
             raise mapped(error, self.shown) from error
-        return ear
+        return listener
 
-    def waits_until(self) -> Moment:
-        """Return until when, by the server's clock, a call that is made now is waited for."""
-        # not less than clocks of a cluster may differ by
-        patience = max(self._timeout, DEFAULT_TIMEOUT)
-        return self._time.now() + patience if self._time.is_known else LAST_MOMENT
+    def retry_deadline(self) -> Moment:
+        """Return until when, by the server's clock, a call made now may be sent again."""
+        # not less than the clocks of a cluster's nodes may differ by
+        seconds = max(self._timeout, DEFAULT_TIMEOUT)
+        return self._clock.now() + seconds if self._clock.is_known else LAST_MOMENT
 
-    async def command(self, *words: Word) -> Reply:
-        """Send a command that may be sent twice; return its answer."""
-        key = str(words[1]) if len(words) > 1 else None
-        (reply,) = await self._insist(1, lambda _n, _again, _text: (key, words))
+    async def command(self, *args: Arg) -> Reply:
+        """Send a command that may be executed twice; return its reply."""
+        key = str(args[1]) if len(args) > 1 else None
+        (reply,) = await self._execute(1, lambda _n, _again, _text: (key, args))
         return reply
 
     async def run(
         self,
         script: Script,
-        calls: Sequence[Call],
+        calls: Sequence[ScriptCall],
         *,
-        safely: bool = False,
-        partly: bool = False,
+        durable: bool = False,
+        partial: bool = False,
     ) -> list[Reply]:
-        """Call a script, with all calls on their way at once; return the answers in order."""
+        """Call a script, all calls in one pipeline; return the replies in order."""
 
-        def request(n: int, again: int, whole: bool) -> Request:  # noqa: FBT001
+        def request(n: int, again: int, with_text: bool) -> Request:  # noqa: FBT001
             call = calls[n]
             keys = call.keys
-            name, text = ("EVAL", script.text) if whole else ("EVALSHA", script.digest)
-            return keys[0], (name, text, len(keys), *keys, again, call.number, *call.words)
+            name, text = ("EVAL", script.text) if with_text else ("EVALSHA", script.digest)
+            return keys[0], (name, text, len(keys), *keys, again, call.number, *call.args)
 
-        if not (safely and self.is_patient):
-            return await self._insist(len(calls), request, partly=partly)
-        checks = [check for call in calls for check in self._safety.checks(call.keys[0])]
+        if not (durable and self.waits_for_durability):
+            return await self._execute(len(calls), request, partial=partial)
+        checks = [check for call in calls for check in self._durability.checks(call.keys[0])]
 
-        def request_or_check(n: int, again: int, whole: bool) -> Request:  # noqa: FBT001
-            return request(n, again, whole) if n < len(calls) else checks[n - len(calls)].request
+        def request_or_check(n: int, again: int, with_text: bool) -> Request:  # noqa: FBT001
+            is_call = n < len(calls)
+            return request(n, again, with_text) if is_call else checks[n - len(calls)].request
 
-        replies = await self._insist(len(calls) + len(checks), request_or_check, together=True)
+        replies = await self._execute(len(calls) + len(checks), request_or_check, together=True)
         for check, reply in zip(checks, replies[len(calls) :], strict=True):
             check.refuse(reply, self.shown)
         return replies[: len(calls)]
 
-    async def _insist(
+    async def _execute(
         self,
         number: int,
-        request: Asking,
+        request: RequestFactory,
         *,
         together: bool = False,
-        partly: bool = False,
+        partial: bool = False,
     ) -> list[Reply]:
-        """Return an answer to each of some requests, asked for again while that may help.
+        """Return the replies to some requests; send those again whose reply is missing.
 
-        With `together` all are asked for again even if some were answered: what is to be safe is
-        what went over the same connection. With `partly` an error stands for what did not come.
+        With `together` all are sent again if one is: WAIT counts the writes of its own connection.
+        With `partial` an error takes the place of a reply that did not arrive.
         """
         if not number:
             return []
@@ -176,70 +223,74 @@ class RedisLink:
             await self.open()
         ends = monotonic() + self._timeout
         answers: list[Reply] = []
-        trouble: Exception | None = None
-        # not by `_ask`: what is answered at once, as most is, need not be put in places
+        failure: Exception | None = None
+        # not by `_attempt`: where all replies arrive at once, as usual, they are in order
         try:
-            first = _First(request, number) if number > 1 else [request(0, 0, False)]  # noqa: FBT003
-            await self._wire.exchange(first, answers)
+            first = _LazyRequests(request, number) if number > 1 else [request(0, 0, False)]  # noqa: FBT003
+            await self._transport.exchange(first, answers)
         except (RedisError, OSError) as error:
-            trouble = error
-        if trouble is not None or _has_errors(answers):
+            failure = error
+        if failure is not None or _has_errors(answers):
             replies, answers = answers, [MISSING] * number
-            trouble = _put_in(replies, range(number), answers, trouble)
+            failure = _place(replies, range(number), answers, failure)
             try:
-                await self._ask_again(trouble, request, answers, together=together, ends=ends)
-            except QcoreError as why:
-                if not partly:
+                await self._retry(failure, request, answers, together=together, ends=ends)
+            except QcoreError as error:
+                if not partial:
                     raise
-                answers = [why if answer is MISSING else answer for answer in answers]
-        if self._time.is_old:
-            # what was asked for is answered: it need not fail for the time of day
+                answers = [error if answer is MISSING else answer for answer in answers]
+        if self._clock.is_stale:
+            # the call itself has succeeded
             with suppress(BrokerUnavailable):
                 await self.open()
         return answers
 
-    async def _ask_again(
+    async def _retry(
         self,
         error: Exception | None,
-        request: Asking,
+        request: RequestFactory,
         answers: list[Reply],
         *,
         together: bool,
         ends: float,
     ) -> None:
-        """Ask for what was not answered until it is, or until it is no use any more."""
-        whole, again, failures = False, 0, 0
+        """Send requests again until all are answered, the time is over, or an error is permanent.
+
+        Raises that error, mapped.
+        """
+        with_text, again, failures = False, 0, 0
         while error is not None:
-            if isinstance(error, NoScriptError) and not whole:
-                whole = True
+            if isinstance(error, NoScriptError) and not with_text:
+                with_text = True
             else:
-                pause = max(LEAST_PAUSE, CURVE(failures, SystemRandom().random()))
+                pause = max(MIN_PAUSE, BACKOFF(failures, SystemRandom().random()))
                 if not is_transient(error, self.shown) or monotonic() + pause > ends:
                     raise mapped(error, self.shown) from error
-                whole, again, failures = False, 1, failures + 1
-                await self._wire.pause(pause)
+                with_text, again, failures = False, 1, failures + 1
+                await self._transport.pause(pause)
             if together:
                 answers[:] = [MISSING] * len(answers)
             missing = [n for n, answer in enumerate(answers) if answer is MISSING]
-            error = await self._ask([request(n, again, whole) for n in missing], missing, answers)
+            requests = [request(n, again, with_text) for n in missing]
+            error = await self._attempt(requests, missing, answers)
 
-    async def _ask(
-        self, requests: Sequence[Request], places: Sequence[int], answers: list[Reply]
+    async def _attempt(
+        self, requests: Sequence[Request], positions: Sequence[int], answers: list[Reply]
     ) -> Exception | None:
-        """Put answers into their places; return an error if not all came."""
+        """Put replies at their positions; return an error if not all arrived."""
         replies: list[Reply | Exception] = []
-        trouble: Exception | None = None
+        failure: Exception | None = None
         try:
-            await self._wire.exchange(requests, replies)
+            await self._transport.exchange(requests, replies)
         except (RedisError, OSError) as error:
-            trouble = error
-        return _put_in(replies, places, answers, trouble)
+            failure = error
+        return _place(replies, positions, answers, failure)
 
 
-class _First:
-    """Requests, each made when it is sent: Redis begins with one while others are made."""
+class _LazyRequests:
+    """Requests made when they are taken: Redis works on the first while others are made."""
 
-    def __init__(self, request: Asking, number: int) -> None:
+    def __init__(self, request: RequestFactory, number: int) -> None:
         self._request = request
         self._number = number
 
@@ -257,16 +308,16 @@ def _has_errors(answers: Sequence[Reply | Exception]) -> bool:
     return False
 
 
-def _put_in(
+def _place(
     replies: Sequence[Reply | Exception],
-    places: Sequence[int],
+    positions: Sequence[int],
     answers: list[Reply],
-    trouble: Exception | None,
+    failure: Exception | None,
 ) -> Exception | None:
-    """Put replies that are answers into their places; return why the others are none."""
-    for n, reply in zip(places, replies, strict=False):
+    """Put replies that are no errors at their positions; return why the others are missing."""
+    for n, reply in zip(positions, replies, strict=False):
         if not isinstance(reply, Exception):
             answers[n] = reply
-        elif trouble is None or isinstance(trouble, NoScriptError):
-            trouble = reply
-    return trouble
+        elif failure is None or isinstance(failure, NoScriptError):
+            failure = reply
+    return failure

@@ -1,4 +1,8 @@
-"""What carries commands to Redis: connections that await or that block, in a pool."""
+"""Connection pools: each to one server, asynchronous (per event loop) or blocking (per process).
+
+A `Transport` is anything that takes commands to Redis and brings the replies: a pool, a master
+that Sentinels name (`sentinel`), a cluster (`cluster`).
+"""
 
 import asyncio
 import os
@@ -8,264 +12,264 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
-from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from qcore.adapters.links.redis.resp import Command, Reply, packed, pieces
+from qcore.adapters.links.redis.connection_base import (
+    AsyncConnection,
+    SyncConnection,
+    connecting,
+)
+from qcore.adapters.links.redis.resp import RedisCommand, Reply, encode, encode_batched
 
-Request: TypeAlias = tuple[str | None, Command]
-"""A command, and a key of those it touches: None for one that any node may answer."""
+Request: TypeAlias = tuple[str | None, RedisCommand]
+"""A command, and one of its keys: None for a command that any node of a cluster may answer."""
 
 
 class Requests(Protocol):
-    """Requests in order; one may be made when it is asked for."""
+    """Requests in order; each may be made only when it is taken."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Request]: ...
 
 
-MOST_FREE: Final = 16
-"""Connections kept for later, each loop or process its own."""
-MOST_IN_USE: Final = 64
-"""Connections of one loop that commands are on their way on: who comes then waits for one."""
-LOST: Final = (Disconnected, ConnectionError)
-"""What a server that leaves does to all connections at once."""
+MAX_IDLE: Final = 16
+"""Idle connections that are kept, per event loop or process."""
+MAX_IN_USE: Final = 64
+"""Connections in use per event loop: further callers wait for one."""
+LOST: Final = (RedisConnectionError, ConnectionError)
+"""Errors after which the idle connections to the same server are presumed lost too."""
 
 
-class Wire(Protocol):
-    """A way for commands to get there and answers to come back."""
+class Transport(Protocol):
+    """A way for commands to reach Redis and for replies to come back."""
 
-    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
-        """Send commands all at once; put answers, or errors as answers, into a list in order.
+    async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
+        """Send all commands in one pipeline; append the replies in order.
 
-        Each is asked for when those ahead of it, if they are large, are on their way.
-        Raises what the connection raises; what has come until then is in the list.
+        Error replies are appended as exceptions. Raises what the connection raises; replies that
+        arrived before that are in the list. A request is taken once the buffers of those before it
+        are on their way.
         """
         ...
 
     async def pause(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep."""
         ...
 
     async def close(self) -> None:
-        """Close what is not in use."""
+        """Close idle connections."""
         ...
 
 
-class Channel(Protocol):
-    """A connection on which commands are on their way."""
+class PendingReplies(Protocol):
+    """A connection that commands were sent on, and whose replies were not read yet."""
 
-    async def receive(self, into: list[Reply | Exception]) -> None:
-        """Put the answers into a list in order."""
+    async def receive(self, replies: list[Reply | Exception]) -> None:
+        """Append the replies in order."""
         ...
 
     async def abandon(self) -> None:
-        """Let the answers go, and the connection with them."""
+        """Close the connection, and the replies with it."""
         ...
 
 
-class Pool(Wire, Protocol):
-    """A wire to one server."""
+class Pool(Transport, Protocol):
+    """A transport to one server, whose replies can be read later than commands are sent."""
 
-    async def send(self, requests: Requests) -> Channel:
-        """Send commands; return what brings the answers."""
+    async def send(self, requests: Requests) -> PendingReplies:
+        """Send commands in one pipeline."""
         ...
 
 
-class BlockingConnection(Protocol):
-    """What is used of redis-py's connections that block."""
-
-    def connect(self) -> None: ...
-    def disconnect(self) -> None: ...
-    def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None: ...
-    def can_read(self, timeout: float) -> bool: ...
-    def read_response(self) -> Reply: ...
-
-
-class AwaitingConnection(Protocol):
-    """What is used of connections that await; one that is not connected connects to send.
-
-    With a `timeout` in seconds, None stands for an answer that does not come before.
-    """
-
-    async def disconnect(self, *, nowait: bool) -> None: ...
-    async def send_packed_command(
-        self, command: Iterable[bytes], *, check_health: bool
-    ) -> None: ...
-    async def read_response(self, *, timeout: float | None = None) -> Reply: ...  # noqa: ASYNC109
-
-
-def _packed(requests: Requests) -> Iterable[bytes]:
+def _encoded(requests: Requests) -> Iterable[bytes]:
     if len(requests) == 1:
         ((_, command),) = requests
-        return packed([command])
-    return pieces(command for _, command in requests)
+        return encode([command])
+    return encode_batched(command for _, command in requests)
 
 
-class BlockingPool:
-    """Connections that block, used by any number of threads."""
+class SyncPool:
+    """Blocking connections, shared by any number of threads."""
 
-    def __init__(self, make: Callable[[], BlockingConnection]) -> None:
+    def __init__(self, make: Callable[[], SyncConnection]) -> None:
         self._make = make
-        self._free: deque[BlockingConnection] = deque()
+        self._idle: deque[SyncConnection] = deque()
         self._process = os.getpid()
 
-    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
-        # not by `send`: whatever is on the way of a lone command costs
-        self._receive(self._send(requests), len(requests), into)
+    async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
+        # not through `send`: a lone command pays for each object on its way
+        self._receive(self._send(requests), len(requests), replies)
 
-    async def send(self, requests: Requests) -> "_BlockingChannel":
-        return _BlockingChannel(self._send(requests), len(requests), self._receive)
+    async def send(self, requests: Requests) -> "_SyncPendingReplies":
+        return _SyncPendingReplies(self._send(requests), len(requests), self._receive)
 
-    def _send(self, requests: Requests) -> BlockingConnection:
+    def _send(self, requests: Requests) -> SyncConnection:
         connection = self._take()
         try:
-            connection.send_packed_command(_packed(requests), check_health=False)
+            connection.send_packed_command(_encoded(requests), check_health=False)
         except BaseException as error:
-            _lose(connection, self._free, error)
+            _discard(connection, self._idle, error)
             raise
         return connection
 
     def _receive(
-        self, connection: BlockingConnection, number: int, into: list[Reply | Exception]
+        self, connection: SyncConnection, number: int, replies: list[Reply | Exception]
     ) -> None:
         try:
             for _ in range(number):
                 try:
-                    into.append(connection.read_response())
+                    replies.append(connection.read_response())
                 except ResponseError as error:
-                    into.append(error)
+                    replies.append(error)
         except BaseException as error:
-            _lose(connection, self._free, error)
+            _discard(connection, self._idle, error)
             raise
-        if len(self._free) < MOST_FREE:
-            self._free.append(connection)
+        if len(self._idle) < MAX_IDLE:
+            self._idle.append(connection)
         else:
             connection.disconnect()
 
-    def _take(self) -> BlockingConnection:
+    def _take(self) -> SyncConnection:
         if self._process != os.getpid():
-            # the child of a fork: the connections are its parent's, who does not notice that the
+            # in a forked child: the connections are the parent's, which does not notice that the
             # child closes its copies
             self._process = os.getpid()
-            while self._free:
-                self._free.pop().disconnect()
+            while self._idle:
+                self._idle.pop().disconnect()
         try:
-            return self._free.pop()
+            return self._idle.pop()
         except IndexError:
-            return self._make()
+            return self._connected()
+
+    def _connected(self) -> SyncConnection:
+        connection = self._make()
+        try:
+            with connecting():
+                connection.connect()
+        except BaseException as error:
+            _discard(connection, self._idle, error)
+            raise
+        return connection
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251  (to block is its purpose)
 
     async def close(self) -> None:
-        while self._free:
-            self._free.pop().disconnect()
+        while self._idle:
+            self._idle.pop().disconnect()
 
 
-class _BlockingChannel:
+class _SyncPendingReplies:
     def __init__(
         self,
-        connection: BlockingConnection,
+        connection: SyncConnection,
         number: int,
-        receive: Callable[[BlockingConnection, int, list[Reply | Exception]], None],
+        receive: Callable[[SyncConnection, int, list[Reply | Exception]], None],
     ) -> None:
         self._connection = connection
         self._number = number
         self._receive = receive
 
-    async def receive(self, into: list[Reply | Exception]) -> None:
-        self._receive(self._connection, self._number, into)
+    async def receive(self, replies: list[Reply | Exception]) -> None:
+        self._receive(self._connection, self._number, replies)
 
     async def abandon(self) -> None:
         self._connection.disconnect()
 
 
-def _lose(
-    connection: BlockingConnection, free: deque[BlockingConnection], error: BaseException
-) -> None:
-    """Close a connection, and where it was lost those not in use: they are as old."""
+def _discard(connection: SyncConnection, idle: deque[SyncConnection], error: BaseException) -> None:
+    """Close a connection after an error, and the idle ones where the server is gone."""
     connection.disconnect()
-    while free and isinstance(error, LOST):
+    while idle and isinstance(error, LOST):
         with suppress(IndexError):
-            free.pop().disconnect()
+            idle.pop().disconnect()
 
 
 class AsyncPool:
-    """Connections that await, each event loop its own."""
+    """Asynchronous connections; each event loop has its own."""
 
-    def __init__(self, make: Callable[[], AwaitingConnection]) -> None:
+    def __init__(self, make: Callable[[], AsyncConnection]) -> None:
         self._make = make
-        self._harbours: dict[asyncio.AbstractEventLoop, _Harbour] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopConnections] = {}
 
-    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
-        channel = await self.send(requests)
-        await channel.receive(into)
+    async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
+        pending = await self.send(requests)
+        await pending.receive(replies)
 
-    async def send(self, requests: Requests) -> "_AsyncChannel":
-        here = self._harbours.get(asyncio.get_running_loop())
+    async def send(self, requests: Requests) -> "_AsyncPendingReplies":
+        here = self._loops.get(asyncio.get_running_loop())
         if here is None:
-            here = await self._first_here()
-        while here.out >= MOST_IN_USE:
-            await here.room()
-        here.out += 1
-        free = here.free
+            here = await self._enter_loop()
+        while here.in_use >= MAX_IN_USE:
+            await here.wait_for_turn()
+        here.in_use += 1
+        idle = here.idle
         try:
-            connection = free.pop() if free else self._make()
+            connection = idle.pop() if idle else await self._connected(idle)
             try:
-                await connection.send_packed_command(_packed(requests), check_health=False)
+                await connection.send_packed_command(_encoded(requests), check_health=False)
             except BaseException as error:
-                await _lose_too(connection, free, error)
+                await _discard_async(connection, idle, error)
                 raise
         except BaseException:
-            here.leave()
+            here.release()
             raise
-        return _AsyncChannel(here, connection, len(requests))
+        return _AsyncPendingReplies(here, connection, len(requests))
 
-    async def _first_here(self) -> "_Harbour":
-        """Return where this loop keeps its connections; close those of loops that were closed."""
-        for loop in list(self._harbours):
+    async def _connected(self, idle: deque[AsyncConnection]) -> AsyncConnection:
+        connection = self._make()
+        try:
+            with connecting():
+                await connection.connect()
+        except BaseException as error:
+            await _discard_async(connection, idle, error)
+            raise
+        return connection
+
+    async def _enter_loop(self) -> "_LoopConnections":
+        """Return the running loop's connections; close those of loops that were closed."""
+        for loop in list(self._loops):
             if loop.is_closed():
-                gone = self._harbours.pop(loop, None)
-                await _closed(deque() if gone is None else gone.free)
-        return self._harbours.setdefault(asyncio.get_running_loop(), _Harbour())
+                gone = self._loops.pop(loop, None)
+                await _close_orphans(deque() if gone is None else gone.idle)
+        return self._loops.setdefault(asyncio.get_running_loop(), _LoopConnections())
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        free = (await self._first_here()).free
-        while free:
-            await free.pop().disconnect(nowait=False)
+        idle = (await self._enter_loop()).idle
+        while idle:
+            await idle.pop().disconnect(nowait=False)
 
 
-class _Harbour:
-    """The connections of one loop: a semaphore takes 2 of the 90 µs of a lone command."""
+class _LoopConnections:
+    """The connections of one loop, with a semaphore: asyncio's takes 2 of a command's 90 µs."""
 
     def __init__(self) -> None:
-        self.free: deque[AwaitingConnection] = deque()
-        self.out = 0
-        """How many commands are on their way on."""
+        self.idle: deque[AsyncConnection] = deque()
+        self.in_use = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def room(self) -> None:
-        """Wait until there may be room for one more."""
+    async def wait_for_turn(self) -> None:
+        """Wait until a connection may have become free."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
             await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled():
-                # it was this one's turn: let the next have it
-                self._call_next()
+                # cancelled when it was already this one's turn: the next one has it instead
+                self._wake_next()
             raise
 
-    def leave(self) -> None:
-        """Make room."""
-        self.out -= 1
-        self._call_next()
+    def release(self) -> None:
+        """Count one connection less in use."""
+        self.in_use -= 1
+        self._wake_next()
 
-    def _call_next(self) -> None:
+    def _wake_next(self) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -273,49 +277,49 @@ class _Harbour:
                 return
 
 
-class _AsyncChannel:
-    def __init__(self, here: _Harbour, connection: AwaitingConnection, number: int) -> None:
+class _AsyncPendingReplies:
+    def __init__(self, here: _LoopConnections, connection: AsyncConnection, number: int) -> None:
         self._here = here
         self._connection = connection
         self._number = number
 
-    async def receive(self, into: list[Reply | Exception]) -> None:
-        connection, free = self._connection, self._here.free
+    async def receive(self, replies: list[Reply | Exception]) -> None:
+        connection, idle = self._connection, self._here.idle
         try:
             for _ in range(self._number):
                 try:
-                    into.append(await connection.read_response())
+                    replies.append(await connection.read_response())
                 except ResponseError as error:
-                    into.append(error)
+                    replies.append(error)
         except BaseException as error:
-            await _lose_too(connection, free, error)
+            await _discard_async(connection, idle, error)
             raise
         else:
-            if len(free) < MOST_FREE:
-                free.append(connection)
+            if len(idle) < MAX_IDLE:
+                idle.append(connection)
             else:
                 await connection.disconnect(nowait=True)
         finally:
-            self._here.leave()
+            self._here.release()
 
     async def abandon(self) -> None:
         try:
             await self._connection.disconnect(nowait=True)
         finally:
-            self._here.leave()
+            self._here.release()
 
 
-async def _lose_too(
-    connection: AwaitingConnection, free: deque[AwaitingConnection], error: BaseException
+async def _discard_async(
+    connection: AsyncConnection, idle: deque[AsyncConnection], error: BaseException
 ) -> None:
-    """Close a connection that awaits, and where it was lost those not in use."""
+    """Close a connection after an error, and the idle ones where the server is gone."""
     await connection.disconnect(nowait=True)
-    while free and isinstance(error, LOST):
-        await free.pop().disconnect(nowait=True)
+    while idle and isinstance(error, LOST):
+        await idle.pop().disconnect(nowait=True)
 
 
-async def _closed(free: deque[AwaitingConnection]) -> None:
-    """Close connections whose loop was closed: it cannot be told any more."""
-    while free:
+async def _close_orphans(idle: deque[AsyncConnection]) -> None:
+    """Close connections of a closed loop, which cannot be told any more."""
+    while idle:
         with suppress(RuntimeError):
-            await free.pop().disconnect(nowait=True)
+            await idle.pop().disconnect(nowait=True)

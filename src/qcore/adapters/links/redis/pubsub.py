@@ -1,4 +1,9 @@
-"""Listening to channels: on the loop of whoever awaits, else on a thread of its own."""
+"""Listening to Pub/Sub channels: on the event loop of whoever awaits, else on a thread.
+
+A `ChannelReader` connects, subscribes and passes messages on; after every failure it does so again,
+with backoff. Two listeners run it: `LoopListener` as a task, `ThreadListener` on a daemon thread,
+where a busy or blocked caller does not keep it from hearing.
+"""
 
 import asyncio
 import threading
@@ -8,23 +13,28 @@ from functools import partial
 from random import SystemRandom
 from typing import Final, Protocol, TypeAlias
 
+import structlog
 from redis.exceptions import RedisError
 
-from qcore.adapters.links.inline import stepped
-from qcore.adapters.links.redis.interfaces import OnMessage
-from qcore.adapters.links.redis.pubsub_connections import Line
-from qcore.adapters.links.redis.resp import Reply, Word
+from qcore.adapters.links.inline import run_to_end
+from qcore.adapters.links.redis.errors import mapped
+from qcore.adapters.links.redis.interfaces import OnConnected, OnMessage
+from qcore.adapters.links.redis.pubsub_connection import PubSubConnection
+from qcore.adapters.links.redis.resp import Arg, Reply
 
-QUIET: Final = 30.0
-"""Seconds of silence after which the server is asked whether it is still there."""
-LONGEST_PAUSE: Final = 2.0
+PING_AFTER: Final = 30.0
+"""Seconds without a message after which the server is asked for a sign of life."""
+FIRST_PAUSE: Final = 0.05
+MAX_PAUSE: Final = 2.0
+NAME: Final = "qcore-redis-listener"
+"""Of tasks and threads."""
 
 
-class Ear(Protocol):
-    """Who listens from `begin` to `close`."""
+class ChannelListener(Protocol):
+    """Whoever listens from `start` to `close`."""
 
-    async def begin(self, seconds: float) -> Exception | None:
-        """Wait, no longer than that, until it listens; return why it does not if it failed."""
+    async def start(self, seconds: float) -> Exception | None:
+        """Wait until it is subscribed, at most so many seconds; return the error if that failed."""
         ...
 
     async def close(self) -> None:
@@ -32,116 +42,137 @@ class Ear(Protocol):
         ...
 
 
-NewEar: TypeAlias = Callable[[Sequence[str], Callable[[], None], OnMessage], Ear]
-"""Return an ear for channels: whom to call after each connection, and for each message."""
+ListenerFactory: TypeAlias = Callable[[Sequence[str], OnConnected, OnMessage], ChannelListener]
 
 
-class Hearing:
-    """Call `on_message` for every message to some channels, `connected` after each connection.
+class ChannelReader:
+    """Calls `on_message` for each message to some channels, `on_connected` after each connection.
 
-    `connect` makes a line to wherever the messages are now.
+    `connect` returns a connection to wherever the messages are now; `shown` names it in the log.
     """
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[Line]],
+        connect: Callable[[], Awaitable[PubSubConnection]],
         channels: Sequence[str],
-        connected: Callable[[], None],
+        on_connected: OnConnected,
         on_message: OnMessage,
+        shown: str,
     ) -> None:
         self._connect = connect
         self._channels = channels
-        self._connected = connected
+        self._on_connected = on_connected
         self._on_message = on_message
-        self.is_over = False
-        """Whether nobody wants to hear any more."""
-        self._line: Line | None = None
+        self._shown = shown
+        self.is_closed = False
+        self._connection: PubSubConnection | None = None
         self._lock = threading.Lock()
+        self._callback_has_failed = False
         self.error: Exception | None = None
-        """What went wrong last, None while it listens."""
+        """The last failure, None while it is subscribed."""
 
-    async def go_on(
-        self, known: Callable[[], object], pause: Callable[[float], Awaitable[object]]
+    async def run(
+        self, attempted: Callable[[], object], pause: Callable[[float], Awaitable[object]]
     ) -> None:
-        """Listen until it is over; call `known` whenever it listens or has failed to."""
+        """Listen until it is closed; call `attempted` whenever it has subscribed or failed to.
+
+        No exception ends it: whoever waits for messages would wait for ever, and not know.
+        """
         failures = 0
-        while not self.is_over:
+        while not self.is_closed:
             try:
-                await self._attend(known)
-            except (RedisError, OSError) as error:
+                await self._receive_messages(attempted)
+            except Exception as error:  # noqa: BLE001  (for what the docstring says)
                 failures = 0 if self.error is None else failures + 1
+                if type(error) is not type(self.error):
+                    self._log("Redis listener reconnects", error)
                 self.error = error
-                known()
-            # all who lost the same server need not come back in the same moment
-            seconds = min(LONGEST_PAUSE, 0.05 * 2**failures)
+                attempted()
+            # with jitter: those who lost the same server must not all come back at once
+            seconds = min(MAX_PAUSE, FIRST_PAUSE * 2**failures)
             await pause(seconds * SystemRandom().uniform(0.5, 1.0))
 
-    async def _attend(self, known: Callable[[], object]) -> None:
-        """Listen until the line is lost, or it is over."""
-        line = await self._connect()
+    async def _receive_messages(self, attempted: Callable[[], object]) -> None:
+        """Listen until the connection is lost, or the reader closed."""
+        connection = await self._connect()
         try:
-            await line.send("SUBSCRIBE", *self._channels)
+            await connection.send("SUBSCRIBE", *self._channels)
             for _ in self._channels:
-                await line.next()
-            self._line = line
+                await connection.receive()
+            self._connection = connection
             self.error = None
-            # before there was a line, anything may have been said
-            self._tell(self._connected)
-            known()
-            while not self.is_over:
-                self._hear(await line.next(QUIET) or await _sign_of_life(line))
+            self._call(self._on_connected)
+            attempted()
+            while not self.is_closed:
+                self._dispatch(await connection.receive(PING_AFTER) or await _ping(connection))
         finally:
             with self._lock:
-                self._line = None
-            await line.close()
+                self._connection = None
+            await connection.close()
 
-    async def say(self, *words: Word) -> None:
-        """Send a command where messages come now: its answer is heard as they are."""
-        # a line that was lost connects again to send
+    async def send(self, *args: Arg) -> None:
+        """Send a command where messages arrive; its reply arrives among them."""
+        # under the lock: a connection that was lost would connect again to send
         with self._lock, suppress(RedisError, OSError):
-            if self._line is not None:
-                await self._line.send(*words)
+            if self._connection is not None:
+                await self._connection.send(*args)
 
-    def _hear(self, reply: Reply) -> None:
+    def _dispatch(self, reply: Reply) -> None:
         if reply[0] == b"message":
-            _, channel, text = reply
-            self._tell(partial(self._on_message, channel.decode(), text))
+            _, channel, content = reply
+            self._call(partial(self._on_message, channel.decode(), content))
 
-    def _tell(self, call: Callable[[], None]) -> None:
-        # one whose loop has ended has nobody to tell
-        if not self.is_over:
-            with suppress(RuntimeError):
-                call()
+    def _call(self, callback: Callable[[], None]) -> None:
+        if self.is_closed:
+            return
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001  (a callback is not ours)
+            # logged once: a callback into an event loop that was closed fails every time
+            if not self._callback_has_failed:
+                self._log("callback of a Redis listener failed", error)
+            self._callback_has_failed = True
+        else:
+            self._callback_has_failed = False
+
+    def _log(self, event: str, error: Exception) -> None:
+        # the processors of a log are not ours either
+        with suppress(Exception):
+            log = structlog.get_logger("qcore").bind(server=self._shown)
+            if isinstance(error, RedisError | OSError):
+                log.warning(event, error=str(mapped(error, self._shown)))
+            else:
+                log.error(event, exc_info=error)
 
 
-async def _sign_of_life(line: Line) -> Reply:
-    await line.send("PING")
-    return await line.next()
+async def _ping(connection: PubSubConnection) -> Reply:
+    await connection.send("PING")
+    return await connection.receive()
 
 
-class LoopEar:
-    """Listen on the loop of whoever begins: it need not be woken from elsewhere."""
+class LoopListener:
+    """Runs a reader as a task of the loop it was started on."""
 
-    def __init__(self, hearing: Hearing) -> None:
-        self._hearing = hearing
+    def __init__(self, reader: ChannelReader) -> None:
+        self._reader = reader
         self._task: asyncio.Task[None] | None = None
 
-    async def begin(self, seconds: float) -> Exception | None:
-        """Wait, no longer than that, until it listens; return why it does not if it failed."""
-        known = asyncio.Event()
-        self._task = asyncio.create_task(self._listen(known), name="qcore-redis-ear")
+    async def start(self, seconds: float) -> Exception | None:
+        """Wait until it is subscribed, at most so many seconds; return the error if that failed."""
+        attempted = asyncio.Event()
+        self._task = asyncio.create_task(self._run(attempted), name=NAME)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await known.wait()
-        return self._hearing.error
+                await attempted.wait()
+        return self._reader.error
 
-    async def _listen(self, known: asyncio.Event) -> None:
-        # a method: while it listens, an ear that nobody holds is there to be closed
-        await self._hearing.go_on(known.set, asyncio.sleep)
+    async def _run(self, attempted: asyncio.Event) -> None:
+        # a method: its task keeps a listener alive that nobody else holds, for the link to close
+        await self._reader.run(attempted.set, asyncio.sleep)
 
     async def close(self) -> None:
         """Stop listening, from whichever loop."""
-        self._hearing.is_over = True
+        self._reader.is_closed = True
         if self._task is None:
             return
         loop = self._task.get_loop()
@@ -152,30 +183,30 @@ class LoopEar:
             loop.call_soon_threadsafe(self._task.cancel)
 
 
-class ThreadEar:
-    """Listen on a thread: whoever is woken may be busy or blocked."""
+class ThreadListener:
+    """Runs a reader over a blocking connection on a daemon thread."""
 
-    def __init__(self, hearing: Hearing) -> None:
-        self._hearing = hearing
+    def __init__(self, reader: ChannelReader) -> None:
+        self._reader = reader
         self._closed = threading.Event()
 
-    async def begin(self, seconds: float) -> Exception | None:
-        """Wait, no longer than that, until it listens; return why it does not if it failed."""
-        known = threading.Event()
+    async def start(self, seconds: float) -> Exception | None:
+        """Wait until it is subscribed, at most so many seconds; return the error if that failed."""
+        attempted = threading.Event()
 
         def run() -> None:
-            stepped(self._hearing.go_on(known.set, self._pause))
+            run_to_end(self._reader.run(attempted.set, self._pause))
 
-        threading.Thread(target=run, name="qcore-redis-ear", daemon=True).start()
-        known.wait(seconds)
-        return self._hearing.error
+        threading.Thread(target=run, name=NAME, daemon=True).start()
+        attempted.wait(seconds)
+        return self._reader.error
 
     async def _pause(self, seconds: float) -> None:
         self._closed.wait(seconds)
 
     async def close(self) -> None:
         """Stop listening."""
-        self._hearing.is_over = True
+        self._reader.is_closed = True
         self._closed.set()
-        # the answer wakes the thread, which then disconnects
-        await self._hearing.say("UNSUBSCRIBE")
+        # the reply wakes the thread, which then disconnects
+        await self._reader.send("UNSUBSCRIBE")

@@ -1,40 +1,65 @@
-"""What goes over a wire to Redis, and what comes back."""
+"""RESP2, the protocol of Redis: commands as bytes, and a reader of replies (both by hiredis)."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
 import hiredis
+from redis.connection import DefaultParser
+from redis.exceptions import AuthenticationError, InvalidResponse, ResponseError
 
-Word: TypeAlias = str | bytes | int
-Command: TypeAlias = tuple[Word, ...]
+Arg: TypeAlias = str | bytes | int
+"""One argument of a command: the protocol sends each as a bulk string."""
+RedisCommand: TypeAlias = tuple[Arg, ...]
 Reply: TypeAlias = Any
-"""As Redis answers: bytes, int, None, or a list of them."""
+"""As RESP2 has it: bytes, int, None, or a list of replies."""
 
-LARGE: Final = 1 << 14
-"""Bytes that are worth a syscall."""
+INCOMPLETE: Final = object()
+"""What a reader returns while a reply has not arrived in full."""
+BATCH_BYTES: Final = 1 << 14
+"""From this size a buffer is worth a system call of its own."""
+
+# hiredis' stub takes tuples of one argument only; redis-py's parser is not annotated
+_hiredis: Any = hiredis
+_parser: Any = DefaultParser
+_encode: Final[Callable[[RedisCommand], bytes]] = _hiredis.pack_command
 
 
-def packed(commands: Iterable[Command]) -> list[bytes]:
-    """Return commands as they go over the wire."""
-    return [_pack(command) for command in commands]
+def encode(commands: Iterable[RedisCommand]) -> list[bytes]:
+    """Return commands as bytes to send, a buffer each."""
+    return [_encode(command) for command in commands]
 
 
-def pieces(commands: Iterable[Command]) -> Iterator[bytes]:
-    """Yield commands as they go over the wire, small ones together: each takes a syscall.
+def encode_batched(commands: Iterable[RedisCommand]) -> Iterator[bytes]:
+    """Yield commands as bytes to send, small ones joined: each buffer costs a system call.
 
-    A command is not taken before those ahead of it are large enough to be on their way.
+    A command is taken from the iterable only after all buffers before it were taken, so Redis can
+    work on the first ones while the caller still makes the others.
     """
-    small: list[bytes] = []
+    joined: list[bytes] = []
     size = 0
     for command in commands:
-        small.append(_pack(command))
-        size += len(small[-1])
-        if size >= LARGE:
-            yield b"".join(small)
-            small, size = [], 0
-    yield b"".join(small)
+        joined.append(_encode(command))
+        size += len(joined[-1])
+        if size >= BATCH_BYTES:
+            yield b"".join(joined)
+            joined, size = [], 0
+    yield b"".join(joined)
 
 
-# its stub speaks of tuples of one word
-_hiredis: Any = hiredis
-_pack: Final[Callable[[Command], bytes]] = _hiredis.pack_command
+def new_reader() -> Any:
+    """Return a hiredis reader; error replies become exceptions of redis-py's classes."""
+    return hiredis.Reader(
+        protocolError=InvalidResponse, replyError=_parser.parse_error, notEnoughData=INCOMPLETE
+    )
+
+
+def is_error_reply(error: BaseException) -> bool:
+    """Return whether an exception stands for an error reply, which only a server sends.
+
+    Not all such classes of redis-py are `ResponseError`s: of those that are `ConnectionError`s, as
+    `BusyLoadingError` is, the error code tells.
+    """
+    return (
+        isinstance(error, ResponseError | AuthenticationError)
+        or getattr(error, "status_code", None) is not None
+    )

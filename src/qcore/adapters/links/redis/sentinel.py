@@ -1,94 +1,98 @@
-"""A wire to the master that Sentinels know."""
+"""A transport to the master of a replication group, as its Sentinels name it."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
-from qcore.adapters.links.redis.address import Place
+from qcore.adapters.links.redis.address import HostPort
 from qcore.adapters.links.redis.pool import Pool, Requests
 from qcore.adapters.links.redis.resp import Reply
 
 
-class SentinelWire:
-    """A pool to a master, who is asked for again whenever something went wrong.
+class SentinelTransport:
+    """A pool to the master; after every error the Sentinels are asked for the master again.
 
-    It awaits or blocks as the pools do. `master` is the name by which the Sentinels know it.
+    Asynchronous or blocking, as the pools are. `master_name` is the name that the Sentinels monitor
+    it under.
     """
 
     def __init__(
         self,
-        make: Callable[[Place], Pool],
-        ask: Callable[[Place], Pool],
-        sentinels: Sequence[Place],
-        master: str,
+        pool_to_server: Callable[[HostPort], Pool],
+        pool_to_sentinel: Callable[[HostPort], Pool],
+        sentinels: Sequence[HostPort],
+        master_name: str,
     ) -> None:
-        self._make = make
-        self.sentinels: Final = {place: ask(place) for place in sentinels}
-        """Those who are asked for the master, by where they are."""
-        self._sentinels = list(self.sentinels.values())
-        self._name = master
-        self._pools: dict[Place, Pool] = {}
-        self._master: Place | None = None
+        self._pool_to_server = pool_to_server
+        self.sentinels: Final = {at: pool_to_sentinel(at) for at in sentinels}
+        """A pool to each Sentinel."""
+        self._order = list(self.sentinels.values())
+        self._master_name = master_name
+        self._pools: dict[HostPort, Pool] = {}
+        self._master: HostPort | None = None
 
-    async def exchange(self, requests: Requests, into: list[Reply | Exception]) -> None:
-        """Send commands to the master all at once; put answers into a list in order."""
+    async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
+        """Send all commands to the master in one pipeline; append the replies in order."""
         master = self._master
         if master is None:
-            place = await self.find()
-            # somebody else may have found it meanwhile
-            master = self._master = self._master or place
+            found = await self.find_master()
+            # another thread or task may have found it meanwhile
+            master = self._master = self._master or found
         try:
-            await self._pool(master).exchange(requests, into)
+            await self._pool(master).exchange(requests, replies)
         except (RedisError, OSError):
-            await self._let_go(master)
+            await self._forget(master)
             raise
-        if any(isinstance(reply, ReadOnlyError) for reply in into):
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
             # it was the master, and is a replica now
-            await self._let_go(master)
+            await self._forget(master)
 
-    def _pool(self, place: Place) -> Pool:
-        """Return the one pool to a place, also to threads that come at once."""
-        pool = self._pools.get(place)
-        # one that was made and not taken in has no connections yet
-        return self._pools.setdefault(place, self._make(place)) if pool is None else pool
+    def _pool(self, at: HostPort) -> Pool:
+        """Return the one pool to a server, also to threads that ask at the same time."""
+        pool = self._pools.get(at)
+        # a pool that was made and not stored has no connections yet
+        return self._pools.setdefault(at, self._pool_to_server(at)) if pool is None else pool
 
-    async def _let_go(self, master: Place) -> None:
+    async def _forget(self, master: HostPort) -> None:
         if self._master == master:
             self._master = None
         await self._pool(master).close()
 
-    async def find(self) -> Place:
-        """Return where the master is, by the first Sentinel who knows."""
-        trouble: RedisError | OSError = Disconnected("no Sentinel is named")
-        asked = self._sentinels
-        for sentinel in asked:
+    async def find_master(self) -> HostPort:
+        """Return the master's address, from the first Sentinel that knows it.
+
+        Raises the last error where none does.
+        """
+        failure: RedisError | OSError = RedisConnectionError("no Sentinel is named")
+        order = self._order
+        for sentinel in order:
             replies: list[Reply | Exception] = []
-            question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
+            question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name)
             try:
                 await sentinel.exchange([(None, question)], replies)
             except (RedisError, OSError) as error:
-                trouble = error
+                failure = error
                 continue
             reply: Reply = replies[0]
             if isinstance(reply, RedisError):
-                trouble = reply
+                failure = reply
             elif reply is None:
-                trouble = ResponseError(f"No such master with that name: {self._name}")
+                failure = ResponseError(f"No such master with that name: {self._master_name}")
             else:
-                # who answered is asked first the next time
-                self._sentinels = [sentinel, *(each for each in asked if each is not sentinel)]
+                # the one that has answered is asked first the next time
+                self._order = [sentinel, *(each for each in order if each is not sentinel)]
                 host, port = reply
                 return host.decode(), int(port)
-        raise trouble
+        raise failure
 
     async def pause(self, seconds: float) -> None:
-        """Wait."""
-        await self._sentinels[0].pause(seconds)
+        """Sleep."""
+        await self._order[0].pause(seconds)
 
     async def close(self) -> None:
-        """Close what is not in use."""
-        for pool in (*self._pools.values(), *self._sentinels):
+        """Close idle connections."""
+        for pool in (*self._pools.values(), *self._order):
             await pool.close()
         self._master = None

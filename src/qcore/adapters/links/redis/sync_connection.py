@@ -1,102 +1,60 @@
-"""A connection that blocks, with nothing between it and its socket.
+"""The blocking connection: redis-py's own, made from our settings.
 
-redis-py's takes 7 µs more for a command and its answer: a tenth of what it takes to enqueue a task.
+One of ours saved 3 to 6 % of a blocking enqueue (`python -m bench connections`), too little to keep
+hand-written sockets for.
 """
 
-import socket
-from collections.abc import Iterable
-from contextlib import suppress
-from select import select
+from typing import Any
 
-from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as TimedOut
+import redis
+from redis.maint_notifications import MaintNotificationsConfig
 
-from qcore.adapters.links.redis.connection_base import NOTHING, PIECE, Speaker, new_reader, tuned
-from qcore.adapters.links.redis.resp import Reply, pieces
+from qcore.adapters.links.redis.connection_base import (
+    ConnectionSettings,
+    SyncConnection,
+    TlsSettings,
+)
 
 
-class SteadyConnection(Speaker):
-    """Speak to a server, and wait for its answers; connect when first needed."""
+def sync_connection(settings: ConnectionSettings) -> SyncConnection:
+    """Return a connection, not yet connected, that repeats no command and checks no health.
 
-    def connect(self) -> None:
-        """Connect, unless that was done."""
-        if self._socket is not None:
-            return
-        with self._connecting():
-            made = self._connected()
-        self._socket, self._reader = made, new_reader()
-        try:
-            self._greet()
-        except BaseException:
-            self.disconnect()
-            raise
-
-    def _connected(self) -> socket.socket:
-        if self._path is None:
-            return tuned(socket.create_connection((self._host, self._port), self._timeout))
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            made.settimeout(self._timeout)
-            made.connect(self._path)
-        except BaseException:
-            made.close()
-            raise
+    Without `retry` a connection of redis-py has no retries, where a client of redis-py would repeat
+    commands that may have been executed.
+    """
+    common: dict[str, Any] = {
+        "db": settings.db,
+        "username": settings.username,
+        "password": settings.password,
+        "client_name": settings.client_name,
+        "driver_info": settings.driver,
+        "socket_timeout": settings.timeout,
+        "socket_connect_timeout": settings.timeout,
+        "protocol": 2,
+        "health_check_interval": 0,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+    made: SyncConnection
+    if settings.path is not None:
+        made = _untyped.UnixDomainSocketConnection(path=settings.path, **common)
         return made
+    common |= {"host": settings.host, "port": settings.port, "socket_keepalive": True}
+    if settings.tls is None:
+        made = _untyped.Connection(**common)
+    else:
+        made = _untyped.SSLConnection(**common, **_tls_keywords(settings.tls))
+    return made
 
-    def _greet(self) -> None:
-        """Say who we are, and to which database we want to speak."""
-        commands = [*self._greeting, *self._courtesies]
-        if commands:
-            self.send_packed_command(pieces(commands), check_health=False)
-        for _ in self._greeting:
-            self.read_response()
-        for _ in self._courtesies:
-            # an older server knows nothing of it, and need not
-            with suppress(ResponseError):
-                self.read_response()
 
-    def disconnect(self) -> None:
-        """Close the socket."""
-        gone, self._socket = self._socket, None
-        if gone is not None:
-            gone.close()
+def _tls_keywords(tls: TlsSettings) -> dict[str, Any]:
+    return {
+        "ssl_ca_certs": tls.ca,
+        "ssl_certfile": tls.cert,
+        "ssl_keyfile": tls.key,
+        "ssl_cert_reqs": "required" if tls.verify else "none",
+        "ssl_check_hostname": tls.verify,
+    }
 
-    def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:  # noqa: ARG002
-        """Send, connecting before that if need be."""
-        if self._socket is None:
-            self.connect()
-        here = self._open()
-        try:
-            for piece in command:
-                here.sendall(piece)
-        except TimeoutError as error:
-            raise TimedOut("Timeout writing to socket") from error
-        except OSError as error:
-            raise Disconnected(f"Error {error.errno} while writing to socket.") from error
 
-    def can_read(self, timeout: float) -> bool:
-        """Return whether there is something to read, or comes while the time lasts."""
-        return self._reader.has_data() or bool(select([self._open()], [], [], timeout)[0])
-
-    def read_response(self) -> Reply:
-        """Return the next answer; raise it if it is an error."""
-        reader = self._reader
-        while (reply := reader.gets()) is NOTHING:
-            try:
-                read = self._open().recv(PIECE)
-            except TimeoutError as error:
-                raise TimedOut("Timeout reading from socket") from error
-            except OSError as error:
-                raise Disconnected(f"Error while reading from {self.place}: {error}") from error
-            if not read:
-                raise Disconnected("Connection closed by server.")
-            reader.feed(read)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
-
-    def _open(self) -> socket.socket:
-        if self._socket is None:
-            raise Disconnected("not connected")
-        return self._socket
+_untyped: Any = redis
+"""redis-py's connections are annotated in part only."""

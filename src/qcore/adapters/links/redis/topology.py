@@ -1,78 +1,57 @@
-"""The servers that a link may lead to, each to be asked by itself."""
+"""The servers that a link may lead to, each to be asked by itself, and how they are reached."""
 
-from redis.exceptions import RedisError
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
-from qcore.adapters.links.redis.address import Address, Place, spelled
-from qcore.adapters.links.redis.cluster import SLOTS, ClusterWire, Node
-from qcore.adapters.links.redis.errors import mapped
-from qcore.adapters.links.redis.interfaces import Manner, Spot, Surroundings
-from qcore.adapters.links.redis.pool import Wire
-from qcore.adapters.links.redis.resp import Command, Reply
-from qcore.adapters.links.redis.sentinel import SentinelWire
+from qcore.adapters.links.redis.resp import RedisCommand, Reply
 from qcore.domain.errors import QcoreError
+from qcore.domain.record import record
 
 
-class _Server:
-    def __init__(self, wire: Wire, name: str, shown: str) -> None:
-        self.name = name
-        self._wire = wire
-        self._shown = shown
+class Node(Protocol):
+    """One server of a topology, asked by itself."""
 
-    async def ask(self, *commands: Command) -> list[Reply | QcoreError]:
-        replies: list[Reply | Exception] = []
-        try:
-            await self._wire.exchange([(None, command) for command in commands], replies)
-        except (RedisError, OSError) as error:
-            raise mapped(error, self._shown) from error
-        return [
-            mapped(reply, self._shown) if isinstance(reply, Exception) else reply
-            for reply in replies
-        ]
+    @property
+    def name(self) -> str:
+        """Return its host and port."""
+        ...
+
+    async def ask(self, *commands: RedisCommand) -> list[Reply | QcoreError]:
+        """Send commands in one pipeline, once; an error reply is returned, not raised.
+
+        Raises `BrokerUnavailable` or `BrokerUnusable` where no replies arrive.
+        """
+        ...
 
 
-async def surroundings(wire: Wire, shown: str, address: Address | None) -> Surroundings:
-    """Return what there is where a wire leads; `shown` is what it leads to, for messages."""
-    scheme = shown.partition("://")[0]
-    manner = None if address is None else _manner(address)
+@record
+class ConnectionInfo:
+    """How a link reaches its servers, as its URL says."""
 
-    def spot(place: Place, way: Wire) -> Spot:
-        return _Server(way, spelled(place), f"{scheme}://{spelled(place)}")
-
-    match wire:
-        case ClusterWire():
-            try:
-                masters = await wire.masters()
-            except (RedisError, OSError) as error:
-                raise mapped(error, shown) from error
-            servers = [spot(node, wire.at(node)) for node in masters]
-            replicas = [spot(node, wire.at(node)) for node in await _replicas(servers[0], masters)]
-            return Surroundings(servers, replicas, manner=manner)
-        case SentinelWire():
-            sentinels = [spot(place, way) for place, way in wire.sentinels.items()]
-            return Surroundings([_Server(wire, shown, shown)], (), sentinels, manner)
-        case _:
-            return Surroundings([_Server(wire, shown, shown)], manner=manner)
+    kind: Literal["single", "sentinel", "cluster", "unix"]
+    hosts: Sequence[str]
+    """Empty for a Unix socket."""
+    master: str
+    """The name that Sentinels monitor the master under."""
+    user: str
+    client: str
+    """What CLIENT LIST shows."""
+    is_authenticated: bool
+    """Whether it sends a password or has a client certificate."""
+    tls: bool
+    verify: bool
+    replicas: int
+    fsync: tuple[int, int] | None
 
 
-def _manner(address: Address) -> Manner:
-    return Manner(
-        kind=address.kind,
-        hosts=[host for host, _ in address.hosts],
-        master=address.master,
-        user=address.username or "default",
-        client=address.client_name,
-        is_known=address.password is not None or address.cert is not None,
-        tls=address.tls,
-        verify=address.verify,
-        replicas=address.replicas,
-        fsync=address.fsync,
-    )
+@record
+class Topology:
+    """The servers that a link leads to."""
 
-
-async def _replicas(asked: Spot, masters: list[Node]) -> list[Node]:
-    """Return who has a copy of slots, by one who knows."""
-    [reply] = await asked.ask(SLOTS)
-    if isinstance(reply, QcoreError):
-        return []
-    nodes = ((host.decode(), port) for row in reply for host, port, *_ in row[3:] if host)
-    return [node for node in dict.fromkeys(nodes) if node not in masters]
+    masters: Sequence[Node]
+    """The servers that store queues: one, or the masters of a cluster."""
+    replicas: Sequence[Node] = ()
+    """Of a cluster."""
+    sentinels: Sequence[Node] = ()
+    connection: ConnectionInfo | None = None
+    """None where the link was made over somebody else's connections."""

@@ -1,4 +1,4 @@
-"""A Redis URL, read."""
+"""The parser of Redis URLs."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,13 +8,11 @@ from urllib.parse import unquote
 
 from attrs import field
 
-from qcore.adapters.links.redis.address import Address, Kind, Place
-from qcore.adapters.links.redis.url_options import known_options, whole
-from qcore.adapters.links.urls import HIDDEN, options_of, without_password
+from qcore.adapters.links.redis.address import Address, HostPort, known_options
+from qcore.adapters.links.redis.url_options import Kind, parse_whole_number
+from qcore.adapters.links.urls import HIDDEN, parse_options, without_password
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
-
-__all__ = ["FORMS", "SCHEMES", "Address", "Kind", "Place", "parse"]
 
 FORMS: Final[Mapping[Kind, str]] = {
     "single": "[user:password@]host[:6379][/db]",
@@ -22,7 +20,7 @@ FORMS: Final[Mapping[Kind, str]] = {
     "cluster": "[user:password@]host[:6379][,host…]",
     "unix": "[user:password@]/path/to.sock[?db=1]",
 }
-"""What stands behind the `://`."""
+"""What follows the `://`."""
 
 _SUFFIXES: Final[Sequence[tuple[str, bool, Kind]]] = [
     ("", False, "single"),
@@ -45,7 +43,7 @@ SENTINEL_PORT: Final = 26_379
 REDIS_PORT: Final = 6_379
 
 _URL: Final = re.compile(
-    r"(?P<scheme>[^:/?#]*)://(?P<place>[^/?#]*)(?P<path>[^?#]*)"
+    r"(?P<scheme>[^:/?#]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)"
     r"(?:\?(?P<query>[^#]*))?(?P<rest>#.*)?",
     re.DOTALL,
 )
@@ -53,21 +51,22 @@ _URL: Final = re.compile(
 
 @record
 class _Parts:
-    """A URL in parts, and what to say of it if one of them is wrong."""
+    """A URL in parts; `shown` is the URL for messages, without its password."""
 
     shown: str
     scheme: str
     kind: Kind
-    place: str = field(repr=False)
+    authority: str = field(repr=False)
     path: str
     query: str
 
     @property
-    def is_torn(self) -> bool:
-        """Whether a mark in a password seems to have ended the place: what follows is not shown."""
+    def has_split_password(self) -> bool:
+        """Whether a '/' or '?' in a password has ended the authority: what follows is not shown."""
         return "@" in self.path or "@" in self.query
 
     def wrong(self, what: str) -> InvalidOption:
+        """Return the error that says what is wrong, and what was expected."""
         return InvalidOption(
             f"the URL {self.shown!r} {what}: expected {self.scheme}://{FORMS[self.kind]}"
         )
@@ -88,17 +87,17 @@ def parse(url: str) -> Address:
             f"{', '.join(f'{scheme}://' for scheme in SCHEMES)}"
         )
     kind, tls = SCHEMES[scheme]
-    parts = _Parts(shown, scheme, kind, match["place"], match["path"], match["query"] or "")
+    parts = _Parts(shown, scheme, kind, match["authority"], match["path"], match["query"] or "")
     if match["rest"] is not None or ("@" in parts.path and kind != "unix"):
         raise parts.wrong(
             "has a '#', or an '@' after a '/': percent-encode what is in a password, as "
             "urllib.parse.quote(password, safe='') does"
         )
-    login, _, hosts = parts.place.rpartition("@")
-    found = {**_login(parts, login), **_WHERE[kind](parts, hosts)}
-    options = options_of(parts.query, known_options(kind, tls=tls), f"{scheme}://")
+    login, _, hosts = parts.authority.rpartition("@")
+    found = {**_login(parts, login), **_PARSERS[kind](parts, hosts)}
+    options = parse_options(parts.query, known_options(kind, tls=tls), f"{scheme}://")
     address = Address(scheme=scheme, kind=kind, tls=tls, **found, **options)
-    _check_together(address)
+    _check_combinations(address)
     return address
 
 
@@ -111,7 +110,7 @@ def _login(parts: _Parts, login: str) -> dict[str, str | None]:
 
 
 def _decoded(text: str) -> str | None:
-    """Return a text that was percent-encoded, None for what is no text: errors would repeat it."""
+    """Return percent-decoded text, None if it is not UTF-8: `unquote`'s error would repeat it."""
     try:
         decoded = unquote(text, errors="strict")
         decoded.encode()
@@ -121,26 +120,26 @@ def _decoded(text: str) -> str | None:
 
 
 def _single(parts: _Parts, hosts: str) -> dict[str, Any]:
-    places = _places(parts, hosts, REDIS_PORT)
-    if len(places) > 1:
+    found = _hosts(parts, hosts, REDIS_PORT)
+    if len(found) > 1:
         raise parts.wrong("has several hosts, which only redis+sentinel and redis+cluster have")
-    return {"hosts": places, "db": _db(parts, parts.path.removeprefix("/"))}
+    return {"hosts": found, "db": _db(parts, parts.path.removeprefix("/"))}
 
 
 def _sentinel(parts: _Parts, hosts: str) -> dict[str, Any]:
-    places = _places(parts, hosts, SENTINEL_PORT)
+    found = _hosts(parts, hosts, SENTINEL_PORT)
     name, _, db = parts.path.removeprefix("/").partition("/")
     master = _decoded(name)
     if not master or not master.isprintable():
         raise parts.wrong("does not name the master that the Sentinels watch")
-    return {"hosts": places, "master": master, "db": _db(parts, db)}
+    return {"hosts": found, "master": master, "db": _db(parts, db)}
 
 
 def _cluster(parts: _Parts, hosts: str) -> dict[str, Any]:
-    places = _places(parts, hosts, REDIS_PORT)
+    found = _hosts(parts, hosts, REDIS_PORT)
     if _db(parts, parts.path.removeprefix("/")) != 0:
         raise parts.wrong("names a database, of which a cluster has only number 0")
-    return {"hosts": places}
+    return {"hosts": found}
 
 
 def _unix(parts: _Parts, hosts: str) -> dict[str, Any]:
@@ -150,7 +149,7 @@ def _unix(parts: _Parts, hosts: str) -> dict[str, Any]:
     return {"path": path}
 
 
-_WHERE: Final[Mapping[Kind, Callable[[_Parts, str], dict[str, Any]]]] = {
+_PARSERS: Final[Mapping[Kind, Callable[[_Parts, str], dict[str, Any]]]] = {
     "single": _single,
     "sentinel": _sentinel,
     "cluster": _cluster,
@@ -160,17 +159,17 @@ _WHERE: Final[Mapping[Kind, Callable[[_Parts, str], dict[str, Any]]]] = {
 
 def _db(parts: _Parts, text: str) -> int:
     try:
-        return whole(text) if text else 0
+        return parse_whole_number(text) if text else 0
     except ValueError:
-        said = HIDDEN if parts.is_torn else repr(text)
+        said = HIDDEN if parts.has_split_password else repr(text)
         raise parts.wrong(f"has the database {said}, which is no number") from None
 
 
-def _places(parts: _Parts, hosts: str, port: int) -> tuple[Place, ...]:
-    return tuple(_place(parts, host, port) for host in hosts.split(","))
+def _hosts(parts: _Parts, hosts: str, port: int) -> tuple[HostPort, ...]:
+    return tuple(_host(parts, host, port) for host in hosts.split(","))
 
 
-def _place(parts: _Parts, text: str, usual: int) -> Place:
+def _host(parts: _Parts, text: str, default_port: int) -> HostPort:
     if text.startswith("["):
         host, bracket, tail = text[1:].partition("]")
         colon, port = tail[:1], tail[1:]
@@ -183,8 +182,8 @@ def _place(parts: _Parts, text: str, usual: int) -> Place:
     if not sound:
         raise parts.wrong("has a host that is no name and no address (one of IPv6 is in brackets)")
     if not colon:
-        return host, usual
-    # what is no port may be a password: it is not repeated
+        return host, default_port
+    # not repeated in the message: it may be a password
     if not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) <= MAX_PORT):
         raise parts.wrong(f"has a port that is no number from 1 to {MAX_PORT}")
     return host, int(port)
@@ -207,15 +206,15 @@ def _is_name(host: str) -> bool:
     return host.isprintable() and not any(mark in host for mark in " []%\\")
 
 
-def _check_together(address: Address) -> None:
-    """Refuse options that are right, but not beside each other."""
-    where = f"{address.scheme}://"
+def _check_combinations(address: Address) -> None:
+    """Refuse options that are valid each, but not together."""
+    scheme = f"{address.scheme}://"
     if address.key is not None and address.cert is None:
-        raise InvalidOption(f"the option key of {where} has no cert beside it: expected both")
+        raise InvalidOption(f"the option key of {scheme} has no cert beside it: expected both")
     waits = address.replicas > 0 or address.fsync is not None
     if waits and address.replica_timeout >= address.timeout / 2:
         raise InvalidOption(
-            f"the option replica_timeout={address.replica_timeout:g} of {where} is not shorter "
+            f"the option replica_timeout={address.replica_timeout:g} of {scheme} is not shorter "
             f"than half of timeout={address.timeout:g}: expected the wait to end before the reply "
             "is missed, and asked for once more"
         )

@@ -1,50 +1,95 @@
-"""The options that a Redis URL may have, and what makes a value of each."""
+"""Options in the query of a Redis URL: declared at the field of `Address` that holds the value.
+
+`option` is all there is to declare: name, default and type are the field's, the parser turns the
+text into its value, `kind` and `tls` restrict the URLs that may have it. The page
+docs/reference/urls.md has a row for each; a test compares the two.
+"""
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from qcore.adapters.links.redis.address import Kind
+from attrs import Attribute, field
+
 from qcore.adapters.links.urls import one_of
+from qcore.domain.record import record
 
-MOST_SECONDS: Final = 86_400
+T = TypeVar("T")
+
+Kind: TypeAlias = Literal["single", "sentinel", "cluster", "unix"]
+"""What a URL leads to."""
+Parser: TypeAlias = Callable[[str], Any]
+"""Returns the value of a text, or raises a `ValueError` that says what was expected."""
+
+MAX_SECONDS: Final = 86_400
 MAX_DIGITS: Final = 9
 MAX_NAMESPACE: Final = 128
 
 
-def known_options(kind: Kind, *, tls: bool) -> Mapping[str, Callable[[str], Any]]:
-    """Return the options of a kind of URL, and what makes a value of each."""
-    return {
-        **_FOR_ALL,
-        **(_FOR_TLS if tls else {}),
-        **(_FOR_SENTINEL if kind == "sentinel" else {}),
-        **(_FOR_UNIX if kind == "unix" else {}),
-    }
+@record
+class UrlOption:
+    """How a field is read from a URL."""
+
+    parse: Parser
+    kind: Kind | None = None
+    """The only kind of URL that may have it, None for all."""
+    tls: bool = False
+    """Whether only a URL with TLS may have it."""
+
+    @property
+    def is_general(self) -> bool:
+        """Whether any URL may have it."""
+        return self.kind is None and not self.tls
+
+    def fits(self, kind: Kind, *, tls: bool) -> bool:
+        """Return whether a URL of a kind may have it."""
+        return self.kind in {None, kind} and (tls or not self.tls)
 
 
-def whole(text: str) -> int:
+def option(
+    default: T,
+    parse: Parser,
+    *,
+    kind: Kind | None = None,
+    tls: bool = False,
+    is_secret: bool = False,
+) -> T:
+    """Return an attrs field that a URL's option sets; a secret is kept out of the `repr`."""
+    metadata = {UrlOption: UrlOption(parse, kind, tls)}
+    return field(default=default, repr=not is_secret, metadata=metadata)
+
+
+def option_of(attribute: "Attribute[Any]") -> UrlOption | None:
+    """Return the option that sets an attrs field, None for a field that none sets."""
+    found: UrlOption | None = attribute.metadata.get(UrlOption)
+    return found
+
+
+def parse_whole_number(text: str) -> int:
     """Return a whole number, or raise `ValueError`; nothing but digits will do."""
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
         raise ValueError("expected a whole number from 0")
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def parse_seconds(text: str) -> float:
+    """Return a positive number of seconds, at most a day."""
     try:
-        seconds = float(text)
+        found = float(text)
     except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= MOST_SECONDS:
-        raise ValueError(f"expected seconds, more than 0 and at most {MOST_SECONDS:,}")
-    return seconds
+        found = math.nan
+    if not 0 < found <= MAX_SECONDS:
+        raise ValueError(f"expected seconds, more than 0 and at most {MAX_SECONDS:,}")
+    return found
 
 
-def _fsync(text: str) -> tuple[int, int] | None:
+def parse_fsync(text: str) -> tuple[int, int] | None:
+    """Return WAITAOF's two numbers: append-only files of the server itself, and of replicas."""
     if text in {"no", "local"}:
         return None if text == "no" else (1, 0)
     try:
-        replicas = whole(text)
+        replicas = parse_whole_number(text)
     except ValueError:
         replicas = 0
     if replicas == 0:
@@ -52,11 +97,13 @@ def _fsync(text: str) -> tuple[int, int] | None:
     return 1, replicas
 
 
-def _verify(text: str) -> bool:
+def parse_verify(text: str) -> bool:
+    """Return whether a certificate is checked."""
     return one_of("full", "none")(text) == "full"
 
 
-def _namespace(text: str) -> str:
+def parse_namespace(text: str) -> str:
+    """Return what every key begins with; braces would move its hash slot."""
     if not 0 < len(text) <= MAX_NAMESPACE or not text.isprintable() or set(text) & set(" {}"):
         raise ValueError(
             f"expected 1 to {MAX_NAMESPACE} characters, no braces, blanks or control characters"
@@ -64,38 +111,15 @@ def _namespace(text: str) -> str:
     return text
 
 
-def _name(text: str) -> str:
+def parse_client_name(text: str) -> str:
+    """Return a name that CLIENT SETNAME takes."""
     if not re.fullmatch(r"[!-~]{1,128}", text):
         raise ValueError("expected 1 to 128 printable ASCII characters without blanks")
     return text
 
 
-def _file(text: str) -> str:
+def parse_file_path(text: str) -> str:
+    """Return the path of a file."""
     if not text or not text.isprintable():
         raise ValueError("expected the path of a file")
     return text
-
-
-def _text(text: str) -> str:
-    return text
-
-
-_FOR_ALL: Final[Mapping[str, Callable[[str], Any]]] = {
-    "namespace": _namespace,
-    "timeout": _seconds,
-    "replicas": whole,
-    "fsync": _fsync,
-    "replica_timeout": _seconds,
-    "name": _name,
-}
-_FOR_TLS: Final[Mapping[str, Callable[[str], Any]]] = {
-    "ca": _file,
-    "cert": _file,
-    "key": _file,
-    "verify": _verify,
-}
-_FOR_SENTINEL: Final[Mapping[str, Callable[[str], Any]]] = {
-    "sentinel_user": _text,
-    "sentinel_password": _text,
-}
-_FOR_UNIX: Final[Mapping[str, Callable[[str], Any]]] = {"db": whole}
