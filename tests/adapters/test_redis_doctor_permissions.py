@@ -7,12 +7,14 @@ import pytest
 from qcore import connect
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.keys import Keys
+from qcore.adapters.redis.scripts import LIBRARY
 from qcore.doctor.redis.permissions import harmless, lacking
 from qcore.domain.diagnostics import Grade
 from tests.adapters.doctoring import examined, of
 from tests.servers.redis import RedisServer
 
 ROOT = Path(__file__).parents[2]
+LUA = [*Path(str(files("qcore.adapters.redis")), "lua").rglob("*.lua")]
 SENT = {"eval", "evalsha", "ping", "sadd", "smembers", "subscribe", "time", "unsubscribe"}
 """Commands that no script calls."""
 NO_COMMANDS = {"LIMIT", "NOPERM", "WITHSCORES"}
@@ -27,8 +29,7 @@ def needed(keys: Keys) -> list[str]:
 
 def test_just_the_commands_that_are_sent_or_called_are_tried() -> None:
     """A script that calls another one would be refused to a user of whom all seemed well."""
-    folder = files("qcore.adapters.redis") / "lua"
-    texts = [path.read_text() for path in folder.iterdir() if path.name.endswith(".lua")]
+    texts = [path.read_text() for path in LUA]
     called = {name for text in texts for name in re.findall(r"'([A-Z]{3,})'", text)}
     called -= NO_COMMANDS
     assert {name.lower() for name in called} | SENT == set(needed(Keys("qcore")))
@@ -48,13 +49,11 @@ def documented() -> tuple[list[str], list[str]]:
 
 def test_what_scripts_call_is_tried_before_one_is_called() -> None:
     """A permission that is not tried when a broker is opened would be missed half way."""
-    folder = files("qcore.adapters.redis") / "lua"
     called = {
-        path.name: set(re.findall(r"'([A-Z]{3,})'", path.read_text())) - NO_COMMANDS
-        for path in folder.iterdir()
-        if path.name.endswith(".lua")
+        str(path): set(re.findall(r"'([A-Z]{3,})'", path.read_text())) - NO_COMMANDS for path in LUA
     }
-    tried = called.pop("check_permissions.lua")
+    assert len(called) == len(LUA) > len(LIBRARY)
+    tried = called.pop(next(name for name in called if name.endswith("check_permissions.lua")))
     # to open is to ask for the time
     assert tried == set().union(*called.values()) - {"TIME"}
 

@@ -1,10 +1,9 @@
-from importlib.resources import files
-
 import pytest
 
 from qcore import NewTask
 from qcore.adapters.redis.keys import Keys
 from qcore.adapters.redis.script_runner import ScriptRunner
+from qcore.adapters.redis.scripts import lua
 from qcore.doctor.redis.queues import KNOWN, leftovers, looks
 from qcore.doctor.redis.server_queries import Questions
 from qcore.domain.diagnostics import Grade
@@ -28,7 +27,7 @@ async def test_a_queue_of_a_newer_qcore_is_an_error(own_redis: RedisServer) -> N
 
 def test_the_format_that_is_known_is_the_scripts() -> None:
     """A new format of the scripts is known here, too."""
-    text = (files("qcore.adapters.redis") / "lua" / "common.lua").read_text()
+    text = lua("lib/version")
     assert f"local VERSION = {KNOWN}\n" in text
 
 

@@ -17,7 +17,7 @@ from qcore.domain.task import state_of_new
 
 MAX_BYTES_PER_CALL: Final = 1 << 19
 """Of the payloads and headers of one call: a large one takes the server long to read."""
-NEEDS_ALL_KEYS: Final = b"whole"
+NEEDS_ALL_KEYS: Final = b"needs_all_keys"
 EXISTING, MADE = "0", "1"
 GROUPED: Final = "g"
 

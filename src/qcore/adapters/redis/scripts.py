@@ -1,63 +1,184 @@
-"""The scripts of lua/, each behind what they share."""
+"""The Lua scripts, each assembled from the files that it is declared here to consist of.
 
-import re
+A script is `lua/NAME.lua` behind the parts of `lua/lib` that it includes. Lua creates the functions
+of a script anew for each call, so a script includes the parts that it uses and no others; a test
+holds these declarations against the names that the files use. In front of the parts may stand
+
+- a fast path, which replies to the most frequent requests before any function is created;
+- other scripts, each whole, as a function of its own KEYS and ARGV which the script calls.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
 from qcore.adapters.links.redis import Script
 
+LIBRARY: Final[Mapping[str, Sequence[str]]] = {
+    "keys": (),
+    "version": ("keys",),
+    "unused_keys": ("keys", "version"),
+    "all_keys": ("keys",),
+    "key_types": ("keys", "version"),
+    "dedup": ("keys",),
+    "sequence": ("keys",),
+    "has_token": ("keys",),
+    "task_meta": ("keys", "sequence"),
+    "find_state": ("keys", "sequence"),
+    "lowest_score": ("keys",),
+    "wakeups": ("keys",),
+    "changes": ("keys",),
+    "sorted_sets": ("keys",),
+    "hashes": ("keys",),
+    "group_member": ("keys",),
+    "unique_keys": ("keys", "hashes"),
+    "details": ("keys", "hashes"),
+    "limits": ("keys",),
+    "limit_allowance": ("keys", "limits"),
+}
+"""The parts of `lua/lib`, in the order in which they stand in a script, and what each uses."""
+
+INCLUDES: Final[Mapping[str, Sequence[str]]] = {
+    "enqueue": (
+        "keys",
+        "version",
+        "unused_keys",
+        "all_keys",
+        "key_types",
+        "dedup",
+        "sequence",
+        "task_meta",
+        "find_state",
+        "lowest_score",
+        "wakeups",
+        "sorted_sets",
+        "group_member",
+        "unique_keys",
+        "details",
+    ),
+    "claim": (
+        "keys",
+        "version",
+        "key_types",
+        "dedup",
+        "sequence",
+        "task_meta",
+        "wakeups",
+        "changes",
+        "sorted_sets",
+        "group_member",
+        "unique_keys",
+        "limits",
+        "limit_allowance",
+    ),
+    "transition": (
+        "keys",
+        "version",
+        "key_types",
+        "dedup",
+        "sequence",
+        "has_token",
+        "lowest_score",
+        "wakeups",
+        "changes",
+        "sorted_sets",
+        "hashes",
+        "unique_keys",
+        "details",
+        "limits",
+    ),
+    "settle_with_followups": (
+        "keys",
+        "version",
+        "unused_keys",
+        "all_keys",
+        "key_types",
+        "dedup",
+    ),
+    "aggregate": (
+        "keys",
+        "version",
+        "all_keys",
+        "key_types",
+        "dedup",
+        "task_meta",
+        "sorted_sets",
+        "hashes",
+        "group_member",
+        "unique_keys",
+        "details",
+    ),
+    "sweep": ("keys", "version", "all_keys", "key_types", "sorted_sets", "hashes", "details"),
+    "extend": ("keys", "version", "has_token", "sorted_sets"),
+    "save_details": ("keys", "version", "key_types", "has_token", "changes"),
+    "next_due": ("keys", "version", "lowest_score", "limits", "limit_allowance"),
+    "read": ("keys", "version", "find_state"),
+    "details": ("keys", "version", "key_types", "find_state"),
+    "browse": ("keys", "version", "sequence"),
+    "count": ("keys", "version"),
+    "list_groups": ("keys", "version", "key_types"),
+    "list_members": ("keys", "version", "key_types"),
+    "limits": ("keys", "version"),
+    "set_limit": ("keys", "version", "unused_keys", "wakeups", "limits"),
+    "check_permissions": (),
+}
+"""The parts that each script uses itself."""
+
+FAST_PATHS: Final[Mapping[str, str]] = {
+    "enqueue": "enqueue_fast_path",
+    "claim": "claim_fast_path",
+}
+
+CALLED: Final[Mapping[str, Sequence[str]]] = {
+    "settle_with_followups": ("transition", "enqueue"),
+    "aggregate": ("enqueue",),
+}
+"""The scripts that a script calls as functions."""
+
 _FOLDER: Final = files("qcore.adapters.redis") / "lua"
-_NAMED: Final = re.compile(r"^local (?:function )?([\w, ]+)", re.MULTILINE)
 
 
-def _text(name: str) -> str:
+def lua(name: str) -> str:
+    """Return the text of a file of the folder `lua`."""
     return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
 
-_SHARED: Final = _text("common").split("\n\n")
-"""What scripts share, in paragraphs, each of which names what it makes."""
-
-
-def _script(name: str) -> Script:
-    """Return a script behind the paragraphs that it uses: Redis makes them anew for each call."""
-    text = _text(name)
-    for paragraph in reversed(_SHARED):
-        names = [each.strip() for made in _NAMED.findall(paragraph) for each in made.split(",")]
-        if any(re.search(rf"\b{each}\b", text) for each in names):
-            text = f"{paragraph}\n\n{text}"
-    return Script(text)
-
-
-def _behind(name: str, **parts: Script) -> Script:
-    """Return a script behind others, each a function of its keys and arguments."""
-    functions = [
-        f"local function {part}(KEYS, ARGV)\n{other.text}\nend\n\n" for part, other in parts.items()
+def assembled(name: str, *, fast_path: bool = True) -> Script:
+    """Return a script; without its fast path, what stands behind that handles every request."""
+    texts = [lua(FAST_PATHS[name])] if fast_path and name in FAST_PATHS else []
+    texts += [
+        f"local function {called}(KEYS, ARGV)\n{assembled(called).text}\nend\n"
+        for called in CALLED.get(name, ())
     ]
-    return Script("".join(functions) + _script(name).text)
+    needed = {part for include in INCLUDES[name] for part in _with_used(include)}
+    texts += [lua(f"lib/{part}") for part in LIBRARY if part in needed]
+    return Script("\n".join([*texts, lua(name)]))
 
 
-BROWSE: Final = _script("browse")
-CLAIM: Final = Script(_text("claim_fast_path") + _script("claim").text)
-COUNT: Final = _script("count")
-DETAILS: Final = _script("details")
-NEXT_DUE: Final = _script("next_due")
-ENQUEUE: Final = Script(_text("enqueue_fast_path") + _script("enqueue").text)
-EXTEND: Final = _script("extend")
-LIST_GROUPS: Final = _script("list_groups")
-SET_LIMIT: Final = _script("set_limit")
-LIMITS: Final = _script("limits")
-READ: Final = _script("read")
-LIST_MEMBERS: Final = _script("list_members")
-TRANSITION: Final = _script("transition")
-SAVE_DETAILS: Final = _script("save_details")
-SWEEP: Final = _script("sweep")
-CHECK_PERMISSIONS: Final = _script("check_permissions")
-AGGREGATE: Final = _behind("aggregate", enqueue=ENQUEUE)
-SETTLE_WITH_FOLLOWUPS: Final = _behind(
-    "settle_with_followups", transition=TRANSITION, enqueue=ENQUEUE
-)
+def _with_used(part: str) -> Iterator[str]:
+    yield part
+    for used in LIBRARY[part]:
+        yield from _with_used(used)
 
-SCRIPTS: Final = {
-    name.lower(): script for name, script in vars().copy().items() if isinstance(script, Script)
-}
-"""All of them by name."""
+
+SCRIPTS: Final[Mapping[str, Script]] = {name: assembled(name) for name in INCLUDES}
+"""All scripts by name."""
+
+AGGREGATE: Final = SCRIPTS["aggregate"]
+BROWSE: Final = SCRIPTS["browse"]
+CHECK_PERMISSIONS: Final = SCRIPTS["check_permissions"]
+CLAIM: Final = SCRIPTS["claim"]
+COUNT: Final = SCRIPTS["count"]
+DETAILS: Final = SCRIPTS["details"]
+ENQUEUE: Final = SCRIPTS["enqueue"]
+EXTEND: Final = SCRIPTS["extend"]
+LIMITS: Final = SCRIPTS["limits"]
+LIST_GROUPS: Final = SCRIPTS["list_groups"]
+LIST_MEMBERS: Final = SCRIPTS["list_members"]
+NEXT_DUE: Final = SCRIPTS["next_due"]
+READ: Final = SCRIPTS["read"]
+SAVE_DETAILS: Final = SCRIPTS["save_details"]
+SETTLE_WITH_FOLLOWUPS: Final = SCRIPTS["settle_with_followups"]
+SET_LIMIT: Final = SCRIPTS["set_limit"]
+SWEEP: Final = SCRIPTS["sweep"]
+TRANSITION: Final = SCRIPTS["transition"]

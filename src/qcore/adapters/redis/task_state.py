@@ -65,7 +65,7 @@ class TaskState(Progress):
     def snapshot_guard(self, score: bytes | None) -> list[Arg]:
         """Return what guards it as it was seen: at `score` in its state, or anywhere in it."""
         key, _, member = self._left[0]
-        return ["l", *self._seen, int(key), member, score or b""]
+        return ["s", *self._seen, int(key), member, score or b""]
 
     def apply(self, event: Transition, now: Moment, line: int | None = None) -> State:
         """Take note of what happened to it; `line` is its new place among its priority.

@@ -1,12 +1,13 @@
 -- List tasks of one queue and state.
 --
--- ARGV[3]: the number of the state's key. ARGV[4]: "1" to begin with the last. ARGV[5]: how many.
--- ARGV[6], ARGV[7]: score and member to go on behind, both empty to begin.
--- Answer: for each its member, score, value and record (nil for none).
+-- ARGV[3]: the number of the state's key. ARGV[4]: "1" to list from the highest score down.
+-- ARGV[5]: how many. ARGV[6], ARGV[7]: the score and member of the last task of the page before,
+-- both empty for the first page.
+-- Reply: for each task its member, score, value and run record (nil for none).
 
-local _, trouble = version_of(0)
-if trouble then
-  return trouble
+local _, problem = read_version(0)
+if problem then
+  return problem
 end
 
 local state, backwards, limit = tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5])
@@ -21,7 +22,7 @@ if score ~= '' then
   if here and tonumber(here) == tonumber(score) then
     start = call(rank, key, member) + 1
   elseif not here then
-    -- it has left its state since: it comes back for a moment, to say where it was
+    -- it has left the state since: add it for a moment, to find the rank it would have
     call('ZADD', key, score, member)
     start = call(rank, key, member)
     call('ZREM', key, member)
@@ -33,19 +34,19 @@ if score ~= '' then
 end
 
 local rows = call(range, key, start, start + limit - 1, 'WITHSCORES')
-local answer, ids = {}, {}
+local reply, ids = {}, {}
 for i = 1, #rows, 2 do
-  ids[#ids + 1] = state == PENDING and sub(rows[i], rest_of(rows[i])) or rows[i]
+  ids[#ids + 1] = state == PENDING and sub(rows[i], end_of_sequence(rows[i])) or rows[i]
 end
 if #ids == 0 then
-  return answer
+  return reply
 end
 local values = call('HMGET', KEYS[TASKS], unpack(ids))
 local records = call('HMGET', KEYS[PROGRESS], unpack(ids))
 for i = 1, #ids do
-  answer[4 * i - 3] = rows[2 * i - 1]
-  answer[4 * i - 2] = rows[2 * i]
-  answer[4 * i - 1] = values[i]
-  answer[4 * i] = records[i]
+  reply[4 * i - 3] = rows[2 * i - 1]
+  reply[4 * i - 2] = rows[2 * i]
+  reply[4 * i - 1] = values[i]
+  reply[4 * i] = records[i]
 end
-return answer
+return reply

@@ -1,22 +1,22 @@
--- Find out what this user may not do, before a move finds out half way.
+-- Find out which commands this user may not call, before a script that writes finds out half way.
 --
--- KEYS: a hash, a sorted set and a text that nobody has; nothing is left in them. ARGV[3]: a channel
--- that nobody listens to.
--- Answer: each command that was refused, and in what words.
+-- KEYS: a hash, a sorted set and a string that no queue has; nothing is left in them. ARGV[3]: a
+-- channel that nobody subscribes to.
+-- Reply: each command that was refused, and the error.
 
 local hash, sorted, text = KEYS[1], KEYS[2], KEYS[3]
 local refused = {}
 
 local function try(command, ...)
-  local answer = redis.pcall(command, ...)
-  local said = type(answer) == 'table' and answer.err or ''
-  local may = not (string.find(said, 'NOPERM', 1, true) or string.find(said, 'permission', 1, true)
-    or string.find(said, "can't", 1, true))
-  if not may then
+  local reply = redis.pcall(command, ...)
+  local message = type(reply) == 'table' and reply.err or ''
+  local allowed = not (string.find(message, 'NOPERM', 1, true)
+    or string.find(message, 'permission', 1, true) or string.find(message, "can't", 1, true))
+  if not allowed then
     refused[#refused + 1] = command
-    refused[#refused + 1] = said
+    refused[#refused + 1] = message
   end
-  return may
+  return allowed
 end
 
 if try('HDEL', hash, 'a') then

@@ -1,29 +1,50 @@
--- Hand out tasks of some queues, each under a lease.
+-- Claim tasks of some queues, each under a lease.
 --
--- ARGV[3]: this moment. ARGV[4]: the end of the leases. ARGV[5]: how many in all. ARGV[6]:
--- "yes" to make pending what is due, and to hand out nothing if there is more of that; "last" to
--- hand out all the same; "no" to leave what is due. ARGV[7]: after which moment of the server's own
--- clock nobody waits for an answer any more: a server that was away must not hand out then. Then for
--- each queue: how many of it before what room is left is shared.
--- Answer: "due" if more is due than was made pending, and nothing was handed out; "more" if there
--- may be more to hand out though the room is not filled; else "done". Then for each queue any number
--- of quadruples: the token before the first; ids; their values, nil for one that was not handed
--- out; their records, nil for one that is its token alone, which counts from the first. Nothing at
--- all where there is nothing pending or due, or nobody waits.
+-- Theory of operation. One call serves a worker's whole demand, in this order:
 --
--- Tokens grow though the server forgets the last ones, as after a crash: they are microseconds, or
--- one more than the last.
+-- 1. Deadline. A call that reaches the server after its caller has given up (the server was paused,
+--    or failed over) claims nothing: nobody would run the tasks before their leases end.
+-- 2. Nothing to do. One EXISTS over PENDING, SCHEDULED and RETRY of all queues replies to an idle
+--    worker before anything further down is created: Lua creates functions anew for each call.
+-- 3. Duplicate request. The session key holds the tokens that the first call gave, not the tasks,
+--    which would be stored twice. The reply is built again from the tasks that are active with
+--    these tokens.
+-- 4. Promotion. Tasks of SCHEDULED and RETRY whose moment has come go to PENDING, or to their
+--    group, in the order of their moments, MAX_PROMOTIONS a call. While there are more of them
+--    nothing is claimed ("due"), so that priorities hold among all that is due; the caller calls
+--    again (PROMOTING in claim.py), and the last time lets it claim regardless.
+-- 5. Quotas. Each queue first gives up to its quota, weighted by the caller; what room is left is
+--    then filled from the queues in the order given, each as far as its limits allow.
+-- 6. Rounds. Tasks that expired while they were pending become dead on the way and fill no room, so
+--    a queue may be popped again; after MAX_ROUNDS the call ends with "more", to stay short.
+-- 7. Large tasks. Once a queue has had one (`large` in META), sizes are read first, and a call
+--    stops at 512 KiB with "more".
+-- 8. Tokens are the microseconds of `now`, or one more than the last, whichever is greater. They
+--    grow even where a server that crashed has lost the last ones.
+--
+-- ARGV[3]: now. ARGV[4]: the end of the leases. ARGV[5]: room, how many tasks in all. ARGV[6]:
+-- "yes" to promote, and to claim nothing if more is due; "last" to promote and claim; "no" not to
+-- promote.
+-- ARGV[7]: the deadline of the call by the server's own clock. Then the quota of each queue.
+-- Reply: "due"; or "more" if there may be more to claim though there is room; else "done". Then for
+-- each queue any number of quadruples: the token before the first; ids; values, nil for a task that
+-- was not claimed; run records, nil for one that is the bare token, which counts up from the first.
+-- Nothing at all after the deadline, or where no queue has a task pending, scheduled or to be
+-- retried.
 
-local AT_ONCE = 250
--- Redis keeps up to 128 of anything as a flat list. A lease is put into that by comparing it with
--- those before it, whose digits are read anew: fifty beside fifty take half a millisecond. Where more
--- than a few get active, a member too long for a list makes a tree of them, and goes.
+local MAX_TASKS_PER_CALL = 250
+-- Up to 128 entries Redis stores a sorted set as a listpack, where n inserts cost O(n²), as each
+-- compares its score with those before it, parsed anew: 50 beside 50 take half a millisecond. Where
+-- more than FEW become active, add a dummy member longer than 64 bytes, which converts the set to a
+-- skiplist (and the hash of run records to a hash table), then remove it.
 local FEW = 8
-local LONG = '\1' .. string.rep(' ', 64)
-local PROMOTED = 200
-local ROUNDS = 4
-local LAST_TOKEN_OF_TIME = 4e15
--- Bytes that one call reads of large tasks; a task more if that alone is as much.
+local DUMMY = '\1' .. string.rep(' ', 64)
+local MAX_PROMOTIONS = 200
+local MAX_ROUNDS = 4
+-- Moments after the year 2096 do not become tokens: a double counts exactly up to 9e15 only, and
+-- tokens have to go on growing by one.
+local MAX_TIME_TOKEN = 4e15
+-- Bytes of large tasks that this call may still read; the task that exhausts them is read, too.
 local bytes_left = 524288
 
 local queues = #KEYS / WIDTH
@@ -35,32 +56,31 @@ if clock[1] + clock[2] / 1e6 > tonumber(ARGV[7]) then
   return {}
 end
 
-local looked, limited = {}, {}
+local searched, limits_of = {}, {}
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local _, trouble, text = version_of(base)
-  limited[base] = limits_in(text)
-  if trouble then
-    return trouble
+  local _, problem, text = read_version(base)
+  limits_of[base] = parse_limits(text)
+  if problem then
+    return problem
   end
-  looked[#looked + 1] = KEYS[base + PENDING]
-  looked[#looked + 1] = KEYS[base + SCHEDULED]
-  looked[#looked + 1] = KEYS[base + RETRY]
+  searched[#searched + 1] = KEYS[base + PENDING]
+  searched[#searched + 1] = KEYS[base + SCHEDULED]
+  searched[#searched + 1] = KEYS[base + RETRY]
 end
 
-if ARGV[1] == '0' and call('EXISTS', unpack(looked)) == 0 then
+if ARGV[1] == '0' and call('EXISTS', unpack(searched)) == 0 then
   return {}
 end
 
--- What was handed out before, to a caller who never heard of it: of what is active until then, what
--- has one of the tokens that were given.
-local before = answered()
-if before then
-  local answer = { 'done' }
+-- To a duplicate request: the tasks that are active until `lease` with a token of those given then.
+local earlier = earlier_reply()
+if earlier then
+  local reply = { 'done' }
   for queue = 1, queues do
-    answer[queue + 1] = {}
+    reply[queue + 1] = {}
   end
-  for queue, first, last in string.gmatch(before, '(%d+) (%d+) (%d+)') do
-    local base, claims = (queue - 1) * WIDTH, answer[queue + 1]
+  for queue, first, last in string.gmatch(earlier, '(%d+) (%d+) (%d+)') do
+    local base, claims = (queue - 1) * WIDTH, reply[queue + 1]
     for _, id in ipairs(call('ZRANGEBYSCORE', KEYS[base + ACTIVE], lease, lease)) do
       local record = call('HGET', KEYS[base + PROGRESS], id)
       local token = record and tonumber(string.match(record, '^%d+'))
@@ -71,29 +91,28 @@ if before then
     end
   end
   for queue = 1, queues do
-    table.sort(answer[queue + 1], function(a, b)
+    table.sort(reply[queue + 1], function(a, b)
       return a[1] < b[1]
     end)
   end
-  return answer
+  return reply
 end
 
 local WRITTEN = { TASKS, PENDING, ACTIVE, DEAD, PROGRESS, EXPIRING }
 local GROUPED = 49
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local trouble = misused(base, WRITTEN)
-  if trouble then
-    return trouble
+  local problem = check_types(base, WRITTEN)
+  if problem then
+    return problem
   end
 end
 
 local state = 'done'
-local given, emptied, promotions = {}, {}, PROMOTED
--- The queues that had nothing pending before something became due.
+local given, emptied, promotions = {}, {}, MAX_PROMOTIONS
+-- The queues in which promotion made tasks pending where none were.
 local filled = {}
 
--- Make pending what is due, in the order of its moments, up to what is left for this call; a task
--- with a group goes to its group.
+-- Promote tasks that are due, in the order of their moments, as many as this call still may.
 local function promote(base)
   local found = {}
   for _, state in ipairs({ SCHEDULED, RETRY }) do
@@ -120,9 +139,9 @@ local function promote(base)
   if most == 0 then
     return
   end
-  local trouble = misused(base, { AGGREGATING, GROUPS })
-  if trouble then
-    return trouble
+  local problem = check_types(base, { AGGREGATING, GROUPS })
+  if problem then
+    return problem
   end
   promotions = promotions - most
   local ids, gone = {}, { [SCHEDULED] = {}, [RETRY] = {} }
@@ -132,25 +151,25 @@ local function promote(base)
     table.insert(gone[task.from], task.id)
   end
   local values = call('HMGET', KEYS[base + TASKS], unpack(ids))
-  take_out(KEYS[base + SCHEDULED], gone[SCHEDULED])
-  take_out(KEYS[base + RETRY], gone[RETRY])
+  remove_members(KEYS[base + SCHEDULED], gone[SCHEDULED])
+  remove_members(KEYS[base + RETRY], gone[RETRY])
   local sequence = call('HINCRBY', KEYS[base + META], 'sequence', #ids) - #ids
   local moved, pending, expiring, aggregating, grouped = {}, {}, {}, {}, {}
   for i, id in ipairs(ids) do
     local value = values[i]
-    -- what has no value was tampered with, and is no task
+    -- an id without a value, as of a store that somebody has edited, is no task
     if value then
-      local rank, expires, group = facts(value)
+      local neg_priority, expires, group = task_meta(value)
       if byte(group) == GROUPED then
         local at = #aggregating
         aggregating[at + 1], aggregating[at + 2] = found[i].moment, id
-        grouped[at + 1], grouped[at + 2] = '0', member_of(group, found[i].moment, id)
+        grouped[at + 1], grouped[at + 2] = '0', group_member(group, found[i].moment, id)
       else
-        local line = line_of(sequence + i)
+        local prefix = encode_sequence(sequence + i)
         moved[#moved + 1] = id
-        moved[#moved + 1] = line .. sub(value, rest_of(value))
-        pending[#pending + 1] = rank
-        pending[#pending + 1] = line .. id
+        moved[#moved + 1] = prefix .. sub(value, end_of_sequence(value))
+        pending[#pending + 1] = neg_priority
+        pending[#pending + 1] = prefix .. id
         if expires ~= '-' then
           expiring[#expiring + 1] = expires
           expiring[#expiring + 1] = id
@@ -161,41 +180,41 @@ local function promote(base)
   if #moved > 0 then
     call('HSET', KEYS[base + TASKS], unpack(moved))
   end
-  add(KEYS[base + PENDING], pending)
+  add_members(KEYS[base + PENDING], pending)
   if #pending > 0 and call('ZCARD', KEYS[base + PENDING]) == #pending / 2 then
     filled[#filled + 1] = base
   end
-  add(KEYS[base + EXPIRING], expiring)
-  add(KEYS[base + AGGREGATING], aggregating)
-  add(KEYS[base + GROUPS], grouped)
+  add_members(KEYS[base + EXPIRING], expiring)
+  add_members(KEYS[base + AGGREGATING], aggregating)
+  add_members(KEYS[base + GROUPS], grouped)
   if #grouped > 0 then
-    wake(base)
+    wake_workers(base)
   end
 end
 
--- Return the record of a task that is dead because it expired.
-local function expired(record)
-  local before = record and string.match(record, '^%S+ (%S+ %S+ %S+ %S+ %S+)')
-  return '0 ' .. (before or '0 0 0 - -') .. ' ' .. now .. ' 7 - -|expired'
+-- Return the run record of a task that is dead because it expired.
+local function expired_record(record)
+  local earlier = record and string.match(record, '^%S+ (%S+ %S+ %S+ %S+ %S+)')
+  return '0 ' .. (earlier or '0 0 0 - -') .. ' ' .. now .. ' 7 - -|expired'
 end
 
-local function bury(base, ids, records, uniques)
+local function move_to_dead(base, ids, records, uniques)
   local rows, dead = {}, {}
   for i, id in ipairs(ids) do
-    rows[2 * i - 1], rows[2 * i] = id, expired(records[i])
+    rows[2 * i - 1], rows[2 * i] = id, expired_record(records[i])
     dead[2 * i - 1], dead[2 * i] = now, id
   end
   if #ids > 0 then
     call('HSET', KEYS[base + PROGRESS], unpack(rows))
-    add(KEYS[base + DEAD], dead)
-    take_out(KEYS[base + EXPIRING], ids)
-    let_go(base, uniques, ids)
-    tell_news(base, ids)
+    add_members(KEYS[base + DEAD], dead)
+    remove_members(KEYS[base + EXPIRING], ids)
+    release_unique_keys(base, uniques, ids)
+    publish_changes(base, ids)
   end
 end
 
--- Return the record of a task that is not as plain as most when it is handed out.
-local function claimed(record, token)
+-- Return the run record, in full, of a task that is claimed.
+local function claimed_record(record, token)
   if not record then
     return format('%.0f 1 0 0 - - - - - -|', token)
   end
@@ -203,16 +222,16 @@ local function claimed(record, token)
   return format('%.0f %.0f', token, (attempts or 0) + 1) .. sub(record, (stop or #record) + 1)
 end
 
--- Say whether a sorted set of few gets many.
+-- Say whether a sorted set of at most FEW members gets more than FEW.
 local function outgrows(key, more)
   local few = more > 0 and call('ZCARD', key) or FEW + 1
   return few <= FEW and few + more > FEW
 end
 
-local earliest_token = math.floor(math.min(moment * 1e6, LAST_TOKEN_OF_TIME))
+local earliest_token = math.floor(math.min(moment * 1e6, MAX_TIME_TOKEN))
 
--- Leave out of ids those whose tasks are too large to be read now.
-local function cut(base, ids)
+-- Remove the ids for whose tasks no bytes are left.
+local function cut_to_size(base, ids)
   for i = 1, #ids do
     if bytes_left <= 0 then
       ids[i] = nil
@@ -222,9 +241,8 @@ local function cut(base, ids)
   end
 end
 
--- Take up to `size` tasks out of a queue; return their ids, values, records and the token before
--- the first one's. A value is false where a task was not handed out, a record where it is nothing
--- but the token.
+-- Pop up to `size` tasks off PENDING; return their ids, values, run records, and the token before
+-- the first one's. Values and records are false where there are none.
 local function pop(base, size)
   local queue = base / WIDTH + 1
   if bytes_left <= 0 then
@@ -235,10 +253,10 @@ local function pop(base, size)
   local known = call('HMGET', KEYS[base + META], 'token', 'large')
   local found = #ids
   for i = 1, found do
-    ids[i] = sub(ids[i], rest_of(ids[i]))
+    ids[i] = sub(ids[i], end_of_sequence(ids[i]))
   end
   if known[2] then
-    cut(base, ids)
+    cut_to_size(base, ids)
   end
   if #ids < found then
     state = 'more'
@@ -259,48 +277,48 @@ local function pop(base, size)
   return ids, values, records, token
 end
 
--- Hand out up to `wanted` tasks of a queue into `claims`; return how many.
+-- Claim up to `wanted` tasks of a queue into `claims`; return how many.
 local function take(base, wanted, claims)
-  local limits = limited[base]
+  local limits = limits_of[base]
   if limits then
-    wanted = math.min(wanted, (free(base, limits, moment)))
+    wanted = math.min(wanted, (allowed_by_limits(base, limits, moment)))
   end
   local taken, rounds = 0, 0
   while taken < wanted and not emptied[base / WIDTH + 1] do
-    if rounds == ROUNDS then
+    if rounds == MAX_ROUNDS then
       state = 'more'
       break
     end
     rounds = rounds + 1
-    local ids, values, records, token = pop(base, math.min(wanted - taken, AT_ONCE))
+    local ids, values, records, token = pop(base, math.min(wanted - taken, MAX_TASKS_PER_CALL))
     if not ids then
       break
     end
-    local rows, active, timed, late, their, uniques, at = {}, {}, {}, {}, {}, {}, 0
-    local many = outgrows(KEYS[base + ACTIVE], #ids)
-    if many then
-      rows, active, at = { LONG, '' }, { 0, LONG }, 2
+    local rows, active, expiring, expired, expired_records, uniques, at = {}, {}, {}, {}, {}, {}, 0
+    local outgrown = outgrows(KEYS[base + ACTIVE], #ids)
+    if outgrown then
+      rows, active, at = { DUMMY, '' }, { 0, DUMMY }, 2
     end
     for i = 1, #ids do
       local id, value, record = ids[i], values[i], records[i]
       local _, expires, unique = nil, '-', nil
-      local plain = value and byte(value, rest_of(value)) == BAR
-      if value and not plain then
-        _, expires, _, unique = facts(value)
+      local has_default_meta = value and byte(value, end_of_sequence(value)) == BAR
+      if value and not has_default_meta then
+        _, expires, _, unique = task_meta(value)
       end
       if not value then
-        -- what has no value was tampered with, and is no task
+        -- an id without a value, as of a store that somebody has edited, is no task
         record = false
       elseif expires ~= '-' and tonumber(expires) <= moment then
-        late[#late + 1] = id
-        their[#late], uniques[#late] = record, unique
+        expired[#expired + 1] = id
+        expired_records[#expired], uniques[#expired] = record, unique
         values[i] = false
       else
         if expires ~= '-' then
-          timed[#timed + 1] = id
+          expiring[#expiring + 1] = id
         end
-        if record or not plain then
-          record = claimed(record, token + i)
+        if record or not has_default_meta then
+          record = claimed_record(record, token + i)
           records[i] = record
         end
         rows[at + 1], rows[at + 2] = id, record or token + i
@@ -312,60 +330,61 @@ local function take(base, wanted, claims)
       call('HSET', KEYS[base + PROGRESS], unpack(rows))
       call('ZADD', KEYS[base + ACTIVE], unpack(active))
     end
-    if many then
-      call('HDEL', KEYS[base + PROGRESS], LONG)
-      call('ZREM', KEYS[base + ACTIVE], LONG)
+    if outgrown then
+      call('HDEL', KEYS[base + PROGRESS], DUMMY)
+      call('ZREM', KEYS[base + ACTIVE], DUMMY)
       at = at - 2
     end
-    take_out(KEYS[base + EXPIRING], timed)
-    bury(base, late, their, uniques)
+    remove_members(KEYS[base + EXPIRING], expiring)
+    move_to_dead(base, expired, expired_records, uniques)
     claims[#claims + 1] = { token, ids, values, records }
     taken = taken + at / 2
   end
   if limits then
-    spend(base, limits, moment, taken)
+    spend_rate(base, limits, moment, taken)
   end
   return taken
 end
 
--- Wake those who found nothing before this made something pending, and left it.
-local function tell_of_leavings()
+-- Wake workers who found nothing before promotion filled a queue, if this call leaves tasks
+-- pending.
+local function wake_for_remaining()
   for _, base in ipairs(filled) do
     if call('EXISTS', KEYS[base + PENDING]) == 1 then
-      wake(base)
+      wake_workers(base)
     end
   end
 end
 
-local answer = {}
+local reply = {}
 for queue = 1, queues do
   if ARGV[6] ~= 'no' then
-    local trouble = promote((queue - 1) * WIDTH)
-    if trouble then
-      return trouble
+    local problem = promote((queue - 1) * WIDTH)
+    if problem then
+      return problem
     end
   end
-  answer[queue + 1] = {}
+  reply[queue + 1] = {}
 end
 if state == 'due' and ARGV[6] == 'yes' then
-  -- the next call finds it pending, and knows no more that nothing was
-  tell_of_leavings()
+  -- to be done now: the next call finds tasks pending, and cannot know that none were
+  wake_for_remaining()
   return { state }
 end
 state = 'done'
 for queue = 1, queues do
   local quota = math.min(tonumber(ARGV[7 + queue]), room)
-  room = room - take((queue - 1) * WIDTH, quota, answer[queue + 1])
+  room = room - take((queue - 1) * WIDTH, quota, reply[queue + 1])
 end
 for queue = 1, queues do
   if room > 0 and not emptied[queue] then
-    room = room - take((queue - 1) * WIDTH, room, answer[queue + 1])
+    room = room - take((queue - 1) * WIDTH, room, reply[queue + 1])
   end
 end
-answer[1] = room > 0 and state or 'done'
+reply[1] = room > 0 and state or 'done'
 
-tell_of_leavings()
+wake_for_remaining()
 if #given > 0 then
-  remember(table.concat(given, ' '))
+  remember_reply(table.concat(given, ' '))
 end
-return answer
+return reply

@@ -1,29 +1,30 @@
--- Hand out the one task that waits in the one queue that is asked for, if it has only what is usual
--- and nothing else is due: most of what idle workers claim, who are woken for it. Anything else is
--- left to what follows, of which nothing is made before it is needed: that takes as long as all of
--- this.
+-- The fast path of claim.lua: claim the only pending task of the only queue asked for, if its
+-- metadata are the defaults and nothing is scheduled or to be retried. That is most of what idle
+-- workers claim, which are woken for it. Any other request goes on to claim.lua behind it, of which
+-- nothing is created before: creating its functions takes as long as all of this.
 --
--- Keys, arguments and answer are those of claim.lua.
+-- KEYS, ARGV and reply are those of claim.lua, and so is the effect: a test compares the two.
 
 if ARGV[1] == '0' and #KEYS == 17 and tonumber(ARGV[5]) > 0 then
-  local call, try = redis.call, redis.pcall
-  local known = try('HMGET', KEYS[1], 'version', 'limits', 'large', 'token')
-  local line = try('ZRANGE', KEYS[3], 0, 1)
-  if known[1] == '1' and not known[2] and not known[3] and #line == 1
+  local call, pcall = redis.call, redis.pcall
+  local known = pcall('HMGET', KEYS[1], 'version', 'limits', 'large', 'token')
+  local pending = pcall('ZRANGE', KEYS[3], 0, 1)
+  if known[1] == '1' and not known[2] and not known[3] and #pending == 1
     and call('EXISTS', KEYS[5], KEYS[6]) == 0 then
-    local id = string.sub(line[1], math.max(1, (string.byte(line[1]) or 0) - 94))
-    local value = try('HGET', KEYS[2], id)
-    local record = try('HGET', KEYS[12], id)
-    local active, dead, expiring = try('ZCARD', KEYS[8]), try('ZCARD', KEYS[11]), try('ZCARD', KEYS[13])
+    local id = string.sub(pending[1], math.max(1, (string.byte(pending[1]) or 0) - 94))
+    local value = pcall('HGET', KEYS[2], id)
+    local record = pcall('HGET', KEYS[12], id)
+    local active, dead = pcall('ZCARD', KEYS[8]), pcall('ZCARD', KEYS[11])
+    local expiring = pcall('ZCARD', KEYS[13])
     local clock = call('TIME')
     if type(value) == 'string' and record == false
       and string.byte(value, math.max(1, (string.byte(value) or 0) - 94)) == 124
-      -- FEW of claim.lua: where more get active, there is more to do
+      -- FEW of claim.lua: one more would convert ACTIVE to a skiplist
       and type(active) == 'number' and active ~= 8
       and type(dead) == 'number' and type(expiring) == 'number'
       and clock[1] + clock[2] / 1e6 <= tonumber(ARGV[7]) then
-      local earliest = math.floor(math.min(ARGV[3] * 1e6, 4e15))
-      local before = math.max(tonumber(known[4]) or 0, earliest)
+      local earliest_token = math.floor(math.min(ARGV[3] * 1e6, 4e15))
+      local before = math.max(tonumber(known[4]) or 0, earliest_token)
       local token = string.format('%.0f', before + 1)
       call('ZREMRANGEBYRANK', KEYS[3], 0, 0)
       call('HSET', KEYS[1], 'token', token)

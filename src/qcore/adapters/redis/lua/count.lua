@@ -1,18 +1,18 @@
 -- Count the tasks of some queues.
 --
--- Answer: for each queue eight numbers: pending, scheduled, retry, aggregating, active, completed,
+-- Reply: for each queue eight numbers: pending, scheduled, retry, aggregating, active, completed,
 -- archived, dead.
 
 local ORDER = { PENDING, SCHEDULED, RETRY, AGGREGATING, ACTIVE, COMPLETED, ARCHIVED, DEAD }
 
-local answer = {}
+local reply = {}
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local _, trouble = version_of(base)
-  if trouble then
-    return trouble
+  local _, problem = read_version(base)
+  if problem then
+    return problem
   end
   for _, state in ipairs(ORDER) do
-    answer[#answer + 1] = call('ZCARD', KEYS[base + state])
+    reply[#reply + 1] = call('ZCARD', KEYS[base + state])
   end
 end
-return answer
+return reply

@@ -1,27 +1,27 @@
--- Read what is kept of the runs of tasks of one queue.
+-- Read the run details of tasks of one queue.
 --
--- ARGV[3]: the first id, and so on.
--- Answer: for each "1", its errors, its progress and its saved work, nil for none; four nils for a
--- task that is not there.
+-- ARGV from 3 on: the ids.
+-- Reply: for each "1", its errors, its progress and its saved work, each nil for none; four nils
+-- for a task that does not exist.
 
-local _, trouble = version_of(0)
-if trouble then
-  return trouble
+local _, problem = read_version(0)
+if problem then
+  return problem
 end
-trouble = misused(0, { TASKS, DETAILS })
-if trouble then
-  return trouble
+problem = check_types(0, { TASKS, DETAILS })
+if problem then
+  return problem
 end
 
 local values = call('HMGET', KEYS[TASKS], unpack(ARGV, 3))
-local answer = {}
+local reply = {}
 for i = 3, #ARGV do
   local id, at = ARGV[i], 4 * (i - 3)
   local found = call('HMGET', KEYS[DETAILS], 'e' .. id, 'p' .. id, 's' .. id)
-  local is_there = values[i - 2] and where(0, id, values[i - 2])
-  answer[at + 1] = is_there and '1' or false
+  local exists = values[i - 2] and find_state(0, id, values[i - 2])
+  reply[at + 1] = exists and '1' or false
   for n = 1, 3 do
-    answer[at + 1 + n] = is_there and found[n] or false
+    reply[at + 1 + n] = exists and found[n] or false
   end
 end
-return answer
+return reply

@@ -1,21 +1,22 @@
--- Store one task that has only what is usual, to be run at once, in a queue that is there: most of
--- what is asked for one by one. Anything else is left to what follows, of which nothing is made
--- before it is needed: that takes as long as all of this.
+-- The fast path of enqueue.lua: store one task with default metadata, pending at once, in a queue
+-- that exists, whatever its payload of up to 4,096 bytes. That is most of what is enqueued one by
+-- one. Any other request goes on to enqueue.lua behind it, of which nothing is created before:
+-- creating its functions takes as long as all of this.
 --
--- Keys, arguments and answer are those of enqueue.lua.
+-- KEYS, ARGV and reply are those of enqueue.lua, and so is the effect: a test compares the two.
 
 if ARGV[1] == '0' and #ARGV == 7 and ARGV[7] == '' then
-  local call, try = redis.call, redis.pcall
-  local version = try('HGET', KEYS[1], 'version')
-  local idle = try('ZCARD', KEYS[3])
+  local call, pcall = redis.call, redis.pcall
+  local version = pcall('HGET', KEYS[1], 'version')
+  local idle = pcall('ZCARD', KEYS[3])
   local body = ARGV[6]
   if version == '1' and type(idle) == 'number' and string.byte(body) == 124
     and #body <= 4096 then
     if not call('HGET', KEYS[2], ARGV[5]) then
       local digits = string.format('%x', call('HINCRBY', KEYS[1], 'sequence', 1))
-      local line = string.char(96 + #digits) .. digits
-      call('HSET', KEYS[2], ARGV[5], line .. body)
-      call('ZADD', KEYS[3], '0', line .. ARGV[5])
+      local sequence = string.char(96 + #digits) .. digits
+      call('HSET', KEYS[2], ARGV[5], sequence .. body)
+      call('ZADD', KEYS[3], '0', sequence .. ARGV[5])
       if idle == 0 then
         call('PUBLISH', string.sub(KEYS[1], 1, -5) .. 'wake', '')
       end

@@ -1,13 +1,13 @@
--- Read what limits some queues.
+-- Read the limits of some queues.
 --
--- Answer: for each queue what META has, nil where nothing limits it.
+-- Reply: for each queue its limits as META has them, nil where nothing limits it.
 
-local answer = {}
+local reply = {}
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local _, trouble, text = version_of(base)
-  if trouble then
-    return trouble
+  local _, problem, text = read_version(base)
+  if problem then
+    return problem
   end
-  answer[base / WIDTH + 1] = text or false
+  reply[base / WIDTH + 1] = text or false
 end
-return answer
+return reply

@@ -1,35 +1,34 @@
--- Find the next moment that a task of some queues waits for, or may start at by the rate that keeps
--- it.
+-- Find the next moment at which a task of some queues becomes due, or is allowed by a rate limit.
 --
--- Answer: the moment as text, nil where no task waits.
+-- Reply: the moment as text, nil where there is none.
 
-local looked, limited = {}, {}
+local keys, starts = {}, {}
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local _, trouble, text = version_of(base)
-  if trouble then
-    return trouble
+  local _, problem, text = read_version(base)
+  if problem then
+    return problem
   end
-  local limits = limits_in(text)
+  local limits = parse_limits(text)
   if limits and limits.count and call('EXISTS', KEYS[base + PENDING]) == 1 then
-    local _, start = free(base, limits, 0)
-    limited[#limited + 1] = start
+    local _, start = allowed_by_limits(base, limits, 0)
+    starts[#starts + 1] = start
   end
-  looked[#looked + 1] = KEYS[base + SCHEDULED]
-  looked[#looked + 1] = KEYS[base + RETRY]
+  keys[#keys + 1] = KEYS[base + SCHEDULED]
+  keys[#keys + 1] = KEYS[base + RETRY]
 end
-local answer = false
-for _, start in ipairs(limited) do
-  if not answer or start < tonumber(answer) then
-    answer = format('%.17g', start)
-  end
-end
-if call('EXISTS', unpack(looked)) == 0 then
-  return answer
-end
-for _, key in ipairs(looked) do
-  local first = earliest(key)
-  if first and (not answer or tonumber(first) < tonumber(answer)) then
-    answer = first
+local reply = false
+for _, start in ipairs(starts) do
+  if not reply or start < tonumber(reply) then
+    reply = format('%.17g', start)
   end
 end
-return answer
+if call('EXISTS', unpack(keys)) == 0 then
+  return reply
+end
+for _, key in ipairs(keys) do
+  local first = lowest_score(key)
+  if first and (not reply or tonumber(first) < tonumber(reply)) then
+    reply = first
+  end
+end
+return reply

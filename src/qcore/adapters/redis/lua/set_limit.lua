@@ -1,23 +1,23 @@
--- Set one of the limits of a queue, which is made if it is not there.
+-- Set one of the limits of a queue, which is created if it does not exist.
 --
--- ARGV[3]: "rate", then a count and seconds, both "-" for no limit, and this moment; "in_flight", then
--- a number, "-" for no limit; or "paused", then "1" or "0".
--- Answer: what limits it then, as META has it.
--- Errors: QCORE FOREIGN where a key that would be made is there already.
+-- ARGV[3]: "rate", then a count and seconds, both "-" for no limit, and now; "in_flight", then a
+-- number, "-" for no limit; or "paused", then "1" or "0".
+-- Reply: the limits that then hold, as META has them.
+-- Errors: QCORE FOREIGN where a key of a queue to be created exists.
 
-local version, trouble, text = version_of(0)
-if trouble then
-  return trouble
+local version, problem, text = read_version(0)
+if problem then
+  return problem
 end
 if not version then
-  trouble = occupied(0)
-  if trouble then
-    return trouble
+  problem = check_unused(0)
+  if problem then
+    return problem
   end
   call('HSET', KEYS[META], 'version', VERSION)
 end
 
-local limits = limits_in(text) or { full = 0 }
+local limits = parse_limits(text) or { full = 0 }
 if ARGV[3] == 'rate' then
   local count, per = tonumber(ARGV[4]), tonumber(ARGV[5])
   if count ~= limits.count or per ~= limits.per then
@@ -28,6 +28,6 @@ elseif ARGV[3] == 'in_flight' then
 else
   limits.is_paused = ARGV[4] == '1'
 end
-local answer = write_limits(0, limits)
-wake(0)
-return answer
+local reply = write_limits(0, limits)
+wake_workers(0)
+return reply

@@ -1,48 +1,49 @@
--- End one lease, and store the tasks that are to follow, in one step. In front of it stand transition.lua
--- and enqueue.lua, as the functions `transition` and `enqueue`.
+-- End one lease and enqueue the follow-up tasks, in one step. transition.lua and enqueue.lua stand
+-- in front, as the functions `transition` and `enqueue`.
 --
 -- KEYS: those of the task's queue, then those of other queues.
--- ARGV[3]: how many words transition.lua is told, from its ARGV[3] on; then they. Then for each queue that
--- something follows in: its number from 0, how many words enqueue.lua is told, and they.
--- Answer: that of transition.lua; nothing follows a move that was not made.
+-- ARGV[3]: the number of arguments of transition.lua, from its ARGV[3] on; then they. Then for each
+-- queue with follow-ups: its index among KEYS, from 0; the number of arguments of enqueue.lua; and
+-- they.
+-- Reply: that of transition.lua; nothing is enqueued unless the lease was ended.
 
-local before = answered()
-if before then
-  return before
+local earlier = earlier_reply()
+if earlier then
+  return earlier
 end
 
 local at = 3
-local function words()
+local function arguments()
   local number = tonumber(ARGV[at])
   local found = { '0', ARGV[2], unpack(ARGV, at + 1, at + number) }
   at = at + number + 1
   return found
 end
 
-local verdict, followers = words(), {}
+local verdict, followups = arguments(), {}
 while at <= #ARGV do
   local base = tonumber(ARGV[at]) * WIDTH
   at = at + 1
-  -- found before anything is written: what cannot be followed has not ended
-  local version, trouble = version_of(base)
-  trouble = trouble or misused(base, ALL) or not version and occupied(base)
-  if trouble then
-    return trouble
+  -- checked before the first write: a task whose follow-ups cannot be stored has not ended
+  local version, problem = read_version(base)
+  problem = problem or check_types(base, ALL_KEYS) or not version and check_unused(base)
+  if problem then
+    return problem
   end
-  followers[#followers + 1] = { { unpack(KEYS, base + 1, base + WIDTH) }, words() }
+  followups[#followups + 1] = { { unpack(KEYS, base + 1, base + WIDTH) }, arguments() }
 end
 
-local answer = transition(KEYS, verdict)
-if type(answer) == 'table' then
-  return answer
+local reply = transition(KEYS, verdict)
+if type(reply) == 'table' then
+  return reply
 end
-if answer == '' then
-  for _, follower in ipairs(followers) do
-    local refused = enqueue(follower[1], follower[2])
+if reply == '' then
+  for _, followup in ipairs(followups) do
+    local refused = enqueue(followup[1], followup[2])
     if type(refused) == 'table' then
       return refused
     end
   end
 end
-remember(answer)
-return answer
+remember_reply(reply)
+return reply

@@ -1,98 +1,98 @@
--- Trim the past of some queues, and find what else time has moved.
+-- Trim the history of some queues, and find tasks whose lease ended or that expired while pending.
 --
--- ARGV[3]: this moment. ARGV[4]: how many archived, and how many dead tasks a queue may keep.
--- ARGV[5]: the moment before which they ended that are too old. Then for each queue: how many to
--- find whose lease is over, how many that have expired, how many to trim; none more than 250.
--- Answer: for each queue three elements: how many it trimmed; of the tasks whose lease is over,
--- and of those that expired, their ids, values without what Lua never reads, records, scores.
+-- ARGV[3]: now. ARGV[4]: how many archived, and how many dead tasks a queue may keep. ARGV[5]: the
+-- moment before which tasks ended that are too old to keep. Then for each queue: how many to find
+-- whose lease ended, how many that expired, how many to trim; none more than 250.
+-- Reply: for each queue three elements: how many tasks were trimmed; and, of the tasks whose lease
+-- ended and of those that expired, their ids, values up to the bar, run records, and scores.
 -- Nothing at all where nothing is active, expires or has ended.
 
 local now, count, old = ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local looked = {}
+local keys = {}
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local _, trouble = version_of(base)
-  if trouble then
-    return trouble
+  local _, problem = read_version(base)
+  if problem then
+    return problem
   end
   for _, key in ipairs({ ACTIVE, EXPIRING, RETAINED, ARCHIVED, DEAD }) do
-    looked[#looked + 1] = KEYS[base + key]
+    keys[#keys + 1] = KEYS[base + key]
   end
 end
-if call('EXISTS', unpack(looked)) == 0 then
+if call('EXISTS', unpack(keys)) == 0 then
   return {}
 end
 for base = 0, #KEYS - WIDTH, WIDTH do
-  local trouble = misused(base, ALL)
-  if trouble then
-    return trouble
+  local problem = check_types(base, ALL_KEYS)
+  if problem then
+    return problem
   end
 end
 
-local function past(key, moment, limit, ...)
+local function scored_up_to(key, moment, limit, ...)
   if limit < 1 then
     return {}
   end
   return call('ZRANGEBYSCORE', key, '-inf', moment, ...)
 end
 
--- Return what is needed to move the tasks of a sorted set whose score is past.
-local function found(base, key, limit)
-  local rows = past(KEYS[base + key], now, limit, 'WITHSCORES', 'LIMIT', 0, limit)
-  local answer, ids = {}, {}
+-- Return what a transition takes of the tasks of a sorted set whose score has passed.
+local function overdue(base, key, limit)
+  local rows = scored_up_to(KEYS[base + key], now, limit, 'WITHSCORES', 'LIMIT', 0, limit)
+  local reply, ids = {}, {}
   for i = 1, #rows, 2 do
     ids[#ids + 1] = rows[i]
   end
   if #ids == 0 then
-    return answer
+    return reply
   end
   local values = call('HMGET', KEYS[base + TASKS], unpack(ids))
   local records = call('HMGET', KEYS[base + PROGRESS], unpack(ids))
-  local strays = {}
+  local orphans = {}
   for i, id in ipairs(ids) do
     local value = values[i]
     if value then
-      answer[#answer + 1] = id
-      answer[#answer + 1] = sub(value, 1, string.find(value, '|', 1, true))
-      answer[#answer + 1] = records[i]
-      answer[#answer + 1] = rows[2 * i]
+      reply[#reply + 1] = id
+      reply[#reply + 1] = sub(value, 1, string.find(value, '|', 1, true))
+      reply[#reply + 1] = records[i]
+      reply[#reply + 1] = rows[2 * i]
     else
-      strays[#strays + 1] = id
+      orphans[#orphans + 1] = id
     end
   end
-  take_out(KEYS[base + key], strays)
-  return answer
+  remove_members(KEYS[base + key], orphans)
+  return reply
 end
 
-local function forget(base, state, ids)
-  take_out(KEYS[base + state], ids)
-  erase(KEYS[base + TASKS], ids)
-  erase(KEYS[base + PROGRESS], ids)
-  drop_details(base, ids)
+local function delete_tasks(base, state, ids)
+  remove_members(KEYS[base + state], ids)
+  delete_fields(KEYS[base + TASKS], ids)
+  delete_fields(KEYS[base + PROGRESS], ids)
+  delete_details(base, ids)
   return #ids
 end
 
 local function trim(base, limit)
-  local over = past(KEYS[base + RETAINED], now, limit, 'LIMIT', 0, limit)
-  take_out(KEYS[base + RETAINED], over)
-  local done = forget(base, COMPLETED, over)
+  local over = scored_up_to(KEYS[base + RETAINED], now, limit, 'LIMIT', 0, limit)
+  remove_members(KEYS[base + RETAINED], over)
+  local done = delete_tasks(base, COMPLETED, over)
   for _, state in ipairs({ ARCHIVED, DEAD }) do
     local key = KEYS[base + state]
-    local many = math.min(call('ZCARD', key) - count, limit - done)
-    if many > 0 then
-      done = done + forget(base, state, call('ZRANGE', key, 0, many - 1))
+    local excess = math.min(call('ZCARD', key) - count, limit - done)
+    if excess > 0 then
+      done = done + delete_tasks(base, state, call('ZRANGE', key, 0, excess - 1))
     end
     local left = limit - done
-    done = done + forget(base, state, past(key, old, left, 'LIMIT', 0, left))
+    done = done + delete_tasks(base, state, scored_up_to(key, old, left, 'LIMIT', 0, left))
   end
   return done
 end
 
-local answer = {}
+local reply = {}
 for base = 0, #KEYS - WIDTH, WIDTH do
   local queue = base / WIDTH
-  local late, stale, trimmed = ARGV[6 + 3 * queue], ARGV[7 + 3 * queue], ARGV[8 + 3 * queue]
-  answer[3 * queue + 1] = trim(base, tonumber(trimmed))
-  answer[3 * queue + 2] = found(base, ACTIVE, tonumber(late))
-  answer[3 * queue + 3] = found(base, EXPIRING, tonumber(stale))
+  local crashed, expired, trimmed = ARGV[6 + 3 * queue], ARGV[7 + 3 * queue], ARGV[8 + 3 * queue]
+  reply[3 * queue + 1] = trim(base, tonumber(trimmed))
+  reply[3 * queue + 2] = overdue(base, ACTIVE, tonumber(crashed))
+  reply[3 * queue + 3] = overdue(base, EXPIRING, tonumber(expired))
 end
-return answer
+return reply

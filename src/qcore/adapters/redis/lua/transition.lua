@@ -1,54 +1,56 @@
--- Move tasks of one queue from one place to another, each if it still is what the caller takes it
--- for.
+-- Transition tasks of one queue: write what Python has decided, each if its guard holds, that is,
+-- if the task still is what Python took it for.
 --
--- ARGV[3]: how many active tasks are gone, and that is all. ARGV[4]: how many others are moved. Then
--- the ids, of both; the tokens of those that are gone; and for each of the others how it is guarded:
---   "t", token, change: an active task with this token;
---   "l", line, record (empty for none), key, member, score (empty for any), change: a
---     task that is in this sorted set;
---   "v", value, and then as for "l": the same, of one that is this very value;
--- and where there is a change, what it is: the number of places it leaves, then each as key and
--- member; the number of those it enters, then each as key, score and member; its new record, empty
--- for none, "x" to forget the task; its new place and facts, empty for those it has; what Lua never
--- reads of it, with the bar, empty for what it has; an error to be added to its own, empty for none.
--- Keys are numbers of the names in common.lua; a unique key is a place that its task leaves when it
+-- ARGV[3]: how many active tasks are just deleted. ARGV[4]: how many others are changed. Then the
+-- ids, of both; the tokens of those deleted; and for each of the others its guard and its change. A
+-- guard is one of
+--   "t", token: an active task with this token;
+--   "s", sequence, run record (empty for none), key, member, score (empty for any): a task that is
+--     in this sorted set with this sequence and record;
+--   "v", value, and then as for "s": the same, of a task with this very value.
+-- A change is: the number of sorted sets it leaves, then key and member of each; the number of
+-- those it enters, then key, score and member of each; its new run record, empty for none, "x" to
+-- delete the task; its new sequence and metadata, with the bar, empty to keep them; its new
+-- options, empty to keep them; and an error to append to its history, empty for none. Keys are
+-- numbers as in lib/keys.lua. A unique key counts as a sorted set that its task leaves when it
 -- ends.
--- Answer: nothing if all were moved; else for each "1" if it was, "0" if it is not what the caller
--- took it for.
+-- Reply: nothing if all guards held; else for each task "1" if its guard held, "0" if it did not.
 
-local before = answered()
-if before then
-  return before
+local earlier = earlier_reply()
+if earlier then
+  return earlier
 end
-local _, trouble, limits = version_of(0)
-if trouble then
-  return trouble
+local _, problem, limits = read_version(0)
+if problem then
+  return problem
 end
 
-local leaves, moves = tonumber(ARGV[3]), tonumber(ARGV[4])
-local number = leaves + moves
-local at = 5 + number + leaves
+local deletions, changes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local number = deletions + changes
+local at = 5 + number + deletions
 local records = call('HMGET', KEYS[PROGRESS], unpack(ARGV, 5, 4 + number))
-local answer = {}
-local gone, leaving, entering = {}, {}, {}
-local forgotten, unrecorded, recorded, renewed = {}, {}, {}, {}
-local uniques, holders, faulty = {}, {}, {}
+local reply = {}
+local deleted, leaving, entering = {}, {}, {}
+local dropped, unrecorded, recorded, values = {}, {}, {}, {}
+local uniques, holders, errors_of = {}, {}, {}
 
-local function word()
+local function argument()
   at = at + 1
   return ARGV[at - 1]
 end
 
--- Say whether a task is where and what the caller saw.
-local function is_as_seen(id, record, whole)
-  local line, seen, key, member, score = word(), word(), tonumber(word()), word(), word()
+-- Read a guard of kind "s" or "v", and say whether it holds.
+local function is_unchanged(id, record, expected_value)
+  local sequence, expected_record = argument(), argument()
+  local key, member, score = tonumber(argument()), argument(), argument()
   local value = call('HGET', KEYS[TASKS], id)
   local now = call('ZSCORE', KEYS[key], member)
-  return value and now and (not whole or value == whole) and (record or '') == seen
-    and sub(value, 1, rest_of(value) - 1) == line and (score == '' or now == score)
+  return value and now and (not expected_value or value == expected_value)
+    and (record or '') == expected_record
+    and sub(value, 1, end_of_sequence(value) - 1) == sequence and (score == '' or now == score)
 end
 
-local function into(lists, key, ...)
+local function append(lists, key, ...)
   local list = lists[key]
   if not list then
     list = {}
@@ -59,29 +61,29 @@ local function into(lists, key, ...)
   end
 end
 
--- Read a change, and take note of it if it is to be made.
-local function change(id, made)
-  for _ = 1, tonumber(word()) do
-    local key, member = tonumber(word()), word()
-    if made and key == UNIQUE then
+-- Read a change, and collect its writes if the guard held.
+local function change(id, holds)
+  for _ = 1, tonumber(argument()) do
+    local key, member = tonumber(argument()), argument()
+    if holds and key == UNIQUE then
       uniques[#uniques + 1] = member
       holders[#holders + 1] = id
-    elseif made then
-      into(leaving, key, member)
+    elseif holds then
+      append(leaving, key, member)
     end
   end
-  for _ = 1, tonumber(word()) do
-    local key, score, member = tonumber(word()), word(), word()
-    if made then
-      into(entering, key, score, member)
+  for _ = 1, tonumber(argument()) do
+    local key, score, member = tonumber(argument()), argument(), argument()
+    if holds then
+      append(entering, key, score, member)
     end
   end
-  local record, head, body, fault = word(), word(), word(), word()
-  if not made then
+  local record, head, body, fault = argument(), argument(), argument(), argument()
+  if not holds then
     return
   end
   if record == 'x' then
-    forgotten[#forgotten + 1] = id
+    dropped[#dropped + 1] = id
   elseif record == '' then
     unrecorded[#unrecorded + 1] = id
   else
@@ -89,45 +91,45 @@ local function change(id, made)
     recorded[#recorded + 1] = record
   end
   if body ~= '' then
-    renewed[#renewed + 1] = id
-    renewed[#renewed + 1] = head .. body
+    values[#values + 1] = id
+    values[#values + 1] = head .. body
   elseif head ~= '' then
     local value = call('HGET', KEYS[TASKS], id)
-    renewed[#renewed + 1] = id
-    renewed[#renewed + 1] = head .. sub(value, (string.find(value, '|', 1, true) or 0) + 1)
+    values[#values + 1] = id
+    values[#values + 1] = head .. sub(value, (string.find(value, '|', 1, true) or 0) + 1)
   end
   if fault ~= '' then
-    faulty[#faulty + 1] = { id, fault }
+    errors_of[#errors_of + 1] = { id, fault }
   end
 end
 
 local all = true
 
-for i = 1, leaves do
+for i = 1, deletions do
   local token = ARGV[4 + number + i]
-  local made = records[i] == token or holds(records[i], token)
-  answer[i] = made and '1' or '0'
-  if made then
-    gone[#gone + 1] = ARGV[4 + i]
+  local holds = records[i] == token or has_token(records[i], token)
+  reply[i] = holds and '1' or '0'
+  if holds then
+    deleted[#deleted + 1] = ARGV[4 + i]
   else
     all = false
   end
 end
-for i = leaves + 1, number do
+for i = deletions + 1, number do
   local id, record = ARGV[4 + i], records[i]
-  local made
-  local guard = word()
+  local holds
+  local guard = argument()
   if guard == 't' then
-    made = holds(record, word())
+    holds = has_token(record, argument())
   else
-    made = is_as_seen(id, record, guard == 'v' and word())
+    holds = is_unchanged(id, record, guard == 'v' and argument())
   end
-  change(id, made)
-  answer[i] = made and '1' or '0'
-  all = all and made
+  change(id, holds)
+  reply[i] = holds and '1' or '0'
+  all = all and holds
 end
 
--- most queues have none of it
+-- most queues have no run details
 local has_details = call('EXISTS', KEYS[DETAILS]) == 1
 local written = { TASKS, has_details and DETAILS or nil }
 for key in pairs(leaving) do
@@ -136,45 +138,45 @@ end
 for key in pairs(entering) do
   written[#written + 1] = key
 end
-trouble = misused(0, written)
-if trouble then
-  return trouble
+problem = check_types(0, written)
+if problem then
+  return problem
 end
 
-take_out(KEYS[ACTIVE], gone)
-erase(KEYS[TASKS], gone)
-erase(KEYS[PROGRESS], gone)
+remove_members(KEYS[ACTIVE], deleted)
+delete_fields(KEYS[TASKS], deleted)
+delete_fields(KEYS[PROGRESS], deleted)
 if has_details then
-  drop_details(0, gone)
+  delete_details(0, deleted)
 end
 for key, members in pairs(leaving) do
-  take_out(KEYS[key], members)
+  remove_members(KEYS[key], members)
 end
-erase(KEYS[TASKS], forgotten)
-erase(KEYS[PROGRESS], forgotten)
+delete_fields(KEYS[TASKS], dropped)
+delete_fields(KEYS[PROGRESS], dropped)
 if has_details then
-  drop_details(0, forgotten)
+  delete_details(0, dropped)
 end
-erase(KEYS[PROGRESS], unrecorded)
-let_go(0, uniques, holders)
+delete_fields(KEYS[PROGRESS], unrecorded)
+release_unique_keys(0, uniques, holders)
 for key, members in pairs(entering) do
-  add(KEYS[key], members)
+  add_members(KEYS[key], members)
 end
 if #recorded > 0 then
   call('HSET', KEYS[PROGRESS], unpack(recorded))
 end
-if #renewed > 0 then
-  call('HSET', KEYS[TASKS], unpack(renewed))
+if #values > 0 then
+  call('HSET', KEYS[TASKS], unpack(values))
 end
 
--- Add an error to those of a task, of which the last ten are kept.
-local function add_error(id, fault)
+-- Append an error to the history of a task, which keeps the last ten.
+local function append_error(id, fault)
   local kept = call('HGET', KEYS[DETAILS], 'e' .. id)
   local errors, start = {}, 1
   while kept and start <= #kept do
     local _, stop, size = string.find(kept, '^(%d+) ', start)
     if not stop or stop + size > #kept then
-      -- what somebody has written there hides nothing that comes after it
+      -- somebody has edited the history: keep what could be read, and go on
       break
     end
     errors[#errors + 1] = sub(kept, start, stop + size)
@@ -184,8 +186,8 @@ local function add_error(id, fault)
   call('HSET', KEYS[DETAILS], 'e' .. id, table.concat(errors, '', math.max(1, #errors - 9)))
 end
 
-for _, each in ipairs(faulty) do
-  add_error(each[1], each[2])
+for _, each in ipairs(errors_of) do
+  append_error(each[1], each[2])
 end
 
 local ended = {}
@@ -195,15 +197,15 @@ for _, key in ipairs({ COMPLETED, ARCHIVED, DEAD }) do
     ended[#ended + 1] = entered[i]
   end
 end
-tell_news(0, ended)
+publish_changes(0, ended)
 
--- Say whether there is room now where as many were active as may be.
-local function makes_room()
-  local held = (#gone > 0 or leaving[ACTIVE]) and limits_in(limits)
+-- Say whether a task may start now because one of as many as may be active has ended.
+local function frees_a_slot()
+  local held = (#deleted > 0 or leaving[ACTIVE]) and parse_limits(limits)
   return held and held.in_flight
 end
 
-local function brings_news(key)
+local function wakes_workers(key)
   local entered = entering[key]
   if not entered then
     return false
@@ -211,15 +213,15 @@ local function brings_news(key)
     return call('ZCARD', KEYS[PENDING]) == #entered / 2
   end
   for i = 1, #entered, 2 do
-    if is_next(KEYS[key], entered[i]) then
+    if is_lowest_score(KEYS[key], entered[i]) then
       return true
     end
   end
 end
 
-if brings_news(PENDING) or brings_news(SCHEDULED) or brings_news(RETRY) or makes_room() then
-  wake(0)
+if wakes_workers(PENDING) or wakes_workers(SCHEDULED) or wakes_workers(RETRY) or frees_a_slot() then
+  wake_workers(0)
 end
-answer = all and '' or table.concat(answer)
-remember(answer)
-return answer
+reply = all and '' or table.concat(reply)
+remember_reply(reply)
+return reply
