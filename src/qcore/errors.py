@@ -2,7 +2,7 @@
 
 from qcore.app.client.inline import Suspended
 from qcore.app.tasks.context import NoState
-from qcore.app.worker.pools.processes import ProcessDied, RemoteError
+from qcore.app.worker.pools.child_ipc import ProcessDied, RemoteError
 from qcore.domain.errors import (
     BrokerUnavailable,
     BrokerUnusable,

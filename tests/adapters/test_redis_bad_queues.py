@@ -9,7 +9,7 @@ import pytest
 
 from qcore import Context, Qcore
 from qcore.adapters.redis import RedisBroker
-from qcore.app.worker import failure_backoff, quarantine, worker
+from qcore.app.worker import claim_loop, failure_backoff, quarantine
 from qcore.domain.answers import Swept
 from qcore.domain.task import Claim, Demand
 from qcore.errors import BrokerUnusable
@@ -89,9 +89,9 @@ class Shop:
 
 @pytest.fixture(autouse=True)
 def _tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failure_backoff, "LEAST_PAUSE", PAUSE)
-    monkeypatch.setattr(quarantine, "LONGEST_STAY", PAUSE)
-    monkeypatch.setattr(worker, "LONGEST_IDLE", PAUSE)
+    monkeypatch.setattr(failure_backoff, "SHORTEST_PAUSE", PAUSE)
+    monkeypatch.setattr(quarantine, "LONGEST_QUARANTINE", PAUSE)
+    monkeypatch.setattr(claim_loop, "LONGEST_IDLE", PAUSE)
 
 
 async def served_all_but_one(shop: Shop) -> None:

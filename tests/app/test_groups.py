@@ -19,8 +19,9 @@ from qcore.app.calls.call import Call, TaskRequest
 from qcore.app.tasks.aggregators import AggregationOptions
 from qcore.app.tasks.handler import Handler
 from qcore.app.worker.failure_backoff import REMEMBERED, FailureBackoff
-from qcore.app.worker.groups import scheduler
-from qcore.app.worker.groups.aggregation import LONGEST_CALL
+from qcore.app.worker.groups import scanner
+from qcore.app.worker.groups.aggregation import AGGREGATOR_TIMEOUT
+from qcore.app.worker.groups.scheduler import CONCURRENCY
 from qcore.domain.answers import Admission
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.groups import Stale
@@ -231,7 +232,7 @@ class TestMembers:
         self, lab: Notes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """They are read page by page, and more of them than are in hand at a time."""
-        monkeypatch.setattr(scheduler, "PAGE", 7)
+        monkeypatch.setattr(scanner, "PAGE", 7)
         lab.aggregator(lab.one_of)
         for number in range(30):
             await lab.ask("a", group=f"group {number}")
@@ -428,7 +429,7 @@ class TestTrouble:
             failed = await jumping.signals.aggregation_failed.next()
         assert ended
         assert isinstance(failed.error, TimeoutError)
-        assert jumping.sent[0][0] < LONGEST_CALL
+        assert jumping.sent[0][0] < AGGREGATOR_TIMEOUT
 
     async def test_a_thread_that_hangs_keeps_its_place_and_is_not_asked_again(
         self, lab: Notes
@@ -448,7 +449,7 @@ class TestTrouble:
         await lab.ask("a")
         async with lab.working():
             await asyncio.to_thread(began.wait)
-            lab.manual.advance(LONGEST_CALL)
+            lab.manual.advance(AGGREGATOR_TIMEOUT)
             failed = await lab.signals.aggregation_failed.next()
             assert isinstance(failed.error, TimeoutError)
             for _ in range(100):
@@ -693,7 +694,7 @@ class TestWorkers:
         async def hang(group: Group, tasks: Sequence[Task]) -> Call[None]:
             nonlocal began
             began += 1
-            if began == scheduler.AT_A_TIME:
+            if began == CONCURRENCY:
                 full.set()
             await asyncio.Event().wait()
             raise AssertionError
@@ -706,7 +707,7 @@ class TestWorkers:
         await turn()
         worker.stop()
         await running
-        assert began == scheduler.AT_A_TIME
+        assert began == CONCURRENCY
         assert await lab.states() == {State.AGGREGATING: 15}
 
     async def test_a_paused_worker_aggregates_nothing(self, lab: Notes) -> None:

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from qcore import Context, InvalidOption, RateLimited, Revoke, SkipRetry, Snooze, State
-from qcore.app.worker import executor
+from qcore.app.worker import failures
 from qcore.testing import a_task
 from qcore.types import Next
 from tests.app import process_handlers
@@ -178,7 +178,7 @@ class TestErrorHooks:
 
         The patience is one of real time, whatever the worker's clock says, so it is made short.
         """
-        monkeypatch.setattr(executor, "HOOK_TIMEOUT", 0.01)
+        monkeypatch.setattr(failures, "HOOK_TIMEOUT", 0.01)
         told: list[str] = []
 
         @lab.on_error

@@ -8,7 +8,9 @@ import pytest
 
 from qcore import Handle, InvalidOption, State
 from qcore.adapters.clocks import SystemClock
-from qcore.app.worker.pools.processes import SIGNALS_CHILDREN_IGNORE, ProcessDied, ProcessPool
+from qcore.app.worker.pools.child_ipc import ProcessDied
+from qcore.app.worker.pools.child_main import SIGNALS_CHILDREN_IGNORE
+from qcore.app.worker.pools.processes import ProcessPool
 from qcore.testing import a_context, a_task, drain
 from qcore.testing.builders import NOW
 from tests.app import process_handlers

@@ -8,7 +8,7 @@ import pytest
 
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
-from qcore.app.worker.worker import LONGEST_IDLE
+from qcore.app.worker.claim_loop import LONGEST_IDLE
 from qcore.domain.task import Demand
 from qcore.testing import FaultyBroker, a_task, some_tasks
 from tests.app.kit import Lab, turn

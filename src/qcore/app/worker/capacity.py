@@ -1,4 +1,4 @@
-"""How much to claim from which queue, when some of its tasks need a thread or a process."""
+"""How much to claim from which queue, where some tasks need a thread or a process."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -10,66 +10,66 @@ from qcore.domain.new_task import DEFAULT_QUEUE
 from qcore.domain.queue_weights import QueueWeights
 from qcore.domain.task import Claim, Demand
 
-MOSTLY: Final = 0.5
+MAJORITY: Final = 0.5
+"""Share from which a queue counts as one of tasks of a kind."""
 REMEMBERED: Final = 64
-"""Of how many tasks a queue's mix is remembered."""
+"""Number of tasks over which a queue's mix of kinds is averaged."""
 
 
 class Capacity:
-    """Divide a worker's room so that a kind with no free slot holds up its own queues alone.
+    """Divide a worker's room so that a kind without a free slot holds up only its own queues.
 
-    What a task needs is not known before it is claimed. So each queue's mix is learned from what
-    came out of it, beginning with what the handlers that name it say, and a queue is asked for as
-    much as the free slots bear. A queue that is mostly of a kind whose slots are taken is not
-    asked once the line for them is as long as they are many: what waits in line here could begin
-    at another worker.
+    What kind a task is, is not known before it is claimed. So each queue's mix of kinds is learned
+    from the tasks that came out of it (an exponential moving average), beginning with what the
+    handlers that name the queue suggest, and as much is demanded of a queue as the free slots
+    bear. Nothing is demanded of a queue of mostly one kind once as many tasks wait for a slot of
+    that kind as there are slots: what waits here could start at another worker.
     """
 
     def __init__(self, router: Router, slots: Mapping[Kind, Slots]) -> None:
-        self.are_tight = False
-        """Whether more could be claimed if something in hand ended."""
+        self.is_tight = False
+        """Whether more could be claimed if a run in hand ended; set by `demands`."""
         self._router = router
         self._slots = slots
-        self._mix: dict[str, dict[Kind, float]] = {}
-        self.may_be_tight = any(handler.kind in slots for handler in router.handlers())
+        handlers = list(router.handlers())
+        self.may_be_tight = any(handler.kind in slots for handler in handlers)
         """Whether there are handlers that need a slot."""
-        named = [
-            (handler.options.get("queue", DEFAULT_QUEUE), handler.kind)
-            for handler in router.handlers()
-        ]
-        for queue, kind in named:
-            if kind in slots:
-                all_of_it = [its for its_queue, its in named if its_queue == queue]
-                share = all_of_it.count(kind) / len(all_of_it)
-                self._mix.setdefault(queue, {})[kind] = share
+        kinds: dict[str, list[Kind]] = {}
+        for handler in handlers:
+            queue = handler.options.get("queue", DEFAULT_QUEUE)
+            kinds.setdefault(queue, []).append(handler.kind)
+        self._mix: dict[str, dict[Kind, float]] = {
+            queue: {kind: all_of.count(kind) / len(all_of) for kind in all_of if kind in slots}
+            for queue, all_of in kinds.items()
+        }
 
-    def demands(self, shares: QueueWeights, room: int) -> list[Demand]:
+    def demands(self, weights: QueueWeights, room: int) -> list[Demand]:
         """Return what to claim, in order: first from the queues that slots limit, if there are.
 
-        Each may have all the room, so that what one does not fill is left to those after it.
+        Each demand may take all the room, so that what one leaves is left to those after it.
         """
-        self.are_tight = room <= 0
+        self.is_tight = room <= 0
         if room <= 0:
             return []
-        whole = shares.split(room)
+        whole = weights.split(room)
         limits = {queue: self._limit(queue, room) for queue in whole.quotas}
         tight = {queue: limit for queue, limit in limits.items() if limit < room}
         if not tight:
             return [whole]
-        self.are_tight = True
+        self.is_tight = True
         demands: list[Demand] = []
         for queue, limit in tight.items():
-            # at least one, or a queue whose turn it is not would wait though no other has work
-            share = (whole.quotas[queue] or 1) if any(whole.quotas.values()) else limit
-            if (most := min(limit, share, room)) > 0:
+            # at least one: a queue without a turn this time would wait though no other has work
+            quota = (whole.quotas[queue] or 1) if any(whole.quotas.values()) else limit
+            if (most := min(limit, quota, room)) > 0:
                 demands.append(Demand(most, {queue: most}))
         rest = {queue: quota for queue, quota in whole.quotas.items() if queue not in tight}
         if rest:
             demands.append(Demand(room, rest))
         return demands
 
-    def note(self, claims: Sequence[Claim]) -> None:
-        """Learn what came out of the queues."""
+    def learn(self, claims: Sequence[Claim]) -> None:
+        """Learn the mix of kinds from what came out of the queues."""
         if not self.may_be_tight:
             return
         kinds: dict[str, list[Kind | None]] = {}
@@ -78,9 +78,9 @@ class Capacity:
             kinds.setdefault(claim.task.spec.queue, []).append(handler.kind if handler else None)
         for queue, seen in kinds.items():
             if self._mix.get(queue) or any(kind in self._slots for kind in seen):
-                self._learn(self._mix.setdefault(queue, {}), seen)
+                self._average(self._mix.setdefault(queue, {}), seen)
 
-    def _learn(self, mix: dict[Kind, float], seen: Sequence[Kind | None]) -> None:
+    def _average(self, mix: dict[Kind, float], seen: Sequence[Kind | None]) -> None:
         weight = min(1.0, len(seen) / REMEMBERED)
         for kind in self._slots:
             share = seen.count(kind) / len(seen)
@@ -89,16 +89,16 @@ class Capacity:
 
     def _limit(self, queue: str, room: int) -> int:
         mix = self._mix.get(queue, {})
-        return min((self._bears(k, p, room) for k, p in mix.items()), default=room)
+        return min((self._bears(kind, share, room) for kind, share in mix.items()), default=room)
 
     def _bears(self, kind: Kind, share: float, room: int) -> int:
-        """Return how many tasks may be claimed of which a share is of a kind."""
+        """Return how many tasks may be claimed if a share of them is of a kind."""
         slots = self._slots[kind]
         free = slots.size - slots.in_hand
         if free > 0:
             return min(room, int(free / share)) if share * room > free else room
-        # one by one, as it may be of another kind
-        return 1 if share < MOSTLY or -free < slots.size else 0
+        # one by one, as the next may be of another kind
+        return 1 if share < MAJORITY or -free < slots.size else 0
 
 
 def within(demand: Demand, room: int) -> Demand:
@@ -114,7 +114,7 @@ def within(demand: Demand, room: int) -> Demand:
 
 
 def only(demand: Demand, queues: Sequence[str]) -> Demand:
-    """Return what a demand asks of some of its queues."""
+    """Return the part of a demand that concerns some of its queues."""
     if len(queues) == len(demand.quotas):
         return demand
     quotas = {queue: demand.quotas[queue] for queue in queues}

@@ -1,9 +1,9 @@
-"""Cut runs short at their moment, with one sleeper for all of them."""
+"""Cancel runs at their timeout or deadline, with one timer for all of them."""
 
 import asyncio
 import math
 
-from qcore.app.worker.run import CancelReason, Run
+from qcore.app.worker.run import CancelReason, Run, deadline_of
 from qcore.domain.moments import Moment
 from qcore.ports import Clock
 
@@ -11,8 +11,8 @@ from qcore.ports import Clock
 class Deadlines:
     """Watch the runs in hand.
 
-    A timer for each would be made and cancelled fifty thousand times a second, nearly always in
-    vain; here only a deadline earlier than all others moves the alarm.
+    A timer for each run would be made and cancelled fifty thousand times a second, nearly always
+    in vain; here only a deadline earlier than all others restarts the one timer.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -21,24 +21,28 @@ class Deadlines:
         self._alarm = math.inf
         self._sleeper: asyncio.Task[None] | None = None
 
-    def watch(self, run: Run, moment: Moment) -> None:
-        """Cut a run short at a moment unless it has ended by then."""
-        self._moments[run] = moment
-        if moment < self._alarm:
-            self._set(moment)
+    def start(self, run: Run) -> None:
+        """Start the clock of a run whose handler is about to be called."""
+        now = run.began = self._clock.now()
+        deadline = run.ctx.deadline = deadline_of(run.claim, now)
+        if deadline is None:
+            return
+        self._moments[run] = deadline
+        if deadline < self._alarm:
+            self._restart(deadline)
 
     def forget(self, run: Run) -> None:
-        """Watch a run no more."""
+        """Stop watching a run, which has ended."""
         self._moments.pop(run, None)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         self._moments.clear()
         self._alarm = math.inf
         if self._sleeper is not None:
             self._sleeper.cancel()
 
-    def _set(self, moment: Moment) -> None:
+    def _restart(self, moment: Moment) -> None:
         if self._sleeper is not None:
             self._sleeper.cancel()
         self._alarm = moment
@@ -48,9 +52,9 @@ class Deadlines:
         await self._clock.sleep_until(moment)
         self._sleeper = None
         now = self._clock.now()
-        for run in [run for run, ends in self._moments.items() if ends <= now]:
+        for run in [run for run, deadline in self._moments.items() if deadline <= now]:
             del self._moments[run]
             run.cancel(CancelReason.TIMEOUT)
         self._alarm = math.inf
         if self._moments:
-            self._set(min(self._moments.values()))
+            self._restart(min(self._moments.values()))

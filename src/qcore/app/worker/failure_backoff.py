@@ -1,4 +1,4 @@
-"""What did not work, and when to try it again."""
+"""Exponential backoff for each of many keys: queues in quarantine, groups that fail."""
 
 from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
@@ -11,13 +11,14 @@ from qcore.ports import Clock
 K = TypeVar("K", bound=Hashable)
 
 REMEMBERED: Final = 1_000
-LEAST_PAUSE: Final = 1.0
+SHORTEST_PAUSE: Final = 1.0
+"""Seconds."""
 
 
 class FailureBackoff(Generic[K]):
-    """Wait longer after each failure of a kind, up to `longest` seconds.
+    """Remember keys that failed, and wait longer after each failure, up to `longest` seconds.
 
-    Of more than `remembered` kinds that failed the first are forgotten.
+    Beyond `remembered` keys the oldest is forgotten.
     """
 
     def __init__(
@@ -25,32 +26,32 @@ class FailureBackoff(Generic[K]):
     ) -> None:
         self._clock = clock
         self._dice = dice
-        self._curve = Exponential(base=2.0, cap=longest)
+        self._backoff = Exponential(base=2.0, cap=longest)
         self._remembered = remembered
-        self._known: dict[K, tuple[int, Moment]] = {}
+        self._failed: dict[K, tuple[int, Moment]] = {}
 
     def __bool__(self) -> bool:
-        """Return whether anything failed when it was last tried."""
-        return bool(self._known)
+        """Return whether any key failed when it was last tried."""
+        return bool(self._failed)
 
-    def __contains__(self, what: K) -> bool:
-        """Return whether it failed when it was last tried."""
-        return what in self._known
+    def __contains__(self, key: K) -> bool:
+        """Return whether a key failed when it was last tried."""
+        return key in self._failed
 
-    def add(self, what: K) -> float:
-        """Note a failure; return how long to wait, in seconds."""
-        failures, _ = self._known.pop(what, (0, 0.0))
-        if len(self._known) >= self._remembered:
-            # the oldest: names come from outside, and there is no end to them
-            del self._known[next(iter(self._known))]
-        pause = max(LEAST_PAUSE, self._curve(failures, self._dice()))
-        self._known[what] = failures + 1, self._clock.now() + pause
+    def add(self, key: K) -> float:
+        """Count a failure; return the seconds to wait before the next attempt."""
+        failures, _ = self._failed.pop(key, (0, 0.0))
+        if len(self._failed) >= self._remembered:
+            # keys such as names of groups come from outside, and there is no end to them
+            del self._failed[next(iter(self._failed))]
+        pause = max(SHORTEST_PAUSE, self._backoff(failures, self._dice()))
+        self._failed[key] = failures + 1, self._clock.now() + pause
         return pause
 
-    def forget(self, what: K) -> int:
-        """Note that it worked; return how often it had failed."""
-        return self._known.pop(what, (0, 0.0))[0]
+    def forget(self, key: K) -> int:
+        """Note a success; return the number of failures before it."""
+        return self._failed.pop(key, (0, 0.0))[0]
 
-    def until(self, what: K) -> Moment:
-        """Return when to try it again."""
-        return self._known.get(what, (0, 0.0))[1]
+    def retry_at(self, key: K) -> Moment:
+        """Return when to try a key again; 0 for one that did not fail."""
+        return self._failed.get(key, (0, 0.0))[1]

@@ -1,4 +1,4 @@
-"""Leases renewed off the loop, so that a handler which blocks it keeps its tasks."""
+"""Renew leases from a thread, so that a handler which blocks the event loop keeps its tasks."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,10 @@ from qcore.ports import Broker, Clock
 
 
 class Heartbeat:
-    """Renew the leases in hand, each third of their length, over a link that blocks."""
+    """Renew the leases of `runs()` every third of their length; call `lost` with those lost.
+
+    `broker` has a link that blocks, as there is no event loop in the heartbeat's thread.
+    """
 
     def __init__(
         self,
@@ -34,7 +37,7 @@ class Heartbeat:
         self._emit = emit
 
     def beat(self) -> None:
-        """Renew what has been held for a while; say which leases are lost."""
+        """Renew the leases that have been held for a while; report those that are lost."""
         now = self._clock.now()
         fresh = now + self._lease - self.interval / 2
         runs = [run for run in self._runs() if run.ctx.lease.until < fresh]

@@ -1,4 +1,4 @@
-"""Tell those who want to know."""
+"""Send events to every instrument, none of which can harm a worker."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,35 +10,35 @@ from qcore.ports import Instrument
 
 
 class Instruments:
-    """All instruments as one; what one of them raises is logged, and changes nothing."""
+    """All instruments as one callable; what one of them raises is logged, and changes nothing."""
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:
         self._instruments = tuple(instruments)
-        self._by_kind: dict[type, tuple[Instrument, ...]] = {}
+        self._by_kind: dict[type[Event], tuple[Instrument, ...]] = {}
 
-    def wants(self, kind: type) -> bool:
-        """Return whether anybody wants to know of a kind of happening.
+    def wants(self, kind: type[Event]) -> bool:
+        """Return whether any instrument takes events of a kind.
 
-        A hot path asks once, and need not even make what nobody wants.
+        A hot path asks once, and does not even make events that nobody takes.
         """
-        return bool(self._told_of(kind))
+        return bool(self._takers(kind))
 
-    def _told_of(self, kind: type) -> tuple[Instrument, ...]:
-        wanting = self._by_kind.get(kind)
-        if wanting is None:
-            wanted = [(each, getattr(each, "wants", None)) for each in self._instruments]
-            wanting = tuple(each for each, kinds in wanted if kinds is None or kind in kinds)
-            self._by_kind[kind] = wanting
-        return wanting
-
-    def __call__(self, happening: Event) -> None:
-        """Tell each instrument that wants to know."""
-        for instrument in self._told_of(type(happening)):
+    def __call__(self, event: Event) -> None:
+        """Send an event to each instrument that takes its kind."""
+        for instrument in self._takers(type(event)):
             try:
-                instrument(happening)
+                instrument(event)
             except Exception:  # noqa: BLE001  (an instrument's trouble is not the worker's)
-                # it may have been the log itself that failed, as with a closed pipe
+                # the log itself may be what failed, as with a closed pipe
                 with suppress(Exception):
                     structlog.get_logger("qcore").exception(
                         "instrument failed", instrument=repr(instrument)
                     )
+
+    def _takers(self, kind: type[Event]) -> tuple[Instrument, ...]:
+        takers = self._by_kind.get(kind)
+        if takers is None:
+            wanted = [(each, getattr(each, "wants", None)) for each in self._instruments]
+            takers = tuple(each for each, kinds in wanted if kinds is None or kind in kinds)
+            self._by_kind[kind] = takers
+        return takers

@@ -1,4 +1,4 @@
-"""Verdicts on their way to the broker, settled together, kept until they are written."""
+"""Verdicts that wait to be written: settled in batches, and kept until the broker has them."""
 
 import asyncio
 from collections import deque
@@ -16,13 +16,15 @@ from qcore.domain.moments import Moment
 from qcore.domain.task import Verdict
 from qcore.ports import Clock, Consumer
 
-MOST_AT_ONCE: Final = 1_000
+LARGEST_BATCH: Final = 1_000
+"""Verdicts in one call of `settle`."""
 
 
 class Outbox:
-    """Hold what was decided until the broker has it.
+    """Hold verdicts until the broker has them.
 
-    Its leases are renewed all the while, so a broker that is away for a time loses no success.
+    The heartbeat renews their leases all the while, so that a broker which is unavailable for a
+    time loses no success.
     """
 
     def __init__(
@@ -39,26 +41,26 @@ class Outbox:
         self._emit = emit
         self._progress_writer = progress_writer
         self._waiting: deque[tuple[Run, Verdict]] = deque()
-        self.sending: list[tuple[Run, Verdict]] = []
+        self._sending: list[tuple[Run, Verdict]] = []
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
         self.give_up_at: Moment | None = None
-        """When a worker that is leaving stops trying."""
+        """When a worker that shuts down stops repeating `settle`; None while it runs."""
 
-    def put(self, run: Run, outcome: Transition) -> None:
-        """Take a verdict."""
-        self._waiting.append((run, Verdict(run.claim.lease, outcome)))
+    def put(self, run: Run, verdict: Transition) -> None:
+        """Take the verdict on a run."""
+        self._waiting.append((run, Verdict(run.claim.lease, verdict)))
         if len(self._waiting) == 1:
             self._filled.set()
             self._emptied.clear()
 
     def runs(self) -> list[Run]:
-        """Return the runs whose verdicts are not written yet. May be called from any thread."""
-        return [run for run, _ in (*tuple(self._waiting), *self.sending)]
+        """Return the runs whose verdicts are not written yet. Thread-safe."""
+        return [run for run, _ in (*tuple(self._waiting), *self._sending)]
 
     async def serve(self) -> None:
-        """Write verdicts as they come, for ever."""
+        """Write verdicts as they come, until cancelled."""
         while True:
             await self._filled.wait()
             self._filled.clear()
@@ -76,26 +78,26 @@ class Outbox:
         await self._emptied.wait()
 
     async def _send(self) -> None:
-        size = min(MOST_AT_ONCE, len(self._waiting))
-        self.sending = [self._waiting.popleft() for _ in range(size)]
-        verdicts = [verdict for _, verdict in self.sending]
+        size = min(LARGEST_BATCH, len(self._waiting))
+        self._sending = [self._waiting.popleft() for _ in range(size)]
+        verdicts = [verdict for _, verdict in self._sending]
         if self._progress_writer.has_any:
-            await self._progress_writer.written(verdict.lease for verdict in verdicts)
+            await self._progress_writer.flush(verdict.lease for verdict in verdicts)
         try:
             answers = await self._retrying.call(
                 "settle",
                 lambda: self._broker.settle(verdicts, now=self._clock.now()),
-                until=self._until,
+                give_up_at=self._give_up_at,
             )
         except GaveUp:
-            # their leases run out, and somebody does them again: at least once
+            # their leases run out, and other workers run the tasks again: at least once
             answers = [LeaseLost()] * size
-        self.sending = []
-        self._told(verdicts, answers)
+        self._sending = []
+        self._report(verdicts, answers)
 
-    def _until(self) -> Moment:
+    def _give_up_at(self) -> Moment:
         return float("inf") if self.give_up_at is None else self.give_up_at
 
-    def _told(self, verdicts: Sequence[Verdict], answers: "Sequence[Settled | LeaseLost]") -> None:
+    def _report(self, verdicts: Sequence[Verdict], answers: Sequence[Settled | LeaseLost]) -> None:
         if self._emit.wants(TasksSettled):
             self._emit(TasksSettled(verdicts, answers))

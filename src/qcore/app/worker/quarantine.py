@@ -1,4 +1,4 @@
-"""Queues that cannot be served, put aside so that the others can."""
+"""Keep queues that the broker cannot serve apart, so that the others are served."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
@@ -12,16 +12,17 @@ from qcore.ports import Clock
 
 T = TypeVar("T")
 
-LONGEST_STAY: Final = 60.0
-"""Seconds."""
+LONGEST_QUARANTINE: Final = 60.0
+"""Seconds after which a queue in quarantine is tried again at the latest."""
 
 
 class Quarantine:
-    """Call a broker for some queues without those that somebody has to see to.
+    """Make one kind of call for several queues, without those that raise `BrokerUnusable`.
 
-    One that a newer qcore has written, or that holds somebody else's data, ends a call for all. It
-    is told of when it is found, and whenever it was tried again in vain: by itself, with growing,
-    jittered pauses. `name` is what calls are called, `queues` are all that there are.
+    A queue that a newer qcore has written, or whose keys hold somebody else's data, fails a call
+    for all queues. It is found by one call for each queue, reported as `BrokerFailed`, and tried
+    again by itself with exponential backoff; each attempt in vain is reported. `name` is what the
+    events call the call, `queues` are all queues that it is ever made for.
     """
 
     def __init__(
@@ -31,44 +32,44 @@ class Quarantine:
         self._has_others = len(queues) > 1
         self._clock = clock
         self._emit = emit
-        self._stays: FailureBackoff[str] = FailureBackoff(
-            clock, dice, longest=LONGEST_STAY, remembered=len(queues)
+        self._backoff: FailureBackoff[str] = FailureBackoff(
+            clock, dice, longest=LONGEST_QUARANTINE, remembered=len(queues)
         )
 
     def fit(self, queues: Sequence[str]) -> Sequence[str]:
-        """Return those queues that are not put aside."""
-        if not self._stays:
+        """Return those of these queues that are not in quarantine."""
+        if not self._backoff:
             return queues
-        return [queue for queue in queues if queue not in self._stays]
+        return [queue for queue in queues if queue not in self._backoff]
 
     async def serve(
         self, queues: Sequence[str], call: Callable[[Sequence[str]], Awaitable[T]]
     ) -> list[T]:
-        """Return what `call` answers for those of these queues that can be served.
+        """Return the answers of `call`, made for those of these queues that can be served.
 
-        Raises what it raises where it has not answered, unless that is of some queues alone.
+        Raises what `call` raises if it never answered, but for what concerns single queues.
         """
         if not self._has_others:
             return [await call(queues)]
         answers: list[T] = []
         try:
             if fit := self.fit(queues):
-                await self._together(fit, call, answers)
-            for queue in self._over(queues):
-                await self._again(queue, call, answers)
+                await self._call_for_all(fit, call, answers)
+            for queue in self._to_retry(queues):
+                await self._retry(queue, call, answers)
         except QcoreError:
-            # what was answered is not to be lost: whoever calls again comes upon it again
+            # answers such as claimed tasks must not be lost; the next call meets the error again
             if not answers:
                 raise
         return answers
 
-    async def _together(
+    async def _call_for_all(
         self,
         queues: Sequence[str],
         call: Callable[[Sequence[str]], Awaitable[T]],
         answers: list[T],
     ) -> None:
-        """Call for all at once, and where that fails for each, to find out which it is."""
+        """Make one call for all, and where that fails one for each, to find which queue it is."""
         try:
             answers.append(await call(queues))
         except BrokerUnusable:
@@ -79,30 +80,30 @@ class Quarantine:
                 except BrokerUnusable as error:
                     bad[queue] = error
             if len(bad) == len(queues) > 1:
-                # it is not these queues, but what they are in
+                # not a queue is at fault, but the store
                 raise
-            for queue, why in bad.items():
-                self._put(queue, why)
+            for queue, problem in bad.items():
+                self._isolate(queue, problem)
 
-    async def _again(
+    async def _retry(
         self, queue: str, call: Callable[[Sequence[str]], Awaitable[T]], answers: list[T]
     ) -> None:
         try:
             answers.append(await call([queue]))
         except BrokerUnusable as error:
-            self._put(queue, error)
+            self._isolate(queue, error)
         else:
-            self._emit(BrokerRecovered(self._name, self._stays.forget(queue)))
+            self._emit(BrokerRecovered(self._name, self._backoff.forget(queue)))
 
-    def _over(self, queues: Sequence[str]) -> Sequence[str]:
-        """Return those queues that are to be tried again."""
-        if not self._stays:
+    def _to_retry(self, queues: Sequence[str]) -> Sequence[str]:
+        """Return the queues whose time in quarantine is over for now."""
+        if not self._backoff:
             return ()
-        now, stays = self._clock.now(), self._stays
-        return [queue for queue in queues if queue in stays and stays.until(queue) <= now]
+        now, backoff = self._clock.now(), self._backoff
+        return [queue for queue in queues if queue in backoff and backoff.retry_at(queue) <= now]
 
-    def _put(self, queue: str, error: BrokerUnusable) -> None:
-        """Put a queue aside, for longer each time."""
-        pause = self._stays.add(queue)
-        problem = BrokerUnusable(f"queue {queue!r} is not served, the others are: {error}")
-        self._emit(BrokerFailed(self._name, problem, pause))
+    def _isolate(self, queue: str, error: BrokerUnusable) -> None:
+        """Put a queue into quarantine, for longer each time."""
+        pause = self._backoff.add(queue)
+        report = BrokerUnusable(f"queue {queue!r} is not served, the others are: {error}")
+        self._emit(BrokerFailed(self._name, report, pause))

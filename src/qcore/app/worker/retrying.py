@@ -1,4 +1,4 @@
-"""Call a broker that may be away until it answers."""
+"""Repeat a call to a broker that is unavailable until it answers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,16 +15,21 @@ from qcore.ports import Clock
 
 T = TypeVar("T")
 
-LEAST_PAUSE: Final = 0.05
-CURVE: Final = Exponential(base=0.1, cap=5.0)
+SHORTEST_PAUSE: Final = 0.05
+"""Seconds; without it full jitter may choose a pause of nothing."""
+BACKOFF: Final = Exponential(base=0.1, cap=5.0)
 
 
 class GaveUp(Exception):
-    """Say that the time for trying is over."""
+    """Say that a call has failed, and that its time for further attempts is over."""
 
 
 class Retrying:
-    """Try again with growing, jittered pauses, so that many workers do not come back at once."""
+    """Repeat calls with exponential backoff and jitter, so that workers do not return all at once.
+
+    Whatever a broker raises is repeated, and told to instruments as `BrokerFailed` with the pause
+    to come; the answer after failures as `BrokerRecovered`.
+    """
 
     def __init__(self, clock: Clock, dice: Dice, emit: Instruments) -> None:
         self._clock = clock
@@ -36,48 +41,48 @@ class Retrying:
         name: str,
         call: Callable[[], Awaitable[T]],
         *,
-        until: Callable[[], Moment] | None = None,
-        unless: asyncio.Event | None = None,
+        give_up_at: Callable[[], Moment] | None = None,
+        stop: asyncio.Event | None = None,
     ) -> T:
-        """Return what `call` returns once it does.
+        """Return what `call` returns once it does; `name` is what the events call it.
 
-        Raises `GaveUp` after a failure if the moment `until` names would pass, or if `unless` is
-        set.
+        Raises `GaveUp` after a failure if the next attempt would be later than `give_up_at()`, or
+        if `stop` is set.
         """
         failures = 0
         while True:
             try:
                 answer = await call()
             except asyncio.CancelledError:
-                if _is_wanted():
+                if _is_cancelled_by_us():
                     raise
                 error: Exception = BrokerUnavailable("its driver cancelled the call")
-            except Exception as raised:  # noqa: BLE001  (whatever ails the broker, work goes on)
+            except Exception as raised:  # noqa: BLE001  (no error of a broker's ends a worker)
                 error = raised
             else:
                 if failures:
                     self._emit(BrokerRecovered(name, failures))
                 return answer
-            pause = max(LEAST_PAUSE, CURVE(failures, self._dice()))
+            pause = max(SHORTEST_PAUSE, BACKOFF(failures, self._dice()))
             failures += 1
             self._emit(BrokerFailed(name, error, pause))
-            await self._pause(pause, until, unless)
+            await self._pause(pause, give_up_at, stop)
 
     async def _pause(
-        self, seconds: float, until: Callable[[], Moment] | None, unless: asyncio.Event | None
+        self, seconds: float, give_up_at: Callable[[], Moment] | None, stop: asyncio.Event | None
     ) -> None:
         end = self._clock.now() + seconds
-        if until is not None and end > until():
+        if give_up_at is not None and end > give_up_at():
             raise GaveUp
-        if unless is None:
+        if stop is None:
             await self._clock.sleep_until(end)
             return
-        await first(self._clock.sleep_until(end), unless.wait())
-        if unless.is_set():
+        await first(self._clock.sleep_until(end), stop.wait())
+        if stop.is_set():
             raise GaveUp
 
 
-def _is_wanted() -> bool:
-    """Say whether somebody cancels this task, or a driver has cancelled what it awaits."""
+def _is_cancelled_by_us() -> bool:
+    """Return whether this task is cancelled; else a driver has cancelled what it awaits."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0

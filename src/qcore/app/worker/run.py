@@ -1,4 +1,4 @@
-"""A claimed task while a worker has it in hand."""
+"""One run: a claim while this worker executes it."""
 
 import asyncio
 from enum import Enum, auto
@@ -10,7 +10,7 @@ from qcore.domain.task import Claim
 
 
 class CancelReason(Enum):
-    """Why a run is cut short."""
+    """Why the worker cancels a run; it decides what the handler's error means."""
 
     TIMEOUT = auto()
     LEASE_LOST = auto()
@@ -18,7 +18,7 @@ class CancelReason(Enum):
 
 
 class Run:
-    """One claim, its context, and the coroutine that executes it."""
+    """One claim, the context that its handler gets, and the coroutine that executes it."""
 
     __slots__ = ("began", "cancel_reason", "claim", "coroutine", "ctx", "has_ended")
 
@@ -27,13 +27,13 @@ class Run:
         self.ctx = ctx
         self.cancel_reason: CancelReason | None = None
         self.has_ended = False
-        """Whether the handler is over: what follows is not to be cut short."""
+        """Whether the handler has returned or raised: the verdict on it must not be cancelled."""
         self.began: Moment | None = None
         """When its handler was called."""
         self.coroutine: asyncio.Task[None] | None = None
 
     def cancel(self, reason: CancelReason) -> None:
-        """Ask the handler to end, once for each reason; a later reason outweighs an earlier."""
+        """Cancel the handler; a later reason takes the place of an earlier one."""
         if self.has_ended:
             return
         self.cancel_reason = reason
@@ -42,10 +42,10 @@ class Run:
             self.coroutine.cancel()
 
     def take_result(self, future: "asyncio.Future[Any]") -> Any:
-        """Return what a handler returned, or raise what it raised, before it was cut short.
+        """Return or raise the result that a handler had before it was cancelled, uncancelled.
 
-        The loop was too busy to hear of it in time: that is not the handler's fault. Where the
-        lease is lost, nobody asks.
+        The event loop was too busy to take the result in time, which is not the handler's fault.
+        A lost lease stays the reason: no verdict counts then.
         """
         if self.cancel_reason is not CancelReason.LEASE_LOST:
             self.cancel_reason = None

@@ -1,4 +1,4 @@
-"""What a worker is told of how to work."""
+"""The settings of a worker, checked when they are made."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -24,92 +24,12 @@ def _myself() -> str:
     return f"{gethostname()}:{os.getpid()}"
 
 
-@record
-class WorkerSettings:
-    """How a worker works. Durations are in seconds."""
-
-    queues: Mapping[str, int] | Sequence[str] | None = None
-    """Queue to weight; or queues of equal weight; the first first if `strict`. None for "default"
-    and every queue that a handler names."""
-    strict: bool = False
-    concurrency: int = 100
-    """Tasks in hand at a time."""
-    threads: int = 32
-    """Of them, in threads."""
-    processes: int = Factory(_processors)
-    """Of them, in processes."""
-    lease: float = 30.0
-    """How long a task stays with a worker that gives no sign of life."""
-    grace: float = 25.0
-    """How long a worker that leaves waits for its tasks."""
-    sweep_every: float = 4.0
-    policy: RetryPolicy = RetryPolicy()
-    """For handlers that have none of their own."""
-    group_grace: float = 60.0
-    """How long after its last member joined a group is aggregated; this and what follows is for
-    aggregators that say nothing themselves."""
-    group_max_delay: float | None = None
-    """How long after its first member joined at the latest; None for no limit."""
-    group_max_size: int | None = None
-    """At once when it has so many members; None for 1,000, which is the most."""
-    burst: bool = False
-    """Leave when there is nothing to do."""
-    max_tasks: int | None = None
-    """Leave after so many runs, as a cure for handlers that leak; None for never."""
-    name: str = Factory(_myself)
-    """Who it is, in the errors of tasks; the machine's name and the process's number."""
-
-    def __attrs_post_init__(self) -> None:
-        """Refuse what no worker can do."""
-        for name in ("concurrency", "threads", "processes"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InvalidOption(f"{name} is {value!r}: expected a whole number from 1")
-        if self.max_tasks is not None and (type(self.max_tasks) is not int or self.max_tasks < 1):
-            raise InvalidOption(f"max_tasks is {self.max_tasks!r}: expected None or 1 and more")
-        for name in ("lease", "sweep_every"):
-            value = getattr(self, name)
-            if type(value) not in NUMBERS or not value > 0:
-                raise InvalidOption(f"{name} is {value!r}: expected more than 0 seconds")
-        if type(self.grace) not in NUMBERS or not self.grace >= 0:
-            raise InvalidOption(f"grace is {self.grace!r}: expected 0 or more seconds")
-        if isinstance(self.queues, str):
-            raise InvalidOption(f"queues is {self.queues!r}: expected [{self.queues!r}]")
-        _check_name(self.name)
-        _ = self.timing
-        for queue in self.shares([]).queues:
-            # one that no task can be in is a misspelling, and would be waited on for ever
-            NewTask("?", id="?", queue=queue)
-
-    @property
-    def timing(self) -> AggregationTiming:
-        """Return when groups are aggregated whose aggregators leave that open."""
-        try:
-            return checked(self.group_grace, self.group_max_delay, self.group_max_size)
-        except InvalidOption as error:
-            raise InvalidOption(f"group_{error}") from None
-
-    def shares(self, named: Sequence[str]) -> QueueWeights:
-        """Return a fresh division between the queues; `named` are those that handlers name."""
-        queues = self.queues
-        if queues is None:
-            if self.strict:
-                raise InvalidOption("strict is set without queues: name them, the first first")
-            queues = [DEFAULT_QUEUE, *named]
-        if self.strict:
-            return Strict(list(queues))
-        if isinstance(queues, Mapping):
-            return Weighted(queues)
-        return Weighted(dict.fromkeys(queues, 1))
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
-        raise InvalidOption(f"name is {name!r:.80}: expected 1 to {MAX_NAME} printable characters")
-
-
 class WorkerOptions(TypedDict, total=False):
-    """The fields of `WorkerSettings`, each with its default."""
+    """The fields of `WorkerSettings` as keywords; what is not given has its default.
+
+    `Unpack` takes a TypedDict alone and attrs makes none of a class, so the fields are here once
+    more. A test holds the two equal.
+    """
 
     queues: Mapping[str, int] | Sequence[str] | None
     strict: bool
@@ -126,3 +46,90 @@ class WorkerOptions(TypedDict, total=False):
     burst: bool
     max_tasks: int | None
     name: str
+
+
+@record
+class WorkerSettings:
+    """How a worker works. Durations are in seconds; see `docs/reference/worker-settings.md`."""
+
+    queues: Mapping[str, int] | Sequence[str] | None = None
+    """Queue to weight; or queues of equal weight, or in order of precedence if `strict`. None for
+    "default" and every queue that a handler names."""
+    strict: bool = False
+    """Whether a queue is served only when those before it are empty."""
+    concurrency: int = 100
+    """Tasks in hand at a time, of whatever kind."""
+    threads: int = 32
+    """The size of the pool for plain functions."""
+    processes: int = Factory(_processors)
+    """The size of the pool of child processes for handlers with `process=True`."""
+    lease: float = 30.0
+    """How long a task stays with a worker that does not renew its lease."""
+    grace: float = 25.0
+    """How long a worker that stops waits for what runs."""
+    sweep_every: float = 4.0
+    """How often it sweeps for leases and tasks that have run out, give or take a tenth."""
+    policy: RetryPolicy = RetryPolicy()
+    """For handlers that have none of their own."""
+    group_grace: float = 60.0
+    """How long after its last member joined a group is aggregated; this and the next two are for
+    aggregators that do not say."""
+    group_max_delay: float | None = None
+    """How long after its first member joined a group is aggregated at the latest; None for no
+    limit."""
+    group_max_size: int | None = None
+    """The number of members at which a group is aggregated at once; None for 1,000, the most."""
+    burst: bool = False
+    """Whether to stop when there is nothing to do."""
+    max_tasks: int | None = None
+    """The number of runs after which to stop, as a cure for handlers that leak; None for never."""
+    name: str = Factory(_myself)
+    """Who it is, in the errors of tasks; by default the host's name and the process id."""
+
+    def __attrs_post_init__(self) -> None:
+        """Raise `InvalidOption` for a setting that no worker can work with."""
+        for name in ("concurrency", "threads", "processes"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise InvalidOption(f"{name} is {value!r}: expected a whole number from 1")
+        if self.max_tasks is not None and (type(self.max_tasks) is not int or self.max_tasks < 1):
+            raise InvalidOption(f"max_tasks is {self.max_tasks!r}: expected None or 1 and more")
+        for name in ("lease", "sweep_every"):
+            value = getattr(self, name)
+            if type(value) not in NUMBERS or not value > 0:
+                raise InvalidOption(f"{name} is {value!r}: expected more than 0 seconds")
+        if type(self.grace) not in NUMBERS or not self.grace >= 0:
+            raise InvalidOption(f"grace is {self.grace!r}: expected 0 or more seconds")
+        if isinstance(self.queues, str):
+            raise InvalidOption(f"queues is {self.queues!r}: expected [{self.queues!r}]")
+        _check_name(self.name)
+        _ = self.group_timing
+        for queue in self.queue_weights([]).queues:
+            # a name that no queue can have is a misspelling: it would be served in vain for ever
+            NewTask("?", id="?", queue=queue)
+
+    @property
+    def group_timing(self) -> AggregationTiming:
+        """Return when groups are aggregated whose aggregators do not say."""
+        try:
+            return checked(self.group_grace, self.group_max_delay, self.group_max_size)
+        except InvalidOption as error:
+            raise InvalidOption(f"group_{error}") from None
+
+    def queue_weights(self, named: Sequence[str]) -> QueueWeights:
+        """Return how to divide room between the queues; `named` are those that handlers name."""
+        queues = self.queues
+        if queues is None:
+            if self.strict:
+                raise InvalidOption("strict is set without queues: name them, the first first")
+            queues = [DEFAULT_QUEUE, *named]
+        if self.strict:
+            return Strict(list(queues))
+        if isinstance(queues, Mapping):
+            return Weighted(queues)
+        return Weighted(dict.fromkeys(queues, 1))
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
+        raise InvalidOption(f"name is {name!r:.80}: expected 1 to {MAX_NAME} printable characters")

@@ -1,4 +1,4 @@
-"""Notice when a handler keeps the event loop from turning, and say where it stands."""
+"""Report a handler that blocks the event loop, with the stack at which it does."""
 
 import asyncio
 import sys
@@ -12,13 +12,14 @@ from qcore.app.worker.instruments import Instruments
 from qcore.domain.events import LoopBlocked
 
 INTERVAL: Final = 1.0
+"""Seconds between two probes, and after which a loop that has not answered is blocked."""
 MOST_FRAMES: Final = 12
 
 
 class Watchdog:
-    """Ask the loop for a sign of life every second, from a thread of its own.
+    """Probe the event loop every second, from a thread of its own.
 
-    In real time, whatever the worker's clock says: a loop that is stuck is stuck in this world.
+    In real time, whatever the worker's clock: a loop that is blocked is blocked in real time.
     """
 
     def __init__(self, emit: Instruments, *, interval: float = INTERVAL) -> None:
@@ -27,29 +28,29 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._answered = threading.Event()
-        self._leaving = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="qcore-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more."""
-        self._leaving.set()
+        """Stop the thread, and wait for it."""
+        self._stopping.set()
         self._answered.set()
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._leaving.wait(self._interval):
+        while not self._stopping.wait(self._interval):
             self._answered.clear()
-            asked = time.monotonic()
+            probed = time.monotonic()
             self._loop.call_soon_threadsafe(self._answered.set)
-            # each further report of the same block waits twice as long as the one before
-            patience = self._interval
-            while not self._answered.wait(patience) and not self._leaving.is_set():
-                patience *= 2
-                self._emit(LoopBlocked(time.monotonic() - asked, self._stack()))
+            # each further report of one blockage waits twice as long as the one before
+            timeout = self._interval
+            while not self._answered.wait(timeout) and not self._stopping.is_set():
+                timeout *= 2
+                self._emit(LoopBlocked(time.monotonic() - probed, self._stack()))
 
     def _stack(self) -> str:
         frame: FrameType | None = sys._current_frames().get(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

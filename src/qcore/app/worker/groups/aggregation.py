@@ -1,4 +1,4 @@
-"""Make one task of the members of a group."""
+"""Aggregate one group: ask its aggregator for a task, and put that in the place of the members."""
 
 import asyncio
 import json
@@ -28,18 +28,18 @@ from qcore.ports import Aggregating, Clock
 
 T = TypeVar("T")
 
-LONGEST_CALL: Final = 30.0
+AGGREGATOR_TIMEOUT: Final = 30.0
 """Seconds that an aggregator may take."""
-LONGEST_TROUBLE: Final = 60.0
-"""Seconds for which a group waits for a broker that is away before others have their turn."""
+BROKER_TIMEOUT: Final = 60.0
+"""Seconds for which calls for one group are repeated before other groups have their turn."""
 
 
 class AggregatorTimedOut(Exception):
-    """Say that an aggregator took too long: it was told of when it did, and has ended now."""
+    """Say that an aggregator took too long, which is reported already, and has ended by now."""
 
 
 class AggregationRunner:
-    """Ask an aggregator, and have the broker put what it returns in the place of the members."""
+    """Call aggregators, and have the broker replace members by the task that they return."""
 
     def __init__(
         self,
@@ -49,37 +49,40 @@ class AggregationRunner:
         *,
         clock: Clock,
         retrying: Retrying,
-        leaving: asyncio.Event,
+        stopping: asyncio.Event,
     ) -> None:
         self._broker = broker
         self._client = client
         self._pools = pools
         self._clock = clock
         self._retrying = retrying
-        self._leaving = leaving
+        self._stopping = stopping
 
     async def aggregate(
         self,
         group: Group,
         aggregator: Aggregator,
-        most: int,
+        max_size: int,
         *,
-        late: Callable[[Exception], None],
+        timed_out: Callable[[Exception], None],
     ) -> TasksAggregated | None:
-        """Return what was made; None where somebody else was faster.
+        """Make one task of up to `max_size` members; return the event that tells of it.
 
-        `late` is called when the aggregator takes too long; then this goes on until it has ended,
-        as a thread may be at it still, and raises `AggregatorTimedOut`. Raises `GaveUp` where the
-        broker is away for long, and whatever else keeps the members from becoming one.
+        None where another worker was faster. `timed_out` is called when the aggregator takes too
+        long; then this waits until it has ended, as a thread cannot be cancelled, and raises
+        `AggregatorTimedOut`. Raises `GaveUp` where the broker is unavailable for long, and
+        whatever else keeps the members from becoming one task.
         """
         queue, name = group.queue, group.name
-        members = await self._insist("members", lambda: self._broker.members(queue, name, most))
+        members = await self._call_broker(
+            "members", lambda: self._broker.members(queue, name, max_size)
+        )
         if not members:
             return None
-        request = await self._ask(aggregator, group, members, late)
+        request = await self._call_aggregator(aggregator, group, members, timed_out)
         task = self._build(request, group, members)
         ids = [member.id for member in members]
-        answer = await self._insist(
+        answer = await self._call_broker(
             "aggregate",
             lambda: self._broker.aggregate(queue, name, ids, task, now=self._clock.now()),
         )
@@ -90,29 +93,33 @@ class AggregationRunner:
             raise InvalidTask(f"{task.name}: the task {answer.id}, {answer.state}, {why}")
         return TasksAggregated(name, ids, task)
 
-    async def _insist(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
-        until = self._clock.now() + LONGEST_TROUBLE
-        return await self._retrying.call(name, call, until=lambda: until, unless=self._leaving)
+    async def _call_broker(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        latest = self._clock.now() + BROKER_TIMEOUT
+        return await self._retrying.call(name, call, give_up_at=lambda: latest, stop=self._stopping)
 
-    async def _ask(
+    async def _call_aggregator(
         self,
         aggregator: Aggregator,
         group: Group,
         members: Sequence[Task],
-        late: Callable[[Exception], None],
+        timed_out: Callable[[Exception], None],
     ) -> TaskRequest:
-        """Call the aggregator where it belongs; its time begins when there is room for it."""
+        """Call an aggregator, on the loop or in a thread; its time begins once it has a slot."""
         is_async = aggregator.is_async
         async with nullcontext() if is_async else self._pools.slots[Kind.THREAD]:
             work = self._begin(aggregator, group, members)
             try:
                 await self._wait_for(work)
                 if not work.done():
-                    late(TimeoutError(f"the aggregator took longer than {LONGEST_CALL:g} seconds"))
+                    timed_out(
+                        TimeoutError(
+                            f"the aggregator took longer than {AGGREGATOR_TIMEOUT:g} seconds"
+                        )
+                    )
                     if is_async:
                         work.cancel()
                     await asyncio.wait([work])
-                    # what it ended with is of no interest, and need not be reported as unread
+                    # retrieved, or asyncio would log its exception as never retrieved
                     _ = work.cancelled() or work.exception()
                     raise AggregatorTimedOut
             finally:
@@ -122,7 +129,9 @@ class AggregationRunner:
             return work.result()
 
     async def _wait_for(self, work: "asyncio.Task[TaskRequest]") -> None:
-        sleeper = asyncio.create_task(self._clock.sleep_until(self._clock.now() + LONGEST_CALL))
+        sleeper = asyncio.create_task(
+            self._clock.sleep_until(self._clock.now() + AGGREGATOR_TIMEOUT)
+        )
         try:
             await asyncio.wait([work, sleeper], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -141,7 +150,10 @@ class AggregationRunner:
         return request
 
     def _build(self, request: TaskRequest, group: Group, members: Sequence[Task]) -> NewTask:
-        """Return the task for the members' queue; raise `InvalidTask` where it is wrong."""
+        """Return the task that the aggregator asked for; raise `InvalidTask` where it is wrong.
+
+        Its queue is the members' unless it names one, and a call has an id of theirs.
+        """
         if isinstance(request, Call):
             own: Options = {"queue": group.queue, "task_id": _id_of(group, members)}
             template = request.template
@@ -160,7 +172,7 @@ class AggregationRunner:
 
 
 async def _called(function: Callable[..., Any], *args: object) -> Any:
-    """Return what an aggregator returns; whatever it raises must not end the worker."""
+    """Return what an aggregator returns; a SystemExit that it raises must not end the worker."""
     try:
         made = await function(*args)
     except SystemExit as error:
@@ -169,6 +181,6 @@ async def _called(function: Callable[..., Any], *args: object) -> Any:
 
 
 def _id_of(group: Group, members: Sequence[Task]) -> TaskId:
-    """Return an id that is the same for the same members, so that they become one task once."""
-    these = sorted((member.id, member.created) for member in members)
-    return sha256(json.dumps([group.queue, group.name, these]).encode()).hexdigest()[:32]
+    """Return an id derived from the members, so that the same members become one task once."""
+    identities = sorted((member.id, member.created) for member in members)
+    return sha256(json.dumps([group.queue, group.name, identities]).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Where handlers run that are not coroutines."""
+"""The pools for handlers that are plain functions, and the slots that bound them."""
 
 from qcore.app.tasks.handler import Kind
 from qcore.app.worker.pools.processes import ProcessPool
@@ -7,7 +7,7 @@ from qcore.app.worker.pools.threads import ThreadPool
 
 
 class HandlerPools:
-    """A pool of threads and one of processes, and the slots that say who may use them."""
+    """A pool of threads, a pool of processes, and the slots of each."""
 
     def __init__(self, threads: int, processes: int) -> None:
         self.threads = ThreadPool(threads)
@@ -15,6 +15,6 @@ class HandlerPools:
         self.slots = {Kind.THREAD: Slots(threads), Kind.PROCESS: Slots(processes)}
 
     def close(self) -> None:
-        """End what can be ended."""
+        """End idle threads and processes; a thread that is busy ends when its handler does."""
         self.threads.close()
         self.processes.close()

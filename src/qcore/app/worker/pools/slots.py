@@ -1,16 +1,16 @@
-"""Places for handlers that need more than a coroutine."""
+"""A bound on how many handlers of a kind run at a time, which counts those that wait too."""
 
 import asyncio
 from types import TracebackType
 
 
 class Slots:
-    """So many at a time; the others wait in line, and their time has not begun."""
+    """A semaphore that knows how many hold it or wait for it: what a claim must leave room for."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.in_hand = 0
-        """Those inside and those in line."""
+        """How many hold a slot or wait for one."""
         self._semaphore = asyncio.Semaphore(size)
 
     async def __aenter__(self) -> None:

@@ -1,4 +1,4 @@
-"""Threads for handlers that block.
+"""A pool of daemon threads for handlers that block.
 
 Not concurrent.futures: its threads are joined at exit, so that one handler that never ends keeps a
 whole worker from leaving.
@@ -19,12 +19,14 @@ T = TypeVar("T")
 
 _Job: TypeAlias = Callable[[], None]
 
-
 _in_flight: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
 
 
 def in_flight(loop: asyncio.AbstractEventLoop) -> int:
-    """Return how many calls of a loop run in threads, or wait for one."""
+    """Return how many calls made from a loop run in threads, or wait for one.
+
+    A clock of virtual time must not jump while there are any.
+    """
     return _in_flight.get(loop, 0)
 
 
@@ -42,7 +44,10 @@ class ThreadPool:
     def submit(
         self, function: Callable[..., T], /, *args: Any, **kwargs: Any
     ) -> "asyncio.Future[T]":
-        """Call a function in a thread, with the caller's context variables."""
+        """Call a function in a thread, with the caller's context variables.
+
+        The future is of the loop that this is called on.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         context = contextvars.copy_context()
@@ -51,25 +56,25 @@ class ThreadPool:
             try:
                 value = context.run(function, *args, **kwargs)
             except BaseException as error:  # noqa: BLE001  (the caller gets it)
-                _post(loop, _fail, future, error)
+                _call_soon(loop, _set_exception, future, error)
             else:
-                _post(loop, _answer, future, value)
+                _call_soon(loop, _set_result, future, value)
 
         self._calls += 1
         _in_flight[loop] = in_flight(loop) + 1
-        future.add_done_callback(self._one_less)
+        future.add_done_callback(self._call_ended)
         if self._calls > len(self._threads) and len(self._threads) < self.size:
             self._grow()
         self._jobs.put(job)
         return future
 
     def close(self) -> None:
-        """Let the threads end when they have done what they have."""
+        """Let each thread end once the calls that were submitted are done."""
         for _ in self._threads:
             self._jobs.put(None)
         self._threads.clear()
 
-    def _one_less(self, future: "asyncio.Future[Any]") -> None:
+    def _call_ended(self, future: "asyncio.Future[Any]") -> None:
         self._calls -= 1
         _in_flight[future.get_loop()] -= 1
 
@@ -84,21 +89,21 @@ class ThreadPool:
             job()
 
 
-def _post(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *args: Any) -> None:
-    # a loop that has been closed has nobody left to tell
+def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *args: Any) -> None:
+    # a loop that is closed takes no calls, and nobody waits for the future any more
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(call, *args)
 
 
-def _answer(future: "asyncio.Future[Any]", value: object) -> None:
+def _set_result(future: "asyncio.Future[Any]", value: object) -> None:
     if not future.done():
         future.set_result(value)
 
 
-def _fail(future: "asyncio.Future[Any]", error: BaseException) -> None:
+def _set_exception(future: "asyncio.Future[Any]", error: BaseException) -> None:
     if not future.done():
-        # a future takes no StopIteration: a coroutine could not raise it either; and no Ctrl-C
-        # comes to a thread: it is a handler's own, and would end the loop
+        # a future takes no StopIteration, as a coroutine could not raise it; and a thread gets no
+        # Ctrl-C, so that a KeyboardInterrupt is the handler's own, and would end the event loop
         if isinstance(error, (StopIteration, KeyboardInterrupt, GeneratorExit)):
             error = RuntimeError(f"the handler raised {error!r}")
         future.set_exception(error)

@@ -1,0 +1,171 @@
+"""Claim as many tasks as there is room for, start them, and wait for a reason to claim again."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Final
+
+from qcore.app.client.wakeup import Wakeup
+from qcore.app.worker.capacity import Capacity, only, within
+from qcore.app.worker.control import WorkerControl
+from qcore.app.worker.groups.scheduler import GroupScheduler
+from qcore.app.worker.next_due import NextDue
+from qcore.app.worker.outbox import Outbox
+from qcore.app.worker.quarantine import Quarantine
+from qcore.app.worker.retrying import GaveUp, Retrying
+from qcore.app.worker.settings import WorkerSettings
+from qcore.app.worker.task_runner import TaskRunner
+from qcore.domain.queue_weights import QueueWeights
+from qcore.domain.task import Claim, Demand
+from qcore.ports import Clock, Consumer
+
+LONGEST_IDLE: Final = 10.0
+"""Seconds after which an idle worker claims again without a wake-up, in case one was lost."""
+
+
+class ClaimLoop:
+    """Turn a worker's free capacity into claims, and claims into runs.
+
+    Half of the concurrency is claimed at a time: while one half runs the other is claimed, and
+    neither waits for the other.
+    """
+
+    def __init__(
+        self,
+        broker: Consumer,
+        runner: TaskRunner,
+        settings: WorkerSettings,
+        *,
+        weights: QueueWeights,
+        capacity: Capacity,
+        quarantine: Quarantine,
+        next_due: NextDue,
+        groups: GroupScheduler | None,
+        outbox: Outbox,
+        control: WorkerControl,
+        wakeup: Wakeup,
+        clock: Clock,
+        retrying: Retrying,
+    ) -> None:
+        self._broker = broker
+        self._runner = runner
+        self._lease = settings.lease
+        self._concurrency = settings.concurrency
+        self._is_burst = settings.burst
+        self._batch = max(1, settings.concurrency // 2)
+        self._weights = weights
+        self._capacity = capacity
+        self._quarantine = quarantine
+        self._next_due = next_due
+        self._groups = groups
+        self._outbox = outbox
+        self._control = control
+        self._wakeup = wakeup
+        self._clock = clock
+        self._retrying = retrying
+
+    def work_available(self) -> None:
+        """Note that the broker may have something new to claim or to wait for. Thread-safe."""
+        self._next_due.invalidate()
+        self._wakeup()
+
+    async def serve(self) -> None:
+        """Claim until the worker is asked to stop, or, in a burst, until nothing is left to do."""
+        # a broker that is unavailable when the worker is to stop is not waited for
+        with suppress(GaveUp):
+            while not self._control.stopping.is_set():
+                await self._turn()
+
+    async def _turn(self) -> None:
+        """Claim once, or wait until there is a reason to."""
+        running = self._runner.running
+        room = min(self._concurrency - len(running), self._batch)
+        demands = self._capacity.demands(self._weights, room)
+        self._runner.wakes_at_end = self._capacity.is_tight or self._is_burst
+        if self._control.is_paused or not demands:
+            await self._wakeup.wait()
+            return
+        self._wakeup.forget()
+        # a run in hand, or a verdict not written yet, may enqueue what this claim does not see
+        was_idle = not running and self._outbox.is_empty
+        claimed, is_filled = await self._claim_and_start(demands, room)
+        if is_filled:
+            # there may be more, which can be claimed while these start; but where thread or
+            # process slots count, they have to be taken before the next demand is computed
+            if self._capacity.may_be_tight:
+                await asyncio.sleep(0)
+        elif self._is_burst and not claimed and not running:
+            await self._end_burst(was_idle=was_idle)
+        else:
+            if claimed:
+                # let them start before the broker is asked when the next task is due
+                await asyncio.sleep(0)
+            await self._idle()
+
+    # --- claim ---------------------------------------------------------------------------------
+
+    async def _claim_and_start(self, demands: Sequence[Demand], room: int) -> tuple[int, bool]:
+        """Return how many tasks were started, and whether any demand was met in full."""
+        left, is_filled = room, False
+        for whole in demands:
+            demand = within(whole, left)
+            claims = await self._claim(demand)
+            self._capacity.learn(claims)
+            self._runner.start(claims)
+            left -= len(claims)
+            is_filled = is_filled or len(claims) >= demand.limit
+            if left <= 0:
+                break
+        return room - left, is_filled
+
+    async def _claim(self, demand: Demand) -> Sequence[Claim]:
+        lease, left = self._lease, demand.limit
+
+        async def claim(queues: Sequence[str]) -> Sequence[Claim]:
+            nonlocal left
+            now = self._clock.now()
+            wanted = within(only(demand, queues), left)
+            claims = await self._broker.claim(wanted, now=now, until=now + lease)
+            left -= len(claims)
+            return claims
+
+        answers = await self._retrying.call(
+            "claim",
+            lambda: self._quarantine.serve([*demand.quotas], claim),
+            stop=self._control.stopping,
+        )
+        return [*chain.from_iterable(answers)]
+
+    # --- wait ----------------------------------------------------------------------------------
+
+    async def _idle(self) -> None:
+        """Wait for a wake-up, or until a task is due."""
+        due = await self._next_due.of(self._served_queues())
+        latest = self._clock.now() + LONGEST_IDLE
+        until = latest if due is None else min(due, latest)
+        sleeper = asyncio.create_task(self._clock.sleep_until(until))
+        # a sleeper that was cancelled must not wake: the next wait would end at once, and so on
+        sleeper.add_done_callback(lambda slept: None if slept.cancelled() else self._wakeup())
+        try:
+            await self._wakeup.wait()
+        finally:
+            sleeper.cancel()
+
+    async def _end_burst(self, *, was_idle: bool) -> None:
+        """Stop unless there is, or may be, something left to do now."""
+        await self._outbox.emptied()
+        if was_idle and not await self._is_any_due() and not await self._has_aggregated():
+            self._control.stop()
+
+    async def _is_any_due(self) -> bool:
+        """Return whether a task is due now: one that was just settled may be due again at once."""
+        due = await self._next_due.ask(self._served_queues())
+        return due is not None and due <= self._clock.now()
+
+    async def _has_aggregated(self) -> bool:
+        """Return whether groups were aggregated into tasks, which are yet to be run."""
+        return self._groups is not None and await self._groups.once() > 0
+
+    def _served_queues(self) -> Sequence[str]:
+        return self._quarantine.fit(self._weights.queues)

@@ -1,0 +1,57 @@
+"""What a worker was asked to do while it runs: stop, stop at once, pause, resume."""
+
+import asyncio
+from collections.abc import Callable
+
+from qcore.domain.moments import Moment
+from qcore.ports import Clock
+
+
+class WorkerControl:
+    """Hold the latest request, and wake the loops that have to act on it.
+
+    Written by `Worker.stop`, `pause` and `resume`, on the worker's event loop; read by the claim
+    loop, the group scheduler and the shutdown.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._wake: tuple[Callable[[], None], ...] = ()
+        self.stopping = asyncio.Event()
+        """Set once nothing more is to be claimed."""
+        self.stopping_at_once = asyncio.Event()
+        """Set once there is no grace for what runs."""
+        self.stop_requested_at: Moment | None = None
+        self.is_paused = False
+
+    def wake_with(self, *wake: Callable[[], None]) -> None:
+        """Call these after each request, in place of those of an earlier run."""
+        self._wake = wake
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ask to stop; the grace counts from the first such request."""
+        if not self.stopping.is_set():
+            self.stop_requested_at = self._clock.now()
+            self.stopping.set()
+        if at_once:
+            self.stopping_at_once.set()
+        self._changed()
+
+    def pause(self) -> None:
+        """Ask to claim no more for now."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Ask to claim again."""
+        self.is_paused = False
+        self._changed()
+
+    def reset(self) -> None:
+        """Forget that the worker was asked to stop: it may run again."""
+        self.stopping.clear()
+        self.stopping_at_once.clear()
+        self.stop_requested_at = None
+
+    def _changed(self) -> None:
+        for wake in self._wake:
+            wake()

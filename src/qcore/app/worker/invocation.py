@@ -1,0 +1,142 @@
+"""Call a handler where it runs: on the event loop, in a thread, or in a child process."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from qcore.app.calls.introspection import refuse_coroutine
+from qcore.app.tasks.context import Context
+from qcore.app.tasks.handler import Kind
+from qcore.app.tasks.router import AnyHandler, Middleware, Next, Router
+from qcore.app.worker.deadlines import Deadlines
+from qcore.app.worker.instruments import Instruments
+from qcore.app.worker.pools.handler_pools import HandlerPools
+from qcore.app.worker.run import CancelReason, Run
+from qcore.domain.events import TaskStarted
+from qcore.domain.task import Task
+from qcore.ports import Clock
+
+
+class TooLateToStart(Exception):
+    """Say that a task may not start any more; its text is the reason that is stored."""
+
+
+def check_may_start(task: Task, clock: Clock) -> None:
+    """Raise `TooLateToStart` for a task that has expired, or whose deadline has passed."""
+    spec = task.spec
+    if spec.expires is None and spec.deadline is None:
+        return
+    now = clock.now()
+    if spec.expires is not None and spec.expires <= now:
+        raise TooLateToStart("expired")
+    if spec.deadline is not None and spec.deadline <= now:
+        raise TooLateToStart("its deadline passed before it could run")
+
+
+class Invoker:
+    """Call handlers, each inside the router's middleware, and start the clock of their runs.
+
+    A coroutine starts at once. Plain functions need a slot of the thread or the process pool, and
+    the time that they wait for one does not count towards their timeout.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        pools: HandlerPools,
+        *,
+        deadlines: Deadlines,
+        clock: Clock,
+        emit: Instruments,
+    ) -> None:
+        self._router = router
+        self._pools = pools
+        self._deadlines = deadlines
+        self._clock = clock
+        self._emit = emit
+        self._emits_started = emit.wants(TaskStarted)
+
+    def invoke(
+        self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Awaitable[object]:
+        """Return what the handler returns, or raise what it raises.
+
+        Raises `TooLateToStart` where the task may not start any more once there is a slot for it.
+        """
+        middleware = self._router.middlewares
+        if handler.kind is not Kind.COROUTINE:
+            call = self._in_thread if handler.kind is Kind.THREAD else self._in_process
+            return self._in_slot(run, handler.kind, partial(call, run, handler, args, kwargs))
+        self._begin(run)
+        if not middleware:
+            awaitable: Awaitable[object] = handler.function(run.ctx, *args, **kwargs)
+            return awaitable
+        return _wrapped(partial(_in_coroutine, handler, args, kwargs), middleware)(run.ctx)
+
+    def _begin(self, run: Run) -> None:
+        self._deadlines.start(run)
+        if self._emits_started:
+            self._emit(TaskStarted(run.claim))
+
+    async def _in_slot(self, run: Run, kind: Kind, call: Next) -> object:
+        async with self._pools.slots[kind]:
+            # it may have waited for long
+            check_may_start(run.claim.task, self._clock)
+            self._begin(run)
+            return await _wrapped(call, self._router.middlewares)(run.ctx)
+
+    async def _in_thread(
+        self,
+        run: Run,
+        handler: AnyHandler,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        ctx: Context,
+    ) -> object:
+        future = self._pools.threads.submit(handler.function, ctx, *args, **kwargs)
+        while True:
+            try:
+                return refuse_coroutine(await asyncio.shield(future), "handler")
+            except asyncio.CancelledError:
+                if future.done() and not future.cancelled():
+                    return refuse_coroutine(run.take_result(future), "handler")
+                # a thread cannot be ended: it keeps its slot until it has seen ctx.is_cancelled
+                run.ctx.cancel()
+                if run.cancel_reason is CancelReason.SHUTDOWN:
+                    raise
+
+    async def _in_process(
+        self,
+        run: Run,
+        handler: AnyHandler,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        ctx: Context,
+    ) -> object:
+        now = self._clock.now()
+        call = self._pools.processes.start(handler.function, ctx, args, kwargs, now=now)
+        try:
+            return await asyncio.shield(call.reply)
+        except asyncio.CancelledError:
+            if call.reply.done() and not call.reply.cancelled():
+                return run.take_result(call.reply)
+            await call.kill()
+            raise
+
+
+async def _in_coroutine(
+    handler: AnyHandler, args: Sequence[Any], kwargs: Mapping[str, Any], ctx: Context
+) -> object:
+    return await handler.function(ctx, *args, **kwargs)
+
+
+def _wrapped(call: Next, middleware: Sequence[Middleware]) -> Next:
+    """Return `call` inside every middleware, the first of them outermost."""
+    for each in reversed(middleware):
+        call = partial(_around, each, call)
+    return call
+
+
+async def _around(middleware: Middleware, call: Next, ctx: Context) -> object:
+    return await middleware(ctx, call)

@@ -1,0 +1,259 @@
+"""The parts of a worker while it runs, put together anew for each `Worker.run`.
+
+Claim (`claim_loop`), execute (`task_runner`, `executor`), settle (`outbox`). Beside them the
+heartbeat renews leases from a thread, the sweeper takes tasks back from crashed workers, the group
+scheduler aggregates groups, and the shutdown drains what runs.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final, cast
+
+from qcore.app.calls.call import TaskRequest
+from qcore.app.client.wakeup import Wakeup
+from qcore.app.tasks.context import RunServices
+from qcore.app.worker.capacity import Capacity
+from qcore.app.worker.claim_loop import ClaimLoop
+from qcore.app.worker.deadlines import Deadlines
+from qcore.app.worker.environment import WorkerEnvironment
+from qcore.app.worker.executor import Executor
+from qcore.app.worker.failures import FailureJudge
+from qcore.app.worker.groups.aggregation import AggregationRunner
+from qcore.app.worker.groups.scheduler import GroupScheduler
+from qcore.app.worker.heartbeat import Heartbeat
+from qcore.app.worker.invocation import Invoker
+from qcore.app.worker.lease_loss import LeaseLoss
+from qcore.app.worker.next_due import NextDue
+from qcore.app.worker.outbox import Outbox
+from qcore.app.worker.pools.handler_pools import HandlerPools
+from qcore.app.worker.progress_writer import ProgressWriter
+from qcore.app.worker.quarantine import Quarantine
+from qcore.app.worker.run import Run
+from qcore.app.worker.shutdown import Shutdown
+from qcore.app.worker.sweeper import Sweeper
+from qcore.app.worker.task_runner import TaskRunner
+from qcore.app.worker.watchdog import Watchdog
+from qcore.domain.events import WorkerStarted
+from qcore.domain.moments import Moment
+from qcore.domain.new_task import NewTask
+from qcore.ports import Aggregating, Capability, LeaseEnded, Notification, WorkAvailable
+
+LAST_CLAIM_TIMEOUT: Final = 1.0
+"""Seconds, of real time, that a claim in flight has to answer when `Worker.run` is cancelled."""
+
+
+class Session:
+    """One run of a worker, from its first claim to its last verdict.
+
+    Made on the worker's event loop. `state` is what the lifespans made, `running` the runs in
+    hand, and `on_end` is called after each of them.
+    """
+
+    def __init__(
+        self,
+        environment: WorkerEnvironment,
+        state: Mapping[type, Any],
+        *,
+        running: set[Run],
+        on_end: Callable[[], None],
+    ) -> None:
+        env = self._env = environment
+        settings, clock, emit, retrying = env.settings, env.clock, env.emit, env.retrying
+        self._running = running
+        self._blocking = env.broker.blocking()
+        self._wakeup = Wakeup(asyncio.get_running_loop())
+        self._pools = HandlerPools(settings.threads, settings.processes)
+        self._deadlines = Deadlines(clock)
+        self._lease_loss = LeaseLoss(running, asyncio.get_running_loop(), emit)
+        self._progress_writer = ProgressWriter(
+            env.broker,
+            self._blocking,
+            clock,
+            retrying,
+            emit,
+            max_saved=env.max_payload,
+            lost=self._lease_loss.report_token,
+        )
+        self._outbox = Outbox(env.broker, clock, retrying, emit, self._progress_writer)
+        self._groups = self._make_groups()
+        runner = TaskRunner(
+            running,
+            self._make_executor(),
+            RunServices(state, self._build_follow_up, self._progress_writer),
+            outbox=self._outbox,
+            deadlines=self._deadlines,
+            wakeup=self._wakeup,
+            clock=clock,
+            emit=emit,
+            on_end=on_end,
+        )
+        self._claim_loop = self._make_claim_loop(runner)
+        self._sweeper = Sweeper(
+            env.broker,
+            env.weights.queues,
+            settings.sweep_every,
+            quarantine=self._quarantine("sweep"),
+            outbox=self._outbox,
+            clock=clock,
+            retrying=retrying,
+            emit=emit,
+        )
+        self._shutdown = Shutdown(
+            running, self._outbox, settings, control=env.control, clock=clock, emit=emit
+        )
+
+    @property
+    def next_group_ready(self) -> Moment | None:
+        """When the next group is ready to be aggregated, as of the last scan."""
+        return None if self._groups is None else self._groups.next_ready
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Subscribe to the broker, and start the threads; `stack` closes all of it in reverse."""
+        env = self._env
+        stack.callback(self._pools.close)
+        if self._blocking is not env.broker:
+            stack.push_async_callback(self._blocking.close)
+        subscription = await env.broker.subscribe(
+            env.weights.queues, {WorkAvailable, LeaseEnded}, self._notify
+        )
+        stack.push_async_callback(subscription.close)
+        wakes: list[Callable[[], None]] = [self._wakeup]
+        if self._groups is not None:
+            stack.push_async_callback(self._groups.close)
+            wakes.append(self._groups.wake)
+        env.control.wake_with(*wakes)
+        stack.callback(self._deadlines.close)
+        watchdog = Watchdog(env.emit)
+        watchdog.start()
+        stack.callback(watchdog.stop)
+        heartbeat = Heartbeat(
+            self._blocking,
+            env.clock,
+            env.settings.lease,
+            runs=self._leases_held,
+            lost=self._lease_loss.report,
+            emit=env.emit,
+        )
+        stack.callback(env.clock.every(heartbeat.interval, heartbeat.beat))
+
+    async def serve(self) -> None:
+        """Claim, execute and settle until the worker is asked to stop; then shut down."""
+        env = self._env
+        async with asyncio.TaskGroup() as group:
+            helpers = [
+                group.create_task(self._outbox.serve()),
+                group.create_task(self._progress_writer.serve()),
+                group.create_task(self._sweeper.serve()),
+            ]
+            if self._groups is not None and not env.settings.burst:
+                helpers.append(group.create_task(self._groups.serve()))
+            env.emit(WorkerStarted(env.weights.queues))
+            claiming = group.create_task(self._claim_loop.serve())
+            timeout = group.create_task(self._shutdown.claim_timeout())
+            try:
+                await asyncio.wait([claiming, timeout], return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                # whoever cancels `run` wants the worker to end, not its tasks to be lost: those
+                # that a claim in flight hands out are released too
+                env.control.stop(at_once=True)
+                await asyncio.wait([claiming], timeout=LAST_CLAIM_TIMEOUT)
+                raise
+            finally:
+                claiming.cancel()
+                await self._shutdown.drain()
+                for helper in (timeout, *helpers):
+                    helper.cancel()
+
+    # --- callbacks -----------------------------------------------------------------------------
+
+    def _notify(self, notification: Notification) -> None:
+        """Pass a notification of the broker's on to who acts on it. Called from any thread."""
+        if isinstance(notification, LeaseEnded):
+            self._lease_loss.report_token(notification.queue, notification.token)
+            return
+        self._claim_loop.work_available()
+        if self._groups is not None:
+            self._groups.wake()
+
+    def _leases_held(self) -> list[Run]:
+        """Return the runs whose leases are to be renewed. Called from the heartbeat's thread."""
+        return [*self._running.copy(), *self._outbox.runs()]
+
+    def _build_follow_up(self, request: TaskRequest) -> NewTask:
+        """Return a follow-up that a run has asked for, as it is to be stored."""
+        return self._env.client.build(request, self._env.clock.now())
+
+    # --- composition ---------------------------------------------------------------------------
+
+    def _quarantine(self, call: str) -> Quarantine:
+        env = self._env
+        return Quarantine(call, env.weights.queues, clock=env.clock, dice=env.dice, emit=env.emit)
+
+    def _make_claim_loop(self, runner: TaskRunner) -> ClaimLoop:
+        env = self._env
+        next_due = NextDue(
+            env.broker,
+            self._quarantine("next_due"),
+            clock=env.clock,
+            retrying=env.retrying,
+            stopping=env.control.stopping,
+        )
+        return ClaimLoop(
+            env.broker,
+            runner,
+            env.settings,
+            weights=env.weights,
+            capacity=Capacity(env.router, self._pools.slots),
+            quarantine=self._quarantine("claim"),
+            next_due=next_due,
+            groups=self._groups,
+            outbox=self._outbox,
+            control=env.control,
+            wakeup=self._wakeup,
+            clock=env.clock,
+            retrying=env.retrying,
+        )
+
+    def _make_executor(self) -> Executor:
+        env, name = self._env, self._env.settings.name
+        return Executor(
+            env.router,
+            Invoker(
+                env.router, self._pools, deadlines=self._deadlines, clock=env.clock, emit=env.emit
+            ),
+            FailureJudge(
+                env.router, env.settings.policy, clock=env.clock, dice=env.dice, worker=name
+            ),
+            clock=env.clock,
+            codec=env.codec,
+            client=env.client,
+            worker=name,
+        )
+
+    def _make_groups(self) -> GroupScheduler | None:
+        """Return None where there are no groups, or no aggregators for them."""
+        env = self._env
+        if not env.router.aggregators or Capability.GROUPS not in env.broker.capabilities:
+            return None
+        broker = cast("Aggregating", env.broker)
+        runner = AggregationRunner(
+            broker,
+            env.client,
+            self._pools,
+            clock=env.clock,
+            retrying=env.retrying,
+            stopping=env.control.stopping,
+        )
+        return GroupScheduler(
+            env.weights.queues,
+            env.router.aggregators,
+            env.settings.group_timing,
+            runner,
+            broker=broker,
+            clock=env.clock,
+            dice=env.dice,
+            retrying=env.retrying,
+            emit=env.emit,
+            control=env.control,
+        )

@@ -1,0 +1,88 @@
+"""From a claim to its verdict: each claim runs in a coroutine of its own."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from qcore.app.client.wakeup import Wakeup
+from qcore.app.tasks.context import Context, RunServices
+from qcore.app.worker.deadlines import Deadlines
+from qcore.app.worker.executor import Executor
+from qcore.app.worker.instruments import Instruments
+from qcore.app.worker.outbox import Outbox
+from qcore.app.worker.run import Run
+from qcore.domain.events import NoHandler, TaskFinished, TasksClaimed
+from qcore.domain.lifecycle import Snoozed, Transition
+from qcore.domain.task import Claim
+from qcore.ports import Clock
+
+
+class TaskRunner:
+    """Start claims; execute each, and hand its verdict to the outbox.
+
+    `running` holds the runs in hand; whoever takes a run out of it has settled it in its place.
+    `on_end` is called after each run.
+    """
+
+    def __init__(
+        self,
+        running: set[Run],
+        executor: Executor,
+        host: RunServices,
+        *,
+        outbox: Outbox,
+        deadlines: Deadlines,
+        wakeup: Wakeup,
+        clock: Clock,
+        emit: Instruments,
+        on_end: Callable[[], None],
+    ) -> None:
+        self.running = running
+        self.wakes_at_end = False
+        """Whether the end of a run wakes the claim loop: not while it has room anyway."""
+        self._executor = executor
+        self._host = host
+        self._outbox = outbox
+        self._deadlines = deadlines
+        self._wakeup = wakeup
+        self._clock = clock
+        self._emit = emit
+        self._on_end = on_end
+        self._create_task = asyncio.get_running_loop().create_task
+        self._emits_finished = emit.wants(TaskFinished)
+
+    def start(self, claims: Sequence[Claim]) -> None:
+        """Start a coroutine for each claim."""
+        if claims and self._emit.wants(TasksClaimed):
+            self._emit(TasksClaimed(claims))
+        create_task, host, running = self._create_task, self._host, self.running
+        for claim in claims:
+            run = Run(claim, Context(claim, host))
+            running.add(run)
+            run.coroutine = create_task(self._execute_and_settle(run))
+
+    async def _execute_and_settle(self, run: Run) -> None:
+        try:
+            verdict = await self._executor.execute(run)
+        except BaseException:
+            # only when the event loop is torn down: the lease runs out, and the task runs again
+            self.running.discard(run)
+            raise
+        finally:
+            self._deadlines.forget(run)
+        self._on_end()
+        if run not in self.running:
+            return  # the shutdown has released it
+        self.running.discard(run)
+        if verdict is not None:
+            self._outbox.put(run, verdict)
+        if self.wakes_at_end:
+            self._wakeup()
+        if verdict is not None:
+            self._report(run, verdict)
+
+    def _report(self, run: Run, verdict: Transition) -> None:
+        if isinstance(verdict, Snoozed) and verdict.unhandled:
+            self._emit(NoHandler(run.claim))
+        if self._emits_finished:
+            seconds = 0.0 if run.began is None else self._clock.now() - run.began
+            self._emit(TaskFinished(run.claim, verdict, seconds))
