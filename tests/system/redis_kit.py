@@ -66,7 +66,9 @@ class RedisWorkerProcess(WorkerProcess):
         return self.process.poll() is None
 
     async def leave(self) -> None:
-        """Ask it to stop, and wait until it has: its journal is whole."""
+        """Ask it to stop once it has started, and wait until it has: its journal is whole."""
+        # before that the signal would kill it
+        await self.said("worker started")
         self.send(signal.SIGTERM)
         assert await self.ended() == 0, self.log
 
