@@ -34,7 +34,7 @@ check: $(VENV)/dev.stamp ## Lint, check the format, the types and the architectu
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pyright --venvpath . --pythonpath $(PY)
+	$(VENV)/bin/pyright --pythonpath $(PY)
 	$(VENV)/bin/lint-imports --no-logo
 
 bench: $(VENV)/dev.stamp ## Run the benchmarks
