@@ -12,7 +12,7 @@ from qcore.domain.lifecycle import Crashed
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand, Verdict
 from qcore.testing import FaultyBroker
-from qcore.testing.builders import NOW, a_demand
+from qcore.testing.builders import NOW, a_demand, a_task
 from tests.app.kit import Lab, stored, turn
 
 Trouble = Literal["claim", "settle", "sweep", "next_due"]
@@ -349,3 +349,36 @@ async def test_a_worker_that_was_stopped_may_run_again(lab: Lab) -> None:
         await enqueue()
         await worker.run()
         assert len(ran) == runs
+
+
+async def test_verdicts_that_piled_up_are_settled_a_thousand_at_a_time(
+    lab: Lab, broker: FaultyBroker
+) -> None:
+    """A broker that is back after an outage is not given all of them in one call."""
+
+    @lab.task("mail")
+    async def mail(ctx: Context) -> None: ...
+
+    broker.fail("settle", times=3)
+    await lab.client.enqueue_many([mail.call() for _ in range(2_500)])
+    async with lab.working(concurrency=5_000):
+        await lab.signals.settled.wait(2_500)
+    calls = [call.arguments["verdicts"] for call in broker.calls if call.verb == "settle"]
+    assert max(len(verdicts) for verdicts in calls) == 1_000  # type: ignore[arg-type]
+
+
+async def test_a_sweep_that_leaves_more_is_made_again_at_once(
+    lab: Lab, broker: FaultyBroker
+) -> None:
+    """Crashed tasks beyond what one sweep takes back do not wait for the next interval."""
+    lab = Lab(broker)
+    await lab.client.enqueue_many([a_task() for _ in range(2_500)])
+    await lab.broker.claim(a_demand(2_500), now=NOW, until=NOW)
+    worker = lab.worker()
+    worker.pause()
+    running = asyncio.create_task(worker.run())
+    swept = await lab.signals.swept.wait(3)
+    assert [each.swept.crashed for each in swept] == [1_000, 1_000, 500]
+    assert lab.clock.now() == NOW
+    worker.stop()
+    await running

@@ -20,10 +20,11 @@ def lab() -> Lab:
     ("option", "error"),
     [("expires", "expired"), ("deadline", "its deadline passed before it could run")],
 )
+@pytest.mark.parametrize("seconds", [1, 2])
 async def test_what_waited_too_long_for_a_slot_does_not_begin(
-    lab: Lab, option: str, error: str
+    lab: Lab, option: str, error: str, seconds: float
 ) -> None:
-    """A task whose moment passes while it waits for a thread is dead, and was never run."""
+    """A task whose moment comes while it waits for a thread is dead, and was never run."""
     go = threading.Event()
     ran: list[str] = []
 
@@ -39,7 +40,7 @@ async def test_what_waited_too_long_for_a_slot_does_not_begin(
     async with lab.working(threads=1, lease=1000):
         await lab.signals.claimed.wait(2)
         await lab.signals.started.next()
-        lab.manual.advance(2)
+        lab.manual.advance(seconds)
         go.set()
         await lab.signals.settled.wait(2)
     task = await stored(late)

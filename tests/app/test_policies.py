@@ -105,12 +105,14 @@ class TestPolicies:
         await lab.run_due()
         assert (await stored(handle)).due == NOW + 8
 
-    @pytest.mark.parametrize("bad", ["predicate", "curve", "backoff"])
-    async def test_a_policy_that_breaks_does_not_lose_the_task(self, lab: Lab, bad: str) -> None:
+    @pytest.mark.parametrize("bad", ["predicate", "curve", "backoff", "dice"])
+    async def test_a_policy_that_breaks_does_not_lose_the_task(self, bad: str) -> None:
         """An error within the policy is no reason to forget the error of the task."""
 
         def broken(*_: object) -> Any:
             raise RuntimeError("the policy broke")
+
+        lab = Lab(dice=broken) if bad == "dice" else Lab()
 
         async def fails(ctx: Context) -> None:
             raise ValueError("x")
@@ -119,6 +121,7 @@ class TestPolicies:
             "predicate": {"is_failure": broken},
             "curve": {"retry": broken},
             "backoff": {},
+            "dice": {},
         }[bad]
         lab.task("mail", **options)(fails)
         backoff = "of:the:future" if bad == "backoff" else None

@@ -146,6 +146,8 @@ async def test_a_coroutine_that_will_not_end_does_not_hold_the_worker(lab: Lab) 
     assert await handle.status() is State.PENDING
     go.set()
     await turn()
+    # it was released over its head: what it comes to now is nobody's
+    assert lab.signals.finished.seen == []
 
 
 async def test_a_thread_that_never_ends_does_not_hold_the_worker(lab: Lab) -> None:
@@ -326,3 +328,41 @@ async def test_a_worker_that_runs_again_has_its_grace_again() -> None:
     lab.manual.advance(10)
     await running
     assert await handle.status() is State.COMPLETED
+
+
+async def test_the_grace_begins_when_a_worker_is_first_told_to_leave() -> None:
+    """Neither a claim that takes long to come back nor a second `stop` makes it any longer."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker)
+    ended: list[Moment] = []
+
+    @lab.task("slow")
+    async def slow(ctx: Context) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(lab.clock.now() - NOW)
+
+    worker = lab.worker(grace=25)
+    running = asyncio.create_task(worker.run())
+    await lab.signals.worker_started.next()
+    await turn()
+    broker.delay("claim", 10, lab.clock)
+    await slow.enqueue()
+    await turn()
+    worker.stop()
+    for _ in range(8):
+        lab.manual.advance(5)
+        worker.stop()
+        await turn()
+    await running
+    assert ended == [25]
+
+
+async def test_the_broker_for_threads_is_closed_with_its_worker() -> None:
+    """A broker whose blocking twin is another one has that closed when the worker leaves."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker)
+    worker = lab.worker(burst=True)
+    await worker.run()
+    assert [call.verb for call in broker.calls].count("close") == 1

@@ -239,3 +239,47 @@ async def test_verdicts_keep_their_leases_while_another_worker_sweeps() -> None:
     assert [each.answer for each in settled] == [Settled(State.COMPLETED)] * 2
     assert ran == [each.id for each in handles]
     assert other.signals.swept.seen == []
+
+
+async def test_a_renewal_that_fails_is_told_of_once_and_made_at_the_next_beat() -> None:
+    """A broker that is away is not asked again for each queue: it is away for all of them."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker)
+
+    @lab.task("slow")
+    async def slow(ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    for queue in ("a", "b"):
+        await slow.using(queue=queue).enqueue()
+    broker.fail("extend")
+    async with lab.working(lease=30, queues=["a", "b"]):
+        await lab.signals.started.wait(2)
+        lab.manual.advance(10)
+        failed = await lab.signals.broker_failed.next()
+        assert (failed.call, failed.again_in) == ("extend", 10)
+        assert extensions(broker) == [(2, NOW + 40)]
+        lab.manual.advance(10)
+        assert extensions(broker) == [(2, NOW + 40), (2, NOW + 50)]
+        assert lab.signals.lease_lost.seen == []
+
+
+async def test_a_lease_is_not_renewed_once_its_verdict_is_written() -> None:
+    """A beat with nothing in hand asks the broker for nothing."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker)
+
+    @lab.task("mail")
+    async def mail(ctx: Context) -> None: ...
+
+    await mail.enqueue()
+    async with lab.working(lease=30):
+        await lab.signals.settled.next()
+        lab.manual.advance(20)
+    assert extensions(broker) == []
+
+
+def extensions(broker: FaultyBroker) -> list[tuple[int, object]]:
+    """Return how many leases each renewal was for, and until when."""
+    calls = [call.arguments for call in broker.calls if call.verb == "extend"]
+    return [(len(each["leases"]), each["until"]) for each in calls]  # type: ignore[arg-type]
