@@ -153,8 +153,9 @@ async def test_a_large_file_is_told_of(file: Path, monkeypatch: pytest.MonkeyPat
             connection.execute("CREATE TABLE notes (text)")
             connection.executemany("INSERT INTO notes VALUES (?)", [("x" * 9_000,)] * 100)
             connection.execute("DROP TABLE notes")
-        monkeypatch.setattr(doctor, "LARGE", 1)
-        monkeypatch.setattr(doctor, "WASTED", 1)
+        monkeypatch.setattr(doctor, "MAX_LOG", 1)
+        monkeypatch.setattr(doctor, "MAX_CHECKED", 1)
+        monkeypatch.setattr(doctor, "UNUSED_BYTES", 1)
         told = bad(await examined(url_of(file)), "disk")
     assert [(each.about, each.grade) for each in told] == [
         ("file", Grade.WARNING),

@@ -29,7 +29,7 @@ STATEMENTS = {
 # tables that do not grow with the tasks: one row, a row a queue, a row a table
 SMALL = {"qcore_meta", "qcore_queues", "qcore_limits", "sqlite_schema", "sqlite_master"}
 # those that read one row, whichever comes first
-GLANCES = {"run_details.any"}
+GLANCES = {"details.any"}
 
 
 @pytest.fixture(scope="module", params=["never analyzed", "analyzed"])
@@ -109,7 +109,9 @@ def test_every_statement_is_in_a_file_that_is_planned() -> None:
     assert len(STATEMENTS) > 20
 
 
-@pytest.mark.parametrize("name", ["claim.pending", "admin.get", "admin.upwards", "admin.downwards"])
+@pytest.mark.parametrize(
+    "name", ["claim.pending", "admin.get", "admin.browse_ascending", "admin.browse_descending"]
+)
 def test_tasks_are_read_in_the_order_of_the_table(busy: sqlite3.Connection, name: str) -> None:
     """The columns that a task is read from are those of the table, in its order."""
     table = [row[1] for row in busy.execute("PRAGMA table_info(qcore_tasks)")]

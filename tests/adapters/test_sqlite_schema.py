@@ -213,7 +213,7 @@ def test_many_may_open_a_new_file_at_once(path: Path) -> None:
 class Overtaken:
     """A transaction in which, after so many looks, another broker opens the file if it can."""
 
-    own = True
+    owns_file = True
 
     def __init__(self, tx: Tx, path: Path, looks: int) -> None:
         self._tx = tx

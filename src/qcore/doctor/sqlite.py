@@ -1,4 +1,4 @@
-"""An examination of an SQLite file: what is so, and what to do about it."""
+"""`diagnose` for SQLite: findings about the file and its disk, each with what to do about it."""
 
 import os
 import shutil
@@ -7,29 +7,30 @@ from pathlib import Path
 from typing import Final
 
 from qcore.adapters.links.sqlite import Link, Tx
-from qcore.adapters.sqlite.queue_rows import counted
+from qcore.adapters.sqlite.queue_rows import count_tasks
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.lifecycle import State
 
 GIGABYTE: Final = 1 << 30
-LARGE: Final = GIGABYTE
-"""Bytes of a file of which to check every page takes too long."""
-LOW: Final = GIGABYTE
-"""Bytes left on a disk that are worth a warning."""
-NONE: Final = 50 << 20
-"""Bytes left on a disk with which nobody can go on."""
-SPARSE: Final = 0.5
-"""Of a file's pages, unused."""
-WASTED: Final = 100 << 20
-"""Bytes from which on unused pages are worth a word."""
-LEVELS: Final = ("off", "normal", "full", "extra")
+MAX_CHECKED: Final = GIGABYTE
+"""Bytes of a file up to which `quick_check`, which reads every page, is run."""
+MAX_LOG: Final = GIGABYTE
+"""Bytes of a write-ahead log beyond which some reader must be keeping it from a checkpoint."""
+LOW_DISK: Final = GIGABYTE
+"""Free bytes on the disk below which there is a warning."""
+FULL_DISK: Final = 50 << 20
+"""Free bytes on the disk below which there is an error."""
+UNUSED_SHARE: Final = 0.5
+UNUSED_BYTES: Final = 100 << 20
+"""Beyond both this share and this size of unused pages, `VACUUM` is advised."""
+SYNCHRONOUS_LEVELS: Final = ("off", "normal", "full", "extra")
 """As SQLite numbers them (sqlite.org/pragma.html#pragma_synchronous)."""
 
 
 async def diagnose(link: Link) -> list[Finding]:
-    """Return what is so; raise as `link.open` does where the database cannot be used.
+    """Return findings; raise as `link.open` does where the database cannot be used.
 
-    A file that is not there is not made.
+    A file that does not exist is not created.
     """
     if not link.lasting:
         return [
@@ -40,19 +41,19 @@ async def diagnose(link: Link) -> list[Finding]:
             )
         ]
     file = Path(link.path)
-    found = [*_room(file)]
-    if not _is_made(file):
+    found = [*_disk_space(file)]
+    if not _exists(file):
         return [*_missing(file), *found]
     await link.open()
-    return [*_sizes(file), *found, *await link.read(_inside)]
+    return [*_file_sizes(file), *found, *await link.read(_database)]
 
 
-def _is_made(file: Path) -> bool:
+def _exists(file: Path) -> bool:
     return file.exists() and file.stat().st_size > 0
 
 
 def _missing(file: Path) -> Iterator[Finding]:
-    """Tell whether a file that is not there yet can be made."""
+    """Find whether a file that does not exist can be created."""
     if not file.parent.is_dir():
         yield error("file", f"there is no folder {file.parent}", "make it, or correct the URL")
     elif not os.access(file.parent, os.W_OK):
@@ -69,15 +70,15 @@ def _missing(file: Path) -> Iterator[Finding]:
         )
 
 
-def _sizes(file: Path) -> Iterator[Finding]:
-    """Tell how large the file and its log are."""
+def _file_sizes(file: Path) -> Iterator[Finding]:
+    """Find how large the file and its write-ahead log are, and whether they can be written."""
     log = file.with_name(f"{file.name}-wal")
-    pending = log.stat().st_size if log.exists() else 0
-    yield ok("file", f"{file}, {spelled(file.stat().st_size)} and a log of {spelled(pending)}")
-    if pending > LARGE:
+    log_size = log.stat().st_size if log.exists() else 0
+    yield ok("file", f"{file}, {spelled(file.stat().st_size)} and a log of {spelled(log_size)}")
+    if log_size > MAX_LOG:
         yield warning(
             "file",
-            f"its log has grown to {spelled(pending)}: somebody has been reading all the time",
+            f"its log has grown to {spelled(log_size)}: somebody has been reading all the time",
             "look for a transaction that was left open, in a shell or another process",
         )
     if not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
@@ -88,20 +89,20 @@ def _sizes(file: Path) -> Iterator[Finding]:
         )
 
 
-def _room(file: Path) -> Iterator[Finding]:
-    """Tell how much room there is on the disk."""
+def _disk_space(file: Path) -> Iterator[Finding]:
+    """Find how much room is left on the disk."""
     folder = next((each for each in file.parents if each.is_dir()), Path("/"))
-    left = shutil.disk_usage(folder).free
-    grade = error if left < NONE else warning if left < LOW else ok
+    free = shutil.disk_usage(folder).free
+    grade = error if free < FULL_DISK else warning if free < LOW_DISK else ok
     yield grade(
         "disk",
-        f"{spelled(left)} free",
+        f"{spelled(free)} free",
         "" if grade is ok else "make room: a full disk takes no tasks, and settles none",
     )
 
 
-def _inside(tx: Tx) -> list[Finding]:
-    """Tell what the database says of itself."""
+def _database(tx: Tx) -> list[Finding]:
+    """Query the database for what only it knows."""
     return [*_version(tx), *_journal(tx), *_durability(tx), *_pages(tx), *_health(tx), *_queues(tx)]
 
 
@@ -123,7 +124,7 @@ def _journal(tx: Tx) -> Iterator[Finding]:
 
 def _durability(tx: Tx) -> Iterator[Finding]:
     number: int = tx.execute("PRAGMA synchronous")[0][0]
-    level = LEVELS[number]
+    level = SYNCHRONOUS_LEVELS[number]
     if level in {"full", "extra"}:
         yield ok("persistence", f"synchronous={level}: what was acknowledged is on the disk")
     else:
@@ -138,7 +139,7 @@ def _pages(tx: Tx) -> Iterator[Finding]:
     (pages,), (unused,), (size,) = (
         tx.execute(f"PRAGMA {name}")[0] for name in ("page_count", "freelist_count", "page_size")
     )
-    if unused * size > WASTED and unused > SPARSE * pages:
+    if unused * size > UNUSED_BYTES and unused > UNUSED_SHARE * pages:
         yield advice(
             "file",
             f"{spelled(unused * size)} of {spelled(pages * size)} are unused",
@@ -148,7 +149,7 @@ def _pages(tx: Tx) -> Iterator[Finding]:
 
 def _health(tx: Tx) -> Iterator[Finding]:
     size = tx.execute("PRAGMA page_count")[0][0] * tx.execute("PRAGMA page_size")[0][0]
-    if size > LARGE:
+    if size > MAX_CHECKED:
         yield advice(
             "integrity",
             f"not checked: that takes long in a file of {spelled(size)}",
@@ -167,13 +168,13 @@ def _health(tx: Tx) -> Iterator[Finding]:
 
 
 def _queues(tx: Tx) -> Iterator[Finding]:
-    queues = counted(tx)
+    queues = count_tasks(tx)
     pending = sum(states.get(State.PENDING, 0) for states in queues.values())
     yield ok("queues", f"{len(queues):,} with tasks, {pending:,} of them pending")
 
 
 def spelled(size: float) -> str:
-    """Return bytes as a person reads them."""
+    """Return a number of bytes with a unit: 12 kB, 3.4 GB."""
     for unit in ("B", "kB", "MB"):
         if size < 1024:  # noqa: PLR2004  (of the one unit in the next)
             return f"{size:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""What an operator asks and orders."""
+"""`get`, `browse` and `execute`: what an operator asks of tasks, and commands them to do."""
 
 import json
 import math
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite.queue_rows import Line, keep, lines
-from qcore.adapters.sqlite.rare_options import written
+from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
+from qcore.adapters.sqlite.rare_options import encode_options
 from qcore.adapters.sqlite.records import ID, KEY, MORE, PLACE, SEQUENCE, task_of
 from qcore.adapters.sqlite.statements import statements
-from qcore.adapters.sqlite.transitions import Moving, named, write
+from qcore.adapters.sqlite.task_state import TaskState
+from qcore.adapters.sqlite.transitions import read_tasks, write_tasks
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import ENDED, MOVES, Command, State, Updated
@@ -24,42 +25,44 @@ _SQL: Final = statements("admin")
 
 
 @record
-class Ordered:
-    """What became of an order, the tokens of the leases that it ended, and the tasks it did."""
+class CommandResult:
+    """The answers to a command, and what subscribers are to be told of it."""
 
     answers: Sequence[Moved | NotAllowed | Missing]
-    lost: Sequence[int] = ()
+    lost_tokens: Sequence[int] = ()
+    """The tokens of the leases that it revoked."""
     ended: Sequence[TaskId] = ()
 
 
 def get(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Task | None]:
-    """Return tasks as they are."""
+    """Return tasks by id, None for one that is not stored."""
     rows = tx.execute(_SQL["get"], (json.dumps(ids), queue))
     found = {row[ID]: task_of(row, queue) for row in rows}
     return [found.get(task) for task in ids]
 
 
 def browse(tx: Tx, queue: str, state: State, limit: int, cursor: str | None) -> Page:
-    """Return tasks of one queue and state, page by page; ended ones with the latest first."""
-    backwards = state in ENDED
-    after = _start(backwards=backwards) if cursor is None else _read(cursor)
-    sql = _SQL["downwards" if backwards else "upwards"]
+    """Return a page of the tasks of one queue and state; of ended ones the latest come first."""
+    descending = state in ENDED
+    after = _start(descending=descending) if cursor is None else _decode_cursor(cursor)
+    sql = _SQL["browse_descending" if descending else "browse_ascending"]
+    # one row more than asked for tells whether there is another page
     rows = tx.execute(sql, (queue, state, *after, limit + 1))
     shown = rows[:limit]
     more = bool(shown) and len(rows) > limit
-    return Page([task_of(row, queue) for row in shown], _written(shown[-1]) if more else None)
+    cursor = _encode_cursor(shown[-1]) if more else None
+    return Page([task_of(row, queue) for row in shown], cursor)
 
 
-def _start(*, backwards: bool) -> Row:
-    return (math.inf if backwards else -math.inf, 0, 0)
+def _start(*, descending: bool) -> Row:
+    return (math.inf if descending else -math.inf, 0, 0)
 
 
-def _written(row: Row) -> str:
-    """Return where a row stands, as a cursor."""
+def _encode_cursor(row: Row) -> str:
     return ",".join(repr(part) for part in row[PLACE])
 
 
-def _read(cursor: str) -> Row:
+def _decode_cursor(cursor: str) -> Row:
     try:
         place, token, sequence = cursor.split(",")
         return float(place), int(token), int(sequence)
@@ -67,32 +70,34 @@ def _read(cursor: str) -> Row:
         raise InvalidOption(f"{cursor!r} is no cursor of this broker") from None
 
 
-def execute(tx: Tx, queue: str, ids: Sequence[TaskId], what: Command, now: Moment) -> Ordered:
-    """Carry out an order on tasks of one queue."""
-    line = lines(tx, [queue]).get(queue)
-    if line is None:
-        return Ordered([Missing() for _ in ids])
-    tasks = named(tx, line, ids)
-    held = {task: tasks[task].token for task in tasks if tasks[task].state is State.ACTIVE}
-    if isinstance(what, Updated):
-        return Ordered(_update(tx, line, ids, what))
-    answers = [_carry_out(tasks.get(task), what, now) for task in ids]
+def execute(
+    tx: Tx, queue: str, ids: Sequence[TaskId], command: Command, now: Moment
+) -> CommandResult:
+    """Carry out a command on tasks of one queue."""
+    queue_row = read_queues(tx, [queue]).get(queue)
+    if queue_row is None:
+        return CommandResult([Missing() for _ in ids])
+    tasks = read_tasks(tx, queue_row, ids)
+    tokens = {task: tasks[task].token for task in tasks if tasks[task].state is State.ACTIVE}
+    if isinstance(command, Updated):
+        return CommandResult(_update(tx, queue_row, ids, command))
+    answers = [_carry_out(tasks.get(task), command, now) for task in ids]
     moved = [tasks[task] for task, answer in zip(ids, answers, strict=True) if _is_moved(answer)]
-    write(tx, moved)
-    keep(tx, [line])
-    return Ordered(
+    write_tasks(tx, moved)
+    write_queues(tx, [queue_row])
+    return CommandResult(
         answers,
-        [held[task.id] for task in moved if task.id in held],
+        [tokens[task.id] for task in moved if task.id in tokens],
         [task.id for task in moved if task.state in ENDED],
     )
 
 
 def _update(
-    tx: Tx, line: Line, ids: Sequence[TaskId], what: Updated
+    tx: Tx, queue_row: QueueRow, ids: Sequence[TaskId], change: Updated
 ) -> list[Moved | NotAllowed | Missing]:
-    """Change what was asked for."""
-    rows = tx.execute(_SQL["get"], (json.dumps(ids), line.name))
-    found = {row[ID]: (row, task_of(row, line.name)) for row in rows}
+    """Change options of tasks that the command may change."""
+    rows = tx.execute(_SQL["get"], (json.dumps(ids), queue_row.name))
+    found = {row[ID]: (row, task_of(row, queue_row.name)) for row in rows}
     answers: list[Moved | NotAllowed | Missing] = []
     for each in ids:
         if each not in found:
@@ -102,15 +107,15 @@ def _update(
         if Updated not in MOVES[task.state]:
             answers.append(NotAllowed(task.state))
             continue
-        spec = changed(task.spec, what)
+        spec = changed(task.spec, change)
         same = spec.priority == task.spec.priority
-        sequence = row[SEQUENCE] if same else line.next_sequence()
-        before, after = written(task.spec), written(spec)
-        # as it is stored, where it stays: another qcore may know more of it
+        sequence = row[SEQUENCE] if same else queue_row.next_sequence()
+        before, after = encode_options(task.spec), encode_options(spec)
+        # an unchanged value stays as stored, with options that only a newer qcore knows
         more = row[MORE] if before == after else after
         tx.execute(_SQL["update"], (*_changeable(spec, sequence), more, row[KEY]))
         answers.append(Moved(task.state))
-    keep(tx, [line])
+    write_queues(tx, [queue_row])
     return answers
 
 
@@ -137,9 +142,11 @@ def _is_moved(answer: Moved | NotAllowed | Missing) -> bool:
     return isinstance(answer, Moved)
 
 
-def _carry_out(task: Moving | None, what: Command, now: Moment) -> Moved | NotAllowed | Missing:
+def _carry_out(
+    task: TaskState | None, command: Command, now: Moment
+) -> Moved | NotAllowed | Missing:
     if task is None or task.state is State.GONE:
         return Missing()
-    if type(what) not in MOVES[task.state]:
+    if type(command) not in MOVES[task.state]:
         return NotAllowed(task.state)
-    return Moved(task.move(what, now))
+    return Moved(task.move(command, now))

@@ -1,4 +1,4 @@
-"""Tasks in one SQLite file, which several processes may share."""
+"""`SqliteBroker`: tasks in one SQLite file, which several processes may share."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from qcore.adapters.sqlite import (
     settle,
     sweep,
 )
-from qcore.adapters.sqlite.lease_registry import Given
+from qcore.adapters.sqlite.lease_registry import LeaseRegistry
 from qcore.adapters.sqlite.limits import limits as limits_of
 from qcore.adapters.sqlite.limits import set_limit
 from qcore.adapters.sqlite.schema import prepare
@@ -33,10 +33,10 @@ from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
 from qcore.ports import Capability, Counts, Kinds, Notify, Page, Subscription
 
-KEPT: Final = ENDED - {State.GONE}
-USUAL: Final = RetentionPolicy()
-FLEETING: Final = frozenset({Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS})
-LASTING: Final = FLEETING | {Capability.SHARED, Capability.DURABLE}
+KEPT_STATES: Final = ENDED - {State.GONE}
+DEFAULT_RETENTION: Final = RetentionPolicy()
+IN_MEMORY: Final = frozenset({Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS})
+ON_DISK: Final = IN_MEMORY | {Capability.SHARED, Capability.DURABLE}
 
 
 class SqliteBroker:
@@ -45,17 +45,17 @@ class SqliteBroker:
     Each call is one transaction. Over a `BorrowedSqliteLink` it is a part of the caller's own.
     """
 
-    def __init__(self, link: Link, *, keep: RetentionPolicy = USUAL) -> None:
+    def __init__(self, link: Link, *, keep: RetentionPolicy = DEFAULT_RETENTION) -> None:
         self._link = link
         self._keep = keep
         self._blocking: SqliteBroker | None = None
-        self._given = Given()
+        self._leases = LeaseRegistry()
         link.on_connect(prepare)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Return what the broker can do beyond the port: less when in memory."""
-        return LASTING if self._link.lasting else FLEETING
+        """Return the optional ports it has: a database in memory is neither shared nor durable."""
+        return ON_DISK if self._link.lasting else IN_MEMORY
 
     @property
     def link(self) -> Link:
@@ -63,11 +63,11 @@ class SqliteBroker:
         return self._link
 
     async def open(self) -> None:
-        """Connect, and make the tables if the file is new."""
+        """Connect, and create the tables if the file is new."""
         await self._link.open()
 
     async def close(self) -> None:
-        """Disconnect, and the blocking broker too."""
+        """Disconnect, and close the blocking broker too."""
         if self._blocking is not None and self._blocking is not self:
             await self._blocking.close()
         await self._link.close()
@@ -87,41 +87,41 @@ class SqliteBroker:
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
-        handed = await self._link.write(
+        result = await self._link.write(
             partial(claim.claim, demand=demand, now=now, until=until),
             partial(claim.nothing_to_claim, queues=[*demand.quotas], now=now),
         )
-        if handed.left:
-            self._link.tell_of_work(handed.left)
-        self._link.tell_of_tasks(dict.fromkeys(handed.ended, ()))
-        self._given.add(claim.lease for claim in handed.claims)
-        return handed.claims
+        if result.queues_with_work:
+            self._link.tell_of_work(result.queues_with_work)
+        self._link.tell_of_tasks(dict.fromkeys(result.queues_with_ended, ()))
+        self._leases.add(claim.lease for claim in result.claims)
+        return result.claims
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
-        """End leases."""
-        ended = await self._link.write(partial(settle.settle, verdicts=verdicts, now=now))
-        self._given.forget(verdict.lease for verdict in verdicts)
-        self._link.tell_of_work(ended.heard)
-        pairs = zip(verdicts, ended.answers, strict=True)
+        """Apply verdicts to claimed tasks, which ends their leases."""
+        result = await self._link.write(partial(settle.settle, verdicts=verdicts, now=now))
+        self._leases.remove(verdict.lease for verdict in verdicts)
+        self._link.tell_of_work(result.queues_with_work)
+        pairs = zip(verdicts, result.answers, strict=True)
         self._tell_of_tasks(
             verdict.lease
             for verdict, answer in pairs
-            if isinstance(answer, Settled) and answer.state in KEPT
+            if isinstance(answer, Settled) and answer.state in KEPT_STATES
         )
-        return ended.answers
+        return result.answers
 
     async def save_details(
         self, notes: Sequence[DetailsUpdate]
     ) -> Sequence[DetailsSaved | LeaseLost]:
-        """Keep what runs say of themselves."""
-        answers = await self._link.write(partial(settle.save_details, notes=notes))
+        """Store progress and saved work of running tasks."""
+        answers = await self._link.write(partial(run_details.save_details, updates=notes))
         self._tell_of_tasks(each.lease for each in notes if each.progress is not None)
         return answers
 
     def _tell_of_tasks(self, leases: Iterable[Lease]) -> None:
-        """Tell subscribers in this process that these tasks have ended or got on."""
+        """Tell subscribers in this process that these tasks ended, or their progress changed."""
         changed: defaultdict[str, list[TaskId]] = defaultdict(list)
         for lease in leases:
             changed[lease.queue].append(lease.id)
@@ -138,10 +138,10 @@ class SqliteBroker:
         return await self._link.write(partial(claim.extend, leases=leases, until=until))
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
-        """Move what time has moved."""
-        asked = sweep.Chore(queues, limit, self._keep, now)
+        """Take back tasks of lost workers, end expired ones, trim those kept long enough."""
+        request = sweep.SweepRequest(queues, limit, self._keep, now)
         swept = await self._link.write(
-            partial(sweep.sweep, chore=asked), partial(sweep.nothing_to_sweep, chore=asked)
+            partial(sweep.sweep, request=request), partial(sweep.nothing_to_sweep, request=request)
         )
         if swept.crashed:
             self._link.tell_of_work(queues)
@@ -156,60 +156,60 @@ class SqliteBroker:
     async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
         """Call `notify` with each notification of these kinds about these queues.
 
-        When another process has written, the leases that were given here are looked at, for one who
-        wants to be told of those that ended; and any task may have changed.
+        After another process has written, leases given by this broker are looked up in the file, to
+        notify of those that ended. Which tasks changed is not known: the notification names none.
         """
         return await self._link.subscribe(queues, kinds, notify, find_ended=self._ended)
 
     def _ended(self) -> Sequence[Lease]:
-        """Return which of the leases given here are over; called from the thread that polls."""
-        if not self._given:
+        """Return the leases given here that are over; runs in the thread that polls the file."""
+        if not self._leases:
             return ()
-        # a file that cannot be read now is looked at after the next change
+        # if the file cannot be read now, the leases are compared after the next write
         with suppress(QcoreError):
-            return run_to_end(self.blocking()._link.read(self._given.lost))  # noqa: SLF001  (its twin)
+            return run_to_end(self.blocking().link.read(self._leases.pop_ended))
         return ()
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
-        """Return tasks as they are."""
+        """Return tasks by id, None for one that is not stored."""
         return await self._link.read(partial(admin.get, queue=queue, ids=ids))
 
     async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
-        """Return what is kept of the runs of tasks."""
-        return await self._link.read(partial(run_details.get, queue=queue, ids=ids))
+        """Return errors, progress and saved work of tasks, None for one that is not stored."""
+        return await self._link.read(partial(run_details.details, queue=queue, ids=ids))
 
     async def browse(
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
     ) -> Page:
-        """Return tasks of one queue and state, page by page."""
+        """Return a page of the tasks of one queue and state."""
         return await self._link.read(
             partial(admin.browse, queue=queue, state=state, limit=limit, cursor=cursor)
         )
 
     async def count(self) -> Counts:
         """Count the tasks of every queue that has any."""
-        return await self._link.read(queue_rows.counted)
+        return await self._link.read(queue_rows.count_tasks)
 
     async def execute(
         self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        """Carry out an operator's order on tasks of one queue."""
-        ordered = await self._link.write(
-            partial(admin.execute, queue=queue, ids=ids, what=order, now=now)
+        """Carry out a command on tasks of one queue."""
+        result = await self._link.write(
+            partial(admin.execute, queue=queue, ids=ids, command=order, now=now)
         )
         self._link.tell_of_work({queue})
-        self._link.tell_of_ended(queue, ordered.lost)
-        self._link.tell_of_tasks({queue: ordered.ended} if ordered.ended else {})
-        return ordered.answers
+        self._link.tell_of_ended(queue, result.lost_tokens)
+        self._link.tell_of_tasks({queue: result.ended} if result.ended else {})
+        return result.answers
 
     async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
-        """Set one of a queue's limits."""
+        """Change one of a queue's limits, and return them all."""
         limits = await self._link.write(partial(set_limit, queue=queue, rule=rule, now=now))
         self._link.tell_of_work({queue})
         return limits
 
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
-        """Return what holds for queues."""
+        """Return the limits of each queue."""
         return await self._link.read(partial(limits_of, queues=queues))
 
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
@@ -223,7 +223,7 @@ class SqliteBroker:
     async def aggregate(
         self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
     ) -> Admission | Stale:
-        """Put one task in the place of members of a group, in one step."""
+        """Replace members of a group by one task, in one transaction."""
         check_aggregate(queue, ids, task)
         answer = await self._link.write(
             partial(groups.aggregate, group=group, ids=ids, task=task, now=now)

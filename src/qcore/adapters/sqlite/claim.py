@@ -1,4 +1,4 @@
-"""How tasks are handed out, and how their leases are renewed."""
+"""`claim`, `extend` and `next_due`: handing out tasks under leases, and renewing those."""
 
 import json
 from collections.abc import Sequence
@@ -7,13 +7,12 @@ from typing import Final
 from attrs import evolve
 
 from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite.limits import Limited, limited, next_starts
-from qcore.adapters.sqlite.queue_rows import Line, keep, lines
+from qcore.adapters.sqlite.limits import QueueLimits, next_starts, read_limits
+from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
 from qcore.adapters.sqlite.records import KEY, claimed_task_of
 from qcore.adapters.sqlite.row_validation import Unreadable
-from qcore.adapters.sqlite.settle import held
 from qcore.adapters.sqlite.statements import statements
-from qcore.adapters.sqlite.transitions import due, named, write
+from qcore.adapters.sqlite.transitions import read_due, read_leased, read_tasks, write_tasks
 from qcore.domain.answers import LeaseLost
 from qcore.domain.lifecycle import Due, Expired, State
 from qcore.domain.moments import Moment
@@ -22,142 +21,146 @@ from qcore.domain.task import Claim, Demand, Lease, Task
 
 _SQL: Final = statements("claim")
 
-PROMOTED_AT_ONCE: Final = 1_000
+MAX_PROMOTED: Final = 1_000
+"""Due tasks that one claim makes pending in one queue: a bound on how long the file is locked."""
 
 
 @record
-class HandedOut:
-    """What was claimed, and the queues in which something that became due is left."""
+class ClaimResult:
+    """What was claimed, and of which queues subscribers are to be told."""
 
     claims: Sequence[Claim]
-    left: Sequence[str]
-    ended: Sequence[str] = ()
-    """Queues of which tasks ended without being handed out."""
+    queues_with_work: Sequence[str]
+    """Queues in which some of the tasks that became due were not claimed."""
+    queues_with_ended: Sequence[str] = ()
+    """Queues in which tasks ended without being claimed: expired, or unreadable."""
 
 
-def nothing_to_claim(tx: Tx, queues: Sequence[str], now: Moment) -> HandedOut | None:
-    """Return no claims if there is nothing pending or due, None if there may be."""
+def nothing_to_claim(tx: Tx, queues: Sequence[str], now: Moment) -> ClaimResult | None:
+    """Return no claims if no task is pending or due, None if one may be; takes no lock."""
     if tx.execute(_SQL["anything"], {"queues": json.dumps(queues), "now": now}):
         return None
-    return HandedOut([], [])
+    return ClaimResult([], [])
 
 
-def claim(tx: Tx, demand: Demand, now: Moment, until: Moment) -> HandedOut:
-    """Take tasks: each queue's quota first, then what room is left in the order given."""
-    found = lines(tx, demand.quotas)
-    held_back = limited(tx, [line.key for line in found.values()])
-    counters = [
-        (_Counter(tx, line, held_back.get(line.key), now, until), demand.quotas[name])
-        for name, line in found.items()
+def claim(tx: Tx, demand: Demand, now: Moment, until: Moment) -> ClaimResult:
+    """Claim each queue's quota, then fill what room is left in the order of the queues."""
+    found = read_queues(tx, demand.quotas)
+    limits = read_limits(tx, [row.key for row in found.values()])
+    queues = [
+        (_QueueClaim(tx, row, limits.get(row.key), now, until), demand.quotas[name])
+        for name, row in found.items()
     ]
     claims: list[Claim] = []
-    promoted = [counter for counter, _ in counters if counter.promote()]
-    for counter, quota in counters:
-        counter.take(claims, min(quota, demand.limit - len(claims)))
-    for counter, _ in counters:
-        counter.take(claims, demand.limit - len(claims))
-    keep(tx, found.values())
-    return HandedOut(
+    promoted = [queue for queue, _ in queues if queue.promote()]
+    for queue, quota in queues:
+        queue.take(claims, min(quota, demand.limit - len(claims)))
+    for queue, _ in queues:
+        queue.take(claims, demand.limit - len(claims))
+    write_queues(tx, found.values())
+    return ClaimResult(
         claims,
-        [counter.name for counter in promoted if counter.has_more],
-        [counter.name for counter, _ in counters if counter.has_ended],
+        [queue.name for queue in promoted if queue.has_more],
+        [queue.name for queue, _ in queues if queue.has_ended],
     )
 
 
-class _Counter:
-    """Where one queue's tasks are handed out."""
+class _QueueClaim:
+    """The part of a claim that concerns one queue."""
 
     def __init__(
-        self, tx: Tx, line: Line, limits: Limited | None, now: Moment, until: Moment
+        self, tx: Tx, queue_row: QueueRow, limits: QueueLimits | None, now: Moment, until: Moment
     ) -> None:
         self._tx = tx
-        self._line = line
+        self._queue_row = queue_row
         self._limits = limits
         self._now = now
         self._until = until
-        self.name = line.name
+        self.name = queue_row.name
         self.has_ended = False
-        """Whether tasks of it ended here."""
+        """Whether a task expired, or was condemned as unreadable."""
 
     @property
     def has_more(self) -> bool:
-        """Whether something is pending, or waits in a group."""
-        counts = self._line.counts
+        """Whether a task is pending, or waits in a group."""
+        counts = self._queue_row.counts
         return bool(counts[State.PENDING] or counts[State.AGGREGATING])
 
     def promote(self) -> bool:
-        """Make pending what is due; return whether anything was."""
-        moved = due(self._tx, self._line, self._now, PROMOTED_AT_ONCE)
-        for task in moved:
-            task.sequence = self._line.next_sequence()
+        """Make due tasks pending; return whether there were any."""
+        tasks = read_due(self._tx, self._queue_row, self._now, MAX_PROMOTED)
+        for task in tasks:
+            task.sequence = self._queue_row.next_sequence()
             task.move(Due(), self._now)
-        write(self._tx, moved)
-        return bool(moved)
+        write_tasks(self._tx, tasks)
+        return bool(tasks)
 
     def take(self, into: list[Claim], room: int) -> None:
-        """Hand out up to `room` tasks, in order, and end those that have expired."""
+        """Append up to `room` claims, as far as the queue's limits allow."""
         before = len(into)
         if self._limits is not None:
-            room = min(room, self._limits.free(self._line, self._now))
+            room = min(room, self._limits.free(self._queue_row, self._now))
         self._take(into, room)
         if self._limits is not None and len(into) > before:
             self._spend(self._limits, len(into) - before)
 
-    def _spend(self, limits: Limited, taken: int) -> None:
+    def _spend(self, limits: QueueLimits, taken: int) -> None:
+        """Take the claimed tasks from the bucket of the queue's rate."""
         if limits.limits.rate is not None:
             limits.full = limits.limits.rate.after(limits.full, self._now, taken)
-            limits.write(self._tx, self._line.key)
+            limits.write(self._tx, self._queue_row.key)
 
     def _take(self, into: list[Claim], room: int) -> None:
-        while room > 0 and self._line.counts[State.PENDING]:
-            rows = self._tx.execute(_SQL["pending"], (self._line.key, room))
+        while room > 0 and self._queue_row.counts[State.PENDING]:
+            rows = self._tx.execute(_SQL["pending"], (self._queue_row.key, room))
             if not rows:
-                # somebody has deleted or moved tasks by hand
-                self._line.counts[State.PENDING] = 0
+                # the count is wrong: tasks were deleted or moved by hand
+                self._queue_row.counts[State.PENDING] = 0
                 return
-            tasks = self._readable(rows)
+            tasks = self._decode(rows)
             if any(task.spec.expires is not None for _, task in tasks):
-                tasks = self._without_stale(tasks)
-            self._hand_out(into, tasks)
+                tasks = self._without_expired(tasks)
+            self._lease(into, tasks)
             room -= len(tasks)
 
-    def _without_stale(self, tasks: Sequence[tuple[int, Task]]) -> list[tuple[int, Task]]:
+    def _without_expired(self, tasks: Sequence[tuple[int, Task]]) -> list[tuple[int, Task]]:
         """Return the tasks that may still start; end the others."""
         fresh = [(key, task) for key, task in tasks if _may_start(task, self._now)]
         if len(fresh) < len(tasks):
             self._expire([task.id for _, task in tasks if not _may_start(task, self._now)])
         return fresh
 
-    def _readable(self, rows: Sequence[Row]) -> list[tuple[int, Task]]:
-        """Return rows as tasks with their keys; those that cannot be read are dead from now on."""
+    def _decode(self, rows: Sequence[Row]) -> list[tuple[int, Task]]:
+        """Return rows as tasks with their keys; mark those that cannot be decoded as dead."""
         tasks: list[tuple[int, Task]] = []
-        odd: list[Row] = []
+        unreadable: list[Row] = []
         for row in rows:
             try:
-                tasks.append((row[KEY], claimed_task_of(row, self._line.name)))
+                tasks.append((row[KEY], claimed_task_of(row, self._queue_row.name)))
             except Unreadable as why:
-                odd.append((self._now, f"the stored row cannot be read: {why}", row[KEY]))
-        if odd:
-            self._tx.executemany(_SQL["condemn"], odd)
-            self._line.moved(State.PENDING, State.DEAD, len(odd))
+                unreadable.append((self._now, f"the stored row cannot be read: {why}", row[KEY]))
+        if unreadable:
+            self._tx.executemany(_SQL["mark_dead"], unreadable)
+            self._queue_row.count_move(State.PENDING, State.DEAD, len(unreadable))
             self.has_ended = True
         return tasks
 
-    def _hand_out(self, into: list[Claim], tasks: Sequence[tuple[int, Task]]) -> None:
-        line, until = self._line, self._until
+    def _lease(self, into: list[Claim], tasks: Sequence[tuple[int, Task]]) -> None:
+        """Make tasks active, each under a lease with a token of its own."""
+        queue_row, until = self._queue_row, self._until
         changes: list[Row] = []
         for key, task in tasks:
-            token = line.next_token()
+            token = queue_row.next_token()
             changes.append((until, token, key))
-            into.append(Claim(task, Lease(line.name, task.spec.id, token, until)))
+            into.append(Claim(task, Lease(queue_row.name, task.spec.id, token, until)))
         self._tx.executemany(_SQL["claim"], changes)
-        line.moved(State.PENDING, State.ACTIVE, len(tasks))
+        queue_row.count_move(State.PENDING, State.ACTIVE, len(tasks))
 
     def _expire(self, ids: Sequence[str]) -> None:
-        stale = [*named(self._tx, self._line, ids).values()]
-        for task in stale:
+        expired = [*read_tasks(self._tx, self._queue_row, ids).values()]
+        for task in expired:
             task.move(Expired(), self._now)
-        write(self._tx, stale)
+        write_tasks(self._tx, expired)
         self.has_ended = True
 
 
@@ -167,10 +170,10 @@ def _may_start(task: Task, now: Moment) -> bool:
 
 
 def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:
-    """Renew leases."""
+    """Move the end of leases to `until`."""
     answers: list[Lease | LeaseLost] = []
     changes: list[Row] = []
-    for lease, task in zip(leases, held(tx, leases), strict=True):
+    for lease, task in zip(leases, read_leased(tx, leases), strict=True):
         if task is None:
             answers.append(LeaseLost())
         else:
@@ -181,7 +184,7 @@ def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | Lease
 
 
 def next_due(tx: Tx, queues: Sequence[str]) -> Moment | None:
-    """Return when the next waiting task of these queues is due."""
+    """Return when a scheduled or retrying task is due next, or a rate lets a pending one start."""
     rows = tx.execute(_SQL["next_due"], (json.dumps(queues),))
     moments = [moment for row in rows for moment in row if moment is not None]
     return min(moments + next_starts(tx, queues), default=None)

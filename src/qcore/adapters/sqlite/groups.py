@@ -1,14 +1,15 @@
-"""Tasks that wait in a group, and what takes their place."""
+"""`groups`, `members` and `aggregate`: tasks that wait in a group, replaced by one task."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from qcore.adapters.links.sqlite import Tx
 from qcore.adapters.sqlite.enqueue import enqueue
-from qcore.adapters.sqlite.queue_rows import keep, lines
+from qcore.adapters.sqlite.queue_rows import read_queues, write_queues
 from qcore.adapters.sqlite.records import task_of
 from qcore.adapters.sqlite.statements import statements
-from qcore.adapters.sqlite.transitions import Moving, named, write
+from qcore.adapters.sqlite.task_state import TaskState
+from qcore.adapters.sqlite.transitions import read_tasks, write_tasks
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Aggregated, State
@@ -34,22 +35,23 @@ def members(tx: Tx, queue: str, group: str, limit: int) -> list[Task]:
 def aggregate(
     tx: Tx, group: str, ids: Sequence[TaskId], task: NewTask, now: Moment
 ) -> Admission | Stale:
-    """Put one task in the place of members of a group."""
-    line = lines(tx, [task.queue]).get(task.queue)
-    waiting = {} if line is None else named(tx, line, ids)
+    """Enqueue one task and delete the members it replaces; `Stale` if one no longer waits there."""
+    queue_row = read_queues(tx, [task.queue]).get(task.queue)
+    waiting = {} if queue_row is None else read_tasks(tx, queue_row, ids)
     if not ids or not all(_waits(waiting.get(each), group) for each in ids):
         return Stale()
     (answer,) = enqueue(tx, [task], now)
     if isinstance(answer, Enqueued):
-        # one of them may have given way to the task, and perhaps its id
-        line = lines(tx, [task.queue])[task.queue]
-        left = [each for each in named(tx, line, ids).values() if each.state is State.AGGREGATING]
-        for each in left:
+        # read again: the new task may have replaced a member that held its unique key, or its id
+        queue_row = read_queues(tx, [task.queue])[task.queue]
+        stored = read_tasks(tx, queue_row, ids).values()
+        replaced = [each for each in stored if each.state is State.AGGREGATING]
+        for each in replaced:
             each.move(Aggregated(), now)
-        write(tx, left)
-        keep(tx, [line])
+        write_tasks(tx, replaced)
+        write_queues(tx, [queue_row])
     return answer
 
 
-def _waits(task: Moving | None, group: str) -> bool:
+def _waits(task: TaskState | None, group: str) -> bool:
     return task is not None and task.state is State.AGGREGATING and task.group == group

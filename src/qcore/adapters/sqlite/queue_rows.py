@@ -1,4 +1,4 @@
-"""A queue's row: its counters, and the number of its tasks by state."""
+"""Rows of the table `qcore_queues`: a queue's two counters, and its number of tasks by state."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,11 +11,11 @@ from qcore.domain.lifecycle import State
 _SQL: Final = statements("queues")
 
 STORED: Final = tuple(state for state in State if state is not State.GONE)
-"""The states that tasks are stored in, in the order of the columns that count them."""
+"""The states that a stored task can have, in the order of the columns that count them."""
 
 
-class Line:
-    """A queue, read at the start of a move and written at its end."""
+class QueueRow:
+    """A queue's row, read at the start of a transaction and written back at its end."""
 
     def __init__(self, row: Row) -> None:
         self.key: int
@@ -26,46 +26,47 @@ class Line:
         self.counts = dict(zip(STORED, counts, strict=True)) | {State.GONE: 0}
 
     def next_sequence(self) -> int:
-        """Return the next place in the line."""
+        """Return the next sequence number: tasks of equal priority are claimed in its order."""
         self.sequence += 1
         return self.sequence
 
     def next_token(self) -> int:
-        """Return the next token, greater than any that the queue has given."""
+        """Return the next fencing token, greater than any that the queue has given."""
         self.token += 1
         return self.token
 
-    def moved(self, before: State, after: State, tasks: int = 1) -> None:
-        """Note that tasks went from one state to another; GONE is nowhere."""
+    def count_move(self, before: State, after: State, tasks: int = 1) -> None:
+        """Move `tasks` from the count of one state to that of another; GONE is not stored."""
         self.counts[before] -= tasks
         self.counts[after] += tasks
 
 
-def lines(tx: Tx, names: Iterable[str]) -> dict[str, Line]:
-    """Return those of the queues that exist, in the order named."""
-    return {row[1]: Line(row) for row in tx.execute(_SQL["lines"], (json.dumps(list(names)),))}
+def read_queues(tx: Tx, names: Iterable[str]) -> dict[str, QueueRow]:
+    """Return the rows of those of the queues that have one, in the order named."""
+    rows = tx.execute(_SQL["read"], (json.dumps(list(names)),))
+    return {row[1]: QueueRow(row) for row in rows}
 
 
-def lines_made(tx: Tx, names: Iterable[str]) -> dict[str, Line]:
-    """Return the queues, those that do not exist made."""
+def ensure_queues(tx: Tx, names: Iterable[str]) -> dict[str, QueueRow]:
+    """Return the rows of all the queues, inserting those that are missing."""
     wanted = set(names)
-    found = lines(tx, wanted)
+    found = read_queues(tx, wanted)
     if len(found) < len(wanted):
-        tx.executemany(_SQL["begin"], [(name,) for name in sorted(wanted - found.keys())])
-        found = lines(tx, wanted)
+        tx.executemany(_SQL["insert"], [(name,) for name in sorted(wanted - found.keys())])
+        found = read_queues(tx, wanted)
     return found
 
 
-def keep(tx: Tx, changed: Iterable[Line]) -> None:
-    """Write queues back."""
+def write_queues(tx: Tx, changed: Iterable[QueueRow]) -> None:
+    """Write rows back."""
     tx.executemany(
-        _SQL["keep"],
+        _SQL["write"],
         [(q.sequence, q.token, *(q.counts[state] for state in STORED), q.key) for q in changed],
     )
 
 
-def counted(tx: Tx) -> dict[str, dict[State, int]]:
-    """Count the tasks of every queue that has any."""
+def count_tasks(tx: Tx) -> dict[str, dict[State, int]]:
+    """Return the number of tasks by queue and state, without zeros."""
     return {name: states for name, *row in tx.execute(_SQL["count"]) if (states := _some(row))}
 
 

@@ -1,56 +1,59 @@
-"""The fields of a task that have no column of their own: one JSON object in one column."""
+"""Rarely used task options, stored as one JSON object in the column `more`.
+
+A column each would cost every task, even as NULL, a quarter of a microsecond whenever it moves.
+"""
 
 from operator import attrgetter
 from typing import Any, Final
 
 from msgspec import DecodeError, defstruct, json
 
-from qcore.adapters.sqlite.row_validation import COLUMN_OF, Unreadable, shown
+from qcore.adapters.sqlite.row_validation import COLUMN_OF, Unreadable, abbreviated
 from qcore.domain.new_task import FIELDS, USUAL, NewTask
 
-NAMED: Final = [each for each in FIELDS.values() if each.name not in COLUMN_OF]
+RARE_FIELDS: Final = [each for each in FIELDS.values() if each.name not in COLUMN_OF]
 
-More: Final[Any] = defstruct(
-    "More",
-    [(each.name, each.type, each.default) for each in NAMED],
+RareOptions: Final[Any] = defstruct(
+    "RareOptions",
+    [(each.name, each.type, each.default) for each in RARE_FIELDS],
     frozen=True,
     omit_defaults=True,
 )
-"""Those fields, each left out where it is as usual.
+"""Those options; one that has its default is left out of the JSON.
 
-One of a name that is not known, which a newer qcore has written, is passed over; it is lost if the
-older one then changes another of these.
+An option that a newer qcore has stored and this one does not know is ignored. It is lost when this
+one changes another rare option of the same task.
 """
 
-NOTHING_MORE: Final = More()
-_READ: Final = json.Decoder(More).decode
-_fields: Final = attrgetter(*(each.name for each in NAMED))
-_USUALLY: Final = _fields(USUAL)
+NO_RARE_OPTIONS: Final = RareOptions()
+_decode: Final = json.Decoder(RareOptions).decode
+_fields: Final = attrgetter(*(each.name for each in RARE_FIELDS))
+_DEFAULTS: Final = _fields(USUAL)
 
 
-def has_more(task: NewTask) -> bool:
-    """Return whether any of these fields is not as usual."""
-    return bool(_fields(task) != _USUALLY)
+def has_rare_options(task: NewTask) -> bool:
+    """Return whether any of these options differs from its default."""
+    return bool(_fields(task) != _DEFAULTS)
 
 
-def written(task: NewTask) -> str | None:
-    """Return them as they are stored."""
-    return json.encode(More(*_fields(task))).decode() if has_more(task) else None
+def encode_options(task: NewTask) -> str | None:
+    """Return the value of the column `more`; None where all have their defaults."""
+    return json.encode(RareOptions(*_fields(task))).decode() if has_rare_options(task) else None
 
 
-def more_of(text: str | None) -> Any:
-    """Return what is stored; raise `Unreadable`."""
+def decode_options(text: str | None) -> Any:
+    """Return the stored options; raise `Unreadable` where they are no such JSON."""
     if not text:
-        return NOTHING_MORE
+        return NO_RARE_OPTIONS
     try:
-        return _READ(text)
+        return _decode(text)
     except (DecodeError, RecursionError):
-        raise Unreadable(f"more is {shown(text)}") from None
+        raise Unreadable(f"more is {abbreviated(text)}") from None
 
 
-def more_shown(text: str | None) -> Any:
-    """Return what is stored as well as possible."""
+def decode_options_leniently(text: str | None) -> Any:
+    """Return the stored options, or the defaults where they cannot be decoded."""
     try:
-        return more_of(text)
+        return decode_options(text)
     except Unreadable:
-        return NOTHING_MORE
+        return NO_RARE_OPTIONS

@@ -1,4 +1,8 @@
-"""Whether a row holds what its columns are for: SQLite lets anybody write anything."""
+"""Type checks of rows: SQLite stores a value of any type in any column (sqlite.org/datatype3.html).
+
+So a row that was edited by hand may hold text where a number belongs. A claim refuses such a row,
+and an inspector is shown it with defaults in place of what does not fit.
+"""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -9,8 +13,8 @@ from qcore.adapters.links.sqlite import Row
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.new_task import FIELDS
 
-SHOWN: Final = 60
-"""Characters of an unreadable value that are told."""
+MAX_SHOWN: Final = 60
+"""Characters of an unreadable value that an error message shows."""
 
 _COLUMNS: Final = {
     line.split()[0]: line
@@ -18,9 +22,9 @@ _COLUMNS: Final = {
     if line.startswith(" ")
 }
 COLUMNS: Final = [name for name in _COLUMNS if name not in {"queue", "holds"}]
-"""Those that a task is read from, in the order of the table.
+"""The columns that a task is decoded from, in the order of the table.
 
-The statements name them one by one, as each that is read costs every claim.
+The statements name each of them rather than `*`: a column that is read costs time in every claim.
 """
 
 COLUMN_OF: Final = {
@@ -28,23 +32,23 @@ COLUMN_OF: Final = {
     for name in FIELDS
     if (column := {"due": "not_before", "group": "group_name"}.get(name, name)) in _COLUMNS
 }
-"""The fields of a task that have a column of their own, and its name."""
+"""Fields of `NewTask` to the columns that store them; the other fields are rare options."""
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "INTEGER": (int,),
     "REAL": (float, int),
     "TEXT": (str,),
-    # an edit in a shell makes text of bytes
+    # an UPDATE typed in a shell stores TEXT in a BLOB column
     "BLOB": (bytes, str),
 }
 
 
 class Unreadable(ValueError):
-    """Say why a row cannot be read as a task."""
+    """A row cannot be decoded as a task; the message says why."""
 
 
-class Shape:
-    """The types of some columns."""
+class RowTypes:
+    """The types that the columns of a SELECT may have, by the schema."""
 
     def __init__(self, columns: Iterable[str]) -> None:
         self._names = list(columns)
@@ -52,42 +56,42 @@ class Shape:
         needed = ["NOT NULL" in _COLUMNS[name] for name in self._names]
         pairs = list(zip(kinds, needed, strict=True))
         self._allowed = [frozenset(k if n else (*k, NoneType)) for k, n in pairs]
-        self._blanks: list[Any] = [k[0]() if n else None for k, n in pairs]
-        # rows have few shapes: to look one up takes a third of the time that it takes to check it
-        self._misfits = lru_cache(self._misfits_of)
+        self._defaults: list[Any] = [k[0]() if n else None for k, n in pairs]
+        # most rows have one of a few combinations of types: the cache takes a third of the time
+        self._mismatches = lru_cache(self._find_mismatches)
 
-    def misfits(self, row: Row) -> tuple[int, ...]:
-        """Return the places of values of a wrong type."""
-        return self._misfits(tuple(map(type, row)))
+    def mismatches(self, row: Row) -> tuple[int, ...]:
+        """Return the indexes of values whose type their column may not have."""
+        return self._mismatches(tuple(map(type, row)))
 
-    def _misfits_of(self, types: tuple[type, ...]) -> tuple[int, ...]:
+    def _find_mismatches(self, types: tuple[type, ...]) -> tuple[int, ...]:
         pairs = zip(types, self._allowed, strict=True)
-        return tuple(place for place, (kind, allowed) in enumerate(pairs) if kind not in allowed)
+        return tuple(index for index, (kind, allowed) in enumerate(pairs) if kind not in allowed)
 
-    def fitted(self, row: Row) -> Row:
-        """Return a row with what comes closest in place of values of a wrong type."""
-        misfits = self.misfits(row)
-        if not misfits:
+    def coerced(self, row: Row) -> Row:
+        """Return a row with each mismatch decoded as text, or replaced by its column's default."""
+        mismatches = self.mismatches(row)
+        if not mismatches:
             return row
         values = list(row)
-        for place in misfits:
-            values[place] = _closest(values[place], self._blanks[place])
+        for index in mismatches:
+            values[index] = _coerced(values[index], self._defaults[index])
         return tuple(values)
 
-    def refuse_misfits(self, row: Row) -> None:
-        """Raise `Unreadable` for a row with a value of a wrong type."""
-        for place in self.misfits(row):
-            raise Unreadable(f"{self._names[place]} is {shown(row[place])}")
+    def check(self, row: Row) -> None:
+        """Raise `Unreadable` for a row with a mismatch."""
+        for index in self.mismatches(row):
+            raise Unreadable(f"{self._names[index]} is {abbreviated(row[index])}")
 
 
-def _closest(value: object, blank: object) -> object:
-    if isinstance(value, bytes) and isinstance(blank, str):
+def _coerced(value: object, default: object) -> object:
+    if isinstance(value, bytes) and isinstance(default, str):
         return value.decode(errors="replace")
-    return blank
+    return default
 
 
-def shown(value: object) -> str:
-    """Return a value, or its beginning."""
-    if isinstance(value, str | bytes) and len(value) > SHOWN:
-        return f"{value[:SHOWN]!r}…"
+def abbreviated(value: object) -> str:
+    """Return the repr of a value, cut off after `MAX_SHOWN` characters."""
+    if isinstance(value, str | bytes) and len(value) > MAX_SHOWN:
+        return f"{value[:MAX_SHOWN]!r}…"
     return repr(value)

@@ -1,4 +1,4 @@
-"""The tables: made at the first connection, refused when they are not ours or not of our time."""
+"""Creating the tables at the first connection, and checking the version of those that exist."""
 
 from typing import Final
 
@@ -7,62 +7,62 @@ from qcore.adapters.sqlite.statements import statements
 from qcore.domain.errors import BrokerUnusable
 
 APPLICATION_ID: Final = 0x71636F72
-"""The letters "qcor": what `file` and SQLite know a file of ours by."""
+"""The letters "qcor", in the header of a file of ours, by which `file` may tell it."""
 VERSION: Final = 3
-"""Of the tables. Those of 1 and 2, which have no unique keys or no details, were never released."""
+"""Version of the schema. 1, without unique keys, and 2, without details, were never released."""
 
 _SCHEMA: Final = statements("schema")
 _TABLES: Final = [sql for sql in _SCHEMA.values() if sql.startswith("CREATE")]
 
 
 def prepare(tx: Tx) -> None:
-    """Make the tables unless they are there.
+    """Create the tables unless they exist.
 
-    Raise `BrokerUnusable`, with nothing written, if the database is not for us. In a file of our
-    own, also turn on the write-ahead log: readers and a writer do not wait for each other, and a
-    commit is one write.
+    Raises `BrokerUnusable`, with nothing written, if the database has another application's tables
+    or another schema version. In a file of our own this also turns on the write-ahead log, with
+    which readers and a writer do not wait for each other, and a commit is one write.
     """
-    if not tx.own:
-        if not _is_made(tx):
-            _make(tx)
+    if not tx.owns_file:
+        if not _exists(tx):
+            _create(tx)
         return
-    # somebody else may be making the same tables at this moment: seen in one piece or not at all.
-    # Whatever goes wrong, the connection is closed, which undoes the transaction
+    # one transaction, as another process may be creating the same tables at this moment. After an
+    # error the link closes the connection, which rolls it back
     tx.execute("BEGIN")
-    made = _is_made(tx)
+    exists = _exists(tx)
     tx.execute("COMMIT")
-    if made:
+    if exists:
         return
-    # an empty file
+    # WAL cannot be turned on inside a transaction; the file is still empty
     tx.execute("PRAGMA journal_mode = WAL")
     tx.execute("BEGIN IMMEDIATE")
-    if not _is_made(tx):
-        _make(tx)
+    if not _exists(tx):
+        _create(tx)
         tx.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         tx.execute(f"PRAGMA user_version = {VERSION}")
     tx.execute("COMMIT")
 
 
-def _make(tx: Tx) -> None:
+def _create(tx: Tx) -> None:
     for table in _TABLES:
         tx.execute(table)
-    tx.execute(_SCHEMA["mark"], (VERSION,))
+    tx.execute(_SCHEMA["set_version"], (VERSION,))
 
 
-def _is_made(tx: Tx) -> bool:
-    """Return whether the tables are there; raise if the database is not for us."""
+def _exists(tx: Tx) -> bool:
+    """Return whether the tables exist; raise `BrokerUnusable` if they cannot be ours."""
     application = tx.execute("PRAGMA application_id")[0][0]
     if application == APPLICATION_ID:
-        _check(tx.execute("PRAGMA user_version")[0][0])
-    made = bool(tx.execute(_SCHEMA["is_made"]))
-    if made:
-        _check(tx.execute(_SCHEMA["version"])[0][0])
-    elif tx.own:
-        _check_empty(tx, application)
-    return made
+        _check_version(tx.execute("PRAGMA user_version")[0][0])
+    exists = bool(tx.execute(_SCHEMA["meta_columns"]))
+    if exists:
+        _check_version(tx.execute(_SCHEMA["version"])[0][0])
+    elif tx.owns_file:
+        _check_unused(tx, application)
+    return exists
 
 
-def _check(version: int) -> None:
+def _check_version(version: int) -> None:
     if version > VERSION:
         raise BrokerUnusable(
             f"the database has schema version {version}, and this qcore knows {VERSION}: "
@@ -76,9 +76,9 @@ def _check(version: int) -> None:
         )
 
 
-def _check_empty(tx: Tx, application: int) -> None:
-    """Refuse a database in which somebody else keeps something."""
-    tables = [name for (name,) in tx.execute(_SCHEMA["others"])]
+def _check_unused(tx: Tx, application: int) -> None:
+    """Raise `BrokerUnusable` for a database that another application uses."""
+    tables = [name for (name,) in tx.execute(_SCHEMA["other_tables"])]
     if application or tables:
         raise BrokerUnusable(
             f"the database is somebody else's (application id {application:#x}, "

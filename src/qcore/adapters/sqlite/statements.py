@@ -1,4 +1,7 @@
-"""The SQL, kept in files of its own: each statement follows a line `-- name: …`."""
+"""SQL statements, loaded by name from the files in `sql/`.
+
+Each statement there follows a line `-- name: …`, as in aiosql; comments before that line are free.
+"""
 
 import re
 from collections.abc import Mapping

@@ -1,13 +1,18 @@
-"""What time moves."""
+"""`sweep`: take back tasks of lost workers, end expired ones, trim what was kept long enough."""
 
 import json
 from collections.abc import Sequence
 from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite.queue_rows import Line, keep, lines
+from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
 from qcore.adapters.sqlite.statements import statements
-from qcore.adapters.sqlite.transitions import forget, late, stale, write
+from qcore.adapters.sqlite.transitions import (
+    delete_tasks,
+    read_expired,
+    read_lease_expired,
+    write_tasks,
+)
 from qcore.domain.answers import Swept
 from qcore.domain.lifecycle import Crashed, Expired, State
 from qcore.domain.moments import Moment
@@ -18,80 +23,86 @@ _SQL: Final = statements("sweep")
 
 
 @record
-class Chore:
-    """What a sweep is asked to do."""
+class SweepRequest:
+    """The arguments of a sweep; `limit` is for each queue and each kind of move."""
 
     queues: Sequence[str]
     limit: int
-    past: RetentionPolicy
+    retention: RetentionPolicy
     now: Moment
 
 
-def nothing_to_sweep(tx: Tx, chore: Chore) -> Swept | None:
-    """Return that nothing was moved if there is nothing to move, None if there may be."""
-    asked = {
-        "queues": json.dumps(chore.queues),
-        "now": chore.now,
-        "count": chore.past.count,
-        "age": chore.past.age,
+def nothing_to_sweep(tx: Tx, request: SweepRequest) -> Swept | None:
+    """Return an empty answer if no task is to be moved, None if some may be; takes no lock."""
+    values = {
+        "queues": json.dumps(request.queues),
+        "now": request.now,
+        "count": request.retention.count,
+        "age": request.retention.age,
     }
-    if chore.limit < 1 or tx.execute(_SQL["anything"], asked):
+    if request.limit < 1 or tx.execute(_SQL["anything"], values):
         return None
     return Swept()
 
 
-def sweep(tx: Tx, chore: Chore) -> Swept:
-    """Move what time has moved."""
+def sweep(tx: Tx, request: SweepRequest) -> Swept:
+    """Move and delete the tasks that are due for it, up to the limit."""
     crashed = expired = trimmed = 0
     more = False
-    found = lines(tx, chore.queues)
-    for line in [found[name] for name in chore.queues if name in found]:
-        done = _crash(tx, line, chore), _expire(tx, line, chore), _trim(tx, line, chore)
+    found = read_queues(tx, request.queues)
+    for queue_row in [found[name] for name in request.queues if name in found]:
+        done = (
+            _crash(tx, queue_row, request),
+            _expire(tx, queue_row, request),
+            _trim(tx, queue_row, request),
+        )
         crashed, expired, trimmed = crashed + done[0], expired + done[1], trimmed + done[2]
-        more = more or max(done) >= chore.limit
-    keep(tx, found.values())
+        more = more or max(done) >= request.limit
+    write_queues(tx, found.values())
     return Swept(crashed, expired, trimmed, more)
 
 
-def _crash(tx: Tx, line: Line, chore: Chore) -> int:
-    """Take back the tasks whose lease ran out."""
-    tasks = late(tx, line, chore.now, chore.limit)
+def _crash(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> int:
+    """Take back active tasks whose lease has run out; return how many."""
+    tasks = read_lease_expired(tx, queue_row, request.now, request.limit)
     for task in tasks:
-        task.move(Crashed(), chore.now)
-    write(tx, tasks)
+        task.move(Crashed(), request.now)
+    write_tasks(tx, tasks)
     return len(tasks)
 
 
-def _expire(tx: Tx, line: Line, chore: Chore) -> int:
-    """End the tasks that did not start in time."""
-    tasks = stale(tx, line, chore.now, chore.limit)
+def _expire(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> int:
+    """End pending tasks whose `expires` has passed; return how many."""
+    tasks = read_expired(tx, queue_row, request.now, request.limit)
     for task in tasks:
-        task.move(Expired(), chore.now)
-    write(tx, tasks)
+        task.move(Expired(), request.now)
+    write_tasks(tx, tasks)
     return len(tasks)
 
 
-def _trim(tx: Tx, line: Line, chore: Chore) -> int:
-    """Forget the tasks that have been kept for long enough."""
-    over = [key for (key,) in tx.execute(_SQL["over"], (line.key, chore.now, chore.limit))]
-    done = _forget(tx, line, State.COMPLETED, over)
+def _trim(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> int:
+    """Delete ended tasks that are past their retention; return how many."""
+    rows = tx.execute(_SQL["retention_over"], (queue_row.key, request.now, request.limit))
+    done = _delete(tx, queue_row, State.COMPLETED, [key for (key,) in rows])
     for state in (State.ARCHIVED, State.DEAD):
-        oldest = tx.execute(_SQL["oldest"], (line.key, state, chore.limit - done))
-        done += _forget(tx, line, state, _past(oldest, line.counts[state], chore))
+        oldest = tx.execute(_SQL["oldest"], (queue_row.key, state, request.limit - done))
+        keys = _past_retention(oldest, queue_row.counts[state], request)
+        done += _delete(tx, queue_row, state, keys)
     return done
 
 
-def _past(oldest: Sequence[Row], number: int, chore: Chore) -> list[int]:
-    """Return, of the oldest of a state, those past their age, and those that are too many."""
-    too_many = number - chore.past.count
+def _past_retention(oldest: Sequence[Row], number: int, request: SweepRequest) -> list[int]:
+    """Return the keys of the oldest of `number` tasks that the policy's count or age rules out."""
+    policy = request.retention
+    excess = number - policy.count
     return [
         key
         for n, (key, ended) in enumerate(oldest)
-        if n < too_many or ended + chore.past.age <= chore.now
+        if n < excess or ended + policy.age <= request.now
     ]
 
 
-def _forget(tx: Tx, line: Line, state: State, keys: Sequence[int]) -> int:
-    forget(tx, keys)
-    line.moved(state, State.GONE, len(keys))
+def _delete(tx: Tx, queue_row: QueueRow, state: State, keys: Sequence[int]) -> int:
+    delete_tasks(tx, keys)
+    queue_row.count_move(state, State.GONE, len(keys))
     return len(keys)

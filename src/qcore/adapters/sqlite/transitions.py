@@ -1,203 +1,90 @@
-"""A stored task on its way from one state to another."""
+"""Reading the tasks that a transition may apply to, and writing what it made of them."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Final, Self
+from typing import Final
 
-from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite import run_details
-from qcore.adapters.sqlite.queue_rows import Line
-from qcore.adapters.sqlite.records import STATES, place_of
-from qcore.adapters.sqlite.row_validation import Shape
+from qcore.adapters.links.sqlite import Tx
+from qcore.adapters.sqlite import details_rows
+from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues
 from qcore.adapters.sqlite.statements import statements
-from qcore.domain.effects import apply
-from qcore.domain.lifecycle import ENDED, GONE, RunNow, State, Succeeded, Transition
+from qcore.adapters.sqlite.task_state import TaskState
+from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
-from qcore.domain.run_details import AttemptError, attempt_error
+from qcore.domain.task import Lease
 
 _SQL: Final = statements("transitions")
 
-_SHAPE: Final = Shape(
-    (
-        "key",
-        "id",
-        "state",
-        "token",
-        "sequence",
-        "priority",
-        "due",
-        "expires",
-        "retention",
-        "group_name",
-        "holds",
-        "failures",
-        "crashes",
-        "max_crashes",
-        "error",
-        "unhandled_since",
-        "attempts",
-    )
-)
 
-
-class Moving:
-    """What a move needs to know of a task, and what it changes."""
-
-    __slots__ = (
-        "attempts",
-        "crashes",
-        "due",
-        "error",
-        "expires",
-        "failures",
-        "fault",
-        "group",
-        "holds",
-        "id",
-        "key",
-        "line",
-        "max_crashes",
-        "place",
-        "priority",
-        "result",
-        "result_type",
-        "retention",
-        "sequence",
-        "state",
-        "token",
-        "unhandled_since",
-    )
-
-    def __init__(self, row: Row, line: Line) -> None:
-        self.line = line
-        state: str
-        self.key: int
-        self.id: TaskId
-        self.token: int
-        self.due: Moment
-        self.group: str | None
-        self.holds: str | None
-        self.retention: float
-        self.failures: int
-        self.crashes: int
-        self.max_crashes: int
-        self.error: str | None
-        self.unhandled_since: Moment | None
-        self.attempts: int
-        (
-            self.key,
-            self.id,
-            state,
-            self.token,
-            self.sequence,
-            self.priority,
-            self.due,
-            self.expires,
-            self.retention,
-            self.group,
-            self.holds,
-            self.failures,
-            self.crashes,
-            self.max_crashes,
-            self.error,
-            self.unhandled_since,
-            self.attempts,
-        ) = _SHAPE.fitted(row)
-        self.state = STATES.get(state, GONE)
-        self.place = 0.0
-        self.result: bytes | None = None
-        self.result_type: str | None = None
-        self.fault: AttemptError | None = None
-        """What it adds to its history of errors."""
-
-    @property
-    def spec(self) -> Self:
-        """Return itself: the table asks a spec for nothing that is not here."""
-        return self
-
-    def move(self, event: Transition, now: Moment) -> State:
-        """Take note of what happened to it."""
-        after = apply(self, event, now)
-        if type(event) is not Succeeded:
-            # most do, and to ask costs each of them half a microsecond
-            self.fault = attempt_error(event, self.attempts, now)
-        if isinstance(event, RunNow):
-            self.expires, self.sequence = None, self.line.next_sequence()
-        return self._enter(after, now)
-
-    def _enter(self, state: State, now: Moment) -> State:
-        self.line.moved(self.state, state)
-        self.state = state
-        self.place = place_of(state, self.priority, self.due, now)
-        return state
-
-    def row(self) -> Row:
-        """Return it as the values of the statement "write"."""
-        return (
-            str(self.state),
-            self.place,
-            self.sequence,
-            self.due,
-            self.expires,
-            self.failures,
-            self.crashes,
-            self.error,
-            self.unhandled_since,
-            self.result,
-            self.result_type,
-            self.key,
-        )
-
-
-def named(tx: Tx, line: Line, ids: Iterable[TaskId]) -> dict[TaskId, Moving]:
+def read_tasks(tx: Tx, queue_row: QueueRow, ids: Iterable[TaskId]) -> dict[TaskId, TaskState]:
     """Return those of the tasks that are stored."""
-    rows = tx.execute(_SQL["named"], (json.dumps(list(ids)), line.key))
-    return {row[1]: Moving(row, line) for row in rows}
+    rows = tx.execute(_SQL["by_id"], (json.dumps(list(ids)), queue_row.key))
+    return {row[1]: TaskState(row, queue_row) for row in rows}
 
 
-def due(tx: Tx, line: Line, now: Moment, limit: int) -> list[Moving]:
-    """Return waiting tasks whose moment has come, in the order of their moments."""
+def read_leased(tx: Tx, leases: Sequence[Lease]) -> list[TaskState | None]:
+    """Return each lease's task, None where the lease's token is not the task's current one."""
+    ids: defaultdict[str, list[TaskId]] = defaultdict(list)
+    for lease in leases:
+        ids[lease.queue].append(lease.id)
+    tasks = {name: read_tasks(tx, row, ids[name]) for name, row in read_queues(tx, ids).items()}
+    return [_fenced(tasks.get(lease.queue, {}).get(lease.id), lease) for lease in leases]
+
+
+def _fenced(task: TaskState | None, lease: Lease) -> TaskState | None:
+    # a task that is not active has the token 0, which no lease has
+    if task is None or task.token != lease.token or task.state is not ACTIVE:
+        return None
+    return task
+
+
+def read_due(tx: Tx, queue_row: QueueRow, now: Moment, limit: int) -> list[TaskState]:
+    """Return up to `limit` scheduled and retrying tasks that are due, the longest due first."""
     rows = [
         row
         for state in (State.SCHEDULED, State.RETRY)
-        for row in tx.execute(_SQL["due"], (line.key, state, now, limit))
+        for row in tx.execute(_SQL["due"], (queue_row.key, state, now, limit))
     ]
-    moving = [Moving(row, line) for row in rows]
-    moving.sort(key=lambda task: (task.due, task.sequence))
-    return moving[:limit]
+    tasks = [TaskState(row, queue_row) for row in rows]
+    tasks.sort(key=lambda task: (task.due, task.sequence))
+    return tasks[:limit]
 
 
-def late(tx: Tx, line: Line, now: Moment, limit: int) -> list[Moving]:
-    """Return active tasks whose lease is over."""
-    return [Moving(row, line) for row in tx.execute(_SQL["late"], (line.key, now, limit))]
+def read_lease_expired(tx: Tx, queue_row: QueueRow, now: Moment, limit: int) -> list[TaskState]:
+    """Return up to `limit` active tasks whose lease has run out, the longest ago first."""
+    rows = tx.execute(_SQL["lease_expired"], (queue_row.key, now, limit))
+    return [TaskState(row, queue_row) for row in rows]
 
 
-def stale(tx: Tx, line: Line, now: Moment, limit: int) -> list[Moving]:
-    """Return pending tasks that have expired."""
-    return [Moving(row, line) for row in tx.execute(_SQL["stale"], (line.key, now, limit))]
+def read_expired(tx: Tx, queue_row: QueueRow, now: Moment, limit: int) -> list[TaskState]:
+    """Return up to `limit` pending tasks whose `expires` has passed, the longest ago first."""
+    rows = tx.execute(_SQL["expired"], (queue_row.key, now, limit))
+    return [TaskState(row, queue_row) for row in rows]
 
 
-def write(tx: Tx, moved: Sequence[Moving]) -> None:
-    """Write tasks that have moved, or forget them."""
-    forget(tx, [task.key for task in moved if task.state is GONE])
-    kept = [task.row() for task in moved if task.state is not GONE]
-    if kept:
-        tx.executemany(_SQL["write"], kept)
-        let_go(tx, [task.key for task in moved if task.holds is not None and task.state in ENDED])
-        run_details.add_errors(
-            tx, [(task.key, task.fault) for task in moved if task.fault is not None]
+def write_tasks(tx: Tx, moved: Sequence[TaskState]) -> None:
+    """Write tasks that have moved; delete those that are GONE."""
+    delete_tasks(tx, [task.key for task in moved if task.state is GONE])
+    rows = [task.row() for task in moved if task.state is not GONE]
+    if rows:
+        tx.executemany(_SQL["write"], rows)
+        release_unique_keys(
+            tx, [task.key for task in moved if task.holds is not None and task.state in ENDED]
         )
+        errors = [(task.key, task.new_error) for task in moved if task.new_error is not None]
+        details_rows.add_errors(tx, errors)
 
 
-def let_go(tx: Tx, keys: Sequence[int]) -> None:
-    """Let others have the unique keys of tasks."""
+def release_unique_keys(tx: Tx, keys: Sequence[int]) -> None:
+    """Free the unique keys that tasks hold."""
     if keys:
-        tx.executemany(_SQL["let_go"], [(key,) for key in keys])
+        tx.executemany(_SQL["release_unique_key"], [(key,) for key in keys])
 
 
-def forget(tx: Tx, keys: Sequence[int]) -> None:
-    """Leave nothing of tasks."""
+def delete_tasks(tx: Tx, keys: Sequence[int]) -> None:
+    """Delete tasks, and what is stored of their runs."""
     if keys:
-        tx.executemany(_SQL["forget"], [(key,) for key in keys])
-        run_details.forget(tx, keys)
+        tx.executemany(_SQL["delete"], [(key,) for key in keys])
+        details_rows.delete(tx, keys)

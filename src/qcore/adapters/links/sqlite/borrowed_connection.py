@@ -18,7 +18,7 @@ T = TypeVar("T")
 class _Borrowed(Connected):
     """Statements on a connection whose owner may want rows in another shape."""
 
-    own = False
+    owns_file = False
 
     def _fetch(self, sql: str, values: Values) -> list[Row]:
         cursor = self._connection.cursor()

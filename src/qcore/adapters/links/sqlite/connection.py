@@ -29,7 +29,7 @@ CHECKPOINT_PAGES: Final = 4_000
 class Connected:
     """The transaction object: a connection, and the statements run on it."""
 
-    own = True
+    owns_file = True
 
     def __init__(self, connection: sqlite3.Connection, patience: float) -> None:
         self._connection = connection

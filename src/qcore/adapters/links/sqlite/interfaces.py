@@ -20,7 +20,7 @@ class Tx(Protocol):
     """A transaction to run statements in."""
 
     @property
-    def own(self) -> bool:
+    def owns_file(self) -> bool:
         """Whether the file is ours to shape: false inside a caller's own transaction."""
         ...
 

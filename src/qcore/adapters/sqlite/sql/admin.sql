@@ -7,7 +7,7 @@ SELECT t.key, t.id, t.state, t.place, t.token, t.sequence, t.name, t.priority, t
 FROM json_each(?) AS n CROSS JOIN qcore_tasks AS t
     ON t.queue = (SELECT key FROM qcore_queues WHERE name = ?) AND t.id = n.value
 
--- name: upwards
+-- name: browse_ascending
 SELECT key, id, state, place, token, sequence, name, priority, created, due, not_before,
     expires, deadline, timeout, retention, max_retry, max_crashes, backoff, group_name,
     attempts, failures, crashes, unhandled_since, error, result_type, result, content_type,
@@ -17,7 +17,7 @@ WHERE queue = (SELECT key FROM qcore_queues WHERE name = ?) AND state = ?
     AND (place, token, sequence) > (?, ?, ?)
 ORDER BY place, token, sequence LIMIT ?
 
--- name: downwards
+-- name: browse_descending
 SELECT key, id, state, place, token, sequence, name, priority, created, due, not_before,
     expires, deadline, timeout, retention, max_retry, max_crashes, backoff, group_name,
     attempts, failures, crashes, unhandled_since, error, result_type, result, content_type,

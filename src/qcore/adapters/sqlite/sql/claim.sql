@@ -1,4 +1,4 @@
--- Whether a claim would find anything, or anything due; asked without a lock.
+-- Whether a claim would find a task that is pending or due; run as a read, which takes no lock.
 -- name: anything
 SELECT 1
 FROM json_each(:queues) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
@@ -25,7 +25,8 @@ ORDER BY place, token, sequence LIMIT ?
 -- name: claim
 UPDATE qcore_tasks SET state = 'active', place = ?, token = ?, attempts = attempts + 1 WHERE key = ?
 
--- name: condemn
+-- For a pending row that cannot be decoded: `error` says why.
+-- name: mark_dead
 UPDATE qcore_tasks SET state = 'dead', place = ?, token = 0, error = ?, holds = NULL WHERE key = ?
 
 -- name: extend
@@ -43,8 +44,8 @@ SELECT
     )
 FROM json_each(?) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
 
--- The tokens that count, of all tasks that are active in these queues.
--- name: held
+-- The current tokens of these queues' active tasks; answered from qcore_tasks_in_order alone.
+-- name: active_tokens
 SELECT q.name, t.token
 FROM json_each(?) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
     CROSS JOIN qcore_tasks AS t ON t.queue = q.key AND t.state = 'active'

@@ -1,8 +1,9 @@
--- name: living
+-- Which of the ids are stored.
+-- name: by_id
 SELECT t.id, t.key, t.state
 FROM json_each(?) AS n CROSS JOIN qcore_tasks AS t ON t.queue = ? AND t.id = n.value
 
--- Who has which unique key, and since when.
+-- Which tasks hold the unique keys, since when, and for how long: that is in `more`.
 -- name: holders
 SELECT t.holds, t.id, t.key, t.state, CAST(t.created AS REAL), t.more
 FROM json_each(?) AS n CROSS JOIN qcore_tasks AS t ON t.queue = ? AND t.holds = n.value
@@ -13,8 +14,8 @@ INSERT INTO qcore_tasks (queue, id, state, place, token, sequence, name, priorit
     content_type, headers, payload)
 VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
--- The same for a task with a field that has no column: apart, as most have none.
--- name: insert_unique
+-- The same, with rare options and a unique key; apart, as most tasks have neither.
+-- name: insert_full
 INSERT INTO qcore_tasks (queue, id, state, place, token, sequence, name, priority, created, due,
     not_before, expires, deadline, timeout, retention, max_retry, max_crashes, backoff, group_name,
     content_type, headers, payload, more, holds)

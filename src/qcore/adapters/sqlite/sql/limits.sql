@@ -1,8 +1,8 @@
--- Whether there are any at all: most stores have none, and to look for a queue's costs three times this.
+-- Whether the table has any row: it mostly has none, and to look up each queue costs three times this.
 -- name: any
 SELECT 1 FROM qcore_limits LIMIT 1
 
--- name: of_queues
+-- name: read
 SELECT l.queue, l.count, l.per, l.full, l.in_flight, l.is_paused
 FROM json_each(?) AS n CROSS JOIN qcore_limits AS l ON l.queue = n.value
 
@@ -10,5 +10,5 @@ FROM json_each(?) AS n CROSS JOIN qcore_limits AS l ON l.queue = n.value
 INSERT OR REPLACE INTO qcore_limits (queue, count, per, full, in_flight, is_paused)
 VALUES (?, ?, ?, ?, ?, ?)
 
--- name: forget
+-- name: delete
 DELETE FROM qcore_limits WHERE queue = ?

@@ -1,22 +1,22 @@
--- The tables, prefixed so that they may live beside an application's own.
+-- The tables. Their names have a prefix, so that they can be in an application's own database.
 
 -- name: meta
 CREATE TABLE qcore_meta (
     version INTEGER NOT NULL
 )
 
--- Nothing if there is no such table, in whichever of the connection's databases.
--- name: is_made
+-- Empty if the table does not exist, in any of the connection's attached databases.
+-- name: meta_columns
 PRAGMA table_info(qcore_meta)
 
 -- name: version
 SELECT max(version) FROM qcore_meta
 
--- Whether somebody keeps something here.
--- name: others
+-- The first tables that are here, to be named in an error.
+-- name: other_tables
 SELECT name FROM sqlite_schema LIMIT 3
 
--- name: mark
+-- name: set_version
 INSERT INTO qcore_meta (version) VALUES (?)
 
 -- A queue's row is never removed: its counters must not go back, or an old lease would fit again.
@@ -38,15 +38,16 @@ CREATE TABLE qcore_queues (
     dead INTEGER NOT NULL
 )
 
--- `place` is where a task stands among those of its state: minus its priority when pending, the end
--- of its lease when active, when it ended when ended, else its moment due. `token` is 0 unless active;
--- `sequence` is kept while active, so that a task can go back to where it was.
--- `holds` is the unique key that a task has, null once it has ended or another has taken the key, whose
--- time was over: so nothing but a stored task can have a key, and what is gone has none.
--- `more` is what was asked for of what few tasks ask for, a JSON object: each column, even a null,
--- would cost every task a quarter of a microsecond whenever it moves.
--- Times are epoch seconds, headers a JSON object. The payload is last: SQLite reads no further than
--- it has to.
+-- `place` is the sort key of a task within its state: minus its priority when pending, the end of its
+-- lease when active, the moment it ended when ended, else the moment it is due. `token` is 0 unless
+-- the task is active. `sequence` is kept while it is active, so that a released task goes back to where
+-- it was.
+-- `holds` is the unique key that the task holds; null once the task has ended, or the key's time was
+-- over and another task took it. A lock of its own could be left behind: this one goes with its row.
+-- `more` has rarely used task options as a JSON object: a column each, even a null, would cost every
+-- task a quarter of a microsecond whenever it moves.
+-- Times are epoch seconds, headers a JSON object. The payload is the last column, as SQLite decodes a
+-- row no further than to the last column that a statement names.
 -- name: tasks
 CREATE TABLE qcore_tasks (
     key INTEGER PRIMARY KEY,
@@ -83,8 +84,8 @@ CREATE TABLE qcore_tasks (
     payload BLOB NOT NULL
 )
 
--- What is kept of the runs of a task beside how they ended; most tasks have no row here. Errors are a
--- JSON array, progress a JSON object, saved work whatever it is.
+-- Error history (a JSON array), progress (a JSON object) and saved work of a task's runs; most tasks
+-- have no row here.
 -- name: details
 CREATE TABLE qcore_details (
     task INTEGER PRIMARY KEY,
@@ -93,8 +94,8 @@ CREATE TABLE qcore_details (
     saved BLOB
 )
 
--- What limits a queue; one that nothing limits has no row here. `full` is the moment at which the
--- bucket of its rate is full.
+-- Limits of a queue: `count` starts in `per` seconds, `in_flight` at a time, or a pause; a queue without
+-- limits has no row here. `full` is the moment at which the bucket of its rate is full again.
 -- name: limits
 CREATE TABLE qcore_limits (
     queue INTEGER PRIMARY KEY,

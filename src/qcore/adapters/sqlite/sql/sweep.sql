@@ -1,4 +1,4 @@
--- Whether a sweep would find anything to move; asked without a lock.
+-- Whether a sweep would find any task to move or delete; run as a read, which takes no lock.
 -- name: anything
 SELECT 1
 FROM json_each(:queues) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
@@ -26,7 +26,7 @@ WHERE q.archived > :count
     ) + :age <= :now
 LIMIT 1
 
--- name: over
+-- name: retention_over
 SELECT key FROM qcore_tasks
 WHERE queue = ? AND state = 'completed' AND place + retention <= ?
 ORDER BY place + retention, sequence LIMIT ?

@@ -1,11 +1,11 @@
--- What a move needs to know of a task, for those named.
--- name: named
+-- The columns that a transition reads or writes, in the order of `TaskState`; here, of tasks by id.
+-- name: by_id
 SELECT t.key, t.id, t.state, t.token, t.sequence, t.priority, t.due, t.expires, t.retention,
     t.group_name, t.holds, t.failures, t.crashes, t.max_crashes, t.error, t.unhandled_since,
     t.attempts
 FROM json_each(?) AS n CROSS JOIN qcore_tasks AS t ON t.queue = ? AND t.id = n.value
 
--- The same, for those of a state that waits whose moment has come.
+-- The same columns, of tasks in one waiting state whose moment has come.
 -- name: due
 SELECT key, id, state, token, sequence, priority, due, expires, retention,
     group_name, holds, failures, crashes, max_crashes, error, unhandled_since, attempts
@@ -13,16 +13,16 @@ FROM qcore_tasks
 WHERE queue = ? AND state = ? AND place <= ?
 ORDER BY place, token, sequence LIMIT ?
 
--- The same, for those whose lease is over, the longest ago first.
--- name: late
+-- The same columns, of active tasks whose lease has run out, the longest ago first.
+-- name: lease_expired
 SELECT key, id, state, token, sequence, priority, due, expires, retention,
     group_name, holds, failures, crashes, max_crashes, error, unhandled_since, attempts
 FROM qcore_tasks
 WHERE queue = ? AND state = 'active' AND place <= ?
 ORDER BY place, token, sequence LIMIT ?
 
--- The same, for those that did not start in time.
--- name: stale
+-- The same columns, of pending tasks whose expiry has passed, the longest ago first.
+-- name: expired
 SELECT key, id, state, token, sequence, priority, due, expires, retention,
     group_name, holds, failures, crashes, max_crashes, error, unhandled_since, attempts
 FROM qcore_tasks
@@ -35,8 +35,8 @@ SET state = ?, place = ?, token = 0, sequence = ?, due = ?, expires = ?, failure
     error = ?, unhandled_since = ?, result = ?, result_type = ?
 WHERE key = ?
 
--- name: let_go
+-- name: release_unique_key
 UPDATE qcore_tasks SET holds = NULL WHERE key = ?
 
--- name: forget
+-- name: delete
 DELETE FROM qcore_tasks WHERE key = ?

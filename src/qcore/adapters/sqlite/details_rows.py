@@ -1,0 +1,70 @@
+"""Rows of the table `qcore_details`: a task's error history, progress and saved work.
+
+In a table of its own, as most tasks have none of them and each column of `qcore_tasks` is paid for
+by every task.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from qcore.adapters.links.sqlite import Tx
+from qcore.adapters.sqlite.statements import statements
+from qcore.domain.new_task import TaskId
+from qcore.domain.run_details import MAX_ERRORS, AttemptError, Details, Progress
+
+_SQL: Final = statements("details")
+_ERRORS: Final = msgspec.json.Decoder(tuple[AttemptError, ...])
+_PROGRESS: Final = msgspec.json.Decoder(Progress)
+
+T = TypeVar("T")
+
+
+def read(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Details | None]:
+    """Return the details of tasks, None for a task that is not stored."""
+    rows = tx.execute(_SQL["read"], (json.dumps(list(ids)), queue))
+    found = {
+        task: Details(_decode(_ERRORS, errors) or (), _decode(_PROGRESS, progress), _bytes(saved))
+        for task, errors, progress, saved in rows
+    }
+    return [found.get(task) for task in ids]
+
+
+def add_errors(tx: Tx, errors: Iterable[tuple[int, AttemptError]]) -> None:
+    """Append errors to the histories of tasks, by their keys; keep the last `MAX_ERRORS`."""
+    for key, error in errors:
+        rows = tx.execute(_SQL["errors_of_task"], (key,))
+        earlier = (_decode(_ERRORS, rows[0][0]) if rows else None) or ()
+        tx.executemany(_SQL["write_errors"], [(key, _encode((*earlier, error)[-MAX_ERRORS:]))])
+
+
+def save(tx: Tx, key: int, progress: Progress | None, saved: bytes | None) -> None:
+    """Store a running task's progress and saved work, by its key; None leaves what is stored."""
+    tx.executemany(_SQL["save"], [(key, None if progress is None else _encode(progress), saved)])
+
+
+def delete(tx: Tx, keys: Sequence[int]) -> None:
+    """Delete the details of tasks that are gone."""
+    if tx.execute(_SQL["any"]):
+        tx.executemany(_SQL["delete"], [(key,) for key in keys])
+
+
+def _encode(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _decode(decoder: msgspec.json.Decoder[T], text: str | bytes | None) -> T | None:
+    """Return what is stored; None where it was edited by hand into something else."""
+    if text is None:
+        return None
+    try:
+        return decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError, TypeError):
+        return None
+
+
+def _bytes(saved: object) -> bytes | None:
+    # an UPDATE typed in a shell stores TEXT in a BLOB column
+    return saved.encode() if isinstance(saved, str) else saved if isinstance(saved, bytes) else None
