@@ -27,7 +27,7 @@ from qcore.domain.new_task import REPLACE, NewTask
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Verdict
 from qcore.ports import Counts, Kinds, Notify, Page
 from qcore.testing.builders import NOW
-from qcore.testing.contract import BrokerContract, UniqueContract, following, notes
+from qcore.testing.contract import BrokerContract, UniqueContract, run_details, subscriptions
 from qcore.testing.contract.changes import CHANGES
 from qcore.testing.machine import broker_machine
 from tests.contract import mutants
@@ -300,9 +300,9 @@ BROKEN_OF_RUNS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
         {"outcome": Rejected("no", worker="w")},
     ),
     (mutants.ShowsNoLostWorkers, "test_a_lease_that_ran_out_is_an_error", {}),
-    (mutants.ForgetsAtACrash, FINDS, {"way": notes.WAYS[3]}),
-    (mutants.ForgetsAtARetry, FINDS, {"way": notes.WAYS[0]}),
-    (mutants.ForgetsAtAnOrder, FINDS, {"way": notes.WAYS[4]}),
+    (mutants.ForgetsAtACrash, FINDS, {"way": run_details.WAYS[3]}),
+    (mutants.ForgetsAtARetry, FINDS, {"way": run_details.WAYS[0]}),
+    (mutants.ForgetsAtAnOrder, FINDS, {"way": run_details.WAYS[4]}),
     (mutants.Bequeaths, NEW_TASK, {}),
     (mutants.Bequeaths, "test_a_task_that_is_replaced_leaves_no_notes", {}),
     (mutants.RemembersTheGone, IS_GONE, {"outcome": Succeeded()}),
@@ -323,11 +323,11 @@ BROKEN_OF_NEWS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
         "test_no_reader_sees_an_end_without_its_followers",
         {},
     ),
-    *((mutants.deaf_to("settle"), TOLD, {"way": way}) for way in following.WAYS[:3]),
-    *((mutants.deaf_to("execute"), TOLD, {"way": way}) for way in following.WAYS[3:5]),
-    *((mutants.deaf_to("sweep"), TOLD, {"way": way}) for way in following.WAYS[5:7]),
-    (mutants.deaf_to("claim"), TOLD, {"way": following.WAYS[7]}),
-    (mutants.deaf_to("save_details"), TOLD, {"way": following.WAYS[8]}),
+    *((mutants.deaf_to("settle"), TOLD, {"way": way}) for way in subscriptions.WAYS[:3]),
+    *((mutants.deaf_to("execute"), TOLD, {"way": way}) for way in subscriptions.WAYS[3:5]),
+    *((mutants.deaf_to("sweep"), TOLD, {"way": way}) for way in subscriptions.WAYS[5:7]),
+    (mutants.deaf_to("claim"), TOLD, {"way": subscriptions.WAYS[7]}),
+    (mutants.deaf_to("save_details"), TOLD, {"way": subscriptions.WAYS[8]}),
     (mutants.TellsTooEarly, "test_the_news_can_be_read_when_they_are_told", {}),
     (mutants.TellsOfAll, "test_news_are_of_queues_that_are_followed", {}),
     (mutants.TellsOfEveryKind, "test_each_is_told_of_the_kinds_that_it_asked_for", {}),
