@@ -4,6 +4,7 @@ Moments are drawn as offsets in ticks of 1/1024 s and become moments that differ
 2⁻²² s: so every sum of them is exact, and no order among equals has to be agreed on.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ from qcore.domain.lifecycle import (
     Updated,
 )
 from qcore.domain.moments import Moment
-from qcore.domain.new_task import REJECT, REPLACE, NewTask
+from qcore.domain.new_task import CHANGEABLE, FIELDS, REJECT, REPLACE, NewTask
 from qcore.domain.queue_limits import LimitChange, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.record import record
 from qcore.domain.run_details import DetailsUpdate, Progress
@@ -71,6 +72,8 @@ class TaskWish:
     unique_for: int | None
     replaces: bool
     group: str | None
+    others: dict[str, Any]
+    """Any other field."""
 
     def made(self, moments: Moments, now: Moment, *, able: frozenset[Capability]) -> NewTask:
         """Return the task, with its unique key and its group or without."""
@@ -94,6 +97,7 @@ class TaskWish:
             unique_key=key,
             unique_for=lasts,
             on_duplicate=REPLACE if key is not None and self.replaces else REJECT,
+            **self.others,
         )
 
 
@@ -174,6 +178,23 @@ def _rarely(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[int | None]:
 _PRIORITY: Final = st.sampled_from((0, 0, 0, 1, -1, 1000, -1000))
 _RETENTION: Final = st.sampled_from((0.0, 0.0, 0.25, 1.5))
 
+_TUNED: Final = frozenset(
+    {
+        "name", "id", "payload", "queue", "priority", "due", "max_crashes", "expires", "retention",
+        "group", "unique_key", "unique_for", "on_duplicate",
+    }
+)  # fmt: skip
+"""Fields with a strategy of their own, as their values are to collide or to come in order."""
+
+
+def _one_other(names: Iterable[str]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return a strategy for an example of one other field, often of none."""
+    found = [
+        {name: value} for name in names if name not in _TUNED for value in FIELDS[name].examples
+    ]
+    return st.just(dict[str, Any]()) | st.sampled_from(found)
+
+
 TASK: Final = st.builds(
     TaskWish,
     id=st.sampled_from(IDS),
@@ -188,6 +209,7 @@ TASK: Final = st.builds(
     unique_for=_rarely(st.integers(1, 4_000)),
     replaces=st.booleans(),
     group=st.sampled_from((None, None, "g", "é |")),
+    others=_one_other(FIELDS),
 )
 
 TASKS: Final = st.lists(TASK, min_size=2, max_size=8)
@@ -235,16 +257,25 @@ WAIT: Final = st.one_of(st.just(0), st.integers(0, 5_000))
 
 QUOTAS: Final = st.dictionaries(st.sampled_from(QUEUES), st.integers(0, 3), min_size=1)
 
-_CHANGES: Final = st.fixed_dictionaries(
-    {},
-    optional={
-        "payload": st.binary(max_size=3),
-        "priority": _PRIORITY,
-        "max_crashes": st.integers(1, 3),
-        "expires": st.none(),
-        "retention": _RETENTION,
-        "headers": st.sampled_from(({}, {"é": "1"})),
-    },
+
+def _both(some: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return some | other
+
+
+_CHANGES: Final = st.builds(
+    _both,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "payload": st.binary(max_size=3),
+            "priority": _PRIORITY,
+            "max_crashes": st.integers(1, 3),
+            "expires": st.none(),
+            "retention": _RETENTION,
+            "headers": st.just({}),
+        },
+    ),
+    _one_other(sorted(CHANGEABLE)),
 )
 
 ORDERS: Final = st.builds(

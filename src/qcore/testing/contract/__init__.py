@@ -56,6 +56,7 @@ pytest.register_assert_rewrite(
             "steps",
             "subscriptions",
             "sweep",
+            "task_examples",
             "threads",
             "timekeeper",
             "unique",

@@ -7,6 +7,7 @@ from attrs import evolve
 
 from qcore.domain.answers import Moved, NotAllowed
 from qcore.domain.lifecycle import MOVES, Rescheduled, RunNow, State, Updated
+from qcore.domain.new_task import FIELDS
 from qcore.domain.task import updated
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, TaskOptions, a_task
@@ -27,16 +28,19 @@ from qcore.testing.contract.steps import (
 MUCH_LATER: Final = LATER + 1_000
 
 CHANGES: Final[tuple[dict[str, Any], ...]] = (
-    {"payload": b"\0new", "content_type": "x/y"},
-    {"priority": -7},
-    {"max_retry": 0, "max_crashes": 9, "backoff": "fixed:1"},
-    {"deadline": NOW + 99.5, "timeout": 0.25},
-    {"timeout": None},
+    *(
+        {field.name: value}
+        for field in FIELDS.values()
+        # a task that waits is due later than the examples of its expiry
+        if field.is_changeable and field.name != "expires"
+        for value in field.examples
+    ),
     {"expires": MUCH_LATER + 1},
-    {"retention": 77.5},
-    {"headers": {"trace": "é"}},
+    {"payload": b"\0new", "content_type": "x/y"},
+    {"max_retry": 0, "max_crashes": 9, "backoff": "fixed:1"},
     {"headers": {}},
 )
+"""Changes of each field that may be changed, and some at once."""
 
 
 class RescheduleCases(Cases):

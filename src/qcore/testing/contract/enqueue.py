@@ -3,16 +3,15 @@
 from typing import Any
 
 import pytest
-from attrs import evolve, fields
+from attrs import evolve
 
 from qcore.domain.answers import Conflict, Enqueued
 from qcore.domain.lifecycle import Deleted, Rejected, State
-from qcore.domain.new_task import NewTask
 from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.states import ENDED, LIVE, bring
+from qcore.testing.contract.states import ENDED, LIVE, REACHABLE, bring
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
@@ -26,25 +25,7 @@ from qcore.testing.contract.steps import (
     tell,
     tidy,
 )
-
-UNUSUAL: dict[str, Any] = {
-    "name": "email:welcome v2 – naïve",
-    "id": "order/2026%07:é",
-    "payload": bytes(range(256)),
-    "content_type": "application/msgpack; v=1",
-    "queue": "critical.eu-1",
-    "priority": -7,
-    "due": NOW + 60.25,
-    "max_retry": 0,
-    "max_crashes": 1,
-    "backoff": "exponential:0.1:60.0:1",
-    "deadline": NOW + 3_600.125,
-    "timeout": 0.001,
-    "expires": NOW + 120.5,
-    "retention": 0.25,
-    "headers": {"traceparent": "00-ab-cd-01", "": "empty", "blank ": "", "ключ": "✓\n\t"},
-}
-"""A value for every option that is not its default; groups have a suite of their own."""
+from qcore.testing.contract.task_examples import all_examples, comes_back, comes_out, examples
 
 
 class EnqueueCases(Cases):
@@ -91,20 +72,23 @@ class EnqueueCases(Cases):
 
     # - Everything asked for is stored and comes back unchanged: payload, headers, every option.
 
-    @pytest.mark.parametrize("option", [f.name for f in fields(NewTask) if f.name in UNUSUAL])
-    async def test_an_option_comes_back_unchanged(self, broker: Broker, option: str) -> None:
+    @pytest.mark.parametrize("asked", examples())
+    async def test_an_option_comes_back_unchanged(
+        self, broker: Broker, asked: dict[str, Any]
+    ) -> None:
         """What was asked for by one option is what `get` and `claim` show."""
-        task = a_task(**{option: UNUSUAL[option]})
-        await put(broker, task)
-        assert (await see(broker, task)).spec == task
-        claim = await take_one(broker, task.queue, now=task.due or NOW)
-        assert claim.task.spec == task
-        assert getattr(claim.task.spec, option) == UNUSUAL[option]
+        await comes_out(broker, await comes_back(broker, asked))
 
     async def test_all_options_together_come_back_unchanged(self, broker: Broker) -> None:
         """Options do not get in each other's way."""
-        task = NewTask(**UNUSUAL)
-        await put(broker, task)
+        await comes_out(broker, await comes_back(broker, all_examples()))
+
+    @pytest.mark.parametrize("state", REACHABLE)
+    async def test_what_was_asked_for_outlives_every_move(
+        self, broker: Broker, state: State
+    ) -> None:
+        """All options of a task are as they were, whatever became of it."""
+        task = await bring(broker, state, a_task(**all_examples("due", "expires")))
         assert (await see(broker, task)).spec == task
 
     @pytest.mark.parametrize("option", ["timeout", "backoff", "deadline", "expires"])

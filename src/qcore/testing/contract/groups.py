@@ -1,7 +1,7 @@
 """What a `Aggregating` promises."""
 
 from threading import Event as Heard
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import pytest
 from attrs import evolve
@@ -34,6 +34,7 @@ from qcore.testing.contract.steps import (
     take,
     tell,
 )
+from qcore.testing.contract.task_examples import all_examples, comes_back, comes_out, examples
 
 ORDERS: Final[tuple[Command, ...]] = (
     Archived(),
@@ -109,6 +110,17 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         assert await waiting(broker, group="other") == []
         assert await waiting(broker, queue="other") == []
         assert await listed(broker) == [Group("default", "g", 5, NOW, NOW + 4)]
+
+    @pytest.mark.parametrize("asked", examples(Capability.GROUPS))
+    async def test_a_member_comes_back_unchanged(
+        self, broker: Broker, asked: dict[str, Any]
+    ) -> None:
+        """Shown as it was asked for, as a member and by itself, and handed out so."""
+        task = await comes_back(broker, {**all_examples("due", "expires"), **asked})
+        members = await cast("Aggregating", broker).members(task.queue, task.group or "", 1)
+        assert [member.spec for member in members] == [task]
+        await tell(broker, task, RunNow())
+        await comes_out(broker, task)
 
     # - At most `limit`.
 

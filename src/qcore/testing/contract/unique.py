@@ -1,5 +1,7 @@
 """What `Capability.UNIQUE` promises."""
 
+from typing import Any
+
 import pytest
 from attrs import evolve
 
@@ -22,7 +24,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.new_task import REPLACE, NewTask
 from qcore.domain.run_details import Details
 from qcore.domain.task import RetentionPolicy, updated
-from qcore.ports import Broker
+from qcore.ports import Broker, Capability
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.leaks import WAYS, Way
@@ -43,6 +45,7 @@ from qcore.testing.contract.steps import (
     tell,
     tidy,
 )
+from qcore.testing.contract.task_examples import all_examples, comes_back, comes_out, examples
 
 KEY = "the one"
 WAITING = (State.SCHEDULED, State.PENDING, State.RETRY)
@@ -115,16 +118,25 @@ class UniqueContract(Cases):
         assert await ask(broker, one(id=taken.id)) == Conflict(taken.id, State.PENDING)
         assert await ask(broker, first) == Conflict(first.id, State.PENDING)
 
-    async def test_what_was_asked_for_comes_back(self, broker: Broker) -> None:
+    @pytest.mark.parametrize("asked", examples(Capability.UNIQUE))
+    async def test_what_was_asked_for_comes_back(
+        self, broker: Broker, asked: dict[str, Any]
+    ) -> None:
         """Stored unchanged, as every option is, and claimed so."""
+        await comes_out(broker, await comes_back(broker, asked))
+
+    async def test_a_key_does_not_get_in_the_way_of_other_options(self, broker: Broker) -> None:
+        """With all others, and with few of them, in one batch."""
         asked = [
+            one(unique_key="all", unique_for=0.25, on_duplicate=REPLACE, **all_examples("queue")),
             one(unique_key="✓ a|b {c} 1 2", unique_for=0.25, on_duplicate=REPLACE, priority=5),
             one(unique_key="x" * 256, unique_for=86_400, headers={"a": "b"}, retention=60),
             one(unique_key=" - "),
         ]
         await put(broker, *asked)
         assert [(await see(broker, task)).spec for task in asked] == asked
-        assert [claim.task.spec for claim in await take(broker)] == asked
+        assert [claim.task.spec for claim in await take(broker)] == asked[1:]
+        assert [claim.task.spec for claim in await take(broker, now=SOON + 60)] == asked[:1]
 
     # - A task has its `unique_key` from now until it has ended (completed, archived, dead or
     # gone, whichever way), through retries, snoozes and crashes; for `unique_for` seconds if
