@@ -1,20 +1,31 @@
 """Who listens at a Redis: on a loop that may end, or on a thread; for as long as it is there."""
 
+import ast
 import asyncio
+import os
+import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError as Disconnected
+from structlog.testing import capture_logs
 
+import qcore
 from qcore.adapters.links.redis import pubsub
+from qcore.adapters.links.redis.resp import Reply
 from qcore.adapters.redis import RedisBroker
 from qcore.testing.builders import a_task
-from qcore.testing.contract.steps import on_work, put
+from qcore.testing.contract.base import step
+from qcore.testing.contract.steps import on_work, put, take
 from tests.adapters.redis_kit import RedisCases, broker_at
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 from tests.servers.waiting import until
 
+PATIENCE = 10.0
 OURS = "qcore-redis-listener"
 """What tasks and threads that listen are called."""
 
@@ -127,3 +138,185 @@ class TestLoops:
         asyncio.run(close())
         there.join()
         assert heard == ["something"], "only that it was connected"
+
+
+DESCRIPTORS = 1_100
+"""More than select() can tell apart: FD_SETSIZE is 1,024."""
+
+
+@pytest.fixture
+def many_open_files() -> Iterator[None]:
+    """A process that has as many files open as a busy web server has sockets."""
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * DESCRIPTORS, most))
+    with ExitStack() as files:
+        for _ in range(DESCRIPTORS):
+            files.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
+
+
+@pytest.mark.usefixtures("many_open_files")
+class TestManyOpenFiles(RedisCases):
+    """A socket whose descriptor is beyond 1,024 is heard on as any other is."""
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pubsub, "PING_AFTER", 0.05)
+        self.url = empty_redis.url
+
+    async def test_a_listener_hears(self, broker: RedisBroker) -> None:
+        """What is said, and what is said after some silence, on the connection that it has."""
+        heard = threading.Event()
+        with capture_logs() as logs:
+            listener = await on_work(broker, ["default"], heard.set)
+            assert await self.comes(heard)
+            for _ in range(2):
+                heard.clear()
+                await put(broker, a_task())
+                assert await self.comes(heard)
+                # for whoever has not taken what there is, more of it is no news
+                await take(broker)
+            await listener.close()
+        assert logs == []
+
+
+class TestManyOpenFilesOnTheBlockingLink(TestManyOpenFiles):
+    """It is the same over the link that blocks."""
+
+    blocking = True
+
+
+def test_nothing_waits_by_select() -> None:
+    """It cannot tell descriptors beyond 1,024 apart, nor can redis-py 8.0's `can_read`, on it."""
+    package = Path(qcore.__file__).parent
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            imported = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            ) + ([node.module] if isinstance(node, ast.ImportFrom) else [])
+            assert "select" not in imported, file
+            assert not (isinstance(node, ast.Attribute) and node.attr == "can_read"), file
+
+
+MESSAGE = [b"message", b"news", b"said"]
+SUBSCRIBED = [b"subscribe", b"news", 1]
+
+
+class Scripted:
+    """Connections that receive what is written down for each, and then nothing."""
+
+    def __init__(self, *scripts: list[Reply | Exception]) -> None:
+        self.scripts = [iter(script) for script in scripts]
+        self.connected = 0
+        self.closed = 0
+        self.over = threading.Event()
+
+    async def connect(self) -> "Scripted":
+        self.connected += 1
+        if self.scripts:
+            self.current = self.scripts.pop(0)
+        return self
+
+    async def send(self, *args: object) -> None:
+        if args == ("UNSUBSCRIBE",):
+            self.over.set()
+
+    async def receive(self, seconds: float | None = None) -> Reply:
+        reply = next(self.current, None)
+        if isinstance(reply, Exception):
+            raise reply
+        return await self.wait() if reply is None else reply
+
+    async def wait(self) -> Reply:
+        self.over.wait(PATIENCE)
+        return [b"unsubscribe", b"news", 0]
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class ScriptedOnALoop(Scripted):
+    """The same, where waiting leaves the loop to others."""
+
+    async def wait(self) -> Reply:
+        return await asyncio.get_running_loop().create_future()
+
+
+class TestFailures:
+    """Nothing ends a listener but that it is closed; and what went wrong is in the log."""
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(pubsub, "FIRST_PAUSE", 0.001)
+        with capture_logs() as self.logs:
+            yield
+
+    def listen(
+        self, script: Scripted, on_message: Callable[[str, bytes], None]
+    ) -> pubsub.ThreadListener:
+        """Return a listener on a thread, that has subscribed or failed to."""
+        reader = pubsub.ChannelReader(
+            script.connect, ["news"], lambda: None, on_message, "redis://db"
+        )
+        listener = pubsub.ThreadListener(reader)
+        step(listener.start(PATIENCE))
+        return listener
+
+    @pytest.mark.parametrize(
+        "error",
+        [ValueError("filedescriptor out of range"), ZeroDivisionError(), Disconnected("gone")],
+        ids=repr,
+    )
+    def test_whatever_a_connection_raises_the_next_one_is_heard(self, error: Exception) -> None:
+        """Redis's errors, the system's, a parser's, and those that nobody has thought of."""
+        heard = threading.Event()
+        script = Scripted([SUBSCRIBED, error], [error], [SUBSCRIBED, MESSAGE])
+        listener = self.listen(script, lambda _channel, _content: heard.set())
+        assert heard.wait(PATIENCE)
+        step(listener.close())
+        until(lambda: script.closed == script.connected == 3, "three connections to be closed")
+        assert [line["event"] for line in self.logs] == ["Redis listener reconnects"]
+        assert self.logs[0]["server"] == "redis://db"
+
+    def test_a_callback_that_fails_is_called_again(self) -> None:
+        """On the same connection: it was not to blame. It is told of once, until one succeeds."""
+        heard, calls = threading.Event(), iter([True, True, False, True, False])
+
+        def on_message(channel: str, content: bytes) -> None:
+            assert (channel, content) == ("news", b"said")
+            left.append(1)
+            if next(calls):
+                raise KeyError("whatever a user's code raises")
+            if len(left) == 5:
+                heard.set()
+
+        left: list[int] = []
+        script = Scripted([SUBSCRIBED, *[MESSAGE] * 5])
+        listener = self.listen(script, on_message)
+        assert heard.wait(PATIENCE)
+        step(listener.close())
+        assert script.connected == 1
+        assert [line["event"] for line in self.logs] == ["callback of a Redis listener failed"] * 2
+
+    def test_a_message_that_cannot_be_read_is_followed_by_the_next_connection(self) -> None:
+        """What is no message of Redis's raises where it is taken apart."""
+        heard = threading.Event()
+        script = Scripted([SUBSCRIBED, [b"message", b"news"]], [SUBSCRIBED, MESSAGE])
+        listener = self.listen(script, lambda _channel, _content: heard.set())
+        assert heard.wait(PATIENCE)
+        step(listener.close())
+        assert [line["event"] for line in self.logs] == ["Redis listener reconnects"]
+
+    async def test_it_is_the_same_on_a_loop(self) -> None:
+        """A task goes on as a thread does."""
+        heard = asyncio.Event()
+        script = ScriptedOnALoop([SUBSCRIBED, ValueError("no")], [SUBSCRIBED, MESSAGE])
+        reader = pubsub.ChannelReader(
+            script.connect, ["news"], lambda: None, lambda _channel, _content: heard.set(), "db"
+        )
+        listener = pubsub.LoopListener(reader)
+        await listener.start(PATIENCE)
+        await asyncio.wait_for(heard.wait(), PATIENCE)
+        await listener.close()
+        assert [line["event"] for line in self.logs] == ["Redis listener reconnects"]

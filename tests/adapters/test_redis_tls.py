@@ -1,17 +1,27 @@
+import asyncio
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
+from threading import Event
 from urllib.parse import urlencode
 
 import pytest
 
 from qcore import BrokerUnavailable
 from qcore.errors import BrokerUnusable
+from qcore.testing.builders import a_task
+from qcore.testing.contract.steps import on_work, put, take
 from tests.adapters.asking import Colour, both_colours, refused
+from tests.adapters.redis_kit import broker_at
 from tests.servers.binaries import SERVERS, Binary
 from tests.servers.ports import free_port
 from tests.servers.redis import HOST, RedisServer
+from tests.servers.tls import TlsRelay
+
+MANY = 600
+"""More than go into one call."""
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +46,19 @@ def speaks_tls(binary: Binary) -> bool:
     return b"Bad directive" not in refusal.stdout + refusal.stderr
 
 
-@pytest.fixture(scope="module")
-def tls_port(certificates: Path) -> Iterator[int]:
-    """The port of a server that speaks TLS there, and asks for a certificate."""
-    found = [binary for binary in SERVERS if speaks_tls(binary)]
-    if not found:
-        pytest.skip("no server here speaks TLS")
+WITH_TLS = [binary for binary in SERVERS if speaks_tls(binary)]
+
+
+@pytest.fixture(scope="module", params=["relay", *(["redis"] if WITH_TLS else [])])
+def tls_port(request: pytest.FixtureRequest, certificates: Path) -> Iterator[int]:
+    """The port of a server that speaks TLS there, itself or by a relay, and wants a certificate."""
+    if request.param == "relay":
+        with RedisServer(SERVERS[-1]) as server, TlsRelay(server.port, certificates) as relay:
+            yield relay.port
+        return
     port = free_port()
     with RedisServer(
-        found[0],
+        WITH_TLS[0],
         f"tls-port {port}",
         f"tls-cert-file {certificates}/cert.pem",
         f"tls-key-file {certificates}/key.pem",
@@ -100,3 +114,27 @@ def test_no_tls_spoken_with_who_does(send: Colour, tls_port: int) -> None:
     told = refused(send, f"redis://:s3cr3t@localhost:{tls_port}", ("PING",))
     assert isinstance(told, BrokerUnavailable | BrokerUnusable)
     assert "use rediss://" in str(told)
+
+
+@pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "awaiting"])
+async def test_tasks_and_messages_go_over_tls(
+    tls_port: int, certificates: Path, *, blocking: bool
+) -> None:
+    """Large payloads, pipelines and listeners: all that goes over a plain connection."""
+    files = {"ca": "cert.pem", "cert": "cert.pem", "key": "key.pem"}
+    options = urlencode({name: certificates / file for name, file in files.items()})
+    broker = broker_at(f"rediss://localhost:{tls_port}?{options}&namespace={token_hex(4)}")
+    broker = broker.blocking() if blocking else broker
+    heard = Event()
+    subscription = await on_work(broker, ["default"], heard.set)
+    assert await asyncio.to_thread(heard.wait, 10.0)
+    heard.clear()
+    tasks = [a_task(payload=b"x" * size) for size in (0, 1 << 14, 1 << 20)] + [
+        a_task() for _ in range(MANY)
+    ]
+    await put(broker, *tasks)
+    assert await asyncio.to_thread(heard.wait, 10.0)
+    claims = await take(broker, len(tasks))
+    assert [claim.task.spec.payload for claim in claims] == [task.payload for task in tasks]
+    await subscription.close()
+    await broker.close()
