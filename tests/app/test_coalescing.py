@@ -8,7 +8,7 @@ from qcore import BrokerUnavailable, Context, Handle, NewTask
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.answers import Conflict, Enqueued
-from qcore.app.client.coalescing import MOST_AT_ONCE, Coalescing
+from qcore.app.client.coalescing import MAX_BATCH, EnqueueCoalescer
 from qcore.domain.moments import Moment
 from qcore.testing import FaultyBroker, a_task, some_tasks
 from qcore.testing.builders import NOW
@@ -73,13 +73,13 @@ async def test_one_after_the_other_is_not_held_up() -> None:
 async def test_a_batch_has_a_largest_size() -> None:
     """A crowd goes in batches that no store should mind, and a large batch goes whole."""
     gate = Gate()
-    line = Coalescing(gate)
-    sizes = [1, 400, 400, 400, 3 * MOST_AT_ONCE, 5]
+    line = EnqueueCoalescer(gate)
+    sizes = [1, 400, 400, 400, 3 * MAX_BATCH, 5]
     asking = [asyncio.create_task(line.enqueue(some_tasks(n), now=NOW)) for n in sizes]
     await turn()
     gate.open_gate.set()
     answers = await asyncio.gather(*asking)
-    assert gate.batches == [1, 800, 400, 3 * MOST_AT_ONCE, 5]
+    assert gate.batches == [1, 800, 400, 3 * MAX_BATCH, 5]
     assert [len(answer) for answer in answers] == sizes
 
 
@@ -171,7 +171,7 @@ async def test_a_caller_that_goes_while_its_batch_is_on_its_way_harms_nobody() -
 def test_a_client_outlives_an_event_loop() -> None:
     """A loop that ends while a batch is on its way leaves nothing that the next would wait for."""
     gate = Gate()
-    line = Coalescing(gate)
+    line = EnqueueCoalescer(gate)
 
     async def crowd() -> None:
         first_gate = gate.open_gate = asyncio.Event()
@@ -197,7 +197,7 @@ def test_a_client_outlives_an_event_loop() -> None:
 def test_loops_in_several_threads_may_share_a_client() -> None:
     """Each loop gets its own answers, as where a web server runs a loop for each thread."""
     gate = Gate()
-    line = Coalescing(gate)
+    line = EnqueueCoalescer(gate)
     answered: list[int] = []
 
     async def in_a_second_loop() -> None:

@@ -1,4 +1,4 @@
-"""What may be changed of a task that is stored."""
+"""Build the commands that change a stored task: `Updated` and `Rescheduled`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,14 +16,14 @@ from qcore.domain.task import updated
 
 
 class ChangesWithArguments(Changes, total=False):
-    """What may be changed by who knows what the handler takes."""
+    """New values of options, and of the arguments, which a handle can check."""
 
     arguments: Mapping[str, Any]
-    """All of its arguments anew, by name; they are checked as those of `enqueue` are."""
+    """All arguments by name; they are checked as those of `enqueue` are."""
 
 
-def update_of(changes: Changes, now: Moment, **fields: Any) -> Updated:
-    """Return the order that makes changes; raise `InvalidTask` for what is wrong, or nothing."""
+def changes_of(changes: Changes, now: Moment, **fields: Any) -> Updated:
+    """Return the command for new values; raise `InvalidTask` for none, and for a wrong one."""
     given: dict[str, Any] = dict(changes)
     lifted = {name for name in CLEARED_BY_NONE & given.keys() if given[name] is None}
     options = {name: value for name, value in given.items() if name not in lifted}
@@ -35,17 +35,17 @@ def update_of(changes: Changes, now: Moment, **fields: Any) -> Updated:
     return updated(**fields)
 
 
-def fitted(order: Updated, task: NewTask) -> Updated:
-    """Return an order with what travels in a task's headers and is not the caller's."""
-    if CHAIN_HEADER not in task.headers or "headers" not in order.changes:
-        return order
-    headers = cast("Mapping[str, str]", order.changes["headers"])
+def keep_chain(command: Updated, task: NewTask) -> Updated:
+    """Return a command that leaves the later steps of a task's chain in its headers."""
+    if CHAIN_HEADER not in task.headers or "headers" not in command.changes:
+        return command
+    headers = cast("Mapping[str, str]", command.changes["headers"])
     kept = {**headers, CHAIN_HEADER: task.headers[CHAIN_HEADER]}
-    return evolve(order, changes={**order.changes, "headers": kept})
+    return evolve(command, changes={**command.changes, "headers": kept})
 
 
-def rescheduled(at: datetime | Moment | None, delay: Duration | None, now: Moment) -> Rescheduled:
-    """Return the order to run at a moment, or so long from now; raise `InvalidTask` for neither."""
+def reschedule_to(at: datetime | Moment | None, delay: Duration | None, now: Moment) -> Rescheduled:
+    """Return the command to run at a moment, or after a delay; raise `InvalidTask` for neither."""
     if at is not None and delay is None:
         return Rescheduled(moment_of(at, "at"))
     if delay is not None and at is None:

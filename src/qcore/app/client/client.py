@@ -1,4 +1,4 @@
-"""Ask for work: `Client` awaits, `BlockingClient` steps the very same text."""
+"""Enqueue tasks: `Client` awaits, and `BlockingClient` steps the same coroutines inline."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,12 +10,13 @@ from qcore.app.calls.call import Call, Refused, Step, TaskRequest
 from qcore.app.calls.chain_header import CHAIN_HEADER, encode_steps, plan_step
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
-from qcore.app.client.coalescing import Coalescing
+from qcore.app.client.async_notifications import AsyncTaskNotifications
+from qcore.app.client.blocking_notifications import BlockingTaskNotifications
+from qcore.app.client.coalescing import EnqueueCoalescer
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.client.inline import run_inline
-from qcore.app.client.open_once import Opening
-from qcore.app.client.subscriptions import Following
-from qcore.app.client.task_notifications import BlockingNews, News
+from qcore.app.client.shared_open import SharedOpen
+from qcore.app.client.task_notifications import TaskNotifications
 from qcore.domain.answers import Admission, Conflict
 from qcore.domain.errors import InvalidTask
 from qcore.domain.ids import ENTROPY_BYTES, task_id
@@ -30,9 +31,9 @@ DEFAULT_MAX_PAYLOAD: Final = 1 << 20
 
 
 class Client:
-    """Ask for work from asynchronous code.
+    """Enqueue tasks from asynchronous code.
 
-    Concurrent calls coalesce: what is asked for while a batch is on its way goes with the next.
+    Concurrent calls are coalesced: those made while a batch is on its way go with the next batch.
     """
 
     def __init__(
@@ -48,10 +49,14 @@ class Client:
         self.broker = broker
         self.clock = clock
         self.codec = codec
-        self._enqueue = Coalescing(broker).enqueue if coalesce else broker.enqueue
-        self._make_ready = Opening(broker) if coalesce else broker.open
-        self.news: News = Following(broker, clock) if coalesce else BlockingNews(broker, clock)
-        """Where its handles hear of their tasks."""
+        self._enqueue = EnqueueCoalescer(broker).enqueue if coalesce else broker.enqueue
+        self._make_ready = SharedOpen(broker) if coalesce else broker.open
+        self.notifications: TaskNotifications = (
+            AsyncTaskNotifications(broker, clock)
+            if coalesce
+            else BlockingTaskNotifications(broker, clock)
+        )
+        """Through which its handles wait for their tasks."""
         self._is_open = False
         self._max_payload = max_payload
         self._entropy = entropy
@@ -83,7 +88,7 @@ class Client:
         if not self._is_open:
             await self.open()
         now = self.clock.now()
-        # it may be a generator, and is gone through twice
+        # it may be a generator, and is iterated twice
         requests = list(requests)
         built = [self._tried(each, now) for each in requests]
         good = [task for task in built if isinstance(task, NewTask)]
@@ -94,16 +99,16 @@ class Client:
         ]
 
     async def open(self) -> None:
-        """Make the store ready, unless that was done; its first use does it too."""
+        """Open the broker, unless that was done; the first call that needs it does so too."""
         if not self._is_open:
-            # before the clock is read: the time may be the store's, and is known from then on
+            # before the clock is read: it may be the store's, which is known once it is open
             await self._make_ready()
             self._is_open = True
 
     async def close(self) -> None:
-        """Let go of the store; its next use opens it again."""
+        """Close the broker; the next call opens it again."""
         self._is_open = False
-        await self.news.close()
+        await self.notifications.close()
         await self.broker.close()
 
     def new_id(self) -> str:
@@ -117,9 +122,9 @@ class Client:
     def payload_of(
         self, name: str, arguments: Mapping[str, Any], signature: Signature | None
     ) -> dict[str, Any]:
-        """Return arguments as the fields of a task; raise `InvalidTask` where they do not fit.
+        """Return arguments as the fields of a task; raise `InvalidTask` if they do not fit.
 
-        Without a signature, as of a task that is known by its id alone, any do.
+        Without a signature, as for a task that is known by its id alone, any arguments fit.
         """
         if signature is None:
             payload = self.codec.dumps(dict(arguments))
@@ -129,7 +134,7 @@ class Client:
         return {"payload": payload, "content_type": self.codec.content_type}
 
     def build(self, request: TaskRequest, now: Moment) -> NewTask:
-        """Return what is to be stored; raise `InvalidTask` where it is wrong."""
+        """Return the task to be stored for a request; raise `InvalidTask` if it is wrong."""
         if isinstance(request, NewTask):
             task = request
         elif not isinstance(request, Call):
@@ -140,14 +145,14 @@ class Client:
             key = self._key(request) if template.is_unique else None
             task = template.make(payload, kind, now, self._entropy, unique_key=key)
             if request.rest:
-                task = self._leading(task, request.rest, now)
+                task = self._with_steps(task, request.rest, now)
         size = len(task.payload)
         if size > self._max_payload or task.group is not None or task.unique_key is not None:
             self._refuse(task)
         return task
 
-    def _leading(self, task: NewTask, rest: "Sequence[Step[Any, Any]]", now: Moment) -> NewTask:
-        """Return a task that the steps of a chain travel with."""
+    def _with_steps(self, task: NewTask, rest: "Sequence[Step[Any, Any]]", now: Moment) -> NewTask:
+        """Return the first task of a chain, with the later steps in its headers."""
         plans = [plan_step(step, self.build(step.call, now)) for step in rest]
         header = encode_steps(plans, self.codec)
         if len(header) > self._max_payload:
@@ -164,7 +169,7 @@ class Client:
             return Refused(error)
 
     def _refuse(self, task: NewTask) -> None:
-        """Raise `InvalidTask` for what this broker or this client does not take."""
+        """Raise `InvalidTask` for a task that this broker or this client does not accept."""
         self._refuse_large(task.name, task.payload)
         if task.group is not None and Capability.GROUPS not in self.broker.capabilities:
             raise InvalidTask(
@@ -185,7 +190,7 @@ class Client:
             )
 
     def _key(self, request: Call[Any]) -> str:
-        """Return what makes a call unique: its name and its arguments, in whatever order."""
+        """Return a call's unique key: a hash of its name and its arguments, in any order."""
         given = request.signature.given(request.args, request.kwargs)
         return key_of(request.template.name, self.codec.plain(dict(sorted(given.items()))))
 
@@ -195,7 +200,7 @@ class Client:
 
 
 class BlockingClient:
-    """Ask for work from code that blocks: scripts, Flask, Django, threads. Needs no event loop."""
+    """Enqueue tasks from code that blocks: scripts, Flask, Django, threads. Needs no event loop."""
 
     def __init__(
         self,
@@ -214,7 +219,7 @@ class BlockingClient:
             entropy=entropy,
             coalesce=False,
         )
-        """What it steps: none of it ever suspends."""
+        """The client whose coroutines it steps: over a blocking broker none of them suspends."""
 
     @overload
     def enqueue(self, request: Call[R]) -> BlockingHandle[R]: ...
@@ -238,5 +243,5 @@ class BlockingClient:
         return BlockingHandle(self.inner.handle(queue, task))
 
     def close(self) -> None:
-        """Let go of the store; its next use opens it again."""
+        """Close the broker; the next call opens it again."""
         run_inline(self.inner.close())

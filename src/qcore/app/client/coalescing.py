@@ -1,4 +1,4 @@
-"""Many small enqueues at once become one large one, without delaying a lone one."""
+"""Coalesce concurrent enqueues into batches, without delaying one that comes alone."""
 
 import asyncio
 import threading
@@ -11,27 +11,31 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.ports import Producer
 
-MOST_AT_ONCE: Final = 1_000
+MAX_BATCH: Final = 1_000
+"""Tasks in one call to the broker, unless a single caller has more."""
 
 
-class Coalescing:
-    """One line of callers for each loop: none is woken from another's thread, or by a dead one."""
+class EnqueueCoalescer:
+    """Enqueue through one batcher for each event loop.
+
+    Futures belong to a loop: callers of one loop must not be woken from another's thread.
+    """
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
-        self._here = threading.local()
+        self._local = threading.local()
 
     async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         """Store tasks, together with those of other callers."""
         loop = asyncio.get_running_loop()
-        line: _Line | None = getattr(self._here, "line", None)
-        if line is None or line.loop is not loop:
-            line = self._here.line = _Line(self._producer, loop)
-        return await line.enqueue(tasks, now=now)
+        batcher: _LoopBatcher | None = getattr(self._local, "batcher", None)
+        if batcher is None or batcher.loop is not loop:
+            batcher = self._local.batcher = _LoopBatcher(self._producer, loop)
+        return await batcher.enqueue(tasks, now=now)
 
 
-class _Line:
-    """Send at once when nothing is on its way; else wait for it, and go with all who wait."""
+class _LoopBatcher:
+    """Send at once if no call is on its way; else wait for it, and go in the next batch."""
 
     def __init__(self, producer: Producer, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -49,36 +53,36 @@ class _Line:
         try:
             return await self._producer.enqueue(tasks, now=now)
         finally:
-            self._hand_over()
+            self._send_next()
 
-    def _hand_over(self) -> None:
-        """Let those who waited go next, or open the way."""
+    def _send_next(self) -> None:
+        """Send the next batch of those who wait; if there is none, the next call goes at once."""
         self._waiting = [each for each in self._waiting if not each.answers.done()]
         if not self._waiting:
             self._busy = False
             return
-        crew = _as_many_as_fit(self._waiting)
-        del self._waiting[: len(crew)]
-        self._sending = asyncio.create_task(self._send(crew))
+        batch = _next_batch(self._waiting)
+        del self._waiting[: len(batch)]
+        self._sending = asyncio.create_task(self._send(batch))
 
-    async def _send(self, crew: "Sequence[_Waiter]") -> None:
-        tasks = [task for waiter in crew for task in waiter.tasks]
+    async def _send(self, batch: "Sequence[_Waiter]") -> None:
+        tasks = [task for waiter in batch for task in waiter.tasks]
         try:
             answers = iter(
-                await self._producer.enqueue(tasks, now=max(waiter.now for waiter in crew))
+                await self._producer.enqueue(tasks, now=max(waiter.now for waiter in batch))
             )
         except BaseException as error:  # noqa: BLE001  (each waiter is told, whatever it is)
-            for waiter in crew:
+            for waiter in batch:
                 waiter.fail(error)
         else:
-            for waiter in crew:
+            for waiter in batch:
                 waiter.answer(list(islice(answers, len(waiter.tasks))))
         finally:
-            self._hand_over()
+            self._send_next()
 
 
 class _Waiter:
-    """A caller whose tasks go with the next batch."""
+    """A caller whose tasks are in a later batch."""
 
     def __init__(self, tasks: Sequence[NewTask], now: Moment) -> None:
         self.tasks = tasks
@@ -88,23 +92,23 @@ class _Waiter:
         )
 
     def answer(self, answers: Sequence[Admission]) -> None:
-        """Give the caller its answers, unless it has gone."""
+        """Return its answers to the caller, unless it was cancelled."""
         if not self.answers.done():
             self.answers.set_result(answers)
 
     def fail(self, error: BaseException) -> None:
-        """Tell the caller that it failed, unless it has gone."""
+        """Raise an error in the caller, unless it was cancelled."""
         if not self.answers.done():
             self.answers.set_exception(error)
 
 
-def _as_many_as_fit(waiting: "Sequence[_Waiter]") -> "list[_Waiter]":
-    """Return the first who wait, up to a batch that no store should mind."""
-    crew: list[_Waiter] = []
+def _next_batch(waiting: "Sequence[_Waiter]") -> "list[_Waiter]":
+    """Return the first callers whose tasks fit into one batch."""
+    batch: list[_Waiter] = []
     size = 0
     for waiter in waiting:
         size += len(waiter.tasks)
-        if crew and size > MOST_AT_ONCE:
+        if batch and size > MAX_BATCH:
             break
-        crew.append(waiter)
-    return crew
+        batch.append(waiter)
+    return batch

@@ -1,4 +1,4 @@
-"""A task that was asked for: where it is, how far it has come, and what is to become of it."""
+"""Handles of enqueued tasks: their state, progress and result, and commands to change them."""
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
@@ -7,9 +7,9 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, Unpack
 
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
-from qcore.app.client.changes import ChangesWithArguments, fitted, rescheduled, update_of
+from qcore.app.client.changes import ChangesWithArguments, changes_of, keep_chain, reschedule_to
 from qcore.app.client.inline import run_inline
-from qcore.app.client.task_notifications import News
+from qcore.app.client.task_notifications import TaskNotifications
 from qcore.domain.answers import Admission, Enqueued, Missing, Moved, NotAllowed
 from qcore.domain.errors import NoResult
 from qcore.domain.lifecycle import ENDED, Cancelled, Command, Deleted, State
@@ -23,49 +23,49 @@ from qcore.ports import Broker, Clock
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
-SLOW_LOOK: Final = 0.25
-"""Seconds after which one who waits looks first, though there was no news: nobody tells of a task
-that is gone,"""
-SLOWEST_LOOK: Final = 1.0
-"""and seconds between looks at last."""
+FIRST_POLL: Final = 0.25
+"""Seconds after which a handle that waits reads its task without having been notified: brokers do
+not report a task that is gone. The interval grows by half each time,"""
+LONGEST_POLL: Final = 1.0
+"""up to so many seconds."""
 
 CommandAnswer: TypeAlias = Moved | NotAllowed | Missing
-"""What became of an order."""
+"""The answer to a command."""
 
 
-HOPELESS: Final = frozenset({State.DEAD, State.ARCHIVED})
-"""The states in which a task has no result, and never will by itself."""
+WITHOUT_RESULT: Final = frozenset({State.DEAD, State.ARCHIVED})
+"""Final states in which a task has no result, unless an operator runs it again."""
 
 
 @record
 class TaskUpdate:
-    """How a task is, to one who follows it."""
+    """The state and the progress of a task, as `Handle.watch` yields them."""
 
     state: State
     progress: Progress | None
 
 
 class TaskAccess(Protocol):
-    """What a handle needs of its client."""
+    """The part of a client that its handles use."""
 
     broker: Broker
     clock: Clock
     codec: Codec
-    news: News
+    notifications: TaskNotifications
 
     async def open(self) -> None:
-        """Make the store ready, unless that was done."""
+        """Open the broker, unless that was done."""
         ...
 
     def payload_of(
         self, name: str, arguments: Mapping[str, Any], signature: Signature | None
     ) -> dict[str, Any]:
-        """Return arguments as the fields of a task; raise `InvalidTask` where they do not fit."""
+        """Return arguments as the fields of a task; raise `InvalidTask` if they do not fit."""
         ...
 
 
 class Handle(Generic[R_co]):
-    """A task that was asked for."""
+    """An enqueued task, known by its queue and its id."""
 
     __slots__ = ("_client", "_signature", "_task", "id", "is_new", "name", "queue")
 
@@ -83,14 +83,14 @@ class Handle(Generic[R_co]):
         self.name = task.name
         self.queue = task.queue
         self.is_new = isinstance(answer, Enqueued)
-        """Whether this call stored it; if not, it is a live task that was there already: one of
-        this id, or the one that has the unique key."""
+        """Whether this call stored the task; if not, it is a live task that was stored before: the
+        one with this id, or the one that holds the unique key."""
 
     def __repr__(self) -> str:
         """Show which task it is."""
         return f"<{type(self).__name__} {self._task.name} {self.queue}/{self.id}>"
 
-    # --- look ----------------------------------------------------------------------------------
+    # --- read ----------------------------------------------------------------------------------
 
     async def task(self) -> Task | None:
         """Return the task as it is now, None when it is no longer stored."""
@@ -101,12 +101,12 @@ class Handle(Generic[R_co]):
         return _state(await self.task())
 
     async def progress(self) -> Progress | None:
-        """Return how far its last run has said that it has come; None if nothing was said."""
+        """Return the progress that its last run reported; None if it reported none."""
         details = await self._details()
         return None if details is None else details.progress
 
     async def errors(self) -> Sequence[AttemptError]:
-        """Return what went wrong in its last runs, ten at most, the oldest first."""
+        """Return the errors of its last runs, ten at most, the oldest first."""
         details = await self._details()
         return () if details is None else details.errors
 
@@ -128,10 +128,10 @@ class Handle(Generic[R_co]):
         if timeout is not None:
             until = self._client.clock.now() + seconds_of(timeout, "timeout")
         state = State.PENDING
-        async with aclosing(self._looks(until)) as looks:
-            async for task in looks:
+        async with aclosing(self._reads(until)) as reads:
+            async for task in reads:
                 state = _state(task)
-                if task is None or state in HOPELESS:
+                if task is None or state in WITHOUT_RESULT:
                     raise NoResult(_why_none(self, task))
                 if state is State.COMPLETED:
                     value: R_co = self._decoded(task)
@@ -139,16 +139,16 @@ class Handle(Generic[R_co]):
         raise TimeoutError(f"{self!r} is {state} after {timeout} seconds")
 
     async def watch(self) -> AsyncGenerator[TaskUpdate, None]:
-        """Yield how the task is, whenever that has changed, until it has ended.
+        """Yield the task's state and progress now, and whenever they have changed, until it ends.
 
-        The first is how it is now, the last has its final state, `State.GONE` where it is no longer
-        stored. Who is slow misses what has changed again meanwhile, never the last.
+        The last update has the final state, `State.GONE` if the task is no longer stored. A slow
+        consumer misses updates in between, never the last one.
         """
         await self._client.open()
         last, progress = None, None
-        async with aclosing(self._looks()) as looks:
-            async for task in looks:
-                # after the task: what its last run said was written before it ended
+        async with aclosing(self._reads()) as reads:
+            async for task in reads:
+                # read after the task: progress is written before the verdict
                 details = await self._details()
                 progress = progress if details is None else details.progress
                 seen = TaskUpdate(_state(task), progress)
@@ -158,22 +158,22 @@ class Handle(Generic[R_co]):
                     return
                 last = seen
 
-    async def _looks(self, until: Moment | None = None) -> AsyncGenerator[Task | None, None]:
-        """Yield the task now, whenever it has news, every so often, and at last at `until`."""
+    async def _reads(self, until: Moment | None = None) -> AsyncGenerator[Task | None, None]:
+        """Yield the task now, at each notification, at growing intervals, and at `until`."""
         yield await self.task()
-        clock, pause = self._client.clock, SLOW_LOOK
-        ear = await self._client.news.of(self.queue, self.id)
+        clock, pause = self._client.clock, FIRST_POLL
+        waiter = await self._client.notifications.waiter(self.queue, self.id)
         try:
             while True:
-                ear.forget()
+                waiter.clear()
                 yield await self.task()
                 now = clock.now()
                 if until is not None and now >= until:
                     return
-                await ear.wait(now + pause if until is None else min(now + pause, until))
-                pause = min(SLOWEST_LOOK, pause * 1.5)
+                await waiter.wait(now + pause if until is None else min(now + pause, until))
+                pause = min(LONGEST_POLL, pause * 1.5)
         finally:
-            ear.close()
+            waiter.close()
 
     def _decoded(self, task: Task) -> Any:
         if task.result is None:
@@ -186,18 +186,18 @@ class Handle(Generic[R_co]):
     async def reschedule(
         self, *, at: datetime | Moment | None = None, delay: Duration | None = None
     ) -> CommandAnswer:
-        """Make it due at a moment, or so long from now, earlier or later than it was.
+        """Make it due at a moment, or after a delay from now, earlier or later than it was.
 
         Returns `Moved` with its state; `NotAllowed` with the state of one that runs or has ended;
         `Missing` for one that is no longer stored.
         """
         await self._client.open()
-        return await self._order(rescheduled(at, delay, self._client.clock.now()))
+        return await self._execute(reschedule_to(at, delay, self._client.clock.now()))
 
     async def update(self, **changes: Unpack[ChangesWithArguments]) -> CommandAnswer:
-        """Change what was asked for of a task that does not run, and leave it where it is.
+        """Change options or arguments of a task that does not run; its state stays.
 
-        `changes` are options, and `arguments`, a mapping of all of them anew. Returns what
+        `changes` are options, and `arguments`, a mapping of all arguments. Returns what
         `reschedule` returns; raises `InvalidTask` for a value that is wrong, as `enqueue` does.
         """
         await self._client.open()
@@ -205,23 +205,23 @@ class Handle(Generic[R_co]):
         if "arguments" in changes:
             arguments = changes.pop("arguments")
             fields = self._client.payload_of(self._task.name, arguments, self._signature)
-        order = update_of(changes, self._client.clock.now(), **fields)
+        command = changes_of(changes, self._client.clock.now(), **fields)
         if "headers" in changes and (task := await self.task()) is not None:
-            order = fitted(order, task.spec)
-        return await self._order(order)
+            command = keep_chain(command, task.spec)
+        return await self._execute(command)
 
     async def cancel(self) -> CommandAnswer:
-        """End it as dead; if it runs, its handler is cancelled."""
-        return await self._order(Cancelled())
+        """Cancel the task: it is dead; if it runs, its handler is cancelled too."""
+        return await self._execute(Cancelled())
 
     async def delete(self) -> CommandAnswer:
-        """Remove it, and leave nothing of it; one that runs is `NotAllowed`."""
-        return await self._order(Deleted())
+        """Delete the task and all that is stored of it; `NotAllowed` for one that runs."""
+        return await self._execute(Deleted())
 
-    async def _order(self, order: Command) -> CommandAnswer:
+    async def _execute(self, command: Command) -> CommandAnswer:
         await self._client.open()
         now = self._client.clock.now()
-        return (await self._client.broker.execute(self.queue, [self.id], order, now=now))[0]
+        return (await self._client.broker.execute(self.queue, [self.id], command, now=now))[0]
 
 
 def _state(task: Task | None) -> State:
@@ -235,7 +235,7 @@ def _why_none(handle: Handle[Any], task: Task | None) -> str:
 
 
 class BlockingHandle(Generic[R_co]):
-    """A task that was asked for, for callers that block."""
+    """An enqueued task, for callers that block."""
 
     def __init__(self, handle: Handle[R_co]) -> None:
         self._handle = handle
@@ -257,11 +257,11 @@ class BlockingHandle(Generic[R_co]):
         return run_inline(self._handle.status())
 
     def progress(self) -> Progress | None:
-        """Return how far its last run has said that it has come; None if nothing was said."""
+        """Return the progress that its last run reported; None if it reported none."""
         return run_inline(self._handle.progress())
 
     def errors(self) -> Sequence[AttemptError]:
-        """Return what went wrong in its last runs, ten at most, the oldest first."""
+        """Return the errors of its last runs, ten at most, the oldest first."""
         return run_inline(self._handle.errors())
 
     def result(self, timeout: Duration | None = None) -> R_co:
@@ -269,7 +269,7 @@ class BlockingHandle(Generic[R_co]):
         return run_inline(self._handle.result(timeout))
 
     def watch(self) -> Generator[TaskUpdate, None, None]:
-        """Yield how the task is, whenever that has changed, until it has ended."""
+        """Yield the task's state and progress until it ends; see `Handle.watch`."""
         seen = self._handle.watch()
         try:
             while (each := run_inline(_next(seen))) is not None:
@@ -280,19 +280,19 @@ class BlockingHandle(Generic[R_co]):
     def reschedule(
         self, *, at: datetime | Moment | None = None, delay: Duration | None = None
     ) -> CommandAnswer:
-        """Make it due at a moment, or so long from now; see `Handle.reschedule`."""
+        """Make it due at a moment, or after a delay; see `Handle.reschedule`."""
         return run_inline(self._handle.reschedule(at=at, delay=delay))
 
     def update(self, **changes: Unpack[ChangesWithArguments]) -> CommandAnswer:
-        """Change what was asked for; see `Handle.update`."""
+        """Change options or arguments; see `Handle.update`."""
         return run_inline(self._handle.update(**changes))
 
     def cancel(self) -> CommandAnswer:
-        """End it as dead; if it runs, its handler is cancelled."""
+        """Cancel the task: it is dead; if it runs, its handler is cancelled too."""
         return run_inline(self._handle.cancel())
 
     def delete(self) -> CommandAnswer:
-        """Remove it, and leave nothing of it; one that runs is `NotAllowed`."""
+        """Delete the task and all that is stored of it; `NotAllowed` for one that runs."""
         return run_inline(self._handle.delete())
 
 

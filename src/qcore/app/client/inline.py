@@ -1,4 +1,4 @@
-"""Step a coroutine that never suspends: how blocking callers use the one asynchronous text."""
+"""Run a coroutine that never suspends, without an event loop: blocking callers share the code."""
 
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Suspended(QcoreError):
-    """Say that a coroutine wanted to wait where nothing may."""
+    """A coroutine suspended where blocking code steps it, and there is no event loop to wait on."""
 
 
 def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:

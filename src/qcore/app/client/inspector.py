@@ -1,4 +1,4 @@
-"""Look at tasks, and give orders about them: what the command line and a dashboard ask."""
+"""The inspector: read tasks and queues, and move tasks by hand, one or many."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from math import inf
 from typing import Final, Required, TypedDict, Unpack, cast
 
 from qcore.app.calls.options import Changes
-from qcore.app.client.changes import fitted, rescheduled, update_of
+from qcore.app.client.changes import changes_of, keep_chain, reschedule_to
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import Archived, Cancelled, Command, Deleted, RunNow, State, Updated
@@ -17,14 +17,14 @@ from qcore.domain.run_details import Details
 from qcore.domain.task import Task, changed
 from qcore.ports import Broker, Capability, Clock, Counts, Limiting, Page
 
-AT_ONCE: Final = 500
-"""Tasks that are looked at, and moved, in one step."""
+BATCH: Final = 500
+"""Tasks that are read, and moved, in one call to the broker."""
 A_MOMENT: Final = 0.001
 """Seconds."""
 
 
 class TaskFilter(TypedDict, total=False):
-    """Which tasks are meant: those of which all that is given is true."""
+    """Select tasks: those to which all that is given applies."""
 
     state: Required[State]
     queue: str
@@ -73,25 +73,25 @@ class Inspector:
         self, queue: str, tasks: Sequence[TaskId]
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Make tasks pending at once, with fresh budgets."""
-        return await self._order(queue, tasks, RunNow())
+        return await self._execute(queue, tasks, RunNow())
 
     async def archive(
         self, queue: str, tasks: Sequence[TaskId]
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        """Set tasks aside."""
-        return await self._order(queue, tasks, Archived())
+        """Archive tasks: they are kept, and do not run."""
+        return await self._execute(queue, tasks, Archived())
 
     async def cancel(
         self, queue: str, tasks: Sequence[TaskId]
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """End tasks as dead; one that runs loses its lease, and its handler is cancelled."""
-        return await self._order(queue, tasks, Cancelled())
+        return await self._execute(queue, tasks, Cancelled())
 
     async def delete(
         self, queue: str, tasks: Sequence[TaskId]
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Remove tasks that nobody runs."""
-        return await self._order(queue, tasks, Deleted())
+        return await self._execute(queue, tasks, Deleted())
 
     async def reschedule(
         self,
@@ -101,9 +101,9 @@ class Inspector:
         at: datetime | Moment | None = None,
         delay: Duration | None = None,
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        """Make tasks due at a moment, or so long from now, earlier or later than they were."""
+        """Make tasks due at a moment, or after a delay, earlier or later than they were."""
         await self._open()
-        return await self._order(queue, tasks, rescheduled(at, delay, self._clock.now()))
+        return await self._execute(queue, tasks, reschedule_to(at, delay, self._clock.now()))
 
     async def update(
         self, queue: str, tasks: Sequence[TaskId], **changes: Unpack[Changes]
@@ -113,13 +113,13 @@ class Inspector:
         Raises `InvalidTask` for a value that is wrong. For new arguments see `Handle.update`.
         """
         await self._open()
-        order = update_of(changes, self._clock.now())
+        command = changes_of(changes, self._clock.now())
         if "headers" not in changes:
-            return await self._order(queue, tasks, order)
+            return await self._execute(queue, tasks, command)
         answers: list[Moved | NotAllowed | Missing] = []
         for each, task in zip(tasks, await self._broker.get(queue, tasks), strict=True):
-            own = order if task is None else fitted(order, task.spec)
-            answers += await self._order(queue, [each], own)
+            own = command if task is None else keep_chain(command, task.spec)
+            answers += await self._execute(queue, [each], own)
         return answers
 
     async def pause(self, queue: str) -> Limits:
@@ -142,81 +142,86 @@ class Inspector:
         return await self._set_limit(queue, SetInFlight(most))
 
     async def limits(self, queue: str) -> Limits:
-        """Return what holds for a queue."""
-        return (await self._regulator().limits([queue]))[0]
+        """Return the limits of a queue."""
+        return (await self._limiting().limits([queue]))[0]
 
-    async def run_all(self, **which: Unpack[TaskFilter]) -> int:
-        """Make all of some tasks pending at once; return how many."""
-        return await self._order_all(RunNow(), which)
+    async def run_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Make all selected tasks pending at once; return how many."""
+        return await self._execute_all(RunNow(), selected)
 
-    async def archive_all(self, **which: Unpack[TaskFilter]) -> int:
-        """Set all of some tasks aside; return how many."""
-        return await self._order_all(Archived(), which)
+    async def archive_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Archive all selected tasks; return how many."""
+        return await self._execute_all(Archived(), selected)
 
-    async def cancel_all(self, **which: Unpack[TaskFilter]) -> int:
-        """End all of some tasks as dead; return how many. One that has begun meanwhile ends too."""
-        return await self._order_all(Cancelled(), which)
+    async def cancel_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Cancel all selected tasks; return how many. One that began to run meanwhile ends too."""
+        return await self._execute_all(Cancelled(), selected)
 
-    async def delete_all(self, **which: Unpack[TaskFilter]) -> int:
-        """Remove all of some tasks that nobody runs; return how many."""
-        return await self._order_all(Deleted(), which)
+    async def delete_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Delete all selected tasks that do not run; return how many."""
+        return await self._execute_all(Deleted(), selected)
 
     async def reschedule_all(
         self,
         *,
         at: datetime | Moment | None = None,
         delay: Duration | None = None,
-        **which: Unpack[TaskFilter],
+        **selected: Unpack[TaskFilter],
     ) -> int:
-        """Make all of some tasks due at a moment, or so long from now; return how many were not."""
+        """Make all selected tasks due at a moment, or after a delay; return how many were moved."""
         await self._open()
-        order = rescheduled(at, delay, self._clock.now())
-        waits = which.get("state") in {State.SCHEDULED, State.RETRY}
-        # one that was moved may be met again, further on
-        return await self._order_all(order, which, lambda t: waits and _is_due(t, order.at))
+        command = reschedule_to(at, delay, self._clock.now())
+        waits = selected.get("state") in {State.SCHEDULED, State.RETRY}
+        # a task that was moved may come again on a later page
+        return await self._execute_all(
+            command, selected, lambda t: waits and _is_due(t, command.at)
+        )
 
-    async def update_all(self, changes: Changes, **which: Unpack[TaskFilter]) -> int:
-        """Change options of all of some tasks that do not run; return how many were others.
+    async def update_all(self, changes: Changes, **selected: Unpack[TaskFilter]) -> int:
+        """Change options of all selected tasks that do not run; return how many were changed.
 
         `changes` are as those of `update`: `update_all({"priority": 5}, state=…)`.
         """
         await self._open()
-        order = update_of(changes, self._clock.now())
-        return await self._order_all(order, which, lambda t: _is_as(t, order))
+        command = changes_of(changes, self._clock.now())
+        return await self._execute_all(command, selected, lambda t: _is_as(t, command))
 
-    async def _order_all(
-        self, order: Command, which: TaskFilter, is_done: Callable[[Task], bool] = lambda _: False
+    async def _execute_all(
+        self,
+        command: Command,
+        selected: TaskFilter,
+        is_done: Callable[[Task], bool] = lambda _: False,
     ) -> int:
         moved = 0
-        async for queue, found in self._found(which):
+        async for queue, found in self._found(selected):
             tasks = [task for task in found if not is_done(task)]
-            for part, ids in _parts(order, tasks):
-                answers = await self._order(queue, ids, part)
+            for part, ids in _parts(command, tasks):
+                answers = await self._execute(queue, ids, part)
                 moved += sum(isinstance(answer, Moved) for answer in answers)
         return moved
 
-    async def _found(self, which: TaskFilter) -> AsyncIterator[tuple[str, Sequence[Task]]]:
-        """Yield tasks that are as asked for, no more at once than one step of the store moves."""
-        fits = await self._filter(which)
-        queue = which.get("queue")
+    async def _found(self, selected: TaskFilter) -> AsyncIterator[tuple[str, Sequence[Task]]]:
+        """Yield the selected tasks, in batches of at most what one call moves."""
+        fits = await self._filter(selected)
+        queue = selected.get("queue")
         queues = [*await self._broker.count()] if queue is None else [queue]
         for name in queues:
             cursor: str | None = None
             while True:
-                page = await self._broker.browse(name, which["state"], AT_ONCE, cursor=cursor)
+                page = await self._broker.browse(name, selected["state"], BATCH, cursor=cursor)
                 if tasks := [task for task in page.tasks if fits(task)]:
                     yield name, tasks
                 if (cursor := page.cursor) is None:
                     break
 
-    async def _filter(self, which: TaskFilter) -> Callable[[Task], bool]:
-        unknown = which.keys() - TaskFilter.__annotations__.keys()
-        if unknown or "state" not in which:
+    async def _filter(self, selected: TaskFilter) -> Callable[[Task], bool]:
+        unknown = selected.keys() - TaskFilter.__annotations__.keys()
+        if unknown or "state" not in selected:
             raise InvalidOption(
-                f"which tasks is {dict(which)!r}: expected state=…, and perhaps "
+                f"which tasks is {dict(selected)!r}: expected state=…, and perhaps "
                 "queue=…, name=… and older_than=…"
             )
-        name, age = which.get("name"), which.get("older_than")
+        name, age = selected.get("name"), selected.get("older_than")
         await self._open()
         before = inf if age is None else self._clock.now() - seconds_of(age, "older_than")
 
@@ -227,9 +232,9 @@ class Inspector:
 
     async def _set_limit(self, queue: str, rule: LimitChange) -> Limits:
         await self._open()
-        return await self._regulator().set_limit(queue, rule, now=self._clock.now())
+        return await self._limiting().set_limit(queue, rule, now=self._clock.now())
 
-    def _regulator(self) -> Limiting:
+    def _limiting(self) -> Limiting:
         if Capability.LIMITS not in self._broker.capabilities:
             raise InvalidOption("this broker cannot limit a queue")
         return cast("Limiting", self._broker)
@@ -240,21 +245,21 @@ class Inspector:
             await self._broker.open()
             self._is_open = True
 
-    async def _order(
-        self, queue: str, tasks: Sequence[TaskId], order: Command
+    async def _execute(
+        self, queue: str, tasks: Sequence[TaskId], command: Command
     ) -> Sequence[Moved | NotAllowed | Missing]:
         await self._open()
-        return await self._broker.execute(queue, tasks, order, now=self._clock.now())
+        return await self._broker.execute(queue, tasks, command, now=self._clock.now())
 
 
-def _parts(order: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command, Sequence[TaskId]]]:
-    """Return an order, and who it is for; a task in whose headers more travels gets its own."""
-    if not isinstance(order, Updated):
-        return [(order, [task.id for task in tasks])] if tasks else []
-    own = [(fitted(order, task.spec), task.id) for task in tasks]
-    plain = [task for each, task in own if each is order]
-    parts: list[tuple[Command, Sequence[TaskId]]] = [(order, plain)] if plain else []
-    return parts + [(each, [task]) for each, task in own if each is not order]
+def _parts(command: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command, Sequence[TaskId]]]:
+    """Return commands and their tasks: one for all, and its own for each task of a chain."""
+    if not isinstance(command, Updated):
+        return [(command, [task.id for task in tasks])] if tasks else []
+    own = [(keep_chain(command, task.spec), task.id) for task in tasks]
+    plain = [task for each, task in own if each is command]
+    parts: list[tuple[Command, Sequence[TaskId]]] = [(command, plain)] if plain else []
+    return parts + [(each, [task]) for each, task in own if each is not command]
 
 
 def _is_due(task: Task, moment: Moment) -> bool:
@@ -262,8 +267,8 @@ def _is_due(task: Task, moment: Moment) -> bool:
     return abs(task.due - moment) < A_MOMENT
 
 
-def _is_as(task: Task, order: Updated) -> bool:
-    return changed(task.spec, fitted(order, task.spec)) == task.spec
+def _is_as(task: Task, command: Updated) -> bool:
+    return changed(task.spec, keep_chain(command, task.spec)) == task.spec
 
 
 def _is_named(task: str, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""A touch on the shoulder of a coroutine, from whichever thread."""
+"""Wake a coroutine of an event loop from any thread, and wait for the first of several."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,42 +7,42 @@ from typing import Any
 
 
 class Wakeup:
-    """Wake one waiting coroutine; a nudge given while nobody waits is kept, two count as one.
+    """An event that wakes one coroutine; set while nobody waits, it is kept.
 
-    To be made on the loop's own thread.
+    Unlike `asyncio.Event.set`, it may be called from any thread. Make it on the loop's own thread.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._thread = get_ident()
         self._event = asyncio.Event()
-        self._given = False
+        self._is_set = False
 
     def __call__(self) -> None:
-        """Give the nudge."""
-        if not self._given:
-            self._given = True
+        """Wake the coroutine."""
+        if not self._is_set:
+            self._is_set = True
             if get_ident() == self._thread:
-                # from the loop itself: no need to wake it through its pipe
+                # on the loop's thread its self-pipe need not be written to
                 self._event.set()
                 return
-            # a loop that is closed has nobody to wake
+            # nobody waits on a closed loop, and call_soon_threadsafe would raise
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._event.set)
 
-    def forget(self) -> None:
-        """Forget a nudge that came before."""
-        self._given = False
+    def clear(self) -> None:
+        """Unset it."""
+        self._is_set = False
         self._event.clear()
 
     async def wait(self) -> None:
-        """Wait for a nudge, and take it."""
+        """Wait until it is set, and unset it."""
         await self._event.wait()
-        self.forget()
+        self.clear()
 
 
-async def first(*coroutines: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of some coroutines has ended, and cancel the others."""
+async def first_completed(*coroutines: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of the coroutines has ended, and cancel the others."""
     tasks = [asyncio.create_task(each) for each in coroutines]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -8,7 +8,7 @@ from attrs import evolve
 from qcore.app.calls.call import Call, CallChain, Step
 from qcore.app.calls.chain_header import next_step_task
 from qcore.app.client.client import BlockingClient, Client
-from qcore.app.client.handles import HOPELESS, BlockingHandle, Handle
+from qcore.app.client.handles import WITHOUT_RESULT, BlockingHandle, Handle
 from qcore.app.client.inline import run_inline
 from qcore.app.tasks.handler import BoundCall, HandlerWithOptions, Sender
 from qcore.domain.answers import Conflict, Enqueued
@@ -125,22 +125,22 @@ class ChainHandle(Generic[R_co]):
         """Wait until every step but the last has ended: what comes next was stored as it did."""
         clock, last, pause = self._client.clock, self.handles[-1], FIRST_POLL
         # of a step that is gone nobody tells; of the last one somebody does
-        ear = await self._client.news.of(last.queue, last.id)
+        waiter = await self._client.notifications.waiter(last.queue, last.id)
         try:
             for number, handle in enumerate(self.handles[:-1], 1):
                 while not await self._has_ended(handle, number):
                     now = clock.now()
                     if now >= until:
                         raise TimeoutError(f"{self!r} is still at step {number}")
-                    await ear.wait(min(now + pause, until))
-                    ear.forget()
+                    await waiter.wait(min(now + pause, until))
+                    waiter.clear()
                     pause = min(LONGEST_POLL, pause * 1.5)
         finally:
-            ear.close()
+            waiter.close()
 
     async def _has_ended(self, handle: Handle[Any], number: int) -> bool:
         task = await handle.task()
-        if task is not None and task.state in HOPELESS:
+        if task is not None and task.state in WITHOUT_RESULT:
             raise NoResult(
                 f"step {number} of {len(self.handles)}, {handle!r}, is {task.state}: {task.error}"
             )

@@ -86,7 +86,7 @@ class ClaimLoop:
         if self._control.is_paused or not demands:
             await self._wakeup.wait()
             return
-        self._wakeup.forget()
+        self._wakeup.clear()
         # a run in hand, or a verdict not written yet, may enqueue what this claim does not see
         was_idle = not running and self._outbox.is_empty
         claimed, is_filled = await self._claim_and_start(demands, room)

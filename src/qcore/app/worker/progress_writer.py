@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from qcore.app.client.inline import run_inline
-from qcore.app.client.wakeup import Wakeup, first
+from qcore.app.client.wakeup import Wakeup, first_completed
 from qcore.app.tasks.run_details import progress_note, saved_note
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.retrying import Retrying
@@ -111,7 +111,7 @@ class ProgressWriter:
             if self._waiting.keys().isdisjoint(keys):
                 return
         latest = self._clock.now() + FLUSH_TIMEOUT
-        await first(self._try_to_write(), self._clock.sleep_until(latest))
+        await first_completed(self._try_to_write(), self._clock.sleep_until(latest))
         with self._lock:
             for key in keys:
                 self._waiting.pop(key, None)

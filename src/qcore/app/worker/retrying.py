@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from qcore.app.client.wakeup import first
+from qcore.app.client.wakeup import first_completed
 from qcore.app.worker.instruments import Instruments
 from qcore.domain.backoff import Exponential
 from qcore.domain.errors import BrokerUnavailable
@@ -77,7 +77,7 @@ class Retrying:
         if stop is None:
             await self._clock.sleep_until(end)
             return
-        await first(self._clock.sleep_until(end), stop.wait())
+        await first_completed(self._clock.sleep_until(end), stop.wait())
         if stop.is_set():
             raise GaveUp
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from qcore.app.client.wakeup import first
+from qcore.app.client.wakeup import first_completed
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.outbox import Outbox
@@ -44,12 +44,12 @@ class Shutdown:
     async def claim_timeout(self) -> None:
         """Return when a worker that is to stop has waited long enough for a claim in flight."""
         await self._control.stopping.wait()
-        await first(self._sleep(self._grace), self._at_once_timeout())
+        await first_completed(self._sleep(self._grace), self._at_once_timeout())
 
     async def drain(self) -> None:
         """Let runs end within the grace, release the others, and write the last verdicts."""
         self._emit(WorkerStopping(self._grace, len(self._running)))
-        await first(
+        await first_completed(
             self._clock.sleep_until(self._grace_end()),
             self._control.stopping_at_once.wait(),
             self._all_ended(),
@@ -59,7 +59,9 @@ class Shutdown:
         self._outbox.give_up_at = self._clock.now() + self._lease
         # a second request does not wait for a broker that is unavailable; nor does anybody, for
         # longer than a lease, for a call that hangs
-        await first(self._outbox.emptied(), self._at_once_timeout(), self._sleep(self._lease))
+        await first_completed(
+            self._outbox.emptied(), self._at_once_timeout(), self._sleep(self._lease)
+        )
         self._emit(WorkerStopped(released))
 
     def _grace_end(self) -> Moment:

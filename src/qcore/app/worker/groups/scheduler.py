@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from qcore.app.client.wakeup import Wakeup, first
+from qcore.app.client.wakeup import Wakeup, first_completed
 from qcore.app.tasks.aggregators import AggregationTiming, Aggregators
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.failure_backoff import FailureBackoff
@@ -96,9 +96,9 @@ class GroupScheduler:
             with suppress(GaveUp):
                 while not self._stopping.is_set():
                     if self._control.is_paused:
-                        await first(self._wakeup.wait(), self._stopping.wait())
+                        await first_completed(self._wakeup.wait(), self._stopping.wait())
                         continue
-                    self._wakeup.forget()
+                    self._wakeup.clear()
                     await self._scan()
                     await self._pause()
         finally:
@@ -109,7 +109,7 @@ class GroupScheduler:
         before = self._aggregated
         with suppress(GaveUp):
             await self._scan()
-        await first(self._all_done(), self._stopping.wait())
+        await first_completed(self._all_done(), self._stopping.wait())
         return self._aggregated - before
 
     async def close(self) -> None:
@@ -136,16 +136,20 @@ class GroupScheduler:
             until = min(until, self._scanner.next_look)
         if pause_for_scan > SHORTEST_PAUSE:
             until = max(until, earliest)
-        await first(self._wakeup.wait(), self._clock.sleep_until(until), self._stopping.wait())
+        await first_completed(
+            self._wakeup.wait(), self._clock.sleep_until(until), self._stopping.wait()
+        )
         if not self._has_more:
             # members that join one after the other must not cause a scan each
-            await first(self._clock.sleep_until(min(until, earliest)), self._stopping.wait())
+            await first_completed(
+                self._clock.sleep_until(min(until, earliest)), self._stopping.wait()
+            )
 
     # --- aggregate -----------------------------------------------------------------------------
 
     async def _start(self, ready: ReadyGroup) -> None:
         if self._slots.locked():
-            await first(self._slots.acquire(), self._stopping.wait())
+            await first_completed(self._slots.acquire(), self._stopping.wait())
         else:
             await self._slots.acquire()
         if self._stopping.is_set():

@@ -1,4 +1,4 @@
-"""Many who need a broker at once open it once."""
+"""Open a broker once for all callers that need it at the same time."""
 
 import asyncio
 import threading
@@ -6,15 +6,15 @@ import threading
 from qcore.ports import Broker
 
 
-class Opening:
-    """Open a broker; those of a loop who come while it is being opened wait for that.
+class SharedOpen:
+    """Open a broker; callers on the same event loop that come meanwhile wait for the first one.
 
-    What it raises is raised to them all. When the one who opens it is cancelled, the next one does.
+    An error is raised to all of them. If the first caller is cancelled, the next one opens it.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._here = threading.local()
+        self._local = threading.local()
 
     async def __call__(self) -> None:
         """Open the broker."""
@@ -23,21 +23,21 @@ class Opening:
             if await asyncio.shield(other):
                 return
         mine: asyncio.Future[bool] = loop.create_future()
-        self._here.attempt = mine
+        self._local.attempt = mine
         opened = False
         try:
             await self._broker.open()
             opened = True
         except Exception as error:
             mine.set_exception(error)
-            # perhaps nobody waits for it
+            # mark it as retrieved: perhaps nobody waits for it
             mine.exception()
             raise
         finally:
-            self._here.attempt = None
+            self._local.attempt = None
             if not mine.done():
                 mine.set_result(opened)
 
     def _attempt(self) -> "asyncio.Future[bool] | None":
-        """Return what those of this thread wait for who came while somebody opens it."""
-        return getattr(self._here, "attempt", None)
+        """Return the attempt of this thread that is under way, None if there is none."""
+        return getattr(self._local, "attempt", None)
