@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink
-from qcore.adapters.links.sqlite.file_watcher import NAME
+from qcore.adapters.links.sqlite.file_watcher import THREAD_NAME
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.builders import NOW, a_task
@@ -45,7 +45,7 @@ async def broker(path: Path) -> AsyncIterator[SqliteBroker]:
 
 def watchers() -> set[threading.Thread]:
     """Return the threads that look after files."""
-    return {thread for thread in threading.enumerate() if thread.name == NAME}
+    return {thread for thread in threading.enumerate() if thread.name == THREAD_NAME}
 
 
 async def test_what_this_process_wrote_is_heard_at_once(broker: SqliteBroker) -> None:

@@ -32,7 +32,7 @@ async def diagnose(link: Link) -> list[Finding]:
 
     A file that does not exist is not created.
     """
-    if not link.lasting:
+    if not link.is_persistent:
         return [
             warning(
                 "persistence",

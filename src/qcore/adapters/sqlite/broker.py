@@ -55,7 +55,7 @@ class SqliteBroker:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Return the optional ports it has: a database in memory is neither shared nor durable."""
-        return ON_DISK if self._link.lasting else IN_MEMORY
+        return ON_DISK if self._link.is_persistent else IN_MEMORY
 
     @property
     def link(self) -> Link:

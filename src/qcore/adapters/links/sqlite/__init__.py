@@ -1,14 +1,13 @@
-"""The links to SQLite: one that awaits, one that blocks, and one over a caller's own connection."""
+"""Links to SQLite: an awaiting one, a blocking one, and one over a caller's own connection."""
 
 from sqlite3 import Connection
 
 from qcore.adapters.links.sqlite.async_link import AsyncSqliteLink
 from qcore.adapters.links.sqlite.blocking_link import BlockingSqliteLink
 from qcore.adapters.links.sqlite.borrowed_connection import BorrowedSqliteLink
-from qcore.adapters.links.sqlite.interfaces import Act, Link, Prepare, Row, Tx, Values
+from qcore.adapters.links.sqlite.interfaces import Link, Prepare, Row, Tx, TxFunction, Values
 
 __all__ = [
-    "Act",
     "AsyncSqliteLink",
     "BlockingSqliteLink",
     "BorrowedSqliteLink",
@@ -17,5 +16,6 @@ __all__ = [
     "Prepare",
     "Row",
     "Tx",
+    "TxFunction",
     "Values",
 ]

@@ -1,13 +1,13 @@
-"""The link over a caller's own connection: what is written is theirs to commit."""
+"""`BorrowedSqliteLink`, over a caller's own connection: tasks are written in its transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection, Error
 from typing import Self, TypeVar
 
-from qcore.adapters.links.sqlite.connection import Connected
+from qcore.adapters.links.sqlite.connection import Transaction
 from qcore.adapters.links.sqlite.errors import mapped
-from qcore.adapters.links.sqlite.file_watcher import Subscriber, Watch, watch_of
-from qcore.adapters.links.sqlite.interfaces import Act, FindEnded, Prepare, Row, Values
+from qcore.adapters.links.sqlite.file_watcher import FileWatcher, Subscriber, watcher_of
+from qcore.adapters.links.sqlite.interfaces import FindEnded, Prepare, Row, TxFunction, Values
 from qcore.domain.errors import BrokerUnusable
 from qcore.domain.new_task import TaskId
 from qcore.ports import Kinds, Notify
@@ -15,8 +15,8 @@ from qcore.ports import Kinds, Notify
 T = TypeVar("T")
 
 
-class _Borrowed(Connected):
-    """Statements on a connection whose owner may want rows in another shape."""
+class _BorrowedTransaction(Transaction):
+    """Statements on a connection whose owner may have set a `row_factory`: qcore needs tuples."""
 
     owns_file = False
 
@@ -37,25 +37,25 @@ class BorrowedSqliteLink:
         if connection.text_factory is not str:
             raise BrokerUnusable("the connection has a text_factory of its own: qcore needs str")
         self._connection = connection
-        # how long to wait for a lock is set on the connection already
-        self._tx = _Borrowed(connection, 0.0)
+        # no waiting of our own for a lock: the connection's owner has set its timeout
+        self._tx = _BorrowedTransaction(connection, 0.0)
         self._prepare: Prepare | None = None
         files = {name: file for _, name, file in self._tx.execute("PRAGMA database_list")}
         self._path: str = files["main"]
-        self._watch = watch_of(self._path) if self._path else Watch()
+        self._watcher = watcher_of(self._path) if self._path else FileWatcher()
 
     @property
-    def lasting(self) -> bool:
+    def is_persistent(self) -> bool:
         """Whether the database is a file: it outlives the process, and others may open it."""
         return bool(self._path)
 
     @property
     def path(self) -> str:
-        """Return where the file is, or what stands for a database in memory."""
+        """Return the path of the file, or ":memory:"."""
         return self._path or ":memory:"
 
     def on_connect(self, prepare: Prepare) -> None:
-        """Run `prepare` before each call: its caller may have undone what it did."""
+        """Run `prepare` before each call, as the caller may have rolled back what it did."""
         self._prepare = prepare
 
     def blocking(self) -> Self:
@@ -63,28 +63,30 @@ class BorrowedSqliteLink:
         return self
 
     async def open(self) -> None:
-        """Make the tables if there are none."""
-        await self.write(_nothing)
+        """Create the tables if there are none."""
+        await self.write(_no_op)
 
     async def close(self) -> None:
         """Do nothing: the connection is the caller's."""
 
-    async def read(self, act: Act[T]) -> T:
-        """Run one query."""
-        return await self.write(act)
+    async def read(self, function: TxFunction[T]) -> T:
+        """Run a query within the caller's transaction."""
+        return await self.write(function)
 
-    async def write(self, act: Act[T], look: Act[T | None] | None = None) -> T:
-        """Run a transaction within the caller's."""
+    async def write(
+        self, function: TxFunction[T], precheck: TxFunction[T | None] | None = None
+    ) -> T:
+        """Run a savepoint within the caller's transaction."""
         try:
-            # to release the outermost savepoint would be to commit
+            # a savepoint outside of a transaction begins one, and its RELEASE commits it
             if not self._connection.in_transaction:
                 self._tx.execute("BEGIN IMMEDIATE")
             self._tx.execute("SAVEPOINT qcore")
             try:
                 if self._prepare is not None:
                     self._prepare(self._tx)
-                seen = None if look is None else look(self._tx)
-                answer = act(self._tx) if seen is None else seen
+                known = None if precheck is None else precheck(self._tx)
+                answer = function(self._tx) if known is None else known
             except BaseException:
                 if self._connection.in_transaction:
                     self._tx.execute("ROLLBACK TO qcore")
@@ -96,13 +98,13 @@ class BorrowedSqliteLink:
         return answer
 
     def tell_of_work(self, queues: Iterable[str]) -> None:
-        """Tell nobody: there is nothing to hear before the caller commits."""
+        """Tell nobody: before the caller commits, there is nothing to be seen."""
 
     def tell_of_ended(self, queue: str, tokens: Sequence[int]) -> None:
-        """Tell nobody: there is nothing to hear before the caller commits."""
+        """Tell nobody: before the caller commits, there is nothing to be seen."""
 
     def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
-        """Tell nobody: there is nothing to hear before the caller commits."""
+        """Tell nobody: before the caller commits, there is nothing to be seen."""
 
     async def subscribe(
         self,
@@ -112,15 +114,15 @@ class BorrowedSqliteLink:
         *,
         find_ended: FindEnded | None = None,  # noqa: ARG002  (see below)
     ) -> Subscriber:
-        """Notify of anything after another connection has written to the file.
+        """Notify after each write of another connection.
 
-        Never of ended leases: to find them would be to read over the caller's connection, from the
-        thread that polls the file.
+        Never of ended leases: to find them, the thread that polls the file would have to read over
+        the caller's connection.
         """
-        subscriber = Subscriber(queues, kinds, notify, self._watch)
-        self._watch.add(subscriber)
+        subscriber = Subscriber(queues, kinds, notify, self._watcher)
+        self._watcher.add(subscriber)
         return subscriber
 
 
-def _nothing(_: object) -> None:
-    """Ask for nothing but the tables."""
+def _no_op(_: object) -> None:
+    """Do nothing: to run it creates the tables."""

@@ -1,4 +1,4 @@
-"""What SQLite complains of, as what the application understands; mapped here and nowhere else."""
+"""SQLite's errors by result code, mapped to qcore's; here and nowhere else."""
 
 import os
 import sqlite3
@@ -14,7 +14,7 @@ TRANSIENT: Final = {
     sqlite3.SQLITE_INTERRUPT: "the statement was interrupted",
 }
 
-LASTING: Final = {
+PERMANENT: Final = {
     sqlite3.SQLITE_FULL: "the disk is full, or its quota reached: make room",
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database: name another file, or move this away",
     sqlite3.SQLITE_CORRUPT: "the database is damaged: restore it, or try `sqlite3 FILE .recover`",
@@ -25,18 +25,18 @@ LASTING: Final = {
 
 
 def mapped(error: sqlite3.Error, path: str) -> Exception:
-    """Return the error to raise for one of SQLite's; a mistake of our own comes back as it is."""
+    """Return the error to raise for one of SQLite's; one without a code is a bug, and unchanged."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return error
-    # the low byte is the kind, the rest its detail (sqlite.org/rescode.html)
+    # extended result codes: the low byte is the primary code (sqlite.org/rescode.html)
     kind = code & 0xFF
     if kind in TRANSIENT:
         return BrokerUnavailable(f"{path}: {TRANSIENT[kind]} ({error})")
     if kind == sqlite3.SQLITE_CANTOPEN:
         return _unusable(path, _why_not_open(path), error)
-    if kind in LASTING:
-        return _unusable(path, LASTING[kind], error)
+    if kind in PERMANENT:
+        return _unusable(path, PERMANENT[kind], error)
     return _unusable(path, "it does not answer as a database of this version would", error)
 
 
@@ -46,7 +46,7 @@ def is_transient(error: sqlite3.Error) -> bool:
 
 
 def is_undecodable(error: sqlite3.Error) -> bool:
-    """Return whether a text that was read is not UTF-8: Python's own complaint, without a code."""
+    """Return whether text that was read is not UTF-8: an error of Python's, without a code."""
     return str(error).startswith("Could not decode to UTF-8")
 
 
@@ -55,7 +55,7 @@ def _unusable(path: str, why: str, error: sqlite3.Error) -> QcoreError:
 
 
 def _why_not_open(path: str) -> str:
-    """Say what SQLite does not: why the file cannot be opened."""
+    """Return why the file cannot be opened, of which SQLITE_CANTOPEN says nothing."""
     folder = Path(path).parent
     if not folder.is_dir():
         return f"there is no folder {folder}: create it"

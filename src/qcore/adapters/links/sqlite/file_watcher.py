@@ -1,4 +1,9 @@
-"""Who has subscribed at a file, and the thread that polls it while anybody has."""
+"""Subscriptions to a file, and the thread that polls it for writes of other processes.
+
+SQLite has no notifications between processes, but `PRAGMA data_version` changes when another
+connection has committed (sqlite.org/pragma.html#pragma_data_version). What this process writes, its
+subscribers are told at once.
+"""
 
 import os
 import sqlite3
@@ -11,28 +16,28 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from qcore.adapters.links.sqlite import fork_safety
-from qcore.adapters.links.sqlite.connection import Handle
+from qcore.adapters.links.sqlite.connection import ManagedConnection
 from qcore.adapters.links.sqlite.interfaces import FindEnded, Tx
 from qcore.domain.new_task import TaskId
 from qcore.ports import Kinds, LeaseEnded, Notification, Notify, TasksChanged, WorkAvailable
 
-NAME: Final = "qcore-sqlite-watch"
-GLANCE: Final = 0.02
-"""Seconds between two looks at the file, each of which costs up to 0.1 ms of processor time."""
-CHECK: Final = 50
-"""Looks between two at whether it is still the same file."""
+THREAD_NAME: Final = "qcore-sqlite-watch"
+POLL_INTERVAL: Final = 0.02
+"""Seconds between two polls, each of which takes up to 0.1 ms of processor time."""
+POLLS_PER_FILE_CHECK: Final = 50
+"""Polls between two checks whether the file was replaced."""
 WORK: Final = WorkAvailable()
 
 
 class Subscriber:
-    """A subscriber of some queues."""
+    """A subscription to some kinds of notifications about some queues."""
 
     def __init__(
         self,
         queues: Iterable[str],
         kinds: Kinds,
         notify: Notify,
-        watch: "Watch",
+        watcher: "FileWatcher",
         *,
         find_ended: FindEnded | None = None,
     ) -> None:
@@ -40,10 +45,10 @@ class Subscriber:
         self.kinds = frozenset(kinds)
         self.notify = notify
         self._find_ended = find_ended
-        self._watch = watch
+        self._watcher = watcher
 
-    def after_a_write(self) -> Iterator[Notification]:
-        """Yield what there is to tell when another process has written, whatever it was."""
+    def on_foreign_write(self) -> Iterator[Notification]:
+        """Yield the notifications that are due when another connection has written anything."""
         if WorkAvailable in self.kinds:
             yield WORK
         if LeaseEnded in self.kinds and self._find_ended is not None:
@@ -55,117 +60,120 @@ class Subscriber:
                 yield TasksChanged(queue, ())
 
     async def close(self) -> None:
-        """Stop being told."""
-        self._watch.remove(self)
+        """End the subscription."""
+        self._watcher.remove(self)
 
 
-class Watch:
-    """Tell subscribers what this process has written, and that `data_version` shows another has."""
+class FileWatcher:
+    """Notify subscribers of writes of this process, as it is told, and of others, as it polls.
+
+    Without a path, for a database in memory, it does not poll: nobody else can write there.
+    """
 
     def __init__(self, path: str | None = None) -> None:
         self._subscribers: tuple[Subscriber, ...] = ()
         self._thread: Thread | None = None
-        self._seen: int | None = None
-        self._handle = None if path is None else Handle(path, timeout=GLANCE)
-        # one lock for both: a fork waits for it in no particular order
-        self.lock = RLock() if self._handle is None else self._handle.lock
-        if self._handle is not None:
-            self._handle.on_connect(self._lose_count)
+        self._version: int | None = None
+        self._connection = None if path is None else ManagedConnection(path, timeout=POLL_INTERVAL)
+        # the connection's lock: before a fork locks are taken in any order, so two could deadlock
+        self.lock = RLock() if self._connection is None else self._connection.lock
+        if self._connection is not None:
+            self._connection.on_connect(self._forget_version)
         fork_safety.guard(self)
 
     def add(self, subscriber: Subscriber) -> None:
-        """Tell a subscriber of what is written from now on."""
+        """Notify a subscriber of what is written from now on; the first one starts the thread."""
         with self.lock:
-            if not self._subscribers and self._handle is not None:
-                self._look(self._handle)
+            if not self._subscribers and self._connection is not None:
+                self._has_changed(self._connection)
                 self._thread = Thread(
-                    target=self._look_on, args=(self._handle,), name=NAME, daemon=True
+                    target=self._poll, args=(self._connection,), name=THREAD_NAME, daemon=True
                 )
                 self._thread.start()
             self._subscribers = (*self._subscribers, subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
-        """Tell a subscriber no more; the last one stops the thread."""
+        """End a subscription; the last one stops the thread."""
         with self.lock:
             self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
             if not self._subscribers:
                 self._thread = None
 
     def tell_of_work(self, queues: Iterable[str]) -> None:
-        """Tell that queues have something new to claim or to wait for."""
+        """Notify that these queues may have something new to claim, or to wait for."""
         if self._subscribers:
-            told = frozenset(queues)
+            with_work = frozenset(queues)
             for each in self._subscribers:
-                if WorkAvailable in each.kinds and not each.queues.isdisjoint(told):
+                if WorkAvailable in each.kinds and not each.queues.isdisjoint(with_work):
                     self._notify(each, WORK)
 
     def tell_of_ended(self, queue: str, tokens: Sequence[int]) -> None:
-        """Tell of leases that an order has ended."""
+        """Notify of leases that a command has revoked."""
         for each in self._subscribers:
             if LeaseEnded in each.kinds and queue in each.queues:
                 for token in tokens:
                     self._notify(each, LeaseEnded(queue, token))
 
     def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
-        """Tell which tasks of which queues have ended or got on; with no ids, any may have."""
+        """Notify of tasks that ended, or whose progress changed; no ids mean that any may have."""
         for each in self._subscribers:
             if TasksChanged in each.kinds:
                 for queue in each.queues.intersection(changed):
                     self._notify(each, TasksChanged(queue, changed[queue]))
 
     def _notify(self, subscriber: Subscriber, notification: Notification) -> None:
-        # it may have been closed by what the one before it did
+        # the callback of the one before may have closed this one
         if subscriber in self._subscribers:
-            # what is written has not failed because one whose loop has ended wanted to be told
+            # a subscriber whose event loop is closed raises; the write has succeeded all the same
             with suppress(RuntimeError):
                 subscriber.notify(notification)
 
     def close(self) -> None:
-        """Do nothing: the handle lets go of its connection itself."""
+        """Do nothing: the connection is closed before a fork by itself."""
 
-    def forget(self) -> None:
-        """Forget the parent's subscribers; its thread was not forked."""
+    def reset_in_child(self) -> None:
+        """Drop the parent's subscribers and its thread, which a fork does not copy."""
         self._subscribers, self._thread = (), None
 
-    def _look_on(self, handle: Handle) -> None:
-        """Look at the file until nobody is subscribed, or another thread has taken over."""
-        for glance in count(1):
-            # costs half of what it costs to wait for an event
-            sleep(GLANCE)
+    def _poll(self, connection: ManagedConnection) -> None:
+        """Poll the file until nobody is subscribed, or a later subscriber has started a thread."""
+        for poll in count(1):
+            # half the processor time of waiting for an Event
+            sleep(POLL_INTERVAL)
             if self._thread is not current_thread():
                 break
-            if glance % CHECK == 0:
-                # the next look connects anew, and is told of
-                handle.let_go_of_lost()
-            if self._look(handle):
+            if poll % POLLS_PER_FILE_CHECK == 0:
+                # the next poll then connects to the new file, which counts as a change
+                connection.close_if_replaced()
+            if self._has_changed(connection):
                 for each in self._subscribers:
-                    for notification in each.after_a_write():
+                    for notification in each.on_foreign_write():
                         self._notify(each, notification)
-        handle.close()
+        connection.close()
 
-    def _look(self, handle: Handle) -> bool:
-        """Return whether the file may have changed since the last look."""
+    def _has_changed(self, connection: ManagedConnection) -> bool:
+        """Return whether another connection has written since the last poll."""
         try:
-            version = handle.version()
+            version = connection.data_version()
         except sqlite3.Error:
-            # a file that cannot be read has nothing to claim; who tries to will be told why
+            # nothing can be claimed from a file that cannot be read; a claim raises why
             return False
-        before, self._seen = self._seen, version
+        before, self._version = self._version, version
         return version != before
 
-    def _lose_count(self, _: Tx) -> None:
-        self._seen = None
+    def _forget_version(self, _: Tx) -> None:
+        self._version = None
 
 
-_watches: Final[WeakValueDictionary[str, Watch]] = WeakValueDictionary()
-_finding: Final = RLock()
+_watchers: Final[WeakValueDictionary[str, FileWatcher]] = WeakValueDictionary()
+_watchers_lock: Final = RLock()
 
 
-def watch_of(path: str) -> Watch:
-    """Return this process's watch over a file; every link to it shares the one."""
+def watcher_of(path: str) -> FileWatcher:
+    """Return this process's watcher of a file, which all links to it share."""
     key = os.path.realpath(path)
-    with _finding:
-        watch = _watches.get(key)
-        if watch is None:
-            watch = _watches[key] = Watch(path)
-        return watch
+    with _watchers_lock:
+        watcher = _watchers.get(key)
+        if watcher is None:
+            watcher = _watchers[key] = FileWatcher(path)
+        return watcher

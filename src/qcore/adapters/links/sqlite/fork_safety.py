@@ -1,4 +1,4 @@
-"""What happens to connections when the process forks.
+"""Closing connections before the process forks.
 
 SQLite keeps its locks in the process's memory as well as in the kernel, so a connection must not
 be carried across a fork, not even to be closed in the child (sqlite.org/howtocorrupt.html, 2.6).
@@ -12,60 +12,60 @@ from typing import Final, Protocol
 from weakref import WeakSet
 
 
-class Forked(Protocol):
-    """What has to be let go of before a fork."""
+class ForkSensitive(Protocol):
+    """What must be closed before a fork."""
 
     @property
     def lock(self) -> AbstractContextManager[bool]:
-        """Return what is held while it is in use."""
+        """Return the lock that is held while it is in use."""
         ...
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it; called with the lock held."""
         ...
 
-    def forget(self) -> None:
-        """Forget, in the child, what is the parent's alone."""
+    def reset_in_child(self) -> None:
+        """Drop, in the child, what only the parent has, such as its threads."""
         ...
 
 
-class _Fork:
-    """A fork in progress, one at a time."""
+class _ForkGuard:
+    """The handlers of `os.register_at_fork`; one fork at a time."""
 
     def __init__(self) -> None:
-        self._guarded: WeakSet[Forked] = WeakSet()
-        self._one = Lock()
+        self._guarded: WeakSet[ForkSensitive] = WeakSet()
+        self._forking = Lock()
         self._held = ExitStack()
 
-    def guard(self, forked: Forked) -> None:
-        """Look after `forked` at every fork of this process."""
-        self._guarded.add(forked)
+    def guard(self, resource: ForkSensitive) -> None:
+        """Close `resource` before every fork of this process."""
+        self._guarded.add(resource)
 
     def before(self) -> None:
-        """Wait until nothing is in use, and let go of everything."""
-        self._one.acquire()
-        for forked in list(self._guarded):
-            self._held.enter_context(forked.lock)
-            forked.close()
+        """Take every lock, so that nothing is in use, and close everything."""
+        self._forking.acquire()
+        for resource in list(self._guarded):
+            self._held.enter_context(resource.lock)
+            resource.close()
 
     def in_parent(self) -> None:
-        """Go on."""
+        """Release the locks."""
         self._held.close()
-        self._one.release()
+        self._forking.release()
 
     def in_child(self) -> None:
-        """Go on, without what the parent alone has."""
-        for forked in list(self._guarded):
-            forked.forget()
+        """Drop what only the parent has, and release the locks."""
+        for resource in list(self._guarded):
+            resource.reset_in_child()
         self.in_parent()
 
 
-_fork: Final = _Fork()
-guard: Final = _fork.guard
+_fork_guard: Final = _ForkGuard()
+guard: Final = _fork_guard.guard
 
 if hasattr(os, "register_at_fork"):  # Windows does not fork
     os.register_at_fork(
-        before=_fork.before,
-        after_in_parent=_fork.in_parent,
-        after_in_child=_fork.in_child,
+        before=_fork_guard.before,
+        after_in_parent=_fork_guard.in_parent,
+        after_in_child=_fork_guard.in_child,
     )

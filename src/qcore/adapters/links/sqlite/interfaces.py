@@ -1,4 +1,4 @@
-"""What a link offers to the broker above it."""
+"""`Link` and `Tx`, the interfaces that the SQLite broker is written against."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -13,7 +13,7 @@ Row: TypeAlias = tuple[Any, ...]
 """A row as SQLite answers it: int, float, str, bytes or None, in the order selected."""
 
 Values: TypeAlias = Sequence[object] | Mapping[str, object]
-"""What a statement's `?` or `:name` stand for."""
+"""The values bound to a statement's `?` or `:name`."""
 
 
 class Tx(Protocol):
@@ -21,7 +21,7 @@ class Tx(Protocol):
 
     @property
     def owns_file(self) -> bool:
-        """Whether the file is ours to shape: false inside a caller's own transaction."""
+        """Whether PRAGMAs may change the file: not inside a caller's own transaction."""
         ...
 
     def execute(self, sql: str, values: Values = ()) -> list[Row]:
@@ -29,34 +29,35 @@ class Tx(Protocol):
         ...
 
     def executemany(self, sql: str, values: Iterable[Values]) -> None:
-        """Run a statement that answers nothing, once for each of `values`."""
+        """Run a statement without rows, once for each of `values`."""
         ...
 
 
-Act: TypeAlias = Callable[[Tx], T]
-"""What to do in a transaction. It may be run again if the first time was undone."""
+TxFunction: TypeAlias = Callable[[Tx], T]
+"""A transaction's statements and decisions; it is run again if the first time was rolled back."""
 
 FindEnded: TypeAlias = Callable[[], Iterable[Lease]]
-"""Return which of the leases given in this process are over, as the file says."""
+"""Return which of the leases given in this process are over, by what the file says."""
 
 Prepare: TypeAlias = Callable[[Tx], None]
-"""What to do with a connection before anything else, outside of a transaction."""
+"""What is run on a new connection before anything else, outside of a transaction."""
 
 
 class Link(Protocol):
-    """A way to one SQLite database.
+    """Access to one SQLite database.
 
-    Raises `BrokerUnavailable` when it stays locked, `BrokerUnusable` when somebody has to act.
+    Raises `BrokerUnavailable` while it is locked for longer than the timeout, and `BrokerUnusable`
+    when it stays so until somebody acts: a full disk, a missing permission, a damaged file.
     """
 
     @property
-    def lasting(self) -> bool:
+    def is_persistent(self) -> bool:
         """Whether the database is a file: it outlives the process, and others may open it."""
         ...
 
     @property
     def path(self) -> str:
-        """Return where the file is, or what stands for a database in memory."""
+        """Return the path of the file, or ":memory:"."""
         ...
 
     def on_connect(self, prepare: Prepare) -> None:
@@ -71,14 +72,17 @@ class Link(Protocol):
         """Disconnect when the calls in flight have ended; a later call connects again."""
         ...
 
-    async def read(self, act: Act[T]) -> T:
-        """Run one query; a statement is a snapshot of its own, and makes nobody wait."""
+    async def read(self, function: TxFunction[T]) -> T:
+        """Run a query without a transaction: each statement sees a snapshot, and locks nothing."""
         ...
 
-    async def write(self, act: Act[T], look: Act[T | None] | None = None) -> T:
+    async def write(
+        self, function: TxFunction[T], precheck: TxFunction[T | None] | None = None
+    ) -> T:
         """Run a transaction, and return its answer when it is on the disk.
 
-        `look` runs first and takes no lock: what it answers is the answer, unless it is None.
+        `precheck` runs first, as a read, without a lock. Unless it returns None, its answer is the
+        answer, and `function` does not run.
         """
         ...
 
@@ -91,7 +95,7 @@ class Link(Protocol):
         ...
 
     def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
-        """Tell subscribers in this process which tasks have ended or got on."""
+        """Tell subscribers in this process which tasks ended, or whose progress changed."""
         ...
 
     async def subscribe(
@@ -102,7 +106,7 @@ class Link(Protocol):
         *,
         find_ended: FindEnded | None = None,
     ) -> Subscription:
-        """Notify of what is told, and of anything once another connection has written.
+        """Notify of what is told here, and after each write of another connection.
 
         `find_ended` finds which leases that connection has ended.
         """
