@@ -421,6 +421,14 @@ def test_the_first_connection_that_is_lost_may_have_a_wrong_url(
     assert "TLS" not in str(mapped(error, url))
 
 
+def test_a_tls_connection_that_ends_at_once_may_want_a_certificate() -> None:
+    """Writing to a server that has refused us may fail before the alert that says why is read."""
+    error = unconnected(of_tls("UNEXPECTED_EOF_WHILE_READING", ssl.SSLEOFError))
+    with pytest.raises(BrokerUnavailable, match=r"no connection comes about; .* \(cert=, key=\)"):
+        raise mapped(error, "rediss://db", new=True)
+    assert "cert=" not in str(mapped(error, "rediss://db"))
+
+
 @pytest.mark.parametrize("error", [DataError("Invalid input"), TypeError("no"), ValueError("no")])
 def test_a_mistake_of_our_own_comes_back_as_it_is(error: Exception) -> None:
     """It is not for whoever runs the server to see to."""

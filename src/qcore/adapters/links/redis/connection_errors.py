@@ -22,7 +22,7 @@ _BY_ERRNO: Final[Mapping[int | None, Meaning]] = {
 }
 _RESET: Final = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 """Errors of a connection that was there."""
-_NO_CONNECTION: Final = transient("no connection comes about")
+_NO_CONNECTION: Final = "no connection comes about"
 _NO_NAME: Final = transient("its host name cannot be resolved: is it right?")
 _NO_SOCKET: Final = transient("there is no such socket: is the server running?")
 _NO_FILE: Final = permanent("a file that ca=, cert= or key= names is gone")
@@ -63,11 +63,14 @@ def connection_error(error: Exception, scheme: str, *, new: bool) -> Meaning:
     cause = (error.__cause__ or error) if is_connecting else error
     if isinstance(cause, InvalidResponse):
         return _SPEAKS_TLS if _TLS_RECORD.search(str(cause)) else _NO_REDIS
+    hint = "" if not new else _IF_NEW_TLS if scheme.startswith(("rediss", "valkeys")) else _IF_NEW
     # redis-py raises its own error in the handling of the system's
     for each in (cause, cause.__context__):
+        if is_connecting and isinstance(each, ssl.SSLEOFError):
+            # with TLS 1.3 also a server that has seen no certificate, before its alert is read
+            return transient(_NO_CONNECTION + hint)
         if isinstance(each, ssl.SSLError) and (found := _tls_error(each, connecting=is_connecting)):
             return found
-    hint = "" if not new else _IF_NEW_TLS if scheme.startswith(("rediss", "valkeys")) else _IF_NEW
     if isinstance(cause, RedisTimeoutError | TimeoutError):
         return transient(_SILENT + hint)
     if is_connecting and isinstance(cause, OSError) and cause.errno not in _RESET:
@@ -80,7 +83,7 @@ def _connect_error(error: OSError, scheme: str) -> Meaning:
         return _NO_NAME
     if error.errno == errno.ENOENT:
         return _NO_SOCKET if scheme.endswith("+unix") else _NO_FILE
-    return _BY_ERRNO.get(error.errno, _NO_CONNECTION)
+    return _BY_ERRNO.get(error.errno, transient(_NO_CONNECTION))
 
 
 def _tls_error(error: ssl.SSLError, *, connecting: bool) -> Meaning | None:
@@ -92,4 +95,4 @@ def _tls_error(error: ssl.SSLError, *, connecting: bool) -> Meaning | None:
         return None
     if isinstance(error, ssl.SSLCertVerificationError):
         return _NOT_TRUSTED
-    return _NO_CONNECTION if isinstance(error, ssl.SSLEOFError) else _NO_HANDSHAKE
+    return _NO_HANDSHAKE
