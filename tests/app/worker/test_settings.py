@@ -1,8 +1,10 @@
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
+from attrs import fields, resolve_types
 
 from qcore import InvalidOption
+from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from tests.app.kit import Lab
 
 
@@ -30,3 +32,9 @@ def test_what_no_worker_can_do_is_refused(settings: dict[str, Any], named: str) 
     """A wrong setting is an error that names it, before anything is claimed."""
     with pytest.raises((InvalidOption, ValueError), match=named):
         Lab().worker(**settings)
+
+
+def test_options_and_settings_are_the_same_fields() -> None:
+    """What `q.worker` takes as keywords is what `WorkerSettings` has, of the same types."""
+    settings = {each.name: each.type for each in fields(resolve_types(WorkerSettings))}
+    assert get_type_hints(WorkerOptions) == settings
