@@ -113,7 +113,8 @@ class AsyncSocketConnection:
         """Authenticate, select the database, and say who we are."""
         required, optional = self.settings.handshake(), self.settings.library_info()
         if required or optional:
-            await self._send(encode_batched([*required, *optional]))
+            buffers = encode_batched([*required, *optional])
+            await self.send_packed_command(buffers, check_health=False)
         for _ in required:
             await self.read_response()
         for _ in optional:
@@ -133,12 +134,9 @@ class AsyncSocketConnection:
         """Send buffers; connect before that if the server has closed the connection meanwhile."""
         if self._socket is None or self._error is not None:
             await self.connect()
-        await self._send(command)
-
-    async def _send(self, buffers: Iterable[bytes]) -> None:
         here: Any = self._socket
         tls = self._tls
-        for buffer in buffers:
+        for buffer in command:
             data = buffer if tls is None else tls.encrypt(buffer)
             try:
                 sent = here.send(data)
