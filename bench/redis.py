@@ -11,7 +11,7 @@ from typing import Any
 
 from psutil import Process
 
-from bench import redis_lives, redis_million, redis_pushes
+from bench import redis_connections, redis_lives, redis_million, redis_pushes
 from bench.proxy import delayed
 from bench.redis_drains import Crew, drained
 from bench.redis_scale import FULL, QUICK, Scale
@@ -100,6 +100,7 @@ SECTIONS: Mapping[str, Callable[[Scale], dict[str, Any]]] = {
     "drains": _drains,
     "lives": redis_lives.figures,
     "pushes": redis_pushes.figures,
+    "connections": redis_connections.figures,
     "million": redis_million.figures,
 }
 

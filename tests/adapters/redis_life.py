@@ -80,7 +80,7 @@ def made(n: int, **options: Unpack[TaskOptions]) -> NewTask:
 async def whole_life(broker: RedisBroker, *queues: str) -> None:
     """Do everything with each of these queues, which must be empty, and leave them empty."""
     heard = Event()
-    ear = await on_work(broker, queues, heard.set)
+    subscription = await on_work(broker, queues, heard.set)
     news = Event()
     other = await broker.subscribe(queues, {TasksChanged}, lambda *_: news.set())
     for queue in queues:
@@ -92,7 +92,7 @@ async def whole_life(broker: RedisBroker, *queues: str) -> None:
         await _become_one(broker, queue)
     assert heard.wait(PATIENCE)
     assert news.wait(PATIENCE)
-    await ear.close()
+    await subscription.close()
     await other.close()
     await tidy(broker, *queues, limit=10_000, now=LATER)
     await tidy(broker, *queues, limit=10_000, now=LATER + MANY_DAYS)

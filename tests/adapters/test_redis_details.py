@@ -395,7 +395,7 @@ class TestNews(RedisCases):
     async def test_every_id_is_told_as_it_is(self, broker: RedisBroker, name: str) -> None:
         """Beside others, in one message."""
         news = News()
-        ear = await broker.subscribe(["default"], {TasksChanged}, news)
+        subscription = await broker.subscribe(["default"], {TasksChanged}, news)
         news.told.clear()
         tasks = [a_task(retention=9), a_task(id=name, retention=9), a_task(retention=9)]
         await put(broker, *tasks)
@@ -404,26 +404,26 @@ class TestNews(RedisCases):
         await broker.settle(verdicts, now=NOW)
         assert await self.comes(news.heard)
         assert news.told == [("default", ids_of(tasks))]
-        await ear.close()
+        await subscription.close()
 
     async def test_what_is_no_message_of_ours_tells_of_any(self, broker: RedisBroker) -> None:
-        """Somebody else may say something there; it ends no ear."""
+        """Somebody else may say something there; it ends no subscription."""
         news = News()
-        ear = await broker.subscribe(["default"], {TasksChanged}, news)
+        subscription = await broker.subscribe(["default"], {TasksChanged}, news)
         for said in ("hello", "3", "9 ab", "-1 x", "1  x"):
             self.server.cli("PUBLISH", NEWS, said)
         task = a_task(retention=9)
         news.wanted = task.id
         await end(broker, await a_claimed(broker, task), Succeeded())
         assert await self.comes(news.heard)
-        await ear.close()
+        await subscription.close()
 
     async def test_whoever_was_cut_off_is_told_that_any_may_have_news(
         self, broker: RedisBroker
     ) -> None:
         """For each of the queues, as soon as messages come again."""
         news = News()
-        ear = await broker.subscribe(["default", "b"], {TasksChanged}, news)
+        subscription = await broker.subscribe(["default", "b"], {TasksChanged}, news)
         news.told.clear()
         news.wanted = ""
         self.server.cli("CLIENT", "KILL", "TYPE", "pubsub")
@@ -433,11 +433,11 @@ class TestNews(RedisCases):
         await end(broker, await a_claimed(broker, task), Succeeded())
         assert await self.comes(news.heard)
         assert {("default", ()), ("b", ())} <= {(queue, tuple(ids)) for queue, ids in news.told}
-        await ear.close()
+        await subscription.close()
 
     async def test_who_listens_for_work_hears_no_news(self, broker: RedisBroker) -> None:
         """A worker is woken by no result, and who waits for one by no work."""
-        ear = await on_work(broker, ["default"], lambda: None)
+        subscription = await on_work(broker, ["default"], lambda: None)
         other = await broker.subscribe(["default"], {TasksChanged}, News())
         assert {*self.server.cli("PUBSUB", "CHANNELS")} == {"qcore:{default}:wake", NEWS}
         with watched(self.server) as heard:
@@ -447,7 +447,7 @@ class TestNews(RedisCases):
         with watched(self.server) as heard:
             await end(broker, claim, Succeeded())
         assert [b"news" in line for line in sent(heard, "PUBLISH")] == [True]
-        await ear.close()
+        await subscription.close()
         await other.close()
 
 
@@ -566,7 +566,7 @@ class TestOnACluster(RedisCases):
             assert await end(broker, claim, Succeeded(then=then)) == LeaseLost()
             for task in then:
                 news = News()
-                ear = await broker.subscribe([task.queue], {TasksChanged}, news)
+                subscription = await broker.subscribe([task.queue], {TasksChanged}, news)
                 news.wanted = task.id
                 found = await take_one(broker, task.queue)
                 assert found.task.spec == task
@@ -576,7 +576,7 @@ class TestOnACluster(RedisCases):
                 assert await self.comes(news.heard)
                 assert await read_one(broker, task) == Details((), HALF)
                 await end(broker, found, Succeeded())
-                await ear.close()
+                await subscription.close()
             assert await broker.count() == {}
 
     async def test_nothing_follows_a_lost_lease(self, empty_cluster: RedisCluster) -> None:

@@ -141,7 +141,7 @@ async def test_queues_that_nobody_serves_are_a_warning(own_redis: RedisServer) -
         later = NewTask("mail", id="b", queue="low", due=now + 3_600)
         soon = NewTask("mail", id="c", queue="high", due=now + 0.001)
         await broker.enqueue([NewTask("mail", id="a"), later, soon], now=now)
-        ear = await on_work(broker, ["default"], lambda: None)
+        subscription = await on_work(broker, ["default"], lambda: None)
         until(lambda: broker.time() > now + 0.001, "the task to be due")
         [told] = [each for each in await examined(own_redis.url) if each.about == "workers"]
         assert told.grade is Grade.WARNING
@@ -149,5 +149,5 @@ async def test_queues_that_nobody_serves_are_a_warning(own_redis: RedisServer) -
         other = await on_work(broker, ["high"], lambda: None)
         told = of(await examined(own_redis.url), "workers")
         assert told.grade is Grade.OK
-        await ear.close()
+        await subscription.close()
         await other.close()

@@ -63,8 +63,8 @@ class TestKeys(RedisCases):
         async with self.opened() as broker:
             await whole_life(broker, *QUEUES)
             # to end a listener takes code that blocks a command, and code that awaits none
-            ear = step(on_work(broker.blocking(), ["default"], lambda: None))
-            step(ear.close())
+            subscription = step(on_work(broker.blocking(), ["default"], lambda: None))
+            step(subscription.close())
             until(lambda: "cmdstat_unsubscribe" in own_redis.cli("INFO", "commandstats"), "its end")
         stats = own_redis.cli("INFO", "commandstats")
         used = {name.removeprefix("cmdstat_") for name in stats}
@@ -92,9 +92,9 @@ class TestKeys(RedisCases):
         async with self.opened() as broker:
             await bring(broker, State.COMPLETED)
             await put(broker, task := a_task())
-            ear = await on_work(broker, ["default"], lambda: None)
+            subscription = await on_work(broker, ["default"], lambda: None)
             assert empty_redis.cli("PUBSUB", "CHANNELS") == ["other:one:{default}:wake"]
-            await ear.close()
+            await subscription.close()
             assert empty_redis.cli("KEYS", "*")
             assert empty_redis.cli("KEYS", "qcore*") == []
             mine = await broker.count()

@@ -125,7 +125,7 @@ class TestLostConnections(RedisCases):
     async def test_an_ear_that_was_cut_off_listens_again(self, broker: RedisBroker) -> None:
         """It says so, as something may have been missed; then it hears as before."""
         heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
+        subscription = await on_work(broker, ["default"], heard.set)
         assert await self.comes(heard)
         for _ in range(3):
             heard.clear()
@@ -134,10 +134,10 @@ class TestLostConnections(RedisCases):
         heard.clear()
         await put(broker, a_task())
         assert await self.comes(heard)
-        await ear.close()
+        await subscription.close()
 
     async def test_a_broker_that_is_closed_listens_no_longer(self, broker: RedisBroker) -> None:
-        """Neither does an ear that nobody closed keep its thread, nor its connection."""
+        """Neither does a subscription that nobody closed keep its thread, nor its connection."""
         await on_work(broker, ["default"], lambda: None)
         assert self.proxy.connections == 2
         await broker.close()

@@ -80,11 +80,11 @@ class TestPools(RedisCases):
         return most
 
     async def test_a_link_that_is_closed_leaves_no_connection(self) -> None:
-        """Neither it nor its ear; and what is called later connects again."""
+        """Neither it nor its subscription; and what is called later connects again."""
         async with self.opened() as broker:
             await self.together([lambda: put(broker, a_task())] * MANY)
-            ear = await on_work(broker, ["default"], lambda: None)
-            await ear.close()
+            subscription = await on_work(broker, ["default"], lambda: None)
+            await subscription.close()
             await broker.close()
             until(lambda: self.connections() == 0, "no connection")
             await put(broker, a_task())

@@ -12,7 +12,7 @@ from attrs import field
 from redis.driver_info import DriverInfo
 
 from qcore.adapters.links.redis.connection_base import ConnectionSettings, TlsSettings
-from qcore.adapters.links.redis.tls import client_context
+from qcore.adapters.links.redis.tls import check_files
 from qcore.adapters.links.redis.url_options import (
     Kind,
     Parser,
@@ -133,7 +133,7 @@ class Address:
     def _tls_settings(self) -> TlsSettings:
         settings = TlsSettings(self.ca, self.cert, self.key, self.verify)
         try:
-            client_context(settings)
+            check_files(settings)
         except OSError as error:
             raise InvalidOption(
                 f"{self.shown} cannot be reached with ca={self.ca!r}, cert={self.cert!r} and "
