@@ -13,7 +13,9 @@ else:
     from functools import partial
 
     from attrs import define
+    from attrs.setters import NO_OP
 
-    record = partial(define, unsafe_hash=True)
+    # without it a record with one converter would convert whatever is set, through a `__setattr__`
+    record = partial(define, unsafe_hash=True, on_setattr=NO_OP)
 
 __all__ = ["record"]

@@ -25,8 +25,9 @@ def updated(**changes: Any) -> Updated:
         raise InvalidTask(
             f"{unknown[0]} cannot be changed: expected one of {', '.join(sorted(CHANGEABLE))}"
         )
-    NewTask("of any name", id="of-any-id", **changes)
-    return Updated(changes)
+    # as a new task would have them: checked, and converted where its fields convert
+    checked = NewTask("of any name", id="of-any-id", **changes)
+    return Updated({name: getattr(checked, name) for name in changes})
 
 
 def changed(task: NewTask, order: Updated) -> NewTask:
