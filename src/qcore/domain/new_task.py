@@ -6,7 +6,7 @@ values, whether it may be changed and whether stores need it apart. All else fol
 the contract asks of every broker. See docs/how-to/add-a-task-option.md.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeAlias
 
 from attrs import NOTHING, Factory, field, fields
@@ -48,14 +48,43 @@ REJECT: Final = "reject"
 REPLACE: Final = "replace"
 NO_HEADERS: Final[Mapping[str, str]] = {}
 ESSENTIAL_CONTENT_TYPE: Final = "application/json"
+MAX_TAGS: Final = 10
+MAX_TAG: Final = 64
 
 _SOON: Final[Moment] = 1_800_000_060.25
 """A moment in 2027, for examples; with a fraction, as no store may round it."""
+
+_check_tag: Final = text(MAX_TAG, without=" ,")
 
 
 def _default_timeout(task: "NewTask") -> float | None:
     """Bound a run by 30 minutes unless a deadline bounds it already."""
     return DEFAULT_TIMEOUT if task.deadline is None else None
+
+
+def _sorted_tags(tags: Collection[str]) -> tuple[str, ...]:
+    """Return tags in order, each once; odd ones as they are, for the check to name."""
+    if not _is_collection(tags):
+        raise InvalidTask(f"tags is {tags!r}: expected a collection of strings, such as ['eu']")
+    if any(type(tag) is not str for tag in tags):
+        return tuple(tags)
+    return tuple(sorted({*tags}))
+
+
+def _is_collection(value: object) -> bool:
+    """Return whether it is a set, a list or the like: no single string, and no iterator.
+
+    An iterator is empty once it was read, and a handler's options are read more than once.
+    """
+    return isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
+
+
+def _check_tags(what: str, tags: tuple[str, ...]) -> None:
+    """Refuse too many tags, and those that are not short words."""
+    for tag in tags:
+        _check_tag(f"one of {what}", tag)
+    if len(tags) > MAX_TAGS:
+        raise InvalidTask(f"{what} is {tags!r}: expected at most {MAX_TAGS}, not {len(tags)}")
 
 
 @record
@@ -151,6 +180,13 @@ class NewTask:
     )
     """What this task does where another has the key: "reject" is to stay out, "replace" to take
     the place of one that does not run yet."""
+    tags: tuple[str, ...] = field(
+        default=(),
+        converter=_sorted_tags,
+        metadata=option(_check_tags, ("eu", "x" * MAX_TAG, "ключ:✓"), changeable=True),
+    )
+    """Words to find it by, sorted, each once; asked for as any collection of strings. At most 10 of
+    1 to 64 characters without blanks and commas."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no broker should have to store."""

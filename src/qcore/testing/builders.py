@@ -40,6 +40,7 @@ class TaskOptions(TypedDict, total=False):
     unique_key: str | None
     unique_for: float | None
     on_duplicate: str
+    tags: tuple[str, ...]
 
 
 def fresh_id() -> TaskId:

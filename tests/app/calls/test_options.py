@@ -65,6 +65,9 @@ async def test_the_defaults_are_those_of_the_design(lab: Lab) -> None:
         ({"task_id": "one"}, "id", "one"),
         ({"retention": timedelta(hours=1)}, "retention", 3600),
         ({"headers": {"traceparent": "00-ä"}}, "headers", {"traceparent": "00-ä"}),
+        ({"tags": {"vip", "eu"}}, "tags", ("eu", "vip")),
+        ({"tags": ["b", "a", "b"]}, "tags", ("a", "b")),
+        ({"tags": ()}, "tags", ()),
         ({"backoff": fixed(3)}, "backoff", "fixed:3.0"),
         ({"backoff": linear(timedelta(seconds=2), cap=9)}, "backoff", "linear:2.0:9.0"),
         ({"backoff": exponential(1, cap=60)}, "backoff", "exponential:1.0:60.0:1"),
@@ -109,6 +112,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"headers": {"a": 1}}, "1"),
     ({"headers": {"a": "\ud800"}}, "ud800"),
     ({"backoff": max}, "function max"),
+    ({"tags": "eu"}, r"tags is 'eu': expected a collection of strings, such as \['eu'\]"),
+    ({"tags": b"eu"}, "tags is b'eu': expected a collection of strings"),
+    ({"tags": {"eu": 1}}, "tags is {'eu': 1}: expected a collection of strings"),
+    ({"tags": iter(["eu"])}, "tags is <list_iterator .*: expected a collection of strings"),
+    ({"tags": None}, "tags is None: expected a collection of strings"),
+    ({"tags": ["eu", 7]}, "one of tags is 7: expected text"),
+    ({"tags": ["eu", [1]]}, r"one of tags is \[1\]: expected text"),
+    ({"tags": [""]}, "one of tags is '': expected 1 to 64 printable characters"),
+    ({"tags": ["x" * 65]}, "one of tags is .*: expected 1 to 64 printable characters"),
+    ({"tags": ["eu, vip"]}, "one of tags is 'eu, vip': expected no ' ' in it"),
+    ({"tags": ["eu,vip"]}, "one of tags is 'eu,vip': expected no ',' in it"),
+    ({"tags": [f"t{n}" for n in range(11)]}, "tags is .*: expected at most 10, not 11"),
     ({"prio": 3}, "'prio'.*priority"),
 ]
 
@@ -195,3 +210,17 @@ def test_every_option_whose_field_may_be_changed_is_one_of_changes() -> None:
     """And no other."""
     changeable = {name for name, (field, _) in OPTIONS.items() if FIELDS[field].is_changeable}
     assert Changes.__annotations__.keys() == changeable
+
+
+async def test_a_handler_sees_the_tags_of_its_task(lab: Lab) -> None:
+    """Those of its declaration, or those that were asked for in their place."""
+    seen: list[tuple[str, ...]] = []
+
+    @lab.task("mail", tags=["eu"])
+    async def mail(ctx: Context) -> None:
+        seen.append(ctx.tags)
+
+    await mail.enqueue()
+    await mail.using(tags={"vip", "us"}).enqueue()
+    await lab.run_due()
+    assert seen == [("eu",), ("us", "vip")]

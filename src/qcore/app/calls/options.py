@@ -4,7 +4,7 @@ A field that is given as it is stored needs a line in `Options` alone, and in `C
 changed; one that is given otherwise, such as a duration, needs a row of `OPTIONS` too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
@@ -49,6 +49,8 @@ class Options(TypedDict, total=False):
     on_duplicate: Literal["reject", "replace"]
     """"replace" takes the place of a task that has the key and does not run yet: so a task that is
     asked for again and again is run once, after the last time."""
+    tags: Collection[str]
+    """Words to find it by: at most 10 of 1 to 64 characters without blanks and commas."""
 
 
 class Changes(TypedDict, total=False):
@@ -65,6 +67,8 @@ class Changes(TypedDict, total=False):
     """A moment, or how long from now; None for no expiry."""
     retention: Duration
     headers: Mapping[str, str]
+    tags: Collection[str]
+    """All of them anew."""
 
 
 def to_fields(options: Options, *, now: Moment) -> dict[str, Any]:

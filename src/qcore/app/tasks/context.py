@@ -114,6 +114,11 @@ class Context:
         return {name: value for name, value in headers.items() if name != CHAIN_HEADER}
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """Return the task's tags, sorted."""
+        return self.claim.task.spec.tags
+
+    @property
     def attempt(self) -> int:
         """Return the number of this run, from 1; snoozes and crashes count as runs too."""
         return self.claim.task.attempts
