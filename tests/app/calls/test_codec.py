@@ -6,7 +6,9 @@ from typing import TypeVar
 import pytest
 
 from qcore import Context
+from qcore.adapters.sealing import EncryptedSerializer, SignedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
+from qcore.app.calls.codec import Codec
 from tests.app.kit import Lab, stored
 
 T = TypeVar("T")
@@ -43,3 +45,11 @@ async def test_a_serializer_of_a_users_own_reads_what_it_wrote(
     assert (await stored(handle)).spec.payload == own.dumps({"first": 40, "second": 2})
     await lab.run_due()
     assert await handle.result() == 42
+
+
+def test_what_a_value_is_before_it_is_sealed_is_the_same_each_time() -> None:
+    """Unique keys and ids are made of it, however many seals a serializer puts around it."""
+    sealed = SignedSerializer(EncryptedSerializer(keys={"k": bytes(32)}), keys={"k": b"s" * 32})
+    codec = Codec([sealed])
+    assert codec.dumps({"a": 1}) != codec.dumps({"a": 1})
+    assert codec.plain({"a": 1}) == b'{"a":1}'

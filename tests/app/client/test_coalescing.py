@@ -21,6 +21,7 @@ class Gate(ForwardingBroker):
     def __init__(self) -> None:
         super().__init__(MemoryBroker())
         self.batches: list[int] = []
+        self.moments: list[Moment] = []
         self.open_gate = asyncio.Event()
         self.errors: list[BaseException] = []
 
@@ -28,6 +29,7 @@ class Gate(ForwardingBroker):
         self, tasks: Sequence[NewTask], *, now: Moment
     ) -> Sequence[Enqueued | Conflict]:
         self.batches.append(len(tasks))
+        self.moments.append(now)
         await self.open_gate.wait()
         if self.errors:
             raise self.errors.pop(0)
@@ -128,6 +130,42 @@ async def test_a_first_call_that_fails_is_its_own_callers_trouble() -> None:
     assert [type(answer) for answer in answers] == [BrokerUnavailable, Handle, Handle]
 
 
+async def test_a_batch_is_stored_as_of_its_latest_caller() -> None:
+    """What is due by the time that the last of them asked is not put off to the first one's."""
+    gate = Gate()
+    lab = Lab(gate)
+    asking = []
+    for _ in range(3):
+        asking.append(asyncio.create_task(lab.client.enqueue(a_task())))
+        await turn()
+        lab.manual.advance(1)
+    gate.open_gate.set()
+    await asyncio.gather(*asking)
+    assert gate.moments == [NOW, NOW + 2]
+
+
+async def test_a_caller_that_goes_before_its_batch_fails_harms_nobody() -> None:
+    """The others of the batch are told of its failure all the same."""
+    gate = Gate()
+    lab = Lab(gate)
+    asking = [asyncio.create_task(lab.client.enqueue(a_task())) for _ in range(4)]
+    await turn()
+    gate.open_gate.set()
+    gate.open_gate.clear()
+    await turn()
+    assert gate.batches == [1, 3]
+    asking[1].cancel()
+    await turn()
+    gate.errors.append(BrokerUnavailable("away"))
+    gate.open_gate.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(answer) for answer in answers[1:]] == [
+        asyncio.CancelledError,
+        BrokerUnavailable,
+        BrokerUnavailable,
+    ]
+
+
 @pytest.mark.parametrize("gone", [0, 1, 2])
 async def test_a_cancelled_caller_harms_nobody(gone: int) -> None:
     """Whoever goes away, on its way or in line: all others get their answers."""
@@ -141,6 +179,8 @@ async def test_a_cancelled_caller_harms_nobody(gone: int) -> None:
     answers = await asyncio.gather(*asking, return_exceptions=True)
     assert isinstance(answers.pop(gone), asyncio.CancelledError)
     assert all(isinstance(answer, Handle) and answer.is_new for answer in answers)
+    # who goes while in line asks for nothing any more
+    assert gate.batches[:2] == ([1, 3] if gone == 0 else [1, 2])
     assert (await lab.client.enqueue(a_task())).is_new
 
 

@@ -6,7 +6,7 @@ from qcore import (
     SkipRetry,
 )
 from qcore.testing.builders import NOW
-from tests.app.kit import Lab
+from tests.app.kit import Lab, stored
 
 
 @pytest.fixture
@@ -49,6 +49,18 @@ class TestResult:
         handle = await mail.enqueue()
         with pytest.raises(NoResult, match="retention="):
             await handle.result()
+
+    async def test_a_handler_that_returns_nothing_stores_nothing(self, lab: Lab) -> None:
+        """Its task is kept without a result, and whoever waits for that is given None."""
+
+        @lab.task("mail", retention=60)
+        async def mail(ctx: Context) -> None: ...
+
+        handle = await mail.enqueue()
+        await lab.run_due()
+        task = await stored(handle)
+        assert (task.result, task.result_type) == (None, None)
+        assert await handle.result() is None
 
     async def test_a_dead_task_has_no_result(self, lab: Lab) -> None:
         """Who waits for a task that dies is told why it died."""

@@ -28,6 +28,8 @@ class Writing(MemoryBroker):
         self.calls: list[list[float]] = []
         self.fails = False
         self.hangs = False
+        self.away: asyncio.Event | None = None
+        """Set when calls fail that wait for the broker until then."""
         self.order_of: list[str] = []
 
     async def save_details(
@@ -35,6 +37,9 @@ class Writing(MemoryBroker):
     ) -> Sequence[DetailsSaved | LeaseLost]:
         self.order_of.append("note")
         if self.fails:
+            raise BrokerUnavailable("away")
+        if self.away is not None:
+            await self.away.wait()
             raise BrokerUnavailable("away")
         if self.hangs:
             await asyncio.Event().wait()
@@ -203,6 +208,9 @@ class TestProgress:
         @lab.task(retention=60)
         async def resize(ctx: Context) -> None:
             ctx.progress(0.5)
+            await turn()
+            # this is in line behind what is being written, and the verdict behind this
+            ctx.progress(0.6)
 
         async with lab.working():
             handle = await resize.enqueue()
@@ -229,6 +237,34 @@ class TestProgress:
             lab.manual.advance(1)
             await turn()
             assert await handle.progress() == Progress(NOW, 0.5)
+            go.set()
+            await turn()
+
+    async def test_what_could_not_be_written_gives_way_to_what_is_newer(
+        self, lab: Lab, broker: Writing
+    ) -> None:
+        """Said while a call was on its way that failed, it is what is written next."""
+        say, go = asyncio.Event(), asyncio.Event()
+        broker.away = asyncio.Event()
+
+        @lab.task(retention=60)
+        async def resize(ctx: Context) -> None:
+            ctx.progress(0.5)
+            await say.wait()
+            ctx.progress(0.7)
+            await go.wait()
+
+        handle = await resize.enqueue()
+        async with lab.working():
+            await turn()
+            say.set()
+            await turn()
+            broker.away.set()
+            assert (await lab.signals.broker_failed.next()).call == "save_details"
+            broker.away = None
+            lab.manual.advance(1)
+            await turn()
+            assert await handle.progress() == Progress(NOW, 0.7)
             go.set()
             await turn()
 

@@ -161,3 +161,20 @@ async def test_drain_sees_timeouts_too() -> None:
     handle = await slow.enqueue()
     assert await drain(lab) == 3
     assert (await stored(handle)).state is State.ARCHIVED
+
+
+async def test_what_a_handler_raises_when_its_time_is_up_is_its_error() -> None:
+    """The timeout is the error of a handler that was cancelled and says nothing else."""
+    lab = Lab(autojump=True)
+
+    @lab.task("slow", timeout=1)
+    async def slow(ctx: Context) -> None:
+        try:
+            await forever(ctx)
+        except asyncio.CancelledError:
+            raise ValueError("the transfer was half done") from None
+
+    handle = await slow.enqueue()
+    async with lab.working():
+        await lab.signals.settled.next()
+    assert (await stored(handle)).error == "ValueError: the transfer was half done"
