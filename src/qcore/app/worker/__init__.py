@@ -1,1 +1,21 @@
-"""Who runs tasks: claim, execute, settle, and keep the leases meanwhile."""
+"""Workers: claim tasks, execute them, settle them.
+
+Theory of operation. `Worker` is the public face; each `Worker.run` makes a `Session` of the parts
+below. A task passes through three parts, all on the event loop:
+
+- claim: `ClaimLoop` demands as much of each queue as there is room for (`Capacity`), and waits for
+  a notification, a due moment (`NextDue`) or the end of a run when there is nothing to claim;
+- execute: `TaskRunner` starts a coroutine for each claim, in which `Executor` resolves the handler,
+  decodes its arguments, has `Invoker` call it and `FailureJudge` judge what it raises;
+- settle: `Outbox` writes the verdicts in batches, after the progress of their runs
+  (`ProgressWriter`), and keeps them through an outage.
+
+Beside them `Sweeper` takes tasks back from crashed workers and `GroupScheduler` aggregates groups.
+`Heartbeat` renews the leases of runs in hand and of unwritten verdicts from a thread of the clock,
+and `Watchdog` reports a blocked event loop from another, so that both work while a handler blocks
+the loop. `LeaseLoss` cancels the runs whose leases the heartbeat, the progress writer or the
+broker's notifications find lost. At the end `Shutdown` drains.
+
+The calls of these loops to the broker go through `Retrying`, and those for several queues through
+`Quarantine`, so that neither an outage nor one bad queue ends a worker.
+"""

@@ -11,8 +11,8 @@ from qcore.ports import Clock
 class Deadlines:
     """Watch the runs in hand.
 
-    A timer for each run would be made and cancelled fifty thousand times a second, nearly always
-    in vain; here only a deadline earlier than all others restarts the one timer.
+    A timer for each run would be made and cancelled fifty thousand times a second, and hardly ever
+    fire; here only a deadline earlier than all others restarts the one timer.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -19,7 +19,7 @@ from qcore.domain.task import Task
 from qcore.ports import Clock
 
 NO_HANDLER_SNOOZE: Final = 15.0
-"""Seconds after which a task without a handler here may be claimed again, by whichever worker."""
+"""Seconds after which a task without a handler here may be claimed again, by any worker."""
 NO_HANDLER_LIMIT: Final = 86_400.0
 """Seconds after which a task that no worker has a handler for is dead."""
 

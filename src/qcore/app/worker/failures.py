@@ -1,4 +1,4 @@
-"""What an error means for its task: retried, archived, dead, given back, or nobody's business."""
+"""Judge a handler's error: is its task retried, archived, dead, crashed, or given back."""
 
 import asyncio
 import inspect

@@ -19,10 +19,10 @@ LONGEST_QUARANTINE: Final = 60.0
 class Quarantine:
     """Make one kind of call for several queues, without those that raise `BrokerUnusable`.
 
-    A queue that a newer qcore has written, or whose keys hold somebody else's data, fails a call
-    for all queues. It is found by one call for each queue, reported as `BrokerFailed`, and tried
-    again by itself with exponential backoff; each attempt in vain is reported. `name` is what the
-    events call the call, `queues` are all queues that it is ever made for.
+    A queue that a newer qcore has written, or whose keys hold data of another program, fails a
+    call for all queues. It is found by one call for each queue, reported as `BrokerFailed`, and
+    tried again by itself with exponential backoff; each failed attempt is reported. `name` stands
+    for the call in these events, `queues` are all queues that it is ever made for.
     """
 
     def __init__(

@@ -27,8 +27,8 @@ class GaveUp(Exception):
 class Retrying:
     """Repeat calls with exponential backoff and jitter, so that workers do not return all at once.
 
-    Whatever a broker raises is repeated, and told to instruments as `BrokerFailed` with the pause
-    to come; the answer after failures as `BrokerRecovered`.
+    A call is repeated whatever it raises. Each failure is reported as `BrokerFailed`, with the
+    pause that follows, and the first answer after failures as `BrokerRecovered`.
     """
 
     def __init__(self, clock: Clock, dice: Dice, emit: Instruments) -> None:
@@ -44,7 +44,7 @@ class Retrying:
         give_up_at: Callable[[], Moment] | None = None,
         stop: asyncio.Event | None = None,
     ) -> T:
-        """Return what `call` returns once it does; `name` is what the events call it.
+        """Return what `call` returns once it does; `name` stands for it in the events.
 
         Raises `GaveUp` after a failure if the next attempt would be later than `give_up_at()`, or
         if `stop` is set.

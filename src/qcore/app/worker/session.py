@@ -1,8 +1,6 @@
 """The parts of a worker while it runs, put together anew for each `Worker.run`.
 
-Claim (`claim_loop`), execute (`task_runner`, `executor`), settle (`outbox`). Beside them the
-heartbeat renews leases from a thread, the sweeper takes tasks back from crashed workers, the group
-scheduler aggregates groups, and the shutdown drains what runs.
+What each part is for is in the theory of operation, at the head of `qcore.app.worker`.
 """
 
 import asyncio
@@ -154,8 +152,8 @@ class Session:
             try:
                 await asyncio.wait([claiming, timeout], return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
-                # whoever cancels `run` wants the worker to end, not its tasks to be lost: those
-                # that a claim in flight hands out are released too
+                # a worker that is cancelled must not lose its tasks: not even those that a claim
+                # in flight hands out, which are released with the others
                 env.control.stop(at_once=True)
                 await asyncio.wait([claiming], timeout=LAST_CLAIM_TIMEOUT)
                 raise
@@ -181,7 +179,7 @@ class Session:
         return [*self._running.copy(), *self._outbox.runs()]
 
     def _build_follow_up(self, request: TaskRequest) -> NewTask:
-        """Return a follow-up that a run has asked for, as it is to be stored."""
+        """Return the task to be stored for a follow-up that a run has asked for."""
         return self._env.client.build(request, self._env.clock.now())
 
     # --- composition ---------------------------------------------------------------------------

@@ -105,7 +105,7 @@ class WorkerSettings:
         _check_name(self.name)
         _ = self.group_timing
         for queue in self.queue_weights([]).queues:
-            # a name that no queue can have is a misspelling: it would be served in vain for ever
+            # a name that no queue can have is a misspelling, and nothing would ever come from it
             NewTask("?", id="?", queue=queue)
 
     @property

@@ -19,8 +19,8 @@ from qcore.ports import Clock
 class TaskRunner:
     """Start claims; execute each, and hand its verdict to the outbox.
 
-    `running` holds the runs in hand; whoever takes a run out of it has settled it in its place.
-    `on_end` is called after each run.
+    `running` holds the runs in hand. The shutdown takes a run out of it to release its task, and
+    the verdict that the run may still reach is then dropped. `on_end` is called after each run.
     """
 
     def __init__(

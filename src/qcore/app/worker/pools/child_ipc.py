@@ -41,7 +41,7 @@ class Job:
     clock_offset: float
     """Seconds to add to this machine's monotonic clock to have the worker's time."""
     follow_ups: Sequence[NewTask]
-    """The follow-ups that a middleware has asked for before."""
+    """The follow-ups that a middleware has asked for so far."""
 
 
 @record

@@ -1,4 +1,4 @@
-"""The main function of a child process: call handlers, one after the other, until told to end."""
+"""The main function of a child process: call handlers, one after the other."""
 
 import multiprocessing
 import os
@@ -70,7 +70,7 @@ def _follow_up_builder(found: Any, clock_offset: float) -> BuildTask | None:
 
 
 def _die_with_parent() -> None:
-    """End this process when its worker is gone: nobody is left who could settle its task."""
+    """End this process when its worker is gone: no process is left that could settle its task."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
