@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
+from docs.running import Story
 from qcore import QcoreError, WorkerSettings
 from qcore.app.worker.settings import WorkerOptions
 from qcore.domain import errors
@@ -54,6 +55,22 @@ def test_every_option_of_the_command_line_has_a_row(command: str) -> None:
             assert row_of("cli.md", parameter.opts[0])
 
 
+SHOWN_ONLY = {"sh", "text", "mermaid", "ini", "dockerfile", "toml", "yaml", "json", "sql"}
+"""Languages whose blocks are not run."""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_block_of_code_runs_or_is_of_a_language_that_cannot(document: Path) -> None:
+    """A block that the collector would pass over in silence, such as one opened as `py`, fails."""
+    text = document.read_text(encoding="utf-8")
+    fences = re.findall(r"^([ \t>*-]*)(`{3,}|~{3,})(.*)$", text, re.MULTILINE)
+    openings = fences[::2]
+    assert len(fences) == 2 * len(openings), "a block is not closed"
+    run = [each for each in openings if each[2].partition(" ")[0] not in SHOWN_ONLY]
+    assert [(indent, mark) for indent, mark, _ in run] == [("", "```")] * len(run)
+    assert len(list(Story.read(document))) == len(run)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_document_names_a_private_path(document: Path) -> None:
     """What a reader is told to import is in a public module, which does not move."""
@@ -69,6 +86,33 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         assert file.exists(), target
         if anchor:
             assert anchor in _anchors(file), f"{target}#{anchor}"
+
+
+EXTRAS = {
+    "cli": r"^(?:\$ )?qcore ",
+    "encryption": r"EncryptedSerializer\(",
+    "testing": r"qcore\.testing\.(?:fakes|contract|machine)|pytest",
+}
+"""An extra, and what on a page needs it."""
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=lambda p: p.stem
+)
+def test_a_how_to_names_the_extras_that_it_needs(page: Path) -> None:
+    """Who follows it knows what to install before the first command fails."""
+    text = page.read_text(encoding="utf-8")
+    needed = {extra for extra, what in EXTRAS.items() if re.search(what, text, re.MULTILINE)}
+    named = set(re.findall(r"\bextras? `(\w+)`|(?<= and )`(\w+)`(?= \(`pip)", text))
+    assert needed <= {each for pair in named for each in pair}
+
+
+def test_every_module_that_the_glossary_names_is_there() -> None:
+    """And each is named by its path below `src/qcore`."""
+    text = (PAGES / "glossary.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_/]+\.py)`", text)
+    assert len(named) > 50
+    assert [each for each in named if not (ROOT / "src" / "qcore" / each).is_file()] == []
 
 
 def test_every_document_can_be_found_from_the_index() -> None:
