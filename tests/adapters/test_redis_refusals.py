@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from qcore import BrokerUnavailable
 from qcore.adapters.links.redis.errors import mapped
+from qcore.adapters.links.redis.server_info import refuse_unfit
 from qcore.adapters.links.redis.url import parse
 from qcore.errors import BrokerUnusable
 from tests.adapters.asking import WRITE, Colour, both_colours, evaluate, every_server, refused
@@ -179,6 +180,24 @@ def test_a_node_of_a_cluster(binary: Binary, send: Colour) -> None:
             told = refused(send, url, *commands)
             assert isinstance(told, BrokerUnusable)
             assert "use redis+cluster://" in str(told)
+
+
+@pytest.mark.parametrize("name", ["redis_mode", "server_mode"])
+@pytest.mark.parametrize(
+    ("mode", "cluster", "advice"),
+    [
+        ("standalone", True, "use a URL that begins with redis://"),
+        ("cluster", False, r"use a URL that begins with redis\+cluster://"),
+        ("sentinel", False, r"redis\+sentinel://host:26379/mymaster"),
+    ],
+)
+def test_a_server_of_another_mode(name: str, mode: str, advice: str, *, cluster: bool) -> None:
+    """Redis tells its mode in one field of INFO, Valkey in another."""
+    info = f"redis_version:7.2.4\r\n{name}:{mode}\r\n".encode()
+    with pytest.raises(BrokerUnusable, match=advice):
+        refuse_unfit(info, "redis://db", cluster=cluster)
+    if mode != "sentinel":
+        refuse_unfit(info, "redis://db", cluster=not cluster)
 
 
 @both_colours

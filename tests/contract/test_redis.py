@@ -118,7 +118,7 @@ class TestBlockingOnAServer(TestOnAServer):
 
 
 class TestOnValkey(ServerContract):
-    """It is kept on Valkey, which needs no line of its own."""
+    """It is kept on Valkey."""
 
     @pytest.fixture(autouse=True)
     def empty(self, valkey_server: RedisServer) -> Callable[[], None]:

@@ -17,7 +17,8 @@ def refuse_unfit(info: bytes, server: str, *, cluster: bool) -> None:
         raise BrokerUnusable(
             f"{server} is Redis {version}: qcore needs 6.2 or newer, or Valkey; upgrade the server"
         )
-    mode = fields.get("redis_mode", "standalone")
+    # Valkey has server_mode; redis_mode only with extended-redis-compatibility
+    mode = fields.get("redis_mode") or fields.get("server_mode", "standalone")
     if mode == "sentinel":
         raise BrokerUnusable(
             f"{server} is a Sentinel: name the master it watches, as in "
