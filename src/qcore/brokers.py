@@ -1,4 +1,4 @@
-"""The brokers, `connect` to make one from a URL, and the base of what wraps one.
+"""The brokers, `connect` to make one from a URL, and the wrappers around one.
 
 Each is imported when it is asked for: tests over memory need not wait for the driver of Redis.
 """
@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.adapters.wrappers import ForwardingBroker
+from qcore.adapters.wrappers import ForwardingBroker, TracedBroker
 from qcore.entrypoints.connect import connect
 from qcore.ports import Broker, Capability
 
@@ -37,5 +37,6 @@ __all__ = [
     "MemoryBroker",
     "RedisBroker",
     "SqliteBroker",
+    "TracedBroker",
     "connect",
 ]

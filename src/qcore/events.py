@@ -2,6 +2,7 @@
 
 from qcore.domain.events import (
     AggregationFailed,
+    BrokerCalled,
     BrokerFailed,
     BrokerRecovered,
     Event,
@@ -23,6 +24,7 @@ from qcore.domain.events import (
 
 __all__ = [
     "AggregationFailed",
+    "BrokerCalled",
     "BrokerFailed",
     "BrokerRecovered",
     "Event",

@@ -110,7 +110,7 @@ async def _come_and_go(broker: RedisBroker, queue: str, kind: TaskOptions) -> No
     (conflict,) = await broker.enqueue([tasks[0]], now=NOW)
     assert isinstance(conflict, Conflict)
     claims = await take(broker, 100, queue)
-    await broker.extend([claim.lease for claim in claims], now=NOW, until=NOW + LEASE)
+    await broker.extend([claim.lease for claim in claims], until=NOW + LEASE)
     await _settle(broker, claims)
     await _settle(broker, claims)
     await broker.next_due([queue])

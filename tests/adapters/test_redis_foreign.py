@@ -78,7 +78,7 @@ CALLS: Mapping[str, Call] = {
     },
     "claim": take,
     "claim what is due": lambda broker: take(broker, now=LATER),
-    "extend": lambda broker: broker.extend([ACTIVE], now=NOW, until=LATER),
+    "extend": lambda broker: broker.extend([ACTIVE], until=LATER),
     **{
         f"settle as {type(outcome).__name__}": settle(outcome)
         for outcome in (

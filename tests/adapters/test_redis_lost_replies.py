@@ -159,7 +159,7 @@ class TestLostReplies(CutReplies):
         """It is not said to be lost."""
         claim = await a_claimed(broker)
         cut = self.cut(EXTEND)
-        (lease,) = await broker.extend([claim.lease], now=NOW, until=NOW + 90)
+        (lease,) = await broker.extend([claim.lease], until=NOW + 90)
         assert cut.wait(PATIENCE)
         assert not isinstance(lease, LeaseLost)
         assert (await tidy(broker, now=NOW + 89)).crashed == 0

@@ -46,7 +46,7 @@ class TestAServerThatForgets(RedisCases):
         since = await take_one(broker, now=NOW + 1)
         assert since.lease.token > before.lease.token
         assert await end(broker, before, Succeeded()) == LeaseLost()
-        extended = await broker.extend([before.lease], now=NOW + 1, until=NOW + LEASE)
+        extended = await broker.extend([before.lease], until=NOW + LEASE)
         assert extended == [LeaseLost()]
         assert await end(broker, since, Succeeded()) == Settled(State.GONE)
 

@@ -132,7 +132,7 @@ class TestScripts(RedisCases):
         self.server.cli(*flush)
         (claim, _) = await take(broker)
         self.server.cli(*flush)
-        await broker.extend([claim.lease], now=NOW, until=NOW + 2 * LEASE)
+        await broker.extend([claim.lease], until=NOW + 2 * LEASE)
         self.server.cli(*flush)
         assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
         self.server.cli(*flush)
@@ -206,7 +206,7 @@ class TestScripts(RedisCases):
             claims = await take(broker, len(outcomes) + 2)
             assert len(claims) == len(outcomes) + 2
             leases = [claim.lease for claim in claims]
-            extended = await broker.extend(leases, now=NOW, until=NOW + 90)
+            extended = await broker.extend(leases, until=NOW + 90)
             assert LeaseLost() not in extended
             verdicts = map(Verdict, leases, outcomes)
             assert LeaseLost() not in await broker.settle([*verdicts], now=NOW)

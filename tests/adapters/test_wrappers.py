@@ -1,31 +1,43 @@
 import inspect
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from typing import Any, TypeAlias, get_args
 
 import pytest
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.adapters.wrappers import ForwardingBroker
+from qcore.adapters.wrappers import ForwardingBroker, TracedBroker
 from qcore.domain.answers import Conflict, Enqueued
+from qcore.domain.errors import BrokerUnavailable, InvalidOption
+from qcore.domain.events import BrokerCalled
+from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
-from qcore.ports import Broker, Capability
-from qcore.testing.builders import NOW, a_task
+from qcore.domain.task import Verdict
+from qcore.ports import Aggregating, Broker, Capability, Limiting, Verb
+from qcore.testing import FaultyBroker
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
-MEMBERS = sorted(
-    name
-    for protocol in Broker.__mro__
+Call: TypeAlias = Callable[[], Awaitable[Any]]
+
+PORTS = {
+    name: port
+    for port in (Broker, Limiting, Aggregating)
+    for protocol in port.__mro__
     if getattr(protocol, "_is_protocol", False)
     for name in vars(protocol)
     if not name.startswith("_")
-)
-VERBS = [name for name in MEMBERS if inspect.iscoroutinefunction(getattr(Broker, name))]
+}
+"""Each member of the port and of what is optional there, and which protocol has it."""
+MEMBERS = sorted(PORTS)
+VERBS = [name for name in MEMBERS if inspect.iscoroutinefunction(getattr(PORTS[name], name))]
 
 
 class Echo:
     """A broker that answers each verb with what it was asked."""
 
-    capabilities = frozenset({Capability.DURABLE, Capability.TIME})
+    capabilities = frozenset(Capability)
 
     def __init__(self, colour: str = "awaits") -> None:
         self.colour = colour
@@ -47,7 +59,7 @@ class Echo:
 
 def arguments_of(verb: str) -> tuple[list[str], dict[str, str]]:
     """Return arguments for a verb, each its own name, passed as the port says."""
-    parameters = list(inspect.signature(getattr(Broker, verb)).parameters.values())[1:]
+    parameters = list(inspect.signature(getattr(PORTS[verb], verb)).parameters.values())[1:]
     positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     return positional, {p.name: p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
 
@@ -62,7 +74,7 @@ def test_the_port_has_the_verbs_that_these_tests_look_for() -> None:
 def test_every_member_of_the_port_is_forwarded(name: str) -> None:
     """The wrapper defines each member itself, with the signature that the port declares."""
     assert name in vars(ForwardingBroker)
-    ours, ports = getattr(ForwardingBroker, name), getattr(Broker, name)
+    ours, ports = getattr(ForwardingBroker, name), getattr(PORTS[name], name)
     if callable(ours) and name != "blocking":
         assert inspect.signature(ours, eval_str=True) == inspect.signature(ports, eval_str=True)
 
@@ -75,11 +87,57 @@ async def test_a_verb_passes_on_what_it_is_given_and_what_it_gets(verb: str) -> 
     answer = await getattr(ForwardingBroker(inner), verb)(*args, **kwargs)
     assert inner.asked == [(verb, tuple(args), kwargs)]
     assert answer == (None if verb in {"open", "close"} else (inner, verb))
+    assert set(VERBS) == set(get_args(Verb))
+
+
+class Bare(Echo):
+    """A broker that can do nothing beyond the port."""
+
+    capabilities = frozenset()
+
+
+@pytest.mark.parametrize(
+    ("verb", "capability"),
+    [
+        *((verb, "LIMITS") for verb in ("set_limit", "limits")),
+        *((verb, "GROUPS") for verb in ("groups", "members", "aggregate")),
+    ],
+)
+async def test_what_the_inner_broker_cannot_do_is_refused_by_name(
+    verb: str, capability: str
+) -> None:
+    """Its capabilities are asked, whatever methods its class happens to have."""
+    args, kwargs = arguments_of(verb)
+    with pytest.raises(InvalidOption, match=rf"no Capability\.{capability}"):
+        await getattr(ForwardingBroker(Bare()), verb)(*args, **kwargs)
+
+
+class Around(ForwardingBroker):
+    """A wrapper that notes every call, and answers in the place of the inner broker."""
+
+    def __init__(self, inner: Broker) -> None:
+        super().__init__(inner)
+        self.calls: list[tuple[Verb, dict[str, object]]] = []
+
+    async def around(self, verb: Verb, call: Call, /, **arguments: object) -> Any:
+        self.calls.append((verb, arguments))
+        return "around", await super().around(verb, call, **arguments)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_every_call_goes_through_one_method(verb: str) -> None:
+    """It is given the verb, and what the verb was given by the names of the port."""
+    wrapper = Around(Echo())
+    args, kwargs = arguments_of(verb)
+    answer = await getattr(wrapper, verb)(*args, **kwargs)
+    assert wrapper.calls == [(verb, {name: name for name in (*args, *kwargs)})]
+    assert answer == (None if verb in {"open", "close"} else ("around", (wrapper.inner, verb)))
 
 
 def test_capabilities_are_those_of_the_inner_broker() -> None:
     """A wrapper can do what it wraps."""
-    assert ForwardingBroker(Echo()).capabilities == {Capability.DURABLE, Capability.TIME}
+    assert ForwardingBroker(Echo()).capabilities == frozenset(Capability)
+    assert ForwardingBroker(MemoryBroker()).capabilities == MemoryBroker.capabilities
 
 
 def test_time_is_that_of_the_inner_broker() -> None:
@@ -87,7 +145,7 @@ def test_time_is_that_of_the_inner_broker() -> None:
     wrapper = ForwardingBroker(Echo())
     assert (wrapper.time(), wrapper.blocking().time()) == (NOW, NOW + 1)
     assert Capability.TIME not in ForwardingBroker(MemoryBroker()).capabilities
-    with pytest.raises(AttributeError, match="time"):
+    with pytest.raises(InvalidOption, match=r"no Capability\.TIME"):
         ForwardingBroker(MemoryBroker()).time()
 
 
@@ -138,3 +196,66 @@ async def test_wrappers_nest() -> None:
     await nested.blocking().enqueue([a_task(id="b")], now=NOW)
     stored = await memory.get("default", ["a", "b"])
     assert [task.id for task in stored if task is not None] == ["a", "b"]
+
+
+class Told:
+    """Events, and a timer that moves by a quarter of a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.events: list[BrokerCalled] = []
+        self.emit = self.events.append
+        self.reads = count()
+
+    def timer(self) -> float:
+        """Return how many quarters of a second were read."""
+        return next(self.reads) / 4
+
+    def around(self, broker: Broker) -> TracedBroker:
+        """Return a broker that tells here of each of its calls."""
+        return TracedBroker(broker, self.emit, timer=self.timer)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_every_call_of_a_traced_broker_is_told_of(verb: str) -> None:
+    """With its name, and how long it took."""
+    told = Told()
+    args, kwargs = arguments_of(verb)
+    await getattr(told.around(Echo()), verb)(*args, **kwargs)
+    assert [(event.verb, event.seconds, event.error) for event in told.events] == [
+        (verb, 0.25, None)
+    ]
+
+
+async def test_a_traced_call_says_how_many_tasks_it_was_about() -> None:
+    """Those it was given, or those that it gave; in either colour."""
+    told = Told()
+    broker = told.around(MemoryBroker())
+    await broker.enqueue([a_task(id=name) for name in "abc"], now=NOW)
+    claims = await broker.claim(a_demand(2), now=NOW, until=NOW + LEASE)
+    leases = [claim.lease for claim in claims]
+    await broker.extend(leases, until=NOW + LEASE)
+    await broker.settle([Verdict(lease, Succeeded()) for lease in leases[:1]], now=NOW)
+    await broker.blocking().browse("default", State.ACTIVE, 10)
+    await broker.get("default", ["a", "b", "c"])
+    await broker.sweep(["default"], 10, now=NOW + LEASE)
+    await broker.count()
+    assert [(event.verb, event.tasks) for event in told.events] == [
+        ("enqueue", 3),
+        ("claim", 2),
+        ("extend", 2),
+        ("settle", 1),
+        ("browse", 1),
+        ("get", 3),
+        ("sweep", 1),
+        ("count", 0),
+    ]
+
+
+async def test_a_traced_call_that_fails_is_told_of_and_raises() -> None:
+    """With what went wrong, and how many tasks it had been given."""
+    told, faulty = Told(), FaultyBroker(MemoryBroker())
+    broker = told.around(faulty)
+    faulty.fail("enqueue", error=(lost := BrokerUnavailable("away")))
+    with pytest.raises(BrokerUnavailable, match="away"):
+        await broker.enqueue([a_task(), a_task()], now=NOW)
+    assert told.events == [BrokerCalled("enqueue", 0.25, 2, lost)]

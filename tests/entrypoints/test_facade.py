@@ -1,5 +1,6 @@
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import MessagePackSerializer
+from qcore.adapters.wrappers import TracedBroker
+from qcore.domain.events import BrokerCalled, Event
 from qcore.testing import ManualClock, Signals, assert_enqueued, drain
 from qcore.testing.builders import NOW
 from tests.contract.doubles import Store, TimedBroker
@@ -336,6 +339,58 @@ def test_a_log_is_kept_unless_told_otherwise() -> None:
     assert isinstance(default, LoggingInstrument)
     assert Qcore("memory://", instruments=[signals]).instruments == (signals,)
     assert Qcore("memory://", instruments=()).instruments == ()
+
+
+class Calls:
+    """An instrument that wants to know of calls of the broker, and of nothing else."""
+
+    wants = frozenset({BrokerCalled})
+
+    def __init__(self) -> None:
+        self.told: list[BrokerCalled] = []
+
+    def __call__(self, event: Event) -> None:
+        assert isinstance(event, BrokerCalled)
+        self.told.append(event)
+
+    def verbs(self) -> Counter[str]:
+        """Return what was called since it was asked last, and how often."""
+        told, self.told = self.told, []
+        return Counter(event.verb for event in told)
+
+
+async def test_calls_of_the_broker_are_told_to_who_wants_to_know(home: Path) -> None:
+    """Those of both clients, of a worker and of an inspector alike, each once."""
+    calls = Calls()
+    q = Qcore("memory://", instruments=[calls], clock=ManualClock())
+
+    @q.task("greet")
+    async def greet(ctx: Context) -> None: ...
+
+    await greet.enqueue()
+    assert calls.verbs() == {"open": 1, "enqueue": 1}
+    greet.enqueue_sync()
+    assert calls.verbs() == {"open": 1, "enqueue": 1}
+    await q.inspector.counts()
+    assert calls.verbs() == {"count": 1}
+    assert await drain(q, jump=False) == 2
+    assert calls.verbs() >= Counter(["open", "subscribe", "claim", "settle", "sweep"])
+    with q.swapped():
+        await greet.enqueue()
+        assert calls.verbs() == {"open": 1, "enqueue": 1}
+    connection = sqlite3.connect(home / "here.db")
+    q.within(connection).enqueue(greet.call())
+    connection.close()
+    assert calls.verbs() == {"open": 1, "enqueue": 1}
+
+
+def test_nobody_who_wants_to_know_of_calls_costs_nothing() -> None:
+    """Without such an instrument there is nothing between a queue and its broker."""
+    q = Qcore("memory://", instruments=[LoggingInstrument(), Signals()])
+    assert q.client.broker is q.broker
+    traced = Qcore(broker=q.broker, instruments=[Calls()])
+    assert traced.broker is q.broker
+    assert isinstance(traced.client.broker, TracedBroker)
 
 
 def test_a_payload_over_the_limit_is_refused() -> None:

@@ -6,6 +6,7 @@ import pytest
 from qcore.domain.answers import LeaseLost, Settled, Swept
 from qcore.domain.events import (
     AggregationFailed,
+    BrokerCalled,
     BrokerFailed,
     BrokerRecovered,
     Event,
@@ -68,7 +69,9 @@ async def test_a_happening_gives_the_signal_of_its_name(name: str, happening: Ev
 def test_every_kind_of_happening_has_a_signal() -> None:
     """A new kind that nobody can wait for would be noticed here."""
     batches = {TasksClaimed, TasksSettled}
-    assert {type(happening) for _, happening in WHOLE} | batches == set(Event.__args__)
+    signalled = {type(happening) for _, happening in WHOLE} | batches
+    assert signalled == set(Event.__args__) - {BrokerCalled}
+    assert Signals().wants == signalled
 
 
 async def test_claims_are_signalled_one_by_one() -> None:

@@ -1,10 +1,14 @@
-"""Brokers around brokers."""
+"""Brokers around brokers: one that forwards, and one that tells instruments of each call."""
 
 import copy
-from collections.abc import Sequence
-from typing import Self, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
+from functools import partial
+from time import perf_counter
+from typing import Final, Self, TypeVar
 
 from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
+from qcore.domain.errors import InvalidOption
+from qcore.domain.events import BrokerCalled
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
@@ -22,12 +26,20 @@ from qcore.ports import (
     Notify,
     Page,
     Subscription,
-    Timekeeper,
+    Verb,
+    aggregating_of,
+    limiting_of,
+    timekeeper_of,
 )
+
+T = TypeVar("T")
 
 
 class ForwardingBroker:
     """Forward every verb to `inner`; a wrapper inherits this, and overrides just what it wants.
+
+    A wrapper of one verb overrides that verb; a wrapper of all of them overrides `around`, through
+    which each call goes.
 
     `blocking()` is a shallow copy over `inner.blocking()`: of the same class, with the same
     settings, and sharing every object that the wrapper holds. So keep what changes in an object
@@ -39,30 +51,29 @@ class ForwardingBroker:
     def __init__(self, inner: Broker) -> None:
         self.inner = inner
 
+    async def around(
+        self,
+        verb: Verb,  # noqa: ARG002  (for who overrides this)
+        call: Callable[[], Awaitable[T]],
+        /,
+        **arguments: object,  # noqa: ARG002  (for who overrides this)
+    ) -> T:
+        """Make a call of the inner broker; each awaited verb goes through here, and no other.
+
+        `arguments` are those of the verb, by the names of the port; they were given to `call`
+        already, which may be awaited once, several times or never. What this returns is the answer.
+        """
+        return await call()
+
     @property
     def capabilities(self) -> frozenset[Capability]:
         return self.inner.capabilities
 
     def time(self) -> Moment:
-        # there to be asked where `Capability.TIME` is among the capabilities, as anywhere
-        return cast("Timekeeper", self.inner).time()
-
-    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
-        return await cast("Limiting", self.inner).set_limit(queue, rule, now=now)
-
-    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
-        return await cast("Limiting", self.inner).limits(queues)
-
-    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
-        return await cast("Aggregating", self.inner).groups(queue, limit, after=after)
-
-    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
-        return await cast("Aggregating", self.inner).members(queue, group, limit)
-
-    async def aggregate(
-        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
-    ) -> Admission | Stale:
-        return await cast("Aggregating", self.inner).aggregate(queue, group, ids, task, now=now)
+        timekeeper = timekeeper_of(self.inner)
+        if timekeeper is None:
+            raise _lacking(Capability.TIME)
+        return timekeeper.time()
 
     def blocking(self) -> Self:
         inner = self.inner.blocking()
@@ -74,56 +85,175 @@ class ForwardingBroker:
         return twin
 
     async def open(self) -> None:
-        await self.inner.open()
+        await self.around("open", self.inner.open)
 
     async def close(self) -> None:
-        await self.inner.close()
+        await self.around("close", self.inner.close)
+
+    # --- producer ------------------------------------------------------------------------------
 
     async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
-        return await self.inner.enqueue(tasks, now=now)
+        call = partial(self.inner.enqueue, tasks, now=now)
+        return await self.around("enqueue", call, tasks=tasks, now=now)
+
+    # --- consumer ------------------------------------------------------------------------------
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
-        return await self.inner.claim(demand, now=now, until=until)
+        call = partial(self.inner.claim, demand, now=now, until=until)
+        return await self.around("claim", call, demand=demand, now=now, until=until)
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
-        return await self.inner.settle(verdicts, now=now)
+        call = partial(self.inner.settle, verdicts, now=now)
+        return await self.around("settle", call, verdicts=verdicts, now=now)
 
     async def extend(
-        self, leases: Sequence[Lease], *, now: Moment, until: Moment
+        self, leases: Sequence[Lease], *, until: Moment
     ) -> Sequence[Lease | LeaseLost]:
-        return await self.inner.extend(leases, now=now, until=until)
+        call = partial(self.inner.extend, leases, until=until)
+        return await self.around("extend", call, leases=leases, until=until)
 
     async def save_details(
-        self, notes: Sequence[DetailsUpdate]
+        self, updates: Sequence[DetailsUpdate]
     ) -> Sequence[DetailsSaved | LeaseLost]:
-        return await self.inner.save_details(notes)
+        call = partial(self.inner.save_details, updates)
+        return await self.around("save_details", call, updates=updates)
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
-        return await self.inner.sweep(queues, limit, now=now)
+        call = partial(self.inner.sweep, queues, limit, now=now)
+        return await self.around("sweep", call, queues=queues, limit=limit, now=now)
 
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
-        return await self.inner.next_due(queues)
+        return await self.around("next_due", partial(self.inner.next_due, queues), queues=queues)
 
     async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
-        return await self.inner.subscribe(queues, kinds, notify)
+        call = partial(self.inner.subscribe, queues, kinds, notify)
+        return await self.around("subscribe", call, queues=queues, kinds=kinds, notify=notify)
+
+    # --- reader and operator -------------------------------------------------------------------
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
-        return await self.inner.get(queue, ids)
+        return await self.around("get", partial(self.inner.get, queue, ids), queue=queue, ids=ids)
+
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        call = partial(self.inner.details, queue, ids)
+        return await self.around("details", call, queue=queue, ids=ids)
 
     async def browse(
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
     ) -> Page:
-        return await self.inner.browse(queue, state, limit, cursor=cursor)
-
-    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
-        return await self.inner.details(queue, ids)
+        call = partial(self.inner.browse, queue, state, limit, cursor=cursor)
+        return await self.around(
+            "browse", call, queue=queue, state=state, limit=limit, cursor=cursor
+        )
 
     async def count(self) -> Counts:
-        return await self.inner.count()
+        return await self.around("count", self.inner.count)
 
     async def execute(
-        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
+        self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        return await self.inner.execute(queue, ids, order, now=now)
+        call = partial(self.inner.execute, queue, ids, command, now=now)
+        return await self.around("execute", call, queue=queue, ids=ids, command=command, now=now)
+
+    # --- with `Capability.LIMITS` --------------------------------------------------------------
+
+    async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
+        call = partial(self._limiting().set_limit, queue, change, now=now)
+        return await self.around("set_limit", call, queue=queue, change=change, now=now)
+
+    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
+        return await self.around("limits", partial(self._limiting().limits, queues), queues=queues)
+
+    def _limiting(self) -> Limiting:
+        limiting = limiting_of(self.inner)
+        if limiting is None:
+            raise _lacking(Capability.LIMITS)
+        return limiting
+
+    # --- with `Capability.GROUPS` --------------------------------------------------------------
+
+    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
+        call = partial(self._aggregating().groups, queue, limit, after=after)
+        return await self.around("groups", call, queue=queue, limit=limit, after=after)
+
+    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
+        call = partial(self._aggregating().members, queue, group, limit)
+        return await self.around("members", call, queue=queue, group=group, limit=limit)
+
+    async def aggregate(
+        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
+    ) -> Admission | Stale:
+        call = partial(self._aggregating().aggregate, queue, group, ids, task, now=now)
+        return await self.around(
+            "aggregate", call, queue=queue, group=group, ids=ids, task=task, now=now
+        )
+
+    def _aggregating(self) -> Aggregating:
+        aggregating = aggregating_of(self.inner)
+        if aggregating is None:
+            raise _lacking(Capability.GROUPS)
+        return aggregating
+
+
+def _lacking(capability: Capability) -> InvalidOption:
+    return InvalidOption(f"the inner broker has no Capability.{capability.name}")
+
+
+GIVEN: Final[Mapping[Verb, str]] = {
+    "enqueue": "tasks",
+    "settle": "verdicts",
+    "extend": "leases",
+    "save_details": "updates",
+    "get": "ids",
+    "details": "ids",
+    "execute": "ids",
+    "aggregate": "ids",
+}
+"""The argument of a verb that has an item for each task."""
+ANSWERED: Final[frozenset[Verb]] = frozenset({"claim", "members"})
+"""The verbs whose answer has an item for each task."""
+
+
+class TracedBroker(ForwardingBroker):
+    """Tell of each call when it has ended, as a `BrokerCalled`; in either colour."""
+
+    def __init__(
+        self,
+        inner: Broker,
+        emit: Callable[[BrokerCalled], None],
+        *,
+        timer: Callable[[], float] = perf_counter,
+    ) -> None:
+        super().__init__(inner)
+        self._emit = emit
+        self._timer = timer
+
+    async def around(
+        self, verb: Verb, call: Callable[[], Awaitable[T]], /, **arguments: object
+    ) -> T:
+        began = self._timer()
+        try:
+            answer = await call()
+        except BaseException as error:
+            seconds = self._timer() - began
+            self._emit(BrokerCalled(verb, seconds, _tasks_in(verb, arguments, None), error))
+            raise
+        seconds = self._timer() - began
+        self._emit(BrokerCalled(verb, seconds, _tasks_in(verb, arguments, answer)))
+        return answer
+
+
+def _tasks_in(verb: Verb, arguments: Mapping[str, object], answer: object) -> int:
+    """Return how many tasks a call was about: those given, or else those in the answer."""
+    about = arguments[GIVEN[verb]] if verb in GIVEN else answer
+    match about:
+        case Page(tasks):
+            return len(tasks)
+        case Swept(crashed, expired, trimmed):
+            return crashed + expired + trimmed
+        case Sized() if verb in GIVEN or verb in ANSWERED:
+            return len(about)
+        case _:
+            return 0

@@ -1,4 +1,4 @@
-"""What a worker tells its instruments: facts, in the past tense."""
+"""What instruments are told: facts, in the past tense."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -141,6 +141,20 @@ class BrokerRecovered:
     failures: int
 
 
+@record
+class BrokerCalled:
+    """A call of the broker has ended: of a client's, a worker's or an inspector's."""
+
+    verb: str
+    """Its name in the port."""
+    seconds: float
+    """How long it took."""
+    tasks: int = 0
+    """How many tasks it was about: those given to it, or those that it gave."""
+    error: BaseException | None = None
+    """What it raised."""
+
+
 Event: TypeAlias = (
     WorkerStarted
     | WorkerPaused
@@ -159,4 +173,5 @@ Event: TypeAlias = (
     | LoopBlocked
     | BrokerFailed
     | BrokerRecovered
+    | BrokerCalled
 )

@@ -5,22 +5,25 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from random import SystemRandom
 from types import TracebackType
-from typing import Final, Self, Unpack, cast
+from typing import Final, Self, Unpack
 
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.links.sqlite import Connection
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
+from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.codec import Codec
 from qcore.app.client.client import DEFAULT_MAX_PAYLOAD, BlockingClient, Client
 from qcore.app.client.inspector import Inspector
 from qcore.app.tasks.router import Router
+from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
 from qcore.domain.errors import InvalidOption
+from qcore.domain.events import BrokerCalled
 from qcore.domain.retry import Dice
 from qcore.entrypoints.connect import DEFAULT_URL, borrow, connect
-from qcore.ports import Broker, Capability, Clock, Instrument, Serializer, Timekeeper
+from qcore.ports import Broker, Clock, Instrument, Serializer, timekeeper_of
 
 URL_VARIABLE: Final = "QCORE_URL"
 # of the system: workers that share a seed must not come back in step
@@ -61,17 +64,27 @@ class Qcore(Router):
         self._given_clock = clock
         clock = clock or _clock_of(broker)
         self.broker = broker
+        self._traced = self._trace(broker)
         self.clock = clock
         self.dice = dice
-        self.client = Client(broker, clock=clock, codec=self.codec, max_payload=self._max_payload)
+        self.client = Client(
+            self._traced, clock=clock, codec=self.codec, max_payload=self._max_payload
+        )
         """For asynchronous code."""
         self.blocking = self._blocking_client(broker)
         """For code that blocks."""
-        self.inspector = Inspector(broker, clock=clock)
+        self.inspector = Inspector(self._traced, clock=clock)
+
+    def _trace(self, broker: Broker) -> Broker:
+        """Return a broker whose calls are told to the instruments, if any of them wants that."""
+        emit = Instruments(self.instruments)
+        return TracedBroker(broker, emit) if emit.wants(BrokerCalled) else broker
 
     def _blocking_client(self, broker: Broker) -> BlockingClient:
         clock = self._given_clock or _clock_of(broker)
-        return BlockingClient(broker, clock=clock, codec=self.codec, max_payload=self._max_payload)
+        return BlockingClient(
+            self._trace(broker), clock=clock, codec=self.codec, max_payload=self._max_payload
+        )
 
     @contextmanager
     def swapped(
@@ -105,7 +118,7 @@ class Qcore(Router):
     def worker(self, **settings: Unpack[WorkerOptions]) -> Worker:
         """Return a worker for these tasks; see `WorkerSettings`."""
         return Worker(
-            self.broker,
+            self._traced,
             self,
             WorkerSettings(**settings),
             clock=self.clock,
@@ -152,6 +165,5 @@ def _read_beside(first: Serializer) -> Sequence[Serializer]:
 
 def _clock_of(broker: Broker) -> Clock:
     """Return the clock that all who use a broker go by."""
-    if Capability.TIME in broker.capabilities:
-        return SystemClock(time=cast("Timekeeper", broker).time)
-    return SystemClock()
+    timekeeper = timekeeper_of(broker)
+    return SystemClock() if timekeeper is None else SystemClock(time=timekeeper.time)

@@ -6,14 +6,14 @@ values; a store that is unwell raises `BrokerUnavailable` (it may be well later)
 `BrokerUnusable` (somebody has to act), and then nothing of the call may be assumed.
 """
 
-from qcore.ports.aggregating import Aggregating
-from qcore.ports.broker import Broker
+from qcore.ports.aggregating import Aggregating, aggregating_of
+from qcore.ports.broker import Broker, Verb
 from qcore.ports.capability import Capability
 from qcore.ports.clock import Clock
 from qcore.ports.consumer import Consumer
-from qcore.ports.diagnosable import Diagnosable
+from qcore.ports.diagnosable import Diagnosable, diagnosable_of
 from qcore.ports.instrument import Instrument
-from qcore.ports.limiting import Limiting
+from qcore.ports.limiting import Limiting, limiting_of
 from qcore.ports.operator import Counts, Operator, Page
 from qcore.ports.producer import Producer
 from qcore.ports.reader import Reader
@@ -28,7 +28,7 @@ from qcore.ports.subscription import (
     TasksChanged,
     WorkAvailable,
 )
-from qcore.ports.timekeeper import Timekeeper
+from qcore.ports.timekeeper import Timekeeper, timekeeper_of
 
 __all__ = [
     "Aggregating",
@@ -53,5 +53,10 @@ __all__ = [
     "Subscription",
     "TasksChanged",
     "Timekeeper",
+    "Verb",
     "WorkAvailable",
+    "aggregating_of",
+    "diagnosable_of",
+    "limiting_of",
+    "timekeeper_of",
 ]

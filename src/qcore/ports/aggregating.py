@@ -1,13 +1,15 @@
 """What a broker has besides that can aggregate groups of tasks."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from qcore.domain.answers import Admission
 from qcore.domain.groups import Group, Stale
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.task import Task
+from qcore.ports.capability import Capability
+from qcore.ports.producer import Producer
 
 
 class Aggregating(Protocol):
@@ -41,3 +43,8 @@ class Aggregating(Protocol):
         - `task` is of the same queue and of no group, and there are at most 1,000 ids.
         """
         ...
+
+
+def aggregating_of(broker: Producer) -> Aggregating | None:
+    """Return a broker as one that can aggregate groups; None where it declares that it cannot."""
+    return cast("Aggregating", broker) if Capability.GROUPS in broker.capabilities else None

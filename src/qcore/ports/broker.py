@@ -1,6 +1,6 @@
 """Where tasks wait: what producers, workers, readers and operators need, of one store."""
 
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from qcore.ports.consumer import Consumer
 from qcore.ports.operator import Operator
@@ -28,3 +28,28 @@ class Broker(Producer, Consumer, Reader, Operator, Protocol):
     def blocking(self) -> "Broker":
         """Return a broker over the same store that never suspends; perhaps itself."""
         ...
+
+
+Verb: TypeAlias = Literal[
+    "open",
+    "close",
+    "enqueue",
+    "claim",
+    "settle",
+    "extend",
+    "save_details",
+    "sweep",
+    "next_due",
+    "subscribe",
+    "get",
+    "details",
+    "browse",
+    "count",
+    "execute",
+    "set_limit",
+    "limits",
+    "groups",
+    "members",
+    "aggregate",
+]
+"""The name of a call that is awaited: of `Broker`, and of `Limiting` and `Aggregating`."""

@@ -64,7 +64,7 @@ class Consumer(Notifier, Protocol):
         ...
 
     async def extend(
-        self, leases: Sequence[Lease], *, now: Moment, until: Moment
+        self, leases: Sequence[Lease], *, until: Moment
     ) -> Sequence[Lease | LeaseLost]:
         """Renew leases.
 
@@ -75,14 +75,14 @@ class Consumer(Notifier, Protocol):
         ...
 
     async def save_details(
-        self, notes: Sequence[DetailsUpdate]
+        self, updates: Sequence[DetailsUpdate]
     ) -> Sequence[DetailsSaved | LeaseLost]:
         """Keep what runs say of themselves, to be read by `details`.
 
-        - Each answer is at its note's place: `DetailsSaved`, or `LeaseLost`.
-        - A note counts as a verdict would: with the current token of a task that is active.
-        - Progress takes the place of earlier progress, and saved work that of earlier work; what a
-          note does not have stays as it is.
+        - Each answer is at its update's place: `DetailsSaved`, or `LeaseLost`.
+        - An update counts as a verdict would: with the current token of a task that is active.
+        - Progress takes the place of earlier progress, and saved work that of earlier work; what an
+          update does not have stays as it is.
         """
         ...
 

@@ -8,7 +8,7 @@ from qcore.domain.diagnostics import Finding
 
 @runtime_checkable
 class Diagnosable(Protocol):
-    """What a broker is besides whose store can be looked over; ask with `isinstance`."""
+    """What a broker is besides that can examine its own store: there is no capability for it."""
 
     async def diagnose(self) -> Sequence[Finding]:
         """Return how the store is, and what to do about it; it need not be open before.
@@ -17,3 +17,8 @@ class Diagnosable(Protocol):
         `BrokerUnusable` where nothing more can be said.
         """
         ...
+
+
+def diagnosable_of(broker: object) -> Diagnosable | None:
+    """Return a broker as one that can examine its own store; None where it has no such method."""
+    return broker if isinstance(broker, Diagnosable) else None

@@ -8,13 +8,15 @@ from qcore.domain.events import Event
 class Instrument(Protocol):
     """Something that wants to know: a log, a metric, a trace, a test.
 
-    It may have an attribute `wants`, a set of the kinds of `Event` that it takes note of, so
-    that no others are made for it; without one it is told of all.
+    It may have an attribute `wants`, a set of the kinds of `Event` that it takes note of, so that
+    no others are made for it; without one it is told of all. Calls of the broker are measured only
+    where an instrument wants `BrokerCalled`.
     """
 
     def __call__(self, happening: Event) -> None:
-        """Take note of what happened; called on the worker's loop or its heartbeat thread.
+        """Take note of what happened.
 
-        What it raises is logged, and changes nothing for the task.
+        Called on the worker's loop or its heartbeat thread; with a `BrokerCalled` on whichever
+        thread has made the call. What it raises is logged, and changes nothing for the task.
         """
         ...

@@ -1,16 +1,18 @@
 """What a broker has besides that can limit how fast and how widely a queue runs."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import LimitChange, Limits
+from qcore.ports.capability import Capability
+from qcore.ports.producer import Producer
 
 
 class Limiting(Protocol):
     """What a broker with `Capability.LIMITS` has besides."""
 
-    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
+    async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
         """Set one of a queue's limits, for all who claim from it, from now on.
 
         - The answer is what holds then, the other limits as they were; `limits` tells the same.
@@ -30,3 +32,8 @@ class Limiting(Protocol):
         - Each answer is at its queue's place; `Limits()` for one that is unknown.
         """
         ...
+
+
+def limiting_of(broker: Producer) -> Limiting | None:
+    """Return a broker as one that can limit its queues; None where it declares that it cannot."""
+    return cast("Limiting", broker) if Capability.LIMITS in broker.capabilities else None

@@ -45,9 +45,9 @@ class Operator(Protocol):
         ...
 
     async def execute(
-        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
+        self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        """Carry out an operator's order on tasks of one queue.
+        """Carry out an operator's command on tasks of one queue.
 
         - Each answer is at its id's place: `Moved` with the new state; `NotAllowed` with the
           state, where the table has no such move; `Missing` where there is no such task.

@@ -1,8 +1,10 @@
 """What a broker has besides whose store has a clock."""
 
-from typing import Protocol
+from typing import Protocol, cast
 
 from qcore.domain.moments import Moment
+from qcore.ports.capability import Capability
+from qcore.ports.producer import Producer
 
 
 class Timekeeper(Protocol):
@@ -18,3 +20,8 @@ class Timekeeper(Protocol):
         - Before the first opening it is this machine's time.
         """
         ...
+
+
+def timekeeper_of(broker: Producer) -> Timekeeper | None:
+    """Return a broker as one whose store has a clock; None where it declares that it has none."""
+    return cast("Timekeeper", broker) if Capability.TIME in broker.capabilities else None

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.answers import LeaseLost, Settled
@@ -13,8 +13,9 @@ from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.run_details import DetailsSaved
 from qcore.domain.task import Claim, Lease, RetentionPolicy, Task, Verdict
-from qcore.ports import Aggregating, Broker, Capability
+from qcore.ports import Broker, Capability
 from qcore.testing.contract.base import step
+from qcore.testing.optional_ports import aggregating
 from qcore.testing.strategies import NoteWish
 
 T = TypeVar("T")
@@ -93,12 +94,10 @@ class Twins:
         notes = [wish.made(pair.of(which), now) for pair, wish in said]
         return list(self.ask(which, lambda broker: broker.save_details(notes)))
 
-    def extend(
-        self, which: int, pairs: Sequence[Pair], now: Moment, until: Moment
-    ) -> list[Moment | None]:
+    def extend(self, which: int, pairs: Sequence[Pair], until: Moment) -> list[Moment | None]:
         """Renew leases as one of the two gave them; return their new ends, None for a lost one."""
         asked = [pair.of(which) for pair in pairs]
-        answers = self.ask(which, lambda broker: broker.extend(asked, now=now, until=until))
+        answers = self.ask(which, lambda broker: broker.extend(asked, until=until))
         for lease, answer in zip(asked, answers, strict=True):
             assert isinstance(answer, LeaseLost) or answer == _until(lease, until)
         return [None if isinstance(answer, LeaseLost) else answer.until for answer in answers]
@@ -160,7 +159,7 @@ class Twins:
 
 
 async def _groups(queue: str, broker: Broker) -> Sequence[Group]:
-    return await cast("Aggregating", broker).groups(queue, 100)
+    return await aggregating(broker).groups(queue, 100)
 
 
 def _until(lease: Lease, until: Moment) -> Lease:

@@ -4,49 +4,16 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from functools import partial
-from typing import Literal, Self, TypeAlias, TypeVar, get_args
+from typing import Self, TypeAlias, TypeVar, get_args
 
 from attrs import field
 
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
-from qcore.domain.groups import Group, Stale
-from qcore.domain.lifecycle import Command, State
-from qcore.domain.moments import Moment
-from qcore.domain.new_task import NewTask, TaskId
-from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.record import record
-from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
-from qcore.domain.task import Claim, Demand, Lease, Task, Verdict
-from qcore.ports import Broker, Clock, Counts, Kinds, Notify, Page, Subscription
+from qcore.ports import Broker, Clock, Verb
 
 T = TypeVar("T")
-
-Verb: TypeAlias = Literal[
-    "open",
-    "close",
-    "enqueue",
-    "claim",
-    "settle",
-    "extend",
-    "save_details",
-    "sweep",
-    "next_due",
-    "subscribe",
-    "get",
-    "browse",
-    "details",
-    "count",
-    "execute",
-    "set_limit",
-    "limits",
-    "groups",
-    "members",
-    "aggregate",
-]
-"""What can go wrong: every awaited verb of the port."""
 
 _VERBS = frozenset(get_args(Verb))
 
@@ -165,8 +132,10 @@ class FaultyBroker(ForwardingBroker):
         twin._is_shared = twin.inner is self.inner  # noqa: SLF001  (it is one of us)
         return twin
 
-    async def _do(self, verb: Verb, work: Callable[[], Awaitable[T]], **arguments: object) -> T:
-        """Do the work as the script says."""
+    async def around(
+        self, verb: Verb, call: Callable[[], Awaitable[T]], /, **arguments: object
+    ) -> T:
+        """Do what the script says."""
         self._script.calls.append(Call(verb, arguments))
         if self._script.downs and verb != "close":
             raise _unavailable("the broker is down")
@@ -174,105 +143,20 @@ class FaultyBroker(ForwardingBroker):
             case _Fail(error):
                 raise error
             case _DropReply(error):
-                await work()
+                await call()
                 raise error
             case _Delay(seconds, clock):
                 clock = clock.blocking() if self._is_blocking else clock
                 await clock.sleep_until(clock.now() + seconds)
             case _Duplicate():
-                await work()
+                await call()
             case None:
                 pass
-        return await work()
-
-    async def open(self) -> None:
-        await self._do("open", self.inner.open)
+        return await call()
 
     async def close(self) -> None:
         # whoever asked for the twin closes it, and must not close the store of the other colour
-        await self._do("close", _do_nothing if self._is_shared else self.inner.close)
-
-    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
-        work = partial(self.inner.enqueue, tasks, now=now)
-        return await self._do("enqueue", work, tasks=tasks, now=now)
-
-    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
-        work = partial(self.inner.claim, demand, now=now, until=until)
-        return await self._do("claim", work, demand=demand, now=now, until=until)
-
-    async def settle(
-        self, verdicts: Sequence[Verdict], *, now: Moment
-    ) -> Sequence[Settled | LeaseLost]:
-        work = partial(self.inner.settle, verdicts, now=now)
-        return await self._do("settle", work, verdicts=verdicts, now=now)
-
-    async def extend(
-        self, leases: Sequence[Lease], *, now: Moment, until: Moment
-    ) -> Sequence[Lease | LeaseLost]:
-        work = partial(self.inner.extend, leases, now=now, until=until)
-        return await self._do("extend", work, leases=leases, now=now, until=until)
-
-    async def save_details(
-        self, notes: Sequence[DetailsUpdate]
-    ) -> Sequence[DetailsSaved | LeaseLost]:
-        work = partial(self.inner.save_details, notes)
-        return await self._do("save_details", work, notes=notes)
-
-    async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
-        work = partial(self.inner.sweep, queues, limit, now=now)
-        return await self._do("sweep", work, queues=queues, limit=limit, now=now)
-
-    async def next_due(self, queues: Sequence[str]) -> Moment | None:
-        return await self._do("next_due", partial(self.inner.next_due, queues), queues=queues)
-
-    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
-        work = partial(self.inner.subscribe, queues, kinds, notify)
-        return await self._do("subscribe", work, queues=queues, kinds=kinds, notify=notify)
-
-    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
-        work = partial(super().set_limit, queue, rule, now=now)
-        return await self._do("set_limit", work, queue=queue, rule=rule, now=now)
-
-    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
-        return await self._do("limits", partial(super().limits, queues), queues=queues)
-
-    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
-        work = partial(super().groups, queue, limit, after=after)
-        return await self._do("groups", work, queue=queue, limit=limit, after=after)
-
-    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
-        work = partial(super().members, queue, group, limit)
-        return await self._do("members", work, queue=queue, group=group, limit=limit)
-
-    async def aggregate(
-        self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
-    ) -> Admission | Stale:
-        work = partial(super().aggregate, queue, group, ids, task, now=now)
-        return await self._do(
-            "aggregate", work, queue=queue, group=group, ids=ids, task=task, now=now
-        )
-
-    async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
-        return await self._do("get", partial(self.inner.get, queue, ids), queue=queue, ids=ids)
-
-    async def browse(
-        self, queue: str, state: State, limit: int, *, cursor: str | None = None
-    ) -> Page:
-        work = partial(self.inner.browse, queue, state, limit, cursor=cursor)
-        return await self._do("browse", work, queue=queue, state=state, limit=limit, cursor=cursor)
-
-    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
-        work = partial(self.inner.details, queue, ids)
-        return await self._do("details", work, queue=queue, ids=ids)
-
-    async def count(self) -> Counts:
-        return await self._do("count", self.inner.count)
-
-    async def execute(
-        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
-    ) -> Sequence[Moved | NotAllowed | Missing]:
-        work = partial(self.inner.execute, queue, ids, order, now=now)
-        return await self._do("execute", work, queue=queue, ids=ids, order=order, now=now)
+        await self.around("close", _do_nothing if self._is_shared else self.inner.close)
 
 
 async def _do_nothing() -> None:

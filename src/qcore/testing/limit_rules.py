@@ -1,7 +1,6 @@
 """What a machine asks of a broker that can limit queues and aggregate tasks."""
 
 from collections.abc import Sequence
-from typing import cast
 
 from attrs import evolve
 from hypothesis import strategies as st
@@ -11,9 +10,10 @@ from qcore.domain.groups import Group
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import LimitChange
 from qcore.domain.task import Task
-from qcore.ports import Aggregating, Broker, Capability, Limiting
+from qcore.ports import Capability
 from qcore.testing import strategies
 from qcore.testing.differential import DRIVEN, MODEL, Twins
+from qcore.testing.optional_ports import aggregating, limiting
 from qcore.testing.strategies import QUEUES
 
 
@@ -38,13 +38,13 @@ class Ruled(RuleBasedStateMachine):
     def set_limit(self, wait: int, queue: str, limit: LimitChange) -> None:
         """Limits are set, set again and lifted."""
         self._pass(wait)
-        self._twins.same(lambda broker: _regulator(broker).set_limit(queue, limit, now=self._now))
+        self._twins.same(lambda broker: limiting(broker).set_limit(queue, limit, now=self._now))
 
     @invariant()
     def both_have_the_same_limits(self) -> None:
         """What holds is what was set."""
         if Capability.LIMITS in self._able:
-            self._twins.same_list(lambda broker: _regulator(broker).limits(QUEUES))
+            self._twins.same_list(lambda broker: limiting(broker).limits(QUEUES))
 
     @precondition(lambda self: Capability.GROUPS in self._able and self._twins.groups(QUEUES))
     @rule(
@@ -68,7 +68,7 @@ class Ruled(RuleBasedStateMachine):
         made = wish.made(self._moments, self._now, able=self._able)
         made = evolve(made, queue=into.queue, group=None)
         self._twins.same(
-            lambda broker: _gatherer(broker).aggregate(
+            lambda broker: aggregating(broker).aggregate(
                 into.queue, into.name, asked, made, now=self._now
             )
         )
@@ -87,7 +87,7 @@ class Ruled(RuleBasedStateMachine):
                 assert {task.id for task in driven} == {task.id for task in model}
 
     def _members(self, which: int, queue: str, group: str) -> Sequence[Task]:
-        return self._twins.ask(which, lambda broker: _gatherer(broker).members(queue, group, 100))
+        return self._twins.ask(which, lambda broker: aggregating(broker).members(queue, group, 100))
 
     def _paged(self, queue: str) -> list[Group]:
         """Return the groups that the driven broker tells of, one by one."""
@@ -99,13 +99,5 @@ class Ruled(RuleBasedStateMachine):
 
     def _page(self, queue: str, after: str) -> Sequence[Group]:
         return self._twins.ask(
-            DRIVEN, lambda broker: _gatherer(broker).groups(queue, 1, after=after)
+            DRIVEN, lambda broker: aggregating(broker).groups(queue, 1, after=after)
         )
-
-
-def _regulator(broker: Broker) -> Limiting:
-    return cast("Limiting", broker)
-
-
-def _gatherer(broker: Broker) -> Aggregating:
-    return cast("Aggregating", broker)

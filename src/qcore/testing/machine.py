@@ -138,7 +138,7 @@ class BrokerMachine(Ruled):
         self._pass(wait)
         known, until = self._known(), self._now + ticks * strategies.TICK
         pairs = [known[index % len(known)] for index in indexes]
-        driven, model = (self._twins.extend(n, pairs, self._now, until) for n in (DRIVEN, MODEL))
+        driven, model = (self._twins.extend(n, pairs, until) for n in (DRIVEN, MODEL))
         assert driven == model
 
     @precondition(lambda self: self._has(*State))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
@@ -160,6 +160,11 @@ class Signals:
             BrokerFailed: self.broker_failed,
             BrokerRecovered: self.recovered,
         }
+
+    @property
+    def wants(self) -> Collection[type]:
+        """Return the kinds of happening that have a signal; calls of the broker have none."""
+        return {TasksClaimed, TasksSettled, *self._whole}
 
     def __call__(self, happening: Event) -> None:
         """Give the signal."""

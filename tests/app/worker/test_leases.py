@@ -31,9 +31,9 @@ class Counting(ForwardingBroker):
         self.often_enough = threading.Event()
 
     async def extend(
-        self, leases: Sequence[Lease], *, now: Moment, until: Moment
+        self, leases: Sequence[Lease], *, until: Moment
     ) -> Sequence[Lease | LeaseLost]:
-        answers = await super().extend(leases, now=now, until=until)
+        answers = await super().extend(leases, until=until)
         self.extended.append(len(leases))
         if len(self.extended) >= self.enough:
             self.often_enough.set()
@@ -61,11 +61,11 @@ async def test_a_queue_that_cannot_be_served_costs_no_other_its_leases() -> None
 
     class OneBad(ForwardingBroker):
         async def extend(
-            self, leases: Sequence[Lease], *, now: Moment, until: Moment
+            self, leases: Sequence[Lease], *, until: Moment
         ) -> Sequence[Lease | LeaseLost]:
             if any(lease.queue == "bad" for lease in leases):
                 raise BrokerUnusable("spoilt")
-            return await super().extend(leases, now=now, until=until)
+            return await super().extend(leases, until=until)
 
     lab = Lab(OneBad(MemoryBroker()))
 

@@ -121,12 +121,12 @@ class MemoryBroker:
         return {task.queue for task in tasks}
 
     async def save_details(
-        self, notes: Sequence[DetailsUpdate]
+        self, updates: Sequence[DetailsUpdate]
     ) -> Sequence[DetailsSaved | LeaseLost]:
         """Keep what runs say of themselves."""
         with self._lock:
-            answers = [self._write(note) for note in notes]
-        self._tell((), {note.lease.queue for note in notes})
+            answers = [self._write(note) for note in updates]
+        self._tell((), {note.lease.queue for note in updates})
         return answers
 
     def _write(self, note: DetailsUpdate) -> DetailsSaved | LeaseLost:
@@ -140,7 +140,6 @@ class MemoryBroker:
         self,
         leases: Sequence[Lease],
         *,
-        now: Moment,  # noqa: ARG002  (a lease is good while nobody has taken the task back)
         until: Moment,
     ) -> Sequence[Lease | LeaseLost]:
         """Renew leases."""
@@ -215,23 +214,23 @@ class MemoryBroker:
         return {name: states for name, states in counts.items() if states}
 
     async def execute(
-        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
+        self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        """Carry out an operator's order on tasks of one queue."""
+        """Carry out an operator's command on tasks of one queue."""
         with self._lock:
             line = self._queues.get(queue)
             active = {} if line is None else line.active
             held = {task: active[task].token for task in ids if task in active}
-            answers = [self._carry_out(queue, i, order, now) for i in ids]
+            answers = [self._carry_out(queue, i, command, now) for i in ids]
             lost = [token for task, token in held.items() if task not in active]
         self._tell({queue}, {queue})
         self._subscribers.tell_of_ended(queue, lost)
         return answers
 
-    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
+    async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
         """Set one of a queue's limits."""
         with self._lock:
-            limits = self._queue(queue).set_limit(rule, now)
+            limits = self._queue(queue).set_limit(change, now)
         self._tell({queue}, ())
         return limits
 

@@ -102,16 +102,15 @@ class RedisBroker:
         return await settle.settle(self._runner, verdicts, now)
 
     async def save_details(
-        self, notes: Sequence[DetailsUpdate]
+        self, updates: Sequence[DetailsUpdate]
     ) -> Sequence[DetailsSaved | LeaseLost]:
         """Keep what runs say of themselves."""
-        return await run_details.save_details(self._runner, notes)
+        return await run_details.save_details(self._runner, updates)
 
     async def extend(
         self,
         leases: Sequence[Lease],
         *,
-        now: Moment,  # noqa: ARG002  (a lease may be renewed whenever it ended)
         until: Moment,
     ) -> Sequence[Lease | LeaseLost]:
         """Renew leases."""
@@ -148,14 +147,14 @@ class RedisBroker:
         return await admin.count(self._runner)
 
     async def execute(
-        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
+        self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        """Carry out an operator's order on tasks of one queue."""
-        return await admin.execute(self._runner, queue, ids, order, now)
+        """Carry out an operator's command on tasks of one queue."""
+        return await admin.execute(self._runner, queue, ids, command, now)
 
-    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
+    async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
         """Set one of a queue's limits."""
-        return await limits.set_limit(self._runner, queue, rule, now)
+        return await limits.set_limit(self._runner, queue, change, now)
 
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
         """Return what holds for queues."""

@@ -113,11 +113,11 @@ class SqliteBroker:
         return result.answers
 
     async def save_details(
-        self, notes: Sequence[DetailsUpdate]
+        self, updates: Sequence[DetailsUpdate]
     ) -> Sequence[DetailsSaved | LeaseLost]:
         """Store progress and saved work of running tasks."""
-        answers = await self._link.write(partial(run_details.save_details, updates=notes))
-        self._tell_of_tasks(each.lease for each in notes if each.progress is not None)
+        answers = await self._link.write(partial(run_details.save_details, updates=updates))
+        self._tell_of_tasks(each.lease for each in updates if each.progress is not None)
         return answers
 
     def _tell_of_tasks(self, leases: Iterable[Lease]) -> None:
@@ -131,7 +131,6 @@ class SqliteBroker:
         self,
         leases: Sequence[Lease],
         *,
-        now: Moment,  # noqa: ARG002  (a lease may be renewed whenever it ended)
         until: Moment,
     ) -> Sequence[Lease | LeaseLost]:
         """Renew leases."""
@@ -191,20 +190,20 @@ class SqliteBroker:
         return await self._link.read(queue_rows.count_tasks)
 
     async def execute(
-        self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
+        self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out a command on tasks of one queue."""
         result = await self._link.write(
-            partial(admin.execute, queue=queue, ids=ids, command=order, now=now)
+            partial(admin.execute, queue=queue, ids=ids, command=command, now=now)
         )
         self._link.tell_of_work({queue})
         self._link.tell_of_ended(queue, result.lost_tokens)
         self._link.tell_of_tasks({queue: result.ended} if result.ended else {})
         return result.answers
 
-    async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
+    async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
         """Change one of a queue's limits, and return them all."""
-        limits = await self._link.write(partial(set_limit, queue=queue, rule=rule, now=now))
+        limits = await self._link.write(partial(set_limit, queue=queue, rule=change, now=now))
         self._link.tell_of_work({queue})
         return limits
 

@@ -18,7 +18,7 @@ from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
 from qcore.domain.run_details import AttemptError, Details, Progress
 from qcore.domain.task import Task
-from qcore.ports import Broker, Clock
+from qcore.ports import Clock, Operator, Reader
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
@@ -45,13 +45,21 @@ class TaskUpdate:
     progress: Progress | None
 
 
+class TaskStore(Reader, Operator, Protocol):
+    """What a handle asks of a broker: to read its task, and to change it as an operator may."""
+
+
 class TaskAccess(Protocol):
     """The part of a client that its handles use."""
 
-    broker: Broker
     clock: Clock
     codec: Codec
     notifications: TaskNotifications
+
+    @property
+    def broker(self) -> TaskStore:
+        """Return where its task is."""
+        ...
 
     async def open(self) -> None:
         """Open the broker, unless that was done."""

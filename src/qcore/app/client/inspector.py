@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from math import inf
-from typing import Final, Required, TypedDict, Unpack, cast
+from typing import Final, Required, TypedDict, Unpack
 
 from qcore.app.calls.options import Changes
 from qcore.app.client.changes import changes_of, keep_chain, reschedule_to
@@ -15,7 +15,7 @@ from qcore.domain.new_task import TaskId
 from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import Details
 from qcore.domain.task import Task, changed
-from qcore.ports import Broker, Capability, Clock, Counts, Limiting, Page
+from qcore.ports import Broker, Clock, Counts, Limiting, Page, limiting_of
 
 BATCH: Final = 500
 """Tasks that are read, and moved, in one call to the broker."""
@@ -235,9 +235,10 @@ class Inspector:
         return await self._limiting().set_limit(queue, rule, now=self._clock.now())
 
     def _limiting(self) -> Limiting:
-        if Capability.LIMITS not in self._broker.capabilities:
+        limiting = limiting_of(self._broker)
+        if limiting is None:
             raise InvalidOption("this broker cannot limit a queue")
-        return cast("Limiting", self._broker)
+        return limiting
 
     async def _open(self) -> None:
         if not self._is_open:

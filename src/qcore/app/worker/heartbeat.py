@@ -47,7 +47,7 @@ class Heartbeat:
     def _renew(self, runs: Sequence[Run], now: Moment) -> None:
         leases = [run.ctx.lease for run in runs]
         try:
-            answers = run_inline(self._broker.extend(leases, now=now, until=now + self._lease))
+            answers = run_inline(self._broker.extend(leases, until=now + self._lease))
         except Exception as error:  # noqa: BLE001  (the next beat comes before the lease is over)
             queues = {lease.queue for lease in leases}
             if isinstance(error, BrokerUnusable) and len(queues) > 1:

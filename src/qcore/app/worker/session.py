@@ -6,7 +6,7 @@ What each part is for is in the theory of operation, at the head of `qcore.app.w
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from qcore.app.calls.call import TaskRequest
 from qcore.app.client.wakeup import Wakeup
@@ -35,7 +35,7 @@ from qcore.app.worker.watchdog import Watchdog
 from qcore.domain.events import WorkerStarted
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
-from qcore.ports import Aggregating, Capability, LeaseEnded, Notification, WorkAvailable
+from qcore.ports import LeaseEnded, Notification, WorkAvailable, aggregating_of
 
 LAST_CLAIM_TIMEOUT: Final = 1.0
 """Seconds, of real time, that a claim in flight has to answer when `Worker.run` is cancelled."""
@@ -232,9 +232,9 @@ class Session:
     def _make_groups(self) -> GroupScheduler | None:
         """Return None where there are no groups, or no aggregators for them."""
         env = self._env
-        if not env.router.aggregators or Capability.GROUPS not in env.broker.capabilities:
+        broker = aggregating_of(env.broker)
+        if not env.router.aggregators or broker is None:
             return None
-        broker = cast("Aggregating", env.broker)
         runner = AggregationRunner(
             broker,
             env.client,

@@ -1,7 +1,6 @@
 """What `Gatherer.aggregate` promises."""
 
 from threading import Event as Heard
-from typing import cast
 
 import pytest
 from attrs import evolve
@@ -12,7 +11,7 @@ from qcore.domain.groups import Stale
 from qcore.domain.lifecycle import Exhausted, Failed, State, Succeeded
 from qcore.domain.queue_limits import SetPaused
 from qcore.domain.run_details import Details
-from qcore.ports import Aggregating, Broker, Capability, Limiting
+from qcore.ports import Broker, limiting_of
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.joining import merge, waiting
@@ -28,6 +27,7 @@ from qcore.testing.contract.steps import (
     see,
     take,
 )
+from qcore.testing.optional_ports import aggregating
 
 
 class AggregateCases(Cases):
@@ -195,9 +195,9 @@ class AggregateCases(Cases):
     async def test_members_become_one_in_a_paused_queue(self, broker: Broker) -> None:
         """It waits for the queue to go on."""
         await put(broker, *(tasks := some_tasks(2, group="g")))
-        if Capability.LIMITS in broker.capabilities:
-            rule = SetPaused(is_paused=True)
-            await cast("Limiting", broker).set_limit("default", rule, now=NOW)
+        limiting = limiting_of(broker)
+        if limiting is not None:
+            await limiting.set_limit("default", SetPaused(is_paused=True), now=NOW)
             assert isinstance(await merge(broker, tasks, a_task()), Enqueued)
             assert await take(broker) == []
             assert await broker.count() == {"default": {State.PENDING: 1}}
@@ -223,13 +223,13 @@ class AggregateCases(Cases):
         (claim,) = await take(broker)
         await end(broker, claim, Succeeded())
         await nothing_is_left(broker, tasks[0], into)
-        assert list(await cast("Aggregating", broker).groups("default", 9)) == []
+        assert list(await aggregating(broker).groups("default", 9)) == []
 
     # - `task` is of the same queue and of no group, and there are at most 1,000 ids.
 
     async def test_what_cannot_take_their_place_is_refused(self, broker: Broker) -> None:
         """Before anything is written."""
-        gatherer = cast("Aggregating", broker)
+        gatherer = aggregating(broker)
         await put(broker, member := a_task(group="g"))
         asked = [member.id]
         with pytest.raises(InvalidTask, match="'b'"):

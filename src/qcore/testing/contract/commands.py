@@ -187,7 +187,7 @@ class OrderCases(Cases):
         claim = await a_claimed(broker, a_task(retention=60))
         assert await tell(broker, claim.task.spec, Cancelled()) == Moved(State.DEAD)
         before = await see(broker, claim.task.spec)
-        renewed = await broker.extend([claim.lease], now=NOW, until=NOW + 99)
+        renewed = await broker.extend([claim.lease], until=NOW + 99)
         assert list(renewed) == [LeaseLost()]
         assert await end(broker, claim, Succeeded(b"late", "a/b")) == LeaseLost()
         assert await see(broker, claim.task.spec) == before

@@ -1,7 +1,5 @@
 """How many of a queue may run, and queues that are paused."""
 
-from typing import cast
-
 import pytest
 
 from qcore.domain.answers import Settled
@@ -20,10 +18,11 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.task import Demand
-from qcore.ports import Broker, Limiting
+from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.steps import a_claimed, end, ids, put, see, take, tell, tidy
+from qcore.testing.optional_ports import limiting
 
 ONE_A_DAY = SetRate(Rate(1, 86_400.0))
 PAUSED = SetPaused(is_paused=True)
@@ -46,12 +45,12 @@ async def limit(
     broker: Broker, rule: LimitChange, *, queue: str = "default", now: float = NOW
 ) -> Limits:
     """Set a limit of a queue."""
-    return await cast("Limiting", broker).set_limit(queue, rule, now=now)
+    return await limiting(broker).set_limit(queue, rule, now=now)
 
 
 async def holds(broker: Broker, *queues: str) -> list[Limits]:
     """Return what holds for queues."""
-    return list(await cast("Limiting", broker).limits(queues or ["default"]))
+    return list(await limiting(broker).limits(queues or ["default"]))
 
 
 def kind_of(each: object) -> str:
@@ -82,7 +81,7 @@ class PauseCases(Cases):
         """Its lease is renewed, and a retry of it is due in its time, and waits."""
         claim = await a_claimed(broker)
         await limit(broker, PAUSED)
-        (lease,) = await broker.extend([claim.lease], now=NOW + 20, until=NOW + 50)
+        (lease,) = await broker.extend([claim.lease], until=NOW + 50)
         assert getattr(lease, "until", None) == NOW + 50
         await end(broker, claim, Failed("no", NOW + 60), now=NOW + 40)
         assert await broker.next_due(["default"]) == NOW + 60

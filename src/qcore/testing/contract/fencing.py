@@ -210,7 +210,7 @@ class ExtendCases(Cases):
         await put(broker, a_task(queue="a"), a_task(queue="b"))
         first, second = [claim.lease for claim in await take(broker, 2, "a", "b")]
         asked = [second, a_lease("nobody"), first, a_lease(queue="nowhere")]
-        answers = await broker.extend(asked, now=NOW + 10, until=NOW + 40.5)
+        answers = await broker.extend(asked, until=NOW + 40.5)
         assert list(answers) == [
             evolve(second, until=NOW + 40.5),
             LeaseLost(),
@@ -220,19 +220,19 @@ class ExtendCases(Cases):
 
     async def test_extending_nothing_is_answered_with_nothing(self, broker: Broker) -> None:
         """No lease, no answer."""
-        assert list(await broker.extend([], now=NOW, until=NOW + 30)) == []
+        assert list(await broker.extend([], until=NOW + 30)) == []
 
     async def test_an_extended_lease_is_not_swept_at_its_old_end(self, broker: Broker) -> None:
         """A renewed lease holds until its new end, and not a millisecond longer."""
         claim = await a_claimed(broker)
-        await broker.extend([claim.lease], now=NOW + 10, until=NOW + 40)
+        await broker.extend([claim.lease], until=NOW + 40)
         assert (await tidy(broker, now=NOW + 39.999)).crashed == 0
         assert (await tidy(broker, now=NOW + 40)).crashed == 1
 
     async def test_an_extension_leaves_the_token_and_the_task_alone(self, broker: Broker) -> None:
         """The lease from before it was renewed still settles the task."""
         claim = await a_claimed(broker)
-        await broker.extend([claim.lease], now=NOW + 10, until=NOW + 40)
+        await broker.extend([claim.lease], until=NOW + 40)
         assert await see(broker, claim.task.spec) == claim.task
         assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
 
@@ -240,7 +240,7 @@ class ExtendCases(Cases):
         """The leases of one claim end apart."""
         await put(broker, *some_tasks(2))
         one, two = await take(broker, 2)
-        await broker.extend([two.lease], now=NOW + 10, until=NOW + 60)
+        await broker.extend([two.lease], until=NOW + 60)
         assert (await tidy(broker, now=NOW + 30)).crashed == 1
         assert (await see(broker, one.task.spec)).state is State.PENDING
         assert (await see(broker, two.task.spec)).state is State.ACTIVE
@@ -250,7 +250,7 @@ class ExtendCases(Cases):
     async def test_a_lease_that_ran_out_is_renewed(self, broker: Broker) -> None:
         """A heartbeat that came late saves the lease if no sweep came before it."""
         claim = await a_claimed(broker)
-        answers = await broker.extend([claim.lease], now=NOW + 99, until=NOW + 129)
+        answers = await broker.extend([claim.lease], until=NOW + 129)
         assert list(answers) == [evolve(claim.lease, until=NOW + 129)]
         assert (await tidy(broker, now=NOW + 100)).crashed == 0
 
@@ -259,7 +259,7 @@ class ExtendCases(Cases):
     async def test_a_stale_lease_is_not_renewed(self, broker: Broker) -> None:
         """A worker that lost its task learns so, and does not hold the other's lease."""
         lost, held = await taken_over(broker)
-        answers = await broker.extend([lost.lease], now=NOW + 32, until=NOW + 9_999)
+        answers = await broker.extend([lost.lease], until=NOW + 9_999)
         assert list(answers) == [LeaseLost()]
         assert (await tidy(broker, now=held.lease.until)).crashed == 1
 
@@ -271,6 +271,6 @@ class ExtendCases(Cases):
         task = await bring(broker, state)
         before = await see(broker, task)
         leases: list[Lease] = [a_lease(task.id, token=token) for token in range(3)]
-        answers = await broker.extend(leases, now=NOW, until=NOW + 30)
+        answers = await broker.extend(leases, until=NOW + 30)
         assert list(answers) == [LeaseLost()] * 3
         assert await see(broker, task) == before

@@ -1,7 +1,7 @@
 """What a `Aggregating` promises."""
 
 from threading import Event as Heard
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pytest
 from attrs import evolve
@@ -20,7 +20,7 @@ from qcore.domain.lifecycle import (
     advance,
 )
 from qcore.domain.task import updated
-from qcore.ports import Aggregating, Broker, Capability
+from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.aggregating import AggregateCases
 from qcore.testing.contract.joining import JoinCases, listed, merge, waiting
@@ -35,6 +35,7 @@ from qcore.testing.contract.steps import (
     tell,
 )
 from qcore.testing.contract.task_examples import all_examples, comes_back, comes_out, examples
+from qcore.testing.optional_ports import aggregating
 
 ORDERS: Final[tuple[Command, ...]] = (
     Archived(),
@@ -58,7 +59,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
     async def test_groups_are_listed_page_by_page(self, broker: Broker) -> None:
         """In the order of their names, each once, whatever they are called."""
         await put(broker, *(a_task(group=name) for name in ODD), a_task(group="b", queue="b"))
-        gatherer, found, after = cast("Aggregating", broker), list[str](), ""
+        gatherer, found, after = aggregating(broker), list[str](), ""
         while page := await gatherer.groups("default", 5, after=after):
             assert len(page) <= 5
             found += [group.name for group in page]
@@ -105,7 +106,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         tasks = [a_task(group="g", payload=b"%d" % n, priority=n) for n in range(5)]
         for n in (3, 1, 4, 0, 2):
             await put(broker, tasks[n], now=NOW + n)
-        members = await cast("Aggregating", broker).members("default", "g", 4)
+        members = await aggregating(broker).members("default", "g", 4)
         assert [task.spec for task in members] == tasks[:4]
         assert await waiting(broker, group="other") == []
         assert await waiting(broker, queue="other") == []
@@ -117,7 +118,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
     ) -> None:
         """Shown as it was asked for, as a member and by itself, and handed out so."""
         task = await comes_back(broker, {**all_examples("due", "expires"), **asked})
-        members = await cast("Aggregating", broker).members(task.queue, task.group or "", 1)
+        members = await aggregating(broker).members(task.queue, task.group or "", 1)
         assert [member.spec for member in members] == [task]
         await tell(broker, task, RunNow())
         await comes_out(broker, task)
@@ -128,7 +129,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         """As many as are asked for, and none for none."""
         await put(broker, *some_tasks(7, group="g"))
         for limit in (0, 1, 6):
-            assert len(await cast("Aggregating", broker).members("default", "g", limit)) == limit
+            assert len(await aggregating(broker).members("default", "g", limit)) == limit
 
     @pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
     async def test_members_obey_orders(self, broker: Broker, order: Command) -> None:

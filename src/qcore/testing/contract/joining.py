@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 from threading import Event as Heard
-from typing import cast
 
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Failed, Released, Snoozed, State, Succeeded
 from qcore.domain.new_task import NewTask, TaskId
-from qcore.ports import Aggregating, Broker
+from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.steps import a_claimed, end, ids, ids_of, on_work, put, read, see, take
+from qcore.testing.optional_ports import aggregating
 
 
 async def waiting(broker: Broker, *, queue: str = "default", group: str = "g") -> list[TaskId]:
     """Return the members of a group, in order."""
-    members = await cast("Aggregating", broker).members(queue, group, 1_000)
+    members = await aggregating(broker).members(queue, group, 1_000)
     assert {task.state for task in members} <= {State.AGGREGATING}
     return [task.id for task in members]
 
@@ -25,13 +25,13 @@ async def merge(
     broker: Broker, tasks: Sequence[NewTask], into: NewTask, *, group: str = "g"
 ) -> Admission | Stale:
     """Put one task in the place of members."""
-    gatherer = cast("Aggregating", broker)
+    gatherer = aggregating(broker)
     return await gatherer.aggregate(into.queue, group, ids_of(tasks), into, now=NOW)
 
 
 async def listed(broker: Broker, *, queue: str = "default", after: str = "") -> list[Group]:
     """Return the groups of a queue."""
-    return list(await cast("Aggregating", broker).groups(queue, 100, after=after))
+    return list(await aggregating(broker).groups(queue, 100, after=after))
 
 
 class JoinCases(Cases):

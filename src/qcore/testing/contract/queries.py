@@ -72,7 +72,7 @@ class BrowseCases(Cases):
         await put(broker, *(tasks := some_tasks(3)))
         claims = [await take_one(broker, until=NOW + n) for n in (10, 30, 20)]
         assert ids_of(await read(broker, State.ACTIVE)) == [tasks[n].id for n in (0, 2, 1)]
-        await broker.extend([claims[0].lease], now=NOW, until=NOW + 25)
+        await broker.extend([claims[0].lease], until=NOW + 25)
         assert ids_of(await read(broker, State.ACTIVE)) == [tasks[n].id for n in (2, 0, 1)]
 
     @pytest.mark.parametrize("state", [State.COMPLETED, State.DEAD])

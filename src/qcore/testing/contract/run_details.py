@@ -61,7 +61,7 @@ async def learn(broker: Broker, task: NewTask) -> Details:
 class NoteCases(Cases):
     """What runs say of themselves."""
 
-    # - Each answer is at its note's place: `DetailsSaved`, or `LeaseLost`.
+    # - Each answer is at its update's place: `DetailsSaved`, or `LeaseLost`.
 
     async def test_each_note_is_answered_at_its_place(self, broker: Broker) -> None:
         """Good notes and late ones come in any order, of tasks of several queues."""
@@ -78,7 +78,7 @@ class NoteCases(Cases):
         assert await learn(broker, two.task.spec) == Details((), WHOLE)
         assert list(await broker.save_details([])) == []
 
-    # - A note counts as a verdict would: with the current token of a task that is active.
+    # - An update counts as a verdict would: with the current token of a task that is active.
 
     async def test_a_stale_workers_note_changes_nothing(self, broker: Broker) -> None:
         """Who was taken for lost can neither report progress nor save anything."""
@@ -113,8 +113,8 @@ class NoteCases(Cases):
         assert await jot(broker, claim, saved=b"late") == LeaseLost()
         await nothing_is_left(broker, claim.task.spec)
 
-    # - Progress takes the place of earlier progress, and saved work that of earlier work; what a
-    #   note does not have stays as it is.
+    # - Progress takes the place of earlier progress, and saved work that of earlier work; what an
+    #   update does not have stays as it is.
 
     async def test_a_note_replaces_what_it_has_and_leaves_the_rest(self, broker: Broker) -> None:
         """Progress and saved work are kept apart."""

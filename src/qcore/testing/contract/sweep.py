@@ -56,7 +56,7 @@ class CrashCases(Cases):
         lost = await a_claimed(broker)
         await tidy(broker, now=NOW + LEASE)
         assert await end(broker, lost, Succeeded(), now=NOW + LEASE) == LeaseLost()
-        renewed = await broker.extend([lost.lease], now=NOW + LEASE, until=NOW + 99)
+        renewed = await broker.extend([lost.lease], until=NOW + 99)
         assert list(renewed) == [LeaseLost()]
 
     async def test_poison_is_dead_after_its_last_crash(self, broker: Broker) -> None:

@@ -56,7 +56,7 @@ class OpenCases(Cases):
             task, lost = a_task(retention=600), a_task()
             assert len(step(twin.enqueue([task, lost], now=NOW))) == 2
             claim, other = step(take(twin, 2))
-            step(twin.extend([claim.lease, other.lease], now=NOW, until=NOW + 60))
+            step(twin.extend([claim.lease, other.lease], until=NOW + 60))
             ear = step(twin.subscribe(["default"], {TasksChanged}, lambda _: None))
             step(twin.save_details([DetailsUpdate(claim.lease, saved=b"so far")]))
             step(ear.close())

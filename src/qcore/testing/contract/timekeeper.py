@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 import pytest
 
 from qcore.domain.moments import Moment
-from qcore.ports import Broker, Timekeeper
+from qcore.ports import Broker
 from qcore.testing.contract.base import USUAL, Cases, in_threads, step
 from qcore.testing.contract.threads import twin_of
+from qcore.testing.optional_ports import timekeeper
 
 HOUR: Final = 3_600.0
 LONG: Final = 1_000_000
@@ -93,7 +94,7 @@ class TimeContract(Cases):
 
 def time_of(broker: Broker) -> Moment:
     """Return what time it is to a broker that has `Capability.TIME`."""
-    return cast("Timekeeper", broker).time()
+    return timekeeper(broker).time()
 
 
 def machine_off_by(seconds: float, right: Callable[[], float] = time.time) -> Callable[[], float]:

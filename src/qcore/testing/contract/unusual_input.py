@@ -74,7 +74,7 @@ class TextCases(Cases):
         assert ids_of(await read(broker, State.PENDING, queue=word)) == [word]
         claim = await take_one(broker, word)
         assert (claim.task.spec, claim.lease.id, claim.lease.queue) == (task, word, word)
-        await broker.extend([claim.lease], now=NOW, until=NOW + 60)
+        await broker.extend([claim.lease], until=NOW + 60)
         assert await end(broker, claim, Succeeded(word.encode(), word)) == Settled(State.COMPLETED)
         stored = await see(broker, task)
         assert (stored.result, stored.result_type) == (word.encode(), word)
@@ -148,7 +148,7 @@ class BulkCases(Cases):
         claims = await take(broker, 10_000)
         assert ids(claims) == ids_of(tasks)
         leases = [claim.lease for claim in claims]
-        assert len(set(await broker.extend(leases, now=NOW, until=NOW + 60))) == 10_000
+        assert len(set(await broker.extend(leases, until=NOW + 60))) == 10_000
         assert None not in await broker.get("default", ids_of(tasks))
         answers = await broker.settle([Verdict(lease, Succeeded()) for lease in leases], now=NOW)
         assert set(answers) == {Settled(State.GONE)}

@@ -1,0 +1,32 @@
+"""The optional protocols of a broker that must have them: a test fails where it has not."""
+
+from qcore.ports import (
+    Aggregating,
+    Broker,
+    Limiting,
+    Timekeeper,
+    aggregating_of,
+    limiting_of,
+    timekeeper_of,
+)
+
+
+def limiting(broker: Broker) -> Limiting:
+    """Return a broker as one that can limit its queues; fail where it declares that it cannot."""
+    found = limiting_of(broker)
+    assert found is not None, "expected Capability.LIMITS"
+    return found
+
+
+def aggregating(broker: Broker) -> Aggregating:
+    """Return a broker as one that can aggregate groups; fail where it declares that it cannot."""
+    found = aggregating_of(broker)
+    assert found is not None, "expected Capability.GROUPS"
+    return found
+
+
+def timekeeper(broker: Broker) -> Timekeeper:
+    """Return a broker as one whose store has a clock; fail where it declares that it has none."""
+    found = timekeeper_of(broker)
+    assert found is not None, "expected Capability.TIME"
+    return found
