@@ -1,1 +1,1 @@
-"""What is true of tasks in any world: no clock, no dice, no loop and no wire."""
+"""The rules of tasks, pure: no clock, no dice, no event loop and no wire."""

@@ -1,4 +1,4 @@
-"""What a broker answers: each expected outcome of a call as a value of its own type."""
+"""The answers of a broker: each expected outcome of a call is a value of its own type."""
 
 from typing import TypeAlias
 
@@ -32,7 +32,7 @@ class Duplicate:
 
 
 Admission: TypeAlias = Enqueued | Duplicate | Conflict
-"""What became of a task that was to be enqueued."""
+"""The answer to one task of an enqueue."""
 
 
 @record

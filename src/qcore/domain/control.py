@@ -1,4 +1,4 @@
-"""What a handler may raise to choose its own verdict."""
+"""Exceptions that a handler raises to choose its own verdict."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -9,7 +9,7 @@ from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import LAST_MOMENT, Duration, Moment, moment_of, seconds_of
 
 SPREAD: Final = 0.1
-"""The share of its wait over which a task that was limited comes back,"""
+"""The share of its wait by which a rate-limited task is spread,"""
 LEAST_SPREAD: Final = 1.0
 """seconds at least, as a server counts in whole ones,"""
 MOST_SPREAD: Final = 60.0
@@ -17,7 +17,7 @@ MOST_SPREAD: Final = 60.0
 
 
 class ControlFlow(Exception):
-    """Be the base of what a handler raises to choose its own verdict."""
+    """The base of the exceptions by which a handler chooses its own verdict."""
 
 
 class SkipRetry(ControlFlow):

@@ -1,4 +1,4 @@
-"""What an examination of a store finds."""
+"""The findings of a doctor: what is wrong with a store, how bad it is, and what to do."""
 
 from enum import StrEnum
 from functools import partial
@@ -8,7 +8,7 @@ from qcore.domain.record import record
 
 
 class Grade(StrEnum):
-    """How bad it is."""
+    """How bad a finding is."""
 
     OK = "ok"
     ADVICE = "advice"
@@ -25,11 +25,11 @@ GRADES: Final = tuple(Grade)
 
 @record
 class Finding:
-    """What was found of one matter, and what to do about it: nothing where that is empty."""
+    """One finding; `to_do` is empty if there is nothing to do."""
 
     grade: Grade
     about: str
-    """The matter, in a word or two: those of one matter stand together."""
+    """The subject, in a word or two; findings are listed by subject."""
     found: str
     to_do: str = ""
 

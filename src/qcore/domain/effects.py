@@ -1,4 +1,4 @@
-"""What an event changes of a task beside its state, told once for every broker."""
+"""What each transition changes of a task beside its state: one definition for every broker."""
 
 from typing import Protocol
 
@@ -21,16 +21,16 @@ from qcore.domain.moments import Moment
 
 
 class MutableTask(Protocol):
-    """How far a task has come, as a broker keeps it: to be written on."""
+    """A stored task as a broker holds it, with attributes that can be set."""
 
     @property
     def spec(self) -> SpecView:
-        """Return what was asked for."""
+        """Return the task as it was asked for."""
         ...
 
     @property
     def state(self) -> State:
-        """Return where it is."""
+        """Return its state."""
         ...
 
     due: Moment
@@ -43,10 +43,10 @@ class MutableTask(Protocol):
 
 
 def apply(task: MutableTask, event: Transition, now: Moment) -> State:
-    """Write down what an event changes of a task; return the state that it leads to.
+    """Apply a transition to a task's attributes; return the state that it leads to.
 
-    The state itself, and the place in it, are the broker's to change. Raises `IllegalMove`, and
-    changes nothing, where the table has no such move.
+    The broker itself changes the state, and the task's place in it. Raises `IllegalMove`, and
+    changes nothing, if the table has no such move.
     """
     state = advance(task, event)
     if task.state is ACTIVE and (task.unhandled_since is not None or type(event) is Snoozed):
@@ -84,7 +84,7 @@ def _note_unhandled(task: MutableTask, event: Transition, now: Moment) -> None:
 
 
 def _renew(task: MutableTask, now: Moment) -> None:
-    """Give a task fresh budgets, as if it had never run."""
+    """Reset a task's budgets, as if it had never run."""
     task.failures = task.crashes = 0
     task.error = task.result = task.result_type = task.unhandled_since = None
     task.due = now

@@ -1,4 +1,4 @@
-"""What may go wrong."""
+"""The errors that qcore raises."""
 
 
 class QcoreError(Exception):

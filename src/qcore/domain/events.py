@@ -1,4 +1,4 @@
-"""What instruments are told: facts, in the past tense."""
+"""Events: the facts that instruments are told, in the past tense."""
 
 from collections.abc import Sequence
 from typing import TypeAlias

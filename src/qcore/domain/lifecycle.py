@@ -20,7 +20,7 @@ from qcore.domain.record import record
 
 
 class State(StrEnum):
-    """Where a task is."""
+    """The state of a task."""
 
     SCHEDULED = "scheduled"
     PENDING = "pending"
@@ -36,11 +36,11 @@ class State(StrEnum):
 PENDING: Final = State.PENDING
 ACTIVE: Final = State.ACTIVE
 GONE: Final = State.GONE
-"""These are asked for with every task, and Python 3.11 looks up a member of an enum in 0.15 µs."""
+"""Constants for the hot path: Python 3.11 takes 0.15 µs to look up a member of an enum."""
 
 
 ENDED: Final = frozenset({State.COMPLETED, State.ARCHIVED, State.DEAD, State.GONE})
-"""The states in which nothing more happens by itself; a new task may take the id of one."""
+"""The final states, which a task leaves by a command alone; a new task may take its id."""
 
 
 @record
@@ -200,11 +200,11 @@ Transition: TypeAlias = (
 )
 
 Command: TypeAlias = RunNow | Archived | Deleted | Cancelled | Rescheduled | Updated
-"""What an operator may ask for."""
+"""A transition that an operator or a handle asks for."""
 
 
 class SpecView(Protocol):
-    """What was asked for, as far as the table asks."""
+    """The options of a task that the table reads."""
 
     @property
     def group(self) -> str | None:
@@ -223,27 +223,27 @@ class SpecView(Protocol):
 
 
 class TaskView(Protocol):
-    """What the table needs to know of a task."""
+    """The part of a stored task that the table reads."""
 
     @property
     def spec(self) -> SpecView:
-        """Return what was asked for."""
+        """Return its options."""
         ...
 
     @property
     def state(self) -> State:
-        """Return where it is."""
+        """Return its state."""
         ...
 
     @property
     def crashes(self) -> int:
-        """Return how many of its workers were lost."""
+        """Return how many of its runs ended in a crash."""
         ...
 
 
 @record
 class Fork:
-    """A cell with two ends: `then` where the task answers its question with yes."""
+    """A cell with two ends: `then` if the question about the task is answered with yes."""
 
     question: str
     asks: Callable[[TaskView], bool]
@@ -252,7 +252,7 @@ class Fork:
 
 
 class IllegalMove(Exception):
-    """Say that the table has no such cell: a bug in a broker, never in a user's code."""
+    """The table has no such cell: a bug in a broker, never in a user's code."""
 
 
 _GROUPED = Fork(
@@ -332,7 +332,7 @@ def advance(task: TaskView, event: Transition) -> State:
 
 
 def reason_of(event: Transition) -> str | None:
-    """Return what an event has to say of why it happened, to be kept as the task's error."""
+    """Return the reason that a transition gives, to be stored as the task's error."""
     match event:
         case Failed() | Exhausted() | Rejected() | Crashed():
             return event.error

@@ -1,4 +1,4 @@
-"""How fast and how widely a queue may run, whoever its workers are."""
+"""Limits of a queue, for all its workers together: rate, tasks in flight, pause."""
 
 import re
 from math import floor
@@ -22,16 +22,16 @@ _RATE: Final = re.compile(rf"\s*(\d+)\s*/\s*({'|'.join(UNITS)}|\d+\.?\d*|\.\d+)\
 class Rate:
     """At most `count` runs started at once, and `count` more in every `per` seconds.
 
-    A bucket of `count` tokens that fills at an even pace. What is kept of it is one moment, at
-    which it would be full (the theoretical arrival time of ITU-T I.371, "generic cell rate
-    algorithm").
+    A token bucket of `count` tokens that fills at an even pace. One stored moment stands for it, at
+    which it would be full: the theoretical arrival time of the generic cell rate algorithm (ITU-T
+    I.371).
     """
 
     count: int
     per: float = 1.0
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what is no rate."""
+        """Raise `InvalidOption` for what is no rate."""
         if type(self.count) is not int or not 0 < self.count <= MOST:
             raise InvalidOption(f"a rate's count is {self.count!r}: expected 1 to {MOST:,}")
         if type(self.per) not in {int, float} or not 0 < self.per <= LONGEST:
@@ -43,7 +43,10 @@ class Rate:
 
     @classmethod
     def of(cls, text: "str | Rate") -> "Rate":
-        """Return what "100/min" says; the units are s, min, h and day, or seconds as in "5/0.5"."""
+        """Return the rate of a text such as "100/min", or "5/0.5" for five in half a second.
+
+        The units are s, sec, min, h, hour and day. Raises `InvalidOption` for another text.
+        """
         if isinstance(text, Rate):
             return text
         said = _RATE.fullmatch(str(text))
@@ -60,40 +63,40 @@ class Rate:
         return self.per / self.count
 
     def left(self, full: Moment, now: Moment) -> int:
-        """Return how many may start now of a bucket that would be full at a moment."""
+        """Return how many tokens are there now, of a bucket that would be full at `full`."""
         if full <= now:
             return self.count
-        # what may start at a moment must not miss it by how finely moments are stored
+        # rounding of a stored moment must not withhold a token that is due at it
         return max(0, floor((self.per - (full - now) + FASTEST) / self.pace))
 
     def after(self, full: Moment, now: Moment, taken: int) -> Moment:
-        """Return when the bucket would be full once so many were taken."""
+        """Return when the bucket would be full after so many tokens were taken."""
         return max(full, now) + taken * self.pace
 
     def next(self, full: Moment) -> Moment:
-        """Return when one may start, of a bucket that has none now."""
+        """Return when the next token is there, of a bucket that is empty now."""
         return full - self.per + self.pace
 
 
 @record
 class Limits:
-    """What holds for a queue, across all workers."""
+    """The limits of a queue, across all workers."""
 
     rate: Rate | None = None
     in_flight: int | None = None
-    """How many of its tasks may be active."""
+    """How many of its tasks may be active; None for any number."""
     is_paused: bool = False
-    """Nothing of it is handed out."""
+    """Whether none of its tasks are handed out."""
 
     def free(self, active: int, full: Moment, now: Moment) -> int:
-        """Return how many of its tasks may start; `full` is when the bucket of its rate is full."""
+        """Return how many tasks may start; `full` is when the bucket of its rate is full."""
         if self.is_paused:
             return 0
         free = MOST if self.in_flight is None else self.in_flight - active
         return free if self.rate is None else min(free, self.rate.left(full, now))
 
     def next_start(self, active: int, full: Moment) -> Moment | None:
-        """Return when the next may start, None where it is not the rate alone that keeps it."""
+        """Return when the next may start; None if anything but the rate holds it back."""
         is_crowded = self.in_flight is not None and active >= self.in_flight
         if self.rate is None or self.is_paused or is_crowded:
             return None
@@ -105,31 +108,31 @@ NO_LIMITS: Final = Limits()
 
 @record
 class SetRate:
-    """Start no more than so many, None for as many as may be; the bucket is full at first."""
+    """Set the rate, None for no limit; its bucket is full at first."""
 
     rate: Rate | None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what is no rate."""
+        """Raise `InvalidOption` for what is no rate."""
         if self.rate is not None and not isinstance(self.rate, Rate):
             raise InvalidOption(f"rate is {self.rate!r}: expected a Rate, or None for no limit")
 
 
 @record
 class SetInFlight:
-    """Have no more than so many active, None for as many as may be."""
+    """Set how many tasks may be active, None for any number."""
 
     most: int | None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what is no number of tasks."""
+        """Raise `InvalidOption` for what is no number of tasks."""
         if self.most is not None and (type(self.most) is not int or not 0 < self.most <= MOST):
             raise InvalidOption(f"in_flight is {self.most!r}: expected None or 1 to {MOST:,}")
 
 
 @record
 class SetPaused:
-    """Hand out nothing until told otherwise; what runs goes on."""
+    """Pause or resume the queue; what runs goes on."""
 
     is_paused: bool
 

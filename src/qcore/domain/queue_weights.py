@@ -1,4 +1,4 @@
-"""Whom to serve next: the room a worker has, divided between its queues."""
+"""Divide the room of a worker between its queues, by weight or strictly in order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -8,11 +8,11 @@ from qcore.domain.task import Demand
 
 
 class QueueWeights(Protocol):
-    """Divide room between queues."""
+    """Divides room between queues."""
 
     @property
     def queues(self) -> Sequence[str]:
-        """Return the queues served, the first to be filled up first."""
+        """Return the queues served, in the order in which room that is left goes to them."""
         ...
 
     def split(self, room: int) -> Demand:
@@ -27,7 +27,7 @@ class Strict:
         if not queues:
             raise InvalidOption("a worker needs at least one queue")
         self.queues = tuple(queues)
-        # no quota at all: a broker fills what is left in order, and that is strictness
+        # without quotas a broker fills all room in the order of the queues: that is strict
         self._none = dict.fromkeys(self.queues, 0)
 
     def split(self, room: int) -> Demand:

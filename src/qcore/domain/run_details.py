@@ -1,4 +1,4 @@
-"""What is kept of a task's runs beside how they ended."""
+"""Details of a task's runs: their last errors, the last progress, and partial work."""
 
 from typing import Final
 
@@ -20,20 +20,20 @@ MAX_MESSAGE: Final = 500
 
 @record
 class AttemptError:
-    """One run that went wrong."""
+    """The error of one attempt."""
 
     at: Moment
     attempt: int
-    """Which run it was, from 1."""
+    """The number of the run, from 1."""
     error: str
     worker: str | None = None
-    """Who ran it; None where nobody can say."""
+    """The name of the worker that ran it; None if it is not known."""
     traceback: str | None = None
 
 
 @record
 class Progress:
-    """How far a run says that it has come."""
+    """How far a run has come, as it reported."""
 
     at: Moment
     fraction: float
@@ -43,7 +43,7 @@ class Progress:
 
 @record
 class DetailsUpdate:
-    """What a run wants to be kept of it; None for what is to stay as it is."""
+    """New details of a run; None leaves the stored ones as they are."""
 
     lease: Lease
     progress: Progress | None = None
@@ -51,7 +51,7 @@ class DetailsUpdate:
     """Partial work, for the next attempt."""
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what no store should have to keep."""
+        """Raise `InvalidTask` for a value out of range."""
         if self.progress is not None:
             _check(self.progress)
         if self.saved is not None and type(self.saved) is not bytes:
@@ -60,12 +60,12 @@ class DetailsUpdate:
 
 @record
 class DetailsSaved:
-    """It is kept."""
+    """The details were stored."""
 
 
 @record
 class Details:
-    """All that is kept of a task's runs."""
+    """All that is stored of a task's runs."""
 
     errors: tuple[AttemptError, ...] = ()
     """The last ten, the oldest first."""
@@ -79,14 +79,14 @@ _FAULTY: Final = (Failed, Exhausted, Rejected, Crashed)
 
 
 def attempt_error(event: Transition, attempt: int, now: Moment) -> AttemptError | None:
-    """Return what an event adds to a task's history of errors."""
+    """Return what a transition adds to a task's history of errors; None for nothing."""
     if not isinstance(event, _FAULTY):
         return None
     return AttemptError(now, attempt, event.error, event.worker, event.traceback)
 
 
 def after(details: Details, event: Transition, attempt: int, now: Moment) -> Details:
-    """Return what is kept of a task once something has happened to it."""
+    """Return a task's details after a transition."""
     fault = attempt_error(event, attempt, now)
     if fault is None:
         return details
@@ -94,7 +94,7 @@ def after(details: Details, event: Transition, attempt: int, now: Moment) -> Det
 
 
 def noted(details: Details, note: DetailsUpdate) -> Details:
-    """Return what is kept of a task once its run has said something."""
+    """Return a task's details after its run has updated them."""
     return Details(
         details.errors,
         details.progress if note.progress is None else note.progress,

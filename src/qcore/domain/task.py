@@ -104,7 +104,7 @@ class Claim:
 
 @record
 class Verdict:
-    """What happened to a claimed task; the only thing that ends a lease."""
+    """The outcome of a claimed task; beside a command, the only thing that ends its lease."""
 
     lease: Lease
     outcome: Transition
@@ -126,7 +126,7 @@ class Demand:
 
 @record
 class RetentionPolicy:
-    """How much of the past a queue keeps: for archived and for dead tasks each."""
+    """How many archived, and how many dead tasks a queue keeps, and for how long."""
 
     count: int = 10_000
     age: float = 90 * 86_400.0

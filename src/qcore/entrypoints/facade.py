@@ -1,4 +1,4 @@
-"""The front door: one object with everything wired."""
+"""`Qcore`: one object with a broker, clients, an inspector and a router wired together."""
 
 import os
 from collections.abc import Generator, Sequence
@@ -26,17 +26,18 @@ from qcore.entrypoints.connect import DEFAULT_URL, borrow, connect
 from qcore.ports import Broker, Clock, Instrument, Serializer, timekeeper_of
 
 URL_VARIABLE: Final = "QCORE_URL"
-# of the system: workers that share a seed must not come back in step
+# seeded by the system: workers that share a seed would retry in step
 DICE: Final = SystemRandom().random
 
 
 class Qcore(Router):
     """A queue with its tasks: `@q.task` declares them, `q.worker()` runs them.
 
-    `url` says where tasks wait (see `connect`): without it the environment's QCORE_URL, else the
-    file qcore.db in the working folder. Everything else may be replaced: the broker itself, the
-    clock (that of the store if it has one, else this machine's), the serializer, the dice that
-    spread retries, and the instruments (a log by default). Nothing is opened before it is used.
+    `url` names the broker (see `connect`): without it the environment's QCORE_URL, else the file
+    qcore.db in the working folder. Everything else can be given instead of the default: the broker
+    itself, the clock (the store's if it has one, else this machine's), the serializer, the dice
+    that spread retries, and the instruments (a log by default). Nothing is opened before it is
+    used.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What signals of the operating system mean to a worker."""
+"""Signals of the operating system, and what a worker does on each."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Something for some tasks and not for others, by their names."""
+"""A value for each task by its name: exact names first, else the longest prefix."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -6,7 +6,7 @@ from qcore.domain.moments import Moment
 
 
 class Circuit:
-    """What is remembered of one thing that may be out of order.
+    """The state of one circuit, such as that of one service.
 
     Closed while `until` is None, open until that moment, half-open after it: then one run at a time
     is let through as a probe. To close it is to forget it.

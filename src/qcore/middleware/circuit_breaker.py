@@ -1,4 +1,4 @@
-"""A circuit breaker: spare what is out of order, and the retries of those who need it.
+"""A circuit breaker: spare a service that is down, and the retry budget of the tasks that need it.
 
 The pattern is Michael Nygard's ("Release It!"). It is our own because the breakers that there are
 (looked at in November 2026) know neither a snooze nor virtual time. purgatory 3.0, asynchronous,

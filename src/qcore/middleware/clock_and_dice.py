@@ -1,4 +1,4 @@
-"""Where a middleware has its time and its dice from, and how long is long."""
+"""The clock and the dice of a middleware, and the durations that it is given."""
 
 from typing import Protocol
 

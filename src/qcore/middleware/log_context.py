@@ -1,4 +1,4 @@
-"""Which run a line of the log is about, whoever writes it."""
+"""Bind the run to every line that is logged in it, by whichever library."""
 
 import structlog
 from structlog.contextvars import bound_contextvars

@@ -1,1 +1,1 @@
-"""What is asked for: a call of a task, its options, and its arguments as bytes."""
+"""Calls of tasks: their options, their arguments as bytes, and the tasks built of them."""

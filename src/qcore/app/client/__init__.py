@@ -1,1 +1,1 @@
-"""Who asks: clients, the handles of what they asked for, and the inspector."""
+"""Enqueue tasks and read them: clients, handles, and the inspector."""

@@ -1,1 +1,1 @@
-"""What a user declares: handlers, routers, chains, lifespans, aggregators, and a run's context."""
+"""Declare tasks: handlers, routers, chains, lifespans, aggregators, and a run's context."""

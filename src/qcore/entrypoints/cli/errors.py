@@ -1,4 +1,4 @@
-"""What a command says when it cannot go on."""
+"""Errors of a command: one line on standard error, and an exit status."""
 
 import click
 
