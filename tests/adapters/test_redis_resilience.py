@@ -220,4 +220,4 @@ def dumped(server: RedisServer) -> dict[bytes | str, object]:
 
 def test_a_claim_says_in_its_header_that_it_may_come_too_late() -> None:
     """Whoever reads the script knows of the seventh argument."""
-    assert "ARGV[7]: after which moment" in CLAIM.text
+    assert "ARGV[7]: the deadline of the call" in CLAIM.text

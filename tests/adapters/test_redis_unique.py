@@ -454,8 +454,8 @@ class TestTampering(RedisCases):
         """Condemned as it is claimed, it is dead, and its key is free."""
         await put(broker, first := one())
         with self.server.client() as client:
-            value = client.hget(TASKS, self.name_of(first))
-            client.hset(TASKS, self.name_of(first), value.partition(b"|")[0] + b"|\x93")
+            value = client.hget(TASKS, self.encode_id(first))
+            client.hset(TASKS, self.encode_id(first), value.partition(b"|")[0] + b"|\x93")
         assert await take(broker) == []
         assert (await see(broker, first)).state is State.DEAD
         assert self.server.cli("EXISTS", HASH) == 0
