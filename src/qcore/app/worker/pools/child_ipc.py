@@ -1,7 +1,7 @@
 """What a worker and its child processes send each other over a pipe.
 
 The worker sends a `Job`. The child sends any number of `ChildRequest`s, each but progress answered
-by an `Answer`, and then a `Reply`.
+by an `Outcome`, and then the job's `Outcome`.
 """
 
 import pickle
@@ -57,11 +57,23 @@ class ChildRequest:
         return self.method != "progress"
 
 
-Answer: TypeAlias = tuple[bool, Any]
-"""Whether the request succeeded, and what it returned or raised."""
+@record
+class Returned:
+    """What a function has returned, and the follow-ups that it has asked for."""
 
-Reply: TypeAlias = tuple[bool, Any, Sequence[NewTask]]
-"""Whether the function returned, what it returned or raised, and its follow-ups."""
+    value: Any
+    follow_ups: Sequence[NewTask] = ()
+
+
+@record
+class Raised:
+    """What a function has raised."""
+
+    error: Exception
+
+
+Outcome: TypeAlias = Returned | Raised
+"""How a job, or the method of a request, has ended."""
 
 
 class PipeRunStorage:
@@ -108,11 +120,10 @@ class PipeRunStorage:
             self._pipe.send(request)
             if not request.is_answered:
                 return None
-            answer: Answer = self._pipe.recv()
-        succeeded, value = answer
-        if not succeeded:
-            raise value
-        return value
+            answer: Outcome = self._pipe.recv()
+        if isinstance(answer, Raised):
+            raise answer.error
+        return answer.value
 
 
 def picklable(error: BaseException) -> Exception:

@@ -14,7 +14,14 @@ from typing import Any, Final
 
 from qcore.app.calls.call import TaskRequest
 from qcore.app.tasks.context import BuildTask, Context, RunServices
-from qcore.app.worker.pools.child_ipc import Job, PipeRunStorage, Reply, picklable
+from qcore.app.worker.pools.child_ipc import (
+    Job,
+    Outcome,
+    PipeRunStorage,
+    Raised,
+    Returned,
+    picklable,
+)
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 
@@ -36,12 +43,12 @@ def serve(pipe: Connection) -> None:
         except EOFError:
             return
         storage = PipeRunStorage(pipe)
-        reply = _do(job, storage)
+        outcome = _do(job, storage)
         storage.close()
-        pipe.send(reply)
+        pipe.send(outcome)
 
 
-def _do(job: Job, storage: PipeRunStorage) -> Reply:
+def _do(job: Job, storage: PipeRunStorage) -> Outcome:
     try:
         found = attrgetter(job.function)(import_module(job.module))
         # the decorator has put the handler in the function's place
@@ -53,8 +60,8 @@ def _do(job: Job, storage: PipeRunStorage) -> Reply:
         value = function(ctx, *job.args, **job.kwargs)
         pickle.dumps(value)
     except BaseException as error:  # noqa: BLE001  (the worker judges it)
-        return False, picklable(error), ()
-    return True, value, ctx.end()
+        return Raised(picklable(error))
+    return Returned(value, ctx.end())
 
 
 def _follow_up_builder(found: Any, clock_offset: float) -> BuildTask | None:

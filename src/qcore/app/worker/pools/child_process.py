@@ -7,11 +7,12 @@ from typing import Final
 
 from qcore.app.tasks.context import Context
 from qcore.app.worker.pools.child_ipc import (
-    Answer,
     ChildRequest,
     Job,
+    Outcome,
     ProcessDied,
-    Reply,
+    Raised,
+    Returned,
     picklable,
 )
 from qcore.app.worker.pools.child_main import serve
@@ -32,10 +33,10 @@ class ChildProcess:
         self._process.start()
         childs_end.close()
 
-    def do(self, job: Job, ctx: Context) -> Reply:
-        """Send a job and wait for its reply; meanwhile call on `ctx` what the child requests.
+    def do(self, job: Job, ctx: Context) -> Outcome:
+        """Send a job and wait for its outcome; meanwhile call on `ctx` what the child requests.
 
-        Raises `ProcessDied` if the process ends before it replies.
+        Raises `ProcessDied` if the process ends before it sends one.
         """
         try:
             self._pipe.send(job)
@@ -46,8 +47,8 @@ class ChildProcess:
         except (EOFError, OSError):
             self._process.join(CHILD_EXIT_TIMEOUT)
             raise ProcessDied(_how_it_ended(self._process.exitcode)) from None
-        reply: Reply = message
-        return reply
+        outcome: Outcome = message
+        return outcome
 
     def kill(self) -> None:
         """End the process at once, with whatever it has started itself."""
@@ -67,11 +68,11 @@ class ChildProcess:
         self._pipe.close()
 
 
-def _answer(request: ChildRequest, ctx: Context) -> Answer:
+def _answer(request: ChildRequest, ctx: Context) -> Outcome:
     try:
-        return True, getattr(ctx, request.method)(*request.args)
+        return Returned(getattr(ctx, request.method)(*request.args))
     except BaseException as error:  # noqa: BLE001  (the child's caller gets it)
-        return False, picklable(error)
+        return Raised(picklable(error))
 
 
 def _how_it_ended(exit_code: int | None) -> str:

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from qcore.app.tasks.context import Context
-from qcore.app.worker.pools.child_ipc import Job, ProcessDied, Reply
+from qcore.app.worker.pools.child_ipc import Job, Outcome, ProcessDied, Raised
 from qcore.app.worker.pools.child_process import ChildProcess
 from qcore.app.worker.pools.threads import ThreadPool
 from qcore.domain.errors import InvalidOption
@@ -89,20 +89,20 @@ class _JobRunner:
 
         Called in a thread of the pool.
         """
-        succeeded, value, follow_ups = self._reply()
-        if not succeeded:
-            raise value
-        if follow_ups:
-            self._ctx.give_back(follow_ups)
-        return value
+        outcome = self._outcome()
+        if isinstance(outcome, Raised):
+            raise outcome.error
+        if outcome.follow_ups:
+            self._ctx.give_back(outcome.follow_ups)
+        return outcome.value
 
-    def _reply(self) -> Reply:
+    def _outcome(self) -> Outcome:
         with self._lock:
             if self._is_killed:
                 raise ProcessDied("cancelled before it began")
             child = self._child = self._idle.pop() if self._idle else ChildProcess()
         try:
-            reply = child.do(self._job, self._ctx)
+            outcome = child.do(self._job, self._ctx)
         except BaseException:
             child.close()
             raise
@@ -110,7 +110,7 @@ class _JobRunner:
             self._child = None
             if not self._is_killed:
                 self._idle.append(child)
-        return reply
+        return outcome
 
     def kill(self) -> None:
         """Kill the child, whatever it does."""
