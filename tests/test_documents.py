@@ -1,13 +1,15 @@
 """The reference names everything there is, and no link leads nowhere."""
 
 import re
+from importlib import import_module
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import click
 import pytest
 
 from docs.running import Story
-from qcore import QcoreError, WorkerSettings
+from qcore import QcoreError, WorkerSettings, ports
 from qcore.app.worker.settings import WorkerOptions
 from qcore.domain import errors
 from qcore.entrypoints.cli.group import qcore
@@ -69,6 +71,78 @@ def test_every_block_of_code_runs_or_is_of_a_language_that_cannot(document: Path
     run = [each for each in openings if each[2].partition(" ")[0] not in SHOWN_ONLY]
     assert [(indent, mark) for indent, mark, _ in run] == [("", "```")] * len(run)
     assert len(list(Story.read(document))) == len(run)
+
+
+PORTS = sorted(name for name in ports.__all__ if getattr(getattr(ports, name), "_is_protocol", 0))
+
+
+def members_of(port: str) -> set[str]:
+    """Return the names of what a port has, its own and those of the ports it is made of."""
+    return {name for name in dir(getattr(ports, port)) if not name.startswith("_")}
+
+
+def table(page: str, *titles: str) -> dict[str, dict[str, list[str]]]:
+    """Return the one table of a page with these titles: by the first cell, by title, the names."""
+    lines = (PAGES / page).read_text(encoding="utf-8").splitlines()
+    start = lines.index("| " + " | ".join(titles) + " |")
+    rows: dict[str, dict[str, list[str]]] = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        cells = [re.findall(r"`([\w.]+)`", cell) for cell in line.strip("| ").split(" | ")]
+        rows[cells[0][0]] = dict(zip(titles[1:], cells[1:], strict=False))
+    return rows
+
+
+BY_READER = table("ports.md", "port", "members", "who needs it")
+OPTIONAL = table("ports.md", "port", "members", "declared by", "asked for by")
+IMPLEMENTED = table("ports.md", "port", "what it is", "implementations")
+
+
+@pytest.mark.parametrize("port", sorted({*BY_READER, *OPTIONAL} - {"Broker"}))
+def test_the_members_of_a_broker_are_those_of_its_port(port: str) -> None:
+    """The page lists each of them, and no other."""
+    row = (BY_READER | OPTIONAL)[port]
+    assert set(row["members"]) == members_of(port)
+
+
+def test_a_broker_is_all_that_its_readers_need() -> None:
+    """The parts of the table, and the three members that are its own, make the whole port."""
+    parts = {name for port, row in BY_READER.items() for name in row["members"]}
+    assert parts == members_of("Broker")
+
+
+def test_every_verb_is_a_member_that_is_listed() -> None:
+    """Each awaited call that can be wrapped, traced and made to fail is on the page."""
+    rows = [*BY_READER.values(), *OPTIONAL.values()]
+    listed = {name for row in rows for name in row["members"]}
+    assert listed - set(get_args(ports.Verb)) == {
+        "blocking",
+        "capabilities",
+        "diagnose",
+        "time",
+    }
+
+
+@pytest.mark.parametrize("port", sorted(OPTIONAL))
+def test_what_is_optional_is_asked_for_as_the_page_says(port: str) -> None:
+    """By the function that is named there."""
+    [ask] = OPTIONAL[port]["asked for by"]
+    hints = get_type_hints(getattr(ports, ask))
+    assert hints["return"] == getattr(ports, port) | None
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_every_port_has_implementations_that_have_its_members(port: str) -> None:
+    """A port that stands by itself has a row; what its row names is public, and is such a one."""
+    if port in {*BY_READER, "Subscription"} - {"Broker"}:
+        return
+    for path in IMPLEMENTED[port]["implementations"]:
+        module, name = path.rsplit(".", 1)
+        made = getattr(import_module(module), name)
+        # what is set when it is made cannot be seen in the class
+        missing = {member for member in members_of(port) if not hasattr(made, member)}
+        assert missing <= {"time", "content_type"}, path
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,9 +1,15 @@
-"""The edge: what the application asks of the world, and what the world must keep.
+"""Ports: the protocols through which the application uses a store, a clock, a serializer.
 
-Every bullet below is a promise, and has a case in `qcore.testing.contract`. Batches go in, answers
-come back in the order asked. Time arrives as `now`: no broker reads a clock. Expected answers are
-values; a store that is unwell raises `BrokerUnavailable` (it may be well later) or
-`BrokerUnusable` (somebody has to act), and then nothing of the call may be assumed.
+A `Broker` is composed by reader: `Producer` (a client), `Consumer` (a worker), `Reader` (a task's
+handle), `Operator` (an inspector). What a broker may have besides is a protocol of its own:
+`Limiting`, `Aggregating`, `Timekeeper`, `Diagnosable`, each asked for by a function such as
+`limiting_of`.
+
+Every bullet in the docstrings of a broker's protocols is a promise, and has a case in
+`qcore.testing.contract`. Batches go in, and answers come back in the order asked. Moments are
+seconds since the epoch (UTC); `now` is an argument, and no broker reads a clock for it. Expected
+answers are values. A store that does not serve raises `BrokerUnavailable` where it may later, and
+`BrokerUnusable` where somebody has to act; then nothing of the call may be assumed.
 """
 
 from qcore.ports.aggregating import Aggregating, aggregating_of

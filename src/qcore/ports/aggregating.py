@@ -1,4 +1,4 @@
-"""What a broker has besides that can aggregate groups of tasks."""
+"""`Aggregating`: list groups of tasks, and put one task in the place of the members of one."""
 
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -13,7 +13,7 @@ from qcore.ports.producer import Producer
 
 
 class Aggregating(Protocol):
-    """What a broker with `Capability.GROUPS` has besides."""
+    """What a broker with `Capability.GROUPS` has besides: groups of tasks that become one."""
 
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
         """Return groups of a queue in which tasks wait, in the order of their names.

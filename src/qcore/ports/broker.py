@@ -1,4 +1,4 @@
-"""Where tasks wait: what producers, workers, readers and operators need, of one store."""
+"""`Broker`: the whole port of a store of tasks, composed of what each of its readers needs."""
 
 from typing import Literal, Protocol, TypeAlias
 
@@ -9,7 +9,7 @@ from qcore.ports.reader import Reader
 
 
 class Broker(Producer, Consumer, Reader, Operator, Protocol):
-    """Where tasks wait.
+    """A store of tasks, and the queues in which they wait.
 
     - A call writes everything or nothing of what it has for a queue, up to 100 tasks. A larger
       batch, or one for several queues, may be cut between; then the call raises, and to make it

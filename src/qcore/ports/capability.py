@@ -1,4 +1,4 @@
-"""What a broker can do beyond the port, declared by it and never inferred from its class."""
+"""`Capability`: what a broker declares that it can do beyond `Broker`."""
 
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ class Capability(StrEnum):
     UNIQUE = "unique"
     """Of tasks with one unique key, one at a time is in a queue."""
     GROUPS = "groups"
-    """Tasks of one group can be aggregated: the broker is a `Aggregating`."""
+    """Tasks of one group can be aggregated: the broker is an `Aggregating`."""
     LIMITS = "limits"
     """How fast and how widely a queue runs can be limited: the broker is a `Limiting`."""
     TIME = "time"

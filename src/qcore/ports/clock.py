@@ -1,4 +1,4 @@
-"""What time it is, and waiting for it."""
+"""`Clock`: the time, waiting for a moment, and calls at intervals."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -7,7 +7,10 @@ from qcore.domain.moments import Moment
 
 
 class Clock(Protocol):
-    """What time it is, and waiting for it."""
+    """The time, waiting for a moment, and calls at intervals.
+
+    Moments are seconds since the epoch (UTC).
+    """
 
     def now(self) -> Moment:
         """Return this moment."""

@@ -1,4 +1,4 @@
-"""What a worker needs of a broker: claim, settle, extend, sweep, and to be woken."""
+"""`Consumer`: what a worker needs of a broker, to claim tasks, keep leases and settle verdicts."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,7 +11,7 @@ from qcore.ports.subscription import Notifier
 
 
 class Consumer(Notifier, Protocol):
-    """What a worker needs."""
+    """What a worker needs of a broker."""
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`.
@@ -77,7 +77,7 @@ class Consumer(Notifier, Protocol):
     async def save_details(
         self, updates: Sequence[DetailsUpdate]
     ) -> Sequence[DetailsSaved | LeaseLost]:
-        """Keep what runs say of themselves, to be read by `details`.
+        """Store the progress and the saved work of runs, to be read by `details`.
 
         - Each answer is at its update's place: `DetailsSaved`, or `LeaseLost`.
         - An update counts as a verdict would: with the current token of a task that is active.
@@ -87,13 +87,13 @@ class Consumer(Notifier, Protocol):
         ...
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
-        """Move what time has moved: at most `limit` of a kind (see `Swept`) a queue.
+        """Do what time has made due: at most `limit` of a kind (see `Swept`) a queue.
 
         - An active task whose lease ended at `now` or earlier has `Crashed`; its lease is lost.
         - A pending task whose `expires` is `now` or earlier is dead, "expired".
         - A completed task is gone when its `retention` is over.
-        - An archived or a dead task is gone when it is older than the broker's `Keep.age`, or when
-          its queue has more than `Keep.count` of them: the oldest first.
+        - An archived or a dead task is gone when it is older than `RetentionPolicy.age` seconds, or
+          when its queue has more than `RetentionPolicy.count` of them: the oldest first.
         - Only the queues named; the answer counts what was moved, and says whether there is more.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a broker has besides whose store can be looked over."""
+"""`Diagnosable`: a broker that examines its own store."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable

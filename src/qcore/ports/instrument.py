@@ -1,4 +1,4 @@
-"""Who is told of what happens: a log, a metric, a trace, a test."""
+"""`Instrument`: what is told of events."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from qcore.domain.events import Event
 
 
 class Instrument(Protocol):
-    """Something that wants to know: a log, a metric, a trace, a test.
+    """What is told of events: a log, a metric, a trace, a test.
 
     It may have an attribute `wants`, a set of the kinds of `Event` that it takes note of, so that
     no others are made for it; without one it is told of all. Calls of the broker are measured only

@@ -1,4 +1,4 @@
-"""What a broker has besides that can limit how fast and how widely a queue runs."""
+"""`Limiting`: pause a queue, and limit its rate and the number of its active tasks."""
 
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -10,7 +10,7 @@ from qcore.ports.producer import Producer
 
 
 class Limiting(Protocol):
-    """What a broker with `Capability.LIMITS` has besides."""
+    """What a broker with `Capability.LIMITS` has besides: limits that hold for all workers."""
 
     async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
         """Set one of a queue's limits, for all who claim from it, from now on.

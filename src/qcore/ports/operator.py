@@ -1,4 +1,4 @@
-"""What an operator needs of a broker: to list and count tasks, and to change them."""
+"""`Operator`: what an inspector needs of a broker, to list, count and change tasks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
@@ -24,7 +24,7 @@ Counts: TypeAlias = Mapping[str, Mapping[State, int]]
 
 
 class Operator(Protocol):
-    """What an operator needs."""
+    """What an inspector needs of a broker, besides `Reader`."""
 
     async def browse(
         self, queue: str, state: State, limit: int, *, cursor: str | None = None

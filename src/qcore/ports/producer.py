@@ -1,4 +1,4 @@
-"""What a client needs of a broker: to store tasks."""
+"""`Producer`: what a client needs of a broker, to store tasks."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,7 +10,7 @@ from qcore.ports.capability import Capability
 
 
 class Producer(Protocol):
-    """What a client needs."""
+    """What a client needs of a broker."""
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -1,4 +1,4 @@
-"""What a handle needs of a broker: how its task is, what its runs left, and when that changes."""
+"""`Reader`: what a task's handle needs of a broker, to read a task and to learn of changes."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,7 +10,7 @@ from qcore.ports.subscription import Notifier
 
 
 class Reader(Notifier, Protocol):
-    """What a task's handle needs."""
+    """What a task's handle needs of a broker."""
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
         """Return tasks as they are.

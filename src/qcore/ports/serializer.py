@@ -1,4 +1,4 @@
-"""Values to bytes and back."""
+"""`Serializer`: values to bytes and back."""
 
 from typing import Protocol, TypeVar
 

@@ -53,25 +53,25 @@ class Notifier(Protocol):
     async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
         """Call `notify` with each notification of these kinds about these queues.
 
-        - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
+        - When an enqueue, a claim, a settle, a sweep or an operator's command gives one of these
           queues something pending where there was nothing, or an earlier moment at which something
           is due, `notify` is called with `WorkAvailable`: in the same process at once, from another
           process within the broker's own delay. What a claim gives is what it makes pending and
           leaves.
-        - So it is when something begins to wait in a group that was empty, and when a task that
-          was active, or a rule that was set, no longer keeps a queue from handing out what it has.
+        - So it is when something begins to wait in a group that was empty, and when a task that was
+          active, or a limit that was set, no longer keeps a queue from handing out what it has.
         - `WorkAvailable` may come from any thread, and once too often rather than once too few.
-        - When an order ends the lease of an active task of these queues, `notify` is called with
+        - When a command ends the lease of an active task of these queues, `notify` is called with
           `LeaseEnded`, which has the queue and the lease's token: in the same process at once, from
           another process within the broker's own delay. It may come from any thread, of a lease
           that is somebody else's too, and after a disturbance not at all: then `extend` tells.
-        - When a task of these queues is completed, archived or dead, by a verdict, an order or the
-          time, or when its progress was noted, `notify` is called with `TasksChanged`, which has
+        - When a task of these queues is completed, archived or dead, by a verdict, a command or the
+          time, or when its progress was saved, `notify` is called with `TasksChanged`, which has
           the queue and its id: in the same process at once, from another process within the
           broker's own delay.
         - `TasksChanged` may come with no ids, when any may have news, as after a disturbance; once
           too often; from any thread; and of a task that is gone not at all.
-        - Of other kinds than those asked for there is none.
+        - A notification of a kind that was not asked for is never given.
         - After `close`, `notify` is not called again.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a broker has besides whose store has a clock."""
+"""`Timekeeper`: the time by the clock of a store."""
 
 from typing import Protocol, cast
 
@@ -8,7 +8,7 @@ from qcore.ports.producer import Producer
 
 
 class Timekeeper(Protocol):
-    """What a broker with `Capability.TIME` has besides."""
+    """What a broker with `Capability.TIME` has besides: the clock of its store."""
 
     def time(self) -> Moment:
         """Return what time it is by the store's clock.

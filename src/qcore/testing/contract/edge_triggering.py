@@ -33,9 +33,9 @@ REMOVALS: Final[Mapping[str, Command]] = {
 class EdgeCases(Cases):
     """Wake-ups where there were others before."""
 
-    # - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
-    #   queues something pending where there was nothing, or an earlier moment at which something
-    #   is due, `notify` is called with `WorkAvailable`: in the same process at once, from another
+    # - When an enqueue, a claim, a settle, a sweep or an operator's command gives one of these
+    #   queues something pending where there was nothing, or an earlier moment at which something is
+    #   due, `notify` is called with `WorkAvailable`: in the same process at once, from another
     #   process within the broker's own delay. What a claim gives is what it makes pending and
     #   leaves.
 

@@ -148,8 +148,8 @@ class LimitsContract(PauseCases, InFlightCases, RateCases):
         assert await broker.next_due(["a", "b"]) == NOW + 2
         assert await broker.next_due(["a", "c", "b"]) == NOW + 1
 
-    # - So it is when something begins to wait in a group that was empty, and when a task that
-    #   was active, or a rule that was set, no longer keeps a queue from handing out what it has.
+    # - So it is when something begins to wait in a group that was empty, and when a task that was
+    #   active, or a limit that was set, no longer keeps a queue from handing out what it has.
 
     @pytest.mark.parametrize(
         ("before", "rule"),

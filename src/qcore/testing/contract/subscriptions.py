@@ -113,10 +113,10 @@ WAYS: Final[tuple[Way, ...]] = (
 class FollowCases(Cases):
     """News of tasks."""
 
-    # - When a task of these queues is completed, archived or dead, by a verdict, an order or the
-    #   time, or when its progress was noted, `notify` is called with `TasksChanged`, which has
-    #   the queue and its id: in the same process at once, from another process within the
-    #   broker's own delay.
+    # - When a task of these queues is completed, archived or dead, by a verdict, a command or the
+    #   time, or when its progress was saved, `notify` is called with `TasksChanged`, which has the
+    #   queue and its id: in the same process at once, from another process within the broker's own
+    #   delay.
 
     @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
     async def test_news_are_told(self, broker: Broker, way: Way) -> None:

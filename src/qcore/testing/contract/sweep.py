@@ -123,8 +123,8 @@ class TrimCases(Cases):
             assert await tidy(broker, now=NOW + 59) == Swept()
             assert await broker.count() == {"default": {State.COMPLETED: 3}}
 
-    # - An archived or a dead task is gone when it is older than the broker's `Keep.age`, or when
-    #   its queue has more than `Keep.count` of them: the oldest first.
+    # - An archived or a dead task is gone when it is older than `RetentionPolicy.age` seconds, or
+    #   when its queue has more than `RetentionPolicy.count` of them: the oldest first.
 
     @pytest.mark.parametrize("outcome", [Exhausted("no"), Rejected("no")])
     async def test_an_old_ended_task_is_gone(self, outcome: Exhausted | Rejected) -> None:

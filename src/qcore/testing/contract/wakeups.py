@@ -126,9 +126,9 @@ class NextDueCases(Cases):
 class SubscribeCases(Cases):
     """Wake-ups."""
 
-    # - When an enqueue, a claim, a settle, a sweep or an operator's move gives one of these
-    #   queues something pending where there was nothing, or an earlier moment at which something
-    #   is due, `notify` is called with `WorkAvailable`: in the same process at once, from another
+    # - When an enqueue, a claim, a settle, a sweep or an operator's command gives one of these
+    #   queues something pending where there was nothing, or an earlier moment at which something is
+    #   due, `notify` is called with `WorkAvailable`: in the same process at once, from another
     #   process within the broker's own delay. What a claim gives is what it makes pending and
     #   leaves.
 
@@ -238,10 +238,10 @@ class SubscribeCases(Cases):
             assert ids(await take(broker)) == [task.id]
         await ear.close()
 
-    # - When an order ends the lease of an active task of these queues, `notify` is called with
+    # - When a command ends the lease of an active task of these queues, `notify` is called with
     #   `LeaseEnded`, which has the queue and the lease's token: in the same process at once, from
-    #   another process within the broker's own delay. It may come from any thread, of a lease
-    #   that is somebody else's too, and after a disturbance not at all: then `extend` tells.
+    #   another process within the broker's own delay. It may come from any thread, of a lease that
+    #   is somebody else's too, and after a disturbance not at all: then `extend` tells.
 
     async def test_a_lease_that_an_order_ends_is_told_of(self, broker: Broker) -> None:
         """By its queue and its token, of all those that were ended together."""
@@ -285,7 +285,7 @@ class SubscribeCases(Cases):
         await broker.execute("b", [claims[2].task.id], Cancelled(), now=NOW)
         assert told.heard == {("b", claims[1].lease.token)}
 
-    # - Of other kinds than those asked for there is none.
+    # - A notification of a kind that was not asked for is never given.
 
     async def test_each_is_told_of_the_kinds_that_it_asked_for(self, broker: Broker) -> None:
         """Of one kind, or of all of them with one subscription; and of no other."""
