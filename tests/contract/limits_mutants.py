@@ -8,7 +8,7 @@ from attrs import evolve
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.queue import Queue
-from qcore.adapters.memory.stored_task import Entry
+from qcore.adapters.memory.stored_task import StoredTask
 from qcore.adapters.memory.subscriptions import Subscribers
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
@@ -30,26 +30,26 @@ from qcore.domain.task import Claim, Demand, Task
 # ruff: noqa: SLF001
 
 
-class Line(Queue):
+class MutantQueue(Queue):
     """A queue of a broken broker."""
 
 
 class Broken(MemoryBroker):
     """A broker whose queues are of a kind of its own."""
 
-    line: type[Queue] = Line
+    queue_class: type[Queue] = MutantQueue
 
     def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
         if queue is None:
-            queue = self._queues[name] = self.line(name)
+            queue = self._queues[name] = self.queue_class(name)
         return queue
 
 
-def with_line(**methods: Any) -> type[MemoryBroker]:
+def with_queue(**methods: Any) -> type[MemoryBroker]:
     """Return a broker whose queues do some things otherwise, named after the first of them."""
     name = next(iter(methods.values())).__name__.strip("_").title().replace("_", "")
-    return type(name, (Broken,), {"line": type(name, (Line,), methods)})
+    return type(name, (Broken,), {"queue_class": type(name, (MutantQueue,), methods)})
 
 
 def _free_of_rates(self: Queue, now: float) -> int:
@@ -94,7 +94,7 @@ def _takes_a_token_for_each_try(
     Queue.take(self, into, room, now, until)
     expired = pending - len(self.pending) - (len(into) - before)
     if self.limits.rate is not None and expired > 0:
-        self._full = self.limits.rate.after(self._full, now, expired)
+        self._bucket_full = self.limits.rate.after(self._bucket_full, now, expired)
 
 
 def _takes_tokens_in_vain(
@@ -103,30 +103,30 @@ def _takes_tokens_in_vain(
     before = len(into)
     Queue.take(self, into, room, now, until)
     if self.limits.rate is not None and room > 0 and len(into) == before:
-        self._full = self.limits.rate.after(self._full, now, 1)
+        self._bucket_full = self.limits.rate.after(self._bucket_full, now, 1)
 
 
 def _takes_as_if_alone(self: Queue, into: list[Claim], room: int, now: float, until: float) -> None:
-    full = self._full
+    full = self._bucket_full
     Queue.take(self, into, room, now, until)
     if len(into) > 3:
-        self._full = full
+        self._bucket_full = full
 
 
-def _puts_back(self: Queue, entry: Entry, event: Transition, now: float) -> State:
-    was_active = entry.state is State.ACTIVE
-    state = Queue.move(self, entry, event, now)
+def _puts_back(self: Queue, stored: StoredTask, event: Transition, now: float) -> State:
+    was_active = stored.state is State.ACTIVE
+    state = Queue.move(self, stored, event, now)
     if was_active and state is not State.GONE and self.limits.rate is not None:
-        self._full -= self.limits.rate.pace
+        self._bucket_full -= self.limits.rate.pace
     return state
 
 
 def _fills_all_at_once(self: Queue, now: float) -> int:
     rate = self.limits.rate
-    if rate is None or self._full <= now or Queue._free(self, now) == 0:
+    if rate is None or self._bucket_full <= now or Queue._free(self, now) == 0:
         return Queue._free(self, now)
     # as many as come in a whole time, at its end
-    return 0 if self._full - now > FINE else rate.count
+    return 0 if self._bucket_full - now > FINE else rate.count
 
 
 FINE = 1e-3
@@ -140,25 +140,25 @@ def _begins_empty(self: Queue, rule: LimitChange, now: float) -> Limits:
     rate = self.limits.rate
     limits = Queue.set_limit(self, rule, now)
     if limits.rate is not None and limits.rate != rate:
-        self._full = now + limits.rate.per
+        self._bucket_full = now + limits.rate.per
     return limits
 
 
 def _fills_again(self: Queue, rule: LimitChange, now: float) -> Limits:
-    self._full = now
+    self._bucket_full = now
     return Queue.set_limit(self, rule, now)
 
 
 def _never_fills(self: Queue, rule: LimitChange, now: float) -> Limits:
-    full = self._full
+    full = self._bucket_full
     limits = Queue.set_limit(self, rule, now)
-    self._full = full
+    self._bucket_full = full
     return limits
 
 
 def _sets_one_limit_alone(self: Queue, rule: LimitChange, now: float) -> Limits:
     self.limits = ruled(NO_LIMITS, rule)
-    self._full = now
+    self._bucket_full = now
     return self.limits
 
 
@@ -193,11 +193,11 @@ def _due_unless_kept(self: Queue) -> float | None:
 
 def _due_when_full(self: Queue) -> float | None:
     due, rate = Queue.next_due(self), self.limits.rate
-    return due if due is None or rate is None or self.waiting else self._full
+    return due if due is None or rate is None or self.waiting else self._bucket_full
 
 
-def _groups_by_priority(self: Queue, group: str) -> list[Entry]:
-    return sorted(Queue.members(self, group), key=lambda entry: -entry.spec.priority)
+def _groups_by_priority(self: Queue, group: str) -> list[StoredTask]:
+    return sorted(Queue.members(self, group), key=lambda stored: -stored.spec.priority)
 
 
 def _aggregates_what_is_there(
@@ -220,9 +220,9 @@ def _aggregates_from_anywhere(
 
 def _remove(self: Queue, ids: Sequence[TaskId], answer: Admission) -> None:
     for each in ids if isinstance(answer, Enqueued) else ():
-        entry = self.entries.get(each)
-        if entry is not None and entry.state is State.AGGREGATING:
-            self.move(entry, Aggregated(), 0.0)
+        stored = self.tasks.get(each)
+        if stored is not None and stored.state is State.AGGREGATING:
+            self.move(stored, Aggregated(), 0.0)
 
 
 def _aggregates_nobody_too(
@@ -265,51 +265,51 @@ def _lets_members_go_first(
     if not ids or not set(ids).issubset(self._groups.get(group, ())):
         return Stale()
     for each in dict.fromkeys(ids):
-        self.move(self.entries[each], Aggregated(), now)
+        self.move(self.tasks[each], Aggregated(), now)
     return self.add(task, now)
 
 
 def _keeps_their_keys(
     self: Queue, group: str, ids: Sequence[TaskId], task: NewTask, now: float
 ) -> Admission | Stale:
-    held = [e for each in ids if (e := self.entries.get(each)) and e.spec.unique_key]
+    held = [e for each in ids if (e := self.tasks.get(each)) and e.spec.unique_key]
     answer = Queue.aggregate(self, group, ids, task, now)
     if isinstance(answer, Enqueued):
-        for entry in held:
-            self._held.setdefault(entry.spec.unique_key or "", (task.id, inf))
+        for stored in held:
+            self._unique_holders.setdefault(stored.spec.unique_key or "", (task.id, inf))
     return answer
 
 
-ForgetsRates = with_line(_free=_free_of_rates)
-ForgetsHowManyRun = with_line(_free=_free_of_crowds)
-ForgetsPauses = with_line(_free=_free_in_pauses)
-LetsOneMoreRun = with_line(_free=_fenced_one_too_wide)
-PausesPromotion = with_line(promote=_stopped_when_paused)
-TakesForTheExpired = with_line(take=_takes_a_token_for_each_try)
-TakesInVain = with_line(take=_takes_tokens_in_vain)
-ForgetsLargeClaims = with_line(take=_takes_as_if_alone)
-PutsBack = with_line(move=_puts_back)
-FillsAllAtOnce = with_line(_free=_fills_all_at_once)
-CountsInMilliseconds = with_line(_free=_counts_in_milliseconds)
-BeginsEmpty = with_line(set_limit=_begins_empty)
-FillsAgain = with_line(set_limit=_fills_again)
-NeverFills = with_line(set_limit=_never_fills)
-SetsOneAlone = with_line(set_limit=_sets_one_limit_alone)
-RoundsRates = with_line(set_limit=_rounds_rates)
-NeverLifts = with_line(set_limit=_never_lifts)
-TellsNoStarts = with_line(next_due=_due_without_rates)
-TellsStartsOfTheKept = with_line(next_due=_due_when_kept)
-HidesWhatIsDue = with_line(next_due=_due_unless_kept)
-TellsWhenItIsFull = with_line(next_due=_due_when_full)
-OrdersByPriority = with_line(members=_groups_by_priority)
-MergesWhatIsThere = with_line(aggregate=_aggregates_what_is_there)
-MergesFromAnywhere = with_line(aggregate=_aggregates_from_anywhere)
-MergesNobody = with_line(aggregate=_aggregates_nobody_too)
-KeepsMembers = with_line(aggregate=_keeps_its_members)
-TakesTheWholeGroup = with_line(aggregate=_takes_the_whole_group)
-AdmitsFirst = with_line(aggregate=_admits_first)
-LetsMembersGoFirst = with_line(aggregate=_lets_members_go_first)
-KeepsTheirKeys = with_line(aggregate=_keeps_their_keys)
+ForgetsRates = with_queue(_free=_free_of_rates)
+ForgetsHowManyRun = with_queue(_free=_free_of_crowds)
+ForgetsPauses = with_queue(_free=_free_in_pauses)
+LetsOneMoreRun = with_queue(_free=_fenced_one_too_wide)
+PausesPromotion = with_queue(promote=_stopped_when_paused)
+TakesForTheExpired = with_queue(take=_takes_a_token_for_each_try)
+TakesInVain = with_queue(take=_takes_tokens_in_vain)
+ForgetsLargeClaims = with_queue(take=_takes_as_if_alone)
+PutsBack = with_queue(move=_puts_back)
+FillsAllAtOnce = with_queue(_free=_fills_all_at_once)
+CountsInMilliseconds = with_queue(_free=_counts_in_milliseconds)
+BeginsEmpty = with_queue(set_limit=_begins_empty)
+FillsAgain = with_queue(set_limit=_fills_again)
+NeverFills = with_queue(set_limit=_never_fills)
+SetsOneAlone = with_queue(set_limit=_sets_one_limit_alone)
+RoundsRates = with_queue(set_limit=_rounds_rates)
+NeverLifts = with_queue(set_limit=_never_lifts)
+TellsNoStarts = with_queue(next_due=_due_without_rates)
+TellsStartsOfTheKept = with_queue(next_due=_due_when_kept)
+HidesWhatIsDue = with_queue(next_due=_due_unless_kept)
+TellsWhenItIsFull = with_queue(next_due=_due_when_full)
+OrdersByPriority = with_queue(members=_groups_by_priority)
+MergesWhatIsThere = with_queue(aggregate=_aggregates_what_is_there)
+MergesFromAnywhere = with_queue(aggregate=_aggregates_from_anywhere)
+MergesNobody = with_queue(aggregate=_aggregates_nobody_too)
+KeepsMembers = with_queue(aggregate=_keeps_its_members)
+TakesTheWholeGroup = with_queue(aggregate=_takes_the_whole_group)
+AdmitsFirst = with_queue(aggregate=_admits_first)
+LetsMembersGoFirst = with_queue(aggregate=_lets_members_go_first)
+KeepsTheirKeys = with_queue(aggregate=_keeps_their_keys)
 
 
 class LimitsAll(MemoryBroker):
@@ -327,7 +327,7 @@ class ForgetsEmptyQueues(MemoryBroker):
     async def settle(self, verdicts: Any, *, now: float) -> Any:
         answers = await super().settle(verdicts, now=now)
         for queue in self._queues.values():
-            if not queue.entries:
+            if not queue.tasks:
                 queue.limits = NO_LIMITS
         return answers
 
@@ -338,8 +338,8 @@ class ForgetsWhatRan(MemoryBroker):
     async def settle(self, verdicts: Any, *, now: float) -> Any:
         answers = await super().settle(verdicts, now=now)
         for queue in self._queues.values():
-            if not queue.entries:
-                queue._full = 0.0
+            if not queue.tasks:
+                queue._bucket_full = 0.0
         return answers
 
 
@@ -363,7 +363,7 @@ class CountsLimited(MemoryBroker):
     """Counts queues that have nothing but limits."""
 
     async def count(self) -> Any:
-        bare = {name: dict[State, int]() for name, q in self._queues.items() if not q.entries}
+        bare = {name: dict[State, int]() for name, q in self._queues.items() if not q.tasks}
         return {**await super().count(), **bare}
 
 
@@ -385,12 +385,12 @@ class JoinsWhenPromoted(MemoryBroker):
 
     async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
         for queue in self._known(demand.quotas):
-            for task in [t for t in queue.waiting if queue.entries[t].due <= now]:
-                entry = queue.entries[task]
-                if entry.spec.group is not None:
+            for task in [t for t in queue.waiting if queue.tasks[t].due <= now]:
+                stored = queue.tasks[task]
+                if stored.spec.group is not None:
                     queue.waiting.discard(task)
-                    entry.due = now
-                    queue.waiting.add((now, entry.sequence), task)
+                    stored.due = now
+                    queue.waiting.add((now, stored.sequence), task)
         return await super().claim(demand, now=now, until=until)
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from attrs import evolve
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.adapters.memory.stored_task import Entry
+from qcore.adapters.memory.stored_task import StoredTask
 from qcore.adapters.memory.subscriptions import Subscribers
 from qcore.domain.answers import (
     Admission,
@@ -47,9 +47,9 @@ class NotesInFull(MemoryBroker):
     """Writes down what a note has, and what it does not have too."""
 
     def _write(self, note: DetailsUpdate) -> DetailsSaved | LeaseLost:
-        entry, answer = self._holder(note.lease), super()._write(note)
-        if entry is not None:
-            entry.details = Details(entry.details.errors, note.progress, note.saved)
+        stored, answer = self._holder(note.lease), super()._write(note)
+        if stored is not None:
+            stored.details = Details(stored.details.errors, note.progress, note.saved)
         return answer
 
 
@@ -57,10 +57,10 @@ class NotesWhatHasEnded(MemoryBroker):
     """Takes a note of any task that is there."""
 
     def _write(self, note: DetailsUpdate) -> DetailsSaved | LeaseLost:
-        entry = self._queues[note.lease.queue].entries.get(note.lease.id)
-        if entry is None:
+        stored = self._queues[note.lease.queue].tasks.get(note.lease.id)
+        if stored is None:
             return LeaseLost()
-        self._queues[note.lease.queue].write(entry, note)
+        self._queues[note.lease.queue].write(stored, note)
         return DetailsSaved()
 
 
@@ -72,9 +72,9 @@ class RemembersTheGone(MemoryBroker):
         self.kept: dict[tuple[str, TaskId], Details] = {}
 
     def _write(self, note: DetailsUpdate) -> DetailsSaved | LeaseLost:
-        entry, answer = self._holder(note.lease), super()._write(note)
-        if entry is not None:
-            self.kept[note.lease.queue, note.lease.id] = entry.details
+        stored, answer = self._holder(note.lease), super()._write(note)
+        if stored is not None:
+            self.kept[note.lease.queue, note.lease.id] = stored.details
         return answer
 
     async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
@@ -129,19 +129,19 @@ class SeesEverybody(MemoryBroker):
 
 class ForgetsAtACrash(MemoryBroker):
     async def sweep(self, queues: Sequence[str], limit: int, *, now: float) -> Swept:
-        for line in self._known(queues):
-            for entry in line.active.values():
-                if entry.until <= now:
-                    entry.details = Details(entry.details.errors)
+        for each_queue in self._known(queues):
+            for stored in each_queue.active.values():
+                if stored.until <= now:
+                    stored.details = Details(stored.details.errors)
         return await super().sweep(queues, limit, now=now)
 
 
 class ForgetsAtARetry(MemoryBroker):
     async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
         for verdict in verdicts:
-            entry = self._holder(verdict.lease)
-            if entry is not None and isinstance(verdict.outcome, Failed):
-                entry.details = Details(entry.details.errors)
+            stored = self._holder(verdict.lease)
+            if stored is not None and isinstance(verdict.outcome, Failed):
+                stored.details = Details(stored.details.errors)
         return await super().settle(verdicts, now=now)
 
 
@@ -149,9 +149,9 @@ class ForgetsAtAnOrder(MemoryBroker):
     async def execute(
         self, queue: str, ids: Sequence[str], order: Command, *, now: float
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        for entry in [e for line in self._known([queue]) for e in line.entries.values()]:
-            if entry.spec.id in ids and isinstance(order, RunNow):
-                entry.details = NO_DETAILS
+        for stored in [e for each_queue in self._known([queue]) for e in each_queue.tasks.values()]:
+            if stored.spec.id in ids and isinstance(order, RunNow):
+                stored.details = NO_DETAILS
         return await super().execute(queue, ids, order, now=now)
 
 
@@ -163,9 +163,9 @@ class Bequeaths(MemoryBroker):
         answers = await super().enqueue(tasks, now=now)
         for task, (details,) in zip(tasks, old, strict=True):
             # a later one of the batch may have taken its place
-            entry = self._queues[task.queue].entries.get(task.id)
-            if details is not None and entry is not None:
-                entry.details = details
+            stored = self._queues[task.queue].tasks.get(task.id)
+            if details is not None and stored is not None:
+                stored.details = details
         return answers
 
 
@@ -191,9 +191,9 @@ class StopsAtARefusal(MemoryBroker):
 class OverwritesWhatIsThere(MemoryBroker):
     def _follow_up(self, tasks: Sequence[NewTask], now: float) -> set[str]:
         for task in tasks:
-            entry = self._queue(task.queue).entries.get(task.id)
-            if entry is not None:
-                entry.spec = task
+            stored = self._queue(task.queue).tasks.get(task.id)
+            if stored is not None:
+                stored.spec = task
         return super()._follow_up(tasks, now)
 
 
@@ -238,22 +238,22 @@ class SettlesWithoutALock(MemoryBroker):
         answers = [*await super().settle(verdicts, now=now)]
         for n, verdict in enumerate(verdicts):
             # of two verdicts in a batch the second has lost all the same
-            entry = held.pop(verdict.lease, None)
-            if entry is not None and isinstance(answers[n], LeaseLost):
-                answers[n] = self.overtaken(entry, verdict.outcome)
+            stored = held.pop(verdict.lease, None)
+            if stored is not None and isinstance(answers[n], LeaseLost):
+                answers[n] = self.overtaken(stored, verdict.outcome)
         return answers
 
-    def overtaken(self, entry: Entry, outcome: Transition) -> Settled | LeaseLost:
+    def overtaken(self, stored: StoredTask, outcome: Transition) -> Settled | LeaseLost:
         """Return the answer to a verdict where another has ended the lease meanwhile."""
-        return Settled(entry.state)
+        return Settled(stored.state)
 
 
 class KeepsTheLastVerdict(SettlesWithoutALock):
     """Tells the truth of who has lost a lease, but has written its result by then."""
 
-    def overtaken(self, entry: Entry, outcome: Transition) -> LeaseLost:
+    def overtaken(self, stored: StoredTask, outcome: Transition) -> LeaseLost:
         if isinstance(outcome, Succeeded):
-            entry.result = outcome.result
+            stored.result = outcome.result
         return LeaseLost()
 
 
@@ -367,8 +367,8 @@ class ChangesTheWordsOnly(MemoryBroker):
         answers = await super().execute(queue, ids, Updated({}), now=now)
         for task, answer in zip(ids, answers, strict=True):
             if isinstance(answer, Moved):
-                entry = self._queues[queue].entries[task]
-                entry.spec = changed(entry.spec, order)
+                stored = self._queues[queue].tasks[task]
+                stored.spec = changed(stored.spec, order)
         return answers
 
 
@@ -378,12 +378,16 @@ class KeepsItsPlace(MemoryBroker):
     async def execute(
         self, queue: str, ids: Sequence[str], order: Command, *, now: float
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        lines = self._known([queue]) if isinstance(order, Updated) else []
-        places = {task: entry.sequence for line in lines for task, entry in line.entries.items()}
+        queues_changed = self._known([queue]) if isinstance(order, Updated) else []
+        places = {
+            task: stored.sequence
+            for each_queue in queues_changed
+            for task, stored in each_queue.tasks.items()
+        }
         answers = await super().execute(queue, ids, order, now=now)
-        for line in lines:
-            for task in set(ids).intersection(line.pending):
-                entry = line.entries[task]
-                entry.sequence = places[task]
-                line.pending.add((-entry.spec.priority, entry.sequence), task)
+        for each_queue in queues_changed:
+            for task in set(ids).intersection(each_queue.pending):
+                stored = each_queue.tasks[task]
+                stored.sequence = places[task]
+                each_queue.pending.add((-stored.spec.priority, stored.sequence), task)
         return answers

@@ -102,7 +102,7 @@ class SweepsWithoutEnd(MemoryBroker):
 class StartsTokensAgain(MemoryBroker):
     async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
         answers = await super().settle(verdicts, now=now)
-        for name in [name for name, queue in self._queues.items() if not queue.entries]:
+        for name in [name for name, queue in self._queues.items() if not queue.tasks]:
             del self._queues[name]
         return answers
 
@@ -183,9 +183,9 @@ class PutsLast(MemoryBroker):
 
     async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
         for verdict in verdicts:
-            entry = self._holder(verdict.lease)
-            if entry is not None:
-                entry.sequence = self._queues[verdict.lease.queue]._next()  # noqa: SLF001  (a mutant knows what it breaks)
+            stored = self._holder(verdict.lease)
+            if stored is not None:
+                stored.sequence = self._queues[verdict.lease.queue]._next_sequence()  # noqa: SLF001  (a mutant knows what it breaks)
         return await super().settle(verdicts, now=now)
 
 
@@ -193,8 +193,8 @@ class ForgetsKeys(MemoryBroker):
     """Knows of a unique key only within a batch."""
 
     async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
-        for line in self._queues.values():
-            line._held.clear()  # noqa: SLF001
+        for memory_queue in self._queues.values():
+            memory_queue._unique_holders.clear()  # noqa: SLF001
         return await super().enqueue(tasks, now=now)
 
 
@@ -206,7 +206,7 @@ class LetsGoOfOthers(MemoryBroker):
     ) -> Sequence[Moved | NotAllowed | Missing]:
         for task in await self.get(queue, ids):
             if task is not None and task.spec.unique_key is not None:
-                self._queues[queue]._held.pop(task.spec.unique_key, None)  # noqa: SLF001
+                self._queues[queue]._unique_holders.pop(task.spec.unique_key, None)  # noqa: SLF001
         return await super().execute(queue, ids, order, now=now)
 
 
@@ -215,10 +215,10 @@ class ReplacesTheActive(MemoryBroker):
 
     async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
         for task in tasks:
-            line = self._queues.get(task.queue)
-            held = line._held.get(task.unique_key or "") if line else None  # noqa: SLF001
-            if line and held and task.on_duplicate == REPLACE:
-                line.move(line.entries[held[0]], Revoked(), now)
+            memory_queue = self._queues.get(task.queue)
+            held = memory_queue._unique_holders.get(task.unique_key or "") if memory_queue else None  # noqa: SLF001
+            if memory_queue and held and task.on_duplicate == REPLACE:
+                memory_queue.move(memory_queue.tasks[held[0]], Revoked(), now)
         return await super().enqueue(tasks, now=now)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from attrs import evolve
 
 from qcore.adapters.memory.queue import Queue
-from qcore.adapters.memory.stored_task import Entry
+from qcore.adapters.memory.stored_task import StoredTask
 from qcore.adapters.memory.subscriptions import Subscriber, Subscribers
 from qcore.domain.answers import (
     Admission,
@@ -38,7 +38,7 @@ from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
 from qcore.ports import Capability, Counts, Kinds, Notify, Page
 
-DEFAULT_KEEP: Final = RetentionPolicy()
+DEFAULT_RETENTION: Final = RetentionPolicy()
 
 
 class MemoryBroker:
@@ -48,7 +48,7 @@ class MemoryBroker:
         {Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS}
     )
 
-    def __init__(self, *, keep: RetentionPolicy = DEFAULT_KEEP) -> None:
+    def __init__(self, *, keep: RetentionPolicy = DEFAULT_RETENTION) -> None:
         self._keep = keep
         self._queues: dict[str, Queue] = {}
         self._subscribers = Subscribers()
@@ -84,38 +84,38 @@ class MemoryBroker:
                 queue.take(claims, min(quota, demand.limit - len(claims)), now, until)
             for queue, _ in served:
                 queue.take(claims, demand.limit - len(claims), now, until)
-        heard = {queue.name for queue, _ in served if queue.has_work} if promoted else ()
-        self._tell(heard, demand.quotas)
+        with_work = {queue.name for queue, _ in served if queue.has_work} if promoted else ()
+        self._tell(with_work, demand.quotas)
         return claims
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
-        """End leases."""
+        """Apply verdicts to claimed tasks, which ends their leases."""
         for verdict in verdicts:
-            # before anything is written: a batch is written whole or not at all
+            # before the first is applied: a batch is applied whole or not at all
             if type(verdict.outcome) not in MOVES[ACTIVE]:
                 raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
         answers: list[Settled | LeaseLost] = []
-        heard: set[str] = set()
+        with_work: set[str] = set()
         with self._lock:
             for verdict in verdicts:
-                entry, outcome = self._holder(verdict.lease), verdict.outcome
-                if entry is None:
+                stored, outcome = self._holder(verdict.lease), verdict.outcome
+                if stored is None:
                     answers.append(LeaseLost())
                     continue
                 queue = self._queues[verdict.lease.queue]
-                state = queue.move(entry, outcome, now)
+                state = queue.move(stored, outcome, now)
                 answers.append(Settled(state))
                 if state not in ENDED or queue.limits.in_flight:
-                    heard.add(queue.name)
+                    with_work.add(queue.name)
                 if isinstance(outcome, Succeeded) and outcome.then:
-                    heard |= self._follow_up(outcome.then, now)
-        self._tell(heard, {verdict.lease.queue for verdict in verdicts})
+                    with_work |= self._follow_up(outcome.then, now)
+        self._tell(with_work, {verdict.lease.queue for verdict in verdicts})
         return answers
 
     def _follow_up(self, tasks: Sequence[NewTask], now: Moment) -> set[str]:
-        """Store what is to follow, where it is not there already; return which queues it is in."""
+        """Enqueue follow-ups, unless their ids are stored already; return their queues."""
         for task in tasks:
             self._queue(task.queue).add(task, now)
         return {task.queue for task in tasks}
@@ -123,17 +123,17 @@ class MemoryBroker:
     async def save_details(
         self, updates: Sequence[DetailsUpdate]
     ) -> Sequence[DetailsSaved | LeaseLost]:
-        """Keep what runs say of themselves."""
+        """Store progress and saved work of running tasks."""
         with self._lock:
             answers = [self._write(note) for note in updates]
         self._tell((), {note.lease.queue for note in updates})
         return answers
 
     def _write(self, note: DetailsUpdate) -> DetailsSaved | LeaseLost:
-        entry = self._holder(note.lease)
-        if entry is None:
+        stored = self._holder(note.lease)
+        if stored is None:
             return LeaseLost()
-        self._queues[note.lease.queue].write(entry, note)
+        self._queues[note.lease.queue].write(stored, note)
         return DetailsSaved()
 
     async def extend(
@@ -147,14 +147,14 @@ class MemoryBroker:
             return [self._renew(lease, until) for lease in leases]
 
     def _renew(self, lease: Lease, until: Moment) -> Lease | LeaseLost:
-        entry = self._holder(lease)
-        if entry is None:
+        stored = self._holder(lease)
+        if stored is None:
             return LeaseLost()
-        entry.until = until
+        stored.until = until
         return evolve(lease, until=until)
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
-        """Move what time has moved."""
+        """Take back tasks of lost workers, end expired ones, trim those kept long enough."""
         crashed = expired = trimmed = 0
         more = False
         with self._lock:
@@ -180,30 +180,29 @@ class MemoryBroker:
         return self._subscribers.add(queues, kinds, notify)
 
     async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
-        """Return tasks as they are."""
+        """Return tasks by id, None for one that is not stored."""
         with self._lock:
-            entries = self._queues[queue].entries if queue in self._queues else {}
-            return [entries[i].shown() if i in entries else None for i in ids]
+            tasks = self._queues[queue].tasks if queue in self._queues else {}
+            return [tasks[i].to_task() if i in tasks else None for i in ids]
 
     async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
-        """Return what is kept of the runs of tasks."""
+        """Return errors, progress and saved work of tasks, None for one that is not stored."""
         with self._lock:
-            entries = self._queues[queue].entries if queue in self._queues else {}
-            return [entries[i].details if i in entries else None for i in ids]
+            tasks = self._queues[queue].tasks if queue in self._queues else {}
+            return [tasks[i].details if i in tasks else None for i in ids]
 
     async def browse(
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
     ) -> Page:
-        """Return tasks of one queue and state, page by page."""
+        """Return a page of the tasks of one queue and state."""
         with self._lock:
             if queue not in self._queues:
                 return Page(())
-            entries = self._queues[queue].listed(state)
-            rows = [(e.place(), e) for e in entries]
+            rows = [(each.sort_key(), each) for each in self._queues[queue].in_state(state)]
         rows.sort(key=lambda row: row[0])
-        after = _read_cursor(cursor)
+        after = _decode_cursor(cursor)
         rows = [row for row in rows if after is None or row[0] > after][: limit + 1]
-        shown = [entry.shown() for _, entry in rows[:limit]]
+        shown = [stored.to_task() for _, stored in rows[:limit]]
         last = rows[limit - 1][0] if 0 < limit < len(rows) else None
         return Page(shown, None if last is None else repr(last))
 
@@ -216,45 +215,45 @@ class MemoryBroker:
     async def execute(
         self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        """Carry out an operator's command on tasks of one queue."""
+        """Carry out a command on tasks of one queue."""
         with self._lock:
-            line = self._queues.get(queue)
-            active = {} if line is None else line.active
-            held = {task: active[task].token for task in ids if task in active}
+            stored_queue = self._queues.get(queue)
+            active = {} if stored_queue is None else stored_queue.active
+            tokens = {task: active[task].token for task in ids if task in active}
             answers = [self._carry_out(queue, i, command, now) for i in ids]
-            lost = [token for task, token in held.items() if task not in active]
+            revoked = [token for task, token in tokens.items() if task not in active]
         self._tell({queue}, {queue})
-        self._subscribers.tell_of_ended(queue, lost)
+        self._subscribers.tell_of_ended(queue, revoked)
         return answers
 
     async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
-        """Set one of a queue's limits."""
+        """Change one of a queue's limits, and return them all."""
         with self._lock:
             limits = self._queue(queue).set_limit(change, now)
         self._tell({queue}, ())
         return limits
 
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
-        """Return what holds for queues."""
+        """Return the limits of each queue."""
         with self._lock:
             return [self._queues[q].limits if q in self._queues else NO_LIMITS for q in queues]
 
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
         """Return groups of a queue in which tasks wait, in the order of their names."""
         with self._lock:
-            found = [group for line in self._known([queue]) for group in line.listed_groups()]
+            found = [group for each in self._known([queue]) for group in each.list_groups()]
         return [group for group in found if group.name > after][: max(0, limit)]
 
     async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
         """Return tasks that wait in a group, those due first before the others."""
         with self._lock:
-            found = [entry for line in self._known([queue]) for entry in line.members(group)]
-            return [entry.shown() for entry in found[: max(0, limit)]]
+            found = [task for each in self._known([queue]) for task in each.members(group)]
+            return [task.to_task() for task in found[: max(0, limit)]]
 
     async def aggregate(
         self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
     ) -> Admission | Stale:
-        """Put one task in the place of members of a group, in one step."""
+        """Replace members of a group by one task, in one step."""
         check_aggregate(queue, ids, task)
         with self._lock:
             answer = self._queue(queue).aggregate(group, ids, task, now)
@@ -277,16 +276,16 @@ class MemoryBroker:
     def _carry_out(
         self, queue: str, task: TaskId, order: Command, now: Moment
     ) -> Moved | NotAllowed | Missing:
-        line = self._queues.get(queue)
-        entry = None if line is None else line.entries.get(task)
-        if line is None or entry is None:
+        stored_queue = self._queues.get(queue)
+        stored = None if stored_queue is None else stored_queue.tasks.get(task)
+        if stored_queue is None or stored is None:
             return Missing()
-        if type(order) not in MOVES[entry.state]:
-            return NotAllowed(entry.state)
-        return Moved(line.move(entry, order, now))
+        if type(order) not in MOVES[stored.state]:
+            return NotAllowed(stored.state)
+        return Moved(stored_queue.move(stored, order, now))
 
     def _queue(self, name: str) -> Queue:
-        """Return a queue, made by its first task."""
+        """Return a queue, creating it if there is none of the name."""
         queue = self._queues.get(name)
         if queue is None:
             queue = self._queues[name] = Queue(name)
@@ -295,21 +294,21 @@ class MemoryBroker:
     def _known(self, names: Iterable[str]) -> list[Queue]:
         return [self._queues[name] for name in names if name in self._queues]
 
-    def _holder(self, lease: Lease) -> Entry | None:
-        """Return the active task whose current token the lease has."""
+    def _holder(self, lease: Lease) -> StoredTask | None:
+        """Return a lease's task, None where the lease's token is not the task's current one."""
         queue = self._queues.get(lease.queue)
-        entry = None if queue is None else queue.active.get(lease.id)
-        return entry if entry is not None and entry.token == lease.token else None
+        stored = None if queue is None else queue.active.get(lease.id)
+        return stored if stored is not None and stored.token == lease.token else None
 
-    def _tell(self, heard: Iterable[str], touched: Iterable[str]) -> None:
-        """Wake those who listen, outside the lock: what they do is theirs."""
+    def _tell(self, with_work: Iterable[str], touched: Iterable[str]) -> None:
+        """Notify subscribers, outside the lock: a callback may wait for another thread."""
         with self._lock:
-            news = {queue.name: queue.read_news() for queue in self._known(touched)}
-        self._subscribers.tell_of_work(heard)
-        self._subscribers.tell_of_tasks({queue: ids for queue, ids in news.items() if ids})
+            changed = {queue.name: queue.pop_changed() for queue in self._known(touched)}
+        self._subscribers.tell_of_work(with_work)
+        self._subscribers.tell_of_tasks({queue: ids for queue, ids in changed.items() if ids})
 
 
-def _read_cursor(cursor: str | None) -> tuple[float, int] | None:
+def _decode_cursor(cursor: str | None) -> tuple[float, int] | None:
     if cursor is None:
         return None
     try:

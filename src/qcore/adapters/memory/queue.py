@@ -1,4 +1,4 @@
-"""One queue in memory."""
+"""`Queue`: the tasks, unique keys, groups and limits of one queue of the memory broker."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import evolve
 
-from qcore.adapters.memory.stored_task import Entry, Sorted
+from qcore.adapters.memory.stored_task import IdHeap, StoredTask
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.effects import apply
 from qcore.domain.groups import Group, Stale
@@ -32,50 +32,51 @@ from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, ruled
 from qcore.domain.run_details import DetailsUpdate, after, noted
 from qcore.domain.task import Claim, Lease, RetentionPolicy, changed, state_of_new
 
-PROMOTED_AT_ONCE: Final = 1_000
+MAX_PROMOTED: Final = 1_000
+"""Due tasks that one claim makes pending."""
 
 
 class Queue:
-    """One queue's tasks, each in `entries` and in the one collection of its state."""
+    """One queue; each of its tasks is in `tasks`, and in the one collection of its state."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.entries: dict[TaskId, Entry] = {}
-        self.pending = Sorted()
-        self.waiting = Sorted()
-        self.expiring = Sorted()
-        self.active: dict[TaskId, Entry] = {}
-        self.ended = {State.COMPLETED: Sorted(), State.ARCHIVED: Sorted(), State.DEAD: Sorted()}
-        self._held: dict[str, tuple[TaskId, Moment]] = {}
-        """Unique key to the task that has it, and until when."""
+        self.tasks: dict[TaskId, StoredTask] = {}
+        self.pending = IdHeap()
+        self.waiting = IdHeap()
+        self.expiring = IdHeap()
+        self.active: dict[TaskId, StoredTask] = {}
+        self.ended = {State.COMPLETED: IdHeap(), State.ARCHIVED: IdHeap(), State.DEAD: IdHeap()}
+        self._unique_holders: dict[str, tuple[TaskId, Moment]] = {}
+        """Unique keys to the tasks that hold them, and until when."""
         self._sequence = 0
         self._token = 0
-        self._news: list[TaskId] = []
-        self._groups: defaultdict[str, Sorted] = defaultdict(Sorted)
+        self._changed: list[TaskId] = []
+        self._groups: defaultdict[str, IdHeap] = defaultdict(IdHeap)
         self.limits = NO_LIMITS
-        self._full: Moment = 0.0
-        """When the bucket of its rate is full."""
+        self._bucket_full: Moment = 0.0
+        """When the bucket of the rate is full again (GCRA)."""
 
     def add(self, spec: NewTask, now: Moment) -> Admission:
-        """Store a new task, in place of an ended one of its id."""
-        old, key = self.entries.get(spec.id), spec.unique_key
+        """Store a new task, in place of an ended one of its id and a holder that gives way."""
+        old, key = self.tasks.get(spec.id), spec.unique_key
         if old is not None or key is not None:
-            in_the_way = self._make_way(spec, old, now)
+            in_the_way = self._replace_or_refuse(spec, old, now)
             if in_the_way is not None:
                 return in_the_way
         if key is not None:
             until = inf if spec.unique_for is None else now + spec.unique_for
-            self._held[key] = spec.id, until
+            self._unique_holders[key] = spec.id, until
         state = state_of_new(spec, now)
         due = spec.due if state is State.SCHEDULED and spec.due is not None else now
-        entry = self.entries[spec.id] = Entry(spec, state, now, due, self._next())
-        self._put_in(entry, now)
+        stored = self.tasks[spec.id] = StoredTask(spec, state, now, due, self._next_sequence())
+        self._add_to_collection(stored, now)
         return Enqueued(spec.id, state)
 
-    def _make_way(
-        self, spec: NewTask, old: Entry | None, now: Moment
+    def _replace_or_refuse(
+        self, spec: NewTask, old: StoredTask | None, now: Moment
     ) -> Conflict | Duplicate | None:
-        """Remove what gives way to a new task, or return why it cannot be stored."""
+        """Remove the tasks that a new one replaces, or return why it is refused."""
         holder = None if spec.unique_key is None else self._holder(spec.unique_key, now)
         gives_way = spec.on_duplicate == REPLACE and holder and holder.state is not State.ACTIVE
         if old is not None and old.state not in ENDED and not (gives_way and old is holder):
@@ -83,76 +84,78 @@ class Queue:
         if holder is not None:
             if not gives_way:
                 return Duplicate(holder.spec.id, holder.state)
-            self._place(holder, State.GONE)
+            self._transfer(holder, State.GONE)
         if old is not None and old is not holder:
-            self._place(old, State.GONE)
+            self._transfer(old, State.GONE)
         return None
 
-    def _holder(self, key: str, now: Moment) -> Entry | None:
-        """Return the task that has a unique key."""
-        task, until = self._held.get(key, ("", 0.0))
-        return self.entries[task] if until > now else None
+    def _holder(self, key: str, now: Moment) -> StoredTask | None:
+        """Return the task that holds a unique key, None where it is free."""
+        task, until = self._unique_holders.get(key, ("", 0.0))
+        return self.tasks[task] if until > now else None
 
     def promote(self, now: Moment) -> int:
-        """Make pending what is due; return how many tasks that was."""
-        for done in range(PROMOTED_AT_ONCE):
+        """Make due tasks pending; return how many."""
+        for done in range(MAX_PROMOTED):
             first = self.waiting.first()
             if first is None or first[0] > now:
                 return done
-            entry = self.entries[self.waiting.pop()]
-            entry.sequence = self._next()
-            self._place(entry, advance(entry, Due()))
-        return PROMOTED_AT_ONCE
+            stored = self.tasks[self.waiting.pop()]
+            stored.sequence = self._next_sequence()
+            self._transfer(stored, advance(stored, Due()))
+        return MAX_PROMOTED
 
     def take(self, into: list[Claim], room: int, now: Moment, until: Moment) -> None:
-        """Claim up to `room` tasks, in order."""
-        pending, entries = self.pending, self.entries
+        """Append up to `room` claims, as far as the limits allow."""
+        pending, tasks = self.pending, self.tasks
         room = min(room, self._free(now))
         before = len(into)
         while room > 0 and pending:
-            entry = entries[pending.pop()]
-            spec = entry.spec
+            stored = tasks[pending.pop()]
+            spec = stored.spec
             if spec.expires is not None and spec.expires <= now:
-                self.move(entry, Expired(), now)
+                self.move(stored, Expired(), now)
                 continue
             if spec.expires is not None:
                 self.expiring.discard(spec.id)
             self._token += 1
-            entry.state = ACTIVE
-            entry.token = self._token
-            entry.until = until
-            entry.attempts += 1
-            self.active[spec.id] = entry
-            into.append(Claim(entry.shown(), Lease(spec.queue, spec.id, entry.token, until)))
+            stored.state = ACTIVE
+            stored.token = self._token
+            stored.until = until
+            stored.attempts += 1
+            self.active[spec.id] = stored
+            into.append(Claim(stored.to_task(), Lease(spec.queue, spec.id, stored.token, until)))
             room -= 1
         if self.limits.rate is not None and len(into) > before:
-            self._full = self.limits.rate.after(self._full, now, len(into) - before)
+            self._bucket_full = self.limits.rate.after(self._bucket_full, now, len(into) - before)
 
     def _free(self, now: Moment) -> int:
-        """Return how many tasks the limits let be claimed."""
-        return self.limits.free(len(self.active), self._full, now)
+        """Return how many more tasks the limits allow to be claimed now."""
+        return self.limits.free(len(self.active), self._bucket_full, now)
 
     @property
     def has_work(self) -> bool:
-        """Whether something is pending, or waits in a group."""
+        """Whether a task is pending, or waits in a group."""
         return bool(self.pending) or bool(self._groups)
 
     def next_due(self) -> Moment | None:
-        """Return when something is due, or may start by the rate that keeps it."""
+        """Return when a task is due next, or the rate lets a pending one start."""
         first = self.waiting.first()
         due = None if first is None else first[0]
-        start = self.limits.next_start(len(self.active), self._full) if self.pending else None
+        start = (
+            self.limits.next_start(len(self.active), self._bucket_full) if self.pending else None
+        )
         return min((moment for moment in (due, start) if moment is not None), default=None)
 
     def set_limit(self, rule: LimitChange, now: Moment) -> Limits:
-        """Set a limit."""
+        """Change one limit, and return them all."""
         limits = ruled(self.limits, rule)
         if limits.rate != self.limits.rate:
-            self._full = now
+            self._bucket_full = now
         self.limits = limits
         return limits
 
-    def listed_groups(self) -> list[Group]:
+    def list_groups(self) -> list[Group]:
         """Return the groups in which tasks wait, in the order of their names."""
         return [
             Group(self.name, name, len(members), members[0].due, members[-1].due)
@@ -160,81 +163,81 @@ class Queue:
             if (members := self.members(name))
         ]
 
-    def members(self, group: str) -> list[Entry]:
+    def members(self, group: str) -> list[StoredTask]:
         """Return the tasks that wait in a group, those due first before the others."""
-        entries = [self.entries[task] for task in self._groups.get(group, ())]
-        return sorted(entries, key=Entry.place)
+        tasks = [self.tasks[task] for task in self._groups.get(group, ())]
+        return sorted(tasks, key=StoredTask.sort_key)
 
     def aggregate(
         self, group: str, ids: Sequence[TaskId], task: NewTask, now: Moment
     ) -> Admission | Stale:
-        """Put one task in the place of members of a group."""
+        """Replace members of a group by one task; `Stale` if one of them no longer waits there."""
         waiting = self._groups.get(group, ())
         if not ids or not set(ids).issubset(waiting):
             return Stale()
         answer = self.add(task, now)
         if isinstance(answer, Enqueued):
             for each in ids:
-                # one of them may have given way to the task, and perhaps its id
-                entry = self.entries.get(each)
-                if entry is not None and entry.state is State.AGGREGATING:
-                    self._place(entry, advance(entry, Aggregated()))
+                # the new task may have replaced a member that held its unique key, or its id
+                stored = self.tasks.get(each)
+                if stored is not None and stored.state is State.AGGREGATING:
+                    self._transfer(stored, advance(stored, Aggregated()))
         return answer
 
-    def move(self, entry: Entry, event: Transition, now: Moment) -> State:
-        """Write down what happened to a task."""
-        state = apply(entry, event, now)
-        entry.details = after(entry.details, event, entry.attempts, now)
+    def move(self, stored: StoredTask, event: Transition, now: Moment) -> State:
+        """Apply a transition, and return the new state."""
+        state = apply(stored, event, now)
+        stored.details = after(stored.details, event, stored.attempts, now)
         if isinstance(event, Updated):
-            self._update(entry, changed(entry.spec, event))
+            self._update(stored, changed(stored.spec, event))
             return state
         if isinstance(event, RunNow):
-            entry.spec = evolve(entry.spec, expires=None)
-            entry.sequence = self._next()
-        self._place(entry, state, now)
+            stored.spec = evolve(stored.spec, expires=None)
+            stored.sequence = self._next_sequence()
+        self._transfer(stored, state, now)
         return state
 
-    def _update(self, entry: Entry, spec: NewTask) -> None:
-        """Write down what else was asked for, and put a task where it then belongs."""
-        finished = entry.finished
-        self._take_out(entry, entry.spec.id)
-        if spec.priority != entry.spec.priority:
-            entry.sequence = self._next()
-        entry.spec = spec
-        self._put_in(entry, finished or 0.0)
+    def _update(self, stored: StoredTask, spec: NewTask) -> None:
+        """Change options of a task, and move it to where it then belongs."""
+        finished = stored.finished
+        self._remove_from_collection(stored, stored.spec.id)
+        if spec.priority != stored.spec.priority:
+            stored.sequence = self._next_sequence()
+        stored.spec = spec
+        self._add_to_collection(stored, finished or 0.0)
 
-    def write(self, entry: Entry, note: DetailsUpdate) -> None:
-        """Keep what a run says of itself."""
-        entry.details = noted(entry.details, note)
+    def write(self, stored: StoredTask, note: DetailsUpdate) -> None:
+        """Store a run's progress and saved work."""
+        stored.details = noted(stored.details, note)
         if note.progress is not None:
-            self._news.append(entry.spec.id)
+            self._changed.append(stored.spec.id)
 
-    def read_news(self) -> Sequence[TaskId]:
-        """Return which tasks have news since this was asked last."""
-        news, self._news = self._news, []
+    def pop_changed(self) -> Sequence[TaskId]:
+        """Return the tasks that ended, or whose progress changed, since the last call."""
+        news, self._changed = self._changed, []
         return news
 
     def crash(self, limit: int, now: Moment) -> int:
-        """Take back the tasks whose lease ran out."""
-        late = [entry for entry in self.active.values() if entry.until <= now]
-        late.sort(key=lambda entry: (entry.until, entry.token))
-        for entry in late[:limit]:
-            self.move(entry, Crashed(), now)
+        """Take back up to `limit` active tasks whose lease has run out; return how many."""
+        late = [stored for stored in self.active.values() if stored.until <= now]
+        late.sort(key=lambda stored: (stored.until, stored.token))
+        for stored in late[:limit]:
+            self.move(stored, Crashed(), now)
         return min(limit, len(late))
 
     def expire(self, limit: int, now: Moment) -> int:
-        """End the tasks that did not start in time."""
+        """End up to `limit` pending tasks whose `expires` has passed; return how many."""
         for done in range(limit):
             first = self.expiring.first()
             if first is None or first[0] > now:
                 return done
-            self.move(self.entries[self.expiring.pop()], Expired(), now)
+            self.move(self.tasks[self.expiring.pop()], Expired(), now)
         return limit
 
     def trim(self, limit: int, now: Moment, keep: RetentionPolicy) -> int:
-        """Forget the tasks that have been kept for long enough."""
-        # a completed task is filed under the end of its own retention, however many there are
-        done = self._trim(State.COMPLETED, limit, now, RetentionPolicy(len(self.entries), 0.0))
+        """Delete up to `limit` ended tasks that are past their retention; return how many."""
+        # completed tasks are ordered by the end of their own retention, and have no maximum count
+        done = self._trim(State.COMPLETED, limit, now, RetentionPolicy(len(self.tasks), 0.0))
         done += self._trim(State.ARCHIVED, limit - done, now, keep)
         return done + self._trim(State.DEAD, limit - done, now, keep)
 
@@ -244,79 +247,83 @@ class Queue:
             first = kept.first()
             if first is None or (first[0] + keep.age > now and len(kept) <= keep.count):
                 return done
-            self._place(self.entries[kept.pop()], State.GONE)
+            self._transfer(self.tasks[kept.pop()], State.GONE)
         return limit
 
-    def listed(self, state: State) -> list[Entry]:
+    def in_state(self, state: State) -> list[StoredTask]:
         """Return the tasks of one state."""
-        return [entry for entry in self.entries.values() if entry.state is state]
+        return [task for task in self.tasks.values() if task.state is state]
 
     def count(self) -> dict[State, int]:
         """Return the number of tasks by state."""
         counts = dict.fromkeys(State, 0)
-        for entry in self.entries.values():
-            counts[entry.state] += 1
+        for stored in self.tasks.values():
+            counts[stored.state] += 1
         return {state: number for state, number in counts.items() if number}
 
-    def _next(self) -> int:
+    def _next_sequence(self) -> int:
         self._sequence += 1
         return self._sequence
 
-    def _place(self, entry: Entry, state: State, now: Moment = 0.0) -> None:
-        """Take a task out of the collection of its state, and put it into that of another."""
-        task = entry.spec.id
-        self._take_out(entry, task)
-        entry.state = state
-        entry.finished = now if state in ENDED else None
-        key = entry.spec.unique_key
-        if key is not None and state in ENDED and self._held.get(key, ("", 0.0))[0] == task:
-            del self._held[key]
+    def _transfer(self, stored: StoredTask, state: State, now: Moment = 0.0) -> None:
+        """Move a task from the collection of its state to that of another."""
+        task = stored.spec.id
+        self._remove_from_collection(stored, task)
+        stored.state = state
+        stored.finished = now if state in ENDED else None
+        key = stored.spec.unique_key
+        if (
+            key is not None
+            and state in ENDED
+            and self._unique_holders.get(key, ("", 0.0))[0] == task
+        ):
+            del self._unique_holders[key]
         if state in ENDED and state is not GONE:
-            self._news.append(task)
-        self._put_in(entry, now)
+            self._changed.append(task)
+        self._add_to_collection(stored, now)
 
-    def _put_in(self, entry: Entry, now: Moment) -> None:
-        task, state = entry.spec.id, entry.state
-        # what most come to first
+    def _add_to_collection(self, stored: StoredTask, now: Moment) -> None:
+        task, state = stored.spec.id, stored.state
+        # not in the match below: most tasks take one of these two
         if state is PENDING:
-            self.pending.add((-entry.spec.priority, entry.sequence), task)
-            if entry.spec.expires is not None:
-                self.expiring.add((entry.spec.expires, entry.sequence), task)
+            self.pending.add((-stored.spec.priority, stored.sequence), task)
+            if stored.spec.expires is not None:
+                self.expiring.add((stored.spec.expires, stored.sequence), task)
             return
         if state is GONE:
-            del self.entries[task]
+            del self.tasks[task]
             return
         match state:
             case State.SCHEDULED | State.RETRY:
-                self.waiting.add((entry.due, entry.sequence), task)
+                self.waiting.add((stored.due, stored.sequence), task)
             case State.AGGREGATING:
-                self._groups[entry.spec.group or ""].add(entry.place(), task)
+                self._groups[stored.spec.group or ""].add(stored.sort_key(), task)
             case State.COMPLETED:
-                self.ended[entry.state].add((now + entry.spec.retention, entry.sequence), task)
+                self.ended[stored.state].add((now + stored.spec.retention, stored.sequence), task)
             case State.ARCHIVED | State.DEAD:
-                self.ended[entry.state].add((now, entry.sequence), task)
+                self.ended[stored.state].add((now, stored.sequence), task)
             case _:
                 pass
 
-    def _take_out(self, entry: Entry, task: TaskId) -> None:
-        # where most come from first
-        if entry.state is ACTIVE:
+    def _remove_from_collection(self, stored: StoredTask, task: TaskId) -> None:
+        # not in the match below: most tasks take this
+        if stored.state is ACTIVE:
             del self.active[task]
-            entry.token, entry.until = 0, 0.0
+            stored.token, stored.until = 0, 0.0
             return
-        match entry.state:
+        match stored.state:
             case State.PENDING:
                 self.pending.discard(task)
-                if entry.spec.expires is not None:
+                if stored.spec.expires is not None:
                     self.expiring.discard(task)
             case State.SCHEDULED | State.RETRY:
                 self.waiting.discard(task)
             case State.AGGREGATING:
-                members = self._groups[entry.spec.group or ""]
+                members = self._groups[stored.spec.group or ""]
                 members.discard(task)
                 if not members:
-                    del self._groups[entry.spec.group or ""]
+                    del self._groups[stored.spec.group or ""]
             case State.COMPLETED | State.ARCHIVED | State.DEAD:
-                self.ended[entry.state].discard(task)
+                self.ended[stored.state].discard(task)
             case _:
                 pass

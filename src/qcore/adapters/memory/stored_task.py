@@ -1,13 +1,11 @@
-"""A task as the memory broker keeps it, and collections of them in order."""
+"""`StoredTask`, the memory broker's record of a task, and `IdHeap`, which orders them."""
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 from attrs import define
 
-from qcore.domain.lifecycle import (
-    State,
-)
+from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import NO_DETAILS, Details
@@ -15,15 +13,15 @@ from qcore.domain.task import Task
 
 
 @define(eq=False)
-class Entry:
-    """A stored task."""
+class StoredTask:
+    """A task, mutable: `effects.apply` changes it in place."""
 
     spec: NewTask
     state: State
     created: Moment
     due: Moment
     sequence: int
-    """Its place among those of its priority; kept while it is claimed, so that it can go back."""
+    """Order within its priority; kept while it is active, so that a release puts it back there."""
     attempts: int = 0
     failures: int = 0
     crashes: int = 0
@@ -36,8 +34,8 @@ class Entry:
     token: int = 0
     until: Moment = 0.0
 
-    def shown(self) -> Task:
-        """Return the task as the world sees it."""
+    def to_task(self) -> Task:
+        """Return it as a `Task`, which later changes do not reach."""
         return Task(
             self.spec,
             self.state,
@@ -53,8 +51,8 @@ class Entry:
             self.unhandled_since,
         )
 
-    def place(self) -> tuple[float, int]:
-        """Return its place in a listing of its state."""
+    def sort_key(self) -> tuple[float, int]:
+        """Return its sort key in a listing of its state."""
         match self.state:
             case State.PENDING:
                 return -self.spec.priority, self.sequence
@@ -66,15 +64,15 @@ class Entry:
                 return self.due, self.sequence
 
 
-class Sorted:
-    """Ids by key, smallest first, where any can be taken out.
+class IdHeap:
+    """A priority queue of task ids, from which any can be removed.
 
-    A heap that forgets lazily: what was taken out stays in it until it comes up, or until the
-    forgotten are the most.
+    A binary heap with lazy deletion: a removed id stays in the heap until it comes to the top, or
+    until more than half of the heap is removed ids; then the heap is built anew.
     """
 
     def __init__(self) -> None:
-        # flat, as the smallest of nested tuples takes half as long again to find
+        # flat tuples: comparing nested ones, (key, id), takes half as long again
         self._heap: list[tuple[float, int, TaskId]] = []
         self._keys: dict[TaskId, tuple[float, int]] = {}
 
@@ -104,7 +102,7 @@ class Sorted:
         return None
 
     def pop(self) -> TaskId:
-        """Take out the id with the smallest key; there must be one."""
+        """Remove and return the id with the smallest key; there must be one."""
         heap, keys = self._heap, self._keys
         while True:
             first, second, task = heappop(heap)

@@ -1,4 +1,4 @@
-"""Who has subscribed at the memory broker."""
+"""Subscriptions to the memory broker's notifications."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,34 +11,35 @@ WORK: Final = WorkAvailable()
 
 
 class Subscribers:
-    """All who have subscribed, and what each wants to be told of which queues."""
+    """All subscribers of one broker."""
 
     def __init__(self) -> None:
         self._subscribers: list[Subscriber] = []
 
     def add(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> "Subscriber":
-        """Return a new subscriber."""
+        """Return a new subscriber, notified from now on until it is closed."""
         subscriber = Subscriber(frozenset(queues), frozenset(kinds), notify, self._subscribers)
         self._subscribers.append(subscriber)
         return subscriber
 
     def tell_of_work(self, queues: Iterable[str]) -> None:
-        """Tell that queues have something new to claim or to wait for."""
+        """Notify that these queues may have something new to claim, or to wait for."""
         for each in tuple(self._subscribers):
             if WorkAvailable in each.kinds and not each.queues.isdisjoint(queues):
                 each.notify(WORK)
 
     def tell_of_ended(self, queue: str, tokens: Sequence[int]) -> None:
-        """Tell of leases that an order has ended."""
+        """Notify of leases that a command has revoked."""
         for each in tuple(self._subscribers):
             if LeaseEnded in each.kinds and queue in each.queues:
-                # one whose loop has ended must not fail what has been done
+                # a subscriber whose event loop is closed raises: the command has succeeded all the
+                # same
                 with suppress(RuntimeError):
                     for token in tokens:
                         each.notify(LeaseEnded(queue, token))
 
     def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
-        """Tell which tasks of which queues have ended or got on."""
+        """Notify of tasks that ended, or whose progress changed."""
         for each in tuple(self._subscribers):
             if TasksChanged in each.kinds:
                 for queue in each.queues.intersection(changed):
@@ -47,7 +48,7 @@ class Subscribers:
 
 
 class Subscriber:
-    """A subscriber of some queues."""
+    """A subscription to some kinds of notifications about some queues."""
 
     def __init__(
         self,
@@ -62,6 +63,6 @@ class Subscriber:
         self._among = among
 
     async def close(self) -> None:
-        """Stop being told."""
+        """End the subscription."""
         if self in self._among:
             self._among.remove(self)
