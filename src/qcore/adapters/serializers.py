@@ -3,7 +3,8 @@
 Both formats take plain data, attrs and msgspec classes, dataclasses, TypedDict, named tuples,
 enums, datetimes and timedeltas, UUID, Decimal, bytes and sets, and pydantic models (anything with
 `model_dump` and `model_validate`). What a value is comes from the type that it is read as: read as
-`object`, a datetime in JSON is text and a set is a list.
+`object`, a datetime in JSON is text and a set is a list. How deeply values may be nested is up to
+Python: 730 levels in 3.11, and since 3.14 as many as the stack holds, a fifth of them to be read.
 """
 
 import dataclasses
