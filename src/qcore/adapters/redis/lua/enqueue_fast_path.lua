@@ -10,7 +10,10 @@ if ARGV[1] == '0' and #ARGV == 7 and ARGV[7] == '' then
   local version = pcall('HGET', KEYS[1], 'version')
   local idle = pcall('ZCARD', KEYS[3])
   local body = ARGV[6]
-  if version == '1' and type(idle) == 'number' and string.byte(body) == 124
+  local types_fit = #KEYS == 4
+    or type(pcall('ZCARD', KEYS[5])) == 'number' and type(pcall('ZCARD', KEYS[7])) == 'number'
+    and type(pcall('ZCARD', KEYS[13])) == 'number' and type(pcall('ZCARD', KEYS[17])) == 'number'
+  if version == '1' and type(idle) == 'number' and types_fit and string.byte(body) == 124
     and #body <= 4096 then
     if not call('HGET', KEYS[2], ARGV[5]) then
       local digits = string.format('%x', call('HINCRBY', KEYS[1], 'sequence', 1))

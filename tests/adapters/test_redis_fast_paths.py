@@ -1,0 +1,337 @@
+"""The fast paths of enqueue and claim against what stands behind them.
+
+On two copies of one database, a script with its fast path and one without are to reply the
+same, to write the same into every key, and to publish the same.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import fakeredis
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qcore.adapters.redis import RedisBroker
+from qcore.adapters.redis.enqueue import encode_tasks
+from qcore.adapters.redis.keys import FAST_PATH_KEYS, Key, Keys
+from qcore.adapters.redis.scripts import FAST_PATHS, assembled, lua
+from qcore.domain.lifecycle import Failed, Released, Succeeded
+from qcore.domain.new_task import NewTask
+from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.task import Claim, Demand, Verdict
+from qcore.testing.builders import LEASE, NOW
+from qcore.testing.contract.base import step
+from qcore.testing.fakes import fake_redis_broker
+from tests.adapters.redis_kit import broker_at
+from tests.servers.redis import RedisServer
+
+Word = str | bytes | int
+Step = Callable[["Store"], object]
+
+QUEUE: Final = "q"
+KEYS: Final = [*Keys("qcore").with_session(QUEUE, "caller", len(Key))]
+OTHER_KEYS: Final = [*Keys("qcore").of("r")]
+IDS: Final = ("a", "b", "20" * 16, "é:1")
+DEFAULT: Final[dict[str, Any]] = {}
+KINDS: Final[dict[str, dict[str, Any]]] = {
+    "default": DEFAULT,
+    "due": {"due": NOW - 1},
+    "scheduled": {"due": NOW + 5},
+    "large": {"payload": b"x" * 5_000},
+    "urgent": {"priority": 3},
+    "expiring": {"expires": NOW + 2},
+    "retained": {"retention": 60},
+    "grouped": {"group": "a group"},
+    "unique": {"unique_key": "u", "unique_for": 9},
+}
+NEEDS_FEW_KEYS: Final = ("default", "due", "large")
+"""Kinds of which the first keys of a queue are enough."""
+OUTCOMES: Final = (Succeeded(), Failed("no", NOW + 3), Released())
+LIMITS: Final = (SetRate(Rate(2, 1)), SetInFlight(1), SetPaused(is_paused=True))
+
+
+def key(name: Key) -> str:
+    """Return the name of a key of the queue."""
+    return KEYS[name - 1]
+
+
+EDITS: Final[Sequence[Sequence[Word]]] = (
+    *(("SET", key(each), "x") for each in Key if each is not Key.SESSION),
+    *(("DEL", key(each)) for each in (Key.META, Key.TASKS, Key.PENDING, Key.PROGRESS)),
+    ("HSET", key(Key.META), "version", "2"),
+    ("HSET", key(Key.META), "version", "x"),
+    ("HSET", key(Key.META), "token", "x"),
+    ("HSET", key(Key.META), "token", "9" * 15),
+    ("HSET", key(Key.META), "large", "1"),
+    ("HSET", key(Key.META), "limits", "x"),
+    ("HSET", key(Key.TASKS), "a", ""),
+    ("HSET", key(Key.TASKS), "a", "a1|"),
+    ("HSET", key(Key.TASKS), "a", "a1x - 0 3 0|"),
+    ("HDEL", key(Key.TASKS), "a"),
+    ("HSET", key(Key.PROGRESS), "a", "1"),
+    ("HSET", key(Key.PROGRESS), "a", "1 1 0 0 - - - - - -|"),
+    ("ZADD", key(Key.PENDING), "0", "ghost"),
+    ("ZADD", key(Key.PENDING), "0", ""),
+    ("ZADD", key(Key.SCHEDULED), "1", "ghost"),
+    ("SET", key(Key.SESSION), "7 "),
+    ("SET", key(Key.SESSION), "7 1 5 6"),
+)
+
+
+class Store:
+    """A database, by a broker and by a client."""
+
+    def __init__(self, broker: RedisBroker, client: "redis.Redis") -> None:
+        self.broker = broker.blocking()
+        self.client = client
+        self.claims: list[Claim] = []
+
+    def put(self, kind: str, id: str) -> None:  # noqa: A002  (as the field is called)
+        step(self.broker.enqueue([NewTask("n", id=id, queue=QUEUE, **KINDS[kind])], now=NOW))
+
+    def fill(self, number: int) -> None:
+        """Add active tasks."""
+        tasks = [NewTask("n", id=f"active:{n}", queue=QUEUE, priority=9) for n in range(number)]
+        step(self.broker.enqueue(tasks, now=NOW))
+        step(self.broker.claim(Demand(number, {QUEUE: number}), now=NOW, until=NOW + LEASE))
+
+    def take(self, number: int) -> None:
+        demand = Demand(number, {QUEUE: number})
+        self.claims += step(self.broker.claim(demand, now=NOW, until=NOW + LEASE))
+
+    def settle(self, outcome: Any) -> None:
+        verdicts = [Verdict(claim.lease, outcome) for claim in self.claims]
+        step(self.broker.settle(verdicts, now=NOW))
+
+    def edit(self, command: Sequence[Word]) -> None:
+        """Do what somebody has done by hand, unless the server refuses it."""
+        try:
+            self.client.execute_command(*command)
+        except redis.ResponseError:
+            return
+
+    def call(self, text: str, keys: Sequence[str], words: Sequence[Word]) -> object:
+        """Return the reply of a script; an error is one, too."""
+        try:
+            return self.client.eval(text, len(keys), *keys, *words)
+        except redis.ResponseError as error:
+            # a server says in which script, and in which line of it
+            return re.sub(r"f_\w{40}|script: ?\w+", "", str(error))
+
+    def contents(self) -> dict[bytes, tuple[object, ...]]:
+        """Return what every key holds, and whether it goes by itself."""
+        return {
+            name: (kind := self.client.type(name), self.read(name, kind), self.client.ttl(name) > 0)
+            for name in self.client.scan_iter()
+        }
+
+    def read(self, name: bytes, kind: bytes) -> object:
+        if kind == b"hash":
+            return self.client.hgetall(name)
+        if kind == b"zset":
+            return self.client.zrange(name, 0, -1, withscores=True)
+        return self.client.smembers(name) if kind == b"set" else self.client.get(name)
+
+
+class Pair:
+    """Two databases: one for the whole script, and one for the script without its fast path."""
+
+    def __init__(self, one: Store, other: Store) -> None:
+        self.one, self.other = self.stores = one, other
+        self.listeners = [each.client.pubsub() for each in self.stores]
+        for listener in self.listeners:
+            listener.psubscribe("*")
+
+    def clear(self) -> None:
+        self.one.client.flushdb()
+        self.other.client.flushdb()
+        self.one.claims.clear()
+
+    def copy(self) -> None:
+        """Make the other database what the one is."""
+        for name, (kind, value, _) in self.one.contents().items():
+            if kind == b"hash":
+                self.other.client.hset(name, mapping=value)  # type: ignore[arg-type]
+            elif kind == b"zset":
+                self.other.client.zadd(name, dict(value))  # type: ignore[call-overload]
+            elif kind == b"set":
+                self.other.client.sadd(name, *value)  # type: ignore[misc]
+            else:
+                self.other.client.set(name, value)  # type: ignore[arg-type]
+            if self.one.client.ttl(name) > 0:
+                self.other.client.expire(name, 60)
+
+    def encodings(self, n: int) -> dict[bytes, bytes]:
+        """Return how a server holds each key in memory."""
+        return {}
+
+    def published(self, n: int) -> list[tuple[bytes, bytes]]:
+        """Return all that was published to one of them since this was asked last."""
+        self.stores[n].client.publish("end", "")
+        found: list[tuple[bytes, bytes]] = []
+        while True:
+            message = self.listeners[n].get_message(timeout=5)
+            assert message is not None
+            if message["type"] == "pmessage":
+                if message["channel"] == b"end":
+                    return found
+                found.append((message["channel"], message["data"]))
+
+    def close(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+        for store in self.stores:
+            step(store.broker.close())
+            store.client.close()
+
+
+class Databases(Pair):
+    """Two databases of one server, which copies keys with their encodings."""
+
+    def copy(self) -> None:
+        for name in self.one.client.scan_iter():
+            self.one.client.execute_command("COPY", name, name, "DB", 1)
+
+    def encodings(self, n: int) -> dict[bytes, bytes]:
+        client = self.stores[n].client
+        return {name: client.object("ENCODING", name) for name in client.scan_iter()}
+
+
+UNSHARED: Final = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+"""Each example empties the databases that the fixture gives."""
+
+
+@pytest.fixture(params=["a server", "a fake"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Give two empty databases."""
+    pair: Pair
+    if request.param == "a fake":
+        fakes = [fakeredis.FakeServer(), fakeredis.FakeServer()]
+        pair = Pair(
+            *(Store(fake_redis_broker(f), fakeredis.FakeRedis(server=f, protocol=2)) for f in fakes)
+        )
+    else:
+        server: RedisServer = request.getfixturevalue("server")
+        urls = [server.url, f"{server.url[:-1]}1"]
+        pair = Databases(
+            *(Store(broker_at(url), redis.Redis.from_url(url, protocol=2)) for url in urls)
+        )
+    yield pair
+    pair.clear()
+    pair.close()
+
+
+STEPS: Final[st.SearchStrategy[Step]] = st.one_of(
+    st.builds(
+        lambda kind, id: lambda store: store.put(kind, id),  # noqa: A006  (as the field is called)
+        st.sampled_from([*KINDS]),
+        st.sampled_from(IDS),
+    ),
+    st.builds(lambda number: lambda store: store.take(number), st.integers(1, 3)),
+    st.builds(lambda outcome: lambda store: store.settle(outcome), st.sampled_from(OUTCOMES)),
+    st.builds(
+        lambda rule: lambda store: step(store.broker.set_limit(QUEUE, rule, now=NOW)),
+        st.sampled_from(LIMITS),
+    ),
+)
+EDITED: Final[st.SearchStrategy[Step]] = st.builds(
+    lambda command: lambda store: store.edit(command), st.sampled_from(EDITS)
+)
+
+
+@st.composite
+def states(draw: st.DrawFn) -> list[Step]:
+    """Draw the steps to a state of a queue, most often one that a fast path has to do with."""
+    before = draw(st.lists(STEPS, max_size=4))
+    active = draw(st.sampled_from([0, 0, 1, 6, 7, 8, 9]))
+    after: list[Step] = [lambda store: store.fill(active)] if active else []
+    if draw(st.booleans()):
+        id = draw(st.sampled_from(IDS))  # noqa: A001  (as the field is called)
+        after.append(lambda store: store.put("default", id))
+    return [*before, *after, *draw(st.lists(EDITED, max_size=1))]
+
+
+ENQUEUES: Final = st.tuples(
+    st.sampled_from(["0", "0", "0", "1"]),
+    st.sampled_from(["default", *KINDS]),
+    st.sampled_from(["new", *IDS]),
+    st.sampled_from([FAST_PATH_KEYS, len(Key)]),
+    st.booleans(),
+)
+"""Whether it may be a duplicate request, the kind and id of a task, the keys, leave to create."""
+
+CLAIMS: Final = st.tuples(
+    st.sampled_from(["0", "0", "0", "1"]),
+    st.sampled_from([NOW, 0.0, 5e9]),
+    st.integers(0, 3),
+    st.sampled_from(["no", "last", "yes"]),
+    st.sampled_from(["1e12", "0"]),
+    st.integers(0, 3),
+    st.sampled_from([1, 1, 1, 2]),
+)
+"""Whether it may be a duplicate request, now, room, promotion, the deadline, the quota, queues."""
+
+
+def is_same(pair: Pair, script: str, keys: Sequence[str], words: Sequence[Word]) -> None:
+    """Assert that a script does the same with its fast path and without."""
+    pair.copy()
+    assert pair.one.contents() == pair.other.contents()
+    texts = assembled(script).text, assembled(script, fast_path=False).text
+    done = [
+        (pair.published(n), pair.stores[n].call(text, keys, words), pair.published(n))[1:]
+        for n, text in enumerate(texts)
+    ]
+    assert done[0] == done[1]
+    assert pair.one.contents() == pair.other.contents()
+    assert pair.encodings(0) == pair.encodings(1)
+
+
+@given(state=states(), request_=ENQUEUES)
+@UNSHARED
+def test_a_task_is_enqueued_as_without_the_fast_path(
+    pair: Pair, state: Sequence[Step], request_: tuple[str, str, str, int, bool]
+) -> None:
+    """Whatever is stored, and whatever is to be."""
+    pair.clear()
+    for each in state:
+        each(pair.one)
+    is_retry, kind, id, number, may_create = request_  # noqa: A001  (as the field is called)
+    [_, *words] = encode_tasks([NewTask("n", id=id, queue=QUEUE, **KINDS[kind])], NOW)
+    if kind not in NEEDS_FEW_KEYS:
+        number = len(Key)
+    is_same(pair, "enqueue", KEYS[:number], [is_retry, 7, int(may_create), *words])
+
+
+@given(state=states(), request_=CLAIMS)
+@UNSHARED
+def test_a_task_is_claimed_as_without_the_fast_path(
+    pair: Pair, state: Sequence[Step], request_: tuple[str, float, int, str, str, int, int]
+) -> None:
+    """Whatever is stored, and whatever is asked for."""
+    pair.clear()
+    for each in state:
+        each(pair.one)
+    is_retry, now, room, promoting, deadline, quota, queues = request_
+    words = [is_retry, 7, repr(now), repr(now + LEASE), room, promoting, deadline]
+    is_same(pair, "claim", [*KEYS, *OTHER_KEYS][: queues * len(Key)], [*words, *[quota] * queues])
+
+
+@pytest.mark.parametrize("active", [0, 7, 9])
+def test_the_most_frequent_requests_take_the_fast_path(pair: Pair, active: int) -> None:
+    """Behind it stands nothing here: a request that it passes on has no reply."""
+    pair.one.fill(active)
+    pair.one.put("default", "a")
+    pair.one.take(1)
+    pair.one.settle(Succeeded())
+    [_, *words] = encode_tasks([NewTask("n", id="a", queue=QUEUE)], NOW)
+    fast_path = lua(FAST_PATHS["enqueue"])
+    assert pair.one.call(fast_path, KEYS[:FAST_PATH_KEYS], ["0", 7, 0, *words]) == b""
+    words = ["0", 7, repr(NOW), repr(NOW + LEASE), 1, "yes", "1e12", 1]
+    reply = pair.one.call(lua(FAST_PATHS["claim"]), KEYS, words)
+    assert isinstance(reply, list)
+    assert reply[0] == b"done"
