@@ -11,7 +11,7 @@ from typing import Any, Final
 import fakeredis
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from qcore.adapters.redis import RedisBroker
@@ -94,6 +94,8 @@ class Store:
 
     def fill(self, number: int) -> None:
         """Add active tasks."""
+        if not number:
+            return
         tasks = [NewTask("n", id=f"active:{n}", queue=QUEUE, priority=9) for n in range(number)]
         step(self.broker.enqueue(tasks, now=NOW))
         step(self.broker.claim(Demand(number, {QUEUE: number}), now=NOW, until=NOW + LEASE))
@@ -201,7 +203,8 @@ class Databases(Pair):
 
 
 UNSHARED: Final = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 """Each example empties the databases that the fixture gives."""
 
@@ -226,6 +229,10 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     pair.close()
 
 
+LIMITED: Final[st.SearchStrategy[Step]] = st.builds(
+    lambda rule: lambda store: step(store.broker.set_limit(QUEUE, rule, now=NOW)),
+    st.sampled_from(LIMITS),
+)
 STEPS: Final[st.SearchStrategy[Step]] = st.one_of(
     st.builds(
         lambda kind, id: lambda store: store.put(kind, id),  # noqa: A006  (as the field is called)
@@ -234,10 +241,7 @@ STEPS: Final[st.SearchStrategy[Step]] = st.one_of(
     ),
     st.builds(lambda number: lambda store: store.take(number), st.integers(1, 3)),
     st.builds(lambda outcome: lambda store: store.settle(outcome), st.sampled_from(OUTCOMES)),
-    st.builds(
-        lambda rule: lambda store: step(store.broker.set_limit(QUEUE, rule, now=NOW)),
-        st.sampled_from(LIMITS),
-    ),
+    LIMITED,
 )
 EDITED: Final[st.SearchStrategy[Step]] = st.builds(
     lambda command: lambda store: store.edit(command), st.sampled_from(EDITS)
@@ -246,14 +250,16 @@ EDITED: Final[st.SearchStrategy[Step]] = st.builds(
 
 @st.composite
 def states(draw: st.DrawFn) -> list[Step]:
-    """Draw the steps to a state of a queue, most often one that a fast path has to do with."""
-    before = draw(st.lists(STEPS, max_size=4))
-    active = draw(st.sampled_from([0, 0, 1, 6, 7, 8, 9]))
-    after: list[Step] = [lambda store: store.fill(active)] if active else []
+    """Draw the steps to a state of a queue: half of them to one that a fast path nearly handles."""
     if draw(st.booleans()):
-        id = draw(st.sampled_from(IDS))  # noqa: A001  (as the field is called)
-        after.append(lambda store: store.put("default", id))
-    return [*before, *after, *draw(st.lists(EDITED, max_size=1))]
+        return [*draw(st.lists(STEPS, max_size=5)), *draw(st.lists(EDITED, max_size=1))]
+    active = draw(st.sampled_from([0, 1, 7, 8, 9]))
+    pending = [*draw(st.lists(STEPS, max_size=1)), lambda store: store.put("default", "b")]
+    return [
+        lambda store: store.fill(active),
+        *pending,
+        *draw(st.lists(EDITED | LIMITED, max_size=1)),
+    ]
 
 
 ENQUEUES: Final = st.tuples(
@@ -292,6 +298,10 @@ def is_same(pair: Pair, script: str, keys: Sequence[str], words: Sequence[Word])
 
 
 @given(state=states(), request_=ENQUEUES)
+@example(
+    [lambda store: store.put("default", "a"), lambda store: store.edit(EDITS[3])],
+    ("0", "default", "new", len(Key), False),
+)
 @UNSHARED
 def test_a_task_is_enqueued_as_without_the_fast_path(
     pair: Pair, state: Sequence[Step], request_: tuple[str, str, str, int, bool]
