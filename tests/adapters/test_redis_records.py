@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from msgspec.msgpack import decode, encode
 
 from qcore.adapters.redis.encoding import decode_id, encode_id, encode_sequence, end_of_sequence
-from qcore.adapters.redis.records import Progress, Unreadable, body_of, shown, task_of
+from qcore.adapters.redis.records import (
+    RunRecord,
+    Unreadable,
+    decode_or_describe,
+    decode_task,
+    encode_task,
+)
 from qcore.adapters.redis.request_dedup import SessionPool
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import LAST_MOMENT
@@ -75,8 +81,8 @@ def test_what_only_looks_like_an_id_of_ours_stays_as_it_is(task: str) -> None:
 )
 def test_every_wish_comes_back(task: NewTask) -> None:
     """All options, to the last bit."""
-    value = encode_sequence(77).encode() + body_of(task, NOW)
-    assert task_of("default", "i", State.PENDING, value, None).spec == task
+    value = encode_sequence(77).encode() + encode_task(task, NOW)
+    assert decode_task("default", "i", State.PENDING, value, None).spec == task
 
 
 @pytest.mark.parametrize(
@@ -100,17 +106,19 @@ def test_what_the_first_release_wrote_is_read(
 ) -> None:
     """Facts, and an array whose end is left out where it is as usual."""
     value = b"a1" + facts + b"|" + encode(["n", NOW, b"x", *tail])
-    seen = task_of("default", "i", State.PENDING, value, None)
+    seen = decode_task("default", "i", State.PENDING, value, None)
     assert seen.spec == NewTask("n", id="i", payload=b"x", **asked)
     assert seen.created == NOW
 
 
 def test_what_a_newer_qcore_wrote_is_passed_over() -> None:
     """A field of an unknown name, or one more place, does not hinder the others."""
-    spec = decode(body_of(a_task(on_duplicate="replace", unique_key="k"), NOW).partition(b"|")[2])
+    spec = decode(
+        encode_task(a_task(on_duplicate="replace", unique_key="k"), NOW).partition(b"|")[2]
+    )
     spec[13:] = [{"colour": "red"}, "a place that nobody knows"]
     value = b"a10 - 0.0 3 0 k|" + encode(spec)
-    seen = task_of("default", "i", State.PENDING, value, None)
+    seen = decode_task("default", "i", State.PENDING, value, None)
     assert (seen.spec.on_duplicate, seen.spec.unique_key) == ("replace", "k")
 
 
@@ -120,8 +128,8 @@ def test_every_example_of_a_field_comes_back(field: TaskField) -> None:
     for value in field.examples:
         options = {"name": "n", "id": "i", **field.together, field.name: value}
         task = NewTask(**options)
-        stored = b"a1" + body_of(task, NOW)
-        assert task_of(task.queue, task.id, State.PENDING, stored, None).spec == task
+        stored = b"a1" + encode_task(task, NOW)
+        assert decode_task(task.queue, task.id, State.PENDING, stored, None).spec == task
 
 
 @given(MOMENTS, MOMENTS, st.none() | TEXTS, st.none() | TEXTS, st.none() | st.binary(max_size=9))
@@ -133,16 +141,16 @@ def test_what_happened_comes_back(
     result: bytes | None,
 ) -> None:
     """Numbers, moments and texts, whichever there are."""
-    progress = Progress(None)
+    progress = RunRecord(None)
     progress.token, progress.attempts, progress.failures, progress.crashes = 7, 6, 5, 4
     progress.due, progress.unhandled_since, progress.finished = NOW, unhandled, finished
     progress.error, progress.result_type, progress.result = error, kind, result
-    assert vars(Progress(progress.text())) == vars(progress)
+    assert vars(RunRecord(progress.text())) == vars(progress)
 
 
 def test_a_bare_token_is_a_first_attempt() -> None:
     """What most tasks ever have of a record."""
-    progress = Progress(b"12")
+    progress = RunRecord(b"12")
     assert (progress.token, progress.attempts, progress.failures) == (12, 1, 0)
 
 
@@ -154,16 +162,16 @@ def test_a_bare_token_is_a_first_attempt() -> None:
         (b"a1|", None),
         (b"a1|\x93\x01\x02\x03", None),
         (b"a1x y z|\x90", None),
-        (b"a1" + body_of(a_task(), NOW), b"what"),
-        (b"a1" + body_of(a_task(), NOW), b"1 2 3|"),
-        (b"a1" + body_of(a_task(), NOW), b"1 2 3 4 5 6 7 8 9 x|"),
+        (b"a1" + encode_task(a_task(), NOW), b"what"),
+        (b"a1" + encode_task(a_task(), NOW), b"1 2 3|"),
+        (b"a1" + encode_task(a_task(), NOW), b"1 2 3 4 5 6 7 8 9 x|"),
     ],
 )
 def test_what_was_tampered_with_says_so(value: bytes, record: bytes | None) -> None:
-    """It is not claimed, and is shown with what is wrong with it."""
+    """It is not claimed, and is decode_or_describe with what is wrong with it."""
     with pytest.raises(Unreadable):
-        task_of("default", "i", State.PENDING, value, record)
-    seen = shown("default", "i", State.PENDING, value, record)
+        decode_task("default", "i", State.PENDING, value, record)
+    seen = decode_or_describe("default", "i", State.PENDING, value, record)
     assert seen.id == "i"
     assert "cannot be read" in (seen.error or "")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.encoding import encode_sequence, end_of_sequence
-from qcore.adapters.redis.records import body_of, facts_of, is_usual, task_of
+from qcore.adapters.redis.records import decode_meta, decode_task, encode_task, has_default_head
 from qcore.adapters.redis.scripts import ENQUEUE, TRANSITION
 from qcore.doctor import diagnose
 from qcore.domain.answers import Conflict, Duplicate, Enqueued, Settled
@@ -90,17 +90,17 @@ async def ask(broker: Broker, task: NewTask) -> object:
 )
 def test_every_key_comes_back(task: NewTask) -> None:
     """Whatever is in it, and it hides nothing of what is stored behind it."""
-    value = encode_sequence(77).encode() + body_of(task, NOW)
-    assert task_of("default", "i", State.PENDING, value, None).spec == task
+    value = encode_sequence(77).encode() + encode_task(task, NOW)
+    assert decode_task("default", "i", State.PENDING, value, None).spec == task
     head = value[: value.index(b"|") + 1]
-    assert not is_usual(head)
-    assert facts_of(head).unique == facts_of(value).unique
+    assert not has_default_head(head)
+    assert decode_meta(head).unique == decode_meta(value).unique
 
 
 def test_a_task_without_a_key_says_nothing_of_keys() -> None:
     """What is stored of it is as short as it ever was."""
-    assert facts_of(b"a1" + body_of(a_task(), NOW)).unique is None
-    value = b"a1" + body_of(a_task(priority=1), NOW)
+    assert decode_meta(b"a1" + encode_task(a_task(), NOW)).unique is None
+    value = b"a1" + encode_task(a_task(priority=1), NOW)
     assert value[end_of_sequence(value) : value.index(b"|")] == b"-1 - 0.0 3 0"
 
 

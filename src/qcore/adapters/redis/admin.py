@@ -1,4 +1,4 @@
-"""What an operator asks and orders."""
+"""Reads and commands of an operator: get, browse, count, execute."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -7,7 +7,7 @@ from typing import Final
 from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import decode_id, end_of_sequence
 from qcore.adapters.redis.keys import COUNTED_STATES, KEY_OF, Key
-from qcore.adapters.redis.records import Unreadable, body_of, shown, task_of
+from qcore.adapters.redis.records import Unreadable, decode_or_describe, decode_task, encode_task
 from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner, chunks
 from qcore.adapters.redis.scripts import BROWSE, COUNT
 from qcore.adapters.redis.snapshot import Snapshot, read_snapshots
@@ -17,17 +17,18 @@ from qcore.domain.errors import BrokerUnavailable, InvalidOption
 from qcore.domain.lifecycle import ENDED, MOVES, Command, RunNow, State, Updated
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
-from qcore.domain.task import Task, changed
+from qcore.domain.task import Task
+from qcore.domain.task import changed as with_changes
 from qcore.ports import Counts, Page
 
 TRIES: Final = 20
-"""How often an order is given again because the task moves meanwhile."""
+"""How often a command is tried again because the task has changed meanwhile."""
 
 
 async def get(runner: ScriptRunner, queue: str, ids: Sequence[TaskId]) -> list[Task | None]:
     """Return tasks as they are."""
     return [
-        None if it is None else shown(queue, task, it.state, it.value, it.progress)
+        None if it is None else decode_or_describe(queue, task, it.state, it.value, it.progress)
         for task, it in zip(ids, await read_snapshots(runner, queue, ids, whole=True), strict=True)
     ]
 
@@ -50,7 +51,7 @@ async def browse(
             score, member = at, name
             if value is not None:
                 stored = member[end_of_sequence(member) :] if state is State.PENDING else member
-                tasks.append(shown(queue, decode_id(stored), state, value, progress))
+                tasks.append(decode_or_describe(queue, decode_id(stored), state, value, progress))
         if len(rows) < 4 * size:
             return Page(tasks)
 
@@ -83,15 +84,15 @@ async def count(runner: ScriptRunner) -> Counts:
 async def execute(
     runner: ScriptRunner, queue: str, ids: Sequence[TaskId], what: Command, now: Moment
 ) -> list[Moved | NotAllowed | Missing]:
-    """Carry out an order on tasks of one queue."""
-    orders = _Orders(runner, queue, ids, what, now)
+    """Carry out a command on tasks of one queue."""
+    execution = _Execution(runner, queue, ids, what, now)
     for places in _once_each(ids):
-        await orders.carry_out(places)
-    return orders.answers
+        await execution.carry_out(places)
+    return execution.answers
 
 
 def _once_each(ids: Sequence[TaskId]) -> Iterator[list[int]]:
-    """Yield the places of ids in parts: what is named twice comes again in the next part."""
+    """Yield the places of ids in rounds: an id that is named twice comes again in the next."""
     left: list[int] = [*range(len(ids))]
     while left:
         firsts: dict[TaskId, int] = {ids[n]: n for n in reversed(left)}
@@ -99,8 +100,8 @@ def _once_each(ids: Sequence[TaskId]) -> Iterator[list[int]]:
         left = [n for n in left if firsts[ids[n]] != n]
 
 
-class _Orders:
-    """One order to several tasks, given again to those that move meanwhile."""
+class _Execution:
+    """One command to several tasks, tried again for those that change meanwhile."""
 
     def __init__(
         self, runner: ScriptRunner, queue: str, ids: Sequence[TaskId], what: Command, now: Moment
@@ -125,67 +126,70 @@ class _Orders:
             )
 
     async def _try(self, places: Sequence[int]) -> list[int]:
-        """Answer for the ids at some places; return those whose task has moved meanwhile."""
+        """Answer for the ids at some places; return those whose task has changed meanwhile."""
         ids, whole = [self._ids[n] for n in places], isinstance(self._what, Updated)
         found = await read_snapshots(self._runner, self._queue, ids, whole=whole)
-        moving: list[tuple[int, Snapshot]] = []
+        changing: list[tuple[int, Snapshot]] = []
         for n, snapshot in zip(places, found, strict=True):
             if snapshot is None:
                 self.answers[n] = Missing()
-            elif type(self._what) not in MOVES[snapshot.state] or self._is_odd(n, snapshot):
+            elif type(self._what) not in MOVES[snapshot.state] or self._is_unreadable(n, snapshot):
                 self.answers[n] = NotAllowed(snapshot.state)
             else:
-                moving.append((n, snapshot))
-        moves = await self._moves(moving)
-        made = await apply_transitions(self._runner, moves)
-        pairs = [*zip(moving, made, strict=True)]
-        await self._tell([snapshot for (_, snapshot), was_made in pairs if was_made])
-        return [n for (n, _), was_made in pairs if not was_made]
+                changing.append((n, snapshot))
+        writes = await self._writes(changing)
+        written = await apply_transitions(self._runner, writes)
+        pairs = [*zip(changing, written, strict=True)]
+        await self._publish_ended_leases(
+            [snapshot for (_, snapshot), was_written in pairs if was_written]
+        )
+        return [n for (n, _), was_written in pairs if not was_written]
 
-    async def _tell(self, moved: Sequence[Snapshot]) -> None:
-        """Say which leases have ended."""
-        tokens = [each.task_state().token for each in moved if each.state is State.ACTIVE]
+    async def _publish_ended_leases(self, changed: Sequence[Snapshot]) -> None:
+        """Publish which leases have ended."""
+        tokens = [each.task_state().token for each in changed if each.state is State.ACTIVE]
         channel = self._runner.keys.channel(self._queue)
-        # the order is carried out; who does not hear of it now is told when the lease is renewed
+        # the command is carried out; a worker that misses this learns it when it renews the lease
         with suppress(BrokerUnavailable):
             for chunk in chunks(tokens):
                 await self._runner.link.command("PUBLISH", channel, " ".join(map(str, chunk)))
 
-    async def _moves(self, moving: Sequence[tuple[int, Snapshot]]) -> list[ConditionalWrite]:
+    async def _writes(self, changing: Sequence[tuple[int, Snapshot]]) -> list[ConditionalWrite]:
         if isinstance(self._what, Updated):
-            return await self._updates(moving, self._what)
-        fresh = moving if isinstance(self._what, RunNow) else ()
-        line = await _lines(self._runner, self._queue, len(fresh))
-        moves: list[ConditionalWrite] = []
-        for place, (n, snapshot) in enumerate(moving, start=1):
+            return await self._updates(changing, self._what)
+        fresh = changing if isinstance(self._what, RunNow) else ()
+        last = await _reserve_sequences(self._runner, self._queue, len(fresh))
+        writes: list[ConditionalWrite] = []
+        for place, (n, snapshot) in enumerate(changing, start=1):
             task_state = snapshot.task_state()
             guard = task_state.snapshot_guard(None)
-            self.answers[n] = Moved(task_state.apply(self._what, self._now, line + place))
-            moves.append((self._queue, snapshot.name, 0, [*guard, *task_state.encode_change()]))
-        return moves
+            self.answers[n] = Moved(task_state.apply(self._what, self._now, last + place))
+            writes.append((self._queue, snapshot.name, 0, [*guard, *task_state.encode_change()]))
+        return writes
 
     async def _updates(
-        self, moving: Sequence[tuple[int, Snapshot]], what: Updated
+        self, changing: Sequence[tuple[int, Snapshot]], what: Updated
     ) -> list[ConditionalWrite]:
-        """Change what was asked for, each if it is still what was looked at."""
-        line = await _lines(self._runner, self._queue, len(moving)) if self._puts_behind else 0
-        moves: list[ConditionalWrite] = []
-        for place, (n, snapshot) in enumerate(moving, start=1):
+        """Return the writes that change options, each guarded by the value that was read."""
+        number = len(changing) if "priority" in what.changes else 0
+        last = await _reserve_sequences(self._runner, self._queue, number)
+        writes: list[ConditionalWrite] = []
+        for place, (n, snapshot) in enumerate(changing, start=1):
             task_state = snapshot.task_state()
             guard: list[Arg] = ["v", snapshot.value, *task_state.snapshot_guard(None)[1:]]
             task = self._read(n, snapshot)
-            spec = changed(task.spec, what)
+            spec = with_changes(task.spec, what)
             same = spec.priority == task.spec.priority
-            task_state.replace_spec(body_of(spec, task.created), None if same else line + place)
+            task_state.replace_spec(encode_task(spec, task.created), None if same else last + place)
             self.answers[n] = Moved(snapshot.state)
-            moves.append((self._queue, snapshot.name, 0, [*guard, *task_state.encode_change()]))
-        return moves
+            writes.append((self._queue, snapshot.name, 0, [*guard, *task_state.encode_change()]))
+        return writes
 
     def _read(self, n: int, it: Snapshot) -> Task:
-        return task_of(self._queue, self._ids[n], it.state, it.value, it.progress)
+        return decode_task(self._queue, self._ids[n], it.state, it.value, it.progress)
 
-    def _is_odd(self, n: int, snapshot: Snapshot) -> bool:
-        """Return whether it is to be changed and cannot be read: it must not be written over."""
+    def _is_unreadable(self, n: int, snapshot: Snapshot) -> bool:
+        """Return whether its options are to be changed and cannot be read."""
         try:
             if isinstance(self._what, Updated):
                 self._read(n, snapshot)
@@ -193,13 +197,9 @@ class _Orders:
             return True
         return False
 
-    @property
-    def _puts_behind(self) -> bool:
-        return isinstance(self._what, Updated) and "priority" in self._what.changes
 
-
-async def _lines(runner: ScriptRunner, queue: str, number: int) -> int:
-    """Reserve places behind all of their priority; return the one before the first."""
+async def _reserve_sequences(runner: ScriptRunner, queue: str, number: int) -> int:
+    """Reserve sequence numbers, behind all tasks of a priority; return the one before them."""
     if not number:
         return 0
     meta = runner.keys.of(queue)[Key.META - 1]

@@ -1,4 +1,4 @@
-"""Tasks in Redis, which any number of processes on any machines may share."""
+"""The Redis broker: tasks that any number of processes on any machines share."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -33,8 +33,8 @@ DEFAULT_NAMESPACE: Final = "qcore"
 class RedisBroker:
     """Keep tasks in Redis, reached by a link, under keys that begin with `namespace`.
 
-    All that one call moves in one queue it moves at once, in bites of 250 tasks; every move is
-    made once, even when its answer is lost on the way. Needs Redis 6.2 or newer, or Valkey.
+    What one call changes in one queue is atomic, in chunks of 250 tasks; a change whose reply was
+    lost is sent again and made once (see `script_runner`). Needs Redis 6.2 or newer, or Valkey.
     """
 
     capabilities: frozenset[Capability] = frozenset(
@@ -55,22 +55,22 @@ class RedisBroker:
         self._keep = keep
         self.namespace: Final = namespace
         self._runner = ScriptRunner(link, keep, namespace)
-        self._may_all = False
-        """Whether the user was found to have all permissions."""
+        self._has_permissions = False
+        """Whether the user was found to have all permissions that the scripts take."""
         self._blocking: RedisBroker | None = None
         self.time: Callable[[], Moment] = link.time
         """Return what time the server has."""
 
     async def open(self) -> None:
-        """Connect, learn what time the server has, and that we may do what we have to."""
+        """Connect, read the server's time, and check the permissions of the user."""
         await self.link.open()
-        if not self._may_all:
+        if not self._has_permissions:
             try:
                 await self._runner.check_permissions()
             except BaseException:
                 await self.link.close()
                 raise
-            self._may_all = True
+            self._has_permissions = True
 
     async def close(self) -> None:
         """Disconnect, and the blocking broker too."""
@@ -104,7 +104,7 @@ class RedisBroker:
     async def save_details(
         self, updates: Sequence[DetailsUpdate]
     ) -> Sequence[DetailsSaved | LeaseLost]:
-        """Keep what runs say of themselves."""
+        """Save the progress and work of runs."""
         return await run_details.save_details(self._runner, updates)
 
     async def extend(
@@ -117,7 +117,7 @@ class RedisBroker:
         return await claim.extend(self._runner, leases, until)
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
-        """Move what time has moved."""
+        """Take back tasks whose lease ended, end those that expired, and trim history."""
         return await sweep.sweep(self._runner, queues, limit, now)
 
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
@@ -133,7 +133,7 @@ class RedisBroker:
         return await admin.get(self._runner, queue, ids)
 
     async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
-        """Return what is kept of the runs of tasks."""
+        """Return the run details of tasks."""
         return await run_details.details(self._runner, queue, ids)
 
     async def browse(
@@ -157,7 +157,7 @@ class RedisBroker:
         return await limits.set_limit(self._runner, queue, change, now)
 
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
-        """Return what holds for queues."""
+        """Return the limits of queues."""
         return await limits.limits(self._runner, queues)
 
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:

@@ -1,4 +1,4 @@
-"""How tasks are handed out, and how their leases are renewed."""
+"""Claim tasks under leases, renew leases, and find the next due moment."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -9,7 +9,7 @@ from attrs import evolve
 from qcore.adapters.links.redis import Arg, Reply
 from qcore.adapters.redis.encoding import decode_id, encode_id
 from qcore.adapters.redis.keys import Key
-from qcore.adapters.redis.records import Progress, Unreadable, facts_of, task_of
+from qcore.adapters.redis.records import RunRecord, Unreadable, decode_meta, decode_task
 from qcore.adapters.redis.script_runner import (
     MAX_TASKS_PER_CALL,
     ScriptRunner,
@@ -26,41 +26,42 @@ from qcore.domain.record import record
 from qcore.domain.task import Claim, Demand, Lease
 
 PROMOTING: Final = ("no", "last", "yes", "yes", "yes", "yes")
-"""What a call does with what is due, by how often there still may be one: 200 tasks each time."""
+"""ARGV[6] of lua/claim.lua, by how many more calls of this claim may promote 200 due tasks each."""
 
 
 async def claim(
     runner: ScriptRunner, demand: Demand, now: Moment, until: Moment
 ) -> Sequence[Claim]:
-    """Take tasks: each queue's quota first, then what room is left in the order given.
+    """Claim tasks: each queue's quota first, then what room is left in the order given.
 
-    Raises only where nothing was handed out: it would be taken for crashed when the leases end.
+    Raises only where nothing was claimed: claims that were lost with an error would crash when
+    their leases end.
     """
-    counter = _Counter(runner, demand, now, until)
+    run = _ClaimRun(runner, demand, now, until)
     groups = runner.queue_batches(demand.quotas)
     if len(groups) > 1:
-        await counter.take_quotas(groups)
+        await run.take_quotas(groups)
     for group in groups:
-        await counter.take(group)
-    if counter.trouble is not None and not counter.claims:
-        raise counter.trouble
-    return counter.claims
+        await run.take(group)
+    if run.error is not None and not run.claims:
+        raise run.error
+    return run.claims
 
 
 _Pack = tuple[int, Sequence[bytes], Sequence[bytes | None], Sequence[bytes | None]]
-"""The token before the first, names, values, and records: see lua/claim.lua."""
+"""The token before the first, ids, values, and run records: see lua/claim.lua."""
 
 
 @record
-class _Asked:
-    """What one call asks for: a share of each queue first, and room for so many in all."""
+class _Call:
+    """One call of the script: the quota of each queue, and room for so many tasks in all."""
 
     shares: Mapping[str, int]
     room: int
 
 
-class _Counter:
-    """Where the tasks of some queues are handed out."""
+class _ClaimRun:
+    """The calls of one claim, and the tasks claimed so far."""
 
     def __init__(self, runner: ScriptRunner, demand: Demand, now: Moment, until: Moment) -> None:
         self._runner = runner
@@ -71,78 +72,78 @@ class _Counter:
         self._empty: set[str] = set()
         self._promotions = len(PROMOTING) - 1
         self.claims: list[Claim] = []
-        self.trouble: QcoreError | None = None
-        """What kept a call from answering."""
+        self.error: QcoreError | None = None
+        """The first error of a call."""
 
     @property
     def _room(self) -> int:
         return self._limit - len(self.claims)
 
     async def take_quotas(self, groups: Sequence[Sequence[str]]) -> None:
-        """Take each queue's quota, where a call cannot be told of all queues."""
+        """Claim each queue's quota, where one call cannot take the keys of all queues."""
         asked = [
-            _Asked(shares, sum(shares.values()))
+            _Call(shares, sum(shares.values()))
             for shares in ({q: self._quotas[q] for q in group} for group in groups)
             if sum(shares.values())
         ]
         await self._ask(asked)
 
     async def take(self, group: Sequence[str]) -> None:
-        """Take from the queues of a group until there is no more room, or nothing to take."""
+        """Claim from the queues of a group until there is no room, or nothing to claim."""
         more = not self._empty.issuperset(group)
         while more:
-            asked = _Asked({q: self._quotas[q] for q in group}, min(self._room, MAX_TASKS_PER_CALL))
+            asked = _Call({q: self._quotas[q] for q in group}, min(self._room, MAX_TASKS_PER_CALL))
             before = len(self.claims)
             stopped = await self._ask([asked])
             filled = 0 < asked.room <= len(self.claims) - before
             more = (stopped or filled) and self._room > 0
 
-    async def _ask(self, asked: Sequence[_Asked]) -> bool:
-        """Take what is to be had; return whether a call stopped before there was no more."""
+    async def _ask(self, asked: Sequence[_Call]) -> bool:
+        """Make calls, and again those that promoted only; return whether one ended with "more"."""
         more = False
         left = asked
         while left:
-            calls = [([*each.shares], self._words(each)) for each in left]
+            calls = [([*each.shares], self._args(each)) for each in left]
             replies = await self._runner.run_once(CLAIM, calls, partial=True)
             self._promotions = max(0, self._promotions - 1)
-            due: list[_Asked] = []
+            due: list[_Call] = []
             for each, reply in zip(left, replies, strict=True):
                 if isinstance(reply, QcoreError):
-                    self.trouble = self.trouble or reply
-                    # not asked again by this claim
+                    self.error = self.error or reply
+                    # its queues are left out of the rest of this claim
                     self._empty.update(each.shares)
                 elif reply and reply[0] == b"due":
                     due.append(each)
                 else:
-                    more = await self._take_in(each, reply) or more
+                    more = await self._add_claims(each, reply) or more
             left = due
         return more
 
-    async def _take_in(self, asked: _Asked, reply: Reply) -> bool:
-        """Take what a call handed out; return whether it stopped before there was no more."""
+    async def _add_claims(self, asked: _Call, reply: Reply) -> bool:
+        """Add the claims of a reply; return whether it ended with "more"."""
         before = len(self.claims)
         for queue, rows in zip(asked.shares, reply[1:], strict=bool(reply)):
-            await self._hand_out(queue, rows)
+            await self._decode_claims(queue, rows)
         more: bool = bool(reply) and reply[0] == b"more"
         if not more and len(self.claims) - before < asked.room:
             self._empty.update(asked.shares)
         return more
 
-    def _words(self, asked: _Asked) -> list[Arg]:
+    def _args(self, asked: _Call) -> list[Arg]:
         promoting = PROMOTING[self._promotions]
-        waits_until = self._runner.link.retry_deadline()
+        deadline = self._runner.link.retry_deadline()
         return [
             repr(self._now),
             repr(self._until),
             asked.room,
             promoting,
-            repr(waits_until),
+            repr(deadline),
             *asked.shares.values(),
         ]
 
-    async def _hand_out(self, queue: str, packs: Sequence[_Pack]) -> None:
+    async def _decode_claims(self, queue: str, packs: Sequence[_Pack]) -> None:
         runner, claims, until = self._runner, self.claims, self._until
-        odd: list[ConditionalWrite] = []
+        undecodable: list[ConditionalWrite] = []
         before = len(claims)
         for last, names, values, records in packs:
             token = last
@@ -152,25 +153,27 @@ class _Counter:
                     continue
                 id = decode_id(name)  # noqa: A001
                 try:
-                    task = task_of(queue, id, ACTIVE, value, progress or b"1")
+                    task = decode_task(queue, id, ACTIVE, value, progress or b"1")
                 except Unreadable as why:
-                    odd.append((queue, name, 0, self._condemned(name, token, value, str(why))))
+                    undecodable.append(
+                        (queue, name, 0, self._death_of(name, token, value, str(why)))
+                    )
                     continue
                 head = value[: value.index(b"|") + 1]
                 runner.remember_claim(queue, token, (id, name, head, progress))
                 claims.append(Claim(task, Lease(queue, id, token, until)))
         self._quotas[queue] = max(0, self._quotas[queue] - len(claims) + before)
-        if odd:
-            await apply_transitions(runner, odd)
+        if undecodable:
+            await apply_transitions(runner, undecodable)
 
-    def _condemned(self, name: bytes, token: int, value: bytes, why: str) -> list[Arg]:
-        """Return what makes a claimed task dead that cannot be read."""
-        last = Progress(None)
+    def _death_of(self, name: bytes, token: int, value: bytes, why: str) -> list[Arg]:
+        """Return the guard and change that make a claimed task dead that cannot be decoded."""
+        last = RunRecord(None)
         last.attempts, last.finished = 1, self._now
         last.error = f"what is stored of it cannot be read: {why}"
         left: list[Arg] = [int(Key.ACTIVE), name]
         with suppress(Unreadable):
-            if (unique := facts_of(value).unique) is not None:
+            if (unique := decode_meta(value).unique) is not None:
                 left += (int(Key.UNIQUE), unique)
         entered = int(Key.DEAD), repr(self._now), name
         return ["t", token, len(left) // 2, *left, 1, *entered, last.text(), "", "", ""]

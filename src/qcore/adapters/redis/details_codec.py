@@ -1,4 +1,4 @@
-"""What is kept of tasks' runs, to what is stored of it and back."""
+"""Encode run details as Redis stores them, and decode them."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,30 +13,30 @@ from qcore.domain.run_details import AttemptError, Details, Progress
 T = TypeVar("T")
 
 MOST_ATTEMPTS: Final = 2**63 - 1
-"""As many as can be written."""
+"""The largest integer of MessagePack here."""
 
 _encode: Final = Encoder().encode
 _fault: Final = Decoder(AttemptError)
 _progress: Final = Decoder(Progress)
 
 
-def encode(noted: AttemptError | Progress) -> bytes:
-    """Return an error, or how far a run has come, as it is stored."""
+def encode(detail: AttemptError | Progress) -> bytes:
+    """Encode an error of a run, or its progress."""
     try:
-        return _encode(noted)
+        return _encode(detail)
     except (OverflowError, UnicodeEncodeError):
-        # half a pair of surrogates, as in names of files: the rest of the text is worth having; or
-        # more attempts than there can be, of a task that was tampered with
-        return _encode(_sound(noted))
+        # a lone surrogate, as in names of files, is replaced; or a number of attempts that only
+        # somebody's edits explain is cut
+        return _encode(_encodable(detail))
 
 
-def _sound(noted: AttemptError | Progress) -> AttemptError | Progress:
-    if isinstance(noted, Progress):
-        return evolve(noted, message=_text(noted.message))
-    worker = None if noted.worker is None else _text(noted.worker)
-    traceback = None if noted.traceback is None else _text(noted.traceback)
-    attempt = max(0, min(noted.attempt, MOST_ATTEMPTS))
-    return AttemptError(noted.at, attempt, _text(noted.error), worker, traceback)
+def _encodable(detail: AttemptError | Progress) -> AttemptError | Progress:
+    if isinstance(detail, Progress):
+        return evolve(detail, message=_text(detail.message))
+    worker = None if detail.worker is None else _text(detail.worker)
+    traceback = None if detail.traceback is None else _text(detail.traceback)
+    attempt = max(0, min(detail.attempt, MOST_ATTEMPTS))
+    return AttemptError(detail.at, attempt, _text(detail.error), worker, traceback)
 
 
 def _text(text: str) -> str:
@@ -44,7 +44,7 @@ def _text(text: str) -> str:
 
 
 def decode_details(errors: bytes | None, progress: bytes | None, saved: bytes | None) -> Details:
-    """Return what is stored, without what somebody has written over."""
+    """Decode run details; entries that cannot be read are left out."""
     return Details(
         tuple(fault for fault in map(_read_fault, _pieces(errors or b"")) if fault is not None),
         None if progress is None else _read(_progress, progress),
@@ -53,7 +53,7 @@ def decode_details(errors: bytes | None, progress: bytes | None, saved: bytes | 
 
 
 def _pieces(joined: bytes) -> Iterator[bytes]:
-    """Yield pieces, each behind its length and a blank."""
+    """Yield entries, each behind its length and a blank."""
     start = 0
     with suppress(ValueError):
         while start < len(joined):

@@ -1,4 +1,4 @@
-"""What a task is called in Redis, and its place in the line of its queue."""
+"""Encode ids and sequence numbers as Redis stores them, and decode them."""
 
 from typing import Final, TypeAlias
 
@@ -6,17 +6,17 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 
 StoredId: TypeAlias = str | bytes
-"""An id as it is stored."""
+"""An id as Redis stores it."""
 
 MARK: Final = b"\x01"
-"""Ahead of sixteen bytes; no id begins with it, as it is not printable."""
+"""In front of an id in binary; no id begins with it, as it is not printable."""
 DIGITS: Final = 32
 
 
 def encode_id(task: TaskId) -> StoredId:
-    """Return how an id is stored: one that is 32 hexadecimal digits, as ours are, in half of that.
+    """Encode an id; one of 32 hexadecimal digits, as qcore makes them, becomes 17 bytes.
 
-    It is in memory twice for each task that waits.
+    Redis holds it twice for each pending task.
     """
     if len(task) == DIGITS:
         try:
@@ -29,26 +29,26 @@ def encode_id(task: TaskId) -> StoredId:
 
 
 def decode_id(name: bytes) -> TaskId:
-    """Return the id that is stored so."""
+    """Decode an id."""
     return name[1:].hex() if name[:1] == MARK else name.decode(errors="replace")
 
 
 def encode_sequence(number: int) -> str:
-    """Return a number so that texts sort as their numbers do (lua/common.lua)."""
+    """Encode a sequence number so that texts sort as numbers (lua/lib/sequence.lua)."""
     digits = f"{number:x}"
     return chr(96 + len(digits)) + digits
 
 
 def group_member_prefix(group: str, due: Moment) -> bytes:
-    """Return how those of a group that are due at a moment begin (lua/common.lua)."""
+    """Return a member of `groups` without the id at its end (lua/lib/group_member.lua)."""
     return f"{group}\1{due:024.9f}".encode()
 
 
 def has_sequence(text: bytes) -> bool:
-    """Return whether a text is as long as its letter says; what somebody wrote over may not be."""
+    """Return whether a text is one sequence, as long as its letter says."""
     return len(text) > 1 and text[0] - 95 == len(text)
 
 
 def end_of_sequence(text: bytes) -> int:
-    """Return where behind the line of a value or a member the rest begins."""
+    """Return the index behind the sequence at the beginning of a value or a member."""
     return max(0, text[0] - 95) if text else 0

@@ -1,4 +1,4 @@
-"""The producer's move."""
+"""Enqueue: store new tasks, in calls of at most 250 tasks and 512 KiB."""
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
@@ -7,7 +7,7 @@ from typing import Final
 from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import StoredId, decode_id, encode_id
 from qcore.adapters.redis.keys import FAST_PATH_KEYS, STATE_OF, Key
-from qcore.adapters.redis.records import BAR, body_of, is_without_facts
+from qcore.adapters.redis.records import BAR, encode_task, has_default_meta
 from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner, group_by_queue
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
@@ -16,9 +16,9 @@ from qcore.domain.new_task import REPLACE, NewTask, TaskId
 from qcore.domain.task import state_of_new
 
 MAX_BYTES_PER_CALL: Final = 1 << 19
-"""Of the payloads and headers of one call: a large one takes the server long to read."""
+"""Of payloads and headers in one call: the server reads a call before it serves anybody else."""
 NEEDS_ALL_KEYS: Final = b"needs_all_keys"
-EXISTING, MADE = "0", "1"
+MUST_EXIST, MAY_CREATE = "0", "1"
 GROUPED: Final = "g"
 
 
@@ -26,31 +26,31 @@ async def enqueue(
     runner: ScriptRunner, tasks: Sequence[NewTask], now: Moment
 ) -> Sequence[Admission]:
     """Store tasks."""
-    # what is waited for has to have been written: in one go, whether there is a queue or not
-    takes_all = runner.link.waits_for_durability
-    if len(tasks) == 1 and not takes_all:
-        # what a client asks for one by one
+    # a link that sends WAIT counts the replicas of the last write: the call must not be made twice
+    needs_all_keys = runner.link.waits_for_durability
+    if len(tasks) == 1 and not needs_all_keys:
+        # the fast path: what clients enqueue one by one
         (task,) = tasks
-        name, body, how = _words_of(task, now)
-        if not how and body[0] == BAR:
-            words = (EXISTING, "", name, body, how)
+        name, body, placement = _words_of(task, now)
+        if not placement and body[0] == BAR:
+            words = (MUST_EXIST, "", name, body, placement)
             reply = await runner.run_once_alone(ENQUEUE, task.queue, words, FAST_PATH_KEYS)
             if reply != NEEDS_ALL_KEYS:
                 return [admission(task, reply, now)]
-            takes_all = True
+            needs_all_keys = True
     answers: list[Admission] = [_admitted(task, now) for task in tasks]
     chunks = [
         chunk
         for places in group_by_queue((task.queue, n) for n, task in enumerate(tasks)).values()
         for chunk in _chunks(tasks, places, now)
     ]
-    if takes_all:
+    if needs_all_keys:
         replies = [NEEDS_ALL_KEYS] * len(chunks)
     else:
-        number = FAST_PATH_KEYS if all(chunk.is_usual for chunk in chunks) else len(Key)
+        number = FAST_PATH_KEYS if all(chunk.needs_few_keys for chunk in chunks) else len(Key)
         replies = await runner.run_once(ENQUEUE, [([b.queue], b) for b in chunks], number=number)
     if NEEDS_ALL_KEYS in replies:
-        replies = await _whole(runner, chunks, replies)
+        replies = await _with_all_keys(runner, chunks, replies)
     for chunk, reply in zip(chunks, replies, strict=True):
         refused = reply.split()
         for place, why in zip(refused[::2], refused[1::2], strict=True):
@@ -59,33 +59,33 @@ async def enqueue(
     return answers
 
 
-async def _whole(
+async def _with_all_keys(
     runner: ScriptRunner, chunks: "Sequence[_Chunk]", replies: Sequence[bytes]
 ) -> list[bytes]:
-    """Ask again with all keys, and leave to make queues, where that was asked for."""
+    """Repeat the calls that need all keys, with leave to create queues."""
     left = [chunk for chunk, reply in zip(chunks, replies, strict=True) if reply == NEEDS_ALL_KEYS]
-    # first of all: a queue that nobody knows of would be worse than a name without a queue
+    # registered first: an unregistered queue is never listed, an unused name does no harm
     await runner.link.command("SADD", runner.keys.registry, *{chunk.queue for chunk in left})
     for chunk in left:
-        chunk.may_make = True
+        chunk.may_create = True
     asked = [([chunk.queue], chunk) for chunk in left]
     answered = iter(await runner.run_once(ENQUEUE, asked, durable=True))
     return [next(answered) if reply == NEEDS_ALL_KEYS else reply for reply in replies]
 
 
 def encode_tasks(tasks: Sequence[NewTask], now: Moment) -> list[Arg]:
-    """Return what lua/enqueue.lua is told of tasks that go in with something else.
+    """Return the arguments of lua/enqueue.lua for tasks that another script enqueues.
 
     Of two with the same id, the second would conflict with the first: it is left out.
     """
     first: dict[TaskId, NewTask] = {}
     for task in tasks:
         first.setdefault(task.id, task)
-    return [*_words(MADE, first.values(), now)]
+    return [*_words(MAY_CREATE, first.values(), now)]
 
 
 def admission(task: NewTask, reply: bytes, now: Moment) -> Admission:
-    """Return what lua/enqueue.lua has answered of one task."""
+    """Return the answer in a reply of lua/enqueue.lua about one task."""
     return _refusal(task, reply.split()[1]) if reply else _admitted(task, now)
 
 
@@ -94,7 +94,7 @@ def _admitted(task: NewTask, now: Moment) -> Enqueued:
 
 
 def _refusal(task: NewTask, why: bytes) -> Conflict | Duplicate:
-    """Return the answer that a script gives for a task that it refuses: see lua/enqueue.lua."""
+    """Return the answer for a task that lua/enqueue.lua has refused."""
     key, _, holder = why.partition(b":")
     state = STATE_OF[int(key)]
     if holder:
@@ -108,7 +108,7 @@ def _moment(task: NewTask, now: Moment) -> Moment | None:
 
 
 def _chunks(tasks: Sequence[NewTask], places: Sequence[int], now: Moment) -> "Iterator[_Chunk]":
-    """Yield as many tasks of a queue as go into one call, and then others."""
+    """Yield the tasks of a queue in chunks that go into one call each."""
     chunk = _Chunk(tasks[places[0]].queue, now)
     for place in places:
         if not chunk.takes(place, tasks[place]):
@@ -119,24 +119,24 @@ def _chunks(tasks: Sequence[NewTask], places: Sequence[int], now: Moment) -> "It
 
 
 class _Chunk:
-    """What one call tells of tasks: no id twice, so that the second conflicts with the first.
+    """The tasks of one call: no id twice, so that the second conflicts with the first.
 
-    It is made when it is sent, and the server begins with one while the next is made.
+    It is encoded when it is sent: the server works on one chunk while the next is encoded.
     """
 
     def __init__(self, queue: str, now: Moment) -> None:
         self.queue = queue
         self.places: list[int] = []
-        self.may_make = False
-        """Whether it may make the queue."""
-        self.is_usual = True
-        """Whether it takes but a few keys: see lua/enqueue.lua."""
+        self.may_create = False
+        """Whether the script may create the queue."""
+        self.needs_few_keys = True
+        """Whether the first keys of the queue are enough: see `FAST_PATH_KEYS`."""
         self._now = now
         self._tasks: dict[TaskId, NewTask] = {}
         self._size = 0
 
     def takes(self, place: int, task: NewTask) -> bool:
-        """Put a task in, unless there is no room, or one of its id is in; return whether it is."""
+        """Add a task, unless there is no room or its id is there already; return whether it was."""
         size = self._size + len(task.payload)
         if task.headers:
             size += sum(len(text.encode()) for text in chain(*task.headers.items()))
@@ -146,17 +146,19 @@ class _Chunk:
         self.places.append(place)
         self._tasks[task.id] = task
         self._size = size
-        if self.is_usual:
-            self.is_usual = is_without_facts(task) and _moment(task, self._now) is None
+        if self.needs_few_keys:
+            self.needs_few_keys = has_default_meta(task) and _moment(task, self._now) is None
         return True
 
     def __iter__(self) -> Iterator[Arg]:
-        """Yield what to tell."""
-        return _words(MADE if self.may_make else EXISTING, self._tasks.values(), self._now)
+        """Yield the arguments of the call."""
+        return _words(
+            MAY_CREATE if self.may_create else MUST_EXIST, self._tasks.values(), self._now
+        )
 
 
 def _words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Arg]:
-    """Yield leave to make the queue, this moment, and the tasks."""
+    """Yield leave to create the queue, now if a task has a unique key, and the tasks."""
     yield leave
     yield repr(now) if any(task.unique_key is not None for task in tasks) else ""
     for task in tasks:
@@ -164,15 +166,15 @@ def _words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Arg]
 
 
 def _words_of(task: NewTask, now: Moment) -> tuple[StoredId, bytes, str]:
-    """Return a task's name, its body, and how it waits."""
-    body = body_of(task, now)
-    # no facts: neither a group nor a unique key
-    waits_as_usual = body[0] == BAR and task.due is None
-    return encode_id(task.id), body, "" if waits_as_usual else _how(task, now)
+    """Return a task's stored id, its value without the sequence, and its placement."""
+    body = encode_task(task, now)
+    # default metadata: neither a group nor a unique key
+    is_pending = body[0] == BAR and task.due is None
+    return encode_id(task.id), body, "" if is_pending else _placement(task, now)
 
 
-def _how(task: NewTask, now: Moment) -> str:
-    """Return where a task waits, and how it is unique."""
+def _placement(task: NewTask, now: Moment) -> str:
+    """Return the placement of a task, as lua/enqueue.lua has it."""
     due = _moment(task, now)
     ready = "" if task.group is None else f"{GROUPED}{now!r}"
     how = ready if due is None else repr(due)

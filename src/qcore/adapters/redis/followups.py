@@ -1,4 +1,4 @@
-"""Tasks that end and are followed by others, in one step where one call reaches both queues."""
+"""End a lease and enqueue its follow-up tasks, in one step where one call reaches both queues."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,37 +17,38 @@ from qcore.domain.task import Lease
 
 @record
 class Ending:
-    """A move that ends a lease, its answer if it is made, and what follows then."""
+    """A write that ends a lease, its answer if the guard holds, and the follow-up tasks."""
 
-    move: ConditionalWrite
+    write: ConditionalWrite
     answer: Settled
     lease: Lease
     then: Sequence[NewTask]
 
 
-async def follow(
+async def settle_with_followups(
     runner: ScriptRunner, endings: Sequence[Ending], now: Moment
 ) -> list[Settled | LeaseLost]:
-    """End leases, and store what follows."""
+    """End leases, and enqueue their follow-ups."""
     answers: list[Settled | LeaseLost] = [LeaseLost() for _ in endings]
     asked: list[tuple[list[str], list[Arg]]] = []
     places: list[int] = []
     for n, ending in enumerate(endings):
         home = ending.lease.queue
-        followers = group_by_queue((task.queue, task) for task in ending.then)
-        if not runner.link.is_multi_slot and followers.keys() - {home}:
-            # no call reaches both slots: rather twice than not at all, as their ids are the same
-            if not await _is_good(runner, ending.lease):
+        followups = group_by_queue((task.queue, task) for task in ending.then)
+        if not runner.link.is_multi_slot and followups.keys() - {home}:
+            # on a cluster no call reaches both slots: enqueue before the lease ends, as a repeated
+            # run enqueues nothing twice (the ids are derived)
+            if not await _is_held(runner, ending.lease):
                 continue
             away = [task for task in ending.then if task.queue != home]
             await enqueue(runner, away, now)
-            followers = {q: tasks for q, tasks in followers.items() if q == home}
-        queues = [home, *(queue for queue in followers if queue != home)]
-        asked.append((queues, _words(ending.move, queues, followers, now)))
+            followups = {q: tasks for q, tasks in followups.items() if q == home}
+        queues = [home, *(queue for queue in followups if queue != home)]
+        asked.append((queues, _words(ending.write, queues, followups, now)))
         places.append(n)
     known = {queue for queues, _ in asked for queue in queues[1:]}
     if known:
-        # first of all: a queue that nobody knows of would be worse than a name without a queue
+        # registered first: an unregistered queue is never listed, an unused name does no harm
         await runner.link.command("SADD", runner.keys.registry, *sorted(known))
     for n, reply in zip(places, await runner.run_once(SETTLE_WITH_FOLLOWUPS, asked), strict=True):
         if not reply:
@@ -56,21 +57,21 @@ async def follow(
 
 
 def _words(
-    move: ConditionalWrite,
+    write: ConditionalWrite,
     queues: Sequence[str],
-    followers: Mapping[str, Sequence[NewTask]],
+    followups: Mapping[str, Sequence[NewTask]],
     now: Moment,
 ) -> list[Arg]:
-    verdict = encode_transitions([move])
+    verdict = encode_transitions([write])
     words: list[Arg] = [len(verdict), *verdict]
     for number, queue in enumerate(queues):
-        if queue in followers:
-            each = encode_tasks(followers[queue], now)
+        if queue in followups:
+            each = encode_tasks(followups[queue], now)
             words += (number, len(each), *each)
     return words
 
 
-async def _is_good(runner: ScriptRunner, lease: Lease) -> bool:
-    """Return whether nobody has taken the task back."""
+async def _is_held(runner: ScriptRunner, lease: Lease) -> bool:
+    """Return whether the lease is still current."""
     (snapshot,) = await read_snapshots(runner, lease.queue, [lease.id])
     return snapshot is not None and snapshot.is_held(lease.token)

@@ -1,11 +1,11 @@
-"""Tasks that wait in a group, and what takes their place."""
+"""Groups: list them and their members, and replace members by one task."""
 
 from collections.abc import Sequence
 
 from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import decode_id, encode_id
 from qcore.adapters.redis.enqueue import admission, encode_tasks
-from qcore.adapters.redis.records import shown
+from qcore.adapters.redis.records import decode_or_describe
 from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner
 from qcore.adapters.redis.scripts import AGGREGATE, LIST_GROUPS, LIST_MEMBERS
 from qcore.domain.answers import Admission
@@ -42,7 +42,9 @@ async def members(runner: ScriptRunner, queue: str, group: str, limit: int) -> l
         for member, name, value, record in zip(*(rows[n::4] for n in range(4)), strict=True):
             after = member
             if value is not None:
-                found.append(shown(queue, decode_id(name), State.AGGREGATING, value, record))
+                found.append(
+                    decode_or_describe(queue, decode_id(name), State.AGGREGATING, value, record)
+                )
         if len(rows) < 4 * size:
             break
     return found

@@ -1,4 +1,51 @@
-"""The names of a queue's keys, all in one slot of a cluster."""
+"""The keys of a queue: their names, and what each holds.
+
+All keys of a queue have its name as the hash tag, `qcore:{queue}:…`, so that a cluster keeps them
+in one slot and one script call may take them all. The scripts know them by number, in the order
+of `Key` (lua/lib/keys.lua).
+
+A task's state is the sorted set of that name which its id is a member of; the score says when, or
+in what order:
+
+========================== ============ ==========================================================
+key                        type         what it holds
+========================== ============ ==========================================================
+meta                       hash         version (of this layout), sequence and token (the last that
+                                        were given), large (if a task of more than 4 KiB was ever
+                                        enqueued), limits ("count per full in_flight paused", "-"
+                                        for none)
+tasks                      hash         id to value: sequence, metadata, bar, options
+pending                    sorted set   sequence and id, by negated priority; Redis sorts members of
+                                        one score as text, so they are first in, first out
+scheduled, retry           sorted sets  ids, by the moment they are due
+aggregating                sorted set   ids of tasks that wait in groups, by when they were due
+active                     sorted set   ids, by the end of the lease
+completed, archived, dead  sorted sets  ids, by the moment they ended
+progress                   hash         id to run record; none before the first claim
+expiring                   sorted set   ids of pending tasks that expire, by when
+retained                   sorted set   ids of completed tasks, by when they may be deleted
+unique                     hash         unique key to "until id", until "-" if held until the end
+details                    hash         "e" + id: errors, each behind its length and a blank;
+                                        "p" + id: progress; "s" + id: saved work
+groups                     sorted set   group, byte 1, due moment in 24 characters, and id; score 0
+session:NAME               string       "serial reply" of a caller's last request (request_dedup.py)
+========================== ============ ==========================================================
+
+A *sequence* is the task's place among those of its priority: the number in hexadecimal behind a
+letter that says how many digits it has, so that texts sort as numbers. *Metadata* are what scripts
+read of the options, "neg_priority expires retention max_crashes group", and a blank and the unique
+key if there is one; nothing at all where all are the defaults. The group is "0" for none, or "1"
+and its name; names and unique keys are quoted as in a URL. *Options* are everything else, in
+MessagePack, which scripts never read. A *run record* is "token attempts failures crashes due
+unhandled_since finished", three sizes, a bar, and the error, the result's type and the result; or
+the bare token in the first attempt of a task with default metadata.
+
+Scripts check everything before their first write, and remove before they add: Redis does not roll a
+script back, and out of memory it refuses only a first write that would need more.
+
+Besides, the set `qcore:queues` names all queues, and the channels `…:wake` and `…:news` of a queue
+carry notifications (notifications.py).
+"""
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -9,7 +56,7 @@ from qcore.domain.lifecycle import State
 
 
 class Key(IntEnum):
-    """A queue's keys, numbered as the scripts number them (lua/common.lua)."""
+    """The keys of a queue, numbered as in lua/lib/keys.lua."""
 
     META = 1
     TASKS = 2
@@ -31,14 +78,15 @@ class Key(IntEnum):
 
 
 FAST_PATH_KEYS: Final = 4
-"""How many of the first are enough for what is asked for most: see lua/enqueue.lua."""
+"""How many of the first keys lua/enqueue.lua takes for tasks with default metadata that are pending
+at once in a queue that exists: fewer keys are a shorter command."""
 KEY_OF: Final[Mapping[State, Key]] = {
     state: Key[state.name] for state in State if state is not State.GONE
 }
 """The sorted set of each state."""
 STATE_OF: Final[Mapping[int, State]] = {int(key): state for state, key in KEY_OF.items()}
 COUNTED_STATES: Final = [STATE_OF[number] for number in sorted(STATE_OF)]
-"""The states in the order in which count.lua counts them."""
+"""The states in the order in which lua/count.lua counts them."""
 
 
 class Keys:
@@ -51,7 +99,7 @@ class Keys:
         self.with_session = lru_cache(maxsize=1_000)(self._with_session)
 
     def _of(self, queue: str) -> Sequence[str]:
-        """Return the names of a queue's keys in their order, with a lane that nobody uses."""
+        """Return the names of a queue's keys in their order, with a session that nobody uses."""
         return [
             self._session(queue, "-") if key is Key.SESSION else self._name(queue, key.name.lower())
             for key in Key
@@ -70,13 +118,13 @@ class Keys:
         return f"{self._namespace}:{{{queue}}}:{name}"
 
     def probe_keys(self) -> list[str]:
-        """Return keys in one slot that nobody has: no queue is named so."""
+        """Return keys and a channel in one slot that no queue has: a blank is no queue's name."""
         return [f"{self._namespace}:{{ }}:{name}" for name in ("hash", "sorted", "text", "channel")]
 
     def channel(self, queue: str) -> str:
-        """Return where a queue's wake-ups are published."""
+        """Return the channel of a queue's wake-ups."""
         return self._name(queue, "wake")
 
     def news(self, queue: str) -> str:
-        """Return where it is published which of a queue's tasks have news."""
+        """Return the channel of the ids of a queue's tasks that have changed."""
         return self._name(queue, "news")

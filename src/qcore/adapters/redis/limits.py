@@ -1,4 +1,4 @@
-"""What limits a queue, whoever works on it."""
+"""The limits of queues: read and set them."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -16,7 +16,7 @@ NONE: Final = "-"
 
 async def set_limit(runner: ScriptRunner, queue: str, rule: LimitChange, now: Moment) -> Limits:
     """Set one of a queue's limits."""
-    # first of all: a queue that nobody knows of would be worse than a name without a queue
+    # registered first: an unregistered queue is never listed, an unused name does no harm
     await runner.link.command("SADD", runner.keys.registry, queue)
     (reply,) = await runner.run_idempotent(SET_LIMIT, [([queue], _words(rule, now))])
     return _read(reply)
@@ -34,7 +34,7 @@ def _words(rule: LimitChange, now: Moment) -> list[Arg]:
 
 
 async def limits(runner: ScriptRunner, queues: Sequence[str]) -> list[Limits]:
-    """Return what holds for queues."""
+    """Return the limits of queues."""
     groups = runner.queue_batches(queues)
     replies = await runner.run_idempotent(LIMITS, [(group, ()) for group in groups])
     pairs = zip(chain.from_iterable(groups), chain.from_iterable(replies), strict=True)
@@ -43,7 +43,7 @@ async def limits(runner: ScriptRunner, queues: Sequence[str]) -> list[Limits]:
 
 
 def _read(text: bytes) -> Limits:
-    """Return what is stored, nothing where somebody has written something else there."""
+    """Decode limits; what cannot be read, as somebody has edited it, limits nothing."""
     try:
         count, per, _, in_flight, paused = text.decode().split(" ")
         rate = None if count == NONE else Rate(int(count), float(per))

@@ -1,4 +1,9 @@
-"""Tasks to what is stored of them, and back."""
+"""Encode tasks to what Redis stores of them, and decode it.
+
+A task is a value in the hash `tasks` (sequence, metadata, options; see keys.py) and, once it was
+claimed, a run record in the hash `progress`. The scripts parse the metadata and the run record;
+the options, MessagePack behind a bar, are read by Python alone.
+"""
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
@@ -26,7 +31,7 @@ BAR: Final = ord("|")
 SAFE: Final = "/:@+,="
 """What need not be quoted in a unique key or a group besides letters, digits and "_.-~"."""
 AS_ASKED: Final[Moment] = -1.0
-"""Stands for the moment that the task was asked for."""
+"""In a run record: due at the moment that was asked for, or else when it was enqueued."""
 
 
 class Unreadable(ValueError):
@@ -48,7 +53,7 @@ PLACES: Final = {
 """The fields that have a place of their own in a `Spec`, in order, and the type of what is stored
 there: None stands for no headers. Never changed, as it is what stored tasks look like."""
 
-FACTS: Final = ("priority", "expires", "retention", "max_crashes", "group", "unique_key")
+META_FIELDS: Final = ("priority", "expires", "retention", "max_crashes", "group", "unique_key")
 """The fields that scripts read."""
 
 NAMED: Final = [
@@ -99,23 +104,23 @@ _optional: Final = attrgetter(*PLACES, *(each.name for each in NAMED))
 _USUALLY: Final = _optional(USUAL)
 _HEADERS: Final = [*PLACES].index("headers")
 _TAIL: Final = [_usual(name) for name in PLACES]
-_facts: Final = attrgetter(*FACTS)
-_USUAL_FACTS: Final = _facts(USUAL)
+_meta: Final = attrgetter(*META_FIELDS)
+_DEFAULT_META_FIELDS: Final = _meta(USUAL)
 
 
-def is_without_facts(task: NewTask) -> bool:
-    """Return whether all that the scripts need to know of a new task is usual."""
-    return bool(_facts(task) == _USUAL_FACTS)
+def has_default_meta(task: NewTask) -> bool:
+    """Return whether the metadata of a new task are the defaults."""
+    return bool(_meta(task) == _DEFAULT_META_FIELDS)
 
 
-def body_of(task: NewTask, now: Moment) -> bytes:
-    """Return a new task as it is stored behind its line: facts, a bar, and its `Spec`."""
+def encode_task(task: NewTask, now: Moment) -> bytes:
+    """Return a new task as it is stored behind its sequence: metadata, a bar, and its `Spec`."""
     spec: list[Any] = [task.name, now, task.payload]
     if _optional(task) != _USUALLY:
         spec += _tail_of(task)
-    if is_without_facts(task):
+    if has_default_meta(task):
         return b"|" + _encode(spec)
-    facts = Facts(
+    meta = TaskMeta(
         -task.priority,
         task.expires,
         task.retention,
@@ -123,7 +128,7 @@ def body_of(task: NewTask, now: Moment) -> bytes:
         task.group,
         None if task.unique_key is None else quote(task.unique_key, SAFE),
     )
-    return facts.text().encode() + _encode(spec)
+    return meta.text().encode() + _encode(spec)
 
 
 def _tail_of(task: NewTask) -> list[Any]:
@@ -138,21 +143,21 @@ def _tail_of(task: NewTask) -> list[Any]:
     return tail
 
 
-class Facts:
-    """What the scripts and the table need to know of a task's wishes."""
+class TaskMeta:
+    """The metadata of a task: those options that the scripts and the transition table need."""
 
-    __slots__ = ("expires", "group", "max_crashes", "rank", "retention", "unique")
+    __slots__ = ("expires", "group", "max_crashes", "neg_priority", "retention", "unique")
 
-    def __init__(  # noqa: PLR0917  (a fact each)
+    def __init__(  # noqa: PLR0917  (a field each)
         self,
-        rank: int = 0,
+        neg_priority: int = 0,
         expires: Moment | None = None,
         retention: float = 0.0,
         max_crashes: int = DEFAULT_MAX_CRASHES,
         group: str | None = None,
         unique: str | None = None,
     ) -> None:
-        self.rank = rank
+        self.neg_priority = neg_priority
         self.expires = expires
         self.retention = retention
         self.max_crashes = max_crashes
@@ -161,44 +166,47 @@ class Facts:
         """Its unique key, quoted as in a URL: without blanks and bars."""
 
     def text(self) -> str:
-        """Return them as they are stored, with the bar behind them."""
+        """Return the metadata as they are stored, with the bar behind them."""
         expires = _or_dash(self.expires)
         grouped = "0" if self.group is None else f"1{quote(self.group, SAFE)}"
         unique = "" if self.unique is None else f" {self.unique}"
-        return f"{self.rank} {expires} {self.retention!r} {self.max_crashes} {grouped}{unique}|"
+        return (
+            f"{self.neg_priority} {expires} {self.retention!r} {self.max_crashes} "
+            f"{grouped}{unique}|"
+        )
 
 
-NO_FACTS: Final = Facts()
+DEFAULT_META: Final = TaskMeta()
 
 
-def is_usual(head: bytes) -> bool:
-    """Return whether there are no facts in a value's beginning up to its bar."""
+def has_default_head(head: bytes) -> bool:
+    """Return whether a value up to its bar is a sequence alone, without metadata."""
     return end_of_sequence(head) == len(head) - 1
 
 
-def facts_of(value: bytes) -> Facts:
-    """Return the facts of a stored task; raise `Unreadable`."""
+def decode_meta(value: bytes) -> TaskMeta:
+    """Return the metadata of a stored task; raise `Unreadable`."""
     start = end_of_sequence(value)
     if value[start : start + 1] == b"|":
-        return NO_FACTS
+        return DEFAULT_META
     try:
-        rank, expires, retention, crashes, grouped, *unique = (
+        neg_priority, expires, retention, crashes, grouped, *unique = (
             value[start : value.index(b"|")].decode().split(" ")
         )
-        facts = Facts(
-            int(rank),
+        meta = TaskMeta(
+            int(neg_priority),
             _moment(expires),
             float(retention),
             int(crashes),
             unquote(grouped[1:]) if grouped[0] == "1" else None,
             _only(unique),
         )
-        if not (isfinite(facts.retention) and isfinite(facts.expires or 0)):
-            # what is not a number is no score either
+        if not (isfinite(meta.retention) and isfinite(meta.expires or 0)):
+            # NaN and infinity parse as floats, and are no scores
             raise ValueError("expected seconds")  # noqa: TRY301  (it says why, as the others do)
     except ValueError as error:
-        raise Unreadable(f"its facts are {value[:60]!r} ({error})") from None
-    return facts
+        raise Unreadable(f"its metadata are {value[:60]!r} ({error})") from None
+    return meta
 
 
 def _only(words: Sequence[str]) -> str | None:
@@ -216,8 +224,11 @@ def _moment(text: str) -> Moment | None:
     return None if text == "-" else float(text)
 
 
-class Progress:
-    """What has happened to a task: its record in `progress`. Raises `Unreadable`."""
+class RunRecord:
+    """The run record of a task: its token, attempts, moments, last error and result.
+
+    Raises `Unreadable`.
+    """
 
     def __init__(self, record: bytes | None) -> None:
         self.token = 0
@@ -238,7 +249,7 @@ class Progress:
 
     def _read(self, record: bytes) -> None:
         if b" " not in record:
-            # a first attempt of a task that has only what is usual
+            # a bare token: the first attempt of a task with default metadata
             self.token, self.attempts = int(record), 1
             return
         bar = record.index(b"|")
@@ -254,7 +265,7 @@ class Progress:
         self.result_type = None if result_type is None else result_type.decode(errors="replace")
 
     def text(self) -> bytes:
-        """Return the record: numbers, the lengths of three texts ("-" for none), and the texts."""
+        """Return the record as stored: numbers, the sizes of three texts ("-" for none), they."""
         texts = [
             None if self.error is None else self.error.encode(errors="replace"),
             None if self.result_type is None else self.result_type.encode(errors="replace"),
@@ -279,7 +290,7 @@ def _texts(joined: bytes, sizes: Iterable[str]) -> list[bytes | None]:
 
 
 _asked_of: Final = unchecked_builder(
-    "queue, id, spec, facts",
+    "queue, id, spec, meta",
     {
         **{each.name: f"spec.more.{each.name}" for each in NAMED},
         **{name: f"spec.{name}" for name in PLACES},
@@ -288,20 +299,20 @@ _asked_of: Final = unchecked_builder(
         "queue": "queue",
         "name": "spec.name",
         "payload": "spec.payload",
-        "priority": "-facts.rank",
-        "expires": "facts.expires",
-        "retention": "facts.retention",
-        "max_crashes": "facts.max_crashes",
-        "unique_key": "None if facts.unique is None else unquote(facts.unique)",
+        "priority": "-meta.neg_priority",
+        "expires": "meta.expires",
+        "retention": "meta.retention",
+        "max_crashes": "meta.max_crashes",
+        "unique_key": "None if meta.unique is None else unquote(meta.unique)",
     },
     none=NO_HEADERS,
     unquote=unquote,
 )
 _unreadable: Final = unchecked_builder(
     "queue, id, payload",
-    {name: f"shown.{name}" for name in FIELDS}
+    {name: f"placeholder.{name}" for name in FIELDS}
     | {"id": "id", "queue": "queue", "payload": "payload"},
-    shown=NewTask(
+    placeholder=NewTask(
         "unreadable",
         id="?",
         content_type="application/octet-stream",
@@ -312,18 +323,18 @@ _unreadable: Final = unchecked_builder(
 )
 
 
-def task_of(queue: str, id: str, state: State, value: bytes, record: bytes | None) -> Task:  # noqa: A002
-    """Return what is stored of a task as a task; raise `Unreadable`."""
-    facts = facts_of(value)
+def decode_task(queue: str, id: str, state: State, value: bytes, record: bytes | None) -> Task:  # noqa: A002
+    """Decode a task from its value and run record; raise `Unreadable`."""
+    meta = decode_meta(value)
     try:
         spec = _decode(memoryview(value)[value.index(b"|") + 1 :])
     except (MsgspecError, ValueError) as error:
         raise Unreadable(f"its options cannot be read ({error})") from None
-    asked = _asked_of(queue, id, spec, facts)
+    asked = _asked_of(queue, id, spec, meta)
     due = spec.created if spec.due is None or spec.due < spec.created else spec.due
     if record is None or record.isdigit():
         return Task(asked, state, spec.created, due, 0 if record is None else 1)
-    progress = Progress(record)
+    progress = RunRecord(record)
     return Task(
         asked,
         state,
@@ -340,11 +351,17 @@ def task_of(queue: str, id: str, state: State, value: bytes, record: bytes | Non
     )
 
 
-def shown(queue: str, id: str, state: State, value: bytes, record: bytes | None) -> Task:  # noqa: A002
-    """Return what is stored of a task as a task; of one that cannot be read, that it cannot."""
+def decode_or_describe(
+    queue: str,
+    id: str,  # noqa: A002  (as the field is called)
+    state: State,
+    value: bytes,
+    record: bytes | None,
+) -> Task:
+    """Decode a task; of one that cannot be decoded, return a task whose error says so."""
     try:
-        return task_of(queue, id, state, value, record)
+        return decode_task(queue, id, state, value, record)
     except Unreadable as why:
-        # its id and queue are as they are, whatever the rules for new ones
+        # unchecked: the id and queue need not fit today's rules for new tasks
         asked = _unreadable(queue, id, value)
         return Task(asked, state, 0.0, 0.0, error=f"what is stored of it cannot be read: {why}")

@@ -1,4 +1,11 @@
-"""Lanes: who asks remembers by which it asked, so that a lost answer can be asked for again."""
+"""Deduplicate requests: a request whose reply was lost is sent again, and carried out once.
+
+As in Raft's client sessions (Ongaro's dissertation, section 6.3): a session numbers its requests
+serially, one at a time, and the server remembers the serial number and the reply of the session's
+last one. Here that is the key `session:NAME` of the request's queue, written by the script that
+carries the request out (lua/lib/dedup.lua) and gone after a minute. Concurrent requests use several
+sessions.
+"""
 
 import os
 from collections import deque
@@ -8,19 +15,19 @@ from uuid import uuid4
 
 
 class Session:
-    """A line of moves, made one after the other; Redis remembers the last one's answer."""
+    """A session: its requests are sent one after the other, each with the next serial number."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._numbers = count(1)
 
     def next(self) -> int:
-        """Return the number of the next move."""
+        """Return the serial number of the next request."""
         return next(self._numbers)
 
 
 class SessionPool:
-    """As many lanes as there are moves on their way at once."""
+    """The sessions of a process: as many as it has requests on the way at once."""
 
     def __init__(self) -> None:
         self._begin()
@@ -32,12 +39,13 @@ class SessionPool:
         self._free: deque[Session] = deque()
 
     def acquire(self) -> Session:
-        """Return a lane that nobody else uses until it is given back. May be called anywhere.
+        """Return a session that nobody else uses until it is released. Safe in any thread.
 
-        One of a move that failed, which may still be carried out, is not to be given back.
+        That of a request without a reply is not to be released: the request may still be carried
+        out, after a later one.
         """
         if self._process != os.getpid():
-            # the child of a fork: its parent goes on with those it has
+            # the child of a fork: the parent goes on with the sessions it has
             self._begin()
         try:
             return self._free.pop()
@@ -45,5 +53,5 @@ class SessionPool:
             return Session(f"{self._name}-{next(self._suffixes)}")
 
     def release(self, sessions: Sequence[Session]) -> None:
-        """Let others use lanes whose moves were answered."""
+        """Let others use sessions whose requests were replied to."""
         self._free.extend(sessions)

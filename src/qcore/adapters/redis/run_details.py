@@ -1,4 +1,4 @@
-"""What runs say of themselves, and what is kept of them."""
+"""Run details: save the progress and work of runs, and read them with the history of errors."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -18,24 +18,24 @@ from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 
 MAX_BYTES_PER_CALL: Final = 1 << 19
-"""Of one call: a large one takes the server long to read."""
+"""Of saved work in one call: the server reads a call before it serves anybody else."""
 MAX_READS_PER_CALL: Final = 25
-"""Tasks: each may have saved a lot."""
+"""Tasks in one call: each may have saved much work."""
 
 
 async def save_details(
-    runner: ScriptRunner, notes: Sequence[DetailsUpdate]
+    runner: ScriptRunner, updates: Sequence[DetailsUpdate]
 ) -> list[DetailsSaved | LeaseLost]:
-    """Keep what runs say of themselves."""
-    answers: list[DetailsSaved | LeaseLost] = [LeaseLost() for _ in notes]
+    """Save the progress and work of runs whose leases are current."""
+    answers: list[DetailsSaved | LeaseLost] = [LeaseLost() for _ in updates]
     chunked = [
         (queue, chunk)
         for queue, places in group_by_queue(
-            (each.lease.queue, n) for n, each in enumerate(notes)
+            (each.lease.queue, n) for n, each in enumerate(updates)
         ).items()
-        for chunk in _chunks(notes, places)
+        for chunk in _chunks(updates, places)
     ]
-    asked = [([queue], _words([notes[n] for n in chunk])) for queue, chunk in chunked]
+    asked = [([queue], _words([updates[n] for n in chunk])) for queue, chunk in chunked]
     for (_, chunk), reply in zip(
         chunked, await runner.run_idempotent(SAVE_DETAILS, asked), strict=True
     ):
@@ -45,12 +45,12 @@ async def save_details(
     return answers
 
 
-def _chunks(notes: Sequence[DetailsUpdate], places: Sequence[int]) -> Iterator[list[int]]:
-    """Yield as many notes as go into one call, and then others."""
+def _chunks(updates: Sequence[DetailsUpdate], places: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the places of updates, as many at a time as go into one call."""
     chunk: list[int] = []
     size = 0
     for place in places:
-        saved = notes[place].saved
+        saved = updates[place].saved
         if chunk and (len(chunk) == MAX_TASKS_PER_CALL or size > MAX_BYTES_PER_CALL):
             yield chunk
             chunk, size = [], 0
@@ -59,17 +59,17 @@ def _chunks(notes: Sequence[DetailsUpdate], places: Sequence[int]) -> Iterator[l
     yield chunk
 
 
-def _words(notes: Sequence[DetailsUpdate]) -> list[Arg]:
-    words: list[Arg] = [len(notes), *(encode_id(each.lease.id) for each in notes)]
-    words += (each.lease.token for each in notes)
-    for each in notes:
+def _words(updates: Sequence[DetailsUpdate]) -> list[Arg]:
+    words: list[Arg] = [len(updates), *(encode_id(each.lease.id) for each in updates)]
+    words += (each.lease.token for each in updates)
+    for each in updates:
         words.append(b"" if each.progress is None else encode(each.progress))
         words += (0, b"") if each.saved is None else (1, each.saved)
     return words
 
 
 async def details(runner: ScriptRunner, queue: str, ids: Sequence[TaskId]) -> list[Details | None]:
-    """Return what is kept of the runs of tasks."""
+    """Return the run details of tasks, None where there is no task."""
     asked = [([queue], [*chunk]) for chunk in chunks([*map(encode_id, ids)], MAX_READS_PER_CALL)]
     rows = [item for reply in await runner.run_idempotent(DETAILS, asked) for item in reply]
     return [

@@ -1,4 +1,22 @@
-"""What the moves of the Redis broker share: a link, names, lanes, and what was handed out."""
+"""Run scripts on one namespace of one Redis.
+
+Theory of operation. Every verb of the broker is one or more calls of a script (scripts.py), and
+what a call changes, it changes atomically. The rules that all calls keep are these:
+
+- Short. While a script runs the server serves nobody else, so a call takes at most 250 tasks and 50
+  queues; verbs divide what they are given into chunks, which the link pipelines.
+- One slot. On a cluster a call may take the keys of one queue only (`queue_batches`).
+- Once. A link that loses a connection sends a call again, which may have been carried out. Scripts
+  that only read, or that set again what they have set, go by `run_idempotent`. All others go by
+  `run_once`, in a session with a serial number: a script finds the reply to a duplicate request in
+  the session's key, and returns it (request_dedup.py).
+- Checked first. Redis does not roll back a script that fails half way. So a script checks types and
+  versions before its first write, and `check_permissions` tries every command when a broker is
+  opened.
+- Claims are remembered. A claimed task changes only with its token: while that is current, its
+  metadata and run record are those that were claimed. They are kept here, so that a verdict is
+  settled without reading the task again; the task of a lease that another process claimed is read.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,17 +36,17 @@ T = TypeVar("T")
 MAX_TASKS_PER_CALL: Final = 250
 """Tasks in one call of a script, so that none keeps the server from others for milliseconds."""
 MAX_QUEUES_PER_CALL: Final = 50
-"""Queues in one call of a script: each is looked at, whether it has anything or not."""
+"""Queues in one call of a script: each is examined, whether it has tasks or not."""
 MAX_REMEMBERED_CLAIMS: Final = 20_000
-"""Claims of which it is remembered what was claimed."""
+"""Claims whose tasks are remembered."""
 
 RememberedClaim: TypeAlias = tuple[TaskId, StoredId, bytes, bytes | None]
-"""A task as it was handed out: its id, its name, the beginning of its value, up to its facts, and
-its record, None for one that is its token alone."""
+"""A task as it was claimed: its id, its stored id, its value up to the bar, and its run record,
+None for one that is the bare token."""
 
 
 class ScriptRunner:
-    """One namespace of one Redis."""
+    """Runs scripts by a link, on the keys of one namespace."""
 
     def __init__(self, link: Link, keep: RetentionPolicy, namespace: str) -> None:
         self.link: Final = link
@@ -38,7 +56,7 @@ class ScriptRunner:
         self._claimed: dict[tuple[str, int], RememberedClaim] = {}
 
     def queue_batches(self, queues: Iterable[str]) -> list[list[str]]:
-        """Divide queues into those whose keys one call may name."""
+        """Divide queues into batches whose keys one call may take."""
         names = list(dict.fromkeys(queues))
         return [
             [*chunk]
@@ -46,13 +64,10 @@ class ScriptRunner:
         ]
 
     async def check_permissions(self) -> None:
-        """Raise `BrokerUnusable` where the server's user may not do all that moves do.
-
-        A script that is refused half way is not undone.
-        """
+        """Raise `BrokerUnusable` where the user lacks a permission that a script takes."""
         *keys, channel = self.keys.probe_keys()
         refused: list[bytes] = []
-        # a server that cannot be asked now is asked when it is first needed
+        # an unavailable server is no reason to refuse to open: a call will say so
         with suppress(BrokerUnavailable):
             (refused,) = await self.link.run(CHECK_PERMISSIONS, [ScriptCall(keys, [channel])])
         if refused:
@@ -69,7 +84,7 @@ class ScriptRunner:
     async def run_idempotent(
         self, script: Script, asked: Sequence[tuple[Sequence[str], Sequence[Arg]]]
     ) -> list[Reply]:
-        """Call a script that may be called twice, for some queues each time."""
+        """Call a script that may be carried out twice, for each entry of queues and arguments."""
         calls = [
             ScriptCall([key for queue in queues for key in self.keys.of(queue)], words)
             for queues, words in asked
@@ -85,9 +100,9 @@ class ScriptRunner:
         durable: bool = False,
         partial: bool = False,
     ) -> list[Reply]:
-        """Call a script that must not be carried out twice, for some queues each time.
+        """Call a script that must be carried out once, for each entry of queues and arguments.
 
-        `number` is how many of the first queue's keys it is given. With `partial`, an error takes
+        `number` is how many of the first queue's keys a call takes. With `partial`, an error takes
         the place of an answer that did not come.
         """
         sessions = [self._sessions.acquire() for _ in asked]
@@ -115,17 +130,15 @@ class ScriptRunner:
         self._sessions.release([session])
         return reply
 
-    # what was handed out stays as it was while its token counts: to settle it, it need not be read
-
     def remember_claim(self, queue: str, token: int, claimed: RememberedClaim) -> None:
-        """Keep what was handed out."""
+        """Remember the task that was claimed with a token."""
         if len(self._claimed) >= MAX_REMEMBERED_CLAIMS:
-            # the oldest: its lease is over, or somebody else has to look it up
+            # the oldest: its lease has most likely ended, and else it is read to be settled
             self._claimed.pop(next(iter(self._claimed)), None)
         self._claimed[queue, token] = claimed
 
     def remembered_claims(self, leases: Sequence[Lease]) -> list[RememberedClaim | None]:
-        """Return for each lease what was handed out under it here, if it is remembered."""
+        """Return for each lease the task that was claimed under it, if it is remembered."""
         found = [self._claimed.get((lease.queue, lease.token)) for lease in leases]
         return [
             claimed if claimed is not None and claimed[0] == lease.id else None
@@ -133,19 +146,19 @@ class ScriptRunner:
         ]
 
     def forget_claims(self, leases: Sequence[Lease]) -> None:
-        """Forget what was settled."""
+        """Forget the tasks of leases that were settled."""
         for lease in leases:
             self._claimed.pop((lease.queue, lease.token), None)
 
 
 def chunks(items: Sequence[T], size: int = MAX_TASKS_PER_CALL) -> Iterator[Sequence[T]]:
-    """Yield items in bites that a script may take at once."""
+    """Yield items in chunks of the size that one call takes."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def group_by_queue(pairs: Iterable[tuple[str, T]]) -> Mapping[str, list[T]]:
-    """Return what belongs to each queue, in order."""
+    """Return the items of each queue, in order."""
     found: dict[str, list[T]] = {}
     for queue, item in pairs:
         found.setdefault(queue, []).append(item)

@@ -1,10 +1,10 @@
-"""How leases end."""
+"""Settle: end leases with verdicts."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from qcore.adapters.redis.followups import Ending, follow
-from qcore.adapters.redis.records import is_usual
+from qcore.adapters.redis.followups import Ending, settle_with_followups
+from qcore.adapters.redis.records import has_default_head
 from qcore.adapters.redis.script_runner import RememberedClaim, ScriptRunner, group_by_queue
 from qcore.adapters.redis.snapshot import read_snapshots
 from qcore.adapters.redis.task_state import TaskState
@@ -15,8 +15,8 @@ from qcore.domain.moments import Moment
 from qcore.domain.task import Lease, Verdict
 
 GONE: Final = Settled(State.GONE)
-GOING: Final = {Revoked, Succeeded}
-"""How a task that has only what is usual goes."""
+DELETING: Final = {Revoked, Succeeded}
+"""Verdicts that delete a task with default metadata: it has no retention."""
 
 
 async def settle(
@@ -24,7 +24,7 @@ async def settle(
 ) -> list[Settled | LeaseLost]:
     """End leases."""
     for verdict in verdicts:
-        # before anything is written: a batch is written whole or not at all
+        # checked before the first write: an illegal verdict must leave the whole batch unwritten
         if type(verdict.outcome) not in MOVES[ACTIVE]:
             raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
     answers: list[Settled | LeaseLost] = [LeaseLost()] * len(verdicts)
@@ -37,11 +37,11 @@ async def settle(
     for n, claimed in enumerate(await _claimed(runner, leases)):
         lease, outcome = leases[n], verdicts[n].outcome
         key = (lease.queue, lease.token)
-        # the same lease twice: the first verdict ends it
+        # of two verdicts on one lease the first ends it, and the second finds it lost
         if claimed is None or key in taken:
             continue
         taken.add(key)
-        move, answer = _planned(lease, outcome, claimed, now)
+        move, answer = _plan(lease, outcome, claimed, now)
         if isinstance(outcome, Succeeded) and outcome.then:
             followed.append(n)
             endings.append(Ending(move, answer, lease, outcome.then))
@@ -52,18 +52,18 @@ async def settle(
     for (n, answer), was_made in zip(planned, made, strict=True):
         if was_made:
             answers[n] = answer
-    for n, last in zip(followed, await follow(runner, endings, now), strict=True):
+    for n, last in zip(followed, await settle_with_followups(runner, endings, now), strict=True):
         answers[n] = last
     runner.forget_claims(leases)
     return answers
 
 
-def _planned(
+def _plan(
     lease: Lease, outcome: Transition, claimed: RememberedClaim, now: Moment
 ) -> tuple[ConditionalWrite, Settled]:
-    """Return a verdict's move, and its answer if that is made."""
+    """Return the conditional write of a verdict, and its answer if the guard holds."""
     _, name, value, record = claimed
-    if type(outcome) in GOING and is_usual(value):
+    if type(outcome) in DELETING and has_default_head(value):
         return (lease.queue, name, lease.token, ()), GONE
     task_state = TaskState(name, State.ACTIVE, value, record or b"%d" % lease.token)
     guard = task_state.token_guard()
@@ -72,13 +72,13 @@ def _planned(
 
 
 async def _claimed(runner: ScriptRunner, leases: Sequence[Lease]) -> list[RememberedClaim | None]:
-    """Return what each lease was given for, None where its token is not the current one."""
+    """Return the task of each lease as it was claimed, None where the token is not current."""
     found = runner.remembered_claims(leases)
     if None not in found:
         return found
     missing = ((leases[n].queue, n) for n, claimed in enumerate(found) if claimed is None)
     for queue, places in group_by_queue(missing).items():
-        # handed out by another process, or long ago
+        # claimed by another process, or forgotten since
         snapshots = await read_snapshots(runner, queue, [leases[n].id for n in places])
         for n, snapshot in zip(places, snapshots, strict=True):
             if snapshot is not None and snapshot.is_held(leases[n].token):

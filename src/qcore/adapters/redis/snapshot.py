@@ -1,4 +1,4 @@
-"""Tasks as they are stored."""
+"""Snapshots of tasks: what Redis stores of them, and in which state."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from qcore.domain.record import record
 
 @record
 class Snapshot:
-    """What is stored of a task, and where."""
+    """The value and run record of a task, its state, and its score there."""
 
     name: StoredId
     state: State
@@ -27,14 +27,14 @@ class Snapshot:
         return self.state is State.ACTIVE and self.task_state().token == token
 
     def task_state(self) -> TaskState:
-        """Return it as something to move."""
+        """Return what an event can be applied on."""
         return TaskState(self.name, self.state, self.value, self.progress, self.score)
 
 
 async def read_snapshots(
     runner: ScriptRunner, queue: str, ids: Sequence[TaskId], *, whole: bool = False
 ) -> list[Snapshot | None]:
-    """Look at tasks of one queue, with what was asked for if `whole`; None where there is none."""
+    """Read tasks of one queue, None where there is none; with their options if `whole`."""
     names = [encode_id(task) for task in ids]
     asked = [([queue], [int(whole), *chunk]) for chunk in chunks(names)]
     rows = [item for reply in await runner.run_idempotent(READ, asked) for item in reply]

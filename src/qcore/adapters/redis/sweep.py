@@ -1,4 +1,4 @@
-"""What time moves."""
+"""Sweep: crashed and expired tasks, and the trimming of history."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,16 @@ CRASHED, EXPIRED, TRIMMED = range(3)
 
 
 async def sweep(runner: ScriptRunner, queues: Sequence[str], limit: int, now: Moment) -> Swept:
-    """Move what time has moved."""
-    chore = _Chore(runner, limit, now)
+    """Take back tasks whose lease ended, end those that expired, and trim history."""
+    run = _Sweep(runner, limit, now)
     left = runner.queue_batches(queues) if limit > 0 else []
     while left:
-        left = await chore.go_over(left)
-    return chore.swept()
+        left = await run.sweep_once(left)
+    return run.swept()
 
 
-class _Chore:
-    """A sweep of some queues, in bites."""
+class _Sweep:
+    """A sweep of some queues, in calls of at most 250 tasks each."""
 
     def __init__(self, runner: ScriptRunner, limit: int, now: Moment) -> None:
         self._runner = runner
@@ -33,14 +33,14 @@ class _Chore:
         self._done: dict[str, list[int]] = {}
 
     def swept(self) -> Swept:
-        """Return what was moved so far."""
+        """Return how many tasks were swept so far."""
         every = [[0, 0, 0], *self._done.values()]
         more = any(max(done) >= self._limit for done in self._done.values())
         crashed, expired, trimmed = (sum(done) for done in zip(*every, strict=True))
         return Swept(crashed, expired, trimmed, more)
 
-    async def go_over(self, groups: Sequence[list[str]]) -> list[list[str]]:
-        """Go over some groups of queues once; return those that may have more to move."""
+    async def sweep_once(self, groups: Sequence[list[str]]) -> list[list[str]]:
+        """Sweep some groups of queues once; return those that may have more."""
         asked = [(group, self._words(group)) for group in groups]
         replies = await self._runner.run_idempotent(SWEEP, asked)
         again: list[list[str]] = []
@@ -75,12 +75,12 @@ class _Chore:
     async def _move(
         self, queue: str, rows: Sequence[bytes], state: State, event: Transition
     ) -> int:
-        """Make something happen to tasks, unless something else has happened to them since."""
+        """Apply an event to tasks, each if it is unchanged since it was found."""
         moves: list[ConditionalWrite] = []
         for name, value, progress, score in zip(*(rows[n::4] for n in range(4)), strict=True):
             snapshot = Snapshot(name, state, value, progress, score)
             task_state = snapshot.task_state()
-            # a pending task's score is its rank, which is no part of what has to be as it was
+            # a pending task's score is its negated priority, not a moment: the guard is for any
             guard = task_state.snapshot_guard(score if state is State.ACTIVE else None)
             task_state.apply(event, self._now)
             moves.append((queue, name, 0, [*guard, *task_state.encode_change()]))

@@ -1,4 +1,4 @@
-"""A stored task on its way from one state to another."""
+"""The stored state of a task, on which an event is applied before the change is written."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +14,7 @@ from qcore.adapters.redis.encoding import (
     has_sequence,
 )
 from qcore.adapters.redis.keys import KEY_OF, Key
-from qcore.adapters.redis.records import Facts, Progress, Unreadable, facts_of
+from qcore.adapters.redis.records import RunRecord, TaskMeta, Unreadable, decode_meta
 from qcore.domain import effects
 from qcore.domain.lifecycle import ENDED, RunNow, State, Transition
 from qcore.domain.moments import Moment
@@ -22,13 +22,13 @@ from qcore.domain.run_details import AttemptError, attempt_error
 
 WAITING: Final = {State.SCHEDULED, State.RETRY, State.AGGREGATING}
 FORGET: Final = b"x"
-"""In place of a record: leave nothing of the task."""
+"""In the place of a run record: delete the task."""
 
 
-class TaskState(Progress):
-    """What a move needs to know of a task, and what it changes, in the words of lua/move.lua.
+class TaskState(RunRecord):
+    """What `effects.apply` reads and changes of a task, encoded for lua/transition.lua.
 
-    One that was tampered with moves as if it had what is usual.
+    A record or metadata that cannot be read, as somebody has edited them, count as defaults.
     """
 
     def __init__(
@@ -43,61 +43,61 @@ class TaskState(Progress):
             super().__init__(record)
         self._name = name if isinstance(name, bytes) else name.encode()
         self.state = state
-        self.spec = Facts()
+        self.spec = TaskMeta()
         with suppress(Unreadable):
-            self.spec = facts_of(value)
+            self.spec = decode_meta(value)
         if state in WAITING and score is not None:
-            # its place there, which its record need not say
+            # the score is the due moment; the run record need not hold it
             self.due = float(score)
-        self._line = value[: end_of_sequence(value)]
-        self._seen = self._line, record or b""
+        self._sequence = value[: end_of_sequence(value)]
+        self._seen = self._sequence, record or b""
         self._left = [*self._places()]
         self._head = self._body = b""
-        self._fault: AttemptError | None = None
-        if not has_sequence(self._line):
-            # with another one, or nobody could tell it from the name behind it
+        self._error_entry: AttemptError | None = None
+        if not has_sequence(self._sequence):
+            # give it a valid sequence: behind this one nobody could tell where the id begins
             self._begin_anew(0)
 
     def token_guard(self) -> list[Arg]:
-        """Return what guards it while its lease is the caller's."""
+        """Return the guard: the task is active with the caller's token."""
         return ["t", self.token]
 
     def snapshot_guard(self, score: bytes | None) -> list[Arg]:
-        """Return what guards it as it was seen: at `score` in its state, or anywhere in it."""
+        """Return the guard: the task is unchanged, at `score` in its state, or at any if None."""
         key, _, member = self._left[0]
         return ["s", *self._seen, int(key), member, score or b""]
 
-    def apply(self, event: Transition, now: Moment, line: int | None = None) -> State:
-        """Take note of what happened to it; `line` is its new place among its priority.
+    def apply(self, event: Transition, now: Moment, sequence: int | None = None) -> State:
+        """Apply an event; `sequence` is the new one of a task that becomes pending.
 
         Raises `IllegalMove`, and changes nothing, where the table has no such move.
         """
         state = effects.apply(self, event, now)
-        self._fault = attempt_error(event, self.attempts, now)
-        if isinstance(event, RunNow) and line is not None:
+        self._error_entry = attempt_error(event, self.attempts, now)
+        if isinstance(event, RunNow) and sequence is not None:
             self.spec.expires = None
-            self._begin_anew(line)
+            self._begin_anew(sequence)
         self.state, self.token = state, 0
         self.finished = now if state in ENDED else None
         return state
 
-    def _begin_anew(self, line: int) -> None:
-        self._line = encode_sequence(line).encode()
-        self._head = self._line + self.spec.text().encode()
+    def _begin_anew(self, sequence: int) -> None:
+        self._sequence = encode_sequence(sequence).encode()
+        self._head = self._sequence + self.spec.text().encode()
 
-    def replace_spec(self, value: bytes, line: int | None) -> None:
-        """Take note that something else was asked for; `line` is its new place, None for its own.
+    def replace_spec(self, value: bytes, sequence: int | None) -> None:
+        """Replace metadata and options by those of `value`, which has no sequence.
 
-        `value` is as in `tasks`, without the line.
+        `sequence` is its new one, None to keep its own.
         """
         bar = value.index(b"|") + 1
-        if line is not None:
-            self._line = encode_sequence(line).encode()
-        self.spec = facts_of(self._line + value)
-        self._head, self._body = self._line + value[:bar], value[bar:]
+        if sequence is not None:
+            self._sequence = encode_sequence(sequence).encode()
+        self.spec = decode_meta(self._sequence + value)
+        self._head, self._body = self._sequence + value[:bar], value[bar:]
 
     def encode_change(self) -> list[Arg]:
-        """Return what is to be written."""
+        """Return the change as lua/transition.lua takes it."""
         entered = [] if self.state is State.GONE else [*self._places()]
         left: list[tuple[int, Arg]] = [(int(key), member) for key, _, member in self._left]
         if self.spec.unique is not None and self.state in ENDED:
@@ -111,20 +111,20 @@ class TaskState(Progress):
         if self.state is State.GONE:
             words += (FORGET, b"", b"", b"")
         else:
-            fault = b"" if self._fault is None else encode(self._fault)
-            words += (self._record(), self._head, self._body, fault)
+            error_entry = b"" if self._error_entry is None else encode(self._error_entry)
+            words += (self._record(), self._head, self._body, error_entry)
         return words
 
     def _record(self) -> bytes:
-        """Return what has happened to it: of a change of mind, what had before."""
+        """Return its run record; that of a task whose options alone were changed stays as it is."""
         return self._seen[1] if self._body else self.text()
 
     def _places(self) -> Iterator[tuple[Key, float, bytes]]:
-        """Yield the sorted sets that it is in, that of its state first."""
+        """Yield key, score and member of each sorted set that it is in, that of its state first."""
         key, expires = KEY_OF[self.state], self.spec.expires
         match self.state:
             case State.PENDING:
-                yield key, self.spec.rank, self._line + self._name
+                yield key, self.spec.neg_priority, self._sequence + self._name
                 if expires is not None:
                     yield Key.EXPIRING, expires, self._name
             case State.COMPLETED:

@@ -1,4 +1,4 @@
-"""Tasks moved from one place to another, each if it still is what it was taken for."""
+"""Conditional writes: a transition of a task, carried out if the task is unchanged."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -9,34 +9,34 @@ from qcore.adapters.redis.script_runner import ScriptRunner, chunks, group_by_qu
 from qcore.adapters.redis.scripts import TRANSITION
 
 ConditionalWrite: TypeAlias = tuple[str, StoredId, int, Sequence[Arg]]
-"""A queue, a name, and either a token and no words, for an active task that is just gone, or 0 and
-the words of a guard and a change: see lua/move.lua."""
+"""A queue, a stored id, and either a token and nothing, for an active task that is just deleted, or
+0 and the arguments of a guard and a change: see lua/transition.lua."""
 
 
-async def apply_transitions(runner: ScriptRunner, moves: Sequence[ConditionalWrite]) -> list[bool]:
-    """Make moves, each of another task; return which were made."""
-    made = [True] * len(moves)
+async def apply_transitions(runner: ScriptRunner, writes: Sequence[ConditionalWrite]) -> list[bool]:
+    """Carry out writes, each of another task; return whose guards held."""
+    made = [True] * len(writes)
     chunked = [
         (queue, chunk)
-        for queue, places in group_by_queue((move[0], n) for n, move in enumerate(moves)).items()
-        for chunk in chunks(_leaves_first(moves, places))
+        for queue, places in group_by_queue((write[0], n) for n, write in enumerate(writes)).items()
+        for chunk in chunks(_deletions_first(writes, places))
     ]
-    asked = [([queue], encode_transitions([moves[n] for n in chunk])) for queue, chunk in chunked]
+    asked = [([queue], encode_transitions([writes[n] for n in chunk])) for queue, chunk in chunked]
     for (_, chunk), reply in zip(chunked, await runner.run_once(TRANSITION, asked), strict=True):
         for n, answer in zip(chunk, reply, strict=bool(reply)):
             made[n] = answer == ord("1")
     return made
 
 
-def _leaves_first(moves: Sequence[ConditionalWrite], places: Sequence[int]) -> list[int]:
-    return [n for n in places if moves[n][2]] + [n for n in places if not moves[n][2]]
+def _deletions_first(writes: Sequence[ConditionalWrite], places: Sequence[int]) -> list[int]:
+    return [n for n in places if writes[n][2]] + [n for n in places if not writes[n][2]]
 
 
-def encode_transitions(moves: Sequence[ConditionalWrite]) -> list[Arg]:
-    """Return what to tell of moves, those of tasks that are gone ahead of the others."""
-    tokens = [move[2] for move in moves if move[2]]
-    words: list[Arg] = [len(tokens), len(moves) - len(tokens), *(move[1] for move in moves)]
+def encode_transitions(writes: Sequence[ConditionalWrite]) -> list[Arg]:
+    """Return the arguments of lua/transition.lua; deletions go ahead of the others."""
+    tokens = [write[2] for write in writes if write[2]]
+    words: list[Arg] = [len(tokens), len(writes) - len(tokens), *(write[1] for write in writes)]
     words += tokens
-    for move in moves[len(tokens) :]:
-        words += move[3]
+    for write in writes[len(tokens) :]:
+        words += write[3]
     return words
