@@ -6,6 +6,7 @@ import pytest
 from qcore import BrokerUnavailable, NewTask, Qcore, connect
 from qcore.adapters.links.redis import Link
 from qcore.adapters.redis import RedisBroker, claim, settle
+from qcore.adapters.wrappers import ForwardingBroker
 from qcore.doctor import diagnose
 from qcore.doctor.redis.task_lifecycle import life
 from qcore.domain.diagnostics import Grade
@@ -79,6 +80,14 @@ async def test_a_fake_tells_little_and_is_well() -> None:
     assert "INFO, CONFIG GET" in of(found, "questions").found
     assert "a task lived" in of(found, "scripts").found
     assert await broker.link.command("KEYS", "*") == []
+    await broker.close()
+
+
+async def test_a_broker_inside_a_wrapper_is_examined() -> None:
+    """Also where the wrapper is wrapped."""
+    broker = fake_redis_broker()
+    found = await diagnose(ForwardingBroker(ForwardingBroker(broker)))
+    assert "a task lived" in of(found, "scripts").found
     await broker.close()
 
 
