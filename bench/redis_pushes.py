@@ -97,10 +97,10 @@ def _app(url: str, pipe: Connection | None) -> Qcore:
         if pipe is not None:
             pipe.send(what)
 
-    def settled(happening: Event) -> None:
-        if isinstance(happening, WorkerStarted):
+    def settled(event: Event) -> None:
+        if isinstance(event, WorkerStarted):
             tell("ready")
-        elif isinstance(happening, TasksSettled) and Settled(State.COMPLETED) in happening.answers:
+        elif isinstance(event, TasksSettled) and Settled(State.COMPLETED) in event.answers:
             tell(monotonic())
 
     q = Qcore(url, instruments=[settled])

@@ -46,12 +46,12 @@ FACTS = {"task": "email:welcome", "task_id": "7", "queue": "critical", "attempt"
 AGAIN = "2027-01-15T08:00:15.000+00:00"
 
 
-def logged(*happenings: Event) -> list[MutableMapping[str, Any]]:
-    """Return the lines that happenings leave."""
+def logged(*events: Event) -> list[MutableMapping[str, Any]]:
+    """Return the lines that events leave."""
     with capture_logs() as lines:
         tell = LoggingInstrument(now=ManualClock().now)
-        for happening in happenings:
-            tell(happening)
+        for event in events:
+            tell(event)
     return lines
 
 
@@ -61,7 +61,7 @@ def finished(outcome: Transition) -> TaskFinished:
 
 
 @pytest.mark.parametrize(
-    ("happening", "level", "event", "facts"),
+    ("told", "level", "event", "facts"),
     [
         (WorkerStarted(("a", "b")), "info", "worker started", {"queues": ["a", "b"]}),
         (WorkerPaused(), "info", "worker paused", {}),
@@ -92,11 +92,11 @@ def finished(outcome: Transition) -> TaskFinished:
     ],
     ids=lambda part: type(part).__name__ if isinstance(part, Event) else None,
 )
-def test_a_happening_is_one_line(
-    happening: Event, level: str, event: str, facts: dict[str, object]
+def test_an_event_is_one_line(
+    told: Event, level: str, event: str, facts: dict[str, object]
 ) -> None:
     """What a person wants to read is one event, at its level, with its facts."""
-    assert logged(happening) == [{"event": event, "log_level": level, **facts}]
+    assert logged(told) == [{"event": event, "log_level": level, **facts}]
 
 
 @pytest.mark.parametrize(

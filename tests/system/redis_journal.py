@@ -46,10 +46,10 @@ class Scribe:
         """Write down that a handler began."""
         self._write([_line(BEGAN, ctx.lease)])
 
-    def __call__(self, happening: Event) -> None:
+    def __call__(self, event: Event) -> None:
         """Write down what became of verdicts."""
-        assert isinstance(happening, TasksSettled)
-        pairs = zip(happening.verdicts, happening.answers, strict=True)
+        assert isinstance(event, TasksSettled)
+        pairs = zip(event.verdicts, event.answers, strict=True)
         self._write(
             _line(LOST if isinstance(answer, LeaseLost) else answer.state, verdict.lease)
             for verdict, answer in pairs

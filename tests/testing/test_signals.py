@@ -56,20 +56,20 @@ WHOLE: list[tuple[str, Event]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "happening"), WHOLE, ids=[name for name, _ in WHOLE])
-async def test_a_happening_gives_the_signal_of_its_name(name: str, happening: Event) -> None:
+@pytest.mark.parametrize(("name", "event"), WHOLE, ids=[name for name, _ in WHOLE])
+async def test_an_event_gives_the_signal_of_its_name(name: str, event: Event) -> None:
     """What happened comes out of its own signal, and is told in the story of all that did."""
     signals = Signals()
-    signals(happening)
-    assert await getattr(signals, name).next(timeout=0) is happening
-    assert signals.happenings == [happening]
-    assert type(happening).__name__ in signals.story()
+    signals(event)
+    assert await getattr(signals, name).next(timeout=0) is event
+    assert signals.events == [event]
+    assert type(event).__name__ in signals.story()
 
 
-def test_every_kind_of_happening_has_a_signal() -> None:
+def test_every_kind_of_event_has_a_signal() -> None:
     """A new kind that nobody can wait for would be noticed here."""
     batches = {TasksClaimed, TasksSettled}
-    signalled = {type(happening) for _, happening in WHOLE} | batches
+    signalled = {type(event) for _, event in WHOLE} | batches
     assert signalled == set(Event.__args__) - {BrokerCalled}
     assert Signals().wants == signalled
 

@@ -1,4 +1,4 @@
-"""The clock on the wall."""
+"""`SystemClock`: the time of this machine, and waiting for it."""
 
 import asyncio
 import math
@@ -13,8 +13,8 @@ from structlog.typing import FilteringBoundLogger
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Moment
 
-LONGEST_NAP: Final = 60.0
-"""Seconds after which a sleeper looks at the clock again: the wall clock may have been set."""
+MAX_SLEEP: Final = 60.0
+"""Seconds after which a sleeper reads the clock again: the wall clock may have been set."""
 
 _log: FilteringBoundLogger = structlog.get_logger("qcore.clock")
 
@@ -31,9 +31,9 @@ class SystemClock:
 
     async def sleep_until(self, moment: Moment) -> None:
         """Wait until `moment` and never less; return at once if it has passed."""
-        # the loop's timers are monotonic and may end a hair before the wall clock gets there
+        # timers are monotonic: they may end a little before the wall clock reaches the moment
         while (rest := moment - self._time()) > 0:  # noqa: ASYNC110  (time has no event to wait for)
-            await asyncio.sleep(min(rest, LONGEST_NAP))
+            await asyncio.sleep(min(rest, MAX_SLEEP))
 
     def every(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` every so many seconds, on a daemon thread; return what stops it.
@@ -67,11 +67,11 @@ class _BlockingSystemClock(SystemClock):
 
     async def sleep_until(self, moment: Moment) -> None:
         while (rest := moment - self._time()) > 0:
-            time.sleep(min(rest, LONGEST_NAP))  # noqa: ASYNC251  (to block is its purpose)
+            time.sleep(min(rest, MAX_SLEEP))  # noqa: ASYNC251  (to block is its purpose)
 
 
 def tick(seconds: float, call: Callable[[], None], stopped: threading.Event) -> None:
-    """Call at whole multiples of `seconds` from now on, on this thread, until stopped."""
+    """Call at whole multiples of `seconds` from now on, in this thread, until stopped."""
     due = time.monotonic() + seconds
     while not _stops_before(due, stopped):
         call_and_log(call)
@@ -80,16 +80,16 @@ def tick(seconds: float, call: Callable[[], None], stopped: threading.Event) -> 
 
 
 def _stops_before(due: float, stopped: threading.Event) -> bool:
-    """Wait until the monotonic moment `due`; say whether it was stopped before."""
+    """Wait until the monotonic moment `due`; return whether it was stopped before."""
     while (rest := due - time.monotonic()) > 0:
-        # a lock takes no timeout of more than some hundred years
-        if stopped.wait(min(rest, LONGEST_NAP)):
+        # a lock's timeout has a maximum, `threading.TIMEOUT_MAX`
+        if stopped.wait(min(rest, MAX_SLEEP)):
             return True
     return stopped.is_set()
 
 
 def call_and_log(call: Callable[[], None]) -> None:
-    """Call; log what goes wrong, and raise nothing."""
+    """Call; log an exception rather than raise it."""
     try:
         call()
     except Exception:  # noqa: BLE001  (the next call must come whatever this one raised)

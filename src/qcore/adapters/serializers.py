@@ -1,4 +1,4 @@
-"""Values to bytes and back, over msgspec.
+"""JSON and MessagePack serializers, over msgspec.
 
 Both formats take plain data, attrs and msgspec classes, dataclasses, TypedDict, named tuples,
 enums, datetimes and timedeltas, UUID, Decimal, bytes and sets, and pydantic models (anything with
@@ -21,10 +21,11 @@ from qcore.domain.errors import CannotDecode, CannotEncode
 
 T = TypeVar("T")
 
-DEEPEST_PATH: Final = 16
-"""Steps of a path that are worth telling."""
-LONGEST_KEY: Final = 60
-LONGEST_REASON: Final = 400
+MAX_PATH_STEPS: Final = 16
+"""Steps of the path to a value, in an error message."""
+MAX_KEY: Final = 60
+MAX_REASON: Final = 400
+"""Characters of a key and of a cause, in an error message."""
 
 
 class _Decoder(Protocol):
@@ -32,7 +33,7 @@ class _Decoder(Protocol):
 
 
 class _Serializer:
-    """What the formats share: one encoder, and one decoder for each type that was asked for."""
+    """The base of both formats: one encoder, and a cache of decoders by type."""
 
     def __init__(
         self, encode: Callable[[object], bytes], decoder: Callable[[object], _Decoder]
@@ -42,11 +43,11 @@ class _Serializer:
         self._decoders: dict[object, _Decoder] = {}
 
     def dumps(self, value: object) -> bytes:
-        """Return a value as bytes; raise `CannotEncode`, which names the place in the value."""
+        """Return a value as bytes; raise `CannotEncode`, which names the part that has no form."""
         try:
             return self._encode(value)
         except Exception as error:
-            raise CannotEncode(_complaint(value, self._encode, error)) from error
+            raise CannotEncode(_describe_failure(value, self._encode, error)) from error
 
     def loads(self, data: bytes, kind: type[T]) -> T:
         """Return the value that `data` is, as a `kind`.
@@ -64,7 +65,7 @@ class _Serializer:
         try:
             return self._decoders[kind]
         except KeyError:
-            # two threads may build one at the same time: either will do
+            # two threads may build one at the same time: they are equal
             return self._decoders.setdefault(kind, self._decoder(kind))
         except TypeError:
             # an annotation whose metadata cannot be hashed
@@ -101,7 +102,7 @@ class MessagePackSerializer(_Serializer):
 
 
 def _plain(value: object) -> object:
-    """Return a value that msgspec does not know as one that it knows."""
+    """Return a value of a type unknown to msgspec as one of a known type (its `enc_hook`)."""
     match value:
         case type():
             raise TypeError("a class has no form in this format")
@@ -122,14 +123,15 @@ def _dumped(value: object) -> object:
     dump: Callable[..., object] | None = getattr(value, "model_dump", None)
     if dump is None:
         raise TypeError(f"a {type(value).__qualname__} has no form in this format")
-    # by alias, as that is what a model reads; without computed fields, which it may refuse
+    # by alias, as a model is validated by alias; without computed fields, which it may forbid
     return dump(mode="json", by_alias=True, round_trip=True)
 
 
 def _read_foreign(kind: Any, value: object) -> object:
-    """Return plain data as a type that msgspec does not know."""
+    """Return plain data as a value of a type unknown to msgspec (its `dec_hook`)."""
     if hasattr(kind, "model_validate_json"):
-        # a strict model takes text for a datetime from JSON only; and this JSON may say NaN
+        # from JSON, as a strict model takes text for a datetime only there; json.dumps, as it
+        # writes NaN, which pydantic reads
         return kind.model_validate_json(json.dumps(msgspec.to_builtins(value)))
     if hasattr(kind, "model_validate"):
         return kind.model_validate(value)
@@ -143,27 +145,27 @@ def _read_foreign(kind: Any, value: object) -> object:
 _JSON: Final = msgspec.json.Encoder(enc_hook=_plain)
 _MESSAGE_PACK: Final = msgspec.msgpack.Encoder(enc_hook=_plain)
 _NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
-"""How NaN and the infinities begin in MessagePack; no UTF-8 text has these bytes."""
+"""The first bytes of NaN and the infinities in MessagePack; they cannot occur in UTF-8."""
 
 
 def _to_json(value: object) -> bytes:
     data = _JSON.encode(value)
-    # msgspec writes NaN and the infinities as null, and so would lose them silently
-    if b"null" in data and _may_have_nan(value):
-        _refuse_nan(value)
+    # msgspec writes NaN and the infinities as null, which would lose them silently
+    if b"null" in data and _may_have_non_finite(value):
+        _refuse_non_finite(value)
     return data
 
 
-def _may_have_nan(value: object) -> bool:
-    """Look for NaN in a tenth of the time that it takes to be sure."""
+def _may_have_non_finite(value: object) -> bool:
+    """Return whether there may be a NaN or infinity, in a tenth of the time of being sure."""
     try:
         return _NOT_FINITE.search(_MESSAGE_PACK.encode(value)) is not None
     except OverflowError:
-        # a whole number that only JSON can write
+        # an integer of more than 64 bits, which MessagePack cannot write
         return True
 
 
-def _refuse_nan(value: object) -> None:
+def _refuse_non_finite(value: object) -> None:
     plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)
     try:
         json.dumps(plain, allow_nan=False, default=lambda _: None)
@@ -171,18 +173,18 @@ def _refuse_nan(value: object) -> None:
         raise ValueError("JSON has no form for NaN and the infinities") from None
 
 
-def _complaint(value: object, encode: Callable[[object], bytes], error: Exception) -> str:
-    """Say which part of a value cannot be encoded, and why."""
+def _describe_failure(value: object, encode: Callable[[object], bytes], error: Exception) -> str:
+    """Return a message: which part of a value cannot be encoded, and why."""
     path, depth = "$", 0
-    while depth < DEEPEST_PATH and (worse := _first_bad(value, encode)) is not None:
-        step, value, error = worse
+    while depth < MAX_PATH_STEPS and (inner := _first_unencodable(value, encode)) is not None:
+        step, value, error = inner
         path, depth = path + step, depth + 1
-    if depth == DEEPEST_PATH:
+    if depth == MAX_PATH_STEPS:
         return f"the value at {path}… cannot be encoded: {_reason(error)}"
     return f"the {type(value).__name__} at {path} cannot be encoded: {_reason(error)}"
 
 
-def _first_bad(
+def _first_unencodable(
     value: object, encode: Callable[[object], bytes]
 ) -> tuple[str, object, Exception] | None:
     """Return the first part of a value that cannot be encoded by itself."""
@@ -195,10 +197,10 @@ def _first_bad(
 
 
 def _parts(value: object) -> Iterator[tuple[str, object]]:
-    """Yield what a value consists of, each with the step of the path that leads to it."""
+    """Yield the direct parts of a value, each with its step of the path."""
     if isinstance(value, dict):
         for key, part in cast("dict[object, object]", value).items():
-            shown = _cut(repr(key), LONGEST_KEY)
+            shown = _truncate(repr(key), MAX_KEY)
             yield f" key {shown}", key
             yield f"[{shown}]", part
     elif isinstance(value, (list, tuple, set, frozenset)):
@@ -210,7 +212,7 @@ def _parts(value: object) -> Iterator[tuple[str, object]]:
 
 
 def _field_names(kind: type) -> Sequence[str]:
-    """Return what an attrs, dataclass or msgspec class is made of."""
+    """Return the names of the fields of an attrs, dataclass or msgspec class."""
     if attrs.has(kind):
         return [field.name for field in attrs.fields(kind)]
     if dataclasses.is_dataclass(kind):
@@ -225,15 +227,15 @@ def _name(kind: object) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return what an error says, in one line of bounded length."""
+    """Return an error's message, in one line of bounded length."""
     text = " ".join(f"{error}".split()) or type(error).__name__
     if isinstance(error, LookupError):
-        # it says what was looked up and no more
+        # its message is the key alone
         text = f"{type(error).__name__}: {text}"
     if isinstance(error, RecursionError):
         text = f"it is nested too deeply ({text})"
-    return _cut(text.encode(errors="backslashreplace").decode(), LONGEST_REASON)
+    return _truncate(text.encode(errors="backslashreplace").decode(), MAX_REASON)
 
 
-def _cut(text: str, longest: int) -> str:
+def _truncate(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class ByName(Generic[T]):
-    """Find a task's value as a router finds its handler."""
+    """A mapping from name patterns to values; the longest pattern that matches counts."""
 
     def __init__(self, values: Mapping[str, T]) -> None:
         self._values = dict(values)

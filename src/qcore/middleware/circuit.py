@@ -1,4 +1,4 @@
-"""One circuit: closed, open, or half-open; time is an argument."""
+"""The state of one circuit of a `CircuitBreaker`; time is an argument."""
 
 from collections import deque
 
@@ -16,20 +16,20 @@ class Circuit:
         self._within = within
         self._failed: deque[Moment] = deque(maxlen=failures)
         self.opened = 0
-        """How many times in a row it has opened."""
+        """How many times in a row it has opened; the curve of its pauses is given that."""
         self.until: Moment | None = None
         self.pause = 0.0
-        """For how many seconds it has last opened."""
+        """Seconds for which it last opened."""
         self.has_probe = False
 
     def fail(self, now: Moment) -> bool:
-        """Note a failure; return whether there have been too many of late."""
+        """Count a failure; return whether `failures` of them are within the time."""
         self._failed.append(now)
         is_full = len(self._failed) == self._failed.maxlen
         return is_full and now - self._failed[0] <= self._within
 
     def open(self, now: Moment, pause: float) -> None:
-        """Let nothing through for so many seconds."""
+        """Open for `pause` seconds."""
         self.opened += 1
         self.pause = pause
         self.until = now + pause

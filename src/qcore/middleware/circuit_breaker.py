@@ -22,17 +22,17 @@ from qcore.domain.moments import Duration
 from qcore.domain.retry import always
 from qcore.middleware.by_name import ByName
 from qcore.middleware.circuit import Circuit
-from qcore.middleware.clock_and_dice import Timed, setting
+from qcore.middleware.clock_and_dice import HasClockAndDice, setting
 
 SPREAD: Final = 0.1
-"""The share of a pause over which those who wait come back, and after which they ask again."""
-SHORTEST: Final = 0.1
-"""Seconds of a pause at least: a curve with jitter may say none at all."""
+"""Share of a pause: snoozed tasks come back spread over it, and ask again after it."""
+MIN_PAUSE: Final = 0.1
+"""Seconds: a curve with full jitter may return zero."""
 MAX_CIRCUITS: Final = 1_000
-"""Circuits to remember: their keys may come from outside, and there is no end to them."""
+"""Circuits kept: their keys may be data of users, and so be without end."""
 
-Verdict: TypeAlias = bool | None
-"""Whether a run went well; None if it says nothing about that."""
+Health: TypeAlias = bool | None
+"""Whether a run shows the service up or down; None if it shows neither."""
 
 
 def by_name(ctx: Context) -> Hashable:
@@ -64,7 +64,7 @@ class CircuitBreaker:
 
     def __init__(
         self,
-        q: Timed,
+        q: HasClockAndDice,
         names: str | Iterable[str] = "",
         *,
         failures: int = 5,
@@ -95,19 +95,19 @@ class CircuitBreaker:
             return await run(ctx)
         key = self._by(ctx)
         probed = self._admit(self._circuits.get(key))
-        well: Verdict = None
+        health: Health = None
         try:
             value = await run(ctx)
-            well = self._judge(ctx, None)
+            health = self._judge(ctx, None)
         except BaseException as error:
-            well = self._judge(ctx, error)
+            health = self._judge(ctx, error)
             raise
         finally:
-            self._note(key, probed, well)
+            self._record(key, probed, health)
         return value
 
     def _admit(self, circuit: Circuit | None) -> Circuit | None:
-        """Return the circuit that a run is to probe, None for a closed one; or raise `Snooze`."""
+        """Return the circuit that a run probes, None for a closed one; raise `Snooze`."""
         if circuit is None or circuit.until is None:
             return None
         rest, spread = circuit.until - self._q.clock.now(), circuit.pause * SPREAD
@@ -118,9 +118,9 @@ class CircuitBreaker:
         circuit.has_probe = True
         return circuit
 
-    def _judge(self, ctx: Context, error: BaseException | None) -> Verdict:
+    def _judge(self, ctx: Context, error: BaseException | None) -> Health:
         if ctx.is_cancelled and (error is None or isinstance(error, asyncio.CancelledError)):
-            # a thread that was told to end may return all the same
+            # a cancelled thread cannot be stopped, and may return a value all the same
             is_late = ctx.deadline is not None and ctx.deadline <= self._q.clock.now()
             return not self._counts(TimeoutError("the handler ran too long")) if is_late else None
         if error is None:
@@ -129,36 +129,36 @@ class CircuitBreaker:
             return None
         return not self._counts(error)
 
-    def _note(self, key: Hashable, probed: Circuit | None, well: Verdict) -> None:
-        """Note how a run went; one that began before its circuit opened changes nothing now."""
+    def _record(self, key: Hashable, probed: Circuit | None, health: Health) -> None:
+        """Record how a run went; one that began before its circuit opened is ignored."""
         if probed is not None:
-            self._probed(key, probed, well)
-        elif well is False:
+            self._end_probe(key, probed, health)
+        elif health is False:
             circuit = self._circuit(key)
             if circuit.until is None and circuit.fail(self._q.clock.now()):
                 self._open(key, circuit)
 
-    def _probed(self, key: Hashable, circuit: Circuit, well: Verdict) -> None:
+    def _end_probe(self, key: Hashable, circuit: Circuit, health: Health) -> None:
         circuit.has_probe = False
-        if well:
-            # what is well needs no circuit to be remembered
+        if health:
+            # a closed circuit without failures is as good as none
             self._circuits.pop(key, None)
             structlog.get_logger("qcore").info("circuit closed", circuit=key)
-        elif well is False:
+        elif health is False:
             self._open(key, circuit)
 
     def _open(self, key: Hashable, circuit: Circuit) -> None:
         pause = self._pauses(circuit.opened, self._q.dice())
-        circuit.open(self._q.clock.now(), min(max(SHORTEST, pause), TWENTY_FOUR_HOURS))
+        circuit.open(self._q.clock.now(), min(max(MIN_PAUSE, pause), TWENTY_FOUR_HOURS))
         structlog.get_logger("qcore").warning(
             "circuit opened", circuit=key, seconds=circuit.pause, times=circuit.opened
         )
 
     def _circuit(self, key: Hashable) -> Circuit:
-        """Return the circuit of a key, made if need be."""
+        """Return the circuit of a key, creating it if there is none."""
         if key not in self._circuits:
             if len(self._circuits) >= MAX_CIRCUITS:
-                # the oldest: an open one that is forgotten is closed, and soon found out again
+                # the oldest; if it is open, it closes, and opens again after the next failures
                 del self._circuits[next(iter(self._circuits))]
             self._circuits[key] = Circuit(self._failures, self._within)
         return self._circuits[key]

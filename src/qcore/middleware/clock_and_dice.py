@@ -8,10 +8,10 @@ from qcore.domain.retry import Dice
 from qcore.ports import Clock
 
 
-class Timed(Protocol):
-    """Whatever has a clock and dice: a `Qcore`.
+class HasClockAndDice(Protocol):
+    """An object with a clock and dice: a `Qcore`.
 
-    A middleware asks it anew in each run, so that in `q.swapped(clock=…)` it goes by that clock.
+    Middleware reads them anew in each run, so that `q.swapped(clock=…)` changes them for it too.
     """
 
     @property
@@ -26,7 +26,7 @@ class Timed(Protocol):
 
 
 def setting(value: Duration, what: str) -> float:
-    """Return a duration in seconds; raise `InvalidOption` for one that is not more than nothing."""
+    """Return a duration in seconds; raise `InvalidOption` for one that is not more than zero."""
     try:
         seconds = seconds_of(value, what)
     except InvalidTask as error:

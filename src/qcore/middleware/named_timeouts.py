@@ -1,4 +1,4 @@
-"""Timeouts by name: for tasks whose options somebody else chose, or nobody."""
+"""`timeouts`: a time limit by task name, for tasks that were enqueued without one of their own."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from qcore.app.tasks.context import Context
 from qcore.app.tasks.router import Middleware, Next
 from qcore.domain.moments import Duration, Moment
 from qcore.middleware.by_name import ByName
-from qcore.middleware.clock_and_dice import Timed, setting
+from qcore.middleware.clock_and_dice import HasClockAndDice, setting
 from qcore.ports import Clock
 
 
-def timeouts(q: Timed, limits: Mapping[str, Duration | None]) -> Middleware:
+def timeouts(q: HasClockAndDice, limits: Mapping[str, Duration | None]) -> Middleware:
     """Return a middleware that cuts runs short, by exact name or longest prefix; None for never.
 
     As with a timeout of the task's own, of which the earlier counts: the run has failed with a
@@ -36,7 +36,7 @@ def timeouts(q: Timed, limits: Mapping[str, Duration | None]) -> Middleware:
         clock, before = q.clock, ctx.deadline
         ends = clock.now() + limit
         if before is not None and before <= ends:
-            # the worker sees to that one
+            # the task's own deadline is earlier: the worker holds it to that
             return await run(ctx)
         ctx.deadline = ends
         try:
@@ -49,9 +49,10 @@ def timeouts(q: Timed, limits: Mapping[str, Duration | None]) -> Middleware:
 
 
 class _Alarm:
-    """Tell a run to end at a moment, as its worker would.
+    """Cancel a run at a moment, as its worker would at its deadline.
 
-    Not `asyncio.timeout`: that goes by the loop's time, and lets what comes late count.
+    Not `asyncio.timeout`: that goes by the loop's time rather than by the clock, and a run that
+    suppresses its cancellation and returns too late would count as a success.
     """
 
     def __init__(self, ctx: Context, clock: Clock, moment: Moment, limit: float) -> None:
@@ -84,9 +85,9 @@ class _Alarm:
             raise TimeoutError(f"the handler ran for longer than {self._limit} seconds") from None
 
     def _is_why(self) -> bool:
-        """Take the cancellation back; return whether it is this one, and no other, that counts.
+        """Undo this cancellation; return whether the run was cancelled by it and by nobody else.
 
-        A run that had been done when it came has taken it back already: it was in time.
+        A run that was done when the alarm rang has undone it by then: it was in time.
         """
         running, before = self._running, self._cancelled_before
         return self._has_rung and running.cancelling() > before and running.uncancel() <= before

@@ -13,7 +13,7 @@ class Instrument(Protocol):
     where an instrument wants `BrokerCalled`.
     """
 
-    def __call__(self, happening: Event) -> None:
+    def __call__(self, event: Event) -> None:
         """Take note of what happened.
 
         Called on the worker's loop or its heartbeat thread; with a `BrokerCalled` on whichever

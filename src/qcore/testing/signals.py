@@ -50,7 +50,7 @@ class Settlement:
 
 
 class Signal(Generic[T]):
-    """One kind of happening, to be waited for.
+    """One kind of event, to be waited for.
 
     It is latched: what came before anybody waited is kept, and each is handed out once, in the
     order of coming. `seen` keeps them all.
@@ -116,14 +116,14 @@ class Signal(Generic[T]):
 
 
 class Signals:
-    """An `Instrument` that turns happenings into signals: `await signals.settled.next()`.
+    """An `Instrument` that turns events into signals: `await signals.settled.next()`.
 
     What comes in batches is signalled one by one: `claimed` a claim at a time, `settled` a verdict
     with its answer at a time. May be called from any thread, and waited for in any loop.
     """
 
     def __init__(self) -> None:
-        self.happenings: list[Event] = []
+        self.events: list[Event] = []
         self.worker_started: Signal[WorkerStarted] = Signal("worker_started", self.story)
         self.paused: Signal[WorkerPaused] = Signal("paused", self.story)
         self.stopping: Signal[WorkerStopping] = Signal("stopping", self.story)
@@ -163,51 +163,51 @@ class Signals:
 
     @property
     def wants(self) -> Collection[type]:
-        """Return the kinds of happening that have a signal; calls of the broker have none."""
+        """Return the kinds of event that have a signal; calls of the broker have none."""
         return {TasksClaimed, TasksSettled, *self._whole}
 
-    def __call__(self, happening: Event) -> None:
+    def __call__(self, event: Event) -> None:
         """Give the signal."""
-        self.happenings.append(happening)
-        match happening:
+        self.events.append(event)
+        match event:
             case TasksClaimed():
-                for claim in happening.claims:
+                for claim in event.claims:
                     self.claimed.give(claim)
             case TasksSettled():
-                for verdict, answer in zip(happening.verdicts, happening.answers, strict=True):
+                for verdict, answer in zip(event.verdicts, event.answers, strict=True):
                     self.settled.give(Settlement(verdict, answer))
             case _:
-                self._whole[type(happening)].give(happening)
+                self._whole[type(event)].give(event)
 
     def story(self) -> str:
         """Return what has happened so far, in a few words."""
-        told = Counter(_words(happening) for happening in tuple(self.happenings))
+        told = Counter(_words(event) for event in tuple(self.events))
         return ", ".join(f"{what} ×{n}" if n > 1 else what for what, n in told.items()) or "nothing"
 
 
-def _words(happening: Event) -> str:
-    """Return a happening in a few words."""
-    match happening:
+def _words(event: Event) -> str:
+    """Return an event in a few words."""
+    match event:
         case TaskStarted() | LeaseWasLost() | NoHandler():
-            more = _task(happening.claim)
+            more = _task(event.claim)
         case TaskFinished():
-            more = f"{_task(happening.claim)}: {happening.outcome}"
+            more = f"{_task(event.claim)}: {event.outcome}"
         case TasksClaimed():
-            more = ", ".join(map(_task, happening.claims))
+            more = ", ".join(map(_task, event.claims))
         case TasksSettled():
-            pairs = zip(happening.verdicts, happening.answers, strict=True)
+            pairs = zip(event.verdicts, event.answers, strict=True)
             more = ", ".join(f"{verdict.lease.id}: {answer}" for verdict, answer in pairs)
         case TasksAggregated():
-            more = f"{len(happening.members)} of {happening.group}: {happening.task.name}"
+            more = f"{len(event.members)} of {event.group}: {event.task.name}"
         case AggregationFailed():
-            more = f"{happening.group.name}: {happening.error!r}"
+            more = f"{event.group.name}: {event.error!r}"
         case NoAggregator():
-            more = happening.group.name
+            more = event.group.name
         case BrokerFailed():
-            more = f"{happening.call}: {happening.error!r}"
+            more = f"{event.call}: {event.error!r}"
         case _:
             more = ""
-    return f"{type(happening).__name__}({more})"
+    return f"{type(event).__name__}({more})"
 
 
 def _task(claim: Claim) -> str:

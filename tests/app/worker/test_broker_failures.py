@@ -165,7 +165,7 @@ async def test_a_crash_is_told_to_instruments_and_is_in_the_tasks_history(lab: L
     await lab.broker.claim(a_demand(1), now=NOW, until=NOW + 30)
     async with lab.working():
         await lab.signals.settled.next()
-    assert TasksSwept(Swept(crashed=1)) in lab.signals.happenings
+    assert TasksSwept(Swept(crashed=1)) in lab.signals.events
     [details] = await lab.broker.details(handle.queue, [handle.id])
     assert details is not None
     [fault] = details.errors

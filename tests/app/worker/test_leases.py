@@ -139,9 +139,9 @@ async def test_the_watchdog_says_where_the_loop_is_blocked() -> None:
     told: list[LoopBlocked] = []
     reported = threading.Event()
 
-    def tell(happening: Event) -> None:
-        assert isinstance(happening, LoopBlocked)
-        told.append(happening)
+    def tell(event: Event) -> None:
+        assert isinstance(event, LoopBlocked)
+        told.append(event)
         if len(told) == 2:
             reported.set()
 
@@ -162,8 +162,8 @@ async def test_a_worker_is_watched() -> None:
     lab = Lab()
     reported = threading.Event()
 
-    def tell(happening: Event) -> None:
-        if isinstance(happening, LoopBlocked):
+    def tell(event: Event) -> None:
+        if isinstance(event, LoopBlocked):
             reported.set()
 
     lab.instruments = (*lab.instruments, tell)
@@ -182,8 +182,8 @@ async def test_a_loop_that_turns_is_not_reported() -> None:
     """Waiting is not blocking."""
     told: list[Event] = []
 
-    def tell(happening: Event) -> None:
-        told.append(happening)
+    def tell(event: Event) -> None:
+        told.append(event)
 
     answered = asyncio.Event()
     loop = asyncio.get_running_loop()

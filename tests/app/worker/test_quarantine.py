@@ -25,8 +25,8 @@ class Store:
         emit = Instruments([self.note])
         self.quarantine = Quarantine("claim", queues, clock=self.clock, dice=lambda: 0.5, emit=emit)
 
-    def note(self, happening: Event) -> None:
-        self.told.append(happening)
+    def note(self, event: Event) -> None:
+        self.told.append(event)
 
     async def call(self, queues: Sequence[str]) -> str:
         self.asked.append(list(queues))

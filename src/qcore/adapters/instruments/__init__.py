@@ -1,1 +1,1 @@
-"""What wants to know: one small file for each thing that listens."""
+"""Instruments: receivers of events, one module for each thing they report to."""

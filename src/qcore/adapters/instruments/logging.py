@@ -1,4 +1,4 @@
-"""Say in the log what a person wants to read there."""
+"""`LoggingInstrument`: events of workers and brokers as log lines, through structlog."""
 
 import time
 from collections.abc import Callable, KeysView
@@ -28,6 +28,7 @@ from qcore.domain.events import (
     WorkerStopped,
     WorkerStopping,
 )
+from qcore.domain.groups import Group
 from qcore.domain.lifecycle import (
     Crashed,
     Exhausted,
@@ -43,13 +44,13 @@ from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.retry import described
 from qcore.domain.task import Claim, Verdict
 
-REMINDER: Final = 60.0
+WARNING_INTERVAL: Final = 60.0
 """Seconds between two warnings of the same name without a handler."""
-MAX_REMINDERS: Final = 1_000
-"""Names to remember: they come from outside, and there is no end to them."""
+MAX_WARNED: Final = 1_000
+"""Names remembered for that: they come from producers, and may be without end."""
 
-QUIET: Final = (Succeeded, Snoozed, Revoked, Released)
-"""Outcomes that are as they should be."""
+EXPECTED: Final = (Succeeded, Snoozed, Revoked, Released)
+"""Outcomes that are logged as debug: nothing has gone wrong."""
 
 
 class LoggingInstrument:
@@ -76,10 +77,10 @@ class LoggingInstrument:
     ) -> None:
         self._log: FilteringBoundLogger = logger or structlog.get_logger("qcore")
         self._is_given = logger is not None
-        self._debugs = True
+        self._logs_debug = True
         self._now = now
         self._warned: dict[str, float] = {}
-        self._tellers: dict[type, Callable[[Any], None]] = {
+        self._loggers: dict[type, Callable[[Any], None]] = {
             WorkerStarted: self._started,
             WorkerPaused: self._paused,
             WorkerStopping: self._stopping,
@@ -99,126 +100,130 @@ class LoggingInstrument:
 
     @property
     def wants(self) -> KeysView[type]:
-        """Return the kinds of happening that are worth a line."""
-        return self._tellers.keys()
+        """Return the classes of the events that are logged."""
+        return self._loggers.keys()
 
-    def __call__(self, happening: Event) -> None:
-        """Log it, if it is worth a line."""
-        tell = self._tellers.get(type(happening))
-        if tell is not None:
-            tell(happening)
+    def __call__(self, event: Event) -> None:
+        """Log an event, if it is of one of those classes."""
+        log = self._loggers.get(type(event))
+        if log is not None:
+            log(event)
 
-    def _started(self, what: WorkerStarted) -> None:
-        # a lazy logger is configured anew by each call, which costs more than the task
+    def _started(self, event: WorkerStarted) -> None:
+        # structlog configures a lazy logger in each call, which takes longer than a short task
         self._log = self._log.bind()
-        # a structlog that nobody has configured prints everything, a line for each task
-        is_set_up = self._is_given or structlog.is_configured()
-        self._debugs = is_set_up and _is_enabled(self._log, DEBUG)
-        self._log.info("worker started", queues=list(what.queues))
+        # structlog without configuration prints debug lines too: one for each task
+        is_configured = self._is_given or structlog.is_configured()
+        self._logs_debug = is_configured and _is_enabled(self._log, DEBUG)
+        self._log.info("worker started", queues=list(event.queues))
 
     def _paused(self, _: WorkerPaused) -> None:
         self._log.info("worker paused")
 
-    def _stopping(self, what: WorkerStopping) -> None:
-        self._log.info("worker stopping", running=what.running, grace=what.grace)
+    def _stopping(self, event: WorkerStopping) -> None:
+        self._log.info("worker stopping", running=event.running, grace=event.grace)
 
-    def _stopped(self, what: WorkerStopped) -> None:
-        self._log.info("worker stopped", released=what.released)
+    def _stopped(self, event: WorkerStopped) -> None:
+        self._log.info("worker stopped", released=event.released)
 
-    def _finished(self, what: TaskFinished) -> None:
-        if not self._debugs and isinstance(what.outcome, QUIET):
+    def _finished(self, event: TaskFinished) -> None:
+        if not self._logs_debug and isinstance(event.outcome, EXPECTED):
             return
-        facts = _facts(what.claim)
-        facts["seconds"] = round(what.seconds, 6)
-        match what.outcome:
+        fields = _run_fields(event.claim)
+        fields["seconds"] = round(event.seconds, 6)
+        match event.outcome:
             case Succeeded():
-                self._log.debug("task succeeded", **facts)
+                self._log.debug("task succeeded", **fields)
             case Failed(error, again_at):
-                self._log.warning("task failed", error=error, again_at=_shown(again_at), **facts)
+                self._log.warning("task failed", error=error, again_at=_shown(again_at), **fields)
             case Exhausted(error):
-                self._log.error("task is out of retries", error=error, **facts)
+                self._log.error("task is out of retries", error=error, **fields)
             case Rejected(error):
-                self._log.error("task rejected", error=error, **facts)
+                self._log.error("task rejected", error=error, **fields)
             case Crashed(error):
-                self._log.warning("task crashed", error=error, **facts)
+                self._log.warning("task crashed", error=error, **fields)
             case Snoozed(unhandled=True):
-                # `NoHandler` has been told of it, and has said so
+                # logged by `_no_handler` already
                 pass
             case Snoozed(again_at):
-                self._log.debug("task snoozed", again_at=_shown(again_at), **facts)
+                self._log.debug("task snoozed", again_at=_shown(again_at), **fields)
             case outcome:
-                self._log.debug(f"task {type(outcome).__name__.lower()}", **facts)
+                self._log.debug(f"task {type(outcome).__name__.lower()}", **fields)
 
-    def _settled(self, what: TasksSettled) -> None:
-        for verdict, answer in zip(what.verdicts, what.answers, strict=True):
+    def _settled(self, event: TasksSettled) -> None:
+        for verdict, answer in zip(event.verdicts, event.answers, strict=True):
             if isinstance(answer, LeaseLost) or isinstance(verdict.outcome, Crashed):
                 self._settled_badly(verdict, answer)
 
     def _settled_badly(self, verdict: Verdict, answer: Settled | LeaseLost) -> None:
-        facts = {"task_id": verdict.lease.id, "queue": verdict.lease.queue}
+        fields = {"task_id": verdict.lease.id, "queue": verdict.lease.queue}
         if isinstance(answer, LeaseLost):
             outcome = type(verdict.outcome).__name__.lower()
-            self._log.warning("verdict came too late", outcome=outcome, **facts)
+            self._log.warning("verdict came too late", outcome=outcome, **fields)
         elif answer.state is State.DEAD:
-            self._log.error("task is dead after too many crashes", **facts)
+            self._log.error("task is dead after too many crashes", **fields)
 
-    def _swept(self, what: TasksSwept) -> None:
-        if what.swept.crashed:
-            self._log.warning("workers were lost", crashed=what.swept.crashed)
-        if what.swept.expired:
-            self._log.warning("tasks expired", expired=what.swept.expired)
+    def _swept(self, event: TasksSwept) -> None:
+        if event.swept.crashed:
+            self._log.warning("workers were lost", crashed=event.swept.crashed)
+        if event.swept.expired:
+            self._log.warning("tasks expired", expired=event.swept.expired)
 
-    def _aggregated(self, what: TasksAggregated) -> None:
-        if not self._debugs:
+    def _aggregated(self, event: TasksAggregated) -> None:
+        if not self._logs_debug:
             return
-        task = what.task
-        facts = {"task": task.name, "task_id": task.id, "queue": task.queue}
-        self._log.debug("tasks aggregated", group=what.group, members=len(what.members), **facts)
+        task = event.task
+        fields = {"task": task.name, "task_id": task.id, "queue": task.queue}
+        self._log.debug("tasks aggregated", group=event.group, members=len(event.members), **fields)
 
-    def _aggregation_failed(self, what: AggregationFailed) -> None:
-        facts = {"group": what.group.name, "queue": what.group.queue, "members": what.group.size}
-        error = described(what.error)
-        self._log.warning("aggregation failed", error=error, again_in=what.again_in, **facts)
+    def _aggregation_failed(self, event: AggregationFailed) -> None:
+        fields = _group_fields(event.group)
+        error = described(event.error)
+        self._log.warning("aggregation failed", error=error, again_in=event.again_in, **fields)
 
-    def _no_aggregator(self, what: NoAggregator) -> None:
-        facts = {"group": what.group.name, "queue": what.group.queue, "members": what.group.size}
-        self._log.warning("no aggregator for this group", **facts)
+    def _no_aggregator(self, event: NoAggregator) -> None:
+        fields = _group_fields(event.group)
+        self._log.warning("no aggregator for this group", **fields)
 
-    def _lease_lost(self, what: LeaseWasLost) -> None:
-        self._log.warning("lease lost", token=what.claim.lease.token, **_facts(what.claim))
+    def _lease_lost(self, event: LeaseWasLost) -> None:
+        self._log.warning("lease lost", token=event.claim.lease.token, **_run_fields(event.claim))
 
-    def _no_handler(self, what: NoHandler) -> None:
-        name, now = what.claim.task.name, self._now()
-        if now - self._warned.get(name, -REMINDER) < REMINDER:
+    def _no_handler(self, event: NoHandler) -> None:
+        name, now = event.claim.task.name, self._now()
+        if now - self._warned.get(name, -WARNING_INTERVAL) < WARNING_INTERVAL:
             return
-        if len(self._warned) >= MAX_REMINDERS:
+        if len(self._warned) >= MAX_WARNED:
             self._warned.clear()
         self._warned[name] = now
-        self._log.warning("no handler for this name", **_facts(what.claim))
+        self._log.warning("no handler for this name", **_run_fields(event.claim))
 
-    def _blocked(self, what: LoopBlocked) -> None:
-        self._log.warning("event loop is blocked", seconds=what.seconds, stack=what.stack)
+    def _blocked(self, event: LoopBlocked) -> None:
+        self._log.warning("event loop is blocked", seconds=event.seconds, stack=event.stack)
 
-    def _broker_failed(self, what: BrokerFailed) -> None:
-        error = f"{type(what.error).__name__}: {what.error}"
-        self._log.warning("broker failed", call=what.call, error=error, again_in=what.again_in)
+    def _broker_failed(self, event: BrokerFailed) -> None:
+        error = f"{type(event.error).__name__}: {event.error}"
+        self._log.warning("broker failed", call=event.call, error=error, again_in=event.again_in)
 
-    def _recovered(self, what: BrokerRecovered) -> None:
-        self._log.info("broker answers again", call=what.call, failures=what.failures)
+    def _recovered(self, event: BrokerRecovered) -> None:
+        self._log.info("broker answers again", call=event.call, failures=event.failures)
 
 
-def _facts(claim: Claim) -> dict[str, object]:
-    """Return what tells one run of one task from another."""
+def _run_fields(claim: Claim) -> dict[str, object]:
+    """Return the fields that identify a run."""
     task = claim.task
     return {"task": task.name, "task_id": task.id, "queue": task.queue, "attempt": task.attempts}
 
 
+def _group_fields(group: Group) -> dict[str, object]:
+    return {"group": group.name, "queue": group.queue, "members": group.size}
+
+
 def _is_enabled(log: FilteringBoundLogger, level: int) -> bool:
-    """Ask a logger for its level; one that cannot be asked (structlog before 25.1) logs."""
-    # asked of the class: some of structlog's loggers answer to any name at all, by logging
+    """Return whether a logger logs a level; True if it cannot say (structlog before 25.1)."""
+    # of the class, as some of structlog's loggers have a method of any name, which logs
     return not hasattr(type(log), "is_enabled_for") or log.is_enabled_for(level)
 
 
 def _shown(moment: Moment) -> str:
-    """Return a moment as a person reads it."""
+    """Return a moment in ISO 8601, in UTC."""
     return datetime.fromtimestamp(min(moment, LAST_MOMENT), UTC).isoformat(timespec="milliseconds")

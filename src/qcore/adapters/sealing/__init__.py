@@ -1,6 +1,6 @@
-"""Serializers around serializers: what they wrote cannot be changed, or read, without a key.
+"""Serializers that sign or encrypt what another serializer writes.
 
-What is stored, byte for byte, is in docs/reference/seals.md.
+The format, byte for byte, is in docs/reference/seals.md.
 """
 
 from qcore.adapters.sealing.encrypted import EncryptedSerializer

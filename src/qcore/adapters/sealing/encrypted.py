@@ -1,4 +1,4 @@
-"""Seal with authenticated encryption: nobody may read, and nobody may change."""
+"""`EncryptedSerializer`: authenticated encryption, so that nobody can read or change a payload."""
 
 import os
 from base64 import b64decode
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SECRET: Final = 32
 """Bytes: AES-256."""
 NONCE: Final = 12
-"""Bytes, drawn anew for each message (NIST SP 800-38D, section 8.2.2)."""
+"""Bytes, random for each message (NIST SP 800-38D, section 8.2.2)."""
 
 
 class EncryptedSerializer(Sealing["AESGCM"]):
@@ -54,12 +54,12 @@ class EncryptedSerializer(Sealing["AESGCM"]):
         try:
             return key.decrypt(sealed[:NONCE], sealed[NONCE:], bound)
         except (InvalidTag, ValueError):
-            # cut short, what is left is not even a nonce
+            # ValueError: too short for a nonce
             return None
 
 
 def _decoded(text: str) -> bytes | None:
-    """Return what base64 of either alphabet says, None where it is none."""
+    """Return decoded base64, of the standard or the URL-safe alphabet; None where it is neither."""
     try:
         return b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What all seals share: what is stored, how its key is found, and that it is opened first."""
+"""`Sealing`, the base of both seals: a header with the key's id, verified before it is read."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from qcore.ports import Serializer
 
 T = TypeVar("T")
 Prepared = TypeVar("Prepared")
-"""A secret made ready for use, which shows nothing of it."""
+"""A secret prepared for use, whose repr does not show it."""
 
 VERSION: Final = 1
 
@@ -38,7 +38,7 @@ class Sealing(ABC, Generic[Prepared]):
         self.also_reads: Final = tuple(also_reads)
         self._keys = prepared(keys, self._prepared)
         self._sealing_id = next(iter(self._keys))
-        # no content type has a zero in it, so no other can begin as this one does
+        # ended by a zero, which no content type has: so none is a prefix of another
         self._bound = self.content_type.encode() + b"\0"
         self._header = header_of(self._sealing_id)
 
@@ -76,12 +76,12 @@ class Sealing(ABC, Generic[Prepared]):
     @staticmethod
     @abstractmethod
     def _prepared(id: str, secret: Secret, /) -> Prepared:  # noqa: A002  (as above)
-        """Return a secret made ready for use; raise `InvalidOption` where it is unfit."""
+        """Return a secret prepared for use; raise `InvalidOption` where it cannot be one."""
 
     @staticmethod
     @abstractmethod
     def _sealed(key: Prepared, bound: bytes, body: bytes, /) -> bytes:
-        """Return a body sealed, together with what it is bound to."""
+        """Return a body sealed: signed or encrypted, with `bound` as associated data."""
 
     @staticmethod
     @abstractmethod
@@ -90,7 +90,7 @@ class Sealing(ABC, Generic[Prepared]):
 
 
 def header_of(id: str) -> bytes:  # noqa: A002  (as above)
-    """Return what every seal begins with."""
+    """Return the header of a seal: version, length of the key's id, id."""
     return bytes([VERSION, len(id)]) + id.encode("ascii")
 
 
@@ -99,7 +99,7 @@ def _id_of(data: bytes) -> tuple[str, int]:
     if data[:1] == bytes([VERSION]) and len(data) > 1:
         end = 2 + data[1]
         id = data[2:end].decode("latin-1")  # noqa: A001  (as above)
-        # checked, as it goes into logs
+        # checked, as it is put into error messages, and so into logs
         if len(id) == data[1] and ID.fullmatch(id):
             return id, end
     raise CannotDecode(f"it has no seal: expected one of version {VERSION}")

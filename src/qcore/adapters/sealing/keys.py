@@ -1,4 +1,4 @@
-"""Keys: each has an id, which travels with what it seals, and a secret, which is never shown."""
+"""Keys of seals: each an id, which is stored with what it seals, and a secret, never shown."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ Keys: TypeAlias = Mapping[str, Secret] | Sequence[tuple[str, Secret]]
 T = TypeVar("T")
 
 MAX_ID: Final = 31
-"""Shorter than any secret that is long enough: one cannot be taken for an id, and so be shown."""
+"""Characters: fewer than any valid secret has, so that a secret given as an id is never shown."""
 ID: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_ID}}}")
 _EXPECTED: Final = "expected pairs of an id and a secret, at least one"
 
@@ -59,7 +59,7 @@ def _checked(place: int, pair: Any) -> tuple[str, Secret]:
             "'.', '_' and '-'"
         )
     if isinstance(secret, str) and secret != secret.strip():
-        # the line's end of a file, most often: other processes may have read it without
+        # mostly the newline at the end of a file, which another process may have stripped
         raise wrong_secret(id, "text with blanks around it", "none")
     if not isinstance(secret, str | bytes):
         raise wrong_secret(id, f"a {type(secret).__name__}", "bytes or text")

@@ -1,4 +1,4 @@
-"""Seal with a signature: anyone may read, nobody may change."""
+"""`SignedSerializer`: an HMAC, so that anyone can read a payload and nobody can change it."""
 
 import hmac
 from typing import ClassVar, Final
@@ -6,8 +6,8 @@ from typing import ClassVar, Final
 from qcore.adapters.sealing.envelope import Sealing
 from qcore.adapters.sealing.keys import Secret, wrong_secret
 
-LEAST: Final = 32
-"""Bytes of a secret: as long as the signature (RFC 2104, section 3)."""
+MIN_SECRET: Final = 32
+"""Bytes: as long as the signature (RFC 2104, section 3)."""
 SIGNATURE: Final = 32
 """Bytes."""
 
@@ -24,10 +24,10 @@ class SignedSerializer(Sealing[hmac.HMAC]):
     @staticmethod
     def _prepared(id: str, secret: Secret, /) -> hmac.HMAC:  # noqa: A002  (what it is called)
         if isinstance(secret, str):
-            # a lone surrogate passes: an error about it would show a part of the secret
+            # surrogatepass, as the error for a lone surrogate would show a part of the secret
             secret = secret.encode(errors="surrogatepass")
-        if len(secret) < LEAST:
-            raise wrong_secret(id, f"{len(secret)} bytes long", f"at least {LEAST}")
+        if len(secret) < MIN_SECRET:
+            raise wrong_secret(id, f"{len(secret)} bytes long", f"at least {MIN_SECRET}")
         return hmac.new(secret, digestmod="sha256")
 
     @staticmethod
@@ -37,9 +37,9 @@ class SignedSerializer(Sealing[hmac.HMAC]):
     @staticmethod
     def _opened(key: hmac.HMAC, bound: bytes, sealed: bytes, /) -> bytes | None:
         signature, body = sealed[:SIGNATURE], sealed[SIGNATURE:]
-        # in constant time: how long it takes says nothing of how much was right
-        right = hmac.compare_digest(signature, _signature(key, bound, body))
-        return body if right else None
+        # in constant time, so that its duration does not tell how many bytes were right
+        is_right = hmac.compare_digest(signature, _signature(key, bound, body))
+        return body if is_right else None
 
 
 def _signature(key: hmac.HMAC, bound: bytes, body: bytes) -> bytes:
