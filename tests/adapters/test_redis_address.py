@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore import InvalidOption
-from qcore.adapters.links.redis.address import Address, HostPort, known_options
+from qcore.adapters.links.redis.address import Address, HostPort
 from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
 from qcore.adapters.links.redis.connection_base import (
     ConnectionSettings,
@@ -23,11 +23,10 @@ from qcore.adapters.links.redis.connection_base import (
 from qcore.adapters.links.redis.resp import encode
 from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.links.redis.tls import client_context
-from qcore.adapters.links.redis.url import FORMS, SCHEMES, parse
+from qcore.adapters.links.redis.url import parse
 from tests.servers.binaries import SERVERS, Binary
 from tests.servers.redis import RedisServer
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "urls.md"
 SECRET = "s3cr3t"
 MARKS = st.text("/?#@:&=,%[]1a \u00df", max_size=4)
 
@@ -473,19 +472,3 @@ async def ask_awaiting(connection: AsyncSocketConnection) -> bytes:
         return bytes(await connection.read_response())
     finally:
         await connection.disconnect(nowait=False)
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_scheme_has_a_row(scheme: str) -> None:
-    """What a URL may begin with is on the page."""
-    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
-    assert any(f"`{scheme}://" in row for row in rows)
-
-
-@pytest.mark.parametrize("kind", FORMS)
-def test_every_option_has_a_row(kind: str) -> None:
-    """What a URL may end with is on the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    kinds = [found for found, _ in SCHEMES.values() if found == kind]
-    for option in known_options(kinds[0], tls=True):
-        assert f"\n| `{option}` |" in page, option

@@ -11,6 +11,12 @@ from qcore.ports import Broker
 
 DEFAULT_URL: Final = "sqlite:///qcore.db"
 
+SQLITE_OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "synchronous": one_of("full", "normal"),
+    "timeout": float,
+}
+"""Options in the query of an SQLite URL, each with its parser; the defaults are the link's."""
+
 
 def connect(url: str) -> Broker:
     """Return the broker that a URL names; nothing is opened yet.
@@ -35,11 +41,11 @@ def connect(url: str) -> Broker:
     in its words.
     """
     scheme = url.partition(":")[0].lower() if ":" in url else ""
-    maker = _MAKERS.get(scheme)
+    maker = MAKERS.get(scheme)
     if maker is None:
         raise InvalidOption(
             f"the URL {without_password(url)!r} has the scheme {scheme!r}: expected one of "
-            f"{', '.join(f'{scheme}://' for scheme in _MAKERS)}"
+            f"{', '.join(f'{scheme}://' for scheme in MAKERS)}"
         )
     return maker(url)
 
@@ -72,11 +78,8 @@ def _sqlite(url: str) -> Broker:
             f"{without_password(url)} names no file: expected sqlite:///relative.db or "
             "sqlite:////absolute/path.db"
         )
-    known: Mapping[str, Callable[[str], Any]] = {
-        "synchronous": one_of("full", "normal"),
-        "timeout": float,
-    }
-    return SqliteBroker(AsyncSqliteLink(file, **parse_options(parts.query, known, "sqlite:///")))
+    options = parse_options(parts.query, SQLITE_OPTIONS, "sqlite:///")
+    return SqliteBroker(AsyncSqliteLink(file, **options))
 
 
 def _redis(url: str) -> Broker:
@@ -88,7 +91,7 @@ def _redis(url: str) -> Broker:
     return RedisBroker(link_to(address), namespace=address.namespace)
 
 
-_MAKERS: Final[Mapping[str, Callable[[str], Broker]]] = {
+MAKERS: Final[Mapping[str, Callable[[str], Broker]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     **{
@@ -97,6 +100,7 @@ _MAKERS: Final[Mapping[str, Callable[[str], Broker]]] = {
         for suffix in ("", "s", "+sentinel", "s+sentinel", "+cluster", "s+cluster", "+unix")
     },
 }
+"""Scheme to what makes the broker of a URL."""
 
 
 def _split(url: str) -> SplitResult:

@@ -103,9 +103,9 @@ class Router:
         seconds), `is_failure` says which errors burn the retry budget, `process=True` runs it in a
         process of its own. The `options` are the defaults of its tasks: `queue`, `priority`,
         `max_retry`, `max_crashes`, `backoff`, `timeout`, `deadline`, `delay`, `at`, `expires`,
-        `retention`, `task_id`, `group`, `headers`, `unique_for`, `unique_key`, `on_duplicate`; see
-        `qcore.types.Options`. Raises `InvalidOption` for a name that has a handler already, and
-        `InvalidTask` for an option that is wrong.
+        `retention`, `task_id`, `group`, `headers`, `tags`, `unique_for`, `unique_key`,
+        `on_duplicate`; see `qcore.types.Options`. Raises `InvalidOption` for a name that has a
+        handler already, and `InvalidTask` for an option that is wrong.
         """
 
         def decorate(function: Callable[..., Any], /) -> Any:

@@ -2,7 +2,7 @@
 
 `option` is all there is to declare: name, default and type are the field's, the parser turns the
 text into its value, `kind` and `tls` restrict the URLs that may have it. The page
-docs/reference/urls.md has a row for each; a test compares the two.
+docs/reference/urls.md has a row for each; tests/test_reference.py compares the two.
 """
 
 import math
