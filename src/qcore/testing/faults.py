@@ -19,7 +19,7 @@ _VERBS = frozenset(get_args(Verb))
 
 
 @record
-class Call:
+class RecordedCall:
     """A call as it was made, whether or not it went well."""
 
     verb: Verb
@@ -43,18 +43,18 @@ class _Delay:
 
 
 @record
-class _Duplicate:
+class _RepeatedCall:
     pass
 
 
-_Fault: TypeAlias = _Fail | _DropReply | _Delay | _Duplicate
+_Fault: TypeAlias = _Fail | _DropReply | _Delay | _RepeatedCall
 
 
 class _Script:
     """What is to go wrong, and what was called; one for both colours of a broker."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[RecordedCall] = []
         self.downs: list[None] = []
         self._faults: defaultdict[str, deque[_Fault]] = defaultdict(deque)
 
@@ -88,7 +88,7 @@ class FaultyBroker(ForwardingBroker):
         self._is_shared = False
 
     @property
-    def calls(self) -> Sequence[Call]:
+    def calls(self) -> Sequence[RecordedCall]:
         """Return every call of either colour so far, in order, also those that failed."""
         return self._script.calls
 
@@ -113,7 +113,7 @@ class FaultyBroker(ForwardingBroker):
         `Conflict` with itself, what was claimed first is leased to nobody until the lease runs
         out, and a verdict that was written is answered with `LeaseLost`.
         """
-        self._script.add(verb, _Duplicate(), times)
+        self._script.add(verb, _RepeatedCall(), times)
 
     @contextmanager
     def down(self) -> Generator[None]:
@@ -136,7 +136,7 @@ class FaultyBroker(ForwardingBroker):
         self, verb: Verb, call: Callable[[], Awaitable[T]], /, **arguments: object
     ) -> T:
         """Do what the script says."""
-        self._script.calls.append(Call(verb, arguments))
+        self._script.calls.append(RecordedCall(verb, arguments))
         if self._script.downs and verb != "close":
             raise _unavailable("the broker is down")
         match self._script.next(verb):
@@ -148,7 +148,7 @@ class FaultyBroker(ForwardingBroker):
             case _Delay(seconds, clock):
                 clock = clock.blocking() if self._is_blocking else clock
                 await clock.sleep_until(clock.now() + seconds)
-            case _Duplicate():
+            case _RepeatedCall():
                 await call()
             case None:
                 pass

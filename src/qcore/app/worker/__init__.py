@@ -1,7 +1,7 @@
 """Workers: claim tasks, execute them, settle them.
 
-Theory of operation. `Worker` is the public face; each `Worker.run` makes a `Session` of the parts
-below. A task passes through three parts, all on the event loop:
+Theory of operation. `Worker` is the public face; each `Worker.run` makes a `WorkerSession` of the
+parts below. A task passes through three parts, all on the event loop:
 
 - claim: `ClaimLoop` demands as much of each queue as there is room for (`Capacity`), and waits for
   a notification, a due moment (`NextDue`) or the end of a run when there is nothing to claim;

@@ -41,7 +41,7 @@ LAST_CLAIM_TIMEOUT: Final = 1.0
 """Seconds, of real time, that a claim in flight has to answer when `Worker.run` is cancelled."""
 
 
-class Session:
+class WorkerSession:
     """One run of a worker, from its first claim to its last verdict.
 
     Made on the worker's event loop. `state` is what the lifespans made, `running` the runs in

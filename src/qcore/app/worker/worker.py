@@ -12,7 +12,7 @@ from qcore.app.worker.environment import WorkerEnvironment
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.retrying import Retrying
 from qcore.app.worker.run import Run
-from qcore.app.worker.session import Session
+from qcore.app.worker.session import WorkerSession
 from qcore.app.worker.settings import WorkerSettings
 from qcore.domain.events import WorkerPaused
 from qcore.domain.moments import Moment
@@ -53,7 +53,7 @@ class Worker:
             retrying=Retrying(clock, dice, emit),
         )
         self._running: set[Run] = set()
-        self._session: Session | None = None
+        self._session: WorkerSession | None = None
         """The run that is going on, or the last one."""
         self.executed = 0
         """How many runs of tasks have ended here."""
@@ -94,7 +94,7 @@ class Worker:
         await environment.broker.open()
         async with AsyncExitStack() as stack:
             state = await enter(environment.router.lifespans, stack)
-            session = self._session = Session(
+            session = self._session = WorkerSession(
                 environment, state, running=self._running, on_end=self._count_run
             )
             await session.open(stack)
