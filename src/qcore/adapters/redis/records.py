@@ -21,11 +21,11 @@ from qcore.domain.new_task import (
     DEFAULT_MAX_CRASHES,
     FIELDS,
     NO_HEADERS,
-    USUAL,
     NewTask,
     unchecked_builder,
 )
 from qcore.domain.task import Task
+from qcore.domain.task_fields import default_test
 
 BAR: Final = ord("|")
 SAFE: Final = "/:@+,="
@@ -100,23 +100,22 @@ Spec: Final[Any] = defstruct(
 _encode: Final = Encoder().encode
 _decode: Final = Decoder(Spec).decode
 
-_optional: Final = attrgetter(*PLACES, *(each.name for each in NAMED))
-_USUALLY: Final = _optional(USUAL)
+_placed: Final = attrgetter(*PLACES)
 _HEADERS: Final = [*PLACES].index("headers")
-_TAIL: Final = [_usual(name) for name in PLACES]
-_meta: Final = attrgetter(*META_FIELDS)
-_DEFAULT_META_FIELDS: Final = _meta(USUAL)
+_END: Final = [*PLACES].index("unique_for")
+"""Where the places begin that are left out unless one of them differs from its default."""
 
-
-def has_default_meta(task: NewTask) -> bool:
-    """Return whether the metadata of a new task are the defaults."""
-    return bool(_meta(task) == _DEFAULT_META_FIELDS)
+_has_default_places: Final = default_test([FIELDS[name] for name in PLACES])
+_has_default_end: Final = default_test([FIELDS[name] for name in [*PLACES][_END:]])
+_has_default_names: Final = default_test(NAMED)
+has_default_meta: Final = default_test([FIELDS[name] for name in META_FIELDS])
+"""Return whether the metadata of a new task are the defaults."""
 
 
 def encode_task(task: NewTask, now: Moment) -> bytes:
     """Return a new task as it is stored behind its sequence: metadata, a bar, and its `Spec`."""
     spec: list[Any] = [task.name, now, task.payload]
-    if _optional(task) != _USUALLY:
+    if not (_has_default_places(task) and _has_default_names(task)):
         spec += _tail_of(task)
     if has_default_meta(task):
         return b"|" + _encode(spec)
@@ -132,14 +131,13 @@ def encode_task(task: NewTask, now: Moment) -> bytes:
 
 
 def _tail_of(task: NewTask) -> list[Any]:
-    """Return what is behind a task's payload, up to the last that is not as usual."""
-    tail = [getattr(task, name) for name in PLACES]
+    """Return what is behind the payload of a task of which something there is not as usual."""
+    tail = [*_placed(task)]
     tail[_HEADERS] = dict(task.headers) or None
-    more = More(*(getattr(task, each.name) for each in NAMED))
-    if more != NOTHING_MORE:
-        return [*tail, more]
-    while tail and tail[-1] == _TAIL[len(tail) - 1]:
-        del tail[-1]
+    if not _has_default_names(task):
+        return [*tail, More(*(getattr(task, each.name) for each in NAMED))]
+    if _has_default_end(task):
+        del tail[_END:]
     return tail
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.queue_rows import QueueRow, ensure_queues, write_queues
-from qcore.adapters.sqlite.rare_options import decode_options_leniently, has_rare_options
+from qcore.adapters.sqlite.rare_options import decode_options_leniently, has_defaults
 from qcore.adapters.sqlite.records import STATES, full_row_of, row_of
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.transitions import delete_tasks, release_unique_keys
@@ -94,11 +94,11 @@ class _QueueBatch:
         state = self._states[task.id] = state_of_new(task, self._now)
         self.queue_row.counts[state] += 1
         row = row_of(task, self.queue_row.key, self.queue_row.next_sequence(), state, self._now)
-        if has_rare_options(task):
+        if has_defaults(task):
+            self._rows.append(row)
+        else:
             holds = task.unique_key is not None and self._take_key(task.unique_key, task)
             self._full_rows[task.id] = full_row_of(row, task, holds=holds)
-        else:
-            self._rows.append(row)
         return Enqueued(task.id, state)
 
     def _conflicting_holder(self, task: NewTask, unique_key: str) -> TaskId | None:

@@ -9,7 +9,8 @@ from typing import Any, Final
 from msgspec import DecodeError, defstruct, json
 
 from qcore.adapters.sqlite.row_validation import COLUMN_OF, Unreadable, abbreviated
-from qcore.domain.new_task import FIELDS, USUAL, NewTask
+from qcore.domain.new_task import FIELDS, NewTask
+from qcore.domain.task_fields import default_test
 
 RARE_FIELDS: Final = [each for each in FIELDS.values() if each.name not in COLUMN_OF]
 
@@ -28,17 +29,13 @@ one changes another rare option of the same task.
 NO_RARE_OPTIONS: Final = RareOptions()
 _decode: Final = json.Decoder(RareOptions).decode
 _fields: Final = attrgetter(*(each.name for each in RARE_FIELDS))
-_DEFAULTS: Final = _fields(USUAL)
-
-
-def has_rare_options(task: NewTask) -> bool:
-    """Return whether any of these options differs from its default."""
-    return bool(_fields(task) != _DEFAULTS)
+has_defaults: Final = default_test(RARE_FIELDS)
+"""Return whether a task has the defaults of all of these options."""
 
 
 def encode_options(task: NewTask) -> str | None:
     """Return the value of the column `more`; None where all have their defaults."""
-    return json.encode(RareOptions(*_fields(task))).decode() if has_rare_options(task) else None
+    return None if has_defaults(task) else json.encode(RareOptions(*_fields(task))).decode()
 
 
 def decode_options(text: str | None) -> Any:

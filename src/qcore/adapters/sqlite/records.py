@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from operator import itemgetter
 from typing import Any, Final
 
 from qcore.adapters.links.sqlite import Row
@@ -109,49 +108,29 @@ def _headers_of(text: str | None) -> Mapping[str, str]:
     raise Unreadable(f"headers is {abbreviated(text)}")
 
 
-_PAYLOAD: Final = f"row[{COLUMNS.index('payload')}]"
-
 _spec_of: Final = unchecked_builder(
-    "row, queue, headers, rare",
+    "row, queue, parsed_headers, rare",
     {
         **{each.name: f"rare.{each.name}" for each in RARE_FIELDS},
-        **{
-            name: f"row[{COLUMNS.index(column)}]"
-            for name, column in COLUMN_OF.items()
-            if column in COLUMNS
-        },
+        **COLUMN_OF,
         "queue": "queue",
-        "headers": "headers",
-        "payload": f"{_PAYLOAD} if type({_PAYLOAD}) is bytes else {_PAYLOAD}.encode()",
+        "headers": "parsed_headers",
+        "payload": "payload if type(payload) is bytes else payload.encode()",
     },
+    first=f"{', '.join(COLUMNS)} = row",
 )
 
 _STATE: Final = COLUMNS.index("state")
-_progress: Final = itemgetter(
-    *(
-        COLUMNS.index(column)
-        for column in (
-            "place",
-            "created",
-            "due",
-            "attempts",
-            "failures",
-            "crashes",
-            "error",
-            "result",
-            "result_type",
-            "unhandled_since",
-        )
-    )
-)
+_PLACE: Final = COLUMNS.index("place")
+_MOMENTS: Final = slice(COLUMNS.index("created"), COLUMNS.index("due") + 1)
+_RUNS: Final = slice(COLUMNS.index("attempts"), COLUMNS.index("result") + 1)
 
 
 def _task_of(
     row: Row, queue: str, headers: Mapping[str, str], rare: Any, *, claimed: bool = False
 ) -> Task:
-    place, created, due, attempts, failures, crashes, error, result, result_type, unhandled = (
-        _progress(row)
-    )
+    created, due = row[_MOMENTS]
+    attempts, failures, crashes, unhandled_since, error, result_type, result = row[_RUNS]
     known = ACTIVE if claimed else STATES.get(row[_STATE], GONE)
     return Task(
         _spec_of(row, queue, headers, rare),
@@ -162,8 +141,8 @@ def _task_of(
         failures,
         crashes,
         error,
-        place if known in ENDED else None,
+        row[_PLACE] if known in ENDED else None,
         result.encode() if type(result) is str else result,
         result_type,
-        unhandled,
+        unhandled_since,
     )
