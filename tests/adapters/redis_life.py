@@ -31,7 +31,7 @@ from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Claim, Verdict
 from qcore.ports import TasksChanged
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task
-from qcore.testing.contract.steps import ids_of, on_work, put, read, take, tidy
+from qcore.testing.contract.steps import browse_all, ids_of, on_work, put, sweep_all, take
 
 PATIENCE = 10.0
 LATER = NOW + 1_000
@@ -94,10 +94,10 @@ async def whole_life(broker: RedisBroker, *queues: str) -> None:
     assert news.wait(PATIENCE)
     await subscription.close()
     await other.close()
-    await tidy(broker, *queues, limit=10_000, now=LATER)
-    await tidy(broker, *queues, limit=10_000, now=LATER + MANY_DAYS)
+    await sweep_all(broker, *queues, limit=10_000, now=LATER)
+    await sweep_all(broker, *queues, limit=10_000, now=LATER + MANY_DAYS)
     for queue in queues:
-        left = [task.id for state in State for task in await read(broker, state, queue=queue)]
+        left = [task.id for state in State for task in await browse_all(broker, state, queue=queue)]
         for order in (Cancelled(), Deleted()):
             await broker.execute(queue, left, order, now=LATER)
     assert await broker.count() == {}
@@ -115,13 +115,13 @@ async def _come_and_go(broker: RedisBroker, queue: str, kind: TaskOptions) -> No
     await _settle(broker, claims)
     await broker.next_due([queue])
     again = await take(broker, 100, queue, now=NOW + 1)
-    await tidy(broker, queue, now=NOW + 1 + LEASE)
+    await sweep_all(broker, queue, now=NOW + 1 + LEASE)
     await _settle(broker, again)
     # what has ended is replaced, what expires before it runs is found by a claim or by a sweep
     await broker.enqueue(tasks, now=NOW)
     await _come_twice(broker, tasks)
     await take(broker, 5, queue, now=LATER)
-    await tidy(broker, queue, now=LATER)
+    await sweep_all(broker, queue, now=LATER)
 
 
 async def _be_followed(broker: RedisBroker, queue: str, last: str) -> None:
@@ -198,4 +198,4 @@ async def _leaf_through(
     if page.cursor is not None:
         await broker.execute(queue, [page.tasks[0].id], Deleted(), now=NOW)
         await broker.browse(queue, state, 1, cursor=page.cursor)
-    await read(broker, state, queue=queue)
+    await browse_all(broker, state, queue=queue)

@@ -46,16 +46,16 @@ from qcore.testing.contract.base import step
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    execute_on,
+    find_task,
     ids,
     ids_of,
-    look,
     on_work,
     put,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 from tests.adapters.doctoring import of
 from tests.adapters.redis_kit import CutReplies, RedisCases, pauses, teach
@@ -116,8 +116,8 @@ class TestDetails(RedisCases):
         task = a_task(id=name)
         expected = await written(broker, await a_claimed(broker, task))
         assert await read_one(broker, task) == expected
-        await tell(broker, task, Cancelled())
-        await tell(broker, task, Deleted())
+        await execute_on(broker, task, Cancelled())
+        await execute_on(broker, task, Deleted())
         found = await broker.details("default", [*ids_of(others), name])
         assert list(found) == [*(Details(saved=each.id.encode()) for each in others), None]
         assert self.server.cli("HLEN", HASH) == 3
@@ -140,13 +140,13 @@ class TestDetails(RedisCases):
             kept = await read_one(broker, task)
             assert kept is not None
             assert (kept.progress, kept.saved) == (expected.progress, expected.saved)
-            await tell(broker, task, Cancelled())
-            await tidy(broker, now=NOW + YEAR)
+            await execute_on(broker, task, Cancelled())
+            await sweep_all(broker, now=NOW + YEAR)
             self.nothing_is_left()
 
     async def held(self, broker: RedisBroker, task: NewTask) -> Claim:
         """Return the claim of a task that is active, made anew."""
-        await tidy(broker, now=NOW + LEASE)
+        await sweep_all(broker, now=NOW + LEASE)
         claim = await take_one(broker)
         assert claim.task.id == task.id
         return claim
@@ -161,12 +161,12 @@ class TestDetails(RedisCases):
         await written(broker, await a_claimed(broker, task))
         await end(broker, await self.held(broker, task), outcome)
         before = await read_one(broker, task)
-        answer = await tell(broker, task, order)  # type: ignore[arg-type]
+        answer = await execute_on(broker, task, order)  # type: ignore[arg-type]
         is_gone = answer == Moved(State.GONE)
         assert await read_one(broker, task) == (None if is_gone else before)
         assert self.server.cli("EXISTS", HASH) == int(not is_gone)
         for last in (Cancelled(), Deleted()):
-            await tell(broker, task, last)
+            await execute_on(broker, task, last)
         self.nothing_is_left()
 
     @pytest.mark.parametrize("is_same", [True, False])
@@ -203,7 +203,7 @@ class TestDetails(RedisCases):
             await broker.settle([Verdict(claim.lease, Succeeded()) for claim in claims], now=NOW)
         assert self.server.cli("EXISTS", HASH) == 0
         assert self.server.cli("HLEN", "qcore:{b}:details") == 1_200
-        await tidy(broker, "b", now=NOW + 60)
+        await sweep_all(broker, "b", now=NOW + 60)
         assert self.server.cli("EXISTS", "qcore:{b}:details") == 0
 
     async def test_the_history_does_not_grow(self, broker: RedisBroker) -> None:
@@ -347,7 +347,7 @@ class TestDetailsOverTheBlockingLink(TestDetails):
 
 async def take_again(broker: RedisBroker) -> Sequence[Claim]:
     """Take back what is active, and claim all there is."""
-    await tidy(broker, now=NOW + LEASE)
+    await sweep_all(broker, now=NOW + LEASE)
     return await take(broker, now=NOW + LEASE)
 
 
@@ -494,7 +494,9 @@ class TestFollowUps(RedisCases):
         with watched(self.server) as heard:
             assert await end(broker, claim, Succeeded(then=then)) == Settled(State.GONE)
         assert len(sent(heard, "EVALSHA")) == 1
-        assert [task is not None for task in [await look(broker, t) for t in then]] == [True] * 3
+        assert [task is not None for task in [await find_task(broker, t) for t in then]] == [
+            True
+        ] * 3
 
     async def test_a_new_queue_is_known(self, broker: RedisBroker) -> None:
         """Whoever counts or sweeps all queues finds it."""
@@ -584,7 +586,7 @@ class TestOnACluster(RedisCases):
         self.url = empty_cluster.url
         async with self.opened() as broker:
             claim = await a_claimed(broker)
-            await tidy(broker, now=NOW + LEASE)
+            await sweep_all(broker, now=NOW + LEASE)
             then = tuple(a_task(queue=f"queue-{n}") for n in range(9))
             assert await end(broker, claim, Succeeded(then=then)) == LeaseLost()
             await take_one(broker)
@@ -650,9 +652,9 @@ class TestLostReplies(CutReplies):
         """It is answered with the move, though the task has gone on since."""
         await put(broker, task := a_task())
         cut = self.cut(TRANSITION)
-        assert await tell(broker, task, order) == Moved(state)
+        assert await execute_on(broker, task, order) == Moved(state)
         assert cut.wait(PATIENCE)
-        assert (await see(broker, task)).state is state
+        assert (await stored_task(broker, task)).state is state
 
 
 class TestLostRepliesOfTheBlockingLink(TestLostReplies):

@@ -9,7 +9,7 @@ from qcore.domain.answers import Conflict
 from qcore.domain.lifecycle import State
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import NOW, a_task
-from qcore.testing.contract.steps import ids_of, put, read
+from qcore.testing.contract.steps import browse_all, ids_of, put
 from tests.adapters.redis_kit import USUAL, Pauses, RedisCases, asks, pauses, teach
 from tests.adapters.relay import Relay
 from tests.servers.binaries import SERVERS, Binary, valkey
@@ -66,7 +66,7 @@ class TestReplicas(RedisCases):
         async with self.opened() as broker:
             with pytest.raises(BrokerUnavailable, match=r"but [01] of 2 replicas have it in time"):
                 await broker.enqueue([task := a_task()], now=NOW)
-            assert ids_of(await read(broker, State.PENDING)) == [task.id]
+            assert ids_of(await browse_all(broker, State.PENDING)) == [task.id]
 
     async def test_a_lost_reply_is_waited_for_again(self, pauses: Pauses) -> None:
         """What is answered by another connection is waited for there."""
@@ -168,7 +168,7 @@ class TestFiles(RedisCases):
                     # killed at once, it has what was acknowledged
                     server.kill()
                     server.start()
-                    assert ids_of(await read(broker, State.PENDING)) == [task.id]
+                    assert ids_of(await browse_all(broker, State.PENDING)) == [task.id]
                 else:
                     with pytest.raises(BrokerUnusable, match="set appendonly yes"):
                         await put(broker, a_task())

@@ -24,8 +24,8 @@ from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Lease, Verdict
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import LEASE, NOW, a_task
-from qcore.testing.contract.states import bring
-from qcore.testing.contract.steps import ids, put, take, tidy
+from qcore.testing.contract.states import bring_to
+from qcore.testing.contract.steps import ids, put, sweep_all, take
 from tests.adapters.redis_kit import RedisCases
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
@@ -100,7 +100,7 @@ CALLS: Mapping[str, Call] = {
     "aggregate": lambda broker: broker.aggregate(
         "default", "a group", [f"of-{State.AGGREGATING}"], a_task(), now=NOW
     ),
-    "sweep": lambda broker: tidy(broker, now=LATER * 2),
+    "sweep": lambda broker: sweep_all(broker, now=LATER * 2),
     **{f"run what is {state} now": order(state, RunNow()) for state in STATES},
     **{f"put off what is {state}": order(state, Rescheduled(LATER)) for state in STATES},
     **{f"change what is {state}": order(state, Updated({"priority": 1})) for state in STATES},
@@ -219,7 +219,7 @@ class TestForeignData(RedisCases):
         """Have a task in each state, and nothing else."""
         self.server.flush()
         for state in STATES:
-            await bring(broker, state, a_task(id=f"of-{state}", expires=NOW + 500))
+            await bring_to(broker, state, a_task(id=f"of-{state}", expires=NOW + 500))
 
 
 async def raised(broker: RedisBroker, call: Call) -> str | None:

@@ -26,7 +26,7 @@ from qcore.domain.queue_limits import Rate, SetInFlight, SetRate
 from qcore.domain.run_details import DetailsSaved, DetailsUpdate, Progress
 from qcore.domain.task import Claim, RetentionPolicy, Verdict
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
-from qcore.testing.contract.steps import ids_of, put, take, tidy
+from qcore.testing.contract.steps import ids_of, put, sweep_all, take
 from tests.adapters.redis_kit import RedisCases
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
@@ -72,7 +72,7 @@ class Works:
     async def wait(self, seconds: float) -> None:
         """Let time pass, and sweep to the end."""
         self.now += seconds
-        while (await tidy(self.broker, limit=10_000, now=self.now)).more:
+        while (await sweep_all(self.broker, limit=10_000, now=self.now)).more:
             pass
 
 

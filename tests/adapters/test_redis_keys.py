@@ -9,8 +9,8 @@ from qcore.domain.lifecycle import State
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import step
-from qcore.testing.contract.states import bring
-from qcore.testing.contract.steps import look, on_work, put, take
+from qcore.testing.contract.states import bring_to
+from qcore.testing.contract.steps import find_task, on_work, put, take
 from tests.adapters.redis_kit import RedisCases, teach
 from tests.adapters.redis_life import whole_life
 from tests.adapters.test_redis_doctor_permissions import documented
@@ -90,7 +90,7 @@ class TestKeys(RedisCases):
         """Nothing of it is under the names of the first, and neither sees the other's tasks."""
         self.url = f"{empty_redis.url}?namespace=other:one"
         async with self.opened() as broker:
-            await bring(broker, State.COMPLETED)
+            await bring_to(broker, State.COMPLETED)
             await put(broker, task := a_task())
             subscription = await on_work(broker, ["default"], lambda: None)
             assert empty_redis.cli("PUBSUB", "CHANNELS") == ["other:one:{default}:wake"]
@@ -104,7 +104,7 @@ class TestKeys(RedisCases):
                 assert await take(first) == []
                 await whole_life(first, "default")
             assert await broker.count() == mine
-            assert await look(broker, task) is not None
+            assert await find_task(broker, task) is not None
 
 
 class TestKeysOfTheBlockingLink(TestKeys):

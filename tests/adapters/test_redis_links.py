@@ -9,7 +9,7 @@ from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.builders import NOW, a_task
-from qcore.testing.contract.steps import ids_of, on_work, put, read, take
+from qcore.testing.contract.steps import browse_all, ids_of, on_work, put, take
 from tests.adapters.asking import every_server
 from tests.adapters.redis_kit import Pauses, RedisCases, pauses, teach
 from tests.servers.binaries import Binary
@@ -48,7 +48,7 @@ class TestLostConnections(RedisCases):
         self.proxy.cut(reset=reset)
         await put(broker, second := a_task())
         assert len(self.pauses.taken) <= 1
-        assert ids_of(await read(broker, State.PENDING)) == [first.id, second.id]
+        assert ids_of(await browse_all(broker, State.PENDING)) == [first.id, second.id]
 
     async def test_all_that_were_dropped_while_idle_are_replaced_at_once(
         self, broker: RedisBroker
@@ -173,7 +173,7 @@ class TestTroubleThatPasses(RedisCases):
                 self.pauses.meanwhile.append(server.wait)
                 await put(broker, second := a_task())
                 assert len(self.pauses.taken) == 1
-                assert ids_of(await read(broker, State.PENDING)) == [first.id, second.id]
+                assert ids_of(await browse_all(broker, State.PENDING)) == [first.id, second.id]
 
     @every_server
     async def test_a_server_that_is_a_replica_for_a_while(self, binary: Binary) -> None:
@@ -187,7 +187,7 @@ class TestTroubleThatPasses(RedisCases):
                 self.pauses.meanwhile += [lambda: None, lambda: server.cli(*promote)]
                 await put(broker, second := a_task())
                 assert len(self.pauses.taken) == 2
-                assert ids_of(await read(broker, State.PENDING)) == [first.id, second.id]
+                assert ids_of(await browse_all(broker, State.PENDING)) == [first.id, second.id]
 
     @every_server
     async def test_a_server_that_was_restarted(self, binary: Binary) -> None:

@@ -21,14 +21,14 @@ from qcore.testing.contract.base import step
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    execute_on,
     ids,
     ids_of,
     put,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 from tests.adapters.redis_kit import CutReplies, asks, pauses
 
@@ -116,7 +116,7 @@ class TestLostReplies(CutReplies):
         late = NOW + LEASE
 
         async def take_over(other: RedisBroker) -> None:
-            await tidy(other, now=late)
+            await sweep_all(other, now=late)
             await take_one(other, now=late)
 
         cut = self.cut(CLAIM, lambda other: step(take_over(other)))
@@ -162,7 +162,7 @@ class TestLostReplies(CutReplies):
         (lease,) = await broker.extend([claim.lease], until=NOW + 90)
         assert cut.wait(PATIENCE)
         assert not isinstance(lease, LeaseLost)
-        assert (await tidy(broker, now=NOW + 89)).crashed == 0
+        assert (await sweep_all(broker, now=NOW + 89)).crashed == 0
 
     @pytest.mark.parametrize(
         ("order", "state"),
@@ -180,7 +180,7 @@ class TestLostReplies(CutReplies):
         """It is answered with the move, not with what there is after it."""
         await put(broker, task := a_task(due=NOW + 60))
         cut = self.cut(TRANSITION)
-        assert await tell(broker, task, order) == Moved(state)
+        assert await execute_on(broker, task, order) == Moved(state)
         assert cut.wait(PATIENCE)
         assert await broker.count() == ({} if state is State.GONE else {"default": {state: 1}})
 
@@ -190,7 +190,7 @@ class TestLostReplies(CutReplies):
         """The reply to the reservation was cut: the task is last all the same."""
         await put(broker, task := a_task(due=NOW + 60), *(others := some_tasks(2)))
         cut = self.proxy.cut_reply(lambda request: b"HINCRBY" in request)
-        assert await tell(broker, task, RunNow()) == Moved(State.PENDING)
+        assert await execute_on(broker, task, RunNow()) == Moved(State.PENDING)
         assert cut.wait(PATIENCE)
         assert ids(await take(broker)) == [*ids_of(others), task.id]
 
@@ -198,9 +198,9 @@ class TestLostReplies(CutReplies):
         """A sweep that asks again takes nobody's task back twice."""
         claim = await a_claimed(broker)
         cut = self.cut(TRANSITION)
-        assert (await tidy(broker, now=NOW + LEASE)).crashed == 1
+        assert (await sweep_all(broker, now=NOW + LEASE)).crashed == 1
         assert cut.wait(PATIENCE)
-        assert (await see(broker, claim.task.spec)).crashes == 1
+        assert (await stored_task(broker, claim.task.spec)).crashes == 1
 
     async def test_a_reply_that_comes_too_late_is_asked_for_again(self) -> None:
         """The work is done once, whether the server was slow or the way back."""

@@ -17,7 +17,7 @@ from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import in_threads, step
-from qcore.testing.contract.steps import ids_of, on_work, put, read
+from qcore.testing.contract.steps import browse_all, ids_of, on_work, put
 from tests.adapters.redis_forks import EACH
 from tests.adapters.redis_kit import RedisCases, broker_at, teach
 from tests.servers.proxy import Proxy
@@ -105,7 +105,7 @@ class TestPools(RedisCases):
         assert await asyncio.gather(*calls, return_exceptions=True)
         self.proxy.release()
         for _ in range(3):
-            assert ids_of(await read(broker, State.PENDING)) == ids_of(tasks)
+            assert ids_of(await browse_all(broker, State.PENDING)) == ids_of(tasks)
 
 
 class TestPoolsThatBlock(TestPools):
@@ -201,7 +201,7 @@ def test_the_child_of_a_fork_has_connections_of_its_own(empty_redis: RedisServer
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     broker = broker_at(empty_redis.url).blocking()
-    found = ids_of(step(read(broker, State.PENDING)))
+    found = ids_of(step(browse_all(broker, State.PENDING)))
     step(broker.close())
     both = [f"{who}-{n}" for who in ("parent", "child") for n in range(EACH + 1)]
     assert sorted(found) == sorted(["before", *both])

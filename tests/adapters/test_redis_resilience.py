@@ -16,13 +16,13 @@ from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    execute_on,
     ids,
     ids_of,
     put,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 from tests.adapters.redis_kit import RedisCases
 from tests.adapters.test_redis_doctor_permissions import documented
@@ -95,7 +95,7 @@ class TestAServerThatHangs(RedisCases):
             claim = await a_claimed(broker)
             with monkeypatch.context() as away:
                 away.setattr(broker.link, "command", AsyncMock(side_effect=BrokerUnavailable()))
-                answer = await tell(broker, claim.task.spec, Cancelled())
+                answer = await execute_on(broker, claim.task.spec, Cancelled())
             assert answer == Moved(State.DEAD)
             assert await end(broker, claim, Succeeded()) == LeaseLost()
 
@@ -123,7 +123,7 @@ class TestMuchAtOnce(RedisCases):
         claims = await broker.claim(demand, now=NOW, until=NOW + LEASE)
         assert [claim.lease.queue for claim in claims] == far
         assert await broker.next_due(queues) is None
-        assert await tidy(broker, *queues, now=NOW + LEASE) == Swept(crashed=3)
+        assert await sweep_all(broker, *queues, now=NOW + LEASE) == Swept(crashed=3)
 
     async def test_large_tasks_are_read_few_at_a_time(self, broker: RedisBroker) -> None:
         """Others are served between; all that there is room for are handed out all the same."""

@@ -26,13 +26,13 @@ from qcore.testing.contract.base import in_threads, step
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    execute_on,
     ids,
     ids_of,
     put,
-    see,
+    stored_task,
+    sweep_all,
     take,
-    tell,
-    tidy,
 )
 from tests.adapters.redis_kit import Pauses, RedisCases, broker_at, pauses
 from tests.servers.redis import RedisServer
@@ -71,8 +71,8 @@ class TestFencing(RedisCases):
             answers = in_threads([partial(ended, broker, claim, outcome) for outcome in outcomes])
             settled = [answer for answer in answers if isinstance(answer, Settled)]
             assert len(settled) == 1
-            assert (await see(broker, claim.task.spec)).state is settled[0].state
-            await tell(broker, claim.task.spec, Deleted())
+            assert (await stored_task(broker, claim.task.spec)).state is settled[0].state
+            await execute_on(broker, claim.task.spec, Deleted())
         assert await broker.count() == {}
 
     async def test_a_verdict_or_a_crash(self, broker: RedisBroker) -> None:
@@ -81,10 +81,10 @@ class TestFencing(RedisCases):
             claim = await a_claimed(broker)
             settle = partial(ended, broker, claim, Succeeded())
             answer, crashed = in_threads(
-                [settle, lambda: step(tidy(broker, now=NOW + LEASE)).crashed]
+                [settle, lambda: step(sweep_all(broker, now=NOW + LEASE)).crashed]
             )
             assert (answer, crashed) in ((Settled(State.GONE), 0), (LeaseLost(), 1))
-            await tell(broker, claim.task.spec, Deleted())
+            await execute_on(broker, claim.task.spec, Deleted())
 
     async def test_workers_that_are_taken_for_lost_end_no_task_twice(
         self, broker: RedisBroker
@@ -101,7 +101,7 @@ class TestFencing(RedisCases):
             while (claims := step(take(mine, 7))) or step(mine.count()):
                 tokens.extend(claim.lease.token for claim in claims)
                 if raids := max(0, raids - 1):
-                    step(tidy(mine, limit=2, now=NOW + LEASE))
+                    step(sweep_all(mine, limit=2, now=NOW + LEASE))
                 verdicts = [Verdict(claim.lease, Succeeded()) for claim in claims]
                 answers = step(mine.settle(verdicts, now=NOW))
                 pairs = zip(claims, answers, strict=True)
@@ -136,11 +136,11 @@ class TestScripts(RedisCases):
         self.server.cli(*flush)
         assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
         self.server.cli(*flush)
-        assert (await tidy(broker, now=NOW + LEASE)).crashed == 1
+        assert (await sweep_all(broker, now=NOW + LEASE)).crashed == 1
         self.server.cli(*flush)
         assert await broker.next_due(["default"]) == NOW + 5
         self.server.cli(*flush)
-        assert (await see(broker, tasks[2])).state is State.SCHEDULED
+        assert (await stored_task(broker, tasks[2])).state is State.SCHEDULED
         self.server.cli(*flush)
         assert len((await broker.browse("default", State.PENDING, 10)).tasks) == 1
         self.server.cli(*flush)
@@ -210,9 +210,9 @@ class TestScripts(RedisCases):
             assert LeaseLost() not in extended
             verdicts = map(Verdict, leases, outcomes)
             assert LeaseLost() not in await broker.settle([*verdicts], now=NOW)
-            assert (await tidy(broker, now=NOW + 90)).crashed == 2
-            assert await tell(broker, gone, Deleted()) == Moved(State.GONE)
-            assert await tell(broker, dead, Cancelled()) == Moved(State.DEAD)
+            assert (await sweep_all(broker, now=NOW + 90)).crashed == 2
+            assert await execute_on(broker, gone, Deleted()) == Moved(State.GONE)
+            assert await execute_on(broker, dead, Cancelled()) == Moved(State.DEAD)
             # it has all that is left: one is released, two crashed, three are due, one expired
             assert len(await take(broker, now=NOW + 9)) == 6
         finally:

@@ -8,8 +8,8 @@ from qcore.domain.lifecycle import Cancelled, Deleted, RunNow, State, Succeeded
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Verdict
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
-from qcore.testing.contract.states import LATER, bring
-from qcore.testing.contract.steps import ids_of, put, read, take, tidy
+from qcore.testing.contract.states import LATER, bring_to
+from qcore.testing.contract.steps import browse_all, ids_of, put, sweep_all, take
 from tests.adapters.redis_kit import RedisCases
 from tests.servers.redis import RedisServer
 
@@ -112,7 +112,7 @@ class TestTampering(RedisCases):
         self, broker: RedisBroker, state: State, tamper: Tamper
     ) -> None:
         """A value that is none, or none of a task, in any of the states that lead to a worker."""
-        victim = await bring(broker, state, a_task(**UNUSUAL))
+        victim = await bring_to(broker, state, a_task(**UNUSUAL))
         await self._spoil(broker, victim.id, TASKS, tamper)
 
     @pytest.mark.parametrize("state", [State.PENDING, State.RETRY, State.ACTIVE])
@@ -121,7 +121,7 @@ class TestTampering(RedisCases):
         self, broker: RedisBroker, state: State, tamper: Tamper
     ) -> None:
         """A record that is none, of a task that has run before."""
-        victim = await bring(broker, state, a_task(**UNUSUAL))
+        victim = await bring_to(broker, state, a_task(**UNUSUAL))
         await self._spoil(broker, victim.id, PROGRESS, tamper)
 
     @pytest.mark.parametrize("state", [State.PENDING, State.RETRY, State.ACTIVE])
@@ -130,17 +130,17 @@ class TestTampering(RedisCases):
         self, broker: RedisBroker, state: State, command: Sequence[str | float]
     ) -> None:
         """Whatever is put into the sorted sets, or taken out of the hashes."""
-        await bring(broker, state, a_task(id="victim", **UNUSUAL))
+        await bring_to(broker, state, a_task(id="victim", **UNUSUAL))
         others = some_tasks(3, priority=3, expires=NOW + 500)
         await put(broker, *others, *some_tasks(2, due=LATER))
         self.server.cli(*command)
         for each in State:
-            await read(broker, each)
+            await browse_all(broker, each)
         await broker.get("default", ["victim", "ghost", "zz"])
         done = await self._all_done(broker)
         assert set(ids_of(others)) < done
         await broker.execute("default", ["victim", "ghost", "zz"], Cancelled(), now=NOW)
-        await tidy(broker, now=NOW + 100 * 86_400)
+        await sweep_all(broker, now=NOW + 100 * 86_400)
         await put(broker, again := a_task(id="victim"))
         assert again.id in await self._all_done(broker)
 
@@ -156,19 +156,21 @@ class TestTampering(RedisCases):
         assert set(ids_of(others)) < done
         if victim not in done:
             assert await broker.count() == {"default": {State.DEAD: 1}}
-            (shown,) = await read(broker, State.DEAD)
+            (shown,) = await browse_all(broker, State.DEAD)
             assert shown.id == victim
             assert shown.error is not None
         for order in (RunNow(), Deleted()):
             await broker.execute("default", [victim], order, now=NOW)
         assert await broker.count() == {}
         # what waits to expire and is no more goes when it would have
-        await tidy(broker, now=LATER + 500)
+        await sweep_all(broker, now=LATER + 500)
         self._nothing_is_left()
 
     async def _is_listed(self, broker: RedisBroker, victim: TaskId) -> None:
         """Fail unless an operator finds the task, in one state."""
-        found = [task for state in State for task in await read(broker, state) if task.id == victim]
+        found = [
+            task for state in State for task in await browse_all(broker, state) if task.id == victim
+        ]
         assert len(found) == 1
         assert len(await broker.get("default", [victim])) == 1
 
@@ -181,7 +183,7 @@ class TestTampering(RedisCases):
             verdicts = [Verdict(claim.lease, Succeeded()) for claim in claims]
             await broker.settle(verdicts, now=now)
             done |= {claim.task.id for claim in claims}
-            swept = await tidy(broker, now=now + LEASE)
+            swept = await sweep_all(broker, now=now + LEASE)
             if not claims and not swept.crashed and not swept.expired:
                 return done
         raise AssertionError("there is no end to it")

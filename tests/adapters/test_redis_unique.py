@@ -28,20 +28,20 @@ from qcore.errors import BrokerUnusable
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.base import step
-from qcore.testing.contract.states import LATER, bring
+from qcore.testing.contract.states import LATER, bring_to
 from qcore.testing.contract.steps import (
     a_claimed,
+    browse_all,
     end,
+    execute_on,
+    find_task,
     ids,
     ids_of,
-    look,
     put,
-    read,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 from tests.adapters.doctoring import of
 from tests.adapters.redis_kit import CutReplies, RedisCases, pauses, teach
@@ -148,9 +148,9 @@ class TestUnique(RedisCases):
             await end(broker, second, Failed("no", NOW + 1))
             await end(broker, third, Exhausted("no"))
             await take(broker, 3, now=LATER)
-            await tell(broker, third.task.spec, RunNow())
-            await tell(broker, third.task.spec, Cancelled())
-            await tell(broker, third.task.spec, Deleted())
+            await execute_on(broker, third.task.spec, RunNow())
+            await execute_on(broker, third.task.spec, Cancelled())
+            await execute_on(broker, third.task.spec, Deleted())
         asked = [line for line in heard if b" lua] " in line]
         assert len(asked) > 50
         assert [line for line in asked if HASH.encode() in line] == []
@@ -178,7 +178,7 @@ class TestUnique(RedisCases):
             Duplicate,
             Enqueued,
         ] * 49
-        assert ids_of(await read(broker, State.PENDING))[-1:] == [batch[-1].id]
+        assert ids_of(await browse_all(broker, State.PENDING))[-1:] == [batch[-1].id]
         assert self.server.cli("HLEN", TASKS) == 2
         assert self.server.cli("HGET", HASH, QUOTED).endswith(batch[-1].id)
 
@@ -209,7 +209,7 @@ class TestUnique(RedisCases):
         self, broker: RedisBroker, state: State, *, is_same: bool
     ) -> None:
         """No value, no record and no place, at once."""
-        first = await bring(broker, state, one(id="first", expires=FAR, unique_for=9))
+        first = await bring_to(broker, state, one(id="first", expires=FAR, unique_for=9))
         name = first.id if is_same else "second"
         await put(broker, one(id=name, on_duplicate=REPLACE))
         for key in ("tasks", "unique"):
@@ -334,7 +334,7 @@ class TestLostReplies(CutReplies):
     ) -> None:
         """It is told which one there was, whatever its id is made of, and nothing goes in."""
         await put(broker, first := one(id=name), taken := a_task())
-        cut = self.cut(ENQUEUE, lambda other: step(tell(other, first, Deleted())))
+        cut = self.cut(ENQUEUE, lambda other: step(execute_on(other, first, Deleted())))
         batch = [one(), fresh := a_task(), taken]
         assert await broker.enqueue(batch, now=NOW) == [
             Duplicate(name, State.PENDING),
@@ -351,7 +351,7 @@ class TestLostReplies(CutReplies):
         second = one(on_duplicate=REPLACE)
         assert await ask(broker, second) == Enqueued(second.id, State.PENDING)
         assert cut.wait(PATIENCE)
-        assert await look(broker, first) is None
+        assert await find_task(broker, first) is None
         assert await broker.count() == {}
 
     async def test_a_key_is_let_go_once(self, broker: RedisBroker) -> None:
@@ -412,14 +412,14 @@ class TestTampering(RedisCases):
         self, broker: RedisBroker, holder: bytes, choice: str, state: State
     ) -> None:
         """Nobody has it of whom that cannot be: the next one has it, and none else is replaced."""
-        victim = await bring(broker, state, one(id="victim"))
+        victim = await bring_to(broker, state, one(id="victim"))
         await put(broker, other := one(id="other", unique_key="other"))
         with self.server.client() as client:
             client.hset(HASH, QUOTED, holder)
         second = one(on_duplicate=choice)
         assert await ask(broker, second) == Enqueued(second.id, State.PENDING)
-        assert await see(broker, other)
-        assert await see(broker, victim)
+        assert await stored_task(broker, other)
+        assert await stored_task(broker, victim)
         third = one()
         assert await ask(broker, third) == Duplicate(second.id, State.PENDING)
         await self.all_end(broker)
@@ -435,15 +435,15 @@ class TestTampering(RedisCases):
         state: State,
     ) -> None:
         """It ends as ever; the others keep theirs; and its own is free when it is no more."""
-        victim = await bring(broker, state, one(id="victim"))
+        victim = await bring_to(broker, state, one(id="victim"))
         await put(broker, other := one(id="other", unique_key="other", due=FAR))
         with self.server.client() as client:
             value = client.hget(TASKS, "victim")
             client.hset(TASKS, "victim", facts + value.partition(b"|")[2])
         if order is not None and state is not State.ACTIVE:
-            await tell(broker, victim, order)
+            await execute_on(broker, victim, order)
         await self.all_end(broker, but=other)
-        await tell(broker, victim, Deleted())
+        await execute_on(broker, victim, Deleted())
         assert await ask(broker, one(unique_key="other")) == Duplicate("other", State.SCHEDULED)
         await put(broker, again := one())
         assert await ask(broker, one()) == Duplicate(again.id, State.PENDING)
@@ -457,7 +457,7 @@ class TestTampering(RedisCases):
             value = client.hget(TASKS, self.encode_id(first))
             client.hset(TASKS, self.encode_id(first), value.partition(b"|")[0] + b"|\x93")
         assert await take(broker) == []
-        assert (await see(broker, first)).state is State.DEAD
+        assert (await stored_task(broker, first)).state is State.DEAD
         assert self.server.cli("EXISTS", HASH) == 0
 
     async def test_a_task_in_no_state_is_replaced_with_its_key(self, broker: RedisBroker) -> None:
@@ -480,11 +480,11 @@ class TestTampering(RedisCases):
             now = LATER + n * 2 * LEASE
             for claim in await take(broker, now=now):
                 await end(broker, claim, Succeeded(), now=now)
-            await tidy(broker, now=now + LEASE)
+            await sweep_all(broker, now=now + LEASE)
         for state in State:
-            for task in await read(broker, state):
+            for task in await browse_all(broker, state):
                 if but is None or task.id != but.id:
-                    await tell(broker, task.spec, Deleted())
+                    await execute_on(broker, task.spec, Deleted())
 
 
 async def run(broker: RedisBroker) -> None:

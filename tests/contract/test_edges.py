@@ -13,13 +13,15 @@ from qcore.ports import Broker
 from qcore.testing.builders import NOW
 from qcore.testing.contract import GroupContract, LimitsContract
 from qcore.testing.contract.concurrency_limits import PAUSED, RESUMED
-from qcore.testing.contract.edge_triggering import EdgeCases
+from qcore.testing.contract.edge_triggering import EdgeTriggeringCases
 from qcore.testing.contract.followups import FollowUpCases
 from qcore.testing.contract.wakeups import SubscribeCases
 from tests.contract.doubles import EdgeBroker
 
 
-class TestEdgeBroker(SubscribeCases, EdgeCases, FollowUpCases, LimitsContract, GroupContract):
+class TestEdgeBroker(
+    SubscribeCases, EdgeTriggeringCases, FollowUpCases, LimitsContract, GroupContract
+):
     """A broker that tells of edges alone keeps the promise to those who listen."""
 
     def make_broker(self, keep: RetentionPolicy) -> Broker:

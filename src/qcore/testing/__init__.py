@@ -7,7 +7,7 @@ pytest and Hypothesis (`pip install 'qcore-queue[testing]'`), this module does n
 from qcore.testing.assertions import assert_enqueued
 from qcore.testing.builders import a_task, some_tasks
 from qcore.testing.clock import ManualClock
-from qcore.testing.context import Notes, a_context
+from qcore.testing.context import RecordedRun, a_context
 from qcore.testing.dice import ScriptedDice
 from qcore.testing.draining import drain, drain_sync
 from qcore.testing.faults import FaultyBroker
@@ -16,7 +16,7 @@ from qcore.testing.signals import Signals
 __all__ = [
     "FaultyBroker",
     "ManualClock",
-    "Notes",
+    "RecordedRun",
     "ScriptedDice",
     "Signals",
     "a_context",

@@ -1,4 +1,4 @@
-"""Say in a test what should have been asked for."""
+"""`assert_enqueued`: fail unless a task of a handler is waiting, with given arguments."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

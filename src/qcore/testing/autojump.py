@@ -1,4 +1,7 @@
-"""Notice that an asyncio loop is about to wait for the world, and let time pass instead."""
+"""`Jumper`: when an asyncio loop is idle, move a `ManualClock` instead of waiting.
+
+As in Trio's `MockClock`, with which an idle run loop jumps to its next deadline.
+"""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is moved."""
+"""`ManualClock`: virtual time, which stands still until it is moved."""
 
 import asyncio
 import math

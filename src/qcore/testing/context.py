@@ -1,4 +1,4 @@
-"""A context for calling a handler as the function it is."""
+"""`a_context`: a `Context` with which a test calls a handler as an ordinary function."""
 
 from typing import Any
 
@@ -18,22 +18,22 @@ from qcore.testing.builders import NOW, a_lease, a_stored_task, a_task
 from qcore.testing.clock import ManualClock
 
 
-class Notes:
-    """Keep what a handler says of its run, and let a test look at it."""
+class RecordedRun:
+    """A run's progress and saved work, recorded in memory for a test to look at."""
 
     def __init__(self, saved: bytes | None = None) -> None:
-        self.said: list[Progress] = []
-        """All progress, the newest last; a worker writes no more than some of it."""
-        self.work = saved
-        """What was saved last, by an attempt before this one if not by this one."""
+        self.progress_updates: list[Progress] = []
+        """Each progress, the newest last; a worker stores only some of them."""
+        self.saved_work = saved
+        """What was saved last, by this attempt or an earlier one."""
 
     def progress(self, lease: Lease, fraction: float, message: str) -> None:
-        """Take note of how far a run has come."""
+        """Record progress."""
         progress = progress_note(lease, NOW, fraction, message).progress
-        self.said += [] if progress is None else [progress]
+        self.progress_updates += [] if progress is None else [progress]
 
     async def save(self, lease: Lease, data: bytes) -> None:
-        """Keep partial work."""
+        """Record partial work."""
         self.save_sync(lease, data)
 
     async def saved(self, lease: Lease) -> bytes | None:
@@ -41,12 +41,12 @@ class Notes:
         return self.saved_sync(lease)
 
     def save_sync(self, lease: Lease, data: bytes) -> None:
-        """Keep partial work."""
-        self.work = saved_note(lease, data, MAX_SAVED).saved
+        """Record partial work."""
+        self.saved_work = saved_note(lease, data, MAX_SAVED).saved
 
     def saved_sync(self, lease: Lease) -> bytes | None:  # noqa: ARG002  (there is one run)
         """Return the work that was saved last."""
-        return self.work
+        return self.saved_work
 
 
 def a_context(
@@ -55,21 +55,22 @@ def a_context(
     attempt: int = 1,
     failures: int = 0,
     deadline: Moment | None = None,
-    notes: RunStorage | None = None,
+    storage: RunStorage | None = None,
 ) -> Context:
     """Return the context of a run; `state` are the objects that a lifespan would have made.
 
     What the handler asks for by `ctx.then` is in `ctx.follow_ups`, its payload in JSON. What it
-    says by `ctx.progress` and `ctx.save` is kept in `notes`, a `Notes` that a test may look at.
+    says by `ctx.progress` and `ctx.save` is recorded in `storage`, a `RecordedRun` that a test may
+    look at.
     """
     spec = task or a_task()
     stored = a_stored_task(spec, state=State.ACTIVE, attempts=attempt, failures=failures)
     claim = Claim(stored, a_lease(spec.id, queue=spec.queue))
     known: dict[type, Any] = {type(each): each for each in state}
-    return Context(claim, RunServices(known, _build, notes or Notes()), deadline=deadline)
+    return Context(claim, RunServices(known, _build, storage or RecordedRun()), deadline=deadline)
 
 
 def _build(asked: TaskRequest) -> NewTask:
-    """Return what a worker would store, with a broker that can do all that one can."""
+    """Return what a worker would store, with a broker that has every capability but time."""
     client = Client(MemoryBroker(), clock=ManualClock(), codec=Codec([JsonSerializer()]))
     return client.build(asked, NOW)

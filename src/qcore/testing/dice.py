@@ -1,4 +1,4 @@
-"""Dice for tests: the rolls you wrote down, or fair ones from a seed."""
+"""`ScriptedDice`: random numbers for tests, given one by one or drawn from a seed."""
 
 from random import Random
 

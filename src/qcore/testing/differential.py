@@ -1,4 +1,4 @@
-"""A broker and the memory broker, asked the same questions."""
+"""Differential testing: the same calls to a broker and to the memory broker, answers compared."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,7 +16,7 @@ from qcore.domain.task import Claim, Lease, RetentionPolicy, Task, Verdict
 from qcore.ports import Broker, Capability
 from qcore.testing.contract.base import step
 from qcore.testing.optional_ports import aggregating
-from qcore.testing.strategies import NoteWish
+from qcore.testing.strategies import DetailsDraft
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ MODEL: Final = 1
 
 
 @record
-class Pair:
+class LeasePair:
     """One lease, as both brokers gave it."""
 
     driven: Lease
@@ -36,7 +36,7 @@ class Pair:
         return self.driven if which == DRIVEN else self.model
 
 
-class Twins:
+class BrokerComparison:
     """Two brokers that must answer alike; the second is the memory broker."""
 
     def __init__(self, broker: Broker, keep: RetentionPolicy, *, blocking: bool) -> None:
@@ -81,20 +81,20 @@ class Twins:
         assert list(driven) == list(model), f"the answer is {driven!r}, expected {model!r}"
 
     def settle(
-        self, which: int, ends: Sequence[tuple[Pair, Transition]], now: Moment
+        self, which: int, ends: Sequence[tuple[LeasePair, Transition]], now: Moment
     ) -> list[Settled | LeaseLost]:
         """Settle leases as one of the two gave them."""
         verdicts = [Verdict(pair.of(which), outcome) for pair, outcome in ends]
         return list(self.ask(which, lambda broker: broker.settle(verdicts, now=now)))
 
     def save_details(
-        self, which: int, said: Sequence[tuple[Pair, NoteWish]], now: Moment
+        self, which: int, said: Sequence[tuple[LeasePair, DetailsDraft]], now: Moment
     ) -> list[DetailsSaved | LeaseLost]:
         """Make notes under leases as one of the two gave them."""
-        notes = [wish.made(pair.of(which), now) for pair, wish in said]
+        notes = [draft.build(pair.of(which), now) for pair, draft in said]
         return list(self.ask(which, lambda broker: broker.save_details(notes)))
 
-    def extend(self, which: int, pairs: Sequence[Pair], until: Moment) -> list[Moment | None]:
+    def extend(self, which: int, pairs: Sequence[LeasePair], until: Moment) -> list[Moment | None]:
         """Renew leases as one of the two gave them; return their new ends, None for a lost one."""
         asked = [pair.of(which) for pair in pairs]
         answers = self.ask(which, lambda broker: broker.extend(asked, until=until))
@@ -135,11 +135,11 @@ class Twins:
         page = self.ask(which, lambda broker: broker.browse(queue, state, limit, cursor=cursor))
         return page.tasks, page.cursor
 
-    def paired(self, driven: Claim, model: Claim) -> Pair:
+    def paired(self, driven: Claim, model: Claim) -> LeasePair:
         """Fail unless two claims are the same but for their tokens, and each token grew."""
         assert driven.task == model.task
         assert _token(driven.lease, 0) == _token(model.lease, 0)
-        return Pair(self._grown(DRIVEN, driven.lease), self._grown(MODEL, model.lease))
+        return LeasePair(self._grown(DRIVEN, driven.lease), self._grown(MODEL, model.lease))
 
     def _grown(self, which: int, lease: Lease) -> Lease:
         last = self._tokens.get((which, lease.queue), 0)

@@ -1,4 +1,4 @@
-"""Run everything that is due, and everything that will be, without waiting for it."""
+"""`drain` and `drain_sync`: run all tasks, also those due later, in virtual time."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Redis without a server, for tests of what stands on it. Needs fakeredis with Lua."""
+"""The Redis broker on fakeredis, for tests without a server; needs fakeredis with Lua."""
 
 import asyncio
 from typing import Any, Final
@@ -46,7 +46,7 @@ def fake_redis_broker(
     # made by whoever connects first: threads that do so at once make one each, and all writes but
     # those into the last one are lost
     known.dbs[0]
-    options = {"server": known, "protocol": 2}
+    options: dict[str, Any] = {"server": known, "protocol": 2}
     link = link_over(
         lambda: _Connection(**options),
         lambda: fake.FakeRedisConnection(**options),

@@ -1,4 +1,4 @@
-"""A broker that is unwell when you say so."""
+"""`FaultyBroker`: a wrapper that fails, delays or loses answers when a test says so."""
 
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence

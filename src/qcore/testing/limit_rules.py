@@ -1,4 +1,4 @@
-"""What a machine asks of a broker that can limit queues and aggregate tasks."""
+"""The rules of `BrokerMachine` for the optional ports: limits of queues, and groups."""
 
 from collections.abc import Sequence
 
@@ -12,41 +12,45 @@ from qcore.domain.queue_limits import LimitChange
 from qcore.domain.task import Task
 from qcore.ports import Capability
 from qcore.testing import strategies
-from qcore.testing.differential import DRIVEN, MODEL, Twins
+from qcore.testing.differential import DRIVEN, MODEL, BrokerComparison
 from qcore.testing.optional_ports import aggregating, limiting
 from qcore.testing.strategies import QUEUES
 
 
-class Ruled(RuleBasedStateMachine):
-    """A machine that knows of limits and of groups; what it has is its heir's to make."""
+class LimitAndGroupRules(RuleBasedStateMachine):
+    """A base class with the rules of optional ports; `BrokerMachine` sets its attributes."""
 
-    _twins: Twins
+    _comparison: BrokerComparison
     _now: Moment
     _moments: strategies.Moments
     _without: frozenset[Capability] = frozenset()
-    """What this run makes no use of: where all is used in all, each is come upon too rarely."""
+    """Capabilities that this run does without, so that the other rules are drawn more often."""
 
     @property
-    def _able(self) -> frozenset[Capability]:
-        return self._twins.capabilities - self._without
+    def _capabilities(self) -> frozenset[Capability]:
+        return self._comparison.capabilities - self._without
 
     def _pass(self, ticks: int) -> None:
         self._now += ticks * strategies.TICK
 
-    @precondition(lambda self: Capability.LIMITS in self._able)
-    @rule(wait=strategies.WAIT, queue=st.sampled_from(QUEUES), limit=strategies.RULES)
+    @precondition(lambda self: Capability.LIMITS in self._capabilities)
+    @rule(wait=strategies.WAIT, queue=st.sampled_from(QUEUES), limit=strategies.LIMIT_CHANGES)
     def set_limit(self, wait: int, queue: str, limit: LimitChange) -> None:
-        """Limits are set, set again and lifted."""
+        """A limit is set, changed or lifted."""
         self._pass(wait)
-        self._twins.same(lambda broker: limiting(broker).set_limit(queue, limit, now=self._now))
+        self._comparison.same(
+            lambda broker: limiting(broker).set_limit(queue, limit, now=self._now)
+        )
 
     @invariant()
     def both_have_the_same_limits(self) -> None:
-        """What holds is what was set."""
-        if Capability.LIMITS in self._able:
-            self._twins.same_list(lambda broker: limiting(broker).limits(QUEUES))
+        """Both brokers have the limits that were set."""
+        if Capability.LIMITS in self._capabilities:
+            self._comparison.same_list(lambda broker: limiting(broker).limits(QUEUES))
 
-    @precondition(lambda self: Capability.GROUPS in self._able and self._twins.groups(QUEUES))
+    @precondition(
+        lambda self: Capability.GROUPS in self._capabilities and self._comparison.groups(QUEUES)
+    )
     @rule(
         wait=strategies.WAIT,
         group=st.integers(0, 7),
@@ -54,20 +58,20 @@ class Ruled(RuleBasedStateMachine):
         odd=st.one_of(
             st.just([]), st.just([]), st.lists(st.sampled_from(strategies.IDS), max_size=2)
         ),
-        wish=strategies.TASK,
+        draft=strategies.TASK,
     )
     def aggregate(
-        self, wait: int, group: int, which: list[int], odd: list[str], wish: strategies.TaskWish
+        self, wait: int, group: int, which: list[int], odd: list[str], draft: strategies.TaskDraft
     ) -> None:
         """Members of a group, and perhaps others, become one task that may collide."""
         self._pass(wait)
-        groups = self._twins.groups(QUEUES)
+        groups = self._comparison.groups(QUEUES)
         into = groups[group % len(groups)]
         there = self._members(MODEL, into.queue, into.name)
         asked = [there[n % len(there)].id for n in which] + odd
-        made = wish.made(self._moments, self._now, able=self._able)
+        made = draft.build(self._moments, self._now, capabilities=self._capabilities)
         made = evolve(made, queue=into.queue, group=None)
-        self._twins.same(
+        self._comparison.same(
             lambda broker: aggregating(broker).aggregate(
                 into.queue, into.name, asked, made, now=self._now
             )
@@ -76,10 +80,10 @@ class Ruled(RuleBasedStateMachine):
     @invariant()
     def both_have_the_same_groups(self) -> None:
         """The same members wait, those due first before the others."""
-        if Capability.GROUPS not in self._able:
+        if Capability.GROUPS not in self._capabilities:
             return
         for queue in QUEUES:
-            groups = self._twins.groups([queue])
+            groups = self._comparison.groups([queue])
             assert self._paged(queue) == groups
             for group in groups:
                 driven, model = (self._members(n, queue, group.name) for n in (DRIVEN, MODEL))
@@ -87,7 +91,9 @@ class Ruled(RuleBasedStateMachine):
                 assert {task.id for task in driven} == {task.id for task in model}
 
     def _members(self, which: int, queue: str, group: str) -> Sequence[Task]:
-        return self._twins.ask(which, lambda broker: aggregating(broker).members(queue, group, 100))
+        return self._comparison.ask(
+            which, lambda broker: aggregating(broker).members(queue, group, 100)
+        )
 
     def _paged(self, queue: str) -> list[Group]:
         """Return the groups that the driven broker tells of, one by one."""
@@ -98,6 +104,6 @@ class Ruled(RuleBasedStateMachine):
         return found
 
     def _page(self, queue: str, after: str) -> Sequence[Group]:
-        return self._twins.ask(
+        return self._comparison.ask(
             DRIVEN, lambda broker: aggregating(broker).groups(queue, 1, after=after)
         )

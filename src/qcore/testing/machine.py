@@ -31,49 +31,51 @@ from qcore.domain.task import Claim, Demand, RetentionPolicy, Task
 from qcore.ports import Broker, Capability
 from qcore.testing import strategies
 from qcore.testing.builders import NOW
-from qcore.testing.differential import DRIVEN, MODEL, Pair, Twins
-from qcore.testing.limit_rules import Ruled
+from qcore.testing.differential import DRIVEN, MODEL, BrokerComparison, LeasePair
+from qcore.testing.limit_rules import LimitAndGroupRules
 from qcore.testing.strategies import QUEUES
 
 MakeBroker: TypeAlias = Callable[[RetentionPolicy], Broker]
 
-KEEP: Final = RetentionPolicy(age=8.0)
-"""Short, so that a run lives to see the archive trimmed."""
+RETENTION: Final = RetentionPolicy(age=8.0)
+"""Seconds, few enough that the archive is trimmed within a run."""
 
-ENOUGH: Final = 8
-"""Tasks, of which no more come in until some have gone."""
+MAX_TASKS: Final = 8
+"""Stored tasks beyond which none are enqueued."""
 
 
-class BrokerMachine(Ruled):
-    """A broker and the memory broker, through the same calls."""
+class BrokerMachine(LimitAndGroupRules):
+    """Drives a broker and the memory broker through the same calls."""
 
     make_broker: ClassVar[MakeBroker]
     blocking: ClassVar[bool]
 
     def __init__(self) -> None:
         super().__init__()
-        self._twins = Twins(type(self).make_broker(KEEP), KEEP, blocking=self.blocking)
+        self._comparison = BrokerComparison(
+            type(self).make_broker(RETENTION), RETENTION, blocking=self.blocking
+        )
         self._now = NOW
         self._moments = strategies.Moments()
-        self._held: list[Pair] = []
-        self._ended: list[Pair] = []
+        self._held: list[LeasePair] = []
+        self._ended: list[LeasePair] = []
 
     def teardown(self) -> None:
-        """Close what was opened."""
-        self._twins.close()
+        """Close both brokers."""
+        self._comparison.close()
 
     def _has(self, *states: State) -> bool:
-        return self._twins.holds(*states) > 0
+        return self._comparison.holds(*states) > 0
 
-    def _known(self) -> list[Pair]:
+    def _known(self) -> list[LeasePair]:
         """Return the leases that a worker may know of: those held, the last first, and some ended.
 
         Those held may have been lost since.
         """
         return [*reversed(self._held), *self._ended]
 
-    @initialize(tasks=strategies.TASKS, without=strategies.WITHOUT)
-    def begin(self, tasks: list[strategies.TaskWish], without: frozenset[Capability]) -> None:
+    @initialize(tasks=strategies.TASKS, without=strategies.UNUSED_CAPABILITIES)
+    def begin(self, tasks: list[strategies.TaskDraft], without: frozenset[Capability]) -> None:
         """There is work from the start, and some runs do without what others use."""
         self._without = without
         self.enqueue(0, tasks)
@@ -81,17 +83,20 @@ class BrokerMachine(Ruled):
     @precondition(lambda self: self._has(State.SCHEDULED, State.RETRY, State.PENDING))
     @rule()
     def time_comes(self) -> None:
-        """It is the very moment at which the next task is due, or may start."""
-        due = self._twins.same(lambda broker: broker.next_due(QUEUES))
+        """Time passes until the next task is due, or may start."""
+        due = self._comparison.same(lambda broker: broker.next_due(QUEUES))
         self._now = max(self._now, due or self._now)
 
-    @precondition(lambda self: self._twins.holds(*State) < ENOUGH)
+    @precondition(lambda self: self._comparison.holds(*State) < MAX_TASKS)
     @rule(wait=strategies.WAIT, tasks=strategies.TASKS)
-    def enqueue(self, wait: int, tasks: list[strategies.TaskWish]) -> None:
+    def enqueue(self, wait: int, tasks: list[strategies.TaskDraft]) -> None:
         """Tasks whose ids, priorities and moments collide."""
         self._pass(wait)
-        made = [wish.made(self._moments, self._now, able=self._able) for wish in tasks]
-        self._twins.same_list(lambda broker: broker.enqueue(made, now=self._now))
+        made = [
+            draft.build(self._moments, self._now, capabilities=self._capabilities)
+            for draft in tasks
+        ]
+        self._comparison.same_list(lambda broker: broker.enqueue(made, now=self._now))
 
     @precondition(lambda self: self._has(State.PENDING, State.SCHEDULED, State.RETRY))
     @rule(
@@ -107,28 +112,28 @@ class BrokerMachine(Ruled):
 
     @precondition(lambda self: self._has(State.PENDING))
     @rule(limit=st.integers(1, 4), outcome=strategies.OUTCOME)
-    def work(self, limit: int, outcome: strategies.OutcomeWish) -> None:
-        """What is claimed, and what was, ends in one way."""
+    def work(self, limit: int, outcome: strategies.OutcomeDraft) -> None:
+        """Tasks are claimed, and all leases held are settled with one outcome."""
         self._claim(Demand(limit, dict.fromkeys(QUEUES, 0)), 1_000)
         self._settle([(pair, self._event(outcome)) for pair in self._held])
 
     @precondition(lambda self: self._known())
     @rule(wait=strategies.WAIT, outcomes=st.lists(strategies.OUTCOME, min_size=1, max_size=4))
-    def settle(self, wait: int, outcomes: list[strategies.OutcomeWish]) -> None:
+    def settle(self, wait: int, outcomes: list[strategies.OutcomeDraft]) -> None:
         """Verdicts on leases held, on leases lost and on leases that have ended."""
         self._pass(wait)
         known = self._known()
-        pairs = [known[wish.lease % len(known)] for wish in outcomes]
+        pairs = [known[draft.lease % len(known)] for draft in outcomes]
         self._settle(list(zip(pairs, map(self._event, outcomes), strict=True)))
 
     @precondition(lambda self: self._known())
-    @rule(wait=strategies.WAIT, notes=strategies.NOTES)
-    def note(self, wait: int, notes: list[strategies.NoteWish]) -> None:
+    @rule(wait=strategies.WAIT, drafts=strategies.DETAILS_UPDATES)
+    def note(self, wait: int, drafts: list[strategies.DetailsDraft]) -> None:
         """Progress and saved work, under any lease that a worker may know of."""
         self._pass(wait)
         known = self._known()
-        said = [(known[wish.lease % len(known)], wish) for wish in notes]
-        driven, model = (self._twins.save_details(n, said, self._now) for n in (DRIVEN, MODEL))
+        said = [(known[draft.lease % len(known)], draft) for draft in drafts]
+        driven, model = (self._comparison.save_details(n, said, self._now) for n in (DRIVEN, MODEL))
         assert driven == model, f"the answer is {driven}, expected {model}"
 
     @precondition(lambda self: self._known())
@@ -138,7 +143,7 @@ class BrokerMachine(Ruled):
         self._pass(wait)
         known, until = self._known(), self._now + ticks * strategies.TICK
         pairs = [known[index % len(known)] for index in indexes]
-        driven, model = (self._twins.extend(n, pairs, until) for n in (DRIVEN, MODEL))
+        driven, model = (self._comparison.extend(n, pairs, until) for n in (DRIVEN, MODEL))
         assert driven == model
 
     @precondition(lambda self: self._has(*State))
@@ -148,24 +153,26 @@ class BrokerMachine(Ruled):
         limit=st.integers(1, 4),
     )
     def sweep(self, wait: int, queues: list[str], limit: int) -> None:
-        """To the end, in small bites."""
+        """Sweep until nothing is left to do, a few tasks at a time."""
         self._pass(wait)
-        driven, model = (self._twins.sweep(n, queues, limit, self._now) for n in (DRIVEN, MODEL))
+        driven, model = (
+            self._comparison.sweep(n, queues, limit, self._now) for n in (DRIVEN, MODEL)
+        )
         assert driven == model, f"{driven} were crashed, expired and trimmed, expected {model}"
 
     @precondition(lambda self: self._has(*State))
     @rule(
         queue=st.sampled_from(QUEUES),
         ids=st.lists(st.sampled_from(strategies.IDS), min_size=1, max_size=4),
-        order=strategies.ORDERS,
+        draft=strategies.COMMANDS,
     )
-    def execute(self, queue: str, ids: list[str], order: strategies.OrderWish) -> None:
-        """Operators' orders, for tasks that are there and tasks that are not."""
-        # which of two that are due at the very same moment comes first is a broker's own choice
-        shared = [[task] for task in ids] if order.kind is Rescheduled else [ids]
+    def execute(self, queue: str, ids: list[str], draft: strategies.CommandDraft) -> None:
+        """Commands, on tasks that are stored and on tasks that are not."""
+        # one at a time, as of two tasks due at the same moment either may come first
+        shared = [[task] for task in ids] if draft.kind is Rescheduled else [ids]
         for some in shared:
-            made = order.made(self._moments, self._now)
-            self._twins.same_list(
+            made = draft.build(self._moments, self._now)
+            self._comparison.same_list(
                 partial(_ordered, queue=queue, ids=some, order=made, now=self._now)
             )
 
@@ -176,33 +183,33 @@ class BrokerMachine(Ruled):
             self._compare(queue)
 
     def _compare(self, queue: str) -> None:
-        self._twins.same_list(lambda broker: broker.get(queue, strategies.IDS))
-        self._twins.same_list(lambda broker: broker.details(queue, strategies.IDS))
-        self._twins.same(lambda broker: broker.next_due([queue]))
+        self._comparison.same_list(lambda broker: broker.get(queue, strategies.IDS))
+        self._comparison.same_list(lambda broker: broker.details(queue, strategies.IDS))
+        self._comparison.same(lambda broker: broker.next_due([queue]))
 
     @invariant()
     def counts_agree_with_pages(self) -> None:
         """Every task is counted once and listed once, in the one state it has, in order."""
-        counts = self._twins.same(lambda broker: broker.count())
+        counts = self._comparison.same(lambda broker: broker.count())
         for queue in QUEUES:
             listed: list[str] = []
             for state, number in counts.get(queue, {}).items():
-                driven = self._twins.pages(DRIVEN, queue, state, 2)
+                driven = self._comparison.pages(DRIVEN, queue, state, 2)
                 assert len(driven) == number > 0
-                model = self._twins.pages(MODEL, queue, state, 100)
+                model = self._comparison.pages(MODEL, queue, state, 100)
                 assert _listing(driven, state) == _listing(model, state)
                 listed += [task.id for task in driven]
             assert len(listed) == len(set(listed)), "a task is in two states"
 
     def _claim(self, demand: Demand, ticks: int) -> None:
         until = self._now + ticks * strategies.TICK
-        driven, model = self._twins.both(
+        driven, model = self._comparison.both(
             lambda broker: broker.claim(demand, now=self._now, until=until)
         )
         for queue in QUEUES:
             ours, theirs = _of(queue, driven), _of(queue, model)
             assert [c.task for c in ours] == [c.task for c in theirs]
-            self._held += map(self._twins.paired, ours, theirs)
+            self._held += map(self._comparison.paired, ours, theirs)
         assert len(driven) == len(model)
         self._end_the_expired()
 
@@ -212,18 +219,18 @@ class BrokerMachine(Ruled):
             task
             for which in (DRIVEN, MODEL)
             for queue in QUEUES
-            for task in self._twins.pages(which, queue, State.PENDING, 100)
+            for task in self._comparison.pages(which, queue, State.PENDING, 100)
         ]
         if any(t.spec.expires is not None and t.spec.expires <= self._now for t in pending):
-            self._twins.sweep(DRIVEN, QUEUES, 100, self._now)
-            self._twins.sweep(MODEL, QUEUES, 100, self._now)
+            self._comparison.sweep(DRIVEN, QUEUES, 100, self._now)
+            self._comparison.sweep(MODEL, QUEUES, 100, self._now)
 
-    def _event(self, wish: strategies.OutcomeWish) -> Transition:
-        return wish.made(self._moments, self._now, able=self._able)
+    def _event(self, draft: strategies.OutcomeDraft) -> Transition:
+        return draft.build(self._moments, self._now, capabilities=self._capabilities)
 
-    def _settle(self, ends: Sequence[tuple[Pair, Transition]]) -> None:
+    def _settle(self, ends: Sequence[tuple[LeasePair, Transition]]) -> None:
         for batch in _batches(ends):
-            driven, model = (self._twins.settle(n, batch, self._now) for n in (DRIVEN, MODEL))
+            driven, model = (self._comparison.settle(n, batch, self._now) for n in (DRIVEN, MODEL))
             assert driven == model, f"the answer is {driven}, expected {model}"
         ended = [pair for pair, _ in ends if pair in self._held]
         self._held = [pair for pair in self._held if pair not in ended]
@@ -241,8 +248,8 @@ def _of(queue: str, claims: Sequence[Claim]) -> list[Claim]:
 
 
 def _batches(
-    ends: Sequence[tuple[Pair, Transition]],
-) -> Sequence[Sequence[tuple[Pair, Transition]]]:
+    ends: Sequence[tuple[LeasePair, Transition]],
+) -> Sequence[Sequence[tuple[LeasePair, Transition]]]:
     """Return what is settled together: nothing, if tasks follow, so that their order is plain."""
     if any(isinstance(event, Succeeded) and event.then for _, event in ends):
         return [[each] for each in ends]

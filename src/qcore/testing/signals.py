@@ -1,4 +1,4 @@
-"""Wait for what happened, by name, instead of sleeping until it must have."""
+"""`Signals`: an instrument by which a test waits for an event, by name, instead of sleeping."""
 
 import asyncio
 from collections import Counter, deque

@@ -1,4 +1,4 @@
-"""What a machine may ask of a broker, as Hypothesis strategies.
+"""Hypothesis strategies for the arguments of `BrokerMachine`'s rules.
 
 Moments are drawn as offsets in ticks of 1/1024 s and become moments that differ all, by parts of
 2⁻²² s: so every sum of them is exact, and no order among equals has to be agreed on.
@@ -43,7 +43,7 @@ _GRAIN: Final = 2.0**-22
 
 
 class Moments:
-    """Makes moments, no two the same."""
+    """Makes moments that all differ."""
 
     def __init__(self) -> None:
         self._made = 0
@@ -57,7 +57,7 @@ class Moments:
 
 
 @record
-class TaskWish:
+class TaskDraft:
     """A task to enqueue, its moments in ticks from now."""
 
     id: str
@@ -75,13 +75,15 @@ class TaskWish:
     others: dict[str, Any]
     """Any other field."""
 
-    def made(self, moments: Moments, now: Moment, *, able: frozenset[Capability]) -> NewTask:
-        """Return the task, with its unique key and its group or without."""
+    def build(
+        self, moments: Moments, now: Moment, *, capabilities: frozenset[Capability]
+    ) -> NewTask:
+        """Return the task; unique key and group only where the broker has the capability."""
         due = None if self.due is None else moments.at(now, self.due)
         expires = (
             None if self.expires is None else moments.at(max(now, due or now), self.expires + 1)
         )
-        key = self.unique_key if Capability.UNIQUE in able else None
+        key = self.unique_key if Capability.UNIQUE in capabilities else None
         lasts = None if key is None or self.unique_for is None else self.unique_for * TICK
         return NewTask(
             "machine:task",
@@ -93,7 +95,7 @@ class TaskWish:
             expires=expires,
             retention=self.retention,
             max_crashes=self.max_crashes,
-            group=self.group if Capability.GROUPS in able else None,
+            group=self.group if Capability.GROUPS in capabilities else None,
             unique_key=key,
             unique_for=lasts,
             on_duplicate=REPLACE if key is not None and self.replaces else REJECT,
@@ -102,19 +104,21 @@ class TaskWish:
 
 
 @record
-class OutcomeWish:
+class OutcomeDraft:
     """A verdict on the n-th lease that a worker may know of, its moment in ticks from now."""
 
     lease: int
     kind: type
     ticks: int
     flag: bool
-    then: list[TaskWish]
+    then: list[TaskDraft]
 
-    def made(self, moments: Moments, now: Moment, *, able: frozenset[Capability]) -> Transition:
-        """Return the outcome; what follows has its unique keys and its groups or is without."""
+    def build(
+        self, moments: Moments, now: Moment, *, capabilities: frozenset[Capability]
+    ) -> Transition:
+        """Return the outcome; for its follow-ups, as in `TaskDraft.build`."""
         again_at = moments.at(now, self.ticks)
-        then = tuple(wish.made(moments, now, able=able) for wish in self.then)
+        then = tuple(draft.build(moments, now, capabilities=capabilities) for draft in self.then)
         worker, traceback = ("é 1", f"at {self.ticks}") if self.flag else (None, None)
         result, kind = (b"42", "a/b") if self.flag else (None, None)
         ready: dict[type, Transition] = {
@@ -132,32 +136,32 @@ class OutcomeWish:
 
 
 @record
-class NoteWish:
-    """A note on the n-th lease that a worker may know of."""
+class DetailsDraft:
+    """A `DetailsUpdate` under the n-th lease that a worker may know of."""
 
     lease: int
     fraction: float | None
     saved: bytes | None
 
-    def made(self, lease: Lease, now: Moment) -> DetailsUpdate:
-        """Return the note."""
+    def build(self, lease: Lease, now: Moment) -> DetailsUpdate:
+        """Return the update."""
         fraction = self.fraction
         said = None if fraction is None else Progress(now, fraction, f"é {fraction}")
         return DetailsUpdate(lease, said, self.saved)
 
 
 @record
-class OrderWish:
-    """An operator's order, its moments in ticks from now."""
+class CommandDraft:
+    """A command, its moments in ticks from now."""
 
     kind: type
     ticks: int
     changes: dict[str, Any]
     expires: bool
-    """Whether the expiry is changed too."""
+    """Whether `expires` is changed too."""
 
-    def made(self, moments: Moments, now: Moment) -> Command:
-        """Return the order."""
+    def build(self, moments: Moments, now: Moment) -> Command:
+        """Return the command."""
         moment = moments.at(now, self.ticks)
         changes = {**self.changes, "expires": moment} if self.expires else self.changes
         ready: dict[type, Command] = {
@@ -196,7 +200,7 @@ def _one_other(names: Iterable[str]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 TASK: Final = st.builds(
-    TaskWish,
+    TaskDraft,
     id=st.sampled_from(IDS),
     queue=st.sampled_from(QUEUES),
     priority=_PRIORITY,
@@ -214,7 +218,7 @@ TASK: Final = st.builds(
 
 TASKS: Final = st.lists(TASK, min_size=2, max_size=8)
 
-WITHOUT: Final = st.sampled_from(
+UNUSED_CAPABILITIES: Final = st.sampled_from(
     (
         frozenset[Capability](),
         frozenset({Capability.GROUPS}),
@@ -222,10 +226,10 @@ WITHOUT: Final = st.sampled_from(
         frozenset({Capability.GROUPS, Capability.LIMITS}),
     )
 )
-"""What a run of the machine makes no use of."""
+"""Capabilities that a run of the machine does without."""
 
 OUTCOME: Final = st.builds(
-    OutcomeWish,
+    OutcomeDraft,
     lease=st.integers(0, 7),
     kind=st.sampled_from(
         (Succeeded, Failed, Exhausted, Rejected, Revoked, Snoozed, Released, Crashed, Cancelled)
@@ -235,9 +239,9 @@ OUTCOME: Final = st.builds(
     then=st.one_of(st.just([]), st.lists(TASK, max_size=2)),
 )
 
-NOTES: Final = st.lists(
+DETAILS_UPDATES: Final = st.lists(
     st.builds(
-        NoteWish,
+        DetailsDraft,
         lease=st.integers(0, 7),
         fraction=st.sampled_from((None, 0.0, 1 / 3, 1.0)),
         saved=st.none() | st.binary(max_size=3),
@@ -278,8 +282,8 @@ _CHANGES: Final = st.builds(
     _one_other(sorted(CHANGEABLE)),
 )
 
-ORDERS: Final = st.builds(
-    OrderWish,
+COMMANDS: Final = st.builds(
+    CommandDraft,
     kind=st.sampled_from(
         (RunNow, Archived, Cancelled, Deleted, Rescheduled, Rescheduled, Updated, Updated)
     ),
@@ -288,11 +292,11 @@ ORDERS: Final = st.builds(
     expires=st.booleans(),
 )
 
-RULES: Final[st.SearchStrategy[LimitChange]] = st.sampled_from(
+LIMIT_CHANGES: Final[st.SearchStrategy[LimitChange]] = st.sampled_from(
     (
         *(SetRate(None), SetRate(None), SetRate(Rate(2, 0.5)), SetRate(Rate(1, 1.0))),
         *(SetInFlight(None), SetInFlight(None), SetInFlight(1), SetInFlight(2)),
         *(SetPaused(is_paused=True), SetPaused(is_paused=False), SetPaused(is_paused=False)),
     )
 )
-"""Their paces are sums of powers of two, as all moments are here."""
+"""Their paces are sums of powers of two, as all moments are, so that sums are exact."""

@@ -14,7 +14,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.run_details import MAX_MESSAGE, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Verdict
 from qcore.tasks import Progress
-from qcore.testing import Notes, a_context, a_task
+from qcore.testing import RecordedRun, a_context, a_task
 from qcore.testing.builders import NOW, a_claim, a_demand
 from tests.app import process_handlers
 from tests.app.kit import Lab, turn
@@ -181,11 +181,11 @@ class TestProgress:
 
     async def test_a_message_is_text_that_any_store_holds(self, lab: Lab) -> None:
         """A lone surrogate, as in a file name, is escaped; a longest message fits."""
-        notes = Notes()
-        ctx = a_context(notes=notes)
+        run = RecordedRun()
+        ctx = a_context(storage=run)
         ctx.progress(0, "a\udcff")
         ctx.progress(0, "x" * MAX_MESSAGE)
-        assert notes.said[0].message == "a\\udcff"
+        assert run.progress_updates[0].message == "a\\udcff"
 
     async def test_trouble_with_it_fails_no_task(self, lab: Lab, broker: Writing) -> None:
         """A broker that keeps no notes loses them, and instruments are told; the task succeeds."""
@@ -420,14 +420,14 @@ class TestSaving:
 class TestDirectCalls:
     async def test_a_context_for_tests_keeps_what_is_said(self) -> None:
         """A handler that is called as a function says and saves as in a worker."""
-        notes = Notes(saved=b"3")
-        ctx = a_context(notes=notes)
+        run = RecordedRun(saved=b"3")
+        ctx = a_context(storage=run)
         assert await ctx.saved() == b"3"
         ctx.progress(0.5, "half")
         await ctx.save(b"4")
         ctx.save_sync(ctx.saved_sync() or b"")
-        assert notes.work == b"4"
-        assert notes.said == [Progress(NOW, 0.5, "half")]
+        assert run.saved_work == b"4"
+        assert run.progress_updates == [Progress(NOW, 0.5, "half")]
         assert await a_context().saved() is None
 
     async def test_a_context_made_by_hand_says_what_it_lacks(self) -> None:

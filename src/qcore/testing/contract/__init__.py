@@ -71,26 +71,26 @@ from qcore.ports import Broker, Capability
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.changes import RescheduleCases, UpdateCases
 from qcore.testing.contract.claim import DemandCases, HandOutCases
-from qcore.testing.contract.commands import OrderCases
+from qcore.testing.contract.commands import CommandCases
 from qcore.testing.contract.due import DueCases
-from qcore.testing.contract.edge_triggering import EdgeCases
+from qcore.testing.contract.edge_triggering import EdgeTriggeringCases
 from qcore.testing.contract.enqueue import EnqueueCases
 from qcore.testing.contract.fencing import ExtendCases, FenceCases
 from qcore.testing.contract.followups import FollowUpCases
 from qcore.testing.contract.groups import GroupContract
-from qcore.testing.contract.leaks import LeftoverCases
+from qcore.testing.contract.leaks import LeakCases
 from qcore.testing.contract.lifecycle_table import TableCases
 from qcore.testing.contract.limits import LimitsContract
 from qcore.testing.contract.queries import BrowseCases, CountCases, GetCases
-from qcore.testing.contract.run_details import DetailCases, NoteCases
+from qcore.testing.contract.run_details import DetailCases, SaveDetailsCases
 from qcore.testing.contract.settle import SettleCases
 from qcore.testing.contract.sharing import DurableContract, SharedContract
-from qcore.testing.contract.subscriptions import FollowCases
+from qcore.testing.contract.subscriptions import TaskChangeCases
 from qcore.testing.contract.sweep import CrashCases, SweepCases, TrimCases
 from qcore.testing.contract.threads import OpenCases, ThreadCases
 from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.unique import UniqueContract
-from qcore.testing.contract.unusual_input import BulkCases, TextCases
+from qcore.testing.contract.unusual_input import BulkCases, UnusualTextCases
 from qcore.testing.contract.wakeups import NextDueCases, SubscribeCases
 
 __all__ = [
@@ -127,20 +127,20 @@ class BrokerContract(
     SweepCases,
     NextDueCases,
     SubscribeCases,
-    EdgeCases,
+    EdgeTriggeringCases,
     GetCases,
     BrowseCases,
     CountCases,
-    OrderCases,
+    CommandCases,
     RescheduleCases,
     UpdateCases,
-    NoteCases,
+    SaveDetailsCases,
     DetailCases,
     FollowUpCases,
-    FollowCases,
+    TaskChangeCases,
     TableCases,
-    LeftoverCases,
-    TextCases,
+    LeakCases,
+    UnusualTextCases,
     BulkCases,
     OpenCases,
     ThreadCases,

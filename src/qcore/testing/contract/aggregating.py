@@ -1,4 +1,4 @@
-"""What `Gatherer.aggregate` promises."""
+"""Cases of `Aggregating.aggregate`."""
 
 from threading import Event as Heard
 
@@ -18,13 +18,13 @@ from qcore.testing.contract.joining import merge, waiting
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    find_task,
     ids,
     ids_of,
-    look,
     nothing_is_left,
     on_work,
     put,
-    see,
+    stored_task,
     take,
 )
 from qcore.testing.optional_ports import aggregating
@@ -60,7 +60,7 @@ class AggregateCases(Cases):
         asked = [] if odd == "none" else [member, odds[odd]]
         assert await merge(broker, asked, into := a_task()) == Stale()
         assert await broker.count() == before
-        assert await look(broker, into) is None
+        assert await find_task(broker, into) is None
 
     async def test_a_member_named_twice_is_one(self, broker: Broker) -> None:
         """All who were named wait, and are gone."""
@@ -125,7 +125,7 @@ class AggregateCases(Cases):
         await put(broker, *(tasks := some_tasks(2, group="g")))
         into = a_task(id=claim.task.id, payload=b"new")
         assert await merge(broker, tasks, into) == Enqueued(into.id, State.PENDING)
-        found = await see(broker, into)
+        found = await stored_task(broker, into)
         assert (found.spec, found.result, found.error) == (into, None, None)
 
     async def test_a_task_may_take_the_place_of_another_besides(self, broker: Broker) -> None:
@@ -137,7 +137,7 @@ class AggregateCases(Cases):
             merged = await merge(broker, tasks[2 * n :][:2], into)
             assert merged == Enqueued(into.id, State.PENDING)
         assert await broker.count() == {"default": {State.PENDING: 2}}
-        assert [await look(broker, task) for task in (held, left)] == [None, None]
+        assert [await find_task(broker, task) for task in (held, left)] == [None, None]
 
     async def test_a_task_that_runs_keeps_its_key(self, broker: Broker) -> None:
         """It is not replaced, and the members wait on."""
@@ -154,7 +154,7 @@ class AggregateCases(Cases):
         into = a_task(id=tasks[0].id, unique_key="k", on_duplicate="replace")
         assert await merge(broker, tasks, into) == Enqueued(into.id, State.PENDING)
         assert await broker.count() == {"default": {State.PENDING: 1}}
-        assert (await see(broker, into)).spec == into
+        assert (await stored_task(broker, into)).spec == into
 
     # - Else the members are gone, and their unique keys free; others of the group stay.
 
@@ -164,9 +164,9 @@ class AggregateCases(Cases):
         await put(broker, *tasks)
         into = a_task(due=NOW + 9, priority=5, retention=60, headers={"a": "b"}, unique_key="all")
         assert await merge(broker, tasks[:2], into) == Enqueued(into.id, State.SCHEDULED)
-        assert (await see(broker, into)).spec == into
+        assert (await stored_task(broker, into)).spec == into
         assert await waiting(broker) == [tasks[2].id]
-        assert [await look(broker, task) for task in tasks[:2]] == [None, None]
+        assert [await find_task(broker, task) for task in tasks[:2]] == [None, None]
         again = [a_task(unique_key=f"k{n}", queue="default") for n in range(3)]
         answers = await broker.enqueue(again, now=NOW)
         assert [type(answer) for answer in answers] == [Enqueued, Enqueued, Duplicate]
@@ -178,7 +178,7 @@ class AggregateCases(Cases):
         await put(broker, here, there)
         assert isinstance(await merge(broker, [here], a_task()), Enqueued)
         assert await waiting(broker, queue="b") == [there.id]
-        assert await look(broker, here) is None
+        assert await find_task(broker, here) is None
 
     async def test_nothing_is_kept_of_a_member(self, broker: Broker) -> None:
         """A task that takes its id afterwards begins with nothing."""
@@ -187,7 +187,7 @@ class AggregateCases(Cases):
         await take(broker)
         assert isinstance(await merge(broker, [claim.task.spec], into := a_task()), Enqueued)
         await put(broker, fresh := a_task(id=claim.task.id))
-        found = await see(broker, fresh)
+        found = await stored_task(broker, fresh)
         assert (found.attempts, found.failures, found.error) == (0, 0, None)
         assert await broker.details("default", [fresh.id]) == [Details()]
         assert ids(await take(broker)) == [into.id, fresh.id]

@@ -26,17 +26,17 @@ from qcore.ports import Broker
 T = TypeVar("T")
 Case: TypeAlias = Callable[..., Coroutine[Any, Any, None]]
 
-USUAL: Final = RetentionPolicy()
+DEFAULT_RETENTION: Final = RetentionPolicy()
 
 
 class Cases:
-    """What every case stands on: a broker, made by the author, open while the case runs."""
+    """The base of all cases: gives each a broker of the author's, open while the case runs."""
 
     blocking: ClassVar[bool] = False
     """Set it to run every case over `make_broker(…).blocking()`, and to refuse any suspension."""
 
     patience: ClassVar[float] = 10.0
-    """Seconds after which what has not come from another thread or process never will."""
+    """Seconds to wait for another thread or process before a case fails."""
 
     folder: Path
     """An empty folder of the case's own, for a store that needs one."""
@@ -51,7 +51,9 @@ class Cases:
         raise NotImplementedError(f"{type(self).__name__} has to say how its broker is made")
 
     @asynccontextmanager
-    async def opened(self, keep: RetentionPolicy = USUAL) -> AsyncGenerator[Broker, None]:
+    async def opened(
+        self, keep: RetentionPolicy = DEFAULT_RETENTION
+    ) -> AsyncGenerator[Broker, None]:
         """Give a broker, open until the block ends."""
         broker = self.make_broker(keep)
         if self.blocking:
@@ -67,13 +69,13 @@ class Cases:
         return step(coroutine) if self.blocking else asyncio.run(coroutine)
 
     async def together(self, calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-        """Make calls at the same time, in threads where they block; return answers in order."""
+        """Make calls concurrently, in threads where they block; return the answers in order."""
         if not self.blocking:
             return list(await asyncio.gather(*(call() for call in calls)))
         return in_threads([partial(stepped, call) for call in calls])
 
     async def comes(self, event: Event) -> bool:
-        """Return whether an event comes while patience lasts."""
+        """Wait for an event, up to `patience`; return whether it was set."""
         if self.blocking or event.is_set():
             return event.wait(self.patience)
         return await asyncio.to_thread(event.wait, self.patience)
@@ -90,7 +92,7 @@ class Cases:
 
 
 def _runnable(case: Case) -> Callable[..., None]:
-    """Return a case as a plain function, its broker given to it and hidden from pytest."""
+    """Return a case as a plain function, its parameter `broker` hidden from pytest."""
     whole = signature(case)
     shown = [p for p in whole.parameters.values() if p.name != "broker"]
 
@@ -133,20 +135,20 @@ def step(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def in_threads(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Make each call in a thread of its own, all at once; return the answers in order."""
+    """Make each call in a thread of its own, all from one barrier; return the answers in order."""
     start = Barrier(len(calls))
 
     def run(call: Callable[[], T]) -> T:
         start.wait()
         return call()
 
-    with _hurry(), ThreadPoolExecutor(len(calls)) as threads:
+    with _frequent_switches(), ThreadPoolExecutor(len(calls)) as threads:
         return list(threads.map(run, calls))
 
 
 @contextmanager
-def _hurry() -> Generator[None, None, None]:
-    """Let threads take turns a thousand times as often as usual, so that they do meet."""
+def _frequent_switches() -> Generator[None, None, None]:
+    """Let the interpreter switch threads a thousand times as often, so that races do occur."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(usual / 1_000)
     try:

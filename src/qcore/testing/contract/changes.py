@@ -1,4 +1,4 @@
-"""What `Operator.order` promises of changing a task: when it is due, and what was asked for."""
+"""Cases of `Operator.execute` with `Rescheduled` and `Updated`: changes to a waiting task."""
 
 from typing import Any, Final
 
@@ -12,17 +12,17 @@ from qcore.domain.task import updated
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, TaskOptions, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.states import LATER, REACHABLE, allowing, bring
+from qcore.testing.contract.states import LATER, REACHABLE, bring_to, states_allowing
 from qcore.testing.contract.steps import (
+    browse_all,
+    execute_on,
     ids,
     ids_of,
     put,
-    read,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 
 MUCH_LATER: Final = LATER + 1_000
@@ -49,17 +49,17 @@ class RescheduleCases(Cases):
     # - `Rescheduled` makes it due at its moment, later or earlier, in its state: one that was
     #   pending or aggregating is scheduled.
 
-    @pytest.mark.parametrize("state", allowing(Rescheduled))
+    @pytest.mark.parametrize("state", states_allowing(Rescheduled))
     @pytest.mark.parametrize("moment", [MUCH_LATER, NOW + 1, NOW - 1_000])
     async def test_a_task_is_due_at_its_new_moment(
         self, broker: Broker, state: State, moment: float
     ) -> None:
         """Not a millisecond before it; and the rest of it is as it was."""
-        task = await bring(broker, state, a_task(unique_key=None))
-        before = await see(broker, task)
+        task = await bring_to(broker, state, a_task(unique_key=None))
+        before = await stored_task(broker, task)
         after = State.SCHEDULED if state is State.PENDING else state
-        assert await tell(broker, task, Rescheduled(moment)) == Moved(after)
-        assert await see(broker, task) == evolve(before, state=after, due=moment)
+        assert await execute_on(broker, task, Rescheduled(moment)) == Moved(after)
+        assert await stored_task(broker, task) == evolve(before, state=after, due=moment)
         assert await broker.next_due(["default"]) == moment
         assert await take(broker, now=moment - 0.001) == []
         assert ids(await take(broker, now=moment)) == [task.id]
@@ -68,25 +68,25 @@ class RescheduleCases(Cases):
         """Between those that are due before and after."""
         tasks = [a_task(due=NOW + n) for n in (10, 20, 30)]
         await put(broker, *tasks)
-        await tell(broker, tasks[0], Rescheduled(NOW + 25))
+        await execute_on(broker, tasks[0], Rescheduled(NOW + 25))
         found = ids(await take(broker, now=NOW + 60))
         assert found == [tasks[1].id, tasks[0].id, tasks[2].id]
 
     async def test_a_task_put_off_past_its_expiry_is_dead(self, broker: Broker) -> None:
         """It could not start in time."""
         await put(broker, task := a_task(expires=NOW + 10))
-        await tell(broker, task, Rescheduled(NOW + 20))
+        await execute_on(broker, task, Rescheduled(NOW + 20))
         assert await take(broker, now=NOW + 20) == []
-        await tidy(broker, now=NOW + 20)
-        assert (await see(broker, task)).state is State.DEAD
+        await sweep_all(broker, now=NOW + 20)
+        assert (await stored_task(broker, task)).state is State.DEAD
 
     async def test_a_running_task_keeps_its_time(self, broker: Broker) -> None:
         """It cannot be rescheduled, nor what has ended."""
         for state in (State.ACTIVE, State.COMPLETED, State.ARCHIVED, State.DEAD):
-            task = await bring(broker, state)
-            before = await see(broker, task)
-            assert await tell(broker, task, Rescheduled(LATER)) == NotAllowed(state)
-            assert await see(broker, task) == before
+            task = await bring_to(broker, state)
+            before = await stored_task(broker, task)
+            assert await execute_on(broker, task, Rescheduled(LATER)) == NotAllowed(state)
+            assert await stored_task(broker, task) == before
 
 
 class UpdateCases(Cases):
@@ -95,7 +95,7 @@ class UpdateCases(Cases):
     # - `Updated` changes what was asked for, and leaves the task where it is; a pending one of
     #   another priority goes behind those of that priority.
 
-    @pytest.mark.parametrize("state", allowing(Updated))
+    @pytest.mark.parametrize("state", states_allowing(Updated))
     async def test_what_was_changed_comes_back(self, broker: Broker, state: State) -> None:
         """So does what was not; the task is where it was."""
         wish: TaskOptions = {
@@ -105,29 +105,29 @@ class UpdateCases(Cases):
             "retention": 60,
         }
         for number, changes in enumerate(CHANGES, start=1):
-            task = await bring(broker, state, a_task(**wish))
-            before = await see(broker, task)
-            assert await tell(broker, task, updated(**changes)) == Moved(state)
+            task = await bring_to(broker, state, a_task(**wish))
+            before = await stored_task(broker, task)
+            assert await execute_on(broker, task, updated(**changes)) == Moved(state)
             after = evolve(before, spec=evolve(before.spec, **changes))
-            assert await see(broker, task) == after, changes
-            listed = [each.id for each in await read(broker, state)]
+            assert await stored_task(broker, task) == after, changes
+            listed = [each.id for each in await browse_all(broker, state)]
             assert (listed.count(task.id), len(listed)) == (1, number)
 
     @pytest.mark.parametrize("state", [s for s in REACHABLE if Updated not in MOVES[s]], ids=str)
     async def test_what_runs_or_is_done_is_not_changed(self, broker: Broker, state: State) -> None:
         """It would be too late."""
-        task = await bring(broker, state)
-        before = await see(broker, task)
-        assert await tell(broker, task, updated(payload=b"new")) == NotAllowed(state)
-        assert await see(broker, task) == before
+        task = await bring_to(broker, state)
+        before = await stored_task(broker, task)
+        assert await execute_on(broker, task, updated(payload=b"new")) == NotAllowed(state)
+        assert await stored_task(broker, task) == before
 
     async def test_a_task_of_another_priority_goes_behind_its_equals(self, broker: Broker) -> None:
         """Those that have waited at that priority come first; the same priority keeps the place."""
         low, high, other = a_task(), a_task(priority=5), a_task()
         await put(broker, low, high, other)
-        await tell(broker, low, updated(priority=5))
-        await tell(broker, other, updated(priority=0))
-        assert [each.id for each in await read(broker, State.PENDING)] == [
+        await execute_on(broker, low, updated(priority=5))
+        await execute_on(broker, other, updated(priority=0))
+        assert [each.id for each in await browse_all(broker, State.PENDING)] == [
             high.id,
             low.id,
             other.id,
@@ -139,15 +139,15 @@ class UpdateCases(Cases):
         tasks = [a_task(expires=expires) for expires in (NOW + 50, NOW + 10, None, NOW + 10)]
         await put(broker, *tasks)
         for task, expires in zip(tasks, (NOW + 10, NOW + 50, NOW + 10, None), strict=True):
-            await tell(broker, task, updated(expires=expires))
-        assert (await tidy(broker, now=NOW + 20)).expired == 2
+            await execute_on(broker, task, updated(expires=expires))
+        assert (await sweep_all(broker, now=NOW + 20)).expired == 2
         assert ids(await take(broker, now=NOW + 30)) == [tasks[1].id, tasks[3].id]
 
     async def test_a_dead_task_is_mended_and_run(self, broker: Broker) -> None:
         """With the payload that it should have had."""
-        task = await bring(broker, State.DEAD, a_task(payload=b"bad"))
-        await tell(broker, task, updated(payload=b"good", max_retry=1))
-        await tell(broker, task, RunNow())
+        task = await bring_to(broker, State.DEAD, a_task(payload=b"bad"))
+        await execute_on(broker, task, updated(payload=b"good", max_retry=1))
+        await execute_on(broker, task, RunNow())
         claim = await take_one(broker)
         assert (claim.task.spec.payload, claim.task.spec.max_retry) == (b"good", 1)
 

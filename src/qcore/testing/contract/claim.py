@@ -1,4 +1,4 @@
-"""What `Consumer.claim` promises."""
+"""Cases of `Consumer.claim`: quotas, order, leases."""
 
 from random import Random
 
@@ -15,7 +15,7 @@ from qcore.testing.contract.steps import (
     ids,
     ids_of,
     put,
-    see,
+    stored_task,
     take,
     take_one,
 )
@@ -121,7 +121,7 @@ class DemandCases(Cases):
         """No room is answered with no claims, and the task stays."""
         await put(broker, task := a_task())
         assert await take(broker, 0) == []
-        assert (await see(broker, task)).state is State.PENDING
+        assert (await stored_task(broker, task)).state is State.PENDING
 
     async def test_an_unknown_queue_has_nothing_to_claim(self, broker: Broker) -> None:
         """A queue that never had a task is an empty one, and does not come into being."""
@@ -156,7 +156,7 @@ class HandOutCases(Cases):
         """A task that has not started when it expires is dead, and says why."""
         await put(broker, task := a_task(expires=NOW + 0.5))
         assert await take(broker, now=NOW + 0.5) == []
-        stored = await see(broker, task)
+        stored = await stored_task(broker, task)
         assert (stored.state, stored.error) == (State.DEAD, "expired")
         assert (stored.finished, stored.attempts) == (NOW + 0.5, 0)
 
@@ -172,14 +172,14 @@ class HandOutCases(Cases):
         """A task whose moment comes when it has expired already is dead."""
         await put(broker, task := a_task(due=NOW + 1, expires=NOW + 2))
         assert await take(broker, now=NOW + 2) == []
-        assert (await see(broker, task)).error == "expired"
+        assert (await stored_task(broker, task)).error == "expired"
 
     async def test_a_task_that_started_in_time_does_not_expire(self, broker: Broker) -> None:
         """Once claimed, a task may run past the moment it had to start by."""
         claim = await a_claimed(broker, a_task(expires=NOW + 1, retention=60))
         await broker.sweep(["default"], 10, now=NOW + 2)
         await end(broker, claim, Succeeded(), now=NOW + 3)
-        assert (await see(broker, claim.task.spec)).state is State.COMPLETED
+        assert (await stored_task(broker, claim.task.spec)).state is State.COMPLETED
 
     # - Each claim shows the task as active, this attempt counted, and a lease that ends at
     #   `until` with a token greater than any that its queue has given before, even to a task
@@ -192,7 +192,7 @@ class HandOutCases(Cases):
         assert claim.task.spec == task
         assert (claim.task.state, claim.task.attempts) == (State.ACTIVE, 1)
         assert (claim.task.created, claim.task.due) == (NOW, NOW)
-        assert await see(broker, task) == claim.task
+        assert await stored_task(broker, task) == claim.task
 
     async def test_a_claim_shows_the_tasks_past(self, broker: Broker) -> None:
         """A worker sees failures, error and attempts of the runs before."""

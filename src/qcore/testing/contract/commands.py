@@ -1,4 +1,4 @@
-"""What `Operator.order` promises."""
+"""Cases of `Operator.execute`."""
 
 import pytest
 from attrs import evolve
@@ -20,19 +20,19 @@ from qcore.domain.lifecycle import (
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.states import REACHABLE, allowing, bring
+from qcore.testing.contract.states import REACHABLE, bring_to, states_allowing
 from qcore.testing.contract.steps import (
     a_claimed,
+    browse_all,
     end,
+    execute_on,
     ids,
     nothing_is_left,
     put,
-    read,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 
 ORDERS: tuple[Command, ...] = (
@@ -43,7 +43,7 @@ ORDERS: tuple[Command, ...] = (
 )
 
 
-class OrderCases(Cases):
+class CommandCases(Cases):
     """Operators' moves."""
 
     # - Each answer is at its id's place: `Moved` with the new state; `NotAllowed` with the
@@ -51,8 +51,8 @@ class OrderCases(Cases):
 
     async def test_each_order_is_answered_at_its_place(self, broker: Broker) -> None:
         """Answers of every kind come in the order of the ids."""
-        active, dead = await bring(broker, State.ACTIVE), await bring(broker, State.DEAD)
-        waits = await bring(broker, State.SCHEDULED)
+        active, dead = await bring_to(broker, State.ACTIVE), await bring_to(broker, State.DEAD)
+        waits = await bring_to(broker, State.SCHEDULED)
         asked = [dead.id, "missing", active.id, waits.id]
         assert list(await broker.execute("default", asked, Deleted(), now=NOW)) == [
             Moved(State.GONE),
@@ -64,7 +64,7 @@ class OrderCases(Cases):
 
     async def test_an_id_twice_in_an_order_is_moved_once(self, broker: Broker) -> None:
         """The second of two orders for one task meets it as the first has left it."""
-        task = await bring(broker, State.PENDING)
+        task = await bring_to(broker, State.PENDING)
         answers = await broker.execute("default", [task.id, task.id], Deleted(), now=NOW)
         assert list(answers) == [Moved(State.GONE), Missing()]
 
@@ -78,8 +78,8 @@ class OrderCases(Cases):
         """A task of the same id in another queue is left alone."""
         here, there = a_task(id="same", queue="a"), a_task(id="same", queue="b")
         await put(broker, here, there)
-        await tell(broker, here, Cancelled())
-        assert (await see(broker, there)).state is State.PENDING
+        await execute_on(broker, here, Cancelled())
+        assert (await stored_task(broker, there)).state is State.PENDING
 
     @pytest.mark.parametrize(
         ("state", "order"),
@@ -90,22 +90,22 @@ class OrderCases(Cases):
         self, broker: Broker, state: State, order: Command
     ) -> None:
         """The answer names the state in which the task is, and stays."""
-        task = await bring(broker, state)
-        before, queue = await see(broker, task), await read(broker, state)
-        assert await tell(broker, task, order, now=NOW + 1) == NotAllowed(state)
-        assert await see(broker, task) == before
-        assert await read(broker, state) == queue
+        task = await bring_to(broker, state)
+        before, queue = await stored_task(broker, task), await browse_all(broker, state)
+        assert await execute_on(broker, task, order, now=NOW + 1) == NotAllowed(state)
+        assert await stored_task(broker, task) == before
+        assert await browse_all(broker, state) == queue
 
     # - `RunNow` makes a task pending and due now, behind those pending, with no failures, no
     #   crashes, no error, no result and no expiry.
 
-    @pytest.mark.parametrize("state", allowing(RunNow))
+    @pytest.mark.parametrize("state", states_allowing(RunNow))
     async def test_run_now_gives_a_fresh_start(self, broker: Broker, state: State) -> None:
         """Whatever a task was, it is pending and due now, its budgets whole."""
-        task = await bring(broker, state, a_task(expires=NOW + 3_600))
-        before = await see(broker, task)
-        assert await tell(broker, task, RunNow(), now=NOW + 9) == Moved(State.PENDING)
-        stored = await see(broker, task)
+        task = await bring_to(broker, state, a_task(expires=NOW + 3_600))
+        before = await stored_task(broker, task)
+        assert await execute_on(broker, task, RunNow(), now=NOW + 9) == Moved(State.PENDING)
+        stored = await stored_task(broker, task)
         assert (stored.state, stored.due, stored.created) == (State.PENDING, NOW + 9, NOW)
         assert (stored.failures, stored.crashes, stored.error) == (0, 0, None)
         assert (stored.result, stored.result_type, stored.finished) == (None, None, None)
@@ -113,12 +113,12 @@ class OrderCases(Cases):
         assert stored.spec == evolve(task, expires=None)
         assert await broker.next_due(["default"]) is None
 
-    @pytest.mark.parametrize("state", allowing(RunNow))
+    @pytest.mark.parametrize("state", states_allowing(RunNow))
     async def test_run_now_goes_behind_those_pending(self, broker: Broker, state: State) -> None:
         """An operator's wish does not push in, and a higher priority still comes first."""
-        task = await bring(broker, state)
+        task = await bring_to(broker, state)
         await put(broker, low := a_task(priority=-1), same := a_task(), high := a_task(priority=1))
-        await tell(broker, task, RunNow())
+        await execute_on(broker, task, RunNow())
         await put(broker, after := a_task())
         assert ids(await take(broker)) == [high.id, same.id, task.id, after.id, low.id]
 
@@ -128,46 +128,46 @@ class OrderCases(Cases):
         await put(broker, task)
         for _ in range(2):
             await end(broker, await take_one(broker), Crashed())
-        await tell(broker, task, RunNow())
+        await execute_on(broker, task, RunNow())
         assert await end(broker, await take_one(broker), Crashed()) == Settled(State.PENDING)
 
     async def test_run_now_saves_an_expired_task(self, broker: Broker) -> None:
         """A task that died of expiry does not expire again."""
         await put(broker, task := a_task(expires=NOW + 1))
-        await tidy(broker, now=NOW + 2)
-        await tell(broker, task, RunNow(), now=NOW + 3)
-        assert (await tidy(broker, now=NOW + 4)).expired == 0
+        await sweep_all(broker, now=NOW + 2)
+        await execute_on(broker, task, RunNow(), now=NOW + 3)
+        assert (await sweep_all(broker, now=NOW + 4)).expired == 0
         assert ids(await take(broker, now=NOW + 4)) == [task.id]
 
     async def test_a_task_run_now_is_not_trimmed(self, broker: Broker) -> None:
         """A task that was kept and runs again is kept no longer by its old retention."""
-        task = await bring(broker, State.COMPLETED, a_task(retention=3_600))
-        await tell(broker, task, RunNow())
-        assert (await tidy(broker, now=NOW + 1e9)).trimmed == 0
-        assert (await see(broker, task)).state is State.PENDING
+        task = await bring_to(broker, State.COMPLETED, a_task(retention=3_600))
+        await execute_on(broker, task, RunNow())
+        assert (await sweep_all(broker, now=NOW + 1e9)).trimmed == 0
+        assert (await stored_task(broker, task)).state is State.PENDING
 
     # - `Archived` and `Cancelled` keep it as archived or dead, with the reason.
 
-    @pytest.mark.parametrize("state", allowing(Archived))
+    @pytest.mark.parametrize("state", states_allowing(Archived))
     async def test_an_archived_task_is_kept_with_the_reason(
         self, broker: Broker, state: State
     ) -> None:
         """A task set aside shows when and why, and is not claimed."""
-        task = await bring(broker, state)
-        assert await tell(broker, task, Archived("hm"), now=NOW + 9) == Moved(State.ARCHIVED)
-        stored = await see(broker, task)
+        task = await bring_to(broker, state)
+        assert await execute_on(broker, task, Archived("hm"), now=NOW + 9) == Moved(State.ARCHIVED)
+        stored = await stored_task(broker, task)
         assert (stored.state, stored.error, stored.finished) == (State.ARCHIVED, "hm", NOW + 9)
         assert await take(broker, now=NOW + 1e6) == []
         assert await broker.next_due(["default"]) is None
 
-    @pytest.mark.parametrize("state", allowing(Cancelled))
+    @pytest.mark.parametrize("state", states_allowing(Cancelled))
     async def test_a_cancelled_task_is_kept_with_the_reason(
         self, broker: Broker, state: State
     ) -> None:
         """A cancelled task is dead, not retried, and shows when and why."""
-        task = await bring(broker, state)
-        assert await tell(broker, task, Cancelled("hm"), now=NOW + 9) == Moved(State.DEAD)
-        stored = await see(broker, task)
+        task = await bring_to(broker, state)
+        assert await execute_on(broker, task, Cancelled("hm"), now=NOW + 9) == Moved(State.DEAD)
+        stored = await stored_task(broker, task)
         assert (stored.state, stored.error, stored.finished) == (State.DEAD, "hm", NOW + 9)
         assert await take(broker, now=NOW + 1e6) == []
         assert await broker.next_due(["default"]) is None
@@ -176,8 +176,8 @@ class OrderCases(Cases):
         """Failures and attempts are as they were when the operator came."""
         claim = await a_claimed(broker)
         await end(broker, claim, Failed("no", again_at=NOW + 60))
-        await tell(broker, claim.task.spec, Archived())
-        stored = await see(broker, claim.task.spec)
+        await execute_on(broker, claim.task.spec, Archived())
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.attempts, stored.failures, stored.crashes) == (1, 1, 0)
 
     # - `Cancelled` ends the lease of an active task: its worker's verdict is `LeaseLost`.
@@ -185,28 +185,28 @@ class OrderCases(Cases):
     async def test_cancelling_an_active_task_ends_its_lease(self, broker: Broker) -> None:
         """The worker of a cancelled task can neither renew nor settle it."""
         claim = await a_claimed(broker, a_task(retention=60))
-        assert await tell(broker, claim.task.spec, Cancelled()) == Moved(State.DEAD)
-        before = await see(broker, claim.task.spec)
+        assert await execute_on(broker, claim.task.spec, Cancelled()) == Moved(State.DEAD)
+        before = await stored_task(broker, claim.task.spec)
         renewed = await broker.extend([claim.lease], until=NOW + 99)
         assert list(renewed) == [LeaseLost()]
         assert await end(broker, claim, Succeeded(b"late", "a/b")) == LeaseLost()
-        assert await see(broker, claim.task.spec) == before
-        assert (await tidy(broker, now=NOW + LEASE)).crashed == 0
+        assert await stored_task(broker, claim.task.spec) == before
+        assert (await sweep_all(broker, now=NOW + LEASE)).crashed == 0
 
     async def test_cancelling_forgets_nothing_that_was_learned(self, broker: Broker) -> None:
         """A cancelled task that had been snoozed still shows its attempt."""
         claim = await a_claimed(broker)
         await end(broker, claim, Snoozed(NOW + 9))
-        await tell(broker, claim.task.spec, Cancelled())
-        assert (await see(broker, claim.task.spec)).attempts == 1
+        await execute_on(broker, claim.task.spec, Cancelled())
+        assert (await stored_task(broker, claim.task.spec)).attempts == 1
 
     # - `Deleted` leaves nothing of it.
 
-    @pytest.mark.parametrize("state", allowing(Deleted))
+    @pytest.mark.parametrize("state", states_allowing(Deleted))
     async def test_a_deleted_task_leaves_nothing(self, broker: Broker, state: State) -> None:
         """No count, no page, no moment due and no id is left of it."""
-        task = await bring(broker, state)
-        assert await tell(broker, task, Deleted()) == Moved(State.GONE)
+        task = await bring_to(broker, state)
+        assert await execute_on(broker, task, Deleted()) == Moved(State.GONE)
         await nothing_is_left(broker, task)
         assert await take(broker, now=NOW + 1e6) == []
-        assert await tidy(broker, now=NOW + 1e9) == Swept()
+        assert await sweep_all(broker, now=NOW + 1e9) == Swept()

@@ -1,4 +1,4 @@
-"""How many of a queue may run, and queues that are paused."""
+"""Cases of `Limiting` for tasks in flight and for pauses."""
 
 import pytest
 
@@ -21,7 +21,16 @@ from qcore.domain.task import Demand
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.steps import a_claimed, end, ids, put, see, take, tell, tidy
+from qcore.testing.contract.steps import (
+    a_claimed,
+    end,
+    execute_on,
+    ids,
+    put,
+    stored_task,
+    sweep_all,
+    take,
+)
 from qcore.testing.optional_ports import limiting
 
 ONE_A_DAY = SetRate(Rate(1, 86_400.0))
@@ -86,7 +95,7 @@ class PauseCases(Cases):
         await end(broker, claim, Failed("no", NOW + 60), now=NOW + 40)
         assert await broker.next_due(["default"]) == NOW + 60
         assert await take(broker, now=NOW + 60) == []
-        assert (await see(broker, claim.task.spec)).state is State.PENDING
+        assert (await stored_task(broker, claim.task.spec)).state is State.PENDING
         await limit(broker, RESUMED)
         (again,) = await take(broker, now=NOW + 60)
         assert again.task.attempts == 2
@@ -96,9 +105,9 @@ class PauseCases(Cases):
         await a_claimed(broker)
         await put(broker, late := a_task(expires=NOW + 1))
         await limit(broker, PAUSED)
-        swept = await tidy(broker, now=NOW + LEASE)
+        swept = await sweep_all(broker, now=NOW + LEASE)
         assert (swept.crashed, swept.expired) == (1, 1)
-        assert (await see(broker, late)).state is State.DEAD
+        assert (await stored_task(broker, late)).state is State.DEAD
         assert await take(broker, now=NOW + LEASE) == []
 
     async def test_to_pause_twice_is_to_pause_once(self, broker: Broker) -> None:
@@ -154,9 +163,9 @@ class InFlightCases(Cases):
         await limit(broker, SetInFlight(1))
         (claim,) = await take(broker)
         assert await take(broker, now=NOW + LEASE) == []
-        await tidy(broker, now=NOW + LEASE)
+        await sweep_all(broker, now=NOW + LEASE)
         (claim,) = await take(broker, now=NOW + LEASE)
-        await tell(broker, claim.task.spec, Cancelled())
+        await execute_on(broker, claim.task.spec, Cancelled())
         assert len(await take(broker, now=NOW + LEASE)) == 1
 
     async def test_fewer_than_run_add_none(self, broker: Broker) -> None:

@@ -1,4 +1,4 @@
-"""What `Consumer.claim` promises of moments."""
+"""Cases of `Consumer.claim` for moments: due, expired, to the millisecond."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from qcore.testing.contract.steps import (
     ids,
     ids_of,
     put,
-    see,
+    stored_task,
     take,
 )
 
@@ -36,7 +36,7 @@ class DueCases(Cases):
         """A millisecond before its moment a task cannot be claimed; nothing rounds it away."""
         await put(broker, task := a_task(due=NOW + delay))
         assert await take(broker, now=NOW + delay - 0.001) == []
-        assert (await see(broker, task)).state is State.SCHEDULED
+        assert (await stored_task(broker, task)).state is State.SCHEDULED
         assert ids(await take(broker, now=NOW + delay)) == [task.id]
 
     @pytest.mark.parametrize("outcome", [Failed("no", NOW + 0.25), Snoozed(NOW + 0.25)])
@@ -78,14 +78,14 @@ class DueCases(Cases):
         """Every due task of the queues is pending after a claim, also those not handed out."""
         await put(broker, high := a_task(priority=1), low := a_task(due=NOW + 1))
         assert ids(await take(broker, 1, now=NOW + 1)) == [high.id]
-        stored = await see(broker, low)
+        stored = await stored_task(broker, low)
         assert (stored.state, stored.due) == (State.PENDING, NOW + 1)
 
     async def test_moments_of_other_queues_are_left_alone(self, broker: Broker) -> None:
         """A claim makes nothing pending in a queue that it does not name."""
         await put(broker, other := a_task(queue="other", due=NOW + 1))
         await take(broker, now=NOW + 9)
-        assert (await see(broker, other)).state is State.SCHEDULED
+        assert (await stored_task(broker, other)).state is State.SCHEDULED
 
     async def test_a_claim_makes_at_most_a_thousand_tasks_of_a_queue_pending(
         self, broker: Broker

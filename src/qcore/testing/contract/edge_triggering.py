@@ -1,4 +1,4 @@
-"""What a broker must not miss that tells those who listen of edges alone."""
+"""Cases for brokers with edge-triggered notifications, which notify only when a queue gets work."""
 
 from collections.abc import Mapping
 from threading import Event as Heard
@@ -21,7 +21,16 @@ from qcore.domain.new_task import NewTask
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.steps import a_claimed, end, ids_of, on_work, put, take, take_one, tidy
+from qcore.testing.contract.steps import (
+    a_claimed,
+    end,
+    ids_of,
+    on_work,
+    put,
+    sweep_all,
+    take,
+    take_one,
+)
 
 REMOVALS: Final[Mapping[str, Command]] = {
     "archived": Archived(),
@@ -30,7 +39,7 @@ REMOVALS: Final[Mapping[str, Command]] = {
 }
 
 
-class EdgeCases(Cases):
+class EdgeTriggeringCases(Cases):
     """Wake-ups where there were others before."""
 
     # - When an enqueue, a claim, a settle, a sweep or an operator's command gives one of these
@@ -159,7 +168,7 @@ async def _go(broker: Broker, how: str, *tasks: NewTask) -> None:
         case "due":
             assert len(await take(broker, now=NOW + 1)) == len(tasks)
         case "expired":
-            assert (await tidy(broker, now=NOW + 5)).expired == len(tasks)
+            assert (await sweep_all(broker, now=NOW + 5)).expired == len(tasks)
         case "found expired":
             assert len(await take(broker, now=NOW + 5)) == 0
         case "run now":

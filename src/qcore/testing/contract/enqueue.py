@@ -1,4 +1,4 @@
-"""What `Producer` promises."""
+"""Cases of `Producer.enqueue`."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.states import ENDED, LIVE, REACHABLE, bring
+from qcore.testing.contract.states import ENDED, LIVE, REACHABLE, bring_to
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    execute_on,
+    find_task,
     ids,
-    look,
     nothing_is_left,
     put,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 from qcore.testing.contract.task_examples import all_examples, comes_back, comes_out, examples
 
@@ -40,7 +40,7 @@ class EnqueueCases(Cases):
 
     async def test_each_enqueue_is_answered_at_its_place(self, broker: Broker) -> None:
         """Answers of every kind come in the order of the tasks."""
-        held = await bring(broker, State.ACTIVE)
+        held = await bring_to(broker, State.ACTIVE)
         first, waits, last = a_task(), a_task(due=NOW + 9), a_task(queue="other")
         answers = await broker.enqueue([first, held, waits, last], now=NOW)
         assert list(answers) == [
@@ -57,7 +57,7 @@ class EnqueueCases(Cases):
         """A task due after now waits for its moment."""
         task = a_task(due=NOW + 0.001)
         assert list(await broker.enqueue([task], now=NOW)) == [Enqueued(task.id, State.SCHEDULED)]
-        stored = await see(broker, task)
+        stored = await stored_task(broker, task)
         assert (stored.state, stored.due) == (State.SCHEDULED, NOW + 0.001)
 
     @pytest.mark.parametrize("due", [None, NOW, NOW - 0.001, NOW - 86_400, 0.0])
@@ -67,7 +67,7 @@ class EnqueueCases(Cases):
         """A task without a moment, or whose moment has come or passed, is due now."""
         task = a_task(due=due)
         assert list(await broker.enqueue([task], now=NOW)) == [Enqueued(task.id, State.PENDING)]
-        stored = await see(broker, task)
+        stored = await stored_task(broker, task)
         assert (stored.state, stored.due) == (State.PENDING, NOW)
 
     # - Everything asked for is stored and comes back unchanged: payload, headers, every option.
@@ -88,8 +88,8 @@ class EnqueueCases(Cases):
         self, broker: Broker, state: State
     ) -> None:
         """All options of a task are as they were, whatever became of it."""
-        task = await bring(broker, state, a_task(**all_examples("due", "expires")))
-        assert (await see(broker, task)).spec == task
+        task = await bring_to(broker, state, a_task(**all_examples("due", "expires")))
+        assert (await stored_task(broker, task)).spec == task
 
     @pytest.mark.parametrize("option", ["timeout", "backoff", "deadline", "expires"])
     async def test_none_comes_back_as_none(self, broker: Broker, option: str) -> None:
@@ -97,14 +97,14 @@ class EnqueueCases(Cases):
         nothing: dict[str, Any] = {option: None}
         task = a_task(**nothing)
         await put(broker, task)
-        assert getattr((await see(broker, task)).spec, option) is None
+        assert getattr((await stored_task(broker, task)).spec, option) is None
 
     @pytest.mark.parametrize("fraction", [0.0001, 0.000_25, 0.123_456, 0.999_999, 1 / 3, 1e-7])
     async def test_moments_keep_their_fractions(self, broker: Broker, fraction: float) -> None:
         """A moment with parts below a millisecond is the same float when it comes back."""
         task = a_task(due=NOW + 5 + fraction, deadline=NOW + 6 + fraction, retention=fraction)
         await put(broker, task, now=NOW + fraction)
-        stored = await see(broker, task)
+        stored = await stored_task(broker, task)
         assert stored.spec == task
         assert (stored.created, stored.due) == (NOW + fraction, NOW + 5 + fraction)
 
@@ -112,7 +112,7 @@ class EnqueueCases(Cases):
         """Nothing has happened to a task that has just been stored."""
         task = a_task()
         await put(broker, task)
-        stored = await see(broker, task)
+        stored = await stored_task(broker, task)
         assert stored.created == NOW
         assert (stored.attempts, stored.failures, stored.crashes) == (0, 0, 0)
         assert (stored.error, stored.finished, stored.unhandled_since) == (None, None, None)
@@ -124,16 +124,16 @@ class EnqueueCases(Cases):
     @pytest.mark.parametrize("state", LIVE)
     async def test_the_id_of_a_live_task_is_a_conflict(self, broker: Broker, state: State) -> None:
         """A live task keeps its id, the answer names its state, and the task is as it was."""
-        held = await bring(broker, state)
-        before = await see(broker, held)
+        held = await bring_to(broker, state)
+        before = await stored_task(broker, held)
         again = evolve(held, payload=b'{"other": 1}', priority=9, due=NOW + 99, headers={"a": "b"})
         assert list(await broker.enqueue([again], now=NOW + 1)) == [Conflict(held.id, state)]
-        assert await see(broker, held) == before
+        assert await stored_task(broker, held) == before
         assert await broker.count() == {held.queue: {state: 1}}
 
     async def test_a_conflict_does_not_keep_the_others_out(self, broker: Broker) -> None:
         """The tasks before and after a conflicting one go in."""
-        held = await bring(broker, State.PENDING)
+        held = await bring_to(broker, State.PENDING)
         before, after = a_task(), a_task()
         await broker.enqueue([before, held, after], now=NOW)
         assert ids(await take(broker)) == [held.id, before.id, after.id]
@@ -149,26 +149,26 @@ class EnqueueCases(Cases):
             Enqueued(first.id, State.SCHEDULED),
             Conflict(first.id, State.SCHEDULED),
         ]
-        assert (await see(broker, first)).spec.payload == b"1"
+        assert (await stored_task(broker, first)).spec.payload == b"1"
         assert await broker.count() == {first.queue: {State.SCHEDULED: 1}}
 
     async def test_an_ended_id_twice_in_a_batch_is_replaced_once(self, broker: Broker) -> None:
         """The first of two replaces what has ended, the second conflicts with the first."""
-        old = await bring(broker, State.DEAD)
+        old = await bring_to(broker, State.DEAD)
         first, second = evolve(old, payload=b"1"), evolve(old, payload=b"2")
         answers = await broker.enqueue([first, second], now=NOW)
         assert list(answers) == [Enqueued(old.id, State.PENDING), Conflict(old.id, State.PENDING)]
-        assert (await see(broker, old)).spec.payload == b"1"
+        assert (await stored_task(broker, old)).spec.payload == b"1"
 
     # - An id that has ended (completed, archived, dead) is replaced, with nothing left of it.
 
     @pytest.mark.parametrize("state", ENDED)
     async def test_an_ended_task_is_replaced(self, broker: Broker, state: State) -> None:
         """A new task takes the id of an ended one, and nothing of that one is left."""
-        old = await bring(broker, state, a_task(payload=b"old", headers={"old": "1"}))
+        old = await bring_to(broker, state, a_task(payload=b"old", headers={"old": "1"}))
         new = a_task(id=old.id, payload=b"new")
         await put(broker, new, now=NOW + 1)
-        stored = await see(broker, new)
+        stored = await stored_task(broker, new)
         assert stored.spec == new
         assert (stored.created, stored.finished, stored.error) == (NOW + 1, None, None)
         assert (stored.attempts, stored.failures, stored.result) == (0, 0, None)
@@ -178,15 +178,15 @@ class EnqueueCases(Cases):
     async def test_a_replaced_task_is_not_trimmed_in_the_old_ones_time(self, state: State) -> None:
         """When an ended task would have been trimmed, the task that replaced it stays."""
         async with self.opened(RetentionPolicy(age=10.0)) as broker:
-            old = await bring(broker, state)
+            old = await bring_to(broker, state)
             await put(broker, a_task(id=old.id))
-            swept = await tidy(broker, now=NOW + 1_000_000)
+            swept = await sweep_all(broker, now=NOW + 1_000_000)
             assert swept.trimmed == 0
-            assert (await see(broker, old)).state is State.PENDING
+            assert (await stored_task(broker, old)).state is State.PENDING
 
     async def test_a_replacement_queues_up_behind_the_others(self, broker: Broker) -> None:
         """A task that replaces an ended one is as new as any: first in, first out."""
-        old = await bring(broker, State.DEAD)
+        old = await bring_to(broker, State.DEAD)
         other = a_task()
         await put(broker, other)
         await put(broker, a_task(id=old.id))
@@ -196,7 +196,7 @@ class EnqueueCases(Cases):
         """The id of a task that is gone may be used again."""
         task = a_task()
         await put(broker, task)
-        await tell(broker, task, Deleted())
+        await execute_on(broker, task, Deleted())
         await put(broker, task)
         assert ids(await take(broker)) == [task.id]
 
@@ -209,8 +209,8 @@ class EnqueueCases(Cases):
         claim = await take_one(broker, "b")
         assert claim.task.spec == there
         await end(broker, claim, Rejected("only here"))
-        assert (await see(broker, here)).state is State.PENDING
-        assert (await see(broker, there)).state is State.DEAD
+        assert (await stored_task(broker, here)).state is State.PENDING
+        assert (await stored_task(broker, there)).state is State.DEAD
 
     # - An empty batch is answered with no answers.
 
@@ -229,6 +229,6 @@ class EnqueueCases(Cases):
         claim = await a_claimed(broker)
         await broker.enqueue([claim.task.spec], now=NOW)
         await end(broker, claim, Rejected("the lease was still good"))
-        found = await look(broker, claim.task.spec)
+        found = await find_task(broker, claim.task.spec)
         assert found is not None
         assert found.error == "the lease was still good"

@@ -1,4 +1,4 @@
-"""What `settle` and `extend` promise of leases: who has lost one changes nothing."""
+"""Cases of fencing: `settle` and `extend` with a lease that was lost change nothing."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -25,17 +25,17 @@ from qcore.domain.task import Claim, Lease, Verdict
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_lease, a_task, some_tasks
 from qcore.testing.contract.base import Cases, in_threads, step
-from qcore.testing.contract.states import REACHABLE, bring
+from qcore.testing.contract.states import REACHABLE, bring_to
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    execute_on,
     nothing_is_left,
     put,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 from qcore.testing.contract.threads import twin_of
 
@@ -56,7 +56,7 @@ OUTCOMES: tuple[Transition, ...] = (
 async def taken_over(broker: Broker) -> tuple[Claim, Claim]:
     """Return the claim of a worker that was taken for lost, and that of the worker after it."""
     lost = await a_claimed(broker, a_task(retention=3_600))
-    await tidy(broker, now=lost.lease.until)
+    await sweep_all(broker, now=lost.lease.until)
     return lost, await take_one(broker, now=lost.lease.until + 1)
 
 
@@ -76,13 +76,13 @@ class FenceCases(Cases):
     ) -> None:
         """A worker that lost its task cannot end the run of the one who has it now."""
         lost, held = await taken_over(broker)
-        before = await see(broker, held.task.spec)
+        before = await stored_task(broker, held.task.spec)
         assert await end(broker, lost, outcome, now=NOW + 40) == LeaseLost()
-        assert await see(broker, held.task.spec) == before
+        assert await stored_task(broker, held.task.spec) == before
         assert await end(broker, held, Succeeded(b"mine", "a/b"), now=NOW + 41) == Settled(
             State.COMPLETED
         )
-        assert (await see(broker, held.task.spec)).result == b"mine"
+        assert (await stored_task(broker, held.task.spec)).result == b"mine"
 
     @pytest.mark.parametrize("outcome", OUTCOMES, ids=_named)
     async def test_a_verdict_on_a_task_taken_back_changes_nothing(
@@ -90,10 +90,10 @@ class FenceCases(Cases):
     ) -> None:
         """A task that crashed and waits for its next worker is not its last worker's any more."""
         lost = await a_claimed(broker, a_task(retention=3_600))
-        await tidy(broker, now=NOW + 30)
-        before = await see(broker, lost.task.spec)
+        await sweep_all(broker, now=NOW + 30)
+        before = await stored_task(broker, lost.task.spec)
         assert await end(broker, lost, outcome, now=NOW + 31) == LeaseLost()
-        assert await see(broker, lost.task.spec) == before
+        assert await stored_task(broker, lost.task.spec) == before
         assert before.state is State.PENDING
 
     @pytest.mark.parametrize("step", [-1, 1, 1_000, -1_000_000])
@@ -102,7 +102,7 @@ class FenceCases(Cases):
         claim = await a_claimed(broker)
         other = evolve(claim.lease, token=claim.lease.token + step)
         assert list(await broker.settle([Verdict(other, Revoked())], now=NOW)) == [LeaseLost()]
-        assert await see(broker, claim.task.spec) == claim.task
+        assert await stored_task(broker, claim.task.spec) == claim.task
         assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
 
     @pytest.mark.parametrize("state", [s for s in REACHABLE if s is not State.ACTIVE])
@@ -110,11 +110,11 @@ class FenceCases(Cases):
         self, broker: Broker, state: State
     ) -> None:
         """No token, not even zero or the last one, counts for a task that nobody runs."""
-        task = await bring(broker, state)
-        before = await see(broker, task)
+        task = await bring_to(broker, state)
+        before = await stored_task(broker, task)
         verdicts = [Verdict(a_lease(task.id, token=token), Revoked()) for token in range(-1, 4)]
         assert list(await broker.settle(verdicts, now=NOW)) == [LeaseLost()] * 5
-        assert await see(broker, task) == before
+        assert await stored_task(broker, task) == before
 
     async def test_a_verdict_counts_after_the_lease_ran_out(self, broker: Broker) -> None:
         """A worker that was slow is believed while nobody has taken the task back."""
@@ -127,8 +127,8 @@ class FenceCases(Cases):
     ) -> None:
         """A late result writes no record that nobody owns."""
         claim = await a_claimed(broker, a_task(max_crashes=1, retention=60))
-        await tidy(broker, now=NOW + 30)
-        await tell(broker, claim.task.spec, Deleted(), now=NOW + 31)
+        await sweep_all(broker, now=NOW + 30)
+        await execute_on(broker, claim.task.spec, Deleted(), now=NOW + 31)
         assert await end(broker, claim, Succeeded(b"late", "a/b"), now=NOW + 32) == LeaseLost()
         await nothing_is_left(broker, claim.task.spec)
 
@@ -140,7 +140,7 @@ class FenceCases(Cases):
         await end(broker, old, Revoked())
         new = await a_claimed(broker, old.task.spec)
         assert await end(broker, old, Revoked()) == LeaseLost()
-        assert await see(broker, new.task.spec) == new.task
+        assert await stored_task(broker, new.task.spec) == new.task
 
     async def test_a_lease_of_another_queue_does_not_count(self, broker: Broker) -> None:
         """A lease is on a task of one queue, also where another has the same id and token."""
@@ -171,7 +171,7 @@ class FenceCases(Cases):
         claim = await a_claimed(broker)
         verdicts = [Verdict(claim.lease, Rejected("first")), Verdict(claim.lease, Succeeded())]
         assert list(await broker.settle(verdicts, now=NOW)) == [Settled(State.DEAD), LeaseLost()]
-        assert (await see(broker, claim.task.spec)).error == "first"
+        assert (await stored_task(broker, claim.task.spec)).error == "first"
 
     # - Of verdicts on one lease that several threads or processes settle at the same time, one is
     #   `Settled` and is what the store keeps; the others are `LeaseLost`.
@@ -226,14 +226,14 @@ class ExtendCases(Cases):
         """A renewed lease holds until its new end, and not a millisecond longer."""
         claim = await a_claimed(broker)
         await broker.extend([claim.lease], until=NOW + 40)
-        assert (await tidy(broker, now=NOW + 39.999)).crashed == 0
-        assert (await tidy(broker, now=NOW + 40)).crashed == 1
+        assert (await sweep_all(broker, now=NOW + 39.999)).crashed == 0
+        assert (await sweep_all(broker, now=NOW + 40)).crashed == 1
 
     async def test_an_extension_leaves_the_token_and_the_task_alone(self, broker: Broker) -> None:
         """The lease from before it was renewed still settles the task."""
         claim = await a_claimed(broker)
         await broker.extend([claim.lease], until=NOW + 40)
-        assert await see(broker, claim.task.spec) == claim.task
+        assert await stored_task(broker, claim.task.spec) == claim.task
         assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
 
     async def test_one_lease_is_renewed_without_the_others(self, broker: Broker) -> None:
@@ -241,9 +241,9 @@ class ExtendCases(Cases):
         await put(broker, *some_tasks(2))
         one, two = await take(broker, 2)
         await broker.extend([two.lease], until=NOW + 60)
-        assert (await tidy(broker, now=NOW + 30)).crashed == 1
-        assert (await see(broker, one.task.spec)).state is State.PENDING
-        assert (await see(broker, two.task.spec)).state is State.ACTIVE
+        assert (await sweep_all(broker, now=NOW + 30)).crashed == 1
+        assert (await stored_task(broker, one.task.spec)).state is State.PENDING
+        assert (await stored_task(broker, two.task.spec)).state is State.ACTIVE
 
     # - A lease that has run out is renewed all the same while nobody has taken the task back.
 
@@ -252,7 +252,7 @@ class ExtendCases(Cases):
         claim = await a_claimed(broker)
         answers = await broker.extend([claim.lease], until=NOW + 129)
         assert list(answers) == [evolve(claim.lease, until=NOW + 129)]
-        assert (await tidy(broker, now=NOW + 100)).crashed == 0
+        assert (await sweep_all(broker, now=NOW + 100)).crashed == 0
 
     # - A lease with another token than the task's, or of a task not active, is lost.
 
@@ -261,16 +261,16 @@ class ExtendCases(Cases):
         lost, held = await taken_over(broker)
         answers = await broker.extend([lost.lease], until=NOW + 9_999)
         assert list(answers) == [LeaseLost()]
-        assert (await tidy(broker, now=held.lease.until)).crashed == 1
+        assert (await sweep_all(broker, now=held.lease.until)).crashed == 1
 
     @pytest.mark.parametrize("state", [s for s in REACHABLE if s is not State.ACTIVE])
     async def test_a_task_that_is_not_active_has_no_lease(
         self, broker: Broker, state: State
     ) -> None:
         """Nothing is renewed of a task that nobody runs, and it stays as it is."""
-        task = await bring(broker, state)
-        before = await see(broker, task)
+        task = await bring_to(broker, state)
+        before = await stored_task(broker, task)
         leases: list[Lease] = [a_lease(task.id, token=token) for token in range(3)]
         answers = await broker.extend(leases, until=NOW + 30)
         assert list(answers) == [LeaseLost()] * 3
-        assert await see(broker, task) == before
+        assert await stored_task(broker, task) == before

@@ -1,4 +1,4 @@
-"""What `Consumer.settle` promises of tasks that follow others, and of whom it tells."""
+"""Cases of `Consumer.settle` for follow-ups: stored in the same step, and notified of."""
 
 from threading import Event as Heard
 
@@ -17,10 +17,10 @@ from qcore.testing.contract.steps import (
     nothing_is_left,
     on_work,
     put,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tidy,
 )
 from qcore.testing.contract.threads import twin_of
 
@@ -44,7 +44,7 @@ class FollowUpCases(Cases):
         )
         assert await end(broker, claim, Succeeded(then=follow)) == Settled(State.GONE)
         states = [State.PENDING, State.PENDING, State.SCHEDULED]
-        found = [await see(broker, task) for task in follow]
+        found = [await stored_task(broker, task) for task in follow]
         assert [task.state for task in found] == states
         assert [task.spec for task in found] == list(follow)
         assert ids(await take(broker, 9, "default", "b")) == ids_of(follow[:2])
@@ -52,7 +52,7 @@ class FollowUpCases(Cases):
     async def test_nothing_follows_a_verdict_that_does_not_count(self, broker: Broker) -> None:
         """A stale worker adds nothing, in its own queue or another."""
         claim = await a_claimed(broker)
-        await tidy(broker, now=NOW + LEASE)
+        await sweep_all(broker, now=NOW + LEASE)
         then = (a_task(), a_task(queue="b"))
         assert await end(broker, claim, Succeeded(then=then)) == LeaseLost()
         again = await take_one(broker, now=NOW + LEASE)
@@ -72,7 +72,7 @@ class FollowUpCases(Cases):
             fresh := a_task(queue="b"),
         )
         assert await end(broker, claim, Succeeded(then=then)) == Settled(State.GONE)
-        assert (await see(broker, old)).spec == old
+        assert (await stored_task(broker, old)).spec == old
         assert ids(await take(broker, 9, "b")) == [holder.id, fresh.id]
 
     async def test_a_task_may_be_followed_by_itself(self, broker: Broker) -> None:
@@ -81,7 +81,7 @@ class FollowUpCases(Cases):
         claim = await a_claimed(broker, task)
         again = a_task(id="same", unique_key="k", payload=b"2")
         assert await end(broker, claim, Succeeded(then=(again,))) == Settled(State.GONE)
-        assert (await see(broker, again)).spec == again
+        assert (await stored_task(broker, again)).spec == again
 
     async def test_a_batch_has_its_followers(self, broker: Broker) -> None:
         """Of many verdicts each brings its own, those that are lost bring none."""

@@ -1,4 +1,4 @@
-"""What a `Aggregating` promises."""
+"""`GroupContract`: the contract of `Aggregating`."""
 
 from threading import Event as Heard
 from typing import Any, Final
@@ -27,12 +27,12 @@ from qcore.testing.contract.joining import JoinCases, listed, merge, waiting
 from qcore.testing.contract.lifecycle_table import GroupTableCases
 from qcore.testing.contract.steps import (
     end,
-    look,
+    execute_on,
+    find_task,
     on_work,
     put,
-    see,
+    stored_task,
     take,
-    tell,
 )
 from qcore.testing.contract.task_examples import all_examples, comes_back, comes_out, examples
 from qcore.testing.optional_ports import aggregating
@@ -79,7 +79,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         tasks = {name: a_task(group=name) for name in ODD}
         await put(broker, *tasks.values())
         for n, (name, task) in enumerate(tasks.items(), 1):
-            assert (await see(broker, task)).spec.group == name
+            assert (await stored_task(broker, task)).spec.group == name
             assert await waiting(broker, group=name) == [task.id]
             into = a_task()
             assert await merge(broker, [task], into, group=name) == Enqueued(into.id, State.PENDING)
@@ -94,11 +94,11 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         for n, task in enumerate(tasks[1:], 1):
             await put(broker, evolve(task, due=None), now=NOW + n)
         assert await listed(broker) == [Group("default", "g", 3, NOW, NOW + 2)]
-        await tell(broker, tasks[0], Deleted())
+        await execute_on(broker, tasks[0], Deleted())
         assert await listed(broker) == [Group("default", "g", 2, NOW + 1, NOW + 2)]
-        await tell(broker, tasks[2], Deleted())
+        await execute_on(broker, tasks[2], Deleted())
         assert await listed(broker) == [Group("default", "g", 1, NOW + 1, NOW + 1)]
-        await tell(broker, tasks[1], Deleted())
+        await execute_on(broker, tasks[1], Deleted())
         assert await listed(broker) == []
 
     async def test_members_come_in_the_order_of_their_moments(self, broker: Broker) -> None:
@@ -120,7 +120,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         task = await comes_back(broker, {**all_examples("due", "expires"), **asked})
         members = await aggregating(broker).members(task.queue, task.group or "", 1)
         assert [member.spec for member in members] == [task]
-        await tell(broker, task, RunNow())
+        await execute_on(broker, task, RunNow())
         await comes_out(broker, task)
 
     # - At most `limit`.
@@ -136,13 +136,13 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         """The table has a row for them, and the group is without those who have left it."""
         member, other = a_task(group="g", unique_key="k"), a_task(group="g")
         await put(broker, member, other)
-        state = advance(await see(broker, member), order)
-        assert await tell(broker, member, order) == Moved(state)
-        assert (getattr(await look(broker, member), "state", State.GONE)) is state
+        state = advance(await stored_task(broker, member), order)
+        assert await execute_on(broker, member, order) == Moved(state)
+        assert (getattr(await find_task(broker, member), "state", State.GONE)) is state
         stays = [member.id] if state is State.AGGREGATING else []
         assert sorted(await waiting(broker)) == sorted([*stays, other.id])
         if state is State.GONE:
-            assert await tell(broker, member, order) == Missing()
+            assert await execute_on(broker, member, order) == Missing()
 
     @pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
     async def test_the_last_who_leaves_takes_the_group(
@@ -150,15 +150,15 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
     ) -> None:
         """A group is its members: an empty one is not listed."""
         await put(broker, member := a_task(group="g"))
-        before = await see(broker, member)
-        await tell(broker, member, order)
+        before = await stored_task(broker, member)
+        await execute_on(broker, member, order)
         assert len(await listed(broker)) == (advance(before, order) is State.AGGREGATING)
 
     async def test_a_member_that_is_run_now_is_claimed(self, broker: Broker) -> None:
         """On its own, and the others of its group are not."""
         member, other = a_task(group="g"), a_task(group="g")
         await put(broker, member, other)
-        assert await tell(broker, member, RunNow()) == Moved(State.PENDING)
+        assert await execute_on(broker, member, RunNow()) == Moved(State.PENDING)
         (claim,) = await take(broker)
         assert claim.task.spec == member
         await end(broker, claim, Rejected("no"))
@@ -169,7 +169,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         member, other = a_task(group="g"), a_task(group="g")
         await put(broker, member)
         await put(broker, other, now=NOW + 1)
-        await tell(broker, member, Rescheduled(NOW + 5))
+        await execute_on(broker, member, Rescheduled(NOW + 5))
         assert await waiting(broker) == [other.id]
         assert await broker.next_due(["default"]) == NOW + 5
         await take(broker, now=NOW + 5)
@@ -179,10 +179,10 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         """Its priority too is no matter of the group."""
         await put(broker, member := a_task(group="g"))
         await put(broker, other := a_task(group="g", priority=5), now=NOW + 1)
-        await tell(broker, member, updated(priority=-9, payload=b"new"))
-        await tell(broker, other, updated(priority=9))
+        await execute_on(broker, member, updated(priority=-9, payload=b"new"))
+        await execute_on(broker, other, updated(priority=9))
         assert await waiting(broker) == [member.id, other.id]
-        found = await see(broker, member)
+        found = await stored_task(broker, member)
         assert (found.spec.payload, found.spec.priority, found.due) == (b"new", -9, NOW)
         assert await listed(broker) == [Group("default", "g", 2, NOW, NOW + 1)]
 
@@ -226,9 +226,9 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
             if Capability.DURABLE not in broker.capabilities:
                 return
             await put(broker, first := a_task(group="g"), a_task(group="g", due=NOW + 9))
-            before = [await listed(broker), await waiting(broker), await see(broker, first)]
+            before = [await listed(broker), await waiting(broker), await stored_task(broker, first)]
         async with self.opened() as broker:
-            after = [await listed(broker), await waiting(broker), await see(broker, first)]
+            after = [await listed(broker), await waiting(broker), await stored_task(broker, first)]
             assert after == before
             await take(broker, now=NOW + 9)
             assert await listed(broker) == [Group("default", "g", 2, NOW, NOW + 9)]

@@ -1,4 +1,4 @@
-"""How tasks join a group."""
+"""Cases of `Aggregating` for tasks that join a group and leave it."""
 
 from collections.abc import Sequence
 from threading import Event as Heard
@@ -10,7 +10,17 @@ from qcore.domain.new_task import NewTask, TaskId
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.steps import a_claimed, end, ids, ids_of, on_work, put, read, see, take
+from qcore.testing.contract.steps import (
+    a_claimed,
+    browse_all,
+    end,
+    ids,
+    ids_of,
+    on_work,
+    put,
+    stored_task,
+    take,
+)
 from qcore.testing.optional_ports import aggregating
 
 
@@ -45,11 +55,11 @@ class JoinCases(Cases):
         task = a_task(group="g")
         (answer,) = await broker.enqueue([task], now=NOW)
         assert answer == Enqueued(task.id, State.AGGREGATING)
-        found = await see(broker, task)
+        found = await stored_task(broker, task)
         assert (found.state, found.due, found.spec) == (State.AGGREGATING, NOW, task)
         assert await take(broker, now=NOW + 1e6) == []
         assert await broker.count() == {"default": {State.AGGREGATING: 1}}
-        assert [each.id for each in await read(broker, State.AGGREGATING)] == [task.id]
+        assert [each.id for each in await browse_all(broker, State.AGGREGATING)] == [task.id]
 
     async def test_a_delayed_task_joins_its_group_at_its_moment(self, broker: Broker) -> None:
         """And not before; its group is not lost on the way."""
@@ -57,7 +67,7 @@ class JoinCases(Cases):
         await put(broker, task)
         assert await waiting(broker) == []
         await take(broker, now=NOW + 8.999)
-        assert (await see(broker, task)).state is State.SCHEDULED
+        assert (await stored_task(broker, task)).state is State.SCHEDULED
         await take(broker, now=NOW + 100)
         assert await waiting(broker) == [task.id]
         assert await listed(broker) == [Group("default", "g", 1, NOW + 9, NOW + 9)]
@@ -116,7 +126,7 @@ class JoinCases(Cases):
         await end(broker, claim, Snoozed(NOW + 5))
         await take(broker, now=NOW + 5)
         assert await listed(broker) == [Group("default", "g", 1, NOW + 5, NOW + 5)]
-        assert (await see(broker, claim.task.spec)).attempts == 1
+        assert (await stored_task(broker, claim.task.spec)).attempts == 1
 
     async def test_a_member_that_is_given_back_runs_on_its_own(self, broker: Broker) -> None:
         """Who had it run at once need not order it again."""

@@ -1,4 +1,4 @@
-"""What every way to the end leaves behind: nothing.
+"""Cases that every way in which a task ends leaves nothing behind.
 
 The ways on which other queues leak: a conflict, a replaced task, a late result, a trimmed archive,
 an operator's move, a batch.
@@ -37,12 +37,12 @@ from qcore.testing.contract.run_details import HALF, jot, learn
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    execute_on,
     nothing_is_left,
     put,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 
 Way: TypeAlias = Callable[[Broker, NewTask], Awaitable[object]]
@@ -76,12 +76,12 @@ async def _lost(broker: Broker, task: NewTask) -> None:
     await put(broker, task)
     for n in range(task.max_crashes):
         await take_one(broker, now=NOW + n * LEASE)
-        await tidy(broker, now=NOW + (n + 1) * LEASE)
+        await sweep_all(broker, now=NOW + (n + 1) * LEASE)
 
 
 async def _expired(broker: Broker, task: NewTask) -> None:
     await put(broker, task)
-    await tidy(broker, now=NOW + 600)
+    await sweep_all(broker, now=NOW + 600)
 
 
 async def _expired_at_a_claim(broker: Broker, task: NewTask) -> None:
@@ -91,23 +91,23 @@ async def _expired_at_a_claim(broker: Broker, task: NewTask) -> None:
 
 async def _archived(broker: Broker, task: NewTask) -> None:
     await put(broker, task)
-    await tell(broker, task, Archived())
+    await execute_on(broker, task, Archived())
 
 
 async def _cancelled_while_active(broker: Broker, task: NewTask) -> None:
     claim = await a_claimed(broker, task)
-    await tell(broker, task, Cancelled())
+    await execute_on(broker, task, Cancelled())
     await end(broker, claim, Succeeded(b"late", "a/b"))
 
 
 async def _deleted_after_a_snooze(broker: Broker, task: NewTask) -> None:
     await end(broker, await a_claimed(broker, task), Snoozed(NOW + 5))
-    await tell(broker, task, Deleted())
+    await execute_on(broker, task, Deleted())
 
 
 async def _run_twice(broker: Broker, task: NewTask) -> None:
     await end(broker, await a_claimed(broker, task), Rejected("no"))
-    await tell(broker, task, RunNow())
+    await execute_on(broker, task, RunNow())
     await end(broker, await take_one(broker), Succeeded())
 
 
@@ -139,31 +139,31 @@ async def _noted(broker: Broker, task: NewTask) -> None:
 async def _noted_too_late(broker: Broker, task: NewTask) -> None:
     claim = await a_claimed(broker, task)
     await jot(broker, claim, saved=b"so far")
-    await tell(broker, task, Cancelled())
+    await execute_on(broker, task, Cancelled())
     await jot(broker, claim, progress=HALF, saved=b"late")
 
 
 async def _put_off(broker: Broker, task: NewTask) -> None:
     await put(broker, task)
-    await tell(broker, task, Rescheduled(NOW + 60))
-    await tell(broker, task, Rescheduled(NOW + 30))
+    await execute_on(broker, task, Rescheduled(NOW + 60))
+    await execute_on(broker, task, Rescheduled(NOW + 30))
     await end(broker, await take_one(broker, now=NOW + 30), Failed("no", again_at=NOW + 90))
-    await tell(broker, task, Rescheduled(NOW + 40))
+    await execute_on(broker, task, Rescheduled(NOW + 40))
     await end(broker, await take_one(broker, now=NOW + 40), Succeeded(), now=NOW + 40)
 
 
 async def _put_off_for_too_long(broker: Broker, task: NewTask) -> None:
     await put(broker, task)
-    await tell(broker, task, Rescheduled(NOW + 700))
+    await execute_on(broker, task, Rescheduled(NOW + 700))
     await take(broker, now=NOW + 700)
 
 
 async def _changed(broker: Broker, task: NewTask) -> None:
     await put(broker, task)
-    await tell(broker, task, updated(priority=5, expires=NOW + 60, headers={"c": "d"}))
-    await tell(broker, task, updated(priority=0, expires=NOW + 900, payload=b"new"))
+    await execute_on(broker, task, updated(priority=5, expires=NOW + 60, headers={"c": "d"}))
+    await execute_on(broker, task, updated(priority=0, expires=NOW + 900, payload=b"new"))
     await end(broker, await take_one(broker), Rejected("no"))
-    await tell(broker, task, updated(expires=NOW + 30, retention=9.0))
+    await execute_on(broker, task, updated(expires=NOW + 30, retention=9.0))
 
 
 async def _followed_by_itself(broker: Broker, task: NewTask) -> None:
@@ -197,7 +197,7 @@ WAYS: Final[tuple[Way, ...]] = (
 )
 
 
-class LeftoverCases(Cases):
+class LeakCases(Cases):
     """Nothing is left."""
 
     @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
@@ -209,10 +209,10 @@ class LeftoverCases(Cases):
         async with self.opened(RetentionPolicy(age=86_400.0)) as broker:
             task = a_task(retention=retention, expires=NOW + 600, headers={"a": "b"})
             await way(broker, task)
-            await tidy(broker, now=NOW + 100_000)
+            await sweep_all(broker, now=NOW + 100_000)
             await nothing_is_left(broker, task)
             assert await take(broker, now=NOW + 200_000) == []
-            assert await tidy(broker, now=NOW + 1e9) == Swept()
+            assert await sweep_all(broker, now=NOW + 1e9) == Swept()
 
     @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
     @pytest.mark.parametrize("retention", [0.0, 60.0])

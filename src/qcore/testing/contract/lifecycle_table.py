@@ -1,4 +1,4 @@
-"""The lifecycle table itself: every cell that the port can reach leads where the table says."""
+"""Cases of every cell of `domain.lifecycle.MOVES` that can be reached through the port."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
@@ -36,8 +36,16 @@ from qcore.domain.task import Verdict, updated
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.states import LATER, bring
-from qcore.testing.contract.steps import a_claimed, look, put, see, take, take_one, tidy
+from qcore.testing.contract.states import LATER, bring_to
+from qcore.testing.contract.steps import (
+    a_claimed,
+    find_task,
+    put,
+    stored_task,
+    sweep_all,
+    take,
+    take_one,
+)
 
 EXAMPLES: Final[Mapping[type, Transition]] = {
     type(event): event
@@ -100,7 +108,7 @@ async def _claimed(broker: Broker, task: NewTask, _: Transition) -> None:
 
 
 async def _expired(broker: Broker, task: NewTask, _: Transition) -> None:
-    await tidy(broker, task.queue, now=NOW + 3_600)
+    await sweep_all(broker, task.queue, now=NOW + 3_600)
 
 
 async def _ordered(broker: Broker, task: NewTask, event: Transition) -> None:
@@ -145,8 +153,8 @@ class TableCases(Cases):
     ) -> None:
         """A lease that ran out is the same event as a worker's own word of it."""
         claim = await a_claimed(broker, a_task(max_crashes=most))
-        await tidy(broker, now=NOW + LEASE)
-        assert (await see(broker, claim.task.spec)).state is advance(claim.task, Crashed())
+        await sweep_all(broker, now=NOW + LEASE)
+        assert (await stored_task(broker, claim.task.spec)).state is advance(claim.task, Crashed())
 
 
 class GroupTableCases(Cases):
@@ -161,10 +169,10 @@ class GroupTableCases(Cases):
 
 
 async def _leads(broker: Broker, state: State, event: Transition, spec: NewTask) -> None:
-    task = await bring(broker, state, spec)
-    expected = advance(await see(broker, task), event)
+    task = await bring_to(broker, state, spec)
+    expected = advance(await stored_task(broker, task), event)
     await _WAYS[type(event)](broker, task, event)
-    found = await look(broker, task)
+    found = await find_task(broker, task)
     assert (State.GONE if found is None else found.state) is expected
 
 
@@ -173,5 +181,5 @@ async def _settles(broker: Broker, spec: NewTask, event: Transition) -> None:
     expected = advance(claim.task, event)
     answers = await broker.settle([Verdict(claim.lease, event)], now=NOW)
     assert [getattr(answer, "state", None) for answer in answers] == [expected]
-    found = await look(broker, claim.task.spec)
+    found = await find_task(broker, claim.task.spec)
     assert (State.GONE if found is None else found.state) is expected

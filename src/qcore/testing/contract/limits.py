@@ -1,4 +1,4 @@
-"""What a `Limiting` promises."""
+"""`LimitsContract`: the contract of `Limiting`."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -31,7 +31,16 @@ from qcore.testing.contract.concurrency_limits import (
     limit,
 )
 from qcore.testing.contract.rate_limits import TWO_A_SECOND, RateCases
-from qcore.testing.contract.steps import end, ids, nothing_is_left, on_work, put, take, tell, tidy
+from qcore.testing.contract.steps import (
+    end,
+    execute_on,
+    ids,
+    nothing_is_left,
+    on_work,
+    put,
+    sweep_all,
+    take,
+)
 from qcore.testing.contract.threads import twin_of
 
 
@@ -88,7 +97,7 @@ class LimitsContract(PauseCases, InFlightCases, RateCases):
         for rule in (ONE_A_DAY, SetInFlight(1), PAUSED):
             await limit(broker, rule, queue="new")
             await nothing_is_left(broker, a_task(queue="new"))
-        assert await tidy(broker, "new") == await tidy(broker, "other")
+        assert await sweep_all(broker, "new") == await sweep_all(broker, "other")
         for lifted in (SetRate(None), SetInFlight(None), RESUMED):
             await limit(broker, lifted, queue="new")
         assert await holds(broker, "new") == [Limits()]
@@ -192,7 +201,7 @@ class LimitsContract(PauseCases, InFlightCases, RateCases):
         await limit(broker, SetInFlight(1))
         (claim,) = await take(broker)
         async with self.hears(broker):
-            await tell(broker, claim.task.spec, Cancelled())
+            await execute_on(broker, claim.task.spec, Cancelled())
 
     @pytest.mark.parametrize("crashes", [1, 3])
     async def test_a_crash_that_makes_room_is_heard(self, broker: Broker, crashes: int) -> None:
@@ -201,7 +210,7 @@ class LimitsContract(PauseCases, InFlightCases, RateCases):
         await limit(broker, SetInFlight(1))
         await take(broker)
         async with self.hears(broker):
-            await tidy(broker, now=NOW + LEASE)
+            await sweep_all(broker, now=NOW + LEASE)
 
     @asynccontextmanager
     async def hears(self, broker: Broker) -> AsyncGenerator[None, None]:

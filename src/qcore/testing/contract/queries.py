@@ -1,4 +1,4 @@
-"""What `Operator.get`, `Operator.browse` and `Operator.count` promise."""
+"""Cases of `get`, `browse` and `count`."""
 
 import pytest
 
@@ -7,17 +7,17 @@ from qcore.domain.task import Verdict
 from qcore.ports import Broker, Page
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.states import LATER, REACHABLE, bring
+from qcore.testing.contract.states import LATER, REACHABLE, bring_to
 from qcore.testing.contract.steps import (
     a_claimed,
+    browse_all,
     end,
+    execute_on,
     ids_of,
     put,
-    read,
-    see,
+    stored_task,
     take,
     take_one,
-    tell,
 )
 
 
@@ -41,8 +41,8 @@ class GetCases(Cases):
     @pytest.mark.parametrize("state", REACHABLE)
     async def test_a_task_is_found_in_every_state(self, broker: Broker, state: State) -> None:
         """`get` shows what was asked for and where it is."""
-        task = await bring(broker, state, a_task(payload=b"\x00", headers={"a": "b"}))
-        stored = await see(broker, task)
+        task = await bring_to(broker, state, a_task(payload=b"\x00", headers={"a": "b"}))
+        stored = await stored_task(broker, task)
         assert (stored.spec, stored.state) == (task, state)
 
 
@@ -56,7 +56,7 @@ class BrowseCases(Cases):
         """The list is what claims would hand out, one after the other."""
         tasks = [a_task(priority=p) for p in (0, 5, -5, 5, 0, 1000, -1000)]
         await put(broker, *tasks)
-        listed = ids_of(await read(broker, State.PENDING))
+        listed = ids_of(await browse_all(broker, State.PENDING))
         assert listed == ids_of(sorted(tasks, key=lambda task: -task.priority))
         assert listed == [claim.task.id for claim in await take(broker)]
 
@@ -64,16 +64,16 @@ class BrowseCases(Cases):
         """What is due next comes first."""
         tasks = [a_task(due=NOW + n) for n in (3, 1, 2)]
         await put(broker, *tasks)
-        listed = await read(broker, State.SCHEDULED)
+        listed = await browse_all(broker, State.SCHEDULED)
         assert [task.due for task in listed] == [NOW + 1, NOW + 2, NOW + 3]
 
     async def test_active_tasks_are_listed_by_the_end_of_their_leases(self, broker: Broker) -> None:
         """What may crash next comes first, also after one lease was renewed."""
         await put(broker, *(tasks := some_tasks(3)))
         claims = [await take_one(broker, until=NOW + n) for n in (10, 30, 20)]
-        assert ids_of(await read(broker, State.ACTIVE)) == [tasks[n].id for n in (0, 2, 1)]
+        assert ids_of(await browse_all(broker, State.ACTIVE)) == [tasks[n].id for n in (0, 2, 1)]
         await broker.extend([claims[0].lease], until=NOW + 25)
-        assert ids_of(await read(broker, State.ACTIVE)) == [tasks[n].id for n in (2, 0, 1)]
+        assert ids_of(await browse_all(broker, State.ACTIVE)) == [tasks[n].id for n in (2, 0, 1)]
 
     @pytest.mark.parametrize("state", [State.COMPLETED, State.DEAD])
     async def test_ended_tasks_are_listed_with_the_latest_first(
@@ -84,16 +84,16 @@ class BrowseCases(Cases):
         outcome = Succeeded() if state is State.COMPLETED else Rejected("no")
         for n, claim in zip((2, 3, 1), await take(broker), strict=True):
             await end(broker, claim, outcome, now=NOW + n)
-        assert ids_of(await read(broker, state)) == [tasks[n].id for n in (1, 0, 2)]
+        assert ids_of(await browse_all(broker, state)) == [tasks[n].id for n in (1, 0, 2)]
 
     # - At most `limit`; every task that stays in its state through all pages is in exactly one.
 
     @pytest.mark.parametrize("state", REACHABLE)
     async def test_pages_hold_every_task_once(self, broker: Broker, state: State) -> None:
         """Seven tasks, however many fit on a page, also where all have the same moment."""
-        tasks = [await bring(broker, state) for _ in range(7)]
+        tasks = [await bring_to(broker, state) for _ in range(7)]
         for limit in (1, 3, 7, 100):
-            listed = await read(broker, state, limit=limit)
+            listed = await browse_all(broker, state, limit=limit)
             assert sorted(ids_of(listed)) == sorted(ids_of(tasks))
             assert {task.state for task in listed} == {state}
 
@@ -103,7 +103,7 @@ class BrowseCases(Cases):
         first = await broker.browse("default", State.PENDING, 3)
         assert first.cursor is not None
         await take(broker, 2)
-        await tell(broker, tasks[5], Deleted())
+        await execute_on(broker, tasks[5], Deleted())
         await put(broker, high := a_task(priority=9))
         second = await broker.browse("default", State.PENDING, 3, cursor=first.cursor)
         rest = await broker.browse("default", State.PENDING, 99, cursor=second.cursor)
@@ -114,7 +114,7 @@ class BrowseCases(Cases):
 
     async def test_a_cursor_survives_the_task_it_came_from(self, broker: Broker) -> None:
         """A page goes on where the last ended, also when the last task of it is gone."""
-        tasks = [await bring(broker, State.SCHEDULED) for _ in range(4)]
+        tasks = [await bring_to(broker, State.SCHEDULED) for _ in range(4)]
         first = await broker.browse("default", State.SCHEDULED, 2)
         await broker.execute("default", ids_of(first.tasks), Deleted(), now=NOW)
         rest = await broker.browse("default", State.SCHEDULED, 9, cursor=first.cursor)
@@ -127,13 +127,13 @@ class BrowseCases(Cases):
         for queue, state in (("default", State.DEAD), ("nowhere", State.PENDING)):
             page = await broker.browse(queue, state, 10)
             assert Page(tuple(page.tasks), page.cursor) == Page(())
-        assert await read(broker, State.SCHEDULED) == []
+        assert await browse_all(broker, State.SCHEDULED) == []
 
     async def test_a_listed_task_is_what_get_shows(self, broker: Broker) -> None:
         """Both questions have one answer."""
         for state in REACHABLE:
-            task = await bring(broker, state)
-            assert await read(broker, state) == [await see(broker, task)]
+            task = await bring_to(broker, state)
+            assert await browse_all(broker, state) == [await stored_task(broker, task)]
             await broker.settle(
                 [Verdict(c.lease, Succeeded()) for c in await take(broker)], now=NOW
             )
@@ -148,7 +148,7 @@ class CountCases(Cases):
         """Every state of every queue has its number."""
         for number, state in enumerate(REACHABLE, 1):
             for _ in range(number):
-                await bring(broker, state, a_task(queue=f"of-{state}"))
+                await bring_to(broker, state, a_task(queue=f"of-{state}"))
         await put(broker, *some_tasks(2, queue="of-dead", due=LATER))
         expected = {f"of-{state}": {state: n} for n, state in enumerate(REACHABLE, 1)}
         expected["of-dead"][State.SCHEDULED] = 2

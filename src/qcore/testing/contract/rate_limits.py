@@ -1,4 +1,4 @@
-"""How fast a queue may start tasks."""
+"""Cases of `Limiting` for rates: how many tasks a queue may start in a time."""
 
 from random import Random
 
@@ -11,7 +11,7 @@ from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.concurrency_limits import ONE_A_DAY, PAUSED, RESUMED, kind_of, limit
-from qcore.testing.contract.steps import a_claimed, end, ids, ids_of, put, take, tidy
+from qcore.testing.contract.steps import a_claimed, end, ids, ids_of, put, sweep_all, take
 
 TWO_A_SECOND = Rate(2, 1.0)
 UNEVEN = (Rate(3, 1.0), Rate(7, 0.1), Rate(100, 60.0), Rate(1, 0.3), Rate(1_000, 3_600.0))
@@ -163,7 +163,7 @@ class RateCases(Cases):
         """Its task waits for the next start as any other."""
         await limit(broker, ONE_A_DAY)
         await a_claimed(broker)
-        await tidy(broker, now=NOW + LEASE)
+        await sweep_all(broker, now=NOW + LEASE)
         assert await take(broker, now=NOW + LEASE) == []
         assert (await broker.count())["default"] == {State.PENDING: 1}
 

@@ -1,4 +1,4 @@
-"""What `Consumer.note` and `Operator.details` promise."""
+"""Cases of `save_details` and `details`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
@@ -29,12 +29,12 @@ from qcore.testing.contract.base import Cases
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    execute_on,
     nothing_is_left,
     put,
-    see,
+    stored_task,
+    sweep_all,
     take_one,
-    tell,
-    tidy,
 )
 
 HALF: Final = Progress(NOW, 0.5, "half of it")
@@ -58,7 +58,7 @@ async def learn(broker: Broker, task: NewTask) -> Details:
     return details
 
 
-class NoteCases(Cases):
+class SaveDetailsCases(Cases):
     """What runs say of themselves."""
 
     # - Each answer is at its update's place: `DetailsSaved`, or `LeaseLost`.
@@ -84,7 +84,7 @@ class NoteCases(Cases):
         """Who was taken for lost can neither report progress nor save anything."""
         task = a_task()
         stale = await a_claimed(broker, task)
-        await tidy(broker, now=NOW + LEASE)
+        await sweep_all(broker, now=NOW + LEASE)
         assert await jot(broker, stale, saved=b"late") == LeaseLost()
         claim = await take_one(broker, now=NOW + LEASE)
         assert await jot(broker, stale, progress=HALF) == LeaseLost()
@@ -130,9 +130,9 @@ class NoteCases(Cases):
     async def test_a_note_leaves_the_task_as_it_is(self, broker: Broker) -> None:
         """It shows the same, and its lease is good."""
         claim = await a_claimed(broker)
-        before = await see(broker, claim.task.spec)
+        before = await stored_task(broker, claim.task.spec)
         await jot(broker, claim, progress=HALF, saved=b"x" * 100_000)
-        assert await see(broker, claim.task.spec) == before
+        assert await stored_task(broker, claim.task.spec) == before
         assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
 
     async def test_messages_may_be_any_text(self, broker: Broker) -> None:
@@ -156,12 +156,12 @@ async def _is_released(broker: Broker, claim: Claim) -> None:
 
 
 async def _crashes(broker: Broker, _: Claim) -> None:
-    await tidy(broker, now=NOW + LEASE)
+    await sweep_all(broker, now=NOW + LEASE)
 
 
 async def _is_run_again(broker: Broker, claim: Claim) -> None:
     await end(broker, claim, Rejected("no"))
-    await tell(broker, claim.task.spec, RunNow())
+    await execute_on(broker, claim.task.spec, RunNow())
 
 
 WAYS: Final[tuple[Way, ...]] = (_fails, _snoozes, _is_released, _crashes, _is_run_again)
@@ -218,12 +218,12 @@ class DetailCases(Cases):
         """A lost worker cannot say anything; the history does."""
         claim = await a_claimed(broker, a_task(max_crashes=2))
         for n in (1, 2):
-            await tidy(broker, now=NOW + n * LEASE)
+            await sweep_all(broker, now=NOW + n * LEASE)
             if n == 1:
                 await take_one(broker, now=NOW, until=NOW + LEASE)
         errors = [AttemptError(NOW + n * LEASE, n, Crashed().error) for n in (1, 2)]
         assert (await learn(broker, claim.task.spec)).errors == tuple(errors)
-        assert (await see(broker, claim.task.spec)).state is State.DEAD
+        assert (await stored_task(broker, claim.task.spec)).state is State.DEAD
 
     @pytest.mark.parametrize("outcome", [Snoozed(NOW), Released(), Cancelled()], ids=str)
     async def test_what_is_no_error_adds_none(self, broker: Broker, outcome: Transition) -> None:
@@ -276,7 +276,7 @@ class DetailCases(Cases):
         claim = await take_one(broker)
         await jot(broker, claim, progress=HALF, saved=b"old")
         await end(broker, claim, outcome)
-        await tell(broker, task, Deleted())
+        await execute_on(broker, task, Deleted())
         await nothing_is_left(broker, task)
         assert list(await broker.details("default", ["same"])) == [None]
         await a_claimed(broker, task)

@@ -1,4 +1,4 @@
-"""What `Consumer.settle` promises: what each verdict does."""
+"""Cases of `Consumer.settle`: the effect of each verdict."""
 
 import pytest
 
@@ -27,7 +27,7 @@ from qcore.testing.contract.steps import (
     ids_of,
     nothing_is_left,
     put,
-    see,
+    stored_task,
     take,
     take_one,
 )
@@ -83,7 +83,7 @@ class SettleCases(Cases):
         claim = await a_claimed(broker, a_task(retention=retention))
         answer = await end(broker, claim, Succeeded(b"\x00\xff", "a/b"), now=NOW + 2)
         assert answer == Settled(State.COMPLETED)
-        stored = await see(broker, claim.task.spec)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.state, stored.finished) == (State.COMPLETED, NOW + 2)
         assert (stored.result, stored.result_type) == (b"\x00\xff", "a/b")
 
@@ -94,7 +94,7 @@ class SettleCases(Cases):
         """A task that kept no result has None, one whose result is empty has empty bytes."""
         claim = await a_claimed(broker, a_task(retention=60))
         await end(broker, claim, Succeeded(result, None if result is None else "a/b"))
-        stored = await see(broker, claim.task.spec)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.result, stored.result_type) == (result, None if result is None else "a/b")
 
     async def test_a_success_clears_the_error_of_earlier_runs(self, broker: Broker) -> None:
@@ -102,7 +102,7 @@ class SettleCases(Cases):
         first = await a_claimed(broker, a_task(retention=60))
         await end(broker, first, Failed("no", again_at=NOW + 1))
         await end(broker, await take_one(broker, now=NOW + 1), Succeeded(), now=NOW + 2)
-        stored = await see(broker, first.task.spec)
+        stored = await stored_task(broker, first.task.spec)
         assert (stored.error, stored.failures, stored.attempts) == (None, 1, 2)
 
     # - `Failed`: one failure more if it `burns`, its error kept, due at `again_at`.
@@ -112,7 +112,7 @@ class SettleCases(Cases):
         claim = await a_claimed(broker)
         failed = Failed("ValueError: no", again_at=NOW + 7.125)
         assert await end(broker, claim, failed) == Settled(State.RETRY)
-        stored = await see(broker, claim.task.spec)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.state, stored.due) == (State.RETRY, NOW + 7.125)
         assert (stored.failures, stored.error, stored.finished) == (1, "ValueError: no", None)
 
@@ -120,7 +120,7 @@ class SettleCases(Cases):
         """A failure that does not burn is retried as any, and leaves the budget alone."""
         claim = await a_claimed(broker)
         await end(broker, claim, Failed("busy", again_at=NOW + 7, burns=False))
-        stored = await see(broker, claim.task.spec)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.state, stored.failures, stored.error) == (State.RETRY, 0, "busy")
 
     async def test_a_retry_that_is_due_already_is_claimed_at_once(self, broker: Broker) -> None:
@@ -143,7 +143,7 @@ class SettleCases(Cases):
         """The last failure counts too, and the task is kept with it."""
         claim = await a_claimed(broker)
         assert await end(broker, claim, Exhausted("no"), now=NOW + 1) == Settled(State.ARCHIVED)
-        stored = await see(broker, claim.task.spec)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.state, stored.finished) == (State.ARCHIVED, NOW + 1)
         assert (stored.failures, stored.error) == (1, "no")
 
@@ -151,7 +151,7 @@ class SettleCases(Cases):
         """A rejected task is kept with its error, and burned nothing."""
         claim = await a_claimed(broker)
         assert await end(broker, claim, Rejected("never"), now=NOW + 1) == Settled(State.DEAD)
-        stored = await see(broker, claim.task.spec)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.state, stored.finished) == (State.DEAD, NOW + 1)
         assert (stored.failures, stored.error) == (0, "never")
 
@@ -162,7 +162,7 @@ class SettleCases(Cases):
         """A snoozed task is scheduled for its moment, its budgets as they were."""
         claim = await a_claimed(broker)
         assert await end(broker, claim, Snoozed(NOW + 7.5)) == Settled(State.SCHEDULED)
-        stored = await see(broker, claim.task.spec)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.state, stored.due) == (State.SCHEDULED, NOW + 7.5)
         assert (stored.failures, stored.crashes, stored.error) == (0, 0, None)
 
@@ -170,7 +170,7 @@ class SettleCases(Cases):
         """A released task is pending, its budgets as they were."""
         claim = await a_claimed(broker)
         assert await end(broker, claim, Released(), now=NOW + 1) == Settled(State.PENDING)
-        stored = await see(broker, claim.task.spec)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.state, stored.due, stored.created) == (State.PENDING, NOW, NOW)
         assert (stored.failures, stored.crashes, stored.error) == (0, 0, None)
 
@@ -198,11 +198,11 @@ class SettleCases(Cases):
         """The first worker without a handler starts the clock, those after it do not."""
         claim = await a_claimed(broker)
         await end(broker, claim, Snoozed(NOW + 1, unhandled=True), now=NOW + 0.5)
-        assert (await see(broker, claim.task.spec)).unhandled_since == NOW + 0.5
+        assert (await stored_task(broker, claim.task.spec)).unhandled_since == NOW + 0.5
         again = await take_one(broker, now=NOW + 1)
         assert again.task.unhandled_since == NOW + 0.5
         await end(broker, again, Snoozed(NOW + 9, unhandled=True), now=NOW + 2)
-        assert (await see(broker, claim.task.spec)).unhandled_since == NOW + 0.5
+        assert (await stored_task(broker, claim.task.spec)).unhandled_since == NOW + 0.5
 
     @pytest.mark.parametrize(
         "outcome",
@@ -225,7 +225,7 @@ class SettleCases(Cases):
         claim = await a_claimed(broker, a_task(retention=60))
         await end(broker, claim, Snoozed(NOW, unhandled=True))
         await end(broker, await take_one(broker), outcome)
-        assert (await see(broker, claim.task.spec)).unhandled_since is None
+        assert (await stored_task(broker, claim.task.spec)).unhandled_since is None
 
     # - `Crashed`: one crash more, and pending again at its old place, or dead at `max_crashes`.
 
@@ -233,7 +233,7 @@ class SettleCases(Cases):
         """A crash is not a failure: it is counted apart, and the task is pending."""
         claim = await a_claimed(broker)
         assert await end(broker, claim, Crashed("gone")) == Settled(State.PENDING)
-        stored = await see(broker, claim.task.spec)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.state, stored.crashes, stored.failures) == (State.PENDING, 1, 0)
         assert stored.error == "gone"
 
@@ -255,7 +255,7 @@ class SettleCases(Cases):
             assert await end(broker, await take_one(broker), Crashed()) == Settled(State.PENDING)
         last = await take_one(broker)
         assert await end(broker, last, Crashed("poison"), now=NOW + 1) == Settled(State.DEAD)
-        stored = await see(broker, task)
+        stored = await stored_task(broker, task)
         assert (stored.crashes, stored.error, stored.finished) == (most, "poison", NOW + 1)
 
     # - `Cancelled`: dead with its reason. `Revoked`: gone.
@@ -264,7 +264,7 @@ class SettleCases(Cases):
         """A task cancelled while it ran is kept, and says why."""
         claim = await a_claimed(broker)
         assert await end(broker, claim, Cancelled("not wanted")) == Settled(State.DEAD)
-        stored = await see(broker, claim.task.spec)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.error, stored.finished, stored.failures) == ("not wanted", NOW, 0)
 
     async def test_a_revoked_task_leaves_nothing(self, broker: Broker) -> None:
@@ -278,4 +278,4 @@ class SettleCases(Cases):
         error = "Zeile 1\n\t\"2\" 'drei' %s :x \\0 ${y} \U0001f600\r\n" * 20
         claim = await a_claimed(broker)
         await end(broker, claim, Rejected(error))
-        assert (await see(broker, claim.task.spec)).error == error
+        assert (await stored_task(broker, claim.task.spec)).error == error

@@ -1,4 +1,4 @@
-"""What several brokers on one store promise, and what outlives a broker."""
+"""`SharedContract`, for several brokers on one store, and `DurableContract`, for restarts."""
 
 from threading import Event as Heard
 
@@ -10,9 +10,9 @@ from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import AttemptError, Details, DetailsSaved
 from qcore.ports import Broker, LeaseEnded, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
-from qcore.testing.contract.base import USUAL, Cases, in_threads
+from qcore.testing.contract.base import DEFAULT_RETENTION, Cases, in_threads
 from qcore.testing.contract.run_details import HALF, jot, learn
-from qcore.testing.contract.states import LIVE, bring
+from qcore.testing.contract.states import LIVE, bring_to
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
@@ -20,10 +20,10 @@ from qcore.testing.contract.steps import (
     ids_of,
     on_work,
     put,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tidy,
 )
 from qcore.testing.contract.subscriptions import WAYS, News, Way
 from qcore.testing.contract.threads import drained
@@ -37,8 +37,8 @@ class SharedContract(Cases):
         """Two brokers on one store show the same tasks, in every state."""
         async with self.opened() as other:
             for state in LIVE:
-                task = await bring(broker, state, a_task(queue=f"of-{state}"))
-                assert await see(other, task) == await see(broker, task)
+                task = await bring_to(broker, state, a_task(queue=f"of-{state}"))
+                assert await stored_task(other, task) == await stored_task(broker, task)
             assert await other.count() == await broker.count()
 
     async def test_one_broker_settles_what_the_other_claimed(self, broker: Broker) -> None:
@@ -51,7 +51,7 @@ class SharedContract(Cases):
     async def test_a_conflict_is_seen_from_both_sides(self, broker: Broker) -> None:
         """An id that lives at one broker lives at the other."""
         async with self.opened() as other:
-            task = await bring(broker, State.ACTIVE)
+            task = await bring_to(broker, State.ACTIVE)
             assert list(await other.enqueue([task], now=NOW)) == [Conflict(task.id, State.ACTIVE)]
 
     async def test_one_order_over_both(self, broker: Broker) -> None:
@@ -66,11 +66,11 @@ class SharedContract(Cases):
         """A verdict by one broker cannot end the run of a worker at the other."""
         async with self.opened() as other:
             lost = await a_claimed(broker)
-            await tidy(other, now=NOW + LEASE)
+            await sweep_all(other, now=NOW + LEASE)
             held = await take_one(other, now=NOW + LEASE)
             assert held.lease.token > lost.lease.token
             assert await end(broker, lost, Succeeded(), now=NOW + LEASE) == LeaseLost()
-            assert (await see(broker, held.task.spec)).state is State.ACTIVE
+            assert (await stored_task(broker, held.task.spec)).state is State.ACTIVE
 
     async def test_tokens_grow_over_both(self, broker: Broker) -> None:
         """Tokens given in turn by two brokers grow as if one had given them."""
@@ -179,13 +179,13 @@ class DurableContract(Cases):
         """After everything was closed, another broker on the store finds each task as it was."""
         async with self.opened() as broker:
             tasks = [
-                await bring(broker, s, a_task(queue=f"of-{s}", retention=9))
+                await bring_to(broker, s, a_task(queue=f"of-{s}", retention=9))
                 for s in State
                 if s in (*LIVE, State.COMPLETED, State.ARCHIVED, State.DEAD)
             ]
-            before = [await see(broker, task) for task in tasks]
-        async with self.opened(USUAL) as broker:
-            assert [await see(broker, task) for task in tasks] == before
+            before = [await stored_task(broker, task) for task in tasks]
+        async with self.opened(DEFAULT_RETENTION) as broker:
+            assert [await stored_task(broker, task) for task in tasks] == before
 
     async def test_what_is_kept_of_runs_outlives_the_broker(self) -> None:
         """The next attempt finds what was saved, whatever became of the process."""

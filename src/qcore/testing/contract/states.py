@@ -1,4 +1,4 @@
-"""How to bring a task into any state that the port can reach."""
+"""`bring_to`: bring a task into any state that can be reached through the port."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -35,12 +35,12 @@ _OUTCOMES: Final[Mapping[State, Transition]] = {
 }
 
 
-def allowing(order: type) -> list[State]:
-    """Return the states in which an operator may give an order."""
+def states_allowing(order: type) -> list[State]:
+    """Return the states in which a command of this type is allowed."""
     return [state for state in REACHABLE if order in MOVES[state]]
 
 
-async def bring(broker: Broker, state: State, spec: NewTask | None = None) -> NewTask:
+async def bring_to(broker: Broker, state: State, spec: NewTask | None = None) -> NewTask:
     """Enqueue a task and bring it into a state, all of it now; return what was enqueued."""
     spec = _fit(a_task() if spec is None else spec, state)
     match state:
@@ -57,7 +57,7 @@ async def bring(broker: Broker, state: State, spec: NewTask | None = None) -> Ne
 
 
 def _fit(spec: NewTask, state: State) -> NewTask:
-    """Return a task with what it needs to come into a state."""
+    """Return a task with the options that the state requires."""
     match state:
         case State.SCHEDULED:
             return evolve(spec, due=LATER)

@@ -1,4 +1,4 @@
-"""The steps that cases are made of."""
+"""Short forms of the port's verbs, for one task or with the usual arguments."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +12,7 @@ from qcore.testing.builders import LEASE, NOW, a_task
 
 
 async def put(broker: Broker, *tasks: NewTask, now: Moment = NOW) -> None:
-    """Enqueue tasks that must go in."""
+    """Enqueue tasks; fail unless each is `Enqueued`."""
     answers = await broker.enqueue(tasks, now=now)
     assert [type(answer) for answer in answers] == [Enqueued] * len(tasks)
 
@@ -32,7 +32,7 @@ async def take(
 async def take_one(
     broker: Broker, *queues: str, now: Moment = NOW, until: Moment | None = None
 ) -> Claim:
-    """Claim a task that must be there."""
+    """Claim one task; fail if there is none."""
     claims = await take(broker, 1, *queues, now=now, until=until)
     assert len(claims) == 1, "there was no task to claim"
     return claims[0]
@@ -43,8 +43,8 @@ async def a_claimed(broker: Broker, spec: NewTask | None = None, *, now: Moment 
     spec = a_task() if spec is None else spec
     await put(broker, spec, now=now)
     if spec.group is not None:
-        # it would wait for the others of its group
-        assert await tell(broker, spec, RunNow(), now=now) == Moved(State.PENDING)
+        # a task of a group would wait there
+        assert await execute_on(broker, spec, RunNow(), now=now) == Moved(State.PENDING)
     claim = await take_one(broker, spec.queue, now=now)
     assert claim.task.id == spec.id
     return claim
@@ -59,38 +59,38 @@ async def end(
     return answers[0]
 
 
-async def tell(
+async def execute_on(
     broker: Broker, task: NewTask, order: Command, *, now: Moment = NOW
 ) -> Moved | NotAllowed | Missing:
-    """Give an order for one task."""
+    """Execute a command on one task."""
     answers = await broker.execute(task.queue, [task.id], order, now=now)
     assert len(answers) == 1
     return answers[0]
 
 
-async def look(broker: Broker, task: NewTask) -> Task | None:
-    """Return a task as it is, None where it is gone."""
+async def find_task(broker: Broker, task: NewTask) -> Task | None:
+    """Return a task, None where it is gone."""
     answers = await broker.get(task.queue, [task.id])
     assert len(answers) == 1
     return answers[0]
 
 
-async def see(broker: Broker, task: NewTask) -> Task:
-    """Return a task that must be there."""
-    found = await look(broker, task)
+async def stored_task(broker: Broker, task: NewTask) -> Task:
+    """Return a task; fail if it is gone."""
+    found = await find_task(broker, task)
     assert found is not None, f"{task.id} is gone"
     return found
 
 
-async def tidy(broker: Broker, *queues: str, limit: int = 1_000, now: Moment = NOW) -> Swept:
+async def sweep_all(broker: Broker, *queues: str, limit: int = 1_000, now: Moment = NOW) -> Swept:
     """Sweep the default queue, or these."""
     return await broker.sweep(queues or (DEFAULT_QUEUE,), limit, now=now)
 
 
-async def read(
+async def browse_all(
     broker: Broker, state: State, *, queue: str = DEFAULT_QUEUE, limit: int = 1_000
 ) -> list[Task]:
-    """Browse through all pages."""
+    """Return all tasks of a state, page by page."""
     page = await broker.browse(queue, state, limit)
     tasks = list(page.tasks)
     while page.cursor is not None:
@@ -101,13 +101,13 @@ async def read(
 
 
 async def nothing_is_left(broker: Broker, *tasks: NewTask) -> None:
-    """Fail unless a store is as if these tasks, its only ones, had never been."""
+    """Fail unless the store has no trace of these tasks, which were its only ones."""
     assert await broker.count() == {}
     for task in tasks:
-        assert await look(broker, task) is None
+        assert await find_task(broker, task) is None
         assert list(await broker.details(task.queue, [task.id])) == [None]
         for state in State:
-            assert await read(broker, state, queue=task.queue) == []
+            assert await browse_all(broker, state, queue=task.queue) == []
     assert await broker.next_due([task.queue for task in tasks]) is None
 
 

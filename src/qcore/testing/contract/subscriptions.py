@@ -24,7 +24,7 @@ from qcore.ports import Broker, Notification, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases, step
 from qcore.testing.contract.run_details import HALF
-from qcore.testing.contract.steps import a_claimed, end, look, put, take, tell, tidy
+from qcore.testing.contract.steps import a_claimed, end, execute_on, find_task, put, sweep_all, take
 from qcore.testing.contract.threads import twin_of
 
 Way: TypeAlias = Callable[[Broker, NewTask], Coroutine[object, None, object]]
@@ -69,22 +69,22 @@ async def _is_rejected(broker: Broker, task: NewTask) -> None:
 
 async def _is_cancelled(broker: Broker, task: NewTask) -> None:
     await put(broker, task)
-    await tell(broker, task, Cancelled())
+    await execute_on(broker, task, Cancelled())
 
 
 async def _is_archived(broker: Broker, task: NewTask) -> None:
     await put(broker, task)
-    await tell(broker, task, Archived())
+    await execute_on(broker, task, Archived())
 
 
 async def _is_poison(broker: Broker, task: NewTask) -> None:
     await a_claimed(broker, task)
-    await tidy(broker, task.queue, now=NOW + LEASE)
+    await sweep_all(broker, task.queue, now=NOW + LEASE)
 
 
 async def _expires(broker: Broker, task: NewTask) -> None:
     await put(broker, task)
-    await tidy(broker, task.queue, now=NOW + 3_600)
+    await sweep_all(broker, task.queue, now=NOW + 3_600)
 
 
 async def _expires_at_a_claim(broker: Broker, task: NewTask) -> None:
@@ -110,7 +110,7 @@ WAYS: Final[tuple[Way, ...]] = (
 )
 
 
-class FollowCases(Cases):
+class TaskChangeCases(Cases):
     """News of tasks."""
 
     # - When a task of these queues is completed, archived or dead, by a verdict, a command or the
@@ -149,7 +149,7 @@ class FollowCases(Cases):
             while heard.wait(self.patience):
                 # before it looks: what is told meanwhile is to be looked at again
                 heard.clear()
-                found = step(look(twin, task))
+                found = step(find_task(twin, task))
                 if found is not None and found.result is not None:
                     return found.result
             return None

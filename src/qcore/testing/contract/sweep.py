@@ -1,4 +1,4 @@
-"""What `Consumer.sweep` promises."""
+"""Cases of `Consumer.sweep`: crashed, expired and trimmed tasks."""
 
 import pytest
 
@@ -11,18 +11,18 @@ from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.steps import (
     a_claimed,
+    browse_all,
     end,
+    execute_on,
+    find_task,
     ids,
     ids_of,
-    look,
     nothing_is_left,
     put,
-    read,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 
 
@@ -34,10 +34,10 @@ class CrashCases(Cases):
     async def test_a_lease_holds_until_its_last_millisecond(self, broker: Broker) -> None:
         """Before its end a lease is good, at its end the task has crashed."""
         claim = await a_claimed(broker)
-        assert await tidy(broker, now=claim.lease.until - 0.001) == Swept()
-        assert (await see(broker, claim.task.spec)).state is State.ACTIVE
-        assert await tidy(broker, now=claim.lease.until) == Swept(crashed=1)
-        stored = await see(broker, claim.task.spec)
+        assert await sweep_all(broker, now=claim.lease.until - 0.001) == Swept()
+        assert (await stored_task(broker, claim.task.spec)).state is State.ACTIVE
+        assert await sweep_all(broker, now=claim.lease.until) == Swept(crashed=1)
+        stored = await stored_task(broker, claim.task.spec)
         assert (stored.state, stored.crashes, stored.failures) == (State.PENDING, 1, 0)
         assert stored.error is not None
 
@@ -45,7 +45,7 @@ class CrashCases(Cases):
         """The next worker gets it at its old place, with a greater token, the attempt counted."""
         lost = await a_claimed(broker)
         await put(broker, later := a_task())
-        await tidy(broker, now=NOW + LEASE)
+        await sweep_all(broker, now=NOW + LEASE)
         claims = await take(broker, now=NOW + LEASE)
         assert ids(claims) == [lost.task.id, later.id]
         assert claims[0].lease.token > lost.lease.token
@@ -54,7 +54,7 @@ class CrashCases(Cases):
     async def test_a_crashed_tasks_lease_is_lost(self, broker: Broker) -> None:
         """A worker that comes back finds that it was given up."""
         lost = await a_claimed(broker)
-        await tidy(broker, now=NOW + LEASE)
+        await sweep_all(broker, now=NOW + LEASE)
         assert await end(broker, lost, Succeeded(), now=NOW + LEASE) == LeaseLost()
         renewed = await broker.extend([lost.lease], until=NOW + 99)
         assert list(renewed) == [LeaseLost()]
@@ -64,8 +64,8 @@ class CrashCases(Cases):
         await put(broker, poison := a_task(max_crashes=2))
         for n in (1, 2):
             await take_one(broker, now=NOW + n, until=NOW + n + 0.5)
-            assert (await tidy(broker, now=NOW + n + 0.5)).crashed == 1
-        stored = await see(broker, poison)
+            assert (await sweep_all(broker, now=NOW + n + 0.5)).crashed == 1
+        stored = await stored_task(broker, poison)
         assert (stored.state, stored.crashes) == (State.DEAD, 2)
         assert stored.finished == NOW + 2.5
 
@@ -74,18 +74,18 @@ class CrashCases(Cases):
     async def test_a_pending_task_expires_at_its_moment(self, broker: Broker) -> None:
         """A task that has not started is dead when it expires, to the millisecond."""
         await put(broker, task := a_task(expires=NOW + 0.25))
-        assert await tidy(broker, now=NOW + 0.249) == Swept()
-        assert await tidy(broker, now=NOW + 0.25) == Swept(expired=1)
-        stored = await see(broker, task)
+        assert await sweep_all(broker, now=NOW + 0.249) == Swept()
+        assert await sweep_all(broker, now=NOW + 0.25) == Swept(expired=1)
+        stored = await stored_task(broker, task)
         assert (stored.state, stored.error) == (State.DEAD, "expired")
         assert stored.finished == NOW + 0.25
 
     async def test_a_task_put_back_expires_as_before(self, broker: Broker) -> None:
         """A task that crashed and is pending again may expire while it waits."""
         await a_claimed(broker, task := a_task(expires=NOW + 60))
-        await tidy(broker, now=NOW + LEASE)
-        assert await tidy(broker, now=NOW + 60) == Swept(expired=1)
-        assert (await see(broker, task)).state is State.DEAD
+        await sweep_all(broker, now=NOW + LEASE)
+        assert await sweep_all(broker, now=NOW + 60) == Swept(expired=1)
+        assert (await stored_task(broker, task)).state is State.DEAD
 
 
 class TrimCases(Cases):
@@ -100,9 +100,9 @@ class TrimCases(Cases):
         """Retention is counted from the end of the task, in parts of a second too."""
         claim = await a_claimed(broker, a_task(retention=retention))
         await end(broker, claim, Succeeded(b"1", "a/b"), now=NOW + 5)
-        assert await tidy(broker, now=NOW + 5 + retention - 0.001) == Swept()
-        assert (await see(broker, claim.task.spec)).result == b"1"
-        assert await tidy(broker, now=NOW + 5 + retention) == Swept(trimmed=1)
+        assert await sweep_all(broker, now=NOW + 5 + retention - 0.001) == Swept()
+        assert (await stored_task(broker, claim.task.spec)).result == b"1"
+        assert await sweep_all(broker, now=NOW + 5 + retention) == Swept(trimmed=1)
         await nothing_is_left(broker, claim.task.spec)
 
     async def test_each_completed_task_has_its_own_retention(self, broker: Broker) -> None:
@@ -111,8 +111,8 @@ class TrimCases(Cases):
         await put(broker, *tasks)
         done = [Verdict(claim.lease, Succeeded()) for claim in await take(broker)]
         await broker.settle(done, now=NOW)
-        assert (await tidy(broker, now=NOW + 30)).trimmed == 2
-        assert ids_of(await read(broker, State.COMPLETED)) == [tasks[0].id]
+        assert (await sweep_all(broker, now=NOW + 30)).trimmed == 2
+        assert ids_of(await browse_all(broker, State.COMPLETED)) == [tasks[0].id]
 
     async def test_completed_tasks_do_not_count_against_the_keep(self) -> None:
         """`RetentionPolicy` is for archived and dead tasks; a completed one has its retention."""
@@ -120,7 +120,7 @@ class TrimCases(Cases):
             await put(broker, *some_tasks(3, retention=60))
             for claim in await take(broker):
                 await end(broker, claim, Succeeded())
-            assert await tidy(broker, now=NOW + 59) == Swept()
+            assert await sweep_all(broker, now=NOW + 59) == Swept()
             assert await broker.count() == {"default": {State.COMPLETED: 3}}
 
     # - An archived or a dead task is gone when it is older than `RetentionPolicy.age` seconds, or
@@ -132,8 +132,8 @@ class TrimCases(Cases):
         async with self.opened(RetentionPolicy(age=100.5)) as broker:
             claim = await a_claimed(broker)
             await end(broker, claim, outcome, now=NOW + 5)
-            assert await tidy(broker, now=NOW + 5 + 100.499) == Swept()
-            assert await tidy(broker, now=NOW + 5 + 100.501) == Swept(trimmed=1)
+            assert await sweep_all(broker, now=NOW + 5 + 100.499) == Swept()
+            assert await sweep_all(broker, now=NOW + 5 + 100.501) == Swept(trimmed=1)
             await nothing_is_left(broker, claim.task.spec)
 
     @pytest.mark.parametrize("outcome", [Exhausted("no"), Rejected("no")])
@@ -143,18 +143,18 @@ class TrimCases(Cases):
         """No more than `Keep.count` tasks are kept, those that ended last."""
         async with self.opened(RetentionPolicy(count=2)) as broker:
             tasks = await _ended(broker, 5, outcome)
-            assert await tidy(broker, now=NOW + 60) == Swept(trimmed=3)
+            assert await sweep_all(broker, now=NOW + 60) == Swept(trimmed=3)
             for task in tasks[:3]:
-                assert await look(broker, task) is None
+                assert await find_task(broker, task) is None
             for task in tasks[3:]:
-                assert await look(broker, task) is not None
+                assert await find_task(broker, task) is not None
 
     async def test_archived_and_dead_tasks_are_counted_apart(self) -> None:
         """Each of the two may have `Keep.count` tasks."""
         async with self.opened(RetentionPolicy(count=2)) as broker:
             await _ended(broker, 2, Exhausted("no"))
             await _ended(broker, 2, Rejected("no"))
-            assert await tidy(broker, now=NOW + 60) == Swept()
+            assert await sweep_all(broker, now=NOW + 60) == Swept()
             assert await broker.count() == {"default": {State.ARCHIVED: 2, State.DEAD: 2}}
 
     async def test_each_queue_keeps_its_own(self) -> None:
@@ -162,21 +162,21 @@ class TrimCases(Cases):
         async with self.opened(RetentionPolicy(count=2)) as broker:
             await _ended(broker, 2, Rejected("no"), queue="a")
             await _ended(broker, 2, Rejected("no"), queue="b")
-            assert await tidy(broker, "a", "b", now=NOW + 60) == Swept()
+            assert await sweep_all(broker, "a", "b", now=NOW + 60) == Swept()
 
     async def test_a_task_that_an_operator_archived_is_trimmed_too(self) -> None:
         """However a task was archived, it is not kept for ever."""
         async with self.opened(RetentionPolicy(age=10.0)) as broker:
             await put(broker, task := a_task())
-            await tell(broker, task, Archived(), now=NOW)
-            assert (await tidy(broker, now=NOW + 11)).trimmed == 1
+            await execute_on(broker, task, Archived(), now=NOW)
+            assert (await sweep_all(broker, now=NOW + 11)).trimmed == 1
             await nothing_is_left(broker, task)
 
     async def test_keeping_none_trims_all(self) -> None:
         """A keep of zero tasks leaves none behind."""
         async with self.opened(RetentionPolicy(count=0)) as broker:
             tasks = await _ended(broker, 3, Rejected("no"))
-            assert (await tidy(broker, now=NOW + 60)).trimmed == 3
+            assert (await sweep_all(broker, now=NOW + 60)).trimmed == 3
             await nothing_is_left(broker, *tasks)
 
 
@@ -193,16 +193,16 @@ class SweepCases(Cases):
                 await put(broker, *some_tasks(2, queue=queue))
                 await take(broker, 2, queue)
             await put(broker, *some_tasks(3, expires=NOW + 1), a_task())
-            swept = await tidy(broker, "a", "default", "nowhere", "b", now=NOW + 60)
+            swept = await sweep_all(broker, "a", "default", "nowhere", "b", now=NOW + 60)
             assert swept == Swept(crashed=4, expired=3, trimmed=4, more=False)
 
     async def test_a_sweep_moves_only_the_queues_named(self, broker: Broker) -> None:
         """What time has moved in other queues waits for their own sweep."""
         await put(broker, here := a_task(queue="a"), there := a_task(queue="b"))
         await take(broker, 2, "a", "b")
-        assert await tidy(broker, "a", now=NOW + 60) == Swept(crashed=1)
-        assert (await see(broker, here)).state is State.PENDING
-        assert (await see(broker, there)).state is State.ACTIVE
+        assert await sweep_all(broker, "a", now=NOW + 60) == Swept(crashed=1)
+        assert (await stored_task(broker, here)).state is State.PENDING
+        assert (await stored_task(broker, there)).state is State.ACTIVE
 
     async def test_a_sweep_of_nothing_finds_nothing(self, broker: Broker) -> None:
         """No queues, and queues that never were, are swept in no time."""
@@ -215,7 +215,7 @@ class SweepCases(Cases):
         await put(broker, a_task(due=NOW + 1, expires=NOW + 99), a_task(), a_task(expires=NOW + 99))
         await take_one(broker, until=NOW + 99)
         before = await broker.count()
-        assert await tidy(broker, now=NOW + 50) == Swept()
+        assert await sweep_all(broker, now=NOW + 50) == Swept()
         assert await broker.count() == before
 
     # at most `limit` crashed, expired and trimmed tasks each a queue
@@ -224,29 +224,31 @@ class SweepCases(Cases):
         """The tasks of a lost worker come back in bites of the limit."""
         await put(broker, *some_tasks(5))
         await take(broker, 5)
-        assert await tidy(broker, limit=2, now=NOW + 60) == Swept(crashed=2, more=True)
-        assert await tidy(broker, limit=2, now=NOW + 60) == Swept(crashed=2, more=True)
-        assert await tidy(broker, limit=2, now=NOW + 60) == Swept(crashed=1)
+        assert await sweep_all(broker, limit=2, now=NOW + 60) == Swept(crashed=2, more=True)
+        assert await sweep_all(broker, limit=2, now=NOW + 60) == Swept(crashed=2, more=True)
+        assert await sweep_all(broker, limit=2, now=NOW + 60) == Swept(crashed=1)
 
     async def test_a_sweep_expires_at_most_its_limit(self, broker: Broker) -> None:
         """Expired tasks die in bites of the limit."""
         await put(broker, *some_tasks(3, expires=NOW + 1))
-        assert await tidy(broker, limit=2, now=NOW + 60) == Swept(expired=2, more=True)
-        assert await tidy(broker, limit=2, now=NOW + 60) == Swept(expired=1)
+        assert await sweep_all(broker, limit=2, now=NOW + 60) == Swept(expired=2, more=True)
+        assert await sweep_all(broker, limit=2, now=NOW + 60) == Swept(expired=1)
 
     async def test_a_sweep_trims_at_most_its_limit(self) -> None:
         """Ended tasks of all kinds together are forgotten in bites of the limit."""
         async with self.opened(RetentionPolicy(age=10.0)) as broker:
             await _ended(broker, 2, Exhausted("no"))
             await _ended(broker, 1, Rejected("no"))
-            assert await tidy(broker, limit=2, now=NOW + 60) == Swept(trimmed=2, more=True)
-            assert await tidy(broker, limit=2, now=NOW + 60) == Swept(trimmed=1)
+            assert await sweep_all(broker, limit=2, now=NOW + 60) == Swept(trimmed=2, more=True)
+            assert await sweep_all(broker, limit=2, now=NOW + 60) == Swept(trimmed=1)
 
     async def test_the_limit_is_for_each_queue(self, broker: Broker) -> None:
         """A sweep of two queues may move the limit in each."""
         await put(broker, *some_tasks(3, queue="a"), *some_tasks(3, queue="b"))
         await take(broker, 6, "a", "b")
-        assert await tidy(broker, "a", "b", limit=2, now=NOW + 60) == Swept(crashed=4, more=True)
+        assert await sweep_all(broker, "a", "b", limit=2, now=NOW + 60) == Swept(
+            crashed=4, more=True
+        )
 
 
 async def _ended(

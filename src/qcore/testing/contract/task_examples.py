@@ -12,7 +12,7 @@ from qcore.domain.new_task import FIELDS, NewTask
 from qcore.domain.task_fields import TaskField
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task
-from qcore.testing.contract.steps import put, see, take_one
+from qcore.testing.contract.steps import put, stored_task, take_one
 
 _CAPABILITY_OF: Final = {"group": Capability.GROUPS, "unique_key": Capability.UNIQUE}
 """The capability without which a broker need not take a field, nor those that go with it."""
@@ -49,7 +49,7 @@ async def comes_back(broker: Broker, asked: Mapping[str, Any]) -> NewTask:
     """Enqueue a task, and fail unless `get` shows it as it was asked for; return it."""
     task = a_task(**asked)
     await put(broker, task)
-    spec = (await see(broker, task)).spec
+    spec = (await stored_task(broker, task)).spec
     assert spec == task
     assert {name: getattr(spec, name) for name in asked} == asked
     return task

@@ -1,4 +1,4 @@
-"""What `Broker` promises: opening, closing, blocking, threads."""
+"""Cases of `Broker.open`, `close` and `blocking`, and of calls from several threads."""
 
 import asyncio
 from collections.abc import Coroutine, Generator
@@ -16,12 +16,12 @@ from qcore.domain.run_details import Details, DetailsUpdate
 from qcore.domain.task import Verdict
 from qcore.ports import Broker, TasksChanged
 from qcore.testing.builders import NOW, a_task, some_tasks
-from qcore.testing.contract.base import USUAL, Cases, in_threads, step, stepped
+from qcore.testing.contract.base import DEFAULT_RETENTION, Cases, in_threads, step, stepped
 from qcore.testing.contract.steps import (
+    browse_all,
     ids,
     ids_of,
     put,
-    read,
     take,
 )
 
@@ -94,7 +94,7 @@ class ThreadCases(Cases):
 
     async def test_threads_may_open_it_at_once(self) -> None:
         """Of threads that all come first each finds it open, and all are on the one store."""
-        twin = self.make_broker(USUAL).blocking()
+        twin = self.make_broker(DEFAULT_RETENTION).blocking()
 
         def begin() -> None:
             step(twin.open())
@@ -111,7 +111,7 @@ class ThreadCases(Cases):
         with twin_of(broker) as twin:
             batches = [some_tasks(25) for _ in range(8)]
             in_threads([partial(stepped, partial(put, twin, *batch)) for batch in batches])
-            listed = ids_of(await read(broker, State.PENDING))
+            listed = ids_of(await browse_all(broker, State.PENDING))
             for batch in batches:
                 mine = ids_of(batch)
                 assert [task for task in listed if task in mine] == mine

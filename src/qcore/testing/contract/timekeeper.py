@@ -1,4 +1,4 @@
-"""What `Timekeeper` promises: one clock for all who use a store."""
+"""`TimeContract`: the contract of `Timekeeper`, one clock for all clients of a store."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 
 from qcore.domain.moments import Moment
 from qcore.ports import Broker
-from qcore.testing.contract.base import USUAL, Cases, in_threads, step
+from qcore.testing.contract.base import DEFAULT_RETENTION, Cases, in_threads, step
 from qcore.testing.contract.threads import twin_of
 from qcore.testing.optional_ports import timekeeper
 
@@ -57,7 +57,7 @@ class TimeContract(Cases):
         self, monkeypatch: pytest.MonkeyPatch, wrong_by: float
     ) -> None:
         """It is the same the other way round: a process may use the blocking one alone."""
-        broker = self.make_broker(USUAL)
+        broker = self.make_broker(DEFAULT_RETENTION)
         with twin_of(broker) as twin:
             monkeypatch.setattr(time, "time", machine_off_by(wrong_by))
             assert self._agree(broker, twin)
@@ -82,7 +82,7 @@ class TimeContract(Cases):
 
     async def test_a_broker_that_was_never_opened_has_the_time_of_its_machine(self) -> None:
         """There is a time to make an id of, before there is a store."""
-        broker = self.make_broker(USUAL)
+        broker = self.make_broker(DEFAULT_RETENTION)
         before, told, after = time.time(), time_of(broker), time.time()
         assert before - self.slack < told < after + self.slack
 

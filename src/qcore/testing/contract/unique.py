@@ -1,4 +1,4 @@
-"""What `Capability.UNIQUE` promises."""
+"""`UniqueContract`: the contract of `Capability.UNIQUE`."""
 
 from typing import Any
 
@@ -29,21 +29,21 @@ from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.leaks import WAYS, Way
 from qcore.testing.contract.run_details import jot, learn
-from qcore.testing.contract.states import ENDED, LATER, LIVE, bring
+from qcore.testing.contract.states import ENDED, LATER, LIVE, bring_to
 from qcore.testing.contract.steps import (
     a_claimed,
+    browse_all,
     end,
+    execute_on,
+    find_task,
     ids,
     ids_of,
-    look,
     nothing_is_left,
     put,
-    read,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 from qcore.testing.contract.task_examples import all_examples, comes_back, comes_out, examples
 
@@ -74,9 +74,9 @@ class UniqueContract(Cases):
         self, broker: Broker, state: State, order: Rescheduled | Updated
     ) -> None:
         """For as long as it has it; and lets it go when it has ended."""
-        first = await bring(broker, state, one(unique_for=600.0))
-        assert isinstance(await tell(broker, first, order), Moved)
-        found = await see(broker, first)
+        first = await bring_to(broker, state, one(unique_for=600.0))
+        assert isinstance(await execute_on(broker, first, order), Moved)
+        found = await stored_task(broker, first)
         assert (found.spec.unique_key, found.spec.unique_for) == (KEY, 600.0)
         assert await ask(broker, one()) == Duplicate(first.id, found.state)
         await end(broker, await take_one(broker, now=LATER), Succeeded(), now=LATER)
@@ -89,17 +89,17 @@ class UniqueContract(Cases):
     @pytest.mark.parametrize("state", LIVE)
     async def test_a_duplicate_is_told_who_has_the_key(self, state: State, broker: Broker) -> None:
         """Wherever the first is, the second stays out, and is told its id and its state."""
-        first = await bring(broker, state, one())
+        first = await bring_to(broker, state, one())
         before = await broker.count()
         second = one()
         assert await ask(broker, second) == Duplicate(first.id, state)
-        assert await look(broker, second) is None
+        assert await find_task(broker, second) is None
         assert await broker.count() == before
 
     async def test_the_others_of_a_batch_go_in(self, broker: Broker) -> None:
         """Each answer is at its task's place."""
-        held = await bring(broker, State.ACTIVE, one())
-        taken = await bring(broker, State.PENDING)
+        held = await bring_to(broker, State.ACTIVE, one())
+        taken = await bring_to(broker, State.PENDING)
         plain, other = a_task(), one(unique_key="another")
         batch = [plain, one(), taken, other]
         assert await broker.enqueue(batch, now=NOW) == [
@@ -111,7 +111,7 @@ class UniqueContract(Cases):
 
     async def test_an_id_that_lives_comes_first(self, broker: Broker) -> None:
         """A conflict leaves the key to others, whoever has it."""
-        taken = await bring(broker, State.PENDING)
+        taken = await bring_to(broker, State.PENDING)
         assert await ask(broker, one(id=taken.id)) == Conflict(taken.id, State.PENDING)
         first = one()
         assert await ask(broker, first) == Enqueued(first.id, State.PENDING)
@@ -134,7 +134,7 @@ class UniqueContract(Cases):
             one(unique_key=" - "),
         ]
         await put(broker, *asked)
-        assert [(await see(broker, task)).spec for task in asked] == asked
+        assert [(await stored_task(broker, task)).spec for task in asked] == asked
         assert [claim.task.spec for claim in await take(broker)] == asked[1:]
         assert [claim.task.spec for claim in await take(broker, now=SOON + 60)] == asked[:1]
 
@@ -154,7 +154,7 @@ class UniqueContract(Cases):
             second = one()
             assert await ask(broker, second, NOW + 700) == Enqueued(second.id, State.PENDING)
             await end(broker, await take_one(broker, now=NOW + 700), Succeeded(), now=NOW + 700)
-            await tidy(broker, now=NOW + 100_000)
+            await sweep_all(broker, now=NOW + 100_000)
             await nothing_is_left(broker, first, second)
 
     @pytest.mark.parametrize("state", WAITING)
@@ -163,8 +163,8 @@ class UniqueContract(Cases):
         self, state: State, order: Cancelled | Archived | Deleted, broker: Broker
     ) -> None:
         """From wherever the task waits."""
-        first = await bring(broker, state, one())
-        await tell(broker, first, order)
+        first = await bring_to(broker, state, one())
+        await execute_on(broker, first, order)
         second = one()
         assert await ask(broker, second) == Enqueued(second.id, State.PENDING)
 
@@ -197,8 +197,8 @@ class UniqueContract(Cases):
 
     async def test_a_worker_that_is_lost_does_not_lose_the_key(self, broker: Broker) -> None:
         """What is taken back from it is still the one."""
-        first = await bring(broker, State.ACTIVE, one())
-        await tidy(broker, now=NOW + LEASE)
+        first = await bring_to(broker, State.ACTIVE, one())
+        await sweep_all(broker, now=NOW + LEASE)
         assert await ask(broker, one(), NOW + LEASE) == Duplicate(first.id, State.PENDING)
 
     @pytest.mark.parametrize("state", ENDED)
@@ -206,18 +206,18 @@ class UniqueContract(Cases):
         self, state: State, broker: Broker
     ) -> None:
         """It may be another's by then, and how it ends changes nothing for that one."""
-        first = await bring(broker, state, one())
+        first = await bring_to(broker, state, one())
         second = one()
         await put(broker, second)
-        await tell(broker, first, RunNow())
+        await execute_on(broker, first, RunNow())
         assert await ask(broker, one()) == Duplicate(second.id, State.PENDING)
-        await tell(broker, first, Deleted())
+        await execute_on(broker, first, Deleted())
         assert await ask(broker, one()) == Duplicate(second.id, State.PENDING)
 
     @pytest.mark.parametrize("state", ENDED)
     async def test_an_ended_task_is_replaced_as_ever(self, state: State, broker: Broker) -> None:
         """Its id and its key are free, together or one by one."""
-        first = await bring(broker, state, one())
+        first = await bring_to(broker, state, one())
         again = one(id=first.id)
         assert await ask(broker, again) == Enqueued(first.id, State.PENDING)
         assert await ask(broker, one()) == Duplicate(first.id, State.PENDING)
@@ -238,10 +238,10 @@ class UniqueContract(Cases):
     @pytest.mark.parametrize("state", WAITING)
     async def test_a_task_that_waits_is_replaced(self, state: State, broker: Broker) -> None:
         """So a task that is asked for again and again is run once, after the last time."""
-        first = await bring(broker, state, one())
+        first = await bring_to(broker, state, one())
         second = one(on_duplicate=REPLACE, due=LATER)
         assert await ask(broker, second) == Enqueued(second.id, State.SCHEDULED)
-        assert await look(broker, first) is None
+        assert await find_task(broker, first) is None
         assert await broker.count() == {"default": {State.SCHEDULED: 1}}
         assert await broker.next_due(["default"]) == LATER
         third = one(on_duplicate=REPLACE)
@@ -258,10 +258,10 @@ class UniqueContract(Cases):
 
     async def test_a_task_is_replaced_under_its_own_id(self, broker: Broker) -> None:
         """An explicit id with a key is replaced by the same one, if that is what was asked for."""
-        first = await bring(broker, State.SCHEDULED, one())
+        first = await bring_to(broker, State.SCHEDULED, one())
         again = evolve(first, payload=b"2", on_duplicate=REPLACE, due=LATER + 1)
         assert await ask(broker, again) == Enqueued(first.id, State.SCHEDULED)
-        assert (await see(broker, first)).spec == again
+        assert (await stored_task(broker, first)).spec == again
         assert await broker.count() == {"default": {State.SCHEDULED: 1}}
         assert await broker.next_due(["default"]) == LATER + 1
 
@@ -278,11 +278,11 @@ class UniqueContract(Cases):
 
     async def test_another_s_id_is_not_replaced(self, broker: Broker) -> None:
         """Neither by one that would replace the task that has the key."""
-        first = await bring(broker, State.PENDING, one())
-        taken = await bring(broker, State.SCHEDULED)
+        first = await bring_to(broker, State.PENDING, one())
+        taken = await bring_to(broker, State.SCHEDULED)
         answer = await ask(broker, one(id=taken.id, on_duplicate=REPLACE))
         assert answer == Conflict(taken.id, State.SCHEDULED)
-        assert (await see(broker, first)).state is State.PENDING
+        assert (await stored_task(broker, first)).state is State.PENDING
 
     async def test_a_batch_replaces_itself(self, broker: Broker) -> None:
         """The last of it is what is left."""
@@ -298,8 +298,8 @@ class UniqueContract(Cases):
         await end(broker, await a_claimed(broker, first), Crashed())
         second = one(on_duplicate=REPLACE, expires=NOW + 600)
         await put(broker, second)
-        await tidy(broker, now=NOW + 100)
-        assert ids_of(await read(broker, State.PENDING)) == [second.id]
+        await sweep_all(broker, now=NOW + 100)
+        assert ids_of(await browse_all(broker, State.PENDING)) == [second.id]
         claim = await take_one(broker, now=NOW + 100)
         assert (claim.task.attempts, claim.task.crashes) == (1, 0)
 
@@ -320,15 +320,15 @@ class UniqueContract(Cases):
         self, state: State, order: Cancelled | Deleted | None, broker: Broker
     ) -> None:
         """The first came too late to end: what it does concerns its own key alone."""
-        first = await bring(broker, state, one(unique_for=5))
+        first = await bring_to(broker, state, one(unique_for=5))
         second = one(queue="default", priority=-1)
         await put(broker, second, now=NOW + 5)
         if order is not None:
-            await tell(broker, first, order, now=NOW + 6)
+            await execute_on(broker, first, order, now=NOW + 6)
         else:
-            await tidy(broker, now=NOW + 6)
+            await sweep_all(broker, now=NOW + 6)
         assert await ask(broker, one(), NOW + 6) == Duplicate(second.id, State.PENDING)
-        await tell(broker, second, Deleted(), now=NOW + 7)
+        await execute_on(broker, second, Deleted(), now=NOW + 7)
         await put(broker, one(), now=NOW + 7)
 
     async def test_a_key_that_lapsed_is_free_for_good_when_its_task_ends(
@@ -340,7 +340,7 @@ class UniqueContract(Cases):
         await end(broker, claim, Succeeded(), now=NOW + 6)
         await nothing_is_left(broker, first)
         await put(broker, second := one(), now=NOW + 6)
-        await tell(broker, second, Deleted(), now=NOW + 6)
+        await execute_on(broker, second, Deleted(), now=NOW + 6)
         await nothing_is_left(broker, first, second)
 
     # - The same key may be had in two queues. Within a batch the first has it.

@@ -1,4 +1,4 @@
-"""What is unusual and allowed: strange text, large payloads, large batches."""
+"""Cases of unusual input that is allowed: any Unicode text, large payloads, large batches."""
 
 import pytest
 
@@ -12,17 +12,17 @@ from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.steps import (
     a_claimed,
+    browse_all,
     end,
+    execute_on,
     ids,
     ids_of,
     nothing_is_left,
     put,
-    read,
-    see,
+    stored_task,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 
 WORDS = [
@@ -63,7 +63,7 @@ WORDS = [
 ]
 
 
-class TextCases(Cases):
+class UnusualTextCases(Cases):
     """Strange text."""
 
     @pytest.mark.parametrize("word", WORDS, ids=ascii)
@@ -71,14 +71,14 @@ class TextCases(Cases):
         """Quotes, wildcards, emoji: a task so named, in a queue so named, lives like any other."""
         task = a_task(id=word, queue=word, name=word, retention=60, headers={word: word})
         await put(broker, task, a_task(queue="bystander"))
-        assert ids_of(await read(broker, State.PENDING, queue=word)) == [word]
+        assert ids_of(await browse_all(broker, State.PENDING, queue=word)) == [word]
         claim = await take_one(broker, word)
         assert (claim.task.spec, claim.lease.id, claim.lease.queue) == (task, word, word)
         await broker.extend([claim.lease], until=NOW + 60)
         assert await end(broker, claim, Succeeded(word.encode(), word)) == Settled(State.COMPLETED)
-        stored = await see(broker, task)
+        stored = await stored_task(broker, task)
         assert (stored.result, stored.result_type) == (word.encode(), word)
-        assert await tell(broker, task, Deleted()) == Moved(State.GONE)
+        assert await execute_on(broker, task, Deleted()) == Moved(State.GONE)
         assert await broker.count() == {"bystander": {State.PENDING: 1}}
 
     async def test_names_that_look_alike_are_different(self, broker: Broker) -> None:
@@ -91,8 +91,8 @@ class TextCases(Cases):
         """An operator may say why in any script, over several lines."""
         reason = "weil\n'es' \"so\" %s ist \U0001f600"
         await put(broker, task := a_task())
-        await tell(broker, task, Archived(reason))
-        assert (await see(broker, task)).error == reason
+        await execute_on(broker, task, Archived(reason))
+        assert (await stored_task(broker, task)).error == reason
 
     async def test_the_numbers_at_the_edges_come_back(self, broker: Broker) -> None:
         """The largest budgets, priorities and moments that a task may have are kept."""
@@ -108,13 +108,13 @@ class TextCases(Cases):
             retention=last,
         )
         await put(broker, task, a_task(priority=-1000))
-        assert (await see(broker, task)).spec == task
+        assert (await stored_task(broker, task)).spec == task
 
     async def test_a_lease_may_end_in_the_past(self, broker: Broker) -> None:
         """A lease that has run out when it is given is taken back by the next sweep."""
         await put(broker, a_task())
         assert len(await take(broker, now=NOW, until=NOW - 1)) == 1
-        assert (await tidy(broker)).crashed == 1
+        assert (await sweep_all(broker)).crashed == 1
 
 
 class BulkCases(Cases):
@@ -126,7 +126,7 @@ class BulkCases(Cases):
         claim = await a_claimed(broker, a_task(payload=blob, retention=60))
         assert claim.task.spec.payload == blob
         await end(broker, claim, Succeeded(blob[::-1], "a/b"))
-        assert (await see(broker, claim.task.spec)).result == blob[::-1]
+        assert (await stored_task(broker, claim.task.spec)).result == blob[::-1]
 
     async def test_an_empty_payload_is_a_payload(self, broker: Broker) -> None:
         """No bytes are bytes."""
@@ -158,7 +158,7 @@ class BulkCases(Cases):
         """A sweep whose limit is large takes back as many in one call."""
         await put(broker, *some_tasks(10_000))
         await take(broker, 10_000)
-        assert (await tidy(broker, limit=20_000, now=NOW + 60)).crashed == 10_000
+        assert (await sweep_all(broker, limit=20_000, now=NOW + 60)).crashed == 10_000
         assert await broker.count() == {"default": {State.PENDING: 10_000}}
 
     async def test_twenty_thousand_old_tasks_are_trimmed_in_bounded_sweeps(self) -> None:
@@ -169,10 +169,10 @@ class BulkCases(Cases):
             moved = await broker.execute("default", ids_of(tasks), Archived(), now=NOW)
             assert set(moved) == {Moved(State.ARCHIVED)}
             for left in (14_000, 8_000, 2_000):
-                swept = await tidy(broker, limit=6_000, now=NOW + 60)
+                swept = await sweep_all(broker, limit=6_000, now=NOW + 60)
                 assert (swept.trimmed, swept.more) == (6_000, True)
                 assert await broker.count() == {"default": {State.ARCHIVED: left}}
-            assert await tidy(broker, limit=6_000, now=NOW + 60) == Swept(trimmed=2_000)
+            assert await sweep_all(broker, limit=6_000, now=NOW + 60) == Swept(trimmed=2_000)
             await nothing_is_left(broker, *tasks[::5_000])
 
     async def test_an_archive_past_its_count_is_trimmed_to_it(self) -> None:
@@ -181,7 +181,7 @@ class BulkCases(Cases):
             tasks = some_tasks(12_000)
             await _reject(broker, tasks[:10_000], now=NOW)
             await _reject(broker, tasks[10_000:], now=NOW + 1)
-            assert (await tidy(broker, limit=50_000, now=NOW + 2)).trimmed == 10_000
+            assert (await sweep_all(broker, limit=50_000, now=NOW + 2)).trimmed == 10_000
             assert await broker.count() == {"default": {State.DEAD: 2_000}}
             found = await broker.get("default", ids_of(tasks))
             assert [task is None for task in found] == [True] * 10_000 + [False] * 2_000

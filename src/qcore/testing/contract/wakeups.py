@@ -18,17 +18,17 @@ from qcore.domain.lifecycle import (
 from qcore.ports import Broker, LeaseEnded, Notification, TasksChanged, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases, step
-from qcore.testing.contract.states import LATER, bring
+from qcore.testing.contract.states import LATER, bring_to
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    execute_on,
     ids,
     on_work,
     put,
+    sweep_all,
     take,
     take_one,
-    tell,
-    tidy,
 )
 from qcore.testing.contract.threads import twin_of
 
@@ -94,13 +94,13 @@ class NextDueCases(Cases):
         self, broker: Broker, state: State
     ) -> None:
         """A task that is neither scheduled nor retrying has no moment to wait for."""
-        await bring(broker, state)
+        await bring_to(broker, state)
         assert await broker.next_due(["default"]) is None
 
     @pytest.mark.parametrize("state", [State.SCHEDULED, State.RETRY])
     async def test_what_waits_is_due_at_its_moment(self, broker: Broker, state: State) -> None:
         """Scheduled and retrying tasks are due at their moments."""
-        await bring(broker, state)
+        await bring_to(broker, state)
         assert await broker.next_due(["default"]) == LATER
 
     async def test_the_earliest_of_all_queues_named_counts(self, broker: Broker) -> None:
@@ -165,7 +165,7 @@ class SubscribeCases(Cases):
     ) -> None:
         """Who has found nothing takes what another, who came when it was due, has no room for."""
         for _ in range(2):
-            await bring(broker, state)
+            await bring_to(broker, state)
         heard = Heard()
         ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
@@ -179,17 +179,17 @@ class SubscribeCases(Cases):
         heard = Heard()
         ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
-        await tidy(broker, now=NOW + LEASE)
+        await sweep_all(broker, now=NOW + LEASE)
         assert await self.comes(heard)
         await ear.close()
 
     async def test_an_order_to_run_now_is_heard(self, broker: Broker) -> None:
         """An operator who wants a task to run does not wait for a poll."""
-        task = await bring(broker, State.ARCHIVED)
+        task = await bring_to(broker, State.ARCHIVED)
         heard = Heard()
         ear = await on_work(broker, ["default"], heard.set)
         heard.clear()
-        await tell(broker, task, RunNow())
+        await execute_on(broker, task, RunNow())
         assert await self.comes(heard)
         await ear.close()
 
