@@ -8,7 +8,7 @@ from qcore.adapters.links.redis import Link
 from qcore.adapters.redis import RedisBroker, claim, settle
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.doctor import diagnose
-from qcore.doctor.redis.task_lifecycle import life
+from qcore.doctor.redis.task_lifecycle import check_lifecycle
 from qcore.domain.diagnostics import Grade
 from qcore.errors import BrokerUnusable
 from qcore.testing.fakes import fake_redis_broker
@@ -198,7 +198,7 @@ async def test_a_slow_script_is_named(own_redis: RedisServer) -> None:
 
 async def lived(link: Link) -> str:
     """Return what is found wrong with a life, and see that nothing is left of it."""
-    [told] = await life(link, "qcore", "qcore-doctor-1")
+    [told] = await check_lifecycle(link, "qcore", "qcore-doctor-1")
     assert told.grade is Grade.ERROR
     assert await link.command("KEYS", "*") == []
     return told.found
@@ -234,7 +234,7 @@ async def test_a_life_that_is_cancelled_leaves_nothing(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(claim, "next_due", wait)
     link = fake_redis_broker().link
-    living = asyncio.create_task(life(link, "qcore", "qcore-doctor-1"))
+    living = asyncio.create_task(check_lifecycle(link, "qcore", "qcore-doctor-1"))
     await reached.wait()
     living.cancel()
     with pytest.raises(asyncio.CancelledError):

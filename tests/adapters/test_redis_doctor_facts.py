@@ -6,9 +6,9 @@ import pytest
 
 from qcore.adapters.links.redis import ConnectionInfo, RedisCommand, Reply
 from qcore.doctor.redis import timing
-from qcore.doctor.redis.failover import as_seen
+from qcore.doctor.redis.failover import cluster_findings
 from qcore.doctor.redis.memory import memory
-from qcore.doctor.redis.merge import together
+from qcore.doctor.redis.merge import merged_findings
 from qcore.doctor.redis.persistence import persistence
 from qcore.doctor.redis.replicas import replication
 from qcore.doctor.redis.server_info import clients, connection, version
@@ -258,11 +258,11 @@ d4 :0@0 master,noaddr - 1 1 2 disconnected
 def test_a_cluster_names_those_who_are_down() -> None:
     """It is an error where slots are served by nobody."""
     state = "cluster_state:ok\r\ncluster_slots_ok:16384\r\ncluster_size:3\r\ncluster_known_nodes:6"
-    well = [*as_seen("db", state, NODES.splitlines()[0])]
+    well = [*cluster_findings("db", state, NODES.splitlines()[0])]
     assert has([(f.grade, f.found) for f in well], (OK, "by 3 masters of 6 nodes"))
-    down = [*as_seen("db", state, NODES)]
+    down = [*cluster_findings("db", state, NODES)]
     assert has([(f.grade, f.found) for f in down], (WARNING, "10.0.0.2:7000, 10.0.0.3:7000"))
-    failed = [*as_seen("db", "cluster_state:fail\r\ncluster_slots_ok:10923\r\n", "")]
+    failed = [*cluster_findings("db", "cluster_state:fail\r\ncluster_slots_ok:10923\r\n", "")]
     assert has([(f.grade, f.found) for f in failed], (ERROR, "10,923 of 16,384 slots"))
 
 
@@ -282,14 +282,14 @@ def test_round_trips_are_judged_by_their_middle_and_their_tail(
     taken: list[float], grade: Grade
 ) -> None:
     """One that was slow is nothing; two of a hundred are."""
-    assert timing.judged(taken).grade is grade
+    assert timing.findings_of(taken).grade is grade
 
 
 async def test_a_clock_that_is_wrong_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever of the two it is, and by how much."""
     monkeypatch.setattr(timing.time, "time", lambda: 1_000.0)
-    ahead = await timing.ahead(Nowhere([b"4600", b"0"]))
-    assert ahead == pytest.approx(3_600.0, abs=1)
+    clock_offset = await timing.clock_offset(Nowhere([b"4600", b"0"]))
+    assert clock_offset == pytest.approx(3_600.0, abs=1)
     [found] = timing.clocks({"db": 3_600.04})
     assert (found.grade, found.found[:42]) == (
         WARNING,
@@ -303,7 +303,7 @@ async def test_a_clock_that_is_wrong_is_a_warning(monkeypatch: pytest.MonkeyPatc
 
 async def test_a_clock_that_may_not_be_asked_is_passed_over() -> None:
     """TIME may be forbidden."""
-    assert await timing.ahead(Nowhere(QcoreError("no"))) is None
+    assert await timing.clock_offset(Nowhere(QcoreError("no"))) is None
 
 
 def test_servers_that_disagree_about_the_time_are_a_warning() -> None:
@@ -323,7 +323,7 @@ async def test_a_script_that_takes_long_is_judged(took: int, grade: Grade) -> No
     recent = [2, 200_000, took, words, b"10.0.0.9:1", b"me"]
     node = Nowhere([old, recent], [b"200100", b"0"])
     server = Server(node, {}, {"slowlog-log-slower-than": "100"})
-    [found] = await timing.slow_log(server, "qcore", timing.Questions())
+    [found] = await timing.slow_log(server, "qcore", timing.ServerQueries())
     assert found.grade is grade
     assert found.found == f"the slowest in the last day: of another version {took / 1000:.1f} ms"
 
@@ -334,14 +334,16 @@ async def test_a_script_that_takes_long_is_judged(took: int, grade: Grade) -> No
 def test_what_is_so_everywhere_is_one_line() -> None:
     """What is only somewhere names where; what has one remedy is told once."""
     same, other = ok("version", "Redis 7"), ok("version", "Redis 6")
-    assert together({"a": [same]}) == [same]
-    assert [f.found for f in together({"a": [same], "b": [same]})] == ["all 2 servers: Redis 7"]
-    assert [f.found for f in together({"a": [same], "b": [other]})] == [
+    assert merged_findings({"a": [same]}) == [same]
+    assert [f.found for f in merged_findings({"a": [same], "b": [same]})] == [
+        "all 2 servers: Redis 7"
+    ]
+    assert [f.found for f in merged_findings({"a": [same], "b": [other]})] == [
         "a: Redis 7; the others are well too"
     ]
     ill = warning("version", "old", "upgrade")
-    assert [f.found for f in together({"a": [same], "b": [ill]})] == ["b: old"]
-    assert [f.found for f in together({"a": [ill], "b": [ill]})] == ["all 2 servers: old"]
+    assert [f.found for f in merged_findings({"a": [same], "b": [ill]})] == ["b: old"]
+    assert [f.found for f in merged_findings({"a": [ill], "b": [ill]})] == ["all 2 servers: old"]
     one, two = advice("memory", "1 MB", "buy"), advice("memory", "2 MB", "buy")
-    assert [f.found for f in together({"a": [one], "b": [two]})] == ["a: 1 MB; b too"]
-    assert [f.found for f in together({"a": [one], "b": [ill]})] == ["a: 1 MB", "b: old"]
+    assert [f.found for f in merged_findings({"a": [one], "b": [two]})] == ["a: 1 MB; b too"]
+    assert [f.found for f in merged_findings({"a": [one], "b": [ill]})] == ["a: 1 MB", "b: old"]

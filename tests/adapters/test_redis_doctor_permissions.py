@@ -8,7 +8,7 @@ from qcore import connect
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.keys import Keys
 from qcore.adapters.redis.scripts import LIBRARY
-from qcore.doctor.redis.permissions import harmless, lacking
+from qcore.doctor.redis.permissions import missing_rules, probe_commands
 from qcore.domain.diagnostics import Grade
 from tests.adapters.doctoring import examined, of
 from tests.servers.redis import RedisServer
@@ -23,7 +23,7 @@ NO_COMMANDS = {"LIMIT", "NOPERM", "WITHSCORES"}
 
 def needed(keys: Keys) -> list[str]:
     """Return the names of all commands that qcore sends to one server."""
-    words = [command[0] for command in harmless(keys, "queue", None)]
+    words = [command[0] for command in probe_commands(keys, "queue", None)]
     return [str(word).lower() for word in (*words, "SADD", "SUBSCRIBE")]
 
 
@@ -101,7 +101,7 @@ async def lacking_of(own_redis: RedisServer, keys: Keys) -> list[str]:
     broker = connect(own_redis.url.replace("//", "//ann:s3cr3t@"))
     assert isinstance(broker, RedisBroker)
     topology = await broker.link.topology()
-    rules = await lacking(
+    rules = await missing_rules(
         broker.link, topology.masters, keys, "qcore-doctor-1", topology.connection
     )
     await broker.close()

@@ -4,8 +4,8 @@ from qcore import NewTask
 from qcore.adapters.redis.keys import Keys
 from qcore.adapters.redis.script_runner import ScriptRunner
 from qcore.adapters.redis.scripts import lua
-from qcore.doctor.redis.queues import KNOWN, leftovers, looks
-from qcore.doctor.redis.server_queries import Questions
+from qcore.doctor.redis.queues import KNOWN, leftovers, queue_reports
+from qcore.doctor.redis.server_queries import ServerQueries
 from qcore.domain.diagnostics import Grade
 from qcore.domain.task import RetentionPolicy
 from qcore.testing.contract.steps import on_work
@@ -116,7 +116,7 @@ async def test_to_enqueue_a_leftover_again_mends_it(own_redis: RedisServer) -> N
 async def test_what_only_seemed_amiss_for_a_moment_is_nothing() -> None:
     """Tasks move while they are counted: what is amiss is looked at again."""
     broker = fake_redis_broker()
-    keys, questions = Keys("qcore"), Questions()
+    keys, queries = Keys("qcore"), ServerQueries()
     await broker.enqueue([NewTask("mail", id="a")], now=1.0)
     pending = keys.of("default")[2]
     [(member, score)] = [
@@ -125,11 +125,11 @@ async def test_what_only_seemed_amiss_for_a_moment_is_nothing() -> None:
     ]
     await broker.link.command("ZREM", pending, member)
     nodes = (await broker.link.topology()).masters
-    [look] = await looks(nodes, keys, ["default"], 2.0, questions)
+    [look] = await queue_reports(nodes, keys, ["default"], 2.0, queries)
     assert look.stray == 1
     await broker.link.command("ZADD", pending, score, member)
     runner = ScriptRunner(broker.link, RetentionPolicy(), "qcore")
-    [told] = await leftovers(runner, nodes, [look], questions)
+    [told] = await leftovers(runner, nodes, [look], queries)
     assert told.grade is Grade.OK
     await broker.close()
 

@@ -1,10 +1,10 @@
-"""How Sentinels, or the nodes of a cluster, see each other."""
+"""Failover: whether Sentinels agree, and whether a cluster serves all its slots."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Node
-from qcore.doctor.redis.server_queries import Questions
+from qcore.doctor.redis.server_queries import ServerQueries
 from qcore.domain.diagnostics import Finding, error, ok, warning
 from qcore.domain.errors import QcoreError
 from qcore.domain.record import record
@@ -24,7 +24,7 @@ async def sentinels(nodes: Sequence[Node], master: str) -> list[Finding]:
             views[node.name] = await _view(node, master)
         except QcoreError as why:
             found.append(warning("sentinels", f"{node.name} does not answer ({why})", "start it"))
-    return [*found, *judged(views)]
+    return [*found, *findings_of(views)]
 
 
 @record
@@ -58,7 +58,7 @@ def _said(why: QcoreError) -> str:
     return str(why).rpartition("(")[2].rstrip(")")
 
 
-def judged(views: Mapping[str, _View]) -> Iterator[Finding]:
+def findings_of(views: Mapping[str, _View]) -> Iterator[Finding]:
     """Tell what follows from what the Sentinels see."""
     places = {view.place for view in views.values()}
     if len(places) > 1:
@@ -88,22 +88,24 @@ def judged(views: Mapping[str, _View]) -> Iterator[Finding]:
         yield ok("sentinels", f"{len(views)} agree on {places.pop()}")
 
 
-async def cluster(nodes: Sequence[Node], questions: Questions) -> list[Finding]:
+async def cluster(nodes: Sequence[Node], queries: ServerQueries) -> list[Finding]:
     """Tell whether all slots are served, and who is down, as the first sees it who answers."""
     for node in nodes:
         try:
-            state, listing = await questions.ask(node, ("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
+            state, listing = await queries.ask(node, ("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
         except QcoreError:
             # that it does not answer is told where it is asked about itself
             continue
         if state is not None:
             return [
-                *as_seen(node.name, state.decode(), "" if listing is None else listing.decode())
+                *cluster_findings(
+                    node.name, state.decode(), "" if listing is None else listing.decode()
+                )
             ]
     return []
 
 
-def as_seen(name: str, state: str, nodes: str) -> Iterator[Finding]:
+def cluster_findings(name: str, state: str, nodes: str) -> Iterator[Finding]:
     """Tell what a node says of its cluster."""
     rows = (line.partition(":") for line in state.splitlines())
     facts = {key: value for key, _, value in rows}

@@ -1,4 +1,4 @@
-"""Whose the keys under our namespace are."""
+"""The keys under a namespace: unregistered queues, and keys that are not qcore's."""
 
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -6,22 +6,22 @@ from typing import Final
 
 from qcore.adapters.links.redis import Node
 from qcore.adapters.redis.keys import Key, Keys
-from qcore.doctor.redis.server_queries import Questions
+from qcore.doctor.redis.server_queries import ServerQueries
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.record import record
 
 ROUNDS: Final = 20
 AT_ONCE: Final = 1_000
-"""Keys that one round looks at, of whatever name."""
-PASSING: Final = "qcore-doctor-"
-"""What the queues of an examination begin with: another one may be at work."""
+"""Keys that one SCAN examines, of whatever name."""
+PROBE_PREFIX: Final = "qcore-doctor-"
+"""What the queues of examinations begin with: another examination may be running."""
 SHOWN: Final = 5
 
 _NAMES: Final = {key.name.lower() for key in Key if key is not Key.SESSION}
 
 
 @record
-class Names:
+class Namespace:
     """What was found under a namespace."""
 
     known: Sequence[str]
@@ -36,37 +36,35 @@ class Names:
     """Whether a server has told what the registry names: of a cluster, the one that has it."""
 
 
-async def names(nodes: Sequence[Node], keys: Keys, questions: Questions) -> Names:
+async def names(nodes: Sequence[Node], keys: Keys, queries: ServerQueries) -> Namespace:
     """Return what is under a namespace, of the first keys of each server."""
     known: set[str] = set()
     stored: set[str] = set()
     foreign: set[str] = set()
     is_set, is_read = True, False
     for node in nodes:
-        kind, members = await questions.ask(
+        kind, members = await queries.ask(
             node, ("TYPE", keys.registry), ("SMEMBERS", keys.registry)
         )
         is_set = is_set and kind in {None, b"none", b"set"}
         is_read = is_read or members is not None
         known |= {name.decode(errors="replace") for name in members or ()}
-        async for key in _scanned(node, keys.registry, questions):
+        async for key in _scanned(node, keys.registry, queries):
             queue = _queue_of(key, keys.registry)
             if queue is not None:
                 stored.add(queue)
             elif key != keys.registry:
                 foreign.add(key)
-    lost = {queue for queue in stored - known if not queue.startswith(PASSING)}
-    return Names(sorted(known), sorted(lost), sorted(foreign), is_set, is_read)
+    lost = {queue for queue in stored - known if not queue.startswith(PROBE_PREFIX)}
+    return Namespace(sorted(known), sorted(lost), sorted(foreign), is_set, is_read)
 
 
-async def _scanned(node: Node, registry: str, questions: Questions) -> AsyncIterator[str]:
+async def _scanned(node: Node, registry: str, queries: ServerQueries) -> AsyncIterator[str]:
     """Yield the keys under the namespace among the first thousands of a server."""
     prefix = re.sub(r"([*?\[\]\\^])", r"\\\1", registry.removesuffix("queues"))
     cursor: str = "0"
     for _ in range(ROUNDS):
-        [reply] = await questions.ask(
-            node, ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", AT_ONCE)
-        )
+        [reply] = await queries.ask(node, ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", AT_ONCE))
         if reply is None:
             return
         for key in reply[1]:
@@ -84,7 +82,7 @@ def _queue_of(key: str, registry: str) -> str | None:
     return queue[1:] if name in _NAMES or name.startswith("session:") else None
 
 
-def namespace(found: Names, keys: Keys) -> Iterator[Finding]:
+def namespace(found: Namespace, keys: Keys) -> Iterator[Finding]:
     """Tell whether anybody else is under our namespace, and whether the registry is whole."""
     if not found.is_set:
         yield error(

@@ -1,4 +1,4 @@
-"""How a server's memory is, and what it does when that is full."""
+"""Memory: maxmemory, fragmentation, and the eviction policy."""
 
 from collections.abc import Iterator
 from typing import Final

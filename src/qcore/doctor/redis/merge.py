@@ -1,4 +1,4 @@
-"""One list of findings for several servers."""
+"""Merge the findings about several servers into one list."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from attrs import evolve
 from qcore.domain.diagnostics import Finding, Grade
 
 
-def together(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+def merged_findings(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
     """Return what was found at each server as one list: a matter that is well everywhere is a line.
 
     What is not well names the servers where it is so, unless there is but one.

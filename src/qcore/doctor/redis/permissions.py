@@ -1,4 +1,4 @@
-"""Whether the user may do all that qcore does."""
+"""Permissions: which ACL rules the user lacks, found by trying each command."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -23,10 +23,10 @@ _WITHOUT_KEYS: Final = {
 }
 
 
-def harmless(keys: Keys, queue: str, route: ConnectionInfo | None) -> Iterator[RedisCommand]:
+def probe_commands(keys: Keys, queue: str, route: ConnectionInfo | None) -> Iterator[RedisCommand]:
     """Yield each command that qcore sends, or calls in a script, so that it changes nothing.
 
-    Servers look at permissions before they look at anything else; `queue` has no tasks.
+    Servers check permissions before anything else; `queue` has no tasks.
     """
     its = (Key.META, Key.TASKS, Key.PENDING, Key.SESSION)
     meta, tasks, pending, session = (keys.of(queue)[key - 1] for key in its)
@@ -71,7 +71,7 @@ def harmless(keys: Keys, queue: str, route: ConnectionInfo | None) -> Iterator[R
         yield ("WAITAOF", 0, 0, 1)
 
 
-async def lacking(
+async def missing_rules(
     link: Link,
     nodes: Sequence[Node],
     keys: Keys,
@@ -81,8 +81,8 @@ async def lacking(
     """Return the rules of an ACL that are missing, having tried all that qcore needs."""
     missing: dict[str, None] = {}
     for node in nodes:
-        missing |= dict.fromkeys(await _lacking(node, keys, queue, route))
-    missing |= dict.fromkeys(await _lacking_to_listen(link, keys))
+        missing |= dict.fromkeys(await _missing_at(node, keys, queue, route))
+    missing |= dict.fromkeys(await _missing_to_subscribe(link, keys))
     if {"+publish", "+subscribe"} <= missing.keys():
         # no command was left that could try the channels
         missing[f"&{_space(keys)}"] = None
@@ -113,9 +113,11 @@ def _space(keys: Keys) -> str:
     return f"{keys.registry.removesuffix('queues')}*"
 
 
-async def _lacking(node: Node, keys: Keys, queue: str, route: ConnectionInfo | None) -> list[str]:
+async def _missing_at(
+    node: Node, keys: Keys, queue: str, route: ConnectionInfo | None
+) -> list[str]:
     """Return the rules that are missing at one server."""
-    commands = [*harmless(keys, queue, route)]
+    commands = [*probe_commands(keys, queue, route)]
     try:
         replies = await node.ask(*commands)
     except QcoreError as why:
@@ -148,7 +150,7 @@ def _rule(reply: object, keys: Keys) -> str | None:
     return rule if rule is None or rule.startswith("+") else f"{rule[0]}{_space(keys)}"
 
 
-async def _lacking_to_listen(link: Link, keys: Keys) -> list[str]:
+async def _missing_to_subscribe(link: Link, keys: Keys) -> list[str]:
     try:
         subscription = await link.listen([keys.channel("-")], _ignore, _ignore)
     except QcoreError as why:

@@ -1,4 +1,4 @@
-"""What outlives a server's process."""
+"""Persistence: the append-only file and snapshots."""
 
 from collections.abc import Iterator
 from typing import Final

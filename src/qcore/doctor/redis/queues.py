@@ -1,4 +1,4 @@
-"""Whether what is stored of queues fits together."""
+"""Queues: their formats, foreign keys, and tasks that are in no state."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -8,19 +8,19 @@ from qcore.adapters.redis.encoding import decode_id
 from qcore.adapters.redis.keys import KEY_OF, Key, Keys
 from qcore.adapters.redis.script_runner import ScriptRunner, chunks
 from qcore.adapters.redis.scripts import READ
-from qcore.doctor.redis.server_queries import Questions
+from qcore.doctor.redis.server_queries import ServerQueries
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 
 KNOWN: Final = 1
-"""The newest format of a queue that this qcore writes (lua/common.lua)."""
+"""The newest format of a queue that this qcore writes (lua/lib/version.lua)."""
 MOST: Final = 200
-"""Queues that are looked at."""
+"""Queues that are examined."""
 TOGETHER: Final = 20
 SAMPLE: Final = 100
-LOOKS: Final = 3
-"""How often something has to be amiss: tasks move while they are counted."""
+READS: Final = 3
+"""How often something has to be amiss in turn: tasks change state while they are counted."""
 
 _OWN: Final = tuple(key for key in Key if key is not Key.SESSION)
 _HASHES: Final = {Key.META, Key.TASKS, Key.PROGRESS, Key.UNIQUE, Key.DETAILS}
@@ -28,7 +28,7 @@ _PLACES: Final = tuple(KEY_OF.values())
 
 
 @record
-class Look:
+class QueueReport:
     """What is stored of a queue."""
 
     queue: str
@@ -54,20 +54,20 @@ class Look:
         return 0 if self.tasks is None else self.tasks - self.placed
 
 
-async def looks(
-    nodes: Sequence[Node], keys: Keys, queues: Sequence[str], now: Moment, questions: Questions
-) -> list[Look]:
+async def queue_reports(
+    nodes: Sequence[Node], keys: Keys, queues: Sequence[str], now: Moment, queries: ServerQueries
+) -> list[QueueReport]:
     """Look at queues; on a cluster, whose servers each know some."""
-    found: list[Look] = []
+    found: list[QueueReport] = []
     for chunk in chunks(queues, TOGETHER):
         asked = [[*_questions(keys, queue, now)] for queue in chunk]
         size = len(asked[0])
         for node in nodes:
-            replies = await questions.ask(node, *[each for row in asked for each in row])
+            replies = await queries.ask(node, *[each for row in asked for each in row])
             rows = [replies[n : n + size] for n in range(0, len(replies), size)]
             # whoever does not have the queue does not even tell a type
             pairs = zip(chunk, rows, strict=True)
-            found += [_look(keys, queue, row) for queue, row in pairs if row[1] is not None]
+            found += [_report_of(keys, queue, row) for queue, row in pairs if row[1] is not None]
     return found
 
 
@@ -82,7 +82,7 @@ def _questions(keys: Keys, queue: str, now: Moment) -> Iterator[RedisCommand]:
         yield "ZCOUNT", names[key - 1], "-inf", repr(now)
 
 
-def _look(keys: Keys, queue: str, row: Sequence[Reply]) -> Look:
+def _report_of(keys: Keys, queue: str, row: Sequence[Reply]) -> QueueReport:
     version, kinds = row[0], row[1 : 1 + len(_OWN)]
     tasks, records, *rest = row[1 + len(_OWN) :]
     placed, due = rest[: len(_PLACES)], rest[len(_PLACES) :]
@@ -93,7 +93,7 @@ def _look(keys: Keys, queue: str, row: Sequence[Reply]) -> Look:
         if kind not in {b"none", b"hash" if key in _HASHES else b"zset"}
     }
     pending = dict(zip(_PLACES, placed, strict=True))[Key.PENDING]
-    return Look(
+    return QueueReport(
         queue,
         None if version is None else version.decode(errors="replace"),
         foreign,
@@ -104,7 +104,7 @@ def _look(keys: Keys, queue: str, row: Sequence[Reply]) -> Look:
     )
 
 
-def formats(found: Sequence[Look], beyond: int = 0) -> list[Finding]:
+def formats(found: Sequence[QueueReport], beyond: int = 0) -> list[Finding]:
     """Tell which queues are not ours, or of another time; `beyond` are those not looked at."""
     bad = [finding for look in found for finding in _format(look)]
     made = sum(look.is_made for look in found)
@@ -112,7 +112,7 @@ def formats(found: Sequence[Look], beyond: int = 0) -> list[Finding]:
     return bad or [ok("queues", f"{made:,} there, each of format {KNOWN}{more}")]
 
 
-def _format(look: Look) -> Iterator[Finding]:
+def _format(look: QueueReport) -> Iterator[Finding]:
     for name, kind in look.foreign.items():
         yield error(
             "queues",
@@ -135,36 +135,39 @@ def _format(look: Look) -> Iterator[Finding]:
 
 
 async def leftovers(
-    runner: ScriptRunner, nodes: Sequence[Node], found: Sequence[Look], questions: Questions
+    runner: ScriptRunner,
+    nodes: Sequence[Node],
+    found: Sequence[QueueReport],
+    queries: ServerQueries,
 ) -> list[Finding]:
     """Tell which queues have tasks that nobody will come across."""
     amiss = [look for look in found if look.stray or _odd_records(look)]
-    for _ in range(LOOKS - 1):
+    for _ in range(READS - 1):
         names = [look.queue for look in amiss]
-        again = await looks(nodes, runner.keys, names, runner.link.time(), questions)
+        again = await queue_reports(nodes, runner.keys, names, runner.link.time(), queries)
         before = {look.queue: look for look in amiss}
         amiss = [look for look in again if _is_still(before.get(look.queue), look)]
-    findings = [each for look in amiss for each in await _leftover(runner, nodes, look, questions)]
+    findings = [each for look in amiss for each in await _leftover(runner, nodes, look, queries)]
     return findings or [ok("leftovers", "each task is in one state")]
 
 
-def _is_still(before: Look | None, now: Look) -> bool:
+def _is_still(before: QueueReport | None, now: QueueReport) -> bool:
     """Return whether what was amiss is so again, and in the same way."""
     if before is None:
         return False
     return before.stray * now.stray > 0 or bool(_odd_records(before) and _odd_records(now))
 
 
-def _odd_records(look: Look) -> int:
+def _odd_records(look: QueueReport) -> int:
     """Return how many records there are more than tasks."""
     return 0 if look.tasks is None else max(0, look.records - look.tasks)
 
 
 async def _leftover(
-    runner: ScriptRunner, nodes: Sequence[Node], look: Look, questions: Questions
+    runner: ScriptRunner, nodes: Sequence[Node], look: QueueReport, queries: ServerQueries
 ) -> list[Finding]:
     if look.stray > 0:
-        ids = await _stray(runner, nodes, look.queue, questions)
+        ids = await _stray(runner, nodes, look.queue, queries)
         such = f", such as {ids[0]}" if ids else ""
         return [
             warning(
@@ -193,13 +196,13 @@ async def _leftover(
 
 
 async def _stray(
-    runner: ScriptRunner, nodes: Sequence[Node], queue: str, questions: Questions
+    runner: ScriptRunner, nodes: Sequence[Node], queue: str, queries: ServerQueries
 ) -> list[str]:
     """Return tasks of a sample that are in no state."""
     tasks = runner.keys.of(queue)[Key.TASKS - 1]
     sample: dict[bytes, None] = {}
     for node in nodes:
-        [names] = await questions.ask(node, ("HRANDFIELD", tasks, SAMPLE))
+        [names] = await queries.ask(node, ("HRANDFIELD", tasks, SAMPLE))
         sample |= dict.fromkeys(names or ())
     if not sample:
         return []

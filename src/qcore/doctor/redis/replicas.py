@@ -1,4 +1,4 @@
-"""Whether there are other servers with the same data, and whether they keep up."""
+"""Replication: whether a master has as many replicas as it should, and they keep up."""
 
 import re
 from collections.abc import Iterator

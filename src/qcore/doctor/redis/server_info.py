@@ -1,4 +1,4 @@
-"""What a server is, and how we come to it."""
+"""The server and the connection: version, TLS, password, number of clients."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address

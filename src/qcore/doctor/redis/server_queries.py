@@ -1,4 +1,4 @@
-"""What a server is asked for an examination alone, and what it says of itself."""
+"""Queries that only an examination sends: INFO, CONFIG GET and others, which may be forbidden."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,8 +49,8 @@ class Server:
             return 0.0
 
 
-class Questions:
-    """Asks what qcore itself does not, and remembers what it is not told."""
+class ServerQueries:
+    """Sends queries, and remembers those that were forbidden or unknown."""
 
     def __init__(self) -> None:
         self._forbidden: dict[str, None] = {}

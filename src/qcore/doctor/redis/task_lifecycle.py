@@ -1,4 +1,4 @@
-"""A whole life of a task, in a queue of its own of which nothing is left."""
+"""Run a task through its lifecycle with every script, in a queue that is removed afterwards."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,23 +25,23 @@ PATIENCE: Final = 2.0
 """Seconds for a wake-up."""
 
 
-class Disagreement(Exception):
-    """Say which answer was not what it has to be."""
+class UnexpectedAnswer(Exception):
+    """Say which answer of the broker was unexpected."""
 
 
-async def life(link: Link, namespace: str, queue: str) -> list[Finding]:
+async def check_lifecycle(link: Link, namespace: str, queue: str) -> list[Finding]:
     """Enqueue, claim, fail, claim again and settle a task; tell whether all went as it has to."""
-    noting = _Noting(link)
-    runner = ScriptRunner(cast("Link", noting), RetentionPolicy(), namespace)
+    recording = _RecordingLink(link)
+    runner = ScriptRunner(cast("Link", recording), RetentionPolicy(), namespace)
     try:
         began = perf_counter()
-        woke = await _live(runner, queue)
+        woke = await _run_lifecycle(runner, queue)
         took = perf_counter() - began
         return [
             ok("scripts", f"all {len(SCRIPTS)} run: a task lived and left in {1000 * took:.1f} ms"),
             _wake_up(woke, runner.keys.channel(queue)),
         ]
-    except Disagreement as why:
+    except UnexpectedAnswer as why:
         return [
             error(
                 "scripts",
@@ -52,7 +52,7 @@ async def life(link: Link, namespace: str, queue: str) -> list[Finding]:
     except QcoreError as why:
         return [error("scripts", str(why), "until then no task can be enqueued or run")]
     finally:
-        await noting.remove_all()
+        await recording.remove_all()
 
 
 def _wake_up(woke: bool, channel: str) -> Finding:  # noqa: FBT001  (what was found)
@@ -65,7 +65,7 @@ def _wake_up(woke: bool, channel: str) -> Finding:  # noqa: FBT001  (what was fo
     )
 
 
-async def _live(runner: ScriptRunner, queue: str) -> bool:
+async def _run_lifecycle(runner: ScriptRunner, queue: str) -> bool:
     """Lead a task from its first state to its last; return whether its enqueue was heard."""
     heard = Event()
     subscription = await runner.link.listen(
@@ -100,45 +100,45 @@ async def _close(subscription: Subscription) -> None:
 async def _begin(runner: ScriptRunner, queue: str, now: Moment) -> None:
     """Enqueue a task, and look at it."""
     task = NewTask("qcore:doctor", id=queue, queue=queue)
-    _agree("enqueue", await enqueue.enqueue(runner, [task], now), [Enqueued(queue, State.PENDING)])
+    _expect("enqueue", await enqueue.enqueue(runner, [task], now), [Enqueued(queue, State.PENDING)])
     [stored] = await admin.get(runner, queue, [queue])
-    _agree("get", stored and (stored.spec.name, stored.state), (task.name, State.PENDING))
+    _expect("get", stored and (stored.spec.name, stored.state), (task.name, State.PENDING))
     page = await admin.browse(runner, queue, State.PENDING, 10, None)
-    _agree("browse", [each.spec.id for each in page.tasks], [queue])
+    _expect("browse", [each.spec.id for each in page.tasks], [queue])
     [counts] = await runner.run_idempotent(COUNT, [([queue], ())])
-    _agree("count", sum(counts), 1)
+    _expect("count", sum(counts), 1)
 
 
 async def _end(runner: ScriptRunner, queue: str, now: Moment) -> None:
     """Run it twice: it fails, waits, and succeeds."""
     lease = await _claimed(runner, queue, now)
-    _agree("extend", await claim.extend(runner, [lease], now + LEASE), [lease])
+    _expect("extend", await claim.extend(runner, [lease], now + LEASE), [lease])
     failed = Verdict(lease, Failed("on purpose", again_at=now + 1))
-    _agree("settle", await settle.settle(runner, [failed], now), [Settled(State.RETRY)])
-    _agree("next_due", await claim.next_due(runner, [queue]), now + 1)
+    _expect("settle", await settle.settle(runner, [failed], now), [Settled(State.RETRY)])
+    _expect("next_due", await claim.next_due(runner, [queue]), now + 1)
     second = await _claimed(runner, queue, now + 1)
     if second.token <= lease.token:
-        raise Disagreement(f"claim gave the token {second.token} after {lease.token}")
+        raise UnexpectedAnswer(f"claim gave the token {second.token} after {lease.token}")
     late = [Verdict(lease, Succeeded()), Verdict(second, Succeeded())]
     expected = [LeaseLost(), Settled(State.GONE)]
-    _agree("settle", await settle.settle(runner, late, now + 1), expected)
-    _agree("sweep", await sweep.sweep(runner, [queue], 10, now + 1), Swept())
-    _agree("get", await admin.get(runner, queue, [queue]), [None])
+    _expect("settle", await settle.settle(runner, late, now + 1), expected)
+    _expect("sweep", await sweep.sweep(runner, [queue], 10, now + 1), Swept())
+    _expect("get", await admin.get(runner, queue, [queue]), [None])
 
 
 async def _claimed(runner: ScriptRunner, queue: str, now: Moment) -> Lease:
     claims = await claim.claim(runner, Demand(1, {queue: 1}), now, now + LEASE)
-    _agree("claim", [each.task.spec.id for each in claims], [queue])
+    _expect("claim", [each.task.spec.id for each in claims], [queue])
     return claims[0].lease
 
 
-def _agree(verb: str, answer: object, expected: object) -> None:
+def _expect(verb: str, answer: object, expected: object) -> None:
     if answer != expected:
-        raise Disagreement(f"{verb} answered {answer!r}, not {expected!r}")
+        raise UnexpectedAnswer(f"{verb} answered {answer!r}, not {expected!r}")
 
 
-class _Noting:
-    """A link that notes the keys it was used with, so that they can be removed."""
+class _RecordingLink:
+    """A link that records the keys it was used with, so that they can be removed."""
 
     def __init__(self, link: Link) -> None:
         self._link = link

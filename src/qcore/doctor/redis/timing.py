@@ -1,4 +1,4 @@
-"""How long a server's answers take, and what time it has."""
+"""Timing: latency, clock offset, and the slow log."""
 
 import math
 import time
@@ -8,7 +8,7 @@ from typing import Final
 
 from qcore.adapters.links.redis import Node, Reply
 from qcore.adapters.redis.scripts import SCRIPTS
-from qcore.doctor.redis.server_queries import Questions, Server
+from qcore.doctor.redis.server_queries import Server, ServerQueries
 from qcore.domain.diagnostics import Finding, advice, ok, warning
 from qcore.domain.errors import QcoreError
 
@@ -37,10 +37,10 @@ async def latency(node: Node) -> Finding:
         began = perf_counter()
         await node.ask(("PING",))
         taken.append(perf_counter() - began)
-    return judged(taken)
+    return findings_of(taken)
 
 
-def judged(taken: Sequence[float]) -> Finding:
+def findings_of(taken: Sequence[float]) -> Finding:
     """Tell whether round trips, in seconds, are as they should be."""
     half, most = (_percentile(taken, percent) for percent in (50, 99))
     found = f"{1000 * half:.2f} ms p50, {1000 * most:.2f} ms p99, of {len(taken)} round trips"
@@ -64,7 +64,7 @@ def _percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
-async def ahead(node: Node) -> float | None:
+async def clock_offset(node: Node) -> float | None:
     """Return how many seconds a server's clock is ahead of this machine's; None if not told.
 
     Of a few answers that of the quickest counts.
@@ -102,9 +102,9 @@ def clocks(found: Mapping[str, float]) -> list[Finding]:
     return [ok("clock", f"this machine and the server agree to {max(1, abs(1000 * first)):.0f} ms")]
 
 
-async def slow_log(server: Server, namespace: str, questions: Questions) -> list[Finding]:
+async def slow_log(server: Server, namespace: str, queries: ServerQueries) -> list[Finding]:
     """Tell which scripts of qcore the server found slow of late."""
-    entries, now = await questions.ask(server.node, ("SLOWLOG", "GET", ENTRIES), ("TIME",))
+    entries, now = await queries.ask(server.node, ("SLOWLOG", "GET", ENTRIES), ("TIME",))
     if entries is None or now is None:
         return []
     slowest: dict[str, int] = {}

@@ -1,16 +1,16 @@
-"""Whether somebody serves what waits."""
+"""Workers: whether somebody listens for each queue that has pending tasks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from qcore.adapters.links.redis import Topology
 from qcore.adapters.redis.keys import Keys
-from qcore.doctor.redis.queues import Look
-from qcore.doctor.redis.server_queries import Questions
+from qcore.doctor.redis.queues import QueueReport
+from qcore.doctor.redis.server_queries import ServerQueries
 from qcore.domain.diagnostics import Finding, ok, warning
 
 
 async def listeners(
-    topology: Topology, keys: Keys, queues: Sequence[str], questions: Questions
+    topology: Topology, keys: Keys, queues: Sequence[str], queries: ServerQueries
 ) -> Mapping[str, int] | None:
     """Return how many listen for each queue, None where that is not to be learned.
 
@@ -19,7 +19,7 @@ async def listeners(
     channels = [keys.channel(queue) for queue in queues]
     heard = dict.fromkeys(queues, 0)
     for node in (*topology.masters, *topology.replicas):
-        [reply] = await questions.ask(node, ("PUBSUB", "NUMSUB", *channels))
+        [reply] = await queries.ask(node, ("PUBSUB", "NUMSUB", *channels))
         if reply is None:
             return None
         for queue, number in zip(queues, reply[1::2], strict=True):
@@ -28,17 +28,17 @@ async def listeners(
 
 
 async def workers(
-    topology: Topology, keys: Keys, found: Sequence[Look], questions: Questions
+    topology: Topology, keys: Keys, found: Sequence[QueueReport], queries: ServerQueries
 ) -> list[Finding]:
     """Tell which queues have something to claim, and nobody who would be told of it."""
     waiting = {look.queue: look.pending for look in found if look.pending}
     if not waiting:
         return [ok("workers", "nothing is waiting")]
-    heard = await listeners(topology, keys, [*waiting], questions)
-    return [] if heard is None else [*judged(waiting, heard)]
+    heard = await listeners(topology, keys, [*waiting], queries)
+    return [] if heard is None else [*findings_of(waiting, heard)]
 
 
-def judged(waiting: Mapping[str, int], heard: Mapping[str, int]) -> Iterator[Finding]:
+def findings_of(waiting: Mapping[str, int], heard: Mapping[str, int]) -> Iterator[Finding]:
     """Tell, of how many wait in each queue and how many listen for it, who is not served."""
     for queue, many in waiting.items():
         if not heard[queue]:
