@@ -120,14 +120,14 @@ async def test_a_large_batch_is_encoded_while_redis_stores_what_was_sent(
     broker = broker_at(empty_redis.url)
     await put(broker, a_task())
     tasks = [a_task(payload=b"x" * 100) for _ in range(MANY)]
-    body_of = enqueue.body_of
+    encode_task = enqueue.encode_task
 
     def watched(task: NewTask, now: float) -> bytes:
         if task is tasks[-1]:
             until(lambda: empty_redis.cli("HLEN", "qcore:{default}:tasks") > 1, "some tasks")
-        return body_of(task, now)
+        return encode_task(task, now)
 
-    monkeypatch.setattr(enqueue, "body_of", watched)
+    monkeypatch.setattr(enqueue, "encode_task", watched)
     await put(broker, *tasks)
     assert await broker.count() == {"default": {State.PENDING: MANY + 1}}
     await broker.close()
