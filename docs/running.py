@@ -34,7 +34,7 @@ from qcore import Qcore
 BLOCK: Final = RawFencedCodeBlockLexer(
     re.compile(r"(?P<language>python|console)(?: title=\"(?P<title>[\w./-]+)\")?[ \t]*\n")
 )
-LONGEST_COMMAND: Final = 60.0
+LONGEST_COMMAND: Final = 100.0
 """Seconds."""
 
 

@@ -3,7 +3,7 @@
     class TestMemoryBroker(BrokerContract):
         \"\"\"The memory broker keeps the contract.\"\"\"
 
-        def make_broker(self, keep: Keep) -> Broker:
+        def make_broker(self, keep: RetentionPolicy) -> Broker:
             return MemoryBroker(keep=keep)
 
     class TestBlockingMemoryBroker(TestMemoryBroker):
