@@ -53,16 +53,16 @@ class EdgeBroker(ForwardingBroker):
 
     def __init__(self, inner: Broker) -> None:
         super().__init__(inner)
-        self.ears: list[Ear] = []
+        self.subscriptions: list[Ear] = []
 
     async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
         others = [kind for kind in kinds if kind is not WorkAvailable]
         inner = await self.inner.subscribe(queues, others, notify)
         if WorkAvailable not in kinds:
             return inner
-        ear = Ear(frozenset(queues), notify, self.ears, inner)
-        self.ears.append(ear)
-        return ear
+        subscription = Ear(frozenset(queues), notify, self.subscriptions, inner)
+        self.subscriptions.append(subscription)
+        return subscription
 
     async def enqueue(
         self, tasks: Sequence[NewTask], *, now: Moment
@@ -107,8 +107,12 @@ class EdgeBroker(ForwardingBroker):
             (had_work, due), (has_work, now_due) = before[n], await self._look(queue)
             begun = await self._groups(queue) - groups[n]
             if (has_work and not had_work) or now_due < due or begun:
-                for ear in [ear for ear in self.ears if queue in ear.queues]:
-                    ear.notify(WorkAvailable())
+                for subscription in [
+                    subscription
+                    for subscription in self.subscriptions
+                    if queue in subscription.queues
+                ]:
+                    subscription.notify(WorkAvailable())
         return answer
 
     async def _look(self, queue: str) -> tuple[bool, Moment]:

@@ -1,6 +1,6 @@
 """Cases of `Aggregating.aggregate`."""
 
-from threading import Event as Heard
+from threading import Event as Notified
 
 import pytest
 from attrs import evolve
@@ -206,12 +206,12 @@ class AggregateCases(Cases):
     async def test_what_they_become_is_heard(self, broker: Broker, due: float | None) -> None:
         """Who claims wakes up for it, or for its moment."""
         await put(broker, *(tasks := some_tasks(2, group="g")))
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         await merge(broker, tasks, a_task(due=due))
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_a_thousand_become_one_and_leave_nothing(self, broker: Broker) -> None:
         """As many as may be."""

@@ -1,7 +1,7 @@
 """Cases for brokers with edge-triggered notifications, which notify only when a queue gets work."""
 
 from collections.abc import Mapping
-from threading import Event as Heard
+from threading import Event as Notified
 from typing import Final
 
 import pytest
@@ -53,25 +53,25 @@ class EdgeTriggeringCases(Cases):
         self, broker: Broker, emptied: str
     ) -> None:
         """However the last pending task went, the next one is something new."""
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
         await put(broker, task := a_task(expires=NOW + 5), other := a_task(expires=NOW + 5))
-        assert await self.comes(heard)
+        assert await self.comes(notified)
         await _go(broker, emptied, task, other)
-        heard.clear()
+        notified.clear()
         await put(broker, a_task(), now=NOW + 5)
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_each_earlier_moment_is_heard(self, broker: Broker) -> None:
         """Who waits for the next moment due hears when it is to wake up earlier."""
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
         for seconds in (60.0, 59.0, 9.5, 9.25, 0.001):
-            heard.clear()
+            notified.clear()
             await put(broker, a_task(due=NOW + seconds))
-            assert await self.comes(heard)
-        await ear.close()
+            assert await self.comes(notified)
+        await subscription.close()
 
     @pytest.mark.parametrize(
         "outcome",
@@ -85,79 +85,79 @@ class EdgeTriggeringCases(Cases):
         claim, other = await a_claimed(broker), await a_claimed(broker)
         await put(broker, a_task(due=NOW + 60))
         await end(broker, other, Failed("no", NOW + 60))
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         await end(broker, claim, outcome)
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     @pytest.mark.parametrize("gone", ["due", "run now", *REMOVALS])
     async def test_a_moment_counts_no_more_once_its_task_is_gone(
         self, broker: Broker, gone: str
     ) -> None:
         """However the task went that was due next, the moment after it is the next."""
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
         await put(broker, task := a_task(due=NOW + 1))
-        assert await self.comes(heard)
+        assert await self.comes(notified)
         await _go(broker, gone, task)
         await take(broker)
-        heard.clear()
+        notified.clear()
         await put(broker, a_task(due=NOW + 60))
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_pending_tasks_do_not_hide_an_earlier_moment(self, broker: Broker) -> None:
         """A queue with work to claim may get work to wait for, and the other way round."""
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
         for task in (a_task(), a_task(due=NOW + 60)):
-            heard.clear()
+            notified.clear()
             await put(broker, task)
-            assert await self.comes(heard)
+            assert await self.comes(notified)
         await take(broker)
-        heard.clear()
+        notified.clear()
         await put(broker, a_task())
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_a_batch_is_heard_by_all_whom_it_concerns(self, broker: Broker) -> None:
         """One call for several queues, of tasks due now and later, is heard at each of them."""
-        all_heard = [Heard(), Heard(), Heard()]
+        all_heard = [Notified(), Notified(), Notified()]
         pairs = zip("abc", all_heard, strict=True)
-        ears = [await on_work(broker, [queue], heard.set) for queue, heard in pairs]
-        for heard in all_heard:
-            heard.clear()
+        subscriptions = [await on_work(broker, [queue], notified.set) for queue, notified in pairs]
+        for notified in all_heard:
+            notified.clear()
         await put(broker, a_task(queue="a"), a_task(queue="b", due=NOW + 9), a_task(queue="c"))
-        assert [await self.comes(heard) for heard in all_heard] == [True] * 3
-        for ear in ears:
-            await ear.close()
+        assert [await self.comes(notified) for notified in all_heard] == [True] * 3
+        for subscription in subscriptions:
+            await subscription.close()
 
     async def test_what_a_claim_leaves_is_heard_by_all_whom_it_concerns(
         self, broker: Broker
     ) -> None:
         """A claim of several queues with room for one task is heard at each where one is left."""
         await put(broker, *(a_task(queue=queue, due=NOW + 1) for queue in "aab"))
-        all_heard = [Heard(), Heard()]
+        all_heard = [Notified(), Notified()]
         pairs = zip("ab", all_heard, strict=True)
-        ears = [await on_work(broker, [queue], heard.set) for queue, heard in pairs]
-        for heard in all_heard:
-            heard.clear()
+        subscriptions = [await on_work(broker, [queue], notified.set) for queue, notified in pairs]
+        for notified in all_heard:
+            notified.clear()
         await take_one(broker, "a", "b", now=NOW + 1)
-        assert [await self.comes(heard) for heard in all_heard] == [True] * 2
-        for ear in ears:
-            await ear.close()
+        assert [await self.comes(notified) for notified in all_heard] == [True] * 2
+        for subscription in subscriptions:
+            await subscription.close()
 
     async def test_a_crowd_that_a_claim_makes_pending_is_heard(self, broker: Broker) -> None:
         """However many are due, and in however many bites they become pending."""
         await put(broker, *(a_task(due=NOW + 1) for _ in range(300)))
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         await take_one(broker, now=NOW + 1)
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
 
 async def _go(broker: Broker, how: str, *tasks: NewTask) -> None:

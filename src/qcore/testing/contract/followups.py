@@ -1,6 +1,6 @@
 """Cases of `Consumer.settle` for follow-ups: stored in the same step, and notified of."""
 
-from threading import Event as Heard
+from threading import Event as Notified
 
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.lifecycle import Failed, State, Succeeded
@@ -104,7 +104,7 @@ class FollowUpCases(Cases):
         # with a transaction for each of the two, a crash between them would lose what follows
         with twin_of(broker) as twin:
             await put(broker, *some_tasks(10))
-            over = Heard()
+            over = Notified()
 
             def pass_on() -> None:
                 try:
@@ -129,12 +129,12 @@ class FollowUpCases(Cases):
     async def test_what_follows_is_heard(self, broker: Broker) -> None:
         """A worker of its queue need not wait for a poll."""
         claim = await a_claimed(broker)
-        heard = Heard()
-        ear = await on_work(broker, ["b"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["b"], notified.set)
+        notified.clear()
         await end(broker, claim, Succeeded(then=(a_task(queue="b"),)))
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     # - `Failed`, `Exhausted`, `Rejected` and `Crashed` are added to the errors in `details`.
 

@@ -1,6 +1,6 @@
 """`GroupContract`: the contract of `Aggregating`."""
 
-from threading import Event as Heard
+from threading import Event as Notified
 from typing import Any, Final
 
 import pytest
@@ -188,22 +188,22 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
 
     async def test_a_new_group_is_heard(self, broker: Broker) -> None:
         """Who aggregates need not wait for a poll."""
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         await put(broker, a_task(group="g"))
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_a_group_that_a_claim_begins_is_heard(self, broker: Broker) -> None:
         """A delayed task that joins its group is news too."""
         await put(broker, a_task(group="g", due=NOW + 1))
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         await take(broker, now=NOW + 1)
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_groups_are_those_of_the_store(self, broker: Broker) -> None:
         """What waits by one broker becomes one by another, and once."""

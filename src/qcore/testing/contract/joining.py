@@ -1,7 +1,7 @@
 """Cases of `Aggregating` for tasks that join a group and leave it."""
 
 from collections.abc import Sequence
-from threading import Event as Heard
+from threading import Event as Notified
 
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
@@ -102,14 +102,14 @@ class JoinCases(Cases):
     async def test_what_follows_a_success_may_wait_in_a_group(self, broker: Broker) -> None:
         """It is enqueued as any other."""
         claim = await a_claimed(broker)
-        heard = Heard()
-        ear = await on_work(broker, ["b"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["b"], notified.set)
+        notified.clear()
         task = a_task(group="g", queue="b")
         await end(broker, claim, Succeeded(then=(task,)))
-        assert await self.comes(heard)
+        assert await self.comes(notified)
         assert await waiting(broker, queue="b") == [task.id]
-        await ear.close()
+        await subscription.close()
 
     async def test_a_member_that_failed_joins_its_group_again(self, broker: Broker) -> None:
         """One that was run on its own, and is due again, waits with the others."""

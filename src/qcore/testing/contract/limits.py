@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from threading import Event as Heard
+from threading import Event as Notified
 
 import pytest
 
@@ -215,12 +215,12 @@ class LimitsContract(PauseCases, InFlightCases, RateCases):
     @asynccontextmanager
     async def hears(self, broker: Broker) -> AsyncGenerator[None, None]:
         """Fail unless who listens hears of what is done meanwhile."""
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         yield
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_the_twin_goes_by_the_same_limits(self, broker: Broker) -> None:
         """They are the queue's, not the broker's."""

@@ -1,6 +1,6 @@
 """`SharedContract`, for several brokers on one store, and `DurableContract`, for restarts."""
 
-from threading import Event as Heard
+from threading import Event as Notified
 
 import pytest
 
@@ -83,12 +83,12 @@ class SharedContract(Cases):
     async def test_what_one_broker_enqueues_is_heard_at_the_other(self, broker: Broker) -> None:
         """Who waits for work at one broker wakes up for what came by the other."""
         async with self.opened() as other:
-            heard = Heard()
-            ear = await on_work(other, ["default"], heard.set)
-            heard.clear()
+            notified = Notified()
+            subscription = await on_work(other, ["default"], notified.set)
+            notified.clear()
             await put(broker, a_task())
-            assert await self.comes(heard)
-            await ear.close()
+            assert await self.comes(notified)
+            await subscription.close()
 
     async def test_a_lease_that_one_broker_ends_is_told_of_at_the_other(
         self, broker: Broker
@@ -98,13 +98,13 @@ class SharedContract(Cases):
             await put(broker, *some_tasks(3))
             claims = await take(other)
             told = Told()
-            ear = await other.subscribe(["default"], {LeaseEnded}, told)
+            subscription = await other.subscribe(["default"], {LeaseEnded}, told)
             await broker.execute("default", ids(claims[1:]), Cancelled(), now=NOW)
             for claim in claims[1:]:
                 assert await self.comes(told.of("default", claim.lease.token))
             assert await end(other, claims[0], Succeeded()) == Settled(State.GONE)
-            assert ("default", claims[0].lease.token) not in told.heard
-            await ear.close()
+            assert ("default", claims[0].lease.token) not in told.notified
+            await subscription.close()
 
     async def test_what_a_run_says_at_one_broker_is_read_at_the_other(self, broker: Broker) -> None:
         """A lease is good for notes at any broker, and so are the notes."""
@@ -125,24 +125,24 @@ class SharedContract(Cases):
         async with self.opened() as other:
             task = a_task(queue="b", retention=60, max_crashes=1, expires=NOW + 600)
             news = News()
-            ear = await other.subscribe(["a", "b"], {TasksChanged}, news)
-            heard = news.of(task)
+            subscription = await other.subscribe(["a", "b"], {TasksChanged}, news)
+            notified = news.of(task)
             await way(broker, task)
-            assert await self.comes(heard)
-            await ear.close()
+            assert await self.comes(notified)
+            await subscription.close()
 
     async def test_what_follows_at_one_broker_is_heard_at_the_other(self, broker: Broker) -> None:
         """A worker of the queue that it is in wakes up for it, and finds it."""
         async with self.opened() as other:
             claim = await a_claimed(broker)
-            heard = Heard()
-            ear = await on_work(other, ["b"], heard.set)
-            heard.clear()
+            notified = Notified()
+            subscription = await on_work(other, ["b"], notified.set)
+            notified.clear()
             task = a_task(queue="b")
             await end(broker, claim, Succeeded(then=(task,)))
-            assert await self.comes(heard)
+            assert await self.comes(notified)
             assert ids(await take(other, 1, "b")) == [task.id]
-            await ear.close()
+            await subscription.close()
 
     async def test_brokers_at_work_together_hand_each_task_out_once(self, broker: Broker) -> None:
         """Brokers that claim and settle at the same time share the tasks, none gets one twice."""

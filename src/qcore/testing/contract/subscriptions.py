@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event as Heard
+from threading import Event as Notified
 from threading import Lock
 from typing import Final, TypeAlias
 
@@ -35,7 +35,7 @@ class News:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Sequence[TaskId]]] = []
-        self._waiting: list[tuple[str, TaskId, Heard]] = []
+        self._waiting: list[tuple[str, TaskId, Notified]] = []
         self._lock = Lock()
 
     def __call__(self, notification: Notification) -> None:
@@ -43,16 +43,16 @@ class News:
         queue, ids = notification.queue, notification.ids
         with self._lock:
             self.told.append((queue, list(ids)))
-            for wanted, task, heard in self._waiting:
+            for wanted, task, notified in self._waiting:
                 if queue == wanted and (task in ids or not ids):
-                    heard.set()
+                    notified.set()
 
-    def of(self, task: NewTask) -> Heard:
+    def of(self, task: NewTask) -> Notified:
         """Return what is set by the next news of a task."""
-        heard = Heard()
+        notified = Notified()
         with self._lock:
-            self._waiting.append((task.queue, task.id, heard))
-        return heard
+            self._waiting.append((task.queue, task.id, notified))
+        return notified
 
 
 async def _succeeds(broker: Broker, task: NewTask) -> None:
@@ -123,32 +123,34 @@ class TaskChangeCases(Cases):
         """Whichever way a task ends or gets on, who follows its queue is told."""
         task = a_task(queue="b", retention=60, max_crashes=1, expires=NOW + 600)
         news = News()
-        ear = await broker.subscribe(["a", "b"], {TasksChanged}, news)
-        heard = news.of(task)
+        subscription = await broker.subscribe(["a", "b"], {TasksChanged}, news)
+        notified = news.of(task)
         await way(broker, task)
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_the_news_can_be_read_when_they_are_told(self, broker: Broker) -> None:
         """Who looks in another thread whenever it is told finds the result one of these times."""
         # not the first time: a broker may tell once too often, and before there is news
         with twin_of(broker) as twin, ThreadPoolExecutor(1) as threads:
             for n in range(20):
-                task, news, over = a_task(retention=60), News(), Heard()
-                ear = await broker.subscribe(["default"], {TasksChanged}, news)
+                task, news, over = a_task(retention=60), News(), Notified()
+                subscription = await broker.subscribe(["default"], {TasksChanged}, news)
                 seen = threads.submit(self._read, twin, task, news.of(task), over)
                 claim = await a_claimed(broker, task)
                 await end(broker, claim, Succeeded(b"%d" % n, "a/b"))
                 await self.comes(over)
-                await ear.close()
+                await subscription.close()
                 assert seen.result() == b"%d" % n
 
-    def _read(self, twin: Broker, task: NewTask, heard: Heard, over: Heard) -> bytes | None:
+    def _read(
+        self, twin: Broker, task: NewTask, notified: Notified, over: Notified
+    ) -> bytes | None:
         """Return the result of a task, looked for each time there are news of it."""
         try:
-            while heard.wait(self.patience):
+            while notified.wait(self.patience):
                 # before it looks: what is told meanwhile is to be looked at again
-                heard.clear()
+                notified.clear()
                 found = step(find_task(twin, task))
                 if found is not None and found.result is not None:
                     return found.result
@@ -163,13 +165,13 @@ class TaskChangeCases(Cases):
         """What is told is of no other queue, whatever happens there."""
         here, there = a_task(queue="a", retention=9), a_task(queue="b", retention=9)
         news = News()
-        ear = await broker.subscribe(["a"], {TasksChanged}, news)
-        heard = news.of(here)
+        subscription = await broker.subscribe(["a"], {TasksChanged}, news)
+        notified = news.of(here)
         await _succeeds(broker, there)
         await _succeeds(broker, here)
-        assert await self.comes(heard)
+        assert await self.comes(notified)
         assert {queue for queue, _ in news.told} == {"a"}
-        await ear.close()
+        await subscription.close()
 
     async def test_a_follower_whose_loop_has_ended_harms_nobody(self, broker: Broker) -> None:
         """What was done is answered, and the others are told."""
@@ -178,26 +180,28 @@ class TaskChangeCases(Cases):
             raise RuntimeError("Event loop is closed")
 
         news = News()
-        ears = [await broker.subscribe(["default"], {TasksChanged}, told) for told in (gone, news)]
+        subscriptions = [
+            await broker.subscribe(["default"], {TasksChanged}, told) for told in (gone, news)
+        ]
         for task in (a_task(retention=9), a_task(retention=9)):
-            heard = news.of(task)
+            notified = news.of(task)
             claim = await a_claimed(broker, task)
             answer = await end(broker, claim, Succeeded(b"1", "a/b"))
             assert answer == Settled(State.COMPLETED)
-            assert await self.comes(heard)
-        for ear in ears:
-            await ear.close()
+            assert await self.comes(notified)
+        for subscription in subscriptions:
+            await subscription.close()
 
     @pytest.mark.parametrize("way", [_succeeds, _gets_on], ids=lambda way: way.__name__.strip("_"))
     async def test_news_by_the_blocking_twin_are_told(self, broker: Broker, way: Way) -> None:
         """Who awaits hears of what a client that blocks has ended or noted."""
         task, news = a_task(retention=60), News()
-        ear = await broker.subscribe(["default"], {TasksChanged}, news)
-        heard = news.of(task)
+        subscription = await broker.subscribe(["default"], {TasksChanged}, news)
+        notified = news.of(task)
         with twin_of(broker) as twin:
             step(way(twin, task))
-            assert await self.comes(heard)
-        await ear.close()
+            assert await self.comes(notified)
+        await subscription.close()
 
     async def test_all_who_follow_are_told(self, broker: Broker) -> None:
         """Of each of the tasks that a batch of verdicts has ended."""
@@ -205,12 +209,14 @@ class TaskChangeCases(Cases):
         await put(broker, *tasks)
         claims = await take(broker)
         crowd = [News(), News()]
-        ears = [await broker.subscribe(["default"], {TasksChanged}, news) for news in crowd]
-        heard = [news.of(task) for news in crowd for task in tasks]
+        subscriptions = [
+            await broker.subscribe(["default"], {TasksChanged}, news) for news in crowd
+        ]
+        notified = [news.of(task) for news in crowd for task in tasks]
         await broker.settle([Verdict(claim.lease, Succeeded()) for claim in claims], now=NOW)
-        assert [await self.comes(each) for each in heard] == [True] * 40
-        for ear in ears:
-            await ear.close()
+        assert [await self.comes(each) for each in notified] == [True] * 40
+        for subscription in subscriptions:
+            await subscription.close()
 
     # - After `close`, `notify` is not called again.
 
@@ -218,12 +224,12 @@ class TaskChangeCases(Cases):
         """Others still are."""
         late, news = News(), News()
         closed = await broker.subscribe(["default"], {TasksChanged}, late)
-        ear = await broker.subscribe(["default"], {TasksChanged}, news)
+        subscription = await broker.subscribe(["default"], {TasksChanged}, news)
         await closed.close()
         late.told.clear()
         task = a_task(retention=9)
-        heard = news.of(task)
+        notified = news.of(task)
         await _succeeds(broker, task)
-        assert await self.comes(heard)
+        assert await self.comes(notified)
         assert late.told == []
-        await ear.close()
+        await subscription.close()

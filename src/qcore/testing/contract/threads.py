@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from functools import partial
-from threading import Event as Heard
+from threading import Event as Notified
 from typing import Any
 
 import pytest
@@ -57,9 +57,9 @@ class OpenCases(Cases):
             assert len(step(twin.enqueue([task, lost], now=NOW))) == 2
             claim, other = step(take(twin, 2))
             step(twin.extend([claim.lease, other.lease], until=NOW + 60))
-            ear = step(twin.subscribe(["default"], {TasksChanged}, lambda _: None))
+            subscription = step(twin.subscribe(["default"], {TasksChanged}, lambda _: None))
             step(twin.save_details([DetailsUpdate(claim.lease, saved=b"so far")]))
-            step(ear.close())
+            step(subscription.close())
             step(twin.settle([Verdict(claim.lease, Succeeded())], now=NOW))
             step(twin.sweep(["default"], 10, now=NOW + 60))
             step(twin.execute("default", [lost.id], Cancelled(), now=NOW))
@@ -132,7 +132,7 @@ class ThreadCases(Cases):
     async def test_no_reader_sees_half_a_batch(self, broker: Broker) -> None:
         """While batches of a hundred go in, whoever counts sees whole batches."""
         with twin_of(broker) as twin:
-            over = Heard()
+            over = Notified()
 
             def write() -> None:
                 try:

@@ -1,6 +1,6 @@
 """What `Consumer.next_due` and `Notifier.subscribe` promise, to one who waits for work."""
 
-from threading import Event as Heard
+from threading import Event as Notified
 from typing import Final, TypeAlias
 
 import pytest
@@ -41,19 +41,19 @@ class Told:
     """What was told of leases: each by its queue and its token."""
 
     def __init__(self) -> None:
-        self.heard: set[tuple[str, int]] = set()
-        self._awaited: dict[tuple[str, int], Heard] = {}
+        self.notified: set[tuple[str, int]] = set()
+        self._awaited: dict[tuple[str, int], Notified] = {}
 
     def __call__(self, notification: Notification) -> None:
         """Take note of a lease that has ended."""
         assert isinstance(notification, LeaseEnded)
         lease = notification.queue, notification.token
-        self.heard.add(lease)
+        self.notified.add(lease)
         self.of(*lease).set()
 
-    def of(self, queue: str, token: int) -> Heard:
+    def of(self, queue: str, token: int) -> Notified:
         """Return what is set when that lease has ended."""
-        return self._awaited.setdefault((queue, token), Heard())
+        return self._awaited.setdefault((queue, token), Notified())
 
 
 class Kept:
@@ -61,20 +61,20 @@ class Kept:
 
     def __init__(self, *kinds: Kind) -> None:
         self.kinds = kinds
-        self.of = {kind: Heard() for kind in KINDS}
+        self.of = {kind: Notified() for kind in KINDS}
 
     def __call__(self, notification: Notification) -> None:
         self.of[type(notification)].set()
 
     def forget(self) -> None:
         """Forget what came so far, as after a connection."""
-        for heard in self.of.values():
-            heard.clear()
+        for notified in self.of.values():
+            notified.clear()
 
     @property
     def told(self) -> set[Kind]:
         """Return the kinds that came."""
-        return {kind for kind, heard in self.of.items() if heard.is_set()}
+        return {kind for kind, notified in self.of.items() if notified.is_set()}
 
 
 class NextDueCases(Cases):
@@ -135,12 +135,12 @@ class SubscribeCases(Cases):
     @pytest.mark.parametrize("due", [None, NOW + 60])
     async def test_an_enqueue_is_heard(self, broker: Broker, due: float | None) -> None:
         """Who listens hears of pending tasks, and of scheduled ones, whose moment may be next."""
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         await put(broker, a_task(due=due))
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     @pytest.mark.parametrize(
         "outcome",
@@ -152,12 +152,12 @@ class SubscribeCases(Cases):
     ) -> None:
         """Retries, snoozes and releases wake whoever waits for work."""
         claim = await a_claimed(broker)
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         await end(broker, claim, outcome)
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     @pytest.mark.parametrize("state", [State.SCHEDULED, State.RETRY])
     async def test_what_a_claim_makes_pending_and_leaves_is_heard(
@@ -166,77 +166,79 @@ class SubscribeCases(Cases):
         """Who has found nothing takes what another, who came when it was due, has no room for."""
         for _ in range(2):
             await bring_to(broker, state)
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         await take_one(broker, now=LATER)
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_a_sweep_that_takes_back_a_task_is_heard(self, broker: Broker) -> None:
         """A task whose worker was lost wakes the others."""
         await a_claimed(broker)
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         await sweep_all(broker, now=NOW + LEASE)
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_an_order_to_run_now_is_heard(self, broker: Broker) -> None:
         """An operator who wants a task to run does not wait for a poll."""
         task = await bring_to(broker, State.ARCHIVED)
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         await execute_on(broker, task, RunNow())
-        assert await self.comes(heard)
-        await ear.close()
+        assert await self.comes(notified)
+        await subscription.close()
 
     async def test_each_of_the_queues_is_heard(self, broker: Broker) -> None:
         """Who listens to several queues hears each."""
-        heard = Heard()
-        ear = await on_work(broker, ["a", "b"], heard.set)
+        notified = Notified()
+        subscription = await on_work(broker, ["a", "b"], notified.set)
         for queue in ("b", "a"):
-            heard.clear()
+            notified.clear()
             await put(broker, a_task(queue=queue))
-            assert await self.comes(heard)
-        await ear.close()
+            assert await self.comes(notified)
+        await subscription.close()
 
     async def test_all_who_listen_hear(self, broker: Broker) -> None:
         """Two who listen to one queue are both called."""
-        one, two = Heard(), Heard()
-        ears = [await on_work(broker, ["default"], heard.set) for heard in (one, two)]
+        one, two = Notified(), Notified()
+        subscriptions = [
+            await on_work(broker, ["default"], notified.set) for notified in (one, two)
+        ]
         one.clear()
         two.clear()
         await put(broker, a_task())
         assert await self.comes(one)
         assert await self.comes(two)
-        for ear in ears:
-            await ear.close()
+        for subscription in subscriptions:
+            await subscription.close()
 
     # - `WorkAvailable` may come from any thread, and once too often rather than once too few.
 
     async def test_what_the_blocking_twin_enqueues_is_heard(self, broker: Broker) -> None:
         """A client that blocks wakes a worker that awaits."""
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
-        heard.clear()
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
         with twin_of(broker) as twin:
             step(put(twin, a_task()))
-            assert await self.comes(heard)
-        await ear.close()
+            assert await self.comes(notified)
+        await subscription.close()
 
     async def test_no_wake_up_is_lost_between_two_others(self, broker: Broker) -> None:
         """Each time that a worker has found its queue empty it hears of the next task."""
-        heard = Heard()
-        ear = await on_work(broker, ["default"], heard.set)
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
         for _ in range(50):
-            heard.clear()
+            notified.clear()
             await put(broker, task := a_task())
-            assert await self.comes(heard)
+            assert await self.comes(notified)
             assert ids(await take(broker)) == [task.id]
-        await ear.close()
+        await subscription.close()
 
     # - When a command ends the lease of an active task of these queues, `notify` is called with
     #   `LeaseEnded`, which has the queue and the lease's token: in the same process at once, from
@@ -247,13 +249,13 @@ class SubscribeCases(Cases):
         """By its queue and its token, of all those that were ended together."""
         claims = [await a_claimed(broker, a_task(queue=queue)) for queue in "aab"]
         told = Told()
-        ear = await broker.subscribe(["a", "b"], {LeaseEnded}, told)
+        subscription = await broker.subscribe(["a", "b"], {LeaseEnded}, told)
         await broker.execute("a", [claim.task.id for claim in claims], Cancelled(), now=NOW)
         for claim in claims[:2]:
             assert await self.comes(told.of("a", claim.lease.token))
         await broker.execute("b", [claims[2].task.id], Cancelled(), now=NOW)
         assert await self.comes(told.of("b", claims[2].lease.token))
-        await ear.close()
+        await subscription.close()
 
     @pytest.mark.parametrize("order", [Cancelled(), Archived(), Deleted()], ids=str)
     async def test_an_order_to_a_task_that_waits_is_told_to_nobody(
@@ -264,26 +266,26 @@ class SubscribeCases(Cases):
         tasks = some_tasks(3)
         await put(broker, *tasks)
         told = Told()
-        ear = await broker.subscribe(["default"], {LeaseEnded}, told)
+        subscription = await broker.subscribe(["default"], {LeaseEnded}, told)
         await broker.execute("default", [task.id for task in tasks], order, now=NOW)
         await broker.execute("default", [active.task.id], Archived(), now=NOW)
         await broker.execute("default", [active.task.id], Cancelled(), now=NOW)
         # the only one, and the last, so that none can still be on its way
         assert await self.comes(told.of("default", active.lease.token))
-        assert told.heard == {("default", active.lease.token)}
-        await ear.close()
+        assert told.notified == {("default", active.lease.token)}
+        await subscription.close()
 
     async def test_what_happens_in_other_queues_is_told_to_others(self, broker: Broker) -> None:
         """Who listens for some queues hears of their leases alone, and of none after the end."""
         claims = [await a_claimed(broker, a_task(queue=queue)) for queue in "abb"]
         told = Told()
-        ear = await broker.subscribe(["b"], {LeaseEnded}, told)
+        subscription = await broker.subscribe(["b"], {LeaseEnded}, told)
         for claim in claims[:2]:
             await broker.execute(claim.lease.queue, [claim.task.id], Cancelled(), now=NOW)
         assert await self.comes(told.of("b", claims[1].lease.token))
-        await ear.close()
+        await subscription.close()
         await broker.execute("b", [claims[2].task.id], Cancelled(), now=NOW)
-        assert told.heard == {("b", claims[1].lease.token)}
+        assert told.notified == {("b", claims[1].lease.token)}
 
     # - A notification of a kind that was not asked for is never given.
 
@@ -291,7 +293,9 @@ class SubscribeCases(Cases):
         """Of one kind, or of all of them with one subscription; and of no other."""
         claim = await a_claimed(broker)
         everybody = [Kept(kind) for kind in KINDS] + [Kept(*KINDS)]
-        ears = [await broker.subscribe(["default"], kept.kinds, kept) for kept in everybody]
+        subscriptions = [
+            await broker.subscribe(["default"], kept.kinds, kept) for kept in everybody
+        ]
         for kept in everybody:
             kept.forget()
         await broker.execute("default", [claim.task.id], Cancelled(), now=NOW)
@@ -302,20 +306,20 @@ class SubscribeCases(Cases):
             ]
         for kept in everybody:
             assert kept.told == set(kept.kinds)
-        for ear in ears:
-            await ear.close()
+        for subscription in subscriptions:
+            await subscription.close()
 
     # - After `close`, `notify` is not called again.
 
     async def test_a_closed_ear_hears_nothing(self, broker: Broker) -> None:
         """Who has stopped listening is left in peace, while others still hear."""
-        late, heard = Heard(), Heard()
+        late, notified = Notified(), Notified()
         closed = await on_work(broker, ["default"], late.set)
-        ear = await on_work(broker, ["default"], heard.set)
+        subscription = await on_work(broker, ["default"], notified.set)
         await closed.close()
         late.clear()
-        heard.clear()
+        notified.clear()
         await put(broker, a_task())
-        assert await self.comes(heard)
+        assert await self.comes(notified)
         assert not late.is_set()
-        await ear.close()
+        await subscription.close()
