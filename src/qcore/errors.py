@@ -4,6 +4,7 @@ from qcore.app.client.inline import Suspended
 from qcore.app.tasks.context import NoState
 from qcore.app.worker.pools.child_ipc import ProcessDied, RemoteError
 from qcore.domain.errors import (
+    BrokerRefused,
     BrokerUnavailable,
     BrokerUnusable,
     CannotDecode,
@@ -15,6 +16,7 @@ from qcore.domain.errors import (
 )
 
 __all__ = [
+    "BrokerRefused",
     "BrokerUnavailable",
     "BrokerUnusable",
     "CannotDecode",

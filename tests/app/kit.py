@@ -7,7 +7,7 @@ from typing import Unpack
 
 from qcore import Handle, Qcore, Task
 from qcore.adapters.memory import MemoryBroker
-from qcore.app.client.client import DEFAULT_MAX_PAYLOAD
+from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT
 from qcore.app.worker.settings import WorkerOptions
 from qcore.app.worker.worker import Worker
 from qcore.domain.retry import Dice
@@ -27,6 +27,7 @@ class Lab(Qcore):
         dice: Dice = lambda: 0.5,
         serializer: Serializer | None = None,
         max_payload: int = DEFAULT_MAX_PAYLOAD,
+        max_result: int = DEFAULT_MAX_RESULT,
     ) -> None:
         self.signals = Signals()
         self.manual = ManualClock(autojump=autojump)
@@ -37,6 +38,7 @@ class Lab(Qcore):
             dice=dice,
             serializer=serializer,
             max_payload=max_payload,
+            max_result=max_result,
         )
 
     async def run_due(self) -> int:

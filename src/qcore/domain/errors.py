@@ -1,5 +1,8 @@
 """The errors that qcore raises."""
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class QcoreError(Exception):
     """Be the base of every error that qcore raises."""
@@ -19,6 +22,19 @@ class CannotEncode(InvalidTask):
 
 class CannotDecode(QcoreError, ValueError):
     """Say that stored bytes do not fit: truncated, of an unknown content type, of another shape."""
+
+
+class BrokerRefused(InvalidTask):
+    """Say that the store does not take what was to be written, for what is in it: it is too large.
+
+    The same call is refused again, and other calls are not: that is no outage.
+    """
+
+    def __init__(self, message: str, answers: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.answers = answers
+        """Of a batch of which a part was written: the answers to that part at their places, and
+        None at the places of what was not written. Empty if nothing of it was written."""
 
 
 class BrokerUnavailable(QcoreError):

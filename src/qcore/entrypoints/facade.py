@@ -13,8 +13,9 @@ from qcore.adapters.links.sqlite import Connection
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.codec import Codec
-from qcore.app.client.client import DEFAULT_MAX_PAYLOAD, BlockingClient, Client
+from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.inspector import Inspector
+from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
 from qcore.app.tasks.router import Router
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
@@ -50,6 +51,7 @@ class Qcore(Router):
         dice: Dice = DICE,
         instruments: Sequence[Instrument] | None = None,
         max_payload: int = DEFAULT_MAX_PAYLOAD,
+        max_result: int = DEFAULT_MAX_RESULT,
     ) -> None:
         if url is not None and broker is not None:
             raise InvalidOption("both url and broker are given: expected one of them")
@@ -58,6 +60,7 @@ class Qcore(Router):
         self.codec = Codec([first, *_read_beside(first)])
         self.instruments = (LoggingInstrument(),) if instruments is None else tuple(instruments)
         self._max_payload = max_payload
+        self._max_result = byte_limit("max_result", max_result)
         broker = broker or connect(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
         self._wire(broker, clock, dice)
 
@@ -127,6 +130,7 @@ class Qcore(Router):
             dice=self.dice,
             instruments=self.instruments,
             max_payload=self._max_payload,
+            max_result=self._max_result,
         )
 
     async def open(self) -> None:

@@ -9,7 +9,9 @@ Every bullet in the docstrings of a broker's protocols is a promise, and has a c
 `qcore.testing.contract`. Batches go in, and answers come back in the order asked. Moments are
 seconds since the epoch (UTC); `now` is an argument, and no broker reads a clock for it. Expected
 answers are values. A store that does not serve raises `BrokerUnavailable` where it may later, and
-`BrokerUnusable` where somebody has to act; then nothing of the call may be assumed.
+`BrokerUnusable` where somebody has to act; then nothing of the call may be assumed. One that does
+not take what is in the call, as a text is too long for it, raises `BrokerRefused`: then nothing of
+it was written, or that to which the error has answers.
 """
 
 from qcore.ports.aggregating import Aggregating, aggregating_of

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from qcore import BrokerUnavailable, Context, Handle, NewTask
+from qcore import BrokerUnavailable, Context, Handle, NewTask, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.answers import Conflict, Enqueued
+from qcore.app.calls.call import Refused
 from qcore.app.client.coalescing import MAX_BATCH, EnqueueCoalescer
+from qcore.app.client.handles import BlockingHandle
 from qcore.domain.moments import Moment
+from qcore.errors import BrokerRefused
 from qcore.testing import FaultyBroker, a_task, some_tasks
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, turn
@@ -206,6 +209,88 @@ async def test_a_caller_that_goes_while_its_batch_is_on_its_way_harms_nobody() -
         asyncio.CancelledError,
         Handle,
     ]
+
+
+class Picky(Gate):
+    """A gate whose broker refuses a batch in which a payload is too large for it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    async def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Sequence[Enqueued | Conflict]:
+        await self.open_gate.wait()
+        fine = [task for task in tasks if task.payload != LARGE]
+        if len(fine) == len(tasks):
+            return await super().enqueue(tasks, now=now)
+        if isinstance(self.error, BrokerRefused) and fine:
+            # as by a store that takes a batch in several calls
+            given = iter(await super().enqueue(fine, now=now))
+            answers = [None if task.payload == LARGE else next(given) for task in tasks]
+            raise BrokerRefused(str(self.error), answers)
+        raise self.error
+
+
+LARGE = b"large"
+REFUSALS = [BrokerRefused("too large"), ValueError("too large"), RuntimeError("too large")]
+refusals = pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
+
+
+@refusals
+async def test_what_went_with_a_refused_task_is_stored(error: Exception) -> None:
+    """Who asked for the one that the broker refuses is told; the others know nothing of it."""
+    gate = Picky(error)
+    lab = Lab(gate)
+    tasks = [a_task(payload=LARGE if n == 5 else b"small") for n in range(9)]
+    asking = [asyncio.create_task(lab.client.enqueue(task)) for task in tasks]
+    await turn()
+    gate.open_gate.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    refused = answers.pop(5)
+    assert isinstance(refused, BrokerRefused)
+    assert "too large" in str(refused)
+    assert all(isinstance(answer, Handle) and answer.is_new for answer in answers)
+    assert (await lab.inspector.counts())["default"] == {State.PENDING: 8}
+
+
+@refusals
+@pytest.mark.parametrize("in_line", [True, False], ids=["coalesced", "alone"])
+async def test_a_refused_task_of_a_batch_has_its_error_at_its_place(
+    error: Exception, *, in_line: bool
+) -> None:
+    """The others of the batch go in, whether or not it waited in line."""
+    gate = Picky(error)
+    lab = Lab(gate)
+    asking = [asyncio.create_task(lab.client.enqueue(a_task()))] if in_line else []
+    await turn()
+    tasks = [a_task(payload=LARGE if n in {0, 2} else b"small") for n in range(5)]
+    batch = asyncio.create_task(lab.client.enqueue_many(tasks))
+    await turn()
+    gate.open_gate.set()
+    answers = await batch
+    assert [type(answer) for answer in answers] == [Refused, Handle, Refused, Handle, Handle]
+    await asyncio.gather(*asking)
+
+
+def test_a_blocking_client_stores_what_is_not_refused() -> None:
+    """It divides a batch as the other one does, without suspending."""
+    gate = Picky(ValueError("too large"))
+    gate.open_gate.set()
+    lab = Lab(gate)
+    tasks = [a_task(payload=LARGE if n == 1 else b"small") for n in range(3)]
+    answers = lab.blocking.enqueue_many(tasks)
+    assert [type(answer) for answer in answers] == [BlockingHandle, Refused, BlockingHandle]
+
+
+async def test_a_lone_error_about_no_value_is_raised_as_it_is() -> None:
+    """Of one task alone nobody can tell whether it or the broker is at fault."""
+    gate = Gate()
+    gate.open_gate.set()
+    gate.errors.append(KeyError("odd"))
+    with pytest.raises(KeyError):
+        await Lab(gate).client.enqueue(a_task())
 
 
 def test_a_client_outlives_an_event_loop() -> None:

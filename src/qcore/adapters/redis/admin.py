@@ -8,7 +8,12 @@ from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import decode_id, end_of_sequence
 from qcore.adapters.redis.keys import COUNTED_STATES, KEY_OF, Key
 from qcore.adapters.redis.records import Unreadable, decode_or_describe, decode_task, encode_task
-from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner, chunks
+from qcore.adapters.redis.script_runner import (
+    MAX_TASKS_PER_CALL,
+    ScriptRunner,
+    chunks,
+    refuse_in_part,
+)
 from qcore.adapters.redis.scripts import BROWSE, COUNT
 from qcore.adapters.redis.snapshot import Snapshot, read_snapshots
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
@@ -138,7 +143,7 @@ class _Execution:
             else:
                 changing.append((n, snapshot))
         writes = await self._writes(changing)
-        written = await apply_transitions(self._runner, writes)
+        written = refuse_in_part(await apply_transitions(self._runner, writes))
         pairs = [*zip(changing, written, strict=True)]
         await self._publish_ended_leases(
             [snapshot for (_, snapshot), was_written in pairs if was_written]

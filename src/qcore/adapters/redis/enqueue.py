@@ -4,13 +4,20 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
-from qcore.adapters.links.redis import Arg
+from qcore.adapters.links.redis import Arg, Reply
 from qcore.adapters.redis.encoding import StoredId, decode_id, encode_id
 from qcore.adapters.redis.keys import FAST_PATH_KEYS, STATE_OF, Key
 from qcore.adapters.redis.records import BAR, encode_task, has_default_meta
-from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner, group_by_queue
+from qcore.adapters.redis.script_runner import (
+    MAX_TASKS_PER_CALL,
+    ScriptRunner,
+    group_by_queue,
+    raise_outage,
+    refuse_in_part,
+)
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
+from qcore.domain.errors import BrokerRefused
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import REPLACE, NewTask, TaskId
 from qcore.domain.task import state_of_new
@@ -38,30 +45,37 @@ async def enqueue(
             if reply != NEEDS_ALL_KEYS:
                 return [admission(task, reply, now)]
             needs_all_keys = True
-    answers: list[Admission] = [_admitted(task, now) for task in tasks]
+    answers: list[Admission | BrokerRefused] = [_admitted(task, now) for task in tasks]
     chunks = [
         chunk
         for places in group_by_queue((task.queue, n) for n, task in enumerate(tasks)).values()
         for chunk in _chunks(tasks, places, now)
     ]
     if needs_all_keys:
-        replies = [NEEDS_ALL_KEYS] * len(chunks)
+        replies: list[Reply] = [NEEDS_ALL_KEYS] * len(chunks)
     else:
         number = FAST_PATH_KEYS if all(chunk.needs_few_keys for chunk in chunks) else len(Key)
-        replies = await runner.run_once(ENQUEUE, [([b.queue], b) for b in chunks], number=number)
+        asked = [([chunk.queue], chunk) for chunk in chunks]
+        replies = await runner.run_once(ENQUEUE, asked, number=number, partial=True)
+    raise_outage(replies)
     if NEEDS_ALL_KEYS in replies:
         replies = await _with_all_keys(runner, chunks, replies)
+        raise_outage(replies)
     for chunk, reply in zip(chunks, replies, strict=True):
+        if isinstance(reply, BrokerRefused):
+            for n in chunk.places:
+                answers[n] = reply
+            continue
         refused = reply.split()
         for place, why in zip(refused[::2], refused[1::2], strict=True):
             n = chunk.places[int(place)]
             answers[n] = _refusal(tasks[n], why)
-    return answers
+    return refuse_in_part(answers)
 
 
 async def _with_all_keys(
-    runner: ScriptRunner, chunks: "Sequence[_Chunk]", replies: Sequence[bytes]
-) -> list[bytes]:
+    runner: ScriptRunner, chunks: "Sequence[_Chunk]", replies: Sequence[Reply]
+) -> list[Reply]:
     """Repeat the calls that need all keys, with leave to create queues."""
     left = [chunk for chunk, reply in zip(chunks, replies, strict=True) if reply == NEEDS_ALL_KEYS]
     # registered first: an unregistered queue is never listed, an unused name does no harm
@@ -69,7 +83,7 @@ async def _with_all_keys(
     for chunk in left:
         chunk.may_create = True
     asked = [([chunk.queue], chunk) for chunk in left]
-    answered = iter(await runner.run_once(ENQUEUE, asked, durable=True))
+    answered = iter(await runner.run_once(ENQUEUE, asked, durable=True, partial=True))
     return [next(answered) if reply == NEEDS_ALL_KEYS else reply for reply in replies]
 
 

@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.enqueue import encode_tasks, enqueue
-from qcore.adapters.redis.script_runner import ScriptRunner, group_by_queue
+from qcore.adapters.redis.script_runner import (
+    ScriptRunner,
+    group_by_queue,
+    raise_outage,
+)
 from qcore.adapters.redis.scripts import SETTLE_WITH_FOLLOWUPS
 from qcore.adapters.redis.snapshot import read_snapshots
 from qcore.adapters.redis.transitions import ConditionalWrite, encode_transitions
 from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.errors import BrokerRefused
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
@@ -27,9 +32,12 @@ class Ending:
 
 async def settle_with_followups(
     runner: ScriptRunner, endings: Sequence[Ending], now: Moment
-) -> list[Settled | LeaseLost]:
-    """End leases, and enqueue their follow-ups."""
-    answers: list[Settled | LeaseLost] = [LeaseLost() for _ in endings]
+) -> list[Settled | LeaseLost | BrokerRefused]:
+    """End leases, and enqueue their follow-ups.
+
+    A refusal takes the place of the answer where Redis refuses what was to be written.
+    """
+    answers: list[Settled | LeaseLost | BrokerRefused] = [LeaseLost() for _ in endings]
     asked: list[tuple[list[str], list[Arg]]] = []
     places: list[int] = []
     for n, ending in enumerate(endings):
@@ -41,7 +49,11 @@ async def settle_with_followups(
             if not await _is_held(runner, ending.lease):
                 continue
             away = [task for task in ending.then if task.queue != home]
-            await enqueue(runner, away, now)
+            try:
+                await enqueue(runner, away, now)
+            except BrokerRefused as error:
+                answers[n] = error
+                continue
             followups = {q: tasks for q, tasks in followups.items() if q == home}
         queues = [home, *(queue for queue in followups if queue != home)]
         asked.append((queues, _words(ending.write, queues, followups, now)))
@@ -50,9 +62,13 @@ async def settle_with_followups(
     if known:
         # registered first: an unregistered queue is never listed, an unused name does no harm
         await runner.link.command("SADD", runner.keys.registry, *sorted(known))
-    for n, reply in zip(places, await runner.run_once(SETTLE_WITH_FOLLOWUPS, asked), strict=True):
+    replies = await runner.run_once(SETTLE_WITH_FOLLOWUPS, asked, partial=True)
+    raise_outage(replies)
+    for n, reply in zip(places, replies, strict=True):
         if not reply:
             answers[n] = endings[n].answer
+        elif isinstance(reply, BrokerRefused):
+            answers[n] = reply
     return answers
 
 

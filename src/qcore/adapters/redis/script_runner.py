@@ -27,7 +27,7 @@ from qcore.adapters.redis.encoding import StoredId
 from qcore.adapters.redis.keys import Key, Keys
 from qcore.adapters.redis.request_dedup import SessionPool
 from qcore.adapters.redis.scripts import CHECK_PERMISSIONS
-from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, QcoreError
+from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, QcoreError
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Lease, RetentionPolicy
 
@@ -149,6 +149,24 @@ class ScriptRunner:
         """Forget the tasks of leases that were settled."""
         for lease in leases:
             self._claimed.pop((lease.queue, lease.token), None)
+
+
+def raise_outage(replies: Iterable[Reply]) -> None:
+    """Raise the error of a call that was not answered, unless that was refused for its content."""
+    for reply in replies:
+        if isinstance(reply, QcoreError) and not isinstance(reply, BrokerRefused):
+            raise reply
+
+
+def refuse_in_part(answers: Sequence[T | BrokerRefused]) -> list[T]:
+    """Return answers; where there is a refusal among them, raise it with the other answers."""
+    given = [answer for answer in answers if not isinstance(answer, BrokerRefused)]
+    if len(given) == len(answers):
+        return given
+    refusal = next(answer for answer in answers if isinstance(answer, BrokerRefused))
+    raise BrokerRefused(
+        str(refusal), [None if isinstance(each, BrokerRefused) else each for each in answers]
+    )
 
 
 def chunks(items: Sequence[T], size: int = MAX_TASKS_PER_CALL) -> Iterator[Sequence[T]]:

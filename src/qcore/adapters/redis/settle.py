@@ -5,11 +5,17 @@ from typing import Final
 
 from qcore.adapters.redis.followups import Ending, settle_with_followups
 from qcore.adapters.redis.records import has_default_head
-from qcore.adapters.redis.script_runner import RememberedClaim, ScriptRunner, group_by_queue
+from qcore.adapters.redis.script_runner import (
+    RememberedClaim,
+    ScriptRunner,
+    group_by_queue,
+    refuse_in_part,
+)
 from qcore.adapters.redis.snapshot import read_snapshots
 from qcore.adapters.redis.task_state import TaskState
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.errors import BrokerRefused
 from qcore.domain.lifecycle import ACTIVE, MOVES, IllegalMove, Revoked, State, Succeeded, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.task import Lease, Verdict
@@ -27,7 +33,7 @@ async def settle(
         # checked before the first write: an illegal verdict must leave the whole batch unwritten
         if type(verdict.outcome) not in MOVES[ACTIVE]:
             raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
-    answers: list[Settled | LeaseLost] = [LeaseLost()] * len(verdicts)
+    answers: list[Settled | LeaseLost | BrokerRefused] = [LeaseLost()] * len(verdicts)
     moves: list[ConditionalWrite] = []
     planned: list[tuple[int, Settled]] = []
     followed: list[int] = []
@@ -51,11 +57,13 @@ async def settle(
     made = await apply_transitions(runner, moves)
     for (n, answer), was_made in zip(planned, made, strict=True):
         if was_made:
-            answers[n] = answer
+            answers[n] = was_made if isinstance(was_made, BrokerRefused) else answer
     for n, last in zip(followed, await settle_with_followups(runner, endings, now), strict=True):
         answers[n] = last
+    # before the claims are forgotten: those that were refused are settled once more
+    settled: list[Settled | LeaseLost] = refuse_in_part(answers)
     runner.forget_claims(leases)
-    return answers
+    return settled
 
 
 def _plan(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from qcore.adapters.links.redis import Arg
-from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner
+from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner, refuse_in_part
 from qcore.adapters.redis.scripts import SWEEP
 from qcore.adapters.redis.snapshot import Snapshot
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
@@ -84,4 +84,4 @@ class _Sweep:
             guard = task_state.snapshot_guard(score if state is State.ACTIVE else None)
             task_state.apply(event, self._now)
             moves.append((queue, name, 0, [*guard, *task_state.encode_change()]))
-        return sum(await apply_transitions(self._runner, moves))
+        return sum(refuse_in_part(await apply_transitions(self._runner, moves)))

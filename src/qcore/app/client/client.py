@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar, overload
+from functools import partial
+from typing import Any, TypeVar, overload
 
 from attrs import evolve
 
@@ -12,10 +13,11 @@ from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
 from qcore.app.client.async_notifications import AsyncTaskNotifications
 from qcore.app.client.blocking_notifications import BlockingTaskNotifications
-from qcore.app.client.coalescing import EnqueueCoalescer
+from qcore.app.client.coalescing import EnqueueAnswer, EnqueueCoalescer, enqueue_divided
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.client.inline import run_inline
 from qcore.app.client.shared_open import SharedOpen
+from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, byte_limit
 from qcore.app.client.task_notifications import TaskNotifications
 from qcore.domain.answers import Admission, Conflict
 from qcore.domain.errors import InvalidTask
@@ -27,7 +29,6 @@ from qcore.domain.uniqueness import key_of
 from qcore.ports import Broker, Capability, Clock
 
 R = TypeVar("R")
-DEFAULT_MAX_PAYLOAD: Final = 1 << 20
 
 
 class Client:
@@ -49,7 +50,9 @@ class Client:
         self.broker = broker
         self.clock = clock
         self.codec = codec
-        self._enqueue = EnqueueCoalescer(broker).enqueue if coalesce else broker.enqueue
+        self._enqueue = (
+            EnqueueCoalescer(broker).enqueue if coalesce else partial(enqueue_divided, broker)
+        )
         self._make_ready = SharedOpen(broker) if coalesce else broker.open
         self.notifications: TaskNotifications = (
             AsyncTaskNotifications(broker, clock)
@@ -58,7 +61,7 @@ class Client:
         )
         """Through which its handles wait for their tasks."""
         self._is_open = False
-        self._max_payload = max_payload
+        self._max_payload = byte_limit("max_payload", max_payload)
         self._entropy = entropy
 
     @overload
@@ -68,7 +71,8 @@ class Client:
     async def enqueue(self, request: TaskRequest) -> Handle[Any]:
         """Store one task and return a handle of it.
 
-        Raises `InvalidTask`, naming the value, when something about it is wrong. A live task of
+        Raises `InvalidTask`, naming the value, when something about it is wrong, and
+        `BrokerRefused`, which is one, when the store does not take what is in it. A live task of
         the same id, or one that has the unique key, is no error: the handle is that task's, and
         `handle.is_new` is false.
         """
@@ -77,7 +81,10 @@ class Client:
         now = self.clock.now()
         task = self.build(request, now)
         answers = await self._enqueue((task,), now=now)
-        return self._handle(request, task, answers[0])
+        answer = answers[0]
+        if isinstance(answer, InvalidTask):
+            raise answer
+        return self._handle(request, task, answer)
 
     async def enqueue_many(self, requests: Iterable[TaskRequest]) -> list[Handle[Any] | Refused]:
         """Store many tasks in one call; each answer is at its task's place.
@@ -94,7 +101,7 @@ class Client:
         good = [task for task in built if isinstance(task, NewTask)]
         answers = iter(await self._enqueue(good, now=now))
         return [
-            task if isinstance(task, Refused) else self._handle(each, task, next(answers))
+            task if isinstance(task, Refused) else self._answered(each, task, next(answers))
             for each, task in zip(requests, built, strict=True)
         ]
 
@@ -193,6 +200,13 @@ class Client:
         """Return a call's unique key: a hash of its name and its arguments, in any order."""
         given = request.signature.given(request.args, request.kwargs)
         return key_of(request.template.name, self.codec.plain(dict(sorted(given.items()))))
+
+    def _answered(
+        self, request: TaskRequest, task: NewTask, answer: EnqueueAnswer
+    ) -> Handle[Any] | Refused:
+        if isinstance(answer, InvalidTask):
+            return Refused(answer)
+        return self._handle(request, task, answer)
 
     def _handle(self, request: TaskRequest, task: NewTask, answer: Admission) -> Handle[Any]:
         signature = None if isinstance(request, NewTask) else request.signature

@@ -4,15 +4,50 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
+from qcore.app.client.division import divided
 from qcore.domain.answers import Admission
+from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.ports import Producer
 
 MAX_BATCH: Final = 1_000
 """Tasks in one call to the broker, unless a single caller has more."""
+
+
+EnqueueAnswer: TypeAlias = Admission | InvalidTask
+"""An answer to a task that was enqueued with others, or why the broker refuses it."""
+
+
+async def enqueue_divided(
+    producer: Producer, tasks: Sequence[NewTask], *, now: Moment
+) -> Sequence[EnqueueAnswer]:
+    """Store tasks; an error is at the place of each that the broker refuses for what is in it.
+
+    Raises the error of an outage.
+    """
+    try:
+        return await producer.enqueue(tasks, now=now)
+    except Exception as error:  # noqa: BLE001  (each task is told, whatever it is)
+        return _answers_or_outage(await _divide(producer, tasks, now, error))
+
+
+async def _divide(
+    producer: Producer, tasks: Sequence[NewTask], now: Moment, error: Exception
+) -> Sequence[Admission | Exception]:
+    return await divided(lambda some: producer.enqueue(some, now=now), tasks, error)
+
+
+def _answers_or_outage(answers: Sequence[Admission | Exception]) -> Sequence[EnqueueAnswer]:
+    """Return answers, among them the errors about single tasks; raise any other error."""
+    given: list[EnqueueAnswer] = []
+    for answer in answers:
+        if isinstance(answer, Exception) and not isinstance(answer, InvalidTask):
+            raise answer
+        given.append(answer)
+    return given
 
 
 class EnqueueCoalescer:
@@ -25,7 +60,7 @@ class EnqueueCoalescer:
         self._producer = producer
         self._local = threading.local()
 
-    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[EnqueueAnswer]:
         """Store tasks, together with those of other callers."""
         loop = asyncio.get_running_loop()
         batcher: _LoopBatcher | None = getattr(self._local, "batcher", None)
@@ -43,7 +78,7 @@ class _LoopBatcher:
         self._busy = False
         self._waiting: list[_Waiter] = []
 
-    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[EnqueueAnswer]:
         """Store tasks, together with those of other callers."""
         if self._busy:
             waiter = _Waiter(tasks, now)
@@ -51,7 +86,7 @@ class _LoopBatcher:
             return await waiter.answers
         self._busy = True
         try:
-            return await self._producer.enqueue(tasks, now=now)
+            return await enqueue_divided(self._producer, tasks, now=now)
         finally:
             self._send_next()
 
@@ -68,9 +103,7 @@ class _LoopBatcher:
     async def _send(self, batch: "Sequence[_Waiter]") -> None:
         tasks = [task for waiter in batch for task in waiter.tasks]
         try:
-            answers = iter(
-                await self._producer.enqueue(tasks, now=max(waiter.now for waiter in batch))
-            )
+            answers = iter(await self._answers(tasks, max(waiter.now for waiter in batch)))
         except BaseException as error:  # noqa: BLE001  (each waiter is told, whatever it is)
             for waiter in batch:
                 waiter.fail(error)
@@ -80,6 +113,14 @@ class _LoopBatcher:
         finally:
             self._send_next()
 
+    async def _answers(
+        self, tasks: Sequence[NewTask], now: Moment
+    ) -> Sequence[Admission | Exception]:
+        try:
+            return await self._producer.enqueue(tasks, now=now)
+        except Exception as error:  # noqa: BLE001  (each task is told, whatever it is)
+            return await _divide(self._producer, tasks, now, error)
+
 
 class _Waiter:
     """A caller whose tasks are in a later batch."""
@@ -87,14 +128,18 @@ class _Waiter:
     def __init__(self, tasks: Sequence[NewTask], now: Moment) -> None:
         self.tasks = tasks
         self.now = now
-        self.answers: asyncio.Future[Sequence[Admission]] = (
+        self.answers: asyncio.Future[Sequence[EnqueueAnswer]] = (
             asyncio.get_running_loop().create_future()
         )
 
-    def answer(self, answers: Sequence[Admission]) -> None:
-        """Return its answers to the caller, unless it was cancelled."""
-        if not self.answers.done():
-            self.answers.set_result(answers)
+    def answer(self, answers: Sequence[Admission | Exception]) -> None:
+        """Return its answers to the caller, or raise the outage, unless it was cancelled."""
+        if self.answers.done():
+            return
+        try:
+            self.answers.set_result(_answers_or_outage(answers))
+        except Exception as error:  # noqa: BLE001  (whatever it is)
+            self.answers.set_exception(error)
 
     def fail(self, error: BaseException) -> None:
         """Raise an error in the caller, unless it was cancelled."""

@@ -26,6 +26,7 @@ class WorkerEnvironment:
     dice: Dice
     client: Client
     max_payload: int
+    max_result: int
     control: WorkerControl
     emit: Instruments
     retrying: Retrying

@@ -39,6 +39,7 @@ class Executor:
         clock: Clock,
         codec: Codec,
         client: Client,
+        max_result: int,
         worker: str,
     ) -> None:
         self._router = router
@@ -47,6 +48,7 @@ class Executor:
         self._clock = clock
         self._codec = codec
         self._client = client
+        self._max_result = max_result
         self._worker = worker
 
     def execute(self, run: Run) -> Awaitable[Transition | None]:
@@ -108,9 +110,16 @@ class Executor:
         if not spec.retention or value is None:
             return Succeeded(then=then) if then else _DONE
         try:
-            return Succeeded(self._codec.dumps(value), self._codec.content_type, then)
+            result = self._codec.dumps(value)
         except CannotEncode as error:
             return self._rejected(f"its result cannot be kept: {error}")
+        if len(result) > self._max_result:
+            return self._rejected(
+                f"its result cannot be kept: it is {len(result):,} bytes: expected at most "
+                f"{self._max_result:,}; store it elsewhere and return where it is, or raise "
+                "max_result"
+            )
+        return Succeeded(result, self._codec.content_type, then)
 
     def _next_step(self, spec: NewTask, value: object) -> NewTask:
         """Return the next task of a chain, which is called with this result."""

@@ -5,14 +5,17 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from qcore.app.client.division import divided
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.progress_writer import ProgressWriter
 from qcore.app.worker.retrying import GaveUp, Retrying
 from qcore.app.worker.run import Run
 from qcore.domain.answers import LeaseLost, Settled
-from qcore.domain.events import TasksSettled
-from qcore.domain.lifecycle import Transition
+from qcore.domain.errors import BrokerUnusable, InvalidTask
+from qcore.domain.events import BrokerFailed, TasksSettled
+from qcore.domain.lifecycle import Rejected, Succeeded, Transition
 from qcore.domain.moments import Moment
+from qcore.domain.retry import storable
 from qcore.domain.task import Verdict
 from qcore.ports import Clock, Consumer
 
@@ -22,6 +25,9 @@ LARGEST_BATCH: Final = 1_000
 
 class Outbox:
     """Hold verdicts until the broker has them.
+
+    A verdict that the broker refuses for what is in it, such as a result that is too large, is
+    found by dividing its batch, and its task is dead instead; the others are settled without it.
 
     The heartbeat renews their leases all the while, so that a broker which is unavailable for a
     time loses no success.
@@ -34,14 +40,19 @@ class Outbox:
         retrying: Retrying,
         emit: Instruments,
         progress_writer: ProgressWriter,
+        *,
+        worker: str,
     ) -> None:
         self._broker = broker
         self._clock = clock
         self._retrying = retrying
         self._emit = emit
         self._progress_writer = progress_writer
+        self._worker = worker
         self._waiting: deque[tuple[Run, Verdict]] = deque()
         self._sending: list[tuple[Run, Verdict]] = []
+        self._refused: set[tuple[str, int]] = set()
+        """Queue and token of the leases whose verdicts were refused, and replaced."""
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -64,7 +75,7 @@ class Outbox:
         while True:
             await self._filled.wait()
             self._filled.clear()
-            while self._waiting:
+            while self._waiting or self._sending:
                 await self._send()
             self._emptied.set()
 
@@ -78,22 +89,85 @@ class Outbox:
         await self._emptied.wait()
 
     async def _send(self) -> None:
-        size = min(LARGEST_BATCH, len(self._waiting))
-        self._sending = [self._waiting.popleft() for _ in range(size)]
+        try:
+            await self._retrying.call("settle", self._try_to_send, give_up_at=self._give_up_at)
+        except GaveUp:
+            # their leases run out, and other workers run the tasks again: at least once
+            given_up, self._sending = self._sending, []
+            self._report([verdict for _, verdict in given_up], [LeaseLost()] * len(given_up))
+
+    async def _try_to_send(self) -> None:
+        """Write what waits, in one batch; raise the error of an outage, and keep what it kept."""
+        size = min(LARGEST_BATCH - len(self._sending), len(self._waiting))
+        self._sending += [self._waiting.popleft() for _ in range(size)]
         verdicts = [verdict for _, verdict in self._sending]
         if self._progress_writer.has_any:
             await self._progress_writer.flush(verdict.lease for verdict in verdicts)
         try:
-            answers = await self._retrying.call(
-                "settle",
-                lambda: self._broker.settle(verdicts, now=self._clock.now()),
-                give_up_at=self._give_up_at,
-            )
-        except GaveUp:
-            # their leases run out, and other workers run the tasks again: at least once
-            answers = [LeaseLost()] * size
-        self._sending = []
-        self._report(verdicts, answers)
+            answers = await self._broker.settle(verdicts, now=self._clock.now())
+        except Exception as error:  # noqa: BLE001  (whatever a broker raises)
+            self._keep_unsettled(await self._divided(verdicts, error))
+        else:
+            self._sending = []
+            self._refused.clear()
+            self._report(verdicts, answers)
+
+    # --- refusals ------------------------------------------------------------------------------
+
+    async def _settle(self, verdicts: Sequence[Verdict]) -> Sequence[Settled | LeaseLost]:
+        return await self._broker.settle(verdicts, now=self._clock.now())
+
+    async def _divided(
+        self, verdicts: Sequence[Verdict], error: Exception
+    ) -> Sequence[Settled | LeaseLost | Exception]:
+        """Return the answers to a batch whose call has raised, or why there are none."""
+        queues = {verdict.lease.queue for verdict in verdicts}
+        if not isinstance(error, BrokerUnusable) or len(queues) == 1:
+            return await divided(self._settle, verdicts, error)
+        # one queue that cannot be served must not keep the verdicts of the others
+        answers: dict[int, Settled | LeaseLost | Exception] = {}
+        for queue in queues:
+            places = [n for n, verdict in enumerate(verdicts) if verdict.lease.queue == queue]
+            part = [verdicts[n] for n in places]
+            try:
+                answers |= zip(places, await self._settle(part), strict=True)
+            except Exception as own:  # noqa: BLE001  (whatever a broker raises)
+                answers |= zip(places, await divided(self._settle, part, own), strict=True)
+        return [answers[n] for n in range(len(verdicts))]
+
+    def _keep_unsettled(self, answers: Sequence[Settled | LeaseLost | Exception]) -> None:
+        """Keep what was not written, report what was, and raise the error of an outage."""
+        kept: list[tuple[Run, Verdict]] = []
+        settled: list[tuple[Verdict, Settled | LeaseLost]] = []
+        outage: Exception | None = None
+        for (run, verdict), answer in zip(self._sending, answers, strict=True):
+            if not isinstance(answer, Exception):
+                settled.append((verdict, answer))
+            elif not isinstance(answer, InvalidTask):
+                outage = answer
+                kept.append((run, verdict))
+            elif (replaced := self._replaced(verdict, answer)) is not None:
+                kept.append((run, replaced))
+            else:
+                settled.append((verdict, LeaseLost()))
+        self._sending = kept
+        self._refused &= {(verdict.lease.queue, verdict.lease.token) for _, verdict in kept}
+        self._report([verdict for verdict, _ in settled], [answer for _, answer in settled])
+        if outage is not None:
+            raise outage
+
+    def _replaced(self, verdict: Verdict, error: InvalidTask) -> Verdict | None:
+        """Return the verdict that a task is dead whose own verdict the broker refuses.
+
+        None if even that is refused: the lease runs out, and the task is dead after `max_crashes`.
+        """
+        self._emit(BrokerFailed("settle", error, 0.0))
+        lease = verdict.lease
+        if (lease.queue, lease.token) in self._refused:
+            return None
+        self._refused.add((lease.queue, lease.token))
+        reason = storable(f"its {_refused_part(verdict.outcome)}: {error}")
+        return Verdict(lease, Rejected(reason, worker=self._worker))
 
     def _give_up_at(self) -> Moment:
         return float("inf") if self.give_up_at is None else self.give_up_at
@@ -101,3 +175,12 @@ class Outbox:
     def _report(self, verdicts: Sequence[Verdict], answers: Sequence[Settled | LeaseLost]) -> None:
         if self._emit.wants(TasksSettled):
             self._emit(TasksSettled(verdicts, answers))
+
+
+def _refused_part(outcome: Transition) -> str:
+    """Return what of a verdict cannot be kept, for an error message."""
+    if not isinstance(outcome, Succeeded):
+        return "error cannot be kept"
+    if outcome.result is None:
+        return "follow-up tasks cannot be kept"
+    return f"result cannot be kept: its {len(outcome.result):,} bytes are refused"

@@ -3,14 +3,16 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
+from qcore.app.client.division import divided
 from qcore.app.client.inline import run_inline
 from qcore.app.client.wakeup import Wakeup, first_completed
 from qcore.app.tasks.run_details import progress_note, saved_note
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.retrying import Retrying
 from qcore.domain.answers import LeaseLost
+from qcore.domain.errors import InvalidTask
 from qcore.domain.events import BrokerFailed
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Lease
@@ -20,6 +22,8 @@ WRITE_INTERVAL: Final = 0.5
 """Seconds between two calls that write progress."""
 FLUSH_TIMEOUT: Final = 1.0
 """Seconds for which a verdict waits until the progress of its run is written."""
+
+_Answer: TypeAlias = DetailsSaved | LeaseLost | Exception
 
 
 class ProgressWriter:
@@ -131,25 +135,41 @@ class ProgressWriter:
             if not updates:
                 return
             try:
-                answers = await self._broker.save_details(list(updates.values()))
+                lost = await self._save([*updates.values()])
             except BaseException:
                 with self._lock:
                     self._waiting = updates | self._waiting
                 raise
-        self._report_lost(list(updates.values()), answers)
+        for lease in lost:
+            self._lost(lease.queue, lease.token)
 
-    def _report_lost(
-        self, updates: Sequence[DetailsUpdate], answers: Sequence[DetailsSaved | LeaseLost]
-    ) -> bool:
+    async def _save(self, updates: Sequence[DetailsUpdate]) -> list[Lease]:
+        """Write updates; return the leases that are lost. What the broker refuses is reported."""
+        try:
+            answers: Sequence[_Answer] = await self._broker.save_details(updates)
+        except Exception as error:  # noqa: BLE001  (whatever a broker raises)
+            answers = await divided(self._broker.save_details, updates, error)
+        for answer in answers:
+            if isinstance(answer, InvalidTask):
+                self._emit(BrokerFailed("save_details", answer, 0.0))
+            elif isinstance(answer, Exception):
+                raise answer
+        return _lost_leases(updates, answers)
+
+    def _report_lost(self, updates: Sequence[DetailsUpdate], answers: Sequence[_Answer]) -> bool:
         """Report the leases that turned out to be lost; return whether there are any."""
-        lost = [
-            update.lease
-            for update, answer in zip(updates, answers, strict=True)
-            if isinstance(answer, LeaseLost)
-        ]
+        lost = _lost_leases(updates, answers)
         for lease in lost:
             self._lost(lease.queue, lease.token)
         return bool(lost)
+
+
+def _lost_leases(updates: Sequence[DetailsUpdate], answers: Sequence[_Answer]) -> list[Lease]:
+    return [
+        update.lease
+        for update, answer in zip(updates, answers, strict=True)
+        if isinstance(answer, LeaseLost)
+    ]
 
 
 def _saved(details: Sequence[Details | None]) -> bytes | None:

@@ -73,7 +73,9 @@ class WorkerSession:
             max_saved=env.max_payload,
             lost=self._lease_loss.report_token,
         )
-        self._outbox = Outbox(env.broker, clock, retrying, emit, self._progress_writer)
+        self._outbox = Outbox(
+            env.broker, clock, retrying, emit, self._progress_writer, worker=settings.name
+        )
         self._groups = self._make_groups()
         runner = TaskRunner(
             running,
@@ -226,6 +228,7 @@ class WorkerSession:
             clock=env.clock,
             codec=env.codec,
             client=env.client,
+            max_result=env.max_result,
             worker=name,
         )
 

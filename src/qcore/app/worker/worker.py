@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from qcore.app.calls.codec import Codec
-from qcore.app.client.client import DEFAULT_MAX_PAYLOAD, Client
+from qcore.app.client.client import Client
+from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
 from qcore.app.tasks.lifespan import enter
 from qcore.app.tasks.router import Router
 from qcore.app.worker.control import WorkerControl
@@ -34,6 +35,7 @@ class Worker:
         dice: Dice,
         instruments: Sequence[Instrument] = (),
         max_payload: int = DEFAULT_MAX_PAYLOAD,
+        max_result: int = DEFAULT_MAX_RESULT,
     ) -> None:
         emit = Instruments(instruments)
         client = Client(broker, clock=clock, codec=codec, max_payload=max_payload, coalesce=False)
@@ -48,6 +50,7 @@ class Worker:
             dice=dice,
             client=client,
             max_payload=max_payload,
+            max_result=byte_limit("max_result", max_result),
             control=self._control,
             emit=emit,
             retrying=Retrying(clock, dice, emit),

@@ -23,7 +23,7 @@ from qcore.adapters.links.redis.server_errors import (
     missing_permission,
     raised_by_script,
 )
-from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
+from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable
 
 MAX_TEXT: Final = 160
 ANY: Final = "redis+cluster://"
@@ -51,9 +51,15 @@ def mapped(error: Exception, shown: str, *, new: bool = False) -> Exception:
     if meaning is None:
         return error
     why = f"{meaning.advice} ({_shortened(_text_of(error)) or type(error).__name__})"
-    if meaning.exception is BrokerUnavailable:
-        return BrokerUnavailable(f"{shown}: {why}")
+    if meaning.exception is not BrokerUnusable:
+        return meaning.exception(f"{shown}: {why}")
     return BrokerUnusable(f"cannot use {shown}: {why}")
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether an error reply concerns what its request holds, and no other request."""
+    meaning = _meaning(error, ANY)
+    return meaning is not None and meaning.exception is BrokerRefused
 
 
 def is_transient(error: Exception, shown: str = ANY) -> bool:

@@ -40,7 +40,8 @@ Errors. Connections raise redis-py's exceptions and the system's; a failed attem
 `ConnectFailed`, so that what was never sent is known from what was lost. Error replies take the
 place of replies. The link maps them all to `BrokerUnavailable` (transient) or `BrokerUnusable`
 (somebody has to act), with advice: by the reply's code (`server_errors`), or by exception type and
-errno (`connection_errors`).
+errno (`connection_errors`). What concerns a single request, as that it is too large, is a
+`BrokerRefused`: it is not sent again, and the others of its pipeline are (`refusals`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -56,15 +57,16 @@ from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address
 from qcore.adapters.links.redis.clock_sync import ServerClock
 from qcore.adapters.links.redis.discovery import discover
 from qcore.adapters.links.redis.durability import Durability
-from qcore.adapters.links.redis.errors import is_transient, mapped
+from qcore.adapters.links.redis.errors import is_refusal, is_transient, mapped
 from qcore.adapters.links.redis.interfaces import OnConnected, OnMessage, Script, ScriptCall
 from qcore.adapters.links.redis.pool import Request, Transport
 from qcore.adapters.links.redis.pubsub import ChannelListener, ListenerFactory
+from qcore.adapters.links.redis.refusals import answers_another, is_large, is_lost, refusal
 from qcore.adapters.links.redis.resp import Arg, Reply
 from qcore.adapters.links.redis.server_info import refuse_unfit
 from qcore.adapters.links.redis.topology import Topology
 from qcore.domain.backoff import Exponential
-from qcore.domain.errors import BrokerUnavailable, QcoreError
+from qcore.domain.errors import BrokerRefused, BrokerUnavailable, QcoreError
 from qcore.domain.moments import LAST_MOMENT, Moment
 
 BACKOFF: Final = Exponential(base=0.05, cap=1.0)
@@ -215,7 +217,8 @@ class RedisLink:
         """Return the replies to some requests; send those again whose reply is missing.
 
         With `together` all are sent again if one is: WAIT counts the writes of its own connection.
-        With `partial` an error takes the place of a reply that did not arrive.
+        With `partial` an error takes the place of a reply that did not arrive. A `BrokerRefused` is
+        raised when all others have their replies.
         """
         if not number:
             return []
@@ -232,13 +235,15 @@ class RedisLink:
             failure = error
         if failure is not None or _has_errors(answers):
             replies, answers = answers, [MISSING] * number
-            failure = _place(replies, range(number), answers, failure)
+            failure = self._place(replies, range(number), answers, failure)
             try:
                 await self._retry(failure, request, answers, together=together, ends=ends)
             except QcoreError as error:
                 if not partial:
                     raise
                 answers = [error if answer is MISSING else answer for answer in answers]
+            if not partial:
+                _raise_refusal(answers)
         if self._clock.is_stale:
             # the call itself has succeeded
             with suppress(BrokerUnavailable):
@@ -273,6 +278,29 @@ class RedisLink:
             missing = [n for n, answer in enumerate(answers) if answer is MISSING]
             requests = [request(n, again, with_text) for n in missing]
             error = await self._attempt(requests, missing, answers)
+            if failures and is_lost(error) and monotonic() < ends:
+                error = await self._isolate(error, request, answers)
+            if together:
+                _raise_refusal(answers)
+
+    async def _isolate(
+        self, error: Exception | None, request: RequestFactory, answers: list[Reply]
+    ) -> Exception | None:
+        """Send the first large request that has no reply alone; answer it if it is refused.
+
+        `error` is why replies are missing; return why others still are.
+        """
+        missing = (n for n, answer in enumerate(answers) if answer is MISSING)
+        suspects = ((n, request(n, 1, False)) for n in missing)  # noqa: FBT003
+        n, suspect = next((each for each in suspects if is_large(each[1])), (0, None))
+        if suspect is None or not await answers_another(self._transport, suspect):
+            return error
+        again = await self._attempt([suspect], [n], answers)
+        if again is not None and not is_lost(again):
+            return again
+        if again is not None and await answers_another(self._transport, suspect):
+            answers[n] = refusal(suspect, self.shown)
+        return error if MISSING in answers else None
 
     async def _attempt(
         self, requests: Sequence[Request], positions: Sequence[int], answers: list[Reply]
@@ -284,7 +312,24 @@ class RedisLink:
             await self._transport.exchange(requests, replies)
         except (RedisError, OSError) as error:
             failure = error
-        return _place(replies, positions, answers, failure)
+        return self._place(replies, positions, answers, failure)
+
+    def _place(
+        self,
+        replies: Sequence[Reply | Exception],
+        positions: Sequence[int],
+        answers: list[Reply],
+        failure: Exception | None,
+    ) -> Exception | None:
+        """Put replies, and refusals, at their positions; return why the others are missing."""
+        for n, reply in zip(positions, replies, strict=False):
+            if not isinstance(reply, Exception):
+                answers[n] = reply
+            elif is_refusal(reply):
+                answers[n] = mapped(reply, self.shown)
+            elif failure is None or isinstance(failure, NoScriptError):
+                failure = reply
+        return failure
 
 
 class _LazyRequests:
@@ -308,16 +353,7 @@ def _has_errors(answers: Sequence[Reply | Exception]) -> bool:
     return False
 
 
-def _place(
-    replies: Sequence[Reply | Exception],
-    positions: Sequence[int],
-    answers: list[Reply],
-    failure: Exception | None,
-) -> Exception | None:
-    """Put replies that are no errors at their positions; return why the others are missing."""
-    for n, reply in zip(positions, replies, strict=False):
-        if not isinstance(reply, Exception):
-            answers[n] = reply
-        elif failure is None or isinstance(failure, NoScriptError):
-            failure = reply
-    return failure
+def _raise_refusal(answers: Sequence[Reply | Exception]) -> None:
+    for answer in answers:
+        if isinstance(answer, BrokerRefused):
+            raise answer

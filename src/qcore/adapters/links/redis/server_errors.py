@@ -23,10 +23,10 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
+from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable
 from qcore.domain.record import record
 
-ExceptionType: TypeAlias = type[BrokerUnavailable | BrokerUnusable]
+ExceptionType: TypeAlias = type[BrokerUnavailable | BrokerUnusable | BrokerRefused]
 
 
 @record
@@ -45,6 +45,14 @@ def transient(advice: str) -> Meaning:
 def permanent(advice: str) -> Meaning:
     """Return the meaning of an error that stays until somebody acts."""
     return Meaning(BrokerUnusable, advice)
+
+
+TOO_LARGE: Final = Meaning(
+    BrokerRefused,
+    "it takes no request of that size: store the data elsewhere and send where it is, or raise the "
+    "server's proto-max-bulk-len and client-query-buffer-limit",
+)
+"""The meaning of an error about what a request holds: it concerns that request alone."""
 
 
 _LACKS: Final = "this user lacks a permission: ACL SETUSER <user>"
@@ -102,6 +110,11 @@ BY_TEXT: Final[Sequence[tuple[re.Pattern[str], Meaning]]] = [
             "max number of clients reached",
             transient("it has as many clients as its maxclients allows: raise that, or use fewer"),
         ),
+        (
+            "Protocol error: (invalid (multi)?bulk length|too big)|exceeds maximum allowed size",
+            TOO_LARGE,
+        ),
+        ("string length overflow", TOO_LARGE),
         (
             "Script killed by user",
             transient("somebody has ended our script with SCRIPT KILL before it wrote anything"),

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, QcoreError
+from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, QcoreError
 
 TRANSIENT: Final = {
     sqlite3.SQLITE_BUSY: "another process holds its lock",
@@ -13,6 +13,14 @@ TRANSIENT: Final = {
     sqlite3.SQLITE_PROTOCOL: "too many processes opened it at once",
     sqlite3.SQLITE_INTERRUPT: "the statement was interrupted",
 }
+
+REFUSALS: Final = {
+    sqlite3.SQLITE_TOOBIG: "a value is larger than SQLite's limit of a text or blob: store it "
+    "elsewhere and send where it is",
+    sqlite3.SQLITE_CONSTRAINT: "a value breaks a constraint of its table",
+    sqlite3.SQLITE_MISMATCH: "a value is not of its column's type",
+}
+"""Errors about what a statement holds, which other statements do not meet."""
 
 PERMANENT: Final = {
     sqlite3.SQLITE_FULL: "the disk is full, or its quota reached: make room",
@@ -33,6 +41,8 @@ def mapped(error: sqlite3.Error, path: str) -> Exception:
     kind = code & 0xFF
     if kind in TRANSIENT:
         return BrokerUnavailable(f"{path}: {TRANSIENT[kind]} ({error})")
+    if kind in REFUSALS:
+        return BrokerRefused(f"{path}: {REFUSALS[kind]} ({error})")
     if kind == sqlite3.SQLITE_CANTOPEN:
         return _unusable(path, _why_not_open(path), error)
     if kind in PERMANENT:

@@ -14,11 +14,12 @@ from qcore.app.calls.introspection import refuse_coroutine
 from qcore.app.calls.options import Options
 from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.client.client import Client
+from qcore.app.client.division import ABOUT_VALUES
 from qcore.app.tasks.aggregators import Aggregator
 from qcore.app.tasks.handler import Kind
 from qcore.app.worker.pools.handler_pools import HandlerPools
 from qcore.app.worker.retrying import Retrying
-from qcore.domain.answers import Enqueued
+from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.errors import InvalidTask
 from qcore.domain.events import TasksAggregated
 from qcore.domain.groups import Group, Stale, check_aggregate
@@ -82,16 +83,26 @@ class AggregationRunner:
         request = await self._call_aggregator(aggregator, group, members, timed_out)
         task = self._build(request, group, members)
         ids = [member.id for member in members]
-        answer = await self._call_broker(
-            "aggregate",
-            lambda: self._broker.aggregate(queue, name, ids, task, now=self._clock.now()),
-        )
+        answer = await self._call_broker("aggregate", lambda: self._replace(group, ids, task))
+        if isinstance(answer, Exception):
+            raise answer
         if isinstance(answer, Stale):
             return None
         if not isinstance(answer, Enqueued):
             why = "has its unique key" if answer.id != task.id else "has its id"
             raise InvalidTask(f"{task.name}: the task {answer.id}, {answer.state}, {why}")
         return TasksAggregated(name, ids, task)
+
+    async def _replace(
+        self, group: Group, ids: Sequence[TaskId], task: NewTask
+    ) -> Admission | Stale | Exception:
+        """Put a task in the place of members; return an error that concerns this task alone."""
+        now = self._clock.now()
+        try:
+            return await self._broker.aggregate(group.queue, group.name, ids, task, now=now)
+        except ABOUT_VALUES as error:
+            # not an outage: the same call would fail for ever
+            return error
 
     async def _call_broker(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
         latest = self._clock.now() + BROKER_TIMEOUT

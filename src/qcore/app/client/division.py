@@ -1,0 +1,110 @@
+"""Divide a batch that a broker refuses for what is in it, until each culprit is alone.
+
+What a broker raises is an outage (`BrokerUnavailable`, `BrokerUnusable`, an error of the system),
+or it concerns what the batch holds (`BrokerRefused`, and other errors about a value). An error of
+another class, as a driver may raise, can be either. It is taken for a refusal of the item that was
+alone in its call if other items of the batch went in, and for an outage if none did.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, InvalidTask
+from qcore.domain.retry import described
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+OUTAGES: Final = (BrokerUnavailable, BrokerUnusable, OSError)
+"""Errors that say nothing of what a call holds: the same call may succeed later."""
+ABOUT_VALUES: Final = (ValueError, TypeError, ArithmeticError)
+"""Errors about a value; `BrokerRefused` is one."""
+MAX_FAILURES: Final = 3
+"""Items that may fail alone, while none goes in, before the error is taken for an outage."""
+
+
+async def divided(
+    call: Callable[[Sequence[T]], Awaitable[Sequence[A]]], items: Sequence[T], error: Exception
+) -> list[A | Exception]:
+    """Return an answer to each item of a batch whose call has raised `error`, or why there is none.
+
+    `InvalidTask` (mostly a `BrokerRefused`) is at the place of an item that the broker refuses
+    whenever it is asked; any other exception is an outage, after which the item may go in. In an
+    outage no further call is made.
+    """
+    division = _Division(call, items)
+    await division.divide(range(len(items)), error)
+    return division.outcome()
+
+
+class _Division(Generic[T, A]):
+    def __init__(
+        self, call: Callable[[Sequence[T]], Awaitable[Sequence[A]]], items: Sequence[T]
+    ) -> None:
+        self._call = call
+        self._items = items
+        self._answers: list[A | Exception | None] = [None] * len(items)
+        self._has_answers = False
+        self._failures = 0
+        self._outage: Exception | None = None
+
+    async def divide(self, places: Sequence[int], error: Exception) -> None:
+        """Find the culprits among the items at some places, whose call has raised `error`."""
+        if isinstance(error, OUTAGES):
+            self._outage = error
+            return
+        left = self._unanswered(places, error)
+        if not left:
+            return
+        if len(left) == 1:
+            self._answers[left[0]] = error
+            self._failures += 1
+            is_clear = isinstance(error, ABOUT_VALUES) or self._has_answers
+            if self._failures == MAX_FAILURES and not is_clear:
+                self._outage = error
+            return
+        middle = len(left) // 2
+        for half in (left[:middle], left[middle:]):
+            await self._ask(half)
+
+    async def _ask(self, places: Sequence[int]) -> None:
+        if self._outage is not None:
+            return
+        try:
+            answers = await self._call([self._items[n] for n in places])
+        except Exception as error:  # noqa: BLE001  (each item is told, whatever it is)
+            await self.divide(places, error)
+            return
+        self._has_answers = True
+        for n, answer in zip(places, answers, strict=True):
+            self._answers[n] = answer
+
+    def _unanswered(self, places: Sequence[int], error: Exception) -> Sequence[int]:
+        """Keep the answers that a refusal has to a part of its batch; return the other places."""
+        if not isinstance(error, BrokerRefused) or not error.answers:
+            return places
+        for n, answer in zip(places, error.answers, strict=True):
+            self._answers[n] = answer
+        left = [n for n in places if self._answers[n] is None]
+        self._has_answers = self._has_answers or len(left) < len(places)
+        return left
+
+    def outcome(self) -> list[A | Exception]:
+        """Return the answers, with errors in the place of those that are missing."""
+        return [
+            self._outage or BrokerUnavailable("it was not asked")
+            if answer is None
+            else self._judged(answer)
+            if isinstance(answer, Exception)
+            else answer
+            for answer in self._answers
+        ]
+
+    def _judged(self, error: Exception) -> Exception:
+        """Return the error of an item that was alone: as a refusal, if it is one."""
+        is_refusal = isinstance(error, ABOUT_VALUES) or self._has_answers
+        if isinstance(error, InvalidTask) or not is_refusal:
+            return error
+        refusal = BrokerRefused(f"the broker refuses it: {described(error)}")
+        refusal.__cause__ = error
+        return refusal
