@@ -13,7 +13,7 @@ class Stuck:
     flush = isatty = write
 
 sys.{stream} = Stuck()
-threading.Thread(target=leave_now, args=(3,)).start()
+threading.Thread(target=leave_now, args=(3, "gone")).start()
 threading.Event().wait()
 """
 

@@ -69,6 +69,13 @@ def lines_of(result: Result) -> list[dict[str, object]]:
         (["application"], "'application' names no queue: expected MODULE:NAME"),
         ([":q"], "':q' names no queue: expected MODULE:NAME"),
         (["application:"], "'application:' names no queue: expected MODULE:NAME"),
+        (["../application:q"], "'../application:q' names a file: expected MODULE:NAME"),
+        (["application.py:q"], "'application.py:q' names a file: expected MODULE:NAME"),
+        ([".application:q"], "'.application:q' names no module: expected MODULE:NAME"),
+        (["a..b:q"], "'a..b:q' names no module"),
+        (["applic\0tion:q"], "'applic\\x00tion:q' names no module"),
+        (["__main__:q"], "'__main__:q' names this command itself"),
+        (["application:q."], "application has no 'q.': did you mean application:q"),
         (["nowhere:q"], "there is no module 'nowhere' in "),
         (["nowhere.tasks:q"], "there is no module 'nowhere' in "),
         (["application.tasks:q"], "there is no module 'application.tasks' in "),
@@ -83,6 +90,7 @@ def lines_of(result: Result) -> list[dict[str, object]]:
         (["application:q", "--queues", "a=-1"], "the weight of 'a' is '-1'"),
         (["application:q", "--queues", "a=much"], "the weight of 'a' is 'much'"),
         (["application:q", "--queues", "a="], "the weight of 'a' is ''"),
+        (["application:q", "--queues", f"a={'9' * 5000}"], "no whole number from 1"),
         (["application:q", "--queues", "a=1,a=2"], "names 'a' twice"),
         (["application:q", "--queues", "a,,b"], "queue is ''"),
         (["application:q", "--queues", ""], "queue is ''"),
@@ -91,10 +99,14 @@ def lines_of(result: Result) -> list[dict[str, object]]:
         (["application:q", "--concurrency", "0"], "concurrency is 0: expected a whole number"),
         (["application:q", "--threads", "0"], "threads is 0"),
         (["application:q", "--processes", "-1"], "processes is -1"),
+        (["application:q", "--concurrency", "9" * 30], "a whole number from 1 to 1,000,000"),
+        (["application:q", "--lease", "inf"], "lease is inf: expected more than 0 seconds"),
+        (["application:q", "--lease", "nan"], "lease is nan"),
+        (["application:q", "--grace", "inf"], "grace is inf: expected 0 or more seconds"),
         (["application:q", "--lease", "0"], "lease is 0.0: expected more than 0 seconds"),
         (["application:q", "--grace", "-1"], "grace is -1.0"),
     ],
-    ids=" ".join,
+    ids=lambda given: repr(" ".join(given))[:40] if isinstance(given, list) else "",
 )
 def test_a_worker_that_cannot_be_is_refused_in_one_line(arguments: list[str], message: str) -> None:
     """The line says what is wrong and what would be right; the exit status is 2."""
@@ -134,6 +146,109 @@ def test_a_module_that_breaks_is_shown_with_its_traceback(home: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("raise SystemExit\n", "SystemExit"),
+        ("exit()\n", "SystemExit"),
+        ("import sys\nsys.exit('no\\nconfiguration')\n", "SystemExit: no configuration"),
+        ("import click\nclick.Command('c').main(['--help'])\n", "SystemExit"),
+    ],
+    ids=["raised", "exit", "two lines", "a command"],
+)
+def test_a_module_that_ends_the_process_is_one_line(home: Path, text: str, said: str) -> None:
+    """The line names the module, the exit and its place."""
+    write(home, "leaving", text)
+    result = invoke("worker", "leaving:q")
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert f"cannot import leaving: it ends the process with {said}" in line
+    assert f"leaving.py, line {len(text.splitlines())})" in line
+
+
+@pytest.mark.parametrize("kind", ["asyncio.CancelledError", "KeyboardInterrupt", "GeneratorExit"])
+def test_whatever_a_module_raises_is_named_in_the_last_line(home: Path, kind: str) -> None:
+    """What is no Exception is an error like any other, where a module is imported."""
+    write(home, "odd", f"import asyncio\nraise {kind}\n")
+    result = invoke("worker", "odd:q")
+    assert result.exit_code == 2
+    name = kind.rpartition(".")[2]
+    assert result.stderr.splitlines()[-1] == f"Error: cannot import odd: {name}"
+
+
+def test_an_attribute_that_cannot_be_had_is_one_line(home: Path) -> None:
+    """As with a module whose names are made when they are asked for."""
+    write(home, "lazy", "def __getattr__(name):\n    raise RuntimeError('not today')\n")
+    result = invoke("worker", "lazy:q")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: cannot get 'q' of lazy: RuntimeError: not today\n"
+
+
+def test_a_module_that_hides_behind_another_is_named(home: Path) -> None:
+    """A file that is called as a module of Python's is not what that name imports."""
+    write(home, "json", APPLICATION)
+    result = invoke("worker", "json:q")
+    assert result.exit_code == 2
+    assert f"not {home / 'json.py'}, which needs another name" in result.stderr
+
+
+def test_a_file_that_is_loaded_as_two_modules_is_refused(home: Path) -> None:
+    """Each would have a queue of its own, and tasks under other names."""
+    (home / "package").mkdir()
+    write(home / "package", "__init__", "")
+    write(home / "package", "tasks", APPLICATION)
+    write(home / "package", "start", "from tasks import q\nimport package.tasks\n")
+    sys.path.append(str(home / "package"))
+    result = invoke("worker", "package.start:q")
+    assert result.exit_code == 2
+    assert "tasks.py is loaded as package.tasks and as tasks" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_file_for_tls_that_is_not_there_is_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for when the worker starts, not when the queue is made."""
+    url = "rediss://127.0.0.1:1/0?ca=/nowhere/ca.pem"
+    write(home, "secure", f"from qcore import Qcore\nq = Qcore('{url}')\n")
+    monkeypatch.setenv("QCORE_URL", url)
+    for arguments in (["worker", "secure:q", "--log-level", "error"], ["doctor"]):
+        result = invoke(*arguments)
+        assert result.exit_code == 2
+        [line] = result.stderr.splitlines()
+        assert "ca='/nowhere/ca.pem'" in line
+
+
+@pytest.mark.parametrize("name", ["a%00b.db", f"{'a' * 300}.db"], ids=["NUL", "too long"])
+def test_a_path_that_no_file_can_have_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whether the name or the operating system refuses it."""
+    monkeypatch.setenv("QCORE_URL", f"sqlite:///{name}")
+    write(Path.cwd(), "placed", "from qcore import Qcore\nq = Qcore()\n")
+    result = invoke("worker", "placed:q", "--burst", "--log-level", "error")
+    assert result.exit_code in {1, 2}
+    assert len(result.stderr.splitlines()) == 1
+    doctor = invoke("doctor")
+    assert doctor.exit_code in {1, 2}
+    assert "Traceback" not in doctor.output
+
+
+def test_a_lifespan_that_raises_is_shown_with_its_traceback(home: Path) -> None:
+    """The last line says what it was, and the log does not say it once more."""
+    write(
+        home,
+        "failing",
+        "from qcore import Qcore\nq = Qcore('memory://')\n@q.lifespan\nasync def pool():\n"
+        "    raise OSError('no database')\n    yield\n",
+    )
+    result = invoke("worker", "failing:q", "--log-level", "error")
+    assert result.exit_code == 1
+    assert "in pool" in result.stderr
+    assert result.stderr.splitlines()[-1] == "Error: the worker failed: OSError: no database"
+    assert "worker failed" not in result.stderr.splitlines()[0]
+
+
 def test_a_store_that_cannot_be_used_is_one_line(home: Path) -> None:
     """The exit status is 1: nothing was wrong with the command."""
     (home / "tasks.db").write_text("Dear Sir or Madam, " * 100)
@@ -168,7 +283,8 @@ def test_an_attribute_of_an_attribute_can_be_named() -> None:
 
 
 def test_modules_of_the_working_folder_can_be_imported(home: Path) -> None:
-    """As with `python -m`, the working folder comes first."""
+    """As with `python -m`, the working folder comes first, wherever it stood before."""
+    sys.path.append(str(home))
     assert isinstance(load("application:q"), Qcore)
     assert sys.path[0] == str(home)
     assert sys.path.count(str(home)) == 1

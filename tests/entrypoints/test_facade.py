@@ -47,17 +47,23 @@ def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-@pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
-def test_without_a_url_tasks_are_in_a_file_of_the_working_folder(
-    home: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
-) -> None:
-    """It is called qcore.db; a QCORE_URL that is empty says nothing."""
-    if value is not None:
-        monkeypatch.setenv("QCORE_URL", value)
+def test_without_a_url_tasks_are_in_a_file_of_the_working_folder(home: Path) -> None:
+    """It is called qcore.db."""
     q = Qcore()
     add_task(q)
     q.blocking.close()
     assert (home / "qcore.db").exists()
+
+
+def test_an_empty_url_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that was not filled in must not lead to a file that no worker looks at."""
+    with pytest.raises(InvalidOption, match="the URL '' has the scheme ''"):
+        Qcore("")
+    monkeypatch.setenv("QCORE_URL", "")
+    with pytest.raises(InvalidOption, match="the variable QCORE_URL is empty: unset it for"):
+        Qcore()
+    assert isinstance(Qcore("memory://").broker, MemoryBroker)
+    assert names(home) == []
 
 
 def test_the_environment_may_say_where_tasks_are(

@@ -39,6 +39,13 @@ class WorkerStopped:
 
 
 @record
+class WorkerFailed:
+    """A worker could not start, or has ended with an error, which its `run` raises."""
+
+    error: Exception
+
+
+@record
 class TasksClaimed:
     """Tasks were claimed."""
 
@@ -160,6 +167,7 @@ Event: TypeAlias = (
     | WorkerPaused
     | WorkerStopping
     | WorkerStopped
+    | WorkerFailed
     | TasksClaimed
     | TaskStarted
     | TaskFinished

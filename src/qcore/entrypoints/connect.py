@@ -1,5 +1,6 @@
 """A URL becomes a broker."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -10,6 +11,7 @@ from qcore.domain.errors import InvalidOption
 from qcore.ports import Broker
 
 DEFAULT_URL: Final = "sqlite:///qcore.db"
+URL_VARIABLE: Final = "QCORE_URL"
 
 SQLITE_OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
     "synchronous": one_of("full", "normal"),
@@ -48,6 +50,20 @@ def connect(url: str) -> Broker:
             f"{', '.join(f'{scheme}://' for scheme in MAKERS)}"
         )
     return maker(url)
+
+
+def url_of_environment() -> str:
+    """Return the URL in the variable QCORE_URL, or the default where it is not set.
+
+    Raises `InvalidOption` where it is empty: most likely another variable, or a secret, was to be
+    its value, and tasks would go to a file that no worker looks at.
+    """
+    url = os.environ.get(URL_VARIABLE, DEFAULT_URL)
+    if not url:
+        raise InvalidOption(
+            f"the variable {URL_VARIABLE} is empty: unset it for {DEFAULT_URL}, or set it to a URL"
+        )
+    return url
 
 
 def borrow(connection: Connection) -> Broker:

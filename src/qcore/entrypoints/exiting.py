@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from threading import Thread, Timer
 from typing import Final
 
-import structlog
-
 INTERPRETER_EXIT_TIMEOUT: Final = 2.0
 """Seconds for what still runs."""
 LOCKED: Final = 0.5
@@ -23,37 +21,42 @@ LOCKED: Final = 0.5
 @contextmanager
 def no_longer(code: int = 0) -> Generator[None, None, None]:
     """Exit the process with `code` where the block takes too long."""
-    timer = _timer(code)
+    timer = _timer(INTERPRETER_EXIT_TIMEOUT, code)
     try:
         yield
     finally:
         timer.cancel()
 
 
+def leave_within(seconds: float, code: int) -> None:
+    """Exit the process with `code` where it does not come to its end in time."""
+    _timer(seconds, code)
+
+
 def leave_soon(code: int) -> None:
     """Exit the process with `code` where the interpreter is too slow to come to its exit hooks."""
     # hooks run once the threads are joined, the last registered first; they may take their time
-    atexit.register(_timer(code).cancel)
+    atexit.register(_timer(INTERPRETER_EXIT_TIMEOUT, code).cancel)
 
 
-def leave_now(code: int) -> None:
-    """Exit the process with `code`, whatever its main thread is doing, and say so."""
+def leave_now(code: int, warning: str) -> None:
+    """Exit the process with `code`, whatever its main thread is doing, and say so in the log."""
     # whoever is stuck may hold the log, or standard error itself
-    warning = Thread(target=_warn, daemon=True)
-    warning.start()
-    warning.join(LOCKED)
+    warning_thread = Thread(target=_warn, args=(warning,), daemon=True)
+    warning_thread.start()
+    warning_thread.join(LOCKED)
     _exit(code)
 
 
-def _warn() -> None:
-    structlog.get_logger("qcore").warning(
-        "worker left without giving back its tasks: a handler blocks the event loop; they run "
-        "again when their leases are over"
-    )
+def _warn(text: str) -> None:
+    # late, as a process that has yet to handle signals imports this module
+    import structlog
+
+    structlog.get_logger("qcore").warning(text)
 
 
-def _timer(code: int) -> Timer:
-    timer = Timer(INTERPRETER_EXIT_TIMEOUT, _exit, (code,))
+def _timer(seconds: float, code: int) -> Timer:
+    timer = Timer(seconds, _exit, (code,))
     timer.daemon = True
     timer.start()
     return timer

@@ -1,8 +1,7 @@
 """`Qcore`: one object with a broker, clients, an inspector and a router wired together."""
 
-import os
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from random import SystemRandom
 from types import TracebackType
 from typing import Final, Self, Unpack
@@ -23,10 +22,10 @@ from qcore.app.worker.worker import Worker
 from qcore.domain.errors import InvalidOption
 from qcore.domain.events import BrokerCalled
 from qcore.domain.retry import Dice
-from qcore.entrypoints.connect import DEFAULT_URL, borrow, connect
+from qcore.entrypoints.connect import borrow, connect, url_of_environment
+from qcore.entrypoints.embedding import StartNotice, run_beside
 from qcore.ports import Broker, Clock, Instrument, Serializer, timekeeper_of
 
-URL_VARIABLE: Final = "QCORE_URL"
 # seeded by the system: workers that share a seed would retry in step
 DICE: Final = SystemRandom().random
 
@@ -61,7 +60,8 @@ class Qcore(Router):
         self.instruments = (LoggingInstrument(),) if instruments is None else tuple(instruments)
         self._max_payload = max_payload
         self._max_result = byte_limit("max_result", max_result)
-        broker = broker or connect(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+        if broker is None:
+            broker = connect(url_of_environment() if url is None else url)
         self._wire(broker, clock, dice)
 
     def _wire(self, broker: Broker, clock: Clock | None, dice: Dice) -> None:
@@ -121,14 +121,32 @@ class Qcore(Router):
 
     def worker(self, **settings: Unpack[WorkerOptions]) -> Worker:
         """Return a worker for these tasks; see `WorkerSettings`."""
+        return self._worker(WorkerSettings(**settings), self.instruments)
+
+    @asynccontextmanager
+    async def running(self, **settings: Unpack[WorkerOptions]) -> AsyncGenerator[Worker, None]:
+        """Run a worker beside the block, on its event loop: `async with q.running(…) as worker:`.
+
+        The store is opened and the lifespans are entered before the block begins; what keeps the
+        worker from starting is raised there. When the block ends, the worker stops within its
+        grace. A worker that ends with an error meanwhile says so in the log at once, and the error
+        is raised when the block ends, unless the block itself raises one. `settings` are those of
+        `worker`. The store stays open: `async with q, q.running(…):` closes it, too.
+        """
+        notice = StartNotice()
+        worker = self._worker(WorkerSettings(**settings), (*self.instruments, notice))
+        async with run_beside(worker, notice):
+            yield worker
+
+    def _worker(self, settings: WorkerSettings, instruments: Sequence[Instrument]) -> Worker:
         return Worker(
             self._traced,
             self,
-            WorkerSettings(**settings),
+            settings,
             clock=self.clock,
             codec=self.codec,
             dice=self.dice,
-            instruments=self.instruments,
+            instruments=instruments,
             max_payload=self._max_payload,
             max_result=self._max_result,
         )

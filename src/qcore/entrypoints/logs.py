@@ -8,10 +8,10 @@ import structlog
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 
-def configure(level: str) -> None:
-    """Send the log to standard error, unless somebody has configured structlog already."""
+def configure(level: str) -> bool:
+    """Send the log to standard error, unless structlog is configured already; return whether so."""
     if structlog.is_configured():
-        return
+        return False
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -21,6 +21,7 @@ def configure(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    return True
 
 
 def is_terminal() -> bool:

@@ -4,15 +4,16 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Thread, Timer
 from types import FrameType
 from typing import Final
 
 from qcore.app.worker.worker import Worker
+from qcore.entrypoints.early_stop import stop_signals
+from qcore.entrypoints.fork_signals import remember_handler
 
-STOPPING: Final = ("SIGTERM", "SIGINT")
 PAUSING: Final = ("SIGTSTP", "SIGUSR1")
 RESUMING: Final = "SIGCONT"
 """By name, as not every system has them."""
@@ -24,25 +25,31 @@ AT_ONCE: Final = 64
 
 @contextmanager
 def obey_signals(
-    worker: Worker, *, unheard: Callable[[], None] | None = None
+    worker: Worker,
+    *,
+    unheard: Callable[[], None] | None = None,
+    at_once: Callable[[], None] | None = None,
 ) -> Generator[None, None, None]:
     """Stop or pause a worker as signals ask for, while the block lasts.
 
-    SIGTERM and SIGINT stop it within its grace, a second one of either at once; SIGTSTP and SIGUSR1
-    let it claim no more, SIGCONT lets it claim again, as after a shell's `fg`. To be entered on the
-    worker's loop, in the main thread. Afterwards every signal means what it meant before.
+    SIGTERM, SIGINT and SIGHUP (unless that is ignored, as under nohup) stop it within its grace, a
+    second one of any of them at once; SIGTSTP and SIGUSR1 let it claim no more, SIGCONT lets it
+    claim again, as after a shell's `fg`. To be entered on the worker's loop, in the main thread.
+    Afterwards every signal means what it meant before, and so it does in forked children.
 
-    A loop that a handler blocks hears of no signal. `unheard` is called, in a thread of its own,
-    when it has not heard of a second stop within 2 seconds: it may end the process. (On Windows it
-    is never called.)
+    `at_once` is called, on the loop, when it has heard of a second stop. A loop that a handler
+    blocks hears of no signal: `unheard` is called, in a thread of its own, when it has not heard of
+    a second stop within 2 seconds. Either may see to it that the process ends. (On Windows
+    `unheard` is never called.)
     """
-    stop = _Stop(worker, unheard)
+    numbers = stop_signals()
+    stop = _Stop(worker, numbers, unheard, at_once)
     with ExitStack() as stack:
-        for name in STOPPING:
-            _handle(name, stop, stack)
+        for number in numbers:
+            _handle(number, stop, stack)
         for name in PAUSING:
-            _handle(name, worker.pause, stack)
-        _handle(RESUMING, worker.resume, stack)
+            _handle_named(name, worker.pause, stack)
+        _handle_named(RESUMING, worker.resume, stack)
         if unheard is not None and os.name != "nt":
             stack.callback(stop.heard)
             stack.enter_context(_overheard(stop.came))
@@ -52,11 +59,18 @@ def obey_signals(
 class _Stop:
     """Stop a worker, less patiently when asked again."""
 
-    def __init__(self, worker: Worker, unheard: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        numbers: Collection[int],
+        unheard: Callable[[], None] | None,
+        at_once: Callable[[], None] | None,
+    ) -> None:
         self._worker = worker
+        self._numbers = numbers
         self._unheard = unheard
+        self._at_once = at_once
         self._asked = False
-        self._numbers = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
         self._came = 0
         self._timer: Timer | None = None
 
@@ -76,6 +90,8 @@ class _Stop:
         self._worker.stop(at_once=self._asked)
         if self._asked:
             self.heard()
+            if self._at_once is not None:
+                self._at_once()
         self._asked = True
 
     def heard(self) -> None:
@@ -119,13 +135,18 @@ def _pass_on(ours: socket.socket, loops: int, heed: Callable[[int], None]) -> No
             os.write(loops, numbers)
 
 
-def _handle(name: str, call: Callable[[], None], stack: ExitStack) -> None:
-    """Have the loop call `call` on a signal, until the stack is unwound."""
+def _handle_named(name: str, call: Callable[[], None], stack: ExitStack) -> None:
+    """Do what `_handle` does for a signal that this system may not have."""
     number = getattr(signal, name, None)
-    if number is None:
-        return
+    if number is not None:
+        _handle(number, call, stack)
+
+
+def _handle(number: int, call: Callable[[], None], stack: ExitStack) -> None:
+    """Have the loop call `call` on a signal, until the stack is unwound."""
     loop = asyncio.get_running_loop()
     before = signal.getsignal(number)
+    stack.callback(remember_handler(number))
     # a handler that was not set from Python is not known, and cannot be set again
     stack.callback(signal.signal, number, signal.SIG_DFL if before is None else before)
     try:

@@ -23,6 +23,7 @@ from qcore.domain.events import (
     TasksSettled,
     TasksSwept,
     TaskStarted,
+    WorkerFailed,
     WorkerPaused,
     WorkerStarted,
     WorkerStopped,
@@ -128,6 +129,7 @@ class Signals:
         self.paused: Signal[WorkerPaused] = Signal("paused", self.story)
         self.stopping: Signal[WorkerStopping] = Signal("stopping", self.story)
         self.stopped: Signal[WorkerStopped] = Signal("stopped", self.story)
+        self.worker_failed: Signal[WorkerFailed] = Signal("worker_failed", self.story)
         self.claimed: Signal[Claim] = Signal("claimed", self.story)
         self.started: Signal[TaskStarted] = Signal("started", self.story)
         self.finished: Signal[TaskFinished] = Signal("finished", self.story)
@@ -148,6 +150,7 @@ class Signals:
             WorkerPaused: self.paused,
             WorkerStopping: self.stopping,
             WorkerStopped: self.stopped,
+            WorkerFailed: self.worker_failed,
             TaskStarted: self.started,
             TaskFinished: self.finished,
             TasksSwept: self.swept,
@@ -205,6 +208,8 @@ def _words(event: Event) -> str:
             more = event.group.name
         case BrokerFailed():
             more = f"{event.call}: {event.error!r}"
+        case WorkerFailed():
+            more = repr(event.error)
         case _:
             more = ""
     return f"{type(event).__name__}({more})"

@@ -23,6 +23,7 @@ from qcore.domain.events import (
     TasksAggregated,
     TasksSettled,
     TasksSwept,
+    WorkerFailed,
     WorkerPaused,
     WorkerStarted,
     WorkerStopped,
@@ -62,7 +63,8 @@ class LoggingInstrument:
       verdict came too late; tasks were taken back from lost workers, or expired; no handler for a
       name (once a minute each); a group could not be aggregated, or has nobody here who can (once
       for its kind); the event loop is blocked; the broker failed
-    - error: a task is out of retries, was rejected, or is dead after too many crashes
+    - error: a task is out of retries, was rejected, or is dead after too many crashes; a worker
+      could not start, or has ended with an error
 
     `now` gives seconds that only grow. The logger is bound, and asked for its level, when a worker
     starts: a success that is not to be logged costs next to nothing from then on. Where structlog
@@ -85,6 +87,7 @@ class LoggingInstrument:
             WorkerPaused: self._paused,
             WorkerStopping: self._stopping,
             WorkerStopped: self._stopped,
+            WorkerFailed: self._worker_failed,
             TaskFinished: self._finished,
             TasksSettled: self._settled,
             TasksSwept: self._swept,
@@ -102,6 +105,10 @@ class LoggingInstrument:
     def wants(self) -> KeysView[type]:
         """Return the classes of the events that are logged."""
         return self._loggers.keys()
+
+    def ignore(self, kind: type[Event]) -> None:
+        """Log no events of a kind from now on."""
+        self._loggers.pop(kind, None)
 
     def __call__(self, event: Event) -> None:
         """Log an event, if it is of one of those classes."""
@@ -125,6 +132,9 @@ class LoggingInstrument:
 
     def _stopped(self, event: WorkerStopped) -> None:
         self._log.info("worker stopped", released=event.released)
+
+    def _worker_failed(self, event: WorkerFailed) -> None:
+        self._log.error("worker failed", error=described(event.error))
 
     def _finished(self, event: TaskFinished) -> None:
         if not self._logs_debug and isinstance(event.outcome, EXPECTED):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from socket import gethostname
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from attrs import Factory
 
@@ -14,6 +14,11 @@ from qcore.domain.queue_weights import QueueWeights, Strict, Weighted
 from qcore.domain.record import record
 from qcore.domain.retry import RetryPolicy
 from qcore.domain.task_fields import NUMBERS
+
+MAX_SIZE: Final = 1_000_000
+"""Tasks in hand, threads or processes: more is a misspelling, and no store takes such a number."""
+MAX_SECONDS: Final = 31_536_000
+"""A year: a lease or a grace without end would never give a lost worker's tasks back."""
 
 
 def _processors() -> int:
@@ -90,16 +95,22 @@ class WorkerSettings:
         """Raise `InvalidOption` for a setting that no worker can work with."""
         for name in ("concurrency", "threads", "processes"):
             value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InvalidOption(f"{name} is {value!r}: expected a whole number from 1")
+            if type(value) is not int or not 1 <= value <= MAX_SIZE:
+                raise InvalidOption(
+                    f"{name} is {value!r}: expected a whole number from 1 to {MAX_SIZE:,}"
+                )
         if self.max_tasks is not None and (type(self.max_tasks) is not int or self.max_tasks < 1):
             raise InvalidOption(f"max_tasks is {self.max_tasks!r}: expected None or 1 and more")
         for name in ("lease", "sweep_every"):
             value = getattr(self, name)
-            if type(value) not in NUMBERS or not value > 0:
-                raise InvalidOption(f"{name} is {value!r}: expected more than 0 seconds")
-        if type(self.grace) not in NUMBERS or not self.grace >= 0:
-            raise InvalidOption(f"grace is {self.grace!r}: expected 0 or more seconds")
+            if type(value) not in NUMBERS or not 0 < value <= MAX_SECONDS:
+                raise InvalidOption(
+                    f"{name} is {value!r}: expected more than 0 seconds, at most {MAX_SECONDS:,}"
+                )
+        if type(self.grace) not in NUMBERS or not 0 <= self.grace <= MAX_SECONDS:
+            raise InvalidOption(
+                f"grace is {self.grace!r}: expected 0 or more seconds, at most {MAX_SECONDS:,}"
+            )
         if isinstance(self.queues, str):
             raise InvalidOption(f"queues is {self.queues!r}: expected [{self.queues!r}]")
         _check_name(self.name)

@@ -15,7 +15,8 @@ from qcore.app.worker.retrying import Retrying
 from qcore.app.worker.run import Run
 from qcore.app.worker.session import WorkerSession
 from qcore.app.worker.settings import WorkerSettings
-from qcore.domain.events import WorkerPaused
+from qcore.domain.errors import InvalidOption
+from qcore.domain.events import WorkerFailed, WorkerPaused
 from qcore.domain.moments import Moment
 from qcore.domain.retry import Dice
 from qcore.ports import Broker, Clock, Instrument
@@ -58,6 +59,7 @@ class Worker:
         self._running: set[Run] = set()
         self._session: WorkerSession | None = None
         """The run that is going on, or the last one."""
+        self._is_running = False
         self.executed = 0
         """How many runs of tasks have ended here."""
 
@@ -90,9 +92,26 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`, or, in a burst, until there is nothing to do.
 
-        Raises what `open` of the broker raises, and what a lifespan raises. It may be called again
-        after it has returned.
+        Raises what `open` of the broker raises, and what a lifespan raises; instruments are told
+        before that, as nobody may await this for a while. It may be called again after it has
+        returned; raises `InvalidOption` where it has not.
         """
+        if self._is_running:
+            raise InvalidOption(
+                "this worker is running already: make another one to run beside it, such as with "
+                "q.worker()"
+            )
+        self._is_running = True
+        try:
+            await self._run()
+        except Exception as error:
+            self._environment.emit(WorkerFailed(error))
+            raise
+        finally:
+            self._is_running = False
+            self._control.reset()
+
+    async def _run(self) -> None:
         environment = self._environment
         await environment.broker.open()
         async with AsyncExitStack() as stack:
@@ -102,7 +121,6 @@ class Worker:
             )
             await session.open(stack)
             await session.serve()
-        self._control.reset()
 
     def _count_run(self) -> None:
         """Count a run that has ended, and stop after `max_tasks` of them."""

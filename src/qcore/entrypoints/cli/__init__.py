@@ -2,11 +2,17 @@
 
 import sys
 
+from qcore.entrypoints.early_stop import leave_on_stop
 from qcore.entrypoints.exiting import leave_soon
+from qcore.entrypoints.init_process import fork_if_init
 
 
 def main() -> None:
     """Run the command that the arguments name, and leave with its status."""
+    if "worker" in sys.argv[1:]:
+        # before anything else is imported, which takes a while
+        fork_if_init()
+        leave_on_stop()
     try:
         from qcore.entrypoints.cli.group import qcore
     except ModuleNotFoundError as error:

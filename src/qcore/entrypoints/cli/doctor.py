@@ -15,8 +15,7 @@ from qcore.adapters.links.urls import without_password
 from qcore.domain.diagnostics import GRADES, Finding, Grade, error
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.entrypoints.cli.errors import Wrong
-from qcore.entrypoints.connect import DEFAULT_URL, connect
-from qcore.entrypoints.facade import URL_VARIABLE
+from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of_environment
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
 from qcore.ports import Broker
@@ -36,25 +35,25 @@ FAILING: Final = {False: {Grade.ERROR}, True: {Grade.WARNING, Grade.ERROR}}
 @click.command()
 @click.option(
     "--url",
-    envvar=URL_VARIABLE,
-    show_envvar=True,
-    default=DEFAULT_URL,
-    show_default=True,
-    help="Where tasks wait.",
+    help=f"Where tasks wait. [default: {URL_VARIABLE}, else {DEFAULT_URL}]",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 for a warning, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def doctor(url: str, *, strict: bool, as_json: bool) -> None:
+def doctor(url: str | None, *, strict: bool, as_json: bool) -> None:
     """Look a store over: say what is well, what is not, and what to do about it.
 
     Leaves the store as it was. Exits with 1 if there is an error.
     """
     configure("error")
     try:
+        url = url_of_environment() if url is None else url
         broker = connect(url)
     except InvalidOption as why:
         raise Wrong(str(why)) from None
-    found = run(_findings(broker))
+    try:
+        found = run(_findings(broker))
+    except InvalidOption as why:
+        raise Wrong(str(why)) from None
     where = without_password(url)
     if as_json:
         click.echo(json.dumps(as_record(where, found), indent=2))
@@ -73,7 +72,8 @@ async def _findings(broker: Broker) -> Sequence[Finding]:
 
     try:
         return await diagnose(broker)
-    except (BrokerUnavailable, BrokerUnusable) as why:
+    except (BrokerUnavailable, BrokerUnusable, OSError) as why:
+        # the operating system's: of a file that cannot even be looked for
         return [error("connection", str(why))]
     finally:
         await broker.close()

@@ -3,13 +3,20 @@
 import click
 
 
-class Wrong(click.ClickException):
+class OneLine(click.ClickException):
+    """An error whose message is one line, whatever it quotes."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))
+
+
+class Wrong(OneLine):
     """Say in one line which argument is wrong and what to do; exit with 2."""
 
     exit_code = 2
 
 
-class Unwell(click.ClickException):
+class Unwell(OneLine):
     """Say in one line what keeps a command, well asked for, from its work; exit with 1."""
 
     exit_code = 1

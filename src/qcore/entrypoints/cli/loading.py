@@ -1,38 +1,72 @@
 """Find the queue that an argument such as `myapp.tasks:q` names."""
 
 import sys
+import sysconfig
 import traceback
+from collections import defaultdict
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
+from typing import Final, NoReturn, TypeGuard
 
 from qcore.domain.errors import QcoreError
+from qcore.domain.retry import described
 from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.early_stop import StoppedEarly, leave_if_asked
 from qcore.entrypoints.facade import Qcore
+
+EXPECTED: Final = "expected MODULE:NAME, such as myapp.tasks:q"
+LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+"""The folders of Python's own modules, and of those installed."""
 
 
 def load(spec: str) -> Qcore:
     """Return the Qcore that `spec`, MODULE:NAME, names; raise `Wrong` where there is none.
 
-    Modules of the working folder can be imported, as with `python -m`.
+    Modules of the working folder come first, as with `python -m`.
     """
-    module, colon, name = spec.partition(":")
-    if not (module and colon and name):
-        raise Wrong(f"{spec!r} names no queue: expected MODULE:NAME, such as myapp.tasks:q")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    loaded = _imported(module)
-    found = _attribute(loaded, name)
-    if not isinstance(found, Qcore):
-        raise Wrong(f"{spec} is a {type(found).__name__}, no Qcore: {_hint(loaded)}")
+    name, colon, attribute = spec.partition(":")
+    if not (name and colon and attribute):
+        raise Wrong(f"{spec!r} names no queue: {EXPECTED}")
+    _check_name(name, spec)
+    folder = _working_folder()
+    sys.path[:] = [folder, *(each for each in sys.path if each != folder)]
+    module = _imported(name)
+    # a module may have caught what a signal raised in it
+    leave_if_asked()
+    _refuse_loaded_twice()
+    found = _attribute(module, attribute)
+    if not _is_queue(found):
+        raise Wrong(f"{spec} is a {type(found).__name__}, no Qcore: {_hint(module)}")
     return found
+
+
+def _check_name(name: str, spec: str) -> None:
+    """Raise `Wrong` for what cannot be the name of a module, such as a path."""
+    if "/" in name or "\\" in name or name.endswith(".py"):
+        raise Wrong(
+            f"{spec!r} names a file: {EXPECTED}, whose module can be imported from the working "
+            "folder"
+        )
+    if not all(part.isprintable() and part.strip() == part != "" for part in name.split(".")):
+        raise Wrong(f"{spec!r} names no module: {EXPECTED}")
+    if name == "__main__":
+        raise Wrong(f"{spec!r} names this command itself: name the module by its file")
+
+
+def _working_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError as error:
+        raise Wrong(f"there is no working folder to import from: {error.strerror}") from None
 
 
 def _imported(name: str) -> ModuleType:
     try:
         return import_module(name)
+    except StoppedEarly:
+        raise
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise Wrong(
@@ -42,16 +76,47 @@ def _imported(name: str) -> ModuleType:
         raise Wrong(f"cannot import {name}: {error} ({_place(error)})") from None
     except QcoreError as error:
         raise Wrong(f"cannot import {name}: {error}") from None
-    except Exception as error:  # noqa: BLE001  (whatever the module of a user raises)
-        # whoever has to mend their module wants to see where it broke
-        traceback.print_exc()
-        raise Wrong(f"cannot import {name}: {type(error).__name__}: {error}") from None
+    except SystemExit as error:
+        raise Wrong(
+            f"cannot import {name}: it ends the process with {described(error)} "
+            f"({_place(error)}); what only a script does belongs under if __name__ == '__main__':"
+        ) from None
+    except BaseException as error:  # noqa: BLE001  (whatever the module of a user raises)
+        _refuse_broken(name, error)
+
+
+def _refuse_broken(name: str, error: BaseException) -> NoReturn:
+    # whoever has to mend their module wants to see where it broke
+    traceback.print_exception(error)
+    raise Wrong(f"cannot import {name}: {described(error)}") from None
 
 
 def _place(error: BaseException) -> str:
-    """Return where an error was raised."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    """Return where an error was raised, or where a library was called that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [each for each in frames if not each.filename.startswith(("<frozen ", *LIBRARIES))]
+    frame = (own or frames)[-1]
     return f"{frame.filename}, line {frame.lineno}"
+
+
+def _refuse_loaded_twice() -> None:
+    """Raise `Wrong` where a file with a queue has become two modules: each has its own tasks."""
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    modules: dict[str, object] = {**sys.modules}
+    for name, module in modules.items():
+        # of the module's own dictionary: to ask a lazy module for an attribute may import it
+        held = vars(module) if isinstance(module, ModuleType) else {}
+        file = held.get("__file__")
+        if isinstance(file, str) and any(_is_queue(value) for value in list(held.values())):
+            names[str(Path(file).resolve())].append(name)
+    for file, several in names.items():
+        if len({id(sys.modules[name]) for name in several}) > 1:
+            *short, full = sorted(several, key=lambda name: name.count("."))
+            raise Wrong(
+                f"{file} is loaded as {' and as '.join([full, *short])}, each with tasks of its "
+                f"own: start the worker in the folder from which it is imported as {full}, and "
+                "import it by that name alone"
+            )
 
 
 def _attribute(module: ModuleType, name: str) -> object:
@@ -59,11 +124,23 @@ def _attribute(module: ModuleType, name: str) -> object:
         return attrgetter(name)(module)
     except AttributeError:
         raise Wrong(f"the module {module.__name__} has no {name!r}: {_hint(module)}") from None
+    except Exception as error:  # noqa: BLE001  (a module's __getattr__, a property)
+        raise Wrong(f"cannot get {name!r} of {module.__name__}: {described(error)}") from None
+
+
+def _is_queue(value: object) -> TypeGuard[Qcore]:
+    # the type itself: an object that stands in for another may raise when it is asked for its class
+    return issubclass(type(value), Qcore)
 
 
 def _hint(module: ModuleType) -> str:
-    """Say what the module has that could have been meant."""
-    queues = [key for key, value in vars(module).items() if isinstance(value, Qcore)]
+    """Say what the module has that could have been meant, or which one was."""
+    name = module.__name__
+    queues = [key for key, value in vars(module).items() if _is_queue(value)]
     if queues:
-        return f"did you mean {' or '.join(f'{module.__name__}:{key}' for key in queues)}?"
+        return f"did you mean {' or '.join(f'{name}:{key}' for key in queues)}?"
+    shadowed = Path.cwd() / f"{name.partition('.')[0]}.py"
+    file = getattr(module, "__file__", None)
+    if shadowed.exists() and (file is None or not shadowed.samefile(file)):
+        return f"it is {file or 'built in'}, not {shadowed}, which needs another name"
     return "add q = Qcore() to the module"

@@ -1,10 +1,13 @@
 """Queues as they are written on a command line."""
 
+from typing import Final
+
 from qcore.domain.errors import InvalidTask
 from qcore.domain.new_task import NewTask
 from qcore.entrypoints.cli.errors import Wrong
 
-EXPECTED = "expected names with weights, such as critical=6,default=3,low=1, or plain names"
+MAX_DIGITS: Final = 9
+EXPECTED: Final = "expected names with weights, such as critical=6,default=3,low=1, or plain names"
 
 
 def parse_queues(text: str) -> dict[str, int]:
@@ -30,7 +33,7 @@ def _checked(name: str, text: str) -> str:
 
 
 def _weight(weight: str, name: str, text: str) -> int:
-    if not (weight.isascii() and weight.isdigit() and int(weight)):
+    if not (weight.isascii() and weight.isdigit() and len(weight) <= MAX_DIGITS and int(weight)):
         raise Wrong(
             f"--queues {text!r}: the weight of {name!r} is {weight!r}, no whole number from 1: "
             f"{EXPECTED}"

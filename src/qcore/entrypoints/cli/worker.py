@@ -1,6 +1,7 @@
 """`qcore worker module:q`: run the tasks of an application."""
 
 import gc
+import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -8,13 +9,17 @@ from typing import Any, Final, TypeVar, cast
 import click
 import structlog
 
+from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
-from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
+from qcore.domain.errors import InvalidOption, QcoreError
+from qcore.domain.events import WorkerFailed
+from qcore.domain.retry import described
 from qcore.entrypoints.cli.errors import Unwell, Wrong
 from qcore.entrypoints.cli.loading import load
 from qcore.entrypoints.cli.queues import parse_queues
-from qcore.entrypoints.exiting import leave_now
+from qcore.entrypoints.early_stop import leave_if_asked
+from qcore.entrypoints.exiting import leave_now, leave_within
 from qcore.entrypoints.facade import Qcore
 from qcore.entrypoints.logs import LEVELS, configure
 from qcore.entrypoints.loop import run
@@ -24,6 +29,10 @@ from qcore.ports import Capability
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 
 _DEFAULTS: Final = WorkerSettings()
+LAST_STOP: Final = 2.5
+"""Seconds after a second stop within which the process is gone, whatever user code does: longer
+than a worker takes to give its tasks back and to cancel its lifespans.
+"""
 
 
 def _option(name: str, kind: type, meta: str, text: str) -> Callable[[C], C]:
@@ -62,34 +71,62 @@ def _option(name: str, kind: type, meta: str, text: str) -> Callable[[C], C]:
 def worker(queue: str, queues: str | None, log_level: str, **settings: object) -> None:
     """Run the tasks of the Qcore that MODULE:NAME names, such as myapp.tasks:q.
 
-    SIGTERM and SIGINT: claim no more, let what runs end within the grace, give back the rest, and
-    leave; a second one leaves at once, even where a handler blocks the event loop. SIGTSTP and
-    SIGUSR1: claim no more, and go on with the rest; SIGCONT: claim again.
+    SIGTERM, SIGINT and SIGHUP: claim no more, let what runs end within the grace, give back the
+    rest, and leave; a second one leaves at once, even where a handler blocks the event loop.
+    SIGTSTP and SIGUSR1: claim no more, and go on with the rest; SIGCONT: claim again.
     """
     if queues is not None:
         settings["queues"] = parse_queues(queues)
     q = load(queue)
-    configure(log_level)
+    if configure(log_level):
+        _leave_failure_to_command(q)
     try:
         made = q.worker(**cast("WorkerOptions", settings))
-    except InvalidOption as error:
+    except QcoreError as error:
         raise Wrong(str(error)) from None
     _warn_if_alone(q)
     try:
         run(_work(q, made))
-    except (BrokerUnusable, BrokerUnavailable) as error:
+    except InvalidOption as error:
+        # of the store's URL, such as a file that is not there
+        raise Wrong(str(error)) from None
+    except QcoreError as error:
         raise Unwell(str(error)) from None
+    except Exception as error:  # noqa: BLE001  (a lifespan's, or a bug of ours)
+        traceback.print_exception(error)
+        raise Unwell(f"the worker failed: {described(error)}") from None
 
 
 async def _work(q: Qcore, made: Worker) -> None:
     # what was imported stays: the collector need not go through it again and again
     gc.collect()
     gc.freeze()
-    with obey_signals(made, unheard=partial(leave_now, 1)):
+    with obey_signals(
+        made, unheard=partial(_leave_unheard, made), at_once=partial(leave_within, LAST_STOP, 0)
+    ):
+        leave_if_asked()
         try:
             await made.run()
         finally:
             await q.close()
+
+
+def _leave_unheard(worker: Worker) -> None:
+    """Leave though the event loop does not turn. Called in a thread of its own."""
+    if worker.running:
+        leave_now(
+            1,
+            "worker left without giving back its tasks: a handler blocks the event loop; they run "
+            "again when their leases are over",
+        )
+    leave_now(0, "worker left while a lifespan or a hook blocks the event loop")
+
+
+def _leave_failure_to_command(q: Qcore) -> None:
+    """Keep out of the log why a worker failed: it goes where this command says so itself."""
+    for each in q.instruments:
+        if isinstance(each, LoggingInstrument):
+            each.ignore(WorkerFailed)
 
 
 def _warn_if_alone(q: Qcore) -> None:

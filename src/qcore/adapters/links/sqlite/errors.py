@@ -32,6 +32,10 @@ PERMANENT: Final = {
 }
 
 
+MAX_FILE_NAME: Final = 255
+"""Bytes, on the file systems of today."""
+
+
 def mapped(error: sqlite3.Error, path: str) -> Exception:
     """Return the error to raise for one of SQLite's; one without a code is a bug, and unchanged."""
     code = getattr(error, "sqlite_errorcode", None)
@@ -67,10 +71,13 @@ def _unusable(path: str, why: str, error: sqlite3.Error) -> QcoreError:
 def _why_not_open(path: str) -> str:
     """Return why the file cannot be opened, of which SQLITE_CANTOPEN says nothing."""
     folder = Path(path).parent
-    if not folder.is_dir():
+    # not Path.is_dir, which raises for a name that is too long
+    if not os.path.isdir(folder):  # noqa: PTH112
         return f"there is no folder {folder}: create it"
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         return "it is a folder: name a file in it"
+    if len(os.fsencode(Path(path).name)) > MAX_FILE_NAME:
+        return f"the file's name is longer than {MAX_FILE_NAME} bytes"
     effective = os.access in os.supports_effective_ids
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
         return f"this user may not write to the folder {folder}: change its permissions"

@@ -7,6 +7,7 @@ from pathlib import Path
 from qcore.adapters.links.sqlite.connection import MEMORY, TIMEOUT, ManagedConnection
 from qcore.adapters.links.sqlite.file_watcher import FileWatcher, Subscriber, watcher_of
 from qcore.adapters.links.sqlite.interfaces import FindEnded, Prepare, Tx
+from qcore.domain.errors import InvalidOption
 from qcore.domain.new_task import TaskId
 from qcore.ports import Kinds, Notify
 
@@ -27,6 +28,8 @@ class LinkBase:
         synchronous: str = "full",
     ) -> None:
         name = os.fspath(path)
+        if "\0" in name:
+            raise InvalidOption(f"the path {name!r} has a NUL character: no file can have one")
         # a later `os.chdir` must not lead to a second file
         absolute = name if name == MEMORY else str(Path(name).absolute())
         self._connection = ManagedConnection(absolute, timeout, synchronous)

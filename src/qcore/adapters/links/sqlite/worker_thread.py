@@ -72,13 +72,20 @@ class WorkerThread:
             # a call that was cancelled before it began must not run: nobody would have its claims
             items = [s.item for s in batch if s is not None and s.item and not s.future.cancelled()]
             if items:
-                self._connection.run(items)
+                self._run_items(items)
             is_last = batch[-1] is None or batch[-1].item is None
             if is_last:
                 self._connection.close()
             _resolve([submission for submission in batch if submission is not None])
             if is_last:
                 return
+
+    def _run_items(self, items: Sequence[WorkItem[Any]]) -> None:
+        try:
+            self._connection.run(items)
+        except Exception as error:  # noqa: BLE001  (whoever awaits an item would wait for ever)
+            for item in items:
+                item.error = error
 
     def _next_batch(self) -> "list[_Submission | None]":
         """Wait for a submission; return it and those behind it, none after one that ends all."""
