@@ -4,7 +4,7 @@ from qcore.domain.groups import Group
 from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import AttemptError, Details, DetailsUpdate, Progress
-from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
+from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict, token_floor
 
 __all__ = [
     "AttemptError",
@@ -22,4 +22,5 @@ __all__ = [
     "Task",
     "TaskId",
     "Verdict",
+    "token_floor",
 ]

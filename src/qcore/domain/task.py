@@ -1,7 +1,7 @@
 """A task as it is stored, the right to run it, and what was decided of it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from attrs import field
 
@@ -51,6 +51,20 @@ class Lease:
     id: TaskId
     token: int
     until: Moment
+
+
+MAX_TIME_TOKEN: Final = 4_000_000_000_000_000
+"""The microseconds of the year 2096: a double counts exactly a little further only, and tokens have
+to go on growing by one."""
+
+
+def token_floor(now: Moment) -> int:
+    """Return the number that every token given at `now` is greater than: `now` in microseconds.
+
+    A store that was restored from a copy, or lost its last writes, has forgotten tokens that it has
+    given. They were given earlier, so those of its next claims are greater all the same.
+    """
+    return int(max(0.0, min(now * 1e6, MAX_TIME_TOKEN)))
 
 
 @record

@@ -26,7 +26,8 @@ class Consumer(Notifier, Protocol):
         - A task whose `expires` is `now` or earlier is not handed out: it is dead, "expired".
         - Each claim shows the task as active, this attempt counted, and a lease that ends at
           `until` with a token greater than any that its queue has given before, even to a task
-          long gone.
+          long gone; and greater than the microseconds of `now` (`token_floor`), so that tokens grow
+          where a store was restored from a copy.
         - A task is handed out once, however many claim at the same time.
         - A limit of zero or an unknown queue is answered with no claims.
         """

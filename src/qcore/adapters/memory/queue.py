@@ -30,7 +30,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import REPLACE, NewTask, TaskId
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, ruled
 from qcore.domain.run_details import DetailsUpdate, after, noted
-from qcore.domain.task import Claim, Lease, RetentionPolicy, changed, state_of_new
+from qcore.domain.task import Claim, Lease, RetentionPolicy, changed, state_of_new, token_floor
 
 MAX_PROMOTED: Final = 1_000
 """Due tasks that one claim makes pending."""
@@ -110,6 +110,7 @@ class Queue:
         pending, tasks = self.pending, self.tasks
         room = min(room, self._free(now))
         before = len(into)
+        token = max(self._token, token_floor(now))
         while room > 0 and pending:
             stored = tasks[pending.pop()]
             spec = stored.spec
@@ -118,9 +119,9 @@ class Queue:
                 continue
             if spec.expires is not None:
                 self.expiring.discard(spec.id)
-            self._token += 1
+            token += 1
             stored.state = ACTIVE
-            stored.token = self._token
+            stored.token = self._token = token
             stored.until = until
             stored.attempts += 1
             self.active[spec.id] = stored

@@ -149,8 +149,8 @@ class _QueueClaim:
         """Make tasks active, each under a lease with a token of its own."""
         queue_row, until = self._queue_row, self._until
         changes: list[Row] = []
-        for key, task in tasks:
-            token = queue_row.next_token()
+        tokens = queue_row.next_tokens(len(tasks), self._now)
+        for (key, task), token in zip(tasks, tokens, strict=True):
             changes.append((until, token, key))
             into.append(Claim(task, Lease(queue_row.name, task.spec.id, token, until)))
         self._tx.executemany(_SQL["claim"], changes)

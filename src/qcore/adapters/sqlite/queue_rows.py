@@ -7,6 +7,8 @@ from typing import Final
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
+from qcore.domain.task import token_floor
 
 _SQL: Final = statements("queues")
 
@@ -30,10 +32,11 @@ class QueueRow:
         self.sequence += 1
         return self.sequence
 
-    def next_token(self) -> int:
-        """Return the next fencing token, greater than any that the queue has given."""
-        self.token += 1
-        return self.token
+    def next_tokens(self, number: int, now: Moment) -> range:
+        """Return the next fencing tokens, greater than any that the queue has given."""
+        first = max(self.token, token_floor(now)) + 1
+        self.token = first + number - 1
+        return range(first, first + number)
 
     def count_move(self, before: State, after: State, tasks: int = 1) -> None:
         """Move `tasks` from the count of one state to that of another; GONE is not stored."""

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from qcore.domain.lifecycle import Failed, State, Succeeded
-from qcore.domain.task import Demand
+from qcore.domain.task import Demand, token_floor
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_demand, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -183,7 +183,8 @@ class HandOutCases(Cases):
 
     # - Each claim shows the task as active, this attempt counted, and a lease that ends at
     #   `until` with a token greater than any that its queue has given before, even to a task
-    #   long gone.
+    #   long gone; and greater than the microseconds of `now` (`token_floor`), so that tokens grow
+    #   where a store was restored from a copy.
 
     async def test_a_claim_shows_the_task_as_active(self, broker: Broker) -> None:
         """The task of a claim is active, with this attempt counted, as `get` shows it."""
@@ -231,8 +232,15 @@ class HandOutCases(Cases):
         old = await a_claimed(broker, task)
         await end(broker, old, Succeeded())
         assert await broker.count() == {}
-        new = await a_claimed(broker, task, now=NOW + 86_400)
+        new = await a_claimed(broker, task)
         assert new.lease.token > old.lease.token
+
+    async def test_tokens_are_greater_than_the_time(self, broker: Broker) -> None:
+        """A store that has forgotten its last tokens gives greater ones than those."""
+        for queue, now in (("a", NOW), ("b", NOW + 86_400), ("b", NOW + 86_400)):
+            await put(broker, a_task(queue=queue))
+            token = (await take_one(broker, queue, now=now)).lease.token
+            assert token > token_floor(now), f"token {token}, claimed at {now}"
 
     # - A task is handed out once, however many claim at the same time.
 
