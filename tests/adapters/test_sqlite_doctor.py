@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import sys
 from collections import namedtuple
 from contextlib import closing
 from pathlib import Path
@@ -146,23 +147,58 @@ async def test_a_disk_that_gets_full_is_told_of(
 
 
 async def test_a_large_file_is_told_of(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pages are not all read, its log is a warning, and so much that is unused worth a word."""
+    """Its pages are not all read, and so much that is unused worth a word."""
     await enqueue(file)
     with closing(sqlite3.connect(file)) as connection:
         with connection:
             connection.execute("CREATE TABLE notes (text)")
             connection.executemany("INSERT INTO notes VALUES (?)", [("x" * 9_000,)] * 100)
             connection.execute("DROP TABLE notes")
-        monkeypatch.setattr(doctor, "MAX_LOG", 1)
         monkeypatch.setattr(doctor, "MAX_CHECKED", 1)
         monkeypatch.setattr(doctor, "UNUSED_BYTES", 1)
         told = bad(await examined(url_of(file)), "disk")
     assert [(each.about, each.grade) for each in told] == [
-        ("file", Grade.WARNING),
         ("file", Grade.ADVICE),
         ("integrity", Grade.ADVICE),
     ]
-    assert "unused" in told[1].found
+    assert "unused" in told[0].found
+
+
+@pytest.mark.parametrize(
+    ("least", "grade"), [(doctor.HELD_LOG, Grade.ADVICE), (1, Grade.WARNING)], ids=["short", "long"]
+)
+async def test_a_reader_that_was_left_open_is_told_of(
+    file: Path, monkeypatch: pytest.MonkeyPatch, least: int, grade: Grade
+) -> None:
+    """It keeps the log from being folded into the file, so that the log grows and grows."""
+    monkeypatch.setattr(doctor, "HELD_LOG", least)
+    monkeypatch.setattr(doctor, "HELD_FOR", 0.02)
+    await enqueue(file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM qcore_tasks").fetchone()
+        broker = connect(url_of(file))
+        await broker.enqueue([NewTask("mail", id="b")], now=1.0)
+        [told] = bad(await examined(url_of(file)), "disk")
+        assert (told.about, told.grade) == ("journal", grade)
+        assert "left open" in told.to_do
+        reader.execute("COMMIT")
+        assert bad(await examined(url_of(file)), "disk") == []
+        await broker.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a hard link is made otherwise")
+async def test_a_file_of_two_names_is_an_error(file: Path) -> None:
+    """It is not opened: by each name it would have a log that the other does not see."""
+    await enqueue(file)
+    other = file.with_name("other.db")
+    other.hardlink_to(file)
+    for name in (file, other):
+        [told] = bad(await examined(url_of(name)), "disk")
+        assert (told.about, told.grade) == ("file", Grade.ERROR)
+        assert "2 names" in told.found
+    other.unlink()
+    assert bad(await examined(url_of(file)), "disk") == []
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,26 @@ async def test_a_file_that_was_replaced_is_heard_of(broker: SqliteBroker, path: 
     await ear.close()
 
 
+@pytest.mark.system
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open")
+async def test_what_is_written_to_a_new_log_is_heard(broker: SqliteBroker, path: Path) -> None:
+    """Somebody has removed the log while nothing was done: it is noticed, and said."""
+    heard = Event()
+    await broker.enqueue([a_task()], now=NOW)
+    ear = await on_work(broker, ["default"], heard.set)
+    with capture_logs() as logs:
+        delete_log(path)
+        # its own connections make another log
+        assert await asyncio.to_thread(heard.wait, PATIENCE)
+    assert [log["event"] for log in logs] == ["the log of the database was removed or replaced"]
+    heard.clear()
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", ENQUEUE, path)
+    assert await child.wait() == 0
+    assert await asyncio.to_thread(heard.wait, PATIENCE)
+    assert await broker.count() == {"default": {State.PENDING: 2}}
+    await ear.close()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open")
 async def test_a_file_that_is_gone_is_heard_of(broker: SqliteBroker, path: Path) -> None:
     """Who listens is called when the file was deleted, and again for each task in the next."""
@@ -115,6 +135,12 @@ def delete(path: Path) -> None:
     """Delete a file and its log, which would be taken for that of the next file."""
     for file in path.parent.glob(f"{path.name}*"):
         file.unlink()
+
+
+def delete_log(path: Path) -> None:
+    """Delete the log of a file, and its index."""
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink()
 
 
 async def make_another(path: Path) -> None:

@@ -4,9 +4,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Final
 
-from qcore.adapters.links.sqlite import Link, Tx
+from qcore.adapters.links.sqlite import Link, Tx, log_of, other_name
 from qcore.adapters.sqlite.queue_rows import count_tasks
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.lifecycle import State
@@ -14,8 +15,10 @@ from qcore.domain.lifecycle import State
 GIGABYTE: Final = 1 << 30
 MAX_CHECKED: Final = GIGABYTE
 """Bytes of a file up to which `quick_check`, which reads every page, is run."""
-MAX_LOG: Final = GIGABYTE
-"""Bytes of a write-ahead log beyond which some reader must be keeping it from a checkpoint."""
+HELD_LOG: Final = 1 << 20
+"""Bytes of a log from which on it is a warning that a reader keeps it from a checkpoint."""
+HELD_FOR: Final = 1.0
+"""Seconds in which no checkpoint gets further, so that it must be one reader that was left open."""
 LOW_DISK: Final = GIGABYTE
 """Free bytes on the disk below which there is a warning."""
 FULL_DISK: Final = 50 << 20
@@ -44,6 +47,9 @@ async def diagnose(link: Link) -> list[Finding]:
     found = [*_disk_space(file)]
     if not _exists(file):
         return [*_missing(file), *found]
+    other = other_name(link.path)
+    if other is not None:
+        return [error("file", f"{file}: {other.problem}", other.remedy), *found]
     await link.open()
     return [*_file_sizes(file), *found, *await link.read(_database)]
 
@@ -72,15 +78,9 @@ def _missing(file: Path) -> Iterator[Finding]:
 
 def _file_sizes(file: Path) -> Iterator[Finding]:
     """Find how large the file and its write-ahead log are, and whether they can be written."""
-    log = file.with_name(f"{file.name}-wal")
+    log = Path(log_of(str(file.resolve())))
     log_size = log.stat().st_size if log.exists() else 0
     yield ok("file", f"{file}, {spelled(file.stat().st_size)} and a log of {spelled(log_size)}")
-    if log_size > MAX_LOG:
-        yield warning(
-            "file",
-            f"its log has grown to {spelled(log_size)}: somebody has been reading all the time",
-            "look for a transaction that was left open, in a shell or another process",
-        )
     if not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
         yield error(
             "file",
@@ -103,7 +103,8 @@ def _disk_space(file: Path) -> Iterator[Finding]:
 
 def _database(tx: Tx) -> list[Finding]:
     """Query the database for what only it knows."""
-    return [*_version(tx), *_journal(tx), *_durability(tx), *_pages(tx), *_health(tx), *_queues(tx)]
+    checks = (_version, _journal, _log, _durability, _pages, _health, _queues)
+    return [finding for check in checks for finding in check(tx)]
 
 
 def _version(tx: Tx) -> Iterator[Finding]:
@@ -120,6 +121,31 @@ def _journal(tx: Tx) -> Iterator[Finding]:
             f"journal_mode is {mode}: those who read and those who write wait for each other",
             "stop the workers, and `PRAGMA journal_mode = WAL`",
         )
+
+
+def _log(tx: Tx) -> Iterator[Finding]:
+    """Find whether a reader that was left open keeps the log from being folded into the file."""
+    _, pages, folded = first = _checkpoint(tx)
+    began = monotonic()
+    while folded < pages and folded == first[2] and monotonic() < began + HELD_FOR:
+        sleep(HELD_FOR / 10)
+        _, pages, folded = _checkpoint(tx)
+    if folded < pages and folded == first[2]:
+        (page_size,) = tx.execute("PRAGMA page_size")[0]
+        held, size = spelled((pages - folded) * page_size), pages * page_size
+        grade = warning if size >= HELD_LOG else advice
+        yield grade(
+            "journal",
+            f"somebody has been reading for a while: {held} of the log cannot be folded into the "
+            "file meanwhile, and it grows with every change",
+            "look for a transaction that was left open, in a shell, a backup or another process",
+        )
+
+
+def _checkpoint(tx: Tx) -> tuple[int, int, int]:
+    """Fold what can be folded now; return whether that is busy, and the pages of the log."""
+    busy, pages, folded = tx.execute("PRAGMA wal_checkpoint(PASSIVE)")[0]
+    return busy, pages, folded
 
 
 def _durability(tx: Tx) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from qcore.adapters.sqlite import (
 from qcore.adapters.sqlite.lease_registry import LeaseRegistry
 from qcore.adapters.sqlite.limits import limits as limits_of
 from qcore.adapters.sqlite.limits import set_limit
+from qcore.adapters.sqlite.merge import merge_lost
 from qcore.adapters.sqlite.schema import prepare
 from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
 from qcore.domain.errors import QcoreError
@@ -50,7 +51,7 @@ class SqliteBroker:
         self._keep = keep
         self._blocking: SqliteBroker | None = None
         self._leases = LeaseRegistry()
-        link.on_connect(prepare)
+        link.on_connect(prepare, merge_lost)
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -5,7 +5,9 @@ from sqlite3 import Connection
 from qcore.adapters.links.sqlite.async_link import AsyncSqliteLink
 from qcore.adapters.links.sqlite.blocking_link import BlockingSqliteLink
 from qcore.adapters.links.sqlite.borrowed_connection import BorrowedSqliteLink
+from qcore.adapters.links.sqlite.file_identity import log_of
 from qcore.adapters.links.sqlite.interfaces import Link, Prepare, Row, Tx, TxFunction, Values
+from qcore.adapters.links.sqlite.only_name import other_name
 
 __all__ = [
     "AsyncSqliteLink",
@@ -18,4 +20,6 @@ __all__ = [
     "Tx",
     "TxFunction",
     "Values",
+    "log_of",
+    "other_name",
 ]

@@ -4,10 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection, Error
 from typing import Self, TypeVar
 
-from qcore.adapters.links.sqlite.connection import Transaction
 from qcore.adapters.links.sqlite.errors import mapped
 from qcore.adapters.links.sqlite.file_watcher import FileWatcher, Subscriber, watcher_of
-from qcore.adapters.links.sqlite.interfaces import FindEnded, Prepare, Row, TxFunction, Values
+from qcore.adapters.links.sqlite.interfaces import (
+    FindEnded,
+    Merge,
+    Prepare,
+    Row,
+    TxFunction,
+    Values,
+)
+from qcore.adapters.links.sqlite.transaction import Transaction
 from qcore.domain.errors import BrokerUnusable
 from qcore.domain.new_task import TaskId
 from qcore.ports import Kinds, Notify
@@ -54,8 +61,11 @@ class BorrowedSqliteLink:
         """Return the path of the file, or ":memory:"."""
         return self._path or ":memory:"
 
-    def on_connect(self, prepare: Prepare) -> None:
-        """Run `prepare` before each call, as the caller may have rolled back what it did."""
+    def on_connect(self, prepare: Prepare, merge: Merge | None = None) -> None:  # noqa: ARG002
+        """Run `prepare` before each call, as the caller may have rolled back what it did.
+
+        Never `merge`: whether the connection still has the log is its owner's matter.
+        """
         self._prepare = prepare
 
     def blocking(self) -> Self:

@@ -5,28 +5,28 @@ prechecks that find nothing to do. What is left runs in one `BEGIN IMMEDIATE …
 a savepoint, so that one that fails undoes itself alone. If SQLite rolls the whole transaction back,
 as it may on a full disk, each item is run again in a transaction of its own, and only those that
 fail there report an error.
-
-Waiting for another process's lock is done here, by polling, as SQLite's own busy handler sleeps up
-to 0.1 s between tries and so lets an unlucky process starve.
 """
 
+import atexit
+import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from threading import RLock
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Final
 from weakref import finalize
 
 from qcore.adapters.links.sqlite import fork_safety
-from qcore.adapters.links.sqlite.errors import is_transient, is_undecodable, mapped
-from qcore.adapters.links.sqlite.file_identity import FileIdentity, identity_of, warn_replaced
-from qcore.adapters.links.sqlite.interfaces import Prepare, Row, Values
+from qcore.adapters.links.sqlite.errors import mapped
+from qcore.adapters.links.sqlite.file_identity import OpenFiles, files_at, inode_of, warn_replaced
+from qcore.adapters.links.sqlite.interfaces import Merge, Prepare
+from qcore.adapters.links.sqlite.lost_log import close_without_checkpoint, fold, leave_lost_log
+from qcore.adapters.links.sqlite.only_name import other_name
+from qcore.adapters.links.sqlite.transaction import Transaction
 from qcore.adapters.links.sqlite.work_item import WorkItem
 from qcore.domain.errors import BrokerUnusable, InvalidOption
 
-LOCK_POLL: Final = 0.0005
-"""Seconds between two tries to take a lock."""
 MEMORY: Final = ":memory:"
 TIMEOUT: Final = 5.0
 MAX_TIMEOUT: Final = 3_600.0
@@ -36,61 +36,13 @@ CHECKPOINT_PAGES: Final = 4_000
 """Write-ahead log of 16 MB: a page that changes often is copied to the file less often than with
 SQLite's default of 1,000 pages.
 """
-
-
-class Transaction:
-    """`Tx` over a connection: runs statements, and waits while another connection has the lock."""
-
-    owns_file = True
-
-    def __init__(self, connection: sqlite3.Connection, lock_timeout: float) -> None:
-        self._connection = connection
-        self._lock_timeout = lock_timeout
-
-    def execute(self, sql: str, values: Values = ()) -> list[Row]:
-        """Run a statement and return all its rows.
-
-        Text that is not UTF-8, which only a hand can have written there, is returned as its bytes.
-        """
-        try:
-            return self._fetch(sql, values)
-        except sqlite3.OperationalError as error:
-            if is_undecodable(error):
-                return self._fetch_undecoded(sql, values)
-            if not is_transient(error):
-                raise
-        return self._execute_when_unlocked(sql, values)
-
-    def _fetch(self, sql: str, values: Values) -> list[Row]:
-        return self._connection.execute(sql, values).fetchall()
-
-    def _fetch_undecoded(self, sql: str, values: Values) -> list[Row]:
-        self._connection.text_factory = _text_or_bytes
-        try:
-            return self._fetch(sql, values)
-        finally:
-            self._connection.text_factory = str
-
-    def _execute_when_unlocked(self, sql: str, values: Values) -> list[Row]:
-        deadline = monotonic() + self._lock_timeout
-        while True:
-            sleep(LOCK_POLL)
-            try:
-                return self._fetch(sql, values)
-            except sqlite3.OperationalError as error:
-                if not is_transient(error) or monotonic() >= deadline:
-                    raise
-
-    def executemany(self, sql: str, values: Iterable[Values]) -> None:
-        """Run a statement without rows, once for each of `values`."""
-        self._connection.executemany(sql, values)
-
-
-def _text_or_bytes(raw: bytes) -> str | bytes:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
+LOG_LIMIT: Final = 32 << 20
+"""Bytes to which a longer log is cut once it is folded into the file, as after an open reader had
+kept it from that."""
+LOG_CHECK_INTERVAL: Final = 0.1
+"""Seconds between two checks of one connection whether log and index were removed or replaced."""
+EXIT_PATIENCE: Final = 1.0
+"""Seconds that the exit of the process waits for the call of another thread."""
 
 
 class ManagedConnection:
@@ -107,13 +59,15 @@ class ManagedConnection:
         self._lock_timeout = timeout
         self._synchronous = synchronous
         self._prepare: Prepare | None = None
-        self._connection: sqlite3.Connection | None = None
-        self._file: FileIdentity | None = None
+        self.merge: Merge | None = None
+        self.connection: sqlite3.Connection | None = None
+        self.files: OpenFiles | None = None
+        self._next_log_check = 0.0
         fork_safety.guard(self)
 
-    def on_connect(self, prepare: Prepare) -> None:
-        """Run `prepare` on each connection that is made from now on."""
-        self._prepare = prepare
+    def on_connect(self, prepare: Prepare, merge: Merge | None = None) -> None:
+        """Run `prepare` on each connection from now on, and `merge` after a log was lost."""
+        self._prepare, self.merge = prepare, merge
 
     def clone(self) -> "ManagedConnection":
         """Return another one to the same file; itself for a database in memory, which has one."""
@@ -123,10 +77,10 @@ class ManagedConnection:
 
     def run(self, items: Sequence[WorkItem[Any]]) -> None:
         """Run items, which then have their answer or error; those that write share a commit."""
+        self.leave_moved_files()
         with self.lock:
-            self.close_if_replaced()
             try:
-                connection = self._connect()
+                connection = self.connect()
             except sqlite3.Error as error:
                 _fail(items, mapped(error, self.path))
                 return
@@ -145,41 +99,71 @@ class ManagedConnection:
         Comparable only with earlier numbers of the same connection. Raises `sqlite3.Error`.
         """
         with self.lock:
-            connection = self._connection or self._connect()
+            connection = self.connection or self.connect()
             version: int = connection.execute("PRAGMA data_version").fetchone()[0]
             return version
 
-    def close_if_replaced(self) -> None:
-        """Disconnect if the file was deleted or replaced; to check costs 2 µs.
+    def leave_moved_files(self) -> None:
+        """Disconnect if the file, its log or its index was removed or replaced.
 
-        Nobody else would see what is written to the deleted file, and until it is closed its disk
-        space is not freed.
+        Nobody else would see what is written to what was removed, and until it is closed its disk
+        space is not freed. To check the file costs 2 µs; the log is checked every 0.1 s. The lock
+        must not be held.
         """
-        with self.lock:
-            before = self._file
-            if not self.is_persistent or self._connection is None or before is None:
-                return
-            if identity_of(self.path) != before:
-                self.close()
-                warn_replaced(self.path, before)
+        files = self.files
+        if files is None or files.database is None:
+            return
+        if inode_of(self.path) != files.database:
+            self.disconnect()
+            warn_replaced(self.path, files.database)
+        elif monotonic() >= self._next_log_check:
+            self._next_log_check = monotonic() + LOG_CHECK_INTERVAL
+            if self.has_lost_log():
+                self._leave_lost_log()
+
+    def has_lost_log(self) -> bool:
+        """Return whether its log or index was removed or replaced."""
+        return self.files is not None and self.files.has_lost_log(files_at(self.path))
+
+    def _leave_lost_log(self) -> None:
+        """Reconnect all connections that this process has to the file."""
+        real = os.path.realpath(self.path)
+        own = [each for each in fork_safety.guarded() if isinstance(each, ManagedConnection)]
+        leave_lost_log([each for each in own if os.path.realpath(each.path) == real])
 
     def close(self) -> None:
+        """Disconnect, with what is in the log folded into the file; the next item connects again.
+
+        SQLite does that by itself for the last of all connections, unless two processes leave at
+        the same moment: each then takes the other for one that stays.
+        """
+        self.leave_moved_files()
+        with self.lock:
+            if self.is_persistent and self.connection is not None:
+                with suppress(sqlite3.Error):
+                    fold(self.connection)
+                self.disconnect()
+
+    def disconnect(self) -> None:
         """Disconnect; the next item connects again. One in memory stays: to close it deletes it."""
         with self.lock:
-            if self.is_persistent and self._connection is not None:
-                self._connection = None
+            if self.is_persistent and self.connection is not None:
+                self.connection = self.files = None
                 with suppress(sqlite3.Error):
                     self._disconnect()
 
     def reset_in_child(self) -> None:
         """Do nothing: the connection was closed before the fork."""
 
-    def _connect(self) -> sqlite3.Connection:
+    def connect(self) -> sqlite3.Connection:
         """Return the connection, opened and prepared if there is none."""
-        if self._connection is not None:
-            return self._connection
+        if self.connection is not None:
+            return self.connection
+        other = other_name(self.path) if self.is_persistent else None
+        if other is not None:
+            raise BrokerUnusable(f"{other.problem}: {other.remedy}")
         # before connecting: if the file is replaced in between, we connect once more than needed
-        before = identity_of(self.path)
+        before = inode_of(self.path)
         connection = sqlite3.connect(
             self.path,
             timeout=0,
@@ -191,15 +175,25 @@ class ManagedConnection:
         try:
             tx.execute(f"PRAGMA synchronous = {self._synchronous}")
             tx.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            tx.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
             if self._prepare is not None:
                 self._prepare(tx)
+            # the first read opens log and index
+            tx.execute("PRAGMA schema_version")
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
-        self._file = before or identity_of(self.path)
-        self._disconnect = finalize(self, connection.close)
-        # at exit, an awaiting link's thread may still be using it
+        found = files_at(self.path)
+        files = found._replace(database=before or found.database)
+        if files.log is not None and files.log_index is None:
+            close_without_checkpoint(connection, self.path)
+            raise BrokerUnusable(
+                "another connection of this process has a log open that somebody has removed: close "
+                "it, or start the process anew"
+            )
+        self.connection, self.files = connection, files if self.is_persistent else None
+        self._disconnect = finalize(self, _disconnect, connection, self.path, files)
+        # see `_close_all`
         self._disconnect.atexit = False
         return connection
 
@@ -223,7 +217,25 @@ class ManagedConnection:
                 item.error = mapped(item.error, self.path)
         if any(isinstance(item.error, BrokerUnusable) for item in items):
             # a new connection may work once somebody has acted, without a restart of the process
-            self.close()
+            self.disconnect()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Leave at exit as `close` does, also connections whose owner has not closed them."""
+    for each in fork_safety.guarded():
+        # at exit, an awaiting link's thread may still be using it
+        if isinstance(each, ManagedConnection) and each.lock.acquire(timeout=EXIT_PATIENCE):
+            each.lock.release()
+            each.close()
+
+
+def _disconnect(connection: sqlite3.Connection, path: str, files: OpenFiles) -> None:
+    """Close a connection; as the last one, it must not remove a log that it does not have open."""
+    if files.database == inode_of(path) and files.has_lost_log(files_at(path)):
+        close_without_checkpoint(connection, path)
+    else:
+        connection.close()
 
 
 def _fail(items: Sequence[WorkItem[Any]], error: Exception) -> None:

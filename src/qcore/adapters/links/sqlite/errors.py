@@ -27,6 +27,8 @@ PERMANENT: Final = {
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database: name another file, or move this away",
     sqlite3.SQLITE_CORRUPT: "the database is damaged: restore it, or try `sqlite3 FILE .recover`",
     sqlite3.SQLITE_READONLY: "it is read-only: make the file and its folder writable for this user",
+    sqlite3.SQLITE_IOERR_SHORT_READ: "the file ends too early: was its log (-wal) removed? Those "
+    "who have it open notice within a second; else stop them all",
     sqlite3.SQLITE_IOERR: "the disk failed to read or write: look at the system's log",
     sqlite3.SQLITE_PERM: "this user may not open it: change its permissions",
 }
@@ -50,7 +52,7 @@ def mapped(error: sqlite3.Error, path: str) -> Exception:
     if kind == sqlite3.SQLITE_CANTOPEN:
         return _unusable(path, _why_not_open(path), error)
     if kind in PERMANENT:
-        return _unusable(path, PERMANENT[kind], error)
+        return _unusable(path, PERMANENT.get(code) or PERMANENT[kind], error)
     return _unusable(path, "it does not answer as a database of this version would", error)
 
 

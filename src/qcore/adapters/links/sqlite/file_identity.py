@@ -1,18 +1,41 @@
-"""The device and inode of the database file, to notice that it was deleted or replaced."""
+"""Which files a connection has open, to notice that one was removed or replaced.
+
+A database in WAL mode is three files: the database, its write-ahead log (`-wal`), and the index of
+the log in shared memory (`-shm`). All connections to it must have the same three open
+(sqlite.org/wal.html, sqlite.org/howtocorrupt.html).
+"""
 
 import os
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import structlog
 
-FileIdentity: TypeAlias = tuple[int, int]
+Inode: TypeAlias = tuple[int, int]
 """Device and inode: no other file is given the same while a connection has this one open."""
 
-_warned: Final[dict[str, FileIdentity]] = {}
+_warned: Final[dict[str, Inode]] = {}
 """The last replaced file of each path: the first of its connections to notice logs a warning."""
 
 
-def identity_of(path: str) -> FileIdentity | None:
+class OpenFiles(NamedTuple):
+    """The files of a database, None for one that is not there."""
+
+    database: Inode | None
+    log: Inode | None
+    log_index: Inode | None
+
+    def has_lost_log(self, found: "OpenFiles") -> bool:
+        """Return whether the log or its index, once open, is no longer what is found by name.
+
+        Nobody removes them rightly while a connection is open: who closes the last one does.
+        """
+        return any(
+            mine is not None and theirs != mine
+            for mine, theirs in ((self.log, found.log), (self.log_index, found.log_index))
+        )
+
+
+def inode_of(path: str) -> Inode | None:
     """Return the identity of the file at `path`; None if there is none, or `stat` fails."""
     try:
         found = os.stat(path)  # noqa: PTH116  (half the time of Path.stat, before each transaction)
@@ -21,7 +44,23 @@ def identity_of(path: str) -> FileIdentity | None:
     return found.st_dev, found.st_ino
 
 
-def warn_replaced(path: str, before: FileIdentity) -> None:
+def files_at(path: str) -> OpenFiles:
+    """Return the files of the database at `path`; SQLite names log and index by its real path."""
+    real = os.path.realpath(path)
+    return OpenFiles(inode_of(path), inode_of(log_of(real)), inode_of(index_of(real)))
+
+
+def log_of(path: str) -> str:
+    """Return the path of the write-ahead log of a database."""
+    return f"{path}-wal"
+
+
+def index_of(path: str) -> str:
+    """Return the path of the index of a database's log."""
+    return f"{path}-shm"
+
+
+def warn_replaced(path: str, before: Inode) -> None:
     """Log, once, that the path belongs to another file now, or to none."""
     if _warned.get(path) != before:
         _warned[path] = before

@@ -18,14 +18,15 @@ from weakref import WeakValueDictionary
 from qcore.adapters.links.sqlite import fork_safety
 from qcore.adapters.links.sqlite.connection import ManagedConnection
 from qcore.adapters.links.sqlite.interfaces import FindEnded, Tx
+from qcore.domain.errors import BrokerUnusable
 from qcore.domain.new_task import TaskId
 from qcore.ports import Kinds, LeaseEnded, Notification, Notify, TasksChanged, WorkAvailable
 
 THREAD_NAME: Final = "qcore-sqlite-watch"
 POLL_INTERVAL: Final = 0.02
 """Seconds between two polls, each of which takes up to 0.1 ms of processor time."""
-POLLS_PER_FILE_CHECK: Final = 50
-"""Polls between two checks whether the file was replaced."""
+POLLS_PER_FILE_CHECK: Final = 5
+"""Polls between two checks whether the file or its log was removed or replaced."""
 WORK: Final = WorkAvailable()
 
 
@@ -128,7 +129,7 @@ class FileWatcher:
             with suppress(RuntimeError):
                 subscriber.notify(notification)
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Do nothing: the connection is closed before a fork by itself."""
 
     def reset_in_child(self) -> None:
@@ -144,7 +145,7 @@ class FileWatcher:
                 break
             if poll % POLLS_PER_FILE_CHECK == 0:
                 # the next poll then connects to the new file, which counts as a change
-                connection.close_if_replaced()
+                connection.leave_moved_files()
             if self._has_changed(connection):
                 for each in self._subscribers:
                     for notification in each.on_foreign_write():
@@ -155,7 +156,7 @@ class FileWatcher:
         """Return whether another connection has written since the last poll."""
         try:
             version = connection.data_version()
-        except sqlite3.Error:
+        except (sqlite3.Error, BrokerUnusable):
             # nothing can be claimed from a file that cannot be read; a claim raises why
             return False
         before, self._version = self._version, version

@@ -6,7 +6,8 @@ So all are closed before the fork, and both processes connect again at their nex
 """
 
 import os
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Generator, Iterable
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Lock
 from typing import Final, Protocol
 from weakref import WeakSet
@@ -20,7 +21,7 @@ class ForkSensitive(Protocol):
         """Return the lock that is held while it is in use."""
         ...
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Close it; called with the lock held."""
         ...
 
@@ -34,19 +35,34 @@ class _ForkGuard:
 
     def __init__(self) -> None:
         self._guarded: WeakSet[ForkSensitive] = WeakSet()
+        self._registering = Lock()
         self._forking = Lock()
         self._held = ExitStack()
 
     def guard(self, resource: ForkSensitive) -> None:
         """Close `resource` before every fork of this process."""
-        self._guarded.add(resource)
+        with self._registering:
+            self._guarded.add(resource)
+
+    def guarded(self) -> list[ForkSensitive]:
+        """Return all that are guarded."""
+        with self._registering:
+            return list(self._guarded)
 
     def before(self) -> None:
         """Take every lock, so that nothing is in use, and close everything."""
         self._forking.acquire()
-        for resource in list(self._guarded):
+        for resource in self.guarded():
             self._held.enter_context(resource.lock)
-            resource.close()
+            resource.disconnect()
+
+    @contextmanager
+    def hold(self, resources: Iterable[ForkSensitive]) -> Generator[None]:
+        """Hold the locks of several, so that none of them is in use; nobody may hold one before."""
+        with self._forking, ExitStack() as held:
+            for resource in resources:
+                held.enter_context(resource.lock)
+            yield
 
     def in_parent(self) -> None:
         """Release the locks."""
@@ -55,13 +71,15 @@ class _ForkGuard:
 
     def in_child(self) -> None:
         """Drop what only the parent has, and release the locks."""
-        for resource in list(self._guarded):
+        for resource in self.guarded():
             resource.reset_in_child()
         self.in_parent()
 
 
 _fork_guard: Final = _ForkGuard()
 guard: Final = _fork_guard.guard
+guarded: Final = _fork_guard.guarded
+hold: Final = _fork_guard.hold
 
 if hasattr(os, "register_at_fork"):  # Windows does not fork
     os.register_at_fork(

@@ -42,6 +42,9 @@ FindEnded: TypeAlias = Callable[[], Iterable[Lease]]
 Prepare: TypeAlias = Callable[[Tx], None]
 """What is run on a new connection before anything else, outside of a transaction."""
 
+Merge: TypeAlias = Callable[[Tx], int]
+"""Take over the tasks that only the attached database `lost` has; return how many there were."""
+
 
 class Link(Protocol):
     """Access to one SQLite database.
@@ -60,8 +63,8 @@ class Link(Protocol):
         """Return the path of the file, or ":memory:"."""
         ...
 
-    def on_connect(self, prepare: Prepare) -> None:
-        """Run `prepare` on each connection that is made from now on."""
+    def on_connect(self, prepare: Prepare, merge: Merge | None = None) -> None:
+        """Run `prepare` on each connection from now on, and `merge` after a log was lost."""
         ...
 
     async def open(self) -> None:

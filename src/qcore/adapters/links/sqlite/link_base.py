@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qcore.adapters.links.sqlite.connection import MEMORY, TIMEOUT, ManagedConnection
 from qcore.adapters.links.sqlite.file_watcher import FileWatcher, Subscriber, watcher_of
-from qcore.adapters.links.sqlite.interfaces import FindEnded, Prepare, Tx
+from qcore.adapters.links.sqlite.interfaces import FindEnded, Merge, Prepare, Tx
 from qcore.domain.errors import InvalidOption
 from qcore.domain.new_task import TaskId
 from qcore.ports import Kinds, Notify
@@ -46,9 +46,9 @@ class LinkBase:
         """Return the path of the file, or ":memory:"."""
         return self._connection.path
 
-    def on_connect(self, prepare: Prepare) -> None:
-        """Run `prepare` on each connection that is made from now on."""
-        self._connection.on_connect(prepare)
+    def on_connect(self, prepare: Prepare, merge: Merge | None = None) -> None:
+        """Run `prepare` on each connection from now on, and `merge` after a log was lost."""
+        self._connection.on_connect(prepare, merge)
 
     async def open(self) -> None:
         """Connect now rather than at the first call."""

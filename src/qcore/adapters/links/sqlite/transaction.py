@@ -1,0 +1,71 @@
+"""`Transaction`: statements on a connection, and the waiting for another process's lock.
+
+Waiting is done here, by polling, as SQLite's own busy handler sleeps up to 0.1 s between tries and
+so lets an unlucky process starve.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from time import monotonic, sleep
+from typing import Final
+
+from qcore.adapters.links.sqlite.errors import is_transient, is_undecodable
+from qcore.adapters.links.sqlite.interfaces import Row, Values
+
+LOCK_POLL: Final = 0.0005
+"""Seconds between two tries to take a lock."""
+
+
+class Transaction:
+    """`Tx` over a connection: runs statements, and waits while another connection has the lock."""
+
+    owns_file = True
+
+    def __init__(self, connection: sqlite3.Connection, lock_timeout: float) -> None:
+        self._connection = connection
+        self._lock_timeout = lock_timeout
+
+    def execute(self, sql: str, values: Values = ()) -> list[Row]:
+        """Run a statement and return all its rows.
+
+        Text that is not UTF-8, which only a hand can have written there, is returned as its bytes.
+        """
+        try:
+            return self._fetch(sql, values)
+        except sqlite3.OperationalError as error:
+            if is_undecodable(error):
+                return self._fetch_undecoded(sql, values)
+            if not is_transient(error):
+                raise
+        return self._execute_when_unlocked(sql, values)
+
+    def _fetch(self, sql: str, values: Values) -> list[Row]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def _fetch_undecoded(self, sql: str, values: Values) -> list[Row]:
+        self._connection.text_factory = _text_or_bytes
+        try:
+            return self._fetch(sql, values)
+        finally:
+            self._connection.text_factory = str
+
+    def _execute_when_unlocked(self, sql: str, values: Values) -> list[Row]:
+        deadline = monotonic() + self._lock_timeout
+        while True:
+            sleep(LOCK_POLL)
+            try:
+                return self._fetch(sql, values)
+            except sqlite3.OperationalError as error:
+                if not is_transient(error) or monotonic() >= deadline:
+                    raise
+
+    def executemany(self, sql: str, values: Iterable[Values]) -> None:
+        """Run a statement without rows, once for each of `values`."""
+        self._connection.executemany(sql, values)
+
+
+def _text_or_bytes(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
