@@ -188,8 +188,8 @@ class ManagedConnection:
         if files.log is not None and files.log_index is None:
             close_without_checkpoint(connection, self.path)
             raise BrokerUnusable(
-                "another connection of this process has a log open that somebody has removed: close "
-                "it, or start the process anew"
+                "another connection of this process has a log open that somebody has removed: "
+                "close it, or start the process anew"
             )
         self.connection, self.files = connection, files if self.is_persistent else None
         self._disconnect = finalize(self, _disconnect, connection, self.path, files)
