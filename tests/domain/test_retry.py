@@ -8,8 +8,9 @@ from qcore.domain.backoff import Exponential, Fixed, Quartic
 from qcore.domain.control import RateLimited, Retry, Revoke, SkipRetry, Snooze
 from qcore.domain.lifecycle import MOVES, Exhausted, Failed, Rejected, Revoked, Snoozed, State
 from qcore.domain.moments import LAST_MOMENT
-from qcore.domain.retry import MAX_ERROR, Judgement, RetryPolicy, always, described, judge, storable
+from qcore.domain.retry import Judgement, RetryPolicy, always, described, judge
 from qcore.domain.task import Task
+from qcore.domain.text import MAX_ERROR, storable
 from qcore.testing.builders import NOW, a_stored_task, a_task
 from qcore.testing.dice import ScriptedDice
 

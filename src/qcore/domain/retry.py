@@ -5,18 +5,20 @@ from typing import Final, TypeAlias
 
 from qcore.domain.backoff import Curve, Quartic, Roll, parse
 from qcore.domain.control import ControlFlow, RateLimited, Retry, Revoke, SkipRetry, Snooze
+from qcore.domain.error_groups import group_text, is_group, is_in_vain, meaning_of
 from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Revoked, Snoozed
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 from qcore.domain.task import Task
+from qcore.domain.text import said_by, storable
 
 Dice: TypeAlias = Callable[[], Roll]
 """Rolls uniformly in [0, 1)."""
 
 Judgement: TypeAlias = Failed | Exhausted | Rejected | Revoked | Snoozed
 
-MAX_ERROR: Final = 2_000
-"""Characters of an error that are kept."""
+FALLBACK_ROLL: Final = 0.5
+"""The middle of the dice's range."""
 
 
 def always(_error: BaseException) -> bool:
@@ -42,61 +44,76 @@ def judge(
     """Return what `error`, raised by a run of `task`, means for the task.
 
     A curve that travels with the task comes before the policy's; what `Retry` says of when comes
-    before both. The dice spread what a curve says, and those whom a service told to come later.
+    before both. The dice spread what a curve says, and those whom a service told to come later. Of
+    a group of exceptions what is in it counts, and of several moments the latest.
     """
-    match error:
+    meaning = meaning_of(error, now)
+    match meaning:
         case SkipRetry():
             return Rejected(described(error))
         case Revoke():
             return Revoked()
         case Snooze():
-            return Snoozed(error.moment(now))
+            return Snoozed(meaning.moment(now))
         case RateLimited():
-            return Snoozed(error.moment(now, dice()))
+            return Snoozed(meaning.moment(now, dice()))
+        case _ if is_group(error) and is_in_vain(error):
+            return Rejected(described(error))
         case _:
-            return _failed(error, task, policy, dice, now=now)
+            return _failed(error, meaning, task, policy, dice, now=now)
 
 
 def _failed(
-    error: BaseException, task: Task, policy: RetryPolicy, dice: Dice, *, now: Moment
+    error: BaseException,
+    meaning: BaseException,
+    task: Task,
+    policy: RetryPolicy,
+    dice: Dice,
+    *,
+    now: Moment,
 ) -> Failed | Exhausted:
-    # `Retry` says of itself that it burns one; the predicate is for errors
-    burns = isinstance(error, Retry) or policy.is_failure(error)
+    """Return the verdict on a failure, of which `Retry` says itself that it is one, and until when.
+
+    The policy's predicate is for errors.
+    """
+    retry = meaning if isinstance(meaning, Retry) else None
+    burns = retry is not None or bool(policy.is_failure(error))
     if burns and task.failures >= task.spec.max_retry:
         return Exhausted(described(error))
-    again_at = error.moment(now) if isinstance(error, Retry) else None
+    again_at = None if retry is None else retry.moment(now)
     if again_at is None:
         curve = policy.curve if task.spec.backoff is None else parse(task.spec.backoff)
         again_at = now + curve(task.failures, dice())
-    # a curve may be anyone's function, and the quartic passes the year 9999 at 709 failures
-    again_at = min(max(now, again_at), LAST_MOMENT)
-    return Failed(described(error), again_at=again_at, burns=burns)
+    return Failed(described(error), again_at=_within_calendar(again_at, now), burns=burns)
+
+
+def fallback(error: BaseException, task: Task, *, now: Moment) -> Failed | Exhausted:
+    """Return the verdict on an error whose policy has failed itself: one retry, the usual curve.
+
+    It asks nothing of the error but its text, as the error may be what failed the policy.
+    """
+    if task.failures >= task.spec.max_retry:
+        return Exhausted(described(error))
+    again_at = now + Quartic()(task.failures, FALLBACK_ROLL)
+    return Failed(described(error), again_at=_within_calendar(again_at, now))
+
+
+def _within_calendar(moment: Moment, now: Moment) -> Moment:
+    """Return a moment that a curve chose, as one that can be stored.
+
+    A curve may be anyone's function, and the quartic passes the year 9999 at 709 failures.
+    """
+    return float(min(max(now, moment), LAST_MOMENT))
 
 
 def described(error: BaseException) -> str:
-    """Return an error as text of bounded length that any store can hold."""
-    said, name = _said(error), type(error).__name__
-    text = f"{name}: {said}" if said else name
+    """Return an error as text of bounded length that any store can hold.
+
+    Of a group of exceptions it names those that are in it.
+    """
+    if is_group(error):
+        return storable(group_text(error))
+    said, name = said_by(error), type(error).__name__
     if said and isinstance(error, ControlFlow):
-        text = said
-    # a lone surrogate, as in a file name, is not text to a store
-    return storable(text)
-
-
-def _said(error: BaseException) -> str:
-    """Return what an error says, nothing where its own `__str__` fails."""
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  (an error about an error must not hide the first)
-        return ""
-
-
-def storable(text: str) -> str:
-    """Return text cut to the length that is kept, with what UTF-8 cannot say escaped."""
-    text = escaped(text)
-    return text if len(text) <= MAX_ERROR else f"{text[: MAX_ERROR - 1]}…"
-
-
-def escaped(text: str) -> str:
-    """Return text with what UTF-8 cannot say, and what ends text elsewhere, escaped."""
-    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+        return storable(said)
+    return storable(f"{name}: {said}" if said else name)

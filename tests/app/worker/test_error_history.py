@@ -158,7 +158,7 @@ def test_a_traceback_is_bounded_and_storable() -> None:
 async def test_an_error_that_cannot_be_formatted_is_kept_all_the_same(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is wrong with it, the run is judged; it has no traceback then."""
+    """Whatever is wrong with it, the run is judged; its traceback is that of its frames alone."""
 
     def broken(*_: object) -> list[str]:
         raise RuntimeError
@@ -172,7 +172,10 @@ async def test_an_error_that_cannot_be_formatted_is_kept_all_the_same(
     handle = await fail.enqueue()
     await lab.run_due()
     [fault] = await handle.errors()
-    assert (fault.error, fault.traceback) == ("ValueError: no", None)
+    assert fault.error == "ValueError: no"
+    assert fault.traceback is not None
+    assert "in fail\n" in fault.traceback
+    assert fault.traceback.endswith("ValueError: no")
 
 
 def test_a_worker_is_called_after_its_machine_and_process(lab: Lab) -> None:

@@ -220,16 +220,3 @@ async def test_an_interrupt_in_a_thread_is_a_failure_of_its_task(lab: Lab) -> No
         State.RETRY,
         "RuntimeError: the handler raised KeyboardInterrupt()",
     )
-
-
-def test_an_interrupt_in_a_coroutine_is_meant_for_the_process(lab: Lab) -> None:
-    """Ctrl-C goes through: the loop ends, and the task is left to the end of its lease."""
-
-    @lab.task("mail")
-    async def mail(ctx: Context) -> None:
-        raise KeyboardInterrupt
-
-    handle = mail.enqueue_sync()
-    with pytest.raises(KeyboardInterrupt):
-        asyncio.run(lab.worker(burst=True).run())
-    assert handle.status() is State.ACTIVE

@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import Awaitable
 from functools import partial, wraps
 from typing import Any
@@ -7,7 +6,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from qcore import Context, InvalidOption, RateLimited, Revoke, SkipRetry, Snooze, State
-from qcore.app.worker import failures
 from qcore.testing import a_task
 from qcore.types import Next
 from tests.app import process_handlers
@@ -170,39 +168,6 @@ class TestErrorHooks:
         assert told == [handle.id]
         assert (await stored(handle)).error == "no"
         assert [log["event"] for log in logs] == ["error hook failed"]
-
-    async def test_a_hook_that_hangs_holds_no_slot_for_ever(
-        self, lab: Lab, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """After its patience it is cancelled; the others are told, and the next task has the slot.
-
-        The patience is one of real time, whatever the worker's clock says, so it is made short.
-        """
-        monkeypatch.setattr(failures, "HOOK_TIMEOUT", 0.01)
-        told: list[str] = []
-
-        @lab.on_error
-        async def hangs(ctx: Context, error: BaseException) -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                told.append(f"left {error}")
-
-        @lab.on_error
-        async def sound(ctx: Context, error: BaseException) -> None:
-            told.append(f"heard of {error}")
-
-        @lab.task("mail")
-        async def mail(ctx: Context, to: str) -> None:
-            raise SkipRetry(to)
-
-        handles = [await mail.enqueue(to) for to in ("Ann", "Bob")]
-        with capture_logs() as logs:
-            async with lab.working(concurrency=1):
-                await lab.signals.settled.wait(2)
-        assert told == ["left Ann", "heard of Ann", "left Bob", "heard of Bob"]
-        assert [(await stored(each)).error for each in handles] == ["Ann", "Bob"]
-        assert [log["event"] for log in logs] == ["error hook failed"] * 2
 
     async def test_a_success_is_no_error(self, lab: Lab) -> None:
         """Hooks are not told of what went well."""

@@ -1,9 +1,11 @@
 """Choose the serializer: the first one writes, the stored content type says which one reads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
-from qcore.domain.errors import CannotDecode
+from qcore.app.calls.user_code import reraise_ctrl_c
+from qcore.domain.errors import CannotDecode, CannotEncode
+from qcore.domain.retry import described
 from qcore.ports import Serializer
 
 T = TypeVar("T")
@@ -13,19 +15,28 @@ class Codec:
     """Write with the first serializer; read with the one that the content type names.
 
     So a rolling change of serializer needs no pause: tasks written before it are still read.
+
+    A serializer calls code of its user's: its own, or that of the classes that it writes and reads.
+    Whatever that raises is `CannotEncode` or `CannotDecode`.
     """
 
     def __init__(self, serializers: Sequence[Serializer]) -> None:
         self._first = serializers[0]
         self._by_type = {each.content_type: each for each in reversed(serializers)}
         self.content_type = self._first.content_type
-        self.dumps = self._first.dumps
         plain = self._first
         while (inner := getattr(plain, "inner", None)) is not None:
             # a signature or a nonce would make equal arguments unequal: keys need the bytes inside
             plain = inner
-        self.plain: Callable[[object], bytes] = plain.dumps
+        self._plain = plain
+
+    def dumps(self, value: object) -> bytes:
+        """Return a value as bytes; raise `CannotEncode` where it has no form in the format."""
+        return _written(self._first, value)
+
+    def plain(self, value: object) -> bytes:
         """Return a value as bytes, not yet signed or encrypted: equal values, equal bytes."""
+        return _written(self._plain, value)
 
     def loads(self, data: bytes, content_type: str | None, kind: type[T]) -> T:
         """Return the value that `data` encodes, as a `kind`.
@@ -39,4 +50,20 @@ class Codec:
                 f"content type {content_type!r} is unknown here: this side reads "
                 f"{', '.join(sorted(self._by_type))}"
             )
-        return serializer.loads(data, kind)
+        try:
+            return serializer.loads(data, kind)
+        except CannotDecode:
+            raise
+        except BaseException as error:
+            reraise_ctrl_c(error)
+            raise CannotDecode(f"the serializer raised {described(error)}") from error
+
+
+def _written(serializer: Serializer, value: object) -> bytes:
+    try:
+        return serializer.dumps(value)
+    except CannotEncode:
+        raise
+    except BaseException as error:
+        reraise_ctrl_c(error)
+        raise CannotEncode(f"the serializer raised {described(error)}") from error

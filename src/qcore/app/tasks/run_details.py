@@ -4,9 +4,9 @@ from typing import Final, Protocol
 
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Moment
-from qcore.domain.retry import storable
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Lease
+from qcore.domain.text import storable
 
 MAX_SAVED: Final = 1 << 20
 """The largest partial work in bytes, unless the client's `max_payload` says otherwise."""

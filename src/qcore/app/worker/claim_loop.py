@@ -9,6 +9,7 @@ from typing import Final
 from qcore.app.client.wakeup import Wakeup
 from qcore.app.worker.capacity import Capacity, only, within
 from qcore.app.worker.control import WorkerControl
+from qcore.app.worker.error_hooks import ErrorHooks
 from qcore.app.worker.groups.scheduler import GroupScheduler
 from qcore.app.worker.next_due import NextDue
 from qcore.app.worker.outbox import Outbox
@@ -39,6 +40,7 @@ class ClaimLoop:
         *,
         weights: QueueWeights,
         capacity: Capacity,
+        hooks: ErrorHooks,
         quarantine: Quarantine,
         next_due: NextDue,
         groups: GroupScheduler | None,
@@ -56,6 +58,7 @@ class ClaimLoop:
         self._batch = max(1, settings.concurrency // 2)
         self._weights = weights
         self._capacity = capacity
+        self._hooks = hooks
         self._quarantine = quarantine
         self._next_due = next_due
         self._groups = groups
@@ -80,7 +83,9 @@ class ClaimLoop:
     async def _turn(self) -> None:
         """Claim once, or wait until there is a reason to."""
         running = self._runner.running
-        room = min(self._concurrency - len(running), self._batch)
+        # a run whose handler has ended, and whose error hooks are being called, leaves its place
+        in_hand = len(running) - min(self._hooks.in_hand, self._concurrency)
+        room = min(self._concurrency - in_hand, self._batch)
         demands = self._capacity.demands(self._weights, room)
         self._runner.wakes_at_end = self._capacity.is_tight or self._is_burst
         if self._control.is_paused or not demands:

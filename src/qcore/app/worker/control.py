@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from qcore.domain.moments import Moment
 from qcore.ports import Clock
@@ -23,6 +24,17 @@ class WorkerControl:
         """Set once there is no grace for what runs."""
         self.stop_requested_at: Moment | None = None
         self.is_paused = False
+        self.task: asyncio.Task[Any] | None = None
+        """The task in which `Worker.run` works."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `Worker.run` is being cancelled.
+
+        A program that ends cancels all of its tasks at once, as `asyncio.run` does: not only this
+        one, but also those in which the worker runs handlers.
+        """
+        return self.task is not None and self.task.cancelling() > 0
 
     def wake_with(self, *wake: Callable[[], None]) -> None:
         """Call these after each request, in place of those of an earlier run."""

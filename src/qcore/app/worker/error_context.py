@@ -1,15 +1,15 @@
 """Add to a failed verdict which worker ran the task, and the handler's traceback."""
 
 import traceback
-from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
 from attrs import evolve
 
 from qcore.domain.lifecycle import Crashed, Exhausted, Failed, Rejected, Transition
-from qcore.domain.retry import escaped
+from qcore.domain.retry import described
 from qcore.domain.run_details import MAX_TRACEBACK
+from qcore.domain.text import escaped
 
 OWN_MODULES: Final = "qcore.app."
 """Modules between the worker and a handler, which say nothing to who reads a traceback."""
@@ -30,10 +30,12 @@ def traceback_text(error: BaseException) -> str | None:
 
     Without the values of variables, which may be secrets.
     """
-    text = ""
-    # whatever a class's own text, notes or causes raise must not hide the error
-    with suppress(Exception):
-        text = "".join(traceback.format_exception(type(error), error, _from_handler(error)))
+    trace = error.__traceback__
+    try:
+        trace = _from_handler(error)
+        text = "".join(traceback.format_exception(type(error), error, trace))
+    except BaseException:  # noqa: BLE001  (its own text, notes or causes must not hide the error)
+        text = "".join(traceback.format_tb(trace)) + described(error)
     # cut before, as a class may say a lot; and after, as what is escaped is longer
     return escaped(text[-MAX_TRACEBACK:])[-MAX_TRACEBACK:] or None
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps, next_step_task
 from qcore.app.calls.codec import Codec
+from qcore.app.calls.user_code import is_ctrl_c
 from qcore.app.client.client import Client
 from qcore.app.tasks.router import AnyHandler, Router
 from qcore.app.worker.failures import FailureJudge
@@ -77,16 +78,16 @@ class Executor:
     ) -> Transition | None:
         try:
             value = await self._invoker.invoke(handler, run, args, kwargs)
-        except (GeneratorExit, KeyboardInterrupt):
-            # the event loop is being torn down
-            raise
         except TooLateToStart as late:
             return self._rejected(str(late))
-        except BaseException as error:  # noqa: BLE001  (what a handler raises is judged, not fatal)
+        except BaseException as error:
+            # what a handler raises is judged, and ends nothing but its run
+            if is_ctrl_c(error) or (isinstance(error, GeneratorExit) and not run.is_current()):
+                raise
             run.has_ended = True
             return await self._judge.verdict(run, handler, error)
         run.has_ended = True
-        if run.cancel_reason is not None:
+        if run.is_cancelled and (run.cancel_reason is not None or self._judge.is_ending(run)):
             # it returned because it was cancelled: its result is not the whole
             return await self._judge.verdict(run, handler, asyncio.CancelledError())
         return self._succeeded(run, value)

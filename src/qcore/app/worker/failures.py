@@ -1,35 +1,38 @@
 """Judge a handler's error: is its task retried, archived, dead, crashed, or given back."""
 
 import asyncio
-import inspect
-from typing import Final
 
-import structlog
-from attrs import evolve
-
-from qcore.app.tasks.context import Context
-from qcore.app.tasks.router import AnyHandler, Router
+from qcore.app.calls.user_code import log_failure
+from qcore.app.tasks.router import AnyHandler
+from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.error_context import with_error_context
+from qcore.app.worker.error_hooks import ErrorHooks
 from qcore.app.worker.pools.child_ipc import ProcessDied
 from qcore.app.worker.run import CancelReason, Run
 from qcore.domain.control import RateLimited, Revoke, Snooze
+from qcore.domain.error_groups import meaning_of
 from qcore.domain.lifecycle import Crashed, Failed, Rejected, Released, Transition
-from qcore.domain.retry import Dice, RetryPolicy, described, judge
+from qcore.domain.retry import Dice, RetryPolicy, described, fallback, judge
 from qcore.domain.task import Task
 from qcore.ports import Clock
-
-HOOK_TIMEOUT: Final = 5.0
-"""Seconds, of real time, that an error hook may take."""
 
 
 class FailureJudge:
     """Judge what a handler raised, by why it was cancelled, if it was, and by its retry policy."""
 
     def __init__(
-        self, router: Router, policy: RetryPolicy, *, clock: Clock, dice: Dice, worker: str
+        self,
+        policy: RetryPolicy,
+        hooks: ErrorHooks,
+        *,
+        control: WorkerControl,
+        clock: Clock,
+        dice: Dice,
+        worker: str,
     ) -> None:
-        self._router = router
         self._policy = policy
+        self._hooks = hooks
+        self._control = control
         self._clock = clock
         self._dice = dice
         self._worker = worker
@@ -43,6 +46,9 @@ class FailureJudge:
                 return None
             case CancelReason.SHUTDOWN:
                 return Released()
+            case None if self.is_ending(run) and not isinstance(error, SystemExit):
+                # a `SystemExit` is not the doing of a program that ends, and may be its cause
+                return Released()
             case CancelReason.TIMEOUT if isinstance(error, asyncio.CancelledError):
                 error = _timed_out(run.claim.task).with_traceback(error.__traceback__)
             case _:
@@ -52,39 +58,40 @@ class FailureJudge:
         if isinstance(error, ProcessDied):
             # the crash budget, not the retry budget
             return Crashed(described(error), worker=self._worker)
-        await self._call_error_hooks(run.ctx, error)
+        meaning = self._meaning(error, handler)
+        if not isinstance(meaning, Snooze | RateLimited | Revoke):
+            # else nothing went wrong
+            await self._hooks.call(run.ctx, meaning)
         return with_error_context(self._judged(run, handler, error), self._worker, error)
+
+    def _meaning(self, error: BaseException, handler: AnyHandler) -> BaseException:
+        try:
+            return meaning_of(error, self._clock.now())
+        except BaseException as trouble:  # noqa: BLE001  (a subclass of the user's may be anything)
+            log_failure(trouble, "error cannot be read", handler.function)
+            return error
+
+    def is_ending(self, run: Run) -> bool:
+        """Return whether a run was cancelled because the program ends.
+
+        All tasks are cancelled then, in no certain order: the worker will give back what runs, but
+        this run may be first.
+        """
+        return run.is_cancelled and self._control.is_cancelled
 
     def _judged(self, run: Run, handler: AnyHandler, error: BaseException) -> Transition:
         task, now = run.claim.task, self._clock.now()
+        policy = handler.policy or self._policy
         try:
-            verdict = judge(error, task, handler.policy or self._policy, self._dice, now=now)
-        except Exception:  # noqa: BLE001  (a policy's own trouble must not lose the task)
-            structlog.get_logger("qcore").exception("retry policy failed", task_id=run.ctx.id)
-            without_backoff = evolve(task, spec=evolve(task.spec, backoff=None))
-            verdict = judge(error, without_backoff, RetryPolicy(), _middle, now=now)
+            verdict = judge(error, task, policy, self._dice, now=now)
+        except BaseException as trouble:  # noqa: BLE001  (a policy's own must not lose the task)
+            log_failure(trouble, "retry policy failed", handler.function, task_id=run.ctx.id)
+            verdict = fallback(error, task, now=now)
         deadline = task.spec.deadline
         if isinstance(verdict, Failed) and deadline is not None and deadline <= now:
             # another run could not begin
             return Rejected(f"its deadline passed; {verdict.error}")
         return verdict
-
-    async def _call_error_hooks(self, ctx: Context, error: BaseException) -> None:
-        if isinstance(error, Snooze | RateLimited | Revoke):
-            return  # nothing went wrong
-        for hook in self._router.error_hooks:
-            try:
-                pending = hook(ctx, error)
-                if inspect.isawaitable(pending):
-                    async with asyncio.timeout(HOOK_TIMEOUT):
-                        await pending
-            except Exception:  # noqa: BLE001  (a hook's own trouble is not the task's)
-                structlog.get_logger("qcore").exception("error hook failed", task_id=ctx.id)
-
-
-def _middle() -> float:
-    """Return the middle of the dice's range: the dice themselves may be what failed."""
-    return 0.5
 
 
 def _timed_out(task: Task) -> TimeoutError:

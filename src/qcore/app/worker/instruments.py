@@ -1,10 +1,8 @@
 """Send events to every instrument, none of which can harm a worker."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
-import structlog
-
+from qcore.app.calls.user_code import log_failure
 from qcore.domain.events import Event
 from qcore.ports import Instrument
 
@@ -28,17 +26,23 @@ class Instruments:
         for instrument in self._takers(type(event)):
             try:
                 instrument(event)
-            except Exception:  # noqa: BLE001  (an instrument's trouble is not the worker's)
-                # the log itself may be what failed, as with a closed pipe
-                with suppress(Exception):
-                    structlog.get_logger("qcore").exception(
-                        "instrument failed", instrument=repr(instrument)
-                    )
+            except BaseException as error:  # noqa: BLE001  (its trouble is not the worker's)
+                log_failure(error, "instrument failed", instrument)
 
     def _takers(self, kind: type[Event]) -> tuple[Instrument, ...]:
         takers = self._by_kind.get(kind)
         if takers is None:
-            wanted = [(each, getattr(each, "wants", None)) for each in self._instruments]
-            takers = tuple(each for each, kinds in wanted if kinds is None or kind in kinds)
+            takers = tuple(each for each in self._instruments if _wants(each, kind))
             self._by_kind[kind] = takers
         return takers
+
+
+def _wants(instrument: Instrument, kind: type[Event]) -> bool:
+    """Return whether an instrument takes events of a kind; one that cannot say takes none."""
+    try:
+        kinds = getattr(instrument, "wants", None)
+        is_wanted = kinds is None or kind in kinds
+    except BaseException as error:  # noqa: BLE001  (its trouble is not the worker's)
+        log_failure(error, "instrument failed", instrument)
+        return False
+    return is_wanted

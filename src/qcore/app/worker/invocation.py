@@ -9,6 +9,7 @@ from qcore.app.calls.introspection import refuse_coroutine
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Kind
 from qcore.app.tasks.router import AnyHandler, Middleware, Next, Router
+from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.deadlines import Deadlines
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.pools.handler_pools import HandlerPools
@@ -47,12 +48,14 @@ class Invoker:
         pools: HandlerPools,
         *,
         deadlines: Deadlines,
+        control: WorkerControl,
         clock: Clock,
         emit: Instruments,
     ) -> None:
         self._router = router
         self._pools = pools
         self._deadlines = deadlines
+        self._control = control
         self._clock = clock
         self._emit = emit
         self._emits_started = emit.wants(TaskStarted)
@@ -103,7 +106,7 @@ class Invoker:
                     return refuse_coroutine(run.take_result(future), "handler")
                 # a thread cannot be ended: it keeps its slot until it has seen ctx.is_cancelled
                 run.ctx.cancel()
-                if run.cancel_reason is CancelReason.SHUTDOWN:
+                if run.cancel_reason is CancelReason.SHUTDOWN or self._control.is_cancelled:
                     raise
 
     async def _in_process(

@@ -15,8 +15,8 @@ from qcore.domain.errors import BrokerUnusable, InvalidTask
 from qcore.domain.events import BrokerFailed, TasksSettled
 from qcore.domain.lifecycle import Rejected, Succeeded, Transition
 from qcore.domain.moments import Moment
-from qcore.domain.retry import storable
 from qcore.domain.task import Verdict
+from qcore.domain.text import storable
 from qcore.ports import Clock, Consumer
 
 LARGEST_BATCH: Final = 1_000
@@ -71,7 +71,9 @@ class Outbox:
         return [run for run, _ in (*tuple(self._waiting), *self._sending)]
 
     async def serve(self) -> None:
-        """Write verdicts as they come, until cancelled."""
+        """Write verdicts as they come, until cancelled; another call may write what is left."""
+        if self._waiting or self._sending:
+            self._filled.set()
         while True:
             await self._filled.wait()
             self._filled.clear()

@@ -41,6 +41,19 @@ class Run:
         if self.coroutine is not None:
             self.coroutine.cancel()
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether its coroutine was cancelled, by the worker or by anybody else."""
+        return self.coroutine is not None and self.coroutine.cancelling() > 0
+
+    def is_current(self) -> bool:
+        """Return whether its coroutine is being run by its event loop, rather than closed."""
+        try:
+            return asyncio.current_task() is self.coroutine
+        except RuntimeError:
+            # no loop runs
+            return False
+
     def take_result(self, future: "asyncio.Future[Any]") -> Any:
         """Return or raise the result that a handler had before it was cancelled, uncancelled.
 

@@ -15,6 +15,7 @@ from qcore.app.worker.capacity import Capacity
 from qcore.app.worker.claim_loop import ClaimLoop
 from qcore.app.worker.deadlines import Deadlines
 from qcore.app.worker.environment import WorkerEnvironment
+from qcore.app.worker.error_hooks import ErrorHooks
 from qcore.app.worker.executor import Executor
 from qcore.app.worker.failures import FailureJudge
 from qcore.app.worker.groups.aggregation import AggregationRunner
@@ -62,6 +63,7 @@ class WorkerSession:
         self._blocking = env.broker.blocking()
         self._wakeup = Wakeup(asyncio.get_running_loop())
         self._pools = HandlerPools(settings.threads, settings.processes)
+        self._hooks = ErrorHooks(env.router.error_hooks, settings.threads, on_call=self._wakeup)
         self._deadlines = Deadlines(clock)
         self._lease_loss = LeaseLoss(running, asyncio.get_running_loop(), emit)
         self._progress_writer = ProgressWriter(
@@ -100,7 +102,13 @@ class WorkerSession:
             emit=emit,
         )
         self._shutdown = Shutdown(
-            running, self._outbox, settings, control=env.control, clock=clock, emit=emit
+            running,
+            self._outbox,
+            settings,
+            hooks=self._hooks,
+            control=env.control,
+            clock=clock,
+            emit=emit,
         )
 
     @property
@@ -112,6 +120,7 @@ class WorkerSession:
         """Subscribe to the broker, and start the threads; `stack` closes all of it in reverse."""
         env = self._env
         stack.callback(self._pools.close)
+        stack.callback(self._hooks.close)
         if self._blocking is not env.broker:
             stack.push_async_callback(self._blocking.close)
         subscription = await env.broker.subscribe(
@@ -140,9 +149,10 @@ class WorkerSession:
     async def serve(self) -> None:
         """Claim, execute and settle until the worker is asked to stop; then shut down."""
         env = self._env
+        env.control.task = asyncio.current_task()
         async with asyncio.TaskGroup() as group:
+            settling = group.create_task(self._outbox.serve())
             helpers = [
-                group.create_task(self._outbox.serve()),
                 group.create_task(self._progress_writer.serve()),
                 group.create_task(self._sweeper.serve()),
             ]
@@ -161,8 +171,12 @@ class WorkerSession:
                 raise
             finally:
                 claiming.cancel()
+                if settling.done() or settling.cancelling():
+                    # a program that ends cancels all tasks at once, as `asyncio.run` does: what
+                    # runs is to be given back all the same
+                    settling = asyncio.create_task(self._outbox.serve())
                 await self._shutdown.drain()
-                for helper in (timeout, *helpers):
+                for helper in (timeout, settling, *helpers):
                     helper.cancel()
 
     # --- callbacks -----------------------------------------------------------------------------
@@ -205,6 +219,7 @@ class WorkerSession:
             env.settings,
             weights=env.weights,
             capacity=Capacity(env.router, self._pools.slots),
+            hooks=self._hooks,
             quarantine=self._quarantine("claim"),
             next_due=next_due,
             groups=self._groups,
@@ -220,10 +235,20 @@ class WorkerSession:
         return Executor(
             env.router,
             Invoker(
-                env.router, self._pools, deadlines=self._deadlines, clock=env.clock, emit=env.emit
+                env.router,
+                self._pools,
+                deadlines=self._deadlines,
+                control=env.control,
+                clock=env.clock,
+                emit=env.emit,
             ),
             FailureJudge(
-                env.router, env.settings.policy, clock=env.clock, dice=env.dice, worker=name
+                env.settings.policy,
+                self._hooks,
+                control=env.control,
+                clock=env.clock,
+                dice=env.dice,
+                worker=name,
             ),
             clock=env.clock,
             codec=env.codec,

@@ -5,6 +5,7 @@ from typing import Final
 
 from qcore.app.client.wakeup import first_completed
 from qcore.app.worker.control import WorkerControl
+from qcore.app.worker.error_hooks import ErrorHooks
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.outbox import Outbox
 from qcore.app.worker.run import CancelReason, Run
@@ -29,6 +30,7 @@ class Shutdown:
         outbox: Outbox,
         settings: WorkerSettings,
         *,
+        hooks: ErrorHooks,
         control: WorkerControl,
         clock: Clock,
         emit: Instruments,
@@ -37,6 +39,7 @@ class Shutdown:
         self._outbox = outbox
         self._grace = settings.grace
         self._lease = settings.lease
+        self._hooks = hooks
         self._control = control
         self._clock = clock
         self._emit = emit
@@ -70,11 +73,13 @@ class Shutdown:
 
     async def _release(self) -> int:
         """Cancel what still runs and give its tasks back, no budget burned; return how many."""
-        runs = list(self._running)
-        if not runs:
+        if not self._running:
             return 0
+        # the verdict on a run whose handler has ended stands: it waits for error hooks alone
+        runs = [run for run in self._running if not run.has_ended]
         for run in runs:
             run.cancel(CancelReason.SHUTDOWN)
+        self._hooks.abandon()
         await asyncio.wait(self._coroutines(), timeout=CANCEL_TIMEOUT)
         for run in list(self._running):
             # its handler ignores the cancellation: the task is released all the same, and a

@@ -11,7 +11,7 @@ from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.outbox import Outbox
 from qcore.app.worker.run import Run
 from qcore.domain.events import NoHandler, TaskFinished, TasksClaimed
-from qcore.domain.lifecycle import Snoozed, Transition
+from qcore.domain.lifecycle import Released, Snoozed, Transition
 from qcore.domain.task import Claim
 from qcore.ports import Clock
 
@@ -63,9 +63,14 @@ class TaskRunner:
     async def _execute_and_settle(self, run: Run) -> None:
         try:
             verdict = await self._executor.execute(run)
-        except BaseException:
-            # only when the event loop is torn down: the lease runs out, and the task runs again
+        except BaseException as error:
+            # only when the event loop ends; where it still turns for a while the task is given back
             self.running.discard(run)
+            if not isinstance(error, GeneratorExit):
+                self._outbox.put(run, Released())
+            if run.coroutine is not None:
+                # the program gets it: asyncio need not log that nobody has retrieved it
+                run.coroutine.add_done_callback(_retrieve)
             raise
         finally:
             self._deadlines.forget(run)
@@ -86,3 +91,7 @@ class TaskRunner:
         if self._emits_finished:
             seconds = 0.0 if run.began is None else self._clock.now() - run.began
             self._emit(TaskFinished(run.claim, verdict, seconds))
+
+
+def _retrieve(coroutine: asyncio.Task[None]) -> None:
+    _ = coroutine.cancelled() or coroutine.exception()

@@ -13,6 +13,7 @@ from qcore.app.calls.call import Call, TaskRequest
 from qcore.app.calls.introspection import refuse_coroutine
 from qcore.app.calls.options import Options
 from qcore.app.calls.task_template import TaskTemplate
+from qcore.app.calls.user_code import as_exception, is_from_outside
 from qcore.app.client.client import Client
 from qcore.app.client.division import ABOUT_VALUES
 from qcore.app.tasks.aggregators import Aggregator
@@ -25,6 +26,7 @@ from qcore.domain.events import TasksAggregated
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.new_task import DEFAULT_QUEUE, NewTask, TaskId
 from qcore.domain.task import Task
+from qcore.domain.text import shown
 from qcore.ports import Aggregating, Clock
 
 T = TypeVar("T")
@@ -173,7 +175,7 @@ class AggregationRunner:
             )
         elif not isinstance(request, NewTask):
             raise InvalidTask(
-                f"the aggregator returned {request!r}: expected task.call(…) or a NewTask"
+                f"the aggregator returned {shown(request)}: expected task.call(…) or a NewTask"
             )
         elif request.queue == DEFAULT_QUEUE:
             request = evolve(request, queue=group.queue)
@@ -183,11 +185,13 @@ class AggregationRunner:
 
 
 async def _called(function: Callable[..., Any], *args: object) -> Any:
-    """Return what an aggregator returns; a SystemExit that it raises must not end the worker."""
+    """Return what an aggregator returns; what it raises must not end the event loop."""
     try:
         made = await function(*args)
-    except SystemExit as error:
-        raise RuntimeError(f"the aggregator raised {error!r}") from None
+    except BaseException as error:
+        if is_from_outside(error):
+            raise
+        raise as_exception(error, "the aggregator") from None
     return refuse_coroutine(made, "aggregator")
 
 

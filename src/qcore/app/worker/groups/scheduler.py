@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from qcore.app.calls.user_code import as_exception, is_from_outside
 from qcore.app.client.wakeup import Wakeup, first_completed
 from qcore.app.tasks.aggregators import AggregationTiming, Aggregators
 from qcore.app.worker.control import WorkerControl
@@ -178,8 +179,11 @@ class GroupScheduler:
             self._backoff.add(key)
         except AggregatorTimedOut:
             pass
-        except Exception as error:  # noqa: BLE001  (what an aggregator raises is not fatal)
-            fail(error)
+        except BaseException as error:
+            # what an aggregator does is not fatal, whatever it is
+            if is_from_outside(error):
+                raise
+            fail(as_exception(error, "the aggregator"))
         else:
             self._backoff.forget(key)
             if event is not None:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from qcore.domain.errors import InvalidOption
+from qcore.domain.text import shown
 
 T = TypeVar("T")
 
@@ -105,5 +106,5 @@ def _set_exception(future: "asyncio.Future[Any]", error: BaseException) -> None:
         # a future takes no StopIteration, as a coroutine could not raise it; and a thread gets no
         # Ctrl-C, so that a KeyboardInterrupt is the handler's own, and would end the event loop
         if isinstance(error, (StopIteration, KeyboardInterrupt, GeneratorExit)):
-            error = RuntimeError(f"the handler raised {error!r}")
+            error = RuntimeError(f"the handler raised {shown(error)}")
         future.set_exception(error)

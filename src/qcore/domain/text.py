@@ -1,0 +1,44 @@
+"""Errors and values of users as text: of bounded length, in UTF-8, and whatever they do when asked.
+
+Their `__str__` and `__repr__` are anyone's code: they may raise, return what is no text, or call
+`exit`. A message about a value must not fail because of it, nor hide the error that it is about.
+"""
+
+from typing import Final
+
+MAX_ERROR: Final = 2_000
+"""Characters of an error that are kept."""
+MAX_SHOWN: Final = 80
+"""Characters of a value that a message shows."""
+
+
+def said_by(error: BaseException) -> str:
+    """Return what an error says, nothing where its own `__str__` fails."""
+    try:
+        # `str` may return a subclass, whose methods are anyone's code too
+        return str.__str__(str(error))
+    except BaseException:  # noqa: BLE001  (an error about an error must not hide the first)
+        return ""
+
+
+def shown(value: object, most: int = MAX_SHOWN) -> str:
+    """Return a value's `repr`, cut to `most` characters; of a long text also say how long it is."""
+    if type(value) is str and len(value) > most:
+        return f"{value[:60]!r}… ({len(value)} characters)"
+    try:
+        text = str.__str__(repr(value))
+    except BaseException as error:  # noqa: BLE001  (whatever its class does)
+        return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def storable(text: str) -> str:
+    """Return text cut to the length that is kept, with what UTF-8 cannot say escaped."""
+    # a lone surrogate, as in a file name, is not text to a store
+    text = escaped(text)
+    return text if len(text) <= MAX_ERROR else f"{text[: MAX_ERROR - 1]}…"
+
+
+def escaped(text: str) -> str:
+    """Return text with what UTF-8 cannot say, and what ends text elsewhere, escaped."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")

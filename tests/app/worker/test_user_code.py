@@ -1,0 +1,594 @@
+"""Whatever code of users raises: the verdict of the handler stands, and the worker lives."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, NoReturn
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from qcore import Context, Handle, NewTask, State, Task
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.serializers import JsonSerializer
+from qcore.app.worker import error_hooks
+from qcore.domain.lifecycle import Released
+from qcore.errors import CannotDecode
+from qcore.events import Event, TaskFinished
+from qcore.tasks import Group
+from qcore.testing import drain
+from qcore.testing.builders import NOW
+from tests.app.kit import Lab, stored, turn
+
+
+class Odd(BaseException):
+    """An error of a user's that is no `Exception`."""
+
+
+EVERYTHING: Final[Sequence[type[BaseException]]] = (
+    ValueError,
+    asyncio.CancelledError,
+    GeneratorExit,
+    SystemExit,
+    KeyboardInterrupt,
+    RecursionError,
+    Odd,
+)
+"""What code may raise: each in a way of its own ends a coroutine, a task of asyncio or a loop."""
+
+
+@pytest.fixture
+def lab() -> Lab:
+    """Return a queue in memory."""
+    return Lab()
+
+
+@pytest.fixture(params=EVERYTHING, ids=lambda kind: kind.__name__)
+def odd(request: pytest.FixtureRequest) -> type[BaseException]:
+    """Return one of the errors that code may raise."""
+    kind: type[BaseException] = request.param
+    return kind
+
+
+def raising(kind: type[BaseException]) -> Callable[..., NoReturn]:
+    """Return a function that raises, whatever it is asked."""
+
+    def raises(*_: object, **__: object) -> NoReturn:
+        raise kind("odd")
+
+    return raises
+
+
+async def fail(lab: Lab, error: BaseException, **options: Any) -> Handle[None]:
+    """Run a task that raises, and one after it that must be completed all the same."""
+
+    @lab.task("fails", max_retry=0, **options)
+    async def fails(ctx: Context) -> None:
+        raise error
+
+    @lab.task("next", retention=60)
+    async def following(ctx: Context) -> None: ...
+
+    handle, later = await fails.enqueue(), await following.using(delay=1).enqueue()
+    await drain(lab)
+    assert await later.status() is State.COMPLETED
+    return handle
+
+
+async def verdict_on(handle: Handle[Any]) -> tuple[State, int, str | None]:
+    """Return where a task has come to."""
+    task = await stored(handle)
+    return task.state, task.crashes, task.error
+
+
+async def test_a_handler_may_raise_anything(lab: Lab, odd: type[BaseException]) -> None:
+    """It has failed, and is judged like any other."""
+    handle = await fail(lab, odd("odd"))
+    assert await verdict_on(handle) == (State.ARCHIVED, 0, f"{odd.__name__}: odd")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_hook_may_raise_anything(
+    lab: Lab,
+    odd: type[BaseException],
+    *,
+    is_async: bool,
+) -> None:
+    """It is logged with the hook's name, the others are called, and the verdict stands."""
+    told: list[str] = []
+
+    async def coroutine(ctx: Context, error: BaseException) -> None:
+        raise odd("odd")
+
+    lab.on_error(coroutine if is_async else raising(odd))
+
+    @lab.on_error
+    def sound(ctx: Context, error: BaseException) -> None:
+        told.append(str(error))
+
+    with capture_logs() as logs:
+        handle = await fail(lab, ValueError("x"))
+    assert await verdict_on(handle) == (State.ARCHIVED, 0, "ValueError: x")
+    assert told == ["x"]
+    [log] = logs
+    assert (log["event"], log["task_id"]) == ("error hook failed", handle.id)
+    assert ("coroutine" if is_async else "raises") in log["code"]
+
+
+async def test_a_hook_may_await_what_somebody_has_cancelled(lab: Lab) -> None:
+    """A sender that was stopped raises `CancelledError` in the hook, which nobody has cancelled."""
+    sender = asyncio.create_task(asyncio.Event().wait())
+    sender.cancel()
+
+    @lab.on_error
+    async def report(ctx: Context, error: BaseException) -> None:
+        await sender
+
+    handle = await fail(lab, ValueError("x"))
+    assert await verdict_on(handle) == (State.ARCHIVED, 0, "ValueError: x")
+
+
+@pytest.mark.parametrize("what", ["retry", "is_failure"])
+async def test_a_policy_may_raise_anything(lab: Lab, odd: type[BaseException], what: str) -> None:
+    """The failure burns a retry, and the usual curve says when the next run is."""
+    options: dict[str, Any] = {what: raising(odd)}
+
+    @lab.task("fails", max_retry=1, **options)
+    async def fails(ctx: Context) -> None:
+        raise ValueError("x")
+
+    handle = await fails.enqueue()
+    with capture_logs() as logs:
+        await lab.run_due()
+    task = await stored(handle)
+    assert (task.state, task.failures, task.error) == (State.RETRY, 1, "ValueError: x")
+    assert task.due == NOW + 15 + 0.5 * 30
+    assert [log["event"] for log in logs] == ["retry policy failed"]
+
+
+@pytest.mark.parametrize("method", ["__str__", "__repr__", "__eq__", "__hash__", "__bool__"])
+async def test_an_error_may_raise_anything_when_it_is_asked(
+    lab: Lab, odd: type[BaseException], method: str
+) -> None:
+    """It is stored by its kind, and instruments and hooks are told of it."""
+    broken = type("Broken", (Exception,), {method: raising(odd)})
+    told: list[BaseException] = []
+
+    @lab.on_error
+    def hook(ctx: Context, error: BaseException) -> None:
+        told.append(error)
+
+    handle = await fail(lab, broken("said"))
+    text = "Broken" if method == "__str__" else "Broken: said"
+    assert await verdict_on(handle) == (State.ARCHIVED, 0, text)
+    assert [type(each) for each in told] == [broken]
+    [error] = await handle.errors()
+    assert error.traceback is not None
+    assert "fails" in error.traceback
+
+
+class Text(str):
+    """A text whose methods do not work."""
+
+    __slots__ = ()
+    __format__ = encode = replace = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("said", [7, None, b"bytes", Text("x")], ids=type)
+async def test_an_error_may_say_what_is_no_text(lab: Lab, said: object) -> None:
+    """What it says counts if it is text, of whatever class."""
+    broken = type("Broken", (Exception,), {"__str__": lambda _: said})
+    handle = await fail(lab, broken())
+    text = "Broken: x" if isinstance(said, str) else "Broken"
+    assert await verdict_on(handle) == (State.ARCHIVED, 0, text)
+
+
+async def test_an_instrument_may_raise_anything(odd: type[BaseException]) -> None:
+    """Also when it is asked for the events that it wants, and when the log asks for its name."""
+
+    class Broken:
+        wants = frozenset({TaskFinished})
+        __call__ = __repr__ = raising(odd)
+
+    class Worse:
+        wants = property(raising(odd))
+
+        def __call__(self, event: Event) -> None: ...
+
+    lab = Lab()
+    lab.instruments = (Broken(), Worse(), lab.signals)
+    with capture_logs() as logs:
+        handle = await fail(lab, ValueError("x"))
+    assert await verdict_on(handle) == (State.ARCHIVED, 0, "ValueError: x")
+    assert {log["event"] for log in logs} == {"instrument failed"}
+    assert f"<Broken, whose repr raises {odd.__name__}>" in {log["code"] for log in logs}
+
+
+async def test_middleware_may_raise_anything(lab: Lab, odd: type[BaseException]) -> None:
+    """It is a part of the run, which has failed."""
+
+    @lab.middleware
+    async def broken(ctx: Context, run: Callable[..., Any]) -> object:
+        value = await run(ctx)
+        if ctx.name == "fails":
+            raise odd("odd")
+        return value
+
+    @lab.task("fails", max_retry=0)
+    async def fails(ctx: Context) -> None: ...
+
+    handle = await fails.enqueue()
+    await drain(lab)
+    assert await verdict_on(handle) == (State.ARCHIVED, 0, f"{odd.__name__}: odd")
+
+
+class TestSerializers:
+    async def test_one_may_raise_anything_when_it_reads(self, odd: type[BaseException]) -> None:
+        """The task is dead with that as its reason, as with any payload that does not fit."""
+        serializer: Any = JsonSerializer()
+        lab = Lab(serializer=serializer)
+
+        @lab.task("fails")
+        async def fails(ctx: Context) -> None: ...
+
+        handle = await fails.enqueue()
+        serializer.loads = raising(odd)
+        await drain(lab)
+        text = f"CannotDecode: the serializer raised {odd.__name__}: odd"
+        assert await verdict_on(handle) == (State.DEAD, 0, text)
+
+    async def test_one_may_raise_anything_when_it_writes(self, odd: type[BaseException]) -> None:
+        """A result that cannot be written makes its task dead."""
+        serializer: Any = JsonSerializer()
+        lab = Lab(serializer=serializer)
+
+        @lab.task("fails", retention=60)
+        async def fails(ctx: Context) -> int:
+            return 7
+
+        handle = await fails.enqueue()
+        serializer.dumps = raising(odd)
+        await drain(lab)
+        text = f"its result cannot be kept: the serializer raised {odd.__name__}: odd"
+        assert await verdict_on(handle) == (State.DEAD, 0, text)
+
+    async def test_whoever_waits_for_a_result_is_told(self, odd: type[BaseException]) -> None:
+        """`CannotDecode`, whatever was raised."""
+        serializer: Any = JsonSerializer()
+        lab = Lab(serializer=serializer)
+
+        @lab.task("seven", retention=60)
+        async def seven(ctx: Context) -> int:
+            return 7
+
+        handle = await seven.enqueue()
+        await drain(lab)
+        serializer.loads = raising(odd)
+        with pytest.raises(CannotDecode, match=odd.__name__):
+            await handle.result()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_an_aggregator_may_raise_anything(
+    odd: type[BaseException], *, is_async: bool
+) -> None:
+    """Its group is tried again later, and the worker lives."""
+    lab = Lab(autojump=True)
+
+    @lab.task("note")
+    async def note(ctx: Context) -> None: ...
+
+    def plain(group: Group, tasks: Sequence[Task]) -> NewTask:
+        raise odd("odd")
+
+    async def coroutine(group: Group, tasks: Sequence[Task]) -> NewTask:
+        raise odd("odd")
+
+    lab.aggregator(grace=1)(coroutine if is_async else plain)
+    await note.using(group="g").enqueue()
+    async with lab.working():
+        for _ in range(2):
+            failed = await lab.signals.aggregation_failed.next()
+            assert odd.__name__ in repr(failed.error)
+
+
+class TestHooksThatTakeLong:
+    async def test_one_that_hangs_holds_no_place(
+        self, lab: Lab, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The next task has it meanwhile; after its limit the hook is cancelled, and is logged.
+
+        The limit is one of real time, whatever the worker's clock says, so it is made short.
+        """
+        monkeypatch.setattr(error_hooks, "HOOK_TIMEOUT", 0.5)
+        told: list[str] = []
+
+        @lab.on_error
+        async def hangs(ctx: Context, error: BaseException) -> None:
+            while True:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+                told.append("ignored the cancellation")
+                if len(told) > 1:
+                    return
+
+        @lab.task("fails", max_retry=0)
+        async def fails(ctx: Context) -> None:
+            raise ValueError("x")
+
+        @lab.task("next", retention=60)
+        async def following(ctx: Context) -> None: ...
+
+        handle, later = await fails.enqueue(), await following.enqueue()
+        with capture_logs() as logs:
+            async with lab.working(concurrency=1):
+                first = await lab.signals.settled.next()
+                assert first.verdict.lease.id == later.id
+                second = await lab.signals.settled.next()
+                assert second.verdict.lease.id == handle.id
+        assert await verdict_on(handle) == (State.ARCHIVED, 0, "ValueError: x")
+        assert [log["event"] for log in logs] == ["error hook cut short"]
+
+    async def test_as_many_runs_may_wait_for_hooks_as_may_run(self, lab: Lab) -> None:
+        """Whoever has more failures than that claims no more until hooks have ended."""
+        go = asyncio.Event()
+
+        @lab.on_error
+        async def slow(ctx: Context, error: BaseException) -> None:
+            await go.wait()
+
+        @lab.task("fails", max_retry=0)
+        async def fails(ctx: Context) -> None:
+            raise ValueError("x")
+
+        for _ in range(6):
+            await fails.enqueue()
+        async with lab.working(concurrency=2) as worker:
+            await lab.signals.started.wait(4)
+            await turn()
+            assert worker.running == 4
+            go.set()
+            await lab.signals.settled.wait(6)
+
+    async def test_a_plain_one_that_blocks_does_not_block_the_loop(self, lab: Lab) -> None:
+        """It runs in a thread, and not in one of those that handlers run in."""
+        go, begun = threading.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        @lab.on_error
+        def blocks(ctx: Context, error: BaseException) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            assert go.wait(10)
+
+        @lab.task("fails", max_retry=0)
+        async def fails(ctx: Context) -> None:
+            raise ValueError("x")
+
+        @lab.task("plain", retention=60)
+        def plain(ctx: Context) -> None: ...
+
+        handle = await fails.enqueue()
+        async with lab.working(threads=1):
+            await begun.wait()
+            other = await plain.enqueue()
+            assert (await lab.signals.settled.next()).verdict.lease.id == other.id
+            go.set()
+            await lab.signals.settled.next()
+        assert await verdict_on(handle) == (State.ARCHIVED, 0, "ValueError: x")
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_a_worker_that_leaves_does_not_wait_for_them(
+        self, lab: Lab, *, is_async: bool
+    ) -> None:
+        """The verdict that waits for a hook is written, not given back."""
+        go, begun = threading.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        async def hangs(ctx: Context, error: BaseException) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        def blocks(ctx: Context, error: BaseException) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            go.wait(10)
+
+        @lab.task("fails", max_retry=0)
+        async def fails(ctx: Context) -> None:
+            raise ValueError("x")
+
+        lab.on_error(hangs if is_async else blocks)
+        handle = await fails.enqueue()
+        async with lab.working() as worker:
+            await begun.wait()
+            worker.stop(at_once=True)
+            await lab.signals.stopped.next()
+            go.set()
+        assert await verdict_on(handle) == (State.ARCHIVED, 0, "ValueError: x")
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_a_hook_finds_the_error_where_loggers_look(
+        self, lab: Lab, *, is_async: bool
+    ) -> None:
+        """`logger.exception` and error trackers take it from `sys.exc_info`."""
+
+        def plain(ctx: Context, error: BaseException) -> None:
+            structlog.get_logger().exception("told")
+
+        async def coroutine(ctx: Context, error: BaseException) -> None:
+            structlog.get_logger().exception("told")
+
+        lab.on_error(coroutine if is_async else plain)
+        seen: list[Any] = []
+        before = structlog.get_config()
+        structlog.configure(
+            processors=[structlog.processors.format_exc_info, lambda _, __, log: seen.append(log)]
+        )
+        with suppress(structlog.DropEvent, Exception):
+            await fail(lab, ValueError("x"))
+        structlog.configure(**before)
+        assert "ValueError: x" in seen[0]["exception"]
+
+
+class Program:
+    """A program that has a worker in it, and ends before the worker does."""
+
+    def __init__(self) -> None:
+        self.lab = Lab(MemoryBroker())
+        self.told: list[str] = []
+        self.handles: list[Handle[Any]] = []
+
+        @self.lab.on_error
+        def hook(ctx: Context, error: BaseException) -> None:
+            self.told.append(ctx.name)
+
+        self.lab.task("coroutine", max_retry=3)(self._coroutine)
+        self.lab.task("swallows", max_retry=3)(self._swallows)
+        self.lab.task("converts", max_retry=3)(self._converts)
+        self.lab.task("thread", max_retry=3)(self._thread)
+
+    async def _coroutine(self, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    async def _swallows(self, ctx: Context) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def _converts(self, ctx: Context) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("cleaning up failed") from None
+
+    def _thread(self, ctx: Context) -> None:
+        while not ctx.is_cancelled:
+            threading.Event().wait(0.001)
+
+    async def begin(self) -> asyncio.Task[None]:
+        """Run a worker beside, until it has all tasks in hand."""
+        for name in ("coroutine", "swallows", "converts", "thread"):
+            handler = self.lab.resolve(name)
+            assert handler is not None
+            self.handles.append(await handler.enqueue())
+        working = asyncio.create_task(self.lab.worker().run())
+        await self.lab.signals.started.wait(4)
+        await turn()
+        return working
+
+    def check(self) -> None:
+        """Check that every task waits as if it had not been claimed."""
+
+        async def check() -> None:
+            for handle in self.handles:
+                task = await stored(handle)
+                seen = (task.state, task.failures, task.crashes, task.error)
+                assert seen == (State.PENDING, 0, 0, None), handle
+            assert self.told == []
+            assert {type(each.outcome) for each in self.lab.signals.finished.seen} <= {Released}
+
+        asyncio.run(check())
+
+
+class TestTheEndOfAProgram:
+    """`asyncio.run` cancels all tasks at once when its main task ends: nothing has failed then."""
+
+    def test_a_program_that_returns_gives_its_tasks_back(self) -> None:
+        """No retry is burned, no hook is called, and no failure is reported."""
+        program = Program()
+
+        async def main() -> None:
+            await program.begin()
+
+        asyncio.run(main())
+        program.check()
+
+    def test_a_program_that_fails_gives_its_tasks_back(self) -> None:
+        """The web server beside the worker could not start, for example."""
+        program = Program()
+
+        async def main() -> None:
+            await program.begin()
+            raise OSError("the port is in use")
+
+        with pytest.raises(OSError, match="in use"):
+            asyncio.run(main())
+        program.check()
+
+    def test_a_program_that_is_interrupted_gives_its_tasks_back(self) -> None:
+        """Ctrl-C cancels its main task."""
+        program = Program()
+
+        async def main() -> None:
+            await program.begin()
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(main())
+        program.check()
+
+    def test_ctrl_c_in_a_handler_that_blocks_the_loop_is_no_error_of_its(self) -> None:
+        """The second one raises where the program is: its task is given back, and the loop ends."""
+        program = Program()
+
+        @program.lab.task("blocks")
+        async def blocks(ctx: Context) -> None:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                threading.Event().wait(0.01)
+
+        async def main() -> None:
+            program.handles.append(await blocks.enqueue())
+            await program.lab.worker().run()
+
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(main())
+        program.check()
+
+    def test_the_verdict_on_a_handler_that_has_ended_stands(self) -> None:
+        """It waits for a hook when the program ends."""
+        lab = Lab(MemoryBroker())
+        begun = asyncio.Event()
+        handles: list[Handle[Any]] = []
+
+        @lab.on_error
+        async def hangs(ctx: Context, error: BaseException) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        @lab.task("fails", max_retry=0)
+        async def fails(ctx: Context) -> None:
+            raise ValueError("x")
+
+        async def main() -> None:
+            handles.append(await fails.enqueue())
+            working = asyncio.create_task(lab.worker().run())
+            await begun.wait()
+            assert not working.done()
+
+        asyncio.run(main())
+        assert asyncio.run(verdict_on(handles[0])) == (State.ARCHIVED, 0, "ValueError: x")
+
+    def test_an_exit_in_a_task_of_a_handler_is_a_failure(self) -> None:
+        """It ends the event loop, and with it the program; not without burning a retry."""
+        lab = Lab(MemoryBroker())
+        handles: list[Handle[Any]] = []
+
+        async def part() -> None:
+            raise SystemExit(3)
+
+        @lab.task("exits", max_retry=0)
+        async def exits(ctx: Context) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(part())
+
+        async def main() -> None:
+            handles.append(await exits.enqueue())
+            await lab.worker().run()
+
+        with pytest.raises(SystemExit):
+            asyncio.run(main())
+        assert asyncio.run(verdict_on(handles[0])) == (State.ARCHIVED, 0, "SystemExit: 3")
