@@ -2,7 +2,8 @@
 
 from qcore.app.client.inline import Suspended
 from qcore.app.tasks.context import NoState
-from qcore.app.worker.pools.child_ipc import ProcessDied, RemoteError
+from qcore.app.worker.pools.child_ipc import ProcessDied
+from qcore.app.worker.pools.error_stand_in import RemoteError
 from qcore.domain.errors import (
     BrokerRefused,
     BrokerUnavailable,

@@ -1,6 +1,6 @@
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import psutil
@@ -8,8 +8,9 @@ import pytest
 
 from qcore import Handle, InvalidOption, State
 from qcore.adapters.clocks import SystemClock
+from qcore.app.tasks.process_function import ProcessFunction
 from qcore.app.worker.pools.child_ipc import ProcessDied
-from qcore.app.worker.pools.child_main import SIGNALS_CHILDREN_IGNORE
+from qcore.app.worker.pools.child_signals import SIGNALS_CHILDREN_IGNORE
 from qcore.app.worker.pools.processes import ProcessPool
 from qcore.testing import a_context, a_task, drain
 from qcore.testing.builders import NOW
@@ -40,6 +41,11 @@ def children() -> set[int]:
         for child in psutil.Process().children()
         if "spawn_main" in " ".join(child.cmdline())
     }
+
+
+def place_of(function: Callable[..., Any]) -> ProcessFunction:
+    """Return where a child finds a function of a module."""
+    return ProcessFunction(function.__module__, function.__qualname__)
 
 
 async def enqueue(lab: Lab, name: str, **arguments: Any) -> Handle[Any]:
@@ -77,35 +83,24 @@ async def test_a_process_knows_its_task(lab: Lab) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("how", "state", "error", "due"),
-    [
-        ("portable", State.RETRY, "Portable: it broke", 30),
-        ("unportable", State.RETRY, "Unportable: this and that", 30),
-        ("exit", State.RETRY, "SystemExit: bye", 30),
-        ("interrupt", State.RETRY, "KeyboardInterrupt", 30),
-        ("skip", State.DEAD, "never again", 0),
-        ("snooze", State.SCHEDULED, None, 100),
-        ("snooze until", State.SCHEDULED, None, 200_000_000),
-        ("rate limited", State.SCHEDULED, None, 105),
-        ("retry", State.RETRY, "soon", 7),
-    ],
-)
-async def test_what_a_process_raises_is_judged(
-    lab: Lab, how: str, state: State, error: str | None, due: float
-) -> None:
-    """Errors and control flow travel from the child, also those that cannot be made again."""
-    handle = await enqueue(lab, "fail", how=how)
-    await lab.run_due()
-    task = await stored(handle)
-    assert task.state is state
-    assert task.due == NOW + due
-    if error is None:
-        assert task.error is None
-    else:
-        assert task.error is not None
-        assert error in task.error
-    assert (task.crashes, task.failures) == (0, int(state is State.RETRY))
+async def test_what_a_process_raises_is_judged(lab: Lab) -> None:
+    """Errors and control flow travel from the child."""
+    verdicts: dict[str, tuple[State, str | None, float]] = {
+        "portable": (State.RETRY, "Portable: it broke", 30),
+        "unportable": (State.RETRY, "Unportable: this and that", 30),
+        "exit": (State.RETRY, "SystemExit: bye", 30),
+        "skip": (State.DEAD, "never again", 0),
+        "snooze": (State.SCHEDULED, None, 100),
+        "snooze until": (State.SCHEDULED, None, 200_000_000),
+        "rate limited": (State.SCHEDULED, None, 105),
+        "retry": (State.RETRY, "soon", 7),
+    }
+    handles = {how: await enqueue(lab, "fail", how=how) for how in verdicts}
+    await lab.worker(burst=True, processes=1).run()
+    for how, (state, error, due) in verdicts.items():
+        task = await stored(handles[how])
+        assert (task.state, task.error, task.due) == (state, error, NOW + due), how
+        assert (task.crashes, task.failures) == (0, int(state is State.RETRY)), how
 
 
 async def test_revoke_travels(lab: Lab) -> None:
@@ -156,7 +151,7 @@ class TestPool:
         """When the call has ended, so has the process."""
         file = tmp_path / "pid"
         ctx = a_context()
-        started = pool.start(process_handlers.hang, ctx, (str(file),), {})
+        started = pool.start(place_of(process_handlers.hang), ctx, (str(file),), {})
         clock = SystemClock()
         while not (file.exists() and file.stat().st_size):
             await clock.sleep_until(clock.now() + 0.01)
@@ -170,7 +165,9 @@ class TestPool:
     ) -> None:
         """A handler's own children end with it."""
         file = tmp_path / "pid"
-        started = pool.start(process_handlers.hang_in_a_child, a_context(), (str(file),), {})
+        started = pool.start(
+            place_of(process_handlers.hang_in_a_child), a_context(), (str(file),), {}
+        )
         clock = SystemClock()
         while not (file.exists() and file.stat().st_size):
             await clock.sleep_until(clock.now() + 0.01)
@@ -179,19 +176,19 @@ class TestPool:
         psutil.wait_procs([grandchild], timeout=10)
         assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
 
-    @pytest.mark.parametrize("number", SIGNALS_CHILDREN_IGNORE)
     async def test_what_is_meant_for_the_worker_does_not_reach_its_child(
-        self, pool: ProcessPool, tmp_path: Any, number: int
+        self, pool: ProcessPool, tmp_path: Any
     ) -> None:
         """A signal to all of a service's processes does not end or stop a handler."""
         file = tmp_path / "pid"
-        started = pool.start(process_handlers.wait_for, a_context(), (str(file),), {})
+        started = pool.start(place_of(process_handlers.wait_for), a_context(), (str(file),), {})
         clock = SystemClock()
         while not (file.exists() and file.stat().st_size):
             await clock.sleep_until(clock.now() + 0.01)
         child = int(file.read_text())
         assert os.getpgid(child) != os.getpgid(0)
-        os.kill(child, number)
+        for number in SIGNALS_CHILDREN_IGNORE:
+            os.kill(child, number)
         file.with_suffix(".go").touch()
         assert await started.reply == "done"
 
@@ -201,15 +198,27 @@ class TestPool:
         """Whether or not the child had begun, it is not left running."""
         ctx = a_context()
         file = str(tmp_path / "pid")
-        started = pool.start(process_handlers.hang, ctx, (file,), {})
+        started = pool.start(place_of(process_handlers.hang), ctx, (file,), {})
         await started.kill()
         assert isinstance(started.reply.exception(), ProcessDied)
         assert children() == set()
 
+    async def test_arguments_that_a_process_cannot_read_are_an_error(
+        self, pool: ProcessPool
+    ) -> None:
+        """What reading them raised is raised to the caller, and the process goes on."""
+        call = pool.start(place_of(process_handlers.pid), a_context(), (), {})
+        child = await call.reply
+        with pytest.raises(ValueError, match="unreadable"):
+            await pool.start(
+                place_of(process_handlers.pid), a_context(), (process_handlers.Unreadable(),), {}
+            ).reply
+        assert await pool.start(place_of(process_handlers.pid), a_context(), (), {}).reply == child
+
     async def test_arguments_that_cannot_travel_are_an_error(self, pool: ProcessPool) -> None:
         """It is raised to the caller."""
         with pytest.raises(Exception, match="lambda"):
-            await pool.start(process_handlers.pid, a_context(), (lambda: None,), {}).reply
+            await pool.start(place_of(process_handlers.pid), a_context(), (lambda: None,), {}).reply
 
     def test_a_pool_of_none_is_refused(self) -> None:
         """A pool has at least one process."""

@@ -15,6 +15,7 @@ from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.tasks.context import Context
+from qcore.app.tasks.process_function import ProcessFunction, declare
 from qcore.domain.errors import CannotDecode, InvalidOption, InvalidTask
 from qcore.domain.record import record
 from qcore.domain.retry import RetryPolicy
@@ -126,7 +127,11 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         self.policy = policy
         """Its retry policy; None for the worker's."""
         self.signature = Signature(name, function)
-        self.kind = _kind(name, function, self.signature, process=process)
+        self.kind = _kind(name, self.signature, process=process)
+        self.process_function: ProcessFunction | None = None
+        """Where a child process finds the function, if one is to call it."""
+        if process:
+            self.process_function = declare(self, name)
         update_wrapper(cast("Callable[..., Out]", self), function)
 
     def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> Out:
@@ -150,16 +155,11 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         return f"<Handler {self.name!r} ({self.kind})>"
 
 
-def _kind(name: str, function: Callable[..., Any], signature: Signature, *, process: bool) -> Kind:
+def _kind(name: str, signature: Signature, *, process: bool) -> Kind:
     if not process:
         return Kind.COROUTINE if signature.is_async else Kind.THREAD
     if signature.is_async:
         raise InvalidOption(
             f"the handler of {name!r} is a coroutine: process=True is for plain functions"
-        )
-    if "<" in getattr(function, "__qualname__", "<nameless>"):
-        raise InvalidOption(
-            f"the handler of {name!r} is {function!r}, which another process cannot find: "
-            "process=True is for functions of a module"
         )
     return Kind.PROCESS

@@ -13,6 +13,10 @@ from qcore.domain.text import escaped
 
 OWN_MODULES: Final = "qcore.app."
 """Modules between the worker and a handler, which say nothing to who reads a traceback."""
+KEPT: Final = "_qcore_traceback"
+"""The attribute of an error from another process that holds its traceback as text."""
+_CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
 
 def with_error_context(
@@ -33,11 +37,45 @@ def traceback_text(error: BaseException) -> str | None:
     trace = error.__traceback__
     try:
         trace = _from_handler(error)
-        text = "".join(traceback.format_exception(type(error), error, trace))
+        text = _formatted(error, trace)
     except BaseException:  # noqa: BLE001  (its own text, notes or causes must not hide the error)
         text = "".join(traceback.format_tb(trace)) + described(error)
     # cut before, as a class may say a lot; and after, as what is escaped is longer
     return escaped(text[-MAX_TRACEBACK:])[-MAX_TRACEBACK:] or None
+
+
+def keep_traceback(error: BaseException, text: str) -> None:
+    """Let an error that was raised in another process have the traceback that it had there."""
+    # past the `__setattr__` of a class whose errors are frozen
+    object.__setattr__(error, KEPT, text)
+
+
+def _formatted(error: BaseException, trace: TracebackType | None) -> str:
+    kept = vars(error).get(KEPT)
+    if kept is not None:
+        return str(kept)
+    link, follows = _link(error)
+    if link is None or not _leads_to_kept(link):
+        return "".join(traceback.format_exception(type(error), error, trace))
+    own = traceback.format_exception(type(error), error, trace, chain=False)
+    return "".join([_formatted(link, link.__traceback__), follows, *own])
+
+
+def _link(error: BaseException) -> tuple[BaseException | None, str]:
+    """Return what an error's traceback begins with, and how that leads to the error."""
+    if error.__cause__ is not None:
+        return error.__cause__, _CAUSE
+    return (None if error.__suppress_context__ else error.__context__), _CONTEXT
+
+
+def _leads_to_kept(error: BaseException | None) -> bool:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if KEPT in vars(error):
+            return True
+        seen.add(id(error))
+        error, _ = _link(error)
+    return False
 
 
 def _from_handler(error: BaseException) -> TracebackType | None:

@@ -8,6 +8,7 @@ from typing import Any
 from qcore.app.calls.introspection import refuse_coroutine
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Kind
+from qcore.app.tasks.process_function import ProcessFunction
 from qcore.app.tasks.router import AnyHandler, Middleware, Next, Router
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.deadlines import Deadlines
@@ -68,9 +69,15 @@ class Invoker:
         Raises `TooLateToStart` where the task may not start any more once there is a slot for it.
         """
         middleware = self._router.middlewares
-        if handler.kind is not Kind.COROUTINE:
-            call = self._in_thread if handler.kind is Kind.THREAD else self._in_process
-            return self._in_slot(run, handler.kind, partial(call, run, handler, args, kwargs))
+        if handler.kind is Kind.THREAD:
+            return self._in_slot(
+                run, handler.kind, partial(self._in_thread, run, handler, args, kwargs)
+            )
+        if handler.process_function is not None:
+            function = handler.process_function
+            return self._in_slot(
+                run, handler.kind, partial(self._in_process, run, function, args, kwargs)
+            )
         self._begin(run)
         if not middleware:
             awaitable: Awaitable[object] = handler.function(run.ctx, *args, **kwargs)
@@ -112,13 +119,13 @@ class Invoker:
     async def _in_process(
         self,
         run: Run,
-        handler: AnyHandler,
+        function: ProcessFunction,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         ctx: Context,
     ) -> object:
         now = self._clock.now()
-        call = self._pools.processes.start(handler.function, ctx, args, kwargs, now=now)
+        call = self._pools.processes.start(function, ctx, args, kwargs, now=now)
         try:
             return await asyncio.shield(call.reply)
         except asyncio.CancelledError:

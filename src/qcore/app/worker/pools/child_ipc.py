@@ -4,19 +4,23 @@ The worker sends a `Job`. The child sends any number of `ChildRequest`s, each bu
 by an `Outcome`, and then the job's `Outcome`.
 """
 
+import os
 import pickle
 import threading
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any, Literal, TypeAlias
 
+from attrs import evolve
+
+from qcore.app.tasks.process_function import ProcessFunction
 from qcore.app.tasks.run_details import progress_note
+from qcore.app.worker.pools.error_record import ErrorRecord
+from qcore.app.worker.pools.error_stand_in import rebuilt
 from qcore.domain.errors import QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
-from qcore.domain.retry import described
 from qcore.domain.task import Claim, Lease
 
 
@@ -24,20 +28,15 @@ class ProcessDied(QcoreError):
     """Say that a handler's process ended before it answered: killed, out of memory, or a crash."""
 
 
-class RemoteError(QcoreError):
-    """Stand in for an error that could not be pickled in the process that raised it."""
-
-
 @record
 class Job:
-    """A function of a module that a child is to call, and the run that it is called for."""
+    """A function that a child is to call, and the run that it is called for."""
 
-    module: str
-    function: str
+    function: ProcessFunction
     claim: Claim
     deadline: Moment | None
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
+    arguments: bytes
+    """The positional and the named ones, pickled: such that cannot be read fail their run alone."""
     clock_offset: float
     """Seconds to add to this machine's monotonic clock to have the worker's time."""
     follow_ups: Sequence[NewTask]
@@ -61,7 +60,8 @@ class ChildRequest:
 class Returned:
     """What a function has returned, and the follow-ups that it has asked for."""
 
-    value: Any
+    value: bytes
+    """Pickled."""
     follow_ups: Sequence[NewTask] = ()
 
 
@@ -69,7 +69,7 @@ class Returned:
 class Raised:
     """What a function has raised."""
 
-    error: Exception
+    error: ErrorRecord
 
 
 Outcome: TypeAlias = Returned | Raised
@@ -81,6 +81,7 @@ class PipeRunStorage:
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -114,6 +115,9 @@ class PipeRunStorage:
 
     def _send(self, request: ChildRequest) -> Any:
         """Send a request; return its answer, or raise it."""
+        if os.getpid() != self._pid:
+            # before the lock, which a thread may have held when the process forked
+            raise QcoreError("a process that a handler forked cannot write to the handler's run")
         with self._lock:
             if self._is_closed:
                 raise QcoreError("the run is over: nothing more is kept of it")
@@ -122,17 +126,6 @@ class PipeRunStorage:
                 return None
             answer: Outcome = self._pipe.recv()
         if isinstance(answer, Raised):
-            raise answer.error
-        return answer.value
-
-
-def picklable(error: BaseException) -> Exception:
-    """Return an error with its traceback as a note; a `RemoteError` if it cannot be pickled."""
-    if not isinstance(error, Exception):
-        return RemoteError(described(error))
-    error.add_note("".join(traceback.format_exception(error)))
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301  (its own bytes)
-    except Exception:  # noqa: BLE001  (whatever a class's own pickling raises)
-        return RemoteError(described(error))
-    return error
+            # its traceback is to begin in the handler
+            raise rebuilt(evolve(answer.error, traceback=None))
+        return pickle.loads(answer.value)  # noqa: S301  (of its worker)

@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
+from multiprocessing.connection import wait
 from typing import Final
 
 from qcore.app.tasks.context import Context
@@ -13,9 +15,10 @@ from qcore.app.worker.pools.child_ipc import (
     ProcessDied,
     Raised,
     Returned,
-    picklable,
 )
 from qcore.app.worker.pools.child_main import serve
+from qcore.app.worker.pools.error_record import recorded
+from qcore.app.worker.pools.process_end import ProcessEnd
 
 # a forked child would inherit the worker's threads, locks and connections in mid-flight
 _spawning = multiprocessing.get_context("spawn")
@@ -29,9 +32,11 @@ class ChildProcess:
 
     def __init__(self) -> None:
         self._pipe, childs_end = _spawning.Pipe()
+        # a daemon of `multiprocessing`, which does not wait for it at the worker's exit
         self._process = _spawning.Process(target=serve, args=(childs_end,), daemon=True)
         self._process.start()
         childs_end.close()
+        self._end = ProcessEnd(self._process.pid or 0, self._process.sentinel)
 
     def do(self, job: Job, ctx: Context) -> Outcome:
         """Send a job and wait for its outcome; meanwhile call on `ctx` what the child requests.
@@ -40,15 +45,19 @@ class ChildProcess:
         """
         try:
             self._pipe.send(job)
-            while isinstance(message := self._pipe.recv(), ChildRequest):
+            while isinstance(message := self._receive(), ChildRequest):
                 answer = _answer(message, ctx)
                 if message.is_answered:
                     self._pipe.send(answer)
         except (EOFError, OSError):
-            self._process.join(CHILD_EXIT_TIMEOUT)
-            raise ProcessDied(_how_it_ended(self._process.exitcode)) from None
+            raise ProcessDied(self._how_it_ended()) from None
         outcome: Outcome = message
         return outcome
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process has not ended: one that is idle may be killed as well."""
+        return not self._end.wait(0)
 
     def kill(self) -> None:
         """End the process at once, with whatever it has started itself."""
@@ -64,18 +73,40 @@ class ChildProcess:
     def close(self) -> None:
         """Kill the process, and wait until it is gone."""
         self.kill()
-        self._process.join(CHILD_EXIT_TIMEOUT)
+        self._end.wait(CHILD_EXIT_TIMEOUT)
+        self._end.close()
+        self._process.join(0)
         self._pipe.close()
+
+    def _receive(self) -> ChildRequest | Outcome:
+        # not until the pipe closes: something that the process has started may hold it open
+        ready = wait([self._pipe, self._end.fileno()])
+        if self._pipe not in ready:
+            raise EOFError
+        message: ChildRequest | Outcome = self._pipe.recv()
+        return message
+
+    def _how_it_ended(self) -> str:
+        if not self._end.wait(CHILD_EXIT_TIMEOUT):
+            return "its process closed the pipe to its worker"
+        # of its group too, before the number of the process may be given to another one
+        self.kill()
+        code = self._process.exitcode
+        if code is None or code >= 0:
+            return f"its process ended with exit code {code}"
+        return f"its process was ended by {_signal_name(-code)}"
 
 
 def _answer(request: ChildRequest, ctx: Context) -> Outcome:
     try:
-        return Returned(getattr(ctx, request.method)(*request.args))
+        return Returned(pickle.dumps(getattr(ctx, request.method)(*request.args)))
     except BaseException as error:  # noqa: BLE001  (the child's caller gets it)
-        return Raised(picklable(error))
+        return Raised(recorded(error))
 
 
-def _how_it_ended(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        return f"its process was ended by {signal.Signals(-exit_code).name}"
-    return f"its process ended with exit code {exit_code}"
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        # most of the real-time signals have none
+        return f"signal {number}"

@@ -4,14 +4,17 @@ Not concurrent.futures: its processes cannot be killed one by one.
 """
 
 import asyncio
+import pickle
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
 from qcore.app.tasks.context import Context
+from qcore.app.tasks.process_function import ProcessFunction
 from qcore.app.worker.pools.child_ipc import Job, Outcome, ProcessDied, Raised
 from qcore.app.worker.pools.child_process import ChildProcess
+from qcore.app.worker.pools.error_stand_in import rebuilt
 from qcore.app.worker.pools.threads import ThreadPool
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Moment
@@ -30,26 +33,17 @@ class ProcessPool:
 
     def start(
         self,
-        function: Callable[..., Any],
+        function: ProcessFunction,
         ctx: Context,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         *,
         now: Moment = 0.0,
     ) -> "ProcessCall":
-        """Call a module's function in a process; its progress and follow-ups become `ctx`'s."""
-        job = Job(
-            module=function.__module__,
-            function=function.__qualname__,
-            claim=ctx.claim,
-            deadline=ctx.deadline,
-            args=args,
-            kwargs=kwargs,
-            # not the moment itself: a process that has yet to start reads it later
-            clock_offset=now - monotonic(),
-            follow_ups=ctx.follow_ups,
-        )
-        return ProcessCall(_JobRunner(self._idle, job, ctx), self._threads)
+        """Call a function in a process; its progress and follow-ups become `ctx`'s."""
+        # not the moment itself: a process that has yet to start reads it later
+        runner = _JobRunner(self._idle, function, ctx, args, kwargs, clock_offset=now - monotonic())
+        return ProcessCall(runner, self._threads)
 
     def close(self) -> None:
         """End all processes that are idle."""
@@ -76,10 +70,21 @@ class ProcessCall:
 class _JobRunner:
     """One job and the child that does it, which may have to be killed from another thread."""
 
-    def __init__(self, idle: list[ChildProcess], job: Job, ctx: Context) -> None:
+    def __init__(
+        self,
+        idle: list[ChildProcess],
+        function: ProcessFunction,
+        ctx: Context,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        clock_offset: float,
+    ) -> None:
         self._idle = idle
-        self._job = job
+        self._function = function
         self._ctx = ctx
+        self._arguments = (args, kwargs)
+        self._clock_offset = clock_offset
         self._lock = threading.Lock()
         self._child: ChildProcess | None = None
         self._is_killed = False
@@ -89,28 +94,52 @@ class _JobRunner:
 
         Called in a thread of the pool.
         """
-        outcome = self._outcome()
+        ctx = self._ctx
+        job = Job(
+            self._function,
+            ctx.claim,
+            ctx.deadline,
+            pickle.dumps(self._arguments),
+            self._clock_offset,
+            ctx.follow_ups,
+        )
+        outcome = self._outcome(job)
         if isinstance(outcome, Raised):
-            raise outcome.error
+            raise rebuilt(outcome.error)
         if outcome.follow_ups:
-            self._ctx.give_back(outcome.follow_ups)
-        return outcome.value
+            ctx.give_back(outcome.follow_ups)
+        return pickle.loads(outcome.value)  # noqa: S301  (of our child)
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self, job: Job) -> Outcome:
         with self._lock:
             if self._is_killed:
                 raise ProcessDied("cancelled before it began")
-            child = self._child = self._idle.pop() if self._idle else ChildProcess()
+            child = self._child = self._idle_child() or ChildProcess()
         try:
-            outcome = child.do(self._job, self._ctx)
+            outcome = child.do(job, self._ctx)
         except BaseException:
+            self._forget_child()
             child.close()
             raise
+        if self._forget_child():
+            child.close()
+        else:
+            self._idle.append(child)
+        return outcome
+
+    def _forget_child(self) -> bool:
+        """Let `kill` end nothing from now on; return whether it has been called."""
         with self._lock:
             self._child = None
-            if not self._is_killed:
-                self._idle.append(child)
-        return outcome
+            return self._is_killed
+
+    def _idle_child(self) -> ChildProcess | None:
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_alive:
+                return child
+            child.close()
+        return None
 
     def kill(self) -> None:
         """Kill the child, whatever it does."""

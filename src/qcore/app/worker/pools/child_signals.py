@@ -1,0 +1,57 @@
+"""Signals in a child process: those for its worker do not end a handler, but what it has started.
+
+A signal that is *ignored* stays so across `exec`, in all programs that a handler starts: they could
+not be terminated. One with a handler of its own is back at its default there. A process that is
+forked keeps both, so that the defaults are restored in it, before it can get a signal.
+"""
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Final
+
+SIGNALS_CHILDREN_IGNORE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP, signal.SIGUSR1)
+"""What a supervisor or a terminal may send to all of a service's processes."""
+
+
+class ChildSignals:
+    """The signals that a child process takes no notice of."""
+
+    def __init__(self) -> None:
+        self._before = {number: signal.getsignal(number) for number in SIGNALS_CHILDREN_IGNORE}
+        self._mask = threading.local()
+
+    def ignore(self) -> None:
+        """Take no notice of them, whatever a handler has set for them meanwhile, nor of its alarm.
+
+        To be called in the main thread.
+        """
+        signal.alarm(0)
+        for number in SIGNALS_CHILDREN_IGNORE:
+            signal.signal(number, _do_nothing)
+            # code in C need not know that there was one
+            signal.siginterrupt(number, False)  # noqa: FBT003  (it takes no keywords)
+
+    def restore_in_forks(self) -> None:
+        """Let them mean in every process forked from this one what they meant before."""
+        os.register_at_fork(
+            before=self._hold, after_in_parent=self._let_go, after_in_child=self._restore
+        )
+
+    def _hold(self) -> None:
+        self._mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_CHILDREN_IGNORE)
+
+    def _let_go(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask.before)
+
+    def _restore(self) -> None:
+        for number, before in self._before.items():
+            # not what the handler has set itself
+            if signal.getsignal(number) is _do_nothing:
+                signal.signal(number, before)
+        self._let_go()
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    pass
