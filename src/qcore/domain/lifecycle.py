@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeAlias
 
 from attrs import field
 
-from qcore.domain.errors import InvalidTask
+from qcore.domain.errors import InvalidOption, InvalidTask
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
@@ -31,6 +31,16 @@ class State(StrEnum):
     ARCHIVED = "archived"
     DEAD = "dead"
     GONE = "gone"
+
+
+def state_of(value: State | str) -> State:
+    """Return a state given as one, or as its text; raise `InvalidOption` for what is none."""
+    try:
+        return State(value)
+    except ValueError:
+        raise InvalidOption(
+            f"state is {value!r}: expected one of {', '.join(map(repr, map(str, State)))}"
+        ) from None
 
 
 PENDING: Final = State.PENDING

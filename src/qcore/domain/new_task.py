@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from attrs import NOTHING, Factory, field, fields
 
 from qcore.domain.errors import InvalidTask
+from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.task_fields import (
@@ -46,7 +47,7 @@ MAX_PRIORITY: Final = 1000
 MAX_BUDGET: Final = 1_000_000
 REJECT: Final = "reject"
 REPLACE: Final = "replace"
-NO_HEADERS: Final[Mapping[str, str]] = {}
+NO_HEADERS: Final[Mapping[str, str]] = FrozenDict()
 ESSENTIAL_CONTENT_TYPE: Final = "application/json"
 MAX_TAGS: Final = 10
 MAX_TAG: Final = 64
@@ -62,8 +63,8 @@ def _default_timeout(task: "NewTask") -> float | None:
     return DEFAULT_TIMEOUT if task.deadline is None else None
 
 
-def _sorted_tags(tags: Collection[str]) -> tuple[str, ...]:
-    """Return tags in order, each once; odd ones as they are, for the check to name."""
+def own_tags(tags: Collection[str]) -> tuple[str, ...]:
+    """Return a copy of tags, in order, each once; odd ones as they are, for the check to name."""
     if tags == ():
         # most tasks have none: to ask what it is takes longer
         return ()
@@ -72,6 +73,13 @@ def _sorted_tags(tags: Collection[str]) -> tuple[str, ...]:
     if any(type(tag) is not str for tag in tags):
         return tuple(tags)
     return tuple(sorted({*tags}))
+
+
+def own_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers that nobody else can change; odd ones as they are, for the check to name."""
+    if isinstance(headers, FrozenDict) or not isinstance(headers, Mapping):
+        return headers
+    return FrozenDict(headers)
 
 
 def _is_collection(value: object) -> bool:
@@ -161,6 +169,7 @@ class NewTask:
     """Tasks of one group are aggregated into one."""
     headers: Mapping[str, str] = field(
         default=NO_HEADERS,
+        converter=own_headers,
         hash=False,
         metadata=option(
             text_to_text,
@@ -185,7 +194,7 @@ class NewTask:
     the place of one that does not run yet."""
     tags: tuple[str, ...] = field(
         default=(),
-        converter=_sorted_tags,
+        converter=own_tags,
         metadata=option(_check_tags, ("eu", "x" * MAX_TAG, "ключ:✓"), changeable=True),
     )
     """Words to find it by, sorted, each once; asked for as any collection of strings. At most 10 of

@@ -1,6 +1,6 @@
 """`Qcore`: one object with a broker, clients, an inspector and a router wired together."""
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from random import SystemRandom
 from types import TracebackType
@@ -57,7 +57,7 @@ class Qcore(Router):
         super().__init__(self)
         first = serializer or JsonSerializer()
         self.codec = Codec([first, *_read_beside(first)])
-        self.instruments = (LoggingInstrument(),) if instruments is None else tuple(instruments)
+        self.instruments = (LoggingInstrument(),) if instruments is None else _listed(instruments)
         self._max_payload = max_payload
         self._max_result = byte_limit("max_result", max_result)
         if broker is None:
@@ -173,6 +173,12 @@ class Qcore(Router):
     ) -> None:
         """Let go of the store."""
         await self.close()
+
+
+def _listed(instruments: Sequence[Instrument]) -> tuple[Instrument, ...]:
+    if not isinstance(instruments, Iterable):
+        raise InvalidOption(f"instruments is {instruments!r}: expected [{instruments!r}]")
+    return tuple(instruments)
 
 
 def _read_beside(first: Serializer) -> Sequence[Serializer]:

@@ -34,6 +34,7 @@ class Operator(Protocol):
         - Pending ones in the order of claiming, scheduled and retrying ones by moment due,
           active ones by the end of their lease, ended ones with the latest first.
         - At most `limit`; every task that stays in its state through all pages is in exactly one.
+        - A state may be given as its text; what is no state is an `InvalidOption`.
         """
         ...
 

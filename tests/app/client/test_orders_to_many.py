@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from qcore import InvalidOption, State
+from qcore import InvalidOption, InvalidTask, Qcore, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.lifecycle import Command
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.testing import a_task, some_tasks
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab
 
 
@@ -101,3 +102,82 @@ async def test_orders_to_who_knows_what_are_refused(lab: Lab, which: dict[str, A
     with pytest.raises(InvalidOption, match="expected state=…"):
         await lab.inspector.delete_all(**which)
     assert await lab.inspector.totals() == {State.PENDING: 1}
+
+
+class TestSelection:
+    """Which tasks an operator means: a misreading would move others."""
+
+    async def test_a_state_may_be_given_as_its_text(self, lab: Lab) -> None:
+        """As it is shown in logs and on the command line."""
+        text: Any = "pending"
+        await lab.client.enqueue_many(some_tasks(3))
+        assert len((await lab.inspector.browse("default", text)).tasks) == 3
+        assert await lab.inspector.reschedule_all(state=text, delay=60) == 3
+        text = "scheduled"
+        assert await lab.inspector.reschedule_all(state=text, delay=60) == 0
+        assert await lab.inspector.update_all({"priority": 1}, state=text) == 3
+        assert await lab.inspector.delete_all(state=text) == 3
+
+    @pytest.mark.parametrize("wrong", ["pendng", "Pending", "", None, 3])
+    @pytest.mark.parametrize(
+        "order",
+        ["browse", "run_all", "archive_all", "cancel_all", "delete_all", "reschedule_all"],
+    )
+    async def test_what_is_no_state_is_refused(self, lab: Lab, order: str, wrong: Any) -> None:
+        """Not: there is nothing in that state."""
+        given: dict[str, Any] = {"state": wrong}
+        given |= {"queue": "default"} if order == "browse" else {}
+        given |= {"delay": 60} if order == "reschedule_all" else {}
+        with pytest.raises(InvalidOption, match=r"state is .*: expected one of 'scheduled'"):
+            await getattr(lab.inspector, order)(**given)
+
+    @pytest.mark.parametrize("order", ["run_now", "archive", "cancel", "delete", "reschedule"])
+    @pytest.mark.parametrize("wrong", ["12", b"12", 12])
+    async def test_a_single_id_is_refused(self, lab: Lab, order: str, wrong: Any) -> None:
+        """The id "12" is not the two ids "1" and "2"."""
+        await lab.client.enqueue_many([a_task(id=name, due=NOW + 9) for name in ("1", "2")])
+        more = {"delay": 60} if order == "reschedule" else {}
+        with pytest.raises(InvalidOption, match=r"tasks is b?'?12'?: expected several ids"):
+            await getattr(lab.inspector, order)("default", wrong, **more)
+        with pytest.raises(InvalidOption, match="tasks is 12"):
+            await lab.inspector.update("default", 12, priority=1)  # type: ignore[arg-type]
+        assert await lab.inspector.counts() == {"default": {State.SCHEDULED: 2}}
+
+    async def test_what_is_no_id_is_refused(self, lab: Lab) -> None:
+        """As a handle in the place of its id, which no task would have."""
+        handle: Any = await lab.client.enqueue(a_task())
+        for call in (
+            lab.inspector.delete("default", [handle]),
+            lab.inspector.get("default", [handle.id]),  # type: ignore[arg-type]
+            lab.inspector.details("default", handle),
+        ):
+            with pytest.raises(InvalidOption, match=r"expected text, such as handle\.id"):
+                await call
+
+    @pytest.mark.parametrize("wrong", ["queue", "name"])
+    async def test_several_queues_or_names_are_refused(self, lab: Lab, wrong: str) -> None:
+        """A filter has one of each."""
+        given: dict[str, Any] = {"state": State.DEAD, wrong: ["a", "b"]}
+        with pytest.raises(InvalidOption, match=f"{wrong} is .*: expected the name of one {wrong}"):
+            await lab.inspector.delete_all(**given)
+
+
+@pytest.mark.parametrize("wrong", [a_task(), "task", b"task", {"a": 1}, 5])
+async def test_a_single_request_to_enqueue_many_is_refused(lab: Lab, wrong: Any) -> None:
+    """Nor is a text several requests."""
+    for enqueue in (lab.client.enqueue_many, lab.blocking.enqueue_many):
+        with pytest.raises(InvalidTask, match=r"expected several, as \[task\.call"):
+            _ = await enqueue(wrong) if enqueue == lab.client.enqueue_many else enqueue(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["abc", b"abc", 5])
+def test_a_single_queue_of_a_worker_is_refused(lab: Lab, wrong: Any) -> None:
+    """The queue "abc" is not the three queues "a", "b" and "c"."""
+    with pytest.raises(InvalidOption, match=r"queues is .*: expected \["):
+        lab.worker(queues=wrong)
+
+
+def test_a_single_instrument_is_refused() -> None:
+    """It belongs into a list."""
+    with pytest.raises(InvalidOption, match=r"instruments is .*: expected \["):
+        Qcore("memory://", instruments=print)  # type: ignore[arg-type]

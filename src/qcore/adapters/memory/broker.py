@@ -30,6 +30,7 @@ from qcore.domain.lifecycle import (
     IllegalMove,
     State,
     Succeeded,
+    state_of,
 )
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
@@ -195,6 +196,7 @@ class MemoryBroker:
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
     ) -> Page:
         """Return a page of the tasks of one queue and state."""
+        state = state_of(state)
         with self._lock:
             if queue not in self._queues:
                 return Page(())

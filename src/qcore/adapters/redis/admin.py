@@ -19,7 +19,7 @@ from qcore.adapters.redis.snapshot import Snapshot, read_snapshots
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
-from qcore.domain.lifecycle import ENDED, MOVES, Command, RunNow, State, Updated
+from qcore.domain.lifecycle import ENDED, MOVES, Command, RunNow, State, Updated, state_of
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Task
@@ -42,6 +42,7 @@ async def browse(
     runner: ScriptRunner, queue: str, state: State, limit: int, cursor: str | None
 ) -> Page:
     """Return tasks of one queue and state, page by page; ended ones with the latest first."""
+    state = state_of(state)
     if state is State.GONE or limit < 1:
         return Page(())
     score, member = (b"", b"") if cursor is None else _read(cursor)

@@ -15,6 +15,7 @@ from msgspec import MsgspecError, defstruct
 from msgspec.msgpack import Decoder, Encoder
 
 from qcore.adapters.redis.encoding import end_of_sequence
+from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import (
@@ -292,7 +293,7 @@ _asked_of: Final = unchecked_builder(
     {
         **{each.name: f"spec.more.{each.name}" for each in NAMED},
         **{name: f"spec.{name}" for name in PLACES},
-        "headers": "none if spec.headers is None else spec.headers",
+        "headers": "none if spec.headers is None else frozen(spec.headers)",
         "id": "id",
         "queue": "queue",
         "name": "spec.name",
@@ -304,6 +305,7 @@ _asked_of: Final = unchecked_builder(
         "unique_key": "None if meta.unique is None else unquote(meta.unique)",
     },
     none=NO_HEADERS,
+    frozen=FrozenDict,
     unquote=unquote,
 )
 _unreadable: Final = unchecked_builder(

@@ -26,7 +26,7 @@ from qcore.adapters.sqlite.schema import prepare
 from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
 from qcore.domain.errors import QcoreError
 from qcore.domain.groups import Group, Stale, check_aggregate
-from qcore.domain.lifecycle import ENDED, Command, State
+from qcore.domain.lifecycle import ENDED, Command, State, state_of
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
@@ -182,8 +182,9 @@ class SqliteBroker:
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
     ) -> Page:
         """Return a page of the tasks of one queue and state."""
+        known = state_of(state)
         return await self._link.read(
-            partial(admin.browse, queue=queue, state=state, limit=limit, cursor=cursor)
+            partial(admin.browse, queue=queue, state=known, limit=limit, cursor=cursor)
         )
 
     async def count(self) -> Counts:

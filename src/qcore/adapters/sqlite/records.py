@@ -18,6 +18,7 @@ from qcore.adapters.sqlite.row_validation import (
     Unreadable,
     abbreviated,
 )
+from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NO_HEADERS, NewTask, unchecked_builder
@@ -102,7 +103,7 @@ def _headers_of(text: str | None) -> Mapping[str, str]:
     try:
         headers = json.loads(text)
         if {*map(type, headers.values())} <= {str}:
-            return headers  # type: ignore[no-any-return]
+            return FrozenDict(headers)
     except (ValueError, AttributeError, RecursionError):
         pass
     raise Unreadable(f"headers is {abbreviated(text)}")

@@ -6,11 +6,27 @@ from typing import Final
 from qcore.app.calls.options import Options, to_fields
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.moments import Moment
-from qcore.domain.new_task import ESSENTIAL_CONTENT_TYPE, NewTask, another
+from qcore.domain.new_task import (
+    ESSENTIAL_CONTENT_TYPE,
+    NewTask,
+    another,
+    own_headers,
+    own_tags,
+)
 
 _VARYING: Final = frozenset({"task_id", "delay", "expires"})
 """Options whose field depends on the moment of the call, or has to differ from task to task."""
 _UNIQUE: Final = frozenset({"unique_for", "on_duplicate"})
+
+
+def _owned(options: Options) -> Options:
+    """Return options whose values nobody else can change after they were checked."""
+    owned: Options = {**options}
+    if "headers" in owned:
+        owned["headers"] = own_headers(owned["headers"])
+    if "tags" in owned:
+        owned["tags"] = own_tags(owned["tags"])
+    return owned
 
 
 class TaskTemplate:
@@ -22,7 +38,7 @@ class TaskTemplate:
 
     def __init__(self, name: str, options: Options) -> None:
         self.name: Final = name
-        self.options: Final = options
+        self.options: Final = _owned(options)
         self._first: NewTask | None = None
         self.is_unique = not _UNIQUE.isdisjoint(options) and "unique_key" not in options
         """Whether the unique key is derived from the task's name and arguments."""

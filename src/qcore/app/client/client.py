@@ -90,13 +90,13 @@ class Client:
         """Store many tasks in one call; each answer is at its task's place.
 
         One that is wrong is `Refused` with the error that `enqueue` would have raised; the others
-        go in.
+        go in. Raises `InvalidTask` for a single request, which belongs into a list.
         """
+        # it may be a generator, and is iterated twice
+        requests = _listed(requests)
         if not self._is_open:
             await self.open()
         now = self.clock.now()
-        # it may be a generator, and is iterated twice
-        requests = list(requests)
         built = [self._tried(each, now) for each in requests]
         good = [task for task in built if isinstance(task, NewTask)]
         answers = iter(await self._enqueue(good, now=now))
@@ -211,6 +211,13 @@ class Client:
     def _handle(self, request: TaskRequest, task: NewTask, answer: Admission) -> Handle[Any]:
         signature = None if isinstance(request, NewTask) else request.signature
         return Handle(self, task, answer, signature)
+
+
+def _listed(requests: Iterable[TaskRequest]) -> list[TaskRequest]:
+    given: object = requests
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise InvalidTask(f"enqueue_many has {given!r:.80}: expected several, as [task.call(…)]")
+    return list(requests)
 
 
 class BlockingClient:

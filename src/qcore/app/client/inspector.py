@@ -2,15 +2,30 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
-from math import inf
-from typing import Final, Required, TypedDict, Unpack
+from typing import Final, Unpack
 
 from qcore.app.calls.options import Changes
 from qcore.app.client.changes import changes_of, keep_chain, reschedule_to
+from qcore.app.client.selection import (
+    TaskFilter,
+    checked_filter,
+    one_id,
+    predicate_of,
+    several_ids,
+)
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import Archived, Cancelled, Command, Deleted, RunNow, State, Updated
-from qcore.domain.moments import Duration, Moment, seconds_of
+from qcore.domain.lifecycle import (
+    Archived,
+    Cancelled,
+    Command,
+    Deleted,
+    RunNow,
+    State,
+    Updated,
+    state_of,
+)
+from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import Details
@@ -21,18 +36,6 @@ BATCH: Final = 500
 """Tasks that are read, and moved, in one call to the broker."""
 A_MOMENT: Final = 0.001
 """Seconds."""
-
-
-class TaskFilter(TypedDict, total=False):
-    """Select tasks: those to which all that is given applies."""
-
-    state: Required[State]
-    queue: str
-    """All queues, if it is not given."""
-    name: str
-    """The task's name, or, ending in ":", what it begins with."""
-    older_than: Duration
-    """How long ago, at least, it was enqueued."""
 
 
 class Inspector:
@@ -57,17 +60,17 @@ class Inspector:
 
     async def get(self, queue: str, task: TaskId) -> Task | None:
         """Return a task as it is, None when it is not stored."""
-        return (await self._broker.get(queue, [task]))[0]
+        return (await self._broker.get(queue, [one_id(task)]))[0]
 
     async def details(self, queue: str, task: TaskId) -> Details | None:
         """Return errors, progress and saved work of a task, None when it is not stored."""
-        return (await self._broker.details(queue, [task]))[0]
+        return (await self._broker.details(queue, [one_id(task)]))[0]
 
     async def browse(
         self, queue: str, state: State, *, limit: int = 100, cursor: str | None = None
     ) -> Page:
         """Return tasks of one queue and state; the page's cursor asks for the next ones."""
-        return await self._broker.browse(queue, state, limit, cursor=cursor)
+        return await self._broker.browse(queue, state_of(state), limit, cursor=cursor)
 
     async def run_now(
         self, queue: str, tasks: Sequence[TaskId]
@@ -114,6 +117,7 @@ class Inspector:
         """
         await self._open()
         command = changes_of(changes, self._clock.now())
+        tasks = several_ids(tasks)
         if "headers" not in changes:
             return await self._execute(queue, tasks, command)
         answers: list[Moved | NotAllowed | Missing] = []
@@ -169,9 +173,10 @@ class Inspector:
         **selected: Unpack[TaskFilter],
     ) -> int:
         """Make all selected tasks due at a moment, or after a delay; return how many were moved."""
+        selected = checked_filter(selected)
         await self._open()
         command = reschedule_to(at, delay, self._clock.now())
-        waits = selected.get("state") in {State.SCHEDULED, State.RETRY}
+        waits = selected["state"] in {State.SCHEDULED, State.RETRY}
         # a task that was moved may come again on a later page
         return await self._execute_all(
             command, selected, lambda t: waits and _is_due(t, command.at)
@@ -202,7 +207,9 @@ class Inspector:
 
     async def _found(self, selected: TaskFilter) -> AsyncIterator[tuple[str, Sequence[Task]]]:
         """Yield the selected tasks, in batches of at most what one call moves."""
-        fits = await self._filter(selected)
+        selected = checked_filter(selected)
+        await self._open()
+        fits = predicate_of(selected, self._clock.now())
         queue = selected.get("queue")
         queues = [*await self._broker.count()] if queue is None else [queue]
         for name in queues:
@@ -213,22 +220,6 @@ class Inspector:
                     yield name, tasks
                 if (cursor := page.cursor) is None:
                     break
-
-    async def _filter(self, selected: TaskFilter) -> Callable[[Task], bool]:
-        unknown = selected.keys() - TaskFilter.__annotations__.keys()
-        if unknown or "state" not in selected:
-            raise InvalidOption(
-                f"which tasks is {dict(selected)!r}: expected state=…, and perhaps "
-                "queue=…, name=… and older_than=…"
-            )
-        name, age = selected.get("name"), selected.get("older_than")
-        await self._open()
-        before = inf if age is None else self._clock.now() - seconds_of(age, "older_than")
-
-        def fits(task: Task) -> bool:
-            return task.created <= before and (name is None or _is_named(task.name, name))
-
-        return fits
 
     async def _set_limit(self, queue: str, rule: LimitChange) -> Limits:
         await self._open()
@@ -249,8 +240,9 @@ class Inspector:
     async def _execute(
         self, queue: str, tasks: Sequence[TaskId], command: Command
     ) -> Sequence[Moved | NotAllowed | Missing]:
+        ids = several_ids(tasks)
         await self._open()
-        return await self._broker.execute(queue, tasks, command, now=self._clock.now())
+        return await self._broker.execute(queue, ids, command, now=self._clock.now())
 
 
 def _parts(command: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command, Sequence[TaskId]]]:
@@ -270,7 +262,3 @@ def _is_due(task: Task, moment: Moment) -> bool:
 
 def _is_as(task: Task, command: Updated) -> bool:
     return changed(task.spec, keep_chain(command, task.spec)) == task.spec
-
-
-def _is_named(task: str, name: str) -> bool:
-    return task.startswith(name) if name.endswith(":") else task == name

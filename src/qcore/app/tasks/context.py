@@ -59,6 +59,7 @@ class Context:
 
     __slots__ = (
         "_follow_ups",
+        "_headers",
         "_is_cancelled",
         "_is_over",
         "_log",
@@ -67,6 +68,8 @@ class Context:
         "deadline",
         "lease",
     )
+
+    _headers: dict[str, str]
 
     def __init__(
         self, claim: Claim, services: RunServices = NO_SERVICES, *, deadline: Moment | None = None
@@ -106,12 +109,17 @@ class Context:
     def headers(self) -> Mapping[str, str]:
         """Return the task's headers, without the one that holds the later steps of its chain.
 
-        A handler that passes its headers on to another task must not pass the chain on too.
+        A handler that passes its headers on to another task must not pass the chain on too. They
+        are this run's own copy: to change them changes nothing of the task.
         """
-        headers = self.claim.task.spec.headers
-        if CHAIN_HEADER not in headers:
+        try:
+            return self._headers
+        except AttributeError:
+            # copied when they are asked for: few handlers ask
+            headers = {**self.claim.task.spec.headers}
+            headers.pop(CHAIN_HEADER, None)
+            self._headers = headers
             return headers
-        return {name: value for name, value in headers.items() if name != CHAIN_HEADER}
 
     @property
     def tags(self) -> tuple[str, ...]:

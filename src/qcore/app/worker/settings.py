@@ -1,11 +1,11 @@
 """The settings of a worker, checked when they are made."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from socket import gethostname
 from typing import Final, TypedDict
 
-from attrs import Factory
+from attrs import Factory, field
 
 from qcore.app.tasks.aggregators import AggregationTiming, checked
 from qcore.domain.errors import InvalidOption
@@ -27,6 +27,17 @@ def _processors() -> int:
 
 def _myself() -> str:
     return f"{gethostname()}:{os.getpid()}"
+
+
+def _own_queues(
+    queues: Mapping[str, int] | Sequence[str] | None,
+) -> Mapping[str, int] | Sequence[str] | None:
+    """Return a copy that nobody can change after it was checked."""
+    if queues is None or isinstance(queues, Mapping):
+        return None if queues is None else dict(queues)
+    if isinstance(queues, str | bytes) or not isinstance(queues, Iterable):
+        raise InvalidOption(f"queues is {queues!r}: expected [{queues!r}]")
+    return tuple(queues)
 
 
 class WorkerOptions(TypedDict, total=False):
@@ -57,7 +68,7 @@ class WorkerOptions(TypedDict, total=False):
 class WorkerSettings:
     """How a worker works. Durations are in seconds; see `docs/reference/worker-settings.md`."""
 
-    queues: Mapping[str, int] | Sequence[str] | None = None
+    queues: Mapping[str, int] | Sequence[str] | None = field(default=None, converter=_own_queues)
     """Queue to weight; or queues of equal weight, or in order of precedence if `strict`. None for
     "default" and every queue that a handler names."""
     strict: bool = False
@@ -111,8 +122,6 @@ class WorkerSettings:
             raise InvalidOption(
                 f"grace is {self.grace!r}: expected 0 or more seconds, at most {MAX_SECONDS:,}"
             )
-        if isinstance(self.queues, str):
-            raise InvalidOption(f"queues is {self.queues!r}: expected [{self.queues!r}]")
         _check_name(self.name)
         _ = self.group_timing
         for queue in self.queue_weights([]).queues:

@@ -1,13 +1,14 @@
 """Cases of `Producer.enqueue`."""
 
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import pytest
 from attrs import evolve
 
 from qcore.domain.answers import Conflict, Enqueued
-from qcore.domain.lifecycle import Deleted, Rejected, State
-from qcore.domain.task import RetentionPolicy
+from qcore.domain.lifecycle import Deleted, Failed, Rejected, Rescheduled, RunNow, State
+from qcore.domain.task import RetentionPolicy, updated
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -71,6 +72,32 @@ class EnqueueCases(Cases):
         assert (stored.state, stored.due) == (State.PENDING, NOW)
 
     # - Everything asked for is stored and comes back unchanged: payload, headers, every option.
+
+    async def test_what_is_changed_after_it_was_asked_for_is_not_stored(
+        self, broker: Broker
+    ) -> None:
+        """What was checked is what is stored, and what a worker does with its copy stays there."""
+        headers = {"as": "asked"}
+        asked, twin = some_tasks(2, headers=headers)
+        headers["changed"] = "before"
+        await put(broker, asked, twin)
+        headers["changed"] = "after"
+        change = updated(headers=(new := {"as": "updated"}))
+        new["changed"] = "after"
+        for expected in ({"as": "asked"}, {"as": "updated"}):
+            claim = await take_one(broker)
+            [shown] = await broker.get("default", [asked.id])
+            assert shown is not None
+            for spec in (claim.task.spec, shown.spec, asked):
+                # what a broker gives may be a copy, or refuse to be changed
+                with suppress(TypeError):
+                    cast("dict[str, str]", spec.headers)["changed"] = "by a worker"
+            await end(broker, claim, Failed("no", again_at=NOW + 1))
+            assert (await stored_task(broker, asked)).spec.headers == expected
+            assert (await stored_task(broker, twin)).spec.headers == {"as": "asked"}
+            await execute_on(broker, asked, change)
+            await execute_on(broker, asked, RunNow())
+            await execute_on(broker, twin, Rescheduled(NOW + 9))
 
     @pytest.mark.parametrize("asked", examples())
     async def test_an_option_comes_back_unchanged(

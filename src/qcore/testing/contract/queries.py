@@ -1,8 +1,11 @@
 """Cases of `get`, `browse` and `count`."""
 
+from typing import Any
+
 import pytest
 
-from qcore.domain.lifecycle import Deleted, Rejected, State, Succeeded
+from qcore.domain.errors import InvalidOption
+from qcore.domain.lifecycle import Deleted, Rejected, Rescheduled, State, Succeeded
 from qcore.domain.task import Verdict
 from qcore.ports import Broker, Page
 from qcore.testing.builders import NOW, a_task, some_tasks
@@ -120,6 +123,57 @@ class BrowseCases(Cases):
         rest = await broker.browse("default", State.SCHEDULED, 9, cursor=first.cursor)
         assert sorted(ids_of([*first.tasks, *rest.tasks])) == sorted(ids_of(tasks))
         assert rest.cursor is None
+
+    @pytest.mark.parametrize("moved_to", [-1, 1, 9])
+    async def test_pages_go_on_though_their_last_task_moves(
+        self, broker: Broker, moved_to: int
+    ) -> None:
+        """Wherever it goes in the order of its state, all others are in exactly one page."""
+        tasks = [a_task(due=NOW + 2 * n) for n in range(1, 8)]
+        await put(broker, *tasks)
+        listed: list[str] = []
+        moved: set[str] = set()
+        cursor: str | None = None
+        for limit in (3, 2, 9):
+            page = await broker.browse("default", State.SCHEDULED, limit, cursor=cursor)
+            listed += ids_of(page.tasks)
+            last, cursor = page.tasks[-1], page.cursor
+            await execute_on(broker, last.spec, Rescheduled(last.due + moved_to))
+            moved.add(last.id)
+        stayed = [task.id for task in tasks if task.id not in moved]
+        assert [task for task in listed if task not in moved] == stayed
+
+    async def test_pages_go_on_though_the_lease_of_their_last_task_is_renewed(
+        self, broker: Broker
+    ) -> None:
+        """A worker renews leases all the while that an operator looks at what is active."""
+        await put(broker, *(tasks := some_tasks(5)))
+        claims = [await take_one(broker, until=NOW + 10 + n) for n in range(5)]
+        first = await broker.browse("default", State.ACTIVE, 2)
+        await broker.extend([claims[1].lease], until=NOW + 99)
+        rest = await broker.browse("default", State.ACTIVE, 9, cursor=first.cursor)
+        listed = ids_of([*first.tasks, *rest.tasks])
+        assert [task for task in listed if task != tasks[1].id] == [
+            tasks[n].id for n in (0, 2, 3, 4)
+        ]
+
+    # - A state may be given as its text; what is no state is an `InvalidOption`.
+
+    @pytest.mark.parametrize("state", REACHABLE)
+    async def test_a_state_may_be_given_as_its_text(self, broker: Broker, state: State) -> None:
+        """The text means the state, and the tasks shown have the state itself."""
+        task = await bring_to(broker, state)
+        text: Any = str(state)
+        page = await broker.browse("default", text, 10)
+        assert [(each.id, type(each.state)) for each in page.tasks] == [(task.id, State)]
+
+    @pytest.mark.parametrize("typo", ["pendng", "Pending", "PENDING", "", "all", None, 1])
+    async def test_what_is_no_state_is_refused(self, broker: Broker, typo: Any) -> None:
+        """An operator who mistypes must not be told that there is nothing."""
+        await put(broker, a_task())
+        for queue in ("default", "nowhere"):
+            with pytest.raises(InvalidOption, match=r"expected one of .*'pending'"):
+                await broker.browse(queue, typo, 10)
 
     async def test_an_empty_state_is_an_empty_page(self, broker: Broker) -> None:
         """Where there is nothing there is one page, empty, without a cursor."""

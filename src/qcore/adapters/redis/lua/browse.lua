@@ -27,9 +27,16 @@ if score ~= '' then
     start = call(rank, key, member)
     call('ZREM', key, member)
   else
+    -- it has moved since: put it back for a moment, to count the tasks that were before it; it is
+    -- before them itself if it has moved up
     call('ZADD', key, score, member)
-    start = call(rank, key, member) + 1
+    start = call(rank, key, member)
     call('ZADD', key, here, member)
+    local ahead = tonumber(here) - tonumber(score)
+    if backwards then
+      ahead = -ahead
+    end
+    start = start + (ahead < 0 and 1 or 0)
   end
 end
 

@@ -1,0 +1,70 @@
+"""Which tasks an operator means: ids, or a filter; checked, as a misreading would move others."""
+
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import Any, Final, Required, TypedDict, cast
+
+from qcore.domain.errors import InvalidOption
+from qcore.domain.lifecycle import State, state_of
+from qcore.domain.moments import Duration, Moment, seconds_of
+from qcore.domain.new_task import TaskId
+from qcore.domain.task import Task
+
+
+class TaskFilter(TypedDict, total=False):
+    """Select tasks: those to which all that is given applies."""
+
+    state: Required[State]
+    queue: str
+    """All queues, if it is not given."""
+    name: str
+    """The task's name, or, ending in ":", what it begins with."""
+    older_than: Duration
+    """How long ago, at least, it was enqueued."""
+
+
+_TEXTS: Final = ("queue", "name")
+
+
+def checked_filter(given: TaskFilter) -> TaskFilter:
+    """Return a filter whose state is a `State`; raise `InvalidOption` for one that is wrong."""
+    values = cast("dict[str, Any]", given)
+    if "state" not in values or values.keys() - TaskFilter.__annotations__.keys():
+        raise InvalidOption(
+            f"which tasks is {values!r}: expected state=…, and perhaps "
+            "queue=…, name=… and older_than=…"
+        )
+    for what in _TEXTS:
+        value = values.get(what)
+        if value is not None and not isinstance(value, str):
+            raise InvalidOption(f"{what} is {value!r}: expected the name of one {what}, as text")
+    return {**given, "state": state_of(given["state"])}
+
+
+def predicate_of(selected: TaskFilter, now: Moment) -> Callable[[Task], bool]:
+    """Return what says of a task of the right queue and state whether it is selected."""
+    name, age = selected.get("name"), selected.get("older_than")
+    before = inf if age is None else now - seconds_of(age, "older_than")
+    return lambda task: task.created <= before and (name is None or _is_named(task.name, name))
+
+
+def several_ids(tasks: Iterable[TaskId]) -> list[TaskId]:
+    """Return ids as a list; raise `InvalidOption` for a single one, and for what is no id.
+
+    A text is a sequence of texts: the id "12" would be the two ids "1" and "2".
+    """
+    given: object = tasks
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise InvalidOption(f"tasks is {given!r}: expected several ids, such as [{given!r}]")
+    return [one_id(task) for task in cast("Iterable[object]", given)]
+
+
+def one_id(task: object) -> TaskId:
+    """Return an id; raise `InvalidOption` for what is none."""
+    if not isinstance(task, str):
+        raise InvalidOption(f"a task's id is {task!r}: expected text, such as handle.id")
+    return task
+
+
+def _is_named(task: str, name: str) -> bool:
+    return task.startswith(name) if name.endswith(":") else task == name
