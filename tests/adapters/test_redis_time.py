@@ -141,3 +141,24 @@ def test_the_first_answer_is_better_than_none(monkeypatch: pytest.MonkeyPatch) -
     assert server.now() == pytest.approx(5_005.5)
     server.update([b"5003", b"0"], 1_010.0, 1_010.0)
     assert server.now() == pytest.approx(5_003.0)
+
+
+def test_a_clock_that_stood_still_is_set_right_by_the_next_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The machine was suspended for an hour: what the wall clock says is reason to ask again.
+
+    The answer is believed though it is no better than the last one: the two cannot both be right.
+    """
+    monotonic, wall = [1_000.0], [9_000.0]
+    monkeypatch.setattr("qcore.adapters.links.redis.clock_sync.monotonic", lambda: monotonic[0])
+    monkeypatch.setattr(time, "time", lambda: wall[0])
+    server = ServerClock()
+    server.update([b"5000", b"0"], 1_000.0, 1_000.002)
+    assert not server.is_stale
+    monotonic[0] += 1.0
+    wall[0] += 1.0 + HOUR
+    assert server.is_stale
+    server.update([b"8601", b"0"], 1_001.0, 1_001.3)
+    assert not server.is_stale
+    assert server.now() == pytest.approx(5_001.0 + HOUR, abs=0.2)

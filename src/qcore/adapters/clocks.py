@@ -15,6 +15,8 @@ from qcore.domain.moments import Moment
 
 MAX_SLEEP: Final = 60.0
 """Seconds after which a sleeper reads the clock again: the wall clock may have been set."""
+LONGEST_BLIND: Final = 1.0
+"""The same for a sleeper that is to notice soon."""
 
 _log: FilteringBoundLogger = structlog.get_logger("qcore.clock")
 
@@ -29,11 +31,24 @@ class SystemClock:
         """Return this moment."""
         return self._time()
 
-    async def sleep_until(self, moment: Moment) -> None:
-        """Wait until `moment` and never less; return at once if it has passed."""
+    def monotonic(self) -> float:
+        """Return the seconds of the system's monotonic clock."""
+        return time.monotonic()
+
+    async def sleep_until(self, moment: Moment, *, at_most: float = math.inf) -> None:
+        """Wait until `moment` and never less, or for `at_most` seconds."""
         # timers are monotonic: they may end a little before the wall clock reaches the moment
-        while (rest := moment - self._time()) > 0:  # noqa: ASYNC110  (time has no event to wait for)
-            await asyncio.sleep(min(rest, MAX_SLEEP))
+        if at_most == math.inf:
+            while (rest := moment - self._time()) > 0:  # noqa: ASYNC110  (time has no event to wait for)
+                await asyncio.sleep(min(rest, MAX_SLEEP))
+            return
+        end = time.monotonic() + at_most
+        while (rest := min(moment - self._time(), end - time.monotonic())) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(rest, LONGEST_BLIND))
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so many seconds."""
+        await asyncio.sleep(seconds)
 
     def every(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` every so many seconds, on a daemon thread; return what stops it.
@@ -58,16 +73,24 @@ class SystemClock:
         return stop
 
     def blocking(self) -> "SystemClock":
-        """Return a clock of the same time with a `sleep_until` that blocks and never suspends."""
+        """Return a clock of the same time whose sleeps block and never suspend."""
         return _BlockingSystemClock(time=self._time)
 
 
 class _BlockingSystemClock(SystemClock):
     """Tell the time to code without an event loop."""
 
-    async def sleep_until(self, moment: Moment) -> None:
-        while (rest := moment - self._time()) > 0:
-            time.sleep(min(rest, MAX_SLEEP))  # noqa: ASYNC251  (to block is its purpose)
+    async def sleep_until(self, moment: Moment, *, at_most: float = math.inf) -> None:
+        if at_most == math.inf:
+            while (rest := moment - self._time()) > 0:
+                time.sleep(min(rest, MAX_SLEEP))  # noqa: ASYNC251  (to block is its purpose)
+            return
+        end = time.monotonic() + at_most
+        while (rest := min(moment - self._time(), end - time.monotonic())) > 0:
+            time.sleep(min(rest, LONGEST_BLIND))  # noqa: ASYNC251
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(max(0.0, seconds))  # noqa: ASYNC251
 
 
 def tick(seconds: float, call: Callable[[], None], stopped: threading.Event) -> None:

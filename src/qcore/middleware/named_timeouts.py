@@ -7,7 +7,7 @@ from typing import cast
 
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.router import Middleware, Next
-from qcore.domain.moments import Duration, Moment
+from qcore.domain.moments import Duration
 from qcore.middleware.by_name import ByName
 from qcore.middleware.clock_and_dice import HasClockAndDice, setting
 from qcore.ports import Clock
@@ -40,7 +40,7 @@ def timeouts(q: HasClockAndDice, limits: Mapping[str, Duration | None]) -> Middl
             return await run(ctx)
         ctx.deadline = ends
         try:
-            with _Alarm(ctx, clock, ends, limit):
+            with _Alarm(ctx, clock, limit):
                 return await run(ctx)
         finally:
             ctx.deadline = before
@@ -49,16 +49,15 @@ def timeouts(q: HasClockAndDice, limits: Mapping[str, Duration | None]) -> Middl
 
 
 class _Alarm:
-    """Cancel a run at a moment, as its worker would at its deadline.
+    """Cancel a run after `limit` seconds, as its worker would at its deadline.
 
     Not `asyncio.timeout`: that goes by the loop's time rather than by the clock, and a run that
     suppresses its cancellation and returns too late would count as a success.
     """
 
-    def __init__(self, ctx: Context, clock: Clock, moment: Moment, limit: float) -> None:
+    def __init__(self, ctx: Context, clock: Clock, limit: float) -> None:
         self._ctx = ctx
         self._clock = clock
-        self._moment = moment
         self._limit = limit
         self._has_rung = False
 
@@ -68,7 +67,7 @@ class _Alarm:
         self._sleeper = asyncio.create_task(self._ring())
 
     async def _ring(self) -> None:
-        await self._clock.sleep_until(self._moment)
+        await self._clock.sleep(self._limit)
         self._has_rung = True
         self._ctx.cancel()
         self._running.cancel()

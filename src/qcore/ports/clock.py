@@ -1,5 +1,6 @@
-"""`Clock`: the time, waiting for a moment, and calls at intervals."""
+"""`Clock`: the time, waiting for a moment or for a while, and calls at intervals."""
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -7,17 +8,34 @@ from qcore.domain.moments import Moment
 
 
 class Clock(Protocol):
-    """The time, waiting for a moment, and calls at intervals.
+    """The time, waiting for a moment or for a while, and calls at intervals.
 
-    Moments are seconds since the epoch (UTC).
+    Moments are seconds since the epoch (UTC). Somebody may set that time, forwards or backwards,
+    and it goes on while the machine is suspended. What lasts a number of seconds, such as a timeout
+    or a pause, is therefore measured by `monotonic` and waited for by `sleep`.
     """
 
     def now(self) -> Moment:
         """Return this moment."""
         ...
 
-    async def sleep_until(self, moment: Moment) -> None:
-        """Wait until `moment`; return at once if it has passed."""
+    def monotonic(self) -> float:
+        """Return seconds that only grow, however the time is set; only differences mean anything.
+
+        Whether they go on while the machine is suspended depends on its system.
+        """
+        ...
+
+    async def sleep_until(self, moment: Moment, *, at_most: float = math.inf) -> None:
+        """Wait until `moment`, or for `at_most` seconds; return at once if it has passed.
+
+        With `at_most`, a moment that comes all at once, as after a suspension of the machine or
+        when somebody sets the time, is noticed within about a second.
+        """
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so many seconds, by `monotonic`."""
         ...
 
     def every(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
@@ -28,5 +46,5 @@ class Clock(Protocol):
         ...
 
     def blocking(self) -> "Clock":
-        """Return the same clock with a `sleep_until` that blocks and never suspends."""
+        """Return the same clock with sleeps that block and never suspend."""
         ...

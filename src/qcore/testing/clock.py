@@ -30,6 +30,8 @@ class ManualClock:
       somebody waits for, and no further: every sleeper sees its own moment. See `Jumper` for what
       counts as nothing to do. A loop whose only company is an `every` jumps on and on, as fast as
       it can; the world still gets its word in before each jump.
+    - `set_to` sets the time as an administrator would, or as a machine's suspension does: `now()`
+      jumps, while `monotonic()` and whoever waits for a number of seconds do not.
     - `blocking()` is the same clock for code without a loop: to sleep on it is to move it.
 
     May be used from several threads and loops; each loop with `autojump` jumps when it is idle
@@ -40,55 +42,91 @@ class ManualClock:
         self, start: Moment = NOW, *, autojump: bool = False, threshold: float = 0.0
     ) -> None:
         self._now = start
+        """The time if nobody had set it: what `monotonic` returns."""
+        self._set_by = 0.0
+        """Seconds by which `now()` is ahead of that."""
         self._jumps = autojump
         self._threshold = threshold
         self._jumpers: dict[asyncio.AbstractEventLoop, Jumper] = {}
-        self._alarms: list[tuple[Moment, int, _Alarm]] = []
+        self._alarms: list[tuple[float, int, _Alarm]] = []
+        """By the seconds of `monotonic`."""
+        self._time_set: set[asyncio.Future[None]] = set()
+        """What wakes those who wait for a moment, once the time is set."""
         self._order = count()
         self._lock = RLock()
         self._passing = RLock()
 
     def now(self) -> Moment:
         """Return this moment."""
+        return self._now + self._set_by
+
+    def monotonic(self) -> float:
+        """Return seconds that only `advance` and `advance_to` move."""
         return self._now
+
+    def set_to(self, moment: Moment) -> None:
+        """Set the time, forwards or backwards; raise `InvalidOption` for no moment."""
+        if not math.isfinite(moment):
+            raise InvalidOption(f"cannot set to {moment!r}: expected epoch seconds")
+        with self._lock:
+            self._set_by = moment - self._now
+            waiting, self._time_set = self._time_set, set()
+        for woken in waiting:
+            _wake(woken.get_loop(), woken)
 
     def advance(self, seconds: float) -> None:
         """Let so many seconds pass; raise `InvalidOption` if they are negative or endless."""
         if not 0 <= seconds < math.inf:
             raise InvalidOption(f"cannot advance by {seconds!r}: expected 0 or more seconds")
-        self.advance_to(self._now + seconds)
+        self._pass_until(self._now + seconds)
 
     def advance_to(self, moment: Moment) -> None:
         """Let time pass until `moment`, unless it has; raise `InvalidOption` if it never comes."""
         if not math.isfinite(moment):
             raise InvalidOption(f"cannot advance to {moment!r}: expected epoch seconds")
+        self._pass_until(moment - self._set_by)
+
+    def _pass_until(self, end: float) -> None:
         # time passes in one thread at a time, and again within a call that `every` makes
         with self._passing:
-            while (alarm := self._next_alarm(moment)) is not None:
+            while (alarm := self._next_alarm(end)) is not None:
                 alarm.ring()
 
     def next_moment(self) -> Moment | None:
         """Return the earliest moment that anybody waits for, None if nobody waits."""
-        with self._lock:
-            while self._alarms and not self._alarms[0][2].is_set:
-                heappop(self._alarms)
-            return self._alarms[0][0] if self._alarms else None
+        first = self._first_alarm()
+        return None if first is None else first + self._set_by
 
-    async def sleep_until(self, moment: Moment) -> None:
-        """Wait until `moment`; return at once if it has passed."""
+    async def sleep_until(self, moment: Moment, *, at_most: float = math.inf) -> None:
+        """Wait until `moment`, or for `at_most` seconds; return at once if it has passed."""
+        end = self._now + at_most
+        while await self._wait(moment, end):
+            pass
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so many seconds, whatever the time is set to."""
+        end = self._now + seconds
+        while await self._wait(math.inf, end):
+            pass
+
+    async def _wait(self, moment: Moment, end: float) -> bool:
+        """Wait for a moment, a reading of `monotonic`, or a new time; say whether it did."""
         loop = asyncio.get_running_loop()
         self._watch(loop)
         woken = loop.create_future()
         alarm = _Alarm(partial(_wake, loop, woken))
         # under the lock, or another thread's advance could go past `moment` in between
         with self._lock:
-            if not moment > self._now:
-                return
-            self._set(alarm, moment)
+            if not (moment - self._set_by > self._now and end > self._now):
+                return False
+            self._set(alarm, min(moment - self._set_by, end))
+            self._time_set.add(woken)
         try:
             await woken
         finally:
             alarm.is_set = False
+            self._time_set.discard(woken)
+        return True
 
     def every(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` every so many seconds that pass; return what stops it.
@@ -120,7 +158,7 @@ class ManualClock:
         return stop
 
     def blocking(self) -> "BlockingManualClock":
-        """Return the same clock with a `sleep_until` that moves it and never suspends."""
+        """Return the same clock with sleeps that move it and never suspend."""
         return BlockingManualClock(self)
 
     @contextmanager
@@ -158,17 +196,24 @@ class ManualClock:
         self.advance_to(moment)
         return True
 
-    def _next_alarm(self, target: Moment) -> "_Alarm | None":
+    def _first_alarm(self) -> float | None:
+        """Return when the next alarm rings, by the seconds of `monotonic`."""
+        with self._lock:
+            while self._alarms and not self._alarms[0][2].is_set:
+                heappop(self._alarms)
+            return self._alarms[0][0] if self._alarms else None
+
+    def _next_alarm(self, target: float) -> "_Alarm | None":
         """Go to the next alarm up to `target` and take it out, or else go to `target`."""
         with self._lock:
-            moment = self.next_moment()
+            moment = self._first_alarm()
             if moment is None or moment > target:
                 self._now = max(self._now, target)
                 return None
             self._now = max(self._now, moment)
             return heappop(self._alarms)[2]
 
-    def _set(self, alarm: "_Alarm", moment: Moment) -> None:
+    def _set(self, alarm: "_Alarm", moment: float) -> None:
         with self._lock:
             heappush(self._alarms, (moment, next(self._order), alarm))
 
@@ -183,9 +228,20 @@ class BlockingManualClock:
         """Return this moment."""
         return self._clock.now()
 
-    async def sleep_until(self, moment: Moment) -> None:
-        """Move the clock to `moment`, unless it has passed."""
-        self._clock.advance_to(moment)
+    def monotonic(self) -> float:
+        """Return seconds that do not jump when the time is set."""
+        return self._clock.monotonic()
+
+    async def sleep_until(self, moment: Moment, *, at_most: float = math.inf) -> None:
+        """Move the clock to `moment`, unless it has passed, or by `at_most` seconds."""
+        if at_most == math.inf:
+            self._clock.advance_to(moment)
+        else:
+            self._clock.advance(max(0.0, min(at_most, moment - self._clock.now())))
+
+    async def sleep(self, seconds: float) -> None:
+        """Move the clock by so many seconds."""
+        self._clock.advance(max(0.0, seconds))
 
     def every(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` every so many seconds that pass; return what stops it."""

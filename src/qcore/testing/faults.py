@@ -147,7 +147,7 @@ class FaultyBroker(ForwardingBroker):
                 raise error
             case _Delay(seconds, clock):
                 clock = clock.blocking() if self._is_blocking else clock
-                await clock.sleep_until(clock.now() + seconds)
+                await clock.sleep(seconds)
             case _RepeatedCall():
                 await call()
             case None:

@@ -33,7 +33,7 @@ class SweepRequest:
 
 
 def nothing_to_sweep(tx: Tx, request: SweepRequest) -> Swept | None:
-    """Return an empty answer if no task is to be moved, None if some may be; takes no lock."""
+    """Return an empty answer if no task is active or to be moved, else None; takes no lock."""
     values = {
         "queues": json.dumps(request.queues),
         "now": request.now,
@@ -58,7 +58,9 @@ def sweep(tx: Tx, request: SweepRequest) -> Swept:
         )
         crashed, expired, trimmed = crashed + done[0], expired + done[1], trimmed + done[2]
         more = more or max(done) >= request.limit
-    write_queues(tx, found.values())
+    if crashed or expired or trimmed:
+        # else nothing is written, which would wake the workers of other processes
+        write_queues(tx, found.values())
     return Swept(crashed, expired, trimmed, more)
 
 

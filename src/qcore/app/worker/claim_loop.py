@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import Final
 
-from qcore.app.client.wakeup import Wakeup
+from qcore.app.client.wakeup import Wakeup, first_completed
 from qcore.app.worker.capacity import Capacity, only, within
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.error_hooks import ErrorHooks
@@ -16,10 +16,12 @@ from qcore.app.worker.outbox import Outbox
 from qcore.app.worker.quarantine import Quarantine
 from qcore.app.worker.retrying import GaveUp, Retrying
 from qcore.app.worker.settings import WorkerSettings
+from qcore.app.worker.sweeper import Sweeper
 from qcore.app.worker.task_runner import TaskRunner
+from qcore.domain.lifecycle import State
 from qcore.domain.queue_weights import QueueWeights
 from qcore.domain.task import Claim, Demand
-from qcore.ports import Clock, Consumer
+from qcore.ports import Broker, Clock
 
 LONGEST_IDLE: Final = 10.0
 """Seconds after which an idle worker claims again without a wake-up, in case one was lost."""
@@ -34,7 +36,7 @@ class ClaimLoop:
 
     def __init__(
         self,
-        broker: Consumer,
+        broker: Broker,
         runner: TaskRunner,
         settings: WorkerSettings,
         *,
@@ -45,6 +47,7 @@ class ClaimLoop:
         next_due: NextDue,
         groups: GroupScheduler | None,
         outbox: Outbox,
+        sweeper: Sweeper,
         control: WorkerControl,
         wakeup: Wakeup,
         clock: Clock,
@@ -63,6 +66,7 @@ class ClaimLoop:
         self._next_due = next_due
         self._groups = groups
         self._outbox = outbox
+        self._sweeper = sweeper
         self._control = control
         self._wakeup = wakeup
         self._clock = clock
@@ -145,11 +149,11 @@ class ClaimLoop:
     # --- wait ----------------------------------------------------------------------------------
 
     async def _idle(self) -> None:
-        """Wait for a wake-up, or until a task is due."""
+        """Wait for a wake-up, or until a task is due or a queue's time in quarantine is over."""
         due = await self._next_due.of(self._served_queues())
-        latest = self._clock.now() + LONGEST_IDLE
-        until = latest if due is None else min(due, latest)
-        sleeper = asyncio.create_task(self._clock.sleep_until(until))
+        until = min(self._quarantine.next_retry(), self._next_due.next_retry())
+        until = until if due is None else min(due, until)
+        sleeper = asyncio.create_task(self._clock.sleep_until(until, at_most=LONGEST_IDLE))
         # a sleeper that was cancelled must not wake: the next wait would end at once, and so on
         sleeper.add_done_callback(lambda slept: None if slept.cancelled() else self._wakeup())
         try:
@@ -160,8 +164,17 @@ class ClaimLoop:
     async def _end_burst(self, *, was_idle: bool) -> None:
         """Stop unless there is, or may be, something left to do now."""
         await self._outbox.emptied()
-        if was_idle and not await self._is_any_due() and not await self._has_aggregated():
+        if not was_idle or await self._is_any_due() or await self._has_aggregated():
+            return
+        if self._sweeper.has_judged.is_set() or not await self._is_any_active():
             self._control.stop()
+            return
+        # somebody else's, or a crashed worker's: then it is to be run here
+        await first_completed(self._sweeper.has_judged.wait(), self._control.stopping.wait())
+
+    async def _is_any_active(self) -> bool:
+        counts = await self._retrying.call("count", self._broker.count, stop=self._control.stopping)
+        return any(counts.get(queue, {}).get(State.ACTIVE) for queue in self._weights.queues)
 
     async def _is_any_due(self) -> bool:
         """Return whether a task is due now: one that was just settled may be due again at once."""

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from qcore.domain.moments import Moment
 from qcore.ports import Clock
 
 
@@ -22,7 +21,8 @@ class WorkerControl:
         """Set once nothing more is to be claimed."""
         self.stopping_at_once = asyncio.Event()
         """Set once there is no grace for what runs."""
-        self.stop_requested_at: Moment | None = None
+        self.stop_requested_at: float | None = None
+        """By the monotonic clock."""
         self.is_paused = False
         self.task: asyncio.Task[Any] | None = None
         """The task in which `Worker.run` works."""
@@ -43,7 +43,7 @@ class WorkerControl:
     def stop(self, *, at_once: bool = False) -> None:
         """Ask to stop; the grace counts from the first such request."""
         if not self.stopping.is_set():
-            self.stop_requested_at = self._clock.now()
+            self.stop_requested_at = self._clock.monotonic()
             self.stopping.set()
         if at_once:
             self.stopping_at_once.set()

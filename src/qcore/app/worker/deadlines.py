@@ -4,7 +4,6 @@ import asyncio
 import math
 
 from qcore.app.worker.run import CancelReason, Run, deadline_of
-from qcore.domain.moments import Moment
 from qcore.ports import Clock
 
 
@@ -13,48 +12,54 @@ class Deadlines:
 
     A timer for each run would be made and cancelled fifty thousand times a second, and hardly ever
     fire; here only a deadline earlier than all others restarts the one timer.
+
+    How long a run may take is computed when it starts, and from then on measured by the monotonic
+    clock: neither setting the time nor suspending the machine ends a run that still has time.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._moments: dict[Run, Moment] = {}
+        self._ends: dict[Run, float] = {}
+        """When runs must end, by the monotonic clock."""
         self._alarm = math.inf
         self._sleeper: asyncio.Task[None] | None = None
 
     def start(self, run: Run) -> None:
         """Start the clock of a run whose handler is about to be called."""
-        now = run.began = self._clock.now()
+        began = run.began = self._clock.monotonic()
+        now = self._clock.now()
         deadline = run.ctx.deadline = deadline_of(run.claim, now)
         if deadline is None:
             return
-        self._moments[run] = deadline
-        if deadline < self._alarm:
-            self._restart(deadline)
+        end = self._ends[run] = began + deadline - now
+        if end < self._alarm:
+            self._restart(end)
 
     def forget(self, run: Run) -> None:
         """Stop watching a run, which has ended."""
-        self._moments.pop(run, None)
+        self._ends.pop(run, None)
 
     def close(self) -> None:
         """Stop watching."""
-        self._moments.clear()
+        self._ends.clear()
         self._alarm = math.inf
         if self._sleeper is not None:
             self._sleeper.cancel()
 
-    def _restart(self, moment: Moment) -> None:
+    def _restart(self, end: float) -> None:
         if self._sleeper is not None:
             self._sleeper.cancel()
-        self._alarm = moment
-        self._sleeper = asyncio.create_task(self._sleep(moment))
+        self._alarm = end
+        self._sleeper = asyncio.create_task(self._sleep(end))
 
-    async def _sleep(self, moment: Moment) -> None:
-        await self._clock.sleep_until(moment)
+    async def _sleep(self, end: float) -> None:
+        while (rest := end - self._clock.monotonic()) > 0:
+            await self._clock.sleep(rest)
         self._sleeper = None
-        now = self._clock.now()
-        for run in [run for run, deadline in self._moments.items() if deadline <= now]:
-            del self._moments[run]
+        now = self._clock.monotonic()
+        for run in [run for run, end in self._ends.items() if end <= now]:
+            del self._ends[run]
             run.cancel(CancelReason.TIMEOUT)
         self._alarm = math.inf
-        if self._moments:
-            self._restart(min(self._moments.values()))
+        if self._ends:
+            self._restart(min(self._ends.values()))

@@ -1,5 +1,6 @@
 """Exponential backoff for each of many keys: queues in quarantine, groups that fail."""
 
+import math
 from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
 
@@ -28,7 +29,8 @@ class FailureBackoff(Generic[K]):
         self._dice = dice
         self._backoff = Exponential(base=2.0, cap=longest)
         self._remembered = remembered
-        self._failed: dict[K, tuple[int, Moment]] = {}
+        self._failed: dict[K, tuple[int, float]] = {}
+        """Failures, and when to try again by the monotonic clock."""
 
     def __bool__(self) -> bool:
         """Return whether any key failed when it was last tried."""
@@ -45,7 +47,7 @@ class FailureBackoff(Generic[K]):
             # keys such as names of groups come from outside, and there is no end to them
             del self._failed[next(iter(self._failed))]
         pause = max(SHORTEST_PAUSE, self._backoff(failures, self._dice()))
-        self._failed[key] = failures + 1, self._clock.now() + pause
+        self._failed[key] = failures + 1, self._clock.monotonic() + pause
         return pause
 
     def forget(self, key: K) -> int:
@@ -54,4 +56,10 @@ class FailureBackoff(Generic[K]):
 
     def retry_at(self, key: K) -> Moment:
         """Return when to try a key again; 0 for one that did not fail."""
-        return self._failed.get(key, (0, 0.0))[1]
+        if key not in self._failed:
+            return 0.0
+        return self._failed[key][1] - self._clock.monotonic() + self._clock.now()
+
+    def next_retry(self) -> Moment:
+        """Return when the first key is to be tried again; infinity where none failed."""
+        return min(map(self.retry_at, self._failed), default=math.inf)

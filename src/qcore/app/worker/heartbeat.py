@@ -1,21 +1,32 @@
 """Renew leases from a thread, so that a handler which blocks the event loop keeps its tasks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from math import ceil, inf
+from typing import Final
 
 from qcore.app.client.inline import run_inline
 from qcore.app.worker.instruments import Instruments
-from qcore.app.worker.run import Run
+from qcore.app.worker.run import CancelReason, Run
 from qcore.domain.answers import LeaseLost
 from qcore.domain.errors import BrokerUnusable
 from qcore.domain.events import BrokerFailed
 from qcore.domain.moments import Moment
+from qcore.domain.task import Lease
 from qcore.ports import Broker, Clock
+
+LONGEST_BLIND: Final = 1.0
+"""Seconds from one look at the leases to the next, at most."""
+FEWEST_LOOKS: Final = 5
+"""Looks in each beat, at least."""
 
 
 class Heartbeat:
     """Renew the leases of `runs()` every third of their length; call `lost` with those lost.
 
-    `broker` has a link that blocks, as there is no event loop in the heartbeat's thread.
+    Between these beats it looks whether a lease has less than a third left, as after the broker was
+    unavailable, this process frozen, the machine suspended or the time set. Then it renews at once,
+    before other workers take the tasks for crashed (see `sweep_horizon`). `broker` has a link that
+    blocks, as there is no event loop in the heartbeat's thread.
     """
 
     def __init__(
@@ -31,16 +42,24 @@ class Heartbeat:
         self._broker = broker
         self._clock = clock
         self._lease = lease
-        self.interval = lease / 3
+        self._looks_per_beat = max(FEWEST_LOOKS, ceil(lease / 3 / LONGEST_BLIND))
+        self.interval = lease / 3 / self._looks_per_beat
+        """Seconds between two calls of `look`."""
+        self._looks = 0
         self._runs = runs
         self._lost = lost
         self._emit = emit
 
-    def beat(self) -> None:
-        """Renew the leases that have been held for a while; report those that are lost."""
+    def look(self) -> None:
+        """Renew the leases that have been held for a while, if it is time for that."""
+        self._looks += 1
         now = self._clock.now()
-        fresh = now + self._lease - self.interval / 2
-        runs = [run for run in self._runs() if run.ctx.lease.until < fresh]
+        runs = self._held()
+        if self._looks % self._looks_per_beat and self._safe_for(runs, now) > 0:
+            return
+        # what was claimed less than half a beat ago can wait for the next one
+        fresh = now + self._lease * 5 / 6
+        runs = [run for run in runs if run.ctx.lease.until < fresh]
         if runs:
             self._renew(runs, now)
 
@@ -48,15 +67,44 @@ class Heartbeat:
         leases = [run.ctx.lease for run in runs]
         try:
             answers = run_inline(self._broker.extend(leases, until=now + self._lease))
-        except Exception as error:  # noqa: BLE001  (the next beat comes before the lease is over)
+        except Exception as error:  # noqa: BLE001  (the next look comes before the lease is over)
             queues = {lease.queue for lease in leases}
             if isinstance(error, BrokerUnusable) and len(queues) > 1:
                 # one queue that cannot be served must not cost the others their leases
                 for queue in queues:
                     self._renew([run for run in runs if run.ctx.lease.queue == queue], now)
                 return
-            self._emit(BrokerFailed("extend", error, self.interval))
+            next_beat = self.interval * (self._looks_per_beat - self._looks % self._looks_per_beat)
+            again_in = min(next_beat, max(self.interval, self._safe_for(runs, now)))
+            self._emit(BrokerFailed("extend", error, again_in))
             return
+        self._take(runs, answers)
+
+    async def renew_ended(self, broker: Broker, queues: Collection[str], moment: Moment) -> None:
+        """Renew, by a call of `broker`, the leases in these queues that end at `moment` or earlier.
+
+        A worker does so before it sweeps with that moment, or it would take its own tasks.
+        """
+        runs = [
+            run
+            for run in self._held()
+            if run.ctx.lease.until <= moment and run.ctx.lease.queue in queues
+        ]
+        if runs:
+            leases = [run.ctx.lease for run in runs]
+            until = self._clock.now() + self._lease
+            self._take(runs, await broker.extend(leases, until=until))
+
+    def _safe_for(self, runs: Sequence[Run], now: Moment) -> float:
+        """Return how long all these leases have more than a third left, in seconds."""
+        ends = min((run.ctx.lease.until for run in runs), default=inf)
+        return ends - now - self._lease / 3
+
+    def _held(self) -> list[Run]:
+        """Return the runs whose leases are to be renewed: not those that were found to be lost."""
+        return [run for run in self._runs() if run.cancel_reason is not CancelReason.LEASE_LOST]
+
+    def _take(self, runs: Sequence[Run], answers: Sequence[Lease | LeaseLost]) -> None:
         for run, answer in zip(runs, answers, strict=True):
             if isinstance(answer, LeaseLost):
                 self._lost(run)

@@ -39,12 +39,17 @@ class NextDue:
         """Note that something may be due earlier than was answered. Thread-safe."""
         self._is_stale = True
 
+    def next_retry(self) -> Moment:
+        """Return when a queue that could not be asked about is asked about again."""
+        return self._quarantine.next_retry()
+
     async def of(self, queues: Sequence[str]) -> Moment | None:
         """Return when the next task of these queues is due; None if none is scheduled.
 
         Raises `GaveUp` if the broker is unavailable and the worker is asked to stop.
         """
-        has_passed = self._moment is not None and self._moment <= self._clock.now()
+        now = self._clock.now()
+        has_passed = (self._moment is not None and self._moment <= now) or self.next_retry() <= now
         if self._is_stale or has_passed or self._queues != queues:
             # before the call: a wake-up during it may be about what its answer does not show
             self._is_stale = False

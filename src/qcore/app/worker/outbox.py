@@ -14,7 +14,6 @@ from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.errors import BrokerUnusable, InvalidTask
 from qcore.domain.events import BrokerFailed, TasksSettled
 from qcore.domain.lifecycle import Rejected, Succeeded, Transition
-from qcore.domain.moments import Moment
 from qcore.domain.task import Verdict
 from qcore.domain.text import storable
 from qcore.ports import Clock, Consumer
@@ -56,8 +55,9 @@ class Outbox:
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
-        self.give_up_at: Moment | None = None
-        """When a worker that shuts down stops repeating `settle`; None while it runs."""
+        self.give_up_at: float | None = None
+        """When a worker that shuts down stops repeating `settle`, by the monotonic clock; None
+        while it runs."""
 
     def put(self, run: Run, verdict: Transition) -> None:
         """Take the verdict on a run."""
@@ -171,7 +171,7 @@ class Outbox:
         reason = storable(f"its {_refused_part(verdict.outcome)}: {error}")
         return Verdict(lease, Rejected(reason, worker=self._worker))
 
-    def _give_up_at(self) -> Moment:
+    def _give_up_at(self) -> float:
         return float("inf") if self.give_up_at is None else self.give_up_at
 
     def _report(self, verdicts: Sequence[Verdict], answers: Sequence[Settled | LeaseLost]) -> None:

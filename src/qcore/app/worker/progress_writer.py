@@ -101,7 +101,7 @@ class ProgressWriter:
         while True:
             await self._wakeup.wait()
             await self._retrying.call("save_details", self._write)
-            await self._clock.sleep_until(self._clock.now() + WRITE_INTERVAL)
+            await self._clock.sleep(WRITE_INTERVAL)
 
     @property
     def has_any(self) -> bool:
@@ -114,8 +114,7 @@ class ProgressWriter:
         with self._lock:
             if self._waiting.keys().isdisjoint(keys):
                 return
-        latest = self._clock.now() + FLUSH_TIMEOUT
-        await first_completed(self._try_to_write(), self._clock.sleep_until(latest))
+        await first_completed(self._try_to_write(), self._clock.sleep(FLUSH_TIMEOUT))
         with self._lock:
             for key in keys:
                 self._waiting.pop(key, None)

@@ -7,6 +7,7 @@ from qcore.app.worker.failure_backoff import FailureBackoff
 from qcore.app.worker.instruments import Instruments
 from qcore.domain.errors import BrokerUnusable, QcoreError
 from qcore.domain.events import BrokerFailed, BrokerRecovered
+from qcore.domain.moments import Moment
 from qcore.domain.retry import Dice
 from qcore.ports import Clock
 
@@ -41,6 +42,10 @@ class Quarantine:
         if not self._backoff:
             return queues
         return [queue for queue in queues if queue not in self._backoff]
+
+    def next_retry(self) -> Moment:
+        """Return when a queue in quarantine is tried again; infinity where none is in it."""
+        return self._backoff.next_retry()
 
     async def serve(
         self, queues: Sequence[str], call: Callable[[Sequence[str]], Awaitable[T]]

@@ -9,7 +9,6 @@ from qcore.app.worker.instruments import Instruments
 from qcore.domain.backoff import Exponential
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.events import BrokerFailed, BrokerRecovered
-from qcore.domain.moments import Moment
 from qcore.domain.retry import Dice
 from qcore.ports import Clock
 
@@ -41,13 +40,13 @@ class Retrying:
         name: str,
         call: Callable[[], Awaitable[T]],
         *,
-        give_up_at: Callable[[], Moment] | None = None,
+        give_up_at: Callable[[], float] | None = None,
         stop: asyncio.Event | None = None,
     ) -> T:
         """Return what `call` returns once it does; `name` stands for it in the events.
 
-        Raises `GaveUp` after a failure if the next attempt would be later than `give_up_at()`, or
-        if `stop` is set.
+        Raises `GaveUp` after a failure if the next attempt would be later than `give_up_at()`, by
+        the monotonic clock, or if `stop` is set.
         """
         failures = 0
         while True:
@@ -69,15 +68,14 @@ class Retrying:
             await self._pause(pause, give_up_at, stop)
 
     async def _pause(
-        self, seconds: float, give_up_at: Callable[[], Moment] | None, stop: asyncio.Event | None
+        self, seconds: float, give_up_at: Callable[[], float] | None, stop: asyncio.Event | None
     ) -> None:
-        end = self._clock.now() + seconds
-        if give_up_at is not None and end > give_up_at():
+        if give_up_at is not None and self._clock.monotonic() + seconds > give_up_at():
             raise GaveUp
         if stop is None:
-            await self._clock.sleep_until(end)
+            await self._clock.sleep(seconds)
             return
-        await first_completed(self._clock.sleep_until(end), stop.wait())
+        await first_completed(self._clock.sleep(seconds), stop.wait())
         if stop.is_set():
             raise GaveUp
 

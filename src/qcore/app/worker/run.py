@@ -28,8 +28,8 @@ class Run:
         self.cancel_reason: CancelReason | None = None
         self.has_ended = False
         """Whether the handler has returned or raised: the verdict on it must not be cancelled."""
-        self.began: Moment | None = None
-        """When its handler was called."""
+        self.began: float | None = None
+        """When its handler was called, by the monotonic clock."""
         self.coroutine: asyncio.Task[None] | None = None
 
     def cancel(self, reason: CancelReason) -> None:

@@ -90,17 +90,25 @@ class WorkerSession:
             emit=emit,
             on_end=on_end,
         )
-        self._claim_loop = self._make_claim_loop(runner)
+        self._heartbeat = Heartbeat(
+            self._blocking,
+            clock,
+            settings.lease,
+            runs=self._leases_held,
+            lost=self._lease_loss.report,
+            emit=emit,
+        )
         self._sweeper = Sweeper(
             env.broker,
             env.weights.queues,
-            settings.sweep_every,
+            settings,
+            heartbeat=self._heartbeat,
             quarantine=self._quarantine("sweep"),
-            outbox=self._outbox,
             clock=clock,
             retrying=retrying,
             emit=emit,
         )
+        self._claim_loop = self._make_claim_loop(runner)
         self._shutdown = Shutdown(
             running,
             self._outbox,
@@ -136,15 +144,7 @@ class WorkerSession:
         watchdog = Watchdog(env.emit)
         watchdog.start()
         stack.callback(watchdog.stop)
-        heartbeat = Heartbeat(
-            self._blocking,
-            env.clock,
-            env.settings.lease,
-            runs=self._leases_held,
-            lost=self._lease_loss.report,
-            emit=env.emit,
-        )
-        stack.callback(env.clock.every(heartbeat.interval, heartbeat.beat))
+        stack.callback(env.clock.every(self._heartbeat.interval, self._heartbeat.look))
 
     async def serve(self) -> None:
         """Claim, execute and settle until the worker is asked to stop; then shut down."""
@@ -191,7 +191,7 @@ class WorkerSession:
             self._groups.wake()
 
     def _leases_held(self) -> list[Run]:
-        """Return the runs whose leases are to be renewed. Called from the heartbeat's thread."""
+        """Return the runs whose leases are to be renewed. Thread-safe."""
         return [*self._running.copy(), *self._outbox.runs()]
 
     def _build_follow_up(self, request: TaskRequest) -> NewTask:
@@ -224,6 +224,7 @@ class WorkerSession:
             next_due=next_due,
             groups=self._groups,
             outbox=self._outbox,
+            sweeper=self._sweeper,
             control=env.control,
             wakeup=self._wakeup,
             clock=env.clock,

@@ -12,7 +12,6 @@ from qcore.app.worker.run import CancelReason, Run
 from qcore.app.worker.settings import WorkerSettings
 from qcore.domain.events import WorkerStopped, WorkerStopping
 from qcore.domain.lifecycle import Released
-from qcore.domain.moments import Moment
 from qcore.ports import Clock
 
 CANCEL_TIMEOUT: Final = 1.0
@@ -47,29 +46,29 @@ class Shutdown:
     async def claim_timeout(self) -> None:
         """Return when a worker that is to stop has waited long enough for a claim in flight."""
         await self._control.stopping.wait()
-        await first_completed(self._sleep(self._grace), self._at_once_timeout())
+        await first_completed(self._clock.sleep(self._grace), self._at_once_timeout())
 
     async def drain(self) -> None:
         """Let runs end within the grace, release the others, and write the last verdicts."""
         self._emit(WorkerStopping(self._grace, len(self._running)))
         await first_completed(
-            self._clock.sleep_until(self._grace_end()),
+            self._clock.sleep(self._grace_left()),
             self._control.stopping_at_once.wait(),
             self._all_ended(),
         )
         released = await self._release()
         # after that their leases are over, and another worker may have the tasks
-        self._outbox.give_up_at = self._clock.now() + self._lease
+        self._outbox.give_up_at = self._clock.monotonic() + self._lease
         # a second request does not wait for a broker that is unavailable; nor does anybody, for
         # longer than a lease, for a call that hangs
         await first_completed(
-            self._outbox.emptied(), self._at_once_timeout(), self._sleep(self._lease)
+            self._outbox.emptied(), self._at_once_timeout(), self._clock.sleep(self._lease)
         )
         self._emit(WorkerStopped(released))
 
-    def _grace_end(self) -> Moment:
-        requested_at = self._control.stop_requested_at
-        return (self._clock.now() if requested_at is None else requested_at) + self._grace
+    def _grace_left(self) -> float:
+        now, requested_at = self._clock.monotonic(), self._control.stop_requested_at
+        return max(0.0, self._grace - (0.0 if requested_at is None else now - requested_at))
 
     async def _release(self) -> int:
         """Cancel what still runs and give its tasks back, no budget burned; return how many."""
@@ -98,6 +97,3 @@ class Shutdown:
 
     def _coroutines(self) -> list[asyncio.Task[None]]:
         return [run.coroutine for run in self._running if run.coroutine is not None]
-
-    async def _sleep(self, seconds: float) -> None:
-        await self._clock.sleep_until(self._clock.now() + seconds)

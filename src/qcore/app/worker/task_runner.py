@@ -89,7 +89,7 @@ class TaskRunner:
         if isinstance(verdict, Snoozed) and verdict.unhandled:
             self._emit(NoHandler(run.claim))
         if self._emits_finished:
-            seconds = 0.0 if run.began is None else self._clock.now() - run.began
+            seconds = 0.0 if run.began is None else self._clock.monotonic() - run.began
             self._emit(TaskFinished(run.claim, verdict, seconds))
 
 

@@ -47,14 +47,13 @@ errno (`connection_errors`). What concerns a single request, as that it is too l
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from random import SystemRandom
-from time import monotonic
 from typing import Final, TypeAlias
 from weakref import WeakSet
 
 from redis.exceptions import NoScriptError, RedisError
 
 from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address
-from qcore.adapters.links.redis.clock_sync import ServerClock
+from qcore.adapters.links.redis.clock_sync import ServerClock, monotonic
 from qcore.adapters.links.redis.discovery import discover
 from qcore.adapters.links.redis.durability import Durability
 from qcore.adapters.links.redis.errors import is_refusal, is_transient, mapped

@@ -26,6 +26,10 @@ for base = 0, #KEYS - WIDTH, WIDTH do
   if problem then
     return problem
   end
+  -- A write that changes nothing, as no id is empty. A server that refuses writes, so that leases
+  -- cannot be renewed, has to refuse this call too: a worker takes an answered sweep to say that
+  -- they could be.
+  call('ZREM', KEYS[base + ACTIVE], '')
 end
 
 local function scored_up_to(key, moment, limit, ...)

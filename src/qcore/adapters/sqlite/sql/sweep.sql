@@ -1,13 +1,12 @@
 -- Whether a sweep would find any task to move or delete; run as a read, which takes no lock.
+-- Where tasks are active a sweep takes the lock in any case: while another program holds it, their
+-- leases cannot be renewed, and a sweep that is answered must not say that they could.
 -- name: anything
 SELECT 1
 FROM json_each(:queues) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
 WHERE q.archived > :count
     OR q.dead > :count
-    OR EXISTS (
-        SELECT 1 FROM qcore_tasks AS t
-        WHERE t.queue = q.key AND t.state = 'active' AND t.place <= :now
-    )
+    OR q.active > 0
     OR EXISTS (
         SELECT 1 FROM qcore_tasks AS t
         WHERE t.queue = q.key AND t.state = 'pending' AND t.expires <= :now

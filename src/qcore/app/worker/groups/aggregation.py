@@ -107,7 +107,7 @@ class AggregationRunner:
             return error
 
     async def _call_broker(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
-        latest = self._clock.now() + BROKER_TIMEOUT
+        latest = self._clock.monotonic() + BROKER_TIMEOUT
         return await self._retrying.call(name, call, give_up_at=lambda: latest, stop=self._stopping)
 
     async def _call_aggregator(
@@ -142,9 +142,7 @@ class AggregationRunner:
             return work.result()
 
     async def _wait_for(self, work: "asyncio.Task[TaskRequest]") -> None:
-        sleeper = asyncio.create_task(
-            self._clock.sleep_until(self._clock.now() + AGGREGATOR_TIMEOUT)
-        )
+        sleeper = asyncio.create_task(self._clock.sleep(AGGREGATOR_TIMEOUT))
         try:
             await asyncio.wait([work, sleeper], return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -91,9 +91,9 @@ class GroupScanner:
         """Yield the groups of a queue, read page by page."""
         after = ""
         while not self._stopping.is_set():
-            began = self._clock.now()
+            began = self._clock.monotonic()
             page = await self._page(queue, after)
-            self.seconds += self._clock.now() - began
+            self.seconds += self._clock.monotonic() - began
             for group in page:
                 yield group
             if len(page) < PAGE:

@@ -1,6 +1,7 @@
 """Aggregate the groups of a worker's queues, each when it is ready."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -129,21 +130,23 @@ class GroupScheduler:
 
     async def _pause(self) -> None:
         """Wait until there is a reason to scan again."""
-        now = self._clock.now()
+        began = self._clock.monotonic()
         pause_for_scan = PAUSE_PER_SCAN * self._scanner.seconds
-        earliest = now + max(SHORTEST_PAUSE, min(pause_for_scan, LONGEST_IDLE))
-        until = now + (LONGEST_WAIT if self._scanner.has_members else LONGEST_IDLE)
-        if self._scanner.next_look is not None:
-            until = min(until, self._scanner.next_look)
+        shortest = max(SHORTEST_PAUSE, min(pause_for_scan, LONGEST_IDLE))
+        longest = LONGEST_WAIT if self._scanner.has_members else LONGEST_IDLE
+        until = math.inf if self._scanner.next_look is None else self._scanner.next_look
         if pause_for_scan > SHORTEST_PAUSE:
-            until = max(until, earliest)
+            until = max(until, self._clock.now() + shortest)
         await first_completed(
-            self._wakeup.wait(), self._clock.sleep_until(until), self._stopping.wait()
+            self._wakeup.wait(),
+            self._clock.sleep_until(until, at_most=max(longest, shortest)),
+            self._stopping.wait(),
         )
         if not self._has_more:
             # members that join one after the other must not cause a scan each
+            rest = began + shortest - self._clock.monotonic()
             await first_completed(
-                self._clock.sleep_until(min(until, earliest)), self._stopping.wait()
+                self._clock.sleep_until(until, at_most=rest), self._stopping.wait()
             )
 
     # --- aggregate -----------------------------------------------------------------------------
