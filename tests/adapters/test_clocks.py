@@ -21,15 +21,20 @@ class Times:
 
     def __init__(self, *steps: float) -> None:
         self.moment = 1000.0
+        self.reading = 50.0
         self.naps: list[float] = []
         self.steps = list(steps)
 
     def time(self) -> float:
         return self.moment
 
+    def monotonic(self) -> float:
+        return self.reading
+
     def sleep(self, seconds: float) -> None:
         self.naps.append(seconds)
         self.moment += self.steps.pop(0) if self.steps else seconds
+        self.reading += seconds
 
     async def asleep(self, seconds: float) -> None:
         self.sleep(seconds)
@@ -99,6 +104,32 @@ async def test_a_long_sleeper_notices_that_the_wall_clock_was_set(
     times.steps = [60.0, 86_400.0]
     await times.clock(colour).sleep_until(1000.0 + 86_400.0)
     assert times.naps == [60.0, 60.0]
+
+
+@in_both_colours
+async def test_who_sleeps_at_most_so_long_notices_a_jump_within_a_second(
+    times: Times, colour: str
+) -> None:
+    """Forwards, as after a suspension of the machine, or backwards; it wakes, and looks anew."""
+    for jump in (3_600.0, -3_600.0):
+        times.naps = []
+        times.steps = [1.0, 1.0, jump]
+        await times.clock(colour).sleep_until(times.moment + 60.0, at_most=10.0)
+        assert times.naps == [1.0, 1.0, 1.0]
+
+
+@in_both_colours
+async def test_who_sleeps_at_most_so_long_wakes_then_or_at_the_moment(
+    times: Times, colour: str
+) -> None:
+    """The earlier counts, and what has passed is not waited for."""
+    for seconds, at_most in ((60.0, 2.5), (2.5, 60.0)):
+        before = times.moment
+        await times.clock(colour).sleep_until(before + seconds, at_most=at_most)
+        assert times.moment == before + 2.5
+    await times.clock(colour).sleep_until(times.moment, at_most=10.0)
+    await times.clock(colour).sleep(1.5)
+    assert times.naps == [1.0, 1.0, 0.5, 1.0, 1.0, 0.5, 1.5]
 
 
 async def test_a_sleep_is_never_too_short() -> None:

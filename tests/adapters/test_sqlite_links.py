@@ -14,16 +14,17 @@ from structlog.testing import capture_logs
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, Tx
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
-from qcore.domain.errors import BrokerUnusable
+from qcore.domain.answers import Swept
+from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
 from qcore.domain.lifecycle import State
-from qcore.testing.builders import NOW, a_task
+from qcore.testing.builders import NOW, a_demand, a_task
 
 FORKED = """
 import os, sys
 from qcore.adapters.links.sqlite import AsyncSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
-from qcore.testing.builders import NOW, a_task
+from qcore.testing.builders import NOW, a_demand, a_task
 import asyncio
 
 broker = SqliteBroker(AsyncSqliteLink(sys.argv[1]))
@@ -362,3 +363,29 @@ def test_a_file_deleted_within_a_transaction_is_let_go_of_after_it(tmp_path: Pat
             run_inline(link.read(lambda tx: tx.execute("SELECT * FROM words")))
     assert len(logs) == 1
     run_inline(link.close())
+
+
+async def test_a_sweep_beside_active_tasks_says_that_the_file_can_be_written(
+    tmp_path: Path,
+) -> None:
+    """Their leases cannot be renewed while another program holds the lock; it must not hide that.
+
+    Workers take an answer to say that others could renew. Nothing is written, which would wake the
+    workers of other processes; and where nothing is active, nothing waits for the lock.
+    """
+    path = tmp_path / "queue.db"
+    broker = SqliteBroker(AsyncSqliteLink(path, timeout=0))
+    await broker.enqueue([a_task()], now=NOW)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert await broker.sweep(["default"], 10, now=NOW) == Swept()
+        other.execute("ROLLBACK")
+        await broker.claim(a_demand(), now=NOW, until=NOW + 30)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BrokerUnavailable):
+            await broker.sweep(["default"], 10, now=NOW)
+        other.execute("ROLLBACK")
+        before = other.execute("PRAGMA data_version").fetchone()
+        assert await broker.sweep(["default"], 10, now=NOW) == Swept()
+        assert other.execute("PRAGMA data_version").fetchone() == before
+    await broker.close()

@@ -1,5 +1,6 @@
 """A worker that stands still for longer than its lease, and goes on as if nothing had happened."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -68,3 +69,24 @@ async def test_a_frozen_worker_settles_nothing(
     await frozen.leave()
     [settled] = yard.journal.settled_by_id()[later]
     assert settled.pid == frozen.pid
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["a lone worker", "all workers together"])
+async def test_workers_that_were_frozen_together_keep_their_tasks(yard: Yard, number: int) -> None:
+    """Their leases are over when they go on; each renews its own, and judges nobody before that."""
+    asked = await yard.ask([hold.using(retention=KEPT).call()] * number)
+    workers = await yard.crew(number, *LEASE, "--concurrency", "1")
+    await until(lambda: len(yard.journal.runs()) == number, "all run")
+    for worker in workers:
+        worker.send(signal.SIGSTOP)
+    await asyncio.sleep(3)
+    for worker in workers:
+        worker.send(signal.SIGCONT)
+    # long enough for sweeps that would take what is not renewed
+    await asyncio.sleep(2)
+    yard.release()
+    await yard.done()
+    for worker in workers:
+        await worker.leave()
+    completed = await yard.stored("default", State.COMPLETED)
+    assert [(completed[id_].attempts, completed[id_].crashes) for id_ in asked] == [(1, 0)] * number

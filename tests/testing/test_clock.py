@@ -485,3 +485,64 @@ class TestAutojump:
             await clock.sleep_until(NOW + 10)
 
         uvloop.run(main())
+
+
+class TestTimeThatIsSet:
+    async def test_the_time_jumps_and_the_seconds_do_not(self) -> None:
+        """Who waits for a moment wakes by the new time; who waits for seconds, after them."""
+        clock = ManualClock()
+        diary = Diary(clock)
+
+        async def wait(name: str, waiting: Coroutine[object, None, None]) -> None:
+            await waiting
+            diary.write(name)
+
+        waits = {
+            "later": clock.sleep_until(NOW + 100),
+            "seconds": clock.sleep(10),
+            "soon": clock.sleep_until(NOW + 50),
+        }
+        tasks = [asyncio.create_task(wait(name, each)) for name, each in waits.items()]
+        await turn()
+        clock.set_to(NOW + 60)
+        assert (clock.now(), clock.monotonic()) == (NOW + 60, NOW)
+        await turn()
+        assert diary.pages == [("soon", 60)]
+        clock.advance(10)
+        await turn()
+        clock.set_to(NOW)
+        clock.advance(99)
+        await turn()
+        assert diary.pages == [("soon", 60), ("seconds", 70)]
+        clock.advance_to(NOW + 100)
+        await asyncio.gather(*tasks)
+        assert diary.pages[-1] == ("later", 100)
+
+    @pytest.mark.parametrize("moment", [NOW + 5, NOW - 5])
+    async def test_who_waits_at_most_so_long_wakes_when_the_time_is_set(
+        self, moment: float
+    ) -> None:
+        """What the moment was computed from may no longer hold."""
+        clock = ManualClock()
+        sleeper = asyncio.create_task(clock.sleep_until(NOW + 1_000, at_most=100))
+        await turn()
+        clock.set_to(moment)
+        await asyncio.wait_for(sleeper, 10)
+
+    @pytest.mark.parametrize(("moment", "at_most"), [(NOW + 9, 5.0), (NOW + 5, 9.0)])
+    async def test_the_earlier_of_moment_and_seconds_counts(
+        self, moment: float, at_most: float
+    ) -> None:
+        """Whichever it is; also for code that blocks."""
+        with ManualClock(autojump=True) as clock:
+            await clock.sleep_until(moment, at_most=at_most)
+            assert clock.now() == NOW + 5
+        blocking = ManualClock()
+        assert step(blocking.blocking().sleep_until(moment, at_most=at_most))
+        assert step(blocking.blocking().sleep(2))
+        assert blocking.now() == blocking.monotonic() == NOW + 7
+
+    def test_a_time_that_is_none_is_refused(self) -> None:
+        """There is no such moment."""
+        with pytest.raises(InvalidOption, match="cannot set to nan"):
+            ManualClock().set_to(float("nan"))

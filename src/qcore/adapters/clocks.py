@@ -17,6 +17,8 @@ MAX_SLEEP: Final = 60.0
 """Seconds after which a sleeper reads the clock again: the wall clock may have been set."""
 LONGEST_BLIND: Final = 1.0
 """The same for a sleeper that is to notice soon."""
+JUMP: Final = 1.0
+"""Seconds by which the time moves against the monotonic clock if it was set, not merely slewed."""
 
 _log: FilteringBoundLogger = structlog.get_logger("qcore.clock")
 
@@ -36,15 +38,28 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep_until(self, moment: Moment, *, at_most: float = math.inf) -> None:
-        """Wait until `moment` and never less, or for `at_most` seconds."""
+        """Wait until `moment` and never less, or for `at_most` seconds, or until the time jumps."""
         # timers are monotonic: they may end a little before the wall clock reaches the moment
         if at_most == math.inf:
             while (rest := moment - self._time()) > 0:  # noqa: ASYNC110  (time has no event to wait for)
                 await asyncio.sleep(min(rest, MAX_SLEEP))
             return
-        end = time.monotonic() + at_most
-        while (rest := min(moment - self._time(), end - time.monotonic())) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(rest, LONGEST_BLIND))
+        look = self._look(moment, at_most)
+        while (seconds := look()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(seconds)
+
+    def _look(self, moment: Moment, at_most: float) -> Callable[[], float]:
+        """Return what tells how long to sleep before the next look; not more than 0 to wake."""
+        began = time.monotonic()
+        ahead = self._time() - began
+
+        def rest() -> float:
+            now, reading = self._time(), time.monotonic()
+            if abs(now - reading - ahead) > JUMP:
+                return 0.0
+            return min(moment - now, began + at_most - reading, LONGEST_BLIND)
+
+        return rest
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds."""
@@ -85,9 +100,9 @@ class _BlockingSystemClock(SystemClock):
             while (rest := moment - self._time()) > 0:
                 time.sleep(min(rest, MAX_SLEEP))  # noqa: ASYNC251  (to block is its purpose)
             return
-        end = time.monotonic() + at_most
-        while (rest := min(moment - self._time(), end - time.monotonic())) > 0:
-            time.sleep(min(rest, LONGEST_BLIND))  # noqa: ASYNC251
+        look = self._look(moment, at_most)
+        while (seconds := look()) > 0:
+            time.sleep(seconds)  # noqa: ASYNC251
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(max(0.0, seconds))  # noqa: ASYNC251

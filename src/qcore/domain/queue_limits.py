@@ -69,6 +69,14 @@ class Rate:
         # rounding of a stored moment must not withhold a token that is due at it
         return max(0, floor((self.per - (full - now) + FASTEST) / self.pace))
 
+    def corrected(self, full: Moment, now: Moment) -> Moment:
+        """Return `full`, or when a bucket that is empty now would be full, if that is earlier.
+
+        A bucket is never emptier than empty: a later moment was stored by a clock that was ahead.
+        """
+        latest = now + self.per
+        return latest if full > latest + FASTEST else full
+
     def after(self, full: Moment, now: Moment, taken: int) -> Moment:
         """Return when the bucket would be full after so many tokens were taken."""
         return max(full, now) + taken * self.pace
@@ -95,10 +103,22 @@ class Limits:
         free = MOST if self.in_flight is None else self.in_flight - active
         return free if self.rate is None else min(free, self.rate.left(full, now))
 
+    def corrected(self, active: int, full: Moment, now: Moment) -> Moment:
+        """Return `full` with an error of an earlier claim's clock undone (see `Rate.corrected`).
+
+        To be stored by a claim that finds tasks pending. While something else holds them back it
+        stays as it is.
+        """
+        if self.rate is None or self.is_paused or self._is_crowded(active):
+            return full
+        return self.rate.corrected(full, now)
+
+    def _is_crowded(self, active: int) -> bool:
+        return self.in_flight is not None and active >= self.in_flight
+
     def next_start(self, active: int, full: Moment) -> Moment | None:
         """Return when the next may start; None if anything but the rate holds it back."""
-        is_crowded = self.in_flight is not None and active >= self.in_flight
-        if self.rate is None or self.is_paused or is_crowded:
+        if self.rate is None or self.is_paused or self._is_crowded(active):
             return None
         return self.rate.next(full)
 

@@ -29,8 +29,8 @@ class Clock(Protocol):
     async def sleep_until(self, moment: Moment, *, at_most: float = math.inf) -> None:
         """Wait until `moment`, or for `at_most` seconds; return at once if it has passed.
 
-        With `at_most`, a moment that comes all at once, as after a suspension of the machine or
-        when somebody sets the time, is noticed within about a second.
+        With `at_most` it also returns, within about a second, when the time jumps: somebody sets
+        it, or the machine was suspended. What the moment was computed from may no longer hold.
         """
         ...
 

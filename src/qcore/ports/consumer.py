@@ -96,8 +96,9 @@ class Consumer(Notifier, Protocol):
         - An archived or a dead task is gone when it is older than `RetentionPolicy.age` seconds, or
           when its queue has more than `RetentionPolicy.count` of them: the oldest first.
         - Only the queues named; the answer counts what was moved, and says whether there is more.
-        - Where tasks are active, an answer also says that the store could be written: a sweep
-          raises while `extend` would. Workers rely on it to take no task that nobody could renew.
+
+        Where tasks are active, an answer also says that the store could be written: a sweep raises
+        while `extend` would. Workers rely on it to take no task whose lease nobody could renew.
         """
         ...
 

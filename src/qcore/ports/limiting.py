@@ -21,7 +21,9 @@ class Limiting(Protocol):
         - `SetInFlight(n)`: nothing is handed out that would make more than `n` tasks active.
         - `SetRate(rate)`: tasks are handed out as `Rate` says, whoever claims them, from a bucket
           that is full now; the rate that holds already, set again, does not fill it. What is dead,
-          "expired", takes nothing from it, and what comes back puts nothing into it.
+          "expired", takes nothing from it, and what comes back puts nothing into it. It is never
+          emptier than empty: if an earlier claim's clock was ahead, the next one stores when a
+          bucket that is empty now would be full.
         - None lifts a limit. Limits last while the queue is empty; without any, nothing is left.
         """
         ...

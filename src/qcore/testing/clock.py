@@ -98,10 +98,11 @@ class ManualClock:
         return None if first is None else first + self._set_by
 
     async def sleep_until(self, moment: Moment, *, at_most: float = math.inf) -> None:
-        """Wait until `moment`, or for `at_most` seconds; return at once if it has passed."""
-        end = self._now + at_most
+        """Wait until `moment`, or for `at_most` seconds, or with these until the time is set."""
+        end, set_by = self._now + at_most, self._set_by
         while await self._wait(moment, end):
-            pass
+            if at_most < math.inf and self._set_by != set_by:
+                return
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds, whatever the time is set to."""
@@ -190,10 +191,10 @@ class ManualClock:
 
     def _jump(self) -> bool:
         """Move to the next moment that somebody waits for; say whether there is one."""
-        moment = self.next_moment()
-        if moment is None or moment == math.inf:
+        first = self._first_alarm()
+        if first is None or first == math.inf:
             return False
-        self.advance_to(moment)
+        self._pass_until(first)
         return True
 
     def _first_alarm(self) -> float | None:

@@ -1,7 +1,11 @@
 """A worker with a queue that cannot be served: it serves the others, and that one once mended."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
 
 from qcore import Context
 from qcore.adapters.memory import MemoryBroker
@@ -59,6 +63,33 @@ async def test_the_other_queues_are_served_and_a_mended_one_is_punctual() -> Non
     async with lab.working(queues=["bad", "good"]):
         await lab.signals.settled.wait(3)
     assert ran == [("good", 0), ("bad", 1), ("bad", 17.5)]
+
+
+@pytest.mark.parametrize("verb", ["claim", "sweep", "next_due"])
+async def test_a_queue_is_tried_again_when_its_event_says(verb: str) -> None:
+    """An idle worker wakes for it, whatever call it is that cannot be made."""
+    tried: list[Moment] = []
+
+    class OneBad(ForwardingBroker):
+        async def around(
+            self, made: str, call: Callable[[], Awaitable[Any]], /, **arguments: Any
+        ) -> Any:
+            queues = [
+                *(arguments["demand"].quotas if made == "claim" else arguments.get("queues", ()))
+            ]
+            if made == verb and "bad" in queues:
+                if queues == ["bad"]:
+                    tried.append(lab.clock.now())
+                raise BrokerUnusable("spoilt")
+            return await call()
+
+    lab = Lab(OneBad(MemoryBroker()), autojump=True)
+    async with lab.working(queues=["bad", "good"]):
+        failed = await lab.signals.broker_failed.wait(6)
+        await lab.clock.sleep(60)
+    assert {each.call for each in failed} == {verb}
+    pauses = [after - before for before, after in pairwise(tried)]
+    assert pauses[:6] == pytest.approx([each.again_in for each in failed], abs=0.001)
 
 
 async def test_queues_that_are_claimed_from_one_by_one_share_the_room() -> None:

@@ -108,6 +108,9 @@ class Queue:
     def take(self, into: list[Claim], room: int, now: Moment, until: Moment) -> None:
         """Append up to `room` claims, as far as the limits allow."""
         pending, tasks = self.pending, self.tasks
+        if self.limits.rate is not None and pending and room > 0:
+            full = self.limits.corrected(len(self.active), self._bucket_full, now)
+            self._bucket_full = full
         room = min(room, self._free(now))
         before = len(into)
         token = max(self._token, token_floor(now))

@@ -98,7 +98,8 @@ class _QueueClaim:
     def take(self, into: list[Claim], room: int) -> None:
         """Append up to `room` claims, as far as the queue's limits allow."""
         before = len(into)
-        if self._limits is not None:
+        if self._limits is not None and room > 0 and self._queue_row.counts[State.PENDING]:
+            self._limits.correct(self._tx, self._queue_row, self._now)
             room = min(room, self._limits.free(self._queue_row, self._now))
         self._take(into, room)
         if self._limits is not None and len(into) > before:

@@ -34,6 +34,13 @@ class QueueLimits:
         """Return how many more tasks may be claimed now."""
         return self.limits.free(queue_row.counts[State.ACTIVE], self.full, now)
 
+    def correct(self, tx: Tx, queue_row: QueueRow, now: Moment) -> None:
+        """Undo what a claim stored whose clock was ahead."""
+        full = self.limits.corrected(queue_row.counts[State.ACTIVE], self.full, now)
+        if full != self.full:
+            self.full = full
+            self.write(tx, queue_row.key)
+
     def next_start(self, queue_row: QueueRow) -> Moment | None:
         """Return when the next pending task may start, None where it does not wait for the rate."""
         if not queue_row.counts[State.PENDING]:

@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from qcore.app.worker.quarantine import Quarantine
 from qcore.app.worker.retrying import Retrying
 from qcore.domain.moments import Moment
 from qcore.ports import Clock, Consumer
 
+JUMP: Final = 1.0
+"""Seconds by which the time moves against the monotonic clock if it was set, not merely slewed."""
+
 
 class NextDue:
     """Ask for the next due moment only when the last answer may not hold any more.
 
     A broker sends wake-ups, so an idle worker need not ask again and again: the answer holds until
-    that moment has passed, a wake-up came, or a queue entered or left quarantine.
+    that moment has passed, a wake-up came, a queue entered or left quarantine, or the time jumped.
     """
 
     def __init__(
@@ -32,6 +36,8 @@ class NextDue:
         self._stopping = stopping
         self._is_stale = True
         self._moment: Moment | None = None
+        self._ahead = 0.0
+        """The time less the monotonic clock, when it was asked."""
         self._queues: Sequence[str] = ()
         """The queues that the remembered answer is about."""
 
@@ -50,9 +56,11 @@ class NextDue:
         """
         now = self._clock.now()
         has_passed = (self._moment is not None and self._moment <= now) or self.next_retry() <= now
-        if self._is_stale or has_passed or self._queues != queues:
+        ahead = now - self._clock.monotonic()
+        has_jumped = abs(ahead - self._ahead) > JUMP
+        if self._is_stale or has_passed or has_jumped or self._queues != queues:
             # before the call: a wake-up during it may be about what its answer does not show
-            self._is_stale = False
+            self._is_stale, self._ahead = False, ahead
             self._moment, self._queues = await self.ask(queues), queues
         return self._moment
 

@@ -23,7 +23,9 @@ class RateCases(Cases):
 
     # - `SetRate(rate)`: tasks are handed out as `Rate` says, whoever claims them, from a bucket
     #   that is full now; the rate that holds already, set again, does not fill it. What is dead,
-    #   "expired", takes nothing from it, and what comes back puts nothing into it.
+    #   "expired", takes nothing from it, and what comes back puts nothing into it. It is never
+    #   emptier than empty: if an earlier claim's clock was ahead, the next one stores when a bucket
+    #   that is empty now would be full.
 
     async def test_a_rate_is_a_burst_and_a_pace(self, broker: Broker) -> None:
         """As many as it says at once, and then one each time that one is due."""
@@ -117,6 +119,15 @@ class RateCases(Cases):
         assert len(await take(broker, 3)) == 3
         await limit(broker, SetRate(TWO_A_SECOND))
         assert len(await take(broker)) == 2
+
+    async def test_a_clock_that_was_a_day_ahead_costs_one_period(self, broker: Broker) -> None:
+        """A bucket is never emptier than empty: once the clock is mended it fills as ever."""
+        await put(broker, *some_tasks(20))
+        await limit(broker, SetRate(Rate(4, 2.0)))
+        assert len(await take(broker, now=NOW + 86_400)) == 4
+        assert await take(broker, now=NOW) == []
+        assert await broker.next_due(["default"]) == NOW + 0.5
+        assert len(await take(broker, now=NOW + 2)) == 4
 
     async def test_a_pause_stops_no_clock(self, broker: Broker) -> None:
         """The bucket fills meanwhile, and is no fuller than full."""

@@ -280,7 +280,7 @@ end
 -- Claim up to `wanted` tasks of a queue into `claims`; return how many.
 local function take(base, wanted, claims)
   local limits = limits_of[base]
-  if limits then
+  if limits and wanted > 0 then
     wanted = math.min(wanted, (allowed_by_limits(base, limits, moment)))
   end
   local taken, rounds = 0, 0

@@ -10,7 +10,7 @@ for base = 0, #KEYS - WIDTH, WIDTH do
   end
   local limits = parse_limits(text)
   if limits and limits.count and call('EXISTS', KEYS[base + PENDING]) == 1 then
-    local _, start = allowed_by_limits(base, limits, 0)
+    local _, start = allowed_by_limits(base, limits, math.huge)
     starts[#starts + 1] = start
   end
   keys[#keys + 1] = KEYS[base + SCHEDULED]

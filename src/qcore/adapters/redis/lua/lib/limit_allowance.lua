@@ -1,6 +1,7 @@
 -- Return how many tasks the limits of the queue at `base` allow to be claimed at `now`; and, where
 -- only the rate limits them, when the next may start. The arithmetic (GCRA) is that of
--- domain/queue_limits.py, digit for digit.
+-- domain/queue_limits.py, digit for digit. What a claim stored whose clock was ahead is undone: a
+-- bucket is never emptier than empty.
 local function allowed_by_limits(base, limits, now)
   if limits.is_paused then
     return 0
@@ -11,6 +12,10 @@ local function allowed_by_limits(base, limits, now)
   end
   if not limits.count or left <= 0 then
     return math.max(0, left)
+  end
+  if limits.full > now + limits.per + 1e-6 and call('EXISTS', KEYS[base + PENDING]) == 1 then
+    limits.full = now + limits.per
+    write_limits(base, limits)
   end
   local pace = limits.per / limits.count
   local tokens = limits.count
