@@ -2,6 +2,7 @@
 
 from qcore.app.client.inline import Suspended
 from qcore.app.tasks.context import NoState
+from qcore.app.tasks.lifespan import LifespanFailed
 from qcore.app.worker.pools.child_ipc import ProcessDied
 from qcore.app.worker.pools.error_stand_in import RemoteError
 from qcore.domain.errors import (
@@ -24,6 +25,7 @@ __all__ = [
     "CannotEncode",
     "InvalidOption",
     "InvalidTask",
+    "LifespanFailed",
     "NoResult",
     "NoState",
     "ProcessDied",

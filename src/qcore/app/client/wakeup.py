@@ -1,7 +1,8 @@
-"""Wake a coroutine of an event loop from any thread, and wait for the first of several."""
+"""Wake a coroutine of an event loop from any thread, wait for the first of several, cancel one."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
 from threading import get_ident
 from typing import Any
 
@@ -49,3 +50,34 @@ async def first_completed(*coroutines: Coroutine[Any, Any, object]) -> None:
     finally:
         for task in tasks:
             task.cancel()
+
+
+class CutShort(Exception):
+    """Say that the block of `cancelled_after` was cancelled."""
+
+
+@asynccontextmanager
+async def cancelled_after(waiting: Coroutine[Any, Any, object]) -> AsyncGenerator[None]:
+    """Cancel the block when `waiting` has ended, as `asyncio.timeout` does when its time is over.
+
+    The block then raises `CutShort`.
+    """
+    loop, limit, is_over = asyncio.get_running_loop(), asyncio.timeout(None), False
+
+    def expire(waiter: asyncio.Task[object]) -> None:
+        if not is_over and not waiter.cancelled():
+            limit.reschedule(loop.time())
+
+    try:
+        async with limit:
+            waiter = asyncio.create_task(waiting)
+            waiter.add_done_callback(expire)
+            try:
+                yield
+            finally:
+                is_over = True
+                waiter.cancel()
+    except TimeoutError:
+        if limit.expired():
+            raise CutShort from None
+        raise

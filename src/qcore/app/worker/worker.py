@@ -1,11 +1,14 @@
 """Run tasks: the public `Worker`. How its parts are put together for a run is in `session`."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import Final
 
 from qcore.app.calls.codec import Codec
 from qcore.app.client.client import Client
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
+from qcore.app.client.wakeup import CutShort, cancelled_after, first_completed
 from qcore.app.tasks.lifespan import enter
 from qcore.app.tasks.router import Router
 from qcore.app.worker.control import WorkerControl
@@ -20,6 +23,9 @@ from qcore.domain.events import WorkerFailed, WorkerPaused
 from qcore.domain.moments import Moment
 from qcore.domain.retry import Dice
 from qcore.ports import Broker, Clock, Instrument
+
+LIFESPAN_TIMEOUT: Final = 1.0
+"""Seconds, of real time, that a lifespan has to end after the grace, or `stop(at_once=True)`."""
 
 
 class Worker:
@@ -92,7 +98,8 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`, or, in a burst, until there is nothing to do.
 
-        Raises what `open` of the broker raises, and what a lifespan raises; instruments are told
+        Raises what `open` of the broker raises, and what a lifespan raises (`LifespanFailed` for
+        what is no `Exception`); instruments are told
         before that, as nobody may await this for a while. It may be called again after it has
         returned; raises `InvalidOption` where it has not.
         """
@@ -112,15 +119,39 @@ class Worker:
             self._control.reset()
 
     async def _run(self) -> None:
-        environment = self._environment
-        await environment.broker.open()
         async with AsyncExitStack() as stack:
-            state = await enter(environment.router.lifespans, stack)
-            session = self._session = WorkerSession(
-                environment, state, running=self._running, on_end=self._count_run
-            )
-            await session.open(stack)
-            await session.serve()
+            session = await self._start(stack)
+            if session is not None:
+                await session.serve()
+
+    async def _start(self, stack: AsyncExitStack) -> WorkerSession | None:
+        """Open the broker and enter the lifespans; return None where a stop comes meanwhile.
+
+        A database that does not answer must not keep a worker from leaving.
+        """
+        environment = self._environment
+        try:
+            async with cancelled_after(self._control.stopping.wait()):
+                await environment.broker.open()
+                state = await enter(
+                    environment.router.lifespans, stack, end_limit=self._lifespan_limit
+                )
+                session = self._session = WorkerSession(
+                    environment, state, running=self._running, on_end=self._count_run
+                )
+                await session.open(stack)
+        except CutShort:
+            return None
+        return session
+
+    async def _lifespan_limit(self) -> None:
+        """Wait until a lifespan that began to end has had its time."""
+        control, now = self._control, self._environment.clock.now()
+        requested = now if control.stop_requested_at is None else control.stop_requested_at
+        rest = requested + self._environment.settings.grace - now
+        # real time, as what it waits for is real; a lifespan must not move a clock of virtual time
+        await first_completed(asyncio.sleep(rest), control.stopping_at_once.wait())
+        await asyncio.sleep(LIFESPAN_TIMEOUT)
 
     def _count_run(self) -> None:
         """Count a run that has ended, and stop after `max_tasks` of them."""
