@@ -41,6 +41,30 @@ def test_a_retry_takes_one_of_the_two_at_most() -> None:
         Retry(delay=5, at=NOW)
 
 
+def test_each_word_takes_what_comes_without_a_name_for_the_delay() -> None:
+    """A number and a timedelta mean the same in all of them, and so does `at`."""
+    for given, wait in ((30, 30.0), (timedelta(seconds=2), 2.0)):
+        assert [word(given).delay for word in (Snooze, Retry, RateLimited)] == [wait] * 3
+    assert [word(at=NOW).at for word in (Snooze, Retry, RateLimited)] == [NOW] * 3
+
+
+@pytest.mark.parametrize("bad", [-1, math.nan, True, b"5", ValueError("x")])
+def test_a_retry_refuses_what_is_neither_a_delay_nor_a_reason(bad: Any) -> None:
+    """It is not taken for a reason."""
+    with pytest.raises(InvalidTask, match="Retry delay is"):
+        Retry(bad)
+
+
+def test_a_word_takes_one_delay() -> None:
+    """Two of them, or a delay and a moment, are refused."""
+    with pytest.raises(InvalidTask, match="two delays, 5 and 6"):
+        Retry(5, delay=6)
+    with pytest.raises(InvalidTask, match="one of them at most"):
+        Retry(5, at=NOW)
+    with pytest.raises(InvalidTask, match="exactly one"):
+        RateLimited(5, at=NOW)
+
+
 @pytest.mark.parametrize("bad", [-1, math.nan, "5", True])
 def test_a_delay_that_is_none_is_refused(bad: float) -> None:
     """The message names the exception and the argument."""
@@ -134,6 +158,11 @@ def test_who_is_rate_limited_says_until_when() -> None:
         (Retry("busy", delay=5), 5.0, "busy"),
         (Retry(delay=timedelta(seconds=0.5)), 0.5, "the handler asked for a retry"),
         (Retry(delay=0), 0.0, "the handler asked for a retry"),
+        (Retry(30), 30.0, "the handler asked for a retry"),
+        (Retry(0), 0.0, "the handler asked for a retry"),
+        (Retry(timedelta(minutes=1)), 60.0, "the handler asked for a retry"),
+        (Retry(reason="busy", delay=5), 5.0, "busy"),
+        (Retry("30"), None, "30"),
     ],
 )
 def test_a_retry_has_a_reason_and_perhaps_a_delay(
@@ -161,7 +190,9 @@ def test_control_flow_is_no_error_of_ours(kind: type[ControlFlow]) -> None:
         RateLimited(timedelta(seconds=5)),
         RateLimited("5"),
         RateLimited("Fri, 15 Jan 2027 08:00:09 GMT"),
+        RateLimited(at=NOW),
         Retry("busy", delay=5),
+        Retry(5),
         Retry(),
     ],
     ids=repr,

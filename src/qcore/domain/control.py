@@ -7,6 +7,7 @@ from typing import Final
 from qcore.domain.backoff import Roll
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import LAST_MOMENT, Duration, Moment, moment_of, seconds_of
+from qcore.domain.text import shown
 
 SPREAD: Final = 0.1
 """The share of its wait by which a rate-limited task is spread,"""
@@ -57,20 +58,24 @@ class RateLimited(ControlFlow):
     """Run the task again when a service that had too much wants it, without burning any budget.
 
     `delay` is seconds, a timedelta, or the text of an HTTP `Retry-After` header, which is seconds
-    or a date (RFC 9110, 10.2.3). The task comes back no earlier, and up to a tenth of the wait
-    later (a second at least, a minute at most): many that were told the same second must not come
-    back within it. Raises `InvalidTask` for any other text, and for a header that is missing.
+    or a date (RFC 9110, 10.2.3); in its place `at` may be an aware datetime or a moment. The task
+    comes back no earlier, and up to a tenth of the wait later (a second at least, a minute at
+    most): many that were told the same second must not come back within it. Raises `InvalidTask`
+    for any other text, for a header that is missing, and for both.
     """
 
-    def __init__(self, delay: Duration | str) -> None:
-        self._given = delay
-        self.delay, self.at = _delay_or_moment(delay)
+    def __init__(
+        self, delay: Duration | str | None = None, *, at: datetime | Moment | None = None
+    ) -> None:
+        if delay is not None and at is not None:
+            raise InvalidTask("RateLimited takes either delay or at=…: give exactly one of them")
+        self.delay, self.at = _delay_or_moment(delay, at)
         when = f"for {self.delay} s" if self.at is None else f"until {self.at}"
         super().__init__(f"rate limited {when}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel between processes, as its text is not its argument."""
-        return RateLimited, (self._given,)
+        """Travel between processes, as an exception made with keywords cannot by itself."""
+        return partial(RateLimited, self.delay, at=self.at), ()
 
     def moment(self, now: Moment, roll: Roll) -> Moment:
         """Return the moment to run again at, of those that the dice choose among."""
@@ -84,17 +89,22 @@ class Retry(ControlFlow):
     """Fail this run, burning one retry, and choose when the next one begins.
 
     At most one of `delay` (seconds or a timedelta from now) and `at` (an aware datetime or a
-    moment) says when; without them the retry policy chooses. Raises `InvalidTask` for both, and for
-    a value that is none.
+    moment) says when; without them the retry policy chooses. What is given without a name is the
+    delay, as in `Snooze(30)`, unless it is text: then it is the reason. Raises `InvalidTask` for
+    both, and for a value that is none.
     """
 
     def __init__(
         self,
-        reason: str = "",
+        reason: Duration | str = "",
         *,
         delay: Duration | None = None,
         at: datetime | Moment | None = None,
     ) -> None:
+        if not isinstance(reason, str):
+            if delay is not None:
+                raise InvalidTask(f"Retry has two delays, {shown(reason)} and {shown(delay)}")
+            delay, reason = reason, ""
         if delay is not None and at is not None:
             raise InvalidTask("Retry takes delay=… or at=…: give one of them at most")
         self.delay = None if delay is None else seconds_of(delay, "Retry delay")
@@ -110,8 +120,12 @@ class Retry(ControlFlow):
         return self.at if self.delay is None else now + self.delay
 
 
-def _delay_or_moment(delay: Duration | str) -> tuple[float | None, Moment | None]:
+def _delay_or_moment(
+    delay: Duration | str | None, at: datetime | Moment | None
+) -> tuple[float | None, Moment | None]:
     """Return the seconds to wait, or the moment to wait for."""
+    if at is not None:
+        return None, moment_of(at, "RateLimited at")
     what = "RateLimited delay"
     if not isinstance(delay, str):
         return seconds_of(delay, what), None
