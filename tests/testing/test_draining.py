@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -158,6 +159,34 @@ async def test_a_clock_that_jumps_by_itself_can_be_drained() -> None:
     handle = await slow.enqueue()
     assert await drain(q) == 1
     assert await handle.result() == NOW + 100
+
+
+@pytest.mark.parametrize("jumps", ["in a block", "by itself", "in two blocks"])
+async def test_a_drain_inside_of_an_autojump_jumps_once_at_a_time(jumps: str) -> None:
+    """Whoever a jump has woken runs before the next: a timeout of a second ends at a second."""
+    clock = ManualClock(autojump=jumps == "by itself")
+    q = Qcore("memory://", clock=clock)
+    ended: dict[str, float] = {}
+
+    @q.task(timeout=1, max_retry=0)
+    async def slow(ctx: Context) -> None:
+        try:
+            await clock.sleep_until(clock.now() + 100)
+        finally:
+            ended["slow"] = clock.now() - start
+
+    @q.task(delay=5)
+    async def later(ctx: Context) -> None:
+        ended["later"] = clock.now() - start
+
+    start = clock.now()
+    await slow.enqueue()
+    await later.enqueue()
+    with ExitStack() as stack:
+        for _ in range({"in a block": 1, "by itself": 0, "in two blocks": 2}[jumps]):
+            stack.enter_context(clock.autojump())
+        await drain(q)
+    assert ended == {"slow": 1, "later": 5}
 
 
 async def test_handlers_in_threads_are_drained() -> None:

@@ -22,6 +22,7 @@ from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.tasks.aggregators import A, AggregationOptions, Aggregator, Aggregators
 from qcore.app.tasks.context import Context
+from qcore.app.tasks.default_name import default_name
 from qcore.app.tasks.handler import Handler, Sender
 from qcore.app.tasks.lifespan import Lifespan, no_lifespan
 from qcore.domain.backoff import Curve
@@ -99,6 +100,8 @@ class Router:
     ) -> Decorate | AnyHandler:
         """Make a function the handler of the tasks of a name (its module and name if not given).
 
+        A module that is run as a script counts by the name that others import it by.
+
         Used as `@q.task` or as `@q.task(…)`. `retry` is a policy or a curve (failures and a roll to
         seconds), `is_failure` says which errors burn the retry budget, `process=True` runs it in a
         process of its own. The `options` are the defaults of its tasks: `queue`, `priority`,
@@ -109,9 +112,7 @@ class Router:
         """
 
         def decorate(function: Callable[..., Any], /) -> Any:
-            called = (
-                name if isinstance(name, str) else f"{function.__module__}.{function.__qualname__}"
-            )
+            called = name if isinstance(name, str) else default_name(function)
             policy = _policy(retry, is_failure)
             return self._add(called, function, policy, process=process, options=options)
 
