@@ -1,8 +1,10 @@
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, Bor
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Settled
-from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
+from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import IllegalMove, RunNow, State, Succeeded
 from qcore.domain.task import Verdict
 from qcore.ports import Capability, LeaseEnded, Notification, WorkAvailable
@@ -128,6 +130,82 @@ def test_a_lock_is_mapped_as_everywhere(
         with pytest.raises(BrokerUnavailable, match=r"app\.db"):
             run_inline(broker.enqueue([a_task()], now=NOW))
     run_inline(broker.enqueue([a_task()], now=NOW))
+
+
+def test_a_call_that_fails_leaves_no_transaction_open(
+    broker: SqliteBroker, connection: sqlite3.Connection
+) -> None:
+    """One that was begun for the call alone would keep its lock, and its owner knows of none."""
+    run_inline(broker.enqueue([a_task()], now=NOW))
+    (claim,) = run_inline(broker.claim(a_demand(), now=NOW, until=NOW + LEASE))
+    connection.commit()
+    with pytest.raises(IllegalMove):
+        run_inline(broker.settle([Verdict(claim.lease, RunNow())], now=NOW))
+    assert not connection.in_transaction
+
+
+def test_to_ask_leaves_no_transaction_open(
+    broker: SqliteBroker, connection: sqlite3.Connection
+) -> None:
+    """Whoever only looks at a task does not keep a worker from writing; the tables may be new."""
+    assert run_inline(broker.count()) == {}
+    assert not connection.in_transaction
+    connection.execute("INSERT INTO users VALUES ('ann')")
+    assert run_inline(broker.count()) == {}
+    assert connection.in_transaction
+
+
+def test_a_transaction_that_has_read_too_early_is_named(
+    broker: SqliteBroker, connection: sqlite3.Connection, path: Path
+) -> None:
+    """SQLite says "locked" of that, too; but to wait does not help."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN")
+    connection.execute("SELECT * FROM users").fetchall()
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("INSERT INTO users VALUES ('bob')")
+    with pytest.raises(BrokerUnavailable, match=r"app\.db: the open transaction has read before"):
+        run_inline(broker.enqueue([a_task()], now=NOW))
+
+
+def test_a_connection_that_cannot_be_used_is_named_with_its_file(
+    broker: SqliteBroker, connection: sqlite3.Connection, path: Path
+) -> None:
+    """Closed, or another thread's: the driver's words, and whose connection it is."""
+    with ThreadPoolExecutor(1) as threads:
+        called = threads.submit(run_inline, broker.enqueue([a_task()], now=NOW))
+        with pytest.raises(BrokerUnusable, match=r"caller's connection to .*app\.db .*thread"):
+            called.result()
+    connection.close()
+    with pytest.raises(BrokerUnusable, match=r"connection to .*app\.db cannot be used: .*closed"):
+        run_inline(broker.enqueue([a_task()], now=NOW))
+    with pytest.raises(BrokerUnusable, match=r"to its database cannot be used: .*closed"):
+        BorrowedSqliteLink(connection)
+
+
+def test_what_is_no_connection_is_refused() -> None:
+    """Wrappers have the driver's connection inside; the error says where."""
+    wrapper: Any = object()
+    with pytest.raises(InvalidOption, match=r"is a builtins.object: expected a sqlite3.Connection"):
+        BorrowedSqliteLink(wrapper)
+
+
+def test_a_connection_in_autocommit_needs_an_open_transaction(
+    connection: sqlite3.Connection,
+) -> None:
+    """Python 3.12 has connections whose `commit` does nothing."""
+
+    class Autocommitting:
+        autocommit = True
+        text_factory = str
+        in_transaction = False
+        cursor = connection.cursor
+        execute = connection.execute
+
+    mine: Any = Autocommitting()
+    broker = SqliteBroker(BorrowedSqliteLink(mine))
+    with pytest.raises(InvalidOption, match="has no open transaction"):
+        run_inline(broker.enqueue([a_task()], now=NOW))
 
 
 async def test_a_worker_serves_the_applications_database(

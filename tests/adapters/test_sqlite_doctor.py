@@ -63,6 +63,17 @@ async def test_a_file_that_is_not_there_is_not_made(file: Path, make: object) ->
     assert [(each.name, each.stat().st_size) for each in file.parent.iterdir()] == before
 
 
+def test_an_applications_file_without_our_tables_is_left_as_it_is(file: Path) -> None:
+    """They are made when it is first used, and not to be looked at."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TABLE orders (id INTEGER)")
+    before = file.read_bytes()
+    told = of(asyncio.run(examined(url_of(file))), "file")
+    assert told.grade is Grade.ADVICE
+    assert "has an application's tables (orders), and none of qcore's" in told.found
+    assert file.read_bytes() == before
+
+
 async def test_a_folder_that_is_not_there_is_an_error(file: Path) -> None:
     """It is named."""
     told = of(await examined(url_of(file.parent / "nowhere" / "queue.db")), "file")

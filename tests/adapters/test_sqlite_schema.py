@@ -103,6 +103,48 @@ def test_a_database_of_somebody_else_is_refused(path: Path, mark: str) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize(
+    "mark",
+    ["PRAGMA application_id = 7", "CREATE TABLE users (name)", "PRAGMA user_version = 7"],
+)
+def test_an_applications_database_may_have_our_tables_too(path: Path, mark: str) -> None:
+    """Who says so gets them beside its own; header and journal mode stay the application's."""
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE orders (id INTEGER)")
+        other.execute(mark)
+    before = header(path)
+    broker = SqliteBroker(BlockingSqliteLink(path), beside_others=True)
+    run_inline(broker.enqueue([a_task()], now=NOW))
+    assert header(path) == before
+    run_inline(broker.close())
+    # from then on it is known
+    run_inline(broker_at(path).enqueue([a_task()], now=NOW))
+
+
+@pytest.mark.parametrize("beside_others", [True, False])
+def test_an_application_may_join_a_file_of_ours(path: Path, *, beside_others: bool) -> None:
+    """It numbers its schema where we number ours, and nobody takes its number for ours."""
+    broker = SqliteBroker(BlockingSqliteLink(path), beside_others=beside_others)
+    run_inline(broker.open())
+    run_inline(broker.close())
+    if beside_others:
+        assert header(path)[1] == 0
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE orders (id INTEGER)")
+        other.execute("PRAGMA user_version = 1")
+    run_inline(broker.enqueue([a_task()], now=NOW))
+    assert header(path)[1] == 1
+    run_inline(broker.close())
+
+
+def header(path: Path) -> tuple[int, int, str]:
+    """Return application id, user version and journal mode of a file."""
+    with closing(sqlite3.connect(path)) as other:
+        names = ("application_id", "user_version", "journal_mode")
+        first, second, third = (other.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return first, second, third
+
+
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     """A file of another kind is named, and left as it was."""
     path.write_text("dear diary, " * 100)

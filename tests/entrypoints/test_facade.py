@@ -227,6 +227,37 @@ def test_a_task_enqueued_within_a_transaction_is_part_of_it(home: Path) -> None:
     q.blocking.close()
 
 
+@pytest.mark.parametrize("first", ["worker", "application"])
+async def test_an_application_and_its_worker_share_a_file_whoever_comes_first(
+    home: Path, first: str
+) -> None:
+    """With tables, or none yet, and a version of its own that nobody takes for ours."""
+    q = Qcore("sqlite:///shop.db")
+
+    @q.task("note", retention=60)
+    async def note(ctx: Context) -> str:
+        return "noted"
+
+    async def work() -> None:
+        await q.worker(burst=True).run()
+
+    connection = sqlite3.connect("shop.db")
+    try:
+        for version in (1, 2):
+            if first == "worker":
+                await work()
+            connection.execute(f"CREATE TABLE orders_{version} (id INTEGER)")
+            connection.execute(f"PRAGMA user_version = {version}")
+            handle = q.within(connection).enqueue(note.call())
+            connection.commit()
+            await work()
+            assert handle.status() is State.COMPLETED
+            assert not connection.in_transaction
+    finally:
+        connection.close()
+        await q.close()
+
+
 async def test_a_worker_serves_the_queues_that_its_handlers_name() -> None:
     """Without a word about queues none of them is left waiting."""
     q = Qcore("memory://", clock=ManualClock(), instruments=())

@@ -2,16 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
-from qcore.adapters.links.sqlite import Link, Tx, log_of, other_name
+from qcore.adapters.links.sqlite import Link, Tx, log_of, other_name, table_names
 from qcore.adapters.sqlite.queue_rows import count_tasks
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.lifecycle import State
 
+META: Final = "qcore_meta"
 GIGABYTE: Final = 1 << 30
 MAX_CHECKED: Final = GIGABYTE
 """Bytes of a file up to which `quick_check`, which reads every page, is run."""
@@ -33,7 +34,7 @@ SYNCHRONOUS_LEVELS: Final = ("off", "normal", "full", "extra")
 async def diagnose(link: Link) -> list[Finding]:
     """Return findings; raise as `link.open` does where the database cannot be used.
 
-    A file that does not exist is not created.
+    A file that does not exist is not created, and neither are tables in an application's file.
     """
     if not link.is_persistent:
         return [
@@ -50,6 +51,9 @@ async def diagnose(link: Link) -> list[Finding]:
     other = other_name(link.path)
     if other is not None:
         return [error("file", f"{file}: {other.problem}", other.remedy), *found]
+    tables = table_names(link.path)
+    if tables and META not in tables:
+        return [*_without_tables(file, tables), *found]
     await link.open()
     return [*_file_sizes(file), *found, *await link.read(_database)]
 
@@ -74,6 +78,16 @@ def _missing(file: Path) -> Iterator[Finding]:
             f"{file} is not there, or empty: it is made when it is first used",
             "if there should be tasks, look whether the URL and the working folder are right",
         )
+
+
+def _without_tables(file: Path, tables: Sequence[str]) -> Iterator[Finding]:
+    """Find that a file has another application's tables alone."""
+    yield advice(
+        "file",
+        f"{file} has an application's tables ({', '.join(tables[:3])}), and none of qcore's: they "
+        "are made when it is first used",
+        "if there should be tasks, look whether the URL and the working folder are right",
+    )
 
 
 def _file_sizes(file: Path) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ def connect(url: str) -> Broker:
 
     - `memory://`: in this process, gone with it.
     - `sqlite:///qcore.db`: a file in the working folder; `sqlite:////var/lib/qcore.db`: elsewhere.
+      It may have an application's own tables beside those of qcore, whose names begin with qcore_.
       Options: `synchronous` (full, normal), `timeout` (seconds to wait for another process's lock).
     - `redis://user:password@host:6379/0`: a Redis server, 6.2 or newer, or a Valkey;
       `rediss://…`: over TLS; `redis+unix:///run/redis.sock?db=0`: on this machine.
@@ -95,7 +96,8 @@ def _sqlite(url: str) -> Broker:
             "sqlite:////absolute/path.db"
         )
     options = parse_options(parts.query, SQLITE_OPTIONS, "sqlite:///")
-    return SqliteBroker(AsyncSqliteLink(file, **options))
+    # whoever names the file of an application wants to enqueue in its transactions: see `within`
+    return SqliteBroker(AsyncSqliteLink(file, **options), beside_others=True)
 
 
 def _redis(url: str) -> Broker:

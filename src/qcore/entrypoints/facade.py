@@ -115,7 +115,9 @@ class Qcore(Router):
         """Return a client that enqueues in the transaction of a caller's own SQLite connection.
 
         Its tasks are there when that transaction is committed, and never were if it is undone. The
-        database must be the one whose tasks the workers run.
+        database must be the one whose tasks the workers run: `Qcore("sqlite:///app.db")` with the
+        application's own file. The tables are made by whichever comes first, a worker or this.
+        Raises `InvalidOption` for what is no sqlite3.Connection.
         """
         return self._blocking_client(borrow(connection))
 

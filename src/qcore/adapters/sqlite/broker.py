@@ -44,14 +44,22 @@ class SqliteBroker:
     """Keep tasks in a SQLite database, reached by a link.
 
     Each call is one transaction. Over a `BorrowedSqliteLink` it is a part of the caller's own.
+    A file that has another application's tables is refused, unless `beside_others`.
     """
 
-    def __init__(self, link: Link, *, keep: RetentionPolicy = DEFAULT_RETENTION) -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        keep: RetentionPolicy = DEFAULT_RETENTION,
+        beside_others: bool = False,
+    ) -> None:
         self._link = link
         self._keep = keep
+        self._beside_others = beside_others
         self._blocking: SqliteBroker | None = None
         self._leases = LeaseRegistry()
-        link.on_connect(prepare, merge_lost)
+        link.on_connect(partial(prepare, beside_others=beside_others), merge_lost)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -77,7 +85,11 @@ class SqliteBroker:
         """Return a broker over the same database that never suspends."""
         if self._blocking is None:
             link = self._link.blocking()
-            self._blocking = self if link is self._link else SqliteBroker(link, keep=self._keep)
+            self._blocking = (
+                self
+                if link is self._link
+                else SqliteBroker(link, keep=self._keep, beside_others=self._beside_others)
+            )
         return self._blocking
 
     async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:

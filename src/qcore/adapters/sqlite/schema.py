@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import structlog
+
 from qcore.adapters.links.sqlite import Tx
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.errors import BrokerUnusable
@@ -15,12 +17,14 @@ _SCHEMA: Final = statements("schema")
 _TABLES: Final = [sql for sql in _SCHEMA.values() if sql.startswith("CREATE")]
 
 
-def prepare(tx: Tx) -> None:
+def prepare(tx: Tx, *, beside_others: bool = False) -> None:
     """Create the tables unless they exist.
 
-    Raises `BrokerUnusable`, with nothing written, if the database has another application's tables
-    or another schema version. In a file of our own this also turns on the write-ahead log, with
-    which readers and a writer do not wait for each other, and a commit is one write.
+    In a file of our own this also turns on the write-ahead log, with which readers and a writer do
+    not wait for each other, and a commit is one write. Raises `BrokerUnusable`, with nothing
+    written, if the database has another schema version, or another application's tables: unless
+    `beside_others`, for a file that is an application's too, or will be. Its journal mode is kept
+    then, and so is `user_version`, by which an application may number its own schema.
     """
     if not tx.owns_file:
         if not _exists(tx):
@@ -29,18 +33,35 @@ def prepare(tx: Tx) -> None:
     # one transaction, as another process may be creating the same tables at this moment. After an
     # error the link closes the connection, which rolls it back
     tx.execute("BEGIN")
-    exists = _exists(tx)
+    exists, others = _exists(tx), _others(tx)
     tx.execute("COMMIT")
     if exists:
         return
-    # WAL cannot be turned on inside a transaction; the file is still empty
-    tx.execute("PRAGMA journal_mode = WAL")
+    if not others:
+        # WAL cannot be turned on inside a transaction; the file is still empty
+        tx.execute("PRAGMA journal_mode = WAL")
+    elif not beside_others:
+        raise _taken(others)
     tx.execute("BEGIN IMMEDIATE")
     if not _exists(tx):
-        _create(tx)
-        tx.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        tx.execute(f"PRAGMA user_version = {VERSION}")
+        _create_in_file(tx, beside_others=beside_others)
     tx.execute("COMMIT")
+
+
+def _create_in_file(tx: Tx, *, beside_others: bool) -> None:
+    """Create the tables, and say in the file's header whose it is, unless it has others."""
+    others = _others(tx)
+    if others and not beside_others:
+        raise _taken(others)
+    _create(tx)
+    if others:
+        structlog.get_logger("qcore").warning(
+            "tables made in a database that has others", others=others
+        )
+        return
+    tx.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    if not beside_others:
+        tx.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _create(tx: Tx) -> None:
@@ -50,15 +71,15 @@ def _create(tx: Tx) -> None:
 
 
 def _exists(tx: Tx) -> bool:
-    """Return whether the tables exist; raise `BrokerUnusable` if they cannot be ours."""
-    application = tx.execute("PRAGMA application_id")[0][0]
-    if application == APPLICATION_ID:
-        _check_version(tx.execute("PRAGMA user_version")[0][0])
+    """Return whether the tables exist; raise `BrokerUnusable` if they are of another version."""
+    if tx.execute("PRAGMA application_id")[0][0] == APPLICATION_ID:
+        version = tx.execute("PRAGMA user_version")[0][0]
+        # an application whose tables are beside ours may number its own schema there
+        if version not in {0, VERSION} and not tx.execute(_SCHEMA["tables_of_others"]):
+            _check_version(version)
     exists = bool(tx.execute(_SCHEMA["meta_columns"]))
     if exists:
         _check_version(tx.execute(_SCHEMA["version"])[0][0])
-    elif tx.owns_file:
-        _check_unused(tx, application)
     return exists
 
 
@@ -76,12 +97,17 @@ def _check_version(version: int) -> None:
         )
 
 
-def _check_unused(tx: Tx, application: int) -> None:
-    """Raise `BrokerUnusable` for a database that another application uses."""
+def _others(tx: Tx) -> str:
+    """Return what shows that another application uses the database; nothing if it is unused."""
+    application = tx.execute("PRAGMA application_id")[0][0]
     tables = [name for (name,) in tx.execute(_SCHEMA["other_tables"])]
-    if application or tables:
-        raise BrokerUnusable(
-            f"the database is somebody else's (application id {application:#x}, "
-            f"{', '.join(tables) or 'no tables'}): give qcore a file of its own, or make its "
-            "tables there on purpose, with a broker over BorrowedSqliteLink"
-        )
+    if application in {0, APPLICATION_ID} and not tables:
+        return ""
+    return f"application id {application:#x}, {', '.join(tables) or 'no tables'}"
+
+
+def _taken(others: str) -> BrokerUnusable:
+    return BrokerUnusable(
+        f"the database is somebody else's ({others}): give qcore a file of its own, or make its "
+        "tables there on purpose, with SqliteBroker(link, beside_others=True)"
+    )

@@ -8,6 +8,7 @@ from qcore.adapters.links.sqlite.borrowed_connection import BorrowedSqliteLink
 from qcore.adapters.links.sqlite.file_identity import log_of
 from qcore.adapters.links.sqlite.interfaces import Link, Prepare, Row, Tx, TxFunction, Values
 from qcore.adapters.links.sqlite.only_name import other_name
+from qcore.adapters.links.sqlite.table_names import table_names
 
 __all__ = [
     "AsyncSqliteLink",
@@ -22,4 +23,5 @@ __all__ = [
     "Values",
     "log_of",
     "other_name",
+    "table_names",
 ]

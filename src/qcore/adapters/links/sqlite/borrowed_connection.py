@@ -1,7 +1,8 @@
 """`BorrowedSqliteLink`, over a caller's own connection: tasks are written in its transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from sqlite3 import Connection, Error
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from sqlite3 import Connection, Error, ProgrammingError
 from typing import Self, TypeVar
 
 from qcore.adapters.links.sqlite.errors import mapped
@@ -15,7 +16,7 @@ from qcore.adapters.links.sqlite.interfaces import (
     Values,
 )
 from qcore.adapters.links.sqlite.transaction import Transaction
-from qcore.domain.errors import BrokerUnusable
+from qcore.domain.errors import BrokerUnusable, InvalidOption
 from qcore.domain.new_task import TaskId
 from qcore.ports import Kinds, Notify
 
@@ -41,14 +42,12 @@ class BorrowedSqliteLink:
     """
 
     def __init__(self, connection: Connection) -> None:
-        if connection.text_factory is not str:
-            raise BrokerUnusable("the connection has a text_factory of its own: qcore needs str")
+        _check(connection)
         self._connection = connection
         # no waiting of our own for a lock: the connection's owner has set its timeout
         self._tx = _BorrowedTransaction(connection, 0.0)
         self._prepare: Prepare | None = None
-        files = {name: file for _, name, file in self._tx.execute("PRAGMA database_list")}
-        self._path: str = files["main"]
+        self._path = _path_of(self._tx)
         self._watcher = watcher_of(self._path) if self._path else FileWatcher()
 
     @property
@@ -80,32 +79,66 @@ class BorrowedSqliteLink:
         """Do nothing: the connection is the caller's."""
 
     async def read(self, function: TxFunction[T]) -> T:
-        """Run a query within the caller's transaction."""
-        return await self.write(function)
+        """Run a query within the caller's transaction, or one of its own that leaves no lock."""
+        with self._errors_mapped():
+            is_own = not self._connection.in_transaction
+            if is_own:
+                self._tx.execute("BEGIN")
+            try:
+                return self._run(function)
+            finally:
+                if is_own and self._connection.in_transaction:
+                    self._tx.execute("ROLLBACK")
 
     async def write(
         self, function: TxFunction[T], precheck: TxFunction[T | None] | None = None
     ) -> T:
-        """Run a savepoint within the caller's transaction."""
-        try:
-            # a savepoint outside of a transaction begins one, and its RELEASE commits it
-            if not self._connection.in_transaction:
-                self._tx.execute("BEGIN IMMEDIATE")
-            self._tx.execute("SAVEPOINT qcore")
+        """Run a savepoint within the caller's transaction; begin that if there is none."""
+        with self._errors_mapped():
+            is_begun = self._connection.in_transaction
+            if not is_begun:
+                self._begin()
             try:
-                if self._prepare is not None:
-                    self._prepare(self._tx)
-                known = None if precheck is None else precheck(self._tx)
-                answer = function(self._tx) if known is None else known
+                return self._run(function, precheck)
             except BaseException:
-                if self._connection.in_transaction:
-                    self._tx.execute("ROLLBACK TO qcore")
-                    self._tx.execute("RELEASE qcore")
+                # one that was begun for this alone would keep its lock, and nobody knows of it
+                if not is_begun and self._connection.in_transaction:
+                    self._tx.execute("ROLLBACK")
                 raise
-            self._tx.execute("RELEASE qcore")
+
+    def _begin(self) -> None:
+        # Python 3.12 and newer: `commit` does nothing then, and the transaction would never end
+        if getattr(self._connection, "autocommit", None) is True:
+            raise InvalidOption(
+                f"the connection to {self.path} is in autocommit mode and has no open transaction "
+                "that a task could be a part of: execute BEGIN before, and COMMIT afterwards"
+            )
+        self._tx.execute("BEGIN IMMEDIATE")
+
+    def _run(self, function: TxFunction[T], precheck: TxFunction[T | None] | None = None) -> T:
+        """Run a savepoint: outside of a transaction it would begin one, and RELEASE commit it."""
+        self._tx.execute("SAVEPOINT qcore")
+        try:
+            if self._prepare is not None:
+                self._prepare(self._tx)
+            known = None if precheck is None else precheck(self._tx)
+            answer = function(self._tx) if known is None else known
+        except BaseException:
+            if self._connection.in_transaction:
+                self._tx.execute("ROLLBACK TO qcore")
+                self._tx.execute("RELEASE qcore")
+            raise
+        self._tx.execute("RELEASE qcore")
+        return answer
+
+    @contextmanager
+    def _errors_mapped(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except ProgrammingError as error:
+            raise _misused(self.path, error) from error
         except Error as error:
             raise mapped(error, self.path) from error
-        return answer
 
     def tell_of_work(self, queues: Iterable[str]) -> None:
         """Tell nobody: before the caller commits, there is nothing to be seen."""
@@ -136,3 +169,36 @@ class BorrowedSqliteLink:
 
 def _no_op(_: object) -> None:
     """Do nothing: to run it creates the tables."""
+
+
+def _check(connection: Connection) -> None:
+    """Raise for what cannot be borrowed."""
+    try:
+        # other drivers of SQLite have connections of the same kind, and so have some wrappers
+        is_usable = hasattr(connection, "in_transaction") and hasattr(connection, "text_factory")
+    except ProgrammingError as error:
+        raise _misused("its database", error) from error
+    if not is_usable:
+        kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
+        raise InvalidOption(
+            f"the connection is a {kind}: expected a sqlite3.Connection, such as the one that "
+            "SQLAlchemy has as connection.connection.dbapi_connection, and Django as "
+            "connection.connection"
+        )
+    if connection.text_factory is not str:
+        raise BrokerUnusable("the connection has a text_factory of its own: qcore needs str")
+
+
+def _path_of(tx: Transaction) -> str:
+    """Return the path of the database file, "" for one in memory."""
+    try:
+        files = {name: file for _, name, file in tx.execute("PRAGMA database_list")}
+    except ProgrammingError as error:
+        # of a connection that was made in another thread
+        raise _misused("its database", error) from error
+    return str(files["main"])
+
+
+def _misused(path: str, error: ProgrammingError) -> BrokerUnusable:
+    """Return the error for a connection that is closed, or was made in another thread."""
+    return BrokerUnusable(f"the caller's connection to {path} cannot be used: {error}")

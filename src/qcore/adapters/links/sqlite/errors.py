@@ -8,8 +8,8 @@ from typing import Final
 from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, QcoreError
 
 TRANSIENT: Final = {
-    sqlite3.SQLITE_BUSY: "another process holds its lock",
-    sqlite3.SQLITE_LOCKED: "another connection holds its lock",
+    sqlite3.SQLITE_BUSY: "another connection, of whatever process, has an open transaction on it",
+    sqlite3.SQLITE_LOCKED: "another connection has an open transaction on it",
     sqlite3.SQLITE_PROTOCOL: "too many processes opened it at once",
     sqlite3.SQLITE_INTERRUPT: "the statement was interrupted",
 }
@@ -21,6 +21,11 @@ REFUSALS: Final = {
     sqlite3.SQLITE_MISMATCH: "a value is not of its column's type",
 }
 """Errors about what a statement holds, which other statements do not meet."""
+
+STALE: Final = (
+    "the open transaction has read before another connection wrote, and so can no longer write: "
+    "roll it back, and begin it with BEGIN IMMEDIATE"
+)
 
 PERMANENT: Final = {
     sqlite3.SQLITE_FULL: "the disk is full, or its quota reached: make room",
@@ -46,7 +51,8 @@ def mapped(error: sqlite3.Error, path: str) -> Exception:
     # extended result codes: the low byte is the primary code (sqlite.org/rescode.html)
     kind = code & 0xFF
     if kind in TRANSIENT:
-        return BrokerUnavailable(f"{path}: {TRANSIENT[kind]} ({error})")
+        why = STALE if code == sqlite3.SQLITE_BUSY_SNAPSHOT else TRANSIENT[kind]
+        return BrokerUnavailable(f"{path}: {why} ({error})")
     if kind in REFUSALS:
         return BrokerRefused(f"{path}: {REFUSALS[kind]} ({error})")
     if kind == sqlite3.SQLITE_CANTOPEN:

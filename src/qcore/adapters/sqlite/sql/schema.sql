@@ -16,6 +16,9 @@ SELECT max(version) FROM qcore_meta
 -- name: other_tables
 SELECT name FROM sqlite_schema LIMIT 3
 
+-- name: tables_of_others
+SELECT name FROM sqlite_schema WHERE name NOT GLOB 'qcore_*' AND name NOT GLOB 'sqlite_*' LIMIT 1
+
 -- name: set_version
 INSERT INTO qcore_meta (version) VALUES (?)
 
