@@ -405,10 +405,11 @@ class TestAutojump:
         diary = Diary(clock)
         stop = clock.every(1, lambda: diary.write("tick"))
         sleeper = asyncio.create_task(diary.sleep("sleeper", *[1.0] * 100_000))
-        await asyncio.sleep(0.005)
+        # more than once where the machine is so busy that the first one was due at once
+        while {name for name, _ in diary.pages} != {"tick", "sleeper"}:
+            await asyncio.sleep(0.005)
         stop()
         sleeper.cancel()
-        assert {"tick", "sleeper"} == {name for name, _ in diary.pages}
 
     async def test_time_stands_while_a_call_runs_in_a_thread(self) -> None:
         """While `to_thread` is busy, nothing jumps; when it has returned, the clock goes on."""
