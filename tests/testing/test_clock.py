@@ -406,7 +406,7 @@ class TestAutojump:
         stop = clock.every(1, lambda: diary.write("tick"))
         sleeper = asyncio.create_task(diary.sleep("sleeper", *[1.0] * 100_000))
         # more than once where the machine is so busy that the first one was due at once
-        while {name for name, _ in diary.pages} != {"tick", "sleeper"}:
+        while {name for name, _ in diary.pages} != {"tick", "sleeper"}:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         stop()
         sleeper.cancel()
