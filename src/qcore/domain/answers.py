@@ -17,7 +17,10 @@ class Enqueued:
 
 @record
 class Conflict:
-    """A live task of this id is in the queue already, in `state`; nothing was written."""
+    """A task of this id is in the queue already, in `state`; nothing was written.
+
+    It lives, or has ended and is kept by `on_conflict="keep"`.
+    """
 
     id: TaskId
     state: State

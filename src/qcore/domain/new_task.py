@@ -47,6 +47,8 @@ MAX_PRIORITY: Final = 1000
 MAX_BUDGET: Final = 1_000_000
 REJECT: Final = "reject"
 REPLACE: Final = "replace"
+RERUN: Final = "rerun"
+KEEP: Final = "keep"
 NO_HEADERS: Final[Mapping[str, str]] = FrozenDict()
 ESSENTIAL_CONTENT_TYPE: Final = "application/json"
 MAX_TAGS: Final = 10
@@ -188,10 +190,15 @@ class NewTask:
     """Seconds after which others may all the same; None for as long as it lives."""
     on_duplicate: str = field(
         default=REJECT,
-        metadata=option(one_of(REJECT, REPLACE), REPLACE, together={"unique_key": "k"}),
+        metadata=option(
+            one_of(REJECT, REPLACE, RERUN), REPLACE, RERUN, together={"unique_key": "k"}
+        ),
     )
     """What this task does where another has the key: "reject" is to stay out, "replace" to take
-    the place of one that does not run yet."""
+    the place of one that does not run yet, "rerun" besides to wait for the end of one that does."""
+    on_conflict: str = field(default=REPLACE, metadata=option(one_of(REPLACE, KEEP), KEEP))
+    """What this task does where one of its id is stored that has ended: "replace" it, or "keep" it
+    and stay out. One that lives is always kept."""
     tags: tuple[str, ...] = field(
         default=(),
         converter=own_tags,

@@ -28,6 +28,7 @@ class Producer(Protocol):
           nothing; the others of the batch go in.
         - The same id twice in one batch: the first goes in, the second conflicts with it.
         - An id that has ended (completed, archived, dead) is replaced, with nothing left of it.
+        - With `on_conflict="keep"` it stays instead, and is a `Conflict` that names its state.
         - The same id may live in two queues.
 
         And with `Capability.UNIQUE`:
@@ -40,6 +41,12 @@ class Producer(Protocol):
           is a `Conflict`.
         - With `on_duplicate="replace"`, a task that has the key and is not active is gone, and the
           new one takes its place, even under the same id; one that is active stays.
+        - With `on_duplicate="rerun"` likewise; but where the task that has the key is active, the
+          new one is its successor: scheduled, due at `LAST_MOMENT`, until the other has ended,
+          whichever way. Then it has the key, and is due at the moment that was asked for. A key has
+          one successor, the last one asked for: it takes the place of an earlier one, even under
+          the same id, and is gone where the task that has the key is replaced. A task that has a
+          successor has the key until it ends.
         - When the time of a key is over and another task has it, that is the other's: how the first
           ends changes nothing.
         - The same key may be had in two queues. Within a batch the first has it.

@@ -40,6 +40,7 @@ class TaskOptions(TypedDict, total=False):
     unique_key: str | None
     unique_for: float | None
     on_duplicate: str
+    on_conflict: str
     tags: tuple[str, ...]
 
 

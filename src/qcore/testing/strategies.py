@@ -28,7 +28,7 @@ from qcore.domain.lifecycle import (
     Updated,
 )
 from qcore.domain.moments import Moment
-from qcore.domain.new_task import CHANGEABLE, FIELDS, REJECT, REPLACE, NewTask
+from qcore.domain.new_task import CHANGEABLE, FIELDS, REJECT, REPLACE, RERUN, NewTask
 from qcore.domain.queue_limits import LimitChange, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.record import record
 from qcore.domain.run_details import DetailsUpdate, Progress
@@ -70,7 +70,7 @@ class TaskDraft:
     payload: bytes
     unique_key: str | None
     unique_for: int | None
-    replaces: bool
+    on_duplicate: str
     group: str | None
     others: dict[str, Any]
     """Any other field."""
@@ -98,7 +98,7 @@ class TaskDraft:
             group=self.group if Capability.GROUPS in capabilities else None,
             unique_key=key,
             unique_for=lasts,
-            on_duplicate=REPLACE if key is not None and self.replaces else REJECT,
+            on_duplicate=REJECT if key is None else self.on_duplicate,
             **self.others,
         )
 
@@ -211,7 +211,7 @@ TASK: Final = st.builds(
     payload=st.binary(max_size=3),
     unique_key=st.sampled_from((None, None, "k", "l |")),
     unique_for=_rarely(st.integers(1, 4_000)),
-    replaces=st.booleans(),
+    on_duplicate=st.sampled_from((REJECT, REPLACE, RERUN)),
     group=st.sampled_from((None, None, "g", "é |")),
     others=_one_other(FIELDS),
 )

@@ -305,8 +305,10 @@ class MemoryBroker:
     def _tell(self, with_work: Iterable[str], touched: Iterable[str]) -> None:
         """Notify subscribers, outside the lock: a callback may wait for another thread."""
         with self._lock:
-            changed = {queue.name: queue.pop_changed() for queue in self._known(touched)}
-        self._subscribers.tell_of_work(with_work)
+            known = self._known(touched)
+            changed = {queue.name: queue.pop_changed() for queue in known}
+            due_now = {queue.name for queue in known if queue.pop_new_work()}
+        self._subscribers.tell_of_work(due_now.union(with_work))
         self._subscribers.tell_of_tasks({queue: ids for queue, ids in changed.items() if ids})
 
 

@@ -26,8 +26,8 @@ from qcore.domain.lifecycle import (
     Updated,
     advance,
 )
-from qcore.domain.moments import Moment
-from qcore.domain.new_task import REPLACE, NewTask, TaskId
+from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.new_task import KEEP, REJECT, RERUN, NewTask, TaskId
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, ruled
 from qcore.domain.run_details import DetailsUpdate, after, noted
 from qcore.domain.task import Claim, Lease, RetentionPolicy, changed, state_of_new, token_floor
@@ -49,9 +49,13 @@ class Queue:
         self.ended = {State.COMPLETED: IdHeap(), State.ARCHIVED: IdHeap(), State.DEAD: IdHeap()}
         self._unique_holders: dict[str, tuple[TaskId, Moment]] = {}
         """Unique keys to the tasks that hold them, and until when."""
+        self._successors: dict[str, tuple[TaskId, Moment, Moment]] = {}
+        """Unique keys to the tasks that wait for the end of a holder, until when they hold the key
+        thereafter, and when they are due."""
         self._sequence = 0
         self._token = 0
         self._changed: list[TaskId] = []
+        self._has_new_work = False
         self._groups: defaultdict[str, IdHeap] = defaultdict(IdHeap)
         self.limits = NO_LIMITS
         self._bucket_full: Moment = 0.0
@@ -64,11 +68,18 @@ class Queue:
             in_the_way = self._replace_or_refuse(spec, old, now)
             if in_the_way is not None:
                 return in_the_way
-        if key is not None:
-            until = inf if spec.unique_for is None else now + spec.unique_for
-            self._unique_holders[key] = spec.id, until
         state = state_of_new(spec, now)
         due = spec.due if state is State.SCHEDULED and spec.due is not None else now
+        if key is not None:
+            until = inf if spec.unique_for is None else now + spec.unique_for
+            holder = self._holder(key, now)
+            if holder is None:
+                self._unique_holders[key] = spec.id, until
+            else:
+                # it runs, and keeps the key until it ends, as the successor is to come after it
+                self._unique_holders[key] = holder.spec.id, inf
+                self._successors[key] = spec.id, until, due
+                state, due = State.SCHEDULED, LAST_MOMENT
         stored = self.tasks[spec.id] = StoredTask(spec, state, now, due, self._next_sequence())
         self._add_to_collection(stored, now)
         return Enqueued(spec.id, state)
@@ -77,17 +88,33 @@ class Queue:
         self, spec: NewTask, old: StoredTask | None, now: Moment
     ) -> Conflict | Duplicate | None:
         """Remove the tasks that a new one replaces, or return why it is refused."""
-        holder = None if spec.unique_key is None else self._holder(spec.unique_key, now)
-        gives_way = spec.on_duplicate == REPLACE and holder and holder.state is not State.ACTIVE
-        if old is not None and old.state not in ENDED and not (gives_way and old is holder):
-            return Conflict(spec.id, old.state)
-        if holder is not None:
-            if not gives_way:
-                return Duplicate(holder.spec.id, holder.state)
-            self._transfer(holder, State.GONE)
-        if old is not None and old is not holder:
-            self._transfer(old, State.GONE)
+        key = spec.unique_key
+        holder = None if key is None else self._holder(key, now)
+        gives_way: list[StoredTask] = []
+        if key is not None and holder is not None and spec.on_duplicate != REJECT:
+            if key in self._successors:
+                gives_way.append(self.tasks[self._successors[key][0]])
+            if holder.state is not State.ACTIVE:
+                # behind its successor, which would otherwise be given the key
+                gives_way.append(holder)
+            elif spec.on_duplicate != RERUN:
+                return self._refuse(spec, old) or Duplicate(holder.spec.id, holder.state)
+        elif holder is not None:
+            return self._refuse(spec, old) or Duplicate(holder.spec.id, holder.state)
+        if old is not None and old not in gives_way:
+            refused = self._refuse(spec, old)
+            if refused is not None:
+                return refused
+            gives_way.append(old)
+        for each in gives_way:
+            self._transfer(each, State.GONE)
         return None
+
+    def _refuse(self, spec: NewTask, old: StoredTask | None) -> Conflict | None:
+        """Return the conflict with the stored task of the same id, if there is one."""
+        if old is None or (old.state in ENDED and spec.on_conflict != KEEP):
+            return None
+        return Conflict(spec.id, old.state)
 
     def _holder(self, key: str, now: Moment) -> StoredTask | None:
         """Return the task that holds a unique key, None where it is free."""
@@ -254,6 +281,11 @@ class Queue:
             self._transfer(self.tasks[kept.pop()], State.GONE)
         return limit
 
+    def pop_new_work(self) -> bool:
+        """Return whether the end of a task has made another one due since the last call."""
+        has_new_work, self._has_new_work = self._has_new_work, False
+        return has_new_work
+
     def in_state(self, state: State) -> list[StoredTask]:
         """Return the tasks of one state."""
         return [task for task in self.tasks.values() if task.state is state]
@@ -276,15 +308,30 @@ class Queue:
         stored.state = state
         stored.finished = now if state in ENDED else None
         key = stored.spec.unique_key
-        if (
-            key is not None
-            and state in ENDED
-            and self._unique_holders.get(key, ("", 0.0))[0] == task
-        ):
-            del self._unique_holders[key]
+        if key is not None and state in ENDED:
+            self._release_unique_key(key, task)
         if state in ENDED and state is not GONE:
             self._changed.append(task)
         self._add_to_collection(stored, now)
+
+    def _release_unique_key(self, key: str, task: TaskId) -> None:
+        """Free a key that an ended task held, or give it to the task that waits for that."""
+        successor, until, due = self._successors.get(key, ("", 0.0, 0.0))
+        if successor == task:
+            del self._successors[key]
+        if self._unique_holders.get(key, ("", 0.0))[0] != task:
+            return
+        if not successor:
+            del self._unique_holders[key]
+            return
+        del self._successors[key]
+        self._unique_holders[key] = successor, until
+        stored = self.tasks[successor]
+        if stored.state is State.SCHEDULED and stored.due == LAST_MOMENT:
+            self._remove_from_collection(stored, successor)
+            stored.due = due
+            self._add_to_collection(stored, due)
+            self._has_new_work = True
 
     def _add_to_collection(self, stored: StoredTask, now: Moment) -> None:
         task, state = stored.spec.id, stored.state

@@ -18,15 +18,19 @@ from qcore.adapters.redis.script_runner import (
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.errors import BrokerRefused
+from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
-from qcore.domain.new_task import REPLACE, NewTask, TaskId
+from qcore.domain.new_task import KEEP, REJECT, REPLACE, RERUN, NewTask, TaskId
 from qcore.domain.task import state_of_new
 
 MAX_BYTES_PER_CALL: Final = 1 << 19
 """Of payloads and headers in one call: the server reads a call before it serves anybody else."""
 NEEDS_ALL_KEYS: Final = b"needs_all_keys"
+SUCCEEDS: Final = b"s"
 MUST_EXIST, MAY_CREATE = "0", "1"
-GROUPED: Final = "g"
+GROUPED, KEEPS = "g", "k"
+MODES: Final = {REJECT: 0, REPLACE: 1, RERUN: 2}
+"""What is done where another task has the unique key, as lua/enqueue.lua has it."""
 
 
 async def enqueue(
@@ -66,10 +70,10 @@ async def enqueue(
             for n in chunk.places:
                 answers[n] = reply
             continue
-        refused = reply.split()
-        for place, why in zip(refused[::2], refused[1::2], strict=True):
+        answered = reply.split()
+        for place, why in zip(answered[::2], answered[1::2], strict=True):
             n = chunk.places[int(place)]
-            answers[n] = _refusal(tasks[n], why)
+            answers[n] = _answer(tasks[n], why)
     return refuse_in_part(answers)
 
 
@@ -100,15 +104,17 @@ def encode_tasks(tasks: Sequence[NewTask], now: Moment) -> list[Arg]:
 
 def admission(task: NewTask, reply: bytes, now: Moment) -> Admission:
     """Return the answer in a reply of lua/enqueue.lua about one task."""
-    return _refusal(task, reply.split()[1]) if reply else _admitted(task, now)
+    return _answer(task, reply.split()[1]) if reply else _admitted(task, now)
 
 
 def _admitted(task: NewTask, now: Moment) -> Enqueued:
     return Enqueued(task.id, state_of_new(task, now))
 
 
-def _refusal(task: NewTask, why: bytes) -> Conflict | Duplicate:
-    """Return the answer for a task that lua/enqueue.lua has refused."""
+def _answer(task: NewTask, why: bytes) -> Admission:
+    """Return the answer for a task of which lua/enqueue.lua's reply has a word."""
+    if why == SUCCEEDS:
+        return Enqueued(task.id, State.SCHEDULED)
     key, _, holder = why.partition(b":")
     state = STATE_OF[int(key)]
     if holder:
@@ -172,9 +178,10 @@ class _Chunk:
 
 
 def _words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Arg]:
-    """Yield leave to create the queue, now if a task has a unique key, and the tasks."""
+    """Yield leave to create the queue, now if a placement has more than a moment, and the tasks."""
     yield leave
-    yield repr(now) if any(task.unique_key is not None for task in tasks) else ""
+    has_more = any(task.unique_key is not None or task.on_conflict == KEEP for task in tasks)
+    yield repr(now) if has_more else ""
     for task in tasks:
         yield from _words_of(task, now)
 
@@ -183,7 +190,7 @@ def _words_of(task: NewTask, now: Moment) -> tuple[StoredId, bytes, str]:
     """Return a task's stored id, its value without the sequence, and its placement."""
     body = encode_task(task, now)
     # default metadata: neither a group nor a unique key
-    is_pending = body[0] == BAR and task.due is None
+    is_pending = body[0] == BAR and task.due is None and task.on_conflict == REPLACE
     return encode_id(task.id), body, "" if is_pending else _placement(task, now)
 
 
@@ -192,7 +199,9 @@ def _placement(task: NewTask, now: Moment) -> str:
     due = _moment(task, now)
     ready = "" if task.group is None else f"{GROUPED}{now!r}"
     how = ready if due is None else repr(due)
+    if task.on_conflict == KEEP:
+        how = KEEPS + how
     if task.unique_key is None:
         return how
     last = "-" if task.unique_for is None else repr(now + task.unique_for)
-    return f"{how} {last} {int(task.on_duplicate == REPLACE)}"
+    return f"{how} {last} {MODES[task.on_duplicate]}"

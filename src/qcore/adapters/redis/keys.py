@@ -24,7 +24,9 @@ completed, archived, dead  sorted sets  ids, by the moment they ended
 progress                   hash         id to run record; none before the first claim
 expiring                   sorted set   ids of pending tasks that expire, by when
 retained                   sorted set   ids of completed tasks, by when they may be deleted
-unique                     hash         unique key to "until id", until "-" if held until the end
+unique                     hash         unique key to "until id", until "-" if held until the end; a
+                                        line feed and the key to "until due id" of the task that
+                                        waits for the end of the holder
 details                    hash         "e" + id: errors, each behind its length and a blank;
                                         "p" + id: progress; "s" + id: saved work
 groups                     sorted set   group, byte 1, due moment in 24 characters, and id; score 0

@@ -155,7 +155,8 @@ class SqliteBroker:
         swept = await self._link.write(
             partial(sweep.sweep, request=request), partial(sweep.nothing_to_sweep, request=request)
         )
-        if swept.crashed:
+        if swept.crashed or swept.expired:
+            # an expired task may have had a successor
             self._link.tell_of_work(queues)
         if swept.crashed or swept.expired:
             self._link.tell_of_tasks(dict.fromkeys(queues, ()))

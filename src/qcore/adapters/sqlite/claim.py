@@ -31,7 +31,8 @@ class ClaimResult:
 
     claims: Sequence[Claim]
     queues_with_work: Sequence[str]
-    """Queues in which some of the tasks that became due were not claimed."""
+    """Queues in which some of the tasks that became due were not claimed, or became due by the
+    end of others."""
     queues_with_ended: Sequence[str] = ()
     """Queues in which tasks ended without being claimed: expired, or unreadable."""
 
@@ -60,7 +61,11 @@ def claim(tx: Tx, demand: Demand, now: Moment, until: Moment) -> ClaimResult:
     write_queues(tx, found.values())
     return ClaimResult(
         claims,
-        [queue.name for queue in promoted if queue.has_more],
+        [
+            queue.name
+            for queue, _ in queues
+            if queue.has_successors or (queue in promoted and queue.has_more)
+        ],
         [queue.name for queue, _ in queues if queue.has_ended],
     )
 
@@ -79,6 +84,8 @@ class _QueueClaim:
         self.name = queue_row.name
         self.has_ended = False
         """Whether a task expired, or was condemned as unreadable."""
+        self.has_successors = False
+        """Whether the end of such a task has made another one due."""
 
     @property
     def has_more(self) -> bool:
@@ -161,7 +168,7 @@ class _QueueClaim:
         expired = [*read_tasks(self._tx, self._queue_row, ids).values()]
         for task in expired:
             task.move(Expired(), self._now)
-        write_tasks(self._tx, expired)
+        self.has_successors = self.has_successors or bool(write_tasks(self._tx, expired))
         self.has_ended = True
 
 

@@ -13,11 +13,14 @@ from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.transitions import delete_tasks, release_unique_keys
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.lifecycle import ENDED, State
-from qcore.domain.moments import Moment
-from qcore.domain.new_task import REPLACE, NewTask, TaskId
+from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.new_task import KEEP, REJECT, RERUN, NewTask, TaskId
 from qcore.domain.task import state_of_new
 
 _SQL: Final = statements("enqueue")
+
+SUCCESSOR: Final = "\n"
+"""In front of the unique key that a task holds which waits for the end of the holder."""
 
 
 def enqueue(tx: Tx, tasks: Sequence[NewTask], now: Moment) -> list[Admission]:
@@ -55,6 +58,8 @@ class _QueueBatch:
         """Keys of stored tasks that lose their unique key, as its time is over."""
         self._holders: dict[str, TaskId] = {}
         """The task that holds each unique key."""
+        self._successors: dict[str, TaskId] = {}
+        """The task that waits for the end of the one that holds each unique key."""
         self._idle: dict[str, int] = {}
         """Unique keys that a stored task, by its key, holds although they are free to take."""
         self._keys: dict[TaskId, int] = {}
@@ -65,11 +70,18 @@ class _QueueBatch:
 
     def read_holders(self, tx: Tx, unique_keys: Sequence[str]) -> None:
         """Read which tasks hold the unique keys."""
+        values = json.dumps([SUCCESSOR + key for key in unique_keys]), self.queue_row.key
+        for held, task, key, stored, *_ in tx.execute(_SQL["holders"], values):
+            self._successors[held.removeprefix(SUCCESSOR)] = task
+            self._keys[task], self._states[task] = key, STATES.get(stored, State.GONE)
         values = json.dumps(unique_keys), self.queue_row.key
         for unique_key, task, key, stored, since, more in tx.execute(_SQL["holders"], values):
             state = STATES.get(stored, State.GONE)
             # an ended task holds no key, unless it was ended by hand
-            if state not in ENDED and self._lasts(since, decode_options_leniently(more).unique_for):
+            if state not in ENDED and (
+                unique_key in self._successors
+                or self._lasts(since, decode_options_leniently(more).unique_for)
+            ):
                 self._holders[unique_key] = task
                 self._keys[task], self._states[task] = key, state
             else:
@@ -79,39 +91,54 @@ class _QueueBatch:
         return unique_for is None or since + unique_for > self._now
 
     def add(self, task: NewTask) -> Admission:
-        """Admit a task; it replaces an ended one of its id, and a holder that gives way to it."""
+        """Admit a task; it replaces an ended one of its id, and those that give way to it."""
+        holder: TaskId | None = None
+        giving_way: tuple[TaskId, ...] = ()
         if task.unique_key is not None:
-            holder = self._conflicting_holder(task, task.unique_key)
-            if holder is not None:
-                return Duplicate(holder, self._states[holder])
+            holder = self._holders.get(task.unique_key)
+            giving_way = self._giving_way(task, task.unique_key)
         before = self._states.get(task.id)
-        if before is not None:
-            if before not in ENDED:
+        if before is not None and task.id not in giving_way:
+            if before not in ENDED or (task.on_conflict == KEEP and before is not State.GONE):
                 return Conflict(task.id, before)
-            self.queue_row.count_move(before, State.GONE)
-            if task.id in self._keys:
-                self._replaced.append(self._keys.pop(task.id))
-        state = self._states[task.id] = state_of_new(task, self._now)
+            giving_way = (*giving_way, task.id)
+        if holder is not None and holder not in giving_way and task.on_duplicate != RERUN:
+            return Duplicate(holder, self._states[holder])
+        for each in giving_way:
+            self._remove(each)
+        if holder is None:
+            return self._store(task, state_of_new(task, self._now))
+        self._successors.pop(task.unique_key or "", None)
+        if holder in giving_way:
+            del self._holders[task.unique_key or ""]
+            return self._store(task, state_of_new(task, self._now))
+        return self._store(task, State.SCHEDULED, LAST_MOMENT)
+
+    def _giving_way(self, task: NewTask, unique_key: str) -> tuple[TaskId, ...]:
+        """Return the tasks that make room for this one, as it replaces those that do not run."""
+        holder = self._holders.get(unique_key)
+        if holder is None or task.on_duplicate == REJECT:
+            return ()
+        runs = self._states[holder] is State.ACTIVE
+        if runs and task.on_duplicate != RERUN:
+            return ()
+        successor = self._successors.get(unique_key)
+        waiting = () if successor is None else (successor,)
+        return waiting if runs else (*waiting, holder)
+
+    def _store(self, task: NewTask, state: State, due: Moment | None = None) -> Enqueued:
+        """Add a row for a task, due at `due` if not as it was asked for."""
+        self._states[task.id] = state
         self.queue_row.counts[state] += 1
-        row = row_of(task, self.queue_row.key, self.queue_row.next_sequence(), state, self._now)
+        sequence = self.queue_row.next_sequence()
+        if due is None:
+            due = task.due if task.due is not None and state is State.SCHEDULED else self._now
+        row = row_of(task, self.queue_row.key, sequence, state, self._now, due=due)
         if has_defaults(task):
             self._rows.append(row)
         else:
-            holds = task.unique_key is not None and self._take_key(task.unique_key, task)
-            self._full_rows[task.id] = full_row_of(row, task, holds=holds)
+            self._full_rows[task.id] = full_row_of(row, task, self._hold_of(task))
         return Enqueued(task.id, state)
-
-    def _conflicting_holder(self, task: NewTask, unique_key: str) -> TaskId | None:
-        """Return the task that keeps its unique key from this one; remove one that gives way."""
-        holder = self._holders.get(unique_key)
-        same = holder == task.id
-        # a live task of the same id is a Conflict, whoever holds the unique key
-        if holder is None or not (same or self._states.get(task.id, State.GONE) in ENDED):
-            return None
-        if task.on_duplicate != REPLACE or self._states[holder] is State.ACTIVE:
-            return None if same else holder
-        self._remove(holder)
-        return None
 
     def _remove(self, task: TaskId) -> None:
         """Remove a task that is stored, or that came earlier in the batch."""
@@ -119,15 +146,21 @@ class _QueueBatch:
         if self._full_rows.pop(task, None) is None:
             self._replaced.append(self._keys.pop(task))
 
-    def _take_key(self, unique_key: str, task: NewTask) -> bool:
-        """Give a free unique key to a task; return whether the task holds it for any time."""
+    def _hold_of(self, task: NewTask) -> str | None:
+        """Give a task its unique key, or the place behind its holder; return the column `holds`."""
+        unique_key = task.unique_key
+        if unique_key is None:
+            return None
+        if unique_key in self._holders:
+            self._successors[unique_key] = task.id
+            return SUCCESSOR + unique_key
         if unique_key in self._idle:
             self._lapsed.append(self._idle.pop(unique_key))
         # `now + unique_for` may round to `now`: epoch seconds as a double are 0.2 µs apart
-        lasts = self._lasts(self._now, task.unique_for)
-        if lasts:
-            self._holders[unique_key] = task.id
-        return lasts
+        if not self._lasts(self._now, task.unique_for):
+            return None
+        self._holders[unique_key] = task.id
+        return unique_key
 
     def write(self, tx: Tx) -> None:
         """Delete what is replaced, then insert: ids and unique keys have unique indexes."""

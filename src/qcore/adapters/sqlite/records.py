@@ -45,9 +45,10 @@ def place_of(state: State, priority: int, due: Moment, finished: Moment) -> floa
     return finished if state in ENDED else due
 
 
-def row_of(task: NewTask, queue_key: int, sequence: int, state: State, now: Moment) -> Row:
+def row_of(
+    task: NewTask, queue_key: int, sequence: int, state: State, now: Moment, *, due: Moment
+) -> Row:
     """Return a new task as the values of the statement "insert"."""
-    due = task.due if task.due is not None and state is State.SCHEDULED else now
     return (
         queue_key,
         task.id,
@@ -73,9 +74,9 @@ def row_of(task: NewTask, queue_key: int, sequence: int, state: State, now: Mome
     )
 
 
-def full_row_of(row: Row, task: NewTask, *, holds: bool) -> Row:
+def full_row_of(row: Row, task: NewTask, holds: str | None) -> Row:
     """Return the values of the statement "insert_full", given those of "insert"."""
-    return *row, encode_options(task), task.unique_key if holds else None
+    return *row, encode_options(task), holds
 
 
 def claimed_task_of(row: Row, queue: str) -> Task:

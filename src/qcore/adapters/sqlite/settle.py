@@ -39,11 +39,12 @@ def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> SettleResult:
             moved.append(task)
             if isinstance(verdict.outcome, Succeeded):
                 followups += verdict.outcome.then
-    write_tasks(tx, moved)
+    with_successors = write_tasks(tx, moved)
     touched = {task.queue_row.key: task.queue_row for task in moved}
     write_queues(tx, touched.values())
     with_work = {task.queue_row.name for task in moved if task.state not in ENDED}
     limits = read_limits(tx, touched)
+    with_work.update(with_successors)
     with_work |= {touched[key].name for key, each in limits.items() if each.in_flight}
     if followups:
         # a follow-up has a derived id: a Conflict says that an earlier run has enqueued it

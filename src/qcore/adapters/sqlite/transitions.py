@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from qcore.adapters.links.sqlite import Tx
@@ -11,7 +11,7 @@ from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.task_state import TaskState
 from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, State
-from qcore.domain.moments import Moment
+from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Lease
 
@@ -64,17 +64,34 @@ def read_expired(tx: Tx, queue_row: QueueRow, now: Moment, limit: int) -> list[T
     return [TaskState(row, queue_row) for row in rows]
 
 
-def write_tasks(tx: Tx, moved: Sequence[TaskState]) -> None:
-    """Write tasks that have moved; delete those that are GONE."""
+def write_tasks(tx: Tx, moved: Sequence[TaskState]) -> Collection[str]:
+    """Write tasks that have moved; delete those that are GONE.
+
+    Return the queues in which the end of a task has made its successor due.
+    """
+    freeing = [task for task in moved if task.holds is not None and task.state in ENDED]
     delete_tasks(tx, [task.key for task in moved if task.state is GONE])
     rows = [task.row() for task in moved if task.state is not GONE]
     if rows:
         tx.executemany(_SQL["write"], rows)
-        release_unique_keys(
-            tx, [task.key for task in moved if task.holds is not None and task.state in ENDED]
-        )
+        release_unique_keys(tx, [task.key for task in freeing])
         errors = [(task.key, task.new_error) for task in moved if task.new_error is not None]
         details_rows.add_errors(tx, errors)
+    return _start_successors(tx, freeing) if freeing else ()
+
+
+def _start_successors(tx: Tx, ended: Sequence[TaskState]) -> set[str]:
+    """Give the unique keys of ended tasks to those that wait for them; return their queues."""
+    queues = {task.queue_row.key: task.queue_row.name for task in ended}
+    started: set[str] = set()
+    for queue, name in queues.items():
+        free = [task.holds for task in ended if task.queue_row.key == queue]
+        rows = tx.execute(_SQL["successors"], (json.dumps(free), queue))
+        if rows:
+            changes = [{"key": key, "never": LAST_MOMENT} for (key,) in rows]
+            tx.executemany(_SQL["start_successor"], changes)
+            started.add(name)
+    return started
 
 
 def release_unique_keys(tx: Tx, keys: Sequence[int]) -> None:

@@ -46,9 +46,12 @@ class Options(TypedDict, total=False):
     lives; None for as long as it lives."""
     unique_key: str
     """What takes the place of the name and the arguments."""
-    on_duplicate: Literal["reject", "replace"]
+    on_duplicate: Literal["reject", "replace", "rerun"]
     """"replace" takes the place of a task that has the key and does not run yet: so a task that is
-    asked for again and again is run once, after the last time."""
+    asked for again and again is run once, after the last time. "rerun" does so too, and where the
+    other runs already, waits until it has ended."""
+    on_conflict: Literal["replace", "keep"]
+    """"keep" stays out where a task of this `task_id` has ended and is still stored."""
     tags: Collection[str]
     """Words to find it by: at most 10 of 1 to 64 characters without blanks and commas."""
 

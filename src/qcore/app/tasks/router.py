@@ -107,8 +107,8 @@ class Router:
         process of its own. The `options` are the defaults of its tasks: `queue`, `priority`,
         `max_retry`, `max_crashes`, `backoff`, `timeout`, `deadline`, `delay`, `at`, `expires`,
         `retention`, `task_id`, `group`, `headers`, `tags`, `unique_for`, `unique_key`,
-        `on_duplicate`; see `qcore.types.Options`. Raises `InvalidOption` for a name that has a
-        handler already, and `InvalidTask` for an option that is wrong.
+        `on_duplicate`, `on_conflict`; see `qcore.types.Options`. Raises `InvalidOption` for a name
+        that has a handler already, and `InvalidTask` for an option that is wrong.
         """
 
         def decorate(function: Callable[..., Any], /) -> Any:

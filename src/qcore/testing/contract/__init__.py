@@ -55,6 +55,7 @@ pytest.register_assert_rewrite(
             "states",
             "steps",
             "subscriptions",
+            "successors",
             "sweep",
             "task_examples",
             "threads",

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from qcore.domain.answers import Conflict, Enqueued
 from qcore.domain.lifecycle import Deleted, Failed, Rejected, Rescheduled, RunNow, State
+from qcore.domain.new_task import KEEP
 from qcore.domain.task import RetentionPolicy, updated
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task, some_tasks
@@ -200,6 +201,31 @@ class EnqueueCases(Cases):
         assert (stored.created, stored.finished, stored.error) == (NOW + 1, None, None)
         assert (stored.attempts, stored.failures, stored.result) == (0, 0, None)
         assert await broker.count() == {new.queue: {State.PENDING: 1}}
+
+    # - With `on_conflict="keep"` it stays instead, and is a `Conflict` that names its state.
+
+    @pytest.mark.parametrize("state", ENDED)
+    async def test_an_ended_task_is_kept(self, broker: Broker, state: State) -> None:
+        """Whoever asks again with the same id learns what became of the first; others go in."""
+        old = await bring_to(broker, state, a_task(payload=b"old"))
+        before = await stored_task(broker, old)
+        again, other = a_task(id=old.id, on_conflict=KEEP), a_task(on_conflict=KEEP)
+        later = a_task(id=old.id, on_conflict=KEEP, due=NOW + 60)
+        assert await broker.enqueue([again, other, later], now=NOW + 1) == [
+            Conflict(old.id, state),
+            Enqueued(other.id, State.PENDING),
+            Conflict(old.id, state),
+        ]
+        assert await stored_task(broker, old) == before
+
+    async def test_an_id_is_kept_whatever_a_unique_key_says(self, broker: Broker) -> None:
+        """The id comes first, as it does where the task lives; the key stays free."""
+        if Capability.UNIQUE not in broker.capabilities:
+            return
+        old = await bring_to(broker, State.DEAD)
+        again = a_task(id=old.id, on_conflict=KEEP, unique_key="k")
+        assert await broker.enqueue([again], now=NOW) == [Conflict(old.id, State.DEAD)]
+        await put(broker, a_task(unique_key="k", on_conflict=KEEP))
 
     @pytest.mark.parametrize("state", ENDED)
     async def test_a_replaced_task_is_not_trimmed_in_the_old_ones_time(self, state: State) -> None:

@@ -26,7 +26,6 @@ from qcore.domain.run_details import Details
 from qcore.domain.task import RetentionPolicy, updated
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, some_tasks
-from qcore.testing.contract.base import Cases
 from qcore.testing.contract.leaks import WAYS, Way
 from qcore.testing.contract.run_details import jot, learn
 from qcore.testing.contract.states import ENDED, LATER, LIVE, bring_to
@@ -45,6 +44,7 @@ from qcore.testing.contract.steps import (
     take,
     take_one,
 )
+from qcore.testing.contract.successors import SuccessorCases
 from qcore.testing.contract.task_examples import all_examples, comes_back, comes_out, examples
 
 KEY = "the one"
@@ -65,7 +65,7 @@ async def ask(broker: Broker, task: NewTask, now: float = NOW) -> object:
     return answer
 
 
-class UniqueContract(Cases):
+class UniqueContract(SuccessorCases):
     """Of tasks with one unique key, one at a time is in a queue."""
 
     @pytest.mark.parametrize("order", [Rescheduled(LATER), updated(payload=b"new")], ids=str)

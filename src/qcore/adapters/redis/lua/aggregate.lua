@@ -40,7 +40,7 @@ if number > 0 and #waiting_members() == number then
   if type(reply) == 'table' then
     return reply
   end
-  if reply == '' then
+  if reply == '' or reply == '0 s' then
     -- read again: the new task may have replaced one of them, and taken over its id
     local ids, waiting, uniques = waiting_members()
     remove_members(KEYS[AGGREGATING], ids)

@@ -1,14 +1,16 @@
 -- Store tasks of one queue.
 --
--- ARGV[3]: "1" if the queue may be created. ARGV[4]: now, empty where no task has a unique key.
+-- ARGV[3]: "1" if the queue may be created. ARGV[4]: now, empty where no task has a unique key or
+-- keeps what has ended under its id.
 -- Then for each task three arguments: its id, each once; its value without the sequence; and its
 -- placement: empty for a pending task, a moment for a scheduled one, "g" and the moment it was due
--- for one that waits in its group. A task with a unique key has behind that, each after a blank:
--- until when it holds the key ("-" until it ends), and "1" if it replaces a holder that is not
--- active, else "0".
+-- for one that waits in its group. In front of that stands "k" if it keeps a task of its id that has
+-- ended. A task with a unique key has behind it, each after a blank: until when it holds the key
+-- ("-" until it ends), and what it does where another holds the key: "0" if it stays out, "1" if it
+-- replaces a holder that is not active, "2" if besides it waits for the end of an active one.
 -- Reply: for each task that was refused, its index (from 0), and the number of the key of a state:
 -- that of the task with its id; or, with a colon and an id in hexadecimal behind it, that of the
--- task which holds its unique key. Or "needs_all_keys", and nothing was written: the call needs all
+-- task which holds its unique key. For one that waits for the end of another, its index and "s". Or "needs_all_keys", and nothing was written: the call needs all
 -- keys, and leave to create the queue. The first four keys do for tasks with default metadata that
 -- are pending at once in a queue that exists.
 -- Errors: QCORE FOREIGN where a key of a queue to be created exists.
@@ -32,7 +34,7 @@ if not version then
   call('HSET', KEYS[META], 'version', VERSION)
 end
 
-local FIRST = 5
+local FIRST, KEEPS = 5, 107
 local ids = {}
 for i = FIRST, #ARGV, 3 do
   ids[#ids + 1] = ARGV[i]
@@ -43,25 +45,32 @@ for i = 1, #ids do
   known = known or found[i]
 end
 
--- Of tasks with a unique key, by index: the key, how long it is held, the placement, and whether it
--- replaces the holder. By key: what UNIQUE has.
-local unique, held_until, placements, replaces, stored_holder = {}, {}, {}, {}, {}
+-- By index: the placement; whether what has ended is kept; and of tasks with a unique key, the key,
+-- how long it is held, and what is done where another holds it. By key: what UNIQUE has.
+local placements, keeps, unique, held_until, modes = {}, {}, {}, {}, {}
+local stored_holder, stored_successor = {}, {}
 if ARGV[4] ~= '' then
   local asked = {}
   for i = 1, #ids do
     local body, placement = ARGV[FIRST + 3 * i - 2], ARGV[FIRST + 3 * i - 1]
-    placements[i], held_until[i], replaces[i] = string.match(placement, '^(%S*) (%S+) ([01])$')
+    keeps[i] = byte(placement) == KEEPS
+    placement = keeps[i] and sub(placement, 2) or placement
+    placements[i], held_until[i], modes[i] = string.match(placement, '^(%S*) (%S+) ([012])$')
     if placements[i] then
       unique[i] = string.match(body, '^[^|]* ([^|]+)|')
       asked[#asked + 1] = unique[i]
+      asked[#asked + 1] = '\n' .. unique[i]
+    else
+      placements[i] = placement
     end
   end
-  local holders = redis.pcall('HMGET', KEYS[UNIQUE], unpack(asked))
+  local holders = #asked > 0 and redis.pcall('HMGET', KEYS[UNIQUE], unpack(asked)) or {}
   if holders.err then
     return wrong_type(KEYS[UNIQUE])
   end
-  for i = 1, #asked do
+  for i = 1, #asked, 2 do
     stored_holder[asked[i]] = holders[i]
+    stored_successor[asked[i]] = holders[i + 1]
     known = known or holders[i]
   end
 end
@@ -78,14 +87,17 @@ elseif #KEYS == WIDTH then
   end
 end
 local sequence = call('HINCRBY', KEYS[META], 'sequence', #ids) - #ids
-local values, pending, scheduled, expiring, refused = {}, {}, {}, {}, {}
+local values, pending, scheduled, expiring, reply = {}, {}, {}, {}, {}
 local aggregating, grouped, added_to_group = {}, {}, {}
 local LARGE = 4096
 local GROUPED = 103
 local large = false
 
--- By index, whether a task is not stored; by unique key, the index of its new holder in this call.
-local left_out, entered = {}, {}
+-- By index, whether a task is not stored; by unique key, the index of its new holder in this call,
+-- that of its new successor, and the task which that one waits for.
+local left_out, entered, succeeding, awaited = {}, {}, {}, {}
+-- Fields of UNIQUE of successors that are replaced.
+local obsolete = {}
 
 local function is_live(state)
   return state and state ~= COMPLETED and state ~= ARCHIVED and state ~= DEAD
@@ -132,20 +144,34 @@ local function delete_all_but_value(id, value, state)
   delete_details(0, { id })
 end
 
--- Remove the holder of a unique key, which another task takes over.
-local function replace_holder(key, id, state, value)
-  if not value then
-    left_out[entered[key]] = true
+-- Remove a task that another one replaces: that of an index in this call, or a stored one.
+local function replace(index, id, state, value)
+  if index then
+    left_out[index] = true
     return
   end
   delete_all_but_value(id, value, state)
   call('HDEL', KEYS[TASKS], id)
 end
 
+-- Return the task that waits for the end of the holder of a unique key; its index in this call, or
+-- its state and value.
+local function successor_of(key)
+  if succeeding[key] then
+    return ids[succeeding[key]], succeeding[key]
+  end
+  local _, _, id = parse_successor(stored_successor[key])
+  local value = id and call('HGET', KEYS[TASKS], id)
+  local state = value and find_state(0, id, value)
+  if is_live(state) then
+    return id, nil, state, value
+  end
+end
+
 local function refuse(i, state, holder)
   left_out[i] = true
-  refused[#refused + 1] = i - 1
-  refused[#refused + 1] = holder and state .. ':' .. string.gsub(holder, '.', function(each)
+  reply[#reply + 1] = i - 1
+  reply[#reply + 1] = holder and state .. ':' .. string.gsub(holder, '.', function(each)
     return format('%02x', byte(each))
   end) or state
 end
@@ -153,27 +179,50 @@ end
 local function decide(i)
   local id, key = ids[i], unique[i]
   local state = found[i] and find_state(0, id, found[i])
-  local holder, holder_state, value
+  local holder, holder_state, value, successor, index, successor_state, successor_value
   if key then
     holder, holder_state, value = holder_of(key)
   end
-  local is_replaced = holder and holder_state ~= ACTIVE and replaces[i] == '1'
-  if is_live(state) and not (is_replaced and holder == id) then
+  if holder then
+    successor, index, successor_state, successor_value = successor_of(key)
+  end
+  local waits = holder_state == ACTIVE and modes[i] == '2'
+  local replaces_holder = holder and holder_state ~= ACTIVE and modes[i] ~= '0'
+  local gives_way = (replaces_holder and holder == id)
+    or ((replaces_holder or waits) and successor == id)
+  if state and (is_live(state) or keeps[i]) and not gives_way then
     refuse(i, state)
     return
-  elseif holder and not is_replaced then
+  elseif holder and not (replaces_holder or waits) then
     refuse(i, holder_state, holder)
     return
   end
-  if holder then
-    replace_holder(key, holder, holder_state, value)
+  if successor then
+    replace(index, successor, successor_state, successor_value)
+    succeeding[key], awaited[key] = nil, nil
+    obsolete[#obsolete + 1] = '\n' .. key
   end
-  if found[i] and holder ~= id then
+  if replaces_holder then
+    replace(entered[key], holder, holder_state, value)
+  end
+  if found[i] and not gives_way then
     delete_all_but_value(id, found[i], state)
   end
-  if key then
+  if waits then
+    succeeding[key], awaited[key] = i, holder
+    reply[#reply + 1] = i - 1
+    reply[#reply + 1] = 's'
+  elseif key then
     entered[key] = i
   end
+end
+
+-- Return when a successor is due by what was asked for.
+local function asked_due(placement)
+  if placement == '' then
+    return ARGV[4]
+  end
+  return byte(placement) == GROUPED and sub(placement, 2) or placement
 end
 
 if known or ARGV[4] ~= '' then
@@ -191,6 +240,9 @@ for i = 1, #ids do
     local at = #values
     values[at + 1] = id
     values[at + 2] = prefix .. body
+    if unique[i] and succeeding[unique[i]] == i then
+      due = NEVER
+    end
     if byte(due) == GROUPED then
       local moment = sub(due, 2)
       local _, _, group = task_meta(prefix .. body)
@@ -244,6 +296,16 @@ for key, i in pairs(entered) do
   held[#held + 1] = key
   held[#held + 1] = held_until[i] .. ' ' .. ids[i]
 end
+for key, i in pairs(succeeding) do
+  held[#held + 1] = '\n' .. key
+  held[#held + 1] = held_until[i] .. ' ' .. asked_due(placements[i]) .. ' ' .. ids[i]
+  -- who has a successor has the key until it ends, or two would run at once
+  held[#held + 1] = key
+  held[#held + 1] = '- ' .. awaited[key]
+  -- no score is read to show a task, so its run record says when it is due
+  call('HSET', KEYS[PROGRESS], ids[i], '0 0 0 0 ' .. NEVER .. ' - - - - -|')
+end
+delete_fields(KEYS[UNIQUE], obsolete)
 if #held > 0 then
   call('HSET', KEYS[UNIQUE], unpack(held))
 end
@@ -251,6 +313,6 @@ if starts_group or (#pending > 0 and idle == 0)
   or (#scheduled > 0 and is_lowest_score(KEYS[SCHEDULED], first)) then
   wake_workers(0)
 end
-local reply = table.concat(refused, ' ')
+reply = table.concat(reply, ' ')
 remember_reply(reply)
 return reply

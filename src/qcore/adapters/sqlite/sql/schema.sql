@@ -47,6 +47,7 @@ CREATE TABLE qcore_queues (
 -- it was.
 -- `holds` is the unique key that the task holds; null once the task has ended, or the key's time was
 -- over and another task took it. A lock of its own could be left behind: this one goes with its row.
+-- The successor of a holder holds the key behind a line feed, which no key contains.
 -- `more` has rarely used task options as a JSON object: a column each, even a null, would cost every
 -- task a quarter of a microsecond whenever it moves.
 -- Times are epoch seconds, headers a JSON object. The payload is the last column, as SQLite decodes a

@@ -38,5 +38,19 @@ WHERE key = ?
 -- name: release_unique_key
 UPDATE qcore_tasks SET holds = NULL WHERE key = ?
 
+-- Which tasks are to take over unique keys that have become free.
+-- name: successors
+SELECT t.key
+FROM json_each(?) AS n CROSS JOIN qcore_tasks AS t
+    ON t.queue = ? AND t.holds = char(10) || n.value
+
+-- One that has not been moved meanwhile is due at the moment that was asked for.
+-- name: start_successor
+UPDATE qcore_tasks
+SET holds = substr(holds, 2),
+    place = iif(state = 'scheduled' AND due = :never, max(created, ifnull(not_before, 0)), place),
+    due = iif(state = 'scheduled' AND due = :never, max(created, ifnull(not_before, 0)), due)
+WHERE key = :key
+
 -- name: delete
 DELETE FROM qcore_tasks WHERE key = ?

@@ -1,0 +1,224 @@
+"""What `on_duplicate="rerun"` promises: a task waits for the end of the one that has its key."""
+
+from collections.abc import Sequence
+from threading import Event
+from typing import Final
+
+import pytest
+
+from qcore.domain.answers import Conflict, Duplicate, Enqueued, Moved
+from qcore.domain.lifecycle import (
+    Cancelled,
+    Crashed,
+    Deleted,
+    Exhausted,
+    Failed,
+    Rejected,
+    Revoked,
+    RunNow,
+    State,
+    Succeeded,
+    Transition,
+)
+from qcore.domain.moments import LAST_MOMENT
+from qcore.domain.new_task import REJECT, REPLACE, RERUN, NewTask
+from qcore.domain.task import Claim
+from qcore.ports import Broker
+from qcore.testing.builders import NOW, TaskOptions, a_task
+from qcore.testing.contract.base import Cases
+from qcore.testing.contract.states import LATER
+from qcore.testing.contract.steps import (
+    a_claimed,
+    end,
+    execute_on,
+    find_task,
+    ids,
+    nothing_is_left,
+    on_work,
+    put,
+    stored_task,
+    take,
+    take_one,
+)
+
+ENDINGS: Final = (
+    Succeeded(),
+    Exhausted("no"),
+    Rejected("no"),
+    Revoked(),
+    Cancelled(),
+    Crashed(),
+)
+
+
+def rerun(**options: object) -> NewTask:
+    """Return a task that waits for the end of the one that has its key."""
+    given: TaskOptions = {"unique_key": "the one", "on_duplicate": RERUN, "max_crashes": 1}
+    given.update(options)  # type: ignore[typeddict-item]
+    return a_task(**given)
+
+
+async def a_pair(broker: Broker, **options: object) -> tuple[Claim, NewTask]:
+    """Return a task that runs, claimed, and its successor, with these options."""
+    claim = await a_claimed(broker, rerun())
+    second = rerun(**options)
+    answers = await broker.enqueue([second], now=NOW)
+    assert answers == [Enqueued(second.id, State.SCHEDULED)]
+    return claim, second
+
+
+async def enqueue_kinds(
+    broker: Broker, tasks: Sequence[NewTask]
+) -> Sequence[Enqueued | Duplicate | Conflict]:
+    """Enqueue tasks, and return the answers."""
+    return await broker.enqueue(tasks, now=NOW)
+
+
+class SuccessorCases(Cases):
+    """A task that is asked for while another of its key runs is run once that has ended."""
+
+    @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: type(ending).__name__)
+    async def test_a_successor_runs_when_the_holder_has_ended(
+        self, ending: Transition, broker: Broker
+    ) -> None:
+        """Whichever way that ends; until then it is scheduled for the last moment there is."""
+        claim, second = await a_pair(broker, payload=b"the last")
+        waiting = await stored_task(broker, second)
+        assert (waiting.state, waiting.due) == (State.SCHEDULED, LAST_MOMENT)
+        assert waiting.spec == second
+        assert await take(broker, now=NOW + 1) == []
+        await end(broker, claim, ending, now=NOW + 1)
+        again = await take_one(broker, now=NOW + 1)
+        assert again.task.spec == second
+        # and it has the key as the first had it
+        third = rerun(on_duplicate=REJECT)
+        assert await enqueue_kinds(broker, [third]) == [Duplicate(second.id, State.ACTIVE)]
+        await end(broker, again, Revoked(), now=NOW + 1)
+        await put(broker, third)
+
+    async def test_a_command_that_ends_the_holder_starts_its_successor(
+        self, broker: Broker
+    ) -> None:
+        """It need not be the worker's verdict."""
+        claim, second = await a_pair(broker)
+        assert await execute_on(broker, claim.task.spec, Cancelled()) == Moved(State.DEAD)
+        assert ids(await take(broker)) == [second.id]
+
+    async def test_a_successor_is_not_early(self, broker: Broker) -> None:
+        """Its own moment counts, when that comes later than the end of the holder."""
+        claim, second = await a_pair(broker, due=LATER)
+        await end(broker, claim, Succeeded())
+        assert await broker.next_due(["default"]) == LATER
+        assert (await stored_task(broker, second)).due == LATER
+        assert await take(broker, now=LATER - 0.001) == []
+        assert ids(await take(broker, now=LATER)) == [second.id]
+
+    async def test_who_waits_for_work_is_notified_of_a_successor(self, broker: Broker) -> None:
+        """It became due by a verdict, not by an enqueue."""
+        claim, second = await a_pair(broker)
+        notified = Event()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
+        await end(broker, claim, Succeeded())
+        assert await self.comes(notified)
+        await subscription.close()
+        assert ids(await take(broker)) == [second.id]
+
+    async def test_the_last_successor_is_the_one(self, broker: Broker) -> None:
+        """Each takes the place of the one before it, in a batch, by itself, under its own id."""
+        claim, first = await a_pair(broker)
+        batch = [rerun(payload=b"%d" % n) for n in range(3)]
+        assert await enqueue_kinds(broker, batch) == [
+            Enqueued(task.id, State.SCHEDULED) for task in batch
+        ]
+        last = rerun(id=batch[-1].id, payload=b"last")
+        assert await enqueue_kinds(broker, [last]) == [Enqueued(last.id, State.SCHEDULED)]
+        assert [await find_task(broker, task) for task in (first, *batch[:2])] == [None] * 3
+        assert await broker.count() == {"default": {State.ACTIVE: 1, State.SCHEDULED: 1}}
+        await end(broker, claim, Succeeded())
+        again = await take_one(broker)
+        assert again.task.spec == last
+        await end(broker, again, Succeeded())
+        await nothing_is_left(broker, claim.task.spec, first, *batch)
+
+    async def test_a_holder_that_is_to_run_again_keeps_its_successor_waiting(
+        self, broker: Broker
+    ) -> None:
+        """It has not ended yet: its successor comes after its last run."""
+        claim, second = await a_pair(broker)
+        await end(broker, claim, Failed("no", again_at=LATER))
+        assert (await stored_task(broker, second)).due == LAST_MOMENT
+        again = await take_one(broker, now=LATER)
+        assert again.task.id == claim.task.id
+        await end(broker, again, Succeeded(), now=LATER)
+        assert ids(await take(broker, now=LATER)) == [second.id]
+
+    @pytest.mark.parametrize("how", [REPLACE, RERUN])
+    async def test_a_holder_is_replaced_with_its_successor(self, how: str, broker: Broker) -> None:
+        """While it waits for its next run, what is asked for last is all that is to be done."""
+        claim, second = await a_pair(broker)
+        await end(broker, claim, Failed("no", again_at=LATER))
+        third = rerun(on_duplicate=how, id=second.id, payload=b"3")
+        assert await enqueue_kinds(broker, [third]) == [Enqueued(third.id, State.PENDING)]
+        assert await broker.count() == {"default": {State.PENDING: 1}}
+        again = await take_one(broker)
+        assert again.task.spec == third
+        await end(broker, again, Succeeded())
+        await nothing_is_left(broker, claim.task.spec, third)
+
+    @pytest.mark.parametrize("how", [REJECT, REPLACE])
+    async def test_others_stay_out_while_the_holder_runs(self, how: str, broker: Broker) -> None:
+        """They are told of the task that runs, and its successor stays."""
+        claim, second = await a_pair(broker)
+        other = rerun(on_duplicate=how)
+        assert await enqueue_kinds(broker, [other]) == [Duplicate(claim.task.id, State.ACTIVE)]
+        same = rerun(id=claim.task.id)
+        assert await enqueue_kinds(broker, [same]) == [Conflict(same.id, State.ACTIVE)]
+        await end(broker, claim, Succeeded())
+        assert ids(await take(broker)) == [second.id]
+
+    async def test_a_holder_has_its_key_as_long_as_a_successor_waits(self, broker: Broker) -> None:
+        """Its time may be over: two would run at once, if it lost the key while it runs."""
+        claim = await a_claimed(broker, rerun(unique_for=5))
+        second, third = rerun(), rerun(on_duplicate=REJECT)
+        await put(broker, second)
+        answers = await broker.enqueue([third], now=NOW + 6)
+        assert answers == [Duplicate(claim.task.id, State.ACTIVE)]
+        await end(broker, claim, Succeeded(), now=NOW + 7)
+        assert ids(await take(broker, now=NOW + 7)) == [second.id]
+
+    @pytest.mark.parametrize("order", [Cancelled(), Deleted()], ids=str)
+    async def test_a_successor_that_is_gone_is_not_started(
+        self, order: Cancelled | Deleted, broker: Broker
+    ) -> None:
+        """The key is free when the holder ends."""
+        claim, second = await a_pair(broker)
+        await execute_on(broker, second, order)
+        await end(broker, claim, Succeeded())
+        assert await take(broker) == []
+        await put(broker, rerun(on_duplicate=REJECT))
+
+    async def test_a_successor_that_an_operator_runs_has_the_key_after_all(
+        self, broker: Broker
+    ) -> None:
+        """It runs beside the holder, whose end is then nothing to it."""
+        claim, second = await a_pair(broker)
+        assert await execute_on(broker, second, RunNow()) == Moved(State.PENDING)
+        again = await take_one(broker)
+        await end(broker, claim, Succeeded())
+        other = rerun(on_duplicate=REJECT)
+        assert await enqueue_kinds(broker, [other]) == [Duplicate(second.id, State.ACTIVE)]
+        await end(broker, again, Succeeded())
+        await put(broker, other)
+        assert ids(await take(broker)) == [other.id]
+
+    async def test_a_task_without_a_holder_is_no_successor(self, broker: Broker) -> None:
+        """It is enqueued as any other, and takes the place of one that waits."""
+        first, second = rerun(), rerun()
+        assert await enqueue_kinds(broker, [first, second]) == [
+            Enqueued(first.id, State.PENDING),
+            Enqueued(second.id, State.PENDING),
+        ]
+        assert await find_task(broker, first) is None
+        await end(broker, await take_one(broker), Succeeded())
+        await nothing_is_left(broker, first, second)
