@@ -15,6 +15,7 @@ from qcore.domain.errors import (
     InvalidTask,
     NoResult,
     QcoreError,
+    UnknownFormat,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "QcoreError",
     "RemoteError",
     "Suspended",
+    "UnknownFormat",
 ]

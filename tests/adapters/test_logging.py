@@ -74,6 +74,12 @@ def finished(outcome: Transition) -> TaskFinished:
         (TasksSwept(Swept(expired=2)), "warning", "tasks expired", {"expired": 2}),
         (NoHandler(CLAIM), "warning", "no handler for this name", FACTS),
         (
+            NoHandler(CLAIM, "no argument 'cc' here"),
+            "warning",
+            "task is of an unknown format",
+            {**FACTS, "reason": "no argument 'cc' here"},
+        ),
+        (
             LoopBlocked(1.5, "in sleep"),
             "warning",
             "event loop is blocked",

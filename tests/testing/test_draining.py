@@ -261,3 +261,23 @@ async def test_dice_that_run_out_end_no_worker() -> None:
     handle = await mail.enqueue()
     assert await drain(lab) == 2
     assert await handle.status() is State.ARCHIVED
+
+
+async def test_what_another_worker_has_put_back_is_run() -> None:
+    """And with an end it is left there, as a test of a rolling deployment wants to see it."""
+    old = Lab()
+    new = Lab(old.broker, clock=old.clock)
+
+    @old.task("mail")
+    async def mail(ctx: Context, to: int) -> None: ...
+
+    @new.task("mail", retention=60)
+    async def newer(ctx: Context, to: int, cc: int) -> None: ...
+
+    handle = await newer.enqueue(1, 2)
+    with pytest.raises(AssertionError, match="no handler is registered for 'mail', or it does not"):
+        await drain(old)
+    await drain(old, until=old.clock.now() + 60)
+    assert await handle.status() is State.SCHEDULED
+    assert await drain(new) == 1
+    assert await handle.status() is State.COMPLETED

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin
 
 import attrs
 import msgspec
@@ -60,6 +60,14 @@ class _Serializer:
         except Exception as error:
             raise CannotDecode(f"cannot be read as {_name(kind)}: {_reason(error)}") from error
         return value
+
+    def why_unreadable(self, kind: object) -> str | None:
+        """Return why no value can be read as a type; None where one can."""
+        try:
+            self._decoder_of(kind)
+        except Exception as error:  # noqa: BLE001  (whatever the annotations of a class raise)
+            return _reason(error)
+        return None
 
     def _decoder_of(self, kind: object) -> _Decoder:
         try:
@@ -135,11 +143,16 @@ def _read_foreign(kind: Any, value: object) -> object:
         return kind.model_validate_json(json.dumps(msgspec.to_builtins(value)))
     if hasattr(kind, "model_validate"):
         return kind.model_validate(value)
-    if isinstance(value, kind):
+    base: type = get_origin(kind) or kind
+    if base is Iterable and isinstance(value, list):
+        # msgspec knows Collection and what is narrower
+        members: Any = list[get_args(kind) or (Any,)]  # type: ignore[misc]
+        return msgspec.convert(value, members, dec_hook=_read_foreign)
+    if isinstance(value, base):
         return value
-    if issubclass(kind, PurePath) and isinstance(value, str):
-        return kind(value)
-    raise TypeError(f"there is no reading a {kind.__qualname__}")
+    if issubclass(base, PurePath) and isinstance(value, str):
+        return base(value)
+    raise TypeError(f"there is no reading a {base.__qualname__}")
 
 
 _JSON: Final = msgspec.json.Encoder(enc_hook=_plain)

@@ -37,6 +37,13 @@ class BrokerRefused(InvalidTask):
         None at the places of what was not written. Empty if nothing of it was written."""
 
 
+class UnknownFormat(CannotDecode):
+    """Say that stored bytes are of a content type, or have an argument, that is not known here.
+
+    A newer version may know it: a worker puts such a task back for others.
+    """
+
+
 class BrokerUnavailable(QcoreError):
     """Say that the store did not answer; the same call may succeed later. Raised by links alone."""
 

@@ -118,9 +118,11 @@ class LeaseWasLost:
 
 @record
 class NoHandler:
-    """A task was put back, because this worker has no handler for its name."""
+    """A task was put back, because this worker has no handler for its name, or cannot read it."""
 
     claim: Claim
+    unknown_format: str | None = None
+    """What its handler here does not know: an argument or the content type. None for no handler."""
 
 
 @record

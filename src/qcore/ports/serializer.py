@@ -6,7 +6,11 @@ T = TypeVar("T")
 
 
 class Serializer(Protocol):
-    """Values to bytes and back."""
+    """Values to bytes and back.
+
+    One that has a method `why_unreadable(kind)` is asked for each annotation when a handler is
+    declared: it returns why no value can be read as the type, None where one can.
+    """
 
     @property
     def content_type(self) -> str:

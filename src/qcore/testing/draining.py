@@ -43,7 +43,8 @@ async def drain(
     The clock of `q` must be a `ManualClock`: between the runs it jumps to the next moment at which
     a task is due or a group is ready to be aggregated, never past `until`; with `jump=False` only
     what is due already is run. A group whose aggregator fails is left as it is. Raises
-    AssertionError after `most` runs, and when a task has no handler.
+    AssertionError after `most` runs, and, without `until`, when a task was put back because no
+    handler here takes it.
     """
     clock = q.clock
     if jump and not isinstance(clock, ManualClock):
@@ -51,10 +52,12 @@ async def drain(
     last = math.inf if until is None else until
     last = last if jump else clock.now()
     runs = 0
+    put_back_before = await _put_back(q)
     while runs < most:
         executed, ready = await _burst(q, await q.inspector.counts(), most - runs)
         runs += executed
-        await _refuse_unhandled(q)
+        if until is None:
+            _refuse(await _put_back(q), but=put_back_before)
         # again, as a handler may have been the first to use a queue
         counts = await q.inspector.counts()
         if executed and any(State.PENDING in states for states in counts.values()):
@@ -92,11 +95,24 @@ def _earlier(one: Moment | None, other: Moment | None) -> Moment | None:
     return min((moment for moment in (one, other) if moment is not None), default=None)
 
 
-async def _refuse_unhandled(q: Wired) -> None:
+def _refuse(
+    put_back: dict[tuple[str, str, int], str], *, but: dict[tuple[str, str, int], str]
+) -> None:
+    for key in put_back.keys() - but.keys():
+        raise AssertionError(
+            f"no handler is registered for {put_back[key]!r}, or it does not know an argument or "
+            "the format of the task"
+        )
+
+
+async def _put_back(q: Wired) -> dict[tuple[str, str, int], str]:
+    """Return the names of the tasks that wait because no handler took them, by id and attempt."""
+    names: dict[tuple[str, str, int], str] = {}
     for queue, states in (await q.inspector.counts()).items():
         if State.SCHEDULED not in states:
             continue
         page = await q.inspector.browse(queue, State.SCHEDULED)
         for task in page.tasks:
             if task.unhandled_since is not None:
-                raise AssertionError(f"no handler is registered for {task.name!r}")
+                names[queue, task.id, task.attempts] = task.name
+    return names

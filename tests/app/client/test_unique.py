@@ -1,5 +1,6 @@
 """What callers see of unique tasks; what brokers do is in the contract."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -34,6 +35,20 @@ async def test_the_same_arguments_are_the_same_task(lab: Lab) -> None:
     ]
     assert first.is_new
     assert [(each.is_new, each.id) for each in again] == [(False, first.id)] * 3
+
+
+async def test_equal_arguments_are_the_same_task(lab: Lab) -> None:
+    """As they will arrive: a set, a mapping filled in another order, 1 for a float."""
+
+    @lab.task("index", unique_for=60)
+    async def index(
+        ctx: Context, tags: set[str], weights: dict[str, float], at: datetime
+    ) -> None: ...
+
+    first = await index.enqueue({"a", "b"}, {"x": 1.0, "y": 2.0}, datetime(2025, 1, 1, tzinfo=UTC))
+    untyped: Any = index
+    again = await untyped.enqueue(["b", "a"], {"y": 2, "x": 1}, "2025-01-01T00:00:00Z")
+    assert again.id == first.id
 
 
 async def test_other_arguments_are_another_task(lab: Lab) -> None:

@@ -33,6 +33,13 @@ from qcore.types import Step
 from tests.app.kit import Lab, stored
 
 
+@attrs.define
+class Box:
+    """An object that holds a set."""
+
+    names: set[str]
+
+
 @pytest.fixture
 def lab() -> Lab:
     """Return a queue in memory."""
@@ -159,6 +166,43 @@ class TestChain:
         await second.using(delay=0).enqueue(2, "x")
         await drain(lab)
         assert sorted(ran) == [1, 2]
+
+    async def test_a_unique_step_is_the_same_task_as_one_by_itself(self, lab: Lab) -> None:
+        """Though a set among its arguments, or an object, is plain data until its turn."""
+        ran: list[set[str]] = []
+
+        @lab.task("first")
+        async def first(ctx: Context) -> set[str]:
+            return set("abc")
+
+        @lab.task("second", unique_for=None, delay=60)
+        async def second(ctx: Context, found: set[str], wanted: set[str], box: Box) -> None:
+            ran.append(found)
+
+        wanted = {f"{number}" for number in range(50)}
+        await chain(first.call(), second.step(wanted, Box({"x", "y"}))).enqueue()
+        await drain(lab, until=NOW + 1)
+        alone = await second.enqueue(set("cba"), set(wanted), Box({"y", "x"}))
+        assert not alone.is_new
+        await drain(lab)
+        assert ran == [set("abc")]
+
+    async def test_a_result_that_would_change_is_not_passed_on(self, lab: Lab) -> None:
+        """A step gets what the one before it returned, or is not run."""
+        shop = Shop(lab)
+
+        @lab.task("first")
+        async def first(ctx: Context) -> Any:
+            return (1, 2)
+
+        steps = await chain(first.call(), shop.store).enqueue()
+        await lab.run_due()
+        task = await stored(steps.handles[0])
+        assert task.state is State.DEAD
+        assert "cannot be passed on: it would not be read as it was returned" in str(task.error)
+        await chain(first.call(), shop.store.call(1)).enqueue()
+        await lab.run_due()
+        assert shop.log == [("store", 1)]
 
     async def test_a_step_may_ask_for_more(self, lab: Lab) -> None:
         """What it asks for by `then` goes beside the next step."""

@@ -1,7 +1,12 @@
+import re
+from typing import Any
+
+import pytest
 from structlog.testing import capture_logs
 
 from qcore import Context, State
 from qcore.adapters.instruments.logging import LoggingInstrument
+from qcore.adapters.serializers import MessagePackSerializer
 from qcore.testing import a_task
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
@@ -88,3 +93,79 @@ async def test_it_is_warned_of_once_a_minute() -> None:
     warnings = [log for log in logs if log["event"] == "no handler for this name"]
     assert len(warnings) == 3
     assert len(lab.signals.no_handler.seen) > 100
+
+
+NEWER: list[tuple[dict[str, Any], str]] = [
+    ({"payload": b'{"to":1,"cc":2}'}, r"mail has no argument 'cc' here: expected \(to: int\)"),
+    ({"payload": b'{"recipient":1}'}, "no argument 'recipient' here"),
+    ({"payload": b'{"to":1}', "content_type": "text/x"}, "content type 'text/x' is unknown here"),
+]
+
+
+@pytest.mark.parametrize(("options", "why"), NEWER)
+async def test_what_a_newer_version_asks_for_is_left_to_it(
+    options: dict[str, Any], why: str
+) -> None:
+    """An argument, or a format, that is not known here: put back for a day, then dead with it."""
+    lab = Lab()
+
+    @lab.task("mail")
+    async def mail(ctx: Context, to: int) -> None: ...
+
+    handle = await lab.client.enqueue(a_task(name="mail", max_retry=0, max_crashes=1, **options))
+    for seconds in (0, 40_000, DAY - 1):
+        lab.manual.advance_to(NOW + seconds)
+        await lab.worker(burst=True).run()
+        task = await stored(handle)
+        assert (task.state, task.error, task.unhandled_since) == (State.SCHEDULED, None, NOW)
+        assert (task.failures, task.crashes) == (0, 0)
+        assert NOW + seconds < task.due <= NOW + seconds + 60
+    event = await lab.signals.no_handler.next()
+    assert re.search(why, str(event.unknown_format))
+    lab.manual.advance(60)
+    await lab.worker(burst=True).run()
+    task = await stored(handle)
+    assert task.state is State.DEAD
+    assert re.match("for a day no worker could read it: .*" + why, str(task.error))
+
+
+async def test_a_newer_worker_does_what_an_older_one_put_back() -> None:
+    """In a rolling deployment with a new argument, and another serializer."""
+    old = Lab(autojump=True)
+    new = Lab(old.broker, clock=old.clock, serializer=MessagePackSerializer())
+    ran: list[str] = []
+
+    @old.task("mail")
+    async def mail(ctx: Context, to: str) -> None: ...
+
+    @new.task("mail")
+    async def newer(ctx: Context, to: str, cc: str = "nobody") -> None:
+        ran.append(cc)
+
+    await newer.enqueue("ann", cc="bob")
+    await newer.enqueue("ann")
+    async with old.working():
+        await old.signals.no_handler.next()
+        await old.signals.settled.next()
+    assert ran == []
+    async with new.working():
+        await new.signals.settled.next()
+    assert ran == ["bob"]
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"to":"seven"}', b"{}", b'{"to":null}', b"[]", b'{"to":1,"cc":'], ids=str
+)
+async def test_what_no_version_can_be_meant_to_read_is_dead_at_once(payload: bytes) -> None:
+    """A missing argument, one of another type, and what is no object of arguments.
+
+    A type that a newer version has widened looks like any other that does not fit.
+    """
+    lab = Lab()
+
+    @lab.task("mail")
+    async def mail(ctx: Context, to: int) -> None: ...
+
+    handle = await lab.client.enqueue(a_task(name="mail", payload=payload))
+    await lab.worker(burst=True).run()
+    assert await handle.status() is State.DEAD

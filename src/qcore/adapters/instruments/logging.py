@@ -205,7 +205,11 @@ class LoggingInstrument:
         if len(self._warned) >= MAX_WARNED:
             self._warned.clear()
         self._warned[name] = now
-        self._log.warning("no handler for this name", **_run_fields(event.claim))
+        fields = _run_fields(event.claim)
+        if event.unknown_format is None:
+            self._log.warning("no handler for this name", **fields)
+        else:
+            self._log.warning("task is of an unknown format", reason=event.unknown_format, **fields)
 
     def _blocked(self, event: LoopBlocked) -> None:
         self._log.warning("event loop is blocked", seconds=event.seconds, stack=event.stack)

@@ -14,7 +14,7 @@ from attrs import fields_dict
 
 from qcore.app.calls.call import Step
 from qcore.app.calls.codec import Codec
-from qcore.domain.errors import CannotDecode
+from qcore.domain.errors import CannotDecode, UnknownFormat
 from qcore.domain.ids import next_id
 from qcore.domain.moments import Moment, seconds_of
 from qcore.domain.new_task import NewTask
@@ -34,6 +34,9 @@ class Plan(TypedDict):
     """The argument that receives the previous step's result; None for none."""
     unique: bool
     """Whether its unique key is derived from its name and arguments."""
+    digests: NotRequired[dict[str, str]]
+    """The digests of its arguments, for that: the arguments themselves are plain data here, in
+    which a set is a list in an order of its own."""
     delay: NotRequired[float]
     expires: NotRequired[float]
 
@@ -44,7 +47,7 @@ _OF_THE_MOMENT: Final = frozenset({"id", "payload", "content_type"})
 """Fields that a step gets when it is enqueued."""
 
 
-def plan_step(step: Step[Any, Any], task: NewTask) -> Plan:
+def plan_step(step: Step[Any, Any], task: NewTask, codec: Codec) -> Plan:
     """Return a step for the header; `task` is what it would be if it were enqueued now."""
     call, options = step.call, step.call.template.options
     given = {
@@ -58,6 +61,9 @@ def plan_step(step: Step[Any, Any], task: NewTask) -> Plan:
         "takes": step.takes,
         "unique": call.template.is_unique,
     }
+    if call.template.is_unique:
+        arrived = call.signature.named(task.payload, task.content_type, codec)
+        plan["digests"] = codec.digests(arrived)
     if "task_id" in options:
         given["id"] = task.id
     # a duration is counted from the moment at which its step is enqueued
@@ -85,7 +91,11 @@ def decode_steps(task: NewTask, codec: Codec) -> Sequence[Plan]:
         sealed = b64decode(text, validate=True)
     except (NoBase64, ValueError):
         raise CannotDecode("the rest of its chain is no base64") from None
-    plans = codec.loads(sealed, kind, dict[str, list[Plan]]).get("steps")
+    try:
+        plans = codec.loads(sealed, kind, dict[str, list[Plan]]).get("steps")
+    except UnknownFormat as error:
+        # that its payload could be read says that nobody's format is newer
+        raise CannotDecode(f"the rest of its chain cannot be read: {error}") from None
     if not plans:
         raise CannotDecode("the rest of its chain has no steps")
     return plans
@@ -105,7 +115,8 @@ def next_step_task(task: NewTask, value: object, codec: Codec, now: Moment) -> N
     fields.setdefault("id", next_id(task.queue, task.id))
     fields |= _timed(plan, now)
     if plan["unique"]:
-        fields["unique_key"] = key_of(fields["name"], codec.plain(dict(sorted(arguments.items()))))
+        digests = codec.digests(arguments) | plan.get("digests", {})
+        fields["unique_key"] = key_of(fields["name"], digests)
     if rest:
         fields["headers"] = {**fields.get("headers", {}), CHAIN_HEADER: encode_steps(rest, codec)}
     fields |= {"payload": codec.dumps(arguments), "content_type": codec.content_type}

@@ -1,11 +1,13 @@
 """Choose the serializer: the first one writes, the stored content type says which one reads."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
+from qcore.app.calls.canonical import canonical
 from qcore.app.calls.user_code import reraise_ctrl_c
-from qcore.domain.errors import CannotDecode, CannotEncode
+from qcore.domain.errors import CannotDecode, CannotEncode, UnknownFormat
 from qcore.domain.retry import described
+from qcore.domain.uniqueness import digest_of
 from qcore.ports import Serializer
 
 T = TypeVar("T")
@@ -28,25 +30,41 @@ class Codec:
         while (inner := getattr(plain, "inner", None)) is not None:
             # a signature or a nonce would make equal arguments unequal: keys need the bytes inside
             plain = inner
-        self._plain = plain
+        self._plain: Serializer = plain
+        self._is_sealed = plain is not self._first
 
     def dumps(self, value: object) -> bytes:
         """Return a value as bytes; raise `CannotEncode` where it has no form in the format."""
         return _written(self._first, value)
 
-    def plain(self, value: object) -> bytes:
-        """Return a value as bytes, not yet signed or encrypted: equal values, equal bytes."""
+    def digests(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        """Return a digest of each argument: equal values have equal ones, in every process.
+
+        Of the bytes that are not yet signed or encrypted.
+        """
+        return {
+            name: digest_of(self._encode(canonical(value, self._encode)))
+            for name, value in arguments.items()
+        }
+
+    def _encode(self, value: object) -> bytes:
         return _written(self._plain, value)
+
+    def why_unreadable(self, kind: Any) -> str | None:
+        """Return why no value can be read as a type; None where one can, or it is not known."""
+        ask: Callable[[Any], str | None] | None = getattr(self._plain, "why_unreadable", None)
+        return None if ask is None else ask(kind)
 
     def loads(self, data: bytes, content_type: str | None, kind: type[T]) -> T:
         """Return the value that `data` encodes, as a `kind`.
 
         Raises `CannotDecode` for data that does not fit, and for a content type that none of the
-        serializers has.
+        serializers has: `UnknownFormat` then, unless values are sealed here, as what has no seal is
+        not to be trusted.
         """
         serializer = self._by_type.get(content_type or self.content_type)
         if serializer is None:
-            raise CannotDecode(
+            raise (CannotDecode if self._is_sealed else UnknownFormat)(
                 f"content type {content_type!r} is unknown here: this side reads "
                 f"{', '.join(sorted(self._by_type))}"
             )

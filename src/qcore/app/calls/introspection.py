@@ -1,9 +1,20 @@
 """Tell what kind of function a handler is underneath its decorators and partials."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
-from inspect import iscoroutine, unwrap
+from inspect import iscoroutine, ismethod, isroutine, unwrap
 from typing import Any
+
+
+def innermost(function: Any) -> Any:
+    """Return the function underneath partials; of a callable object its `__call__`.
+
+    What a decorator has wrapped stays wrapped: it may be of another kind than its wrapper.
+    """
+    while isinstance(function, partial):
+        function = function.func
+    return function if isroutine(function) else type(function).__call__
 
 
 def unwraps_to(kind: Callable[[Any], bool], function: Any) -> bool:
@@ -16,6 +27,25 @@ def unwraps_to(kind: Callable[[Any], bool], function: Any) -> bool:
         function = function.func
     inner = unwrap(function)
     return kind(inner) or kind(type(inner).__call__)
+
+
+def namespace_of(function: Any) -> dict[str, Any]:
+    """Return the globals of the module in which a function was written."""
+    inner = unwrap(innermost(function))
+    if ismethod(inner):
+        inner = inner.__func__
+    return getattr(inner, "__globals__", {})
+
+
+def is_module_complete(function: Any) -> bool:
+    """Return whether a function's module has been executed: no name in it is yet to come.
+
+    False also for a module of which nothing is known, such as the one that Python was started with.
+    """
+    module = sys.modules.get(namespace_of(function).get("__name__", ""))
+    spec = getattr(module, "__spec__", None)
+    # set by importlib for as long as a module is executed
+    return spec is not None and not getattr(spec, "_initializing", False)
 
 
 def refuse_coroutine(value: Any, who: str) -> Any:

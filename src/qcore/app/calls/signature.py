@@ -1,7 +1,6 @@
 """A handler's parameters as the schema of its payload: one object of named arguments."""
 
 import re
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from inspect import (
@@ -11,66 +10,77 @@ from inspect import (
     isgeneratorfunction,
     signature,
 )
-from typing import Any, Final
+from typing import Any, Final, Union
 
 import msgspec
 
+from qcore.app.calls.annotations import RESULT, Annotations
 from qcore.app.calls.codec import Codec
-from qcore.domain.errors import CannotDecode, InvalidOption, InvalidTask
-
-MAX_SHOWN: Final = 80
+from qcore.app.calls.introspection import innermost
+from qcore.app.calls.round_trip import RoundTrip, is_equal
+from qcore.app.calls.type_shapes import hash_caching_class, names_any
+from qcore.domain.errors import (
+    CannotDecode,
+    CannotEncode,
+    InvalidOption,
+    InvalidTask,
+    UnknownFormat,
+)
+from qcore.domain.text import shown
 
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_EXACT: Final = frozenset({str, int, float, bool})
+"""Types whose values arrive as they were encoded, also where the annotation names none."""
 
 
 class Signature:
     """The parameters of a handler after its context, and the type of its result.
 
-    The handler's annotations decide which arguments are valid. They are resolved when first needed,
-    so that they may name classes that are defined further down in the module.
+    The handler's annotations decide which arguments are valid. A value arrives equal to what was
+    given, or is refused where it is given.
     """
 
     def __init__(self, name: str, function: Callable[..., Any], *, after: int = 0) -> None:
         self._name = name
         self._function = function
-        context, *parameters = _checked(name, function)
+        described = signature(function)
+        self.context, *parameters = _checked(name, function, list(described.parameters.values()))
+        """The parameter that receives the context."""
         self._parameters = parameters[after:]
-        self._context = context.name
-        self.is_async = iscoroutinefunction(function)
+        annotations = {each.name: each.annotation for each in self._parameters}
+        self.annotations = Annotations(
+            name, function, {**annotations, RESULT: described.return_annotation}
+        )
+        self.is_async = iscoroutinefunction(function) or iscoroutinefunction(innermost(function))
         self._names = [
             p.name for p in self._parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD
         ]
         self._open = any(p.kind is Parameter.VAR_KEYWORD for p in self._parameters)
 
-    @cached_property
-    def _hints(self) -> Mapping[str, Any]:
-        try:
-            return typing.get_type_hints(self._function, include_extras=True)
-        except NameError as error:
-            raise InvalidOption(
-                f"the handler of {self._name!r} is annotated with {error.name!r}, which cannot be "
-                "found at run time: import it outside `if TYPE_CHECKING`"
-            ) from None
-        except Exception as error:
-            raise InvalidOption(
-                f"the annotations of the handler of {self._name!r} cannot be read: {error!r}"
-            ) from error
+    @property
+    def context_kind(self) -> Any:
+        """Return the type that the context's parameter is annotated with, `Any` if unknown."""
+        name = self.context.name
+        known = Annotations(self._name, self._function, {name: self.context.annotation}).known
+        return known.get(name, Any)
 
     @cached_property
     def model(self) -> Any:
         """Return the msgspec struct that a payload is decoded as."""
+        kinds = self.annotations.kinds
         if self._open:
             return dict[str, Any]
         fields: list[Any] = []
         for parameter in self._parameters:
-            kind = self._hints.get(parameter.name, Any)
+            kind = kinds[parameter.name]
             if parameter.default is Parameter.empty:
                 fields.append((parameter.name, kind))
             else:
                 # an argument that was not given is not in the payload: the default is applied by
                 # the handler when it runs, which may be a later version of it
                 unset = msgspec.field(default=msgspec.UNSET)
-                fields.append((parameter.name, kind | msgspec.UnsetType, unset))
+                # not `|`, which not every annotation has
+                fields.append((parameter.name, Union[kind, msgspec.UnsetType], unset))  # noqa: UP007
         return msgspec.defstruct(
             f"arguments of {self._name!r}", fields, kw_only=True, forbid_unknown_fields=True
         )
@@ -78,8 +88,7 @@ class Signature:
     @cached_property
     def returns(self) -> Any:
         """Return the type that a result is decoded as."""
-        kind = self._hints.get("return", Any)
-        return Any if kind is None else kind
+        return self.annotations.kinds[RESULT]
 
     @cached_property
     def first(self) -> str | None:
@@ -95,15 +104,25 @@ class Signature:
     def _positional(self) -> bool:
         return all(p.kind is Parameter.POSITIONAL_OR_KEYWORD for p in self._parameters)
 
+    # --- enqueue -------------------------------------------------------------------------------
+
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any], codec: Codec) -> bytes:
-        """Return arguments as a payload; raise `InvalidTask`, naming the one that does not fit."""
+        """Return arguments as a payload.
+
+        Raises `InvalidTask`, naming the argument, for one that does not fit and for one that would
+        not arrive as it was given.
+        """
         given = self.given(args, kwargs)
         payload = codec.dumps(given)
         try:
             # decoded by the code that the worker will use, so that what passes here passes there
-            self._loaded(payload, None, codec)
+            arrived = self._loaded(payload, None, codec)
         except CannotDecode as error:
-            raise InvalidTask(self._misfit(str(error), given)) from None
+            raise InvalidTask(self._misfit(str(error), given, codec)) from None
+        exact = self._exact
+        for name, value in given.items():
+            if type(value) is not exact.get(name):
+                self._check(name, value, arrived, codec)
         return payload
 
     def given(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,27 +132,71 @@ class Signature:
         if len(args) > len(self._names):
             raise InvalidTask(
                 f"{self._name}: {len(args)} arguments were given: expected at most "
-                f"{len(self._names)} ({', '.join(self._names)})"
+                f"{len(self._names)} ({', '.join(self._names)}){self._after_context}"
             )
         given = dict(zip(self._names, args, strict=False))
         if not kwargs:
             return given
         for twice in given.keys() & kwargs.keys():
-            raise InvalidTask(f"{self._name}: {twice} was given twice")
+            raise InvalidTask(f"{self._name}: {twice} was given twice{self._after_context}")
         return given | dict(kwargs)
 
-    def _misfit(self, why: str, given: Mapping[str, Any]) -> str:
+    def _misfit(self, why: str, given: Mapping[str, Any], codec: Codec) -> str:
         found = re.search(r"\$\.(\w+)", why)
-        if found is None or found[1] not in given:
-            expected = ", ".join(str(parameter) for parameter in self._parameters)
-            return f"{self._name}: {why}: expected ({expected})"
-        return f"{self._name}: {found[1]} is {_brief(given[found[1]])}: {why}"
+        if found is not None and found[1] in given:
+            return f"{self._name}: {_argument(found[1], given)}: {why}{self._after_context}"
+        for name in given.keys() & self._kinds.keys():
+            try:
+                codec.loads(codec.dumps(given[name]), None, self._kinds[name])
+            except CannotDecode as error:
+                return f"{self._name}: {_argument(name, given)}: {error}{self._after_context}"
+        return f"{self._name}: {why}: {self._expected}"
+
+    @cached_property
+    def _exact(self) -> Mapping[str, type]:
+        """Return the parameters whose values arrive as they are if they are of just this type."""
+        kinds = ((each.name, self._kinds[each.name]) for each in self._parameters)
+        return {name: kind for name, kind in kinds if _is_exact(kind)}
+
+    def _check(self, name: str, given: object, model: Any, codec: Codec) -> None:
+        """Raise `InvalidTask` for an argument that would not arrive as it was given."""
+        arrived = model[name] if self._open else getattr(model, name)
+        kind = Any if self._open else self._kinds[name]
+        if not is_equal(given, arrived):
+            compared = RoundTrip(codec.dumps, sequences=not names_any(kind))
+            changed = compared.difference(given, arrived, f"$.{name}")
+            if changed is not None:
+                raise InvalidTask(
+                    f"{self._name}: {name} would not arrive as it was given: {changed}: give it in "
+                    "a form that its annotation keeps, or annotate it with a type that does"
+                )
+        if given is not None and name in self._unhashable:
+            raise InvalidTask(f"{self._name}: {name} {_lost_hash(self._unhashable[name])}")
+
+    @cached_property
+    def _unhashable(self) -> Mapping[str, type]:
+        """Return the parameters whose values could not be hashed when they arrive, and why."""
+        classes = {
+            each.name: hash_caching_class(self._kinds[each.name]) for each in self._parameters
+        }
+        return {name: kind for name, kind in classes.items() if kind is not None}
+
+    # --- run -----------------------------------------------------------------------------------
 
     def decode(
         self, payload: bytes, content_type: str, codec: Codec
     ) -> tuple[Sequence[Any], Mapping[str, Any]]:
-        """Return the handler's arguments; raise `CannotDecode` if the payload does not fit."""
-        model = self._loaded(payload, content_type, codec)
+        """Return the handler's arguments.
+
+        Raises `CannotDecode` if the payload does not fit: `UnknownFormat` where it has an argument,
+        or is of a format, that is not known here, but may be to a newer version.
+        """
+        try:
+            model = self._loaded(payload, content_type, codec)
+        except CannotDecode as error:
+            if (given := _as_data(payload, content_type, codec)) is None:
+                raise
+            raise self._misread(given, error) from error
         if self._positional and not self._open:
             values = msgspec.structs.astuple(model)
             if msgspec.UNSET not in values:
@@ -144,6 +207,61 @@ class Signature:
         """Return a payload's arguments by name; raise `CannotDecode` if they do not fit."""
         return self._given(self._loaded(payload, content_type, codec))
 
+    def encode_result(self, value: object, codec: Codec) -> bytes:
+        """Return a result as bytes; raise `CannotEncode` for one that would be read as another.
+
+        One that does not fit the annotation, as a middleware may have returned it, is still read as
+        it is by a handle that knows no annotation, such as one by its id.
+        """
+        data = codec.dumps(value)
+        kind = self.returns
+        if value is None or (type(value) in _EXACT and (kind is Any or kind is type(value))):
+            return data
+        try:
+            arrived = codec.loads(data, codec.content_type, kind)
+        except CannotDecode as error:
+            kind, misfit = Any, f" and does not fit the handler's annotation ({error})"
+            arrived = codec.loads(data, codec.content_type, kind)
+        else:
+            misfit = ""
+        compared = RoundTrip(codec.dumps, sequences=not names_any(kind))
+        changed = compared.difference(value, arrived)
+        if changed is not None:
+            raise CannotEncode(
+                f"it would not be read as it was returned: {changed}{misfit}: return a form that "
+                "the handler's annotation keeps, or annotate the result with a type that does"
+            )
+        if self._unhashable_result is not None:
+            raise CannotEncode(f"it {_lost_hash(self._unhashable_result)}")
+        return data
+
+    @cached_property
+    def _unhashable_result(self) -> type | None:
+        return hash_caching_class(self.returns)
+
+    def _misread(self, given: Mapping[str, Any], error: CannotDecode) -> CannotDecode:
+        """Return why arguments do not fit: `UnknownFormat` if one is none of the handler's."""
+        known = {each.name for each in self._parameters}
+        unknown = [shown(name) for name in given if name not in known]
+        if unknown and not self._open:
+            return UnknownFormat(
+                f"{self._name} has no argument {', '.join(unknown)} here: {self._expected}"
+            )
+        return CannotDecode(f"{error}{self._after_context}")
+
+    @property
+    def _kinds(self) -> Mapping[str, Any]:
+        return self.annotations.kinds
+
+    @property
+    def _expected(self) -> str:
+        parameters = ", ".join(f"{parameter}" for parameter in self._parameters)
+        return f"expected ({parameters}){self._after_context}"
+
+    @property
+    def _after_context(self) -> str:
+        return f"; {self.context.name}, the context, comes first, and the worker passes it"
+
     def _given(self, model: Any) -> dict[str, Any]:
         if self._open:
             given: dict[str, Any] = model
@@ -153,14 +271,15 @@ class Signature:
 
     def _loaded(self, payload: bytes, content_type: str | None, codec: Codec) -> Any:
         model = codec.loads(payload, content_type, self.model)
-        if self._open and self._context in model:
-            raise CannotDecode(f"{self._context!r} is the context's name, and no argument's")
+        if self._open and self.context.name in model:
+            raise CannotDecode(f"{self.context.name!r} is the context's name, and no argument's")
         return model
 
 
-def _checked(name: str, function: Callable[..., Any]) -> list[Parameter]:
+def _checked(
+    name: str, function: Callable[..., Any], parameters: list[Parameter]
+) -> list[Parameter]:
     """Return a handler's parameters; refuse those that cannot travel by name."""
-    parameters = list(signature(function).parameters.values())
     if not parameters or parameters[0].kind not in (
         Parameter.POSITIONAL_ONLY,
         Parameter.POSITIONAL_OR_KEYWORD,
@@ -168,7 +287,8 @@ def _checked(name: str, function: Callable[..., Any]) -> list[Parameter]:
         raise InvalidOption(
             f"the handler of {name!r} takes no context: its first parameter must be the Context"
         )
-    if isgeneratorfunction(function) or isasyncgenfunction(function):
+    inner = innermost(function)
+    if any(isgeneratorfunction(each) or isasyncgenfunction(each) for each in (function, inner)):
         raise InvalidOption(f"the handler of {name!r} is a generator: calling it does nothing")
     rest = parameters[1:]
     for parameter in rest:
@@ -181,6 +301,24 @@ def _checked(name: str, function: Callable[..., Any]) -> list[Parameter]:
     return parameters
 
 
-def _brief(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"
+def _as_data(payload: bytes, content_type: str, codec: Codec) -> Mapping[str, Any] | None:
+    """Return arguments by name as plain data; None for a payload that is no such thing."""
+    try:
+        return codec.loads(payload, content_type, dict[str, Any])
+    except CannotDecode:
+        return None
+
+
+def _is_exact(kind: Any) -> bool:
+    return isinstance(kind, type) and kind in _EXACT
+
+
+def _lost_hash(kind: type) -> str:
+    return (
+        f"could not be hashed when it arrives: {kind.__qualname__} caches its hash, and is made "
+        "without a call of its __init__: expected a class without cache_hash=True"
+    )
+
+
+def _argument(name: str, given: Mapping[str, Any]) -> str:
+    return f"{name} is {shown(given[name])}"

@@ -149,7 +149,7 @@ class Client:
         else:
             payload = request.signature.encode(request.args, request.kwargs, self.codec)
             template, kind = request.template, self.codec.content_type
-            key = self._key(request) if template.is_unique else None
+            key = self._key(request, payload) if template.is_unique else None
             task = template.make(payload, kind, now, self._entropy, unique_key=key)
             if request.rest:
                 task = self._with_steps(task, request.rest, now)
@@ -160,7 +160,7 @@ class Client:
 
     def _with_steps(self, task: NewTask, rest: "Sequence[Step[Any, Any]]", now: Moment) -> NewTask:
         """Return the first task of a chain, with the later steps in its headers."""
-        plans = [plan_step(step, self.build(step.call, now)) for step in rest]
+        plans = [plan_step(step, self.build(step.call, now), self.codec) for step in rest]
         header = encode_steps(plans, self.codec)
         if len(header) > self._max_payload:
             raise InvalidTask(
@@ -196,10 +196,10 @@ class Client:
                 "max_payload"
             )
 
-    def _key(self, request: Call[Any]) -> str:
-        """Return a call's unique key: a hash of its name and its arguments, in any order."""
-        given = request.signature.given(request.args, request.kwargs)
-        return key_of(request.template.name, self.codec.plain(dict(sorted(given.items()))))
+    def _key(self, request: Call[Any], payload: bytes) -> str:
+        """Return a call's unique key: a hash of its name and its arguments, as they will arrive."""
+        arrived = request.signature.named(payload, self.codec.content_type, self.codec)
+        return key_of(request.template.name, self.codec.digests(arrived))
 
     def _answered(
         self, request: TaskRequest, task: NewTask, answer: EnqueueAnswer

@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpa
 from attrs import field
 
 from qcore.app.calls.call import Call, Step
+from qcore.app.calls.codec import Codec
 from qcore.app.calls.name_patterns import best_match
 from qcore.app.calls.options import Options, merge_options
 from qcore.app.calls.signature import Signature
@@ -15,6 +16,7 @@ from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.tasks.context import Context
+from qcore.app.tasks.context_parameter import check_context
 from qcore.app.tasks.process_function import ProcessFunction, declare
 from qcore.domain.errors import CannotDecode, InvalidOption, InvalidTask
 from qcore.domain.record import record
@@ -120,6 +122,8 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         process: bool,
         options: Options,
     ) -> None:
+        # first, as an object's own attributes may have the names of these
+        update_wrapper(cast("Callable[..., Out]", self), function)
         super().__init__(self, TaskTemplate(name, options))
         self.name = name
         self.function = function
@@ -127,12 +131,13 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         self.policy = policy
         """Its retry policy; None for the worker's."""
         self.signature = Signature(name, function)
+        check_context(name, self.signature)
+        self.signature.annotations.check(_codec_of(sender))
         self.kind = _kind(name, self.signature, process=process)
         self.process_function: ProcessFunction | None = None
         """Where a child process finds the function, if one is to call it."""
         if process:
             self.process_function = declare(self, name)
-        update_wrapper(cast("Callable[..., Out]", self), function)
 
     def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> Out:
         """Call the function, here and now."""
@@ -153,6 +158,14 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
     def __repr__(self) -> str:
         """Show its name and where it runs."""
         return f"<Handler {self.name!r} ({self.kind})>"
+
+
+def _codec_of(sender: Sender) -> Codec | None:
+    """Return the codec of a sender's tasks; None of a router that has no client."""
+    try:
+        return sender.client.codec
+    except InvalidOption:
+        return None
 
 
 def _kind(name: str, signature: Signature, *, process: bool) -> Kind:

@@ -12,7 +12,7 @@ from qcore.app.tasks.router import AnyHandler, Router
 from qcore.app.worker.failures import FailureJudge
 from qcore.app.worker.invocation import Invoker, TooLateToStart, check_may_start
 from qcore.app.worker.run import Run
-from qcore.domain.errors import CannotEncode, InvalidTask
+from qcore.domain.errors import CannotEncode, InvalidTask, UnknownFormat
 from qcore.domain.lifecycle import Rejected, Snoozed, Succeeded, Transition
 from qcore.domain.new_task import NewTask
 from qcore.domain.retry import described
@@ -57,7 +57,7 @@ class Executor:
         task = run.claim.task
         handler = self._router.resolve(task.spec.name)
         if handler is None:
-            return _resolved(self._no_handler(task))
+            return _resolved(self._leave(task, f"no worker had a handler for {task.name!r}"))
         try:
             check_may_start(task, self._clock)
             args, kwargs = handler.signature.decode(
@@ -68,6 +68,9 @@ class Executor:
                 decode_steps(task.spec, self._codec)
         except TooLateToStart as late:
             return _resolved(self._rejected(str(late)))
+        except UnknownFormat as error:
+            run.unknown_format = str(error)
+            return _resolved(self._leave(task, f"no worker could read it: {error}"))
         except Exception as error:  # noqa: BLE001  (a payload or an annotation that cannot be read)
             return _resolved(self._rejected(described(error)))
         # not a coroutine itself: each coroutine between the loop and a handler costs every await
@@ -90,28 +93,28 @@ class Executor:
         if run.is_cancelled and (run.cancel_reason is not None or self._judge.is_ending(run)):
             # it returned because it was cancelled: its result is not the whole
             return await self._judge.verdict(run, handler, asyncio.CancelledError())
-        return self._succeeded(run, value)
+        return self._succeeded(handler, run, value)
 
-    def _no_handler(self, task: Task) -> Transition:
+    def _leave(self, task: Task, why: str) -> Transition:
         """Leave the task to another worker, as in a rolling deployment; give up after a day."""
         now = self._clock.now()
         since = task.unhandled_since
         if since is not None and now - since >= NO_HANDLER_LIMIT:
-            return self._rejected(f"for a day no worker had a handler for {task.name!r}")
+            return self._rejected(f"for a day {why}")
         return Snoozed(now + NO_HANDLER_SNOOZE, unhandled=True)
 
-    def _succeeded(self, run: Run, value: object) -> Transition:
+    def _succeeded(self, handler: AnyHandler, run: Run, value: object) -> Transition:
         """Return the verdict on a handler that returned `value`, with what is to follow."""
         spec, then = run.claim.task.spec, run.ctx.end()
         if spec.headers and CHAIN_HEADER in spec.headers:
             try:
-                then = (*then, self._next_step(spec, value))
+                then = (*then, self._next_step(handler, spec, value))
             except InvalidTask as error:
                 return self._rejected(f"its result cannot be passed on: {error}")
         if not spec.retention or value is None:
             return Succeeded(then=then) if then else _DONE
         try:
-            result = self._codec.dumps(value)
+            result = handler.signature.encode_result(value, self._codec)
         except CannotEncode as error:
             return self._rejected(f"its result cannot be kept: {error}")
         if len(result) > self._max_result:
@@ -122,8 +125,10 @@ class Executor:
             )
         return Succeeded(result, self._codec.content_type, then)
 
-    def _next_step(self, spec: NewTask, value: object) -> NewTask:
+    def _next_step(self, handler: AnyHandler, spec: NewTask, value: object) -> NewTask:
         """Return the next task of a chain, which is called with this result."""
+        if decode_steps(spec, self._codec)[0]["takes"] is not None:
+            handler.signature.encode_result(value, self._codec)
         now = self._clock.now()
         return self._client.build(next_step_task(spec, value, self._codec, now), now)
 

@@ -20,7 +20,15 @@ class CancelReason(Enum):
 class Run:
     """One claim, the context that its handler gets, and the coroutine that executes it."""
 
-    __slots__ = ("began", "cancel_reason", "claim", "coroutine", "ctx", "has_ended")
+    __slots__ = (
+        "began",
+        "cancel_reason",
+        "claim",
+        "coroutine",
+        "ctx",
+        "has_ended",
+        "unknown_format",
+    )
 
     def __init__(self, claim: Claim, ctx: Context) -> None:
         self.claim = claim
@@ -31,6 +39,8 @@ class Run:
         self.began: float | None = None
         """When its handler was called, by the monotonic clock."""
         self.coroutine: asyncio.Task[None] | None = None
+        self.unknown_format: str | None = None
+        """Why its task cannot be read by this version, where that is why it is put back."""
 
     def cancel(self, reason: CancelReason) -> None:
         """Cancel the handler; a later reason takes the place of an earlier one."""

@@ -87,7 +87,7 @@ class TaskRunner:
 
     def _report(self, run: Run, verdict: Transition) -> None:
         if isinstance(verdict, Snoozed) and verdict.unhandled:
-            self._emit(NoHandler(run.claim))
+            self._emit(NoHandler(run.claim, run.unknown_format))
         if self._emits_finished:
             seconds = 0.0 if run.began is None else self._clock.monotonic() - run.began
             self._emit(TaskFinished(run.claim, verdict, seconds))
