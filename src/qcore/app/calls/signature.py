@@ -29,6 +29,7 @@ from qcore.domain.errors import (
 from qcore.domain.text import shown
 
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_NO_KIND: Final[Any] = Any
 _EXACT: Final = frozenset({str, int, float, bool})
 """Types whose values arrive as they were encoded, also where the annotation names none."""
 
@@ -217,13 +218,12 @@ class Signature:
         kind = self.returns
         if value is None or (type(value) in _EXACT and (kind is Any or kind is type(value))):
             return data
+        misfit = ""
         try:
+            arrived: Any = codec.loads(data, codec.content_type, kind)
+        except CannotDecode:
+            kind, misfit = _NO_KIND, " and does not fit the handler's annotation"
             arrived = codec.loads(data, codec.content_type, kind)
-        except CannotDecode as error:
-            kind, misfit = Any, f" and does not fit the handler's annotation ({error})"
-            arrived = codec.loads(data, codec.content_type, kind)
-        else:
-            misfit = ""
         compared = RoundTrip(codec.dumps, sequences=not names_any(kind))
         changed = compared.difference(value, arrived)
         if changed is not None:
