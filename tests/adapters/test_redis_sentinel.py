@@ -1,4 +1,4 @@
-from threading import Barrier, Event
+from threading import Barrier
 
 import pytest
 from redis.exceptions import ConnectionError as Disconnected
@@ -21,6 +21,7 @@ class Answering(Pool):
     def __init__(self, answer: Reply | Exception) -> None:
         self.answer = answer
         self.used = 0
+        self.left = 0
         self.closed = 0
 
     async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
@@ -34,8 +35,9 @@ class Answering(Pool):
 
     async def pause(self, seconds: float) -> None: ...
 
-    async def comes(self, event: Event, seconds: float) -> bool:
-        return event.is_set()
+    def leave(self, at: HostPort | None = None) -> None:
+        assert at is None
+        self.left += 1
 
     async def close(self) -> None:
         self.closed += 1
@@ -75,8 +77,8 @@ def test_threads_that_look_for_the_master_at_once_share_a_pool() -> None:
     assert [pool.closed for pool in used] == [1]
 
 
-def test_a_master_that_is_lost_is_asked_for_again() -> None:
-    """Its pool is closed, and the next call goes to where the Sentinels say the master is."""
+def test_a_master_that_was_left_is_asked_for_again() -> None:
+    """Its connections are closed, and the next call goes to whom the Sentinels name by then."""
     watched = Watched(HERE)
     watched.ask()
     [pool] = watched.masters
@@ -85,8 +87,9 @@ def test_a_master_that_is_lost_is_asked_for_again() -> None:
     sentinel.answer = [b"there", b"6380"]
     with pytest.raises(Disconnected):
         watched.ask()
+    watched.transport.leave()
     watched.ask()
-    assert pool.closed == 1
+    assert pool.left == 1
     assert [each.used for each in watched.masters] == [2, 1]
     assert sentinel.used == 2
 
@@ -102,3 +105,30 @@ def test_who_answered_is_asked_first_the_next_time() -> None:
     for _ in range(2):
         assert step(watched.transport.find_master()) == ("here", 6379)
     assert [sentinel.used for sentinel in watched.sentinels] == [2, 3, 3]
+
+
+OTHER = [b"there", b"6380"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected", "asked"),
+    [
+        # one that was cut off together with the master
+        ([HERE, OTHER, OTHER], "there", [2, 1, 0]),
+        ([HERE, Disconnected("gone"), OTHER], "there", [2, 1, 1]),
+        # most of them know of no other: to ask the rest might take long, and change nothing
+        ([HERE, HERE, OTHER], "here", [2, 1, 0]),
+        ([HERE, Disconnected("gone"), Disconnected("gone")], "here", [2, 1, 1]),
+        ([HERE], "here", [2]),
+    ],
+)
+def test_a_master_that_was_left_is_gone_back_to_if_no_other_is_named(
+    answers: list[Reply | Exception], expected: str, asked: list[int]
+) -> None:
+    """A Sentinel that still names it is believed where most do, or where no other answers."""
+    watched = Watched(*answers)
+    watched.ask()
+    watched.transport.leave()
+    host, _ = step(watched.transport.find_master())
+    assert host == expected
+    assert [sentinel.used for sentinel in watched.sentinels] == asked

@@ -62,6 +62,14 @@ class Proxy:
         """Accept new connections again."""
         self._do(self._accept())
 
+    def lead_to(self, port: int) -> None:
+        """Lead new connections to another port; those that are stay where they are.
+
+        So does whatever stands in front of servers when one takes the place of another: a DNS name,
+        a load balancer, a service of Kubernetes.
+        """
+        self._do(self._lead_to(port))
+
     def hold(self) -> None:
         """Keep all replies to ourselves: requests arrive, and are carried out."""
         self._do(self._hold())
@@ -105,6 +113,10 @@ class Proxy:
         if self._listening is None:
             serve = self._loop.create_server(lambda: Pair(self._orders).client, HOST, self.port)
             self._listening = await serve
+
+    async def _lead_to(self, port: int) -> None:
+        await _arrivals()
+        self._orders.to = port
 
     async def _hold(self) -> None:
         self._orders.is_held = True

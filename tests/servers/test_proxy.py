@@ -97,6 +97,22 @@ def test_a_refusing_proxy_keeps_who_is_connected(proxy: Proxy, wire: socket.sock
         assert again.recv(100) == b":2\r\n"
 
 
+def test_only_new_connections_are_led_elsewhere(
+    proxy: Proxy, wire: socket.socket, behind: RedisServer
+) -> None:
+    """Who is connected stays with the server that it has."""
+    wire.sendall(INCR)
+    assert wire.recv(100) == b":1\r\n"
+    with RedisServer(SERVERS[-1]) as other:
+        proxy.lead_to(other.port)
+        with connected(proxy) as new:
+            new.sendall(INCR)
+            assert new.recv(100) == b":1\r\n"
+        wire.sendall(INCR)
+        assert wire.recv(100) == b":2\r\n"
+    assert behind.cli("GET", "n") == "2"
+
+
 def test_held_replies_come_when_they_are_released(
     proxy: Proxy, wire: socket.socket, behind: RedisServer
 ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from qcore.adapters.redis.encoding import decode_id
+from qcore.adapters.redis.keys import Key
 from qcore.adapters.redis.script_runner import ScriptRunner
 from qcore.domain.new_task import TaskId
 from qcore.ports import Kinds, LeaseEnded, Notify, Subscription, TasksChanged, WorkAvailable
@@ -41,7 +42,9 @@ async def subscribe(
             for token in text.split():
                 notify(LeaseEnded(waking[channel], int(token)))
 
-    return await runner.link.listen([*waking, *news], connected, on_message)
+    # removes nothing, as no field has that name; on a cluster it reaches the first queue's node
+    check = ("HDEL", runner.keys.of(queues[0])[Key.META - 1], "") if queues else None
+    return await runner.link.listen([*waking, *news], connected, on_message, check=check)
 
 
 def _changed(text: bytes) -> list[TaskId]:

@@ -123,18 +123,25 @@ class AsyncSocketConnection:
                 await self.read_response()
 
     async def disconnect(self, *, nowait: bool) -> None:  # noqa: ARG002  (nothing to wait for)
-        """Close the socket."""
+        """Close the socket; whoever waits for a reply finds the connection lost."""
         closed, self._socket = self._socket, None
         if closed is not None:
             # a loop that was closed has forgotten its readers
             with suppress(RuntimeError):
                 self._loop.remove_reader(closed)
             closed.close()
+            self._error = self._error or RedisConnectionError("the connection was closed")
+            if self._waiter is not None:
+                _resolve(self._waiter, True)  # noqa: FBT003
 
     async def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:  # noqa: ARG002
-        """Send buffers; connect before that if the server has closed the connection meanwhile."""
-        if self._socket is None or self._error is not None:
-            await self.connect()
+        """Send buffers; raise where the server has closed the connection meanwhile.
+
+        It does not connect again: the link has to know, as whatever closed this connection may
+        have left those of its subscriptions, to a server that is not the one to ask any more.
+        """
+        if self._error is not None:
+            raise self._error
         here: Any = self._socket
         tls = self._tls
         for buffer in command:

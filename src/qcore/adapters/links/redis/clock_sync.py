@@ -12,6 +12,7 @@ clock has gone further than the monotonic one.
 import time
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Final
 
 from qcore.adapters.links.redis.resp import Reply
@@ -53,6 +54,11 @@ class ServerClock:
         """Whether the server should be asked again."""
         now = monotonic()
         return now - self._asked_at > MAX_AGE or time.time() - now - self._wall_ahead > SUSPENDED
+
+    def invalidate(self) -> None:
+        """Take the next reply whatever its uncertainty: another server may have another clock."""
+        self._asked_at = -inf
+        self._uncertainty = inf
 
     def update(self, reply: Reply, sent: float, received: float) -> None:
         """Take a reply to TIME, with the monotonic moments of request and reply.

@@ -4,8 +4,9 @@ Not redis-py's cluster client, which neither pipelines scripts, nor lets WAIT fo
 same connection, nor leaves it to its caller when a command is sent again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from random import SystemRandom
 from typing import Any, Final, TypeAlias
 
 from redis.crc import key_slot
@@ -13,6 +14,7 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from qcore.adapters.links.redis.address import HostPort
+from qcore.adapters.links.redis.errors import must_leave
 from qcore.adapters.links.redis.pool import PendingReplies, Pool, Request, Requests
 from qcore.adapters.links.redis.resp import RedisCommand, Reply
 
@@ -25,8 +27,10 @@ SLOTS: Final[RedisCommand] = ("CLUSTER", "SLOTS")
 class ClusterTransport:
     """A pool per node, and the slot map, read from any node; asynchronous or blocking as they are.
 
-    Where a slot has moved, or its node does not answer, the error takes the place of the reply, and
-    the slot map is read again before the next exchange.
+    Where a slot has moved, or its node does not answer, the error takes the place of the reply. A
+    node that does not answer, or says that it is not the one to ask, is a suspect until it answers:
+    once it is left, the slot map is read again, and from the other nodes first. A node that was cut
+    off from the others has the map that was.
     """
 
     def __init__(self, make_pool: Callable[[HostPort], Pool], seeds: Sequence[HostPort]) -> None:
@@ -36,6 +40,7 @@ class ClusterTransport:
         self._slots: Mapping[range, HostPort] = {}
         self._new_owners: list[HostPort] = []
         """Nodes that were given a slot lately: they know so before the others do."""
+        self._suspects: set[HostPort] = set()
 
     @property
     def nodes(self) -> list[HostPort]:
@@ -53,24 +58,54 @@ class ClusterTransport:
             positions.setdefault(self._node_of_key(key), []).append(n)
         pending = await self._send(requests, positions, answers)
         await _receive(pending, positions, answers)
-        for n, answer in enumerate(answers):
-            if isinstance(answer, AskError) and not isinstance(answer, MovedError):
-                node: HostPort = _redirected_to(answer)
+        errors = {n: each for n, each in enumerate(answers) if isinstance(each, Exception)}
+        if errors or self._suspects:
+            self._learn(positions, errors)
+        for n, error in errors.items():
+            if isinstance(error, AskError) and not isinstance(error, MovedError):
+                node: HostPort = _redirected_to(error)
                 answers[n] = await self._ask_importing_node(node, requests[n][1])
-        if any(isinstance(answer, _SLOTS_ARE_STALE) for answer in answers):
-            self._slots = {}
-            self._new_owners = [
-                _redirected_to(each) for each in answers if isinstance(each, MovedError)
-            ]
         replies += answers
+
+    def _learn(
+        self, positions: Mapping[HostPort, Sequence[int]], errors: Mapping[int, Exception]
+    ) -> None:
+        """Note which nodes are suspects, and which have been given slots."""
+        for node, its in positions.items():
+            if any(_is_refusal(errors[n]) for n in its if n in errors):
+                self._suspects.add(node)
+            else:
+                self._suspects.discard(node)
+        moved = [error for error in errors.values() if isinstance(error, MovedError)]
+        self._new_owners = [_redirected_to(error) for error in moved]
+
+    async def locate(self, key: str) -> HostPort | None:
+        """Return the node that serves a key's slot; another one where that is a suspect."""
+        if not self._slots:
+            self._slots = await self._read_slots()
+        node = self._node_of_key(key)
+        others = [each for each in self.nodes if each not in self._suspects]
+        if node in self._suspects and others:
+            return SystemRandom().choice(others)
+        return node
+
+    def leave(self, at: HostPort | None = None) -> None:
+        """Forget the slot map, and close the connections to suspects; from any thread."""
+        if at is not None:
+            self._suspects.add(at)
+        self._slots = {}
+        for node in [*self._suspects]:
+            if node in self._pools:
+                self._pools[node].leave()
 
     async def pause(self, seconds: float) -> None:
         """Sleep."""
         await self.pool_to(self._seeds[0]).pause(seconds)
 
     async def close(self) -> None:
-        """Close idle connections."""
-        for pool in self._pools.values():
+        """Close idle connections, and forget the slot map."""
+        self._slots = {}
+        for pool in [*self._pools.values()]:
             await pool.close()
 
     async def masters(self) -> list[HostPort]:
@@ -115,23 +150,31 @@ class ClusterTransport:
         return pending
 
     async def _read_slots(self) -> Mapping[range, HostPort]:
-        """Return which node serves which slots, from the first node that knows."""
+        """Return which node serves which slots, from the first node that knows, suspects last."""
         failure: Failure = RedisConnectionError("the cluster has no nodes")
-        for node in dict.fromkeys([*self._new_owners, *self.nodes, *self._pools]):
+        nodes = dict.fromkeys([*self._new_owners, *self.nodes, *self._pools])
+        for node in sorted(nodes, key=self._suspects.__contains__):
             replies: list[Reply | Exception] = []
             try:
                 await self.pool_to(node).exchange([(None, SLOTS)], replies)
             except (RedisError, OSError) as error:
                 failure = error
+                self._suspects.add(node)
                 continue
             reply: Reply = replies[0]
             if isinstance(reply, RedisError):
                 failure = reply
             elif slots := dict(_parse_slots(reply, node)):
+                self._leave_others(slots.values())
                 return slots
             else:
                 failure = ClusterDownError("CLUSTERDOWN no slot is served")
         raise failure
+
+    def _leave_others(self, masters: Iterable[HostPort]) -> None:
+        """Close the connections to nodes that serve no slot any more."""
+        for node in {*self._pools} - {*masters}:
+            self._pools[node].leave()
 
     async def _ask_importing_node(self, node: HostPort, command: RedisCommand) -> Reply | Exception:
         """Return the reply of the node that a slot is being moved to."""
@@ -143,7 +186,9 @@ class ClusterTransport:
         return replies[1]
 
 
-_SLOTS_ARE_STALE: Final = (MovedError, ClusterDownError, RedisConnectionError, OSError)
+def _is_refusal(error: Exception) -> bool:
+    """Return whether a node gave no answer, or said that it serves nothing: not where a slot is."""
+    return not isinstance(error, MovedError) and must_leave(error)
 
 
 async def _receive(

@@ -33,6 +33,8 @@ ANY: Final = "redis+cluster://"
 _SCRIPT_PREFIX: Final = re.compile(
     r"^(?:ERR )?(?:Error running script \(call to \w+\): )?(?:@?user_script: ?\d+: ?)*-?"
 )
+# an EXEC that is refused says why behind its own code
+_EXEC_PREFIX: Final = re.compile(r"^(?:EXECABORT )?Transaction discarded because of: -?")
 _SCRIPT_SUFFIX: Final = re.compile(r" script:(?: [0-9a-f]{40},)? on @user_script:\d+\.?$")
 # a server that does not know AUTH repeats its arguments, the password among them
 _ARGUMENTS: Final = re.compile(r",? with args beginning with.*", re.DOTALL)
@@ -71,6 +73,20 @@ def is_transient(error: Exception, shown: str = ANY) -> bool:
     return meaning is not None and meaning.exception is BrokerUnavailable
 
 
+def must_leave(error: Exception, shown: str = ANY) -> bool:
+    """Return whether to leave the server: it did not answer, or says that it is not the one to ask.
+
+    The same call may succeed on another connection, to the same name or to another server. One
+    that a script met says so too.
+    """
+    if not isinstance(error, RedisError | OSError) or isinstance(error, DataError):
+        return False
+    if not is_error_reply(error) and _code_of(error) is None:
+        return True
+    meaning = _meaning(error, shown)
+    return meaning is not None and meaning.is_elsewhere
+
+
 def _meaning(error: Exception, shown: str, *, new: bool = False) -> Meaning | None:
     """Return what an error means, None for one that is neither Redis's nor the system's."""
     if isinstance(error, DataError) or not isinstance(error, RedisError | OSError):
@@ -103,6 +119,8 @@ def _text_of(error: Exception) -> str:
     """Return an error's text with the server's code, and without the place in a script."""
     text = _SCRIPT_SUFFIX.sub("", _SCRIPT_PREFIX.sub("", str(error), count=1))
     code = _code_of(error) or "ERR"
+    if _EXEC_PREFIX.match(text):
+        return _EXEC_PREFIX.sub("", text)
     return text if code == "ERR" or text.startswith(code) else f"{code} {text}"
 
 

@@ -1,11 +1,11 @@
 """Links made: to what an address says, or over connections that the caller makes."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from random import SystemRandom
+
+from redis.exceptions import RedisError
 
 from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address, HostPort
 from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
-from qcore.adapters.links.redis.clock_sync import ServerClock
 from qcore.adapters.links.redis.cluster import ClusterTransport
 from qcore.adapters.links.redis.connection_base import (
     AsyncConnection,
@@ -14,12 +14,14 @@ from qcore.adapters.links.redis.connection_base import (
     connecting,
 )
 from qcore.adapters.links.redis.durability import Durability
+from qcore.adapters.links.redis.failover import Failover
 from qcore.adapters.links.redis.interfaces import OnConnected, OnMessage
 from qcore.adapters.links.redis.link import RedisLink
 from qcore.adapters.links.redis.pool import AsyncPool, Pool, SyncPool, Transport
 from qcore.adapters.links.redis.pubsub import (
     ChannelListener,
     ChannelReader,
+    Check,
     ListenerFactory,
     LoopListener,
     ThreadListener,
@@ -38,11 +40,11 @@ def link_to(address: Address) -> RedisLink:
     """Return a link to what an address says; nothing is connected yet."""
     route = _Route(address)
 
-    async def connect() -> AsyncConnection:
-        return AsyncSocketConnection(await route.to_messages(_async_pool))
+    def connect(at: HostPort | None) -> AsyncConnection:
+        return AsyncSocketConnection(address.connection_settings(at))
 
-    async def connect_sync() -> SyncConnection:
-        return sync_connection(await route.to_messages(_sync_pool))
+    def connect_sync(at: HostPort | None) -> SyncConnection:
+        return sync_connection(address.connection_settings(at))
 
     return _link(
         _async_side(lambda: route.transport(_async_pool), connect, address.shown),
@@ -68,7 +70,7 @@ def _sync_pool(settings: Callable[[], ConnectionSettings]) -> Pool:
 
 
 class _Route:
-    """How commands and messages reach what an address names: a server, a master, a cluster."""
+    """How commands reach what an address names: a server, a master, a cluster."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -83,22 +85,6 @@ class _Route:
                 return ClusterTransport(lambda to: self._pool(make_pool, to), address.hosts)
             case _:
                 return make_pool(address.connection_settings)
-
-    async def to_messages(self, make_pool: PoolFactory) -> ConnectionSettings:
-        """Return the settings of a connection to where messages are published now."""
-        address = self._address
-        match address.kind:
-            case "sentinel":
-                transport = self._behind_sentinels(make_pool)
-                try:
-                    return address.connection_settings(await transport.find_master())
-                finally:
-                    await transport.close()
-            case "cluster":
-                # messages are broadcast to every node
-                return address.connection_settings(SystemRandom().choice(address.hosts))
-            case _:
-                return address.connection_settings()
 
     def _behind_sentinels(self, make_pool: PoolFactory) -> SentinelTransport:
         address = self._address
@@ -125,10 +111,10 @@ def link_over(
     They must reply in bytes, and must not send a command twice.
     """
 
-    async def connect() -> AsyncConnection:
+    def connect(at: HostPort | None) -> AsyncConnection:  # noqa: ARG001  (there is one server)
         return make_async()
 
-    async def connect_sync() -> SyncConnection:
+    def connect_sync(at: HostPort | None) -> SyncConnection:  # noqa: ARG001
         return make_sync()
 
     return _link(
@@ -149,40 +135,75 @@ class _Side:
 
 def _async_side(
     make_transport: Callable[[], Transport],
-    make_connection: Callable[[], Awaitable[AsyncConnection]],
+    make_connection: Callable[[HostPort | None], AsyncConnection],
     shown: str,
 ) -> _Side:
-    async def connect() -> PubSubConnection:
-        connection = await make_connection()
+    async def connect(at: HostPort | None) -> PubSubConnection:
+        connection = make_connection(at)
         with connecting():
             await connection.connect()
         return AsyncPubSubConnection(connection)
 
     def listener(
-        channels: Sequence[str], on_connected: OnConnected, on_message: OnMessage
+        transport: Transport,
+        channels: Sequence[str],
+        on_connected: OnConnected,
+        on_message: OnMessage,
+        check: Check,
     ) -> ChannelListener:
-        return LoopListener(ChannelReader(connect, channels, on_connected, on_message, shown))
+        find = _finding(transport, channels, connect)
+        return LoopListener(
+            ChannelReader(find, channels, on_connected, on_message, shown, check=check)
+        )
 
     return _Side(make_transport, listener)
 
 
 def _sync_side(
     make_transport: Callable[[], Transport],
-    make_connection: Callable[[], Awaitable[SyncConnection]],
+    make_connection: Callable[[HostPort | None], SyncConnection],
     shown: str,
 ) -> _Side:
-    async def connect() -> PubSubConnection:
-        connection = await make_connection()
+    async def connect(at: HostPort | None) -> PubSubConnection:
+        connection = make_connection(at)
         with connecting():
             connection.connect()
         return SyncPubSubConnection(connection)
 
     def listener(
-        channels: Sequence[str], on_connected: OnConnected, on_message: OnMessage
+        transport: Transport,
+        channels: Sequence[str],
+        on_connected: OnConnected,
+        on_message: OnMessage,
+        check: Check,
     ) -> ChannelListener:
-        return ThreadListener(ChannelReader(connect, channels, on_connected, on_message, shown))
+        find = _finding(transport, channels, connect)
+        return ThreadListener(
+            ChannelReader(find, channels, on_connected, on_message, shown, check=check)
+        )
 
     return _Side(make_transport, listener)
+
+
+def _finding(
+    transport: Transport,
+    channels: Sequence[str],
+    connect: Callable[[HostPort | None], Awaitable[PubSubConnection]],
+) -> Callable[[], Awaitable[PubSubConnection]]:
+    """Return what connects to where these channels are published now."""
+
+    async def find() -> PubSubConnection:
+        # a cluster broadcasts messages to every node, but a node that was cut off from the others
+        # gets none: that which has the queue of the first channel is one that commands go to
+        at = await transport.locate(channels[0])
+        try:
+            return await connect(at)
+        except (RedisError, OSError):
+            if at is not None:
+                transport.leave(at)
+            raise
+
+    return find
 
 
 def _link(
@@ -195,19 +216,19 @@ def _link(
     durability: Durability | None = None,
     address: Address | None = None,
 ) -> RedisLink:
-    """Return an asynchronous link, which can make blocking ones that share its server's clock."""
+    """Return an asynchronous link, which can make blocking ones that fail over with it."""
 
-    def make(side: _Side, clock: ServerClock, *, is_blocking: bool) -> RedisLink:
+    def make(side: _Side, failover: Failover, *, is_blocking: bool) -> RedisLink:
         return RedisLink(
             side.make_transport(),
             shown=shown,
             make_listener=side.make_listener,
-            make_blocking=None if is_blocking else (lambda c: make(sync_side, c, is_blocking=True)),
+            make_blocking=None if is_blocking else (lambda f: make(sync_side, f, is_blocking=True)),
             is_multi_slot=is_multi_slot,
             timeout=timeout,
             durability=durability,
-            clock=clock,
+            failover=failover,
             address=address,
         )
 
-    return make(async_side, ServerClock(), is_blocking=False)
+    return make(async_side, Failover(), is_blocking=False)

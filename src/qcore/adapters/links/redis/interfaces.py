@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha1
 from typing import Final, Protocol, TypeAlias
 
-from qcore.adapters.links.redis.resp import Arg, Reply
+from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply
 from qcore.adapters.links.redis.topology import Topology
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
@@ -90,11 +90,18 @@ class Link(Protocol):
         ...
 
     async def listen(
-        self, channels: Sequence[str], on_connected: OnConnected, on_message: OnMessage
+        self,
+        channels: Sequence[str],
+        on_connected: OnConnected,
+        on_message: OnMessage,
+        *,
+        check: RedisCommand | None = None,
     ) -> Subscription:
         """Call `on_message` for each message to these, `on_connected` after each connection.
 
-        Messages published while there is no connection are lost.
+        Messages published while there is no connection are lost. `check` is a write that changes
+        nothing: while there are no messages it is tried about every second, so that a server that
+        takes no writes any more is left though nobody else calls it.
         """
         ...
 

@@ -21,6 +21,8 @@ rest. A cluster gets one pipeline per node, all of them sent before the first re
 
 Retries. Only the link sends a command again; connections and pools never do. Within `timeout`
 seconds it does so, with jittered backoff, for what has no reply yet, if the error is transient.
+Before that it leaves a server that did not answer, or says that it is not the one to ask: then the
+next attempt goes over a new connection, to whichever server is named by then (`failover`).
 Whether the first attempt was executed cannot be known, so a repeated call tells the script that it
 is one (`again`), and the scripts remember the replies of calls they have executed. A server that
 does not know a script is sent its text, once.
@@ -34,7 +36,9 @@ server's clock is the local monotonic one plus an offset (`clock_sync`).
 
 Messages. A listener has a connection of its own, subscribed to channels (`pubsub`): a task on the
 loop, or a thread for a blocking link. No exception ends it: it reconnects with backoff, wherever
-messages are by then, and calls back after every connection, as messages may have been missed.
+messages are by then, and calls back after every connection, as messages may have been missed. It
+also reconnects once commands have arrived at another server, and while it hears nothing it has a
+write tried every now and then, to find out that they have to.
 
 Errors. Connections raise redis-py's exceptions and the system's; a failed attempt to connect is a
 `ConnectFailed`, so that what was never sent is known from what was lost. Error replies take the
@@ -53,16 +57,17 @@ from weakref import WeakSet
 from redis.exceptions import NoScriptError, RedisError
 
 from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address
-from qcore.adapters.links.redis.clock_sync import ServerClock, monotonic
+from qcore.adapters.links.redis.clock_sync import monotonic
 from qcore.adapters.links.redis.discovery import discover
 from qcore.adapters.links.redis.durability import Durability
-from qcore.adapters.links.redis.errors import is_refusal, is_transient, mapped
+from qcore.adapters.links.redis.errors import is_refusal, is_transient, mapped, must_leave
+from qcore.adapters.links.redis.failover import Failover
 from qcore.adapters.links.redis.interfaces import OnConnected, OnMessage, Script, ScriptCall
 from qcore.adapters.links.redis.pool import Request, Transport
-from qcore.adapters.links.redis.pubsub import ChannelListener, ListenerFactory
+from qcore.adapters.links.redis.pubsub import CHECK_AFTER, ChannelListener, ListenerFactory
 from qcore.adapters.links.redis.refusals import answers_another, is_large, is_lost, refusal
-from qcore.adapters.links.redis.resp import Arg, Reply
-from qcore.adapters.links.redis.server_info import refuse_unfit
+from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply
+from qcore.adapters.links.redis.server_info import is_replica, refuse_unfit
 from qcore.adapters.links.redis.topology import Topology
 from qcore.domain.backoff import Exponential
 from qcore.domain.errors import BrokerRefused, BrokerUnavailable, QcoreError
@@ -70,6 +75,10 @@ from qcore.domain.moments import LAST_MOMENT, Moment
 
 BACKOFF: Final = Exponential(base=0.05, cap=1.0)
 MIN_PAUSE: Final = 0.01
+MEET_EVERY: Final = 60.0
+"""Seconds after which a server that is asked for its time is also asked whether it will do."""
+TIME: Final[Request] = (None, ("TIME",))
+INFO: Final[Sequence[Request]] = [(None, ("INFO", "server")), (None, ("INFO", "replication"))]
 MISSING: Final = object()
 """Stands for a reply that has not arrived."""
 
@@ -86,11 +95,11 @@ class RedisLink:
         *,
         shown: str,
         make_listener: ListenerFactory,
-        make_blocking: "Callable[[ServerClock], RedisLink] | None" = None,
+        make_blocking: "Callable[[Failover], RedisLink] | None" = None,
         is_multi_slot: bool = True,
         timeout: float = DEFAULT_TIMEOUT,
         durability: Durability | None = None,
-        clock: ServerClock | None = None,
+        failover: Failover | None = None,
         address: Address | None = None,
     ) -> None:
         self.shown = shown
@@ -104,35 +113,70 @@ class RedisLink:
         self._durability = durability or Durability()
         self.waits_for_durability = self._durability.is_requested
         """Whether a durable call waits for replicas or disks."""
-        self._clock = clock or ServerClock()
+        self._failover = failover or Failover()
+        self._failover.join(self)
+        self._clock = self._failover.clock
         self._is_open = False
+        self._met_at = 0.0
+        self._met_after = 0
+        """How many departures there had been when the server was met."""
+        self._checked_at = 0.0
         # an attribute, not a method: called twice a task
         self.time: Callable[[], Moment] = self._clock.now
 
     async def open(self) -> None:
         """Connect, and ask the server for its time; raise at once where that fails."""
+        await self._meet_server([TIME, *INFO])
+        self._is_open = True
+
+    async def _meet_server(self, questions: Sequence[Request]) -> None:
         try:
-            await self._meet_server()
+            await self._ask(questions)
         except BaseException:
             await self._transport.close()
             raise
-        self._is_open = True
 
-    async def _meet_server(self) -> None:
+    async def _ask(self, questions: Sequence[Request]) -> None:
         replies: list[Reply | Exception] = []
-        sent = monotonic()
+        sent, departures = monotonic(), self._failover.departures
         try:
-            await self._transport.exchange([(None, ("TIME",)), (None, ("INFO", "server"))], replies)
+            await self._transport.exchange(questions, replies)
         except (RedisError, OSError) as error:
             raise mapped(error, self.shown, new=True) from error
-        time, info = replies
+        time, *infos = replies
         if isinstance(time, Exception):
             raise mapped(time, self.shown, new=True) from time
         self._clock.update(time, sent, monotonic())
+        if infos:
+            self._met_at, self._met_after = sent, departures
+            self._judge(*infos)
+
+    def _judge(self, info: Reply | Exception, replication: Reply | Exception) -> None:
+        """Refuse a server that will not do, leave one that is a replica, arrive at any other."""
         # a user may lack the permission for INFO, and be served all the same
         if isinstance(info, bytes):
             refuse_unfit(info, self.shown, cluster=not self.is_multi_slot)
             self._durability.refuse_unfit(info, self.shown)
+        if isinstance(replication, bytes) and is_replica(replication):
+            # it may have been a master; to those who only read it would never say so
+            self.drop_connections()
+        else:
+            self._failover.arrive()
+
+    async def _ask_again(self) -> None:
+        """Ask the server for its time, and whether it will do if it may be another one by now."""
+        is_met = self._met_after == self._failover.departures
+        is_known = is_met and monotonic() - self._met_at < MEET_EVERY
+        await self._meet_server([TIME] if is_known else [TIME, *INFO])
+
+    def drop_connections(self) -> None:
+        """Close the connections for commands, and forget where servers are; from any thread."""
+        self._transport.leave()
+
+    def renew_subscriptions(self) -> None:
+        """Subscribe anew; from any thread."""
+        for listener in tuple(self._listeners):
+            listener.renew()
 
     async def close(self) -> None:
         """Disconnect, and stop listening; a later call connects again."""
@@ -147,22 +191,44 @@ class RedisLink:
 
     def blocking(self) -> "RedisLink":
         """Return a link to the same Redis that never suspends."""
-        return self if self._make_blocking is None else self._make_blocking(self._clock)
+        return self if self._make_blocking is None else self._make_blocking(self._failover)
 
     async def listen(
-        self, channels: Sequence[str], on_connected: OnConnected, on_message: OnMessage
+        self,
+        channels: Sequence[str],
+        on_connected: OnConnected,
+        on_message: OnMessage,
+        *,
+        check: RedisCommand | None = None,
     ) -> ChannelListener:
         """Call `on_message` for each message to these, `on_connected` after each connection.
 
-        Messages published while there is no connection are lost.
+        Messages published while there is no connection are lost. `check` is a write that changes
+        nothing, tried while there are no messages.
         """
-        listener = self._make_listener(channels, on_connected, on_message)
+
+        async def check_writes() -> None:
+            if check is not None:
+                await self._check(check)
+
+        listener = self._make_listener(
+            self._transport, channels, on_connected, on_message, check_writes
+        )
         self._listeners.add(listener)
         error = await listener.start(self._timeout)
         if error is not None and not is_transient(error, self.shown):
             await listener.close()
             raise mapped(error, self.shown) from error
         return listener
+
+    async def _check(self, command: RedisCommand) -> None:
+        """Make a call, so that a server that takes no writes is left; once for all listeners."""
+        now = monotonic()
+        if self._is_open and now - self._checked_at > CHECK_AFTER / 2:
+            self._checked_at = now
+            # whoever has something to do there will be told
+            with suppress(QcoreError):
+                await self.command(*command)
 
     def retry_deadline(self) -> Moment:
         """Return until when, by the server's clock, a call made now may be sent again."""
@@ -224,6 +290,7 @@ class RedisLink:
         if not self._is_open:
             await self.open()
         ends = monotonic() + self._timeout
+        departures = self._failover.departures
         answers: list[Reply] = []
         failure: Exception | None = None
         # not by `_attempt`: where all replies arrive at once, as usual, they are in order
@@ -236,7 +303,9 @@ class RedisLink:
             replies, answers = answers, [MISSING] * number
             failure = self._place(replies, range(number), answers, failure)
             try:
-                await self._retry(failure, request, answers, together=together, ends=ends)
+                await self._retry(
+                    failure, request, answers, together=together, ends=ends, departures=departures
+                )
             except QcoreError as error:
                 if not partial:
                     raise
@@ -246,7 +315,7 @@ class RedisLink:
         if self._clock.is_stale:
             # the call itself has succeeded
             with suppress(BrokerUnavailable):
-                await self.open()
+                await self._ask_again()
         return answers
 
     async def _retry(
@@ -257,13 +326,16 @@ class RedisLink:
         *,
         together: bool,
         ends: float,
+        departures: int,
     ) -> None:
         """Send requests again until all are answered, the time is over, or an error is permanent.
 
-        Raises that error, mapped.
+        Raises that error, mapped. `departures` is how many there were before the first attempt.
         """
         with_text, again, failures = False, 0, 0
         while error is not None:
+            if must_leave(error, self.shown):
+                self._failover.leave(departures)
             if isinstance(error, NoScriptError) and not with_text:
                 with_text = True
             else:
@@ -276,6 +348,7 @@ class RedisLink:
                 answers[:] = [MISSING] * len(answers)
             missing = [n for n, answer in enumerate(answers) if answer is MISSING]
             requests = [request(n, again, with_text) for n in missing]
+            departures = self._failover.departures
             error = await self._attempt(requests, missing, answers)
             if failures and is_lost(error) and monotonic() < ends:
                 error = await self._isolate(error, request, answers)

@@ -1,5 +1,9 @@
 """Connection pools: each to one server, asynchronous (per event loop) or blocking (per process).
 
+A pool keeps its idle connections in a deque, and puts a new one in its place when it leaves its
+server (`leave`). A connection in use remembers the deque that it belongs to, and is closed when it
+comes back to find another: so no connection outlives the decision to leave, whoever holds it.
+
 A `Transport` is anything that takes commands to Redis and brings the replies: a pool, a master
 that Sentinels name (`sentinel`), a cluster (`cluster`).
 """
@@ -12,9 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from qcore.adapters.links.redis.address import HostPort
 from qcore.adapters.links.redis.connection_base import (
     AsyncConnection,
     SyncConnection,
@@ -37,8 +41,6 @@ MAX_IDLE: Final = 16
 """Idle connections that are kept, per event loop or process."""
 MAX_IN_USE: Final = 64
 """Connections in use per event loop: further callers wait for one."""
-LOST: Final = (RedisConnectionError, ConnectionError)
-"""Errors after which the idle connections to the same server are presumed lost too."""
 
 
 class Transport(Protocol):
@@ -53,12 +55,27 @@ class Transport(Protocol):
         """
         ...
 
+    async def locate(self, key: str) -> HostPort | None:
+        """Return the server that serves a key, None where there is only one; raise as `exchange`.
+
+        The answer is as new as it can be: a master's address is asked for again.
+        """
+        ...
+
+    def leave(self, at: HostPort | None = None) -> None:
+        """Forget where servers are, and close connections: idle ones now, the others after use.
+
+        `at` is the server to leave; None for the only one, or those that have failed an exchange.
+        May be called from any thread.
+        """
+        ...
+
     async def pause(self, seconds: float) -> None:
         """Sleep."""
         ...
 
     async def close(self) -> None:
-        """Close idle connections."""
+        """Close idle connections, and those in use after use."""
         ...
 
 
@@ -99,22 +116,28 @@ class SyncPool:
 
     async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
         # not through `send`: a lone command pays for each object on its way
-        self._receive(self._send(requests), len(requests), replies)
+        idle = self._idle
+        self._receive(self._send(requests), idle, len(requests), replies)
 
     async def send(self, requests: Requests) -> "_SyncPendingReplies":
-        return _SyncPendingReplies(self._send(requests), len(requests), self._receive)
+        idle = self._idle
+        return _SyncPendingReplies(self._send(requests), idle, len(requests), self._receive)
 
     def _send(self, requests: Requests) -> SyncConnection:
         connection = self._take()
         try:
             connection.send_packed_command(_encoded(requests), check_health=False)
-        except BaseException as error:
-            _discard(connection, self._idle, error)
+        except BaseException:
+            connection.disconnect()
             raise
         return connection
 
     def _receive(
-        self, connection: SyncConnection, number: int, replies: list[Reply | Exception]
+        self,
+        connection: SyncConnection,
+        idle: deque[SyncConnection],
+        number: int,
+        replies: list[Reply | Exception],
     ) -> None:
         try:
             for _ in range(number):
@@ -122,11 +145,14 @@ class SyncPool:
                     replies.append(connection.read_response())
                 except ResponseError as error:
                     replies.append(error)
-        except BaseException as error:
-            _discard(connection, self._idle, error)
+        except BaseException:
+            connection.disconnect()
             raise
-        if len(self._idle) < MAX_IDLE:
-            self._idle.append(connection)
+        if len(idle) < MAX_IDLE:
+            idle.append(connection)
+            if idle is not self._idle:
+                # the server was left meanwhile, perhaps by another thread just now
+                _close_all(idle)
         else:
             connection.disconnect()
 
@@ -135,8 +161,7 @@ class SyncPool:
             # in a forked child: the connections are the parent's, which does not notice that the
             # child closes its copies
             self._process = os.getpid()
-            while self._idle:
-                self._idle.pop().disconnect()
+            _close_all(self._idle)
         try:
             return self._idle.pop()
         except IndexError:
@@ -147,41 +172,50 @@ class SyncPool:
         try:
             with connecting():
                 connection.connect()
-        except BaseException as error:
-            _discard(connection, self._idle, error)
+        except BaseException:
+            connection.disconnect()
             raise
         return connection
+
+    async def locate(self, key: str) -> HostPort | None:  # noqa: ARG002  (one server has all keys)
+        return None
+
+    def leave(self, at: HostPort | None = None) -> None:  # noqa: ARG002  (there is only one)
+        left, self._idle = self._idle, deque()
+        _close_all(left)
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251  (to block is its purpose)
 
     async def close(self) -> None:
-        while self._idle:
-            self._idle.pop().disconnect()
+        self.leave()
 
 
 class _SyncPendingReplies:
     def __init__(
         self,
         connection: SyncConnection,
+        idle: deque[SyncConnection],
         number: int,
-        receive: Callable[[SyncConnection, int, list[Reply | Exception]], None],
+        receive: Callable[
+            [SyncConnection, deque[SyncConnection], int, list[Reply | Exception]], None
+        ],
     ) -> None:
         self._connection = connection
+        self._idle = idle
         self._number = number
         self._receive = receive
 
     async def receive(self, replies: list[Reply | Exception]) -> None:
-        self._receive(self._connection, self._number, replies)
+        self._receive(self._connection, self._idle, self._number, replies)
 
     async def abandon(self) -> None:
         self._connection.disconnect()
 
 
-def _discard(connection: SyncConnection, idle: deque[SyncConnection], error: BaseException) -> None:
-    """Close a connection after an error, and the idle ones where the server is gone."""
-    connection.disconnect()
-    while idle and isinstance(error, LOST):
+def _close_all(idle: deque[SyncConnection]) -> None:
+    while idle:
+        # another thread may have taken the last one
         with suppress(IndexError):
             idle.pop().disconnect()
 
@@ -206,24 +240,24 @@ class AsyncPool:
         here.in_use += 1
         idle = here.idle
         try:
-            connection = idle.pop() if idle else await self._connected(idle)
+            connection = idle.pop() if idle else await self._connected()
             try:
                 await connection.send_packed_command(_encoded(requests), check_health=False)
-            except BaseException as error:
-                await _discard_async(connection, idle, error)
+            except BaseException:
+                await connection.disconnect(nowait=True)
                 raise
         except BaseException:
             here.release()
             raise
-        return _AsyncPendingReplies(here, connection, len(requests))
+        return _AsyncPendingReplies(here, idle, connection, len(requests))
 
-    async def _connected(self, idle: deque[AsyncConnection]) -> AsyncConnection:
+    async def _connected(self) -> AsyncConnection:
         connection = self._make()
         try:
             with connecting():
                 await connection.connect()
-        except BaseException as error:
-            await _discard_async(connection, idle, error)
+        except BaseException:
+            await connection.disconnect(nowait=True)
             raise
         return connection
 
@@ -232,16 +266,28 @@ class AsyncPool:
         for loop in list(self._loops):
             if loop.is_closed():
                 gone = self._loops.pop(loop, None)
-                await _close_orphans(deque() if gone is None else gone.idle)
+                if gone is not None:
+                    gone.leave()
+                    await gone.close_left(nowait=True)
         return self._loops.setdefault(asyncio.get_running_loop(), _LoopConnections())
+
+    async def locate(self, key: str) -> HostPort | None:  # noqa: ARG002  (one server has all keys)
+        return None
+
+    def leave(self, at: HostPort | None = None) -> None:  # noqa: ARG002  (there is only one)
+        for loop, here in list(self._loops.items()):
+            here.leave()
+            # a connection is closed on its own loop; for one that was closed see `_enter_loop`
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(here.close_soon)
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        idle = (await self._enter_loop()).idle
-        while idle:
-            await idle.pop().disconnect(nowait=False)
+        here = await self._enter_loop()
+        here.leave()
+        await here.close_left(nowait=False)
 
 
 class _LoopConnections:
@@ -251,6 +297,26 @@ class _LoopConnections:
         self.idle: deque[AsyncConnection] = deque()
         self.in_use = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._left: list[deque[AsyncConnection]] = []
+        self._closing: asyncio.Task[None] | None = None
+
+    def leave(self) -> None:
+        """Have idle connections closed, and those in use when they come back; from any thread."""
+        left, self.idle = self.idle, deque()
+        self._left.append(left)
+
+    def close_soon(self) -> None:
+        """Close in a task what was left."""
+        self._closing = asyncio.get_running_loop().create_task(self.close_left(nowait=True))
+
+    async def close_left(self, *, nowait: bool) -> None:
+        """Close what was left."""
+        while self._left:
+            left = self._left.pop()
+            while left:
+                # connections of a closed loop cannot be told any more
+                with suppress(RuntimeError):
+                    await left.pop().disconnect(nowait=nowait)
 
     async def wait_for_turn(self) -> None:
         """Wait until a connection may have become free."""
@@ -278,24 +344,31 @@ class _LoopConnections:
 
 
 class _AsyncPendingReplies:
-    def __init__(self, here: _LoopConnections, connection: AsyncConnection, number: int) -> None:
+    def __init__(
+        self,
+        here: _LoopConnections,
+        idle: deque[AsyncConnection],
+        connection: AsyncConnection,
+        number: int,
+    ) -> None:
         self._here = here
+        self._idle = idle
         self._connection = connection
         self._number = number
 
     async def receive(self, replies: list[Reply | Exception]) -> None:
-        connection, idle = self._connection, self._here.idle
+        connection, idle = self._connection, self._idle
         try:
             for _ in range(self._number):
                 try:
                     replies.append(await connection.read_response())
                 except ResponseError as error:
                     replies.append(error)
-        except BaseException as error:
-            await _discard_async(connection, idle, error)
+        except BaseException:
+            await connection.disconnect(nowait=True)
             raise
         else:
-            if len(idle) < MAX_IDLE:
+            if idle is self._here.idle and len(idle) < MAX_IDLE:
                 idle.append(connection)
             else:
                 await connection.disconnect(nowait=True)
@@ -307,19 +380,3 @@ class _AsyncPendingReplies:
             await self._connection.disconnect(nowait=True)
         finally:
             self._here.release()
-
-
-async def _discard_async(
-    connection: AsyncConnection, idle: deque[AsyncConnection], error: BaseException
-) -> None:
-    """Close a connection after an error, and the idle ones where the server is gone."""
-    await connection.disconnect(nowait=True)
-    while idle and isinstance(error, LOST):
-        await idle.pop().disconnect(nowait=True)
-
-
-async def _close_orphans(idle: deque[AsyncConnection]) -> None:
-    """Close connections of a closed loop, which cannot be told any more."""
-    while idle:
-        with suppress(RuntimeError):
-            await idle.pop().disconnect(nowait=True)

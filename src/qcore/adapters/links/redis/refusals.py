@@ -10,10 +10,11 @@ connections were lost several times in a row, and the server has answered a smal
 from contextlib import suppress
 from typing import Final
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from qcore.adapters.links.redis.connection_base import ConnectFailed
-from qcore.adapters.links.redis.pool import LOST, Request, Transport
+from qcore.adapters.links.redis.pool import Request, Transport
 from qcore.adapters.links.redis.resp import Reply, is_error_reply
 from qcore.adapters.links.redis.server_errors import TOO_LARGE
 from qcore.domain.errors import BrokerRefused
@@ -25,7 +26,7 @@ LARGE: Final = 1 << 16
 def is_lost(error: Exception | None) -> bool:
     """Return whether a connection was lost that had been established."""
     return (
-        isinstance(error, LOST)
+        isinstance(error, RedisConnectionError | ConnectionError)
         and not isinstance(error, ConnectFailed)
         and not is_error_reply(error)
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from qcore.adapters.links.redis.address import HostPort
 from qcore.adapters.links.redis.pool import Pool, Requests
@@ -12,7 +12,7 @@ from qcore.adapters.links.redis.resp import Reply
 
 
 class SentinelTransport:
-    """A pool to the master; after every error the Sentinels are asked for the master again.
+    """A pool to the master; once that is left, the Sentinels are asked for the master again.
 
     Asynchronous or blocking, as the pools are. `master_name` is the name that the Sentinels monitor
     it under.
@@ -32,6 +32,8 @@ class SentinelTransport:
         self._master_name = master_name
         self._pools: dict[HostPort, Pool] = {}
         self._master: HostPort | None = None
+        self._left: HostPort | None = None
+        """The master that was left last."""
 
     async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
         """Send all commands to the master in one pipeline; append the replies in order."""
@@ -40,14 +42,7 @@ class SentinelTransport:
             found = await self.find_master()
             # another thread or task may have found it meanwhile
             master = self._master = self._master or found
-        try:
-            await self._pool(master).exchange(requests, replies)
-        except (RedisError, OSError):
-            await self._forget(master)
-            raise
-        if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            # it was the master, and is a replica now
-            await self._forget(master)
+        await self._pool(master).exchange(requests, replies)
 
     def _pool(self, at: HostPort) -> Pool:
         """Return the one pool to a server, also to threads that ask at the same time."""
@@ -55,37 +50,52 @@ class SentinelTransport:
         # a pool that was made and not stored has no connections yet
         return self._pools.setdefault(at, self._pool_to_server(at)) if pool is None else pool
 
-    async def _forget(self, master: HostPort) -> None:
-        if self._master == master:
-            self._master = None
-        await self._pool(master).close()
-
     async def find_master(self) -> HostPort:
         """Return the master's address, from the first Sentinel that knows it.
 
-        Raises the last error where none does.
+        A Sentinel that was cut off together with a master goes on naming it: the master that was
+        left last is returned only where most Sentinels name it, or no other is named. Raises the
+        last error where none is.
         """
         failure: RedisError | OSError = RedisConnectionError("no Sentinel is named")
-        order = self._order
+        order, again = self._order, 0
         for sentinel in order:
-            replies: list[Reply | Exception] = []
-            question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name)
             try:
-                await sentinel.exchange([(None, question)], replies)
+                named = await self._named_by(sentinel)
             except (RedisError, OSError) as error:
                 failure = error
                 continue
-            reply: Reply = replies[0]
-            if isinstance(reply, RedisError):
-                failure = reply
-            elif reply is None:
-                failure = ResponseError(f"No such master with that name: {self._master_name}")
-            else:
+            again += named == self._left
+            if named != self._left or again * 2 > len(order):
                 # the one that has answered is asked first the next time
                 self._order = [sentinel, *(each for each in order if each is not sentinel)]
-                host, port = reply
-                return host.decode(), int(port)
+                return named
+        if again and self._left is not None:
+            return self._left
         raise failure
+
+    async def _named_by(self, sentinel: Pool) -> HostPort:
+        replies: list[Reply | Exception] = []
+        question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name)
+        await sentinel.exchange([(None, question)], replies)
+        reply: Reply = replies[0]
+        if isinstance(reply, Exception):
+            raise reply
+        if reply is None:
+            raise ResponseError(f"No such master with that name: {self._master_name}")
+        host, port = reply
+        return host.decode(), int(port)
+
+    async def locate(self, key: str) -> HostPort | None:  # noqa: ARG002  (the master has all keys)
+        """Return the master's address, asked for again."""
+        return await self.find_master()
+
+    def leave(self, at: HostPort | None = None) -> None:  # noqa: ARG002  (there is only one)
+        """Forget the master, and close the connections to it; from any thread."""
+        if self._master is not None:
+            self._left, self._master = self._master, None
+        for pool in [*self._pools.values()]:
+            pool.leave()
 
     async def pause(self, seconds: float) -> None:
         """Sleep."""

@@ -35,11 +35,21 @@ class Meaning:
 
     exception: ExceptionType
     advice: str
+    is_elsewhere: bool = False
+    """Whether the server says that it is not the one to ask, or not any more."""
 
 
 def transient(advice: str) -> Meaning:
     """Return the meaning of an error after which the same call may succeed later."""
     return Meaning(BrokerUnavailable, advice)
+
+
+def elsewhere(advice: str) -> Meaning:
+    """Return the meaning of an error after which another server may answer the same call.
+
+    The link leaves a server that says so (`failover`).
+    """
+    return Meaning(BrokerUnavailable, advice, is_elsewhere=True)
 
 
 def permanent(advice: str) -> Meaning:
@@ -66,18 +76,24 @@ CLUSTER_CODES: Final = frozenset({"MOVED", "ASK", "CLUSTERDOWN", "TRYAGAIN"})
 """Codes that only nodes of a cluster reply with."""
 
 BY_CODE: Final[Mapping[str, Meaning]] = {
-    "LOADING": transient("it is loading its data, and answers when it has"),
-    "READONLY": transient(
-        "it is a replica: if this is no failover that will end, name the master, or use "
-        "redis+sentinel://"
+    # also a replica that gets all data anew from a master just promoted
+    "LOADING": elsewhere("it is loading its data, and answers when it has"),
+    "READONLY": elsewhere(
+        "it is a replica, to new connections too: if this is no failover that will end, name the "
+        "master in the URL, or use redis+sentinel://"
     ),
-    "MASTERDOWN": transient("it is a replica that has lost its master: look after the master"),
-    "CLUSTERDOWN": transient(
+    "MASTERDOWN": elsewhere("it is a replica that has lost its master: look after the master"),
+    # what waits when its server becomes a replica, such as a WAIT
+    "UNBLOCKED": elsewhere("it has become a replica: what it was told may be lost"),
+    # of Valkey 8, to clients that it may send elsewhere
+    "REDIRECT": elsewhere("it is a replica, and names another server: name that in the URL"),
+    "NOGOODSLAVE": elsewhere("it has no replica fit to be promoted: look after the replicas"),
+    "CLUSTERDOWN": elsewhere(
         "the cluster does not serve this slot: wait for its failover, or look at "
         "`redis-cli --cluster check`"
     ),
     "TRYAGAIN": transient("the cluster is just moving this slot"),
-    "MOVED": transient("the cluster has just moved this slot"),
+    "MOVED": elsewhere("the cluster has just moved this slot"),
     "ASK": transient("the cluster is just moving this slot"),
     "OOM": transient(
         "the server's maxmemory is reached: raise it, or let workers take tasks out; with "
@@ -87,7 +103,11 @@ BY_CODE: Final[Mapping[str, Meaning]] = {
         "it cannot save to its disk, and takes no writes until it can: see its log"
     ),
     "BUSY": transient("a script of somebody's has been running for long: SCRIPT KILL ends it"),
-    "NOREPLICAS": transient("it has fewer replicas than its min-replicas-to-write asks for"),
+    # also a master that is cut off from its replicas, and in whose place another was promoted
+    "NOREPLICAS": elsewhere(
+        "it has fewer replicas than its min-replicas-to-write asks for: look after the replicas, "
+        "or, where another master was promoted, let the URL lead to it"
+    ),
     "NOSCRIPT": transient("it has just lost the scripts it knew"),
     "NOAUTH": permanent("it asks for a password: redis://user:password@host"),
     "WRONGPASS": permanent("it does not take this user and password"),
@@ -121,7 +141,7 @@ BY_TEXT: Final[Sequence[tuple[re.Pattern[str], Meaning]]] = [
         ),
         (
             "WAIT(AOF)? cannot be used with replica",
-            transient("it has become a replica: what it was told may be lost"),
+            elsewhere("it has become a replica: what it was told may be lost"),
         ),
         (
             "appendonly is disabled",

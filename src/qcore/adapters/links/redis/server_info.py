@@ -29,6 +29,11 @@ def refuse_unfit(info: bytes, server: str, *, cluster: bool) -> None:
         raise BrokerUnusable(f"{server} runs in {mode} mode: use a URL that begins with {expected}")
 
 
+def is_replica(info: bytes) -> bool:
+    """Return whether a server follows another one, by its reply to INFO replication."""
+    return info_fields(info).get("role") == "slave"
+
+
 def info_fields(info: bytes) -> dict[str, str]:
     """Return the fields of a reply to INFO by name."""
     rows = (line.partition(":") for line in info.decode(errors="replace").splitlines())
