@@ -21,7 +21,7 @@ from redis.exceptions import TimeoutError as TimedOut
 
 from qcore import BrokerUnavailable
 from qcore.adapters.links.redis.connection_base import ConnectFailed, connecting
-from qcore.adapters.links.redis.errors import is_transient, mapped
+from qcore.adapters.links.redis.errors import is_transient, mapped, must_leave
 from qcore.errors import BrokerUnusable
 
 SERVER = "redis://ann@db:6379/0"
@@ -54,6 +54,17 @@ LATER = [
     ("BUSY Redis is busy running a script. You can only call SCRIPT KILL", "SCRIPT KILL ends it"),
     ("NOREPLICAS Not enough good replicas to write.", "min-replicas-to-write"),
     (f"NOREPLICAS Not enough good replicas to write.{IN_7}", "min-replicas-to-write"),
+    (f"{IN_6}-NOREPLICAS Not enough good replicas to write.", "min-replicas-to-write"),
+    (
+        "EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas to write.",
+        r"min-replicas-to-write .*\(NOREPLICAS Not enough good replicas to write\.\)",
+    ),
+    (
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> repl",
+        "it has become a replica",
+    ),
+    ("REDIRECT 10.0.0.1:6379", "names another server"),
+    ("NOGOODSLAVE No suitable replica to promote", "no replica fit to be promoted"),
     ("NOSCRIPT No matching script. Please use EVAL.", "lost the scripts"),
     ("ERR max number of clients reached", "maxclients"),
     (f"ERR Script killed by user with SCRIPT KILL...{IN_7}", "before it wrote anything"),
@@ -162,6 +173,55 @@ def test_what_somebody_has_to_see_to_is_unusable(words: str, message: str) -> No
     with pytest.raises(BrokerUnusable, match=message):
         raise told
     assert not is_transient(error)
+
+
+LEFT = "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "REDIRECT", "NOGOODSLAVE"
+
+
+@pytest.mark.parametrize("words", [words for words, _ in [*LATER, *NEVER]])
+def test_a_server_is_left_that_says_it_is_not_the_one_to_ask(words: str) -> None:
+    """Also where a script or a transaction met the error; any other error says nothing of that."""
+    assert must_leave(answered(words), SERVER) is any(code in words for code in LEFT)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("MOVED 12182 10.0.0.1:7000", True),
+        ("CLUSTERDOWN The cluster is down", True),
+        ("ASK 12182 10.0.0.1:7000", False),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", False),
+    ],
+)
+def test_a_node_of_a_cluster_is_left_if_a_slot_is_elsewhere_for_good(
+    words: str, *, expected: bool
+) -> None:
+    """A slot that is just moving is waited for."""
+    assert must_leave(answered(words), CLUSTER) is expected
+    assert not must_leave(answered(words), SERVER)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Disconnected("gone"), True),
+        (TimedOut("silent"), True),
+        (TimeoutError("silent"), True),
+        (ConnectFailed("refused"), True),
+        (OSError("unreachable"), True),
+        (DataError("no"), False),
+        (ZeroDivisionError(), False),
+    ],
+    ids=repr,
+)
+def test_a_server_is_left_that_does_not_answer(error: Exception, *, expected: bool) -> None:
+    """It may be that another has its name by now."""
+    assert must_leave(error, SERVER) is expected
+
+
+def test_a_server_that_ends_a_wait_has_become_a_replica() -> None:
+    """WAIT is refused, or interrupted."""
+    assert must_leave(answered("ERR WAIT cannot be used with replica instances. Please"), SERVER)
 
 
 @pytest.mark.parametrize(("words", "message"), MOVED)
