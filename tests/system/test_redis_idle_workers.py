@@ -20,8 +20,8 @@ pytestmark = pytest.mark.system
 
 QUEUES = [f"queue-{number}" for number in range(10)]
 SECONDS = 10.0
-MOST_A_SECOND = 3.0
-"""Somewhat more than one of them asks whether the server still takes writes."""
+MOST_A_SECOND = 3.5
+"""More than one of them asks whether the server still takes writes, another half for its time."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def yard(server: RedisServer, tmp_path: Path) -> AsyncIterator[Yard]:
 async def test_an_idle_worker_hardly_asks_the_server_anything(
     server: RedisServer, yard: Yard
 ) -> None:
-    """With ten queues, at most three commands a second; and then it is there at once."""
+    """With ten queues, at most a few commands a second; and then it is there at once."""
     # queues that exist, and are empty, as they are in the life of a worker
     await yard.ask([work.using(queue=queue).call() for queue in QUEUES])
     [_] = await yard.crew(1, "--queues", ",".join(QUEUES))
@@ -68,7 +68,7 @@ async def test_an_idle_worker_hardly_asks_the_server_anything(
 async def test_an_idle_worker_hardly_asks_a_cluster_anything(
     cluster: RedisCluster, tmp_path: Path
 ) -> None:
-    """With ten queues, evenly spread, at most three commands a second to each master."""
+    """With ten queues, evenly spread, at most a few commands a second to each master."""
     queues = spread(cluster)
     with opened(cluster.url, tmp_path) as yard:
         async with yard.q:

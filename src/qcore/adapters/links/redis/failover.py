@@ -48,6 +48,7 @@ class Failover:
         self.departures: int = 0
         """How many times a server was left."""
         self._arrivals = 0
+        """How many departures there had been when subscriptions were made anew."""
         self._links: list[ref[Leaver]] = []
         self._lock = threading.Lock()
 
@@ -68,12 +69,15 @@ class Failover:
         for link in self._members():
             link.drop_connections()
 
-    def arrive(self) -> None:
-        """Have subscriptions made anew if the server was left since they were."""
+    def arrive(self, known: int) -> None:
+        """Have subscriptions made anew if a server was left since they were.
+
+        A server was asked when there had been `known` departures, and is the one to ask.
+        """
         with self._lock:
-            if self._arrivals == self.departures:
+            if self._arrivals >= known:
                 return
-            self._arrivals = self.departures
+            self._arrivals = known
         for link in self._members():
             link.renew_subscriptions()
 

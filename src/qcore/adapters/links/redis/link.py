@@ -161,7 +161,7 @@ class RedisLink:
             # it may have been a master; to those who only read it would never say so
             self.drop_connections()
         else:
-            self._failover.arrive()
+            self._failover.arrive(self._met_after)
 
     async def _ask_again(self) -> None:
         """Ask the server for its time, and whether it will do if it may be another one by now."""
