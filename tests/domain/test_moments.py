@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import LAST_MOMENT, moment_of, seconds_of
+from qcore.domain.text import shown
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_what_is_no_duration_is_refused_by_name(value: object) -> None:
     """Negative, endless and foreign values are refused, and the message shows what was given."""
     with pytest.raises(InvalidTask) as refused:
         seconds_of(value, "delay")
-    assert str(refused.value).startswith(f"delay is {value!r}: expected")
+    assert str(refused.value).startswith(f"delay is {shown(value)}: expected")
 
 
 def test_a_negative_timedelta_is_refused() -> None:
@@ -94,7 +95,7 @@ def test_what_is_no_moment_is_refused_by_name(value: object) -> None:
     """Numbers that are no moment and foreign values are refused, and shown."""
     with pytest.raises(InvalidTask) as refused:
         moment_of(value, "at")
-    assert str(refused.value).startswith(f"at is {value!r}: expected")
+    assert str(refused.value).startswith(f"at is {shown(value)}: expected")
 
 
 def test_a_datetime_before_the_epoch_is_refused() -> None:

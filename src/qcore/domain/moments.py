@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from qcore.domain.errors import InvalidTask
+from qcore.domain.text import shown
 
 Moment: TypeAlias = float
 """Seconds since the epoch, UTC."""
@@ -20,10 +21,10 @@ def seconds_of(value: object, what: str) -> float:
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidTask(f"{what} is {value!r}: expected seconds or a timedelta")
+        raise InvalidTask(f"{what} is {shown(value)}: expected seconds or a timedelta")
     if not 0 <= value <= LAST_MOMENT:
         raise InvalidTask(
-            f"{what} is {value!r}: expected a finite duration of zero or more seconds"
+            f"{what} is {shown(value)}: expected a finite duration of zero or more seconds"
         )
     return float(value)
 
@@ -38,9 +39,9 @@ def moment_of(value: object, what: str) -> Moment:
             )
         moment = value.timestamp()
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidTask(f"{what} is {value!r}: expected an aware datetime or epoch seconds")
+        raise InvalidTask(f"{what} is {shown(value)}: expected an aware datetime or epoch seconds")
     else:
         moment = value
     if not 0 <= moment <= LAST_MOMENT:
-        raise InvalidTask(f"{what} is {value!r}: expected a moment from 1970 to the year 9999")
+        raise InvalidTask(f"{what} is {shown(value)}: expected a moment from 1970 to the year 9999")
     return float(moment)

@@ -32,6 +32,7 @@ from qcore.domain.task_fields import (
     text_to_text,
     whole,
 )
+from qcore.domain.text import shown
 
 TaskId: TypeAlias = str
 """Unique within its queue while the task is stored."""
@@ -71,7 +72,9 @@ def own_tags(tags: Collection[str]) -> tuple[str, ...]:
         # most tasks have none: to ask what it is takes longer
         return ()
     if not _is_collection(tags):
-        raise InvalidTask(f"tags is {tags!r}: expected a collection of strings, such as ['eu']")
+        raise InvalidTask(
+            f"tags is {shown(tags)}: expected a collection of strings, such as ['eu']"
+        )
     if any(type(tag) is not str for tag in tags):
         return tuple(tags)
     return tuple(sorted({*tags}))
@@ -97,7 +100,7 @@ def _check_tags(what: str, tags: tuple[str, ...]) -> None:
     for tag in tags:
         _check_tag(f"one of {what}", tag)
     if len(tags) > MAX_TAGS:
-        raise InvalidTask(f"{what} is {tags!r}: expected at most {MAX_TAGS}, not {len(tags)}")
+        raise InvalidTask(f"{what} is {shown(tags)}: expected at most {MAX_TAGS}, not {len(tags)}")
 
 
 @record

@@ -9,6 +9,7 @@ from qcore.domain.lifecycle import Crashed, Exhausted, Failed, Rejected, Transit
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.task import Lease
+from qcore.domain.text import shown
 
 MAX_ERRORS: Final = 10
 """How many errors are kept of a task: the last ones."""
@@ -105,9 +106,9 @@ def noted(details: Details, note: DetailsUpdate) -> Details:
 def _check(progress: Progress) -> None:
     fraction, message = progress.fraction, progress.message
     if type(fraction) not in {int, float} or not 0 <= fraction <= 1:
-        raise InvalidTask(f"progress is {fraction!r}: expected a number from 0 to 1")
+        raise InvalidTask(f"progress is {shown(fraction)}: expected a number from 0 to 1")
     if type(message) is not str or len(message) > MAX_MESSAGE:
         raise InvalidTask(
-            f"the message of progress is {message!r:.80}: expected text of at most "
+            f"the message of progress is {shown(message)}: expected text of at most "
             f"{MAX_MESSAGE} characters"
         )

@@ -14,11 +14,10 @@ from attrs import Attribute, evolve
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
+from qcore.domain.text import shown
 
 Check: TypeAlias = Callable[[str, Any], None]
 
-MAX_SHOWN: Final = 80
-"""Characters of a refused text that are shown in full."""
 NUMBERS: Final = frozenset({int, float})
 REQUIRED: Final = object()
 """In place of a default where there is none."""
@@ -120,7 +119,7 @@ def text(most: int, *, without: str = "") -> Check:
         if type(value) is str and len(value) <= most and value.isalnum():
             return
         if not isinstance(value, str):
-            raise InvalidTask(f"{what} is {value!r}: expected text")
+            raise InvalidTask(f"{what} is {shown(value)}: expected text")
         if not 0 < len(value) <= most or not value.isprintable() or value.isspace():
             raise InvalidTask(
                 f"{what} is {shown(value)}: expected 1 to {most} printable characters, not all "
@@ -138,7 +137,9 @@ def one_of(*values: str) -> Check:
 
     def check(what: str, value: object) -> None:
         if value not in values:
-            raise InvalidTask(f"{what} is {value!r}: expected {' or '.join(map(repr, values))}")
+            raise InvalidTask(
+                f"{what} is {shown(value)}: expected {' or '.join(map(repr, values))}"
+            )
 
     return check
 
@@ -149,7 +150,7 @@ def whole(least: int, most: int) -> Check:
     def check(what: str, value: int) -> None:
         if type(value) is not int or not least <= value <= most:
             raise InvalidTask(
-                f"{what} is {value!r}: expected a whole number from {least} to {most}"
+                f"{what} is {shown(value)}: expected a whole number from {least} to {most}"
             )
 
     return check
@@ -168,19 +169,19 @@ def or_none(check: Check) -> Check:
 def seconds(what: str, value: float) -> None:
     """Refuse what is not a number of seconds."""
     if not _is_number(value):
-        raise InvalidTask(f"{what} is {value!r}: expected 0 or more seconds")
+        raise InvalidTask(f"{what} is {shown(value)}: expected 0 or more seconds")
 
 
 def some_seconds(what: str, value: float | None) -> None:
     """Refuse what is neither None nor a number of seconds greater than 0."""
     if value is not None and not (_is_number(value) and value > 0):
-        raise InvalidTask(f"{what} is {value!r}: expected more than 0 seconds, or None")
+        raise InvalidTask(f"{what} is {shown(value)}: expected more than 0 seconds, or None")
 
 
 def moment(what: str, value: Moment | None) -> None:
     """Refuse what is neither None nor a moment."""
     if value is not None and not _is_number(value):
-        raise InvalidTask(f"{what} is {value!r}: expected epoch seconds before the year 10000")
+        raise InvalidTask(f"{what} is {shown(value)}: expected epoch seconds before the year 10000")
 
 
 def _is_number(value: float) -> bool:
@@ -191,16 +192,11 @@ def _is_number(value: float) -> bool:
 def text_to_text(what: str, value: Mapping[str, str]) -> None:
     """Refuse what is not a mapping of text to text; a lone surrogate is not text."""
     if not isinstance(value, Mapping):
-        raise InvalidTask(f"{what} is {value!r}: expected a mapping of text to text")
+        raise InvalidTask(f"{what} is {shown(value)}: expected a mapping of text to text")
     for key, each in value.items():
         if {type(key), type(each)} != {str}:
-            raise InvalidTask(f"header {key!r} is {each!r}: expected text to text")
+            raise InvalidTask(f"header {shown(key)} is {shown(each)}: expected text to text")
         try:
             (key + each).encode()
         except UnicodeEncodeError as error:
             raise InvalidTask(f"header {key!r} is {each!r}: {error.reason}") from None
-
-
-def shown(value: str) -> str:
-    """Return a value short enough for an error message."""
-    return repr(value) if len(value) <= MAX_SHOWN else f"{value[:60]!r}… ({len(value)} characters)"

@@ -12,6 +12,7 @@ from qcore.domain.backoff import Backoff
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
 from qcore.domain.new_task import FIELDS
+from qcore.domain.text import shown
 
 Convert: TypeAlias = Callable[[Any, Moment], Any]
 
@@ -111,7 +112,7 @@ def _or_none(what: str) -> Callable[[object, Moment], float | None]:
 def _backoff(value: object, _now: Moment) -> str:
     if not isinstance(value, Backoff):
         raise InvalidTask(
-            f"backoff is {value!r}: expected a curve that can travel with the task (fixed, linear, "
+            f"backoff is {shown(value)}: expected a curve that can travel with the task (fixed, "
             "exponential, Quartic); a function belongs to @q.task(retry=…)"
         )
     return value.spelled()

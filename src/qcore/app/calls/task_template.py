@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from qcore.app.calls.options import Options, to_fields
+from qcore.app.calls.user_code import raise_naming, refusal
+from qcore.domain.errors import InvalidTask
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import (
@@ -38,7 +40,12 @@ class TaskTemplate:
 
     def __init__(self, name: str, options: Options) -> None:
         self.name: Final = name
-        self.options: Final = _owned(options)
+        try:
+            self.options: Final = _owned(options)
+        except InvalidTask as error:
+            raise_naming(name, error)
+        except BaseException as error:
+            raise refusal(name, error) from error
         self._first: NewTask | None = None
         self.is_unique = not _UNIQUE.isdisjoint(options) and "unique_key" not in options
         """Whether the unique key is derived from the task's name and arguments."""

@@ -11,11 +11,12 @@ import asyncio
 import signal
 import threading
 from contextlib import suppress
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from qcore.domain.errors import InvalidTask
 from qcore.domain.retry import described
 from qcore.domain.text import shown
 
@@ -67,6 +68,25 @@ def log_failure(error: BaseException, event: str, code: object, **facts: object)
             log.error(event, exc_info=error)
         except BaseException:  # noqa: BLE001  (whatever a renderer of the user's raises)
             log.error(event, error=described(error))  # noqa: TRY400  (the traceback has failed)
+
+
+def refusal(task: str, error: BaseException) -> InvalidTask:
+    """Return the error for a task whose arguments or options raise something when they are asked.
+
+    Raises Ctrl-C again.
+    """
+    reraise_ctrl_c(error)
+    return InvalidTask(
+        f"{task}: an argument or an option raised {described(error)} when it was looked at: give "
+        "plain data, or a class that can be encoded"
+    )
+
+
+def raise_naming(task: str, error: InvalidTask) -> NoReturn:
+    """Raise an error about a value of a task, with the task's name in front."""
+    if str(error).startswith(f"{task}: "):
+        raise error
+    raise type(error)(f"{task}: {error}") from error.__cause__
 
 
 def as_exception(error: BaseException, who: str) -> Exception:

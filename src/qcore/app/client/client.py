@@ -11,6 +11,7 @@ from qcore.app.calls.call import Call, Refused, Step, TaskRequest
 from qcore.app.calls.chain_header import CHAIN_HEADER, encode_steps, plan_step
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
+from qcore.app.calls.user_code import raise_naming, refusal
 from qcore.app.client.async_notifications import AsyncTaskNotifications
 from qcore.app.client.blocking_notifications import BlockingTaskNotifications
 from qcore.app.client.coalescing import EnqueueAnswer, EnqueueCoalescer, enqueue_divided
@@ -20,11 +21,12 @@ from qcore.app.client.shared_open import SharedOpen
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, byte_limit
 from qcore.app.client.task_notifications import TaskNotifications
 from qcore.domain.answers import Admission, Conflict
-from qcore.domain.errors import InvalidTask
+from qcore.domain.errors import InvalidTask, QcoreError
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
+from qcore.domain.text import shown
 from qcore.domain.uniqueness import key_of
 from qcore.ports import Broker, Capability, Clock
 
@@ -145,14 +147,22 @@ class Client:
         if isinstance(request, NewTask):
             task = request
         elif not isinstance(request, Call):
-            raise InvalidTask(f"{request!r} is no task: expected task.call(…) or a NewTask")
+            raise InvalidTask(f"{shown(request)} is no task: expected task.call(…) or a NewTask")
         else:
-            payload = request.signature.encode(request.args, request.kwargs, self.codec)
             template, kind = request.template, self.codec.content_type
-            key = self._key(request, payload) if template.is_unique else None
-            task = template.make(payload, kind, now, self._entropy, unique_key=key)
-            if request.rest:
-                task = self._with_steps(task, request.rest, now)
+            try:
+                payload = request.signature.encode(request.args, request.kwargs, self.codec)
+                key = self._key(request, payload) if template.is_unique else None
+                task = template.make(payload, kind, now, self._entropy, unique_key=key)
+                if request.rest:
+                    task = self._with_steps(task, request.rest, now)
+            except InvalidTask as error:
+                raise_naming(template.name, error)
+            except QcoreError:
+                raise
+            except BaseException as error:
+                # all that is asked of a caller's objects is asked here
+                raise refusal(template.name, error) from error
         size = len(task.payload)
         if size > self._max_payload or task.group is not None or task.unique_key is not None:
             self._refuse(task)
@@ -174,6 +184,11 @@ class Client:
             return self.build(request, now)
         except InvalidTask as error:
             return Refused(error)
+        except QcoreError as error:
+            # of its handler, whose annotations cannot be read, say: the others go in all the same
+            return Refused(InvalidTask(str(error)))
+        except BaseException as error:  # noqa: BLE001  (an object that does not even say what it is)
+            return Refused(refusal("a task", error))
 
     def _refuse(self, task: NewTask) -> None:
         """Raise `InvalidTask` for a task that this broker or this client does not accept."""
@@ -216,7 +231,7 @@ class Client:
 def _listed(requests: Iterable[TaskRequest]) -> list[TaskRequest]:
     given: object = requests
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-        raise InvalidTask(f"enqueue_many has {given!r:.80}: expected several, as [task.call(…)]")
+        raise InvalidTask(f"enqueue_many has {shown(given)}: expected several, as [task.call(…)]")
     return list(requests)
 
 
