@@ -21,12 +21,13 @@ from qcore.domain.lifecycle import (
     Cancelled,
     Crashed,
     Exhausted,
+    Released,
     RunNow,
     State,
     Succeeded,
     Transition,
 )
-from qcore.domain.new_task import REPLACE, NewTask
+from qcore.domain.new_task import REPLACE, RERUN, NewTask
 from qcore.domain.task import Verdict
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_demand, a_task
 
@@ -347,3 +348,20 @@ def test_a_task_without_a_key_is_in_no_index_of_keys(path: Path, broker: SqliteB
         other.execute("ANALYZE")
         [(stat,)] = other.execute("SELECT stat FROM sqlite_stat1 WHERE idx = 'qcore_tasks_by_key'")
     assert stat.split()[0] == "2"
+
+
+def test_a_holder_that_cannot_be_read_gives_its_key_to_its_successor(
+    path: Path, broker: SqliteBroker
+) -> None:
+    """Somebody edited its row while it waited to run again: it is dead, and the next one runs."""
+    first = a_task(id="first", unique_key=KEY, on_duplicate=RERUN)
+    second = a_task(id="second", unique_key=KEY, on_duplicate=RERUN)
+    run_inline(broker.enqueue([first], now=NOW))
+    (claim,) = run_inline(broker.claim(a_demand(), now=NOW, until=NOW + LEASE))
+    run_inline(broker.enqueue([second], now=NOW))
+    run_inline(broker.settle([Verdict(claim.lease, Released())], now=NOW))
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE qcore_tasks SET headers = '[1]' WHERE id = 'first'")
+    assert run_inline(broker.claim(a_demand(), now=NOW, until=NOW + LEASE)) == []
+    (claim,) = run_inline(broker.claim(a_demand(), now=NOW, until=NOW + LEASE))
+    assert claim.task.spec == second

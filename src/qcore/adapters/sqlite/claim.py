@@ -12,7 +12,13 @@ from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
 from qcore.adapters.sqlite.records import KEY, claimed_task_of
 from qcore.adapters.sqlite.row_validation import Unreadable
 from qcore.adapters.sqlite.statements import statements
-from qcore.adapters.sqlite.transitions import read_due, read_leased, read_tasks, write_tasks
+from qcore.adapters.sqlite.transitions import (
+    free_unique_keys,
+    read_due,
+    read_leased,
+    read_tasks,
+    write_tasks,
+)
 from qcore.domain.answers import LeaseLost
 from qcore.domain.lifecycle import Due, Expired, State
 from qcore.domain.moments import Moment
@@ -149,6 +155,8 @@ class _QueueClaim:
                 unreadable.append((self._now, f"the stored row cannot be read: {why}", row[KEY]))
         if unreadable:
             self._tx.executemany(_SQL["mark_dead"], unreadable)
+            keys = [key for *_, key in unreadable]
+            self.has_successors |= free_unique_keys(self._tx, self._queue_row, keys)
             self._queue_row.count_move(State.PENDING, State.DEAD, len(unreadable))
             self.has_ended = True
         return tasks
@@ -168,7 +176,7 @@ class _QueueClaim:
         expired = [*read_tasks(self._tx, self._queue_row, ids).values()]
         for task in expired:
             task.move(Expired(), self._now)
-        self.has_successors = self.has_successors or bool(write_tasks(self._tx, expired))
+        self.has_successors |= bool(write_tasks(self._tx, expired))
         self.has_ended = True
 
 

@@ -77,21 +77,24 @@ def write_tasks(tx: Tx, moved: Sequence[TaskState]) -> Collection[str]:
         release_unique_keys(tx, [task.key for task in freeing])
         errors = [(task.key, task.new_error) for task in moved if task.new_error is not None]
         details_rows.add_errors(tx, errors)
-    return _start_successors(tx, freeing) if freeing else ()
+    freed: defaultdict[QueueRow, list[str | None]] = defaultdict(list)
+    for task in freeing:
+        freed[task.queue_row].append(task.holds)
+    return {queue.name for queue, held in freed.items() if _start_successors(tx, queue, held)}
 
 
-def _start_successors(tx: Tx, ended: Sequence[TaskState]) -> set[str]:
-    """Give the unique keys of ended tasks to those that wait for them; return their queues."""
-    queues = {task.queue_row.key: task.queue_row.name for task in ended}
-    started: set[str] = set()
-    for queue, name in queues.items():
-        free = [task.holds for task in ended if task.queue_row.key == queue]
-        rows = tx.execute(_SQL["successors"], (json.dumps(free), queue))
-        if rows:
-            changes = [{"key": key, "never": LAST_MOMENT} for (key,) in rows]
-            tx.executemany(_SQL["start_successor"], changes)
-            started.add(name)
-    return started
+def free_unique_keys(tx: Tx, queue_row: QueueRow, keys: Sequence[int]) -> bool:
+    """Free what tasks hold that ended unread; return whether a successor is due thereby."""
+    held = [each for (each,) in tx.execute(_SQL["held"], (json.dumps(keys),))]
+    release_unique_keys(tx, keys)
+    return _start_successors(tx, queue_row, held)
+
+
+def _start_successors(tx: Tx, queue_row: QueueRow, free: Sequence[str | None]) -> bool:
+    """Give unique keys that are free to the tasks that wait for that, if there are any."""
+    rows = tx.execute(_SQL["successors"], (json.dumps(free), queue_row.key))
+    tx.executemany(_SQL["start_successor"], [{"key": key, "never": LAST_MOMENT} for (key,) in rows])
+    return bool(rows)
 
 
 def release_unique_keys(tx: Tx, keys: Sequence[int]) -> None:

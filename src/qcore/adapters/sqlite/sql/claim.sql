@@ -27,7 +27,7 @@ UPDATE qcore_tasks SET state = 'active', place = ?, token = ?, attempts = attemp
 
 -- For a pending row that cannot be decoded: `error` says why.
 -- name: mark_dead
-UPDATE qcore_tasks SET state = 'dead', place = ?, token = 0, error = ?, holds = NULL WHERE key = ?
+UPDATE qcore_tasks SET state = 'dead', place = ?, token = 0, error = ? WHERE key = ?
 
 -- name: extend
 UPDATE qcore_tasks SET place = ? WHERE key = ?

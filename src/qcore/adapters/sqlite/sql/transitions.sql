@@ -38,6 +38,9 @@ WHERE key = ?
 -- name: release_unique_key
 UPDATE qcore_tasks SET holds = NULL WHERE key = ?
 
+-- name: held
+SELECT t.holds FROM json_each(?) AS n CROSS JOIN qcore_tasks AS t ON t.key = n.value
+
 -- Which tasks are to take over unique keys that have become free.
 -- name: successors
 SELECT t.key
