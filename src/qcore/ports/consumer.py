@@ -105,7 +105,8 @@ class Consumer(Notifier, Protocol):
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
         """Return when the next scheduled or retrying task of these queues is due.
 
-        - None when there is none. The moment may have passed already.
+        - None when there is none, or when all that there are wait for the end of another task (they
+          are due at `LAST_MOMENT`). The moment may have passed already.
         - Where nothing but its rate keeps a queue's pending tasks, the moment at which the next may
           start counts too (with `Capability.LIMITS`).
         """

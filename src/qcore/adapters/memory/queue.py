@@ -172,7 +172,7 @@ class Queue:
     def next_due(self) -> Moment | None:
         """Return when a task is due next, or the rate lets a pending one start."""
         first = self.waiting.first()
-        due = None if first is None else first[0]
+        due = None if first is None or first[0] >= LAST_MOMENT else first[0]
         start = (
             self.limits.next_start(len(self.active), self._bucket_full) if self.pending else None
         )

@@ -21,7 +21,7 @@ from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import LeaseLost
 from qcore.domain.errors import QcoreError
 from qcore.domain.lifecycle import ACTIVE
-from qcore.domain.moments import Moment
+from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Demand, Lease
 
@@ -215,4 +215,5 @@ async def next_due(runner: ScriptRunner, queues: Sequence[str]) -> Moment | None
     replies = await runner.run_idempotent(
         NEXT_DUE, [(group, ()) for group in runner.queue_batches(queues)]
     )
-    return min((float(reply) for reply in replies if reply is not None), default=None)
+    moments = [float(reply) for reply in replies if reply is not None]
+    return min((moment for moment in moments if moment < LAST_MOMENT), default=None)

@@ -21,7 +21,7 @@ from qcore.adapters.sqlite.transitions import (
 )
 from qcore.domain.answers import LeaseLost
 from qcore.domain.lifecycle import Due, Expired, State
-from qcore.domain.moments import Moment
+from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Demand, Lease, Task
 
@@ -202,5 +202,7 @@ def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | Lease
 def next_due(tx: Tx, queues: Sequence[str]) -> Moment | None:
     """Return when a scheduled or retrying task is due next, or a rate lets a pending one start."""
     rows = tx.execute(_SQL["next_due"], (json.dumps(queues),))
-    moments = [moment for row in rows for moment in row if moment is not None]
+    moments = [
+        moment for row in rows for moment in row if moment is not None and moment < LAST_MOMENT
+    ]
     return min(moments + next_starts(tx, queues), default=None)

@@ -86,6 +86,7 @@ class SuccessorCases(Cases):
         waiting = await stored_task(broker, second)
         assert (waiting.state, waiting.due) == (State.SCHEDULED, LAST_MOMENT)
         assert waiting.spec == second
+        assert await broker.next_due(["default"]) is None
         assert await take(broker, now=NOW + 1) == []
         await end(broker, claim, ending, now=NOW + 1)
         again = await take_one(broker, now=NOW + 1)
