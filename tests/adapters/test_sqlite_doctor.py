@@ -47,6 +47,7 @@ async def test_a_file_that_is_well_has_nothing_to_mend(file: Path) -> None:
     assert bad(found, "disk") == []
     assert [each.about for each in found] == [
         "file", "disk", "version", "journal", "persistence", "integrity", "queues",
+        "leftovers",
     ]  # fmt: skip
     assert of(found, "queues").found == "1 with tasks, 1 of them pending"
     assert str(file) in of(found, "file").found
@@ -139,6 +140,30 @@ async def test_damage_is_an_error(file: Path) -> None:
     told = of(await examined(url_of(file)), "integrity")
     assert told.grade is Grade.ERROR
     assert "NULL value in notes.more" in told.found
+
+
+@pytest.mark.parametrize(
+    ("edit", "found", "to_do"),
+    [
+        ("UPDATE qcore_tasks SET state = 'paused'", "state 'paused'", "qcore_tasks"),
+        ("UPDATE qcore_tasks SET queue = 'zz'", "queue 'zz'", "qcore_tasks"),
+        ("UPDATE qcore_queues SET name = x'ff'", "queue b'\\xff'", "qcore_tasks"),
+        ("UPDATE qcore_queues SET pending = 7", "default: said to have", "qcore_queues"),
+        ("UPDATE qcore_queues SET dead = 'zz'", "default: said to have", "qcore_queues"),
+        ("DELETE FROM qcore_tasks", "default: said to have", "qcore_queues"),
+    ],
+)
+async def test_what_was_edited_by_hand_is_told_of(
+    file: Path, edit: str, found: str, to_do: str
+) -> None:
+    """Tasks that nobody would come across, and numbers of tasks that are wrong."""
+    await enqueue(file)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(edit)
+    told = [each for each in bad(await examined(url_of(file)), "disk") if found in each.found]
+    assert [each.grade for each in told] == [Grade.WARNING]
+    assert told[0].about == "leftovers"
+    assert to_do in told[0].to_do
 
 
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  (as shutil's own)

@@ -34,6 +34,8 @@ STATEMENTS = {
 SMALL = {"qcore_meta", "qcore_queues", "qcore_limits", "sqlite_schema", "sqlite_master"}
 # those that read one row, whichever comes first
 GLANCES = {"details.any"}
+# those that count the tasks of a queue, as somebody has edited the numbers in its row
+RECOUNTS = {"queues.count_states", "queues.last_sequence"}
 
 
 @pytest.fixture(scope="module", params=["never analyzed", "analyzed"])
@@ -84,7 +86,7 @@ def is_bounded(step: str) -> bool:
 def test_no_statement_scans_the_tasks(busy: sqlite3.Connection, name: str) -> None:
     """Every statement finds its rows by an index, and none sorts them."""
     plan = plan_of(busy, STATEMENTS[name])
-    assert name in GLANCES or [step for step in plan if not is_bounded(step)] == []
+    assert name in GLANCES | RECOUNTS or [step for step in plan if not is_bounded(step)] == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Link, Tx, log_of, other_name, table_names
 from qcore.adapters.sqlite.queue_rows import count_tasks
+from qcore.doctor.sqlite_leftovers import leftovers
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.lifecycle import State
 
@@ -117,7 +118,7 @@ def _disk_space(file: Path) -> Iterator[Finding]:
 
 def _database(tx: Tx) -> list[Finding]:
     """Query the database for what only it knows."""
-    checks = (_version, _journal, _log, _durability, _pages, _health, _queues)
+    checks = (_version, _journal, _log, _durability, _pages, _health, _queues, _leftovers)
     return [finding for check in checks for finding in check(tx)]
 
 
@@ -188,7 +189,7 @@ def _pages(tx: Tx) -> Iterator[Finding]:
 
 
 def _health(tx: Tx) -> Iterator[Finding]:
-    size = tx.execute("PRAGMA page_count")[0][0] * tx.execute("PRAGMA page_size")[0][0]
+    size = _size(tx)
     if size > MAX_CHECKED:
         yield advice(
             "integrity",
@@ -211,6 +212,18 @@ def _queues(tx: Tx) -> Iterator[Finding]:
     queues = count_tasks(tx)
     pending = sum(states.get(State.PENDING, 0) for states in queues.values())
     yield ok("queues", f"{len(queues):,} with tasks, {pending:,} of them pending")
+
+
+def _leftovers(tx: Tx) -> Iterator[Finding]:
+    """Find what somebody has edited, unless the tasks are too many to be counted."""
+    if _size(tx) <= MAX_CHECKED:
+        yield from leftovers(tx)
+
+
+def _size(tx: Tx) -> int:
+    """Return the bytes of the database."""
+    pages, size = (int(tx.execute(f"PRAGMA {name}")[0][0]) for name in ("page_count", "page_size"))
+    return pages * size
 
 
 def spelled(size: float) -> str:

@@ -3,7 +3,10 @@
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
+
+from msgspec import MsgspecError, msgpack
 
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
@@ -22,6 +25,9 @@ from qcore.domain.task import Task, changed
 from qcore.ports import Page
 
 _SQL: Final = statements("admin")
+_STORED: Final = {int, float, str, bytes}
+LAST: Final = b"\xff" * 32
+"""A value behind all that is ever a place."""
 
 
 @record
@@ -44,7 +50,11 @@ def get(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Task | None]:
 def browse(tx: Tx, queue: str, state: State, limit: int, cursor: str | None) -> Page:
     """Return a page of the tasks of one queue and state; of ended ones the latest come first."""
     descending = state in ENDED
-    after = _start(descending=descending) if cursor is None else _decode_cursor(cursor)
+    if cursor is None:
+        after = _start(descending=descending)
+    else:
+        after = _decode_cursor(cursor)
+        after = tuple(map(_text_before, after)) if descending else after
     sql = _SQL["browse_descending" if descending else "browse_ascending"]
     # one row more than asked for tells whether there is another page
     rows = tx.execute(sql, (queue, state, *after, limit + 1))
@@ -55,19 +65,29 @@ def browse(tx: Tx, queue: str, state: State, limit: int, cursor: str | None) -> 
 
 
 def _start(*, descending: bool) -> Row:
-    return (math.inf if descending else -math.inf, 0, 0)
+    # SQLite sorts numbers before texts, and these before blobs
+    return (LAST, LAST, LAST) if descending else (-math.inf, -math.inf, -math.inf)
 
 
 def _encode_cursor(row: Row) -> str:
-    return ",".join(repr(part) for part in row[PLACE])
+    return msgpack.encode(row[PLACE]).hex()
 
 
 def _decode_cursor(cursor: str) -> Row:
-    try:
-        place, token, sequence = cursor.split(",")
-        return float(place), int(token), int(sequence)
-    except ValueError:
-        raise InvalidOption(f"{cursor!r} is no cursor of this broker") from None
+    with suppress(ValueError, MsgspecError):
+        place, token, sequence = row = tuple(msgpack.decode(bytes.fromhex(cursor)))
+        if {type(place), type(token), type(sequence)} <= _STORED:
+            return row
+    raise InvalidOption(f"{cursor!r} is no cursor of this broker")
+
+
+def _text_before(part: object) -> object:
+    """Return a text before a place that somebody has edited into bytes, or into no text.
+
+    Which of both it is cannot be told from what was read. Bytes are behind both, which is right for
+    what comes after them; so pages go on in either direction, and may leave out odd rows alone.
+    """
+    return part.decode(errors="ignore") if isinstance(part, bytes) else part
 
 
 def execute(

@@ -228,7 +228,12 @@ class SqliteBroker:
 
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
         """Return groups of a queue in which tasks wait, in the order of their names."""
-        return await self._link.read(partial(groups.groups, queue=queue, limit=limit, after=after))
+        read = partial(groups.groups, queue=queue, limit=limit, after=after)
+        while (found := await self._link.read(read)).unreadable:
+            end = partial(groups.end_unreadable, queue=queue, names=found.unreadable)
+            await self._link.write(end)
+            self._link.tell_of_tasks({queue: ()})
+        return found.groups
 
     async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
         """Return tasks that wait in a group, those due first before the others."""

@@ -9,6 +9,7 @@ from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.queue_rows import QueueRow, ensure_queues, write_queues
 from qcore.adapters.sqlite.rare_options import decode_options_leniently, has_defaults
 from qcore.adapters.sqlite.records import STATES, full_row_of, row_of
+from qcore.adapters.sqlite.row_validation import text
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.transitions import delete_tasks, release_unique_keys
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
@@ -82,8 +83,8 @@ class _QueueBatch:
                 unique_key in self._successors
                 or self._lasts(since, decode_options_leniently(more).unique_for)
             ):
-                self._holders[unique_key] = task
-                self._keys[task], self._states[task] = key, state
+                self._holders[unique_key] = text(task)
+                self._keys[text(task)], self._states[text(task)] = key, state
             else:
                 self._idle[unique_key] = key
 
@@ -168,4 +169,4 @@ class _QueueBatch:
         release_unique_keys(tx, self._lapsed)
         tx.executemany(_SQL["insert"], self._rows)
         if self._full_rows:
-            tx.executemany(_SQL["insert_full"], self._full_rows.values())
+            tx.executemany(_SQL["insert_full"], [*self._full_rows.values()])

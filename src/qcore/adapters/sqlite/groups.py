@@ -7,6 +7,7 @@ from qcore.adapters.links.sqlite import Tx
 from qcore.adapters.sqlite.enqueue import enqueue
 from qcore.adapters.sqlite.queue_rows import read_queues, write_queues
 from qcore.adapters.sqlite.records import task_of
+from qcore.adapters.sqlite.row_validation import unreadable
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.task_state import TaskState
 from qcore.adapters.sqlite.transitions import read_tasks, write_tasks
@@ -15,15 +16,37 @@ from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Aggregated, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.record import record
 from qcore.domain.task import Task
 
 _SQL: Final = statements("groups")
 
 
-def groups(tx: Tx, queue: str, limit: int, after: str) -> list[Group]:
+@record
+class FoundGroups:
+    """Groups in which tasks wait, and what stands in the place of names that cannot be read."""
+
+    groups: Sequence[Group]
+    unreadable: Sequence[bytes | None] = ()
+
+
+def groups(tx: Tx, queue: str, limit: int, after: str) -> FoundGroups:
     """Return groups of a queue in which tasks wait, in the order of their names."""
     rows = tx.execute(_SQL["groups"], (queue, after, max(0, limit)))
-    return [Group(queue, name, size, first, last) for name, size, first, last in rows]
+    odd = [name for name, *_ in rows if type(name) is not str]
+    if tx.execute(_SQL["groupless"], (queue,)):
+        odd.append(None)
+    return FoundGroups([Group(queue, name, *row) for name, *row in rows if type(name) is str], odd)
+
+
+def end_unreadable(tx: Tx, queue: str, names: Sequence[bytes | None]) -> None:
+    """Make tasks dead that wait in a group whose name cannot be read: nobody could ask for them."""
+    queue_row = read_queues(tx, [queue])[queue]
+    for name in names:
+        sql = _SQL["end_groupless" if name is None else "end_unreadable"]
+        values = {"queue": queue_row.key, "name": name, "error": unreadable("group_name", name)}
+        queue_row.count_move(State.AGGREGATING, State.DEAD, len(tx.execute(sql, values)))
+    write_queues(tx, [queue_row])
 
 
 def members(tx: Tx, queue: str, group: str, limit: int) -> list[Task]:

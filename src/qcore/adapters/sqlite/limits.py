@@ -9,6 +9,7 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.queue_rows import QueueRow, ensure_queues, read_queues
+from qcore.adapters.sqlite.row_validation import seconds, whole
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import State
@@ -96,10 +97,10 @@ def limits(tx: Tx, queues: Sequence[str]) -> list[Limits]:
 
 
 def _decode(row: Row) -> QueueLimits:
+    """Return limits; what somebody has edited into something that is none does not limit."""
     _, count, per, full, in_flight, is_paused = row
     try:
         rate = None if count is None else Rate(count, per)
     except InvalidOption:
-        # edited by hand into something that is no rate: the queue then runs without one
         rate = None
-    return QueueLimits(Limits(rate, in_flight, bool(is_paused)), full)
+    return QueueLimits(Limits(rate, whole(in_flight) or None, is_paused == 1), seconds(full))

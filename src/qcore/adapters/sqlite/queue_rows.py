@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
+from qcore.adapters.sqlite.row_validation import MAX_WHOLE, whole
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
@@ -45,9 +46,30 @@ class QueueRow:
 
 
 def read_queues(tx: Tx, names: Iterable[str]) -> dict[str, QueueRow]:
-    """Return the rows of those of the queues that have one, in the order named."""
+    """Return the rows of those of the queues that have one, in the order named.
+
+    Numbers that somebody has made something else are made anew: the tasks are counted, and a token
+    is greater than the time in any case.
+    """
     rows = tx.execute(_SQL["read"], (json.dumps(list(names)),))
-    return {row[1]: QueueRow(row) for row in rows}
+    return {row[1]: QueueRow(_sound(tx, row)) for row in rows}
+
+
+def _sound(tx: Tx, row: Row) -> Row:
+    """Return a row whose numbers are numbers of something."""
+    key, name, *numbers = row
+    if {*map(type, numbers)} == {int} and min(numbers) >= 0 and max(numbers) <= MAX_WHOLE:
+        return row
+    sequence, token, *_ = numbers
+    counted: dict[str, int] = dict(tx.execute(_SQL["count_states"], (key,)))
+    ((last,),) = tx.execute(_SQL["last_sequence"], (key,))
+    return (
+        key,
+        name,
+        whole(sequence, whole(last, 0)),
+        whole(token, 0),
+        *(counted.get(str(state), 0) for state in STORED),
+    )
 
 
 def ensure_queues(tx: Tx, names: Iterable[str]) -> dict[str, QueueRow]:
@@ -70,7 +92,8 @@ def write_queues(tx: Tx, changed: Iterable[QueueRow]) -> None:
 
 def count_tasks(tx: Tx) -> dict[str, dict[State, int]]:
     """Return the number of tasks by queue and state, without zeros."""
-    return {name: states for name, *row in tx.execute(_SQL["count"]) if (states := _some(row))}
+    rows = (_sound(tx, row) for row in tx.execute(_SQL["all"]) if isinstance(row[1], str))
+    return {name: states for _, name, _, _, *row in rows if (states := _some(row))}
 
 
 def _some(numbers: Sequence[int]) -> dict[State, int]:

@@ -41,7 +41,8 @@ _ROW_TYPES: Final = RowTypes(COLUMNS)
 def place_of(state: State, priority: int, due: Moment, finished: Moment) -> float:
     """Return the value of the column `place` for a task that is not active (see schema.sql)."""
     if state is PENDING:
-        return -priority
+        # as a float: less by one than the greatest integer is no integer of SQLite's
+        return float(-priority)
     return finished if state in ENDED else due
 
 
@@ -90,7 +91,7 @@ def claimed_task_of(row: Row, queue: str) -> Task:
 
 def task_of(row: Row, queue: str) -> Task:
     """Decode a row of `COLUMNS` as a task, with defaults for what cannot be decoded."""
-    row = _ROW_TYPES.coerced(row)
+    row = _ROW_TYPES.shown(row)
     try:
         headers = _headers_of(row[HEADERS])
     except Unreadable:

@@ -83,7 +83,12 @@ def _exists(tx: Tx) -> bool:
     return exists
 
 
-def _check_version(version: int) -> None:
+def _check_version(version: object) -> None:
+    if type(version) is not int:
+        raise BrokerUnusable(
+            f"the table qcore_meta gives {version!r} as the schema's version: expected the one row "
+            f"{VERSION}. Set it, if nobody has changed the other tables"
+        )
     if version > VERSION:
         raise BrokerUnusable(
             f"the database has schema version {version}, and this qcore knows {VERSION}: "

@@ -6,6 +6,7 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
+from qcore.adapters.sqlite.row_validation import seconds, unreadable
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.transitions import (
     delete_tasks,
@@ -51,6 +52,7 @@ def sweep(tx: Tx, request: SweepRequest) -> Swept:
     more = False
     found = read_queues(tx, request.queues)
     for queue_row in [found[name] for name in request.queues if name in found]:
+        _mend(tx, queue_row, request)
         done = (
             _crash(tx, queue_row, request),
             _expire(tx, queue_row, request),
@@ -62,6 +64,17 @@ def sweep(tx: Tx, request: SweepRequest) -> Swept:
         # else nothing is written, which would wake the workers of other processes
         write_queues(tx, found.values())
     return Swept(crashed, expired, trimmed, more)
+
+
+def _mend(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> None:
+    """End tasks that would never come up, as what was edited into their place is no moment."""
+    for state in (State.SCHEDULED, State.RETRY, State.AGGREGATING):
+        rows = tx.execute(_SQL["misplaced"], (queue_row.key, state, request.limit))
+        dead = [(request.now, unreadable("place", place), key) for key, place in rows]
+        tx.executemany(_SQL["mark_dead"], dead)
+        queue_row.count_move(state, State.DEAD, len(dead))
+    rows = tx.execute(_SQL["misplaced"], (queue_row.key, State.ACTIVE, request.limit))
+    tx.executemany(_SQL["end_lease"], [(request.now, key) for key, _ in rows])
 
 
 def _crash(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> int:
@@ -100,7 +113,7 @@ def _past_retention(oldest: Sequence[Row], number: int, request: SweepRequest) -
     return [
         key
         for n, (key, ended) in enumerate(oldest)
-        if n < excess or ended + policy.age <= request.now
+        if n < excess or seconds(ended) + policy.age <= request.now
     ]
 
 

@@ -28,7 +28,7 @@ class Tx(Protocol):
         """Run a statement and return all its rows."""
         ...
 
-    def executemany(self, sql: str, values: Iterable[Values]) -> None:
+    def executemany(self, sql: str, values: Sequence[Values]) -> None:
         """Run a statement without rows, once for each of `values`."""
         ...
 

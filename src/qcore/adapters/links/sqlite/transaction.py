@@ -5,7 +5,7 @@ so lets an unlucky process starve.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from time import monotonic, sleep
 from typing import Final
 
@@ -14,6 +14,8 @@ from qcore.adapters.links.sqlite.interfaces import Row, Values
 
 LOCK_POLL: Final = 0.0005
 """Seconds between two tries to take a lock."""
+LEAST, GREATEST = -(1 << 63), (1 << 63) - 1
+"""The integers that SQLite stores."""
 
 
 class Transaction:
@@ -32,6 +34,8 @@ class Transaction:
         """
         try:
             return self._fetch(sql, values)
+        except OverflowError:
+            return self._fetch(sql, _bounded(values))
         except sqlite3.OperationalError as error:
             if is_undecodable(error):
                 return self._fetch_undecoded(sql, values)
@@ -59,9 +63,27 @@ class Transaction:
                 if not is_transient(error) or monotonic() >= deadline:
                     raise
 
-    def executemany(self, sql: str, values: Iterable[Values]) -> None:
+    def executemany(self, sql: str, values: Sequence[Values]) -> None:
         """Run a statement without rows, once for each of `values`."""
-        self._connection.executemany(sql, values)
+        try:
+            self._connection.executemany(sql, values)
+        except OverflowError:
+            # those before it are run twice: what counts from a stored number names rows by key
+            self._connection.executemany(sql, [_bounded(each) for each in values])
+
+
+def _bounded(values: Values) -> Values:
+    """Return values with each integer beyond 64 bits as the one nearest to it that can be stored.
+
+    One more than the greatest is all that is ever made of a number that somebody has edited.
+    """
+    if isinstance(values, Mapping):
+        return {name: _storable(value) for name, value in values.items()}
+    return [_storable(value) for value in values]
+
+
+def _storable(value: object) -> object:
+    return min(max(value, LEAST), GREATEST) if isinstance(value, int) else value
 
 
 def _text_or_bytes(raw: bytes) -> str | bytes:

@@ -2,7 +2,7 @@
 -- name: anything
 SELECT 1
 FROM json_each(:queues) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
-WHERE q.pending > 0
+WHERE q.pending <> 0
     OR EXISTS (
         SELECT 1 FROM qcore_tasks AS t
         WHERE t.queue = q.key AND t.state = 'scheduled' AND t.place <= :now
@@ -32,15 +32,18 @@ UPDATE qcore_tasks SET state = 'dead', place = ?, token = 0, error = ? WHERE key
 -- name: extend
 UPDATE qcore_tasks SET place = ? WHERE key = ?
 
+-- Behind the end of the year 9999 are places that somebody has edited: see sweep.sql.
 -- name: next_due
 SELECT
     (
         SELECT t.place FROM qcore_tasks AS t
-        WHERE t.queue = q.key AND t.state = 'scheduled' ORDER BY t.place LIMIT 1
+        WHERE t.queue = q.key AND t.state = 'scheduled' AND t.place <= 253402300799
+        ORDER BY t.place LIMIT 1
     ),
     (
         SELECT t.place FROM qcore_tasks AS t
-        WHERE t.queue = q.key AND t.state = 'retry' ORDER BY t.place LIMIT 1
+        WHERE t.queue = q.key AND t.state = 'retry' AND t.place <= 253402300799
+        ORDER BY t.place LIMIT 1
     )
 FROM json_each(?) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
 

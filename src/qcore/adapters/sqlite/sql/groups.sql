@@ -2,7 +2,7 @@
 SELECT group_name, count(*), min(place), max(place)
 FROM qcore_tasks
 WHERE queue = (SELECT key FROM qcore_queues WHERE name = ?) AND state = 'aggregating'
-    AND group_name > ?
+    AND group_name > ? AND place <= 253402300799
 GROUP BY group_name
 ORDER BY group_name LIMIT ?
 
@@ -15,3 +15,25 @@ FROM qcore_tasks
 WHERE queue = (SELECT key FROM qcore_queues WHERE name = ?) AND state = 'aggregating'
     AND group_name = ?
 ORDER BY place, sequence LIMIT ?
+
+-- Whether a task that waits has lost its group, by somebody's hand.
+-- name: groupless
+SELECT 1 FROM qcore_tasks
+WHERE queue = (SELECT key FROM qcore_queues WHERE name = ?) AND state = 'aggregating'
+    AND (group_name IS NULL OR group_name = '')
+LIMIT 1
+
+-- Tasks of a group whose name is no text; they ended, as far as is known, when they began to wait.
+-- name: end_unreadable
+UPDATE qcore_tasks
+SET state = 'dead', place = iif(place <= 253402300799, place, 0), token = 0, error = :error, holds = NULL
+WHERE queue = :queue AND state = 'aggregating'
+    AND (group_name = :name OR group_name = CAST(:name AS TEXT))
+RETURNING key
+
+-- name: end_groupless
+UPDATE qcore_tasks
+SET state = 'dead', place = iif(place <= 253402300799, place, 0), token = 0, error = :error, holds = NULL
+WHERE queue = :queue AND state = 'aggregating'
+    AND (group_name IS NULL OR group_name = '')
+RETURNING key

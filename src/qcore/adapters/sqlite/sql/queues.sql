@@ -15,6 +15,15 @@ SET sequence = ?, token = ?, scheduled = ?, pending = ?, aggregating = ?, active
 WHERE key = ?
 
 -- Reads a row for each queue, not one for each task.
--- name: count
-SELECT name, scheduled, pending, aggregating, active, retry, completed, archived, dead
-FROM qcore_queues
+-- name: all
+SELECT q.key, q.name, q.sequence, q.token, q.scheduled, q.pending, q.aggregating, q.active,
+    q.retry, q.completed, q.archived, q.dead
+FROM qcore_queues AS q
+
+-- Of a queue whose row has other values than numbers of tasks.
+-- name: count_states
+SELECT state, count(*) FROM qcore_tasks WHERE queue = ? GROUP BY state
+
+-- The last sequence number that SQLite stores as such.
+-- name: last_sequence
+SELECT max(sequence) FROM qcore_tasks WHERE queue = ? AND typeof(sequence) = 'integer'

@@ -6,7 +6,12 @@ SELECT 1
 FROM json_each(:queues) AS n CROSS JOIN qcore_queues AS q ON q.name = n.value
 WHERE q.archived > :count
     OR q.dead > :count
-    OR q.active > 0
+    OR q.active <> 0
+    OR EXISTS (
+        SELECT 1 FROM qcore_tasks AS t
+        WHERE t.queue = q.key AND t.state IN ('scheduled', 'retry', 'aggregating', 'active')
+            AND t.place > 253402300799
+    )
     OR EXISTS (
         SELECT 1 FROM qcore_tasks AS t
         WHERE t.queue = q.key AND t.state = 'pending' AND t.expires <= :now
@@ -34,3 +39,17 @@ ORDER BY place + retention, sequence LIMIT ?
 SELECT key, place FROM qcore_tasks
 WHERE queue = ? AND state = ?
 ORDER BY place, token, sequence LIMIT ?
+
+-- Tasks whose place somebody has edited: behind the end of the year 9999 are moments that never come,
+-- and behind all numbers texts and blobs.
+-- name: misplaced
+SELECT key, place FROM qcore_tasks
+WHERE queue = ? AND state = ? AND place > 253402300799
+ORDER BY place, token, sequence LIMIT ?
+
+-- name: mark_dead
+UPDATE qcore_tasks SET state = 'dead', place = ?, token = 0, error = ?, holds = NULL WHERE key = ?
+
+-- The lease of a running task whose place was edited: it ends now, unless its worker renews it.
+-- name: end_lease
+UPDATE qcore_tasks SET place = ? WHERE key = ?
