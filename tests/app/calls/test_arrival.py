@@ -433,8 +433,8 @@ def test_an_error_names_the_place_and_what_to_do() -> None:
     with pytest.raises(InvalidTask) as raised:
         Sent(Masked, JSON).argument(Masked(card="1234567812345678"))
     assert str(raised.value) == (
-        "mail: what would not arrive as it was given: the str at $.what.card arrives as another "
-        "str: give it in a form that its annotation keeps, or annotate it with a type that does"
+        "mail: what would arrive changed: the str at $.what.card arrives as another str: annotate "
+        "it with a type that keeps it, or choose another form for it"
     )
 
 
@@ -470,7 +470,7 @@ async def test_a_result_that_would_change_makes_its_task_dead() -> None:
     task = await stored(handle)
     assert task.state is State.DEAD
     assert str(task.error).startswith(
-        "its result cannot be kept: it would not be read as it was returned: the str at $.card"
+        "its result cannot be kept: it would arrive changed: the str at $.card"
     )
     with pytest.raises(NoResult, match=r"\$\.card"):
         await handle.result()

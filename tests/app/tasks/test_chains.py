@@ -199,7 +199,7 @@ class TestChain:
         await lab.run_due()
         task = await stored(steps.handles[0])
         assert task.state is State.DEAD
-        assert "cannot be passed on: it would not be read as it was returned" in str(task.error)
+        assert "cannot be passed on: it would arrive changed" in str(task.error)
         await chain(first.call(), shop.store.call(1)).enqueue()
         await lab.run_due()
         assert shop.log == [("store", 1)]

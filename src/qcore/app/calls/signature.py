@@ -3,35 +3,20 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from inspect import (
-    Parameter,
-    isasyncgenfunction,
-    iscoroutinefunction,
-    isgeneratorfunction,
-    signature,
-)
+from inspect import Parameter, iscoroutinefunction, signature
 from typing import Any, Final, Union
 
 import msgspec
 
 from qcore.app.calls.annotations import RESULT, Annotations
+from qcore.app.calls.arrival import Arrival
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.introspection import innermost
-from qcore.app.calls.round_trip import RoundTrip, is_equal
-from qcore.app.calls.type_shapes import hash_caching_class, names_any
-from qcore.domain.errors import (
-    CannotDecode,
-    CannotEncode,
-    InvalidOption,
-    InvalidTask,
-    UnknownFormat,
-)
+from qcore.app.calls.parameters import parameters_of
+from qcore.domain.errors import CannotDecode, InvalidTask, UnknownFormat
 from qcore.domain.text import shown
 
-_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-_NO_KIND: Final[Any] = Any
-_EXACT: Final = frozenset({str, int, float, bool})
-"""Types whose values arrive as they were encoded, also where the annotation names none."""
+_OPEN: Final = Arrival(Any)
 
 
 class Signature:
@@ -44,13 +29,12 @@ class Signature:
     def __init__(self, name: str, function: Callable[..., Any], *, after: int = 0) -> None:
         self._name = name
         self._function = function
-        described = signature(function)
-        self.context, *parameters = _checked(name, function, list(described.parameters.values()))
+        self.context, *parameters = parameters_of(name, function)
         """The parameter that receives the context."""
         self._parameters = parameters[after:]
         annotations = {each.name: each.annotation for each in self._parameters}
         self.annotations = Annotations(
-            name, function, {**annotations, RESULT: described.return_annotation}
+            name, function, {**annotations, RESULT: signature(function).return_annotation}
         )
         self.is_async = iscoroutinefunction(function) or iscoroutinefunction(innermost(function))
         self._names = [
@@ -123,7 +107,7 @@ class Signature:
         exact = self._exact
         for name, value in given.items():
             if type(value) is not exact.get(name):
-                self._check(name, value, arrived, codec)
+                self._refuse_changed(name, value, arrived, codec)
         return payload
 
     def given(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,33 +138,21 @@ class Signature:
         return f"{self._name}: {why}: {self._expected}"
 
     @cached_property
-    def _exact(self) -> Mapping[str, type]:
-        """Return the parameters whose values arrive as they are if they are of just this type."""
-        kinds = ((each.name, self._kinds[each.name]) for each in self._parameters)
-        return {name: kind for name, kind in kinds if _is_exact(kind)}
-
-    def _check(self, name: str, given: object, model: Any, codec: Codec) -> None:
-        """Raise `InvalidTask` for an argument that would not arrive as it was given."""
-        arrived = model[name] if self._open else getattr(model, name)
-        kind = Any if self._open else self._kinds[name]
-        if not is_equal(given, arrived):
-            compared = RoundTrip(codec.dumps, sequences=not names_any(kind))
-            changed = compared.difference(given, arrived, f"$.{name}")
-            if changed is not None:
-                raise InvalidTask(
-                    f"{self._name}: {name} would not arrive as it was given: {changed}: give it in "
-                    "a form that its annotation keeps, or annotate it with a type that does"
-                )
-        if given is not None and name in self._unhashable:
-            raise InvalidTask(f"{self._name}: {name} {_lost_hash(self._unhashable[name])}")
+    def _arrivals(self) -> Mapping[str, Arrival]:
+        return {name: Arrival(kind) for name, kind in self._kinds.items()}
 
     @cached_property
-    def _unhashable(self) -> Mapping[str, type]:
-        """Return the parameters whose values could not be hashed when they arrive, and why."""
-        classes = {
-            each.name: hash_caching_class(self._kinds[each.name]) for each in self._parameters
-        }
-        return {name: kind for name, kind in classes.items() if kind is not None}
+    def _exact(self) -> Mapping[str, type]:
+        """Return the types of the parameters whose values need no comparison."""
+        return {name: each.kind for name, each in self._arrivals.items() if each.is_exact}
+
+    def _refuse_changed(self, name: str, given: object, model: Any, codec: Codec) -> None:
+        """Raise `InvalidTask` for an argument that would not arrive as it was given."""
+        arrived = model[name] if self._open else getattr(model, name)
+        arrival = _OPEN if self._open else self._arrivals[name]
+        why = arrival.why_not(given, arrived, codec, f"$.{name}")
+        if why is not None:
+            raise InvalidTask(f"{self._name}: {name} {why}")
 
     # --- run -----------------------------------------------------------------------------------
 
@@ -209,35 +181,8 @@ class Signature:
         return self._given(self._loaded(payload, content_type, codec))
 
     def encode_result(self, value: object, codec: Codec) -> bytes:
-        """Return a result as bytes; raise `CannotEncode` for one that would be read as another.
-
-        One that does not fit the annotation, as a middleware may have returned it, is still read as
-        it is by a handle that knows no annotation, such as one by its id.
-        """
-        data = codec.dumps(value)
-        kind = self.returns
-        if value is None or (type(value) in _EXACT and (kind is Any or kind is type(value))):
-            return data
-        misfit = ""
-        try:
-            arrived: Any = codec.loads(data, codec.content_type, kind)
-        except CannotDecode:
-            kind, misfit = _NO_KIND, " and does not fit the handler's annotation"
-            arrived = codec.loads(data, codec.content_type, kind)
-        compared = RoundTrip(codec.dumps, sequences=not names_any(kind))
-        changed = compared.difference(value, arrived)
-        if changed is not None:
-            raise CannotEncode(
-                f"it would not be read as it was returned: {changed}{misfit}: return a form that "
-                "the handler's annotation keeps, or annotate the result with a type that does"
-            )
-        if self._unhashable_result is not None:
-            raise CannotEncode(f"it {_lost_hash(self._unhashable_result)}")
-        return data
-
-    @cached_property
-    def _unhashable_result(self) -> type | None:
-        return hash_caching_class(self.returns)
+        """Return a result as bytes; raise `CannotEncode` for one that would arrive changed."""
+        return self._arrivals[RESULT].encode(value, codec)
 
     def _misread(self, given: Mapping[str, Any], error: CannotDecode) -> CannotDecode:
         """Return why arguments do not fit: `UnknownFormat` if one is none of the handler's."""
@@ -276,48 +221,12 @@ class Signature:
         return model
 
 
-def _checked(
-    name: str, function: Callable[..., Any], parameters: list[Parameter]
-) -> list[Parameter]:
-    """Return a handler's parameters; refuse those that cannot travel by name."""
-    if not parameters or parameters[0].kind not in (
-        Parameter.POSITIONAL_ONLY,
-        Parameter.POSITIONAL_OR_KEYWORD,
-    ):
-        raise InvalidOption(
-            f"the handler of {name!r} takes no context: its first parameter must be the Context"
-        )
-    inner = innermost(function)
-    if any(isgeneratorfunction(each) or isasyncgenfunction(each) for each in (function, inner)):
-        raise InvalidOption(f"the handler of {name!r} is a generator: calling it does nothing")
-    rest = parameters[1:]
-    for parameter in rest:
-        if parameter.kind in _NAMED or (parameter.kind is Parameter.VAR_KEYWORD and len(rest) == 1):
-            continue
-        raise InvalidOption(
-            f"the handler of {name!r} has the parameter {parameter}: arguments travel by name, so "
-            "expected named parameters, or **arguments alone"
-        )
-    return parameters
-
-
 def _as_data(payload: bytes, content_type: str, codec: Codec) -> Mapping[str, Any] | None:
     """Return arguments by name as plain data; None for a payload that is no such thing."""
     try:
         return codec.loads(payload, content_type, dict[str, Any])
     except CannotDecode:
         return None
-
-
-def _is_exact(kind: Any) -> bool:
-    return isinstance(kind, type) and kind in _EXACT
-
-
-def _lost_hash(kind: type) -> str:
-    return (
-        f"could not be hashed when it arrives: {kind.__qualname__} caches its hash, and is made "
-        "without a call of its __init__: expected a class without cache_hash=True"
-    )
 
 
 def _argument(name: str, given: Mapping[str, Any]) -> str:
