@@ -90,6 +90,7 @@ RIGHT: list[Callable[..., Any]] = [
     Service.made,
     Plain(),
     traced(Service(9).__call__),
+    staticmethod(functools.partial(add, b=9)),
 ]
 
 
@@ -112,6 +113,13 @@ def test_what_has_no_name_needs_one(lab: Lab, function: Any) -> None:
     """A partial or an object that is called has none that tasks could be called by."""
     with pytest.raises(InvalidOption, match=r"has no name of its own.*@q.task\('name'\)"):
         lab.task(function)
+
+
+@pytest.mark.parametrize("odd", [5, None, classmethod(add)])
+def test_what_cannot_be_called_is_no_handler(lab: Lab, odd: Any) -> None:
+    """It has no parameters."""
+    with pytest.raises(InvalidOption, match=r"the handler of 'add' is .*: expected a function"):
+        lab.task("add")(odd)
 
 
 def odd() -> list[Any]:

@@ -10,10 +10,11 @@ from typing import Any
 def innermost(function: Any) -> Any:
     """Return the function underneath partials; of a callable object its `__call__`.
 
-    What a decorator has wrapped stays wrapped: it may be of another kind than its wrapper.
+    Static methods count as partials. What a decorator has wrapped stays wrapped: it may be of
+    another kind than its wrapper.
     """
-    while isinstance(function, partial):
-        function = function.func
+    while isinstance(function, partial | staticmethod):
+        function = function.func if isinstance(function, partial) else function.__func__
     return function if isroutine(function) else type(function).__call__
 
 

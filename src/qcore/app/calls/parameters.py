@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from qcore.app.calls.introspection import innermost
 from qcore.domain.errors import InvalidOption
+from qcore.domain.text import shown
 
 _PLACED: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -13,7 +14,12 @@ _NAMED: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 def parameters_of(name: str, function: Callable[..., Any]) -> list[Parameter]:
     """Return a handler's parameters, the context's first; raise `InvalidOption` for wrong ones."""
-    parameters = list(signature(function).parameters.values())
+    try:
+        parameters = list(signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(
+            f"the handler of {name!r} is {shown(function)}: expected a function ({error})"
+        ) from error
     if not parameters or parameters[0].kind not in _PLACED:
         raise InvalidOption(
             f"the handler of {name!r} takes no context: its first parameter must be the Context"
