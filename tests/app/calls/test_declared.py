@@ -8,6 +8,7 @@ from typing import (
     Annotated,
     Any,
     ClassVar,
+    Final,
     Never,
     NoReturn,
     Optional,
@@ -139,6 +140,8 @@ def odd() -> list[Any]:
         Never,
         NoReturn,
         ClassVar[int],
+        Final[int],
+        Protocol,
         str | bytes,
         list[5],  # type: ignore[valid-type]
     ]

@@ -6,7 +6,9 @@ from contextlib import suppress
 from functools import cached_property
 from inspect import Parameter
 from types import FunctionType
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Union, get_args, get_origin
+
+import msgspec
 
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.introspection import is_module_complete, namespace_of
@@ -16,6 +18,15 @@ RESULT: Final = "return"
 """The name under which the annotation of the result is found."""
 
 _CODE: Final = (lambda: None).__code__
+
+
+def or_unset(kind: Any) -> Any:
+    """Return the type of an argument that may be left out.
+
+    Raises TypeError for an annotation that is no type of a value, such as `Final[int]`.
+    """
+    # not `|`, which not every annotation has
+    return Union[kind, msgspec.UnsetType]  # noqa: UP007
 
 
 class Annotations:
@@ -54,7 +65,9 @@ class Annotations:
         probe = FunctionType(_CODE, namespace_of(self._function))
         probe.__annotations__ = {RESULT: annotation}
         try:
-            return typing.get_type_hints(probe, include_extras=True)[RESULT]
+            kind = typing.get_type_hints(probe, include_extras=True)[RESULT]
+            if parameter != RESULT:
+                or_unset(kind)
         except NameError as error:
             raise InvalidOption(
                 f"{self._part(parameter)} is annotated with {error.name!r}, which cannot be found "
@@ -64,6 +77,7 @@ class Annotations:
             raise InvalidOption(
                 f"{self._part(parameter)} has an annotation that cannot be read: {error!r}"
             ) from error
+        return kind
 
     def check(self, codec: Codec | None) -> None:
         """Raise `InvalidOption` for one that is no type, as far as can be told already.

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from inspect import Parameter, iscoroutinefunction, signature
-from typing import Any, Final, Union
+from typing import Any, Final
 
 import msgspec
 
-from qcore.app.calls.annotations import RESULT, Annotations
+from qcore.app.calls.annotations import RESULT, Annotations, or_unset
 from qcore.app.calls.arrival import Arrival
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.introspection import innermost
@@ -64,8 +64,7 @@ class Signature:
                 # an argument that was not given is not in the payload: the default is applied by
                 # the handler when it runs, which may be a later version of it
                 unset = msgspec.field(default=msgspec.UNSET)
-                # not `|`, which not every annotation has
-                fields.append((parameter.name, Union[kind, msgspec.UnsetType], unset))  # noqa: UP007
+                fields.append((parameter.name, or_unset(kind), unset))
         return msgspec.defstruct(
             f"arguments of {self._name!r}", fields, kw_only=True, forbid_unknown_fields=True
         )
