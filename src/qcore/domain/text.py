@@ -4,6 +4,7 @@ Their `__str__` and `__repr__` are anyone's code: they may raise, return what is
 `exit`. A message about a value must not fail because of it, nor hide the error that it is about.
 """
 
+import traceback
 from typing import Final
 
 MAX_ERROR: Final = 2_000
@@ -19,6 +20,18 @@ def said_by(error: BaseException) -> str:
         return str.__str__(str(error))
     except BaseException:  # noqa: BLE001  (an error about an error must not hide the first)
         return ""
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return an error's whole traceback as text, without the values of variables.
+
+    Those may be arguments and secrets: the log of an application shows them unless it is told not
+    to, where it is given the error itself.
+    """
+    try:
+        return "".join(traceback.format_exception(error)).rstrip()
+    except BaseException:  # noqa: BLE001  (its own text, notes or causes must not hide the error)
+        return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
 
 
 def shown(value: object, most: int = MAX_SHOWN) -> str:

@@ -14,12 +14,13 @@ from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.codec import Codec
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.inspector import Inspector
+from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
 from qcore.app.tasks.router import Router
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
-from qcore.domain.errors import InvalidOption
+from qcore.domain.errors import InvalidOption, QcoreError
 from qcore.domain.events import BrokerCalled
 from qcore.domain.retry import Dice
 from qcore.entrypoints.connect import borrow, connect, url_of_environment
@@ -61,8 +62,16 @@ class Qcore(Router):
         self._max_payload = max_payload
         self._max_result = byte_limit("max_result", max_result)
         if broker is None:
-            broker = connect(url_of_environment() if url is None else url)
+            broker = self._connect(url)
         self._wire(broker, clock, dice)
+
+    def _connect(self, url: str | None) -> Broker:
+        try:
+            return connect(url_of_environment() if url is None else url)
+        except InvalidOption as error:
+            # a traceback that shows variables is not to show a password
+            del url
+            raise without_own_frames(error)  # noqa: B904  (it is the same error)
 
     def _wire(self, broker: Broker, clock: Clock | None, dice: Dice) -> None:
         self._given_clock = clock
@@ -155,7 +164,10 @@ class Qcore(Router):
 
     async def open(self) -> None:
         """Make the store ready now, rather than at its first use."""
-        await self.broker.open()
+        try:
+            await self.broker.open()
+        except QcoreError as error:
+            raise without_own_frames(error)  # noqa: B904  (it is the same error)
 
     async def close(self) -> None:
         """Let go of the store."""

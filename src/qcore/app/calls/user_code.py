@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from qcore.domain.errors import InvalidTask
 from qcore.domain.retry import described
-from qcore.domain.text import shown
+from qcore.domain.text import shown, traceback_of
 
 MAX_NAME: Final = 200
 
@@ -60,14 +60,11 @@ def is_from_outside(error: BaseException) -> bool:
 def log_failure(error: BaseException, event: str, code: object, **facts: object) -> None:
     """Log what code of a user raised, with its name; raise Ctrl-C again."""
     reraise_ctrl_c(error)
-    # the log itself may be what failed, as with a closed pipe; or the traceback, which asks the
-    # error for its text
+    # the log itself may be what failed, as with a closed pipe
     with suppress(BaseException):
         log: FilteringBoundLogger = structlog.get_logger("qcore").bind(code=name_of(code), **facts)
-        try:
-            log.error(event, exc_info=error)
-        except BaseException:  # noqa: BLE001  (whatever a renderer of the user's raises)
-            log.error(event, error=described(error))  # noqa: TRY400  (the traceback has failed)
+        # as text: a renderer that is given the error may show the variables of each frame
+        log.error(event, error=described(error), stack=traceback_of(error))
 
 
 def refusal(task: str, error: BaseException) -> InvalidTask:

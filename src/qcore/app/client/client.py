@@ -17,6 +17,7 @@ from qcore.app.client.blocking_notifications import BlockingTaskNotifications
 from qcore.app.client.coalescing import EnqueueAnswer, EnqueueCoalescer, enqueue_divided
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.client.inline import run_inline
+from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.shared_open import SharedOpen
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, byte_limit
 from qcore.app.client.task_notifications import TaskNotifications
@@ -78,11 +79,14 @@ class Client:
         the same id, or one that has the unique key, is no error: the handle is that task's, and
         `handle.is_new` is false.
         """
-        if not self._is_open:
-            await self.open()
-        now = self.clock.now()
-        task = self.build(request, now)
-        answers = await self._enqueue((task,), now=now)
+        try:
+            if not self._is_open:
+                await self.open()
+            now = self.clock.now()
+            task = self.build(request, now)
+            answers = await self._enqueue((task,), now=now)
+        except QcoreError as error:
+            raise without_own_frames(error)  # noqa: B904  (it is the same error)
         answer = answers[0]
         if isinstance(answer, InvalidTask):
             raise answer
@@ -96,12 +100,15 @@ class Client:
         """
         # it may be a generator, and is iterated twice
         requests = _listed(requests)
-        if not self._is_open:
-            await self.open()
-        now = self.clock.now()
-        built = [self._tried(each, now) for each in requests]
-        good = [task for task in built if isinstance(task, NewTask)]
-        answers = iter(await self._enqueue(good, now=now))
+        try:
+            if not self._is_open:
+                await self.open()
+            now = self.clock.now()
+            built = [self._tried(each, now) for each in requests]
+            good = [task for task in built if isinstance(task, NewTask)]
+            answers = iter(await self._enqueue(good, now=now))
+        except QcoreError as error:
+            raise without_own_frames(error)  # noqa: B904  (it is the same error)
         return [
             task if isinstance(task, Refused) else self._answered(each, task, next(answers))
             for each, task in zip(requests, built, strict=True)
@@ -183,7 +190,7 @@ class Client:
         try:
             return self.build(request, now)
         except InvalidTask as error:
-            return Refused(error)
+            return Refused(without_own_frames(error))
         except QcoreError as error:
             # of its handler, whose annotations cannot be read, say: the others go in all the same
             return Refused(InvalidTask(str(error)))

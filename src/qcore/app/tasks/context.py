@@ -4,12 +4,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-import structlog
 from attrs import field
 
 from qcore.app.calls.call import CallChain, TaskRequest
 from qcore.app.calls.chain_header import CHAIN_HEADER
 from qcore.app.tasks.run_details import RunStorage
+from qcore.app.tasks.run_logger import run_logger
 from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
 from qcore.domain.ids import follow_up_id
 from qcore.domain.moments import Moment
@@ -246,11 +246,9 @@ class Context:
     def log(self) -> "FilteringBoundLogger":
         """Return a structlog logger bound to this run."""
         if self._log is None:
-            log: FilteringBoundLogger = structlog.get_logger("qcore.task").bind(
+            self._log = run_logger().bind(
                 task=self.name, task_id=self.id, queue=self.queue, attempt=self.attempt
             )
-            self._log = log
-            return log
         return self._log
 
     def state(self, kind: type[T]) -> T:

@@ -102,11 +102,16 @@ class HandlerWithOptions(Generic[P, R]):
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Enqueue the task; see `Client.enqueue`."""
-        return await self.handler.sender.client.enqueue(self.call(*args, **kwargs))
+        call = self.call(*args, **kwargs)
+        # a traceback that shows variables is not to show them
+        del args, kwargs
+        return await self.handler.sender.client.enqueue(call)
 
     def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> BlockingHandle[R]:
         """Enqueue the task from code that blocks; see `Client.enqueue`."""
-        return self.handler.sender.blocking.enqueue(self.call(*args, **kwargs))
+        call = self.call(*args, **kwargs)
+        del args, kwargs
+        return self.handler.sender.blocking.enqueue(call)
 
 
 class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):

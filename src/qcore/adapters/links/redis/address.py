@@ -102,14 +102,22 @@ class Address:
 
         Raises `InvalidOption` where a file for TLS cannot be used: no server is to blame for it.
         """
-        return self._settings(to, self.username, self.password, self.db)
+        # first, as the frames of an error about it are not to have a password among their variables
+        tls = self._tls_settings() if self.tls else None
+        return self._settings(to, self.username, self.password, self.db, tls)
 
     def sentinel_settings(self, to: HostPort) -> ConnectionSettings:
         """Return the settings of a connection to one of the Sentinels."""
-        return self._settings(to, self.sentinel_user, self.sentinel_password, 0)
+        tls = self._tls_settings() if self.tls else None
+        return self._settings(to, self.sentinel_user, self.sentinel_password, 0, tls)
 
     def _settings(
-        self, to: HostPort | None, username: str | None, password: str | None, db: int
+        self,
+        to: HostPort | None,
+        username: str | None,
+        password: str | None,
+        db: int,
+        tls: TlsSettings | None,
     ) -> ConnectionSettings:
         if to is None and self.kind == "single":
             [to] = self.hosts
@@ -127,7 +135,7 @@ class Address:
             driver=DriverInfo().add_upstream_driver("qcore", _version()),
             # half of a call's timeout: where the reply does not come, there is time for one retry
             timeout=self.timeout / 2,
-            tls=self._tls_settings() if self.tls else None,
+            tls=tls,
         )
 
     def _tls_settings(self) -> TlsSettings:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from qcore.adapters.links.redis.connection_base import ConnectionSettings, connecting
 from qcore.adapters.links.redis.resp import INCOMPLETE, Reply, encode_batched, new_reader
@@ -112,6 +112,14 @@ class AsyncSocketConnection:
 
     async def _shake_hands(self) -> None:
         """Authenticate, select the database, and say who we are."""
+        try:
+            await self._introduce()
+        except (RedisError, OSError) as error:
+            # the frames where it was raised have the password among their variables, and what
+            # prints tracebacks for an application may show those
+            raise error.with_traceback(None)  # noqa: B904  (it is the same error)
+
+    async def _introduce(self) -> None:
         required, optional = self.settings.handshake(), self.settings.library_info()
         if required or optional:
             buffers = encode_batched([*required, *optional])

@@ -29,6 +29,7 @@ from qcore.adapters.links.redis.interfaces import OnConnected, OnMessage
 from qcore.adapters.links.redis.pool import Transport
 from qcore.adapters.links.redis.pubsub_connection import PubSubConnection
 from qcore.adapters.links.redis.resp import Arg, Reply
+from qcore.domain.text import traceback_of
 
 CHECK_AFTER: Final = 0.8
 """Seconds without a message after which a write is tried: a listener that was left with a server
@@ -205,7 +206,8 @@ class ChannelReader:
             if isinstance(error, RedisError | OSError):
                 log.warning(event, error=str(mapped(error, self._shown)))
             else:
-                log.error(event, exc_info=error)
+                # as text: a renderer that is given the error may show the variables of each frame
+                log.error(event, stack=traceback_of(error))
 
 
 async def _ping(connection: PubSubConnection) -> Reply:
