@@ -10,6 +10,8 @@ from qcore.domain.answers import (
     Missing,
     Moved,
     NotAllowed,
+    QueueNotEmpty,
+    QueueRemoved,
     Settled,
     Swept,
 )
@@ -26,6 +28,8 @@ __all__ = [
     "Missing",
     "Moved",
     "NotAllowed",
+    "QueueNotEmpty",
+    "QueueRemoved",
     "Refused",
     "Settled",
     "Stale",

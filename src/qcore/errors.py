@@ -15,6 +15,7 @@ from qcore.domain.errors import (
     InvalidTask,
     NoResult,
     QcoreError,
+    QueueHasTasks,
     UnknownFormat,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "NoState",
     "ProcessDied",
     "QcoreError",
+    "QueueHasTasks",
     "RemoteError",
     "Suspended",
     "UnknownFormat",

@@ -7,7 +7,7 @@ from uuid import uuid4
 from attrs import evolve
 
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.answers import Conflict
+from qcore.domain.answers import Conflict, QueueRemoved
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -78,7 +78,7 @@ def made(n: int, **options: Unpack[TaskOptions]) -> NewTask:
 
 
 async def whole_life(broker: RedisBroker, *queues: str) -> None:
-    """Do everything with each of these queues, which must be empty, and leave them empty."""
+    """Do everything with each of these queues, which must be empty, and leave nothing of them."""
     heard = Event()
     subscription = await on_work(broker, queues, heard.set)
     news = Event()
@@ -101,6 +101,8 @@ async def whole_life(broker: RedisBroker, *queues: str) -> None:
         for order in (Cancelled(), Deleted()):
             await broker.execute(queue, left, order, now=LATER)
     assert await broker.count() == {}
+    for queue in queues:
+        assert await broker.remove_queue(queue, now=LATER + MANY_DAYS) == QueueRemoved()
 
 
 async def _come_and_go(broker: RedisBroker, queue: str, kind: TaskOptions) -> None:

@@ -15,7 +15,8 @@ from tests.servers.redis import RedisServer
 
 ROOT = Path(__file__).parents[2]
 LUA = [*Path(str(files("qcore.adapters.redis")), "lua").rglob("*.lua")]
-SENT = {"eval", "evalsha", "ping", "sadd", "smembers", "subscribe", "time", "unsubscribe"}
+SENT = {"eval", "evalsha", "ping", "sadd", "smembers", "srem", "subscribe"}
+SENT |= {"time", "unsubscribe"}
 """Commands that no script calls."""
 NO_COMMANDS = {"LIMIT", "NOPERM", "WITHSCORES"}
 """What scripts say in capitals besides."""

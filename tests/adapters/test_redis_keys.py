@@ -9,7 +9,7 @@ from qcore.domain.lifecycle import State
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import step
-from qcore.testing.contract.states import bring_to
+from qcore.testing.contract.states import REACHABLE, bring_to
 from qcore.testing.contract.steps import find_task, on_work, put, take
 from tests.adapters.redis_kit import RedisCases, teach
 from tests.adapters.redis_life import whole_life
@@ -43,15 +43,19 @@ class TestKeys(RedisCases):
         """A cluster refuses what is elsewhere; and each queue is on one node."""
         self.url = empty_cluster.url
         async with self.opened() as broker:
-            await whole_life(broker, *QUEUES)
+            for state in REACHABLE:
+                await bring_to(broker, state, a_task(queue=f"é|{state}"))
         for node in empty_cluster.masters:
             for key in node.cli("KEYS", "qcore:{*"):
                 assert empty_cluster.owner(key) is node
+
+    async def test_none_is_left_of_removed_queues(self, empty_cluster: RedisCluster) -> None:
+        """Nor a name in the registry, nor what is remembered of this process's requests."""
+        self.url = empty_cluster.url
+        async with self.opened() as broker:
+            await whole_life(broker, *QUEUES)
         everything = [key for node in empty_cluster.masters for key in node.cli("KEYS", "*")]
-        assert {key for key in everything if ":session:" not in key} == {
-            "qcore:queues",
-            *(f"qcore:{{{queue}}}:meta" for queue in QUEUES),
-        }
+        assert everything == []
 
     async def test_a_user_who_may_do_no_more_may_do_it_all(self, own_redis: RedisServer) -> None:
         """The documented rule is enough, and no command of it is too much."""

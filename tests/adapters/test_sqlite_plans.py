@@ -33,7 +33,7 @@ STATEMENTS = {
 # tables that do not grow with the tasks: one row, a row a queue, a row a table
 SMALL = {"qcore_meta", "qcore_queues", "qcore_limits", "sqlite_schema", "sqlite_master"}
 # those that read one row, whichever comes first
-GLANCES = {"details.any"}
+GLANCES = {"details.any", "queues.any_task"}
 # those that count the tasks of a queue, as somebody has edited the numbers in its row
 RECOUNTS = {"queues.count_states", "queues.last_sequence"}
 

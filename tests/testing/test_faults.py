@@ -31,6 +31,7 @@ ARGUMENTS: dict[Verb, dict[str, Any]] = {
     "browse": {"queue": "default", "state": State.PENDING, "limit": 10, "cursor": None},
     "count": {},
     "execute": {"queue": "default", "ids": ["a"], "command": RunNow(), "now": NOW},
+    "remove_queue": {"queue": "default", "now": NOW},
     "save_details": {"updates": []},
     "details": {"queue": "default", "ids": ["a"]},
     "set_limit": {"queue": "default", "change": SetInFlight(3), "now": NOW},

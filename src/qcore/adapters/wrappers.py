@@ -6,7 +6,17 @@ from functools import partial
 from time import perf_counter
 from typing import Final, Self, TypeVar
 
-from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
+from qcore.domain.answers import (
+    Admission,
+    LeaseLost,
+    Missing,
+    Moved,
+    NotAllowed,
+    QueueNotEmpty,
+    QueueRemoved,
+    Settled,
+    Swept,
+)
 from qcore.domain.errors import InvalidOption
 from qcore.domain.events import BrokerCalled
 from qcore.domain.groups import Group, Stale
@@ -156,6 +166,10 @@ class ForwardingBroker:
     ) -> Sequence[Moved | NotAllowed | Missing]:
         call = partial(self.inner.execute, queue, ids, command, now=now)
         return await self.around("execute", call, queue=queue, ids=ids, command=command, now=now)
+
+    async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
+        call = partial(self.inner.remove_queue, queue, now=now)
+        return await self.around("remove_queue", call, queue=queue, now=now)
 
     # --- with `Capability.LIMITS` --------------------------------------------------------------
 

@@ -75,5 +75,17 @@ class NotAllowed:
 
 
 @record
+class QueueRemoved:
+    """Nothing is left of the queue."""
+
+
+@record
+class QueueNotEmpty:
+    """The queue has so many tasks; nothing was removed."""
+
+    tasks: int
+
+
+@record
 class Missing:
     """No task of that id is stored in that queue."""

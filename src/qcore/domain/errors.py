@@ -52,5 +52,9 @@ class BrokerUnusable(QcoreError):
     """Say that the store cannot serve until somebody acts: no database, wrong schema, read-only."""
 
 
+class QueueHasTasks(QcoreError):
+    """Say that a queue is not removed, as it has tasks."""
+
+
 class NoResult(QcoreError):
     """Say why a task has no result to give: it is gone, it failed for good, or it keeps none."""

@@ -46,6 +46,7 @@ Verb: TypeAlias = Literal[
     "browse",
     "count",
     "execute",
+    "remove_queue",
     "set_limit",
     "limits",
     "groups",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from qcore.domain.answers import Missing, Moved, NotAllowed
+from qcore.domain.answers import Missing, Moved, NotAllowed, QueueNotEmpty, QueueRemoved
 from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
@@ -61,5 +61,17 @@ class Operator(Protocol):
           pending or aggregating is scheduled.
         - `Updated` changes what was asked for, and leaves the task where it is; a pending one of
           another priority goes behind those of that priority.
+        """
+        ...
+
+    async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
+        """Remove a queue that has no tasks.
+
+        - One that has tasks, in whatever state, is answered with `QueueNotEmpty`, and stays as it
+          is with its limits.
+        - Nothing is left of any other: no limit and no name. So it is answered with `QueueRemoved`,
+          and so is a queue that never was.
+        - A later queue of that name begins anew, but its tokens are greater than any that the
+          removed one has given.
         """
         ...

@@ -16,6 +16,8 @@ from qcore.domain.answers import (
     Missing,
     Moved,
     NotAllowed,
+    QueueNotEmpty,
+    QueueRemoved,
     Settled,
     Swept,
 )
@@ -36,7 +38,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
-from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
+from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict, token_floor
 from qcore.ports import Capability, Counts, Kinds, Notify, Page
 
 DEFAULT_RETENTION: Final = RetentionPolicy()
@@ -227,6 +229,18 @@ class MemoryBroker:
         self._tell({queue}, {queue})
         self._subscribers.tell_of_ended(queue, revoked)
         return answers
+
+    async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
+        """Remove a queue that has no tasks."""
+        with self._lock:
+            removed = self._queues.get(queue)
+            if removed is not None and removed.tasks:
+                return QueueNotEmpty(len(removed.tasks))
+            self._queues.pop(queue, None)
+            if removed is not None and removed.token > token_floor(now):
+                # the clock has not passed it: a queue of this name must not give it again
+                self._queues[queue] = Queue(queue, token=removed.token)
+        return QueueRemoved()
 
     async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
         """Change one of a queue's limits, and return them all."""

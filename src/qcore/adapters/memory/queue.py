@@ -39,7 +39,7 @@ MAX_PROMOTED: Final = 1_000
 class Queue:
     """One queue; each of its tasks is in `tasks`, and in the one collection of its state."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, token: int = 0) -> None:
         self.name = name
         self.tasks: dict[TaskId, StoredTask] = {}
         self.pending = IdHeap()
@@ -53,7 +53,8 @@ class Queue:
         """Unique keys to the tasks that wait for the end of a holder, until when they hold the key
         thereafter, and when they are due."""
         self._sequence = 0
-        self._token = 0
+        self.token = token
+        """The last that was given."""
         self._changed: list[TaskId] = []
         self._has_new_work = False
         self._groups: defaultdict[str, IdHeap] = defaultdict(IdHeap)
@@ -140,7 +141,7 @@ class Queue:
             self._bucket_full = full
         room = min(room, self._free(now))
         before = len(into)
-        token = max(self._token, token_floor(now))
+        token = max(self.token, token_floor(now))
         while room > 0 and pending:
             stored = tasks[pending.pop()]
             spec = stored.spec
@@ -151,7 +152,7 @@ class Queue:
                 self.expiring.discard(spec.id)
             token += 1
             stored.state = ACTIVE
-            stored.token = self._token = token
+            stored.token = self.token = token
             stored.until = until
             stored.attempts += 1
             self.active[spec.id] = stored

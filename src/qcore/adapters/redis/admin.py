@@ -1,6 +1,6 @@
 """Reads and commands of an operator: get, browse, count, execute."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -14,15 +14,15 @@ from qcore.adapters.redis.script_runner import (
     chunks,
     refuse_in_part,
 )
-from qcore.adapters.redis.scripts import BROWSE, COUNT
+from qcore.adapters.redis.scripts import BROWSE, COUNT, REMOVE_QUEUE
 from qcore.adapters.redis.snapshot import Snapshot, read_snapshots
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
-from qcore.domain.answers import Missing, Moved, NotAllowed
+from qcore.domain.answers import Missing, Moved, NotAllowed, QueueNotEmpty, QueueRemoved
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
 from qcore.domain.lifecycle import ENDED, MOVES, Command, RunNow, State, Updated, state_of
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
-from qcore.domain.task import Task
+from qcore.domain.task import Task, token_floor
 from qcore.domain.task import changed as with_changes
 from qcore.ports import Counts, Page
 
@@ -95,6 +95,27 @@ async def execute(
     for places in _once_each(ids):
         await execution.carry_out(places)
     return execution.answers
+
+
+async def remove_queue(
+    runner: ScriptRunner, queue: str, now: Moment, sessions: Iterable[str]
+) -> QueueRemoved | QueueNotEmpty:
+    """Remove a queue that has no tasks, and what is remembered of idle sessions' requests to it.
+
+    What is remembered of other processes' requests (request_dedup.py) is gone within a minute.
+    """
+    asked = [([queue], [token_floor(now)])]
+    (tasks,) = await runner.run_idempotent(REMOVE_QUEUE, asked)
+    if tasks:
+        return QueueNotEmpty(tasks)
+    for session in sessions:
+        keys = runner.keys.with_session(queue, session, Key.SESSION)
+        await runner.link.command("PEXPIRE", keys[Key.SESSION - 1], 0)
+    await runner.link.command("SREM", runner.keys.registry, queue)
+    if await runner.link.command("EXISTS", runner.keys.of(queue)[Key.META - 1]):
+        # somebody has just created it anew
+        await runner.link.command("SADD", runner.keys.registry, queue)
+    return QueueRemoved()
 
 
 def _once_each(ids: Sequence[TaskId]) -> Iterator[list[int]]:

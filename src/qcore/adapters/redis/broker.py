@@ -16,7 +16,17 @@ from qcore.adapters.redis import (
     sweep,
 )
 from qcore.adapters.redis.script_runner import ScriptRunner
-from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
+from qcore.domain.answers import (
+    Admission,
+    LeaseLost,
+    Missing,
+    Moved,
+    NotAllowed,
+    QueueNotEmpty,
+    QueueRemoved,
+    Settled,
+    Swept,
+)
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
@@ -151,6 +161,12 @@ class RedisBroker:
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's command on tasks of one queue."""
         return await admin.execute(self._runner, queue, ids, command, now)
+
+    async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
+        """Remove a queue that has no tasks."""
+        twins = [self] if self._blocking is None else [self, self._blocking]
+        sessions = [name for each in twins for name in each._runner.idle_sessions()]  # noqa: SLF001  (one of us)
+        return await admin.remove_queue(self._runner, queue, now, sessions)
 
     async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
         """Set one of a queue's limits."""

@@ -52,6 +52,10 @@ class SessionPool:
         except IndexError:
             return Session(f"{self._name}-{next(self._suffixes)}")
 
+    def idle(self) -> Sequence[str]:
+        """Return the names of the sessions that nobody uses just now."""
+        return [session.name for session in self._free.copy()]
+
     def release(self, sessions: Sequence[Session]) -> None:
         """Let others use sessions whose requests were replied to."""
         self._free.extend(sessions)

@@ -130,6 +130,10 @@ class ScriptRunner:
         self._sessions.release([session])
         return reply
 
+    def idle_sessions(self) -> Sequence[str]:
+        """Return the names of the sessions none of whose requests is on the way."""
+        return self._sessions.idle()
+
     def remember_claim(self, queue: str, token: int, claimed: RememberedClaim) -> None:
         """Remember the task that was claimed with a token."""
         if len(self._claimed) >= MAX_REMEMBERED_CLAIMS:

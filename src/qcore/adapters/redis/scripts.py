@@ -120,6 +120,7 @@ INCLUDES: Final[Mapping[str, Sequence[str]]] = {
     "list_groups": ("keys", "version", "key_types"),
     "list_members": ("keys", "version", "key_types"),
     "limits": ("keys", "version"),
+    "remove_queue": ("keys", "version", "all_keys", "key_types"),
     "set_limit": ("keys", "version", "unused_keys", "wakeups", "limits"),
     "check_permissions": (),
 }
@@ -178,6 +179,7 @@ LIST_GROUPS: Final = SCRIPTS["list_groups"]
 LIST_MEMBERS: Final = SCRIPTS["list_members"]
 NEXT_DUE: Final = SCRIPTS["next_due"]
 READ: Final = SCRIPTS["read"]
+REMOVE_QUEUE: Final = SCRIPTS["remove_queue"]
 SAVE_DETAILS: Final = SCRIPTS["save_details"]
 SETTLE_WITH_FOLLOWUPS: Final = SCRIPTS["settle_with_followups"]
 SET_LIMIT: Final = SCRIPTS["set_limit"]

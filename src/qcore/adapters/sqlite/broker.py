@@ -23,7 +23,17 @@ from qcore.adapters.sqlite.limits import limits as limits_of
 from qcore.adapters.sqlite.limits import set_limit
 from qcore.adapters.sqlite.merge import merge_lost
 from qcore.adapters.sqlite.schema import prepare
-from qcore.domain.answers import Admission, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
+from qcore.domain.answers import (
+    Admission,
+    LeaseLost,
+    Missing,
+    Moved,
+    NotAllowed,
+    QueueNotEmpty,
+    QueueRemoved,
+    Settled,
+    Swept,
+)
 from qcore.domain.errors import QcoreError
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import ENDED, Command, State, state_of
@@ -215,6 +225,10 @@ class SqliteBroker:
         self._link.tell_of_ended(queue, result.lost_tokens)
         self._link.tell_of_tasks({queue: result.ended} if result.ended else {})
         return result.answers
+
+    async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
+        """Remove a queue that has no tasks."""
+        return await self._link.write(partial(queue_rows.remove_queue, queue=queue, now=now))
 
     async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
         """Change one of a queue's limits, and return them all."""

@@ -7,6 +7,7 @@ from typing import Final
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.row_validation import MAX_WHOLE, whole
 from qcore.adapters.sqlite.statements import statements
+from qcore.domain.answers import QueueNotEmpty, QueueRemoved
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.task import token_floor
@@ -94,6 +95,21 @@ def count_tasks(tx: Tx) -> dict[str, dict[State, int]]:
     """Return the number of tasks by queue and state, without zeros."""
     rows = (_sound(tx, row) for row in tx.execute(_SQL["all"]) if isinstance(row[1], str))
     return {name: states for _, name, _, _, *row in rows if (states := _some(row))}
+
+
+def remove_queue(tx: Tx, queue: str, now: Moment) -> QueueRemoved | QueueNotEmpty:
+    """Delete the row of a queue that has no tasks, and that of its limits."""
+    row = read_queues(tx, [queue]).get(queue)
+    if row is None:
+        return QueueRemoved()
+    # not by the counts of the row: what somebody has changed by hand must not cost tasks
+    if tx.execute(_SQL["any_task"], (row.key,)):
+        return QueueNotEmpty(max(1, sum(row.counts.values())))
+    tx.execute(_SQL["remove_limits"], (row.key,))
+    if row.token <= token_floor(now):
+        # else the clock has not passed its last token, which must not be given again
+        tx.execute(_SQL["remove"], (row.key,))
+    return QueueRemoved()
 
 
 def _some(numbers: Sequence[int]) -> dict[State, int]:

@@ -13,8 +13,8 @@ from qcore.app.client.selection import (
     predicate_of,
     several_ids,
 )
-from qcore.domain.answers import Missing, Moved, NotAllowed
-from qcore.domain.errors import InvalidOption
+from qcore.domain.answers import Missing, Moved, NotAllowed, QueueRemoved
+from qcore.domain.errors import InvalidOption, QueueHasTasks
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -34,6 +34,8 @@ from qcore.ports import Broker, Clock, Counts, Limiting, Page, limiting_of
 
 BATCH: Final = 500
 """Tasks that are read, and moved, in one call to the broker."""
+REMOVALS: Final = 10
+"""How often a queue is emptied, as tasks may come meanwhile, before its removal is given up."""
 A_MOMENT: Final = 0.001
 """Seconds."""
 
@@ -148,6 +150,30 @@ class Inspector:
     async def limits(self, queue: str) -> Limits:
         """Return the limits of a queue."""
         return (await self._limiting().limits([queue]))[0]
+
+    async def remove_queue(self, queue: str, *, force: bool = False) -> int:
+        """Remove a queue and all that is kept of it; return how many tasks were deleted with it.
+
+        Raises `QueueHasTasks` if it has any, unless with `force`: then those that run are cancelled
+        first, and all are deleted. Whoever enqueues into it later makes it anew.
+        """
+        await self._open()
+        deleted = left = 0
+        for _ in range(REMOVALS if force else 1):
+            if force:
+                deleted += await self._empty(queue)
+            answer = await self._broker.remove_queue(queue, now=self._clock.now())
+            if isinstance(answer, QueueRemoved):
+                return deleted
+            left = answer.tasks
+        advice = "it keeps getting more: stop who enqueues" if force else "force=True deletes them"
+        raise QueueHasTasks(f"the queue {queue!r} has {left:,} tasks: {advice}")
+
+    async def _empty(self, queue: str) -> int:
+        """Delete all tasks of a queue; return how many."""
+        await self.cancel_all(queue=queue, state=State.ACTIVE)
+        states = [state for state in State if state is not State.GONE]
+        return sum([await self.delete_all(queue=queue, state=state) for state in states])
 
     async def run_all(self, **selected: Unpack[TaskFilter]) -> int:
         """Make all selected tasks pending at once; return how many."""

@@ -47,6 +47,7 @@ def probe_commands(keys: Keys, queue: str, route: ConnectionInfo | None) -> Iter
         ("PUBLISH", keys.channel(queue), ""),
         ("SET", session, "", "XX", "PX", 1),
         ("SMEMBERS", keys.registry),
+        ("SREM", keys.registry, ""),
         ("TYPE", meta),
         ("UNSUBSCRIBE", keys.channel(queue)),
         ("ZADD", pending, "XX", 0, "-"),

@@ -48,6 +48,7 @@ pytest.register_assert_rewrite(
             "lifecycle_table",
             "limits",
             "queries",
+            "queue_removal",
             "rate_limits",
             "run_details",
             "settle",
@@ -83,6 +84,7 @@ from qcore.testing.contract.leaks import LeakCases
 from qcore.testing.contract.lifecycle_table import TableCases
 from qcore.testing.contract.limits import LimitsContract
 from qcore.testing.contract.queries import BrowseCases, CountCases, GetCases
+from qcore.testing.contract.queue_removal import QueueRemovalCases
 from qcore.testing.contract.run_details import DetailCases, SaveDetailsCases
 from qcore.testing.contract.settle import SettleCases
 from qcore.testing.contract.sharing import DurableContract, SharedContract
@@ -135,6 +137,7 @@ class BrokerContract(
     CommandCases,
     RescheduleCases,
     UpdateCases,
+    QueueRemovalCases,
     SaveDetailsCases,
     DetailCases,
     FollowUpCases,

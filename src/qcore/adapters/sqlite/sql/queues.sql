@@ -27,3 +27,12 @@ SELECT state, count(*) FROM qcore_tasks WHERE queue = ? GROUP BY state
 -- The last sequence number that SQLite stores as such.
 -- name: last_sequence
 SELECT max(sequence) FROM qcore_tasks WHERE queue = ? AND typeof(sequence) = 'integer'
+
+-- name: any_task
+SELECT 1 FROM qcore_tasks WHERE queue = ? LIMIT 1
+
+-- name: remove_limits
+DELETE FROM qcore_limits WHERE queue = ?
+
+-- name: remove
+DELETE FROM qcore_queues WHERE key = ?

@@ -22,7 +22,8 @@ SELECT name FROM sqlite_schema WHERE name NOT GLOB 'qcore_*' AND name NOT GLOB '
 -- name: set_version
 INSERT INTO qcore_meta (version) VALUES (?)
 
--- A queue's row is never removed: its counters must not go back, or an old lease would fit again.
+-- A queue's row is removed by an operator alone, and only when the clock has passed its last token:
+-- its counters must not go back, or an old lease would fit again.
 -- The number of its tasks by state is kept here, in the transactions that change it, because to
 -- count a million tasks takes longer than to move them.
 -- name: queues
