@@ -11,7 +11,9 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.memory.stored_task import StoredTask
 from qcore.domain.answers import Admission, Conflict, Enqueued, Missing, Moved, NotAllowed, Swept
+from qcore.domain.crash_isolation import is_last_chance
 from qcore.domain.lifecycle import (
     Command,
     Deleted,
@@ -73,6 +75,50 @@ class HandsOutTwice(MemoryBroker):
             queue = self._queues[claim.lease.queue]
             queue.pending.add((0.0, 0), claim.lease.id)
         return claims
+
+
+class MiscountsCrashes(MemoryBroker):
+    """Hands tasks out as if they had crashed otherwise than they have."""
+
+    def crashes_of(self, stored: StoredTask) -> int:
+        raise NotImplementedError
+
+    async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
+        queues = [self._queues[queue] for queue in demand.quotas if queue in self._queues]
+        right = {id_: task.crashes for queue in queues for id_, task in queue.tasks.items()}
+        for queue in queues:
+            for stored in queue.tasks.values():
+                stored.crashes = self.crashes_of(stored)
+        claims = await super().claim(demand, now=now, until=until)
+        for queue in queues:
+            for stored in queue.tasks.values():
+                stored.crashes = right[stored.spec.id]
+        return [
+            evolve(claim, task=evolve(claim.task, crashes=right[claim.task.id])) for claim in claims
+        ]
+
+
+class ForgetsCrashes(MiscountsCrashes):
+    def crashes_of(self, stored: StoredTask) -> int:
+        return 0
+
+
+class ForgetsFirstCrashes(MiscountsCrashes):
+    def crashes_of(self, stored: StoredTask) -> int:
+        return stored.crashes if is_last_chance(stored) else 0
+
+
+class TakesFailuresForCrashes(MiscountsCrashes):
+    def crashes_of(self, stored: StoredTask) -> int:
+        return stored.crashes + stored.failures
+
+
+class KnowsOneLastChance(MiscountsCrashes):
+    """Goes by the default of `max_crashes`."""
+
+    def crashes_of(self, stored: StoredTask) -> int:
+        crashes, most = stored.crashes, stored.spec.max_crashes
+        return most - 1 if crashes >= 2 else min(crashes, most - 2)
 
 
 class AnswersTwice(MemoryBroker):
@@ -251,6 +297,21 @@ BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (LosesFractions, "test_moments_keep_their_fractions", {"fraction": 0.0001}),
     (HandsOutTwice, "test_a_claimed_task_is_not_handed_out_again", {}),
     (HandsOutTwice, "test_claims_made_together_hand_each_task_out_once", {}),
+    (ForgetsCrashes, "test_a_task_at_its_last_chance_is_handed_out_alone", {}),
+    (ForgetsCrashes, "test_what_is_before_it_goes_first", {}),
+    (ForgetsCrashes, "test_it_is_alone_however_room_is_divided", {}),
+    (ForgetsFirstCrashes, "test_after_a_first_crash_few_are_handed_out_together", {}),
+    (TakesFailuresForCrashes, "test_failures_are_no_crashes", {}),
+    (
+        KnowsOneLastChance,
+        "test_the_last_chance_is_a_task_s_own",
+        {"most": 4, "crashes": 2, "expected": [3]},
+    ),
+    (
+        KnowsOneLastChance,
+        "test_the_last_chance_is_a_task_s_own",
+        {"most": 2, "crashes": 1, "expected": [1, 1, 1]},
+    ),
     (AnswersTwice, "test_threads_hand_each_task_out_once", {}),
     (KeepsTheDeleted, "test_a_deleted_task_leaves_nothing", {"state": State.PENDING}),
     (SweepsWithoutEnd, "test_a_sweep_takes_back_at_most_its_limit", {}),

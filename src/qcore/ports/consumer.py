@@ -29,6 +29,9 @@ class Consumer(Notifier, Protocol):
           long gone; and greater than the microseconds of `now` (`token_floor`), so that tokens grow
           where a store was restored from a copy.
         - A task is handed out once, however many claim at the same time.
+        - A task that has crashed is handed out together with few others of its queue: at most 16 in
+          all. With no other of its queue if one more crash is its last, which is where `crashes` is
+          `max_crashes - 1` or more. What does not go with the first ones waits for the next claim.
         - A limit of zero or an unknown queue is answered with no claims.
         """
         ...

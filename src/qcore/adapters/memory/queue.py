@@ -9,6 +9,7 @@ from attrs import evolve
 
 from qcore.adapters.memory.stored_task import IdHeap, StoredTask
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
+from qcore.domain.crash_isolation import CrashView, room_beside
 from qcore.domain.effects import apply
 from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import (
@@ -140,6 +141,8 @@ class Queue:
             full = self.limits.corrected(len(self.active), self._bucket_full, now)
             self._bucket_full = full
         room = min(room, self._free(now))
+        if into and room > 0:
+            room = int(min(room, room_beside(self._held(into))))
         before = len(into)
         token = max(self.token, token_floor(now))
         while room > 0 and pending:
@@ -148,6 +151,12 @@ class Queue:
             if spec.expires is not None and spec.expires <= now:
                 self.move(stored, Expired(), now)
                 continue
+            if stored.crashes:
+                beside = room_beside([*self._held(into), stored])
+                if beside < 0:
+                    pending.add((-spec.priority, stored.sequence), spec.id)
+                    break
+                room = int(min(room, beside + 1))
             if spec.expires is not None:
                 self.expiring.discard(spec.id)
             token += 1
@@ -160,6 +169,10 @@ class Queue:
             room -= 1
         if self.limits.rate is not None and len(into) > before:
             self._bucket_full = self.limits.rate.after(self._bucket_full, now, len(into) - before)
+
+    def _held(self, claims: Sequence[Claim]) -> list[CrashView]:
+        """Return those of the claimed tasks that are of this queue."""
+        return [claim.task for claim in claims if claim.task.spec.queue == self.name]
 
     def _free(self, now: Moment) -> int:
         """Return how many more tasks the limits allow to be claimed now."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Final
 
 from attrs import evolve
@@ -19,6 +20,7 @@ from qcore.adapters.redis.script_runner import (
 from qcore.adapters.redis.scripts import CLAIM, EXTEND, NEXT_DUE
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import LeaseLost
+from qcore.domain.crash_isolation import most_together
 from qcore.domain.errors import QcoreError
 from qcore.domain.lifecycle import ACTIVE
 from qcore.domain.moments import LAST_MOMENT, Moment
@@ -132,7 +134,7 @@ class _ClaimRun:
     def _args(self, asked: _Call) -> list[Arg]:
         promoting = PROMOTING[self._promotions]
         deadline = self._runner.link.retry_deadline()
-        return [
+        words: list[Arg] = [
             repr(self._now),
             repr(self._until),
             asked.room,
@@ -140,6 +142,12 @@ class _ClaimRun:
             repr(deadline),
             *asked.shares.values(),
         ]
+        if self.claims:
+            for queue in asked.shares:
+                held = [claim.task for claim in self.claims if claim.task.queue == queue]
+                most = min(map(most_together, held), default=inf)
+                words += (len(held), "-" if most == inf else int(most))
+        return words
 
     async def _decode_claims(self, queue: str, packs: Sequence[_Pack]) -> None:
         runner, claims, until = self._runner, self.claims, self._until

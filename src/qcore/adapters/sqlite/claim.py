@@ -20,6 +20,7 @@ from qcore.adapters.sqlite.transitions import (
     write_tasks,
 )
 from qcore.domain.answers import LeaseLost
+from qcore.domain.crash_isolation import room_beside
 from qcore.domain.lifecycle import Due, Expired, State
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
@@ -114,6 +115,8 @@ class _QueueClaim:
         if self._limits is not None and room > 0 and self._queue_row.counts[State.PENDING]:
             self._limits.correct(self._tx, self._queue_row, self._now)
             room = min(room, self._limits.free(self._queue_row, self._now))
+        if into and room > 0:
+            room = int(min(room, room_beside(self._held(into))))
         self._take(into, room)
         if self._limits is not None and len(into) > before:
             self._spend(self._limits, len(into) - before)
@@ -132,10 +135,36 @@ class _QueueClaim:
                 self._queue_row.counts[State.PENDING] = 0
                 return
             tasks = self._decode(rows)
+            if any(task.crashes for _, task in tasks):
+                tasks, room = self._isolated(into, tasks, room)
             if any(task.spec.expires is not None for _, task in tasks):
                 tasks = self._without_expired(tasks)
             self._lease(into, tasks)
             room -= len(tasks)
+
+    def _held(self, claims: Sequence[Claim]) -> list[Task]:
+        """Return those of the claimed tasks that are of this queue."""
+        return [claim.task for claim in claims if claim.task.queue == self.name]
+
+    def _isolated(
+        self, into: Sequence[Claim], tasks: list[tuple[int, Task]], room: int
+    ) -> tuple[list[tuple[int, Task]], int]:
+        """Return the first of some tasks, as many as may go together; and the room for all in all.
+
+        Some of them have crashed, which bounds how many others are handed out with them.
+        """
+        held = self._held(into)
+        before = len(held)
+        for number, (_, task) in enumerate(tasks):
+            if not _may_start(task, self._now):
+                continue
+            beside = room_beside([*held, task])
+            if beside < 0:
+                return tasks[:number], len(held) - before
+            held.append(task)
+            if beside == 0:
+                return tasks[: number + 1], len(held) - before
+        return tasks, int(min(room, room_beside(held) + len(held) - before))
 
     def _without_expired(self, tasks: Sequence[tuple[int, Task]]) -> list[tuple[int, Task]]:
         """Return the tasks that may still start; end the others."""

@@ -10,7 +10,9 @@ parts below. A task passes through three parts, all on the event loop:
 - settle: `Outbox` writes the verdicts in batches, after the progress of their runs
   (`ProgressWriter`), and keeps them through an outage.
 
-Beside them `Sweeper` takes tasks back from crashed workers and `GroupScheduler` aggregates groups.
+Beside them `Sweeper` takes tasks back from crashed workers, but by `SweepHorizon` none that nobody
+could have renewed, and `GroupScheduler` aggregates groups. `CrashIsolation` starts tasks that have
+crashed apart from others.
 `Heartbeat` renews the leases of runs in hand and of unwritten verdicts from a thread of the clock,
 and `Watchdog` reports a blocked event loop from another, so that both work while a handler blocks
 the loop. `LeaseLoss` cancels the runs whose leases the heartbeat, the progress writer or the

@@ -1,14 +1,15 @@
 """Claim as many tasks as there is room for, start them, and wait for a reason to claim again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from qcore.app.client.wakeup import Wakeup, first_completed
 from qcore.app.worker.capacity import Capacity, only, within
 from qcore.app.worker.control import WorkerControl
+from qcore.app.worker.crash_isolation import CrashIsolation
 from qcore.app.worker.error_hooks import ErrorHooks
 from qcore.app.worker.groups.scheduler import GroupScheduler
 from qcore.app.worker.next_due import NextDue
@@ -42,6 +43,7 @@ class ClaimLoop:
         *,
         weights: QueueWeights,
         capacity: Capacity,
+        isolation: CrashIsolation,
         hooks: ErrorHooks,
         quarantine: Quarantine,
         next_due: NextDue,
@@ -61,6 +63,7 @@ class ClaimLoop:
         self._batch = max(1, settings.concurrency // 2)
         self._weights = weights
         self._capacity = capacity
+        self._isolation = isolation
         self._hooks = hooks
         self._quarantine = quarantine
         self._next_due = next_due
@@ -86,12 +89,18 @@ class ClaimLoop:
 
     async def _turn(self) -> None:
         """Claim once, or wait until there is a reason to."""
+        if self._isolation.is_active and (closed := self._isolation.seconds_closed()) > 0:
+            self._runner.wakes_at_end = True
+            await self._wait(self._clock.sleep(closed))
+            return
         running = self._runner.running
         # a run whose handler has ended, and whose error hooks are being called, leaves its place
         in_hand = len(running) - min(self._hooks.in_hand, self._concurrency)
         room = min(self._concurrency - in_hand, self._batch)
         demands = self._capacity.demands(self._weights, room)
-        self._runner.wakes_at_end = self._capacity.is_tight or self._is_burst
+        self._runner.wakes_at_end = (
+            self._capacity.is_tight or self._is_burst or self._isolation.is_active
+        )
         if self._control.is_paused or not demands:
             await self._wakeup.wait()
             return
@@ -115,18 +124,28 @@ class ClaimLoop:
     # --- claim ---------------------------------------------------------------------------------
 
     async def _claim_and_start(self, demands: Sequence[Demand], room: int) -> tuple[int, bool]:
-        """Return how many tasks were started, and whether any demand was met in full."""
+        """Return how many tasks were started, and whether there may be more to claim."""
         left, is_filled = room, False
         for whole in demands:
             demand = within(whole, left)
             claims = await self._claim(demand)
             self._capacity.learn(claims)
+            is_filled = is_filled or len(claims) >= demand.limit
+            if any(claim.task.crashes for claim in claims):
+                claims = self._isolated(claims)
+                # the broker may have held back others for their sake
+                is_filled = True
             self._runner.start(claims)
             left -= len(claims)
-            is_filled = is_filled or len(claims) >= demand.limit
-            if left <= 0:
+            if left <= 0 or self._isolation.is_active:
                 break
         return room - left, is_filled
+
+    def _isolated(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Return what to start of claims of which some have crashed; give back the rest."""
+        started, rest = self._isolation.admit(claims)
+        self._runner.give_back(rest)
+        return started
 
     async def _claim(self, demand: Demand) -> Sequence[Claim]:
         lease, left = self._lease, demand.limit
@@ -153,7 +172,11 @@ class ClaimLoop:
         due = await self._next_due.of(self._served_queues())
         until = min(self._quarantine.next_retry(), self._next_due.next_retry())
         until = until if due is None else min(due, until)
-        sleeper = asyncio.create_task(self._clock.sleep_until(until, at_most=LONGEST_IDLE))
+        await self._wait(self._clock.sleep_until(until, at_most=LONGEST_IDLE))
+
+    async def _wait(self, sleep: Coroutine[Any, Any, None]) -> None:
+        """Wait for a wake-up, or until `sleep` has ended."""
+        sleeper = asyncio.create_task(sleep)
         # a sleeper that was cancelled must not wake: the next wait would end at once, and so on
         sleeper.add_done_callback(lambda slept: None if slept.cancelled() else self._wakeup())
         try:

@@ -13,6 +13,7 @@ from qcore.app.client.wakeup import Wakeup
 from qcore.app.tasks.context import RunServices
 from qcore.app.worker.capacity import Capacity
 from qcore.app.worker.claim_loop import ClaimLoop
+from qcore.app.worker.crash_isolation import CrashIsolation
 from qcore.app.worker.deadlines import Deadlines
 from qcore.app.worker.environment import WorkerEnvironment
 from qcore.app.worker.error_hooks import ErrorHooks
@@ -219,6 +220,7 @@ class WorkerSession:
             env.settings,
             weights=env.weights,
             capacity=Capacity(env.router, self._pools.slots),
+            isolation=CrashIsolation(self._running, env.clock),
             hooks=self._hooks,
             quarantine=self._quarantine("claim"),
             next_due=next_due,

@@ -60,6 +60,13 @@ class TaskRunner:
             running.add(run)
             run.coroutine = create_task(self._execute_and_settle(run))
 
+    def give_back(self, claims: Sequence[Claim]) -> None:
+        """Release claims that are not to be started here and now; that burns nothing."""
+        if claims and self._emit.wants(TasksClaimed):
+            self._emit(TasksClaimed(claims))
+        for claim in claims:
+            self._outbox.put(Run(claim, Context(claim, self._host)), Released())
+
     async def _execute_and_settle(self, run: Run) -> None:
         try:
             verdict = await self._executor.execute(run)

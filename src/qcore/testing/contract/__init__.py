@@ -37,6 +37,7 @@ pytest.register_assert_rewrite(
             "claim",
             "commands",
             "concurrency_limits",
+            "crash_isolation",
             "due",
             "edge_triggering",
             "enqueue",
@@ -74,6 +75,7 @@ from qcore.testing.contract.base import Cases
 from qcore.testing.contract.changes import RescheduleCases, UpdateCases
 from qcore.testing.contract.claim import DemandCases, HandOutCases
 from qcore.testing.contract.commands import CommandCases
+from qcore.testing.contract.crash_isolation import CrashIsolationCases
 from qcore.testing.contract.due import DueCases
 from qcore.testing.contract.edge_triggering import EdgeTriggeringCases
 from qcore.testing.contract.enqueue import EnqueueCases
@@ -122,6 +124,7 @@ class BrokerContract(
     DueCases,
     DemandCases,
     HandOutCases,
+    CrashIsolationCases,
     SettleCases,
     FenceCases,
     ExtendCases,

@@ -17,15 +17,20 @@
 --    then filled from the queues in the order given, each as far as its limits allow.
 -- 6. Rounds. Tasks that expired while they were pending become dead on the way and fill no room, so
 --    a queue may be popped again; after MAX_ROUNDS the call ends with "more", to stay short.
--- 7. Large tasks. Once a queue has had one (`large` in META), sizes are read first, and a call
+-- 7. Crashes. A task with crashes is handed out with few others of its queue, and alone where one
+--    more crash is its last (domain/crash_isolation.py): the queue gives no more in this call once
+--    the next task may not go with those that it has given.
+-- 8. Large tasks. Once a queue has had one (`large` in META), sizes are read first, and a call
 --    stops at 512 KiB with "more".
--- 8. Tokens are the microseconds of `now`, or one more than the last, whichever is greater. They
+-- 9. Tokens are the microseconds of `now`, or one more than the last, whichever is greater. They
 --    grow even where a server that crashed has lost the last ones.
 --
 -- ARGV[3]: now. ARGV[4]: the end of the leases. ARGV[5]: room, how many tasks in all. ARGV[6]:
 -- "yes" to promote, and to claim nothing if more is due; "last" to promote and claim; "no" not to
 -- promote.
--- ARGV[7]: the deadline of the call by the server's own clock. Then the quota of each queue.
+-- ARGV[7]: the deadline of the call by the server's own clock. Then the quota of each queue; and, if
+-- this is not the first call of a claim, for each queue how many tasks it has given before, and how
+-- many it may give together with these, "-" for no bound.
 -- Reply: "due"; or "more" if there may be more to claim though there is room; else "done". Then for
 -- each queue any number of quadruples: the token before the first; ids; values, nil for a task that
 -- was not claimed; run records, nil for one that is the bare token, which counts up from the first.
@@ -241,6 +246,62 @@ local function cut_to_size(base, ids)
   end
 end
 
+local MOST_SUSPECTS, DEFAULT_MAX_CRASHES = 16, 3
+-- How many tasks each queue has given in this claim, and how many it may give together with these.
+local held, most_of = {}, {}
+for queue = 1, queues do
+  held[queue] = tonumber(ARGV[6 + queues + 2 * queue]) or 0
+  most_of[queue] = tonumber(ARGV[7 + queues + 2 * queue])
+end
+
+-- Return with how many tasks of its queue, itself included, a task may be handed out; nil for any.
+local function most_together(value, record)
+  local crashes = tonumber(string.match(record, '^%S+ %S+ %S+ (%d+)') or 0)
+  if crashes == 0 then
+    return
+  end
+  local last = string.match(value, '^%S+ %S+ %S+ (%d+)', end_of_sequence(value))
+  return crashes >= (tonumber(last) or DEFAULT_MAX_CRASHES) - 1 and 1 or MOST_SUSPECTS
+end
+
+-- Return the number of the last of these tasks that may go with those before it and those given.
+local function last_admitted(queue, values, records)
+  local count, most = held[queue], most_of[queue] or math.huge
+  for i = 1, #values do
+    local value, record = values[i], records[i]
+    local _, expires = nil, '-'
+    if value then
+      _, expires = task_meta(value)
+    end
+    if value and (expires == '-' or tonumber(expires) > moment) then
+      local together = math.min(most, record and most_together(value, record) or math.huge)
+      if count + 1 > together then
+        return i - 1
+      end
+      count, most = count + 1, together
+      most_of[queue] = most < math.huge and most or nil
+      if count == most then
+        return i
+      end
+    end
+  end
+end
+
+-- Remove the tasks that may not go with those before them and those given, as some have crashed.
+local function cut_to_crashes(queue, ids, values, records)
+  local has_crashed = most_of[queue]
+  for i = 1, #ids do
+    has_crashed = has_crashed or values[i] and records[i] and most_together(values[i], records[i])
+  end
+  local last = has_crashed and last_admitted(queue, values, records)
+  if last then
+    emptied[queue] = true
+    for i = #ids, last + 1, -1 do
+      ids[i], values[i], records[i] = nil, nil, nil
+    end
+  end
+end
+
 -- Pop up to `size` tasks off PENDING; return their ids, values, run records, and the token before
 -- the first one's. Values and records are false where there are none.
 local function pop(base, size)
@@ -266,9 +327,13 @@ local function pop(base, size)
   if found == 0 then
     return
   end
-  call('ZREMRANGEBYRANK', KEYS[base + PENDING], 0, #ids - 1)
   local values = call('HMGET', KEYS[base + TASKS], unpack(ids))
   local records = call('HMGET', KEYS[base + PROGRESS], unpack(ids))
+  cut_to_crashes(queue, ids, values, records)
+  if #ids == 0 then
+    return
+  end
+  call('ZREMRANGEBYRANK', KEYS[base + PENDING], 0, #ids - 1)
   local token = math.max(tonumber(known[1]) or 0, earliest_token)
   local last = format('%.0f', token + #ids)
   call('HSET', KEYS[base + META], 'token', last)
@@ -339,6 +404,7 @@ local function take(base, wanted, claims)
     move_to_dead(base, expired, expired_records, uniques)
     claims[#claims + 1] = { token, ids, values, records }
     taken = taken + at / 2
+    held[base / WIDTH + 1] = held[base / WIDTH + 1] + at / 2
   end
   if limits then
     spend_rate(base, limits, moment, taken)
