@@ -1,6 +1,10 @@
 """What a handler finds in its process, what it may start there, and what is left of that."""
 
 import asyncio
+import os
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +131,37 @@ async def test_standard_streams_are_not_what_a_process_speaks_through(
     await lab.worker(burst=True, processes=1).run()
     assert await handle.result() == 0
     assert capfd.readouterr().out == "from a child"
+
+
+EMBEDDED = """
+import asyncio, sys, threading, time
+from pathlib import Path
+from tests.app import process_handlers
+from tests.app.kit import Lab
+
+async def work():
+    lab = Lab()
+    hang = lab.task("hang", process=True)(process_handlers.hang)
+    for _ in range(2):
+        await hang.enqueue(sys.argv[1])
+    await lab.worker(processes=1).run()
+
+if __name__ == "__main__":
+    threading.Thread(target=asyncio.run, args=[work()], daemon=True).start()
+    path = Path(sys.argv[1])
+    while not (path.exists() and path.stat().st_size):
+        time.sleep(0.01)
+"""
+
+
+def test_a_program_does_not_wait_at_its_end_for_a_handler_that_hangs(tmp_path: Path) -> None:
+    """A worker in a thread of it has not been asked to stop: its child is killed."""
+    script = tmp_path / "embedded.py"
+    script.write_text(EMBEDDED)
+    root = Path(__file__).parents[3]
+    command = [sys.executable, str(script), str(tmp_path / "pid")]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": f"{root / 'src'}:{root}"}, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert is_gone(pickle.loads((tmp_path / "pid").read_bytes()))  # noqa: S301

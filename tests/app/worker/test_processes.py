@@ -110,15 +110,18 @@ async def test_revoke_travels(lab: Lab) -> None:
     assert await handle.status() is State.GONE
 
 
-@pytest.mark.parametrize("name", ["return_lambda", "return_unreadable"])
-async def test_a_result_that_cannot_travel_is_a_failure(lab: Lab, name: str) -> None:
-    """It burns a retry, names the reason, and the next task runs."""
-    handle = await enqueue(lab, name)
-    await lab.run_due()
-    task = await stored(handle)
-    assert (task.state, task.failures, task.crashes) == (State.RETRY, 1, 0)
+async def test_a_result_that_cannot_be_kept_has_the_verdict_that_it_has_in_a_thread(
+    lab: Lab,
+) -> None:
+    """The task is dead: another run would return the same; the child goes on."""
+    names = ("return_lambda", "return_unreadable")
+    handles = [await enqueue(lab, name) for name in names]
     after = await enqueue(lab, "pid")
-    await lab.run_due()
+    await lab.worker(burst=True, processes=1).run()
+    for handle, kind in zip(handles, ("function", "Unreadable"), strict=True):
+        task = await stored(handle)
+        assert (task.state, task.failures, task.crashes) == (State.DEAD, 0, 0)
+        assert f"its result cannot be kept: the {kind}" in (task.error or "")
     assert await after.result()
 
 

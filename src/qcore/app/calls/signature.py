@@ -13,6 +13,7 @@ from qcore.app.calls.arrival import Arrival
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.introspection import innermost
 from qcore.app.calls.parameters import parameters_of
+from qcore.app.calls.remote_result import RemoteResult
 from qcore.domain.errors import CannotDecode, InvalidTask, UnknownFormat
 from qcore.domain.text import shown
 
@@ -181,6 +182,8 @@ class Signature:
 
     def encode_result(self, value: object, codec: Codec) -> bytes:
         """Return a result as bytes; raise `CannotEncode` for one that would arrive changed."""
+        if isinstance(value, RemoteResult):
+            return value.encoded()
         return self._arrivals[RESULT].encode(value, codec)
 
     def _misread(self, given: Mapping[str, Any], error: CannotDecode) -> CannotDecode:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps, next_step_task
 from qcore.app.calls.codec import Codec
+from qcore.app.calls.remote_result import RemoteResult
 from qcore.app.calls.user_code import is_ctrl_c
 from qcore.app.client.client import Client
 from qcore.app.tasks.router import AnyHandler, Router
@@ -128,7 +129,9 @@ class Executor:
     def _next_step(self, handler: AnyHandler, spec: NewTask, value: object) -> NewTask:
         """Return the next task of a chain, which is called with this result."""
         if decode_steps(spec, self._codec)[0]["takes"] is not None:
-            handler.signature.encode_result(value, self._codec)
+            result = handler.signature.encode_result(value, self._codec)
+            if isinstance(value, RemoteResult):
+                value = self._codec.loads(result, None, object)
         now = self._clock.now()
         return self._client.build(next_step_task(spec, value, self._codec, now), now)
 

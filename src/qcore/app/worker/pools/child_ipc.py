@@ -35,8 +35,9 @@ class Job:
     function: ProcessFunction
     claim: Claim
     deadline: Moment | None
-    arguments: bytes
-    """The positional and the named ones, pickled: such that cannot be read fail their run alone."""
+    arguments: bytes | ErrorRecord
+    """The positional and the named ones, pickled, which fail this run alone if they cannot be read;
+    or why they cannot be pickled, if the child is to decode the payload itself."""
     clock_offset: float
     """Seconds to add to this machine's monotonic clock to have the worker's time."""
     follow_ups: Sequence[NewTask]
@@ -62,6 +63,8 @@ class Returned:
 
     value: bytes
     """Pickled."""
+    name: str
+    """Of its class."""
     follow_ups: Sequence[NewTask] = ()
 
 

@@ -1,6 +1,7 @@
 """The main function of a child process: call handlers, one after the other."""
 
 import contextvars
+import fcntl
 import multiprocessing
 import os
 import pickle
@@ -8,20 +9,26 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from qcore.app.calls.call import TaskRequest
-from qcore.app.tasks.context import BuildTask, Context, RunServices
+from qcore.app.calls.introspection import refuse_coroutine
+from qcore.app.client.client import Client
+from qcore.app.tasks.context import Context, RunServices
+from qcore.app.tasks.handler import Handler
 from qcore.app.tasks.process_function import find
 from qcore.app.worker.pools.child_ipc import Job, Outcome, PipeRunStorage, Raised, Returned
 from qcore.app.worker.pools.child_signals import ChildSignals
 from qcore.app.worker.pools.error_record import recorded
+from qcore.app.worker.pools.error_stand_in import rebuilt
 from qcore.app.worker.pools.process_end import ProcessEnd
-from qcore.domain.moments import Moment
+from qcore.app.worker.pools.results import name_of, packed
+from qcore.domain.errors import InvalidOption
 from qcore.domain.new_task import NewTask
 
 
@@ -38,7 +45,7 @@ def serve(pipe: Connection) -> None:
     # what a handler starts must not hold the pipe open, nor write to it
     os.set_inheritable(pipe.fileno(), False)  # noqa: FBT003  (it takes no keywords)
     os.register_at_fork(after_in_child=pipe.close)
-    threading.Thread(target=_die_with_parent, name="qcore-parent", daemon=True).start()
+    _follow_parent()
     while True:
         try:
             job: Job = pipe.recv()
@@ -53,20 +60,44 @@ def serve(pipe: Connection) -> None:
         signals.ignore()
 
 
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        _be_killed_by_kernel(parent.sentinel)
+        args = (parent.pid, parent.sentinel)
+        threading.Thread(
+            target=_die_with_parent, args=args, name="qcore-parent", daemon=True
+        ).start()
+
+
 def _do(job: Job, storage: PipeRunStorage) -> Outcome:
     try:
-        args, kwargs = pickle.loads(job.arguments)  # noqa: S301  (of our worker)
         found = find(job.function)
+        client = _client_of(found)
+        args, kwargs = _arguments(job, found, client)
         # the decorator has put the handler in the function's place
         function = getattr(found, "function", found)
-        build = _follow_up_builder(found, job.clock_offset)
-        host = RunServices(build=build, storage=storage)
-        ctx = Context(job.claim, host, deadline=job.deadline)
+        build = None if client is None else partial(_build, client, job.clock_offset)
+        ctx = Context(job.claim, RunServices(build=build, storage=storage), deadline=job.deadline)
         ctx.give_back(job.follow_ups)
-        value = pickle.dumps(_call(function, ctx, *args, **kwargs))
+        value = refuse_coroutine(_call(function, ctx, *args, **kwargs), "handler")
     except BaseException as error:  # noqa: BLE001  (the worker judges it)
         return Raised(recorded(error))
-    return Returned(value, ctx.end())
+    signature = found.signature if isinstance(found, Handler) else None
+    result = packed(value, signature, None if client is None else client.codec)
+    return Returned(result, name_of(value), ctx.end())
+
+
+def _arguments(
+    job: Job, found: Any, client: Client | None
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    if isinstance(job.arguments, bytes):
+        args, kwargs = pickle.loads(job.arguments)  # noqa: S301  (of our worker)
+        return args, kwargs
+    if client is None or not isinstance(found, Handler):
+        raise rebuilt(job.arguments)
+    spec, signature = job.claim.task.spec, found.signature
+    return signature.decode(spec.payload, spec.content_type, client.codec)
 
 
 def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -113,22 +144,35 @@ def _flush() -> None:
             stream.flush()
 
 
-def _follow_up_builder(found: Any, clock_offset: float) -> BuildTask | None:
-    """Return what builds follow-ups: the client of the handler's own queue, at the worker's time.
-
-    None for a function that no `Qcore` decorates: it has no client.
-    """
+def _client_of(found: Any) -> Client | None:
+    """Return the client of the handler's own queue; None for a function without one."""
     sender = getattr(found, "sender", None)
-    if sender is None:
-        return None
-    build: Callable[[TaskRequest, Moment], NewTask] = sender.client.build
-    return lambda request: build(request, monotonic() + clock_offset)
+    # a plain router has none either
+    with suppress(InvalidOption):
+        return None if sender is None else cast("Client", sender.client)
+    return None
 
 
-def _die_with_parent() -> None:
+def _build(client: Client, clock_offset: float, request: TaskRequest) -> NewTask:
+    """Return the task to be stored for a follow-up, at the worker's time."""
+    return client.build(request, monotonic() + clock_offset)
+
+
+def _die_with_parent(parent: int, sentinel: int) -> None:
     """End this process when its worker is gone: no process is left that could settle its task."""
-    parent = multiprocessing.parent_process()
-    if parent is not None and parent.pid is not None:
-        # the sentinel too, as the process of that number may be another one by now
-        wait([ProcessEnd(parent.pid, parent.sentinel).fileno(), parent.sentinel])
-        os.killpg(0, signal.SIGKILL)
+    # the sentinel too, as the process of that number may be another one by now
+    wait([ProcessEnd(parent, sentinel).fileno(), sentinel])
+    os.killpg(0, signal.SIGKILL)
+
+
+def _be_killed_by_kernel(sentinel: int) -> None:
+    """Have Linux kill the process group when the worker, or its end of the pipe, is gone.
+
+    It also does so where no thread of this process can: code in C holds the interpreter's lock, or
+    the process has been stopped.
+    """
+    with suppress(AttributeError, OSError):
+        fcntl.fcntl(sentinel, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(sentinel, fcntl.F_SETSIG, signal.SIGKILL)
+        flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
+        fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)

@@ -1,11 +1,14 @@
 """A child process as its worker sees it: start it, give it jobs, kill it."""
 
+import atexit
 import multiprocessing
 import os
 import pickle
 import signal
+import threading
 from multiprocessing.connection import wait
 from typing import Final
+from weakref import WeakSet
 
 from qcore.app.tasks.context import Context
 from qcore.app.worker.pools.child_ipc import (
@@ -19,6 +22,7 @@ from qcore.app.worker.pools.child_ipc import (
 from qcore.app.worker.pools.child_main import serve
 from qcore.app.worker.pools.error_record import recorded
 from qcore.app.worker.pools.process_end import ProcessEnd
+from qcore.app.worker.pools.results import name_of
 
 # a forked child would inherit the worker's threads, locks and connections in mid-flight
 _spawning = multiprocessing.get_context("spawn")
@@ -27,16 +31,34 @@ CHILD_EXIT_TIMEOUT: Final = 10.0
 """Seconds to wait for a process that was killed, or whose pipe has closed, to be gone."""
 
 
+_children: Final[WeakSet["ChildProcess"]] = WeakSet()
+_exiting: Final = threading.Event()
+
+
+@atexit.register
+def _kill_children() -> None:
+    """Kill what is left at exit, as of a worker in a thread that just ends with its program.
+
+    `multiprocessing`, whose own exit hook comes after this one, would wait for them: it sends them
+    SIGTERM, of which they take no notice.
+    """
+    _exiting.set()
+    for child in list(_children):
+        child.kill()
+
+
 class ChildProcess:
     """A process that does one job after the other."""
 
     def __init__(self) -> None:
+        if _exiting.is_set():
+            raise ProcessDied("the worker's own process is about to exit")
         self._pipe, childs_end = _spawning.Pipe()
-        # a daemon of `multiprocessing`, which does not wait for it at the worker's exit
         self._process = _spawning.Process(target=serve, args=(childs_end,), daemon=True)
         self._process.start()
         childs_end.close()
         self._end = ProcessEnd(self._process.pid or 0, self._process.sentinel)
+        _children.add(self)
 
     def do(self, job: Job, ctx: Context) -> Outcome:
         """Send a job and wait for its outcome; meanwhile call on `ctx` what the child requests.
@@ -73,6 +95,7 @@ class ChildProcess:
     def close(self) -> None:
         """Kill the process, and wait until it is gone."""
         self.kill()
+        _children.discard(self)
         self._end.wait(CHILD_EXIT_TIMEOUT)
         self._end.close()
         self._process.join(0)
@@ -99,7 +122,8 @@ class ChildProcess:
 
 def _answer(request: ChildRequest, ctx: Context) -> Outcome:
     try:
-        return Returned(pickle.dumps(getattr(ctx, request.method)(*request.args)))
+        value = getattr(ctx, request.method)(*request.args)
+        return Returned(pickle.dumps(value), name_of(value))
     except BaseException as error:  # noqa: BLE001  (the child's caller gets it)
         return Raised(recorded(error))
 

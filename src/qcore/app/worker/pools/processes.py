@@ -14,7 +14,9 @@ from qcore.app.tasks.context import Context
 from qcore.app.tasks.process_function import ProcessFunction
 from qcore.app.worker.pools.child_ipc import Job, Outcome, ProcessDied, Raised
 from qcore.app.worker.pools.child_process import ChildProcess
+from qcore.app.worker.pools.error_record import ErrorRecord, recorded
 from qcore.app.worker.pools.error_stand_in import rebuilt
+from qcore.app.worker.pools.results import unpacked
 from qcore.app.worker.pools.threads import ThreadPool
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Moment
@@ -99,7 +101,7 @@ class _JobRunner:
             self._function,
             ctx.claim,
             ctx.deadline,
-            pickle.dumps(self._arguments),
+            self._packed_arguments(),
             self._clock_offset,
             ctx.follow_ups,
         )
@@ -108,7 +110,13 @@ class _JobRunner:
             raise rebuilt(outcome.error)
         if outcome.follow_ups:
             ctx.give_back(outcome.follow_ups)
-        return pickle.loads(outcome.value)  # noqa: S301  (of our child)
+        return unpacked(outcome.value, outcome.name)
+
+    def _packed_arguments(self) -> bytes | ErrorRecord:
+        try:
+            return pickle.dumps(self._arguments)
+        except BaseException as error:  # noqa: BLE001  (whatever an argument's class raises)
+            return recorded(error)
 
     def _outcome(self, job: Job) -> Outcome:
         with self._lock:
