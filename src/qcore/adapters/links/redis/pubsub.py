@@ -168,6 +168,9 @@ class ChannelReader:
             self._is_renewed = True
             closed, self._connection = self._connection, None
             if closed is not None:
+                # a fake server's connection wakes its reader by a reply alone
+                with suppress(RedisError, OSError):
+                    await closed.send("UNSUBSCRIBE")
                 await closed.close()
 
     async def send(self, *args: Arg) -> None:
