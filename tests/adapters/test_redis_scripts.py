@@ -160,7 +160,8 @@ class TestScripts(RedisCases):
         await put(broker, *tasks[:300])
         for task in tasks[300:310]:
             await put(broker, task)
-        await put(broker, *(later := some_tasks(30, due=NOW + 1, priority=7)))
+        # each due a little after the last: those due at one moment come in the order of their ids
+        await put(broker, *(later := [a_task(due=NOW + n / 32, priority=7) for n in range(1, 31)]))
         await put(broker, *tasks[310:])
         assert ids(await take(broker, 400)) == [first.id, *ids_of(tasks[:399])]
         assert ids(await take(broker, 400, now=NOW + 1)) == [*ids_of(tasks[399:]), *ids_of(later)]
