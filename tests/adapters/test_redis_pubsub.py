@@ -308,6 +308,26 @@ class TestFailures:
         step(listener.close())
         assert [line["event"] for line in self.logs] == ["Redis listener reconnects"]
 
+    def test_a_connection_that_lost_its_subscription_is_followed_by_the_next(self) -> None:
+        """One that was made anew to send a PING is answered as if it had never subscribed."""
+        heard = threading.Event()
+        script = Scripted([SUBSCRIBED, b"PONG"], [SUBSCRIBED, MESSAGE])
+        listener = self.listen(script, lambda _channel, _content: heard.set())
+        assert heard.wait(PATIENCE)
+        step(listener.close())
+        assert [line["event"] for line in self.logs] == ["Redis listener reconnects"]
+
+    def test_who_is_to_subscribe_anew_does_so_and_nothing_has_failed(self) -> None:
+        """The connection is closed, and the next one is heard; there is nothing to log."""
+        heard = threading.Event()
+        script = Scripted([SUBSCRIBED], [SUBSCRIBED, MESSAGE])
+        listener = self.listen(script, lambda _channel, _content: heard.set())
+        listener.renew()
+        assert heard.wait(PATIENCE)
+        step(listener.close())
+        until(lambda: script.closed > script.connected == 2, "both connections to be closed")
+        assert self.logs == []
+
     async def test_it_is_the_same_on_a_loop(self) -> None:
         """A task goes on as a thread does."""
         heard = asyncio.Event()

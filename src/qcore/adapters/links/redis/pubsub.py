@@ -181,7 +181,7 @@ class ChannelReader:
                 await self._connection.send(*args)
 
     def _dispatch(self, reply: Reply) -> None:
-        if not isinstance(reply, list):
+        if isinstance(reply, bytes):
             # a PING is answered by a list while there is a subscription (redis.io, PING); without,
             # redis-py has connected again to send it
             raise RedisConnectionError("the subscription was lost")
