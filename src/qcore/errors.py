@@ -16,6 +16,7 @@ from qcore.domain.errors import (
     NoResult,
     QcoreError,
     QueueHasTasks,
+    ResultNotKept,
     UnknownFormat,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "QcoreError",
     "QueueHasTasks",
     "RemoteError",
+    "ResultNotKept",
     "Suspended",
     "UnknownFormat",
 ]

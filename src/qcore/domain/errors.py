@@ -1,7 +1,7 @@
 """The errors that qcore raises."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 
 class QcoreError(Exception):
@@ -58,3 +58,11 @@ class QueueHasTasks(QcoreError):
 
 class NoResult(QcoreError):
     """Say why a task has no result to give: it is gone, it failed for good, or it keeps none."""
+
+
+RESULT_NOT_KEPT: Final = "its result cannot be kept"
+"""How the stored error of a task begins whose handler has returned what cannot be kept."""
+
+
+class ResultNotKept(NoResult, CannotEncode):
+    """Say why a result cannot be kept: the handler has returned, and its work is done."""

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore import Context, InvalidTask, NoResult, State
+from qcore import Context, InvalidTask, State
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
 from qcore.app.tasks.router import Next
-from qcore.errors import CannotDecode
+from qcore.errors import CannotDecode, ResultNotKept
 from qcore.ports import Serializer
 from tests.app.kit import Lab, stored
 
@@ -472,7 +472,7 @@ async def test_a_result_that_would_change_makes_its_task_dead() -> None:
     assert str(task.error).startswith(
         "its result cannot be kept: it would arrive changed: the str at $.card"
     )
-    with pytest.raises(NoResult, match=r"\$\.card"):
+    with pytest.raises(ResultNotKept, match=r"\$\.card"):
         await handle.result()
 
 

@@ -141,7 +141,6 @@ def odd() -> list[Any]:
         NoReturn,
         ClassVar[int],
         Final[int],
-        Protocol,
         str | bytes,
         list[5],  # type: ignore[valid-type]
     ]
@@ -261,6 +260,30 @@ async def test_what_could_not_be_resolved_makes_a_stored_task_dead(
     task = await stored(handle)
     assert task.state is State.DEAD
     assert "its parameter 'by' is annotated with 'other'" in str(task.error)
+
+
+LAZY = """
+from qcore import Context
+async def mail(ctx: Context, to: list[Address], by: Nobody = None) -> Address: ...
+task = q.task("mail", retention=60)(mail)
+class Address(dict): ...
+if is_whole:
+    Nobody = int
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated at once")
+async def test_an_annotation_may_be_evaluated_lazily(lab: Lab, module: ModuleType) -> None:
+    """A name in it may be defined further down without quotes (PEP 649)."""
+    vars(module)["is_whole"] = True
+    exec(LAZY, vars(module))  # noqa: S102
+    module.task.handler.signature.annotations.check(lab.codec)
+    vars(module)["q"] = Lab()
+    vars(module)["is_whole"] = False
+    del module.Nobody
+    exec(LAZY, vars(module))  # noqa: S102
+    with pytest.raises(InvalidOption, match="its parameter 'by' is annotated with 'Nobody'"):
+        await module.task.enqueue([])
 
 
 class Anything(Protocol):

@@ -62,7 +62,10 @@ class Arrival:
 
     @staticmethod
     def _why_not_as_data(value: object, data: bytes, codec: Codec) -> str | None:
-        arrived = codec.loads(data, codec.content_type, _NO_KIND)
+        try:
+            arrived = codec.loads(data, codec.content_type, _NO_KIND)
+        except CannotDecode as error:
+            return f"would not arrive: {error}"
         why = Arrival(Any).why_not(value, arrived, codec, "$")
         return None if why is None else f"does not fit its annotation, and as plain data {why}"
 

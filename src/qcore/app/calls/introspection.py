@@ -1,10 +1,21 @@
 """Tell what kind of function a handler is underneath its decorators and partials."""
 
+import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
 from inspect import iscoroutine, ismethod, isroutine, unwrap
 from typing import Any
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a function's signature, whose annotations may name what is not defined yet."""
+    if sys.version_info >= (3, 14):
+        # they are evaluated when they are asked for, and only so without a NameError (PEP 649)
+        from annotationlib import Format
+
+        return inspect.signature(function, annotation_format=Format.FORWARDREF)
+    return inspect.signature(function)
 
 
 def innermost(function: Any) -> Any:

@@ -1,10 +1,10 @@
 """The parameters of a handler, which must be such that arguments can travel by name."""
 
 from collections.abc import Callable
-from inspect import Parameter, isasyncgenfunction, isgeneratorfunction, signature
+from inspect import Parameter, isasyncgenfunction, isgeneratorfunction
 from typing import Any, Final
 
-from qcore.app.calls.introspection import innermost
+from qcore.app.calls.introspection import innermost, signature_of
 from qcore.domain.errors import InvalidOption
 from qcore.domain.text import shown
 
@@ -15,7 +15,7 @@ _NAMED: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 def parameters_of(name: str, function: Callable[..., Any]) -> list[Parameter]:
     """Return a handler's parameters, the context's first; raise `InvalidOption` for wrong ones."""
     try:
-        parameters = list(signature(function).parameters.values())
+        parameters = list(signature_of(function).parameters.values())
     except (TypeError, ValueError) as error:
         raise InvalidOption(
             f"the handler of {name!r} is {shown(function)}: expected a function ({error})"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from inspect import Parameter, iscoroutinefunction, signature
+from inspect import Parameter, iscoroutinefunction
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from qcore.app.calls.annotations import RESULT, Annotations, or_unset
 from qcore.app.calls.arrival import Arrival
 from qcore.app.calls.codec import Codec
-from qcore.app.calls.introspection import innermost
+from qcore.app.calls.introspection import innermost, signature_of
 from qcore.app.calls.parameters import parameters_of
 from qcore.app.calls.remote_result import RemoteResult
 from qcore.domain.errors import CannotDecode, InvalidTask, UnknownFormat
@@ -35,7 +35,7 @@ class Signature:
         self._parameters = parameters[after:]
         annotations = {each.name: each.annotation for each in self._parameters}
         self.annotations = Annotations(
-            name, function, {**annotations, RESULT: signature(function).return_annotation}
+            name, function, {**annotations, RESULT: signature_of(function).return_annotation}
         )
         self.is_async = iscoroutinefunction(function) or iscoroutinefunction(innermost(function))
         self._names = [

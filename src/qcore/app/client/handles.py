@@ -11,7 +11,7 @@ from qcore.app.client.changes import ChangesWithArguments, changes_of, keep_chai
 from qcore.app.client.inline import run_inline
 from qcore.app.client.task_notifications import TaskNotifications
 from qcore.domain.answers import Admission, Enqueued, Missing, Moved, NotAllowed
-from qcore.domain.errors import NoResult
+from qcore.domain.errors import RESULT_NOT_KEPT, NoResult, ResultNotKept
 from qcore.domain.lifecycle import ENDED, Cancelled, Command, Deleted, State
 from qcore.domain.moments import Duration, Moment, seconds_of
 from qcore.domain.new_task import NewTask
@@ -127,7 +127,8 @@ class Handle(Generic[R_co]):
         """Wait for the task to be completed, and return what its handler returned.
 
         Raises `NoResult` when it never will have one (it is dead, archived, gone, or keeps none
-        because its `retention` is 0), and TimeoutError after `timeout` seconds.
+        because its `retention` is 0): `ResultNotKept` if its handler has returned what cannot be
+        kept. Raises TimeoutError after `timeout` seconds.
         """
         if self.is_new and not self._task.retention:
             raise NoResult(f"{self!r} keeps no result: enqueue it with retention=…")
@@ -140,7 +141,7 @@ class Handle(Generic[R_co]):
             async for task in reads:
                 state = _state(task)
                 if task is None or state in WITHOUT_RESULT:
-                    raise NoResult(_why_none(self, task))
+                    raise _no_result(self, task)
                 if state is State.COMPLETED:
                     value: R_co = self._decoded(task)
                     return value
@@ -236,10 +237,14 @@ def _state(task: Task | None) -> State:
     return State.GONE if task is None else task.state
 
 
-def _why_none(handle: Handle[Any], task: Task | None) -> str:
+def _no_result(handle: Handle[Any], task: Task | None) -> NoResult:
+    """Return the error that says why a task has no result."""
     if task is None:
-        return f"{handle!r} is no longer stored: it was revoked, deleted, or its retention is over"
-    return f"{handle!r} is {task.state}: {task.error}"
+        return NoResult(
+            f"{handle!r} is no longer stored: it was revoked, deleted, or its retention is over"
+        )
+    kind = ResultNotKept if (task.error or "").startswith(RESULT_NOT_KEPT) else NoResult
+    return kind(f"{handle!r} is {task.state}: {task.error}")
 
 
 class BlockingHandle(Generic[R_co]):

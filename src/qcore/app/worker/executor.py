@@ -13,7 +13,7 @@ from qcore.app.tasks.router import AnyHandler, Router
 from qcore.app.worker.failures import FailureJudge
 from qcore.app.worker.invocation import Invoker, TooLateToStart, check_may_start
 from qcore.app.worker.run import Run
-from qcore.domain.errors import CannotEncode, InvalidTask, UnknownFormat
+from qcore.domain.errors import RESULT_NOT_KEPT, CannotEncode, InvalidTask, UnknownFormat
 from qcore.domain.lifecycle import Rejected, Snoozed, Succeeded, Transition
 from qcore.domain.new_task import NewTask
 from qcore.domain.retry import described
@@ -117,10 +117,10 @@ class Executor:
         try:
             result = handler.signature.encode_result(value, self._codec)
         except CannotEncode as error:
-            return self._rejected(f"its result cannot be kept: {error}")
+            return self._rejected(f"{RESULT_NOT_KEPT}: {error}")
         if len(result) > self._max_result:
             return self._rejected(
-                f"its result cannot be kept: it is {len(result):,} bytes: expected at most "
+                f"{RESULT_NOT_KEPT}: it is {len(result):,} bytes: expected at most "
                 f"{self._max_result:,}; store it elsewhere and return where it is, or raise "
                 "max_result"
             )
