@@ -191,12 +191,25 @@ def test_what_is_no_connection_is_refused() -> None:
 
 
 def test_a_connection_in_autocommit_needs_an_open_transaction(
-    connection: sqlite3.Connection,
+    broker: SqliteBroker, connection: sqlite3.Connection, path: Path
 ) -> None:
-    """Python 3.12 has connections whose `commit` does nothing."""
+    """Its owner, as Django, commits nothing that was not begun, and so the lock would stay."""
+    connection.isolation_level = None
+    with pytest.raises(InvalidOption, match=r"app\.db is in autocommit mode and has no open trans"):
+        run_inline(broker.enqueue([a_task()], now=NOW))
+    assert not connection.in_transaction
+    connection.execute("BEGIN")
+    run_inline(broker.enqueue([a_task()], now=NOW))
+    connection.execute("COMMIT")
+    assert stored(path) == (0, 1)
+
+
+def test_so_does_one_of_python_3_12(connection: sqlite3.Connection) -> None:
+    """With `autocommit=True` its `commit` does nothing at all."""
 
     class Autocommitting:
         autocommit = True
+        isolation_level = ""
         text_factory = str
         in_transaction = False
         cursor = connection.cursor

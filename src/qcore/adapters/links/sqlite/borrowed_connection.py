@@ -107,11 +107,14 @@ class BorrowedSqliteLink:
                 raise
 
     def _begin(self) -> None:
-        # Python 3.12 and newer: `commit` does nothing then, and the transaction would never end
-        if getattr(self._connection, "autocommit", None) is True:
+        # its owner commits nothing that they have not begun: ours would never end. The attribute
+        # `autocommit` came with Python 3.12; Django's connections have the isolation level None
+        is_autocommit = getattr(self._connection, "autocommit", None) is True
+        if is_autocommit or self._connection.isolation_level is None:
             raise InvalidOption(
                 f"the connection to {self.path} is in autocommit mode and has no open transaction "
-                "that a task could be a part of: execute BEGIN before, and COMMIT afterwards"
+                "that a task could be a part of: begin one, such as with BEGIN or Django's "
+                "transaction.atomic, and commit it afterwards"
             )
         self._tx.execute("BEGIN IMMEDIATE")
 
