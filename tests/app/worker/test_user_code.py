@@ -6,8 +6,9 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
+import attrs
 import pytest
 import structlog
 from structlog.testing import capture_logs
@@ -270,6 +271,81 @@ class TestSerializers:
         serializer.loads = raising(odd)
         with pytest.raises(CannotDecode, match=odd.__name__):
             await handle.result()
+
+
+@pytest.mark.parametrize(
+    "method", ["__eq__", "__hash__", "__repr__", "__str__", "__bool__", "__len__"]
+)
+async def test_a_result_may_raise_anything_when_it_is_asked(
+    lab: Lab, odd: type[BaseException], method: str
+) -> None:
+    """It is kept, or its task is dead with a reason; another task is completed."""
+    raises = {method: raising(odd)}
+    results = {"plain": type("Odd", (), raises)(), "text": type("Odd", (str,), raises)("x")}
+
+    @lab.task("returns", retention=60)
+    async def returns(ctx: Context, what: str) -> Any:
+        return results.get(what)
+
+    handles = [await returns.enqueue(what) for what in (*results, "nothing")]
+    await drain(lab)
+    states = [await verdict_on(each) for each in handles]
+    assert states[-1] == (State.COMPLETED, 0, None)
+    for state, crashes, error in states:
+        assert (state, crashes) in {(State.COMPLETED, 0), (State.DEAD, 0)}
+        assert state is State.COMPLETED or (error or "").startswith("its result cannot be kept: ")
+
+
+@attrs.define(eq=False)
+class Address:
+    """An argument whose class raises something once it is told to."""
+
+    town: str
+    at_birth: ClassVar[type[BaseException] | None] = None
+    when_compared: ClassVar[type[BaseException] | None] = None
+
+    def __attrs_post_init__(self) -> None:
+        """Raise."""
+        if self.at_birth is not None:
+            raise self.at_birth("odd")
+
+    def __eq__(self, other: object) -> bool:
+        """Raise."""
+        if self.when_compared is not None:
+            raise self.when_compared("odd")
+        return type(other) is Address and self.town == other.town
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def test_an_argument_may_raise_anything_when_it_is_decoded(
+    lab: Lab, odd: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its class did not when the task was enqueued: the task is dead, with a reason."""
+
+    @lab.task("mail")
+    async def mail(ctx: Context, to: Address) -> None: ...
+
+    handle = await mail.enqueue(Address("Ely"))
+    monkeypatch.setattr(Address, "at_birth", odd)
+    await drain(lab)
+    state, crashes, error = await verdict_on(handle)
+    assert (state, crashes) == (State.DEAD, 0)
+    assert "odd" in (error or "")
+
+
+async def test_an_argument_is_not_compared_by_its_own_equality(
+    lab: Lab, odd: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether an argument was given is seen by identity."""
+
+    @lab.task("mail", retention=60)
+    async def mail(ctx: Context, to: Address, cc: Address | None = None) -> None: ...
+
+    handle = await mail.enqueue(Address("Ely"), Address("Rye"))
+    monkeypatch.setattr(Address, "when_compared", odd)
+    await drain(lab)
+    assert await handle.status() is State.COMPLETED
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -89,6 +89,10 @@ class Signature:
     def _positional(self) -> bool:
         return all(p.kind is Parameter.POSITIONAL_OR_KEYWORD for p in self._parameters)
 
+    @cached_property
+    def _has_optional(self) -> bool:
+        return any(p.default is not Parameter.empty for p in self._parameters)
+
     # --- enqueue -------------------------------------------------------------------------------
 
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any], codec: Codec) -> bytes:
@@ -172,7 +176,8 @@ class Signature:
             raise self._misread(given, error) from error
         if self._positional and not self._open:
             values = msgspec.structs.astuple(model)
-            if msgspec.UNSET not in values:
+            # by identity: `in` asks the arguments' own `__eq__`
+            if not self._has_optional or all(each is not msgspec.UNSET for each in values):
                 return values, {}
         return (), self._given(model)
 

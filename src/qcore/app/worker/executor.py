@@ -7,7 +7,7 @@ from typing import Any, Final
 from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps, next_step_task
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.remote_result import RemoteResult
-from qcore.app.calls.user_code import is_ctrl_c
+from qcore.app.calls.user_code import is_ctrl_c, reraise_ctrl_c
 from qcore.app.client.client import Client
 from qcore.app.tasks.router import AnyHandler, Router
 from qcore.app.worker.failures import FailureJudge
@@ -72,7 +72,8 @@ class Executor:
         except UnknownFormat as error:
             run.unknown_format = str(error)
             return _resolved(self._leave(task, f"no worker could read it: {error}"))
-        except Exception as error:  # noqa: BLE001  (a payload or an annotation that cannot be read)
+        except BaseException as error:  # noqa: BLE001  (whatever reads a payload or an annotation)
+            reraise_ctrl_c(error)
             return _resolved(self._rejected(described(error)))
         # not a coroutine itself: each coroutine between the loop and a handler costs every await
         return self._invoke_and_judge(handler, run, args, kwargs)
@@ -94,7 +95,11 @@ class Executor:
         if run.is_cancelled and (run.cancel_reason is not None or self._judge.is_ending(run)):
             # it returned because it was cancelled: its result is not the whole
             return await self._judge.verdict(run, handler, asyncio.CancelledError())
-        return self._succeeded(handler, run, value)
+        try:
+            return self._succeeded(handler, run, value)
+        except BaseException as error:  # noqa: BLE001  (whatever the class of a result does)
+            reraise_ctrl_c(error)
+            return self._rejected(f"its result cannot be kept: it raised {described(error)}")
 
     def _leave(self, task: Task, why: str) -> Transition:
         """Leave the task to another worker, as in a rolling deployment; give up after a day."""
