@@ -172,8 +172,8 @@ class TestClosed:
         assert mw.is_closed("http:get")
         await opened(mw, 1)
 
-    async def test_a_predicate_that_fails_fails_the_run(self, lab: Lab, service: Service) -> None:
-        """Its error is raised, and a probe that met it does not block the next."""
+    async def test_a_predicate_that_fails_says_nothing(self, lab: Lab, service: Service) -> None:
+        """The handler's error is raised, and a probe that met it does not block the next."""
 
         def counts(error: BaseException) -> bool:
             if isinstance(error, Away):
@@ -183,8 +183,10 @@ class TestClosed:
         mw = CircuitBreaker(lab, failures=1, counts=counts)
         await opened(mw, 1)
         lab.manual.advance(30)
-        for _ in range(2):
-            assert isinstance(await went(mw, raising(ValueError())), RuntimeError)
+        with capture_logs() as logs:
+            for _ in range(2):
+                assert isinstance(await went(mw, raising(ValueError())), ValueError)
+        assert [log["event"] for log in logs] == ["circuit breaker failed"] * 2
         service.is_away = False
         assert await went(mw, service) == "answered"
 
@@ -567,3 +569,51 @@ class TestWithAWorker:
             assert await drain(lab) == 2
             assert await handle.status() is State.COMPLETED
             assert NOW + 530 <= lab.clock.now() < NOW + 533
+
+
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError, SystemExit, GeneratorExit])
+class TestFunctionsOfItsUser:
+    """What is given to a circuit breaker may raise anything."""
+
+    @pytest.mark.parametrize("name", ["by", "counts", "open_for"])
+    async def test_one_that_raises_does_not_replace_what_came_of_the_run(
+        self, lab: Lab, service: Service, kind: type[BaseException], name: str
+    ) -> None:
+        """It is logged with its name, and the run counts for nothing."""
+
+        def raises(*_: object) -> Any:
+            raise kind("odd")
+
+        options: dict[str, Any] = {name: raises}
+        mw = CircuitBreaker(lab, failures=1, **options)
+        with capture_logs() as logs:
+            assert isinstance(await went(mw, service), Away)
+            assert isinstance(await went(mw, service), Away)
+            service.is_away = False
+            assert await went(mw, service) == "answered"
+        assert {log["event"] for log in logs} == {"circuit breaker failed"}
+        assert "raises" in logs[0]["code"] or name == "open_for"
+
+    async def test_a_key_that_has_no_hash_is_no_key(
+        self, lab: Lab, service: Service, kind: type[BaseException]
+    ) -> None:
+        """The run goes on."""
+
+        class Key:
+            def __hash__(self) -> int:
+                raise kind("odd")
+
+        mw = CircuitBreaker(lab, by=lambda _: Key())
+        service.is_away = False
+        assert await went(mw, service) == "answered"
+
+
+async def test_a_group_of_control_flow_says_nothing_of_the_service(lab: Lab) -> None:
+    """As what is in it says nothing."""
+
+    async def run(ctx: Context) -> object:
+        raise ExceptionGroup("of a task group", [SkipRetry("x"), Snooze(5)])
+
+    mw = CircuitBreaker(lab, failures=1)
+    await went(mw, run)
+    assert mw.is_closed("http:get")

@@ -13,10 +13,12 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from qcore.app.calls.user_code import log_failure
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.router import Next
 from qcore.domain.backoff import TWENTY_FOUR_HOURS, Curve, fixed
 from qcore.domain.control import ControlFlow, Snooze
+from qcore.domain.error_groups import meaning_of
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Duration
 from qcore.domain.retry import always
@@ -58,6 +60,9 @@ class CircuitBreaker:
     flow (`Snooze`, `RateLimited`, `Retry`, `SkipRetry`, `Revoke`) and a run that was cancelled, its
     lease lost or its worker leaving: it counts for nothing, and after such a probe comes another.
 
+    What `by`, `counts` or `open_for` raise themselves is logged, and changes nothing: such a run
+    goes on, and counts for nothing.
+
     Clock and dice are those of `q`. The state is this process's alone: each worker finds out for
     itself. Raises `InvalidOption` for a number that makes no sense.
     """
@@ -93,18 +98,21 @@ class CircuitBreaker:
         """Let a run go on, or raise `Snooze`."""
         if not self._names.get(ctx.name):
             return await run(ctx)
-        key = self._by(ctx)
-        probed = self._admit(self._circuits.get(key))
-        health: Health = None
         try:
-            value = await run(ctx)
-            health = self._judge(ctx, None)
+            key = self._by(ctx)
+            circuit = self._circuits.get(key)
+        except BaseException as error:  # noqa: BLE001  (`by` is a user's, and so is the key)
+            log_failure(error, "circuit breaker failed", self._by, task_id=ctx.id)
+            return await run(ctx)
+        probed = self._admit(circuit)
+        raised: BaseException | None = None
+        try:
+            return await run(ctx)
         except BaseException as error:
-            health = self._judge(ctx, error)
+            raised = error
             raise
         finally:
-            self._record(key, probed, health)
-        return value
+            self._note(ctx, key, probed, raised)
 
     def _admit(self, circuit: Circuit | None) -> Circuit | None:
         """Return the circuit that a run probes, None for a closed one; raise `Snooze`."""
@@ -118,6 +126,17 @@ class CircuitBreaker:
         circuit.has_probe = True
         return circuit
 
+    def _note(
+        self, ctx: Context, key: Hashable, probed: Circuit | None, raised: BaseException | None
+    ) -> None:
+        """Judge a run and record that; what `counts` or `open_for` raises must not replace it."""
+        try:
+            self._record(key, probed, self._judge(ctx, raised))
+        except BaseException as error:  # noqa: BLE001  (both are functions of a user's)
+            if probed is not None:
+                probed.has_probe = False
+            log_failure(error, "circuit breaker failed", self._counts, task_id=ctx.id)
+
     def _judge(self, ctx: Context, error: BaseException | None) -> Health:
         if ctx.is_cancelled and (error is None or isinstance(error, asyncio.CancelledError)):
             # a cancelled thread cannot be stopped, and may return a value all the same
@@ -125,7 +144,8 @@ class CircuitBreaker:
             return not self._counts(TimeoutError("the handler ran too long")) if is_late else None
         if error is None:
             return True
-        if isinstance(error, ControlFlow) or not isinstance(error, Exception):
+        meaning = meaning_of(error, self._q.clock.now())
+        if isinstance(meaning, ControlFlow) or not isinstance(error, Exception):
             return None
         return not self._counts(error)
 

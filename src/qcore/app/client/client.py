@@ -238,7 +238,8 @@ class Client:
 def _listed(requests: Iterable[TaskRequest]) -> list[TaskRequest]:
     given: object = requests
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-        raise InvalidTask(f"enqueue_many has {shown(given)}: expected several, as [task.call(…)]")
+        text = shown(requests)
+        raise InvalidTask(f"enqueue_many has {text}: expected several, as [task.call(…)]")
     return list(requests)
 
 
