@@ -5,16 +5,19 @@ from collections.abc import Callable, Iterator
 from threading import Event
 
 import pytest
+from redis.exceptions import ConnectionError as Disconnected
 
 from qcore import BrokerUnavailable
-from qcore.adapters.links.redis.pool import AsyncPool, SyncPool
-from qcore.adapters.links.redis.resp import Reply
+from qcore.adapters.links.redis.cluster import SLOTS, ClusterTransport
+from qcore.adapters.links.redis.pool import AsyncPool, PendingReplies, Pool, Requests, SyncPool
+from qcore.adapters.links.redis.resp import RedisCommand, Reply
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.lifecycle import State
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import step
 from qcore.testing.contract.steps import on_work, put
 from tests.adapters.redis_kit import Pauses, RedisCases, broker_at, pauses
+from tests.adapters.test_redis_errors import answered
 from tests.adapters.test_redis_pools import connections
 from tests.servers.binaries import SERVERS
 from tests.servers.cut_off import REFUSALS, Nodes, Pair, WatchedPair, follow_nobody, lose_replicas
@@ -64,6 +67,11 @@ class Failovers(RedisCases):
 
     old: RedisServer
     new: RedisServer
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in ("link", "pubsub"):
+            monkeypatch.setattr(f"qcore.adapters.links.redis.{module}.CHECK_AFTER", 0.1)
 
     async def assert_moved(self, broker: RedisBroker) -> None:
         """Enqueue, which the new server is to see, and see that nothing is left at the old one."""
@@ -292,6 +300,69 @@ class TestOfAClusterOverTheBlockingLink(TestOfACluster):
     """It is the same over the link that blocks."""
 
     blocking = True
+
+
+class Node(Pool):
+    """A node that says one thing, or is lost, and counts what it was asked."""
+
+    def __init__(self, answer: Reply | Exception) -> None:
+        self.answer = answer
+        self.asked: list[RedisCommand] = []
+
+    async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
+        await (await self.send(requests)).receive(replies)
+
+    async def send(self, requests: Requests) -> PendingReplies:
+        commands = [command for _, command in requests]
+        self.asked += commands
+        if isinstance(self.answer, Disconnected):
+            raise self.answer
+        slots = [[0, 16383, [HERE[0].encode(), HERE[1]]]]
+        return _Answers([slots if command == SLOTS else self.answer for command in commands])
+
+
+class _Answers(PendingReplies):
+    def __init__(self, answers: list[Reply | Exception]) -> None:
+        self.answers = answers
+
+    async def receive(self, replies: list[Reply | Exception]) -> None:
+        replies += self.answers
+
+
+HERE, THERE = ("here", 1), ("there", 2)
+
+
+def ask(transport: ClusterTransport, key: str | None) -> Reply | Exception:
+    """Return the answer to one command."""
+    step(transport.exchange([(key, ("ASK", key or ""))], replies := list[Reply | Exception]()))
+    return replies[0]
+
+
+@pytest.mark.parametrize(
+    "answer", [Disconnected("gone"), answered("CLUSTERDOWN down"), answered("LOADING wait")]
+)
+def test_what_any_node_may_answer_is_asked_of_another_than_a_suspect(
+    answer: Reply | Exception,
+) -> None:
+    """A node that is away would keep everybody waiting who asks for the time behind a call.
+
+    So would one at which messages are subscribed to. Once it answers, it is one of them again.
+    """
+    nodes = {HERE: Node(answer), THERE: Node(b"yes")}
+    transport = ClusterTransport(nodes.__getitem__, [HERE, THERE])
+    nodes[HERE].answer = b"yes"
+    assert ask(transport, "a key") == b"yes"
+    assert step(transport.locate("a key")) == HERE
+    nodes[HERE].answer = answer
+    assert ask(transport, "a key") is answer
+    transport.leave()
+    nodes[HERE].asked.clear()
+    assert ask(transport, None) == b"yes"
+    assert step(transport.locate("a key")) == THERE
+    assert nodes[HERE].asked == []
+    nodes[HERE].answer = b"yes"
+    assert ask(transport, "a key") == b"yes"
+    assert step(transport.locate("a key")) == HERE
 
 
 class Held:

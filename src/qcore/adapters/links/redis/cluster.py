@@ -122,11 +122,13 @@ class ClusterTransport:
 
     def _node_of_key(self, key: str | None) -> HostPort:
         """Return the node that serves a key's slot; any, for no key or a slot without a node."""
-        slot = 0 if key is None else key_slot(key.encode())
-        for slots, node in self._slots.items():
-            if slot in slots:
-                return node
-        return self.nodes[0]
+        if key is not None:
+            slot = key_slot(key.encode())
+            for slots, node in self._slots.items():
+                if slot in slots:
+                    return node
+        nodes = self.nodes
+        return next((node for node in nodes if node not in self._suspects), nodes[0])
 
     async def _send(
         self,

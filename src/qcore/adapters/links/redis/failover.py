@@ -20,7 +20,6 @@ A connection that is made anew may reach the same server again. Nothing here rep
 link does, with backoff, until its timeout.
 """
 
-import threading
 from collections.abc import Iterator
 from typing import Final, Protocol
 from weakref import ref
@@ -50,7 +49,6 @@ class Failover:
         self._arrivals = 0
         """How many departures there had been when subscriptions were made anew."""
         self._links: list[ref[Leaver]] = []
-        self._lock = threading.Lock()
 
     def join(self, link: Leaver) -> None:
         """Have a link leave with the others; it is held weakly."""
@@ -61,10 +59,10 @@ class Failover:
 
         Calls that were under way together are refused together, and leave once.
         """
-        with self._lock:
-            if known != self.departures:
-                return
-            self.departures += 1
+        if known != self.departures:
+            return
+        # no lock, which a forked child might find locked: two threads count one departure
+        self.departures = known + 1
         self.clock.invalidate()
         for link in self._members():
             link.drop_connections()
@@ -74,10 +72,9 @@ class Failover:
 
         A server was asked when there had been `known` departures, and is the one to ask.
         """
-        with self._lock:
-            if self._arrivals >= known:
-                return
-            self._arrivals = known
+        if self._arrivals >= known:
+            return
+        self._arrivals = known
         for link in self._members():
             link.renew_subscriptions()
 
