@@ -12,8 +12,9 @@ map of hash slots (`cluster`). `factory` puts the layers together from an `Addre
 Asynchronous and blocking. All methods are coroutines. Over an `AsyncPool` they await sockets; over
 a `SyncPool` they block in them and never suspend, so that callers without an event loop finish a
 coroutine in one `send(None)`. `RedisLink.blocking()` returns a second link to the same server on
-blocking connections; the two share only the server's clock. Connections belong to one event loop,
-or to one process: a pool keeps them per loop, and a forked child starts with none.
+blocking connections; the two share the server's clock, and leave a server together. Connections
+belong to one event loop, or to one process: a pool keeps them per loop, and a forked child starts
+with none.
 
 Pipelining. `exchange` sends all commands of a call on one connection and then reads the replies in
 order. Requests are made as they are sent, so Redis works on the first while Python encodes the
@@ -31,8 +32,9 @@ Durability. With `replicas=` or `fsync=`, WAIT or WAITAOF follow a durable call 
 connection, as both count the writes of their own connection (`durability`). If one of them has to
 be sent again, the writes are too.
 
-Time. TIME is asked for when the link opens and about once a minute after that; between replies the
-server's clock is the local monotonic one plus an offset (`clock_sync`).
+Time. TIME is asked for when the link opens, when it has left a server, and every few seconds while
+there are calls; between replies the server's clock is the local monotonic one plus an offset
+(`clock_sync`). What the server is, INFO tells with the first two, and once a minute.
 
 Messages. A listener has a connection of its own, subscribed to channels (`pubsub`): a task on the
 loop, or a thread for a blocking link. No exception ends it: it reconnects with backoff, wherever
