@@ -12,8 +12,10 @@ from qcore.domain.events import BrokerFailed
 from qcore.domain.lifecycle import Rejected, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.run_details import DetailsSaved, DetailsUpdate
-from qcore.domain.task import Verdict
+from qcore.domain.task import Lease, Verdict
 from qcore.errors import BrokerRefused, BrokerUnusable
+from qcore.testing import FaultyBroker
+from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
 
 LARGE = 1_000
@@ -208,6 +210,56 @@ async def test_progress_that_the_broker_refuses_does_not_keep_that_of_others(
     progress = [await handle.progress() for handle in handles]
     assert [each and each.message for each in progress] == ["fine", None, "good"]
     assert len([e for e in lab.signals.events if isinstance(e, BrokerFailed)]) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("error", [ValueError("closed file"), TypeError("odd")])
+async def test_an_error_about_a_value_that_does_not_come_again_costs_no_success(
+    error: Exception, times: int
+) -> None:
+    """As that of a reply which was cut off: a verdict that failed alone is tried again."""
+    broker = FaultyBroker(MemoryBroker())
+    lab = Lab(broker)
+
+    @lab.task("mail", retention=60)
+    async def mail(ctx: Context) -> int:
+        return 1
+
+    broker.fail("settle", times=times, error=error)
+    handle = await mail.enqueue()
+    async with lab.working():
+        assert await handle.result(60) == 1
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+async def test_a_lease_that_the_broker_does_not_renew_costs_the_others_nothing(
+    error: Exception,
+) -> None:
+    """They are renewed without it, and instruments are told why it is not."""
+    renewed: set[str] = set()
+
+    class Odd(ForwardingBroker):
+        async def extend(
+            self, leases: Sequence[Lease], *, until: Moment
+        ) -> Sequence[Lease | LeaseLost]:
+            if any(lease.id == "odd" for lease in leases):
+                raise error
+            renewed.update(lease.id for lease in leases)
+            return await super().extend(leases, until=until)
+
+    lab = Lab(Odd(MemoryBroker()), autojump=True)
+
+    @lab.task("mail", retention=600)
+    async def mail(ctx: Context) -> None:
+        await lab.clock.sleep_until(NOW + 300)
+
+    await mail.using(task_id="odd").enqueue()
+    fine = [await mail.enqueue() for _ in range(5)]
+    async with lab.working(lease=30):
+        await lab.signals.broker_failed.next()
+        for handle in fine:
+            await handle.result(600)
+    assert renewed == {handle.id for handle in fine}
 
 
 class TestLargestResult:

@@ -85,8 +85,11 @@ class _LoopBatcher:
             self._waiting.append(waiter)
             return await waiter.answers
         self._busy = True
+        # not by `enqueue_divided`: another coroutine would cost a lone enqueue a hundredth
         try:
-            return await enqueue_divided(self._producer, tasks, now=now)
+            return await self._producer.enqueue(tasks, now=now)
+        except Exception as error:  # noqa: BLE001  (each task is told, whatever it is)
+            return _answers_or_outage(await _divide(self._producer, tasks, now, error))
         finally:
             self._send_next()
 

@@ -24,24 +24,31 @@ MAX_FAILURES: Final = 3
 
 
 async def divided(
-    call: Callable[[Sequence[T]], Awaitable[Sequence[A]]], items: Sequence[T], error: Exception
+    call: Callable[[Sequence[T]], Awaitable[Sequence[A]]],
+    items: Sequence[T],
+    error: Exception,
+    *,
+    repeat: int = 0,
 ) -> list[A | Exception]:
     """Return an answer to each item of a batch whose call has raised `error`, or why there is none.
 
     `InvalidTask` (mostly a `BrokerRefused`) is at the place of an item that the broker refuses
     whenever it is asked; any other exception is an outage, after which the item may go in. In an
-    outage no further call is made.
+    outage no further call is made. Where the error is no `BrokerRefused`, an item that failed alone
+    is tried up to `repeat` times more before it is found guilty: a `ValueError` may also be that of
+    a reply that was cut off.
     """
-    division = _Division(call, items)
+    division = _Division(call, items, repeat)
     await division.divide(range(len(items)), error)
     return division.outcome()
 
 
 class _Division(Generic[T, A]):
     def __init__(
-        self, call: Callable[[Sequence[T]], Awaitable[Sequence[A]]], items: Sequence[T]
+        self, call: Callable[[Sequence[T]], Awaitable[Sequence[A]]], items: Sequence[T], repeat: int
     ) -> None:
         self._call = call
+        self._repeat = repeat
         self._items = items
         self._answers: list[A | Exception | None] = [None] * len(items)
         self._has_answers = False
@@ -57,15 +64,37 @@ class _Division(Generic[T, A]):
         if not left:
             return
         if len(left) == 1:
-            self._answers[left[0]] = error
-            self._failures += 1
-            is_clear = isinstance(error, ABOUT_VALUES) or self._has_answers
-            if self._failures == MAX_FAILURES and not is_clear:
-                self._outage = error
+            await self._fail(left[0], error)
             return
         middle = len(left) // 2
         for half in (left[:middle], left[middle:]):
             await self._ask(half)
+
+    async def _fail(self, place: int, error: Exception) -> None:
+        """Keep the error of an item that was alone, unless it goes in when it is tried again."""
+        for _ in range(self._repeat if self._may_pass(error) else 0):
+            try:
+                (self._answers[place],) = await self._call([self._items[place]])
+            except OUTAGES as outage:
+                self._outage = outage
+                return
+            except Exception as again:  # noqa: BLE001  (each item is told, whatever it is)
+                error = again
+            else:
+                self._has_answers = True
+                return
+        self._answers[place] = error
+        self._failures += 1
+        if self._failures == MAX_FAILURES and not self._is_clear(error):
+            self._outage = error
+
+    def _may_pass(self, error: Exception) -> bool:
+        """Return whether an item seems to be refused, and its error may yet be one that passes."""
+        return self._is_clear(error) and not isinstance(error, BrokerRefused)
+
+    def _is_clear(self, error: Exception) -> bool:
+        """Return whether an error concerns an item, and not all of them."""
+        return isinstance(error, ABOUT_VALUES) or self._has_answers
 
     async def _ask(self, places: Sequence[int]) -> None:
         if self._outage is not None:
@@ -102,8 +131,7 @@ class _Division(Generic[T, A]):
 
     def _judged(self, error: Exception) -> Exception:
         """Return the error of an item that was alone: as a refusal, if it is one."""
-        is_refusal = isinstance(error, ABOUT_VALUES) or self._has_answers
-        if isinstance(error, InvalidTask) or not is_refusal:
+        if isinstance(error, InvalidTask) or not self._is_clear(error):
             return error
         refusal = BrokerRefused(f"the broker refuses it: {described(error)}")
         refusal.__cause__ = error

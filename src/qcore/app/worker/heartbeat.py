@@ -1,9 +1,11 @@
 """Renew leases from a thread, so that a handler which blocks the event loop keeps its tasks."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from math import ceil, inf
 from typing import Final
 
+from qcore.app.client.division import OUTAGES, divided
 from qcore.app.client.inline import run_inline
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.run import CancelReason, Run
@@ -74,11 +76,28 @@ class Heartbeat:
                 for queue in queues:
                     self._renew([run for run in runs if run.ctx.lease.queue == queue], now)
                 return
+            if not isinstance(error, OUTAGES) and len(leases) > 1:
+                self._renew_apart(runs, now, error)
+                return
             next_beat = self.interval * (self._looks_per_beat - self._looks % self._looks_per_beat)
             again_in = min(next_beat, max(self.interval, self._safe_for(runs, now)))
             self._emit(BrokerFailed("extend", error, again_in))
             return
         self._take(runs, answers)
+
+    def _renew_apart(self, runs: Sequence[Run], now: Moment, error: Exception) -> None:
+        """Renew what can be renewed of leases of which one is odd, and report that one."""
+        leases = [run.ctx.lease for run in runs]
+        extend = partial(self._broker.extend, until=now + self._lease)
+        answers = run_inline(divided(extend, leases, error))
+        failed: dict[int, Exception] = {}
+        for run, answer in zip(runs, answers, strict=True):
+            if isinstance(answer, Exception):
+                failed[id(answer)] = answer
+            else:
+                self._take([run], [answer])
+        for each in failed.values():
+            self._emit(BrokerFailed("extend", each, self.interval))
 
     async def renew_ended(self, broker: Broker, queues: Collection[str], moment: Moment) -> None:
         """Renew, by a call of `broker`, the leases in these queues that end at `moment` or earlier.

@@ -11,7 +11,7 @@ from qcore.app.worker.progress_writer import ProgressWriter
 from qcore.app.worker.retrying import GaveUp, Retrying
 from qcore.app.worker.run import Run
 from qcore.domain.answers import LeaseLost, Settled
-from qcore.domain.errors import BrokerUnusable, InvalidTask
+from qcore.domain.errors import BrokerRefused, BrokerUnusable, InvalidTask
 from qcore.domain.events import BrokerFailed, TasksSettled
 from qcore.domain.lifecycle import Rejected, Succeeded, Transition
 from qcore.domain.task import Verdict
@@ -20,6 +20,8 @@ from qcore.ports import Clock, Consumer
 
 LARGEST_BATCH: Final = 1_000
 """Verdicts in one call of `settle`."""
+REPEAT: Final = 2
+"""Times that a verdict which was refused alone is tried again before its task is dead for it."""
 
 
 class Outbox:
@@ -125,7 +127,7 @@ class Outbox:
         """Return the answers to a batch whose call has raised, or why there are none."""
         queues = {verdict.lease.queue for verdict in verdicts}
         if not isinstance(error, BrokerUnusable) or len(queues) == 1:
-            return await divided(self._settle, verdicts, error)
+            return await self._found_guilty(verdicts, error)
         # one queue that cannot be served must not keep the verdicts of the others
         answers: dict[int, Settled | LeaseLost | Exception] = {}
         for queue in queues:
@@ -134,8 +136,13 @@ class Outbox:
             try:
                 answers |= zip(places, await self._settle(part), strict=True)
             except Exception as own:  # noqa: BLE001  (whatever a broker raises)
-                answers |= zip(places, await divided(self._settle, part, own), strict=True)
+                answers |= zip(places, await self._found_guilty(part, own), strict=True)
         return [answers[n] for n in range(len(verdicts))]
+
+    async def _found_guilty(
+        self, verdicts: Sequence[Verdict], error: Exception
+    ) -> Sequence[Settled | LeaseLost | Exception]:
+        return await divided(self._settle, verdicts, error, repeat=REPEAT)
 
     def _keep_unsettled(self, answers: Sequence[Settled | LeaseLost | Exception]) -> None:
         """Keep what was not written, report what was, and raise the error of an outage."""
@@ -163,8 +170,9 @@ class Outbox:
 
         None if even that is refused: the lease runs out, and the task is dead after `max_crashes`.
         """
-        self._emit(BrokerFailed("settle", error, 0.0))
         lease = verdict.lease
+        what = f"the verdict on {lease.id!r} in {lease.queue!r} is refused: {error}"
+        self._emit(BrokerFailed("settle", BrokerRefused(what), 0.0))
         if (lease.queue, lease.token) in self._refused:
             return None
         self._refused.add((lease.queue, lease.token))
