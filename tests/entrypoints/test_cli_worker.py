@@ -410,3 +410,38 @@ def test_what_a_coroutine_raises_comes_out_of_the_loop() -> None:
     """And the loop is closed all the same, or a warning would fail this test."""
     with pytest.raises(LookupError):
         run(_fail())
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_what_a_task_of_a_handler_raises_does_not_end_the_worker(
+    home: Path, kind: type[BaseException]
+) -> None:
+    """It fails its own task alone, and what comes after it is run."""
+    write(
+        home,
+        "exits",
+        f"""
+import asyncio
+from qcore import Context, Qcore
+q = Qcore("sqlite:///tasks.db")
+
+async def part():
+    raise {kind.__name__}("odd")
+
+@q.task("exits", max_retry=0)
+async def exits(ctx: Context) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(part())
+
+@q.task("note", retention=60)
+async def note(ctx: Context) -> None: ...
+""",
+    )
+    q = load("exits:q")
+    exits, note = (q.resolve(name).enqueue_sync() for name in ("exits", "note"))  # type: ignore[union-attr]
+    result = invoke("worker", "exits:q", "--burst", "--concurrency", "1")
+    assert result.exit_code == 0
+    assert exits.status() is State.ARCHIVED
+    assert note.status() is State.COMPLETED
+    assert "a task has tried to end the process" in result.stderr
+    q.blocking.close()

@@ -4,16 +4,21 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from qcore.app.calls.user_code import log_failure
 from qcore.entrypoints.exiting import no_longer
 
 T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end and return what it returns; on uvloop if it is installed."""
+    """Run a coroutine to its end and return what it returns; on uvloop if it is installed.
+
+    A `SystemExit` in any task ends an event loop: in one that a handler has made it is logged here,
+    and the loop goes on.
+    """
     runner = asyncio.Runner(loop_factory=_factory())
     try:
-        value = runner.run(main)
+        value = _run_to_end(runner, main)
     except BaseException:
         with no_longer(1):
             runner.close()
@@ -21,6 +26,21 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     with no_longer():
         runner.close()
     return value
+
+
+def _run_to_end(runner: asyncio.Runner, main: Coroutine[Any, Any, T]) -> T:
+    task = runner.get_loop().create_task(main)
+    while True:
+        try:
+            return runner.run(_result_of(task))
+        except (SystemExit, KeyboardInterrupt) as error:
+            if task.done():
+                raise
+            log_failure(error, "a task has tried to end the process", task.get_coro())
+
+
+async def _result_of(task: asyncio.Task[T]) -> T:
+    return await task
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

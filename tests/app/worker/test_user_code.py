@@ -92,6 +92,33 @@ async def test_a_handler_may_raise_anything(lab: Lab, odd: type[BaseException]) 
     assert await verdict_on(handle) == (State.ARCHIVED, 0, f"{odd.__name__}: odd")
 
 
+@pytest.mark.parametrize("awaits", [False, True])
+async def test_a_handler_may_cancel_its_own_task(lab: Lab, *, awaits: bool) -> None:
+    """It has failed, and hooks are called of its error and of those after it."""
+    told: list[str] = []
+
+    @lab.on_error
+    async def hook(ctx: Context, error: BaseException) -> None:
+        await asyncio.sleep(0)
+        told.append(type(error).__name__)
+
+    @lab.task("cancels", max_retry=0)
+    async def cancels(ctx: Context) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        if awaits:
+            await asyncio.sleep(0)
+        raise ValueError("x")
+
+    handle = await cancels.enqueue()
+    await drain(lab)
+    error = "CancelledError" if awaits else "ValueError: x"
+    assert await verdict_on(handle) == (State.ARCHIVED, 0, error)
+    await fail(lab, OSError("y"))
+    assert told == [error.partition(":")[0], "OSError"]
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_hook_may_raise_anything(
     lab: Lab,

@@ -16,6 +16,7 @@ from qcore.app.calls.introspection import unwraps_to
 from qcore.app.calls.user_code import is_from_outside, log_failure, name_of
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.router import ErrorHook
+from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.pools.threads import ThreadPool
 
 HOOK_TIMEOUT: Final = 5.0
@@ -30,10 +31,16 @@ class ErrorHooks:
     """
 
     def __init__(
-        self, hooks: Sequence[ErrorHook], threads: int, *, on_call: Callable[[], None]
+        self,
+        hooks: Sequence[ErrorHook],
+        threads: int,
+        *,
+        control: WorkerControl,
+        on_call: Callable[[], None],
     ) -> None:
         self._hooks = hooks
         self._threads = ThreadPool(threads)
+        self._control = control
         self._on_call = on_call
         self._abandoned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._cut_short: set[asyncio.Task[None]] = set()
@@ -64,16 +71,7 @@ class ErrorHooks:
 
     async def _call(self, hook: ErrorHook, ctx: Context, error: BaseException) -> None:
         calling = asyncio.create_task(self._called(hook, ctx, error))
-        try:
-            await asyncio.wait(
-                [calling, self._abandoned],
-                timeout=HOOK_TIMEOUT,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        except asyncio.CancelledError:
-            # no worker cancels a run whose handler has ended: the program does, as it ends, and the
-            # verdict stands all the same
-            self.abandon()
+        await self._wait_for(calling)
         if not calling.done():
             self._cut_short.add(calling)
             calling.add_done_callback(self._cut_short.discard)
@@ -81,6 +79,25 @@ class ErrorHooks:
             structlog.get_logger("qcore").error(
                 "error hook cut short", code=name_of(hook), task_id=ctx.id, limit=HOOK_TIMEOUT
             )
+
+    async def _wait_for(self, calling: asyncio.Task[None]) -> None:
+        """Wait until a hook has ended or has had its time, whoever cancels the run meanwhile.
+
+        No worker cancels one whose handler has ended. The program does as it ends, and the verdict
+        stands all the same; and a handler may have cancelled its own task.
+        """
+        while True:
+            try:
+                await asyncio.wait(
+                    [calling, self._abandoned],
+                    timeout=HOOK_TIMEOUT,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            except asyncio.CancelledError:
+                if self._control.is_cancelled:
+                    self.abandon()
+            else:
+                return
 
     async def _called(self, hook: ErrorHook, ctx: Context, error: BaseException) -> None:
         try:

@@ -64,7 +64,9 @@ class WorkerSession:
         self._blocking = env.broker.blocking()
         self._wakeup = Wakeup(asyncio.get_running_loop())
         self._pools = HandlerPools(settings.threads, settings.processes)
-        self._hooks = ErrorHooks(env.router.error_hooks, settings.threads, on_call=self._wakeup)
+        self._hooks = ErrorHooks(
+            env.router.error_hooks, settings.threads, control=env.control, on_call=self._wakeup
+        )
         self._deadlines = Deadlines(clock)
         self._lease_loss = LeaseLoss(running, asyncio.get_running_loop(), emit)
         self._progress_writer = ProgressWriter(
