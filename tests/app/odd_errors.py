@@ -97,6 +97,17 @@ class Silent(Exception):
         raise ValueError("no text")
 
 
+class SilentExit(Exception):
+    def __str__(self) -> NoReturn:
+        raise SystemExit("while it was asked")
+
+
+class Lying(SkipRetry):
+    @property
+    def args(self) -> NoReturn:  # type: ignore[override]
+        raise asyncio.CancelledError
+
+
 class SaysItsLock(Exception):
     def __init__(self) -> None:
         super().__init__()
@@ -200,6 +211,8 @@ ODD: Final[Mapping[str, Callable[[], BaseException]]] = {
     "impostor": lambda: Impostor("myself"),
     "impostor when read": lambda: LateImpostor("myself"),
     "silent": Silent,
+    "exits when asked": SilentExit,
+    "lying": lambda: Lying("gone"),
     "says its lock": SaysItsLock,
     "text of a subclass": lambda: ValueError(Text("text")),
     "no subclasses": _final,
@@ -225,6 +238,7 @@ ODD: Final[Mapping[str, Callable[[], BaseException]]] = {
     "base": lambda: Stop("base"),
     "group": _group(ValueError("a"), Wrapped("/b")),
     "group of words": _group(SkipRetry("a"), OtherArguments(7, "b")),
+    "group in a group": _group(ValueError("a"), ExceptionGroup("inner", [_local(), Frozen(7)])),
     "retry": lambda: Retry("soon", delay=7),
     "rate limited": lambda: RateLimited("100"),
     "snooze": lambda: Snooze(at=2_000_000_000.0),

@@ -55,6 +55,12 @@ def hold_process(ctx: Context, folder: str) -> None:
     hold_thread.function(ctx, folder)
 
 
+@q.task("log in a process", process=True)
+def log_in_process(ctx: Context) -> None:
+    """Write to the log."""
+    ctx.log.info("logged in a process")
+
+
 def write(folder: str, ctx: Context) -> None:
     """Add a line to the file of this process."""
     with Path(folder, f"ran-{os.getpid()}").open("a") as file:

@@ -1,5 +1,6 @@
 """`qcore worker` as its users run it: real processes, real signals, one SQLite file."""
 
+import json
 import os
 import signal
 import subprocess
@@ -182,6 +183,15 @@ async def test_a_child_process_does_not_outlive_a_worker_that_was_killed(shop: S
     worker.send(signal.SIGKILL)
 
     await until(lambda: not is_alive(child), "the end of the child")
+
+
+async def test_a_child_process_logs_as_its_worker_does(shop: Shop) -> None:
+    """To standard error, one JSON object a line, when nobody reads along."""
+    await asked(shop, application.log_in_process.call())
+    worker = await shop.worker("--burst")
+    await worker.ended()
+    [line] = [each for each in worker.log.splitlines() if "logged in a process" in each]
+    assert json.loads(line)["level"] == "info"
 
 
 async def test_a_burst_ends_when_there_is_nothing_left_to_do(shop: Shop) -> None:

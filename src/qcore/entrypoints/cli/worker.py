@@ -3,6 +3,7 @@
 import gc
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
@@ -10,6 +11,7 @@ import click
 import structlog
 
 from qcore.adapters.instruments.logging import LoggingInstrument
+from qcore.app.worker.pools.child_process import prepared_children
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
 from qcore.domain.errors import InvalidOption, QcoreError
@@ -78,7 +80,9 @@ def worker(queue: str, queues: str | None, log_level: str, **settings: object) -
     if queues is not None:
         settings["queues"] = parse_queues(queues)
     q = load(queue)
-    if configure(log_level):
+    log = partial(configure, log_level)
+    is_ours = log()
+    if is_ours:
         _leave_failure_to_command(q)
     try:
         made = q.worker(**cast("WorkerOptions", settings))
@@ -86,7 +90,8 @@ def worker(queue: str, queues: str | None, log_level: str, **settings: object) -
         raise Wrong(str(error)) from None
     _warn_if_alone(q)
     try:
-        run(_work(q, made))
+        with prepared_children(log) if is_ours else nullcontext():
+            run(_work(q, made))
     except InvalidOption as error:
         # of the store's URL, such as a file that is not there
         raise Wrong(str(error)) from None

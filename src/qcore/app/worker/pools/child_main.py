@@ -32,8 +32,8 @@ from qcore.domain.errors import InvalidOption
 from qcore.domain.new_task import NewTask
 
 
-def serve(pipe: Connection) -> None:
-    """Do jobs until the pipe closes."""
+def serve(pipe: Connection, *at_start: Callable[[], object]) -> None:
+    """Call functions that prepare the process, and do jobs until the pipe closes."""
     # a process group of its own: Ctrl-C and Ctrl-Z are for the worker, which decides what they
     # mean, and to kill the group is to kill what a handler has started too
     os.setsid()
@@ -46,6 +46,8 @@ def serve(pipe: Connection) -> None:
     os.set_inheritable(pipe.fileno(), False)  # noqa: FBT003  (it takes no keywords)
     os.register_at_fork(after_in_child=pipe.close)
     _follow_parent()
+    for prepare in at_start:
+        prepare()
     while True:
         try:
             job: Job = pipe.recv()

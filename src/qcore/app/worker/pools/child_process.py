@@ -6,6 +6,8 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Final
 from weakref import WeakSet
@@ -31,8 +33,23 @@ CHILD_EXIT_TIMEOUT: Final = 10.0
 """Seconds to wait for a process that was killed, or whose pipe has closed, to be gone."""
 
 
+_at_start: Final[list[Callable[[], object]]] = []
 _children: Final[WeakSet["ChildProcess"]] = WeakSet()
 _exiting: Final = threading.Event()
+
+
+@contextmanager
+def prepared_children(prepare: Callable[[], object]) -> Generator[None, None, None]:
+    """Have every child process that is started within the block call a function first.
+
+    What sets up the worker's own process, such as its log, has to set up the children too. The
+    function is pickled.
+    """
+    _at_start.append(prepare)
+    try:
+        yield
+    finally:
+        _at_start.remove(prepare)
 
 
 @atexit.register
@@ -54,7 +71,7 @@ class ChildProcess:
         if _exiting.is_set():
             raise ProcessDied("the worker's own process is about to exit")
         self._pipe, childs_end = _spawning.Pipe()
-        self._process = _spawning.Process(target=serve, args=(childs_end,), daemon=True)
+        self._process = _spawning.Process(target=serve, args=(childs_end, *_at_start), daemon=True)
         self._process.start()
         childs_end.close()
         self._end = ProcessEnd(self._process.pid or 0, self._process.sentinel)
