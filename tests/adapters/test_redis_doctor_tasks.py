@@ -37,7 +37,8 @@ def test_the_format_that_is_known_is_the_scripts() -> None:
         ("SET qcore:{default}:tasks x", "queues", "qcore:{default}:tasks is a string"),
         ("SET qcore:{other}:meta x", "queues", "qcore:{other}:meta is a string"),
         ("HSET qcore:{default}:tasks a b", "queues", "nothing tells by whom"),
-        ("HSET qcore:{default}:meta version new", "queues", "format new"),
+        ("HSET qcore:{default}:meta version new", "queues", "version in its meta is 'new'"),
+        ("HSET qcore:{default}:meta version 1 sequence x", "queues", "sequence in its meta is 'x'"),
         ("SET qcore:queues x", "namespace", "no queue can be made"),
     ],
 )

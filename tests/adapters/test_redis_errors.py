@@ -120,6 +120,26 @@ NEVER = [
         f"ERR Error running script (call to f_{SHA}): @user_script:1: WRONGTYPE Operation against",
         "another namespace=",
     ),
+    (
+        "ERR user_script:66: attempt to index local 'member' (a nil value) script: f9, on @user_s",
+        "somebody has edited it: `qcore doctor`",
+    ),
+    (
+        "ERR Error running script (call to f_6): @user_script:9: ERR hash value is not an integer",
+        "somebody has edited it: `qcore doctor`",
+    ),
+    (
+        "ERR hash value is not an integer script: f9, on @user_script:1.",
+        "somebody has edited it: `qcore doctor`",
+    ),
+    (
+        "QCORE EDITED qcore:{mail}:meta sequence x",
+        "somebody has edited it. Until HSET qcore:{mail}:meta sequence 1000000000000",
+    ),
+    (
+        "QCORE UNMARKED qcore:{mail}:meta qcore:{mail}:tasks",
+        "made the key qcore:{mail}:tasks: if qcore did, .* HSET qcore:{mail}:meta version 1 mends",
+    ),
     ("QCORE NEWER 3", "written by a newer qcore: upgrade this one, .* format 3"),
     (
         "QCORE FOREIGN qcore:{mail}:tasks list",

@@ -6,7 +6,7 @@ from typing import Final
 
 from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import decode_id, end_of_sequence
-from qcore.adapters.redis.keys import COUNTED_STATES, KEY_OF, Key
+from qcore.adapters.redis.keys import COUNTED_STATES, KEY_OF, Key, queue_name
 from qcore.adapters.redis.records import Unreadable, decode_or_describe, decode_task, encode_task
 from qcore.adapters.redis.script_runner import (
     MAX_TASKS_PER_CALL,
@@ -74,7 +74,7 @@ def _read(cursor: str) -> tuple[bytes, bytes]:
 async def count(runner: ScriptRunner) -> Counts:
     """Count the tasks of every queue that has any."""
     known = await runner.link.command("SMEMBERS", runner.keys.registry)
-    queues = sorted(name.decode() for name in known)
+    queues = sorted(name for name in map(queue_name, known) if name is not None)
     groups = runner.queue_batches(queues)
     counts: dict[str, Mapping[State, int]] = {}
     for group, reply in zip(

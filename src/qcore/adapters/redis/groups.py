@@ -1,6 +1,8 @@
 """Groups: list them and their members, and replace members by one task."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from math import isfinite
 
 from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import decode_id, encode_id
@@ -21,15 +23,24 @@ STALE = b"stale"
 async def groups(runner: ScriptRunner, queue: str, limit: int, after: str) -> list[Group]:
     """Return groups of a queue in which tasks wait, in the order of their names."""
     found: list[Group] = []
+    start: Arg = after
     while len(found) < limit:
         size = min(MAX_TASKS_PER_CALL, limit - len(found))
-        (rows,) = await runner.run_idempotent(LIST_GROUPS, [([queue], [after, size])])
+        (rows,) = await runner.run_idempotent(LIST_GROUPS, [([queue], [start, size])])
         for name, number, first, last in zip(*(rows[n::4] for n in range(4)), strict=True):
-            after = name.decode()
-            found.append(Group(queue, after, number, float(first), float(last)))
+            start = name
+            # a name that is not UTF-8 is somebody's edit: the doctor tells of it
+            with suppress(UnicodeDecodeError):
+                found.append(Group(queue, name.decode(), number, _moment(first), _moment(last)))
         if len(rows) < 4 * size:
             break
     return found
+
+
+def _moment(score: bytes) -> Moment:
+    """Return a score as a moment; an infinite one, which somebody has edited, as long ago."""
+    moment = float(score)
+    return moment if isfinite(moment) else 0.0
 
 
 async def members(runner: ScriptRunner, queue: str, group: str, limit: int) -> list[Task]:

@@ -54,7 +54,9 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
+from qcore.domain.errors import InvalidTask
 from qcore.domain.lifecycle import State
+from qcore.domain.new_task import FIELDS
 
 
 class Key(IntEnum):
@@ -130,3 +132,13 @@ class Keys:
     def news(self, queue: str) -> str:
         """Return the channel of the ids of a queue's tasks that have changed."""
         return self._name(queue, "news")
+
+
+def queue_name(stored: bytes) -> str | None:
+    """Return a name of the registry; None for one that no queue can have, as somebody has added."""
+    try:
+        name = stored.decode()
+        FIELDS["queue"].check("queue", name)
+    except (UnicodeDecodeError, InvalidTask):
+        return None
+    return name

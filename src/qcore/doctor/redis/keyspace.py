@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Node
-from qcore.adapters.redis.keys import Key, Keys
+from qcore.adapters.redis.keys import Key, Keys, queue_name
 from qcore.doctor.redis.server_queries import ServerQueries
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.record import record
@@ -26,6 +26,8 @@ class Namespace:
 
     known: Sequence[str]
     """The queues that the registry names."""
+    junk: Sequence[str]
+    """Other members of the registry: names that no queue can have, quoted."""
     unknown: Sequence[str]
     """Queues that have keys, and that it does not name."""
     foreign: Sequence[str]
@@ -39,6 +41,7 @@ class Namespace:
 async def names(nodes: Sequence[Node], keys: Keys, queries: ServerQueries) -> Namespace:
     """Return what is under a namespace, of the first keys of each server."""
     known: set[str] = set()
+    junk: set[str] = set()
     stored: set[str] = set()
     foreign: set[str] = set()
     is_set, is_read = True, False
@@ -48,7 +51,9 @@ async def names(nodes: Sequence[Node], keys: Keys, queries: ServerQueries) -> Na
         )
         is_set = is_set and kind in {None, b"none", b"set"}
         is_read = is_read or members is not None
-        known |= {name.decode(errors="replace") for name in members or ()}
+        for member in members or ():
+            name = queue_name(member)
+            known.add(name) if name is not None else junk.add(_quoted(member))
         async for key in _scanned(node, keys.registry, queries):
             queue = _queue_of(key, keys.registry)
             if queue is not None:
@@ -56,7 +61,12 @@ async def names(nodes: Sequence[Node], keys: Keys, queries: ServerQueries) -> Na
             elif key != keys.registry:
                 foreign.add(key)
     lost = {queue for queue in stored - known if not queue.startswith(PROBE_PREFIX)}
-    return Namespace(sorted(known), sorted(lost), sorted(foreign), is_set, is_read)
+    return Namespace(sorted(known), sorted(junk), sorted(lost), sorted(foreign), is_set, is_read)
+
+
+def _quoted(member: bytes) -> str:
+    """Return a member as redis-cli takes it."""
+    return '"' + repr(member)[2:-1].replace('"', '\\"') + '"'
 
 
 async def _scanned(node: Node, registry: str, queries: ServerQueries) -> AsyncIterator[str]:
@@ -97,6 +107,13 @@ def namespace(found: Namespace, keys: Keys) -> Iterator[Finding]:
             f"{len(found.foreign)} keys under {space} are not qcore's, such as {found.foreign[0]}",
             "keep them elsewhere, or choose another namespace=",
         )
+    if found.junk:
+        yield warning(
+            "namespace",
+            f"{keys.registry} has {len(found.junk)} members that no queue can be named, such as "
+            f"{found.junk[0]}: they are passed over",
+            f"SREM {keys.registry} {' '.join(found.junk[:SHOWN])}",
+        )
     if found.is_set and not found.is_read:
         yield warning(
             "namespace",
@@ -111,6 +128,6 @@ def namespace(found: Namespace, keys: Keys) -> Iterator[Finding]:
             "are not counted, nor shown",
             f"SADD {keys.registry} {' '.join(found.unknown[:SHOWN])}",
         )
-    if found.is_set and found.is_read and not (found.foreign or found.unknown):
+    if found.is_set and found.is_read and not (found.foreign or found.unknown or found.junk):
         many = len(found.known)
         yield ok("namespace", f"{keys.registry} names {many} queue{'' if many == 1 else 's'}")

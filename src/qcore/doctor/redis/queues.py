@@ -1,9 +1,11 @@
 """Queues: their formats, foreign keys, and tasks that are in no state."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Final
 
 from qcore.adapters.links.redis import Node, RedisCommand, Reply
+from qcore.adapters.links.redis.server_errors import MENDED
 from qcore.adapters.redis.encoding import decode_id
 from qcore.adapters.redis.keys import KEY_OF, Key, Keys
 from qcore.adapters.redis.script_runner import ScriptRunner, chunks
@@ -19,6 +21,10 @@ MOST: Final = 200
 """Queues that are examined."""
 TOGETHER: Final = 20
 SAMPLE: Final = 100
+MAX_DIGITS: Final = 16
+"""Of a sequence (lua/lib/version.lua)."""
+DUE: Final = 24
+"""Characters of the moment at which a member of a group was due."""
 READS: Final = 3
 """How often something has to be amiss in turn: tasks change state while they are counted."""
 
@@ -32,7 +38,10 @@ class QueueReport:
     """What is stored of a queue."""
 
     queue: str
+    meta: str
+    """The name of its key META."""
     version: str | None
+    sequence: str | None
     foreign: Mapping[str, str]
     """The keys that are of another type than ours, and their types."""
     tasks: int | None
@@ -42,6 +51,10 @@ class QueueReport:
     """Places in the sorted sets of states."""
     pending: int
     """Tasks that could be claimed now."""
+    grouped: int = 0
+    """Members of groups less the tasks that wait in one."""
+    odd_group: str | None = None
+    """A member of a group that qcore does not write."""
 
     @property
     def is_made(self) -> bool:
@@ -73,35 +86,52 @@ async def queue_reports(
 
 def _questions(keys: Keys, queue: str, now: Moment) -> Iterator[RedisCommand]:
     names = keys.of(queue)
-    yield "HGET", names[Key.META - 1], "version"
+    yield "HMGET", names[Key.META - 1], "version", "sequence"
     yield from (("TYPE", names[key - 1]) for key in _OWN)
     yield "HLEN", names[Key.TASKS - 1]
     yield "HLEN", names[Key.PROGRESS - 1]
     yield from (("ZCARD", names[key - 1]) for key in _PLACES)
     for key in (Key.SCHEDULED, Key.RETRY):
         yield "ZCOUNT", names[key - 1], "-inf", repr(now)
+    yield "ZCARD", names[Key.GROUPS - 1]
+    yield "ZRANGE", names[Key.GROUPS - 1], 0, SAMPLE - 1
 
 
 def _report_of(keys: Keys, queue: str, row: Sequence[Reply]) -> QueueReport:
-    version, kinds = row[0], row[1 : 1 + len(_OWN)]
+    (version, sequence), kinds = row[0] or (None, None), row[1 : 1 + len(_OWN)]
     tasks, records, *rest = row[1 + len(_OWN) :]
-    placed, due = rest[: len(_PLACES)], rest[len(_PLACES) :]
+    placed, (*due, members, some) = rest[: len(_PLACES)], rest[len(_PLACES) :]
     names = keys.of(queue)
     foreign = {
         names[key - 1]: kind.decode()
         for key, kind in zip(_OWN, kinds, strict=True)
         if kind not in {b"none", b"hash" if key in _HASHES else b"zset"}
     }
-    pending = dict(zip(_PLACES, placed, strict=True))[Key.PENDING]
+    found = dict(zip(_PLACES, placed, strict=True))
+    pending, waiting = found[Key.PENDING], found[Key.AGGREGATING]
+    odd = next((each for each in some or () if not _is_member(each)), None)
     return QueueReport(
         queue,
+        names[Key.META - 1],
         None if version is None else version.decode(errors="replace"),
+        None if sequence is None else sequence.decode(errors="replace"),
         foreign,
         None if tasks is None or None in placed else tasks,
         records or 0,
         sum(each or 0 for each in placed),
         sum(each or 0 for each in (pending, *due)),
+        0 if members is None or waiting is None else members - waiting,
+        None if odd is None else repr(odd)[1:],
     )
+
+
+def _is_member(member: bytes) -> bool:
+    """Return whether it is a member of a group as qcore writes them (keys.py)."""
+    group, mark, rest = member.partition(b"\1")
+    try:
+        return bool(group.decode() and mark and len(rest) > DUE and isfinite(float(rest[:DUE])))
+    except ValueError:
+        return False
 
 
 def formats(found: Sequence[QueueReport], beyond: int = 0) -> list[Finding]:
@@ -110,6 +140,10 @@ def formats(found: Sequence[QueueReport], beyond: int = 0) -> list[Finding]:
     made = sum(look.is_made for look in found)
     more = f"; {beyond:,} more were not looked at" if beyond else ""
     return bad or [ok("queues", f"{made:,} there, each of format {KNOWN}{more}")]
+
+
+def _is_sequence(text: str) -> bool:
+    return text.isdecimal() and text.isascii() and len(text) <= MAX_DIGITS
 
 
 def _format(look: QueueReport) -> Iterator[Finding]:
@@ -122,10 +156,24 @@ def _format(look: QueueReport) -> Iterator[Finding]:
     if look.version is None and (look.tasks or look.placed) and not look.foreign:
         yield error(
             "queues",
-            f"{look.queue}: its keys are there, and nothing tells by whom they were made",
-            "choose another namespace= or database, or remove those keys",
+            f"{look.queue}: its keys are there, and nothing tells by whom they were made: its meta "
+            "is missing, or has lost its version",
+            f"if qcore made them: HSET {look.meta} version {KNOWN}; else choose another namespace= "
+            "or database, or remove those keys",
         )
-    if look.version is not None and not look.is_made:
+    if look.version is not None and not look.version.strip("0").isdigit():
+        yield error(
+            "queues",
+            f"{look.queue}: the version in its meta is {look.version!r}: somebody has edited it",
+            f"HSET {look.meta} version {KNOWN}",
+        )
+    elif look.sequence is not None and not _is_sequence(look.sequence):
+        yield error(
+            "queues",
+            f"{look.queue}: the sequence in its meta is {look.sequence!r}: somebody has edited it",
+            f"HSET {look.meta} sequence {MENDED['sequence']}",
+        )
+    elif look.version is not None and not look.is_made:
         yield error(
             "queues",
             f"{look.queue} was written by a newer qcore: format {look.version}, and this one "
@@ -141,7 +189,7 @@ async def leftovers(
     queries: ServerQueries,
 ) -> list[Finding]:
     """Tell which queues have tasks that nobody will come across."""
-    amiss = [look for look in found if look.stray or _odd_records(look)]
+    amiss = [look for look in found if _is_amiss(look)]
     for _ in range(READS - 1):
         names = [look.queue for look in amiss]
         again = await queue_reports(nodes, runner.keys, names, runner.link.time(), queries)
@@ -155,7 +203,16 @@ def _is_still(before: QueueReport | None, now: QueueReport) -> bool:
     """Return whether what was amiss is so again, and in the same way."""
     if before is None:
         return False
-    return before.stray * now.stray > 0 or bool(_odd_records(before) and _odd_records(now))
+    return (
+        before.stray * now.stray > 0
+        or before.grouped * now.grouped > 0
+        or bool(_odd_records(before) and _odd_records(now))
+        or (before.odd_group is not None and before.odd_group == now.odd_group)
+    )
+
+
+def _is_amiss(look: QueueReport) -> bool:
+    return bool(look.stray or look.grouped or _odd_records(look) or look.odd_group is not None)
 
 
 def _odd_records(look: QueueReport) -> int:
@@ -166,6 +223,8 @@ def _odd_records(look: QueueReport) -> int:
 async def _leftover(
     runner: ScriptRunner, nodes: Sequence[Node], look: QueueReport, queries: ServerQueries
 ) -> list[Finding]:
+    if look.grouped or look.odd_group is not None:
+        return [_odd_groups(look)]
     if look.stray > 0:
         ids = await _stray(runner, nodes, look.queue, queries)
         such = f", such as {ids[0]}" if ids else ""
@@ -193,6 +252,30 @@ async def _leftover(
             "leave them, or let the queue get empty and remove its keys",
         )
     ]
+
+
+def _odd_groups(look: QueueReport) -> Finding:
+    """Tell what does not fit together in the groups of a queue."""
+    groups = look.meta.removesuffix("meta") + "groups"
+    if look.odd_group is not None:
+        return warning(
+            "leftovers",
+            f"{look.queue}: {groups} has the member {look.odd_group}, which qcore does not write: "
+            "it is passed over",
+            f"ZREM {groups} {look.odd_group}",
+        )
+    if look.grouped > 0:
+        return advice(
+            "leftovers",
+            f"{look.queue}: {look.grouped} members of groups are of tasks that do not wait there",
+            f"look at ZRANGE {groups} 0 -1, and ZREM those",
+        )
+    return warning(
+        "leftovers",
+        f"{look.queue}: {-look.grouped} tasks wait in a group and are no members of one: nobody "
+        "will aggregate them",
+        "run them now, by an inspector",
+    )
 
 
 async def _stray(

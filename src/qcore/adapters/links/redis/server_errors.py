@@ -123,6 +123,12 @@ BY_CODE: Final[Mapping[str, Meaning]] = {
     ),
 }
 
+_EDITED: Final = (
+    "attempt to .* nil|attempt to (perform|compare|concatenate)|bad argument #|"
+    "is not (an integer|a valid float)|would overflow"
+)
+"""What Lua, or a command in a script, says of a value that qcore does not store."""
+
 BY_TEXT: Final[Sequence[tuple[re.Pattern[str], Meaning]]] = [
     (re.compile(pattern), meaning)
     for pattern, meaning in (
@@ -160,6 +166,13 @@ BY_TEXT: Final[Sequence[tuple[re.Pattern[str], Meaning]]] = [
         (
             "[Uu]nknown (Redis )?command",
             permanent("it lacks a command: qcore needs Redis 6.2 or newer, or Valkey; upgrade it"),
+        ),
+        (
+            _EDITED,
+            permanent(
+                "a script came upon what qcore does not store, so somebody has edited it: "
+                "`qcore doctor` looks for it"
+            ),
         ),
         (
             "No such master",
@@ -222,6 +235,9 @@ BY_CLASS: Final[Sequence[tuple[type[Exception], str]]] = [
 
 UNEXPECTED: Final = permanent("it answers as no Redis of version 6.2 or newer would")
 
+MENDED: Final = {"version": "1", "sequence": "1000000000000"}
+"""What a field of a queue's meta may be set to: a sequence greater than any that was given."""
+
 _COMMAND: Final = re.compile("'([^']+)' command")
 
 
@@ -243,6 +259,19 @@ def raised_by_script(text: str) -> Meaning:
         return permanent(
             "a queue there was written by a newer qcore: upgrade this one, which does not know "
             f"format {' '.join(rest)}"
+        )
+    if kind == "EDITED":
+        key, name, value = " ".join(rest[:-2]), *rest[-2:]
+        return permanent(
+            f"the {name} in {key} is {value}, which qcore does not write: somebody has edited it. "
+            f"Until HSET {key} {name} {MENDED.get(name, '1')} the queue cannot be used"
+        )
+    if kind == "UNMARKED":
+        meta, key = rest[0], " ".join(rest[1:])
+        return permanent(
+            f"nothing says whether qcore or foreign data made the key {key}: if qcore did, "
+            f"somebody has edited the queue, and HSET {meta} version 1 mends it; else choose "
+            "another namespace=, or another database; nothing was overwritten"
         )
     if kind == "FOREIGN":
         key, held = " ".join(rest[:-1]), "".join(rest[-1:])

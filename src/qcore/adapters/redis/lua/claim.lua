@@ -233,6 +233,13 @@ local function outgrows(key, more)
   return few <= FEW and few + more > FEW
 end
 
+-- Return the last token that was given; a number that somebody has edited, and beyond which a double
+-- does not count by one, is none.
+local function last_token(text)
+  local token = tonumber(text)
+  return token and token >= 0 and token < 9e15 and token or 0
+end
+
 local earliest_token = math.floor(math.min(moment * 1e6, MAX_TIME_TOKEN))
 
 -- Remove the ids for whose tasks no bytes are left.
@@ -334,7 +341,7 @@ local function pop(base, size)
     return
   end
   call('ZREMRANGEBYRANK', KEYS[base + PENDING], 0, #ids - 1)
-  local token = math.max(tonumber(known[1]) or 0, earliest_token)
+  local token = math.max(last_token(known[1]), earliest_token)
   local last = format('%.0f', token + #ids)
   call('HSET', KEYS[base + META], 'token', last)
   local at = #given

@@ -22,6 +22,7 @@ if ARGV[1] == '0' and #KEYS == 17 and tonumber(ARGV[5]) > 0 then
       -- FEW of claim.lua: one more would convert ACTIVE to a skiplist
       and type(active) == 'number' and active ~= 8
       and type(dead) == 'number' and type(expiring) == 'number'
+      and (not known[4] or #known[4] < 17 and string.match(known[4], '^%d+$'))
       and clock[1] + clock[2] / 1e6 <= tonumber(ARGV[7]) then
       local earliest_token = math.floor(math.min(ARGV[3] * 1e6, 4e15))
       local before = math.max(tonumber(known[4]) or 0, earliest_token)

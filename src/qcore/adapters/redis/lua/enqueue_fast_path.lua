@@ -15,8 +15,9 @@ if ARGV[1] == '0' and #ARGV == 7 and ARGV[7] == '' then
     and type(pcall('ZCARD', KEYS[13])) == 'number' and type(pcall('ZCARD', KEYS[17])) == 'number'
   if version == '1' and type(idle) == 'number' and types_fit and string.byte(body) == 124
     and #body <= 4096 then
-    if not call('HGET', KEYS[2], ARGV[5]) then
-      local digits = string.format('%x', call('HINCRBY', KEYS[1], 'sequence', 1))
+    local number = not call('HGET', KEYS[2], ARGV[5]) and pcall('HINCRBY', KEYS[1], 'sequence', 1)
+    if type(number) == 'number' and number > 0 and number < 1e16 then
+      local digits = string.format('%x', number)
       local sequence = string.char(96 + #digits) .. digits
       call('HSET', KEYS[2], ARGV[5], sequence .. body)
       call('ZADD', KEYS[3], '0', sequence .. ARGV[5])

@@ -1,19 +1,26 @@
--- Return the limits of a queue from the text in META, nil where nothing limits it.
+-- Return a number, nil for a text that is none or an endless one.
+local function finite(text)
+  local number = tonumber(text)
+  return number and number > -1e15 and number < 1e15 and number or nil
+end
+
+-- Return the limits of a queue from the text in META, nil where nothing limits it, or what stands
+-- there was edited into something else.
 local function parse_limits(text)
   if not text then
     return
   end
   local count, per, full, in_flight, paused = string.match(text, '^(%S+) (%S+) (%S+) (%S+) ([01])$')
-  if not count then
+  full = finite(full)
+  if not full then
     return
   end
-  return {
-    count = tonumber(count),
-    per = tonumber(per),
-    full = tonumber(full),
-    in_flight = tonumber(in_flight),
-    is_paused = paused == '1',
-  }
+  local limits = { full = full, in_flight = finite(in_flight), is_paused = paused == '1' }
+  count, per = finite(count), finite(per)
+  if count and per and count >= 1 and per > 0 then
+    limits.count, limits.per = count, per
+  end
+  return limits
 end
 
 local function write_limits(base, limits)
