@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import (
     Annotated,
     Any,
@@ -21,10 +21,10 @@ from typing import (
 import attrs
 import pytest
 
-from qcore import Context, InvalidOption, InvalidTask, Qcore, State
+from qcore import Context, InvalidOption, InvalidTask
 from qcore.app.tasks.router import Router
 from qcore.testing import drain
-from tests.app.kit import Lab, stored
+from tests.app.kit import Lab
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -244,22 +244,16 @@ async def test_a_name_that_never_comes_is_refused_at_enqueue(lab: Lab, module: M
         lab.task("again")(module.mail)
 
 
-async def test_what_could_not_be_resolved_makes_a_stored_task_dead(
+async def test_a_worker_is_not_made_while_an_annotation_is_not_found(
     lab: Lab, module: ModuleType
 ) -> None:
-    """With the reason, and the worker goes on."""
+    """Each task of the handler would be dead: it is told where a deployment sees it."""
     vars(module)["is_whole"] = False
     exec(MODULE, vars(module))  # noqa: S102
-    other = Qcore(broker=lab.broker, clock=lab.clock)
-
-    @other.task("mail")
-    async def mail(ctx: Context, to: dict[str, str]) -> None: ...
-
-    handle = await mail.enqueue(to={"city": "Berlin"})
-    await lab.run_due()
-    task = await stored(handle)
-    assert task.state is State.DEAD
-    assert "its parameter 'by' is annotated with 'other'" in str(task.error)
+    with pytest.raises(InvalidOption, match="its parameter 'by' is annotated with 'other'"):
+        lab.worker()
+    vars(module)["other"] = SimpleNamespace(Thing=int)
+    lab.worker()
 
 
 LAZY = """

@@ -57,6 +57,10 @@ class Annotations:
                 kinds[name] = self.kind_of(name)
         return kinds
 
+    def resolve(self) -> None:
+        """Raise `InvalidOption` for one that cannot be resolved."""
+        _ = self.kinds
+
     def kind_of(self, parameter: str) -> Any:
         """Return one of them as a type, `Any` for none; raise `InvalidOption` where it is none."""
         annotation = self._annotations[parameter]

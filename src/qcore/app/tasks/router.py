@@ -159,6 +159,14 @@ class Router:
         """Return all handlers, in the order of registration."""
         return list(self._handlers.values())
 
+    def check_annotations(self) -> None:
+        """Raise `InvalidOption` for a handler with an annotation that names what was not defined.
+
+        While its module was imported, it might have been defined further down.
+        """
+        for handler in self._handlers.values():
+            handler.signature.annotations.resolve()
+
     def queues(self) -> list[str]:
         """Return the queues that handlers and aggregators name as their own."""
         named = [handler.options.get("queue") for handler in self._handlers.values()]

@@ -44,6 +44,8 @@ class Worker:
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         max_result: int = DEFAULT_MAX_RESULT,
     ) -> None:
+        # all modules are imported by now: a name that an annotation lacks never comes
+        router.check_annotations()
         emit = Instruments(instruments)
         client = Client(broker, clock=clock, codec=codec, max_payload=max_payload, coalesce=False)
         self._control = WorkerControl(clock)
