@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore import Context, InvalidTask, State
+from qcore.adapters.sealing import EncryptedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
@@ -404,6 +405,30 @@ def test_an_object_without_an_equality_is_compared_by_its_fields(serializer: Ser
     assert Sent(Decimal, serializer).argument(Decimal("NaN")).is_nan()
     with pytest.raises(InvalidTask, match=r"the tuple at \$\.what\[0\]\.a\['b'\] arrives as list"):
         Sent(list[Identity], serializer).argument([Identity({"b": (1,)})])
+
+
+class Opaque:
+    """A class that neither has an equality nor tells its fields."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def model_dump(self, **_: object) -> object:
+        return self.value
+
+    @classmethod
+    def model_validate(cls, value: object) -> "Opaque":
+        return cls("" if value is None else value)
+
+
+@pytest.mark.parametrize("serializer", [JSON, EncryptedSerializer(keys={"k": bytes(32)})])
+def test_what_has_neither_equality_nor_fields_is_compared_encoded(serializer: Serializer) -> None:
+    """In its unsealed form, as the sealed one is another each time."""
+    sent = Sent(list[Opaque], serializer)
+    assert sent.argument([Opaque(1)])[0].value == 1
+    assert sent.result([Opaque(1)])[0].value == 1
+    with pytest.raises(InvalidTask, match=r"the Opaque at \$\.what\[0\] arrives as another Opaque"):
+        sent.argument([Opaque(None)])
 
 
 @in_both_formats

@@ -25,7 +25,7 @@ class Arrival:
     def why_not(self, given: object, arrived: object, codec: Codec, path: str) -> str | None:
         """Return in words why a value does not arrive as it was given; None if it does."""
         if not is_equal(given, arrived):
-            compared = RoundTrip(codec.dumps, sequences=self._names_sequences)
+            compared = RoundTrip(codec.unsealed, sequences=self._names_sequences)
             changed = compared.difference(given, arrived, path)
             if changed is not None:
                 return (

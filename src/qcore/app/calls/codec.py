@@ -43,11 +43,12 @@ class Codec:
         Of the bytes that are not yet signed or encrypted.
         """
         return {
-            name: digest_of(self._encode(canonical(value, self._encode)))
+            name: digest_of(self.unsealed(canonical(value, self.unsealed)))
             for name, value in arguments.items()
         }
 
-    def _encode(self, value: object) -> bytes:
+    def unsealed(self, value: object) -> bytes:
+        """Return a value as bytes that are not signed or encrypted: the same bytes each time."""
         return _written(self._plain, value)
 
     def why_unreadable(self, kind: Any) -> str | None:
