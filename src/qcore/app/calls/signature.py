@@ -134,9 +134,11 @@ class Signature:
         found = re.search(r"\$\.(\w+)", why)
         if found is not None and found[1] in given:
             return f"{self._name}: {_argument(found[1], given)}: {why}{self._after_context}"
-        for name in given.keys() & self._kinds.keys():
+        known = {each.name: self._kinds[each.name] for each in self._parameters}
+        # of a type that cannot be read no place in the data tells
+        for name in (name for name in given if name in known):
             try:
-                codec.loads(codec.dumps(given[name]), None, self._kinds[name])
+                codec.loads(codec.dumps(given[name]), None, known[name])
             except CannotDecode as error:
                 return f"{self._name}: {_argument(name, given)}: {error}{self._after_context}"
         return f"{self._name}: {why}: {self._expected}"
