@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,6 +185,18 @@ def test_an_attribute_that_cannot_be_had_is_one_line(home: Path) -> None:
     assert result.stderr == "Error: cannot get 'q' of lazy: RuntimeError: not today\n"
 
 
+@pytest.mark.parametrize("value", ["7", "None"])
+def test_a_module_that_has_put_another_object_in_its_place_is_one_line(
+    home: Path, value: str
+) -> None:
+    """Any object can be imported that way, and need not have what modules have."""
+    write(home, "replaced", f"import sys\nsys.modules[__name__] = {value}\n")
+    result = invoke("worker", "replaced:q")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: the module replaced has no 'q'")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_a_module_that_hides_behind_another_is_named(home: Path) -> None:
     """A file that is called as a module of Python's is not what that name imports."""
     write(home, "json", APPLICATION)
@@ -232,6 +245,19 @@ def test_a_path_that_no_file_can_have_is_one_line(
     doctor = invoke("doctor")
     assert doctor.exit_code in {1, 2}
     assert "Traceback" not in doctor.output
+
+
+def test_a_working_folder_that_was_removed_is_one_line(home: Path) -> None:
+    """There is nothing to import from, and nowhere to make a file."""
+    gone = home / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    for arguments in (["worker", "application:q"], ["doctor", "--url", "sqlite:///tasks.db"]):
+        result = invoke(*arguments)
+        assert result.exit_code == 2
+        assert "no working folder" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_lifespan_that_raises_is_shown_with_its_traceback(home: Path) -> None:

@@ -1,9 +1,11 @@
 """How a command logs: for people on a terminal, for machines elsewhere."""
 
 import sys
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import structlog
+
+from qcore.entrypoints.streams import LossyStream
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -19,7 +21,7 @@ def configure(level: str) -> bool:
             *(_for_people() if is_terminal() else _for_machines()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", LossyStream(sys.stderr))),
     )
     return True
 

@@ -5,10 +5,13 @@ import sys
 from qcore.entrypoints.early_stop import leave_on_stop
 from qcore.entrypoints.exiting import leave_soon
 from qcore.entrypoints.init_process import fork_if_init
+from qcore.entrypoints.streams import give_up_stdout, open_closed_streams
 
 
 def main() -> None:
     """Run the command that the arguments name, and leave with its status."""
+    # before a descriptor is opened
+    open_closed_streams()
     if "worker" in sys.argv[1:]:
         # before anything else is imported, which takes a while
         fork_if_init()
@@ -21,6 +24,11 @@ def main() -> None:
         sys.exit("qcore: the command line needs click: pip install 'qcore-queue[cli]'")
     try:
         qcore(prog_name="qcore")
+    except OSError as error:
+        # of a store it is an error of qcore's: this one is of standard output
+        give_up_stdout()
+        leave_soon(1)
+        sys.exit(f"qcore: cannot write to standard output: {error.strerror}")
     except SystemExit as leaving:
         leave_soon(leaving.code if isinstance(leaving.code, int) else 1)
         raise

@@ -36,9 +36,9 @@ def load(spec: str) -> Qcore:
     # a module may have caught what a signal raised in it
     leave_if_asked()
     _refuse_loaded_twice()
-    found = _attribute(module, attribute)
+    found = _attribute(module, name, attribute)
     if not _is_queue(found):
-        raise Wrong(f"{spec} is a {type(found).__name__}, no Qcore: {_hint(module)}")
+        raise Wrong(f"{spec} is a {type(found).__name__}, no Qcore: {_hint(module, name)}")
     return found
 
 
@@ -119,13 +119,13 @@ def _refuse_loaded_twice() -> None:
             )
 
 
-def _attribute(module: ModuleType, name: str) -> object:
+def _attribute(module: object, name: str, attribute: str) -> object:
     try:
-        return attrgetter(name)(module)
+        return attrgetter(attribute)(module)
     except AttributeError:
-        raise Wrong(f"the module {module.__name__} has no {name!r}: {_hint(module)}") from None
+        raise Wrong(f"the module {name} has no {attribute!r}: {_hint(module, name)}") from None
     except Exception as error:  # noqa: BLE001  (a module's __getattr__, a property)
-        raise Wrong(f"cannot get {name!r} of {module.__name__}: {described(error)}") from None
+        raise Wrong(f"cannot get {attribute!r} of {name}: {described(error)}") from None
 
 
 def _is_queue(value: object) -> TypeGuard[Qcore]:
@@ -133,14 +133,16 @@ def _is_queue(value: object) -> TypeGuard[Qcore]:
     return issubclass(type(value), Qcore)
 
 
-def _hint(module: ModuleType) -> str:
+def _hint(module: object, name: str) -> str:
     """Say what the module has that could have been meant, or which one was."""
-    name = module.__name__
-    queues = [key for key, value in vars(module).items() if _is_queue(value)]
+    # a module may have put any object in its place
+    held: dict[str, object] = getattr(module, "__dict__", {})
+    queues = [key for key, value in held.items() if _is_queue(value)]
     if queues:
         return f"did you mean {' or '.join(f'{name}:{key}' for key in queues)}?"
     shadowed = Path.cwd() / f"{name.partition('.')[0]}.py"
-    file = getattr(module, "__file__", None)
-    if shadowed.exists() and (file is None or not shadowed.samefile(file)):
+    file = held.get("__file__")
+    is_it = isinstance(file, str) and Path(file).resolve() == shadowed.resolve()
+    if isinstance(module, ModuleType) and shadowed.exists() and not is_it:
         return f"it is {file or 'built in'}, not {shadowed}, which needs another name"
     return "add q = Qcore() to the module"

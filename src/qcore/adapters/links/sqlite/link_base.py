@@ -31,7 +31,7 @@ class LinkBase:
         if "\0" in name:
             raise InvalidOption(f"the path {name!r} has a NUL character: no file can have one")
         # a later `os.chdir` must not lead to a second file
-        absolute = name if name == MEMORY else str(Path(name).absolute())
+        absolute = name if name == MEMORY else _absolute(name)
         self._connection = ManagedConnection(absolute, timeout, synchronous)
         is_file = self._connection.is_persistent
         self._watcher = watcher_of(self._connection.path) if is_file else FileWatcher()
@@ -83,3 +83,12 @@ class LinkBase:
 
 def no_op(_: Tx) -> None:
     """Do nothing: to run it connects."""
+
+
+def _absolute(path: str) -> str:
+    try:
+        return str(Path(path).absolute())
+    except OSError as error:
+        raise InvalidOption(
+            f"the path {path!r} is relative, and there is no working folder: {error.strerror}"
+        ) from None
