@@ -190,10 +190,13 @@ def test_a_module_that_has_put_another_object_in_its_place_is_one_line(
     home: Path, value: str
 ) -> None:
     """Any object can be imported that way, and need not have what modules have."""
-    write(home, "replaced", f"import sys\nsys.modules[__name__] = {value}\n")
-    result = invoke("worker", "replaced:q")
+    name = f"replaced_by_{value}"
+    write(home, name, f"import sys\nsys.modules[__name__] = {value}\n")
+    result = invoke("worker", f"{name}:q")
+    # the fixture knows those by their files
+    del sys.modules[name]
     assert result.exit_code == 2
-    assert result.stderr.startswith("Error: the module replaced has no 'q'")
+    assert result.stderr.startswith(f"Error: the module {name} has no 'q'")
     assert len(result.stderr.splitlines()) == 1
 
 
