@@ -162,6 +162,24 @@ class TestSelection:
             await lab.inspector.delete_all(**given)
 
 
+@pytest.mark.parametrize("wrong", [["a", "b"], b"a", None, 5])
+async def test_what_is_no_queue_is_refused(lab: Lab, wrong: Any) -> None:
+    """A verb for one queue takes one name, on every broker."""
+    inspector, state = lab.inspector, State.DEAD
+    for call in (
+        inspector.get(wrong, "1"),
+        inspector.details(wrong, "1"),
+        inspector.browse(wrong, state),
+        inspector.delete(wrong, ["1"]),
+        inspector.update(wrong, ["1"], priority=1),
+        inspector.pause(wrong),
+        inspector.limits(wrong),
+        inspector.remove_queue(wrong, force=True),
+    ):
+        with pytest.raises(InvalidOption, match=r"queue is .*: expected the name of one queue"):
+            await call
+
+
 @pytest.mark.parametrize("wrong", [a_task(), "task", b"task", {"a": 1}, 5])
 async def test_a_single_request_to_enqueue_many_is_refused(lab: Lab, wrong: Any) -> None:
     """Nor is a text several requests."""

@@ -10,6 +10,7 @@ from qcore.app.client.selection import (
     TaskFilter,
     checked_filter,
     one_id,
+    one_queue,
     predicate_of,
     several_ids,
 )
@@ -62,17 +63,18 @@ class Inspector:
 
     async def get(self, queue: str, task: TaskId) -> Task | None:
         """Return a task as it is, None when it is not stored."""
-        return (await self._broker.get(queue, [one_id(task)]))[0]
+        return (await self._broker.get(one_queue(queue), [one_id(task)]))[0]
 
     async def details(self, queue: str, task: TaskId) -> Details | None:
         """Return errors, progress and saved work of a task, None when it is not stored."""
-        return (await self._broker.details(queue, [one_id(task)]))[0]
+        return (await self._broker.details(one_queue(queue), [one_id(task)]))[0]
 
     async def browse(
         self, queue: str, state: State, *, limit: int = 100, cursor: str | None = None
     ) -> Page:
         """Return tasks of one queue and state; the page's cursor asks for the next ones."""
-        return await self._broker.browse(queue, state_of(state), limit, cursor=cursor)
+        state = state_of(state)
+        return await self._broker.browse(one_queue(queue), state, limit, cursor=cursor)
 
     async def run_now(
         self, queue: str, tasks: Sequence[TaskId]
@@ -119,7 +121,7 @@ class Inspector:
         """
         await self._open()
         command = changes_of(changes, self._clock.now())
-        tasks = several_ids(tasks)
+        queue, tasks = one_queue(queue), several_ids(tasks)
         if "headers" not in changes:
             return await self._execute(queue, tasks, command)
         answers: list[Moved | NotAllowed | Missing] = []
@@ -149,7 +151,7 @@ class Inspector:
 
     async def limits(self, queue: str) -> Limits:
         """Return the limits of a queue."""
-        return (await self._limiting().limits([queue]))[0]
+        return (await self._limiting().limits([one_queue(queue)]))[0]
 
     async def remove_queue(self, queue: str, *, force: bool = False) -> int:
         """Remove a queue and all that is kept of it; return how many tasks were deleted with it.
@@ -157,6 +159,7 @@ class Inspector:
         Raises `QueueHasTasks` if it has any, unless with `force`: then those that run are cancelled
         first, and all are deleted. Whoever enqueues into it later makes it anew.
         """
+        queue = one_queue(queue)
         await self._open()
         deleted = left = 0
         for _ in range(REMOVALS if force else 1):
@@ -248,6 +251,7 @@ class Inspector:
                     break
 
     async def _set_limit(self, queue: str, rule: LimitChange) -> Limits:
+        queue = one_queue(queue)
         await self._open()
         return await self._limiting().set_limit(queue, rule, now=self._clock.now())
 
@@ -266,7 +270,7 @@ class Inspector:
     async def _execute(
         self, queue: str, tasks: Sequence[TaskId], command: Command
     ) -> Sequence[Moved | NotAllowed | Missing]:
-        ids = several_ids(tasks)
+        queue, ids = one_queue(queue), several_ids(tasks)
         await self._open()
         return await self._broker.execute(queue, ids, command, now=self._clock.now())
 

@@ -35,9 +35,8 @@ def checked_filter(given: TaskFilter) -> TaskFilter:
             "queue=…, name=… and older_than=…"
         )
     for what in _TEXTS:
-        value = values.get(what)
-        if value is not None and not isinstance(value, str):
-            raise InvalidOption(f"{what} is {value!r}: expected the name of one {what}, as text")
+        if values.get(what) is not None:
+            _one(what, values[what])
     return {**given, "state": state_of(given["state"])}
 
 
@@ -46,6 +45,11 @@ def predicate_of(selected: TaskFilter, now: Moment) -> Callable[[Task], bool]:
     name, age = selected.get("name"), selected.get("older_than")
     before = inf if age is None else now - seconds_of(age, "older_than")
     return lambda task: task.created <= before and (name is None or _is_named(task.name, name))
+
+
+def one_queue(queue: object) -> str:
+    """Return a queue's name; raise `InvalidOption` for several, and for what is none."""
+    return _one("queue", queue)
 
 
 def several_ids(tasks: Iterable[TaskId]) -> list[TaskId]:
@@ -64,6 +68,12 @@ def one_id(task: object) -> TaskId:
     if not isinstance(task, str):
         raise InvalidOption(f"a task's id is {task!r}: expected text, such as handle.id")
     return task
+
+
+def _one(what: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidOption(f"{what} is {value!r}: expected the name of one {what}, as text")
+    return value
 
 
 def _is_named(task: str, name: str) -> bool:

@@ -1,5 +1,6 @@
 """Cases of `get`, `browse` and `count`."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -124,7 +125,7 @@ class BrowseCases(Cases):
         assert sorted(ids_of([*first.tasks, *rest.tasks])) == sorted(ids_of(tasks))
         assert rest.cursor is None
 
-    @pytest.mark.parametrize("moved_to", [-1, 1, 9])
+    @pytest.mark.parametrize("moved_to", [-1, 9])
     async def test_pages_go_on_though_their_last_task_moves(
         self, broker: Broker, moved_to: int
     ) -> None:
@@ -159,19 +160,19 @@ class BrowseCases(Cases):
 
     # - A state may be given as its text; what is no state is an `InvalidOption`.
 
-    @pytest.mark.parametrize("state", REACHABLE)
-    async def test_a_state_may_be_given_as_its_text(self, broker: Broker, state: State) -> None:
+    async def test_a_state_may_be_given_as_its_text(self, broker: Broker) -> None:
         """The text means the state, and the tasks shown have the state itself."""
-        task = await bring_to(broker, state)
-        text: Any = str(state)
-        page = await broker.browse("default", text, 10)
-        assert [(each.id, type(each.state)) for each in page.tasks] == [(task.id, State)]
+        for state in REACHABLE:
+            task = await bring_to(broker, state, a_task(queue=f"of-{state}"))
+            text: Any = str(state)
+            page = await broker.browse(task.queue, text, 10)
+            assert [(each.id, type(each.state)) for each in page.tasks] == [(task.id, State)]
 
-    @pytest.mark.parametrize("typo", ["pendng", "Pending", "PENDING", "", "all", None, 1])
-    async def test_what_is_no_state_is_refused(self, broker: Broker, typo: Any) -> None:
+    async def test_what_is_no_state_is_refused(self, broker: Broker) -> None:
         """An operator who mistypes must not be told that there is nothing."""
         await put(broker, a_task())
-        for queue in ("default", "nowhere"):
+        typos: list[Any] = ["pendng", "Pending", "PENDING", "", "all", None, 1]
+        for queue, typo in product(("default", "nowhere"), typos):
             with pytest.raises(InvalidOption, match=r"expected one of .*'pending'"):
                 await broker.browse(queue, typo, 10)
 

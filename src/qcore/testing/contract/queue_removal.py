@@ -1,7 +1,5 @@
 """Cases of `Operator.remove_queue`."""
 
-import pytest
-
 from qcore.domain.answers import Duplicate, LeaseLost, QueueNotEmpty, QueueRemoved
 from qcore.domain.lifecycle import Deleted, Failed, State, Succeeded
 from qcore.domain.queue_limits import NO_LIMITS, SetInFlight
@@ -28,22 +26,20 @@ class QueueRemovalCases(Cases):
     # - One that has tasks, in whatever state, is answered with `QueueNotEmpty`, and stays as it
     #   is with its limits.
 
-    @pytest.mark.parametrize("state", REACHABLE)
-    async def test_a_queue_that_has_a_task_is_not_removed(
-        self, broker: Broker, state: State
-    ) -> None:
+    async def test_a_queue_that_has_a_task_is_not_removed(self, broker: Broker) -> None:
         """Also one that has ended, as an operator may want to look at it."""
         limiting = limiting_of(broker)
-        task = await bring_to(broker, state)
-        if limiting is not None:
-            await limiting.set_limit("default", SetInFlight(7), now=NOW)
-        before = await stored_task(broker, task)
-        assert await broker.remove_queue("default", now=NOW + 9) == QueueNotEmpty(1)
-        assert await stored_task(broker, task) == before
-        assert await broker.count() == {"default": {state: 1}}
-        if limiting is not None:
-            [limits] = await limiting.limits(["default"])
-            assert limits.in_flight == 7
+        for state in REACHABLE:
+            task = await bring_to(broker, state, a_task(queue=f"of-{state}"))
+            if limiting is not None:
+                await limiting.set_limit(task.queue, SetInFlight(7), now=NOW)
+            before = await stored_task(broker, task)
+            assert await broker.remove_queue(task.queue, now=NOW + 9) == QueueNotEmpty(1)
+            assert await stored_task(broker, task) == before
+            if limiting is not None:
+                [limits] = await limiting.limits([task.queue])
+                assert limits.in_flight == 7
+        assert await broker.count() == {f"of-{state}": {state: 1} for state in REACHABLE}
 
     async def test_a_queue_that_is_not_removed_says_how_many_tasks_it_has(
         self, broker: Broker
@@ -107,17 +103,18 @@ class QueueRemovalCases(Cases):
     # - A later queue of that name begins anew, but its tokens are greater than any that the
     #   removed one has given.
 
-    @pytest.mark.parametrize("later", [-60.0, 0.0, 1e-6, 60.0])
     async def test_a_lease_of_a_removed_queue_does_not_fit_a_later_one(
-        self, broker: Broker, later: float
+        self, broker: Broker
     ) -> None:
         """Not even where it is made in the same microsecond, or a clock has been set back."""
-        stale = await a_claimed(broker, a_task(id="same"))
-        await end(broker, stale, Succeeded())
-        assert await broker.remove_queue("default", now=NOW + later) == QueueRemoved()
-        fresh = await a_claimed(broker, a_task(id="same"), now=NOW + later)
-        assert fresh.lease.token > stale.lease.token
-        assert await end(broker, stale, Succeeded()) == LeaseLost()
+        for n, later in enumerate((-60.0, 0.0, 1e-6, 60.0)):
+            task = a_task(id="same", queue=f"queue-{n}")
+            stale = await a_claimed(broker, task)
+            await end(broker, stale, Succeeded())
+            assert await broker.remove_queue(task.queue, now=NOW + later) == QueueRemoved()
+            fresh = await a_claimed(broker, task, now=NOW + later)
+            assert fresh.lease.token > stale.lease.token
+            assert await end(broker, stale, Succeeded()) == LeaseLost()
 
     async def test_a_removed_queue_has_nothing_to_do(self, broker: Broker) -> None:
         """Workers that serve it go on, and find it empty until somebody enqueues."""
