@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from qcore import (
@@ -5,8 +7,8 @@ from qcore import (
     NoResult,
     SkipRetry,
 )
-from qcore.testing.builders import NOW
-from tests.app.kit import Lab, stored
+from qcore.testing.builders import NOW, a_task
+from tests.app.kit import Lab, stored, turn
 
 
 @pytest.fixture
@@ -129,3 +131,16 @@ class TestResult:
         again = await mail.using(task_id="one", retention=0).enqueue()
         await lab.run_due()
         assert await again.result() == 1
+
+
+@pytest.mark.parametrize("jump", [3_600.0, -3_600.0])
+async def test_the_timeout_of_a_result_does_not_jump_with_the_clock(jump: float) -> None:
+    """It is a number of seconds, whatever the time is set to meanwhile."""
+    lab = Lab(autojump=True)
+    handle = await lab.client.enqueue(a_task(retention=60))
+    waiting = asyncio.create_task(handle.result(timeout=10))
+    await turn()
+    lab.manual.set_to(NOW + jump)
+    with pytest.raises(TimeoutError):
+        await waiting
+    assert lab.manual.monotonic() == NOW + 10

@@ -6,7 +6,6 @@ from weakref import WeakKeyDictionary
 
 from qcore.app.client.task_notifications import WaiterRegistry
 from qcore.app.client.wakeup import Wakeup, first_completed
-from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.ports import Clock, Notifier, Subscription, TasksChanged
 
@@ -77,9 +76,9 @@ class AsyncTaskWaiter:
         """Drop what was notified so far."""
         self._wakeup.clear()
 
-    async def wait(self, until: Moment) -> None:
-        """Wait for a notification, or until a moment."""
-        await first_completed(self._wakeup.wait(), self._clock.sleep_until(until))
+    async def wait(self, seconds: float) -> None:
+        """Wait for a notification, or so many seconds."""
+        await first_completed(self._wakeup.wait(), self._clock.sleep(seconds))
 
     def close(self) -> None:
         """Stop waiting for this task."""

@@ -4,7 +4,6 @@ import threading
 from typing import Final
 
 from qcore.app.client.task_notifications import WaiterRegistry
-from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.ports import Clock, Notifier, Subscription, TasksChanged
 
@@ -58,16 +57,16 @@ class BlockingTaskWaiter:
         """Drop what was notified so far."""
         self._event.clear()
 
-    async def wait(self, until: Moment) -> None:
-        """Wait for a notification, or until a moment; a test's clock is moved to that moment."""
+    async def wait(self, seconds: float) -> None:
+        """Wait for a notification, or so many seconds; a test's clock is moved by them."""
         now = self._clock.now()
-        if until <= now or self._event.wait(min(until - now, CLOCK_PROBE)):
+        if seconds <= 0 or self._event.wait(min(seconds, CLOCK_PROBE)):
             return
         if self._clock.now() == now:
             # a manual clock moves when somebody sleeps on it
-            await self._clock.sleep_until(until)
+            await self._clock.sleep(seconds)
         else:
-            self._event.wait(max(0.0, until - self._clock.now()))
+            self._event.wait(max(0.0, seconds - CLOCK_PROBE))
 
     def close(self) -> None:
         """Stop waiting for this task."""

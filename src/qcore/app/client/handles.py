@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from math import inf
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, Unpack
 
 from qcore.app.calls.codec import Codec
@@ -135,7 +136,7 @@ class Handle(Generic[R_co]):
         await self._client.open()
         until = None
         if timeout is not None:
-            until = self._client.clock.now() + seconds_of(timeout, "timeout")
+            until = self._client.clock.monotonic() + seconds_of(timeout, "timeout")
         state = State.PENDING
         async with aclosing(self._reads(until)) as reads:
             async for task in reads:
@@ -167,8 +168,11 @@ class Handle(Generic[R_co]):
                     return
                 last = seen
 
-    async def _reads(self, until: Moment | None = None) -> AsyncGenerator[Task | None, None]:
-        """Yield the task now, at each notification, at growing intervals, and at `until`."""
+    async def _reads(self, until: float | None = None) -> AsyncGenerator[Task | None, None]:
+        """Yield the task now, at each notification, at growing intervals, and at `until`.
+
+        That is a reading of the monotonic clock.
+        """
         yield await self.task()
         clock, pause = self._client.clock, FIRST_POLL
         waiter = await self._client.notifications.waiter(self.queue, self.id)
@@ -176,10 +180,10 @@ class Handle(Generic[R_co]):
             while True:
                 waiter.clear()
                 yield await self.task()
-                now = clock.now()
-                if until is not None and now >= until:
+                left = inf if until is None else until - clock.monotonic()
+                if left <= 0:
                     return
-                await waiter.wait(now + pause if until is None else min(now + pause, until))
+                await waiter.wait(min(pause, left))
                 pause = min(LONGEST_POLL, pause * 1.5)
         finally:
             waiter.close()

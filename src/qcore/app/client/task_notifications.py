@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.ports import Notification, TasksChanged
 
@@ -21,8 +20,8 @@ class TaskWaiter(Protocol):
         """Drop what was notified so far: call it before the task is read."""
         ...
 
-    async def wait(self, until: Moment) -> None:
-        """Wait for a notification, at the longest until a moment."""
+    async def wait(self, seconds: float) -> None:
+        """Wait for a notification, or so many seconds."""
         ...
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from qcore.app.tasks.handler import BoundCall, HandlerWithOptions, Sender
 from qcore.domain.answers import Conflict, Enqueued
 from qcore.domain.errors import InvalidOption, InvalidTask, NoResult
 from qcore.domain.lifecycle import State
-from qcore.domain.moments import Duration, Moment, seconds_of
+from qcore.domain.moments import Duration, seconds_of
 from qcore.domain.new_task import NewTask, another
 
 A = TypeVar("A")
@@ -110,18 +110,18 @@ class ChainHandle(Generic[R_co]):
         if not self._keeps:
             raise NoResult(f"{last!r} keeps no result: give the last step retention=…")
         await self._client.open()
-        until = None if timeout is None else clock.now() + seconds_of(timeout, "timeout")
+        until = None if timeout is None else clock.monotonic() + seconds_of(timeout, "timeout")
         await self._passed(float("inf") if until is None else until)
         if await last.task() is None:
             raise NoResult(
                 f"{last!r} is not stored: a step before it was revoked or deleted, or its own "
                 "retention is over"
             )
-        left = None if until is None else max(0.0, until - clock.now())
+        left = None if until is None else max(0.0, until - clock.monotonic())
         value: R_co = await last.result(left)
         return value
 
-    async def _passed(self, until: Moment) -> None:
+    async def _passed(self, until: float) -> None:
         """Wait until every step but the last has ended: what comes next was stored as it did."""
         clock, last, pause = self._client.clock, self.handles[-1], FIRST_POLL
         # of a step that is gone nobody tells; of the last one somebody does
@@ -129,10 +129,10 @@ class ChainHandle(Generic[R_co]):
         try:
             for number, handle in enumerate(self.handles[:-1], 1):
                 while not await self._has_ended(handle, number):
-                    now = clock.now()
-                    if now >= until:
+                    left = until - clock.monotonic()
+                    if left <= 0:
                         raise TimeoutError(f"{self!r} is still at step {number}")
-                    await waiter.wait(min(now + pause, until))
+                    await waiter.wait(min(pause, left))
                     waiter.clear()
                     pause = min(LONGEST_POLL, pause * 1.5)
         finally:
