@@ -16,7 +16,7 @@ from qcore.errors import BrokerUnusable
 from qcore.testing import Signals
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.steps import put
-from tests.adapters.redis_kit import broker_at
+from tests.adapters.redis_kit import broker_at, teach
 from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer
 
@@ -146,6 +146,10 @@ async def test_what_a_cluster_hands_out_beside_an_error_is_not_lost(
     tasks = [a_task(queue=queue) for queue in QUEUES]
     await put(broker, *tasks)
     SPOILT["newer"][0](empty_cluster.owner(META))
+    # a node that does not know the script is told it, whatever another one answers
+    for node in empty_cluster.masters:
+        teach(node)
+    empty_cluster.owner("qcore:{good}:meta").cli("SCRIPT", "FLUSH")
     demand = Demand(10, {"good": 3, "bad": 3, "fine": 3})
     claims = await claimed(broker, demand)
     assert {claim.lease.queue for claim in claims} == {"good", "fine"}

@@ -68,7 +68,7 @@ from qcore.adapters.links.redis.interfaces import OnConnected, OnMessage, Script
 from qcore.adapters.links.redis.pool import Request, Transport
 from qcore.adapters.links.redis.pubsub import CHECK_AFTER, ChannelListener, ListenerFactory
 from qcore.adapters.links.redis.refusals import answers_another, is_large, is_lost, refusal
-from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply
+from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply, is_error_reply
 from qcore.adapters.links.redis.server_info import is_replica, refuse_unfit
 from qcore.adapters.links.redis.topology import Topology
 from qcore.domain.backoff import Exponential
@@ -401,7 +401,7 @@ class RedisLink:
                 answers[n] = reply
             elif is_refusal(reply):
                 answers[n] = mapped(reply, self.shown)
-            elif failure is None or isinstance(failure, NoScriptError):
+            elif failure is None or _rank(reply) < _rank(failure):
                 failure = reply
         return failure
 
@@ -425,6 +425,17 @@ def _has_errors(answers: Sequence[Reply | Exception]) -> bool:
         if isinstance(answer, Exception):
             return True
     return False
+
+
+def _rank(error: Exception) -> int:
+    """Return which of several errors decides what is done next: that of the lowest rank.
+
+    What was lost may have been executed, and is a repeated call from then on. A script that is
+    unknown is sent at once, whatever is wrong with other calls of the pipeline.
+    """
+    if not is_error_reply(error):
+        return 0
+    return 1 if isinstance(error, NoScriptError) else 2
 
 
 def _raise_refusal(answers: Sequence[Reply | Exception]) -> None:
