@@ -30,6 +30,7 @@ def leave_things_behind(ctx: Context) -> list[object]:
     """Return what is found of what this handler leaves behind."""
     found = [variable.get(), set_by_import.get(), get_contextvars(), decimal.getcontext().prec]
     found.append(callable(signal.getsignal(signal.SIGTERM)))
+    found.append(len(signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])))
     variable.set("left")
     set_by_import.set("left")
     bind_contextvars(left="behind")

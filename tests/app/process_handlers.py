@@ -84,8 +84,6 @@ def fail(ctx: Context, how: str) -> None:
             raise Unportable("this", "that")
         case "exit":
             sys.exit("bye")
-        case "interrupt":
-            raise KeyboardInterrupt
         case _:
             raise CONTROL_FLOW[how]
 

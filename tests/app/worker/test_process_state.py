@@ -50,9 +50,9 @@ def is_gone(pid: int) -> bool:
 
 
 def test_what_a_handler_sets_the_next_one_does_not_find(results: dict[str, list[Any]]) -> None:
-    """Context variables, bound values, decimal context, signal handlers and alarm are fresh."""
+    """Context variables, bound values, decimal context, signals and alarm are fresh."""
     first, last = results["leave_things_behind"]
-    assert first == ["unset", "set", {}, 11, True]
+    assert first == ["unset", "set", {}, 11, True, 0]
     assert last == first
 
 

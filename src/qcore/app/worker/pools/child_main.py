@@ -55,11 +55,11 @@ def serve(pipe: Connection, *at_start: Callable[[], object]) -> None:
             return
         storage = PipeRunStorage(pipe)
         outcome = _do(job, storage)
+        signals.ignore()
         storage.close()
         # the process is killed in the end, and what it holds back would be lost
         _flush()
         pipe.send(outcome)
-        signals.ignore()
 
 
 def _follow_parent() -> None:

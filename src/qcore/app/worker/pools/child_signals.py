@@ -20,10 +20,12 @@ class ChildSignals:
 
     def __init__(self) -> None:
         self._before = {number: signal.getsignal(number) for number in SIGNALS_CHILDREN_IGNORE}
-        self._mask = threading.local()
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._blocked = blocked.difference(SIGNALS_CHILDREN_IGNORE)
+        self._fork = threading.local()
 
     def ignore(self) -> None:
-        """Take no notice of them, whatever a handler has set for them meanwhile, nor of its alarm.
+        """Take no notice of them, whatever a handler has set or blocked, nor of its alarm.
 
         To be called in the main thread.
         """
@@ -32,6 +34,8 @@ class ChildSignals:
             signal.signal(number, _do_nothing)
             # code in C need not know that there was one
             signal.siginterrupt(number, False)  # noqa: FBT003  (it takes no keywords)
+        # after that, as one that was blocked may be waiting
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
 
     def restore_in_forks(self) -> None:
         """Let them mean in every process forked from this one what they meant before."""
@@ -40,10 +44,10 @@ class ChildSignals:
         )
 
     def _hold(self) -> None:
-        self._mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_CHILDREN_IGNORE)
+        self._fork.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_CHILDREN_IGNORE)
 
     def _let_go(self) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask.before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._fork.blocked)
 
     def _restore(self) -> None:
         for number, before in self._before.items():
