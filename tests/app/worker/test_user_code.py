@@ -16,8 +16,12 @@ from structlog.testing import capture_logs
 from qcore import Context, Handle, NewTask, State, Task
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import JsonSerializer
+from qcore.adapters.wrappers import ForwardingBroker
 from qcore.app.worker import error_hooks
+from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.lifecycle import Released
+from qcore.domain.moments import Moment
+from qcore.domain.task import Claim, Demand, Verdict
 from qcore.errors import CannotDecode
 from qcore.events import Event, TaskFinished
 from qcore.tasks import Group
@@ -674,6 +678,46 @@ class TestTheEndOfAProgram:
 
         asyncio.run(main())
         assert asyncio.run(verdict_on(handles[0])) == (State.ARCHIVED, 0, "ValueError: x")
+
+    @pytest.mark.parametrize("call", ["claim", "settle"])
+    def test_a_call_to_the_broker_that_is_on_its_way_has_its_answer(self, call: str) -> None:
+        """What a claim hands out then is given back, and a verdict is written."""
+        begun = asyncio.Event()
+        handles: list[Handle[Any]] = []
+
+        class Slow(ForwardingBroker):
+            async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+                claims = await self.inner.claim(demand, now=now, until=until)
+                await self._take("claim")
+                return claims
+
+            async def settle(
+                self, verdicts: Sequence[Verdict], *, now: Moment
+            ) -> Sequence[Settled | LeaseLost]:
+                await self._take("settle")
+                return await self.inner.settle(verdicts, now=now)
+
+            async def _take(self, what: str) -> None:
+                if what == call:
+                    begun.set()
+                    await asyncio.sleep(0.01)
+
+        lab = Lab(Slow(MemoryBroker()))
+
+        @lab.task("quick", retention=60)
+        async def quick(ctx: Context) -> None:
+            if call == "claim":
+                await asyncio.Event().wait()
+
+        async def main() -> None:
+            handles.append(await quick.enqueue())
+            working = asyncio.create_task(lab.worker().run())
+            await begun.wait()
+            assert not working.done()
+
+        asyncio.run(main())
+        state = State.PENDING if call == "claim" else State.COMPLETED
+        assert asyncio.run(verdict_on(handles[0])) == (state, 0, None)
 
     def test_an_exit_in_a_task_of_a_handler_is_a_failure(self) -> None:
         """It ends the event loop, and with it the program; not without burning a retry."""

@@ -52,6 +52,16 @@ async def first_completed(*coroutines: Coroutine[Any, Any, object]) -> None:
             task.cancel()
 
 
+def hide_from_cancel_all(task: asyncio.Task[Any]) -> None:
+    """Keep a task out of `asyncio.all_tasks()`, for whoever cancels and awaits it himself.
+
+    At the end of a program `asyncio.run` cancels all of those at once, in no certain order, and
+    with them the calls that they await, whose answers are lost. See "Task lifetime support" in
+    Python's documentation of how to extend asyncio.
+    """
+    asyncio._unregister_task(task)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
 class CutShort(Exception):
     """Say that the block of `cancelled_after` was cancelled."""
 

@@ -18,6 +18,10 @@ and `Watchdog` reports a blocked event loop from another, so that both work whil
 the loop. `LeaseLoss` cancels the runs whose leases the heartbeat, the progress writer or the
 broker's notifications find lost. At the end `Shutdown` drains.
 
+Whatever code of users raises is contained where it is called (`qcore.app.calls.user_code`), and
+`ErrorHooks` bounds how long hooks take. A program that ends cancels all asyncio tasks at once: the
+claim loop and the outbox are kept out of that, so that `Shutdown` can still give back what runs.
+
 The calls of these loops to the broker go through `Retrying`, and those for several queues through
 `Quarantine`, so that neither an outage nor one bad queue ends a worker.
 """

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from qcore.app.calls.call import TaskRequest
-from qcore.app.client.wakeup import Wakeup
+from qcore.app.client.wakeup import Wakeup, hide_from_cancel_all
 from qcore.app.tasks.context import RunServices
 from qcore.app.worker.capacity import Capacity
 from qcore.app.worker.claim_loop import ClaimLoop
@@ -163,6 +163,9 @@ class WorkerSession:
                 helpers.append(group.create_task(self._groups.serve()))
             env.emit(WorkerStarted(env.weights.queues))
             claiming = group.create_task(self._claim_loop.serve())
+            # what is claimed, and what has ended, must be known when the program ends
+            hide_from_cancel_all(claiming)
+            hide_from_cancel_all(settling)
             timeout = group.create_task(self._shutdown.claim_timeout())
             try:
                 await asyncio.wait([claiming, timeout], return_when=asyncio.FIRST_COMPLETED)
@@ -174,9 +177,8 @@ class WorkerSession:
                 raise
             finally:
                 claiming.cancel()
-                if settling.done() or settling.cancelling():
-                    # a program that ends cancels all tasks at once, as `asyncio.run` does: what
-                    # runs is to be given back all the same
+                if settling.done():
+                    # a bug has ended it: what runs is to be given back all the same
                     settling = asyncio.create_task(self._outbox.serve())
                 await self._shutdown.drain()
                 for helper in (timeout, settling, *helpers):
