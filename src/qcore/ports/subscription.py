@@ -72,6 +72,8 @@ class Notifier(Protocol):
         - `TasksChanged` may come with no ids, when any may have news, as after a disturbance; once
           too often; from any thread; and of a task that is gone not at all.
         - A notification of a kind that was not asked for is never given.
+        - Where `notify` raises, the call that it was told of has succeeded all the same, and other
+          subscribers are notified.
         - After `close`, `notify` is not called again.
         """
         ...

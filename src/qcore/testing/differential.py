@@ -72,13 +72,13 @@ class BrokerComparison:
     def same(self, call: Callable[[Broker], Awaitable[T]]) -> T:
         """Ask both, and fail unless they answer the same."""
         driven, model = self.both(call)
-        assert driven == model, f"the answer is {driven!r}, expected {model!r}"
+        agree("the answer", driven, model)
         return driven
 
     def same_list(self, call: Callable[[Broker], Awaitable[Sequence[T]]]) -> None:
         """Ask both for a sequence; which kind of sequence it is, is a broker's own choice."""
         driven, model = self.both(call)
-        assert list(driven) == list(model), f"the answer is {driven!r}, expected {model!r}"
+        agree("the answer", list(driven), list(model))
 
     def settle(
         self, which: int, ends: Sequence[tuple[LeasePair, Transition]], now: Moment
@@ -99,7 +99,8 @@ class BrokerComparison:
         asked = [pair.of(which) for pair in pairs]
         answers = self.ask(which, lambda broker: broker.extend(asked, until=until))
         for lease, answer in zip(asked, answers, strict=True):
-            assert isinstance(answer, LeaseLost) or answer == _until(lease, until)
+            if not isinstance(answer, LeaseLost):
+                agree("the renewed lease", answer, _until(lease, until))
         return [None if isinstance(answer, LeaseLost) else answer.until for answer in answers]
 
     def sweep(
@@ -110,7 +111,8 @@ class BrokerComparison:
         while True:
             swept = self.ask(which, lambda broker: broker.sweep(queues, limit, now=now))
             moved = (swept.crashed, swept.expired, swept.trimmed)
-            assert max(moved) <= limit * len(queues)
+            most = limit * len(queues)
+            assert max(moved) <= most, f"{moved} were moved of a kind, expected at most {most}"
             total = (total[0] + moved[0], total[1] + moved[1], total[2] + moved[2])
             # one that moved something may have taken back a task that the next finds expired
             if not any(moved):
@@ -123,7 +125,7 @@ class BrokerComparison:
         cursor: str | None = None
         while True:
             page = self._page(which, queue, state, limit, cursor)
-            assert len(page[0]) <= limit
+            assert len(page[0]) <= limit, f"a page of {len(page[0])}, expected at most {limit}"
             tasks += page[0]
             cursor = page[1]
             if cursor is None:
@@ -137,8 +139,8 @@ class BrokerComparison:
 
     def paired(self, driven: Claim, model: Claim) -> LeasePair:
         """Fail unless two claims are the same but for their tokens, and each token grew."""
-        assert driven.task == model.task
-        assert _token(driven.lease, 0) == _token(model.lease, 0)
+        agree("the claimed task", driven.task, model.task)
+        agree("the lease, but for its token,", _token(driven.lease, 0), _token(model.lease, 0))
         return LeasePair(self._grown(DRIVEN, driven.lease), self._grown(MODEL, model.lease))
 
     def _grown(self, which: int, lease: Lease) -> Lease:
@@ -156,6 +158,11 @@ class BrokerComparison:
         """Return how many tasks the memory broker has in these states."""
         counts = self.ask(MODEL, lambda broker: broker.count())
         return sum(queue.get(state, 0) for queue in counts.values() for state in states)
+
+
+def agree(what: str, driven: object, model: object) -> None:
+    """Fail, and say what it is about, unless the driven broker gave what the memory broker did."""
+    assert driven == model, f"{what} is {driven!r}, expected {model!r}"
 
 
 async def _groups(queue: str, broker: Broker) -> Sequence[Group]:

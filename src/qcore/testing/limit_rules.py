@@ -12,7 +12,7 @@ from qcore.domain.queue_limits import LimitChange
 from qcore.domain.task import Task
 from qcore.ports import Capability
 from qcore.testing import strategies
-from qcore.testing.differential import DRIVEN, MODEL, BrokerComparison
+from qcore.testing.differential import DRIVEN, MODEL, BrokerComparison, agree
 from qcore.testing.optional_ports import aggregating, limiting
 from qcore.testing.strategies import QUEUES
 
@@ -84,11 +84,13 @@ class LimitAndGroupRules(RuleBasedStateMachine):
             return
         for queue in QUEUES:
             groups = self._comparison.groups([queue])
-            assert self._paged(queue) == groups
+            agree("the list of groups", self._paged(queue), groups)
             for group in groups:
                 driven, model = (self._members(n, queue, group.name) for n in (DRIVEN, MODEL))
-                assert [task.due for task in driven] == [task.due for task in model]
-                assert {task.id for task in driven} == {task.id for task in model}
+                moments = [[task.due for task in tasks] for tasks in (driven, model)]
+                agree(f"the list of moments in group {group.name}", *moments)
+                ids = [sorted(task.id for task in tasks) for tasks in (driven, model)]
+                agree(f"the list of members of group {group.name}", *ids)
 
     def _members(self, which: int, queue: str, group: str) -> Sequence[Task]:
         return self._comparison.ask(
@@ -99,7 +101,7 @@ class LimitAndGroupRules(RuleBasedStateMachine):
         """Return the groups that the driven broker tells of, one by one."""
         found: list[Group] = []
         while page := self._page(queue, found[-1].name if found else ""):
-            assert len(page) == 1
+            agree("the number of groups on a page of one", len(page), 1)
             found += page
         return found
 

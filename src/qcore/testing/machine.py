@@ -31,7 +31,7 @@ from qcore.domain.task import Claim, Demand, RetentionPolicy, Task
 from qcore.ports import Broker, Capability
 from qcore.testing import strategies
 from qcore.testing.builders import NOW
-from qcore.testing.differential import DRIVEN, MODEL, BrokerComparison, LeasePair
+from qcore.testing.differential import DRIVEN, MODEL, BrokerComparison, LeasePair, agree
 from qcore.testing.limit_rules import LimitAndGroupRules
 from qcore.testing.strategies import QUEUES
 
@@ -134,7 +134,7 @@ class BrokerMachine(LimitAndGroupRules):
         known = self._known()
         said = [(known[draft.lease % len(known)], draft) for draft in drafts]
         driven, model = (self._comparison.save_details(n, said, self._now) for n in (DRIVEN, MODEL))
-        assert driven == model, f"the answer is {driven}, expected {model}"
+        agree("the answer", driven, model)
 
     @precondition(lambda self: self._known())
     @rule(wait=strategies.WAIT, indexes=strategies.INDEXES, ticks=strategies.TICKS)
@@ -144,7 +144,7 @@ class BrokerMachine(LimitAndGroupRules):
         known, until = self._known(), self._now + ticks * strategies.TICK
         pairs = [known[index % len(known)] for index in indexes]
         driven, model = (self._comparison.extend(n, pairs, until) for n in (DRIVEN, MODEL))
-        assert driven == model
+        agree("the list of the leases' new ends", driven, model)
 
     @precondition(lambda self: self._has(*State))
     @rule(
@@ -158,7 +158,7 @@ class BrokerMachine(LimitAndGroupRules):
         driven, model = (
             self._comparison.sweep(n, queues, limit, self._now) for n in (DRIVEN, MODEL)
         )
-        assert driven == model, f"{driven} were crashed, expired and trimmed, expected {model}"
+        agree("the number of tasks that crashed, expired and were trimmed", driven, model)
 
     @precondition(lambda self: self._has(*State))
     @rule(
@@ -195,11 +195,12 @@ class BrokerMachine(LimitAndGroupRules):
             listed: list[str] = []
             for state, number in counts.get(queue, {}).items():
                 driven = self._comparison.pages(DRIVEN, queue, state, 2)
-                assert len(driven) == number > 0
+                agree(f"the number of {state} tasks on all pages", len(driven), number)
+                assert number > 0, f"no task of {queue} is {state}, expected no count of them"
                 model = self._comparison.pages(MODEL, queue, state, 100)
-                assert _listing(driven, state) == _listing(model, state)
+                agree(f"the list of {state} tasks", _listing(driven, state), _listing(model, state))
                 listed += [task.id for task in driven]
-            assert len(listed) == len(set(listed)), "a task is in two states"
+            agree("the list of ids in all states", sorted(listed), sorted(set(listed)))
 
     def _claim(self, demand: Demand, ticks: int) -> None:
         until = self._now + ticks * strategies.TICK
@@ -208,9 +209,9 @@ class BrokerMachine(LimitAndGroupRules):
         )
         for queue in QUEUES:
             ours, theirs = _of(queue, driven), _of(queue, model)
-            assert [c.task for c in ours] == [c.task for c in theirs]
+            agree("the list of claimed tasks", [c.task for c in ours], [c.task for c in theirs])
             self._held += map(self._comparison.paired, ours, theirs)
-        assert len(driven) == len(model)
+        agree("the number of claims", len(driven), len(model))
         self._end_the_expired()
 
     def _end_the_expired(self) -> None:
@@ -231,7 +232,7 @@ class BrokerMachine(LimitAndGroupRules):
     def _settle(self, ends: Sequence[tuple[LeasePair, Transition]]) -> None:
         for batch in _batches(ends):
             driven, model = (self._comparison.settle(n, batch, self._now) for n in (DRIVEN, MODEL))
-            assert driven == model, f"the answer is {driven}, expected {model}"
+            agree("the answer", driven, model)
         ended = [pair for pair, _ in ends if pair in self._held]
         self._held = [pair for pair in self._held if pair not in ended]
         self._ended = [*ended, *self._ended][:4]

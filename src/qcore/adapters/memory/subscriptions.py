@@ -5,7 +5,14 @@ from contextlib import suppress
 from typing import Final
 
 from qcore.domain.new_task import TaskId
-from qcore.ports import Kinds, LeaseEnded, Notify, TasksChanged, WorkAvailable
+from qcore.ports import (
+    Kinds,
+    LeaseEnded,
+    Notification,
+    Notify,
+    TasksChanged,
+    WorkAvailable,
+)
 
 WORK: Final = WorkAvailable()
 
@@ -26,25 +33,21 @@ class Subscribers:
         """Notify that these queues may have something new to claim, or to wait for."""
         for each in tuple(self._subscribers):
             if WorkAvailable in each.kinds and not each.queues.isdisjoint(queues):
-                each.notify(WORK)
+                each.tell(WORK)
 
     def tell_of_ended(self, queue: str, tokens: Sequence[int]) -> None:
         """Notify of leases that a command has revoked."""
         for each in tuple(self._subscribers):
             if LeaseEnded in each.kinds and queue in each.queues:
-                # a subscriber whose event loop is closed raises: the command has succeeded all the
-                # same
-                with suppress(RuntimeError):
-                    for token in tokens:
-                        each.notify(LeaseEnded(queue, token))
+                for token in tokens:
+                    each.tell(LeaseEnded(queue, token))
 
     def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
         """Notify of tasks that ended, or whose progress changed."""
         for each in tuple(self._subscribers):
             if TasksChanged in each.kinds:
                 for queue in each.queues.intersection(changed):
-                    with suppress(RuntimeError):
-                        each.notify(TasksChanged(queue, changed[queue]))
+                    each.tell(TasksChanged(queue, changed[queue]))
 
 
 class Subscriber:
@@ -61,6 +64,11 @@ class Subscriber:
         self.kinds = kinds
         self.notify = notify
         self._among = among
+
+    def tell(self, notification: Notification) -> None:
+        """Call the subscriber; what it raises, as where its event loop is closed, is its own."""
+        with suppress(Exception):
+            self.notify(notification)
 
     async def close(self) -> None:
         """End the subscription."""

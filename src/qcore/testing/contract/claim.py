@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from qcore.domain.lifecycle import Failed, State, Succeeded
+from qcore.domain.lifecycle import Failed, Released, State, Succeeded
 from qcore.domain.task import Demand, token_floor
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_demand, a_task, some_tasks
@@ -159,6 +159,16 @@ class HandOutCases(Cases):
         stored = await stored_task(broker, task)
         assert (stored.state, stored.error) == (State.DEAD, "expired")
         assert (stored.finished, stored.attempts) == (NOW + 0.5, 0)
+
+    @pytest.mark.parametrize("fraction", [0.001, 0.123, 0.999])
+    async def test_it_expires_to_the_millisecond(self, broker: Broker, fraction: float) -> None:
+        """Neither a claim nor a sweep ends it a millisecond early or late."""
+        await put(broker, task := a_task(expires=NOW + fraction))
+        early, late = NOW + fraction - 0.001, NOW + fraction
+        assert (await broker.sweep(["default"], 10, now=early)).expired == 0
+        await end(broker, await take_one(broker, now=early), Released(), now=early)
+        assert (await broker.sweep(["default"], 10, now=late)).expired == 1
+        assert (await stored_task(broker, task)).finished == late
 
     async def test_an_expired_task_takes_no_room(self, broker: Broker) -> None:
         """Where expired tasks stand first, as many others are claimed as there is room for."""

@@ -34,6 +34,7 @@ from qcore.testing.contract.steps import (
     take,
     take_one,
 )
+from qcore.testing.contract.task_examples import all_examples
 
 ORDERS: tuple[Command, ...] = (
     RunNow(),
@@ -112,6 +113,16 @@ class CommandCases(Cases):
         assert stored.attempts == before.attempts
         assert stored.spec == evolve(task, expires=None)
         assert await broker.next_due(["default"]) is None
+
+    @pytest.mark.parametrize("state", states_allowing(RunNow))
+    async def test_run_now_leaves_what_was_asked_for(self, broker: Broker, state: State) -> None:
+        """Headers, tags and every other option, but for its expiry."""
+        asked = all_examples("id", "queue", "due", "priority")
+        task = await bring_to(broker, state, a_task(**{**asked, "expires": NOW + 3_600}))
+        await execute_on(broker, task, RunNow())
+        assert (await stored_task(broker, task)).spec == evolve(task, expires=None)
+        claim = await take_one(broker)
+        assert claim.task.spec == evolve(task, expires=None)
 
     @pytest.mark.parametrize("state", states_allowing(RunNow))
     async def test_run_now_goes_behind_those_pending(self, broker: Broker, state: State) -> None:

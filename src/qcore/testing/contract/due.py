@@ -67,6 +67,13 @@ class DueCases(Cases):
         await put(broker, due := a_task(due=NOW + 1), waiting := a_task())
         assert ids(await take(broker, now=NOW + 1)) == [waiting.id, due.id]
 
+    async def test_what_is_due_becomes_pending_without_room(self, broker: Broker) -> None:
+        """A worker that has no room finds what has come due before it has."""
+        await put(broker, task := a_task(due=NOW + 1))
+        assert await take(broker, 0, now=NOW + 1) == []
+        assert (await stored_task(broker, task)).state is State.PENDING
+        assert await broker.next_due(["default"]) is None
+
     async def test_due_tasks_keep_their_priority(self, broker: Broker) -> None:
         """A due task of high priority overtakes pending ones of a lower."""
         await put(broker, low := a_task(), high := a_task(due=NOW + 1, priority=5))

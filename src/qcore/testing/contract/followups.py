@@ -2,8 +2,8 @@
 
 from threading import Event as Notified
 
-from qcore.domain.answers import LeaseLost, Settled
-from qcore.domain.lifecycle import Failed, State, Succeeded
+from qcore.domain.answers import LeaseLost, Moved, Settled
+from qcore.domain.lifecycle import Cancelled, Failed, State, Succeeded
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Lease, Verdict
 from qcore.ports import Broker
@@ -12,6 +12,8 @@ from qcore.testing.contract.base import Cases, in_threads, step
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
+    execute_on,
+    find_task,
     ids,
     ids_of,
     nothing_is_left,
@@ -61,6 +63,15 @@ class FollowUpCases(Cases):
         assert await end(broker, again, Succeeded()) == Settled(State.GONE)
         assert await end(broker, again, Succeeded(then=then)) == LeaseLost()
         await nothing_is_left(broker, claim.task.spec, *then)
+
+    async def test_nothing_follows_a_task_that_was_cancelled(self, broker: Broker) -> None:
+        """Its worker succeeds too late: the verdict does not count, whatever it brings along."""
+        claim = await a_claimed(broker)
+        assert await execute_on(broker, claim.task.spec, Cancelled()) == Moved(State.DEAD)
+        then = (a_task(), a_task(queue="b"), a_task(due=NOW + 9, unique_key="k"))
+        assert await end(broker, claim, Succeeded(then=then)) == LeaseLost()
+        assert [await find_task(broker, task) for task in then] == [None] * 3
+        assert await broker.count() == {"default": {State.DEAD: 1}}
 
     async def test_what_is_there_already_is_left_as_it_is(self, broker: Broker) -> None:
         """An id that lives and a key that is had are no error; the others go in."""

@@ -35,6 +35,7 @@ from qcore.testing.contract.steps import (
     take,
 )
 from qcore.testing.contract.task_examples import all_examples, comes_back, comes_out, examples
+from qcore.testing.contract.tokens import AggregateTokenCases
 from qcore.testing.optional_ports import aggregating
 
 ORDERS: Final[tuple[Command, ...]] = (
@@ -51,7 +52,7 @@ ODD: Final = (
 )
 
 
-class GroupContract(GroupTableCases, JoinCases, AggregateCases):
+class GroupContract(GroupTableCases, JoinCases, AggregateCases, AggregateTokenCases):
     """Inherit it with `Capability.GROUPS`: tasks that wait to become one."""
 
     # - At most `limit`, those whose names come after `after` (by code points).
@@ -67,6 +68,20 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases):
         assert found == sorted(ODD)
         assert list(await gatherer.groups("default", 0)) == []
         assert await listed(broker, queue="nowhere") == []
+
+    async def test_pages_of_groups_and_members_may_be_large(self, broker: Broker) -> None:
+        """A limit above what there is shows it all."""
+        names = [f"{n:03}" for n in range(301)]
+        await put(broker, *(a_task(group=name) for name in names))
+        await put(broker, *(members := some_tasks(301, group="g")))
+        gatherer = aggregating(broker)
+        found = await gatherer.groups("default", 1_000)
+        assert [group.name for group in found] == [*names, "g"]
+        assert [task.id for task in await gatherer.members("default", "g", 1_000)] == [
+            task.id for task in members
+        ]
+        assert len(await gatherer.groups("default", 250)) == 250
+        assert len(await gatherer.members("default", "g", 250)) == 250
 
     async def test_a_page_begins_after_any_name(self, broker: Broker) -> None:
         """One that is no group's, too."""

@@ -91,6 +91,17 @@ class SaveDetailsCases(Cases):
         assert await jot(broker, claim, progress=WHOLE) == DetailsSaved()
         assert (await learn(broker, task)).progress == WHOLE
 
+    async def test_a_stale_worker_writes_over_nothing(self, broker: Broker) -> None:
+        """What the run after it has saved is what the run after that will find."""
+        stale = await a_claimed(broker)
+        await jot(broker, stale, progress=HALF, saved=b"old")
+        await sweep_all(broker, now=NOW + LEASE)
+        claim = await take_one(broker, now=NOW + LEASE)
+        await jot(broker, claim, progress=WHOLE, saved=b"new")
+        assert await jot(broker, stale, progress=HALF, saved=b"late") == LeaseLost()
+        details = await learn(broker, claim.task.spec)
+        assert (details.progress, details.saved) == (WHOLE, b"new")
+
     @pytest.mark.parametrize("state", [State.RETRY, State.COMPLETED, State.DEAD], ids=str)
     async def test_a_run_that_has_ended_notes_nothing(self, broker: Broker, state: State) -> None:
         """A lease that a verdict has ended is over for notes too."""
@@ -134,6 +145,15 @@ class SaveDetailsCases(Cases):
         await jot(broker, claim, progress=HALF, saved=b"x" * 100_000)
         assert await stored_task(broker, claim.task.spec) == before
         assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
+
+    @pytest.mark.parametrize("fraction", [0.0, 1e-9, 1.0])
+    async def test_no_progress_is_progress(self, broker: Broker, fraction: float) -> None:
+        """A run that has only begun says so: 0.0 is not the same as nothing said."""
+        claim = await a_claimed(broker)
+        await jot(broker, claim, progress=WHOLE)
+        said = Progress(NOW, fraction, "")
+        await jot(broker, claim, progress=said)
+        assert (await learn(broker, claim.task.spec)).progress == said
 
     async def test_messages_may_be_any_text(self, broker: Broker) -> None:
         """What a run says comes back as it was said."""
@@ -240,6 +260,16 @@ class DetailCases(Cases):
         assert await learn(broker, claim.task.spec) == Details((AttemptError(NOW, 1, "no"),))
 
     # - The last progress and the last saved work, whatever became of the run.
+
+    async def test_saved_work_outlives_every_crash(self, broker: Broker) -> None:
+        """After the second as after the first, each run finds what the one before it saved."""
+        claim = await a_claimed(broker, a_task(max_crashes=4))
+        for n in range(1, 4):
+            await jot(broker, claim, saved=b"%d" % n)
+            await sweep_all(broker, now=NOW + n * LEASE)
+            assert (await learn(broker, claim.task.spec)).saved == b"%d" % n
+            claim = await take_one(broker, now=NOW, until=NOW + (n + 1) * LEASE)
+            assert (await learn(broker, claim.task.spec)).saved == b"%d" % n
 
     @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
     async def test_the_next_attempt_finds_what_was_saved(self, broker: Broker, way: Way) -> None:

@@ -191,6 +191,15 @@ class SettleCases(Cases):
         await end(broker, low, Released())
         assert ids(await take(broker)) == [high.id, low.task.id, same.id]
 
+    async def test_a_release_is_an_attempt_all_the_same(self, broker: Broker) -> None:
+        """It began, so the attempts go on counting: neither given back, nor counted once more."""
+        claim = await a_claimed(broker)
+        for attempt in (1, 2, 3):
+            assert claim.task.attempts == attempt
+            await end(broker, claim, Released())
+            assert (await stored_task(broker, claim.task.spec)).attempts == attempt
+            claim = await take_one(broker)
+
     # - `Snoozed(unhandled=True)` sets `unhandled_since` to `now` if it is not set; every other
     #   verdict clears it.
 

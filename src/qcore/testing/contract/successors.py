@@ -77,6 +77,13 @@ async def enqueue_kinds(
 class SuccessorCases(Cases):
     """A task that is asked for while another of its key runs is run once that has ended."""
 
+    # - With `on_duplicate="rerun"` likewise; but where the task that has the key is active, the
+    #   new one is its successor: scheduled, due at `LAST_MOMENT`, until the other has ended,
+    #   whichever way. Then it has the key, and is due at the moment that was asked for. A key has
+    #   one successor, the last one asked for: it takes the place of an earlier one, even under
+    #   the same id, and is gone where the task that has the key is replaced. A task that has a
+    #   successor has the key until it ends.
+
     @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: type(ending).__name__)
     async def test_a_successor_runs_when_the_holder_has_ended(
         self, ending: Transition, broker: Broker

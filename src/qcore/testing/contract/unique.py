@@ -223,6 +223,15 @@ class UniqueContract(SuccessorCases):
         assert await ask(broker, one()) == Duplicate(first.id, State.PENDING)
         assert await broker.count() == {"default": {State.PENDING: 1}}
 
+    async def test_keys_that_look_alike_are_different(self, broker: Broker) -> None:
+        """Case, blanks at either end and composition tell them apart, as they do ids."""
+        keys = ["k", "K", "k ", " k", "k  ", "é", "e\u0301", "ss", "ß", "1", "1.0", "01"]
+        tasks = [a_task(unique_key=key) for key in keys]
+        await put(broker, *tasks)
+        for task in tasks:
+            again = a_task(unique_key=task.unique_key)
+            assert await ask(broker, again) == Duplicate(task.id, State.PENDING)
+
     async def test_a_key_is_had_for_its_time(self, broker: Broker) -> None:
         """To the very moment; then others may come in, though the first is still there."""
         first = one(unique_for=10.5)

@@ -1,13 +1,23 @@
 """Cases of unusual input that is allowed: any Unicode text, large payloads, large batches."""
 
 import pytest
+from attrs import evolve
 
 from qcore.domain.answers import Moved, Settled, Swept
-from qcore.domain.lifecycle import Archived, Deleted, Rejected, State, Succeeded
+from qcore.domain.lifecycle import Archived, Deleted, Failed, Rejected, State, Succeeded
 from qcore.domain.moments import LAST_MOMENT
-from qcore.domain.new_task import MAX_BUDGET, NewTask
+from qcore.domain.new_task import (
+    MAX_BUDGET,
+    MAX_ID,
+    MAX_NAME,
+    MAX_QUEUE,
+    MAX_TAG,
+    MAX_TAGS,
+    NewTask,
+)
+from qcore.domain.run_details import AttemptError, DetailsSaved, DetailsUpdate, Progress
 from qcore.domain.task import RetentionPolicy, Verdict
-from qcore.ports import Broker
+from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.steps import (
@@ -80,6 +90,37 @@ class UnusualTextCases(Cases):
         assert (stored.result, stored.result_type) == (word.encode(), word)
         assert await execute_on(broker, task, Deleted()) == Moved(State.GONE)
         assert await broker.count() == {"bystander": {State.PENDING: 1}}
+
+    @pytest.mark.parametrize("letter", ["x", "ü", "任", "\U0001f600"])
+    async def test_texts_may_be_as_long_as_is_documented(self, broker: Broker, letter: str) -> None:
+        """Each field, in characters, not in bytes, and all of them together."""
+        task = a_task(
+            id=letter * MAX_ID,
+            name=letter * MAX_NAME,
+            queue=letter * MAX_QUEUE,
+            content_type=letter * MAX_NAME,
+            backoff=letter * MAX_NAME,
+            tags=tuple(f"{n}{letter * (MAX_TAG - 1)}" for n in range(MAX_TAGS)),
+            headers={letter * 1_000: letter * 10_000},
+            retention=60,
+        )
+        if Capability.UNIQUE in broker.capabilities:
+            task = evolve(task, unique_key=letter * MAX_ID)
+        claim = await a_claimed(broker, task)
+        assert claim.task.spec == task
+        error, message = letter * 10_000, letter * 500
+        failed = Failed(error, NOW, worker=letter * 200, traceback=letter * 100_000)
+        update = DetailsUpdate(claim.lease, Progress(NOW, 0.5, message))
+        assert list(await broker.save_details([update])) == [DetailsSaved()]
+        await end(broker, claim, failed)
+        assert (await stored_task(broker, task)).error == error
+        (details,) = await broker.details(task.queue, [task.id])
+        assert details is not None
+        assert details.progress == Progress(NOW, 0.5, message)
+        assert details.errors == (AttemptError(NOW, 1, error, letter * 200, letter * 100_000),)
+        await end(broker, await take_one(broker, task.queue), Succeeded(b"", letter * MAX_NAME))
+        stored = await stored_task(broker, task)
+        assert (stored.spec, stored.result_type) == (task, letter * MAX_NAME)
 
     async def test_names_that_look_alike_are_different(self, broker: Broker) -> None:
         """Case, accents and composition tell ids apart: they are compared as they were written."""

@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 import pytest
 
+from qcore.domain.answers import Enqueued
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -80,7 +81,8 @@ class Kept:
 class NextDueCases(Cases):
     """When there will be work."""
 
-    # - None when there is none. The moment may have passed already.
+    # - None when there is none, or when all that there are wait for the end of another task (they
+    #   are due at `LAST_MOMENT`). The moment may have passed already.
 
     async def test_an_empty_broker_has_nothing_due(self, broker: Broker) -> None:
         """No queues, unknown queues: nothing will be due."""
@@ -192,6 +194,30 @@ class SubscribeCases(Cases):
         await execute_on(broker, task, RunNow())
         assert await self.comes(notified)
         await subscription.close()
+
+    # - Where `notify` raises, the call that it was told of has succeeded all the same, and other
+    #   subscribers are notified.
+
+    async def test_a_callback_that_raises_is_nobody_else_s_trouble(self, broker: Broker) -> None:
+        """Neither the enqueue's, nor that of who subscribed before or after it; and it stays."""
+        raised, before, after = Notified(), Notified(), Notified()
+
+        def trip() -> None:
+            raised.set()
+            raise ValueError("a bug of the subscriber")
+
+        subscriptions = [
+            await on_work(broker, ["default"], call) for call in (before.set, trip, after.set)
+        ]
+        for _ in range(2):
+            for event in (raised, before, after):
+                event.clear()
+            task = a_task()
+            assert await broker.enqueue([task], now=NOW) == [Enqueued(task.id, State.PENDING)]
+            assert [await self.comes(event) for event in (raised, before, after)] == [True] * 3
+            assert ids(await take(broker)) == [task.id]
+        for subscription in subscriptions:
+            await subscription.close()
 
     async def test_each_of_the_queues_is_heard(self, broker: Broker) -> None:
         """Who listens to several queues hears each."""

@@ -126,7 +126,7 @@ class FileWatcher:
         # the callback of the one before may have closed this one
         if subscriber in self._subscribers:
             # a subscriber whose event loop is closed raises; the write has succeeded all the same
-            with suppress(RuntimeError):
+            with suppress(Exception):
                 subscriber.notify(notification)
 
     def disconnect(self) -> None:
