@@ -200,14 +200,10 @@ async def test_a_large_file_is_told_of(file: Path, monkeypatch: pytest.MonkeyPat
     assert "unused" in told[0].found
 
 
-@pytest.mark.parametrize(
-    ("least", "grade"), [(doctor.HELD_LOG, Grade.ADVICE), (1, Grade.WARNING)], ids=["short", "long"]
-)
 async def test_a_reader_that_was_left_open_is_told_of(
-    file: Path, monkeypatch: pytest.MonkeyPatch, least: int, grade: Grade
+    file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It keeps the log from being folded into the file, so that the log grows and grows."""
-    monkeypatch.setattr(doctor, "HELD_LOG", least)
     monkeypatch.setattr(doctor, "HELD_FOR", 0.02)
     await enqueue(file)
     with closing(sqlite3.connect(file, isolation_level=None)) as reader:
@@ -216,7 +212,7 @@ async def test_a_reader_that_was_left_open_is_told_of(
         broker = connect(url_of(file))
         await broker.enqueue([NewTask("mail", id="b")], now=1.0)
         [told] = bad(await examined(url_of(file)), "disk")
-        assert (told.about, told.grade) == ("journal", grade)
+        assert (told.about, told.grade) == ("journal", Grade.WARNING)
         assert "left open" in told.to_do
         reader.execute("COMMIT")
         assert bad(await examined(url_of(file)), "disk") == []

@@ -17,8 +17,6 @@ META: Final = "qcore_meta"
 GIGABYTE: Final = 1 << 30
 MAX_CHECKED: Final = GIGABYTE
 """Bytes of a file up to which `quick_check`, which reads every page, is run."""
-HELD_LOG: Final = 1 << 20
-"""Bytes of a log from which on it is a warning that a reader keeps it from a checkpoint."""
 HELD_FOR: Final = 1.0
 """Seconds in which no checkpoint gets further, so that it must be one reader that was left open."""
 LOW_DISK: Final = GIGABYTE
@@ -147,9 +145,8 @@ def _log(tx: Tx) -> Iterator[Finding]:
         _, pages, folded = _checkpoint(tx)
     if folded < pages and folded == first[2]:
         (page_size,) = tx.execute("PRAGMA page_size")[0]
-        held, size = spelled((pages - folded) * page_size), pages * page_size
-        grade = warning if size >= HELD_LOG else advice
-        yield grade(
+        held = spelled((pages - folded) * page_size)
+        yield warning(
             "journal",
             f"somebody has been reading for a while: {held} of the log cannot be folded into the "
             "file meanwhile, and it grows with every change",

@@ -56,11 +56,22 @@ def read_queues(tx: Tx, names: Iterable[str]) -> dict[str, QueueRow]:
     return {row[1]: QueueRow(_sound(tx, row)) for row in rows}
 
 
+def _are_whole(numbers: Row) -> bool:
+    """Return whether these are numbers of something, in half the time of asking each."""
+    try:
+        total = sum(numbers)
+    except TypeError:
+        # a text, a blob or nothing
+        return False
+    return type(total) is int and total <= MAX_WHOLE and min(numbers) >= 0
+
+
 def _sound(tx: Tx, row: Row) -> Row:
     """Return a row whose numbers are numbers of something."""
-    key, name, *numbers = row
-    if {*map(type, numbers)} == {int} and min(numbers) >= 0 and max(numbers) <= MAX_WHOLE:
+    numbers = row[2:]
+    if _are_whole(numbers):
         return row
+    key, name = row[:2]
     sequence, token, *_ = numbers
     counted: dict[str, int] = dict(tx.execute(_SQL["count_states"], (key,)))
     ((last,),) = tx.execute(_SQL["last_sequence"], (key,))
