@@ -12,7 +12,7 @@ from qcore.app.calls.call import Refused
 from qcore.app.client.coalescing import MAX_BATCH, EnqueueCoalescer
 from qcore.app.client.handles import BlockingHandle
 from qcore.domain.moments import Moment
-from qcore.errors import BrokerRefused
+from qcore.errors import BrokerRefused, BrokerUnusable
 from qcore.testing import FaultyBroker, a_task, some_tasks
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, turn
@@ -344,3 +344,31 @@ def test_loops_in_several_threads_may_share_a_client() -> None:
 
     asyncio.run(in_a_first_loop())
     assert answered == [1, 1]
+
+
+async def test_a_queue_that_cannot_be_served_fails_its_own_callers_alone() -> None:
+    """As one that a newer qcore has written: what is for other queues in the batch is stored."""
+
+    class Spoilt(Gate):
+        async def enqueue(
+            self, tasks: Sequence[NewTask], *, now: Moment
+        ) -> Sequence[Enqueued | Conflict]:
+            await self.open_gate.wait()
+            if any(task.queue == "bad" for task in tasks):
+                raise BrokerUnusable("a newer qcore has written it")
+            return await super().enqueue(tasks, now=now)
+
+    gate = Spoilt()
+    lab = Lab(gate)
+    tasks = [a_task(queue=queue) for queue in ("a", "b", "bad", "a", "bad")]
+    asking = [asyncio.create_task(lab.client.enqueue(task)) for task in tasks]
+    await turn()
+    gate.open_gate.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [
+        Handle,
+        Handle,
+        BrokerUnusable,
+        Handle,
+        BrokerUnusable,
+    ]

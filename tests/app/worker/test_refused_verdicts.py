@@ -193,6 +193,44 @@ async def test_a_queue_that_cannot_be_served_does_not_keep_the_verdicts_of_other
     assert (await stored(bad)).attempts == 1
 
 
+async def test_a_follow_up_for_a_queue_that_cannot_be_served_waits_alone() -> None:
+    """Its verdict is written once somebody has acted; others of its own queue do not wait."""
+
+    class Spoilt(ForwardingBroker):
+        bad = "bad"
+
+        async def settle(
+            self, verdicts: Sequence[Verdict], *, now: Moment
+        ) -> Sequence[Settled | LeaseLost]:
+            for verdict in verdicts:
+                match verdict.outcome:
+                    case Succeeded(then=then) if any(task.queue == self.bad for task in then):
+                        raise BrokerUnusable("a newer qcore has written it")
+                    case _:
+                        pass
+            return await super().settle(verdicts, now=now)
+
+    broker = Spoilt(MemoryBroker())
+    lab = Lab(broker, autojump=True)
+
+    @lab.task("later", queue="bad")
+    async def later(ctx: Context) -> None: ...
+
+    @lab.task("mail", retention=60)
+    async def mail(ctx: Context, number: int) -> int:
+        if number == 2:
+            ctx.then(later.call())
+        return number
+
+    handles = [await mail.enqueue(number) for number in range(5)]
+    async with lab.working(queues=["default"]):
+        for number in (0, 1, 3, 4):
+            assert await handles[number].result(60) == number
+        broker.bad = "none"
+        assert await handles[2].result(60) == 2
+    assert (await lab.inspector.counts())["bad"] == {State.PENDING: 1}
+
+
 @pytest.mark.parametrize("error", ERRORS[:2], ids=lambda error: type(error).__name__)
 async def test_progress_that_the_broker_refuses_does_not_keep_that_of_others(
     error: Exception,

@@ -37,7 +37,12 @@ async def enqueue_divided(
 async def _divide(
     producer: Producer, tasks: Sequence[NewTask], now: Moment, error: Exception
 ) -> Sequence[Admission | Exception]:
-    return await divided(lambda some: producer.enqueue(some, now=now), tasks, error)
+    return await divided(
+        lambda some: producer.enqueue(some, now=now),
+        tasks,
+        error,
+        queue_of=lambda task: task.queue,
+    )
 
 
 def _answers_or_outage(answers: Sequence[Admission | Exception]) -> Sequence[EnqueueAnswer]:

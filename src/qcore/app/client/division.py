@@ -1,13 +1,16 @@
 """Divide a batch that a broker refuses for what is in it, until each culprit is alone.
 
-What a broker raises is an outage (`BrokerUnavailable`, `BrokerUnusable`, an error of the system),
-or it concerns what the batch holds (`BrokerRefused`, and other errors about a value). An error of
-another class, as a driver may raise, can be either. It is taken for a refusal of the item that was
-alone in its call if other items of the batch went in, and for an outage if none did.
+What a broker raises is an outage (`BrokerUnavailable`, an error of the system), or it concerns what
+the batch holds (`BrokerRefused`, and other errors about a value). An error of another class, as a
+driver may raise, can be either. It is taken for a refusal of the item that was alone in its call if
+other items of the batch went in, and for an outage if none did.
+
+A `BrokerUnusable` may be about one queue, such as one that a newer qcore has written. Nobody is
+guilty of it, but what is in other queues goes in.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, InvalidTask
 from qcore.domain.retry import described
@@ -15,7 +18,10 @@ from qcore.domain.retry import described
 T = TypeVar("T")
 A = TypeVar("A")
 
-OUTAGES: Final = (BrokerUnavailable, BrokerUnusable, OSError)
+BatchCall: TypeAlias = Callable[[Sequence[T]], Awaitable[Sequence[A]]]
+"""A verb of a broker that has an answer for each item."""
+
+OUTAGES: Final = (BrokerUnavailable, OSError)
 """Errors that say nothing of what a call holds: the same call may succeed later."""
 ABOUT_VALUES: Final = (ValueError, TypeError, ArithmeticError)
 """Errors about a value; `BrokerRefused` is one."""
@@ -24,32 +30,43 @@ MAX_FAILURES: Final = 3
 
 
 async def divided(
-    call: Callable[[Sequence[T]], Awaitable[Sequence[A]]],
+    call: BatchCall[T, A],
     items: Sequence[T],
     error: Exception,
     *,
+    queue_of: Callable[[T], str],
     repeat: int = 0,
 ) -> list[A | Exception]:
     """Return an answer to each item of a batch whose call has raised `error`, or why there is none.
 
     `InvalidTask` (mostly a `BrokerRefused`) is at the place of an item that the broker refuses
-    whenever it is asked; any other exception is an outage, after which the item may go in. In an
-    outage no further call is made. Where the error is no `BrokerRefused`, an item that failed alone
-    is tried up to `repeat` times more before it is found guilty: a `ValueError` may also be that of
-    a reply that was cut off.
+    whenever it is asked; after any other exception the item may go in later. In an outage no
+    further call is made. Where the error is no `BrokerRefused`, an item that failed alone is tried
+    up to `repeat` times more before it is found guilty: a `ValueError` may also be that of a reply
+    that was cut off.
     """
-    division = _Division(call, items, repeat)
-    await division.divide(range(len(items)), error)
-    return division.outcome()
+    queues = {queue_of(item) for item in items}
+    if not isinstance(error, BrokerUnusable) or len(queues) == 1:
+        division = _Division(call, items, repeat)
+        await division.divide(range(len(items)), error)
+        return division.outcome()
+    answers: dict[int, A | Exception] = {}
+    for queue in queues:
+        places = [n for n, item in enumerate(items) if queue_of(item) == queue]
+        part = [items[n] for n in places]
+        try:
+            answers |= zip(places, await call(part), strict=True)
+        except Exception as own:  # noqa: BLE001  (each item is told, whatever it is)
+            found = await divided(call, part, own, queue_of=queue_of, repeat=repeat)
+            answers |= zip(places, found, strict=True)
+    return [answers[n] for n in range(len(items))]
 
 
 class _Division(Generic[T, A]):
-    def __init__(
-        self, call: Callable[[Sequence[T]], Awaitable[Sequence[A]]], items: Sequence[T], repeat: int
-    ) -> None:
+    def __init__(self, call: BatchCall[T, A], items: Sequence[T], repeat: int) -> None:
         self._call = call
-        self._repeat = repeat
         self._items = items
+        self._repeat = repeat
         self._answers: list[A | Exception | None] = [None] * len(items)
         self._has_answers = False
         self._failures = 0
@@ -69,32 +86,6 @@ class _Division(Generic[T, A]):
         middle = len(left) // 2
         for half in (left[:middle], left[middle:]):
             await self._ask(half)
-
-    async def _fail(self, place: int, error: Exception) -> None:
-        """Keep the error of an item that was alone, unless it goes in when it is tried again."""
-        for _ in range(self._repeat if self._may_pass(error) else 0):
-            try:
-                (self._answers[place],) = await self._call([self._items[place]])
-            except OUTAGES as outage:
-                self._outage = outage
-                return
-            except Exception as again:  # noqa: BLE001  (each item is told, whatever it is)
-                error = again
-            else:
-                self._has_answers = True
-                return
-        self._answers[place] = error
-        self._failures += 1
-        if self._failures == MAX_FAILURES and not self._is_clear(error):
-            self._outage = error
-
-    def _may_pass(self, error: Exception) -> bool:
-        """Return whether an item seems to be refused, and its error may yet be one that passes."""
-        return self._is_clear(error) and not isinstance(error, BrokerRefused)
-
-    def _is_clear(self, error: Exception) -> bool:
-        """Return whether an error concerns an item, and not all of them."""
-        return isinstance(error, ABOUT_VALUES) or self._has_answers
 
     async def _ask(self, places: Sequence[int]) -> None:
         if self._outage is not None:
@@ -118,6 +109,34 @@ class _Division(Generic[T, A]):
         self._has_answers = self._has_answers or len(left) < len(places)
         return left
 
+    async def _fail(self, place: int, error: Exception) -> None:
+        """Keep the error of an item that was alone, unless it goes in when it is tried again."""
+        for _ in range(self._repeat if self._may_pass(error) else 0):
+            try:
+                (self._answers[place],) = await self._call([self._items[place]])
+            except OUTAGES as outage:
+                self._outage = outage
+                return
+            except Exception as again:  # noqa: BLE001  (each item is told, whatever it is)
+                error = again
+            else:
+                self._has_answers = True
+                return
+        self._answers[place] = error
+        self._failures += 1
+        if self._failures == MAX_FAILURES and not self._has_answers and not _is_of_value(error):
+            self._outage = error
+
+    def _may_pass(self, error: Exception) -> bool:
+        """Return whether an item seems to be refused, and its error may yet be one that passes."""
+        return self._is_refusal(error) and not isinstance(error, BrokerRefused)
+
+    def _is_refusal(self, error: Exception) -> bool:
+        """Return whether the error of an item that was alone concerns it, and not all of them."""
+        if isinstance(error, BrokerUnusable):
+            return False
+        return _is_of_value(error) or self._has_answers
+
     def outcome(self) -> list[A | Exception]:
         """Return the answers, with errors in the place of those that are missing."""
         return [
@@ -131,8 +150,12 @@ class _Division(Generic[T, A]):
 
     def _judged(self, error: Exception) -> Exception:
         """Return the error of an item that was alone: as a refusal, if it is one."""
-        if isinstance(error, InvalidTask) or not self._is_clear(error):
+        if isinstance(error, InvalidTask) or not self._is_refusal(error):
             return error
         refusal = BrokerRefused(f"the broker refuses it: {described(error)}")
         refusal.__cause__ = error
         return refusal
+
+
+def _is_of_value(error: Exception) -> bool:
+    return isinstance(error, ABOUT_VALUES)

@@ -10,7 +10,6 @@ from qcore.app.client.inline import run_inline
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.run import CancelReason, Run
 from qcore.domain.answers import LeaseLost
-from qcore.domain.errors import BrokerUnusable
 from qcore.domain.events import BrokerFailed
 from qcore.domain.moments import Moment
 from qcore.domain.task import Lease
@@ -70,12 +69,6 @@ class Heartbeat:
         try:
             answers = run_inline(self._broker.extend(leases, until=now + self._lease))
         except Exception as error:  # noqa: BLE001  (the next look comes before the lease is over)
-            queues = {lease.queue for lease in leases}
-            if isinstance(error, BrokerUnusable) and len(queues) > 1:
-                # one queue that cannot be served must not cost the others their leases
-                for queue in queues:
-                    self._renew([run for run in runs if run.ctx.lease.queue == queue], now)
-                return
             if not isinstance(error, OUTAGES) and len(leases) > 1:
                 self._renew_apart(runs, now, error)
                 return
@@ -86,10 +79,13 @@ class Heartbeat:
         self._take(runs, answers)
 
     def _renew_apart(self, runs: Sequence[Run], now: Moment, error: Exception) -> None:
-        """Renew what can be renewed of leases of which one is odd, and report that one."""
+        """Renew the leases that can be renewed, without those that the error is about.
+
+        One that is odd, or one queue that cannot be served, must not cost the others theirs.
+        """
         leases = [run.ctx.lease for run in runs]
         extend = partial(self._broker.extend, until=now + self._lease)
-        answers = run_inline(divided(extend, leases, error))
+        answers = run_inline(divided(extend, leases, error, queue_of=lambda lease: lease.queue))
         failed: dict[int, Exception] = {}
         for run, answer in zip(runs, answers, strict=True):
             if isinstance(answer, Exception):

@@ -11,7 +11,7 @@ from qcore.app.worker.progress_writer import ProgressWriter
 from qcore.app.worker.retrying import GaveUp, Retrying
 from qcore.app.worker.run import Run
 from qcore.domain.answers import LeaseLost, Settled
-from qcore.domain.errors import BrokerRefused, BrokerUnusable, InvalidTask
+from qcore.domain.errors import BrokerRefused, InvalidTask
 from qcore.domain.events import BrokerFailed, TasksSettled
 from qcore.domain.lifecycle import Rejected, Succeeded, Transition
 from qcore.domain.task import Verdict
@@ -110,7 +110,15 @@ class Outbox:
         try:
             answers = await self._broker.settle(verdicts, now=self._clock.now())
         except Exception as error:  # noqa: BLE001  (whatever a broker raises)
-            self._keep_unsettled(await self._divided(verdicts, error))
+            self._keep_unsettled(
+                await divided(
+                    self._settle,
+                    verdicts,
+                    error,
+                    queue_of=lambda verdict: verdict.lease.queue,
+                    repeat=REPEAT,
+                )
+            )
         else:
             self._sending = []
             self._refused.clear()
@@ -120,29 +128,6 @@ class Outbox:
 
     async def _settle(self, verdicts: Sequence[Verdict]) -> Sequence[Settled | LeaseLost]:
         return await self._broker.settle(verdicts, now=self._clock.now())
-
-    async def _divided(
-        self, verdicts: Sequence[Verdict], error: Exception
-    ) -> Sequence[Settled | LeaseLost | Exception]:
-        """Return the answers to a batch whose call has raised, or why there are none."""
-        queues = {verdict.lease.queue for verdict in verdicts}
-        if not isinstance(error, BrokerUnusable) or len(queues) == 1:
-            return await self._found_guilty(verdicts, error)
-        # one queue that cannot be served must not keep the verdicts of the others
-        answers: dict[int, Settled | LeaseLost | Exception] = {}
-        for queue in queues:
-            places = [n for n, verdict in enumerate(verdicts) if verdict.lease.queue == queue]
-            part = [verdicts[n] for n in places]
-            try:
-                answers |= zip(places, await self._settle(part), strict=True)
-            except Exception as own:  # noqa: BLE001  (whatever a broker raises)
-                answers |= zip(places, await self._found_guilty(part, own), strict=True)
-        return [answers[n] for n in range(len(verdicts))]
-
-    async def _found_guilty(
-        self, verdicts: Sequence[Verdict], error: Exception
-    ) -> Sequence[Settled | LeaseLost | Exception]:
-        return await divided(self._settle, verdicts, error, repeat=REPEAT)
 
     def _keep_unsettled(self, answers: Sequence[Settled | LeaseLost | Exception]) -> None:
         """Keep what was not written, report what was, and raise the error of an outage."""

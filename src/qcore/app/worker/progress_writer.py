@@ -147,7 +147,12 @@ class ProgressWriter:
         try:
             answers: Sequence[_Answer] = await self._broker.save_details(updates)
         except Exception as error:  # noqa: BLE001  (whatever a broker raises)
-            answers = await divided(self._broker.save_details, updates, error)
+            answers = await divided(
+                self._broker.save_details,
+                updates,
+                error,
+                queue_of=lambda update: update.lease.queue,
+            )
         for answer in answers:
             if isinstance(answer, InvalidTask):
                 self._emit(BrokerFailed("save_details", answer, 0.0))
