@@ -225,6 +225,25 @@ async def test_closing_waits_for_the_calls_in_flight(
     assert words(observer) == ["a"]
 
 
+async def test_opening_that_is_cancelled_does_not_wait_for_a_lock(tmp_path: Path) -> None:
+    """A worker that is to stop leaves, whoever holds the lock, and may open the file later."""
+    path = tmp_path / "queue.db"
+    broker = SqliteBroker(AsyncSqliteLink(path, timeout=3_600))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE mine (n)")
+        other.execute("BEGIN EXCLUSIVE")
+        opening = asyncio.create_task(broker.open())
+        await asyncio.sleep(0.05)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        other.execute("ROLLBACK")
+        other.execute("DROP TABLE mine")
+    await broker.open()
+    assert await broker.count() == {}
+    await broker.close()
+
+
 async def test_a_closed_link_serves_again(link: AsyncSqliteLink) -> None:
     """A call after closing connects anew, with a thread of its own."""
     assert await link.write(Saying("a")) == "a"

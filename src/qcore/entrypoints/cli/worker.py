@@ -1,9 +1,10 @@
 """`qcore worker module:q`: run the tasks of an application."""
 
+import asyncio
 import gc
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
@@ -31,6 +32,8 @@ from qcore.ports import Capability
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 
 _DEFAULTS: Final = WorkerSettings()
+CLOSE_TIMEOUT: Final = 1.0
+"""Seconds to disconnect from the store."""
 LAST_STOP: Final = 2.5
 """Seconds after a second stop within which the process is gone, whatever user code does: longer
 than a worker takes to give its tasks back and to cancel its lifespans.
@@ -113,7 +116,10 @@ async def _work(q: Qcore, made: Worker) -> None:
         try:
             await made.run()
         finally:
-            await q.close()
+            # the worker has written all that it had; who holds a lock is not waited for
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await q.close()
 
 
 def _leave_unheard(worker: Worker) -> None:

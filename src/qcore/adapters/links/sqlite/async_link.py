@@ -1,5 +1,6 @@
 """`AsyncSqliteLink`, which awaits: its transactions run on a thread of its own."""
 
+import asyncio
 import os
 from threading import Lock
 from typing import TypeVar
@@ -38,19 +39,31 @@ class AsyncSqliteLink(LinkBase):
         return BlockingTwin(self._connection.clone(), self._watcher)
 
     async def open(self) -> None:
-        """Connect now rather than at the first call; after an error no thread is left behind."""
+        """Connect now rather than at the first call; after an error no thread is left behind.
+
+        Cancelled while it waits for another's lock, it does not wait on for its thread to end.
+        """
         try:
             await self._run(WorkItem(no_op, writes=False))
+        except asyncio.CancelledError:
+            worker = self._take_worker()
+            if worker is not None:
+                worker.stop()
+            raise
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Disconnect when the calls in flight have ended; a later call connects again."""
-        with self._worker_lock:
-            worker, self._worker = self._worker, None
+        worker = self._take_worker()
         if worker is not None and worker.is_alive():
             await worker.shut_down()
+
+    def _take_worker(self) -> WorkerThread | None:
+        with self._worker_lock:
+            worker, self._worker = self._worker, None
+        return worker
 
     async def read(self, function: TxFunction[T]) -> T:
         """Run a query."""
