@@ -118,7 +118,7 @@ class CircuitBreaker:
         """Return the circuit that a run probes, None for a closed one; raise `Snooze`."""
         if circuit is None or circuit.until is None:
             return None
-        rest, spread = circuit.until - self._q.clock.now(), circuit.pause * SPREAD
+        rest, spread = circuit.until - self._q.clock.monotonic(), circuit.pause * SPREAD
         if rest > 0:
             raise Snooze(rest + spread * self._q.dice())
         if circuit.has_probe:
@@ -155,7 +155,7 @@ class CircuitBreaker:
             self._end_probe(key, probed, health)
         elif health is False:
             circuit = self._circuit(key)
-            if circuit.until is None and circuit.fail(self._q.clock.now()):
+            if circuit.until is None and circuit.fail(self._q.clock.monotonic()):
                 self._open(key, circuit)
 
     def _end_probe(self, key: Hashable, circuit: Circuit, health: Health) -> None:
@@ -169,7 +169,7 @@ class CircuitBreaker:
 
     def _open(self, key: Hashable, circuit: Circuit) -> None:
         pause = self._pauses(circuit.opened, self._q.dice())
-        circuit.open(self._q.clock.now(), min(max(MIN_PAUSE, pause), TWENTY_FOUR_HOURS))
+        circuit.open(self._q.clock.monotonic(), min(max(MIN_PAUSE, pause), TWENTY_FOUR_HOURS))
         structlog.get_logger("qcore").warning(
             "circuit opened", circuit=key, seconds=circuit.pause, times=circuit.opened
         )

@@ -13,7 +13,7 @@ from qcore.domain.answers import LeaseLost, Swept
 from qcore.domain.moments import Moment
 from qcore.domain.task import Lease
 from qcore.errors import BrokerUnavailable
-from qcore.ports import Capability
+from qcore.ports import Broker, Capability
 from qcore.testing import FaultyBroker, ManualClock
 from qcore.testing.builders import NOW, a_demand, a_task
 from tests.app.kit import Lab, stored, turn
@@ -156,7 +156,7 @@ async def stepped(lab: Lab, seconds: int) -> None:
 class OneSided(ForwardingBroker):
     """A store that one worker cannot write to, and another can."""
 
-    def __init__(self, inner: MemoryBroker) -> None:
+    def __init__(self, inner: Broker) -> None:
         super().__init__(inner)
         self.is_away = False
 
@@ -197,6 +197,34 @@ async def test_who_alone_was_away_loses_its_tasks_and_takes_none() -> None:
             assert lost.claim.task.id == handles[0].id
             assert [(await stored(each)).crashes for each in handles] == [1, 0]
             assert lab.signals.swept.seen == []
+
+
+class CutOffThread(ForwardingBroker):
+    """A store that the thread of the heartbeat does not reach, while the event loop does."""
+
+    def blocking(self) -> OneSided:  # type: ignore[override]
+        cut_off = OneSided(self.inner)
+        cut_off.is_away = True
+        return cut_off
+
+
+async def test_the_event_loop_renews_what_the_heartbeat_cannot() -> None:
+    """Before each sweep: a connection of its own that hangs costs no task, whoever sweeps."""
+    store = MemoryBroker()
+    lab = Lab(CutOffThread(store), autojump=True)
+    other = Lab(store, clock=lab.clock)
+
+    @lab.task("hold", timeout=None)
+    async def hold(ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    handle = await hold.enqueue()
+    async with lab.working(lease=LEASE):
+        await lab.signals.started.next()
+        async with other.working(lease=LEASE):
+            await lab.clock.sleep(200)
+        task = await stored(handle)
+        assert (task.attempts, task.crashes) == (1, 0)
 
 
 @pytest.mark.parametrize("after", [0.0, 10.0, 22.0, 26.0, 29.5, 60.0])

@@ -95,20 +95,21 @@ class Heartbeat:
         for each in failed.values():
             self._emit(BrokerFailed("extend", each, self.interval))
 
-    async def renew_ended(self, broker: Broker, queues: Collection[str], moment: Moment) -> None:
-        """Renew, by a call of `broker`, the leases in these queues that end at `moment` or earlier.
+    async def renew_endangered(self, broker: Broker, queues: Collection[str]) -> None:
+        """Renew, by a call of `broker`, the leases in these queues with less than a third left.
 
-        A worker does so before it sweeps with that moment, or it would take its own tasks.
+        There are some only where the heartbeat did not come or could not renew them. A worker does
+        this before it sweeps: whoever cannot renew must not judge others, nor take its own tasks.
         """
+        now = self._clock.now()
         runs = [
             run
             for run in self._held()
-            if run.ctx.lease.until <= moment and run.ctx.lease.queue in queues
+            if run.ctx.lease.queue in queues and self._safe_for([run], now) <= 0
         ]
         if runs:
             leases = [run.ctx.lease for run in runs]
-            until = self._clock.now() + self._lease
-            self._take(runs, await broker.extend(leases, until=until))
+            self._take(runs, await broker.extend(leases, until=now + self._lease))
 
     def _safe_for(self, runs: Sequence[Run], now: Moment) -> float:
         """Return how long all these leases have more than a third left, in seconds."""

@@ -82,7 +82,7 @@ class Sweeper:
     async def _call(self, queues: Sequence[str]) -> Swept:
         # what could not be served could not be renewed by anybody
         moment = self._moment if self._quarantine.fit(queues) else 0.0
-        await self._heartbeat.renew_ended(self._broker, queues, moment)
+        await self._heartbeat.renew_endangered(self._broker, queues)
         return await self._broker.sweep(queues, SWEEP_LIMIT, now=moment)
 
     async def _pause(self) -> None:
