@@ -182,6 +182,30 @@ async def test_a_policy_may_raise_anything(lab: Lab, odd: type[BaseException], w
     assert [log["event"] for log in logs] == ["retry policy failed"]
 
 
+class Undecided:
+    """An answer that is neither true nor false, and no number."""
+
+    def __bool__(self) -> bool:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize("what", ["retry", "is_failure"])
+@pytest.mark.parametrize("answer", [None, "5", Undecided(), [], 1j], ids=repr)
+async def test_a_policy_may_return_anything(lab: Lab, what: str, answer: object) -> None:
+    """The failure is retried, and the worker lives."""
+    options: dict[str, Any] = {what: lambda *_: answer}
+
+    @lab.task("fails", max_retry=1, **options)
+    async def fails(ctx: Context) -> None:
+        raise ValueError("x")
+
+    handle = await fails.enqueue()
+    with capture_logs():
+        await lab.run_due()
+    task = await stored(handle)
+    assert (task.state, task.error) == (State.RETRY, "ValueError: x")
+
+
 @pytest.mark.parametrize("method", ["__str__", "__repr__", "__eq__", "__hash__", "__bool__"])
 async def test_an_error_may_raise_anything_when_it_is_asked(
     lab: Lab, odd: type[BaseException], method: str

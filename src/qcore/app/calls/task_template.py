@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from qcore.app.calls.options import Options, to_fields
-from qcore.app.calls.user_code import raise_naming, refusal
+from qcore.app.calls.user_code import refusal
 from qcore.domain.errors import InvalidTask
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.moments import Moment
@@ -42,8 +42,8 @@ class TaskTemplate:
         self.name: Final = name
         try:
             self.options: Final = _owned(options)
-        except InvalidTask as error:
-            raise_naming(name, error)
+        except InvalidTask:
+            raise
         except BaseException as error:
             raise refusal(name, error) from error
         self._first: NewTask | None = None

@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from qcore.domain.errors import InvalidTask
+from qcore.domain.errors import CannotEncode, InvalidTask
 from qcore.domain.retry import described
 from qcore.domain.text import shown, traceback_of
 
@@ -79,11 +79,11 @@ def refusal(task: str, error: BaseException) -> InvalidTask:
     )
 
 
-def raise_naming(task: str, error: InvalidTask) -> NoReturn:
-    """Raise an error about a value of a task, with the task's name in front."""
+def raise_naming(task: str, error: CannotEncode) -> NoReturn:
+    """Raise an error about an argument of a task, with the task's name in front."""
     if str(error).startswith(f"{task}: "):
         raise error
-    raise type(error)(f"{task}: {error}") from error.__cause__
+    raise CannotEncode(f"{task}: {error}") from error.__cause__
 
 
 def as_exception(error: BaseException, who: str) -> Exception:

@@ -22,7 +22,7 @@ from qcore.app.client.shared_open import SharedOpen
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, byte_limit
 from qcore.app.client.task_notifications import TaskNotifications
 from qcore.domain.answers import Admission, Conflict
-from qcore.domain.errors import InvalidTask, QcoreError
+from qcore.domain.errors import CannotEncode, InvalidTask, QcoreError
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
@@ -163,7 +163,7 @@ class Client:
                 task = template.make(payload, kind, now, self._entropy, unique_key=key)
                 if request.rest:
                     task = self._with_steps(task, request.rest, now)
-            except InvalidTask as error:
+            except CannotEncode as error:
                 raise_naming(template.name, error)
             except QcoreError:
                 raise
