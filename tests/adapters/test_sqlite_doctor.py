@@ -219,6 +219,16 @@ async def test_a_reader_that_was_left_open_is_told_of(
         await broker.close()
 
 
+async def test_a_copy_of_what_a_lost_log_held_is_told_of(file: Path) -> None:
+    """It could not be merged, so somebody has to."""
+    await enqueue(file)
+    copy = file.with_name(f"{file.name}-lost-1")
+    copy.touch()
+    [told] = bad(await examined(url_of(file)), "disk")
+    assert (told.about, told.grade) == ("file", Grade.WARNING)
+    assert str(copy) in told.found
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a hard link is made otherwise")
 async def test_a_file_of_two_names_is_an_error(file: Path) -> None:
     """It is not opened: by each name it would have a log that the other does not see."""

@@ -1,5 +1,6 @@
 """`diagnose` for SQLite: findings about the file and its disk, each with what to do about it."""
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -94,6 +95,12 @@ def _file_sizes(file: Path) -> Iterator[Finding]:
     log = Path(log_of(str(file.resolve())))
     log_size = log.stat().st_size if log.exists() else 0
     yield ok("file", f"{file}, {spelled(file.stat().st_size)} and a log of {spelled(log_size)}")
+    for copy in sorted(file.parent.glob(f"{glob.escape(file.name)}-lost-*")):
+        yield warning(
+            "file",
+            f"{copy} has what was in a log that somebody removed, and could not be merged",
+            "look with qcore at what is in it, enqueue what is missing here, and delete it",
+        )
     if not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
         yield error(
             "file",
