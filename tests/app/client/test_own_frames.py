@@ -59,6 +59,25 @@ async def test_an_error_of_the_store_shows_no_arguments(url: str) -> None:
     await send.sender.client.close()
 
 
+async def test_an_error_after_the_task_was_built_shows_no_headers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are the caller's own, or those of a chain, with the arguments of its later steps."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise BrokerUnavailable("away")
+
+    send = sender("memory://")
+    monkeypatch.setattr(send.sender.client.broker, "enqueue", refuse)
+    for call in (
+        send.using(headers={"a": SECRET}).enqueue(SECRET),
+        send.sender.client.enqueue_many([send.using(headers={"a": SECRET}).call(SECRET)]),
+    ):
+        with pytest.raises(BrokerUnavailable) as caught:
+            await call
+        assert not [each for each in told(caught.value) if SECRET in each]
+
+
 @pytest.mark.parametrize(
     "arguments", [{"n": object()}, {"n": [SECRET, object()]}, {"colour": 1}], ids=str
 )

@@ -84,9 +84,14 @@ class Client:
                 await self.open()
             now = self.clock.now()
             task = self.build(request, now)
-            answers = await self._enqueue((task,), now=now)
         except QcoreError as error:
             raise without_own_frames(error)  # noqa: B904  (it is the same error)
+        try:
+            answers = await self._enqueue((task,), now=now)
+        except QcoreError as error:
+            # its headers may have the arguments of a chain's later steps
+            del task
+            raise without_own_frames(error)  # noqa: B904
         answer = answers[0]
         if isinstance(answer, InvalidTask):
             raise answer
@@ -103,12 +108,16 @@ class Client:
         try:
             if not self._is_open:
                 await self.open()
-            now = self.clock.now()
-            built = [self._tried(each, now) for each in requests]
-            good = [task for task in built if isinstance(task, NewTask)]
-            answers = iter(await self._enqueue(good, now=now))
         except QcoreError as error:
             raise without_own_frames(error)  # noqa: B904  (it is the same error)
+        now = self.clock.now()
+        built = [self._tried(each, now) for each in requests]
+        good = [task for task in built if isinstance(task, NewTask)]
+        try:
+            answers = iter(await self._enqueue(good, now=now))
+        except QcoreError as error:
+            del built, good
+            raise without_own_frames(error)  # noqa: B904
         return [
             task if isinstance(task, Refused) else self._answered(each, task, next(answers))
             for each, task in zip(requests, built, strict=True)
