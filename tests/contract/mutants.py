@@ -17,15 +17,19 @@ from qcore.domain.answers import (
     Missing,
     Moved,
     NotAllowed,
+    QueueNotEmpty,
+    QueueRemoved,
     Settled,
     Swept,
 )
 from qcore.domain.lifecycle import (
+    ENDED,
     Command,
     Crashed,
     Failed,
     Rescheduled,
     RunNow,
+    State,
     Succeeded,
     Transition,
     Updated,
@@ -33,7 +37,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import NO_DETAILS, Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Task, Verdict, changed
-from qcore.ports import Kinds, Notification, Notify
+from qcore.ports import Kinds, Notification, Notify, Page
 
 
 class AnswersNotesBackwards(MemoryBroker):
@@ -391,3 +395,95 @@ class KeepsItsPlace(MemoryBroker):
                 stored.sequence = places[task]
                 each_queue.pending.add((-stored.spec.priority, stored.sequence), task)
         return answers
+
+
+class RemovesWhatHasTasks(MemoryBroker):
+    """Counts the tasks, and removes them."""
+
+    async def remove_queue(self, queue: str, *, now: float) -> QueueRemoved | QueueNotEmpty:
+        answer = await super().remove_queue(queue, now=now)
+        self._queues.pop(queue, None)
+        return answer
+
+
+class RemovesWhatHasEnded(MemoryBroker):
+    """Takes a queue for empty in which nothing waits or runs."""
+
+    async def remove_queue(self, queue: str, *, now: float) -> QueueRemoved | QueueNotEmpty:
+        kept = self._queues.get(queue)
+        if kept is not None and all(task.state in ENDED for task in kept.tasks.values()):
+            self._queues.pop(queue)
+        return await super().remove_queue(queue, now=now)
+
+
+class RemovesNothing(MemoryBroker):
+    async def remove_queue(self, queue: str, *, now: float) -> QueueRemoved | QueueNotEmpty:
+        kept = self._queues.get(queue)
+        answer = await super().remove_queue(queue, now=now)
+        if kept is not None:
+            self._queues[queue] = kept
+        return answer
+
+
+class ForgetsTokensOfTheRemoved(MemoryBroker):
+    async def remove_queue(self, queue: str, *, now: float) -> QueueRemoved | QueueNotEmpty:
+        answer = await super().remove_queue(queue, now=now)
+        if answer == QueueRemoved():
+            self._queues.pop(queue, None)
+        return answer
+
+
+class RemovesNamesakes(MemoryBroker):
+    """Removes the queues whose names begin with that of the removed one, too."""
+
+    async def remove_queue(self, queue: str, *, now: float) -> QueueRemoved | QueueNotEmpty:
+        answer = await super().remove_queue(queue, now=now)
+        for name in [name for name in self._queues if name.startswith(f"{queue}:")]:
+            self._queues.pop(name)
+        return answer
+
+
+class KnowsNoTypos(MemoryBroker):
+    """Shows of a state that is none that nothing is in it."""
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        if state not in {*State}:
+            return Page(())
+        return await super().browse(queue, state, limit, cursor=cursor)
+
+
+class KnowsNoTexts(MemoryBroker):
+    """Takes a text for no state."""
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        if not isinstance(state, State):
+            return Page(())
+        return await super().browse(queue, state, limit, cursor=cursor)
+
+
+class GoesOnBehindItsLast(MemoryBroker):
+    """Begins a page behind the last task of the one before, wherever that is by now."""
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        whole = (await super().browse(queue, state, 10_000)).tasks
+        ids = [task.id for task in whole]
+        start = ids.index(cursor) + 1 if cursor in ids else 0
+        shown = whole[start : start + limit]
+        return Page(shown, shown[-1].id if start + limit < len(whole) and shown else None)
+
+
+class SharesHeaders(MemoryBroker):
+    """Gives everybody the same headers, which can be changed."""
+
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
+        shared: dict[str, dict[str, str]] = {}
+        for task in tasks:
+            own = shared.setdefault(repr(task.headers), {**task.headers})
+            object.__setattr__(task, "headers", own)
+        return await super().enqueue(tasks, now=now)

@@ -438,8 +438,35 @@ def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:
     )()
 
 
+BROKEN_OF_QUEUES: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
+    (mutants.RemovesWhatHasTasks, "test_a_queue_that_has_a_task_is_not_removed", {}),
+    (mutants.RemovesWhatHasEnded, "test_a_queue_that_has_a_task_is_not_removed", {}),
+    (mutants.RemovesNothing, "test_nothing_is_left_of_a_removed_queue", {}),
+    (
+        mutants.ForgetsTokensOfTheRemoved,
+        "test_a_lease_of_a_removed_queue_does_not_fit_a_later_one",
+        {},
+    ),
+    (mutants.RemovesNamesakes, "test_other_queues_stay", {}),
+    (mutants.KnowsNoTypos, "test_what_is_no_state_is_refused", {}),
+    (mutants.KnowsNoTexts, "test_a_state_may_be_given_as_its_text", {}),
+    (
+        mutants.GoesOnBehindItsLast,
+        "test_pages_go_on_though_their_last_task_moves",
+        {"moved_to": 9},
+    ),
+    (
+        mutants.GoesOnBehindItsLast,
+        "test_pages_go_on_though_the_lease_of_their_last_task_is_renewed",
+        {},
+    ),
+    (mutants.SharesHeaders, "test_what_is_changed_after_it_was_asked_for_is_not_stored", {}),
+]
+
+
 @pytest.mark.parametrize(
-    ("broker", "case", "given"), [*BROKEN, *BROKEN_OF_RUNS, *BROKEN_OF_NEWS, *BROKEN_OF_CHANGES]
+    ("broker", "case", "given"),
+    [*BROKEN, *BROKEN_OF_RUNS, *BROKEN_OF_NEWS, *BROKEN_OF_CHANGES, *BROKEN_OF_QUEUES],
 )
 def test_a_broken_broker_fails_the_case_named_after_it(
     broker: type[MemoryBroker], case: str, given: dict[str, object]

@@ -138,9 +138,10 @@ class BrowseCases(Cases):
         for limit in (3, 2, 9):
             page = await broker.browse("default", State.SCHEDULED, limit, cursor=cursor)
             listed += ids_of(page.tasks)
-            last, cursor = page.tasks[-1], page.cursor
-            await execute_on(broker, last.spec, Rescheduled(last.due + moved_to))
-            moved.add(last.id)
+            cursor = page.cursor
+            for last in page.tasks[-1:]:
+                await execute_on(broker, last.spec, Rescheduled(last.due + moved_to))
+                moved.add(last.id)
         stayed = [task.id for task in tasks if task.id not in moved]
         assert [task for task in listed if task not in moved] == stayed
 
