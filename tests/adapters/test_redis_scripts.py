@@ -3,10 +3,10 @@ from functools import partial
 
 import pytest
 
-from qcore import BrokerUnavailable
+from qcore import BrokerUnavailable, connect
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import SCRIPTS
-from qcore.domain.answers import LeaseLost, Moved, Settled
+from qcore.domain.answers import LeaseLost, Moved, Settled, Swept
 from qcore.domain.lifecycle import (
     Cancelled,
     Deleted,
@@ -230,3 +230,19 @@ class TestScriptsOverTheBlockingLink(TestScripts):
     """It is the same over the link that blocks."""
 
     blocking = True
+
+
+async def test_a_sweep_beside_active_tasks_says_that_the_server_can_be_written(
+    own_redis: RedisServer, pauses: Pauses
+) -> None:
+    """Where it refuses the writes that renew leases it refuses a sweep, which would find nothing.
+
+    Workers take an answer to say that others could renew.
+    """
+    broker = connect(own_redis.url)
+    await a_claimed(broker)
+    assert await sweep_all(broker) == Swept()
+    own_redis.cli("CONFIG", "SET", "min-replicas-to-write", "1")
+    with pytest.raises(BrokerUnavailable, match="NOREPLICAS"):
+        await sweep_all(broker)
+    await broker.close()
