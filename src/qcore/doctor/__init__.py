@@ -34,4 +34,7 @@ async def diagnose(broker: Broker) -> Sequence[Finding]:
             return await sqlite.diagnose(broker.link)
         case _:
             await broker.open()
-            return [ok("connection", "it can be opened; this broker tells no more")]
+            what = (
+                f"it can be opened; {type(broker).__name__} has no `diagnose`, so no more is known"
+            )
+            return [ok("connection", what)]

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from qcore.adapters.links.redis_schemes import SCHEMES as REDIS_SCHEMES
 from qcore.adapters.links.sqlite import BorrowedSqliteLink, Connection
 from qcore.adapters.links.urls import one_of, parse_options, without_password
 from qcore.domain.errors import InvalidOption
+from qcore.entrypoints.registered_brokers import GROUP, connect_registered, registered_schemes
 from qcore.ports import Broker
 
 DEFAULT_URL: Final = "sqlite:///qcore.db"
@@ -36,21 +38,28 @@ def connect(url: str) -> Broker:
     - `valkey`, `valkeys` in place of `redis`, `rediss`: the same.
       Options of them all: `namespace`, `timeout`, `replicas`, `fsync`, `replica_timeout`, `name`;
       with TLS `ca`, `cert`, `key`, `verify`; with Sentinels `sentinel_user`, `sentinel_password`.
+    - Any other scheme is that of a broker which an installed distribution registers as an entry
+      point of the group `qcore.brokers`; the schemes above cannot be taken over.
 
     A path, a user and a password are percent-encoded, as in any URL: `%25`, `%3F` and `%23` are
     `%`, `?` and `#`; make them with `urllib.parse.quote(text, safe="")`, a path without `safe`.
 
-    Raises `InvalidOption` for a scheme, a part or an option that it does not know; no password is
-    in its words.
+    Raises `InvalidOption` for a scheme, a part or an option that it does not know, and for a
+    registered broker that cannot be made; no password is in its words.
     """
     scheme = url.partition(":")[0].lower() if ":" in url else ""
     maker = MAKERS.get(scheme)
-    if maker is None:
+    if maker is not None:
+        return maker(url)
+    broker = connect_registered(scheme, url) if scheme else None
+    if broker is None:
+        known = [*MAKERS, *(each for each in registered_schemes() if each not in MAKERS)]
         raise InvalidOption(
             f"the URL {without_password(url)!r} has the scheme {scheme!r}: expected one of "
-            f"{', '.join(f'{scheme}://' for scheme in MAKERS)}"
+            f"{', '.join(f'{scheme}://' for scheme in known)}; another broker's distribution "
+            f"registers its scheme as an entry point of the group {GROUP!r}"
         )
-    return maker(url)
+    return broker
 
 
 def url_of_environment() -> str:
@@ -112,13 +121,9 @@ def _redis(url: str) -> Broker:
 MAKERS: Final[Mapping[str, Callable[[str], Broker]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
-    **{
-        f"{name}{suffix}": _redis
-        for name in ("redis", "valkey")
-        for suffix in ("", "s", "+sentinel", "s+sentinel", "+cluster", "s+cluster", "+unix")
-    },
+    **dict.fromkeys(REDIS_SCHEMES, _redis),
 }
-"""Scheme to what makes the broker of a URL."""
+"""Scheme to what makes the broker of a URL; these are not looked for among entry points."""
 
 
 def _split(url: str) -> SplitResult:

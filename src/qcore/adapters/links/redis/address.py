@@ -14,7 +14,6 @@ from redis.driver_info import DriverInfo
 from qcore.adapters.links.redis.connection_base import ConnectionSettings, TlsSettings
 from qcore.adapters.links.redis.tls import check_files
 from qcore.adapters.links.redis.url_options import (
-    Kind,
     Parser,
     option,
     option_of,
@@ -26,6 +25,7 @@ from qcore.adapters.links.redis.url_options import (
     parse_verify,
     parse_whole_number,
 )
+from qcore.adapters.links.redis_schemes import Kind
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 

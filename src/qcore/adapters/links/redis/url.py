@@ -1,7 +1,7 @@
 """The parser of Redis URLs."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
 from typing import Any, Final
 from urllib.parse import unquote
@@ -9,7 +9,8 @@ from urllib.parse import unquote
 from attrs import field
 
 from qcore.adapters.links.redis.address import Address, HostPort, known_options
-from qcore.adapters.links.redis.url_options import Kind, parse_whole_number
+from qcore.adapters.links.redis.url_options import parse_whole_number
+from qcore.adapters.links.redis_schemes import SCHEMES, Kind
 from qcore.adapters.links.urls import HIDDEN, parse_options, without_password
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
@@ -21,22 +22,6 @@ FORMS: Final[Mapping[Kind, str]] = {
     "unix": "[user:password@]/path/to.sock[?db=1]",
 }
 """What follows the `://`."""
-
-_SUFFIXES: Final[Sequence[tuple[str, bool, Kind]]] = [
-    ("", False, "single"),
-    ("s", True, "single"),
-    ("+sentinel", False, "sentinel"),
-    ("s+sentinel", True, "sentinel"),
-    ("+cluster", False, "cluster"),
-    ("s+cluster", True, "cluster"),
-    ("+unix", False, "unix"),
-]
-SCHEMES: Final[Mapping[str, tuple[Kind, bool]]] = {
-    f"{name}{suffix}": (kind, tls)
-    for name in ("redis", "valkey")
-    for suffix, tls, kind in _SUFFIXES
-}
-"""What a URL begins with: the kind of address, and whether TLS is spoken."""
 
 MAX_PORT: Final = 65_535
 SENTINEL_PORT: Final = 26_379

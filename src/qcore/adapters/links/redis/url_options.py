@@ -8,17 +8,16 @@ docs/reference/urls.md has a row for each; tests/test_reference.py compares the 
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from attrs import Attribute, field
 
+from qcore.adapters.links.redis_schemes import Kind
 from qcore.adapters.links.urls import one_of
 from qcore.domain.record import record
 
 T = TypeVar("T")
 
-Kind: TypeAlias = Literal["single", "sentinel", "cluster", "unix"]
-"""What a URL leads to."""
 Parser: TypeAlias = Callable[[str], Any]
 """Returns the value of a text, or raises a `ValueError` that says what was expected."""
 
