@@ -117,6 +117,12 @@ class SaysItsLock(Exception):
         return "locked" if self.lock.locked() else "not locked"
 
 
+class Refusing(Exception):
+    @property
+    def __class__(self) -> NoReturn:  # type: ignore[override]
+        raise RuntimeError("no class")
+
+
 class Text(str):
     __slots__ = ()
 
@@ -239,11 +245,19 @@ ODD: Final[Mapping[str, Callable[[], BaseException]]] = {
     "group": _group(ValueError("a"), Wrapped("/b")),
     "group of words": _group(SkipRetry("a"), OtherArguments(7, "b")),
     "group in a group": _group(ValueError("a"), ExceptionGroup("inner", [_local(), Frozen(7)])),
+    "word in 1,000 groups": lambda: _deep(Snooze(at=2_000_000_000.0), 1_000),
+    "refuses its class": lambda: Refusing("x"),
     "retry": lambda: Retry("soon", delay=7),
     "rate limited": lambda: RateLimited("100"),
     "snooze": lambda: Snooze(at=2_000_000_000.0),
     "revoke": Revoke,
 }
+
+
+def _deep(leaf: BaseException, depth: int) -> BaseException:
+    for _ in range(depth):
+        leaf = BaseExceptionGroup("in another", [leaf])
+    return leaf
 
 
 def fail(ctx: Context, how: str) -> None:

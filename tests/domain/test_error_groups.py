@@ -36,6 +36,21 @@ def test_a_group_of_one_word_means_the_word(word: Exception) -> None:
     assert judged(group(group(word), group(group(word)))) == judged(word)
 
 
+def test_a_group_may_lead_to_another_in_many_ways() -> None:
+    """Each is looked at once: there are 2**60 paths here."""
+    found: BaseException = SkipRetry("never")
+    for _ in range(60):
+        found = group(found, found)
+    assert judged(found) == Rejected("never")
+    assert len(leaves(found)) == 1
+
+
+def test_a_group_may_say_that_it_is_empty() -> None:
+    """It is an error like any other."""
+    empty = type("Empty", (ExceptionGroup,), {"exceptions": ()})("x", [SkipRetry()])
+    assert judged(empty) == Failed("Empty: x (1 sub-exception)", again_at=NOW + 7)
+
+
 @pytest.mark.parametrize(
     ("words", "verdict"),
     [

@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 from qcore.domain.backoff import Curve, Quartic, Roll, parse
 from qcore.domain.control import ControlFlow, RateLimited, Retry, Revoke, SkipRetry, Snooze
-from qcore.domain.error_groups import group_text, is_group, is_in_vain, meaning_of
+from qcore.domain.error_groups import group_text, is_a, is_group, is_in_vain, meaning_of
 from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Revoked, Snoozed
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
@@ -114,6 +114,6 @@ def described(error: BaseException) -> str:
     if is_group(error):
         return storable(group_text(error))
     said, name = said_by(error), type(error).__name__
-    if said and isinstance(error, ControlFlow):
+    if said and is_a(error, ControlFlow):
         return storable(said)
     return storable(f"{name}: {said}" if said else name)

@@ -5,6 +5,7 @@ Their `__str__` and `__repr__` are anyone's code: they may raise, return what is
 """
 
 import traceback
+from types import TracebackType
 from typing import Final
 
 MAX_ERROR: Final = 2_000
@@ -31,7 +32,13 @@ def traceback_of(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error)).rstrip()
     except BaseException:  # noqa: BLE001  (its own text, notes or causes must not hide the error)
-        return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+        return "".join(traceback.format_tb(trace_of(error))) + type(error).__name__
+
+
+def trace_of(error: BaseException) -> TracebackType | None:
+    """Return an error's traceback, past whatever its class has put in that attribute's place."""
+    found: TracebackType | None = vars(BaseException)["__traceback__"].__get__(error)
+    return found
 
 
 def shown(value: object, most: int = MAX_SHOWN) -> str:

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NoReturn
 
 import attrs
@@ -225,6 +226,72 @@ async def test_an_error_may_raise_anything_when_it_is_asked(
     [error] = await handle.errors()
     assert error.traceback is not None
     assert "fails" in error.traceback
+
+
+@pytest.mark.parametrize("runs", ["on the loop", "in a thread"])
+@pytest.mark.parametrize(
+    "attribute",
+    ["__class__", "__traceback__", "__cause__", "__context__", "__suppress_context__", "__dict__"],
+)
+async def test_an_error_may_refuse_its_attributes(
+    lab: Lab, odd: type[BaseException], attribute: str, runs: str
+) -> None:
+    """It is judged by its name and text; hooks are given one like it, which they can ask."""
+    broken = type("Broken", (Exception,), {attribute: property(raising(odd))})
+    told: list[BaseException] = []
+    lab.on_error(lambda ctx, error: told.append(error))
+    error = broken("said")
+
+    def in_thread(ctx: Context) -> None:
+        raise error
+
+    async def on_loop(ctx: Context) -> None:
+        raise error
+
+    handler = on_loop if runs == "on the loop" else in_thread
+    handle = await lab.task("fails", max_retry=0)(handler).enqueue()
+    with capture_logs() as logs:
+        await drain(lab, until=NOW)
+    assert not logs
+    assert await verdict_on(handle) == (State.ARCHIVED, 0, "Broken: said")
+    assert [type(each).__name__ for each in told] == ["Broken"]
+    assert getattr(told[0], attribute, None) is not error
+    [kept] = await handle.errors()
+    assert kept.traceback is not None
+
+
+async def test_an_error_may_say_that_it_is_of_another_class(lab: Lab) -> None:
+    """What counts is what an `except` clause would take it for."""
+    liar = type("Liar", (Exception,), {"__class__": property(lambda _: StopIteration)})
+    assert await verdict_on(await fail(lab, liar("x"))) == (State.ARCHIVED, 0, "Liar: x")
+
+
+async def test_a_class_of_errors_may_refuse_its_name(lab: Lab) -> None:
+    """Its metaclass is not asked."""
+
+    class Meta(type):
+        def __getattribute__(cls, name: str) -> Any:
+            if name in {"__name__", "__qualname__", "__module__"}:
+                raise RuntimeError(name)
+            return super().__getattribute__(name)
+
+    error = Meta("Nameless", (Exception,), {})("x")
+    assert await verdict_on(await fail(lab, error)) == (State.ARCHIVED, 0, "Nameless: x")
+
+
+async def test_a_hook_is_told_of_an_error_that_cannot_be_changed(lab: Lab) -> None:
+    """A frozen dataclass refuses a traceback, too."""
+
+    @dataclass(frozen=True)
+    class Frozen(Exception):
+        user: int
+
+    told: list[BaseException] = []
+    lab.on_error(lambda ctx, error: told.append(error))
+    with capture_logs() as logs:
+        await fail(lab, Frozen(7))
+    assert told == [Frozen(7)]
+    assert not logs
 
 
 class Text(str):

@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from qcore.domain.error_groups import is_a, is_readable
 from qcore.domain.errors import CannotEncode, InvalidTask
 from qcore.domain.retry import described
 from qcore.domain.text import shown, traceback_of
@@ -29,7 +30,7 @@ def is_ctrl_c(error: BaseException) -> bool:
     `asyncio.Runner` cancels the main task at the first Ctrl-C and raises at the second. Without it,
     Python's own handler raises wherever the main thread is, which looks as if the code there had.
     """
-    if not isinstance(error, KeyboardInterrupt) or not _is_main_thread():
+    if not is_a(error, KeyboardInterrupt) or not _is_main_thread():
         return False
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         return True
@@ -47,14 +48,12 @@ def reraise_ctrl_c(error: BaseException) -> None:
 
 def is_from_outside(error: BaseException) -> bool:
     """Return whether an error came to code that awaits, rather than out of it."""
-    match error:
-        case asyncio.CancelledError():
-            task = _current_task()
-            return task is not None and task.cancelling() > 0
-        case GeneratorExit():
-            return _current_task() is None
-        case _:
-            return is_ctrl_c(error)
+    if is_a(error, asyncio.CancelledError):
+        task = _current_task()
+        return task is not None and task.cancelling() > 0
+    if is_a(error, GeneratorExit):
+        return _current_task() is None
+    return is_ctrl_c(error)
 
 
 def log_failure(error: BaseException, event: str, code: object, **facts: object) -> None:
@@ -88,7 +87,7 @@ def raise_naming(task: str, error: CannotEncode) -> NoReturn:
 
 def as_exception(error: BaseException, who: str) -> Exception:
     """Return an error that ends no event loop and no task: itself if it is an `Exception`."""
-    if isinstance(error, Exception):
+    if isinstance(error, Exception) and is_readable(error):
         return error
     made = RuntimeError(f"{who} raised {described(error)}")
     made.__cause__ = error

@@ -9,7 +9,7 @@ from attrs import evolve
 from qcore.domain.lifecycle import Crashed, Exhausted, Failed, Rejected, Transition
 from qcore.domain.retry import described
 from qcore.domain.run_details import MAX_TRACEBACK
-from qcore.domain.text import escaped
+from qcore.domain.text import escaped, trace_of
 
 OWN_MODULES: Final = "qcore.app."
 """Modules between the worker and a handler, which say nothing to who reads a traceback."""
@@ -34,7 +34,7 @@ def traceback_text(error: BaseException) -> str | None:
 
     Without the values of variables, which may be secrets.
     """
-    trace = error.__traceback__
+    trace = trace_of(error)
     try:
         trace = _from_handler(error)
         text = _formatted(error, trace)

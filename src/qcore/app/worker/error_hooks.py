@@ -18,6 +18,7 @@ from qcore.app.tasks.context import Context
 from qcore.app.tasks.router import ErrorHook
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.pools.threads import ThreadPool
+from qcore.domain.text import trace_of
 
 HOOK_TIMEOUT: Final = 5.0
 """Seconds, of real time, that an error hook may take, with the time that it waits for a thread."""
@@ -116,19 +117,21 @@ class ErrorHooks:
 
 def _called(hook: Callable[..., Any], ctx: Context, error: BaseException) -> Any:
     """Call a plain hook as in an `except` block, where error trackers and loggers look."""
-    trace = error.__traceback__
+    trace = trace_of(error)
     try:
         raise error  # noqa: TRY301  (it was raised by the handler)
     except BaseException:  # noqa: BLE001  (it is the error that the hook is told of)
-        error.__traceback__ = trace
+        # past the `__setattr__` of a class whose errors are frozen
+        BaseException.with_traceback(error, trace)
         return hook(ctx, error)
 
 
 async def _awaited(hook: Callable[..., Any], ctx: Context, error: BaseException) -> None:
     """Await a coroutine hook as in an `except` block."""
-    trace = error.__traceback__
+    trace = trace_of(error)
     try:
         raise error  # noqa: TRY301  (it was raised by the handler)
     except BaseException:  # noqa: BLE001  (it is the error that the hook is told of)
-        error.__traceback__ = trace
+        # past the `__setattr__` of a class whose errors are frozen
+        BaseException.with_traceback(error, trace)
         await hook(ctx, error)

@@ -12,7 +12,9 @@ from qcore.app.client.client import Client
 from qcore.app.tasks.router import AnyHandler, Router
 from qcore.app.worker.failures import FailureJudge
 from qcore.app.worker.invocation import Invoker, TooLateToStart, check_may_start
+from qcore.app.worker.pools.error_stand_in import readable
 from qcore.app.worker.run import Run
+from qcore.domain.error_groups import is_a
 from qcore.domain.errors import RESULT_NOT_KEPT, CannotEncode, InvalidTask, UnknownFormat
 from qcore.domain.lifecycle import Rejected, Snoozed, Succeeded, Transition
 from qcore.domain.new_task import NewTask
@@ -87,10 +89,10 @@ class Executor:
             return self._rejected(str(late))
         except BaseException as error:
             # what a handler raises is judged, and ends nothing but its run
-            if is_ctrl_c(error) or (isinstance(error, GeneratorExit) and not run.is_current()):
+            if is_ctrl_c(error) or (is_a(error, GeneratorExit) and not run.is_current()):
                 raise
             run.has_ended = True
-            return await self._judge.verdict(run, handler, error)
+            return await self._judge.verdict(run, handler, readable(error))
         run.has_ended = True
         if run.is_cancelled and (run.cancel_reason is not None or self._judge.is_ending(run)):
             # it returned because it was cancelled: its result is not the whole

@@ -28,6 +28,7 @@ from qcore.app.worker.pools.error_record import recorded
 from qcore.app.worker.pools.error_stand_in import rebuilt
 from qcore.app.worker.pools.process_end import ProcessEnd
 from qcore.app.worker.pools.results import name_of, packed
+from qcore.domain.error_groups import is_a
 from qcore.domain.errors import InvalidOption
 from qcore.domain.new_task import NewTask
 
@@ -130,8 +131,9 @@ def _copy_decimal_context() -> None:
 def _end_fork(error: BaseException | None = None) -> None:
     """End a process that a handler forked, as the interpreter would: it must not go on here."""
     code = 0 if error is None else 1
-    if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    if error is not None and is_a(error, SystemExit):
+        said = cast("SystemExit", error).code
+        code = said if isinstance(said, int) else int(said is not None)
     elif error is not None:
         with suppress(BaseException):
             traceback.print_exception(error)

@@ -16,11 +16,13 @@ from typing import Any, Final, cast
 from attrs import evolve, field
 
 from qcore.app.worker.error_context import traceback_text
+from qcore.domain.error_groups import is_group, leaves
 from qcore.domain.record import record
 from qcore.domain.text import said_by, shown
 
 MAX_DEPTH: Final = 20
-"""How many causes of causes, and groups in groups, travel as errors; the traceback tells of all."""
+"""How many causes of causes, and groups in groups, travel as errors; the traceback tells of all.
+Of the groups that are deeper, what is in them travels."""
 MAX_SHOWN: Final = 2_000
 """Characters of the `repr` of an argument that cannot be pickled."""
 
@@ -81,9 +83,15 @@ def _outline(error: BaseException) -> ErrorRecord:
     """Return a record of an error's class and text."""
     kind = type(error)
     classes = [
-        (str.__str__(each.__module__), str.__str__(each.__qualname__)) for each in kind.__mro__[:-1]
+        (_named(each, "__module__"), _named(each, "__qualname__")) for each in kind.__mro__[:-1]
     ]
-    return ErrorRecord(str.__str__(kind.__name__), classes, said_by(error))
+    return ErrorRecord(_named(kind, "__name__"), classes, said_by(error))
+
+
+def _named(kind: type, attribute: str) -> str:
+    """Return a name of a class, past its metaclass; what is no text has none."""
+    found = vars(type)[attribute].__get__(kind)
+    return str.__str__(found) if isinstance(found, str) else ""
 
 
 class _Recorder:
@@ -101,7 +109,7 @@ class _Recorder:
         return found
 
     def _with_state(self, found: ErrorRecord, error: BaseException, depth: int) -> ErrorRecord:
-        args, exceptions = error.args, _leaves(error) if depth else ()
+        args, exceptions = error.args, _members(error, depth)
         return evolve(
             found,
             args=[
@@ -124,11 +132,12 @@ class _Recorder:
         return self.record(error, depth - 1)
 
 
-def _leaves(error: BaseException) -> Sequence[BaseException]:
-    """Return the errors of a group; of any other error none."""
-    if not isinstance(error, BaseExceptionGroup):
+def _members(error: BaseException, depth: int) -> Sequence[BaseException]:
+    """Return the errors of a group, without the groups where those are too deep; else none."""
+    if not depth or not is_group(error):
         return ()
-    return cast("BaseExceptionGroup[BaseException]", error).exceptions
+    members = cast("BaseExceptionGroup[BaseException]", error).exceptions
+    return members if depth > 1 else leaves(error)
 
 
 def _attributes(error: BaseException) -> Iterator[tuple[str, bytes]]:

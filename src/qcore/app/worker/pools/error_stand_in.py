@@ -1,8 +1,8 @@
 """An error made of the record of one that another process raised.
 
 It is of the same class, made without calling that class's `__init__`; where that cannot be, or
-would say something else, of the nearest class that it is derived from, under the same name and with
-the same text.
+would say something else, or raises when it is asked for its parts, of the nearest class that it is
+derived from, under the same name and with the same text.
 """
 
 import pickle
@@ -13,13 +13,21 @@ from operator import attrgetter
 from typing import Any
 
 from qcore.app.worker.error_context import keep_traceback
-from qcore.app.worker.pools.error_record import ErrorRecord, make
+from qcore.app.worker.pools.error_record import ErrorRecord, make, recorded
+from qcore.domain.error_groups import is_readable
 from qcore.domain.errors import QcoreError
-from qcore.domain.text import said_by
+from qcore.domain.text import said_by, trace_of
 
 
 class RemoteError(QcoreError):
     """Stand in, under its name, for an error whose class cannot be made outside its process."""
+
+
+def readable(error: BaseException) -> BaseException:
+    """Return an error; one like it, where its class raises when it is asked for its parts."""
+    if is_readable(error):
+        return error
+    return rebuilt(recorded(error)).with_traceback(trace_of(error))
 
 
 def rebuilt(found: ErrorRecord) -> BaseException:
@@ -65,8 +73,8 @@ class _Rebuilder:
 
 def _is_like(error: Any, found: ErrorRecord) -> bool:
     """Return whether it is an error of the same name that says the same."""
-    is_error = isinstance(error, BaseException) and type(error).__name__ == found.name
-    return is_error and said_by(error) == found.said
+    is_error = issubclass(type(error), BaseException) and is_readable(error)
+    return is_error and type(error).__name__ == found.name and said_by(error) == found.said
 
 
 def _error(

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
+from qcore.domain.error_groups import is_a
 from qcore.domain.errors import InvalidOption
 from qcore.domain.text import shown
 
@@ -105,6 +106,6 @@ def _set_exception(future: "asyncio.Future[Any]", error: BaseException) -> None:
     if not future.done():
         # a future takes no StopIteration, as a coroutine could not raise it; and a thread gets no
         # Ctrl-C, so that a KeyboardInterrupt is the handler's own, and would end the event loop
-        if isinstance(error, (StopIteration, KeyboardInterrupt, GeneratorExit)):
+        if is_a(error, (StopIteration, KeyboardInterrupt, GeneratorExit)):
             error = RuntimeError(f"the handler raised {shown(error)}")
         future.set_exception(error)
