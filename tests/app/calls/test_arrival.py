@@ -520,6 +520,21 @@ async def test_a_result_of_another_type_is_kept_where_it_can_be_read() -> None:
         await handle.result()
 
 
+async def test_a_result_whose_annotation_cannot_be_read_arrives_as_plain_data() -> None:
+    """Where it is plain data; the worker refuses what would arrive as something else."""
+    lab = Lab()
+
+    @lab.task("mail", retention=60)
+    async def mail(ctx: Context, *, plain: bool) -> str | datetime:
+        return "text" if plain else datetime.now(UTC)
+
+    kept, refused = await mail.enqueue(plain=True), await mail.enqueue(plain=False)
+    await lab.run_due()
+    assert await kept.result() == "text"
+    with pytest.raises(ResultNotKept, match="arrives as str"):
+        await refused.result()
+
+
 async def test_a_result_that_nobody_keeps_may_be_anything() -> None:
     """Without retention it is neither encoded nor compared."""
     lab = Lab()

@@ -1,6 +1,6 @@
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -191,6 +191,41 @@ class TestResults:
         assert task.state is State.RETRY
         assert task.error is not None
         assert "coroutine" in task.error
+
+    @pytest.mark.parametrize("what", ["coroutine", "generator", "async generator"])
+    @pytest.mark.parametrize("runs", ["on the loop", "in a thread"])
+    async def test_what_returns_work_that_has_not_begun_has_failed(
+        self, lab: Lab, what: str, runs: str
+    ) -> None:
+        """As where a decorator hides a generator, or an `await` was forgotten."""
+
+        async def coroutine() -> None:
+            raise AssertionError
+
+        def generator() -> Iterator[int]:
+            yield 1
+
+        async def async_generator() -> AsyncIterator[int]:
+            yield 1
+
+        made: dict[str, Callable[[], object]] = {
+            "coroutine": coroutine,
+            "generator": generator,
+            "async generator": async_generator,
+        }
+
+        async def on_loop(ctx: Context) -> object:
+            return made[what]()
+
+        def in_thread(ctx: Context) -> object:
+            return made[what]()
+
+        handler: Any = on_loop if runs == "on the loop" else in_thread
+        handle = await lab.task("mail")(handler).enqueue()
+        await lab.run_due()
+        task = await stored(handle)
+        assert task.state is State.RETRY
+        assert f"the handler returned a {what.rsplit(maxsplit=1)[-1]}" in str(task.error)
 
 
 async def test_an_argument_may_have_any_name(lab: Lab) -> None:

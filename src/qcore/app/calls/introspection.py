@@ -4,7 +4,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
-from inspect import iscoroutine, ismethod, isroutine, unwrap
+from inspect import isasyncgen, iscoroutine, isgenerator, ismethod, isroutine, unwrap
 from typing import Any
 
 
@@ -60,12 +60,20 @@ def is_module_complete(function: Any) -> bool:
     return spec is not None and not getattr(spec, "_initializing", False)
 
 
-def refuse_coroutine(value: Any, who: str) -> Any:
-    """Return the value; raise TypeError for a coroutine, none of which has run.
+def refuse_unstarted(value: Any, who: str) -> Any:
+    """Return the value; raise TypeError for a coroutine or a generator, none of which has run.
 
-    A decorator can hide that a function is async: it was taken for a plain one and only called.
+    A decorator can hide that a function is async, or a generator: it was only called. And an
+    `await` is forgotten easily.
     """
     if iscoroutine(value):
         value.close()
-        raise TypeError(f"the {who} returned a coroutine: declare it with async def")
+        raise TypeError(
+            f"the {who} returned a coroutine, none of which has run: declare it with async def, "
+            "and await what it calls"
+        )
+    if isgenerator(value) or isasyncgen(value):
+        raise TypeError(
+            f"the {who} returned a generator, none of which has run: iterate over it instead"
+        )
     return value

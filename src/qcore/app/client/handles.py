@@ -191,8 +191,12 @@ class Handle(Generic[R_co]):
     def _decoded(self, task: Task) -> Any:
         if task.result is None:
             return None
+        codec = self._client.codec
         kind = Any if self._signature is None else self._signature.returns
-        return self._client.codec.loads(task.result, task.result_type, kind)
+        if codec.why_unreadable(kind) is not None:
+            # what the worker kept arrives as plain data
+            kind = Any
+        return codec.loads(task.result, task.result_type, kind)
 
     # --- change --------------------------------------------------------------------------------
 

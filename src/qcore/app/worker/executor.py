@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps, next_step_task
 from qcore.app.calls.codec import Codec
+from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.calls.remote_result import RemoteResult
 from qcore.app.calls.user_code import is_ctrl_c, reraise_ctrl_c
 from qcore.app.client.client import Client
@@ -85,6 +86,8 @@ class Executor:
     ) -> Transition | None:
         try:
             value = await self._invoker.invoke(handler, run, args, kwargs)
+            if value is not None:
+                refuse_unstarted(value, "handler")
         except TooLateToStart as late:
             return self._rejected(str(late))
         except BaseException as error:

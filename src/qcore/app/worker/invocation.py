@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from qcore.app.calls.introspection import refuse_coroutine
+from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Kind
 from qcore.app.tasks.process_function import ProcessFunction
@@ -107,10 +107,10 @@ class Invoker:
         future = self._pools.threads.submit(handler.function, ctx, *args, **kwargs)
         while True:
             try:
-                return refuse_coroutine(await asyncio.shield(future), "handler")
+                return refuse_unstarted(await asyncio.shield(future), "handler")
             except asyncio.CancelledError:
                 if future.done() and not future.cancelled():
-                    return refuse_coroutine(run.take_result(future), "handler")
+                    return refuse_unstarted(run.take_result(future), "handler")
                 # a thread cannot be ended: it keeps its slot until it has seen ctx.is_cancelled
                 run.ctx.cancel()
                 if run.cancel_reason is CancelReason.SHUTDOWN or self._control.is_cancelled:

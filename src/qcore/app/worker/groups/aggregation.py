@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from attrs import evolve
 
 from qcore.app.calls.call import Call, TaskRequest
-from qcore.app.calls.introspection import refuse_coroutine
+from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.calls.options import Options
 from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.calls.user_code import as_exception, is_from_outside
@@ -190,7 +190,7 @@ async def _called(function: Callable[..., Any], *args: object) -> Any:
         if is_from_outside(error):
             raise
         raise as_exception(error, "the aggregator") from None
-    return refuse_coroutine(made, "aggregator")
+    return refuse_unstarted(made, "aggregator")
 
 
 def _id_of(group: Group, members: Sequence[Task]) -> TaskId:

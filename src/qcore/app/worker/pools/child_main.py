@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any, cast
 
 from qcore.app.calls.call import TaskRequest
-from qcore.app.calls.introspection import refuse_coroutine
+from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.client.client import Client
 from qcore.app.tasks.context import Context, RunServices
 from qcore.app.tasks.handler import Handler
@@ -83,7 +83,7 @@ def _do(job: Job, storage: PipeRunStorage) -> Outcome:
         build = None if client is None else partial(_build, client, job.clock_offset)
         ctx = Context(job.claim, RunServices(build=build, storage=storage), deadline=job.deadline)
         ctx.give_back(job.follow_ups)
-        value = refuse_coroutine(_call(function, ctx, *args, **kwargs), "handler")
+        value = refuse_unstarted(_call(function, ctx, *args, **kwargs), "handler")
     except BaseException as error:  # noqa: BLE001  (the worker judges it)
         return Raised(recorded(error))
     signature = found.signature if isinstance(found, Handler) else None
