@@ -15,6 +15,7 @@ from qcore.testing.contract import BrokerContract, GroupContract, LimitsContract
 from qcore.testing.contract.concurrency_limits import ONE_A_DAY, PAUSED, RESUMED
 from qcore.testing.contract.rate_limits import UNEVEN
 from qcore.testing.machine import broker_machine
+from tests.contract import group_mutants
 from tests.contract import limits_mutants as mutants
 
 PACE = "test_a_rate_is_a_burst_and_a_pace"
@@ -110,37 +111,41 @@ BROKEN_OF_EARS: list[Case] = [
 ]
 
 BROKEN_OF_GROUPS: list[Case] = [
-    (mutants.ForgetsGroups, "test_a_task_of_a_group_waits_in_it", {}),
-    (mutants.JoinsWhenPromoted, "test_a_delayed_task_joins_its_group_at_its_moment", {}),
-    (mutants.JoinsWhenPromoted, "test_a_member_that_comes_late_has_its_own_place", {}),
-    (mutants.ListsInUtf16, PAGED, {}),
-    (mutants.ListsByCase, PAGED, {}),
-    (mutants.ListsOneTooMany, SPAN, {}),
-    (mutants.ListsNoLast, SPAN, {}),
-    (mutants.ListsTheEmpty, SPAN, {}),
-    (mutants.ListsTheEmpty, "test_the_last_who_leaves_takes_the_group", {"order": Cancelled()}),
-    (mutants.ListsTheEmpty, "test_the_last_who_leaves_takes_the_group", {"order": RunNow()}),
-    (mutants.ListsAllMembers, "test_members_are_bounded", {}),
-    (mutants.OrdersByPriority, "test_members_come_in_the_order_of_their_moments", {}),
-    (mutants.OrdersByPriority, "test_a_member_that_is_changed_keeps_its_place", {}),
-    *((mutants.MergesWhatIsThere, SPOILED, {"odd": odd}) for odd in ("other", "gone")),
-    (mutants.MergesWhatIsThere, "test_of_two_groups_with_a_member_in_common_one_is_made", {}),
-    (mutants.MergesFromAnywhere, SPOILED, {"odd": "other"}),
-    (mutants.MergesNobody, SPOILED, {"odd": "none"}),
-    (mutants.KeepsMembers, "test_of_two_who_aggregate_the_same_one_does", {}),
-    (mutants.KeepsMembers, "test_many_who_aggregate_at_once_do_it_once", {}),
-    (mutants.KeepsMembers, GONE, {}),
-    (mutants.TakesTheWholeGroup, GONE, {}),
-    (mutants.KeepsTheirKeys, GONE, {}),
-    (mutants.AdmitsFirst, "test_of_two_who_aggregate_the_same_one_does", {}),
+    (group_mutants.ForgetsGroups, "test_a_task_of_a_group_waits_in_it", {}),
+    (group_mutants.JoinsWhenPromoted, "test_a_delayed_task_joins_its_group_at_its_moment", {}),
+    (group_mutants.JoinsWhenPromoted, "test_a_member_that_comes_late_has_its_own_place", {}),
+    (group_mutants.ListsInUtf16, PAGED, {}),
+    (group_mutants.ListsByCase, PAGED, {}),
+    (group_mutants.ListsOneTooMany, SPAN, {}),
+    (group_mutants.ListsNoLast, SPAN, {}),
+    (group_mutants.ListsTheEmpty, SPAN, {}),
+    (
+        group_mutants.ListsTheEmpty,
+        "test_the_last_who_leaves_takes_the_group",
+        {"order": Cancelled()},
+    ),
+    (group_mutants.ListsTheEmpty, "test_the_last_who_leaves_takes_the_group", {"order": RunNow()}),
+    (group_mutants.ListsAllMembers, "test_members_are_bounded", {}),
+    (group_mutants.OrdersByPriority, "test_members_come_in_the_order_of_their_moments", {}),
+    (group_mutants.OrdersByPriority, "test_a_member_that_is_changed_keeps_its_place", {}),
+    *((group_mutants.MergesWhatIsThere, SPOILED, {"odd": odd}) for odd in ("other", "gone")),
+    (group_mutants.MergesWhatIsThere, "test_of_two_groups_with_a_member_in_common_one_is_made", {}),
+    (group_mutants.MergesFromAnywhere, SPOILED, {"odd": "other"}),
+    (group_mutants.MergesNobody, SPOILED, {"odd": "none"}),
+    (group_mutants.KeepsMembers, "test_of_two_who_aggregate_the_same_one_does", {}),
+    (group_mutants.KeepsMembers, "test_many_who_aggregate_at_once_do_it_once", {}),
+    (group_mutants.KeepsMembers, GONE, {}),
+    (group_mutants.TakesTheWholeGroup, GONE, {}),
+    (group_mutants.KeepsTheirKeys, GONE, {}),
+    (group_mutants.AdmitsFirst, "test_of_two_who_aggregate_the_same_one_does", {}),
     *(
-        (mutants.AdmitsFirst, "test_who_is_too_late_hears_nothing_else", {"taken": taken})
+        (group_mutants.AdmitsFirst, "test_who_is_too_late_hears_nothing_else", {"taken": taken})
         for taken in ("id", "key")
     ),
-    (mutants.LetsMembersGoFirst, REFUSED, {}),
-    (mutants.LetsMembersGoFirst, "test_a_task_cannot_have_the_id_of_a_member", {}),
-    (mutants.LetsMembersGoFirst, "test_a_task_that_runs_keeps_its_key", {}),
-    (mutants.ChecksNothing, "test_what_cannot_take_their_place_is_refused", {}),
+    (group_mutants.LetsMembersGoFirst, REFUSED, {}),
+    (group_mutants.LetsMembersGoFirst, "test_a_task_cannot_have_the_id_of_a_member", {}),
+    (group_mutants.LetsMembersGoFirst, "test_a_task_that_runs_keeps_its_key", {}),
+    (group_mutants.ChecksNothing, "test_what_cannot_take_their_place_is_refused", {}),
 ]
 
 
@@ -182,14 +187,14 @@ MACHINE_CATCHES = [
     mutants.TellsNoStarts,
     mutants.TellsStartsOfTheKept,
     mutants.LimitsAll,
-    mutants.JoinsWhenPromoted,
-    mutants.ForgetsGroups,
-    mutants.ListsOneTooMany,
-    mutants.ListsNoLast,
-    mutants.MergesWhatIsThere,
-    mutants.KeepsMembers,
-    mutants.AdmitsFirst,
-    mutants.LetsMembersGoFirst,
+    group_mutants.JoinsWhenPromoted,
+    group_mutants.ForgetsGroups,
+    group_mutants.ListsOneTooMany,
+    group_mutants.ListsNoLast,
+    group_mutants.MergesWhatIsThere,
+    group_mutants.KeepsMembers,
+    group_mutants.AdmitsFirst,
+    group_mutants.LetsMembersGoFirst,
 ]
 
 

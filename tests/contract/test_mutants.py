@@ -1,341 +1,88 @@
 """The contract and the machine can fail: each broken broker here fails what is named after it."""
 
-import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attrs import evolve
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.adapters.memory.stored_task import StoredTask
-from qcore.domain.answers import Admission, Conflict, Enqueued, Missing, Moved, NotAllowed, Swept
-from qcore.domain.crash_isolation import is_last_chance
 from qcore.domain.lifecycle import (
-    Command,
     Deleted,
-    Failed,
     Rejected,
     Rescheduled,
-    Revoked,
-    Snoozed,
     State,
     Succeeded,
 )
-from qcore.domain.new_task import REPLACE, NewTask
-from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Verdict, token_floor
-from qcore.ports import Counts, Kinds, Notify, Page
+from qcore.domain.task import RetentionPolicy
 from qcore.testing.builders import NOW
 from qcore.testing.contract import BrokerContract, UniqueContract, run_details, subscriptions
 from qcore.testing.contract.changes import CHANGES
 from qcore.testing.machine import broker_machine
+from tests.contract import broker_mutants as brokers
 from tests.contract import mutants
-
-
-class IgnoresTokens(MemoryBroker):
-    def _holder(self, lease: Lease) -> Any:
-        queue = self._queues.get(lease.queue)
-        return None if queue is None else queue.active.get(lease.id)
-
-
-class ForgetsPriority(MemoryBroker):
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: float
-    ) -> Sequence[Enqueued | Conflict]:
-        return await super().enqueue([evolve(task, priority=0) for task in tasks], now=now)
-
-
-class IsEarly(MemoryBroker):
-    async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
-        return await super().claim(demand, now=now + 0.001, until=until)
-
-
-class CountsInSeconds(MemoryBroker):
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: float
-    ) -> Sequence[Enqueued | Conflict]:
-        whole = [evolve(task, retention=float(int(task.retention))) for task in tasks]
-        return await super().enqueue(whole, now=now)
-
-
-class LosesFractions(MemoryBroker):
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: float
-    ) -> Sequence[Enqueued | Conflict]:
-        return await super().enqueue(tasks, now=round(now, 3))
-
-
-class HandsOutTwice(MemoryBroker):
-    async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
-        claims = await super().claim(demand, now=now, until=until)
-        for claim in claims[:1]:
-            queue = self._queues[claim.lease.queue]
-            queue.pending.add((0.0, 0), claim.lease.id)
-        return claims
-
-
-class MiscountsCrashes(MemoryBroker):
-    """Hands tasks out as if they had crashed otherwise than they have."""
-
-    def crashes_of(self, stored: StoredTask) -> int:
-        raise NotImplementedError
-
-    async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
-        queues = [self._queues[queue] for queue in demand.quotas if queue in self._queues]
-        right = {id_: task.crashes for queue in queues for id_, task in queue.tasks.items()}
-        for queue in queues:
-            for stored in queue.tasks.values():
-                stored.crashes = self.crashes_of(stored)
-        claims = await super().claim(demand, now=now, until=until)
-        for queue in queues:
-            for stored in queue.tasks.values():
-                stored.crashes = right[stored.spec.id]
-        return [
-            evolve(claim, task=evolve(claim.task, crashes=right[claim.task.id])) for claim in claims
-        ]
-
-
-class ForgetsCrashes(MiscountsCrashes):
-    def crashes_of(self, stored: StoredTask) -> int:
-        return 0
-
-
-class ForgetsFirstCrashes(MiscountsCrashes):
-    def crashes_of(self, stored: StoredTask) -> int:
-        return stored.crashes if is_last_chance(stored) else 0
-
-
-class TakesFailuresForCrashes(MiscountsCrashes):
-    def crashes_of(self, stored: StoredTask) -> int:
-        return stored.crashes + stored.failures
-
-
-class KnowsOneLastChance(MiscountsCrashes):
-    """Goes by the default of `max_crashes`."""
-
-    def crashes_of(self, stored: StoredTask) -> int:
-        crashes, most = stored.crashes, stored.spec.max_crashes
-        return most - 1 if crashes >= 2 else min(crashes, most - 2)
-
-
-class AnswersTwice(MemoryBroker):
-    last: Sequence[Claim] | None = None
-
-    async def claim(self, demand: Demand, *, now: float, until: float) -> Sequence[Claim]:
-        again, self.last = self.last, None
-        if again is None:
-            self.last = await super().claim(demand, now=now, until=until)
-        return again or self.last or []
-
-
-class KeepsTheDeleted(MemoryBroker):
-    async def execute(
-        self, queue: str, ids: Sequence[str], order: Command, *, now: float
-    ) -> Sequence[Moved | NotAllowed | Missing]:
-        if isinstance(order, Deleted):
-            return [Moved(State.GONE) for _ in ids]
-        return await super().execute(queue, ids, order, now=now)
-
-
-class SweepsWithoutEnd(MemoryBroker):
-    async def sweep(self, queues: Sequence[str], limit: int, *, now: float) -> Swept:
-        return await super().sweep(queues, limit * 1_000, now=now)
-
-
-class StartsTokensAgain(MemoryBroker):
-    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
-        answers = await super().settle(verdicts, now=now)
-        for name in [name for name, queue in self._queues.items() if not queue.tasks]:
-            del self._queues[name]
-        return answers
-
-
-class CountsTokensFromOne(MemoryBroker):
-    async def claim(self, demand: Demand, *, now: float, until: float) -> Any:
-        claims = await super().claim(demand, now=now, until=until)
-        return [
-            evolve(claim, lease=evolve(claim.lease, token=claim.lease.token - token_floor(now)))
-            for claim in claims
-        ]
-
-
-class IsDeaf(MemoryBroker):
-    async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Any:
-        return await super().subscribe((), kinds, notify)
-
-
-class StopsAtAConflict(MemoryBroker):
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: float
-    ) -> Sequence[Enqueued | Conflict]:
-        answers: list[Enqueued | Conflict] = []
-        for task in tasks:
-            if answers and isinstance(answers[-1], Conflict):
-                answers.append(answers[-1])
-                continue
-            answers += await super().enqueue([task], now=now)
-        return answers
-
-
-class BurnsSnoozes(MemoryBroker):
-    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
-        return await super().settle(
-            [evolve(v, outcome=_burned(v.outcome)) for v in verdicts], now=now
-        )
-
-
-def _burned(outcome: Any) -> Any:
-    return Failed("snoozed", outcome.again_at) if isinstance(outcome, Snoozed) else outcome
-
-
-class LosesResults(MemoryBroker):
-    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
-        kept = [
-            evolve(v, outcome=Succeeded()) if isinstance(v.outcome, Succeeded) else v
-            for v in verdicts
-        ]
-        return await super().settle(kept, now=now)
-
-
-class RepeatsPages(MemoryBroker):
-    async def browse(
-        self, queue: str, state: State, limit: int, *, cursor: str | None = None
-    ) -> Page:
-        page = await super().browse(queue, state, limit, cursor=cursor)
-        return evolve(page, tasks=[*page.tasks, *page.tasks[:1]][:limit])
-
-
-class Suspends(MemoryBroker):
-    async def count(self) -> Counts:
-        await asyncio.sleep(0)
-        return await super().count()
-
-
-class CountsTooMany(MemoryBroker):
-    async def count(self) -> Counts:
-        counts = await super().count()
-        return {**counts, "ghost": {State.DEAD: 1}}
-
-
-class WritesHalf(MemoryBroker):
-    """Lets a reader in between the tasks of a batch."""
-
-    async def enqueue(
-        self, tasks: Sequence[NewTask], *, now: float
-    ) -> Sequence[Enqueued | Conflict]:
-        answers: list[Enqueued | Conflict] = []
-        for task in tasks:
-            answers += await super().enqueue([task], now=now)
-            time.sleep(0)  # noqa: ASYNC251  (no time: it is another thread's turn)
-        return answers
-
-
-class PutsLast(MemoryBroker):
-    """Puts what is released where a new task would go: at the end."""
-
-    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
-        for verdict in verdicts:
-            stored = self._holder(verdict.lease)
-            if stored is not None:
-                stored.sequence = self._queues[verdict.lease.queue]._next_sequence()  # noqa: SLF001  (a mutant knows what it breaks)
-        return await super().settle(verdicts, now=now)
-
-
-class ForgetsKeys(MemoryBroker):
-    """Knows of a unique key only within a batch."""
-
-    async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
-        for memory_queue in self._queues.values():
-            memory_queue._unique_holders.clear()  # noqa: SLF001
-        return await super().enqueue(tasks, now=now)
-
-
-class LetsGoOfOthers(MemoryBroker):
-    """Lets go of a task's unique key, whoever has it."""
-
-    async def execute(
-        self, queue: str, ids: Sequence[str], order: Command, *, now: float
-    ) -> Sequence[Moved | NotAllowed | Missing]:
-        for task in await self.get(queue, ids):
-            if task is not None and task.spec.unique_key is not None:
-                self._queues[queue]._unique_holders.pop(task.spec.unique_key, None)  # noqa: SLF001
-        return await super().execute(queue, ids, order, now=now)
-
-
-class ReplacesTheActive(MemoryBroker):
-    """Takes the place of whoever has the key."""
-
-    async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
-        for task in tasks:
-            memory_queue = self._queues.get(task.queue)
-            held = memory_queue._unique_holders.get(task.unique_key or "") if memory_queue else None  # noqa: SLF001
-            if memory_queue and held and task.on_duplicate == REPLACE:
-                memory_queue.move(memory_queue.tasks[held[0]], Revoked(), now)
-        return await super().enqueue(tasks, now=now)
-
-
-class ForgetsTheirTime(MemoryBroker):
-    """Has a key for as long as its task lives, whatever was asked for."""
-
-    async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
-        return await super().enqueue([evolve(task, unique_for=None) for task in tasks], now=now)
-
 
 AT_ONCE = "test_of_verdicts_settled_at_once_one_counts"
 
 BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
-    (IgnoresTokens, "test_a_stale_workers_verdict_changes_nothing", {"outcome": Succeeded()}),
-    (IgnoresTokens, "test_another_token_is_not_the_current_one", {"step": 1}),
-    (IgnoresTokens, "test_a_stale_lease_is_not_renewed", {}),
-    (ForgetsPriority, "test_a_higher_priority_comes_first", {}),
-    (ForgetsPriority, "test_a_thousand_random_priorities_come_in_exact_order", {"batch": 7}),
-    (IsEarly, "test_a_scheduled_task_is_never_a_millisecond_early", {"delay": 0.002}),
-    (CountsInSeconds, "test_a_success_is_kept_for_its_retention", {"retention": 0.25}),
-    (LosesFractions, "test_moments_keep_their_fractions", {"fraction": 0.0001}),
-    (HandsOutTwice, "test_a_claimed_task_is_not_handed_out_again", {}),
-    (HandsOutTwice, "test_claims_made_together_hand_each_task_out_once", {}),
-    (ForgetsCrashes, "test_a_task_at_its_last_chance_is_handed_out_alone", {}),
-    (ForgetsCrashes, "test_what_is_before_it_goes_first", {}),
-    (ForgetsCrashes, "test_it_is_alone_however_room_is_divided", {}),
-    (ForgetsFirstCrashes, "test_after_a_first_crash_few_are_handed_out_together", {}),
-    (TakesFailuresForCrashes, "test_failures_are_no_crashes", {}),
     (
-        KnowsOneLastChance,
+        brokers.IgnoresTokens,
+        "test_a_stale_workers_verdict_changes_nothing",
+        {"outcome": Succeeded()},
+    ),
+    (brokers.IgnoresTokens, "test_another_token_is_not_the_current_one", {"step": 1}),
+    (brokers.IgnoresTokens, "test_a_stale_lease_is_not_renewed", {}),
+    (brokers.ForgetsPriority, "test_a_higher_priority_comes_first", {}),
+    (
+        brokers.ForgetsPriority,
+        "test_a_thousand_random_priorities_come_in_exact_order",
+        {"batch": 7},
+    ),
+    (brokers.IsEarly, "test_a_scheduled_task_is_never_a_millisecond_early", {"delay": 0.002}),
+    (brokers.CountsInSeconds, "test_a_success_is_kept_for_its_retention", {"retention": 0.25}),
+    (brokers.LosesFractions, "test_moments_keep_their_fractions", {"fraction": 0.0001}),
+    (brokers.HandsOutTwice, "test_a_claimed_task_is_not_handed_out_again", {}),
+    (brokers.HandsOutTwice, "test_claims_made_together_hand_each_task_out_once", {}),
+    (brokers.ForgetsCrashes, "test_a_task_at_its_last_chance_is_handed_out_alone", {}),
+    (brokers.ForgetsCrashes, "test_what_is_before_it_goes_first", {}),
+    (brokers.ForgetsCrashes, "test_it_is_alone_however_room_is_divided", {}),
+    (brokers.ForgetsFirstCrashes, "test_after_a_first_crash_few_are_handed_out_together", {}),
+    (brokers.TakesFailuresForCrashes, "test_failures_are_no_crashes", {}),
+    (
+        brokers.KnowsOneLastChance,
         "test_the_last_chance_is_a_task_s_own",
         {"most": 4, "crashes": 2, "expected": [3]},
     ),
     (
-        KnowsOneLastChance,
+        brokers.KnowsOneLastChance,
         "test_the_last_chance_is_a_task_s_own",
         {"most": 2, "crashes": 1, "expected": [1, 1, 1]},
     ),
-    (AnswersTwice, "test_threads_hand_each_task_out_once", {}),
-    (KeepsTheDeleted, "test_a_deleted_task_leaves_nothing", {"state": State.PENDING}),
-    (SweepsWithoutEnd, "test_a_sweep_takes_back_at_most_its_limit", {}),
-    (SweepsWithoutEnd, "test_twenty_thousand_old_tasks_are_trimmed_in_bounded_sweeps", {}),
-    (StartsTokensAgain, "test_tokens_grow_though_all_tasks_are_long_gone", {}),
-    (CountsTokensFromOne, "test_tokens_are_greater_than_the_time", {}),
-    (StopsAtAConflict, "test_a_conflict_does_not_keep_the_others_out", {}),
-    (BurnsSnoozes, "test_a_snooze_burns_nothing", {}),
-    (LosesResults, "test_a_payload_and_a_result_may_be_a_mebibyte", {}),
-    (RepeatsPages, "test_pages_hold_every_task_once", {"state": State.DEAD}),
-    (Suspends, "test_the_blocking_broker_never_suspends", {}),
-    (CountsTooMany, "test_states_and_queues_with_nothing_are_left_out", {}),
-    (PutsLast, "test_released_tasks_go_to_the_head_in_their_old_order", {}),
-    (PutsLast, "test_a_crashed_task_goes_back_to_its_old_place", {}),
-    (IsDeaf, "test_an_enqueue_is_heard", {"due": None}),
-    (ForgetsKeys, "test_a_duplicate_is_told_who_has_the_key", {"state": State.PENDING}),
+    (brokers.AnswersTwice, "test_threads_hand_each_task_out_once", {}),
+    (brokers.KeepsTheDeleted, "test_a_deleted_task_leaves_nothing", {"state": State.PENDING}),
+    (brokers.SweepsWithoutEnd, "test_a_sweep_takes_back_at_most_its_limit", {}),
+    (brokers.SweepsWithoutEnd, "test_twenty_thousand_old_tasks_are_trimmed_in_bounded_sweeps", {}),
+    (brokers.StartsTokensAgain, "test_tokens_grow_though_all_tasks_are_long_gone", {}),
+    (brokers.CountsTokensFromOne, "test_tokens_are_greater_than_the_time", {}),
+    (brokers.StopsAtAConflict, "test_a_conflict_does_not_keep_the_others_out", {}),
+    (brokers.BurnsSnoozes, "test_a_snooze_burns_nothing", {}),
+    (brokers.LosesResults, "test_a_payload_and_a_result_may_be_a_mebibyte", {}),
+    (brokers.RepeatsPages, "test_pages_hold_every_task_once", {"state": State.DEAD}),
+    (brokers.Suspends, "test_the_blocking_broker_never_suspends", {}),
+    (brokers.CountsTooMany, "test_states_and_queues_with_nothing_are_left_out", {}),
+    (brokers.PutsLast, "test_released_tasks_go_to_the_head_in_their_old_order", {}),
+    (brokers.PutsLast, "test_a_crashed_task_goes_back_to_its_old_place", {}),
+    (brokers.IsDeaf, "test_an_enqueue_is_heard", {"due": None}),
+    (brokers.ForgetsKeys, "test_a_duplicate_is_told_who_has_the_key", {"state": State.PENDING}),
     (
-        LetsGoOfOthers,
+        brokers.LetsGoOfOthers,
         "test_a_key_that_is_another_s_is_not_let_go",
         {"state": State.PENDING, "order": Deleted()},
     ),
-    (ReplacesTheActive, "test_a_task_that_runs_is_not_replaced", {}),
-    (ForgetsTheirTime, "test_a_key_is_had_for_its_time", {}),
-    (WritesHalf, "test_no_reader_sees_half_a_batch", {}),
+    (brokers.ReplacesTheActive, "test_a_task_that_runs_is_not_replaced", {}),
+    (brokers.ForgetsTheirTime, "test_a_key_is_had_for_its_time", {}),
+    (brokers.WritesHalf, "test_no_reader_sees_half_a_batch", {}),
     (mutants.SettlesWithoutALock, AT_ONCE, {}),
     (mutants.KeepsTheLastVerdict, AT_ONCE, {}),
 ]
@@ -352,7 +99,7 @@ CHANGED = "test_what_was_changed_comes_back"
 
 BROKEN_OF_RUNS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (mutants.AnswersNotesBackwards, "test_each_note_is_answered_at_its_place", {}),
-    (IgnoresTokens, "test_a_stale_workers_note_changes_nothing", {}),
+    (brokers.IgnoresTokens, "test_a_stale_workers_note_changes_nothing", {}),
     (
         mutants.NotesWhatHasEnded,
         "test_a_run_that_has_ended_notes_nothing",
@@ -419,7 +166,7 @@ BROKEN_OF_CHANGES: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     ),
     (mutants.KeepsItsPlace, "test_a_task_of_another_priority_goes_behind_its_equals", {}),
     (
-        LetsGoOfOthers,
+        brokers.LetsGoOfOthers,
         "test_a_changed_task_keeps_its_key",
         {"state": State.PENDING, "order": Rescheduled(NOW + 60)},
     ),
@@ -481,24 +228,24 @@ def test_a_broken_broker_fails_the_case_named_after_it(
 def test_a_blocking_suite_refuses_a_suspension() -> None:
     """A case that awaits a broker that suspends fails in a blocking suite alone."""
     case = "test_states_and_queues_with_nothing_are_left_out"
-    getattr(a_suite(Suspends), case)()
+    getattr(a_suite(brokers.Suspends), case)()
     with pytest.raises(pytest.fail.Exception, match="suspended"):
-        getattr(a_suite(Suspends, blocking=True), case)()
+        getattr(a_suite(brokers.Suspends, blocking=True), case)()
 
 
 MACHINE_CATCHES = [
-    IgnoresTokens,
-    ForgetsPriority,
-    IsEarly,
-    CountsInSeconds,
-    KeepsTheDeleted,
-    SweepsWithoutEnd,
-    StopsAtAConflict,
-    BurnsSnoozes,
-    LosesResults,
-    RepeatsPages,
-    CountsTooMany,
-    PutsLast,
+    brokers.IgnoresTokens,
+    brokers.ForgetsPriority,
+    brokers.IsEarly,
+    brokers.CountsInSeconds,
+    brokers.KeepsTheDeleted,
+    brokers.SweepsWithoutEnd,
+    brokers.StopsAtAConflict,
+    brokers.BurnsSnoozes,
+    brokers.LosesResults,
+    brokers.RepeatsPages,
+    brokers.CountsTooMany,
+    brokers.PutsLast,
     mutants.AnswersNotesBackwards,
     mutants.NotesWhatHasEnded,
     mutants.ShowsTheLatestFirst,

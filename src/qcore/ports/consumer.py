@@ -61,6 +61,8 @@ class Consumer(Notifier, Protocol):
           reach two queues (a Redis cluster), they are enqueued in a step before, once the lease was
           seen to be good.
         - `Failed`, `Exhausted`, `Rejected` and `Crashed` are added to the errors in `details`.
+        - Everything else of a task stays as it was: what was asked for, when it was created, its
+          attempts, its counts, its saved work, and its error, but that `Succeeded` clears it.
         - The same verdict twice: the second is `LeaseLost`, and changes nothing.
         - Of verdicts on one lease that several threads or processes settle at the same time, one is
           `Settled` and is what the store keeps; the others are `LeaseLost`.

@@ -61,6 +61,7 @@ class Operator(Protocol):
           pending or aggregating is scheduled.
         - `Updated` changes what was asked for, and leaves the task where it is; a pending one of
           another priority goes behind those of that priority.
+        - Everything else of a task stays as it was, also the details of its runs.
         """
         ...
 

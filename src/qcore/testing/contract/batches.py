@@ -1,12 +1,15 @@
 """Cases of batches that are larger than what one call of a store may take."""
 
+from threading import Event
 from typing import Final
 
-from qcore.domain.answers import Enqueued, LeaseLost, Missing, Moved, Settled
-from qcore.domain.lifecycle import Archived, Deleted, State, Succeeded
+from attrs import evolve
+
+from qcore.domain.answers import Enqueued, LeaseLost, Missing, Moved, Settled, Swept
+from qcore.domain.lifecycle import Archived, Cancelled, Deleted, State, Succeeded
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Verdict
-from qcore.ports import Broker
+from qcore.ports import Broker, LeaseEnded, Notification
 from qcore.testing.builders import LEASE, NOW, a_lease, a_task, some_tasks
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.steps import (
@@ -20,8 +23,10 @@ from qcore.testing.contract.steps import (
     take,
 )
 
-MANY: Final = 501
+MANY: Final = 1_003
 """More than a broker is likely to take in one step; no round number, so that a rest is left."""
+QUEUES: Final = 303
+"""More queues than a broker is likely to ask in one step."""
 
 
 class LargeBatchCases(Cases):
@@ -41,6 +46,8 @@ class LargeBatchCases(Cases):
         }
         swept = await sweep_all(broker, limit=MANY, now=NOW + LEASE)
         assert swept.crashed == len(lost)
+        swept = await sweep_all(broker, limit=MANY, now=NOW + 2 * LEASE)
+        assert swept.crashed == MANY - len(lost)
 
     async def test_a_batch_of_details_is_saved_and_read_in_order(self, broker: Broker) -> None:
         """What each run saved is its own, and an id that is not stored has none."""
@@ -105,8 +112,48 @@ class LargeBatchCases(Cases):
         answers = await broker.enqueue(tasks[::-1], now=NOW)
         assert list(answers) == [Enqueued(task.id, State.SCHEDULED) for task in tasks[::-1]]
         claims = await take(broker, MANY, "a", "b", "c", now=NOW + 2 * MANY)
-        leases = [claim.lease for claim in claims][::-1]
+        by_id = {claim.task.id: claim.lease for claim in claims}
+        # the queues in turn again
+        leases = [by_id[task.id] for task in tasks[::-1]]
         renewed = await broker.extend(leases, until=NOW + 3 * MANY)
-        assert [each.id for each in renewed if not isinstance(each, LeaseLost)] == [
-            lease.id for lease in leases
-        ]
+        assert list(renewed) == [evolve(lease, until=NOW + 3 * MANY) for lease in leases]
+        leases[4] = evolve(leases[4], token=leases[4].token + 1)
+        saved = await broker.save_details([DetailsUpdate(lease, saved=b"") for lease in leases])
+        assert [n for n, answer in enumerate(saved) if answer != DetailsSaved()] == [4]
+
+    async def test_all_that_expire_are_swept_at_once(self, broker: Broker) -> None:
+        """If the limit of the sweep allows it."""
+        await put(broker, *some_tasks(MANY, expires=NOW + 1))
+        assert await sweep_all(broker, limit=MANY + 1, now=NOW + 1) == Swept(expired=MANY)
+        assert await broker.count() == {"default": {State.DEAD: MANY}}
+
+    async def test_every_lease_that_a_command_ends_is_notified_of(self, broker: Broker) -> None:
+        """However many tasks it cancels."""
+        await put(broker, *some_tasks(MANY))
+        tokens = {claim.lease.token for claim in await take(broker, MANY)}
+        told, everyone = set[int](), Event()
+
+        def notify(notification: Notification) -> None:
+            assert isinstance(notification, LeaseEnded)
+            told.add(notification.token)
+            if len(told) == MANY:
+                everyone.set()
+
+        subscription = await broker.subscribe(["default"], {LeaseEnded}, notify)
+        tasks = ids_of((await broker.browse("default", State.ACTIVE, MANY)).tasks)
+        await broker.execute("default", tasks, Cancelled(), now=NOW)
+        assert await self.comes(everyone), f"{len(told)} of {MANY} leases were told of"
+        assert told == tokens
+        await subscription.close()
+
+    async def test_queues_may_be_many(self, broker: Broker) -> None:
+        """Each of them is counted, swept, asked for what is due, and served."""
+        names = [f"queue-{n}" for n in range(QUEUES)]
+        last = names[-1:]
+        tasks = [a_task(queue=name) for name in names]
+        await put(broker, *tasks)
+        await put(broker, a_task(queue=names[-1], due=NOW + 5))
+        assert len(await broker.count()) == QUEUES
+        assert await broker.next_due(names) == await broker.next_due(last) == NOW + 5
+        assert ids(await take(broker, QUEUES, *names)) == ids_of(tasks)
+        assert await sweep_all(broker, *names, now=NOW + LEASE) == Swept(crashed=QUEUES)

@@ -137,6 +137,14 @@ class InFlightCases(Cases):
 
     # - `SetInFlight(n)`: nothing is handed out that would make more than `n` tasks active.
 
+    async def test_what_is_due_becomes_pending_though_none_may_start(self, broker: Broker) -> None:
+        """As where the queue is paused: the limit keeps tasks from being handed out alone."""
+        await limit(broker, SetInFlight(1))
+        await put(broker, a_task(), task := a_task(due=NOW + 1))
+        assert len(await take(broker)) == 1
+        assert await take(broker, now=NOW + 1) == []
+        assert (await stored_task(broker, task)).state is State.PENDING
+
     async def test_no_more_are_active_than_may_be(self, broker: Broker) -> None:
         """Whoever claims, and however often; each that ends makes room for one."""
         await put(broker, *some_tasks(9))

@@ -96,7 +96,7 @@ class FenceCases(Cases):
         assert await stored_task(broker, lost.task.spec) == before
         assert before.state is State.PENDING
 
-    @pytest.mark.parametrize("step", [-1, 1, 1_000, -1_000_000])
+    @pytest.mark.parametrize("step", [-1, 1, 2**16, 2**32, -(2**16)])
     async def test_another_token_is_not_the_current_one(self, broker: Broker, step: int) -> None:
         """A token must be the very one, neither an older nor a greater one."""
         claim = await a_claimed(broker)
@@ -235,6 +235,18 @@ class ExtendCases(Cases):
         await broker.extend([claim.lease], until=NOW + 40)
         assert await stored_task(broker, claim.task.spec) == claim.task
         assert await end(broker, claim, Succeeded()) == Settled(State.GONE)
+
+    async def test_a_lease_ends_at_any_moment(self, broker: Broker) -> None:
+        """Earlier than before, too, and to the millisecond."""
+        claim = await a_claimed(broker)
+        for until in (NOW + 40.123, NOW + 7.377):
+            (renewed,) = await broker.extend([claim.lease], until=until)
+            assert renewed == evolve(claim.lease, until=until)
+        assert (await sweep_all(broker, now=NOW + 7.376)).crashed == 0
+        assert (await sweep_all(broker, now=NOW + 7.377)).crashed == 1
+        claim = await take_one(broker, until=NOW + 9.123)
+        assert (await sweep_all(broker, now=NOW + 9.122)).crashed == 0
+        assert (await sweep_all(broker, now=NOW + 9.123)).crashed == 1
 
     async def test_one_lease_is_renewed_without_the_others(self, broker: Broker) -> None:
         """The leases of one claim end apart."""

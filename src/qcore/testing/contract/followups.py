@@ -1,10 +1,13 @@
 """Cases of `Consumer.settle` for follow-ups: stored in the same step, and notified of."""
 
 from threading import Event as Notified
+from typing import Final
+
+from attrs import evolve
 
 from qcore.domain.answers import LeaseLost, Moved, Settled
-from qcore.domain.lifecycle import Cancelled, Failed, State, Succeeded
-from qcore.domain.new_task import NewTask
+from qcore.domain.lifecycle import Cancelled, Failed, Rejected, State, Succeeded
+from qcore.domain.new_task import KEEP, REPLACE, NewTask
 from qcore.domain.task import Lease, Verdict
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
@@ -86,6 +89,33 @@ class FollowUpCases(Cases):
         assert (await stored_task(broker, old)).spec == old
         assert ids(await take(broker, 9, "b")) == [holder.id, fresh.id]
 
+    async def test_what_follows_is_admitted_as_by_enqueue(self, broker: Broker) -> None:
+        """With what it replaces, what keeps it out, and all that was asked for."""
+        shown = []
+        for queue, retention in (("a", 0.0), ("b", 60.0), ("c", None)):
+            for n in range(3):
+                await end(broker, await a_claimed(broker, a_task(id=f"{n}", queue=queue)), _NO)
+            held = a_task(id="held", queue=queue, unique_key="k", due=NOW + 9)
+            await put(broker, held)
+            then = (
+                a_task(id="0", queue=queue, payload=b"new", expires=NOW + 99, priority=3),
+                a_task(id="1", queue=queue, payload=b"new", on_conflict=KEEP),
+                a_task(id="late", queue=queue, due=NOW + 7.125, expires=NOW + 99, retention=1),
+                a_task(id="again", queue=queue, unique_key="k", on_duplicate=REPLACE),
+                a_task(id="out", queue=queue, unique_key="k"),
+            )
+            if retention is None:
+                await broker.enqueue(then, now=NOW + 1)
+            else:
+                claim = await a_claimed(broker, a_task(queue="other", retention=retention))
+                await end(broker, claim, Succeeded(then=then), now=NOW + 1)
+            found = await broker.get(queue, ["0", "1", "2", "held", *ids_of(then[2:])])
+            shown.append(
+                [each and evolve(each, spec=evolve(each.spec, queue="any")) for each in found]
+            )
+        assert shown[0] == shown[2]
+        assert shown[1] == shown[2]
+
     async def test_a_task_may_be_followed_by_itself(self, broker: Broker) -> None:
         """Its id and its key are free by then."""
         task = a_task(id="same", unique_key="k", payload=b"1")
@@ -157,6 +187,9 @@ class FollowUpCases(Cases):
         assert details is not None
         (fault,) = details.errors
         assert (fault.error, fault.worker, fault.traceback) == ("no", "w", "there")
+
+
+_NO: Final = Rejected("no")
 
 
 def _follower(n: int) -> NewTask:

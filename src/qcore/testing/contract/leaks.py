@@ -29,7 +29,7 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.new_task import NewTask
 from qcore.domain.run_details import Details
-from qcore.domain.task import RetentionPolicy, updated
+from qcore.domain.task import RetentionPolicy, Task, updated
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -172,6 +172,16 @@ async def _followed_by_itself(broker: Broker, task: NewTask) -> None:
     await end(broker, await take_one(broker), Succeeded())
 
 
+async def _put_back_unhandled(broker: Broker, task: NewTask) -> None:
+    await end(broker, await a_claimed(broker, task), Snoozed(NOW + 5, unhandled=True))
+    await execute_on(broker, task, Cancelled())
+
+
+async def _crashed_and_archived(broker: Broker, task: NewTask) -> None:
+    await end(broker, await a_claimed(broker, task), Crashed())
+    await execute_on(broker, task, Archived())
+
+
 WAYS: Final[tuple[Way, ...]] = (
     _succeeded,
     _revoked,
@@ -194,6 +204,8 @@ WAYS: Final[tuple[Way, ...]] = (
     _put_off_for_too_long,
     _changed,
     _followed_by_itself,
+    _put_back_unhandled,
+    _crashed_and_archived,
 )
 
 
@@ -226,7 +238,7 @@ class LeakCases(Cases):
         await put(broker, fresh)
         assert await learn(broker, fresh) == Details()
         claim = await take_one(broker)
-        assert (claim.task.spec, claim.task.attempts, claim.task.error) == (fresh, 1, None)
+        assert claim.task == Task(fresh, State.ACTIVE, NOW, NOW, attempts=1)
         await end(broker, claim, Succeeded())
         await nothing_is_left(broker, fresh)
 

@@ -69,6 +69,24 @@ class LimitsContract(PauseCases, InFlightCases, RateCases):
         await limit(broker, SetInFlight(1_000_000_000))
         assert await holds(broker) == [Limits(rate, 1_000_000_000)]
 
+    async def test_limits_of_many_queues_are_told_at_once(self, broker: Broker) -> None:
+        """Each at its queue's place, also one that is asked for twice."""
+        names = [f"queue-{n}" for n in range(303)]
+        for n in (0, 150, 302):
+            await limit(broker, SetInFlight(n + 1), queue=names[n])
+        found = await holds(broker, *names, names[150])
+        expected = [Limits(None, n + 1) if n in {0, 150, 302} else Limits() for n in range(303)]
+        assert found == [*expected, Limits(None, 151)]
+
+    async def test_tokens_grow_though_limits_change(self, broker: Broker) -> None:
+        """A limit is set beside whatever else is kept of a queue."""
+        await put(broker, *some_tasks(2))
+        (first,) = await take(broker, 1)
+        await limit(broker, PAUSED)
+        await limit(broker, RESUMED)
+        (second,) = await take(broker, 1)
+        assert second.lease.token > first.lease.token
+
     # - None lifts a limit. Limits last while the queue is empty; without any, nothing is left.
 
     async def test_limits_outlast_the_tasks(self, broker: Broker) -> None:

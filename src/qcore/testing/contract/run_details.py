@@ -96,6 +96,8 @@ class SaveDetailsCases(Cases):
         stale = await a_claimed(broker)
         await jot(broker, stale, progress=HALF, saved=b"old")
         await sweep_all(broker, now=NOW + LEASE)
+        assert await jot(broker, stale, saved=b"late") == LeaseLost()
+        assert (await learn(broker, stale.task.spec)).saved == b"old"
         claim = await take_one(broker, now=NOW + LEASE)
         await jot(broker, claim, progress=WHOLE, saved=b"new")
         assert await jot(broker, stale, progress=HALF, saved=b"late") == LeaseLost()
@@ -260,6 +262,42 @@ class DetailCases(Cases):
         assert await learn(broker, claim.task.spec) == Details((AttemptError(NOW, 1, "no"),))
 
     # - The last progress and the last saved work, whatever became of the run.
+
+    async def test_an_empty_text_is_not_none(self, broker: Broker) -> None:
+        """Nor are blanks cut off: the history shows what the verdict said."""
+        outcomes = (
+            Failed("", NOW, worker="", traceback=""),
+            Failed(" no\n", NOW, worker=" w ", traceback=" at\n"),
+        )
+        claim = await a_claimed(broker)
+        for outcome in outcomes:
+            await end(broker, claim, outcome)
+            assert (await stored_task(broker, claim.task.spec)).error == outcome.error
+            claim = await take_one(broker)
+        assert (await learn(broker, claim.task.spec)).errors == tuple(
+            AttemptError(NOW, n, each.error, each.worker, each.traceback)
+            for n, each in enumerate(outcomes, 1)
+        )
+
+    async def test_to_save_details_leaves_the_lease_as_it_is(self, broker: Broker) -> None:
+        """It neither renews it nor ends it."""
+        claim = await a_claimed(broker)
+        await jot(broker, claim, progress=HALF, saved=b"so far")
+        assert (await sweep_all(broker, now=claim.lease.until - 0.001)).crashed == 0
+        assert (await sweep_all(broker, now=claim.lease.until)).crashed == 1
+
+    async def test_of_two_updates_of_a_run_in_a_batch_the_later_counts(
+        self, broker: Broker
+    ) -> None:
+        """Field by field: what the later one does not have, the earlier one has written."""
+        claim = await a_claimed(broker)
+        updates = [
+            DetailsUpdate(claim.lease, WHOLE, b"first"),
+            DetailsUpdate(claim.lease, saved=b"second"),
+            DetailsUpdate(claim.lease, HALF),
+        ]
+        assert list(await broker.save_details(updates)) == [DetailsSaved()] * 3
+        assert await learn(broker, claim.task.spec) == Details((), HALF, b"second")
 
     async def test_saved_work_outlives_every_crash(self, broker: Broker) -> None:
         """After the second as after the first, each run finds what the one before it saved."""

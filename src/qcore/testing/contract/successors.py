@@ -14,6 +14,7 @@ from qcore.domain.lifecycle import (
     Exhausted,
     Failed,
     Rejected,
+    Rescheduled,
     Revoked,
     RunNow,
     State,
@@ -194,6 +195,41 @@ class SuccessorCases(Cases):
         assert answers == [Duplicate(claim.task.id, State.ACTIVE)]
         await end(broker, claim, Succeeded(), now=NOW + 7)
         assert ids(await take(broker, now=NOW + 7)) == [second.id]
+
+    async def test_a_successor_has_the_key_for_its_own_time(self, broker: Broker) -> None:
+        """Counted from when it was asked for, as that of any other."""
+        claim, second = await a_pair(broker, unique_for=10.5)
+        await end(broker, claim, Succeeded(), now=NOW + 1)
+        third = rerun(on_duplicate=REJECT)
+        answers = await broker.enqueue([third], now=NOW + 10.499)
+        assert answers == [Duplicate(second.id, State.SCHEDULED)]
+        answers = await broker.enqueue([third], now=NOW + 10.5)
+        assert answers == [Enqueued(third.id, State.PENDING)]
+
+    async def test_a_holder_that_is_kept_has_ended_too(self, broker: Broker) -> None:
+        """Its result stays, and its successor starts."""
+        claim = await a_claimed(broker, rerun(retention=60))
+        await put(broker, second := rerun())
+        await end(broker, claim, Succeeded(b"1", "a/b"))
+        assert ids(await take(broker)) == [second.id]
+        assert (await stored_task(broker, claim.task.spec)).state is State.COMPLETED
+
+    async def test_a_successor_that_was_rescheduled_keeps_its_moment(self, broker: Broker) -> None:
+        """What somebody asked for since counts, not what was asked for at first."""
+        claim, second = await a_pair(broker)
+        await execute_on(broker, second, Rescheduled(LATER))
+        await end(broker, claim, Succeeded())
+        assert (await stored_task(broker, second)).due == LATER
+
+    async def test_keys_that_look_alike_have_successors_of_their_own(self, broker: Broker) -> None:
+        """Each is started by the end of its own holder alone."""
+        keys = ["k", "K", "k "]
+        await put(broker, *(rerun(unique_key=key) for key in keys))
+        claims = await take(broker)
+        await put(broker, *(waiting := [rerun(unique_key=key) for key in keys]))
+        for claim, task in zip(claims, waiting, strict=True):
+            await end(broker, claim, Succeeded())
+            assert ids(await take(broker)) == [task.id]
 
     @pytest.mark.parametrize("order", [Cancelled(), Deleted()], ids=str)
     async def test_a_successor_that_is_gone_is_not_started(

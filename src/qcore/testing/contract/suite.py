@@ -4,6 +4,7 @@ from typing import Final
 
 from qcore.ports import Broker, Capability
 from qcore.testing.contract.batches import LargeBatchCases
+from qcore.testing.contract.callbacks import CallbackCases
 from qcore.testing.contract.cancellation import CancellationCases
 from qcore.testing.contract.changes import RescheduleCases, UpdateCases
 from qcore.testing.contract.claim import DemandCases, HandOutCases
@@ -28,6 +29,7 @@ from qcore.testing.contract.sweep import CrashCases, SweepCases, TrimCases
 from qcore.testing.contract.threads import OpenCases, ThreadCases
 from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.tokens import TokenCases
+from qcore.testing.contract.unchanged import UnchangedCases
 from qcore.testing.contract.unique import UniqueContract
 from qcore.testing.contract.unusual_input import BulkCases, UnusualTextCases
 from qcore.testing.contract.wakeups import NextDueCases, SubscribeCases
@@ -57,6 +59,7 @@ class BrokerContract(
     NextDueCases,
     SubscribeCases,
     EdgeTriggeringCases,
+    CallbackCases,
     GetCases,
     BrowseCases,
     CountCases,
@@ -69,6 +72,7 @@ class BrokerContract(
     FollowUpCases,
     TaskChangeCases,
     TableCases,
+    UnchangedCases,
     LeakCases,
     UnusualTextCases,
     BulkCases,

@@ -237,8 +237,10 @@ class SweepCases(Cases):
     async def test_a_sweep_trims_at_most_its_limit(self) -> None:
         """Ended tasks of all kinds together are forgotten in bites of the limit."""
         async with self.opened(RetentionPolicy(age=10.0)) as broker:
+            await end(broker, await a_claimed(broker, a_task(retention=1)), Succeeded())
             await _ended(broker, 2, Exhausted("no"))
-            await _ended(broker, 1, Rejected("no"))
+            await _ended(broker, 2, Rejected("no"))
+            assert await sweep_all(broker, limit=2, now=NOW + 60) == Swept(trimmed=2, more=True)
             assert await sweep_all(broker, limit=2, now=NOW + 60) == Swept(trimmed=2, more=True)
             assert await sweep_all(broker, limit=2, now=NOW + 60) == Swept(trimmed=1)
 
@@ -249,6 +251,15 @@ class SweepCases(Cases):
         assert await sweep_all(broker, "a", "b", limit=2, now=NOW + 60) == Swept(
             crashed=4, more=True
         )
+
+    async def test_there_is_more_where_one_queue_has_more(self, broker: Broker) -> None:
+        """Wherever it stands among the queues."""
+        for first, last in (("a", "b"), ("c", "d")):
+            await put(broker, *some_tasks(3, queue=first), a_task(queue=last))
+            await take(broker, 4, first, last)
+        swept = Swept(crashed=3, more=True)
+        assert await sweep_all(broker, "a", "b", limit=2, now=NOW + 60) == swept
+        assert await sweep_all(broker, "d", "c", limit=2, now=NOW + 60) == swept
 
 
 async def _ended(

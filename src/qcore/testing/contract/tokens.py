@@ -26,9 +26,9 @@ class TokenCases(Cases):
     async def test_tokens_grow_whichever_way_tasks_end(self, way: Way) -> None:
         """Completed, dead, expired, deleted; and trimmed until nothing is left of them."""
         async with self.opened(RetentionPolicy(age=60.0)) as broker:
-            await way(broker, a_task(retention=60, expires=NOW + 600))
             claim = await a_claimed(broker, a_task(priority=1000))
             await end(broker, claim, Succeeded())
+            await way(broker, a_task(retention=60, expires=NOW + 600))
             await sweep_all(broker, now=NOW + 100_000)
             assert await broker.count() == {}
             await grows(broker, claim.lease.token)

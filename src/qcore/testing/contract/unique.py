@@ -214,6 +214,14 @@ class UniqueContract(SuccessorCases):
         await execute_on(broker, first, Deleted())
         assert await ask(broker, one()) == Duplicate(second.id, State.PENDING)
 
+    async def test_the_key_of_a_task_that_is_run_again_is_free(self, broker: Broker) -> None:
+        """It is not had again even where nobody else has it by then."""
+        for state in ENDED:
+            first = await bring_to(broker, state, one(queue=state))
+            await execute_on(broker, first, RunNow())
+            second = one(queue=state)
+            assert await ask(broker, second) == Enqueued(second.id, State.PENDING)
+
     @pytest.mark.parametrize("state", ENDED)
     async def test_an_ended_task_is_replaced_as_ever(self, state: State, broker: Broker) -> None:
         """Its id and its key are free, together or one by one."""
@@ -226,6 +234,7 @@ class UniqueContract(SuccessorCases):
     async def test_keys_that_look_alike_are_different(self, broker: Broker) -> None:
         """Case, blanks at either end and composition tell them apart, as they do ids."""
         keys = ["k", "K", "k ", " k", "k  ", "é", "e\u0301", "ss", "ß", "1", "1.0", "01"]
+        keys += ["x" * 255 + "a", "x" * 255 + "b", "a" + "x" * 255, "b" + "x" * 255]
         tasks = [a_task(unique_key=key) for key in keys]
         await put(broker, *tasks)
         for task in tasks:
@@ -263,6 +272,9 @@ class UniqueContract(SuccessorCases):
         first = one()
         claim = await a_claimed(broker, first)
         assert await ask(broker, one(on_duplicate=REPLACE)) == Duplicate(first.id, State.ACTIVE)
+        await put(broker, taken := a_task())
+        answer = await ask(broker, one(id=taken.id, on_duplicate=REPLACE))
+        assert answer == Conflict(taken.id, State.PENDING)
         await end(broker, claim, Succeeded())
 
     async def test_a_task_is_replaced_under_its_own_id(self, broker: Broker) -> None:

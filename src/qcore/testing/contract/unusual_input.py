@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.answers import Moved, Settled, Swept
-from qcore.domain.lifecycle import Archived, Deleted, Failed, Rejected, State, Succeeded
+from qcore.domain.lifecycle import Archived, Cancelled, Deleted, Failed, Rejected, State, Succeeded
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import (
     MAX_BUDGET,
@@ -15,7 +15,7 @@ from qcore.domain.new_task import (
     MAX_TAGS,
     NewTask,
 )
-from qcore.domain.run_details import AttemptError, DetailsSaved, DetailsUpdate, Progress
+from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
 from qcore.domain.task import RetentionPolicy, Verdict
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task, some_tasks
@@ -121,12 +121,23 @@ class UnusualTextCases(Cases):
         await end(broker, await take_one(broker, task.queue), Succeeded(b"", letter * MAX_NAME))
         stored = await stored_task(broker, task)
         assert (stored.spec, stored.result_type) == (task, letter * MAX_NAME)
+        for command in (Archived(error), Cancelled(error)):
+            reason = a_task()
+            await put(broker, reason)
+            await execute_on(broker, reason, command)
+            assert (await stored_task(broker, reason)).error == error
 
     async def test_names_that_look_alike_are_different(self, broker: Broker) -> None:
         """Case, accents and composition tell ids apart: they are compared as they were written."""
         looks = ["a", "A", "é", "e\u0301", "ss", "ß", "1", "01", "1.0"]
+        looks += ["x" * 255 + "a", "x" * 255 + "b", "a" + "x" * 255, "b" + "x" * 255]
         await put(broker, *(a_task(id=look) for look in looks))
         assert ids(await take(broker)) == looks
+        queues = [*looks[:9], "x" * 127 + "a", "x" * 127 + "b", "a" + "x" * 127, "b" + "x" * 127]
+        tasks = [a_task(queue=queue) for queue in queues]
+        await put(broker, *tasks)
+        for task in tasks:
+            assert ids(await take(broker, 100, task.queue)) == [task.id]
 
     async def test_reasons_may_be_any_text(self, broker: Broker) -> None:
         """An operator may say why in any script, over several lines."""
@@ -166,8 +177,11 @@ class BulkCases(Cases):
         blob = bytes(range(256)) * 4_096
         claim = await a_claimed(broker, a_task(payload=blob, retention=60))
         assert claim.task.spec.payload == blob
+        await broker.save_details([DetailsUpdate(claim.lease, saved=blob)])
         await end(broker, claim, Succeeded(blob[::-1], "a/b"))
         assert (await stored_task(broker, claim.task.spec)).result == blob[::-1]
+        (details,) = await broker.details("default", [claim.task.id])
+        assert details == Details(saved=blob)
 
     async def test_an_empty_payload_is_a_payload(self, broker: Broker) -> None:
         """No bytes are bytes."""

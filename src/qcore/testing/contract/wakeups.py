@@ -5,7 +5,6 @@ from typing import Final, TypeAlias
 
 import pytest
 
-from qcore.domain.answers import Enqueued
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -175,6 +174,26 @@ class SubscribeCases(Cases):
         assert await self.comes(notified)
         await subscription.close()
 
+    async def test_what_a_claim_without_room_makes_pending_is_heard(self, broker: Broker) -> None:
+        """It leaves all of it to others."""
+        await bring_to(broker, State.SCHEDULED)
+        notified = Notified()
+        subscription = await on_work(broker, ["default"], notified.set)
+        notified.clear()
+        await take(broker, 0, now=LATER)
+        assert await self.comes(notified)
+        await subscription.close()
+
+    async def test_a_sweep_is_heard_in_each_of_its_queues(self, broker: Broker) -> None:
+        """Whatever else it has swept."""
+        await a_claimed(broker, a_task(queue="b"))
+        notified = Notified()
+        subscription = await on_work(broker, ["b"], notified.set)
+        notified.clear()
+        await sweep_all(broker, "a", "b", now=NOW + LEASE)
+        assert await self.comes(notified)
+        await subscription.close()
+
     async def test_a_sweep_that_takes_back_a_task_is_heard(self, broker: Broker) -> None:
         """A task whose worker was lost wakes the others."""
         await a_claimed(broker)
@@ -194,30 +213,6 @@ class SubscribeCases(Cases):
         await execute_on(broker, task, RunNow())
         assert await self.comes(notified)
         await subscription.close()
-
-    # - Where `notify` raises, the call that it was told of has succeeded all the same, and other
-    #   subscribers are notified.
-
-    async def test_a_callback_that_raises_is_nobody_else_s_trouble(self, broker: Broker) -> None:
-        """Neither the enqueue's, nor that of who subscribed before or after it; and it stays."""
-        raised, before, after = Notified(), Notified(), Notified()
-
-        def trip() -> None:
-            raised.set()
-            raise ValueError("a bug of the subscriber")
-
-        subscriptions = [
-            await on_work(broker, ["default"], call) for call in (before.set, trip, after.set)
-        ]
-        for _ in range(2):
-            for event in (raised, before, after):
-                event.clear()
-            task = a_task()
-            assert await broker.enqueue([task], now=NOW) == [Enqueued(task.id, State.PENDING)]
-            assert [await self.comes(event) for event in (raised, before, after)] == [True] * 3
-            assert ids(await take(broker)) == [task.id]
-        for subscription in subscriptions:
-            await subscription.close()
 
     async def test_each_of_the_queues_is_heard(self, broker: Broker) -> None:
         """Who listens to several queues hears each."""
