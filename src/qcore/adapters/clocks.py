@@ -33,9 +33,8 @@ class SystemClock:
         """Return this moment."""
         return self._time()
 
-    def monotonic(self) -> float:
-        """Return the seconds of the system's monotonic clock."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
+    """Return the seconds of the system's monotonic clock."""
 
     async def sleep_until(self, moment: Moment, *, at_most: float = math.inf) -> None:
         """Wait until `moment` and never less, or for `at_most` seconds, or until the time jumps."""

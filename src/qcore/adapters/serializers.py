@@ -56,7 +56,12 @@ class _Serializer:
         where a validator of the type refuses it, or where there is no reading such a type.
         """
         try:
-            value: T = self._decoder_of(kind).decode(data)
+            try:
+                # each enqueue and each run decodes: the usual case makes no call of its own
+                decoder = self._decoders[kind]
+            except (KeyError, TypeError):
+                decoder = self._decoder_of(kind)
+            value: T = decoder.decode(data)
         except Exception as error:
             raise CannotDecode(f"cannot be read as {_name(kind)}: {_reason(error)}") from error
         return value
@@ -71,8 +76,6 @@ class _Serializer:
 
     def _decoder_of(self, kind: object) -> _Decoder:
         try:
-            return self._decoders[kind]
-        except KeyError:
             # two threads may build one at the same time: they are equal
             return self._decoders.setdefault(kind, self._decoder(kind))
         except TypeError:

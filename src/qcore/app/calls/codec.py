@@ -35,7 +35,10 @@ class Codec:
 
     def dumps(self, value: object) -> bytes:
         """Return a value as bytes; raise `CannotEncode` where it has no form in the format."""
-        return _written(self._first, value)
+        try:
+            return self._first.dumps(value)
+        except BaseException as error:  # noqa: BLE001  (whatever the classes of values raise)
+            raise _cannot_encode(error)  # noqa: B904  (it has its cause)
 
     def digests(self, arguments: Mapping[str, Any]) -> dict[str, str]:
         """Return a digest of each argument: equal values have equal ones, in every process.
@@ -49,7 +52,10 @@ class Codec:
 
     def unsealed(self, value: object) -> bytes:
         """Return a value as bytes that are not signed or encrypted: the same bytes each time."""
-        return _written(self._plain, value)
+        try:
+            return self._plain.dumps(value)
+        except BaseException as error:  # noqa: BLE001  (whatever the classes of values raise)
+            raise _cannot_encode(error)  # noqa: B904  (it has its cause)
 
     def why_unreadable(self, kind: Any) -> str | None:
         """Return why no value can be read as a type; None where one can, or it is not known."""
@@ -78,11 +84,11 @@ class Codec:
             raise CannotDecode(f"the serializer raised {described(error)}") from error
 
 
-def _written(serializer: Serializer, value: object) -> bytes:
-    try:
-        return serializer.dumps(value)
-    except CannotEncode:
-        raise
-    except BaseException as error:
-        reraise_ctrl_c(error)
-        raise CannotEncode(f"the serializer raised {described(error)}") from error
+def _cannot_encode(error: BaseException) -> CannotEncode:
+    """Return what a serializer raised as `CannotEncode`."""
+    if isinstance(error, CannotEncode):
+        return error
+    reraise_ctrl_c(error)
+    refused = CannotEncode(f"the serializer raised {described(error)}")
+    refused.__cause__ = error
+    return refused

@@ -101,11 +101,15 @@ class Signature:
         Raises `InvalidTask`, naming the argument, for one that does not fit and for one that would
         not arrive as it was given.
         """
-        given = self.given(args, kwargs)
+        given = self.given(args, kwargs) if args else dict(kwargs)
         payload = codec.dumps(given)
         try:
             # decoded by the code that the worker will use, so that what passes here passes there
-            arrived = self._loaded(payload, None, codec)
+            arrived = (
+                self._loaded(payload, None, codec)
+                if self._open
+                else codec.loads(payload, None, self.model)
+            )
         except CannotDecode as error:
             raise InvalidTask(self._misfit(str(error), given, codec)) from None
         exact = self._exact
@@ -171,7 +175,11 @@ class Signature:
         or is of a format, that is not known here, but may be to a newer version.
         """
         try:
-            model = self._loaded(payload, content_type, codec)
+            model = (
+                self._loaded(payload, content_type, codec)
+                if self._open
+                else codec.loads(payload, content_type, self.model)
+            )
         except CannotDecode as error:
             if (given := _as_data(payload, content_type, codec)) is None:
                 raise

@@ -14,7 +14,7 @@ from qcore.app.calls.signature import Signature
 from qcore.app.calls.user_code import raise_naming, refusal
 from qcore.app.client.async_notifications import AsyncTaskNotifications
 from qcore.app.client.blocking_notifications import BlockingTaskNotifications
-from qcore.app.client.coalescing import EnqueueAnswer, EnqueueCoalescer, enqueue_divided
+from qcore.app.client.coalescing import EnqueueCoalescer, enqueue_divided
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.client.inline import run_inline
 from qcore.app.client.own_frames import without_own_frames
@@ -118,10 +118,15 @@ class Client:
         except QcoreError as error:
             del built, good
             raise without_own_frames(error)  # noqa: B904
-        return [
-            task if isinstance(task, Refused) else self._answered(each, task, next(answers))
-            for each, task in zip(requests, built, strict=True)
-        ]
+        handles: list[Handle[Any] | Refused] = []
+        for request, task in zip(requests, built, strict=True):
+            if isinstance(task, Refused):
+                handles.append(task)
+            elif isinstance(answer := next(answers), InvalidTask):
+                handles.append(Refused(answer))
+            else:
+                handles.append(self._handle(request, task, answer))
+        return handles
 
     async def open(self) -> None:
         """Open the broker, unless that was done; the first call that needs it does so too."""
@@ -231,13 +236,6 @@ class Client:
         """Return a call's unique key: a hash of its name and its arguments, as they will arrive."""
         arrived = request.signature.named(payload, self.codec.content_type, self.codec)
         return key_of(request.template.name, self.codec.digests(arrived))
-
-    def _answered(
-        self, request: TaskRequest, task: NewTask, answer: EnqueueAnswer
-    ) -> Handle[Any] | Refused:
-        if isinstance(answer, InvalidTask):
-            return Refused(answer)
-        return self._handle(request, task, answer)
 
     def _handle(self, request: TaskRequest, task: NewTask, answer: Admission) -> Handle[Any]:
         signature = None if isinstance(request, NewTask) else request.signature

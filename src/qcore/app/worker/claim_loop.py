@@ -131,7 +131,7 @@ class ClaimLoop:
             claims = await self._claim(demand)
             self._capacity.learn(claims)
             is_filled = is_filled or len(claims) >= demand.limit
-            if any(claim.task.crashes for claim in claims):
+            if any([claim.task.crashes for claim in claims]):  # noqa: C419  (twice as fast)
                 claims = self._isolated(claims)
                 # the broker may have held back others for their sake
                 is_filled = True

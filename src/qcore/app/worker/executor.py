@@ -97,7 +97,13 @@ class Executor:
             run.has_ended = True
             return await self._judge.verdict(run, handler, readable(error))
         run.has_ended = True
-        if run.is_cancelled and (run.cancel_reason is not None or self._judge.is_ending(run)):
+        coroutine = run.coroutine
+        # not by `run.is_cancelled`: this is asked of every run
+        if (
+            coroutine is not None
+            and coroutine.cancelling()
+            and (run.cancel_reason is not None or self._judge.is_ending(run))
+        ):
             # it returned because it was cancelled: its result is not the whole
             return await self._judge.verdict(run, handler, asyncio.CancelledError())
         try:
