@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.adapters.wrappers import ForwardingBroker, TracedBroker
+from qcore.adapters.wrappers import ForwardingBroker, TracedBroker, TransformingBroker
 from qcore.entrypoints.connect import connect
 from qcore.ports import Broker, Capability
 
@@ -38,5 +38,6 @@ __all__ = [
     "RedisBroker",
     "SqliteBroker",
     "TracedBroker",
+    "TransformingBroker",
     "connect",
 ]

@@ -1,0 +1,1 @@
+"""A trial of a broker by processes that are killed, frozen and started again."""

@@ -1,0 +1,41 @@
+"""The rules that every broker applies, as functions: what a call makes of what is stored.
+
+A broker that calls them decides nothing by itself; one that decides in the language of its store is
+compared with them by `qcore.testing.machine`.
+"""
+
+from qcore.domain.crash_isolation import is_last_chance, most_together, room_beside
+from qcore.domain.effects import MutableTask, apply
+from qcore.domain.groups import check_aggregate
+from qcore.domain.lifecycle import advance, state_of
+from qcore.domain.moments import LAST_MOMENT
+from qcore.domain.new_task import CHANGEABLE, FIELDS
+from qcore.domain.queue_limits import ruled as limits_with
+from qcore.domain.run_details import NO_DETAILS
+from qcore.domain.run_details import after as details_after
+from qcore.domain.run_details import noted as details_with
+from qcore.domain.task import changed as task_with
+from qcore.domain.task import state_of_new, token_floor
+from qcore.domain.task_fields import TaskField
+
+__all__ = [
+    "CHANGEABLE",
+    "FIELDS",
+    "LAST_MOMENT",
+    "NO_DETAILS",
+    "MutableTask",
+    "TaskField",
+    "advance",
+    "apply",
+    "check_aggregate",
+    "details_after",
+    "details_with",
+    "is_last_chance",
+    "limits_with",
+    "most_together",
+    "room_beside",
+    "state_of",
+    "state_of_new",
+    "task_with",
+    "token_floor",
+]
