@@ -32,7 +32,8 @@ class Consumer(Notifier, Protocol):
         - A task that has crashed is handed out together with few others of its queue: at most 16 in
           all. With no other of its queue if one more crash is its last, which is where `crashes` is
           `max_crashes - 1` or more. What does not go with the first ones waits for the next claim.
-        - A limit of zero or an unknown queue is answered with no claims.
+        - A limit of zero or an unknown queue is answered with no claims; what is due becomes pending
+          all the same.
         """
         ...
 
@@ -50,7 +51,8 @@ class Consumer(Notifier, Protocol):
         - `Failed`: one failure more if it `burns`, its error kept, due at `again_at`.
         - `Exhausted`: one failure more; archived with its error. `Rejected`: dead with its error.
         - `Snoozed`: due at `again_at`. `Released`: pending ahead of its whole priority, as it was
-          before it was claimed. Neither burns anything.
+          before it was claimed; several of them in the order of their tokens, however they are
+          given back. Neither burns anything.
         - `Snoozed(unhandled=True)` sets `unhandled_since` to `now` if it is not set; every other
           verdict clears it.
         - `Crashed`: one crash more, and pending again at its old place, or dead at `max_crashes`.

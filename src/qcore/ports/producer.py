@@ -46,7 +46,8 @@ class Producer(Protocol):
           whichever way. Then it has the key, and is due at the moment that was asked for. A key has
           one successor, the last one asked for: it takes the place of an earlier one, even under
           the same id, and is gone where the task that has the key is replaced. A task that has a
-          successor has the key until it ends.
+          successor has the key until it ends. One that is run now has the key at once, and is no
+          successor any more; nor is one that has ended.
         - When the time of a key is over and another task has it, that is the other's: how the first
           ends changes nothing.
         - The same key may be had in two queues. Within a batch the first has it.
