@@ -32,8 +32,8 @@ class Consumer(Notifier, Protocol):
         - A task that has crashed is handed out together with few others of its queue: at most 16 in
           all. With no other of its queue if one more crash is its last, which is where `crashes` is
           `max_crashes - 1` or more. What does not go with the first ones waits for the next claim.
-        - A limit of zero or an unknown queue is answered with no claims; what is due becomes pending
-          all the same.
+        - A limit of zero or an unknown queue is answered with no claims; what is due becomes
+          pending all the same.
         """
         ...
 

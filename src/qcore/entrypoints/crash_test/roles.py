@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import Final, Protocol
 
 from qcore.app.tasks.context import Context
@@ -21,6 +22,8 @@ MAX_CRASHES: Final = 1_000
 DAY: Final = 86_400.0
 RUN: Final = 0.05
 """Seconds that a task takes, so that kills find some of them active."""
+PACE: Final = 0.01
+"""Seconds from one enqueue to the next, so that kills find a producer at its work."""
 TASK: Final = "crash-test"
 
 
@@ -66,6 +69,7 @@ def produce(url: str, queue: str, folder: Path, tasks: int) -> None:
                 # one that was stored, and whose answer a kill has lost, is kept
                 run.using(task_id=str(number), on_conflict=KEEP).enqueue_sync()
                 acknowledged(number)
+                sleep(PACE)
     q.blocking.close()
 
 
