@@ -115,7 +115,8 @@ class DemandCases(Cases):
         await put(broker, *tasks)
         assert ids(await take(broker, 100, "mail")) == [tasks[0].id]
 
-    # - A limit of zero or an unknown queue is answered with no claims.
+    # - A limit of zero or an unknown queue is answered with no claims; what is due becomes
+    #   pending all the same.
 
     async def test_a_limit_of_zero_claims_nothing(self, broker: Broker) -> None:
         """No room is answered with no claims, and the task stays."""

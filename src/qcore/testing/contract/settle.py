@@ -156,7 +156,8 @@ class SettleCases(Cases):
         assert (stored.failures, stored.error) == (0, "never")
 
     # - `Snoozed`: due at `again_at`. `Released`: pending ahead of its whole priority, as it was
-    #   before it was claimed. Neither burns anything.
+    #   before it was claimed; several of them in the order of their tokens, however they are
+    #   given back. Neither burns anything.
 
     async def test_a_snooze_burns_nothing(self, broker: Broker) -> None:
         """A snoozed task is scheduled for its moment, its budgets as they were."""

@@ -83,7 +83,8 @@ class SuccessorCases(Cases):
     #   whichever way. Then it has the key, and is due at the moment that was asked for. A key has
     #   one successor, the last one asked for: it takes the place of an earlier one, even under
     #   the same id, and is gone where the task that has the key is replaced. A task that has a
-    #   successor has the key until it ends.
+    #   successor has the key until it ends. One that is run now has the key at once, and is no
+    #   successor any more; nor is one that has ended.
 
     @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: type(ending).__name__)
     async def test_a_successor_runs_when_the_holder_has_ended(
