@@ -4,7 +4,7 @@ from threading import Event as Notified
 
 from qcore.domain.answers import Enqueued, Moved, Settled
 from qcore.domain.lifecycle import Cancelled, State, Succeeded
-from qcore.ports import Broker, Notification
+from qcore.ports import Broker, Notification, WorkAvailable
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.steps import (
@@ -76,10 +76,16 @@ class CallbackCases(Cases):
     async def test_a_subscription_is_one_s_own(self, broker: Broker) -> None:
         """One function may be subscribed twice, and the end of one leaves the other."""
         notified = Notified()
-        first, second = [await on_work(broker, ["default"], notified.set) for _ in range(2)]
-        await first.close()
-        await first.close()
+
+        def notify(_: Notification) -> None:
+            notified.set()
+
+        first, second = [
+            await broker.subscribe(["default"], {WorkAvailable}, notify) for _ in range(2)
+        ]
+        await second.close()
+        await second.close()
         notified.clear()
         await put(broker, a_task())
         assert await self.comes(notified)
-        await second.close()
+        await first.close()

@@ -6,9 +6,9 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.answers import Moved, NotAllowed
-from qcore.domain.lifecycle import MOVES, Rescheduled, RunNow, State, Updated
+from qcore.domain.lifecycle import MOVES, Cancelled, Rescheduled, RunNow, State, Updated
 from qcore.domain.new_task import FIELDS
-from qcore.domain.task import updated
+from qcore.domain.task import RetentionPolicy, updated
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, TaskOptions, a_task
 from qcore.testing.contract.base import Cases
@@ -94,6 +94,22 @@ class UpdateCases(Cases):
 
     # - `Updated` changes what was asked for, and leaves the task where it is; a pending one of
     #   another priority goes behind those of that priority.
+
+    async def test_a_change_of_another_option_moves_no_task(self, broker: Broker) -> None:
+        """It keeps its place among those of its priority, also where that is given again."""
+        tasks = [a_task(priority=3) for _ in range(3)]
+        await put(broker, *tasks)
+        await execute_on(broker, tasks[0], updated(payload=b"new", priority=3))
+        assert [claim.task.id for claim in await take(broker)] == [task.id for task in tasks]
+
+    async def test_a_dead_task_that_is_changed_is_kept_as_long(self) -> None:
+        """Its time began when it ended."""
+        async with self.opened(RetentionPolicy(age=100.0)) as broker:
+            await put(broker, task := a_task())
+            await execute_on(broker, task, Cancelled())
+            await execute_on(broker, task, updated(payload=b"new"), now=NOW + 50)
+            assert (await sweep_all(broker, now=NOW + 99)).trimmed == 0
+            assert (await sweep_all(broker, now=NOW + 101)).trimmed == 1
 
     @pytest.mark.parametrize("state", states_allowing(Updated))
     async def test_what_was_changed_comes_back(self, broker: Broker, state: State) -> None:

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from qcore.domain.lifecycle import Failed, Released, State, Succeeded
+from qcore.domain.lifecycle import Crashed, Failed, Released, Snoozed, State, Succeeded
 from qcore.domain.task import Demand, token_floor
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_demand, a_task, some_tasks
@@ -147,6 +147,14 @@ class HandOutCases(Cases):
     """What is handed out."""
 
     # - A task whose `expires` is `now` or earlier is not handed out: it is dead, "expired".
+
+    async def test_a_task_that_has_run_expires_at_a_claim_too(self, broker: Broker) -> None:
+        """Given back or put off, it does not start again when it has expired."""
+        for outcome in (Released(), Failed("no", NOW), Snoozed(NOW), Crashed()):
+            claim = await a_claimed(broker, a_task(expires=NOW + 5.125, queue="a"))
+            await end(broker, claim, outcome)
+            assert await take(broker, 1, "a", now=NOW + 5.125) == []
+            assert (await stored_task(broker, claim.task.spec)).state is State.DEAD
 
     async def test_a_task_is_claimed_a_millisecond_before_it_expires(self, broker: Broker) -> None:
         """A task is good until it expires."""

@@ -48,10 +48,10 @@ class CrashIsolationCases(Cases):
     async def test_what_is_before_it_goes_first(self, broker: Broker) -> None:
         """It waits for the next claim, and is alone in that."""
         await put_crashed(broker, [suspect := a_task()], 2)
-        await put(broker, *(urgent := some_tasks(2, priority=1)))
+        await put(broker, later := a_task(), *(urgent := some_tasks(2, priority=1)))
         assert ids(await take(broker, 100)) == ids_of(urgent)
-        await put(broker, a_task())
         assert ids(await take(broker, 100)) == [suspect.id]
+        assert ids(await take(broker, 100)) == [later.id]
 
     async def test_after_a_first_crash_few_are_handed_out_together(self, broker: Broker) -> None:
         """Also with those that have not crashed, whichever come first."""

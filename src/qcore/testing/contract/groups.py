@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from attrs import evolve
 
-from qcore.domain.answers import Enqueued, Missing, Moved
+from qcore.domain.answers import Duplicate, Enqueued, Missing, Moved
 from qcore.domain.groups import Group
 from qcore.domain.lifecycle import (
     Archived,
@@ -80,6 +80,7 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases, AggregateTokenCa
         assert [task.id for task in await gatherer.members("default", "g", 2_000)] == [
             task.id for task in members
         ]
+        assert found[-1].size == len(members)
         assert len(await gatherer.groups("default", 250)) == 250
         assert len(await gatherer.members("default", "g", 250)) == 250
 
@@ -189,6 +190,16 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases, AggregateTokenCa
         assert await broker.next_due(["default"]) == NOW + 5
         await take(broker, now=NOW + 5)
         assert await waiting(broker) == [other.id, member.id]
+
+    async def test_a_task_has_its_key_when_it_joins_its_group(self, broker: Broker) -> None:
+        """It lives, though nobody claims it."""
+        if Capability.UNIQUE not in broker.capabilities:
+            return
+        await put(broker, first := a_task(group="g", unique_key="k", due=NOW + 1))
+        await take(broker, now=NOW + 1)
+        assert await waiting(broker) == [first.id]
+        answers = await broker.enqueue([a_task(unique_key="k")], now=NOW + 2)
+        assert list(answers) == [Duplicate(first.id, State.AGGREGATING)]
 
     async def test_a_member_that_is_changed_keeps_its_place(self, broker: Broker) -> None:
         """Its priority too is no matter of the group."""

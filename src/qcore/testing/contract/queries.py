@@ -87,7 +87,7 @@ class BrowseCases(Cases):
         await put(broker, *(tasks := some_tasks(3, retention=60)))
         outcome = Succeeded() if state is State.COMPLETED else Rejected("no")
         for n, claim in zip((2, 3, 1), await take(broker), strict=True):
-            await end(broker, claim, outcome, now=NOW + n)
+            await end(broker, claim, outcome, now=NOW + n / 1_000)
         assert ids_of(await browse_all(broker, state)) == [tasks[n].id for n in (1, 0, 2)]
 
     # - At most `limit`; every task that stays in its state through all pages is in exactly one.

@@ -90,7 +90,14 @@ class QueueRemovalCases(Cases):
         for queue in ("mail", "mail:eu", "mai", "Mail"):
             await put(broker, a_task(id="same", queue=queue, **more))  # type: ignore[arg-type]
         await broker.execute("mail", ["same"], Deleted(), now=NOW)
+        limiting = limiting_of(broker)
+        if limiting is not None:
+            await limiting.set_limit("mail:eu", SetInFlight(7), now=NOW)
+            await limiting.set_limit("mails", SetInFlight(7), now=NOW)
         assert await broker.remove_queue("mail", now=NOW + 1) == QueueRemoved()
+        if limiting is not None:
+            found = await limiting.limits(["mail:eu", "mails"])
+            assert [limits.in_flight for limits in found] == [7, 7]
         assert await broker.count() == {
             queue: {State.PENDING: 1} for queue in ("mail:eu", "mai", "Mail")
         }
@@ -111,7 +118,12 @@ class QueueRemovalCases(Cases):
             task = a_task(id="same", queue=f"queue-{n}")
             stale = await a_claimed(broker, task)
             await end(broker, stale, Succeeded())
+            limiting = limiting_of(broker)
+            if limiting is not None:
+                await limiting.set_limit(task.queue, SetInFlight(7), now=NOW)
             assert await broker.remove_queue(task.queue, now=NOW + later) == QueueRemoved()
+            if limiting is not None:
+                assert list(await limiting.limits([task.queue])) == [NO_LIMITS]
             fresh = await a_claimed(broker, task, now=NOW + later)
             assert fresh.lease.token > stale.lease.token
             assert await end(broker, stale, Succeeded()) == LeaseLost()

@@ -18,12 +18,11 @@ from qcore.domain.lifecycle import (
     Succeeded,
 )
 from qcore.domain.new_task import NewTask, TaskId
-from qcore.domain.run_details import DetailsUpdate
+from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Verdict
 from qcore.ports import Broker, Notification, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases, step
-from qcore.testing.contract.run_details import HALF
 from qcore.testing.contract.steps import a_claimed, end, execute_on, find_task, put, sweep_all, take
 from qcore.testing.contract.threads import twin_of
 
@@ -94,7 +93,8 @@ async def _expires_at_a_claim(broker: Broker, task: NewTask) -> None:
 
 async def _gets_on(broker: Broker, task: NewTask) -> None:
     claim = await a_claimed(broker, task)
-    await broker.save_details([DetailsUpdate(claim.lease, HALF)])
+    # that it has begun is news too
+    await broker.save_details([DetailsUpdate(claim.lease, Progress(NOW, 0.0))])
 
 
 WAYS: Final[tuple[Way, ...]] = (
@@ -205,16 +205,14 @@ class TaskChangeCases(Cases):
 
     async def test_all_who_follow_are_told(self, broker: Broker) -> None:
         """Of each of the tasks that a batch of verdicts has ended."""
-        tasks = [a_task(retention=60) for _ in range(20)]
+        tasks = [a_task(retention=60, queue="ab"[n % 2]) for n in range(303)]
         await put(broker, *tasks)
-        claims = await take(broker)
+        claims = await take(broker, 303, "a", "b")
         crowd = [News(), News()]
-        subscriptions = [
-            await broker.subscribe(["default"], {TasksChanged}, news) for news in crowd
-        ]
+        subscriptions = [await broker.subscribe(["a", "b"], {TasksChanged}, news) for news in crowd]
         notified = [news.of(task) for news in crowd for task in tasks]
         await broker.settle([Verdict(claim.lease, Succeeded()) for claim in claims], now=NOW)
-        assert [await self.comes(each) for each in notified] == [True] * 40
+        assert [await self.comes(each) for each in notified] == [True] * 606
         for subscription in subscriptions:
             await subscription.close()
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Settled
-from qcore.domain.lifecycle import Cancelled, State, Succeeded
+from qcore.domain.lifecycle import Archived, Cancelled, Released, State, Succeeded
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import Details, DetailsUpdate
-from qcore.domain.task import Verdict
+from qcore.domain.task import RetentionPolicy, Verdict
 from qcore.ports import Broker, TasksChanged
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import DEFAULT_RETENTION, Cases, in_threads, step, stepped
@@ -76,6 +76,15 @@ class OpenCases(Cases):
             step(put(twin, there := a_task()))
             assert ids(await take(broker)) == [here.id, there.id]
             assert step(twin.count()) == {"default": {State.ACTIVE: 2}}
+        assert await broker.count() == {"default": {State.ACTIVE: 2}}
+
+    async def test_the_blocking_broker_keeps_as_much_of_the_past(self) -> None:
+        """Its retention is that of the broker which it comes of."""
+        async with self.opened(RetentionPolicy(count=0)) as broker:
+            await put(broker, task := a_task())
+            await broker.execute("default", [task.id], Cancelled(), now=NOW)
+            with twin_of(broker) as twin:
+                assert step(twin.sweep(["default"], 10, now=NOW)).trimmed == 1
 
 
 class ThreadCases(Cases):
@@ -150,6 +159,34 @@ class ThreadCases(Cases):
             _, seen = in_threads([write, count])
             assert {number % 100 for number in seen or ()} == {0}
             assert await broker.count() == {"default": {State.PENDING: 1_000}}
+
+    async def test_no_reader_sees_half_a_batch_of_verdicts_or_commands(
+        self, broker: Broker
+    ) -> None:
+        """Of a hundred tasks all have moved, or none."""
+        with twin_of(broker) as twin:
+            over = Notified()
+
+            def write() -> None:
+                try:
+                    for _ in range(5):
+                        step(put(twin, *some_tasks(100)))
+                        claims = step(take(twin, 100))
+                        step(twin.settle([Verdict(c.lease, Released()) for c in claims], now=NOW))
+                        step(twin.execute("default", ids(claims), Archived(), now=NOW))
+                finally:
+                    over.set()
+
+            def count() -> set[int]:
+                seen = {0}
+                while not over.is_set():
+                    states = step(twin.count()).get("default", {})
+                    seen |= {states.get(s, 0) % 100 for s in (State.ACTIVE, State.ARCHIVED)}
+                return seen
+
+            _, seen = in_threads([write, count])
+            assert seen == {0}
+            assert await broker.count() == {"default": {State.ARCHIVED: 500}}
 
     @pytest.mark.parametrize("turns", range(5))
     async def test_a_call_that_is_cancelled_wrote_everything_or_nothing(
