@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import structlog
@@ -183,6 +184,29 @@ def test_an_attribute_that_cannot_be_had_is_one_line(home: Path) -> None:
     result = invoke("worker", "lazy:q")
     assert result.exit_code == 2
     assert result.stderr == "Error: cannot get 'q' of lazy: RuntimeError: not today\n"
+
+
+def test_a_module_that_ends_the_process_when_it_is_asked_is_one_line(home: Path) -> None:
+    """The command says so, and leaves with its own status."""
+    write(home, "lazy", "def __getattr__(name):\n    raise SystemExit(4)\n")
+    result = invoke("worker", "lazy:q")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: cannot get 'q' of lazy: SystemExit: 4\n"
+
+
+def test_an_error_that_ends_the_process_when_it_is_shown_is_named(home: Path) -> None:
+    """A module may raise one whose class does anything."""
+    text = """
+        class Odd(Exception):
+            @property
+            def __class__(self):
+                raise SystemExit(9)
+        raise Odd("x")
+    """
+    write(home, "odd", dedent(text))
+    result = invoke("worker", "odd:q")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == "Error: cannot import odd: Odd: x"
 
 
 @pytest.mark.parametrize("value", ["7", "None"])

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 from collections import OrderedDict
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -47,6 +48,18 @@ class Other(msgspec.Struct, tag=True):
     a: int
 
 
+@attrs.define
+class Mail:
+    to: str = attrs.field(eq=str.lower)
+    sent: int = attrs.field(eq=False)
+
+
+@dataclass
+class Letter:
+    to: str
+    sent: int = field(compare=False)
+
+
 def digest(value: object, serializer: Serializer) -> str:
     """Return the digest of a value."""
     return Codec([serializer]).digests({"it": value})["it"]
@@ -67,6 +80,11 @@ def digest(value: object, serializer: Serializer) -> str:
         (Decimal("0.00"), Decimal("-0")),
         ({1, 2}, frozenset({2, 1})),
         ([Tags(frozenset("abc"))], [Tags(frozenset("cba"))]),
+        ({Decimal("1.0"): 1}, {Decimal("1.00"): 1}),
+        ({(1, NOON): 1}, {(1.0, NOON.astimezone(timezone(timedelta(hours=5)))): 1}),
+        (time(1, tzinfo=UTC), time(6, tzinfo=timezone(timedelta(hours=5)))),
+        (Mail("Ann", sent=1), Mail("ANN", sent=2)),
+        ([Letter("Ann", sent=1)], [Letter("Ann", sent=2)]),
     ],
 )
 def test_equal_values_have_one_digest(serializer: Serializer, one: Any, other: Any) -> None:
@@ -87,6 +105,8 @@ def test_equal_values_have_one_digest(serializer: Serializer, one: Any, other: A
         (One(1), Other(1)),
         (Decimal("1." + "1" * 40), Decimal("1." + "1" * 39 + "2")),
         (NOON, NOON.replace(tzinfo=None)),
+        ({1: "a"}, {2: "a"}),
+        (Mail("Ann", sent=1), Mail("Bob", sent=1)),
     ],
 )
 def test_other_values_have_another(serializer: Serializer, one: Any, other: Any) -> None:

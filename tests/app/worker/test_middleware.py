@@ -1,4 +1,4 @@
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from functools import partial, wraps
 from typing import Any
 
@@ -106,6 +106,21 @@ class TestMiddleware:
         await lab.client.enqueue(a_task(name="mail"))
         await lab.run_due()
         assert diary == ["object", "partial", "wrapped"]
+
+    def test_an_error_hook_that_a_call_does_not_start_is_refused(self, lab: Lab) -> None:
+        """It would never be told of an error."""
+
+        def generator(ctx: Context, error: BaseException) -> Iterator[None]:
+            yield
+
+        async def asynchronous(ctx: Context, error: BaseException) -> AsyncIterator[None]:
+            yield
+
+        wrong: Sequence[Any] = (generator, partial(generator), asynchronous, None)
+        for hook in wrong:
+            with pytest.raises(InvalidOption, match="is no error hook"):
+                lab.on_error(hook)
+        assert lab.error_hooks == []
 
     @pytest.mark.parametrize("kind", ["function", "class", "object"])
     def test_a_middleware_that_cannot_be_awaited_is_refused(self, lab: Lab, kind: str) -> None:

@@ -5,11 +5,11 @@ A set's order depends on the process (hash randomization), a dict's on how it wa
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from qcore.app.calls.object_parts import parts_of
+from qcore.app.calls.object_parts import compared_parts_of
 from qcore.domain.errors import CannotEncode
 
 Encode: TypeAlias = Callable[[object], bytes]
@@ -38,13 +38,11 @@ def _canonical(value: Any, encode: Encode) -> object:
 
 
 def _of_mapping(value: dict[Any, Any], encode: Encode) -> object:
-    def place(key: object) -> tuple[bytes, str]:
-        # "1" and b"1", or 1 and "1", may be encoded as the same key
-        return encode(key), type(key).__qualname__
-
-    is_text = all(isinstance(key, str) for key in value)
-    keys: list[Any] = sorted(value) if is_text else sorted(value, key=place)
-    return {key: _canonical(value[key], encode) for key in keys}
+    if all(isinstance(key, str) for key in value):
+        return {key: _canonical(value[key], encode) for key in sorted(value)}
+    # pairs, as not everything that equal keys have in common can be a key
+    pairs = [[_canonical(key, encode), _canonical(part, encode)] for key, part in value.items()]
+    return sorted(pairs, key=encode)
 
 
 def _of_set(value: Iterable[Any], encode: Encode) -> object:
@@ -63,6 +61,14 @@ def _of_moment(value: datetime, _encode: Encode) -> object:
     return value if value.tzinfo is None else value.astimezone(UTC)
 
 
+def _of_time(value: time, _encode: Encode) -> object:
+    offset = value.utcoffset()
+    if offset is None:
+        return value
+    since = timedelta(0, value.second, value.microsecond, 0, value.minute, value.hour)
+    return since - offset
+
+
 def _of_decimal(value: Decimal, _encode: Encode) -> object:
     """Return a number without the zeros at its end; `normalize` would round a long one."""
     sign, digits, exponent = value.as_tuple()
@@ -75,7 +81,7 @@ def _of_decimal(value: Decimal, _encode: Encode) -> object:
 
 
 def _of_object(value: object, encode: Encode) -> object:
-    parts = parts_of(value)
+    parts = compared_parts_of(value)
     if parts is None:
         return value
     arranged = {name: _canonical(part, encode) for name, part in sorted(parts.items())}
@@ -94,5 +100,6 @@ _RULES: Final[Sequence[tuple[tuple[type, ...], Callable[[Any, Encode], object]]]
     ((list, tuple), _of_array),
     ((float,), _of_float),
     ((datetime,), _of_moment),
+    ((time,), _of_time),
     ((Decimal,), _of_decimal),
 )

@@ -41,6 +41,12 @@ def unwraps_to(kind: Callable[[Any], bool], function: Any) -> bool:
     return kind(inner) or kind(type(inner).__call__)
 
 
+def is_generator(function: Any) -> bool:
+    """Return whether a function, or the one underneath its partials, is a generator of any kind."""
+    each = function, innermost(function)
+    return any(map(inspect.isgeneratorfunction, each)) or any(map(inspect.isasyncgenfunction, each))
+
+
 def namespace_of(function: Any) -> dict[str, Any]:
     """Return the globals of the module in which a function was written."""
     inner = unwrap(innermost(function))

@@ -26,6 +26,24 @@ def parts_of(value: object) -> Mapping[str, object] | None:
     return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
+def compared_parts_of(value: object) -> Mapping[str, object] | None:
+    """Return those fields of an object that its own `==` looks at, as it does; else `parts_of`."""
+    parts, kind = parts_of(value), type(value)
+    if parts is None:
+        return None
+    if attrs.has(kind):
+        found = {each.name: each for each in attrs.fields(kind)}
+        return {
+            name: part if (key := found[name].eq_key) is None else key(part)
+            for name, part in parts.items()
+            if found[name].eq
+        }
+    if is_dataclass(kind):
+        ignored = {each.name for each in fields(kind) if not each.compare}
+        return {name: part for name, part in parts.items() if name not in ignored}
+    return parts
+
+
 def _parts_of_model(model: Any, kind: Any) -> Iterator[tuple[str, object]]:
     """Yield what a pydantic model is compared by: fields, extra fields, private attributes."""
     # not all of `vars`, which holds cached properties too

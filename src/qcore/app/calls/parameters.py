@@ -1,10 +1,10 @@
 """The parameters of a handler, which must be such that arguments can travel by name."""
 
 from collections.abc import Callable
-from inspect import Parameter, isasyncgenfunction, isgeneratorfunction
+from inspect import Parameter
 from typing import Any, Final
 
-from qcore.app.calls.introspection import innermost, signature_of
+from qcore.app.calls.introspection import is_generator, signature_of
 from qcore.domain.errors import InvalidOption
 from qcore.domain.text import shown
 
@@ -24,8 +24,7 @@ def parameters_of(name: str, function: Callable[..., Any]) -> list[Parameter]:
         raise InvalidOption(
             f"the handler of {name!r} takes no context: its first parameter must be the Context"
         )
-    inner = innermost(function)
-    if any(isgeneratorfunction(each) or isasyncgenfunction(each) for each in (function, inner)):
+    if is_generator(function):
         raise InvalidOption(f"the handler of {name!r} is a generator: calling it does nothing")
     rest = parameters[1:]
     for parameter in rest:

@@ -15,7 +15,7 @@ from typing import (
     overload,
 )
 
-from qcore.app.calls.introspection import unwraps_to
+from qcore.app.calls.introspection import is_generator, unwraps_to
 from qcore.app.calls.name_patterns import best_match
 from qcore.app.calls.options import Options
 from qcore.app.calls.task_template import TaskTemplate
@@ -28,6 +28,7 @@ from qcore.app.tasks.lifespan import Lifespan, no_lifespan
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption
 from qcore.domain.retry import RetryPolicy, always
+from qcore.domain.text import shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -230,6 +231,12 @@ class Router:
 
     def on_error(self, hook: H) -> H:
         """Call `hook(ctx, error)` for every error that a handler raises, before it is judged."""
+        called: object = hook
+        if not callable(called) or is_generator(called):
+            raise InvalidOption(
+                f"{shown(hook)} is no error hook: expected a function (ctx, error), or a coroutine "
+                "function, and no generator, which a call does not start"
+            )
         self.error_hooks.append(hook)
         return hook
 

@@ -12,6 +12,7 @@ from typing import Final, NoReturn, TypeGuard
 
 from qcore.domain.errors import QcoreError
 from qcore.domain.retry import described
+from qcore.domain.text import traceback_of
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.early_stop import StoppedEarly, leave_if_asked
 from qcore.entrypoints.facade import Qcore
@@ -87,7 +88,7 @@ def _imported(name: str) -> ModuleType:
 
 def _refuse_broken(name: str, error: BaseException) -> NoReturn:
     # whoever has to mend their module wants to see where it broke
-    traceback.print_exception(error)
+    print(traceback_of(error), file=sys.stderr)
     raise Wrong(f"cannot import {name}: {described(error)}") from None
 
 
@@ -124,7 +125,9 @@ def _attribute(module: object, name: str, attribute: str) -> object:
         return attrgetter(attribute)(module)
     except AttributeError:
         raise Wrong(f"the module {name} has no {attribute!r}: {_hint(module, name)}") from None
-    except Exception as error:  # noqa: BLE001  (a module's __getattr__, a property)
+    except StoppedEarly:
+        raise
+    except BaseException as error:  # noqa: BLE001  (a module's __getattr__, a property)
         raise Wrong(f"cannot get {attribute!r} of {name}: {described(error)}") from None
 
 
