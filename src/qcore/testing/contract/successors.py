@@ -257,6 +257,14 @@ class SuccessorCases(Cases):
         await put(broker, other)
         assert ids(await take(broker)) == [other.id]
 
+    async def test_a_task_that_is_run_now_is_as_it_was_asked_for(self, broker: Broker) -> None:
+        """It does not get its key back, but what was asked for is shown all the same."""
+        task = rerun(unique_for=9.5)
+        await end(broker, await a_claimed(broker, task), Rejected("no"))
+        assert await execute_on(broker, task, RunNow()) == Moved(State.PENDING)
+        assert (await stored_task(broker, task)).spec == task
+        assert (await take_one(broker)).task.spec == task
+
     async def test_a_task_without_a_holder_is_no_successor(self, broker: Broker) -> None:
         """It is enqueued as any other, and takes the place of one that waits."""
         first, second = rerun(), rerun()
