@@ -118,7 +118,8 @@ class CommandCases(Cases):
     async def test_run_now_leaves_what_was_asked_for(self, broker: Broker, state: State) -> None:
         """Headers, tags and every other option, but for its expiry."""
         asked = all_examples("id", "queue", "due", "priority")
-        task = await bring_to(broker, state, a_task(**{**asked, "expires": NOW + 3_600}))
+        asked["expires"] = NOW + 3_600
+        task = await bring_to(broker, state, a_task(**asked))
         await execute_on(broker, task, RunNow())
         assert (await stored_task(broker, task)).spec == evolve(task, expires=None)
         claim = await take_one(broker)

@@ -8,7 +8,7 @@ from attrs import evolve
 from qcore.domain.answers import LeaseLost, Moved, Settled
 from qcore.domain.lifecycle import Cancelled, Failed, Rejected, State, Succeeded
 from qcore.domain.new_task import KEEP, REPLACE, NewTask
-from qcore.domain.task import Lease, Verdict
+from qcore.domain.task import Lease, Task, Verdict
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases, in_threads, step
@@ -91,7 +91,7 @@ class FollowUpCases(Cases):
 
     async def test_what_follows_is_admitted_as_by_enqueue(self, broker: Broker) -> None:
         """With what it replaces, what keeps it out, and all that was asked for."""
-        shown = []
+        shown: list[list[Task | None]] = []
         for queue, retention in (("a", 0.0), ("b", 60.0), ("c", None)):
             for n in range(3):
                 await end(broker, await a_claimed(broker, a_task(id=f"{n}", queue=queue)), _NO)

@@ -118,7 +118,8 @@ def expected(before: Task, event: Transition, now: Moment) -> Task:
 
 async def with_a_past(broker: Broker, state: State, queue: str) -> Claim:
     """Bring a task of which everything is set that can be into a state; return its last claim."""
-    asked = {**all_examples("id", "due"), "queue": queue, "max_crashes": 9, "retention": 3_600.0}
+    asked = all_examples("id", "due")
+    asked.update(queue=queue, max_crashes=9, retention=3_600.0)
     claim = await a_claimed(broker, task := a_task(**asked))
     progress = Progress(NOW, 0.5, "half")
     await broker.save_details([DetailsUpdate(claim.lease, progress, b"so far")])
