@@ -50,13 +50,25 @@ def can_be_process_1() -> bool:
     )
 
 
+def obey_signals() -> None:
+    """Obey what whoever runs the tests may ignore, as `nohup` and a shell's background jobs do."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Importing:
     """A `qcore worker` whose application is being imported."""
 
     def __init__(self, folder: Path, *, wait: str, setup: str = "", before: list[str]) -> None:
         (folder / "slow.py").write_text(IMPORTING.format(wait=wait, setup=setup))
         command = [*before, sys.executable, "-m", "qcore", "worker", "slow:q"]
-        self.process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=obey_signals,  # noqa: PLW1509  (no other thread runs here)
+        )
         assert self.process.stderr is not None
         assert "importing" in self.process.stderr.readline()
         self.pid = self.process.pid

@@ -29,8 +29,9 @@ def test_both_load_the_module_of_the_working_folder(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "jobs.py").write_text(APPLICATION)
     (tmp_path / "here" / "click.py").write_text("raise ImportError('this is not click')")
-    path = [str(tmp_path / "elsewhere"), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+    path = [str(tmp_path / "elsewhere"), os.environ.get("PYTHONPATH")]
+    # an empty part would be the working folder
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
     for command in ([str(SCRIPT)], [sys.executable, "-m", "qcore"]):
         worker = subprocess.run(
             [*command, "worker", "jobs:q", "--burst", "--log-level", "error"],

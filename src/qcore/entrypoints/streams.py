@@ -31,6 +31,15 @@ def give_up_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def give_up_stderr_if_full() -> None:
+    """Lose what standard error cannot write: else the interpreter exits with 120."""
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 class LossyStream:
     """A stream for a log: what cannot be written is lost, as on a full disk or a closed terminal.
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NoReturn
@@ -692,6 +692,13 @@ class Program:
 
 class TestTheEndOfAProgram:
     """`asyncio.run` cancels all tasks at once when its main task ends: nothing has failed then."""
+
+    @pytest.fixture(autouse=True)
+    def _obey_ctrl_c(self) -> Iterator[None]:
+        """As a program does, though the tests may run in a shell's background, which ignores it."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
 
     def test_a_program_that_returns_gives_its_tasks_back(self) -> None:
         """No retry is burned, no hook is called, and no failure is reported."""

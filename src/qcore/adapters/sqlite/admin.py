@@ -119,7 +119,12 @@ def _update(
     rows = tx.execute(_SQL["get"], (json.dumps(ids), queue_row.name))
     found = {row[ID]: (row, task_of(row, queue_row.name)) for row in rows}
     answers: list[Moved | NotAllowed | Missing] = []
+    updated: set[TaskId] = set()
     for each in ids:
+        if each in updated:
+            # named twice: by then it is as it should be, and keeps its place
+            answers.append(Moved(found[each][1].state))
+            continue
         if each not in found:
             answers.append(Missing())
             continue
@@ -134,6 +139,7 @@ def _update(
         # an unchanged value stays as stored, with options that only a newer qcore knows
         more = row[MORE] if before == after else after
         tx.execute(_SQL["update"], (*_changeable(spec, sequence), more, row[KEY]))
+        updated.add(each)
         answers.append(Moved(task.state))
     write_queues(tx, [queue_row])
     return answers

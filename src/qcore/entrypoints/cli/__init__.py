@@ -5,7 +5,7 @@ import sys
 from qcore.entrypoints.early_stop import leave_on_stop
 from qcore.entrypoints.exiting import leave_soon
 from qcore.entrypoints.init_process import fork_if_init
-from qcore.entrypoints.streams import give_up_stdout, open_closed_streams
+from qcore.entrypoints.streams import give_up_stderr_if_full, give_up_stdout, open_closed_streams
 
 
 def main() -> None:
@@ -31,4 +31,5 @@ def main() -> None:
         sys.exit(f"qcore: cannot write to standard output: {error.strerror}")
     except SystemExit as leaving:
         leave_soon(leaving.code if isinstance(leaving.code, int) else 1)
+        give_up_stderr_if_full()
         raise

@@ -23,7 +23,7 @@ from qcore.testing.contract.steps import (
     take,
 )
 
-MANY: Final = 1_003
+MANY: Final = 501
 """More than a broker is likely to take in one step; no round number, so that a rest is left."""
 QUEUES: Final = 303
 """More queues than a broker is likely to ask in one step."""

@@ -102,6 +102,15 @@ class UpdateCases(Cases):
         await execute_on(broker, tasks[0], updated(payload=b"new", priority=3))
         assert [claim.task.id for claim in await take(broker)] == [task.id for task in tasks]
 
+    async def test_a_task_that_is_named_twice_is_changed_once(self, broker: Broker) -> None:
+        """By the second time it is as it should be: it keeps its place."""
+        first, second = a_task(priority=-1), a_task(priority=-2)
+        await put(broker, first, second)
+        named = [first.id, second.id, first.id]
+        answers = await broker.execute("default", named, updated(priority=0), now=NOW)
+        assert list(answers) == [Moved(State.PENDING)] * 3
+        assert [claim.task.id for claim in await take(broker)] == [first.id, second.id]
+
     async def test_a_dead_task_that_is_changed_is_kept_as_long(self) -> None:
         """Its time began when it ended."""
         async with self.opened(RetentionPolicy(age=100.0)) as broker:
