@@ -186,4 +186,5 @@ def test_a_forked_child_obeys_sigterm_and_its_worker_goes_on() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=60, check=False
     )
-    assert ended.stdout.split("\n")[0] == "-15", ended.stderr
+    # the log of the worker and the line of the child come in either order
+    assert "-15" in ended.stdout.split("\n"), ended.stderr
