@@ -9,7 +9,17 @@ from attrs import evolve
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.stored_task import StoredTask
-from qcore.domain.answers import Admission, Conflict, Enqueued, Missing, Moved, NotAllowed, Swept
+from qcore.domain.answers import (
+    Admission,
+    Conflict,
+    Enqueued,
+    LeaseLost,
+    Missing,
+    Moved,
+    NotAllowed,
+    Settled,
+    Swept,
+)
 from qcore.domain.crash_isolation import is_last_chance
 from qcore.domain.lifecycle import (
     Command,
@@ -19,6 +29,7 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
 )
 from qcore.domain.new_task import REPLACE, NewTask
 from qcore.domain.task import Claim, Demand, Lease, Verdict, token_floor
@@ -272,3 +283,77 @@ class ForgetsTheirTime(MemoryBroker):
 
     async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
         return await super().enqueue([evolve(task, unique_for=None) for task in tasks], now=now)
+
+
+class SettlesWithoutALock(MemoryBroker):
+    """Looks whose a lease is and ends it later, though another may have ended it by then."""
+
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        held = {verdict.lease: self._holder(verdict.lease) for verdict in verdicts}
+        time.sleep(0)  # noqa: ASYNC251  (no time: it is another thread's turn)
+        answers = [*await super().settle(verdicts, now=now)]
+        for n, verdict in enumerate(verdicts):
+            # of two verdicts in a batch the second has lost all the same
+            stored = held.pop(verdict.lease, None)
+            if stored is not None and isinstance(answers[n], LeaseLost):
+                answers[n] = self.overtaken(stored, verdict.outcome)
+        return answers
+
+    def overtaken(self, stored: StoredTask, outcome: Transition) -> Settled | LeaseLost:
+        """Return the answer to a verdict where another has ended the lease meanwhile."""
+        return Settled(stored.state)
+
+
+class KeepsTheLastVerdict(SettlesWithoutALock):
+    """Tells the truth of who has lost a lease, but has written its result by then."""
+
+    def overtaken(self, stored: StoredTask, outcome: Transition) -> LeaseLost:
+        if isinstance(outcome, Succeeded):
+            stored.result = outcome.result
+        return LeaseLost()
+
+
+class KnowsNoTypos(MemoryBroker):
+    """Shows of a state that is none that nothing is in it."""
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        if state not in {*State}:
+            return Page(())
+        return await super().browse(queue, state, limit, cursor=cursor)
+
+
+class KnowsNoTexts(MemoryBroker):
+    """Takes a text for no state."""
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        if not isinstance(state, State):
+            return Page(())
+        return await super().browse(queue, state, limit, cursor=cursor)
+
+
+class GoesOnBehindItsLast(MemoryBroker):
+    """Begins a page behind the last task of the one before, wherever that is by now."""
+
+    async def browse(
+        self, queue: str, state: State, limit: int, *, cursor: str | None = None
+    ) -> Page:
+        whole = (await super().browse(queue, state, 10_000)).tasks
+        ids = [task.id for task in whole]
+        start = ids.index(cursor) + 1 if cursor in ids else 0
+        shown = whole[start : start + limit]
+        return Page(shown, shown[-1].id if start + limit < len(whole) and shown else None)
+
+
+class SharesHeaders(MemoryBroker):
+    """Gives everybody the same headers, which can be changed."""
+
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
+        shared: dict[str, dict[str, str]] = {}
+        for task in tasks:
+            own = shared.setdefault(repr(task.headers), {**task.headers})
+            object.__setattr__(task, "headers", own)
+        return await super().enqueue(tasks, now=now)

@@ -21,7 +21,13 @@ from qcore.testing.contract import BrokerContract, UniqueContract, run_details, 
 from qcore.testing.contract.changes import CHANGES
 from qcore.testing.machine import broker_machine
 from tests.contract import broker_mutants as brokers
-from tests.contract import mutants
+from tests.contract import (
+    change_mutants,
+    followup_mutants,
+    queue_removal_mutants,
+    run_details_mutants,
+    subscription_mutants,
+)
 
 AT_ONCE = "test_of_verdicts_settled_at_once_one_counts"
 
@@ -83,8 +89,8 @@ BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (brokers.ReplacesTheActive, "test_a_task_that_runs_is_not_replaced", {}),
     (brokers.ForgetsTheirTime, "test_a_key_is_had_for_its_time", {}),
     (brokers.WritesHalf, "test_no_reader_sees_half_a_batch", {}),
-    (mutants.SettlesWithoutALock, AT_ONCE, {}),
-    (mutants.KeepsTheLastVerdict, AT_ONCE, {}),
+    (brokers.SettlesWithoutALock, AT_ONCE, {}),
+    (brokers.KeepsTheLastVerdict, AT_ONCE, {}),
 ]
 
 REPLACES = "test_a_note_replaces_what_it_has_and_leaves_the_rest"
@@ -98,73 +104,89 @@ MOMENT = "test_a_task_is_due_at_its_new_moment"
 CHANGED = "test_what_was_changed_comes_back"
 
 BROKEN_OF_RUNS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
-    (mutants.AnswersNotesBackwards, "test_each_note_is_answered_at_its_place", {}),
+    (run_details_mutants.AnswersNotesBackwards, "test_each_note_is_answered_at_its_place", {}),
     (brokers.IgnoresTokens, "test_a_stale_workers_note_changes_nothing", {}),
     (
-        mutants.NotesWhatHasEnded,
+        run_details_mutants.NotesWhatHasEnded,
         "test_a_run_that_has_ended_notes_nothing",
         {"state": State.COMPLETED},
     ),
-    (mutants.NotesInFull, REPLACES, {}),
-    (mutants.SeesEverybody, "test_each_task_is_answered_at_its_place", {}),
-    (mutants.SeesEverybody, "test_a_note_on_a_task_that_is_gone_brings_nothing_back", {}),
-    (mutants.ShowsNine, "test_the_last_ten_errors_are_kept", {}),
-    (mutants.ShowsTheLatestFirst, "test_the_last_ten_errors_are_kept", {}),
-    (mutants.ShowsNoTracebacks, "test_the_last_ten_errors_are_kept", {}),
-    (mutants.ShowsNoTracebacks, "test_an_error_is_in_the_details", {}),
+    (run_details_mutants.NotesInFull, REPLACES, {}),
+    (run_details_mutants.SeesEverybody, "test_each_task_is_answered_at_its_place", {}),
     (
-        mutants.ShowsNoWorkers,
+        run_details_mutants.SeesEverybody,
+        "test_a_note_on_a_task_that_is_gone_brings_nothing_back",
+        {},
+    ),
+    (run_details_mutants.ShowsNine, "test_the_last_ten_errors_are_kept", {}),
+    (run_details_mutants.ShowsTheLatestFirst, "test_the_last_ten_errors_are_kept", {}),
+    (run_details_mutants.ShowsNoTracebacks, "test_the_last_ten_errors_are_kept", {}),
+    (run_details_mutants.ShowsNoTracebacks, "test_an_error_is_in_the_details", {}),
+    (
+        run_details_mutants.ShowsNoWorkers,
         "test_whatever_went_wrong_is_kept",
         {"outcome": Rejected("no", worker="w")},
     ),
-    (mutants.ShowsNoLostWorkers, "test_a_lease_that_ran_out_is_an_error", {}),
-    (mutants.ForgetsAtACrash, FINDS, {"way": run_details.WAYS[3]}),
-    (mutants.ForgetsAtARetry, FINDS, {"way": run_details.WAYS[0]}),
-    (mutants.ForgetsAtAnOrder, FINDS, {"way": run_details.WAYS[4]}),
-    (mutants.Bequeaths, NEW_TASK, {}),
-    (mutants.Bequeaths, "test_a_task_that_is_replaced_leaves_no_notes", {}),
-    (mutants.RemembersTheGone, IS_GONE, {"outcome": Succeeded()}),
+    (run_details_mutants.ShowsNoLostWorkers, "test_a_lease_that_ran_out_is_an_error", {}),
+    (run_details_mutants.ForgetsAtACrash, FINDS, {"way": run_details.WAYS[3]}),
+    (run_details_mutants.ForgetsAtARetry, FINDS, {"way": run_details.WAYS[0]}),
+    (run_details_mutants.ForgetsAtAnOrder, FINDS, {"way": run_details.WAYS[4]}),
+    (run_details_mutants.Bequeaths, NEW_TASK, {}),
+    (run_details_mutants.Bequeaths, "test_a_task_that_is_replaced_leaves_no_notes", {}),
+    (run_details_mutants.RemembersTheGone, IS_GONE, {"outcome": Succeeded()}),
 ]
 """What is kept of runs."""
 
 BROKEN_OF_NEWS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
-    (mutants.ForgetsWhatFollows, "test_what_follows_is_enqueued", {}),
-    (mutants.ForgetsWhatFollows, "test_a_batch_has_its_followers", {}),
-    (mutants.FollowsTheLost, IS_LOST, {}),
-    (mutants.FollowsTheLost, "test_a_batch_has_its_followers", {}),
-    (mutants.StopsAtARefusal, IS_THERE, {}),
-    (mutants.OverwritesWhatIsThere, IS_THERE, {}),
-    (mutants.FollowsFirst, "test_a_task_may_be_followed_by_itself", {}),
-    (mutants.FollowsSilently, "test_what_follows_is_heard", {}),
+    (followup_mutants.ForgetsWhatFollows, "test_what_follows_is_enqueued", {}),
+    (followup_mutants.ForgetsWhatFollows, "test_a_batch_has_its_followers", {}),
+    (followup_mutants.FollowsTheLost, IS_LOST, {}),
+    (followup_mutants.FollowsTheLost, "test_a_batch_has_its_followers", {}),
+    (followup_mutants.StopsAtARefusal, IS_THERE, {}),
+    (followup_mutants.OverwritesWhatIsThere, IS_THERE, {}),
+    (followup_mutants.FollowsFirst, "test_a_task_may_be_followed_by_itself", {}),
+    (followup_mutants.FollowsSilently, "test_what_follows_is_heard", {}),
     (
-        mutants.FollowsInASecondStep,
+        followup_mutants.FollowsInASecondStep,
         "test_no_reader_sees_an_end_without_its_followers",
         {},
     ),
-    *((mutants.deaf_to("settle"), TOLD, {"way": way}) for way in subscriptions.WAYS[:3]),
-    *((mutants.deaf_to("execute"), TOLD, {"way": way}) for way in subscriptions.WAYS[3:5]),
-    *((mutants.deaf_to("sweep"), TOLD, {"way": way}) for way in subscriptions.WAYS[5:7]),
-    (mutants.deaf_to("claim"), TOLD, {"way": subscriptions.WAYS[7]}),
-    (mutants.deaf_to("save_details"), TOLD, {"way": subscriptions.WAYS[8]}),
-    (mutants.TellsTooEarly, "test_the_news_can_be_read_when_they_are_told", {}),
-    (mutants.TellsOfAll, "test_news_are_of_queues_that_are_followed", {}),
-    (mutants.TellsOfEveryKind, "test_each_is_told_of_the_kinds_that_it_asked_for", {}),
-    (mutants.NeverStopsTelling, "test_who_has_closed_is_told_nothing", {}),
+    *(
+        (subscription_mutants.deaf_to("settle"), TOLD, {"way": way})
+        for way in subscriptions.WAYS[:3]
+    ),
+    *(
+        (subscription_mutants.deaf_to("execute"), TOLD, {"way": way})
+        for way in subscriptions.WAYS[3:5]
+    ),
+    *(
+        (subscription_mutants.deaf_to("sweep"), TOLD, {"way": way})
+        for way in subscriptions.WAYS[5:7]
+    ),
+    (subscription_mutants.deaf_to("claim"), TOLD, {"way": subscriptions.WAYS[7]}),
+    (subscription_mutants.deaf_to("save_details"), TOLD, {"way": subscriptions.WAYS[8]}),
+    (subscription_mutants.TellsTooEarly, "test_the_news_can_be_read_when_they_are_told", {}),
+    (subscription_mutants.TellsOfAll, "test_news_are_of_queues_that_are_followed", {}),
+    (subscription_mutants.TellsOfEveryKind, "test_each_is_told_of_the_kinds_that_it_asked_for", {}),
+    (subscription_mutants.NeverStopsTelling, "test_who_has_closed_is_told_nothing", {}),
 ]
 """What follows, and who is told."""
 
 BROKEN_OF_CHANGES: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
-    (mutants.NeverIntoThePast, MOMENT, {"state": State.PENDING, "moment": NOW - 1_000}),
-    (mutants.NeverEarlier, MOMENT, {"state": State.RETRY, "moment": NOW + 1}),
-    *((mutants.losing(next(iter(each))), CHANGED, {"state": State.DEAD}) for each in CHANGES),
-    (mutants.losing("payload"), "test_a_dead_task_is_mended_and_run", {}),
-    (mutants.ChangesTheWordsOnly, "test_a_new_expiry_holds", {}),
+    (change_mutants.NeverIntoThePast, MOMENT, {"state": State.PENDING, "moment": NOW - 1_000}),
+    (change_mutants.NeverEarlier, MOMENT, {"state": State.RETRY, "moment": NOW + 1}),
+    *(
+        (change_mutants.losing(next(iter(each))), CHANGED, {"state": State.DEAD})
+        for each in CHANGES
+    ),
+    (change_mutants.losing("payload"), "test_a_dead_task_is_mended_and_run", {}),
+    (change_mutants.ChangesTheWordsOnly, "test_a_new_expiry_holds", {}),
     (
-        mutants.ChangesTheWordsOnly,
+        change_mutants.ChangesTheWordsOnly,
         "test_a_task_of_another_priority_goes_behind_its_equals",
         {},
     ),
-    (mutants.KeepsItsPlace, "test_a_task_of_another_priority_goes_behind_its_equals", {}),
+    (change_mutants.KeepsItsPlace, "test_a_task_of_another_priority_goes_behind_its_equals", {}),
     (
         brokers.LetsGoOfOthers,
         "test_a_changed_task_keeps_its_key",
@@ -186,28 +208,28 @@ def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:
 
 
 BROKEN_OF_QUEUES: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
-    (mutants.RemovesWhatHasTasks, "test_a_queue_that_has_a_task_is_not_removed", {}),
-    (mutants.RemovesWhatHasEnded, "test_a_queue_that_has_a_task_is_not_removed", {}),
-    (mutants.RemovesNothing, "test_nothing_is_left_of_a_removed_queue", {}),
+    (queue_removal_mutants.RemovesWhatHasTasks, "test_a_queue_that_has_a_task_is_not_removed", {}),
+    (queue_removal_mutants.RemovesWhatHasEnded, "test_a_queue_that_has_a_task_is_not_removed", {}),
+    (queue_removal_mutants.RemovesNothing, "test_nothing_is_left_of_a_removed_queue", {}),
     (
-        mutants.ForgetsTokensOfTheRemoved,
+        queue_removal_mutants.ForgetsTokensOfTheRemoved,
         "test_a_lease_of_a_removed_queue_does_not_fit_a_later_one",
         {},
     ),
-    (mutants.RemovesNamesakes, "test_other_queues_stay", {}),
-    (mutants.KnowsNoTypos, "test_what_is_no_state_is_refused", {}),
-    (mutants.KnowsNoTexts, "test_a_state_may_be_given_as_its_text", {}),
+    (queue_removal_mutants.RemovesNamesakes, "test_other_queues_stay", {}),
+    (brokers.KnowsNoTypos, "test_what_is_no_state_is_refused", {}),
+    (brokers.KnowsNoTexts, "test_a_state_may_be_given_as_its_text", {}),
     (
-        mutants.GoesOnBehindItsLast,
+        brokers.GoesOnBehindItsLast,
         "test_pages_go_on_though_their_last_task_moves",
         {"moved_to": 9},
     ),
     (
-        mutants.GoesOnBehindItsLast,
+        brokers.GoesOnBehindItsLast,
         "test_pages_go_on_though_the_lease_of_their_last_task_is_renewed",
         {},
     ),
-    (mutants.SharesHeaders, "test_what_is_changed_after_it_was_asked_for_is_not_stored", {}),
+    (brokers.SharesHeaders, "test_what_is_changed_after_it_was_asked_for_is_not_stored", {}),
 ]
 
 
@@ -246,13 +268,13 @@ MACHINE_CATCHES = [
     brokers.RepeatsPages,
     brokers.CountsTooMany,
     brokers.PutsLast,
-    mutants.AnswersNotesBackwards,
-    mutants.NotesWhatHasEnded,
-    mutants.ShowsTheLatestFirst,
-    mutants.ShowsNoTracebacks,
-    mutants.ShowsNoLostWorkers,
-    mutants.Bequeaths,
-    mutants.ForgetsWhatFollows,
+    run_details_mutants.AnswersNotesBackwards,
+    run_details_mutants.NotesWhatHasEnded,
+    run_details_mutants.ShowsTheLatestFirst,
+    run_details_mutants.ShowsNoTracebacks,
+    run_details_mutants.ShowsNoLostWorkers,
+    run_details_mutants.Bequeaths,
+    followup_mutants.ForgetsWhatFollows,
 ]
 
 
