@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Unpack
+from typing import Any, Unpack
 
-from qcore import Handle, Qcore, Task
+from qcore import Handle, Qcore, State, Task
 from qcore.adapters.memory import MemoryBroker
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT
 from qcore.app.worker.settings import WorkerOptions
@@ -63,6 +63,12 @@ async def stored(handle: Handle[object]) -> Task:
     task = await handle.task()
     assert task is not None, f"{handle!r} is gone"
     return task
+
+
+async def verdict_on(handle: Handle[Any]) -> tuple[State, int, str | None]:
+    """Return where a task has come to."""
+    task = await stored(handle)
+    return task.state, task.crashes, task.error
 
 
 async def turn(times: int = 10) -> None:
