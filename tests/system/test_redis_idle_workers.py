@@ -20,8 +20,10 @@ pytestmark = pytest.mark.system
 
 QUEUES = [f"queue-{number}" for number in range(10)]
 SECONDS = 10.0
-MOST_A_SECOND = 3.5
+MOST_A_SECOND = 2.5
 """More than one of them asks whether the server still takes writes, another half for its time."""
+MOST_A_SECOND_OF_A_MASTER = 3.5
+"""Of a cluster's: one of them is asked both, and has queues like the others."""
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ async def yard(server: RedisServer, tmp_path: Path) -> AsyncIterator[Yard]:
 async def test_an_idle_worker_hardly_asks_the_server_anything(
     server: RedisServer, yard: Yard
 ) -> None:
-    """With ten queues, at most a few commands a second; and then it is there at once."""
+    """With ten queues, at most 2.5 commands a second; and then it is there at once."""
     # queues that exist, and are empty, as they are in the life of a worker
     await yard.ask([work.using(queue=queue).call() for queue in QUEUES])
     [_] = await yard.crew(1, "--queues", ",".join(QUEUES))
@@ -68,7 +70,7 @@ async def test_an_idle_worker_hardly_asks_the_server_anything(
 async def test_an_idle_worker_hardly_asks_a_cluster_anything(
     cluster: RedisCluster, tmp_path: Path
 ) -> None:
-    """With ten queues, evenly spread, at most a few commands a second to each master."""
+    """With ten queues, evenly spread, at most 3.5 commands a second to each master."""
     queues = spread(cluster)
     with opened(cluster.url, tmp_path) as yard:
         async with yard.q:
@@ -78,7 +80,7 @@ async def test_an_idle_worker_hardly_asks_a_cluster_anything(
             watching = [asyncio.to_thread(commands_of, master) for master in cluster.masters]
             for received, _ in await asyncio.gather(*watching):
                 measured("commands a second", received / SECONDS)
-                assert 0 < received / SECONDS <= MOST_A_SECOND
+                assert 0 < received / SECONDS <= MOST_A_SECOND_OF_A_MASTER
             latencies = [await latency(yard, queue) for queue in queues * 2]
             measured("milliseconds until a task starts, half of the time", median(latencies) * 1000)
             measured("milliseconds until a task starts, at most", max(latencies) * 1000)

@@ -1,6 +1,5 @@
 """What `on_duplicate="rerun"` promises: a task waits for the end of the one that has its key."""
 
-from collections.abc import Sequence
 from threading import Event
 from typing import Final
 
@@ -68,13 +67,6 @@ async def a_pair(broker: Broker, **options: object) -> tuple[Claim, NewTask]:
     return claim, second
 
 
-async def enqueue_kinds(
-    broker: Broker, tasks: Sequence[NewTask]
-) -> Sequence[Enqueued | Duplicate | Conflict]:
-    """Enqueue tasks, and return the answers."""
-    return await broker.enqueue(tasks, now=NOW)
-
-
 class SuccessorCases(Cases):
     """A task that is asked for while another of its key runs is run once that has ended."""
 
@@ -102,7 +94,7 @@ class SuccessorCases(Cases):
         assert again.task.spec == second
         # and it has the key as the first had it
         third = rerun(on_duplicate=REJECT)
-        assert await enqueue_kinds(broker, [third]) == [Duplicate(second.id, State.ACTIVE)]
+        assert await broker.enqueue([third], now=NOW) == [Duplicate(second.id, State.ACTIVE)]
         await end(broker, again, Revoked(), now=NOW + 1)
         await put(broker, third)
 
@@ -138,11 +130,11 @@ class SuccessorCases(Cases):
         """Each takes the place of the one before it, in a batch, by itself, under its own id."""
         claim, first = await a_pair(broker)
         batch = [rerun(payload=b"%d" % n) for n in range(3)]
-        assert await enqueue_kinds(broker, batch) == [
+        assert await broker.enqueue(batch, now=NOW) == [
             Enqueued(task.id, State.SCHEDULED) for task in batch
         ]
         last = rerun(id=batch[-1].id, payload=b"last")
-        assert await enqueue_kinds(broker, [last]) == [Enqueued(last.id, State.SCHEDULED)]
+        assert await broker.enqueue([last], now=NOW) == [Enqueued(last.id, State.SCHEDULED)]
         assert [await find_task(broker, task) for task in (first, *batch[:2])] == [None] * 3
         assert await broker.count() == {"default": {State.ACTIVE: 1, State.SCHEDULED: 1}}
         await end(broker, claim, Succeeded())
@@ -169,7 +161,7 @@ class SuccessorCases(Cases):
         claim, second = await a_pair(broker)
         await end(broker, claim, Failed("no", again_at=LATER))
         third = rerun(on_duplicate=how, id=second.id, payload=b"3")
-        assert await enqueue_kinds(broker, [third]) == [Enqueued(third.id, State.PENDING)]
+        assert await broker.enqueue([third], now=NOW) == [Enqueued(third.id, State.PENDING)]
         assert await broker.count() == {"default": {State.PENDING: 1}}
         again = await take_one(broker)
         assert again.task.spec == third
@@ -181,9 +173,9 @@ class SuccessorCases(Cases):
         """They are told of the task that runs, and its successor stays."""
         claim, second = await a_pair(broker)
         other = rerun(on_duplicate=how)
-        assert await enqueue_kinds(broker, [other]) == [Duplicate(claim.task.id, State.ACTIVE)]
+        assert await broker.enqueue([other], now=NOW) == [Duplicate(claim.task.id, State.ACTIVE)]
         same = rerun(id=claim.task.id)
-        assert await enqueue_kinds(broker, [same]) == [Conflict(same.id, State.ACTIVE)]
+        assert await broker.enqueue([same], now=NOW) == [Conflict(same.id, State.ACTIVE)]
         await end(broker, claim, Succeeded())
         assert ids(await take(broker)) == [second.id]
 
@@ -252,7 +244,7 @@ class SuccessorCases(Cases):
         again = await take_one(broker)
         await end(broker, claim, Succeeded())
         other = rerun(on_duplicate=REJECT)
-        assert await enqueue_kinds(broker, [other]) == [Duplicate(second.id, State.ACTIVE)]
+        assert await broker.enqueue([other], now=NOW) == [Duplicate(second.id, State.ACTIVE)]
         await end(broker, again, Succeeded())
         await put(broker, other)
         assert ids(await take(broker)) == [other.id]
@@ -268,7 +260,7 @@ class SuccessorCases(Cases):
     async def test_a_task_without_a_holder_is_no_successor(self, broker: Broker) -> None:
         """It is enqueued as any other, and takes the place of one that waits."""
         first, second = rerun(), rerun()
-        assert await enqueue_kinds(broker, [first, second]) == [
+        assert await broker.enqueue([first, second], now=NOW) == [
             Enqueued(first.id, State.PENDING),
             Enqueued(second.id, State.PENDING),
         ]

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from attrs import define, evolve
+from attrs import asdict, define, evolve, fields
 
 from qcore.domain.effects import apply
 from qcore.domain.lifecycle import (
@@ -80,40 +80,16 @@ class _Copy:
 
 def expected(before: Task, event: Transition, now: Moment) -> Task:
     """Return a task as a transition has to leave it."""
-    copy = _Copy(
-        before.spec,
-        before.state,
-        before.due,
-        before.failures,
-        before.crashes,
-        before.error,
-        before.result,
-        before.result_type,
-        before.unhandled_since,
-    )
+    copy = _Copy(*(getattr(before, field.name) for field in fields(_Copy)))
     state = apply(copy, event, now)
-    finished = before.finished
+    changes = asdict(copy, recurse=False)
     if state is not before.state:
-        finished = now if state in ENDED else None
-    spec = before.spec
+        changes.update(state=state, finished=now if state in ENDED else None)
     if isinstance(event, Updated):
-        spec = changed(spec, event)
+        changes["spec"] = changed(before.spec, event)
     elif isinstance(event, RunNow):
-        spec = evolve(spec, expires=None)
-    return Task(
-        spec,
-        state,
-        before.created,
-        copy.due,
-        before.attempts,
-        copy.failures,
-        copy.crashes,
-        copy.error,
-        finished,
-        copy.result,
-        copy.result_type,
-        copy.unhandled_since,
-    )
+        changes["spec"] = evolve(before.spec, expires=None)
+    return evolve(before, **changes)
 
 
 async def with_a_past(broker: Broker, state: State, queue: str) -> Claim:
