@@ -1,12 +1,14 @@
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from qcore import Context, NewTask, Qcore
 from qcore.crash_test import main
+from qcore.entrypoints.crash_test import trial as trial_module
 from qcore.entrypoints.crash_test.roles import journal, lines_of
-from qcore.entrypoints.crash_test.trial import Report, Trial
+from qcore.entrypoints.crash_test.trial import Report, Trial, TrialFailed
 from qcore.lifecycle import State
 
 
@@ -20,6 +22,19 @@ def test_a_broker_that_survives_kills_passes(
     assert re.fullmatch(
         r"4 kills: 40 tasks acknowledged, 40 completed, 0 lost, \d+ begun more than once\n", said
     )
+
+
+def test_no_process_of_a_trial_that_failed_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that wait for tasks would do so for ever, and one of them is frozen."""
+    monkeypatch.setattr(trial_module, "LEASE", 0.0)
+    monkeypatch.setattr(trial_module, "PATIENCE", 0.01)
+    trial = Trial(f"sqlite:///{tmp_path / 'queue.db'}", "trial", tmp_path, tasks=1_000_000)
+    with pytest.raises(TrialFailed, match="has not ended within"):
+        trial.run(kills=0)
+    statuses = [process.returncode for process in trial._processes]  # noqa: SLF001
+    assert statuses == [-signal.SIGKILL] * 3
 
 
 async def test_a_task_that_is_not_completed_is_lost(tmp_path: Path) -> None:

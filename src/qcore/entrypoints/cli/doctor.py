@@ -47,11 +47,7 @@ def doctor(url: str | None, *, strict: bool, as_json: bool) -> None:
     configure("error")
     try:
         url = url_of_environment() if url is None else url
-        broker = connect(url)
-    except InvalidOption as why:
-        raise Wrong(str(why)) from None
-    try:
-        found = run(_findings(broker))
+        found = run(_findings(connect(url)))
     except InvalidOption as why:
         raise Wrong(str(why)) from None
     where = without_password(url)

@@ -12,6 +12,7 @@ from typing import Final
 from qcore.domain.lifecycle import State
 from qcore.domain.record import record
 from qcore.domain.task import Task
+from qcore.entrypoints.connect import connect
 from qcore.entrypoints.crash_test.roles import LEASE, lines_of
 from qcore.entrypoints.facade import Qcore
 from qcore.ports import Capability
@@ -51,15 +52,24 @@ class Trial:
     def __init__(self, url: str, queue: str, folder: Path, tasks: int) -> None:
         self._url, self._queue, self._folder, self._tasks = url, queue, folder, tasks
         self._kills = 0
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def run(self, kills: int) -> None:
-        """Enqueue and run all tasks, while processes are killed so many times."""
-        if Capability.SHARED in Qcore(self._url).broker.capabilities:
-            self._together(kills)
-        else:
-            self._one_by_one(kills)
-        # each process is another: this one begins with what the store has kept
-        self._ends(self._started("work", "--to-the-end"))
+        """Enqueue and run all tasks, while processes are killed so many times.
+
+        Whatever it raises, no process of the trial goes on.
+        """
+        try:
+            if Capability.SHARED in connect(self._url).capabilities:
+                self._together(kills)
+            else:
+                self._one_by_one(kills)
+            # each process is another: this one begins with what the store has kept
+            self._ends(self._started("work", "--to-the-end"))
+        finally:
+            for process in self._processes:
+                process.kill()
+                process.wait()
 
     def _together(self, kills: int) -> None:
         """Kill one of a producer and two workers at a time, and freeze a worker past its lease."""
@@ -91,7 +101,9 @@ class Trial:
         where = ["--queue", self._queue, "--folder", str(self._folder)]
         command = [sys.executable, "-m", module, self._url, "--tasks", str(self._tasks), *where]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        return subprocess.Popen([*command, "--role", role, *options], env=environment)
+        process = subprocess.Popen([*command, "--role", role, *options], env=environment)
+        self._processes.append(process)
+        return process
 
     def _busy(self, role: str) -> None:
         """Wait until a process of a role is at its work, or has had time for all there was."""
@@ -112,8 +124,6 @@ class Trial:
         try:
             status = process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
             raise TrialFailed(f"a process has not ended within {PATIENCE:.0f} s") from None
         if status:
             raise TrialFailed(f"a process has ended with the status {status}")
