@@ -22,6 +22,7 @@ from qcore.adapters.links.redis.url_options import UrlOption, option_of
 from qcore.adapters.links.sqlite import AsyncSqliteLink
 from qcore.app.tasks.aggregators import AggregationTiming
 from qcore.domain.record import record
+from qcore.entrypoints.cli.group import COMMANDS
 from qcore.entrypoints.cli.group import qcore as commands
 from qcore.entrypoints.connect import MAKERS, SQLITE_OPTIONS
 from qcore.events import Event
@@ -99,7 +100,8 @@ def url_options(choose: Callable[[UrlOption], bool]) -> dict[str, object]:
 
 def options_of(command: str) -> dict[str, object]:
     """Return the options of a command with their defaults."""
-    found = [each for each in commands.commands[command].params if isinstance(each, click.Option)]
+    made = commands.get_command(click.Context(commands), command)
+    found = [each for each in made.params if isinstance(each, click.Option)] if made else []
     declared = {each.opts[0]: each.default for each in found if not (each.is_flag or each.envvar)}
     return {each.opts[0]: WORDED for each in found} | declared | PER_MACHINE.get(command, {})
 
@@ -121,10 +123,10 @@ TABLES: Final = [
     Table("reference/ports.md", "## Capabilities", dict.fromkeys(Capability.__members__)),
     Table("reference/ports.md", "## Clock", members_of(Clock)),
     Table("reference/ports.md", "## Serializer", members_of(Serializer)),
-    Table("reference/cli.md", "# Command line", dict.fromkeys(commands.commands)),
+    Table("reference/cli.md", "# Command line", dict.fromkeys(COMMANDS)),
     *(
         Table("reference/cli.md", f"## `qcore {command}", options_of(command))
-        for command in commands.commands
+        for command in COMMANDS
     ),
     Table("reference/urls.md", "# URLs", dict.fromkeys(MAKERS)),
     Table(

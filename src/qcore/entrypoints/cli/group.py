@@ -1,18 +1,46 @@
-"""All commands by their names."""
+"""All commands by their names; each is imported when it is asked for.
+
+A command brings what it works with, a worker or the doctor, which takes a third of a second to
+import: `qcore --help` and shell completion need none of it.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Final
 
 import click
 
-from qcore.entrypoints.cli.bench import bench
-from qcore.entrypoints.cli.doctor import doctor
-from qcore.entrypoints.cli.worker import worker
+COMMANDS: Final[Mapping[str, str]] = {
+    "bench": "Measure how fast a store is, and that no task is lost.",
+    "doctor": "Look a store over: what is well, what is not, what to do.",
+    "worker": "Run the tasks of an application.",
+}
+"""Name to what `qcore --help` says of it. The command `name` is `name` of the module `name` beside
+this one."""
 
 
-@click.group()
+class LazyGroup(click.Group):
+    """A group whose commands are imported one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command, None for a name that none has."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"{__package__}.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does, without importing it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=LazyGroup)
 @click.version_option(package_name="qcore-queue")
 def qcore() -> None:
     """Run background tasks, and look after them."""
-
-
-qcore.add_command(worker)
-qcore.add_command(bench)
-qcore.add_command(doctor)
