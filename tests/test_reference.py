@@ -43,7 +43,7 @@ from qcore.types import AggregationOptions, Changes, Handle, Options, WorkerOpti
 DOCS: Final = Path(__file__).parents[1] / "docs"
 WORDED: Final = None
 """A default that its row says in words, or that there is none."""
-PER_MACHINE: Final = {"worker": {"--processes": WORDED}}
+PER_MACHINE: Final = {"worker": {"--process-pool": WORDED}}
 """Options of commands whose default is another on each machine."""
 
 BROKERS: Final = [Broker, Limiting, Aggregating, Timekeeper, Diagnosable]
@@ -114,7 +114,7 @@ TABLES: Final = [
     Table(
         "reference/worker-settings.md",
         "# Settings of a worker",
-        defaults(WorkerSettings, WorkerOptions.__annotations__) | {"processes": WORDED},
+        defaults(WorkerSettings, WorkerOptions.__annotations__) | {"process_pool": WORDED},
     ),
     Table("reference/worker-settings.md", "## `Qcore`", parameters(Qcore.__init__)),
     Table("reference/errors.md", "# Errors", dict.fromkeys(qcore.errors.__all__)),

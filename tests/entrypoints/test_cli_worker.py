@@ -100,7 +100,7 @@ def lines_of(result: Result) -> list[dict[str, object]]:
         (["application:q", "--queues", "a b"], "queue is 'a b'"),
         (["application:q", "--concurrency", "0"], "concurrency is 0: expected a whole number"),
         (["application:q", "--threads", "0"], "threads is 0"),
-        (["application:q", "--processes", "-1"], "processes is -1"),
+        (["application:q", "--process-pool", "-1"], "process_pool is -1"),
         (["application:q", "--concurrency", "9" * 30], "a whole number from 1 to 1,000,000"),
         (["application:q", "--lease", "inf"], "lease is inf: expected more than 0 seconds"),
         (["application:q", "--lease", "nan"], "lease is nan"),

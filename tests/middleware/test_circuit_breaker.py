@@ -485,7 +485,7 @@ class TestWithAWorker:
             return await lab.client.enqueue(task)
 
         handles = [await enqueue() for _ in range(4)]
-        async with lab.working(processes=1):
+        async with lab.working(process_pool=1):
             await lab.signals.settled.wait(4)
         tasks = [await stored(handle) for handle in handles]
         assert sorted(task.failures for task in tasks) == [0, 0, 1, 1]

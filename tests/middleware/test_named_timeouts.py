@@ -297,7 +297,7 @@ class TestProcesses:
         file = tmp_path / "pid"
         payload = f'{{"path":"{file}"}}'.encode()
         handle = await lab.client.enqueue(a_task(name="slow", payload=payload, max_retry=0))
-        async with lab.working(processes=1):
+        async with lab.working(process_pool=1):
             # on a clock of the world, as a process has no other
             clock = SystemClock()
             while not file.exists():

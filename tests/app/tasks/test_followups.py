@@ -427,7 +427,7 @@ class TestProcesses:
         lab.route("follow", process_handlers.follow, process=True)
         handle = await lab.client.enqueue(NewTask("follow", id="1", payload=b'{"number": 2}'))
         created = (await stored(handle)).created
-        await lab.worker(burst=True, processes=1).run()
+        await lab.worker(burst=True, process_pool=1).run()
         page = await lab.inspector.browse("children", State.SCHEDULED)
         assert [task.id for task in page.tasks] == [
             follow_up_id("default", "1", created, place) for place in range(2)
@@ -451,7 +451,7 @@ class TestProcesses:
             return value
 
         await lab.client.enqueue(NewTask("follow", id="1", payload=b'{"number": 2}'))
-        await lab.worker(burst=True, processes=1, queues=["default"]).run()
+        await lab.worker(burst=True, process_pool=1, queues=["default"]).run()
         counts = await lab.inspector.counts()
         assert counts == {"children": {State.SCHEDULED: 2}, "logs": {State.SCHEDULED: 2}}
 
@@ -460,7 +460,7 @@ class TestProcesses:
         lab = Lab()
         lab.route("wrong", process_handlers.follow_wrongly, process=True)
         handle = await lab.client.enqueue(NewTask("wrong", id="1", max_retry=0))
-        await lab.worker(burst=True, processes=1).run()
+        await lab.worker(burst=True, process_pool=1).run()
         task = await stored(handle)
         assert task.state is State.ARCHIVED
         assert "number is 'no number'" in str(task.error)
@@ -470,7 +470,7 @@ class TestProcesses:
         lab = Lab()
         lab.route("lost", process_handlers.follow_nobody, process=True)
         handle = await lab.client.enqueue(NewTask("lost", id="1", max_retry=0))
-        await lab.worker(burst=True, processes=1).run()
+        await lab.worker(burst=True, process_pool=1).run()
         assert "declared with @q.task" in str((await stored(handle)).error)
 
 

@@ -122,7 +122,7 @@ async def test_a_process_that_died_says_who_had_it() -> None:
     """Nobody knows where; the worker is named all the same."""
     lab = process_handlers.register(Lab())
     handle = await lab.client.enqueue(a_task(name="kill_itself", max_crashes=1))
-    await lab.worker(burst=True, processes=1, name="alice").run()
+    await lab.worker(burst=True, process_pool=1, name="alice").run()
     [fault] = await handle.errors()
     assert fault == AttemptError(NOW, 1, fault.error, "alice", None)
     assert "SIGKILL" in fault.error

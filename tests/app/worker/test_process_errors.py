@@ -34,7 +34,7 @@ async def test_every_error_has_the_verdict_that_it_has_in_a_thread() -> None:
         how: [await each.using(headers={"how": how}).enqueue(how) for each in (thread, process)]
         for how in odd_errors.ODD
     }
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     for how, (here, elsewhere) in handles.items():
         assert await verdict(elsewhere) == await verdict(here), how
     assert told["process"] == told["thread"]
@@ -48,7 +48,7 @@ async def test_causes_and_notes_are_in_the_traceback() -> None:
         for name in ("thread", "process")
     )
     handles = [await thread.enqueue(), await process.enqueue()]
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     here, elsewhere = [await verdict(each) for each in handles]
     assert elsewhere == here
     trace = str(here[-1])
@@ -74,7 +74,7 @@ async def test_whoever_wants_the_error_gets_one_of_its_class() -> None:
 
     fail = lab.task("fail", process=True, is_failure=is_failure)(odd_errors.fail)
     handle = await fail.enqueue("frozen")
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     task = await handle.task()
     assert task is not None
     assert task.failures == 0
@@ -94,7 +94,7 @@ async def test_an_error_raised_from_one_of_a_process_has_the_traceback_of_both()
 
     fail = lab.task("fail", process=True)(odd_errors.fail)
     handle = await fail.enqueue("wrapped")
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     [error] = await handle.errors()
     trace = error.traceback or ""
     assert trace.index("in fail") < trace.index("direct cause") < trace.index("in translate")

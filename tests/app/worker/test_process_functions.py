@@ -18,7 +18,7 @@ async def test_a_declaration_that_an_import_runs_may_be_of_any_function() -> Non
         name: await lab.client.enqueue(a_task(name=name, retention=600))
         for name in process_declarations.RESULTS
     }
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     found = {name: await handle.result() for name, handle in handles.items()}
     assert found == process_declarations.RESULTS
     handle = await other.client.enqueue(a_task(name="lambda", retention=600))

@@ -27,7 +27,7 @@ async def test_every_result_has_the_verdict_that_it_has_in_a_thread() -> None:
         for kept in (0, 600)
     }
     data = await odd_results.length.using(retention=600).enqueue(memoryview(b"four"))
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     for case, (here, elsewhere) in handles.items():
         assert await verdict(elsewhere) == await verdict(here), case
     # an argument that cannot be pickled is decoded in the child
@@ -37,5 +37,5 @@ async def test_every_result_has_the_verdict_that_it_has_in_a_thread() -> None:
 async def test_a_result_that_cannot_be_pickled_is_passed_on_to_the_next_step() -> None:
     """A chain gets it as the serializer writes it."""
     handle = await chain(odd_results.pass_on.call(), odd_results.take).enqueue()
-    await odd_results.lab.worker(burst=True, processes=1).run()
+    await odd_results.lab.worker(burst=True, process_pool=1).run()
     assert await handle.result() == 7

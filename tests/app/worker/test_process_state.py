@@ -32,7 +32,7 @@ def results() -> dict[str, list[Any]]:
 
     async def run() -> dict[str, list[Any]]:
         handles = [(name, await lab.client.enqueue(call)) for name, call in calls]
-        await lab.worker(burst=True, processes=1).run()
+        await lab.worker(burst=True, process_pool=1).run()
         found: dict[str, list[Any]] = {}
         for name, handle in handles:
             found.setdefault(name, []).append(await handle.result())
@@ -85,7 +85,7 @@ async def test_a_crash_leaves_nothing_of_what_the_handler_had_started(tmp_path: 
     lab, path = Lab(), tmp_path / "pid"
     crash = lab.task("crash", process=True, max_crashes=1)(child_handlers.crash_with_company)
     handle = await crash.enqueue(str(path))
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     task = await stored(handle)
     assert task.error == "ProcessDied: its process was ended by SIGKILL"
     pids = [int(each.read_text()) for each in (path, path.with_suffix(".program"))]
@@ -100,7 +100,7 @@ async def test_a_signal_without_a_name_is_told_by_its_number() -> None:
         child_handlers.crash_at_a_signal_without_a_name
     )
     handle = await crash.enqueue()
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     task = await stored(handle)
     assert (task.state, task.crashes) == (State.DEAD, 1)
     assert (task.error or "").startswith("ProcessDied: its process was ended by signal ")
@@ -109,7 +109,7 @@ async def test_a_signal_without_a_name_is_told_by_its_number() -> None:
 async def test_an_idle_process_that_was_killed_burns_nobody_a_crash() -> None:
     """The next task gets another one."""
     lab = process_handlers.register(Lab())
-    async with lab.working(processes=1):
+    async with lab.working(process_pool=1):
         first = await lab.client.enqueue(a_task(name="pid", retention=600))
         await lab.signals.settled.next()
         child = psutil.Process(await first.result())
@@ -128,7 +128,7 @@ async def test_standard_streams_are_not_what_a_process_speaks_through(
     lab = Lab()
     handler = lab.task("print", process=True, retention=600)(child_handlers.print_something)
     handle = await handler.enqueue()
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     assert await handle.result() == 0
     assert capfd.readouterr().out == "from a child"
 
@@ -144,7 +144,7 @@ async def work():
     hang = lab.task("hang", process=True)(process_handlers.hang)
     for _ in range(2):
         await hang.enqueue(sys.argv[1])
-    await lab.worker(processes=1).run()
+    await lab.worker(process_pool=1).run()
 
 if __name__ == "__main__":
     threading.Thread(target=asyncio.run, args=[work()], daemon=True).start()

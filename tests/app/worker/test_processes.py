@@ -59,7 +59,7 @@ async def enqueue(lab: Lab, name: str, **arguments: Any) -> Handle[Any]:
 async def test_a_child_serves_many_tasks_and_is_gone_after(lab: Lab) -> None:
     """A process is spawned once and used again; when the worker leaves, it has ended."""
     handles = [await enqueue(lab, "pid") for _ in range(5)]
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     assert children() == set()
     pids = {await handle.result() for handle in handles}
     assert len(pids) == 1
@@ -70,7 +70,7 @@ async def test_a_process_knows_its_task(lab: Lab) -> None:
     """Context and decoded arguments travel to the child."""
     handle = await enqueue(lab, "about", job={"path": "/tmp/x"})
     claim = None
-    async with lab.working(processes=1):
+    async with lab.working(process_pool=1):
         claim = await lab.signals.claimed.next()
         await lab.signals.settled.next()
     assert await handle.result() == [
@@ -96,7 +96,7 @@ async def test_what_a_process_raises_is_judged(lab: Lab) -> None:
         "retry": (State.RETRY, "soon", 7),
     }
     handles = {how: await enqueue(lab, "fail", how=how) for how in verdicts}
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     for how, (state, error, due) in verdicts.items():
         task = await stored(handles[how])
         assert (task.state, task.error, task.due) == (state, error, NOW + due), how
@@ -117,7 +117,7 @@ async def test_a_result_that_cannot_be_kept_has_the_verdict_that_it_has_in_a_thr
     names = ("return_lambda", "return_unreadable")
     handles = [await enqueue(lab, name) for name in names]
     after = await enqueue(lab, "pid")
-    await lab.worker(burst=True, processes=1).run()
+    await lab.worker(burst=True, process_pool=1).run()
     for handle, kind in zip(handles, ("function", "Unreadable"), strict=True):
         task = await stored(handle)
         assert (task.state, task.failures, task.crashes) == (State.DEAD, 0, 0)
@@ -140,7 +140,7 @@ async def test_a_crash_takes_nobody_else_along(lab: Lab) -> None:
     """Others run on while one child dies, and the task is run again by a fresh one."""
     crash = await enqueue(lab, "kill_itself_once")
     others = [await enqueue(lab, "pid") for _ in range(3)]
-    await lab.worker(burst=True, processes=2).run()
+    await lab.worker(burst=True, process_pool=2).run()
     assert await crash.result() == 2
     assert (await stored(crash)).crashes == 1
     for other in others:

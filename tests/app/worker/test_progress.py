@@ -140,7 +140,7 @@ class TestProgress:
 
         handle = await threaded.enqueue()
         other = await lab.client.enqueue(a_task(name="resume", retention=60))
-        await lab.worker(burst=True, processes=1).run()
+        await lab.worker(burst=True, process_pool=1).run()
         assert await handle.progress() == Progress(NOW, 0.25, "in a thread")
         assert await other.progress() == Progress(NOW, 0.5, "in a process")
 
@@ -148,7 +148,7 @@ class TestProgress:
         """It is the handler's error there as well."""
         lab = process_handlers.register(Lab())
         handle = await lab.client.enqueue(a_task(name="say_nonsense"))
-        await lab.worker(burst=True, processes=1).run()
+        await lab.worker(burst=True, process_pool=1).run()
         [fault] = await handle.errors()
         assert fault.error.startswith("InvalidTask: progress is 2")
         assert "say_nonsense" in (fault.traceback or "")
@@ -327,7 +327,7 @@ class TestSaving:
 
         await add.enqueue()
         handle = await lab.client.enqueue(a_task(name="resume", retention=6000))
-        await lab.worker(burst=True, processes=1).run()
+        await lab.worker(burst=True, process_pool=1).run()
         lab.manual.advance(1_000)
         await lab.worker(burst=True).run()
         assert seen == [None, b"1"]

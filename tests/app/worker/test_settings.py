@@ -20,7 +20,7 @@ from tests.app.kit import Lab
         ({"concurrency": 0}, "concurrency is 0"),
         ({"concurrency": 1.5}, r"1\.5"),
         ({"threads": 0}, "threads is 0"),
-        ({"processes": -1}, "processes is -1"),
+        ({"process_pool": -1}, "process_pool is -1"),
         ({"lease": 0}, "lease is 0"),
         ({"lease": float("nan")}, "nan"),
         ({"grace": -1}, "grace is -1"),

@@ -109,7 +109,7 @@ class TestProcesses:
         handle = await lab.client.enqueue(
             a_task(name="hang", payload=payload, timeout=10, max_retry=0)
         )
-        async with lab.working(processes=1):
+        async with lab.working(process_pool=1):
             await lab.signals.started.next()
             # on a clock of the world, as a process has no other
             clock = SystemClock()
@@ -132,7 +132,7 @@ class TestProcesses:
         payload = f'{{"path":"{file}"}}'.encode()
         await lab.client.enqueue(a_task(name="hang", payload=payload, timeout=10, max_retry=0))
         after = await lab.client.enqueue(a_task(name="pid", retention=60))
-        async with lab.working(processes=1):
+        async with lab.working(process_pool=1):
             await lab.signals.started.next()
             lab.manual.advance(10)
             await lab.signals.settled.wait(2)

@@ -63,7 +63,7 @@ class WorkerSession:
         self._running = running
         self._blocking = env.broker.blocking()
         self._wakeup = Wakeup(asyncio.get_running_loop())
-        self._pools = HandlerPools(settings.threads, settings.processes)
+        self._pools = HandlerPools(settings.threads, settings.process_pool)
         self._hooks = ErrorHooks(
             env.router.error_hooks, settings.threads, control=env.control, on_call=self._wakeup
         )

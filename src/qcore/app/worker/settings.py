@@ -51,7 +51,7 @@ class WorkerOptions(TypedDict, total=False):
     strict: bool
     concurrency: int
     threads: int
-    processes: int
+    process_pool: int
     lease: float
     grace: float
     sweep_every: float
@@ -77,7 +77,7 @@ class WorkerSettings:
     """Tasks in hand at a time, of whatever kind."""
     threads: int = 32
     """The size of the pool for plain functions."""
-    processes: int = Factory(_processors)
+    process_pool: int = Factory(_processors)
     """The size of the pool of child processes for handlers with `process=True`."""
     lease: float = 30.0
     """How long a task stays with a worker that does not renew its lease."""
@@ -104,7 +104,7 @@ class WorkerSettings:
 
     def __attrs_post_init__(self) -> None:
         """Raise `InvalidOption` for a setting that no worker can work with."""
-        for name in ("concurrency", "threads", "processes"):
+        for name in ("concurrency", "threads", "process_pool"):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= MAX_SIZE:
                 raise InvalidOption(

@@ -42,7 +42,7 @@ than a worker takes to give its tasks back and to cancel its lifespans.
 
 def _option(name: str, kind: type, meta: str, text: str) -> Callable[[C], C]:
     """Return the option for a field of `WorkerSettings`, with its default."""
-    default = getattr(_DEFAULTS, name.removeprefix("--"))
+    default = getattr(_DEFAULTS, name.removeprefix("--").replace("-", "_"))
     return click.option(
         name, type=kind, metavar=meta, default=default, show_default=True, help=text
     )
@@ -61,7 +61,7 @@ def _option(name: str, kind: type, meta: str, text: str) -> Callable[[C], C]:
 )
 @_option("--concurrency", int, "N", "Tasks in hand at a time.")
 @_option("--threads", int, "N", "Of them, plain functions in threads.")
-@_option("--processes", int, "N", "Of them, functions in processes of their own.")
+@_option("--process-pool", int, "N", "Of them, functions with process=True in child processes.")
 @_option("--lease", float, "SECONDS", "How long the tasks of a lost worker are waited for.")
 @_option("--grace", float, "SECONDS", "How long tasks may go on when the worker is to stop.")
 @click.option("--burst", is_flag=True, help="Leave when there is nothing to do.")

@@ -27,7 +27,7 @@ class ProcessPool:
 
     def __init__(self, size: int) -> None:
         if size < 1:
-            raise InvalidOption(f"processes is {size!r}: expected at least 1")
+            raise InvalidOption(f"process_pool is {size!r}: expected at least 1")
         self.size = size
         self._idle: list[ChildProcess] = []
         # a thread for each child talks to it, so that no pipe ever blocks the event loop
