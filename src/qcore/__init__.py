@@ -2,8 +2,8 @@
 
 What most programs need is here. The rest has its module: `qcore.errors`, `qcore.answers`,
 `qcore.events`, `qcore.brokers`, `qcore.serializers`, `qcore.clocks`, `qcore.instruments`,
-`qcore.backoff`, `qcore.queues`, `qcore.types`; for those who write brokers `qcore.ports`,
-`qcore.tasks`, `qcore.lifecycle` and `qcore.diagnostics`; for tests `qcore.testing`.
+`qcore.backoff`, `qcore.schedules`, `qcore.queues`, `qcore.types`; for those who write brokers
+`qcore.ports`, `qcore.tasks`, `qcore.lifecycle` and `qcore.diagnostics`; for tests `qcore.testing`.
 
 Each name is imported when it is asked for, so that a program which needs none of them yet, such as
 the command line until it has its signal handlers, does not wait for them.

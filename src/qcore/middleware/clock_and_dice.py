@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from qcore.domain.errors import InvalidOption, InvalidTask
+from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Duration, seconds_of
 from qcore.domain.retry import Dice
 from qcore.ports import Clock
@@ -27,10 +27,7 @@ class HasClockAndDice(Protocol):
 
 def setting(value: Duration, what: str) -> float:
     """Return a duration in seconds; raise `InvalidOption` for one that is not more than zero."""
-    try:
-        seconds = seconds_of(value, what)
-    except InvalidTask as error:
-        raise InvalidOption(str(error)) from None
+    seconds = seconds_of(value, what, InvalidOption)
     if seconds == 0:
         raise InvalidOption(f"{what} is {value!r}: expected more than 0 seconds")
     return seconds

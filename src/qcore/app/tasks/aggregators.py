@@ -124,14 +124,11 @@ def checked(grace: object, max_delay: object, max_size: object) -> AggregationTi
     """Return the timing; raise `InvalidOption` for a value out of range."""
     if max_size is not None and not (type(max_size) is int and 0 < max_size <= MAX_MEMBERS):
         raise InvalidOption(f"max_size is {max_size!r}: expected None or 1 to {MAX_MEMBERS:,}")
-    try:
-        return AggregationTiming(
-            seconds_of(grace, "grace"),
-            None if max_delay is None else seconds_of(max_delay, "max_delay"),
-            max_size,
-        )
-    except InvalidTask as error:
-        raise InvalidOption(str(error)) from None
+    return AggregationTiming(
+        seconds_of(grace, "grace", InvalidOption),
+        None if max_delay is None else seconds_of(max_delay, "max_delay", InvalidOption),
+        max_size,
+    )
 
 
 def _check(aggregator: Aggregator) -> None:

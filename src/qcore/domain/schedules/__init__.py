@@ -1,0 +1,1 @@
+"""Schedules: when something that recurs is due, as pure values."""
