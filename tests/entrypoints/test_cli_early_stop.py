@@ -186,5 +186,23 @@ def test_a_forked_child_obeys_sigterm_and_its_worker_goes_on() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=60, check=False
     )
-    # the log of the worker and the line of the child come in either order
-    assert "-15" in ended.stdout.split("\n"), ended.stderr
+    assert ended.stdout.split("\n")[0] == "-15", ended.stderr
+
+
+SIGNALLED_FIRST = """
+import os, signal
+# hooks run in the order in which they were registered: this one runs before any of ours
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+"""
+
+
+def test_a_signal_that_comes_before_a_child_has_its_own_handlers_ends_it() -> None:
+    """It waits until the child has them, and is not taken for one to the worker."""
+    ended = subprocess.run(
+        [sys.executable, "-c", SIGNALLED_FIRST + FORKING.replace("child.terminate()", "")],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert ended.stdout.split() == ["-15"], ended.stdout + ended.stderr

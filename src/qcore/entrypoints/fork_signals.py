@@ -5,10 +5,11 @@ child that was sent SIGTERM would not end: it would write to the descriptor, whi
 its parent, and so stop the worker.
 """
 
-import os
 import signal
 from collections.abc import Callable
 from typing import Any, Final
+
+from qcore.app.worker.pools.fork_hooks import restore_in_forks
 
 _before: Final[dict[int, Any]] = {}
 """The handler of each signal before the first one of ours."""
@@ -36,5 +37,4 @@ def _restore() -> None:
     _before.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_restore)
+restore_in_forks(_restore, lambda: _before)

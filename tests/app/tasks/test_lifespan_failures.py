@@ -117,6 +117,27 @@ class TestThoseThatHang:
             worker.stop()
         assert diary == ["closed"]
 
+    async def test_the_grace_is_the_same_however_the_clock_is_set(
+        self, lab: Lab, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It lasts a number of seconds, and does not end at a time of day."""
+        monkeypatch.setattr(worker_module, "LIFESPAN_TIMEOUT", 0.0)
+        diary: list[str] = []
+
+        @lab.lifespan
+        async def pool() -> AsyncIterator[object]:
+            yield None
+            await asyncio.sleep(0.01)
+            diary.append("closed")
+
+        lab.manual.set_to(lab.manual.now() + 24 * 3600)
+        worker = lab.worker()
+        running = asyncio.create_task(worker.run())
+        await lab.signals.worker_started.next()
+        worker.stop()
+        await running
+        assert diary == ["closed"]
+
     async def test_a_worker_that_is_cancelled_cancels_the_end(self, lab: Lab) -> None:
         """It is the worker's own cancellation, and is raised."""
         ending = asyncio.Event()

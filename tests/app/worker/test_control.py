@@ -8,12 +8,14 @@ def test_the_grace_counts_from_the_first_request() -> None:
     """A second request to stop, at once, does not begin the grace anew."""
     clock = ManualClock()
     control = WorkerControl(clock)
-    first = clock.now()
+    assert control.rest_of(5) == 5
     control.stop()
     clock.advance(3)
     control.stop(at_once=True)
-    assert control.stop_requested_at == first
+    assert control.rest_of(5) == 2
     assert control.stopping_at_once.is_set()
+    clock.advance(3)
+    assert control.rest_of(5) == 0
 
 
 def test_every_part_that_waits_is_woken() -> None:
@@ -30,11 +32,13 @@ def test_every_part_that_waits_is_woken() -> None:
 
 def test_a_worker_that_runs_again_is_not_stopping() -> None:
     """What was asked of the run before is forgotten, but not that it is paused."""
-    control = WorkerControl(ManualClock())
+    clock = ManualClock()
+    control = WorkerControl(clock)
     control.pause()
     control.stop(at_once=True)
+    clock.advance(1)
     control.reset()
     assert not control.stopping.is_set()
     assert not control.stopping_at_once.is_set()
-    assert control.stop_requested_at is None
+    assert control.rest_of(5) == 5
     assert control.is_paused

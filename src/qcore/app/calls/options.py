@@ -113,7 +113,7 @@ def _backoff(value: object, _now: Moment) -> str:
     if not isinstance(value, Backoff):
         raise InvalidTask(
             f"backoff is {shown(value)}: expected a curve that can travel with the task (fixed, "
-            "exponential, Quartic); a function belongs to @q.task(retry=…)"
+            "linear, exponential, Quartic); a function belongs to @q.task(retry=…)"
         )
     return value.spelled()
 

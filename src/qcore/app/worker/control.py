@@ -21,7 +21,7 @@ class WorkerControl:
         """Set once nothing more is to be claimed."""
         self.stopping_at_once = asyncio.Event()
         """Set once there is no grace for what runs."""
-        self.stop_requested_at: float | None = None
+        self._stop_requested_at: float | None = None
         """By the monotonic clock."""
         self.is_paused = False
         self.task: asyncio.Task[Any] | None = None
@@ -36,6 +36,15 @@ class WorkerControl:
         """
         return self.task is not None and self.task.cancelling() > 0
 
+    def rest_of(self, grace: float) -> float:
+        """Return how many seconds are left of a grace that began when a stop was first requested.
+
+        All of it if none was requested.
+        """
+        if self._stop_requested_at is None:
+            return grace
+        return max(0.0, self._stop_requested_at + grace - self._clock.monotonic())
+
     def wake_with(self, *wake: Callable[[], None]) -> None:
         """Call these after each request, in place of those of an earlier run."""
         self._wake = wake
@@ -43,7 +52,7 @@ class WorkerControl:
     def stop(self, *, at_once: bool = False) -> None:
         """Ask to stop; the grace counts from the first such request."""
         if not self.stopping.is_set():
-            self.stop_requested_at = self._clock.monotonic()
+            self._stop_requested_at = self._clock.monotonic()
             self.stopping.set()
         if at_once:
             self.stopping_at_once.set()
@@ -62,7 +71,7 @@ class WorkerControl:
         """Forget that the worker was asked to stop: it may run again."""
         self.stopping.clear()
         self.stopping_at_once.clear()
-        self.stop_requested_at = None
+        self._stop_requested_at = None
 
     def _changed(self) -> None:
         for wake in self._wake:

@@ -52,7 +52,7 @@ class Shutdown:
         """Let runs end within the grace, release the others, and write the last verdicts."""
         self._emit(WorkerStopping(self._grace, len(self._running)))
         await first_completed(
-            self._clock.sleep(self._grace_left()),
+            self._clock.sleep(self._control.rest_of(self._grace)),
             self._control.stopping_at_once.wait(),
             self._all_ended(),
         )
@@ -65,10 +65,6 @@ class Shutdown:
             self._outbox.emptied(), self._at_once_timeout(), self._clock.sleep(self._lease)
         )
         self._emit(WorkerStopped(released))
-
-    def _grace_left(self) -> float:
-        now, requested_at = self._clock.monotonic(), self._control.stop_requested_at
-        return max(0.0, self._grace - (0.0 if requested_at is None else now - requested_at))
 
     async def _release(self) -> int:
         """Cancel what still runs and give its tasks back, no budget burned; return how many."""

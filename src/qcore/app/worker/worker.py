@@ -148,9 +148,8 @@ class Worker:
 
     async def _lifespan_limit(self) -> None:
         """Wait until a lifespan that began to end has had its time."""
-        control, now = self._control, self._environment.clock.now()
-        requested = now if control.stop_requested_at is None else control.stop_requested_at
-        rest = requested + self._environment.settings.grace - now
+        control = self._control
+        rest = control.rest_of(self._environment.settings.grace)
         # real time, as what it waits for is real; a lifespan must not move a clock of virtual time
         await first_completed(asyncio.sleep(rest), control.stopping_at_once.wait())
         await asyncio.sleep(LIFESPAN_TIMEOUT)

@@ -5,11 +5,11 @@ not be terminated. One with a handler of its own is back at its default there. A
 forked keeps both, so that the defaults are restored in it, before it can get a signal.
 """
 
-import os
 import signal
-import threading
 from types import FrameType
 from typing import Final
+
+from qcore.app.worker.pools.fork_hooks import restore_in_forks
 
 SIGNALS_CHILDREN_IGNORE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP, signal.SIGUSR1)
 """What a supervisor or a terminal may send to all of a service's processes."""
@@ -22,7 +22,6 @@ class ChildSignals:
         self._before = {number: signal.getsignal(number) for number in SIGNALS_CHILDREN_IGNORE}
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._blocked = blocked.difference(SIGNALS_CHILDREN_IGNORE)
-        self._fork = threading.local()
 
     def ignore(self) -> None:
         """Take no notice of them, whatever a handler has set or blocked, nor of its alarm.
@@ -39,22 +38,13 @@ class ChildSignals:
 
     def restore_in_forks(self) -> None:
         """Let them mean in every process forked from this one what they meant before."""
-        os.register_at_fork(
-            before=self._hold, after_in_parent=self._let_go, after_in_child=self._restore
-        )
-
-    def _hold(self) -> None:
-        self._fork.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_CHILDREN_IGNORE)
-
-    def _let_go(self) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._fork.blocked)
+        restore_in_forks(self._restore, lambda: SIGNALS_CHILDREN_IGNORE)
 
     def _restore(self) -> None:
         for number, before in self._before.items():
             # not what the handler has set itself
             if signal.getsignal(number) is _do_nothing:
                 signal.signal(number, before)
-        self._let_go()
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:
