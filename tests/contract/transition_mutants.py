@@ -67,12 +67,12 @@ UpdatesWithoutErrors = also(Updated, _forgets_errors)
 ArchivesWithoutHeaders = also(Archived, _loses_headers)
 
 
-class ExtendsFiveHundred(MemoryBroker):
-    """Renews the first five hundred leases of a batch, and says so of them all."""
+class ExtendsAThousand(MemoryBroker):
+    """Renews the first thousand leases of a batch, and says so of them all."""
 
     async def extend(self, leases: Sequence[Lease], *, until: float) -> Sequence[Lease | LeaseLost]:
-        renewed = await super().extend(leases[:500], until=until)
-        return [*renewed, *(evolve(lease, until=until) for lease in leases[500:])]
+        renewed = await super().extend(leases[:1_000], until=until)
+        return [*renewed, *(evolve(lease, until=until) for lease in leases[1_000:])]
 
 
 class ExtendsOnly(MemoryBroker):

@@ -71,9 +71,9 @@ class GroupContract(GroupTableCases, JoinCases, AggregateCases, AggregateTokenCa
 
     async def test_pages_of_groups_and_members_may_be_large(self, broker: Broker) -> None:
         """A limit above what there is shows it all."""
-        names = [f"{n:04}" for n in range(301)]
+        names = [f"{n:04}" for n in range(1_003)]
         await put(broker, *(a_task(group=name) for name in names))
-        await put(broker, *(members := some_tasks(301, group="g")))
+        await put(broker, *(members := some_tasks(1_003, group="g")))
         gatherer = aggregating(broker)
         found = await gatherer.groups("default", 2_000)
         assert [group.name for group in found] == [*names, "g"]
