@@ -23,7 +23,8 @@ rest. A cluster gets one pipeline per node, all of them sent before the first re
 Retries. Only the link sends a command again; connections and pools never do. Within `timeout`
 seconds it does so, with jittered backoff, for what has no reply yet, if the error is transient.
 Before that it leaves a server that did not answer, or says that it is not the one to ask: then the
-next attempt goes over a new connection, to whichever server is named by then (`failover`).
+next attempt goes over a new connection, to whichever server is named by then (`retries`,
+`failover`).
 Whether the first attempt was executed cannot be known, so a repeated call tells the script that it
 is one (`again`), and the scripts remember the replies of calls they have executed. A server that
 does not know a script is sent its text, once.
@@ -52,40 +53,31 @@ errno (`connection_errors`). What concerns a single request, as that it is too l
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from random import SystemRandom
-from typing import Final, TypeAlias
+from typing import Final
 from weakref import WeakSet
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address
 from qcore.adapters.links.redis.clock_sync import monotonic
 from qcore.adapters.links.redis.discovery import discover
 from qcore.adapters.links.redis.durability import Durability
-from qcore.adapters.links.redis.errors import is_refusal, is_transient, mapped, must_leave
+from qcore.adapters.links.redis.errors import is_transient, mapped
 from qcore.adapters.links.redis.failover import Failover
 from qcore.adapters.links.redis.interfaces import OnConnected, OnMessage, Script, ScriptCall
 from qcore.adapters.links.redis.pool import Request, Transport
 from qcore.adapters.links.redis.pubsub import CHECK_AFTER, ChannelListener, ListenerFactory
-from qcore.adapters.links.redis.refusals import answers_another, is_large, is_lost, refusal
-from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply, is_error_reply
+from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply
+from qcore.adapters.links.redis.retries import MISSING, RequestFactory, Retries, raise_refusal
 from qcore.adapters.links.redis.server_info import is_replica, refuse_unfit
 from qcore.adapters.links.redis.topology import Topology
-from qcore.domain.backoff import Exponential
-from qcore.domain.errors import BrokerRefused, BrokerUnavailable, QcoreError
+from qcore.domain.errors import BrokerUnavailable, QcoreError
 from qcore.domain.moments import LAST_MOMENT, Moment
 
-BACKOFF: Final = Exponential(base=0.05, cap=1.0)
-MIN_PAUSE: Final = 0.01
 MEET_EVERY: Final = 60.0
 """Seconds after which a server that is asked for its time is also asked whether it will do."""
 TIME: Final[Request] = (None, ("TIME",))
 INFO: Final[Sequence[Request]] = [(None, ("INFO", "server")), (None, ("INFO", "replication"))]
-MISSING: Final = object()
-"""Stands for a reply that has not arrived."""
-
-RequestFactory: TypeAlias = Callable[[int, int, bool], Request]
-"""Makes a request by its index, told 1 if it is sent again, and whether to send a script's text."""
 
 
 class RedisLink:
@@ -117,6 +109,7 @@ class RedisLink:
         """Whether a durable call waits for replicas or disks."""
         self._failover = failover or Failover()
         self._failover.join(self)
+        self._retries = Retries(transport, self._failover, shown=shown)
         self._clock = self._failover.clock
         self._is_open = False
         self._met_at = 0.0
@@ -303,9 +296,9 @@ class RedisLink:
             failure = error
         if failure is not None or _has_errors(answers):
             replies, answers = answers, [MISSING] * number
-            failure = self._place(replies, range(number), answers, failure)
+            failure = self._retries.place(replies, range(number), answers, failure)
             try:
-                await self._retry(
+                await self._retries.run(
                     failure, request, answers, together=together, ends=ends, departures=departures
                 )
             except QcoreError as error:
@@ -313,97 +306,12 @@ class RedisLink:
                     raise
                 answers = [error if answer is MISSING else answer for answer in answers]
             if not partial:
-                _raise_refusal(answers)
+                raise_refusal(answers)
         if self._clock.is_stale:
             # the call itself has succeeded
             with suppress(BrokerUnavailable):
                 await self._ask_again()
         return answers
-
-    async def _retry(
-        self,
-        error: Exception | None,
-        request: RequestFactory,
-        answers: list[Reply],
-        *,
-        together: bool,
-        ends: float,
-        departures: int,
-    ) -> None:
-        """Send requests again until all are answered, the time is over, or an error is permanent.
-
-        Raises that error, mapped. `departures` is how many there were before the first attempt.
-        """
-        with_text, again, failures = False, 0, 0
-        while error is not None:
-            if must_leave(error, self.shown):
-                self._failover.leave(departures)
-            if isinstance(error, NoScriptError) and not with_text:
-                with_text = True
-            else:
-                pause = max(MIN_PAUSE, BACKOFF(failures, SystemRandom().random()))
-                if not is_transient(error, self.shown) or monotonic() + pause > ends:
-                    raise mapped(error, self.shown) from error
-                with_text, again, failures = False, 1, failures + 1
-                await self._transport.pause(pause)
-            if together:
-                answers[:] = [MISSING] * len(answers)
-            missing = [n for n, answer in enumerate(answers) if answer is MISSING]
-            requests = [request(n, again, with_text) for n in missing]
-            departures = self._failover.departures
-            error = await self._attempt(requests, missing, answers)
-            if failures and is_lost(error) and monotonic() < ends:
-                error = await self._isolate(error, request, answers)
-            if together:
-                _raise_refusal(answers)
-
-    async def _isolate(
-        self, error: Exception | None, request: RequestFactory, answers: list[Reply]
-    ) -> Exception | None:
-        """Send the first large request that has no reply alone; answer it if it is refused.
-
-        `error` is why replies are missing; return why others still are.
-        """
-        missing = (n for n, answer in enumerate(answers) if answer is MISSING)
-        suspects = ((n, request(n, 1, False)) for n in missing)  # noqa: FBT003
-        n, suspect = next((each for each in suspects if is_large(each[1])), (0, None))
-        if suspect is None or not await answers_another(self._transport, suspect):
-            return error
-        again = await self._attempt([suspect], [n], answers)
-        if again is not None and not is_lost(again):
-            return again
-        if again is not None and await answers_another(self._transport, suspect):
-            answers[n] = refusal(suspect, self.shown)
-        return error if MISSING in answers else None
-
-    async def _attempt(
-        self, requests: Sequence[Request], positions: Sequence[int], answers: list[Reply]
-    ) -> Exception | None:
-        """Put replies at their positions; return an error if not all arrived."""
-        replies: list[Reply | Exception] = []
-        failure: Exception | None = None
-        try:
-            await self._transport.exchange(requests, replies)
-        except (RedisError, OSError) as error:
-            failure = error
-        return self._place(replies, positions, answers, failure)
-
-    def _place(
-        self,
-        replies: Sequence[Reply | Exception],
-        positions: Sequence[int],
-        answers: list[Reply],
-        failure: Exception | None,
-    ) -> Exception | None:
-        """Put replies, and refusals, at their positions; return why the others are missing."""
-        for n, reply in zip(positions, replies, strict=False):
-            if not isinstance(reply, Exception):
-                answers[n] = reply
-            elif is_refusal(reply):
-                answers[n] = mapped(reply, self.shown)
-            elif failure is None or _rank(reply) < _rank(failure):
-                failure = reply
-        return failure
 
 
 class _LazyRequests:
@@ -425,20 +333,3 @@ def _has_errors(answers: Sequence[Reply | Exception]) -> bool:
         if isinstance(answer, Exception):
             return True
     return False
-
-
-def _rank(error: Exception) -> int:
-    """Return which of several errors decides what is done next: that of the lowest rank.
-
-    What was lost may have been executed, and is a repeated call from then on. A script that is
-    unknown is sent at once, whatever is wrong with other calls of the pipeline.
-    """
-    if not is_error_reply(error):
-        return 0
-    return 1 if isinstance(error, NoScriptError) else 2
-
-
-def _raise_refusal(answers: Sequence[Reply | Exception]) -> None:
-    for answer in answers:
-        if isinstance(answer, BrokerRefused):
-            raise answer

@@ -1,9 +1,9 @@
 """What signals mean in forked children, set before one can reach them.
 
 A child begins with the handlers and the wakeup descriptor of its parent. A signal that came before
-both are replaced would be taken for one to the parent, and the child would go on. So the thread that
-forks blocks the signals in question; the child unblocks them once it has restored what they mean,
-and gets then what came meanwhile.
+both are replaced would be taken for one to the parent, and the child would go on. So the thread
+that forks blocks the signals in question; the child unblocks them once it has restored what they
+mean, and gets then what came meanwhile.
 """
 
 import os
@@ -18,18 +18,17 @@ def restore_in_forks(restore: Callable[[], None], signals: Callable[[], Collecti
     Nothing is done on systems that do not fork.
     """
     if hasattr(os, "register_at_fork"):
-        hold = _Hold(signals)
+        hooks = _Hooks(restore, signals)
         os.register_at_fork(
-            before=hold.block,
-            after_in_parent=hold.unblock,
-            after_in_child=lambda: (restore(), hold.unblock()),
+            before=hooks.block, after_in_parent=hooks.unblock, after_in_child=hooks.begin
         )
 
 
-class _Hold:
-    """Signals that a thread blocks while it forks; several threads may fork at once."""
+class _Hooks:
+    """What is done around a fork; several threads may fork at once."""
 
-    def __init__(self, signals: Callable[[], Collection[int]]) -> None:
+    def __init__(self, restore: Callable[[], None], signals: Callable[[], Collection[int]]) -> None:
+        self._restore = restore
         self._signals = signals
         self._thread = threading.local()
 
@@ -38,3 +37,7 @@ class _Hold:
 
     def unblock(self) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._thread.blocked)
+
+    def begin(self) -> None:
+        self._restore()
+        self.unblock()
