@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from qcore.entrypoints.cli.group import COMMANDS, qcore
 
-HEAVY = {"structlog", "msgspec", "redis", "asyncio", "qcore.app", "qcore.adapters"}
+HEAVY = {"structlog", "msgspec", "redis", "asyncio", "attrs", "qcore.domain", "qcore.adapters"}
 
 
 def test_the_help_imports_no_command() -> None:

@@ -1,4 +1,4 @@
-"""Elapsed time from a fixed anchor: exact, the same for all who ask, and read back from its text."""
+"""Elapsed time from a fixed anchor: exact, the same for all who ask, read back from its text."""
 
 import math
 from datetime import UTC, datetime, timedelta, timezone
