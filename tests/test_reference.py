@@ -34,6 +34,7 @@ from qcore.ports import (
     Clock,
     Diagnosable,
     Limiting,
+    Periodic,
     Serializer,
     Timekeeper,
 )
@@ -46,7 +47,7 @@ WORDED: Final = None
 PER_MACHINE: Final = {"worker": {"--process-pool": WORDED}}
 """Options of commands whose default is another on each machine."""
 
-BROKERS: Final = [Broker, Limiting, Aggregating, Timekeeper, Diagnosable]
+BROKERS: Final = [Broker, Limiting, Aggregating, Periodic, Timekeeper, Diagnosable]
 """What a broker is, and what it may be besides."""
 
 

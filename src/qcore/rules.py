@@ -10,6 +10,8 @@ from qcore.domain.groups import check_aggregate
 from qcore.domain.lifecycle import advance, state_of
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import CHANGEABLE, FIELDS
+from qcore.domain.periodic.changes import check_change
+from qcore.domain.periodic.stored_form import decode_entry, encode_entry
 from qcore.domain.queue_limits import ruled as limits_with
 from qcore.domain.run_details import NO_DETAILS
 from qcore.domain.run_details import after as details_after
@@ -28,8 +30,11 @@ __all__ = [
     "advance",
     "apply",
     "check_aggregate",
+    "check_change",
+    "decode_entry",
     "details_after",
     "details_with",
+    "encode_entry",
     "is_last_chance",
     "limits_with",
     "most_together",

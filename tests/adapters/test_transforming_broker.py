@@ -11,9 +11,12 @@ from qcore.domain.answers import Moved
 from qcore.domain.errors import BrokerUnusable
 from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.new_task import NewTask
+from qcore.domain.periodic.changes import EntryChange
+from qcore.domain.periodic.editing import added
+from qcore.domain.periodic.entry import Entry, StoredEntry
 from qcore.domain.run_details import DetailsUpdate
 from qcore.domain.task import Demand, RetentionPolicy, Task, Verdict, updated
-from qcore.ports import Aggregating, Broker, Limiting
+from qcore.ports import Aggregating, Broker, Limiting, Periodic
 from qcore.testing.builders import LEASE, NOW, a_demand, a_lease, a_task
 from qcore.testing.contract.changes import UpdateCases
 from qcore.testing.contract.followups import FollowUpCases
@@ -21,6 +24,7 @@ from qcore.testing.contract.groups import GroupContract
 from qcore.testing.contract.queries import BrowseCases, GetCases
 from qcore.testing.contract.run_details import DetailCases, SaveDetailsCases
 from qcore.testing.contract.settle import SettleCases
+from qcore.testing.entries import MINUTELY, an_entry, tick
 
 PLAIN = b"in the clear"
 
@@ -104,9 +108,31 @@ async def test_nothing_enters_past_the_hooks() -> None:
     assert (changed.spec.payload, changed.spec.tags) == (flip(b"another"), ("new", "sealed"))
 
 
+async def test_the_payload_of_an_entry_is_stored_as_the_hooks_have_made_it() -> None:
+    """It comes back as it was; a task that a tick makes passes the hooks as any other."""
+    inner = MemoryBroker()
+    broker = Sealing(inner)
+    entry = an_entry(task={"payload": PLAIN, "tags": ("eu",)})
+    await broker.write_entries([added(None, entry, MINUTELY, NOW)], now=NOW)
+    [found] = await broker.entries("default", ["report"])
+    [listed] = await broker.browse_entries("default", 9)
+    assert isinstance(found, StoredEntry)
+    assert found == listed
+    assert found.entry == entry
+    [stored] = await inner.entries("default", ["report"])
+    assert isinstance(stored, StoredEntry)
+    assert (stored.entry.task.payload, stored.entry.task.tags) == (flip(PLAIN), ("eu",))
+    await tick(broker)
+    [made] = await inner.claim(a_demand(), now=NOW + 60, until=NOW + 90)
+    assert (made.task.spec.payload, made.task.spec.tags) == (flip(PLAIN), ("eu", "sealed"))
+    [again] = await inner.entries("default", ["report"])
+    assert isinstance(again, StoredEntry)
+    assert again.entry == stored.entry
+
+
 VERBS = {
     name: verb
-    for port in (Broker, Limiting, Aggregating)
+    for port in (Broker, Limiting, Aggregating, Periodic)
     for name, verb in inspect.getmembers(port, inspect.iscoroutinefunction)
 }
 
@@ -135,15 +161,18 @@ def holding(*kinds: type, of: Callable[[Mapping[str, Any]], Collection[Any]]) ->
     }
 
 
+ENTRIES_OUT = {"entries", "browse_entries", "due_entries"}
+
+
 def test_every_verb_by_which_contents_pass_calls_the_hooks() -> None:
     """A new verb that takes or returns tasks, or bytes, is known by its types."""
     own = {name for name in VERBS if name in vars(TransformingBroker)}
     into = holding(
         NewTask, bytes, object, of=lambda hints: [hints[n] for n in hints if n != "return"]
     )
-    out = holding(Task, bytes, of=lambda hints: [hints["return"]])
-    assert into == {"enqueue", "settle", "save_details", "execute", "aggregate"}
-    assert out == {"claim", "get", "browse", "members", "details"}
+    out = holding(Task, Entry, bytes, of=lambda hints: [hints["return"]])
+    assert into == {"enqueue", "settle", "save_details", "execute", "aggregate", "write_entries"}
+    assert out == {"claim", "get", "browse", "members", "details", *ENTRIES_OUT}
     assert own == into | out
 
 
@@ -182,6 +211,11 @@ def calls_about(queue: str) -> Iterator[tuple[str, tuple[Any, ...], dict[str, An
     yield "members", (queue, "g", 1), {}
     yield "aggregate", (queue, "g", ["a"], a_task(queue="ours")), now
     yield "aggregate", ("ours", "g", ["a"], task), now
+    changes = [EntryChange(name, "a", None, None) for name in ("ours", queue)]
+    yield "write_entries", (changes,), now
+    yield "entries", (queue, ["a"]), {}
+    yield "browse_entries", (queue, 1), {}
+    yield "due_entries", (["ours", queue], 1), now
 
 
 @pytest.mark.parametrize(("verb", "args", "kwargs"), [*calls_about("theirs")])
@@ -193,6 +227,11 @@ async def test_a_call_that_names_a_queue_shows_it_to_the_hook(
         await getattr(Ours(MemoryBroker()), verb)(*args, **kwargs)
 
 
-def test_every_verb_but_three_names_a_queue() -> None:
+def test_every_verb_but_a_few_names_a_queue() -> None:
     """The cases above have all the others."""
-    assert VERBS.keys() - {verb for verb, _, _ in calls_about("any")} == {"open", "close", "count"}
+    assert VERBS.keys() - {verb for verb, _, _ in calls_about("any")} == {
+        "open",
+        "close",
+        "count",
+        "entry_queues",
+    }

@@ -15,7 +15,7 @@ from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Verdict
-from qcore.ports import Aggregating, Broker, Capability, Limiting, Verb
+from qcore.ports import Aggregating, Broker, Capability, Limiting, Periodic, Verb
 from qcore.testing import FaultyBroker
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
@@ -23,7 +23,7 @@ Call: TypeAlias = Callable[[], Awaitable[Any]]
 
 PORTS = {
     name: port
-    for port in (Broker, Limiting, Aggregating)
+    for port in (Broker, Limiting, Aggregating, Periodic)
     for protocol in port.__mro__
     if getattr(protocol, "_is_protocol", False)
     for name in vars(protocol)
@@ -101,6 +101,8 @@ class Bare(Echo):
     [
         *((verb, "LIMITS") for verb in ("set_limit", "limits")),
         *((verb, "GROUPS") for verb in ("groups", "members", "aggregate")),
+        *((verb, "PERIODIC") for verb in ("write_entries", "entries", "due_entries")),
+        *((verb, "PERIODIC") for verb in ("browse_entries", "entry_queues")),
     ],
 )
 async def test_what_the_inner_broker_cannot_do_is_refused_by_name(

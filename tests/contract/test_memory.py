@@ -4,12 +4,24 @@ from hypothesis.stateful import run_state_machine_as_test
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
-from qcore.testing.contract import BrokerContract, GroupContract, LimitsContract, UniqueContract
+from qcore.testing.contract import (
+    BrokerContract,
+    GroupContract,
+    LimitsContract,
+    PeriodicContract,
+    UniqueContract,
+)
 from qcore.testing.machine import broker_machine
 
 
-class TestMemoryBroker(BrokerContract, UniqueContract, GroupContract, LimitsContract):
+class TestMemoryBroker(
+    BrokerContract, UniqueContract, GroupContract, LimitsContract, PeriodicContract
+):
     """The memory broker keeps the contract."""
+
+    async def plant_entry(self, broker: Broker, queue: str, entry: str, stored: bytes) -> None:
+        assert isinstance(broker, MemoryBroker)
+        broker.entry_store.put_encoded(queue, entry, stored)
 
     def make_broker(self, keep: RetentionPolicy) -> Broker:
         return MemoryBroker(keep=keep)

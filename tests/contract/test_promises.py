@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ ROLES = (
     "Timekeeper",
     "Limiting",
     "Aggregating",
+    "Periodic",
 )
 
 
@@ -62,6 +64,19 @@ def test_every_promise_of_the_ports_has_a_case(promise: str) -> None:
 def test_the_contract_quotes_no_promise_that_the_ports_do_not_make() -> None:
     """A bullet that was changed or taken back is not quoted any more."""
     assert set(quoted()) - set(promises()) == set()
+
+
+def test_no_two_cases_have_the_same_name() -> None:
+    """A suite that inherits both would run one of them alone."""
+    files = Path(qcore.testing.contract.__file__).parent.glob("*.py")
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]
+    names = [
+        node.name
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test_")
+    ]
+    assert [name for name, times in Counter(names).items() if times > 1] == []
 
 
 def test_the_contract_has_at_least_120_cases() -> None:

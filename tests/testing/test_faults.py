@@ -10,7 +10,7 @@ from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import RunNow, State, Succeeded
 from qcore.domain.queue_limits import SetInFlight
 from qcore.domain.task import Verdict
-from qcore.ports import Aggregating, Broker, Limiting, WorkAvailable
+from qcore.ports import Aggregating, Broker, Limiting, Periodic, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 from qcore.testing.clock import ManualClock
 from qcore.testing.faults import FaultyBroker, Verb
@@ -39,6 +39,11 @@ ARGUMENTS: dict[Verb, dict[str, Any]] = {
     "groups": {"queue": "default", "limit": 10, "after": ""},
     "members": {"queue": "default", "group": "g", "limit": 10},
     "aggregate": {"queue": "default", "group": "g", "ids": ["a"], "task": a_task(), "now": NOW},
+    "write_entries": {"changes": [], "now": NOW},
+    "entries": {"queue": "default", "ids": ["a"]},
+    "browse_entries": {"queue": "default", "limit": 10, "after": ""},
+    "entry_queues": {},
+    "due_entries": {"queues": ["default"], "limit": 10, "now": NOW},
 }
 
 for_every_verb = pytest.mark.parametrize("verb", list(ARGUMENTS))
@@ -72,7 +77,7 @@ def test_the_verbs_are_those_of_the_port() -> None:
     """Every awaited verb of the port can go wrong, and is tried below."""
     verbs = {
         name
-        for port in (Broker, Limiting, Aggregating)
+        for port in (Broker, Limiting, Aggregating, Periodic)
         for name in dir(port)
         if not name.startswith("_") and inspect.iscoroutinefunction(getattr(port, name))
     }

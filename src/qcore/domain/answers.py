@@ -81,9 +81,10 @@ class QueueRemoved:
 
 @record
 class QueueNotEmpty:
-    """The queue has so many tasks; nothing was removed."""
+    """The queue has so many tasks, or entries of periodic tasks; nothing was removed."""
 
     tasks: int
+    entries: int = 0
 
 
 @record

@@ -1,9 +1,10 @@
-"""Ids of 32 hexadecimal digits: those that grow with time, and those that follow from another.
+"""Ids of tasks: those that grow with time, and those that follow from another.
 
-The first are UUIDs of version 7 (RFC 9562, section 5.7). The others are the same whenever they are
-made again, so that a run that is repeated adds nothing twice.
+The first are UUIDs of version 7 (RFC 9562, section 5.7), in 32 hexadecimal digits. The others are
+the same whenever they are made again, so that a run that is repeated adds nothing twice.
 """
 
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from qcore.domain.moments import Moment
@@ -32,6 +33,19 @@ def follow_up_id(queue: str, task: TaskId, created: Moment, position: int) -> Ta
 def next_id(queue: str, task: TaskId) -> TaskId:
     """Return the id of the step after a task in its chain."""
     return _derived("chain", queue, task)
+
+
+def tick_id(entry: str, at: Moment) -> TaskId:
+    """Return the id of the task of a periodic entry for an instant, to be read by people too."""
+    return (
+        f"{entry}@{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S.%f}".removesuffix(".000000")
+        + "Z"
+    )
+
+
+def run_now_id(entry: str, at: Moment) -> TaskId:
+    """Return the id of the task of a periodic entry that was run by hand at a moment."""
+    return f"{tick_id(entry, at)}+run"
 
 
 def _derived(*words: str) -> TaskId:

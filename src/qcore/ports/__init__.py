@@ -2,8 +2,8 @@
 
 A `Broker` is composed by reader: `Producer` (a client), `Consumer` (a worker), `Reader` (a task's
 handle), `Operator` (an inspector). What a broker may have besides is a protocol of its own:
-`Limiting`, `Aggregating`, `Timekeeper`, `Diagnosable`, each asked for by a function such as
-`limiting_of`.
+`Limiting`, `Aggregating`, `Periodic`, `Timekeeper`, `Diagnosable`, each asked for by a function
+such as `limiting_of`.
 
 Every bullet in the docstrings of a broker's protocols is a promise, and has a case in
 `qcore.testing.contract`. Batches go in, and answers come back in the order asked. Moments are
@@ -23,10 +23,12 @@ from qcore.ports.diagnosable import Diagnosable, diagnosable_of
 from qcore.ports.instrument import Instrument
 from qcore.ports.limiting import Limiting, limiting_of
 from qcore.ports.operator import Counts, Operator, Page
+from qcore.ports.periodic import Periodic, periodic_of
 from qcore.ports.producer import Producer
 from qcore.ports.reader import Reader
 from qcore.ports.serializer import Serializer
 from qcore.ports.subscription import (
+    EntriesChanged,
     Kinds,
     LeaseEnded,
     Notification,
@@ -46,6 +48,7 @@ __all__ = [
     "Consumer",
     "Counts",
     "Diagnosable",
+    "EntriesChanged",
     "Instrument",
     "Kinds",
     "LeaseEnded",
@@ -55,6 +58,7 @@ __all__ = [
     "Notify",
     "Operator",
     "Page",
+    "Periodic",
     "Producer",
     "Reader",
     "Serializer",
@@ -66,5 +70,6 @@ __all__ = [
     "aggregating_of",
     "diagnosable_of",
     "limiting_of",
+    "periodic_of",
     "timekeeper_of",
 ]

@@ -52,5 +52,11 @@ Verb: TypeAlias = Literal[
     "groups",
     "members",
     "aggregate",
+    "write_entries",
+    "entries",
+    "browse_entries",
+    "entry_queues",
+    "due_entries",
 ]
-"""The name of a call that is awaited: of `Broker`, and of `Limiting` and `Aggregating`."""
+"""The name of a call that is awaited: of `Broker`, and of `Limiting`, `Aggregating` and
+`Periodic`."""

@@ -16,5 +16,7 @@ class Capability(StrEnum):
     """Tasks of one group can be aggregated: the broker is an `Aggregating`."""
     LIMITS = "limits"
     """How fast and how widely a queue runs can be limited: the broker is a `Limiting`."""
+    PERIODIC = "periodic"
+    """Entries of periodic tasks lie in it: the broker is a `Periodic`."""
     TIME = "time"
     """The store has a clock, and all who use it go by it: the broker is a `Timekeeper`."""

@@ -29,10 +29,19 @@ class TasksChanged:
     """Which; none where any of the queue may have."""
 
 
-Notification: TypeAlias = WorkAvailable | LeaseEnded | TasksChanged
+@record
+class EntriesChanged:
+    """Entries of periodic tasks of a queue were written."""
+
+    queue: str
+
+
+Notification: TypeAlias = WorkAvailable | LeaseEnded | TasksChanged | EntriesChanged
 """What a subscriber is told."""
 
-Kinds: TypeAlias = Collection[type[WorkAvailable] | type[LeaseEnded] | type[TasksChanged]]
+Kinds: TypeAlias = Collection[
+    type[WorkAvailable] | type[LeaseEnded] | type[TasksChanged] | type[EntriesChanged]
+]
 """The notifications that a subscriber wants: some of the classes above."""
 
 Notify: TypeAlias = Callable[[Notification], None]

@@ -4,9 +4,11 @@ from qcore.ports import (
     Aggregating,
     Broker,
     Limiting,
+    Periodic,
     Timekeeper,
     aggregating_of,
     limiting_of,
+    periodic_of,
     timekeeper_of,
 )
 
@@ -22,6 +24,13 @@ def aggregating(broker: Broker) -> Aggregating:
     """Return a broker as one that can aggregate groups; fail where it declares that it cannot."""
     found = aggregating_of(broker)
     assert found is not None, "expected Capability.GROUPS"
+    return found
+
+
+def periodic(broker: Broker) -> Periodic:
+    """Return a broker as one that has entries; fail where it declares that it has none."""
+    found = periodic_of(broker)
+    assert found is not None, "expected Capability.PERIODIC"
     return found
 
 

@@ -9,6 +9,8 @@ from qcore.domain.moments import Moment
 from qcore.errors import QueueHasTasks
 from qcore.testing import a_task, some_tasks
 from qcore.testing.builders import NOW
+from qcore.testing.entries import an_entry, put_entry
+from qcore.testing.optional_ports import periodic
 from tests.app.kit import Lab
 
 
@@ -32,6 +34,18 @@ async def test_a_queue_with_tasks_is_not_removed_unless_forced() -> None:
         await lab.inspector.remove_queue("default")
     assert await lab.inspector.remove_queue("default", force=True) == 1_206
     assert await lab.inspector.counts() == {"o": {State.PENDING: 1}}
+
+
+async def test_a_queue_with_periodic_tasks_is_not_removed_unless_forced() -> None:
+    """Their entries are removed then, those of other queues stay."""
+    lab = Lab()
+    for n in range(3):
+        await put_entry(lab.broker, an_entry(f"e{n}"))
+    await put_entry(lab.broker, an_entry(queue="o"))
+    with pytest.raises(QueueHasTasks, match="has 0 tasks and 3 periodic ones: force=True"):
+        await lab.inspector.remove_queue("default")
+    assert await lab.inspector.remove_queue("default", force=True) == 0
+    assert await periodic(lab.broker).entry_queues() == ["o"]
 
 
 async def test_what_runs_there_is_cancelled_first() -> None:

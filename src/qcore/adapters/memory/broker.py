@@ -6,6 +6,7 @@ from typing import Final
 
 from attrs import evolve
 
+from qcore.adapters.memory.entries import Entries
 from qcore.adapters.memory.queue import Queue
 from qcore.adapters.memory.stored_task import StoredTask
 from qcore.adapters.memory.subscriptions import Subscriber, Subscribers
@@ -36,6 +37,16 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.periodic.changes import (
+    DueEntries,
+    DueEntry,
+    EntryAnswer,
+    EntryChange,
+    EntryConflict,
+    EntryWritten,
+    check_change,
+)
+from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict, token_floor
@@ -48,12 +59,13 @@ class MemoryBroker:
     """Keep tasks in this process."""
 
     capabilities: frozenset[Capability] = frozenset(
-        {Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS}
+        {Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS, Capability.PERIODIC}
     )
 
     def __init__(self, *, keep: RetentionPolicy = DEFAULT_RETENTION) -> None:
         self._keep = keep
         self._queues: dict[str, Queue] = {}
+        self.entry_store = Entries()
         self._subscribers = Subscribers()
         # clients in other threads enqueue into the same store
         self._lock = RLock()
@@ -234,8 +246,9 @@ class MemoryBroker:
         """Remove a queue that has no tasks."""
         with self._lock:
             removed = self._queues.get(queue)
-            if removed is not None and removed.tasks:
-                return QueueNotEmpty(len(removed.tasks))
+            tasks, entries = len(removed.tasks) if removed else 0, self.entry_store.number(queue)
+            if tasks or entries:
+                return QueueNotEmpty(tasks, entries)
             self._queues.pop(queue, None)
             if removed is not None and removed.token > token_floor(now):
                 # the clock has not passed it: a queue of this name must not give it again
@@ -276,6 +289,58 @@ class MemoryBroker:
         if isinstance(answer, Enqueued):
             self._subscribers.tell_of_work({queue})
         return answer
+
+    async def write_entries(
+        self, changes: Sequence[EntryChange], *, now: Moment
+    ) -> Sequence[EntryAnswer]:
+        """Change entries, and enqueue the tasks that the changes bring."""
+        for change in changes:
+            check_change(change)
+        with self._lock:
+            answers = [self._write_entry(change, now) for change in changes]
+        written = [
+            change
+            for change, answer in zip(changes, answers, strict=True)
+            if isinstance(answer, EntryWritten)
+        ]
+        self._subscribers.tell_of_work({change.queue for change in written if change.tasks})
+        self._subscribers.tell_of_entries({change.queue for change in written})
+        return answers
+
+    def _write_entry(self, change: EntryChange, now: Moment) -> EntryAnswer:
+        if self.entry_store.revision(change.queue, change.id) != change.seen:
+            return EntryConflict()
+        revision = self.entry_store.put(change.queue, change.id, change.entry)
+        return EntryWritten(revision, [self._queue(t.queue).add(t, now) for t in change.tasks])
+
+    async def entries(self, queue: str, ids: Sequence[EntryId]) -> Sequence[FoundEntry | None]:
+        """Return entries by id, None for one that is not stored."""
+        with self._lock:
+            return [self.entry_store.find(queue, each) for each in ids]
+
+    async def browse_entries(
+        self, queue: str, limit: int, *, after: EntryId = ""
+    ) -> Sequence[FoundEntry]:
+        """Return entries of a queue, in the order of their ids."""
+        with self._lock:
+            return self.entry_store.browse(queue, limit, after)
+
+    async def entry_queues(self) -> Sequence[str]:
+        """Return the queues in which entries lie."""
+        with self._lock:
+            return self.entry_store.queues()
+
+    async def due_entries(self, queues: Sequence[str], limit: int, *, now: Moment) -> DueEntries:
+        """Return the entries to look at now, and when there will be others."""
+        with self._lock:
+            due = self.entry_store.due(queues, limit, now)
+            found = [DueEntry(stored, self._last_task_lives(stored)) for stored in due]
+            return DueEntries(found, self.entry_store.next_wake(queues, now))
+
+    def _last_task_lives(self, stored: StoredEntry) -> bool:
+        tasks = self._queues[stored.queue].tasks if stored.queue in self._queues else {}
+        last = tasks.get(stored.state.last_task or "")
+        return last is not None and last.state not in ENDED
 
     async def diagnose(self) -> Sequence[Finding]:
         """Return what there is to know: that all is gone with the process."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from qcore.domain.new_task import TaskId
 from qcore.ports import (
+    EntriesChanged,
     Kinds,
     LeaseEnded,
     Notification,
@@ -41,6 +42,13 @@ class Subscribers:
             if LeaseEnded in each.kinds and queue in each.queues:
                 for token in tokens:
                     each.tell(LeaseEnded(queue, token))
+
+    def tell_of_entries(self, queues: Iterable[str]) -> None:
+        """Notify of queues of which entries were written."""
+        for each in tuple(self._subscribers):
+            if EntriesChanged in each.kinds:
+                for queue in each.queues.intersection(queues):
+                    each.tell(EntriesChanged(queue))
 
     def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
         """Notify of tasks that ended, or whose progress changed."""

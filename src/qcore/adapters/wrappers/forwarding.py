@@ -21,6 +21,8 @@ from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.periodic.changes import DueEntries, EntryAnswer, EntryChange
+from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, Task, Verdict
@@ -33,10 +35,12 @@ from qcore.ports import (
     Limiting,
     Notify,
     Page,
+    Periodic,
     Subscription,
     Verb,
     aggregating_of,
     limiting_of,
+    periodic_of,
     timekeeper_of,
 )
 
@@ -207,6 +211,37 @@ class ForwardingBroker:
         if aggregating is None:
             raise _lacking(Capability.GROUPS)
         return aggregating
+
+    # --- with `Capability.PERIODIC` ------------------------------------------------------------
+
+    async def write_entries(
+        self, changes: Sequence[EntryChange], *, now: Moment
+    ) -> Sequence[EntryAnswer]:
+        call = partial(self._periodic().write_entries, changes, now=now)
+        return await self.around("write_entries", call, changes=changes, now=now)
+
+    async def entries(self, queue: str, ids: Sequence[EntryId]) -> Sequence[FoundEntry | None]:
+        call = partial(self._periodic().entries, queue, ids)
+        return await self.around("entries", call, queue=queue, ids=ids)
+
+    async def browse_entries(
+        self, queue: str, limit: int, *, after: EntryId = ""
+    ) -> Sequence[FoundEntry]:
+        call = partial(self._periodic().browse_entries, queue, limit, after=after)
+        return await self.around("browse_entries", call, queue=queue, limit=limit, after=after)
+
+    async def entry_queues(self) -> Sequence[str]:
+        return await self.around("entry_queues", self._periodic().entry_queues)
+
+    async def due_entries(self, queues: Sequence[str], limit: int, *, now: Moment) -> DueEntries:
+        call = partial(self._periodic().due_entries, queues, limit, now=now)
+        return await self.around("due_entries", call, queues=queues, limit=limit, now=now)
+
+    def _periodic(self) -> Periodic:
+        periodic = periodic_of(self.inner)
+        if periodic is None:
+            raise _lacking(Capability.PERIODIC)
+        return periodic
 
 
 def _lacking(capability: Capability) -> InvalidOption:

@@ -1,6 +1,6 @@
 """A broker around a broker, with a hook for each kind of thing that passes.
 
-Tasks enter a broker by three verbs and leave it by four, their payloads by one more each; so do
+Tasks enter a broker by four verbs and leave it by four, their payloads by one and three more; so do
 results and saved work. A wrapper that overrides the verbs forgets one of them. Here each verb calls
 the hooks, and a wrapper overrides hooks.
 """
@@ -23,6 +23,8 @@ from qcore.domain.groups import Stale
 from qcore.domain.lifecycle import Command, State, Succeeded, Updated
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId, another
+from qcore.domain.periodic.changes import DueEntries, DueEntry, EntryAnswer, EntryChange
+from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Task, Verdict
 from qcore.ports import Page, Verb
@@ -51,9 +53,10 @@ class TransformingBroker(ForwardingBroker):
         """
 
     def on_task_in(self, task: NewTask) -> NewTask:
-        """Return a task as it is to be stored: one that is enqueued, a follow-up, an aggregate.
+        """Return a task as it is to be stored: enqueued, a follow-up, an aggregate, made by a tick.
 
-        Its id stays as it is: the answers name it.
+        Its id stays as it is: the answers name it. The task that the entry of a periodic task
+        describes is none yet: of it the payload alone passes, through `on_content_in`.
         """
         return task
 
@@ -107,6 +110,18 @@ class TransformingBroker(ForwardingBroker):
     ) -> Admission | Stale:
         return await super().aggregate(queue, group, ids, self._task_in(task), now=now)
 
+    async def write_entries(
+        self, changes: Sequence[EntryChange], *, now: Moment
+    ) -> Sequence[EntryAnswer]:
+        return await super().write_entries([self._change_in(each) for each in changes], now=now)
+
+    def _change_in(self, change: EntryChange) -> EntryChange:
+        entry = change.entry
+        if entry is not None:
+            entry = _with_payload(entry, self.on_content_in(entry.queue, entry.entry.task.payload))
+        tasks = tuple(self._task_in(each) for each in change.tasks)
+        return attrs.evolve(change, entry=entry, tasks=tasks)
+
     def _task_in(self, task: NewTask) -> NewTask:
         task = self.on_task_in(task)
         payload = self.on_content_in(task.queue, task.payload)
@@ -156,6 +171,28 @@ class TransformingBroker(ForwardingBroker):
         found = await super().details(queue, ids)
         return [None if each is None else self._details_out(queue, each) for each in found]
 
+    async def entries(self, queue: str, ids: Sequence[EntryId]) -> Sequence[FoundEntry | None]:
+        found = await super().entries(queue, ids)
+        return [None if each is None else self._entry_out(each) for each in found]
+
+    async def browse_entries(
+        self, queue: str, limit: int, *, after: EntryId = ""
+    ) -> Sequence[FoundEntry]:
+        found = await super().browse_entries(queue, limit, after=after)
+        return [self._entry_out(each) for each in found]
+
+    async def due_entries(self, queues: Sequence[str], limit: int, *, now: Moment) -> DueEntries:
+        due = await super().due_entries(queues, limit, now=now)
+        entries = [DueEntry(self._stored_out(each.stored), each.lives) for each in due.entries]
+        return DueEntries(entries, due.next)
+
+    def _entry_out(self, found: FoundEntry) -> FoundEntry:
+        return self._stored_out(found) if isinstance(found, StoredEntry) else found
+
+    def _stored_out(self, stored: StoredEntry) -> StoredEntry:
+        payload = self.on_content_out(stored.queue, stored.entry.task.payload)
+        return _with_payload(stored, payload)
+
     def _task_out(self, task: Task) -> Task:
         spec, result = task.spec, task.result
         payload = self.on_content_out(spec.queue, spec.payload)
@@ -173,6 +210,14 @@ class TransformingBroker(ForwardingBroker):
         return Details(details.errors, details.progress, self.on_content_out(queue, details.saved))
 
 
+def _with_payload(stored: StoredEntry, payload: bytes) -> StoredEntry:
+    task = stored.entry.task
+    if payload is task.payload:
+        return stored
+    entry = attrs.evolve(stored.entry, task=another(task, task.id, payload))
+    return attrs.evolve(stored, entry=entry)
+
+
 def _queues_of_verdict(verdict: Verdict) -> Iterable[str]:
     outcome = verdict.outcome
     then = outcome.then if isinstance(outcome, Succeeded) else ()
@@ -185,6 +230,7 @@ _QUEUES: Final[Mapping[str, Callable[[Any], Iterable[str]]]] = {
     "task": lambda task: (task.queue,),
     "tasks": lambda tasks: (each.queue for each in tasks),
     "demand": lambda demand: demand.quotas,
+    "changes": lambda changes: (each.queue for each in changes),
     "leases": lambda leases: (each.queue for each in leases),
     "updates": lambda updates: (each.lease.queue for each in updates),
     "verdicts": lambda verdicts: (queue for each in verdicts for queue in _queues_of_verdict(each)),

@@ -14,7 +14,7 @@ from qcore.app.client.selection import (
     predicate_of,
     several_ids,
 )
-from qcore.domain.answers import Missing, Moved, NotAllowed, QueueRemoved
+from qcore.domain.answers import Missing, Moved, NotAllowed, QueueNotEmpty, QueueRemoved
 from qcore.domain.errors import InvalidOption, QueueHasTasks
 from qcore.domain.lifecycle import (
     Archived,
@@ -28,10 +28,11 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import TaskId
+from qcore.domain.periodic.changes import EntryChange
 from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import Details
 from qcore.domain.task import Task, changed
-from qcore.ports import Broker, Clock, Counts, Limiting, Page, limiting_of
+from qcore.ports import Broker, Clock, Counts, Limiting, Page, limiting_of, periodic_of
 
 BATCH: Final = 500
 """Tasks that are read, and moved, in one call to the broker."""
@@ -156,27 +157,43 @@ class Inspector:
     async def remove_queue(self, queue: str, *, force: bool = False) -> int:
         """Remove a queue and all that is kept of it; return how many tasks were deleted with it.
 
-        Raises `QueueHasTasks` if it has any, unless with `force`: then those that run are cancelled
-        first, and all are deleted. Whoever enqueues into it later makes it anew.
+        Raises `QueueHasTasks` if it has any, or entries of periodic tasks, unless with `force`:
+        then the entries are removed, the tasks that run are cancelled, and all are deleted. Whoever
+        enqueues into it later makes it anew.
         """
         queue = one_queue(queue)
         await self._open()
-        deleted = left = 0
+        deleted = 0
+        left = QueueNotEmpty(0)
         for _ in range(REMOVALS if force else 1):
             if force:
                 deleted += await self._empty(queue)
             answer = await self._broker.remove_queue(queue, now=self._clock.now())
             if isinstance(answer, QueueRemoved):
                 return deleted
-            left = answer.tasks
+            left = answer
         advice = "it keeps getting more: stop who enqueues" if force else "force=True deletes them"
-        raise QueueHasTasks(f"the queue {queue!r} has {left:,} tasks: {advice}")
+        held = f"{left.tasks:,} tasks"
+        if left.entries:
+            held += f" and {left.entries:,} periodic ones"
+        raise QueueHasTasks(f"the queue {queue!r} has {held}: {advice}")
 
     async def _empty(self, queue: str) -> int:
-        """Delete all tasks of a queue; return how many."""
+        """Delete all tasks of a queue, its entries first; return how many."""
+        await self._remove_entries(queue)
         await self.cancel_all(queue=queue, state=State.ACTIVE)
         states = [state for state in State if state is not State.GONE]
         return sum([await self.delete_all(queue=queue, state=state) for state in states])
+
+    async def _remove_entries(self, queue: str) -> None:
+        periodic = periodic_of(self._broker)
+        if periodic is None:
+            return
+        last = ""
+        while found := await periodic.browse_entries(queue, BATCH, after=last):
+            changes = [EntryChange(queue, each.id, each.revision, None) for each in found]
+            await periodic.write_entries(changes, now=self._clock.now())
+            last = found[-1].id
 
     async def run_all(self, **selected: Unpack[TaskFilter]) -> int:
         """Make all selected tasks pending at once; return how many."""

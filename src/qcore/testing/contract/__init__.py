@@ -38,6 +38,7 @@ from qcore.testing.contract.groups import GroupContract
 from qcore.testing.contract.limits import LimitsContract
 from qcore.testing.contract.sharing import DurableContract, SharedContract
 from qcore.testing.contract.suite import CONTRACTS, BrokerContract
+from qcore.testing.contract.ticks import PeriodicContract
 from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.unique import UniqueContract
 
@@ -48,6 +49,7 @@ __all__ = [
     "DurableContract",
     "GroupContract",
     "LimitsContract",
+    "PeriodicContract",
     "SharedContract",
     "TimeContract",
     "UniqueContract",

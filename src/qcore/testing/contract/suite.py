@@ -27,6 +27,7 @@ from qcore.testing.contract.sharing import DurableContract, SharedContract
 from qcore.testing.contract.subscriptions import TaskChangeCases
 from qcore.testing.contract.sweep import CrashCases, SweepCases, TrimCases
 from qcore.testing.contract.threads import OpenCases, ThreadCases
+from qcore.testing.contract.ticks import PeriodicContract
 from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.tokens import TokenCases
 from qcore.testing.contract.unchanged import UnchangedCases
@@ -39,6 +40,7 @@ CONTRACTS: Final = {
     Capability.DURABLE: DurableContract,
     Capability.GROUPS: GroupContract,
     Capability.LIMITS: LimitsContract,
+    Capability.PERIODIC: PeriodicContract,
     Capability.TIME: TimeContract,
     Capability.UNIQUE: UniqueContract,
 }

@@ -15,7 +15,14 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
 )
-from qcore.ports import Broker, LeaseEnded, Notification, TasksChanged, WorkAvailable
+from qcore.ports import (
+    Broker,
+    EntriesChanged,
+    LeaseEnded,
+    Notification,
+    TasksChanged,
+    WorkAvailable,
+)
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases, step
 from qcore.testing.contract.states import LATER, bring_to
@@ -32,7 +39,7 @@ from qcore.testing.contract.steps import (
 )
 from qcore.testing.contract.threads import twin_of
 
-Kind: TypeAlias = type[WorkAvailable] | type[LeaseEnded] | type[TasksChanged]
+Kind: TypeAlias = type[WorkAvailable] | type[LeaseEnded] | type[TasksChanged] | type[EntriesChanged]
 
 KINDS: Final[tuple[Kind, ...]] = (WorkAvailable, LeaseEnded, TasksChanged)
 
@@ -61,7 +68,7 @@ class Kept:
 
     def __init__(self, *kinds: Kind) -> None:
         self.kinds = kinds
-        self.of = {kind: Notified() for kind in KINDS}
+        self.of = {kind: Notified() for kind in (*KINDS, EntriesChanged)}
 
     def __call__(self, notification: Notification) -> None:
         self.of[type(notification)].set()
