@@ -30,7 +30,7 @@ from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Claim, Verdict
 from qcore.ports import TasksChanged
-from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task
+from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, a_worker
 from qcore.testing.contract.steps import browse_all, ids_of, on_work, put, sweep_all, take
 
 PATIENCE = 10.0
@@ -77,6 +77,15 @@ def made(n: int, **options: Unpack[TaskOptions]) -> NewTask:
     return a_task(**options)
 
 
+async def _work(broker: RedisBroker) -> None:
+    """Announce workers, of whom one is killed and one leaves."""
+    leaving = a_worker(seen=NOW + 15)
+    for worker in (a_worker(), leaving):
+        await broker.announce(worker)
+    assert await broker.workers(now=NOW) == [leaving]
+    await broker.withdraw(leaving.id)
+
+
 async def whole_life(broker: RedisBroker, *queues: str) -> None:
     """Do everything with each of these queues, which must be empty, and leave nothing of them."""
     heard = Event()
@@ -90,6 +99,7 @@ async def whole_life(broker: RedisBroker, *queues: str) -> None:
         await _be_followed(broker, queue, queues[-1])
         await _be_limited(broker, queue)
         await _become_one(broker, queue)
+    await _work(broker)
     assert heard.wait(PATIENCE)
     assert news.wait(PATIENCE)
     await subscription.close()

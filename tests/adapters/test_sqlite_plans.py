@@ -30,8 +30,15 @@ STATEMENTS = {
     if PLANNED.match(sql)
 }
 
-# tables that do not grow with the tasks: one row, a row a queue, a row a table
-SMALL = {"qcore_meta", "qcore_queues", "qcore_limits", "sqlite_schema", "sqlite_master"}
+# tables that do not grow with the tasks: one row, a row a queue, a row a worker, a row a table
+SMALL = {
+    "qcore_meta",
+    "qcore_queues",
+    "qcore_limits",
+    "qcore_workers",
+    "sqlite_schema",
+    "sqlite_master",
+}
 # those that read one row, whichever comes first
 GLANCES = {"details.any", "queues.any_task"}
 # those that count the tasks of a queue, as somebody has edited the numbers in its row

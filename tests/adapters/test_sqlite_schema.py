@@ -10,7 +10,14 @@ from threading import Barrier
 
 import pytest
 
-from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, Row, Tx, Values
+from qcore.adapters.links.sqlite import (
+    AsyncSqliteLink,
+    BlockingSqliteLink,
+    BorrowedSqliteLink,
+    Row,
+    Tx,
+    Values,
+)
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.adapters.sqlite.schema import APPLICATION_ID, VERSION, prepare
 from qcore.app.client.inline import run_inline
@@ -18,7 +25,7 @@ from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import State
 from qcore.ports import Capability
-from qcore.testing.builders import LEASE, NOW, a_demand, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task, a_worker, some_tasks
 
 NOBODY = 65_534
 PAGE = bytes(4_000)
@@ -90,6 +97,97 @@ def test_a_file_from_before_the_first_release_is_refused(path: Path, change: str
     assert "schema version 1" in message
     assert "let the one that made it finish its tasks" in message
     assert path.read_bytes() == before
+
+
+def of_version_3(path: Path, *, beside_others: bool = False) -> None:
+    """Make a file as the qcore before this one did, with a task in it."""
+    broker = SqliteBroker(BlockingSqliteLink(path), beside_others=beside_others)
+    run_inline(broker.enqueue([a_task(id="old")], now=NOW))
+    run_inline(broker.close())
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("DROP TABLE qcore_workers")
+        other.execute("UPDATE qcore_meta SET version = 3")
+        if header(path)[1]:
+            other.execute("PRAGMA user_version = 3")
+
+
+def is_up_to_date(path: Path) -> bool:
+    """Return whether a file has the tables of today, once each, and says so."""
+    with closing(sqlite3.connect(path)) as other:
+        found = other.execute("SELECT name FROM sqlite_schema WHERE name = 'qcore_workers'")
+        is_there = found.fetchall() == [("qcore_workers",)]
+        return is_there and other.execute("SELECT * FROM qcore_meta").fetchall() == [(VERSION,)]
+
+
+@pytest.mark.parametrize("beside_others", [False, True])
+def test_a_file_of_an_older_qcore_is_brought_up_to_date(path: Path, *, beside_others: bool) -> None:
+    """The tables that it lacks are added at the first connection, and its tasks stay."""
+    of_version_3(path, beside_others=beside_others)
+    broker = SqliteBroker(BlockingSqliteLink(path), beside_others=beside_others)
+    run_inline(broker.announce(worker := a_worker()))
+    assert run_inline(broker.workers(now=NOW)) == [worker]
+    assert [task and task.id for task in run_inline(broker.get("default", ["old"]))] == ["old"]
+    assert is_up_to_date(path)
+    assert header(path)[1] == (0 if beside_others else VERSION)
+    run_inline(broker.close())
+
+
+def test_the_number_of_an_application_in_a_file_of_ours_stays(path: Path) -> None:
+    """It numbers its own schema there, and ours is brought up to date all the same."""
+    of_version_3(path)
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE orders (id INTEGER)")
+    broker = broker_at(path)
+    run_inline(broker.open())
+    assert is_up_to_date(path)
+    assert header(path)[1] == 3
+    run_inline(broker.close())
+
+
+def test_the_transaction_of_a_caller_brings_a_file_up_to_date(path: Path) -> None:
+    """Within it, so that whoever rolls it back has the file as it was."""
+    of_version_3(path)
+    before = header(path)
+    with closing(sqlite3.connect(path)) as connection:
+        for end in (connection.rollback, connection.commit):
+            connection.execute("BEGIN")
+            broker = SqliteBroker(BorrowedSqliteLink(connection))
+            run_inline(broker.announce(a_worker()))
+            assert header(path) == before
+            end()
+            assert is_up_to_date(path) is (end == connection.commit)
+    run_inline(broker_at(path).open())
+
+
+def test_who_is_connected_to_an_older_file_goes_on(path: Path) -> None:
+    """A worker of the older qcore need not be stopped first: what it uses is as it was."""
+    of_version_3(path)
+    with closing(sqlite3.connect(path)) as old:
+        assert old.execute("SELECT count(*) FROM qcore_tasks").fetchone() == (1,)
+        broker = broker_at(path)
+        run_inline(broker.open())
+        run_inline(broker.close())
+        with old:
+            old.execute("UPDATE qcore_tasks SET priority = 1")
+        assert old.execute("SELECT priority FROM qcore_tasks").fetchone() == (1,)
+
+
+def test_many_may_bring_a_file_up_to_date_at_once(path: Path) -> None:
+    """It is done once, and all of them can use it."""
+    of_version_3(path)
+    brokers = [broker_at(path, timeout=30) for _ in range(8)]
+    start = Barrier(len(brokers))
+
+    def announce(broker: SqliteBroker) -> None:
+        start.wait()
+        run_inline(broker.announce(a_worker()))
+
+    with ThreadPoolExecutor(len(brokers)) as threads:
+        list(threads.map(announce, brokers))
+    assert len(run_inline(brokers[0].workers(now=NOW))) == len(brokers)
+    assert is_up_to_date(path)
+    for broker in brokers:
+        run_inline(broker.close())
 
 
 @pytest.mark.parametrize("mark", ["PRAGMA application_id = 7", "CREATE TABLE users (name TEXT)"])

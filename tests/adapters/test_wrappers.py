@@ -15,7 +15,7 @@ from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Verdict
-from qcore.ports import Aggregating, Broker, Capability, Limiting, Periodic, Verb
+from qcore.ports import Aggregating, Broker, Capability, Limiting, Periodic, Verb, WorkerRegistry
 from qcore.testing import FaultyBroker
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
@@ -23,7 +23,7 @@ Call: TypeAlias = Callable[[], Awaitable[Any]]
 
 PORTS = {
     name: port
-    for port in (Broker, Limiting, Aggregating, Periodic)
+    for port in (Broker, Limiting, Aggregating, Periodic, WorkerRegistry)
     for protocol in port.__mro__
     if getattr(protocol, "_is_protocol", False)
     for name in vars(protocol)
@@ -31,6 +31,8 @@ PORTS = {
 }
 """Each member of the port and of what is optional there, and which protocol has it."""
 MEMBERS = sorted(PORTS)
+SILENT = {"open", "close", "announce", "withdraw"}
+"""Verbs without an answer."""
 VERBS = [name for name in MEMBERS if inspect.iscoroutinefunction(getattr(PORTS[name], name))]
 
 
@@ -86,7 +88,7 @@ async def test_a_verb_passes_on_what_it_is_given_and_what_it_gets(verb: str) -> 
     args, kwargs = arguments_of(verb)
     answer = await getattr(ForwardingBroker(inner), verb)(*args, **kwargs)
     assert inner.asked == [(verb, tuple(args), kwargs)]
-    assert answer == (None if verb in {"open", "close"} else (inner, verb))
+    assert answer == (None if verb in SILENT else (inner, verb))
     assert set(VERBS) == set(get_args(Verb))
 
 
@@ -103,6 +105,7 @@ class Bare(Echo):
         *((verb, "GROUPS") for verb in ("groups", "members", "aggregate")),
         *((verb, "PERIODIC") for verb in ("write_entries", "entries", "due_entries")),
         *((verb, "PERIODIC") for verb in ("browse_entries", "entry_queues")),
+        *((verb, "WORKERS") for verb in ("announce", "withdraw", "workers")),
     ],
 )
 async def test_what_the_inner_broker_cannot_do_is_refused_by_name(
@@ -133,7 +136,7 @@ async def test_every_call_goes_through_one_method(verb: str) -> None:
     args, kwargs = arguments_of(verb)
     answer = await getattr(wrapper, verb)(*args, **kwargs)
     assert wrapper.calls == [(verb, {name: name for name in (*args, *kwargs)})]
-    assert answer == (None if verb in {"open", "close"} else ("around", (wrapper.inner, verb)))
+    assert answer == (None if verb in SILENT else ("around", (wrapper.inner, verb)))
 
 
 def test_capabilities_are_those_of_the_inner_broker() -> None:

@@ -10,12 +10,13 @@ from qcore.testing.contract import (
     LimitsContract,
     PeriodicContract,
     UniqueContract,
+    WorkersContract,
 )
 from qcore.testing.machine import broker_machine
 
 
 class TestMemoryBroker(
-    BrokerContract, UniqueContract, GroupContract, LimitsContract, PeriodicContract
+    BrokerContract, UniqueContract, GroupContract, LimitsContract, PeriodicContract, WorkersContract
 ):
     """The memory broker keeps the contract."""
 

@@ -22,6 +22,7 @@ ROLES = (
     "Limiting",
     "Aggregating",
     "Periodic",
+    "WorkerRegistry",
 )
 
 

@@ -18,6 +18,7 @@ from qcore.testing.contract import (
     SharedContract,
     TimeContract,
     UniqueContract,
+    WorkersContract,
 )
 from qcore.testing.contract.unusual_input import BulkCases
 from qcore.testing.fakes import fake_redis_broker
@@ -36,6 +37,7 @@ class RedisContract(
     UniqueContract,
     GroupContract,
     LimitsContract,
+    WorkersContract,
 ):
     """All that is promised by a broker that is shared, durable and keeps the time."""
 

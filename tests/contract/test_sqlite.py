@@ -12,12 +12,19 @@ from qcore.testing.contract import (
     LimitsContract,
     SharedContract,
     UniqueContract,
+    WorkersContract,
 )
 from qcore.testing.machine import broker_machine
 
 
 class TestSqliteBroker(
-    BrokerContract, SharedContract, DurableContract, UniqueContract, GroupContract, LimitsContract
+    BrokerContract,
+    SharedContract,
+    DurableContract,
+    UniqueContract,
+    GroupContract,
+    LimitsContract,
+    WorkersContract,
 ):
     """The SQLite broker keeps the contract over the link that awaits."""
 
@@ -31,7 +38,9 @@ class TestBlockingSqliteBroker(TestSqliteBroker):
     blocking = True
 
 
-class TestSqliteBrokerInMemory(BrokerContract, UniqueContract, GroupContract, LimitsContract):
+class TestSqliteBrokerInMemory(
+    BrokerContract, UniqueContract, GroupContract, LimitsContract, WorkersContract
+):
     """Without a file it keeps the contract too."""
 
     def make_broker(self, keep: RetentionPolicy) -> Broker:

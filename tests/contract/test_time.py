@@ -16,6 +16,7 @@ from qcore.testing.contract import (
     PeriodicContract,
     TimeContract,
     UniqueContract,
+    WorkersContract,
 )
 from qcore.testing.contract.timekeeper import HOUR
 from tests.contract.doubles import Store, TimedBroker
@@ -50,7 +51,14 @@ def test_a_broker_with_the_capability_must_inherit_the_contract() -> None:
     def a_suite(*contracts: type) -> Any:
         return type("Suite", contracts, {"make_broker": TestTimedBroker.make_broker})()
 
-    others = (BrokerContract, UniqueContract, GroupContract, LimitsContract, PeriodicContract)
+    others = (
+        BrokerContract,
+        UniqueContract,
+        GroupContract,
+        LimitsContract,
+        PeriodicContract,
+        WorkersContract,
+    )
     a_suite(*others, TimeContract).test_every_capability_is_put_to_the_test()
     with pytest.raises(AssertionError):
         a_suite(*others).test_every_capability_is_put_to_the_test()

@@ -10,8 +10,8 @@ from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import RunNow, State, Succeeded
 from qcore.domain.queue_limits import SetInFlight
 from qcore.domain.task import Verdict
-from qcore.ports import Aggregating, Broker, Limiting, Periodic, WorkAvailable
-from qcore.testing.builders import LEASE, NOW, a_demand, a_task
+from qcore.ports import Aggregating, Broker, Limiting, Periodic, WorkAvailable, WorkerRegistry
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task, a_worker
 from qcore.testing.clock import ManualClock
 from qcore.testing.faults import FaultyBroker, Verb
 
@@ -44,6 +44,9 @@ ARGUMENTS: dict[Verb, dict[str, Any]] = {
     "browse_entries": {"queue": "default", "limit": 10, "after": ""},
     "entry_queues": {},
     "due_entries": {"queues": ["default"], "limit": 10, "now": NOW},
+    "announce": {"info": a_worker()},
+    "withdraw": {"worker": "w"},
+    "workers": {"now": NOW},
 }
 
 for_every_verb = pytest.mark.parametrize("verb", list(ARGUMENTS))
@@ -77,7 +80,7 @@ def test_the_verbs_are_those_of_the_port() -> None:
     """Every awaited verb of the port can go wrong, and is tried below."""
     verbs = {
         name
-        for port in (Broker, Limiting, Aggregating, Periodic)
+        for port in (Broker, Limiting, Aggregating, Periodic, WorkerRegistry)
         for name in dir(port)
         if not name.startswith("_") and inspect.iscoroutinefunction(getattr(port, name))
     }

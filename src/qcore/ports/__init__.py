@@ -2,8 +2,8 @@
 
 A `Broker` is composed by reader: `Producer` (a client), `Consumer` (a worker), `Reader` (a task's
 handle), `Operator` (an inspector). What a broker may have besides is a protocol of its own:
-`Limiting`, `Aggregating`, `Periodic`, `Timekeeper`, `Diagnosable`, each asked for by a function
-such as `limiting_of`.
+`Limiting`, `Aggregating`, `Periodic`, `WorkerRegistry`, `Timekeeper`, `Diagnosable`, each asked
+for by a function such as `limiting_of`.
 
 Every bullet in the docstrings of a broker's protocols is a promise, and has a case in
 `qcore.testing.contract`. Batches go in, and answers come back in the order asked. Moments are
@@ -39,6 +39,7 @@ from qcore.ports.subscription import (
     WorkAvailable,
 )
 from qcore.ports.timekeeper import Timekeeper, timekeeper_of
+from qcore.ports.worker_registry import WorkerRegistry, worker_registry_of
 
 __all__ = [
     "Aggregating",
@@ -67,9 +68,11 @@ __all__ = [
     "Timekeeper",
     "Verb",
     "WorkAvailable",
+    "WorkerRegistry",
     "aggregating_of",
     "diagnosable_of",
     "limiting_of",
     "periodic_of",
     "timekeeper_of",
+    "worker_registry_of",
 ]

@@ -57,6 +57,9 @@ Verb: TypeAlias = Literal[
     "browse_entries",
     "entry_queues",
     "due_entries",
+    "announce",
+    "withdraw",
+    "workers",
 ]
-"""The name of a call that is awaited: of `Broker`, and of `Limiting`, `Aggregating` and
-`Periodic`."""
+"""The name of a call that is awaited: of `Broker`, and of `Limiting`, `Aggregating`, `Periodic` and
+`WorkerRegistry`."""

@@ -20,3 +20,5 @@ class Capability(StrEnum):
     """Entries of periodic tasks lie in it: the broker is a `Periodic`."""
     TIME = "time"
     """The store has a clock, and all who use it go by it: the broker is a `Timekeeper`."""
+    WORKERS = "workers"
+    """Workers announce themselves in it: the broker is a `WorkerRegistry`."""

@@ -8,6 +8,7 @@ from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import DEFAULT_QUEUE, NewTask, TaskId
 from qcore.domain.task import Claim, Demand, Lease, Task
+from qcore.domain.workers import ANNOUNCE_EVERY, MISSED, RunningTask, WorkerInfo
 
 NOW: Final[Moment] = 1_800_000_000.0
 """When tests take place unless they say otherwise; a whole number, so that sums are exact."""
@@ -109,3 +110,47 @@ def a_claim(spec: NewTask | None = None, *, attempts: int = 1, token: int = 1) -
     """Return a claim of a task in its first run, under a lease that no broker gave."""
     task = a_stored_task(spec, state=State.ACTIVE, attempts=attempts)
     return Claim(task, a_lease(task.id, queue=task.queue, token=token))
+
+
+class WorkerFields(TypedDict, total=False):
+    """What a worker may announce: the fields of `WorkerInfo`."""
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    version: str
+    queues: Mapping[str, int]
+    is_strict: bool
+    handlers: tuple[str, ...]
+    concurrency: int
+    started: Moment
+    seen: Moment
+    expires: Moment
+    in_hand: int
+    running: tuple[RunningTask, ...]
+    loop_lag: float
+    last_claim: Moment | None
+    is_paused: bool
+    is_stopping: bool
+
+
+def a_worker(**fields: Unpack[WorkerFields]) -> WorkerInfo:
+    """Return a worker that has just started, with an id of its own, as it announces itself."""
+    seen = fields.get("seen", NOW)
+    usual = WorkerFields(
+        id=f"worker-{next(_numbers)}",
+        name="host:7",
+        host="host",
+        pid=7,
+        version="1.2.3",
+        queues={DEFAULT_QUEUE: 1},
+        is_strict=False,
+        handlers=("test:task",),
+        concurrency=100,
+        started=NOW,
+        seen=seen,
+        expires=seen + MISSED * ANNOUNCE_EVERY,
+    )
+    usual.update(fields)
+    return WorkerInfo(**usual)

@@ -6,10 +6,12 @@ from qcore.ports import (
     Limiting,
     Periodic,
     Timekeeper,
+    WorkerRegistry,
     aggregating_of,
     limiting_of,
     periodic_of,
     timekeeper_of,
+    worker_registry_of,
 )
 
 
@@ -38,4 +40,11 @@ def timekeeper(broker: Broker) -> Timekeeper:
     """Return a broker as one whose store has a clock; fail where it declares that it has none."""
     found = timekeeper_of(broker)
     assert found is not None, "expected Capability.TIME"
+    return found
+
+
+def worker_registry(broker: Broker) -> WorkerRegistry:
+    """Return a broker as one that lists workers; fail where it declares that it does not."""
+    found = worker_registry_of(broker)
+    assert found is not None, "expected Capability.WORKERS"
     return found

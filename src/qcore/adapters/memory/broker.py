@@ -50,6 +50,7 @@ from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict, token_floor
+from qcore.domain.workers import WorkerInfo, in_order
 from qcore.ports import Capability, Counts, Kinds, Notify, Page
 
 DEFAULT_RETENTION: Final = RetentionPolicy()
@@ -59,7 +60,13 @@ class MemoryBroker:
     """Keep tasks in this process."""
 
     capabilities: frozenset[Capability] = frozenset(
-        {Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS, Capability.PERIODIC}
+        {
+            Capability.UNIQUE,
+            Capability.GROUPS,
+            Capability.LIMITS,
+            Capability.PERIODIC,
+            Capability.WORKERS,
+        }
     )
 
     def __init__(self, *, keep: RetentionPolicy = DEFAULT_RETENTION) -> None:
@@ -341,6 +348,22 @@ class MemoryBroker:
         tasks = self._queues[stored.queue].tasks if stored.queue in self._queues else {}
         last = tasks.get(stored.state.last_task or "")
         return last is not None and last.state not in ENDED
+
+    async def announce(self, info: WorkerInfo) -> None:
+        """List a worker, and remove those that have expired."""
+        with self._lock:
+            listed = {**self._workers, info.id: info}
+            self._workers = {each: it for each, it in listed.items() if it.expires > info.seen}
+
+    async def withdraw(self, worker: str) -> None:
+        """Remove a worker."""
+        with self._lock:
+            self._workers.pop(worker, None)
+
+    async def workers(self, *, now: Moment) -> Sequence[WorkerInfo]:
+        """Return the workers that have not expired."""
+        with self._lock:
+            return in_order([each for each in self._workers.values() if each.expires > now])
 
     async def diagnose(self) -> Sequence[Finding]:
         """Return what there is to know: that all is gone with the process."""

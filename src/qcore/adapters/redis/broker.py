@@ -14,6 +14,7 @@ from qcore.adapters.redis import (
     run_details,
     settle,
     sweep,
+    workers,
 )
 from qcore.adapters.redis.script_runner import ScriptRunner
 from qcore.domain.answers import (
@@ -34,6 +35,7 @@ from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
+from qcore.domain.workers import WorkerInfo
 from qcore.ports import Capability, Counts, Kinds, Notify, Page, Subscription
 
 USUAL: Final = RetentionPolicy()
@@ -55,6 +57,7 @@ class RedisBroker:
             Capability.GROUPS,
             Capability.LIMITS,
             Capability.TIME,
+            Capability.WORKERS,
         }
     )
 
@@ -190,3 +193,15 @@ class RedisBroker:
         """Put one task in the place of members of a group, in one step."""
         check_aggregate(queue, ids, task)
         return await groups.aggregate(self._runner, group, ids, task, now)
+
+    async def announce(self, info: WorkerInfo) -> None:
+        """List a worker until it expires, or is withdrawn."""
+        await workers.announce(self._runner, info)
+
+    async def withdraw(self, worker: str) -> None:
+        """Remove a worker."""
+        await workers.withdraw(self._runner, worker)
+
+    async def workers(self, *, now: Moment) -> Sequence[WorkerInfo]:
+        """Return the workers that have not expired."""
+        return await workers.workers(self._runner, now)

@@ -45,7 +45,9 @@ the bare token in the first attempt of a task with default metadata.
 Scripts check everything before their first write, and remove before they add: Redis does not roll a
 script back, and out of memory it refuses only a first write that would need more.
 
-Besides, the set `qcore:queues` names all queues, and the channels `…:wake` and `…:news` of a queue
+Besides, the set `qcore:queues` names all queues, the sorted set `qcore:{ }:workers` has the ids of
+workers by when they count as gone, the hash `qcore:{ }:worker-info` what they announced of
+themselves, in MessagePack, and the channels `…:wake` and `…:news` of a queue
 carry notifications (notifications.py).
 """
 
@@ -99,6 +101,8 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         self.registry: Final = f"{namespace}:queues"
+        # in one slot that no queue has: a blank is no queue's name
+        self.workers: Final = (f"{namespace}:{{ }}:workers", f"{namespace}:{{ }}:worker-info")
         self.of = lru_cache(maxsize=1_000)(self._of)
         self.with_session = lru_cache(maxsize=1_000)(self._with_session)
 

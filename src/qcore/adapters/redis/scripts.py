@@ -122,6 +122,8 @@ INCLUDES: Final[Mapping[str, Sequence[str]]] = {
     "limits": ("keys", "version"),
     "remove_queue": ("keys", "version", "all_keys", "key_types"),
     "set_limit": ("keys", "version", "unused_keys", "wakeups", "limits"),
+    "announce": (),
+    "withdraw": (),
     "check_permissions": (),
 }
 """The parts that each script uses itself."""
@@ -167,6 +169,7 @@ SCRIPTS: Final[Mapping[str, Script]] = {name: assembled(name) for name in INCLUD
 """All scripts by name."""
 
 AGGREGATE: Final = SCRIPTS["aggregate"]
+ANNOUNCE: Final = SCRIPTS["announce"]
 BROWSE: Final = SCRIPTS["browse"]
 CHECK_PERMISSIONS: Final = SCRIPTS["check_permissions"]
 CLAIM: Final = SCRIPTS["claim"]
@@ -185,3 +188,4 @@ SETTLE_WITH_FOLLOWUPS: Final = SCRIPTS["settle_with_followups"]
 SET_LIMIT: Final = SCRIPTS["set_limit"]
 SWEEP: Final = SCRIPTS["sweep"]
 TRANSITION: Final = SCRIPTS["transition"]
+WITHDRAW: Final = SCRIPTS["withdraw"]

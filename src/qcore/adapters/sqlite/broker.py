@@ -23,6 +23,8 @@ from qcore.adapters.sqlite.limits import limits as limits_of
 from qcore.adapters.sqlite.limits import set_limit
 from qcore.adapters.sqlite.merge import merge_lost
 from qcore.adapters.sqlite.schema import prepare
+from qcore.adapters.sqlite.workers import announce, withdraw
+from qcore.adapters.sqlite.workers import workers as listed_workers
 from qcore.domain.answers import (
     Admission,
     LeaseLost,
@@ -42,11 +44,14 @@ from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
+from qcore.domain.workers import WorkerInfo
 from qcore.ports import Capability, Counts, Kinds, Notify, Page, Subscription
 
 KEPT_STATES: Final = ENDED - {State.GONE}
 DEFAULT_RETENTION: Final = RetentionPolicy()
-IN_MEMORY: Final = frozenset({Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS})
+IN_MEMORY: Final = frozenset(
+    {Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS, Capability.WORKERS}
+)
 ON_DISK: Final = IN_MEMORY | {Capability.SHARED, Capability.DURABLE}
 
 
@@ -263,3 +268,15 @@ class SqliteBroker:
         )
         self._link.tell_of_work({queue})
         return answer
+
+    async def announce(self, info: WorkerInfo) -> None:
+        """List a worker, and remove those that have expired."""
+        await self._link.write(partial(announce, info=info))
+
+    async def withdraw(self, worker: str) -> None:
+        """Remove a worker."""
+        await self._link.write(partial(withdraw, worker=worker))
+
+    async def workers(self, *, now: Moment) -> Sequence[WorkerInfo]:
+        """Return the workers that have not expired."""
+        return await self._link.read(partial(listed_workers, now=now))

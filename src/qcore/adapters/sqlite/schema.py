@@ -1,5 +1,6 @@
-"""Creating the tables at the first connection, and checking the version of those that exist."""
+"""Creating the tables at the first connection, and bringing those up to date that exist."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -10,15 +11,19 @@ from qcore.domain.errors import BrokerUnusable
 
 APPLICATION_ID: Final = 0x71636F72
 """The letters "qcor", in the header of a file of ours, by which `file` may tell it."""
-VERSION: Final = 3
+VERSION: Final = 4
 """Version of the schema. 1, without unique keys, and 2, without details, were never released."""
+ADDED: Final[Mapping[int, Sequence[str]]] = {4: ("workers",)}
+"""What each version has added to the one before it, by the names of the statements that make it."""
+OLDEST: Final = min(ADDED) - 1
+"""The oldest version that is brought up to date."""
 
 _SCHEMA: Final = statements("schema")
 _TABLES: Final = [sql for sql in _SCHEMA.values() if sql.startswith("CREATE")]
 
 
 def prepare(tx: Tx, *, beside_others: bool = False) -> None:
-    """Create the tables unless they exist.
+    """Create the tables unless they exist, and add those that an older qcore did not have.
 
     In a file of our own this also turns on the write-ahead log, with which readers and a writer do
     not wait for each other, and a commit is one write. Raises `BrokerUnusable`, with nothing
@@ -27,24 +32,30 @@ def prepare(tx: Tx, *, beside_others: bool = False) -> None:
     then, and so is `user_version`, by which an application may number its own schema.
     """
     if not tx.owns_file:
-        if not _exists(tx):
+        version = _version(tx)
+        if version is None:
             _create(tx)
+        else:
+            _upgrade(tx, version)
         return
     # one transaction, as another process may be creating the same tables at this moment. After an
     # error the link closes the connection, which rolls it back
     tx.execute("BEGIN")
-    exists, others = _exists(tx), _others(tx)
+    version, others = _version(tx), _others(tx)
     tx.execute("COMMIT")
-    if exists:
+    if version == VERSION:
         return
-    if not others:
+    if version is None and not others:
         # WAL cannot be turned on inside a transaction; the file is still empty
         tx.execute("PRAGMA journal_mode = WAL")
-    elif not beside_others:
+    elif version is None and not beside_others:
         raise _taken(others)
     tx.execute("BEGIN IMMEDIATE")
-    if not _exists(tx):
+    version = _version(tx)
+    if version is None:
         _create_in_file(tx, beside_others=beside_others)
+    else:
+        _upgrade(tx, version)
     tx.execute("COMMIT")
 
 
@@ -70,20 +81,42 @@ def _create(tx: Tx) -> None:
     tx.execute(_SCHEMA["set_version"], (VERSION,))
 
 
-def _exists(tx: Tx) -> bool:
-    """Return whether the tables exist; raise `BrokerUnusable` if they are of another version."""
-    if tx.execute("PRAGMA application_id")[0][0] == APPLICATION_ID:
-        version = tx.execute("PRAGMA user_version")[0][0]
-        # an application whose tables are beside ours may number its own schema there
-        if version not in {0, VERSION} and not tx.execute(_SCHEMA["tables_of_others"]):
-            _check_version(version)
-    exists = bool(tx.execute(_SCHEMA["meta_columns"]))
-    if exists:
-        _check_version(tx.execute(_SCHEMA["version"])[0][0])
-    return exists
+def _upgrade(tx: Tx, version: int) -> None:
+    """Add what the versions after `version` have added.
+
+    Workers of the older qcore that are connected go on: they do not know of the new tables.
+    """
+    for newer in range(version + 1, VERSION + 1):
+        for name in ADDED[newer]:
+            tx.execute(_SCHEMA[name])
+    if version < VERSION:
+        tx.execute(_SCHEMA["raise_version"], (VERSION,))
+        if tx.owns_file and _numbers_file(tx) == version:
+            tx.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _check_version(version: object) -> None:
+def _numbers_file(tx: Tx) -> int:
+    """Return the version in the header of a file; 0 where that is not ours to number."""
+    # an application whose tables are beside ours may number its own schema there
+    if tx.execute("PRAGMA application_id")[0][0] != APPLICATION_ID:
+        return 0
+    version: int = tx.execute("PRAGMA user_version")[0][0]
+    return 0 if version and tx.execute(_SCHEMA["tables_of_others"]) else version
+
+
+def _version(tx: Tx) -> int | None:
+    """Return the version of the tables, None where there are none.
+
+    Raises `BrokerUnusable` for one that cannot be used.
+    """
+    if (of_file := _numbers_file(tx)) != 0:
+        _check_version(of_file)
+    if not tx.execute(_SCHEMA["meta_columns"]):
+        return None
+    return _check_version(tx.execute(_SCHEMA["version"])[0][0])
+
+
+def _check_version(version: object) -> int:
     if type(version) is not int:
         raise BrokerUnusable(
             f"the table qcore_meta gives {version!r} as the schema's version: expected the one row "
@@ -94,12 +127,13 @@ def _check_version(version: object) -> None:
             f"the database has schema version {version}, and this qcore knows {VERSION}: "
             "install the qcore that made it, or a newer one"
         )
-    if version < VERSION:
+    if version < OLDEST:
         raise BrokerUnusable(
             f"the database has schema version {version}, of a qcore before its first release, and "
             f"this qcore knows {VERSION}: let the one that made it finish its tasks, then remove "
             "the file, or the tables qcore_* if it has others"
         )
+    return version
 
 
 def _others(tx: Tx) -> str:

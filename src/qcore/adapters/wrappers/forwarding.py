@@ -26,6 +26,7 @@ from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, Task, Verdict
+from qcore.domain.workers import WorkerInfo
 from qcore.ports import (
     Aggregating,
     Broker,
@@ -38,10 +39,12 @@ from qcore.ports import (
     Periodic,
     Subscription,
     Verb,
+    WorkerRegistry,
     aggregating_of,
     limiting_of,
     periodic_of,
     timekeeper_of,
+    worker_registry_of,
 )
 
 T = TypeVar("T")
@@ -242,6 +245,23 @@ class ForwardingBroker:
         if periodic is None:
             raise _lacking(Capability.PERIODIC)
         return periodic
+
+    # --- with `Capability.WORKERS` -------------------------------------------------------------
+
+    async def announce(self, info: WorkerInfo) -> None:
+        await self.around("announce", partial(self._registry().announce, info), info=info)
+
+    async def withdraw(self, worker: str) -> None:
+        await self.around("withdraw", partial(self._registry().withdraw, worker), worker=worker)
+
+    async def workers(self, *, now: Moment) -> Sequence[WorkerInfo]:
+        return await self.around("workers", partial(self._registry().workers, now=now), now=now)
+
+    def _registry(self) -> WorkerRegistry:
+        registry = worker_registry_of(self.inner)
+        if registry is None:
+            raise _lacking(Capability.WORKERS)
+        return registry
 
 
 def _lacking(capability: Capability) -> InvalidOption:

@@ -58,7 +58,7 @@ async def names(nodes: Sequence[Node], keys: Keys, queries: ServerQueries) -> Na
             queue = _queue_of(key, keys.registry)
             if queue is not None:
                 stored.add(queue)
-            elif key != keys.registry:
+            elif key != keys.registry and key not in keys.workers:
                 foreign.add(key)
     lost = {queue for queue in stored - known if not queue.startswith(PROBE_PREFIX)}
     return Namespace(sorted(known), sorted(junk), sorted(lost), sorted(foreign), is_set, is_read)

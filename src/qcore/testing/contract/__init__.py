@@ -41,6 +41,7 @@ from qcore.testing.contract.suite import CONTRACTS, BrokerContract
 from qcore.testing.contract.ticks import PeriodicContract
 from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.unique import UniqueContract
+from qcore.testing.contract.worker_registry import WorkersContract
 
 __all__ = [
     "CONTRACTS",
@@ -53,4 +54,5 @@ __all__ = [
     "SharedContract",
     "TimeContract",
     "UniqueContract",
+    "WorkersContract",
 ]

@@ -34,6 +34,7 @@ from qcore.testing.contract.unchanged import UnchangedCases
 from qcore.testing.contract.unique import UniqueContract
 from qcore.testing.contract.unusual_input import BulkCases, UnusualTextCases
 from qcore.testing.contract.wakeups import NextDueCases, SubscribeCases
+from qcore.testing.contract.worker_registry import WorkersContract
 
 CONTRACTS: Final = {
     Capability.SHARED: SharedContract,
@@ -43,6 +44,7 @@ CONTRACTS: Final = {
     Capability.PERIODIC: PeriodicContract,
     Capability.TIME: TimeContract,
     Capability.UNIQUE: UniqueContract,
+    Capability.WORKERS: WorkersContract,
 }
 
 

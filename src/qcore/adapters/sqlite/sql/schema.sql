@@ -22,6 +22,9 @@ SELECT name FROM sqlite_schema WHERE name NOT GLOB 'qcore_*' AND name NOT GLOB '
 -- name: set_version
 INSERT INTO qcore_meta (version) VALUES (?)
 
+-- name: raise_version
+UPDATE qcore_meta SET version = ?
+
 -- A queue's row is removed by an operator alone, and only when the clock has passed its last token:
 -- its counters must not go back, or an old lease would fit again.
 -- The number of its tasks by state is kept here, in the transactions that change it, because to
@@ -109,6 +112,15 @@ CREATE TABLE qcore_limits (
     full REAL NOT NULL,
     in_flight INTEGER,
     is_paused INTEGER NOT NULL
+)
+
+-- Workers as they have announced themselves, `info` as JSON; one whose `expires` is over is gone, and
+-- its row is removed by the next that announces itself.
+-- name: workers
+CREATE TABLE qcore_workers (
+    id TEXT PRIMARY KEY,
+    expires REAL NOT NULL,
+    info TEXT NOT NULL
 )
 
 -- name: by_id
