@@ -37,6 +37,7 @@ from qcore.ports import (
     Periodic,
     Serializer,
     Timekeeper,
+    WorkerRegistry,
 )
 from qcore.serializers import SignedSerializer
 from qcore.types import AggregationOptions, Changes, Handle, Options, WorkerOptions
@@ -47,7 +48,15 @@ WORDED: Final = None
 PER_MACHINE: Final = {"worker": {"--process-pool": WORDED}}
 """Options of commands whose default is another on each machine."""
 
-BROKERS: Final = [Broker, Limiting, Aggregating, Periodic, Timekeeper, Diagnosable]
+BROKERS: Final = [
+    Broker,
+    Limiting,
+    Aggregating,
+    Periodic,
+    WorkerRegistry,
+    Timekeeper,
+    Diagnosable,
+]
 """What a broker is, and what it may be besides."""
 
 

@@ -73,6 +73,7 @@ class MemoryBroker:
         self._keep = keep
         self._queues: dict[str, Queue] = {}
         self.entry_store = Entries()
+        self._workers: dict[str, WorkerInfo] = {}
         self._subscribers = Subscribers()
         # clients in other threads enqueue into the same store
         self._lock = RLock()
