@@ -45,6 +45,8 @@ from qcore.types import AggregationOptions, Changes, Handle, Options, WorkerOpti
 DOCS: Final = Path(__file__).parents[1] / "docs"
 WORDED: Final = None
 """A default that its row says in words, or that there is none."""
+AS_A_WORKER: Final = {"config": "worker"}
+"""A command that has the options of another one, too, which its own page need not list again."""
 PER_MACHINE: Final = {"worker": {"--process-pool": WORDED}}
 """Options of commands whose default is another on each machine."""
 
@@ -113,7 +115,9 @@ def options_of(command: str) -> dict[str, object]:
     made = commands.get_command(click.Context(commands), command)
     found = [each for each in made.params if isinstance(each, click.Option)] if made else []
     declared = {each.opts[0]: each.default for each in found if not (each.is_flag or each.envvar)}
-    return {each.opts[0]: WORDED for each in found} | declared | PER_MACHINE.get(command, {})
+    listed = {each.opts[0]: WORDED for each in found} | declared | PER_MACHINE.get(command, {})
+    elsewhere = options_of(AS_A_WORKER[command]) if command in AS_A_WORKER else {}
+    return {name: default for name, default in listed.items() if name not in elsewhere}
 
 
 TABLES: Final = [

@@ -9,6 +9,7 @@ from qcore.adapters.links.redis_schemes import SCHEMES as REDIS_SCHEMES
 from qcore.adapters.links.sqlite import BorrowedSqliteLink, Connection
 from qcore.adapters.links.urls import one_of, parse_options, without_password
 from qcore.domain.errors import InvalidOption
+from qcore.entrypoints.project_file import SOURCE, project_settings
 from qcore.entrypoints.registered_brokers import GROUP, connect_registered, registered_schemes
 from qcore.ports import Broker
 
@@ -63,16 +64,25 @@ def connect(url: str) -> Broker:
 
 
 def url_of_environment() -> str:
-    """Return the URL in the variable QCORE_URL, or the default where it is not set.
+    """Return the URL of the variable QCORE_URL, else of `[tool.qcore]`, else the default.
 
-    Raises `InvalidOption` where it is empty: most likely another variable, or a secret, was to be
-    its value, and tasks would go to a file that no worker looks at.
+    Raises `InvalidOption` where one is empty or no text: most likely another variable, or a secret,
+    was to be its value, and tasks would go to a file that no worker looks at.
     """
-    url = os.environ.get(URL_VARIABLE, DEFAULT_URL)
+    url = os.environ.get(URL_VARIABLE)
+    if url is None:
+        return _url_of_project()
     if not url:
         raise InvalidOption(
             f"the variable {URL_VARIABLE} is empty: unset it for {DEFAULT_URL}, or set it to a URL"
         )
+    return url
+
+
+def _url_of_project() -> str:
+    url = project_settings().get("url", DEFAULT_URL)
+    if not isinstance(url, str) or not url:
+        raise InvalidOption(f"url is {url!r}: expected a URL, or no such line ({SOURCE})")
     return url
 
 

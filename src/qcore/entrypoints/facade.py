@@ -9,6 +9,7 @@ from typing import Final, Self, Unpack
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.links.sqlite import Connection
+from qcore.adapters.links.urls import without_password
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.codec import Codec
@@ -34,10 +35,11 @@ DICE: Final = SystemRandom().random
 class Qcore(Router):
     """A queue with its tasks: `@q.task` declares them, `q.worker()` runs them.
 
-    `url` names the broker (see `connect`): without it the environment's QCORE_URL, else the file
-    qcore.db in the working folder. Everything else can be given instead of the default: the broker
-    itself, the clock (the store's if it has one, else this machine's), the serializer, the dice
-    that spread retries, and the instruments (a log by default). Nothing is opened before it is
+    `url` names the broker (see `connect`): without it the environment's QCORE_URL, else `url` of
+    `[tool.qcore]` in the working folder's pyproject.toml, else the file qcore.db there. Everything
+    else can be given instead of the default: the broker itself, the clock (the store's if it has
+    one, else this machine's), the serializer, the dice that spread retries, and the instruments (a
+    log by default). Nothing is opened before it is
     used.
     """
 
@@ -61,19 +63,24 @@ class Qcore(Router):
         self.instruments = (LoggingInstrument(),) if instruments is None else _listed(instruments)
         self._max_payload = max_payload
         self._max_result = byte_limit("max_result", max_result)
-        if broker is None:
-            broker = self._connect(url)
-        self._wire(broker, clock, dice)
+        self.has_own_store = url is not None or broker is not None
+        """Whether code says where tasks wait, rather than the settings."""
+        store, broker = self._connect(url) if broker is None else (_shown(broker), broker)
+        self._wire(broker, store, clock, dice)
 
-    def _connect(self, url: str | None) -> Broker:
+    def _connect(self, url: str | None) -> tuple[str, Broker]:
+        """Return a URL as it may be shown, and its broker."""
         try:
-            return connect(url_of_environment() if url is None else url)
+            url = url_of_environment() if url is None else url
+            return without_password(url), connect(url)
         except InvalidOption as error:
             # a traceback that shows variables is not to show a password
             del url
             raise without_own_frames(error)  # noqa: B904  (it is the same error)
 
-    def _wire(self, broker: Broker, clock: Clock | None, dice: Dice) -> None:
+    def _wire(self, broker: Broker, store: str, clock: Clock | None, dice: Dice) -> None:
+        self.store = store
+        """Where tasks wait, as it may be shown: the URL, or the name of the broker's class."""
         self._given_clock = clock
         clock = clock or _clock_of(broker)
         self.broker = broker
@@ -113,8 +120,9 @@ class Qcore(Router):
         Tasks stay declared; whatever enqueues or runs them in the block does so over there. Without
         a `clock` it goes by the one that this queue was given, or else by the other broker's time.
         """
-        before = self.broker, self._given_clock, self.dice
-        self._wire(broker or connect(url), clock or self._given_clock, dice or self.dice)
+        before = self.broker, self.store, self._given_clock, self.dice
+        store, broker = self._connect(url) if broker is None else (_shown(broker), broker)
+        self._wire(broker, store, clock or self._given_clock, dice or self.dice)
         try:
             yield self
         finally:
@@ -187,6 +195,10 @@ class Qcore(Router):
     ) -> None:
         """Let go of the store."""
         await self.close()
+
+
+def _shown(broker: Broker) -> str:
+    return type(broker).__name__
 
 
 def _listed(instruments: Sequence[Instrument]) -> tuple[Instrument, ...]:

@@ -35,7 +35,7 @@ FAILING: Final = {False: {Grade.ERROR}, True: {Grade.WARNING, Grade.ERROR}}
 @click.command()
 @click.option(
     "--url",
-    help=f"Where tasks wait. [default: {URL_VARIABLE}, else {DEFAULT_URL}]",
+    help=f"Where tasks wait. [default: {URL_VARIABLE}, else [tool.qcore], else {DEFAULT_URL}]",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 for a warning, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

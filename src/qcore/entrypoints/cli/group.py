@@ -12,6 +12,7 @@ import click
 
 COMMANDS: Final[Mapping[str, str]] = {
     "bench": "Measure how fast a store is, and that no task is lost.",
+    "config": "Show each setting of a worker, and whence it comes.",
     "doctor": "Look a store over: what is well, what is not, what to do.",
     "worker": "Run the tasks of an application.",
 }

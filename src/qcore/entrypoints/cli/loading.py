@@ -1,9 +1,10 @@
-"""Find the queue that an argument such as `myapp.tasks:q` names."""
+"""Find the queue that an argument such as `myapp.tasks:q` names, and import modules beside it."""
 
 import sys
 import sysconfig
 import traceback
 from collections import defaultdict
+from collections.abc import Sequence
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
@@ -14,26 +15,35 @@ from qcore.domain.errors import QcoreError
 from qcore.domain.retry import described
 from qcore.domain.text import traceback_of
 from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.cli.modules import is_pattern, modules_of
 from qcore.entrypoints.early_stop import StoppedEarly, leave_if_asked
 from qcore.entrypoints.facade import Qcore
 
 EXPECTED: Final = "expected MODULE:NAME, such as myapp.tasks:q"
+EXPECTED_MODULE: Final = "expected a module, such as myapp.mail, or a pattern, such as myapp.jobs.*"
 LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 """The folders of Python's own modules, and of those installed."""
 
 
-def load(spec: str) -> Qcore:
+def load(spec: str, imports: Sequence[str] = (), *, source: str = "--import") -> Qcore:
     """Return the Qcore that `spec`, MODULE:NAME, names; raise `Wrong` where there is none.
 
-    Modules of the working folder come first, as with `python -m`.
+    Modules of the working folder come first, as with `python -m`. Then `imports` are imported, the
+    names of modules and patterns of names, which declare further tasks; `source` is where they were
+    named.
     """
     name, colon, attribute = spec.partition(":")
     if not (name and colon and attribute):
         raise Wrong(f"{spec!r} names no queue: {EXPECTED}")
-    _check_name(name, spec)
+    _check_name(name, spec, EXPECTED)
     folder = _working_folder()
     sys.path[:] = [folder, *(each for each in sys.path if each != folder)]
     module = _imported(name)
+    for each in imports:
+        try:
+            _import_beside(each)
+        except Wrong as error:
+            raise Wrong(f"{error.message} ({source})") from None
     # a module may have caught what a signal raised in it
     leave_if_asked()
     _refuse_loaded_twice()
@@ -43,15 +53,21 @@ def load(spec: str) -> Qcore:
     return found
 
 
-def _check_name(name: str, spec: str) -> None:
+def _import_beside(name: str) -> None:
+    """Import a module, or those that match a pattern."""
+    _check_name(name, name, EXPECTED_MODULE)
+    for each in modules_of(name, _imported) if is_pattern(name) else [name]:
+        _imported(each)
+
+
+def _check_name(name: str, spec: str, expected: str) -> None:
     """Raise `Wrong` for what cannot be the name of a module, such as a path."""
     if "/" in name or "\\" in name or name.endswith(".py"):
         raise Wrong(
-            f"{spec!r} names a file: {EXPECTED}, whose module can be imported from the working "
-            "folder"
+            f"{spec!r} names a file: {expected}, which can be imported from the working folder"
         )
     if not all(part.isprintable() and part.strip() == part != "" for part in name.split(".")):
-        raise Wrong(f"{spec!r} names no module: {EXPECTED}")
+        raise Wrong(f"{spec!r} names no module: {expected}")
     if name == "__main__":
         raise Wrong(f"{spec!r} names this command itself: name the module by its file")
 

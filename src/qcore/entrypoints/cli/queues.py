@@ -2,16 +2,15 @@
 
 from typing import Final
 
-from qcore.domain.errors import InvalidTask
+from qcore.domain.errors import InvalidOption, InvalidTask
 from qcore.domain.new_task import NewTask
-from qcore.entrypoints.cli.errors import Wrong
 
 MAX_DIGITS: Final = 9
 EXPECTED: Final = "expected names with weights, such as critical=6,default=3,low=1, or plain names"
 
 
 def parse_queues(text: str) -> dict[str, int]:
-    """Return queue to weight, in the order written; raise `Wrong` where a piece is none.
+    """Return queue to weight, in the order written; raise `InvalidOption` where a piece is none.
 
     A queue without a weight has the weight 1.
     """
@@ -19,7 +18,7 @@ def parse_queues(text: str) -> dict[str, int]:
     for piece in text.split(","):
         name, equals, weight = (part.strip() for part in piece.partition("="))
         if name in queues:
-            raise Wrong(f"--queues {text!r} names {name!r} twice: {EXPECTED}")
+            raise InvalidOption(f"queues is {text!r}, which names {name!r} twice: {EXPECTED}")
         queues[_checked(name, text)] = _weight(weight, name, text) if equals else 1
     return queues
 
@@ -28,14 +27,14 @@ def _checked(name: str, text: str) -> str:
     try:
         NewTask("check", id="check", queue=name)
     except InvalidTask as error:
-        raise Wrong(f"--queues {text!r}: {error}; {EXPECTED}") from None
+        raise InvalidOption(f"queues is {text!r}: {error}; {EXPECTED}") from None
     return name
 
 
 def _weight(weight: str, name: str, text: str) -> int:
     if not (weight.isascii() and weight.isdigit() and len(weight) <= MAX_DIGITS and int(weight)):
-        raise Wrong(
-            f"--queues {text!r}: the weight of {name!r} is {weight!r}, no whole number from 1: "
+        raise InvalidOption(
+            f"queues is {text!r}: the weight of {name!r} is {weight!r}, no whole number from 1: "
             f"{EXPECTED}"
         )
     return int(weight)

@@ -2,14 +2,16 @@
 
 import asyncio
 import gc
+import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import click
 import structlog
+from click.core import ParameterSource
 
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.app.worker.pools.child_process import prepared_children
@@ -19,8 +21,15 @@ from qcore.domain.errors import InvalidOption, QcoreError
 from qcore.domain.events import WorkerFailed
 from qcore.domain.retry import described
 from qcore.entrypoints.cli.errors import Unwell, Wrong
-from qcore.entrypoints.cli.loading import load
-from qcore.entrypoints.cli.queues import parse_queues
+from qcore.entrypoints.cli.loading import EXPECTED, load
+from qcore.entrypoints.cli.setting_types import Number, Queues, Text, Url
+from qcore.entrypoints.cli.settings import (
+    ConfiguredCommand,
+    misspelt_variables,
+    source_of,
+    with_source,
+)
+from qcore.entrypoints.connect import URL_VARIABLE
 from qcore.entrypoints.early_stop import leave_if_asked
 from qcore.entrypoints.exiting import leave_now, leave_within
 from qcore.entrypoints.facade import Qcore
@@ -40,18 +49,34 @@ than a worker takes to give its tasks back and to cancel its lifespans.
 """
 
 
-def _option(name: str, kind: type, meta: str, text: str) -> Callable[[C], C]:
+def _option(name: str, kind: type[int] | type[float], meta: str, text: str) -> Callable[[C], C]:
     """Return the option for a field of `WorkerSettings`, with its default."""
     default = getattr(_DEFAULTS, name.removeprefix("--").replace("-", "_"))
     return click.option(
-        name, type=kind, metavar=meta, default=default, show_default=True, help=text
+        name, type=Number(kind), metavar=meta, default=default, show_default=True, help=text
     )
 
 
-@click.command()
-@click.argument("queue", metavar="MODULE:NAME")
+@click.command(cls=ConfiguredCommand, is_whole=True)
+@click.argument("app", type=Text(), metavar="MODULE:NAME", required=False, envvar="QCORE_APP")
+@click.option(
+    "--import",
+    "imports",
+    type=Text(),
+    envvar="QCORE_IMPORT",
+    multiple=True,
+    metavar="MODULE",
+    help="Import a module that declares tasks too, or several: 'app.jobs.*'. May be repeated.",
+)
+@click.option(
+    "--url",
+    type=Url(),
+    metavar="URL",
+    help="Where tasks wait, unless Qcore(…) is given a URL. [default: sqlite:///qcore.db]",
+)
 @click.option(
     "--queues",
+    type=Queues(),
     metavar="NAME=WEIGHT,…",
     help="Queues to serve, by weight: critical=6,default=3,low=1, or plain names. "
     "[default: default, and every queue that a task names]",
@@ -65,7 +90,7 @@ def _option(name: str, kind: type, meta: str, text: str) -> Callable[[C], C]:
 @_option("--lease", float, "SECONDS", "How long the tasks of a lost worker are waited for.")
 @_option("--grace", float, "SECONDS", "How long tasks may go on when the worker is to stop.")
 @click.option("--burst", is_flag=True, help="Leave when there is nothing to do.")
-@click.option("--max-tasks", type=int, metavar="N", help="Leave after so many runs.")
+@click.option("--max-tasks", type=Number(int), metavar="N", help="Leave after so many runs.")
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),
@@ -73,24 +98,37 @@ def _option(name: str, kind: type, meta: str, text: str) -> Callable[[C], C]:
     show_default=True,
     help="Of the log, unless the module has configured structlog itself.",
 )
-def worker(queue: str, queues: str | None, log_level: str, **settings: object) -> None:
+@click.pass_context
+def worker(
+    ctx: click.Context,
+    /,
+    app: str | None,
+    imports: Sequence[str],
+    url: str | None,
+    log_level: str,
+    **settings: object,
+) -> None:
     """Run the tasks of the Qcore that MODULE:NAME names, such as myapp.tasks:q.
+
+    Each option is a setting, too: of [tool.qcore] in pyproject.toml, or a variable, such as
+    QCORE_CONCURRENCY; a flag comes before a variable, and that before the file. `qcore config`
+    shows them.
 
     SIGTERM, SIGINT and SIGHUP: claim no more, let what runs end within the grace, give back the
     rest, and leave; a second one leaves at once, even where a handler blocks the event loop.
     SIGTSTP and SIGUSR1: claim no more, and go on with the rest; SIGCONT: claim again.
     """
-    if queues is not None:
-        settings["queues"] = parse_queues(queues)
-    q = load(queue)
+    q = _loaded(ctx, app, imports, url)
     log = partial(configure, log_level)
     is_ours = log()
     if is_ours:
         _leave_failure_to_command(q)
+    for line in misspelt_variables(ctx.command):
+        structlog.get_logger("qcore").warning(line)
     try:
         made = q.worker(**cast("WorkerOptions", settings))
     except QcoreError as error:
-        raise Wrong(str(error)) from None
+        raise Wrong(with_source(str(error), ctx)) from None
     _warn_if_alone(q)
     try:
         with prepared_children(log) if is_ours else nullcontext():
@@ -103,6 +141,21 @@ def worker(queue: str, queues: str | None, log_level: str, **settings: object) -
     except Exception as error:  # noqa: BLE001  (a lifespan's, or a bug of ours)
         traceback.print_exception(error)
         raise Unwell(f"the worker failed: {described(error)}") from None
+
+
+def _loaded(ctx: click.Context, app: str | None, imports: Sequence[str], url: str | None) -> Qcore:
+    """Return the application's Qcore, on the store of a flag if there is one."""
+    if app is None:
+        raise Wrong(f"no application is named: {EXPECTED}, or QCORE_APP, or app in [tool.qcore]")
+    is_flag = ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE
+    if url is not None and is_flag:
+        # child processes import the application too
+        os.environ[URL_VARIABLE] = url
+    named = next(each for each in ctx.command.params if each.name == "imports")
+    q = load(app, imports, source=source_of(ctx, named))
+    if is_flag and q.has_own_store:
+        raise Wrong(f"{app} says itself where its tasks wait, {q.store}: leave out one, or --url")
+    return q
 
 
 async def _work(q: Qcore, made: Worker) -> None:

@@ -12,6 +12,7 @@ from attrs import field
 from redis.driver_info import DriverInfo
 
 from qcore.adapters.links.redis.connection_base import ConnectionSettings, TlsSettings
+from qcore.adapters.links.redis.passwords import from_file, from_variable
 from qcore.adapters.links.redis.tls import check_files
 from qcore.adapters.links.redis.url_options import (
     Parser,
@@ -22,6 +23,7 @@ from qcore.adapters.links.redis.url_options import (
     parse_fsync,
     parse_namespace,
     parse_seconds,
+    parse_variable_name,
     parse_verify,
     parse_whole_number,
 )
@@ -75,8 +77,14 @@ class Address:
     key: str | None = option(None, parse_file_path, tls=True)
     verify: bool = option(True, parse_verify, tls=True)  # noqa: FBT003  (a default)
     """Whether the server's certificate and its name are checked."""
+    password_file: str | None = option(None, parse_file_path)
+    """A file whose text is the password."""
+    password_env: str | None = option(None, parse_variable_name)
+    """The environment variable whose value is the password."""
     sentinel_user: str | None = option(None, str, kind="sentinel")
     sentinel_password: str | None = option(None, str, kind="sentinel", is_secret=True)
+    sentinel_password_file: str | None = option(None, parse_file_path, kind="sentinel")
+    sentinel_password_env: str | None = option(None, parse_variable_name, kind="sentinel")
 
     @property
     def shown(self) -> str:
@@ -104,12 +112,34 @@ class Address:
         """
         # first, as the frames of an error about it are not to have a password among their variables
         tls = self._tls_settings() if self.tls else None
-        return self._settings(to, self.username, self.password, self.db, tls)
+        secret = self._secret(
+            self.password, password_file=self.password_file, password_env=self.password_env
+        )
+        return self._settings(to, self.username, secret, self.db, tls)
 
     def sentinel_settings(self, to: HostPort) -> ConnectionSettings:
         """Return the settings of a connection to one of the Sentinels."""
         tls = self._tls_settings() if self.tls else None
-        return self._settings(to, self.sentinel_user, self.sentinel_password, 0, tls)
+        secret = self._secret(
+            self.sentinel_password,
+            sentinel_password_file=self.sentinel_password_file,
+            sentinel_password_env=self.sentinel_password_env,
+        )
+        return self._settings(to, self.sentinel_user, secret, 0, tls)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the server is given a password, wherever that is."""
+        return any((self.password, self.password_file, self.password_env))
+
+    def _secret(self, given: str | None, **elsewhere: str | None) -> str | None:
+        """Return a password: of the URL, or of a file or a variable, by the options for them."""
+        for (option_name, where), read in zip(
+            elsewhere.items(), (from_file, from_variable), strict=True
+        ):
+            if where is not None:
+                return read(where, option_name, self.shown)
+        return given
 
     def _settings(
         self,

@@ -68,7 +68,7 @@ def _connection_info(address: Address) -> ConnectionInfo:
         master=address.master,
         user=address.username or "default",
         client=address.client_name,
-        is_authenticated=address.password is not None or address.cert is not None,
+        is_authenticated=address.has_password or address.cert is not None,
         tls=address.tls,
         verify=address.verify,
         replicas=address.replicas,

@@ -196,6 +196,15 @@ def _check_combinations(address: Address) -> None:
     scheme = f"{address.scheme}://"
     if address.key is not None and address.cert is None:
         raise InvalidOption(f"the option key of {scheme} has no cert beside it: expected both")
+    for prefix in ("", "sentinel_"):
+        named = [f"{prefix}password_file", f"{prefix}password_env"]
+        given = [each for each in named if getattr(address, each) is not None]
+        if getattr(address, f"{prefix}password") is not None:
+            given.insert(0, f"{prefix}password" if prefix else "a password")
+        if len(given) > 1:
+            raise InvalidOption(
+                f"the URL {address.shown!r} has {' and '.join(given)}: expected one of them"
+            )
     waits = address.replicas > 0 or address.fsync is not None
     if waits and address.replica_timeout >= address.timeout / 2:
         raise InvalidOption(

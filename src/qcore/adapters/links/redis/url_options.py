@@ -122,3 +122,10 @@ def parse_file_path(text: str) -> str:
     if not text or not text.isprintable():
         raise ValueError("expected the path of a file")
     return text
+
+
+def parse_variable_name(text: str) -> str:
+    """Return the name of an environment variable."""
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("expected the name of an environment variable")
+    return text

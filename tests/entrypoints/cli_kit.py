@@ -1,0 +1,51 @@
+"""Run commands in this process, in a folder with an application of a test's own."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from qcore.entrypoints.cli.group import qcore
+
+
+@contextmanager
+def working_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work in a folder, without settings, and leave no trace of its modules in this process."""
+    for name in [name for name in os.environ if name.startswith("QCORE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    modules = set(sys.modules)
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+    for name in set(sys.modules) - modules:
+        held = vars(sys.modules[name])
+        if str(folder) in f"{held.get('__file__')} {held.get('__path__')}":
+            del sys.modules[name]
+
+
+def write(folder: Path, module: str, text: str) -> None:
+    """Write a module, such as app.jobs.mail, and the packages that it is in."""
+    *packages, name = module.split(".")
+    for package in packages:
+        folder /= package
+        folder.mkdir(exist_ok=True)
+        (folder / "__init__.py").touch()
+    (folder / f"{name}.py").write_text(text)
+
+
+def invoke(*arguments: str) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(qcore, arguments)
+
+
+def lines_of(result: Result) -> list[dict[str, object]]:
+    """Return what a command has logged for machines."""
+    return [json.loads(line) for line in result.stderr.splitlines()]
