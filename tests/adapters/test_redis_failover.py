@@ -204,6 +204,32 @@ class TestBehindOneName(Failovers):
         assert await broker.count() == {}
         assert await broker.count() == ONE
 
+    async def test_who_finds_a_replica_by_asking_leaves_it_for_all(
+        self, broker: RedisBroker
+    ) -> None:
+        """The links of both kinds, and the subscriptions, which nobody would move otherwise."""
+        heard = await self.on_work(broker)
+        await _called(lambda: step(broker.blocking().count()))
+        self.fail_over(follow_nobody)
+        await broker.open()
+        assert await broker.count() == {}
+        assert await self.comes(heard)
+        await self.assert_left()
+
+    async def test_who_reads_a_replica_only_asks_it_once_a_minute(
+        self, broker: RedisBroker, pauses: Pauses
+    ) -> None:
+        """A dashboard that was given a replica is served, and does not connect for each call."""
+        follow_nobody(self.old)
+        await broker.count()
+        await broker.count()
+        made = self._connections_made()
+        for _ in range(5):
+            pauses.taken.append(3.0)
+            await broker.count()
+        # the one is that of `cli`
+        assert self._connections_made() - made == 1
+
     async def test_the_same_server_again_is_asked_with_pauses(
         self, broker: RedisBroker, pauses: Pauses
     ) -> None:

@@ -33,7 +33,20 @@ def lose_replicas(server: RedisServer) -> None:
     server.cli("CONFIG", "SET", "min-replicas-to-write", 1)
 
 
-REFUSALS: tuple[Callable[[RedisServer], None], ...] = (follow_nobody, tell_nothing, lose_replicas)
+def save_nothing(server: RedisServer) -> None:
+    """Make it a master whose disk has failed: MISCONF."""
+    server.cli("CONFIG", "SET", "save", "3600 1000000")
+    (server.folder / "dump.rdb").mkdir(exist_ok=True)
+    server.cli("BGSAVE")
+    until(lambda: server.cli("INFO")["rdb_last_bgsave_status"] == "err", "a snapshot that fails")
+
+
+REFUSALS: tuple[Callable[[RedisServer], None], ...] = (
+    follow_nobody,
+    tell_nothing,
+    lose_replicas,
+    save_nothing,
+)
 
 
 class Pair:
@@ -69,6 +82,7 @@ class Pair:
             server.cli("REPLICAOF", "NO", "ONE")
             server.cli("CONFIG", "SET", "min-replicas-to-write", 0)
             server.cli("CONFIG", "SET", "replica-serve-stale-data", "yes")
+            server.cli("CONFIG", "SET", "save", "")
             server.flush()
 
 

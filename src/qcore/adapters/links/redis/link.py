@@ -53,6 +53,7 @@ errno (`connection_errors`). What concerns a single request, as that it is too l
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Final
 from weakref import WeakSet
 
@@ -115,6 +116,7 @@ class RedisLink:
         self._met_at = 0.0
         self._met_after = 0
         """How many departures there had been when the server was met."""
+        self._left_replica_at = -inf
         self._checked_at = 0.0
         # an attribute, not a method: called twice a task
         self.time: Callable[[], Moment] = self._clock.now
@@ -152,11 +154,13 @@ class RedisLink:
         if isinstance(info, bytes):
             refuse_unfit(info, self.shown, cluster=not self.is_multi_slot)
             self._durability.refuse_unfit(info, self.shown)
-        if isinstance(replication, bytes) and is_replica(replication):
-            # it may have been a master; to those who only read it would never say so
-            self.drop_connections()
-        else:
+        if not isinstance(replication, bytes) or not is_replica(replication):
             self._failover.arrive(self._met_after)
+        elif self._met_at - self._left_replica_at >= MEET_EVERY:
+            # it may have been a master; to those who only read it would never say so. If a new
+            # connection leads to a replica as well, its user has named one
+            self._left_replica_at = self._met_at
+            self._failover.leave(self._met_after)
 
     async def _ask_again(self) -> None:
         """Ask the server for its time, and whether it will do if it may be another one by now."""

@@ -99,10 +99,11 @@ BY_CODE: Final[Mapping[str, Meaning]] = {
         "the server's maxmemory is reached: raise it, or let workers take tasks out; with "
         "maxmemory-policy noeviction none is lost"
     ),
-    "MISCONF": transient(
+    # the next two are also what a server says to a Sentinel's PING, which then promotes another
+    "MISCONF": elsewhere(
         "it cannot save to its disk, and takes no writes until it can: see its log"
     ),
-    "BUSY": transient("a script of somebody's has been running for long: SCRIPT KILL ends it"),
+    "BUSY": elsewhere("a script of somebody's has been running for long: SCRIPT KILL ends it"),
     # also a master that is cut off from its replicas, and in whose place another was promoted
     "NOREPLICAS": elsewhere(
         "it has fewer replicas than its min-replicas-to-write asks for: look after the replicas, "
