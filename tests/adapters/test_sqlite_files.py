@@ -1,6 +1,7 @@
 """A database is a file, its log and its index: what becomes of tasks when one of them moves."""
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -339,6 +340,28 @@ def test_the_last_user_leaves_everything_in_the_file(path: Path, end: str) -> No
     shutil.copy(path, copy)
     assert ids_in(broker_of(copy)) == ({"one"} if end == "exit" else {"one", "two"})
     assert not path.with_name("qcore.db-wal").exists()
+
+
+FORKED = """
+import multiprocessing, sys
+from qcore import Context, Qcore
+q = Qcore(f"sqlite:///{sys.argv[1]}")
+@q.task("one")
+def one(ctx: Context) -> None: ...
+def work(): one.using(task_id="one").enqueue_sync()
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start()
+child.join()
+sys.exit(child.exitcode)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_of_multiprocessing_leaves_everything_in_the_file(path: Path) -> None:
+    """It ends without the hooks of `atexit`, and without closing what it has open."""
+    subprocess.run([sys.executable, "-c", FORKED, path], check=True, timeout=60)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert ids_in(broker_of(path)) == {"one"}
 
 
 def test_those_who_leave_together_leave_everything_in_the_file(path: Path) -> None:

@@ -127,6 +127,29 @@ async def test_a_task_with_an_odd_value_is_alone_with_it(
         await broker.execute("default", every, command, now=NOW)
 
 
+@pytest.mark.parametrize("other", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("state", [State.PENDING, State.SCHEDULED, State.ACTIVE, State.RETRY])
+async def test_a_task_with_two_odd_values_is_alone_with_them(
+    broker: SqliteBroker, state: State, other: str
+) -> None:
+    """What is done to one that is dead for the one must bear the other."""
+    pairs = [
+        (a, b) for a in ("attempts", "headers") for b in ("holds", "group_name", "more", "error")
+    ]
+    victims = {
+        f"{a} {b}": (await bring_to(broker, state, a_task(unique_key=a + b))).id for a, b in pairs
+    }
+    for (a, b), victim in zip(pairs, [*victims.values()], strict=True):
+        sql = f"UPDATE qcore_tasks SET {a} = x'ff00', {b} = {other} WHERE id = '{victim}'"  # noqa: S608
+        if not await edit(broker, sql):
+            del victims[f"{a} {b}"]
+    await put(broker, later := a_task())
+    done = await all_done(broker)
+    assert later.id in done
+    for columns, victim in victims.items():
+        await is_explained(broker, victim, done, columns)
+
+
 async def is_explained(
     broker: SqliteBroker, victim: TaskId, done: set[TaskId], column: str
 ) -> None:

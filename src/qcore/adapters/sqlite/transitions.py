@@ -87,7 +87,8 @@ def free_unique_keys(tx: Tx, queue_row: QueueRow, keys: Sequence[int]) -> bool:
     """Free what tasks hold that ended unread; return whether a successor is due thereby."""
     held = [each for (each,) in tx.execute(_SQL["held"], (json.dumps(keys),))]
     release_unique_keys(tx, keys)
-    return _start_successors(tx, queue_row, held)
+    # nobody waits for the end of what holds a blob
+    return _start_successors(tx, queue_row, [each for each in held if isinstance(each, str)])
 
 
 def _start_successors(tx: Tx, queue_row: QueueRow, free: Sequence[str | None]) -> bool:

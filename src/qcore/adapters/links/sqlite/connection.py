@@ -7,7 +7,6 @@ as it may on a full disk, each item is run again in a transaction of its own, an
 fail there report an error.
 """
 
-import atexit
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from time import monotonic
 from typing import Any, Final
 from weakref import finalize
 
-from qcore.adapters.links.sqlite import fork_safety
+from qcore.adapters.links.sqlite import exit_hooks, fork_safety
 from qcore.adapters.links.sqlite.errors import mapped
 from qcore.adapters.links.sqlite.file_identity import OpenFiles, files_at, inode_of, warn_replaced
 from qcore.adapters.links.sqlite.interfaces import Merge, Prepare
@@ -183,6 +182,7 @@ class ManagedConnection:
         except BaseException:
             connection.close()
             raise
+        exit_hooks.use_here()
         found = files_at(self.path)
         files = found._replace(database=before or found.database)
         if files.log is not None and files.log_index is None:
@@ -220,7 +220,7 @@ class ManagedConnection:
             self.disconnect()
 
 
-@atexit.register
+@exit_hooks.register
 def _close_all() -> None:
     """Leave at exit as `close` does, also connections whose owner has not closed them."""
     for each in fork_safety.guarded():
