@@ -195,7 +195,17 @@ def test_what_somebody_has_to_see_to_is_unusable(words: str, message: str) -> No
     assert not is_transient(error)
 
 
-LEFT = "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "REDIRECT", "NOGOODSLAVE"
+LEFT = (
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "UNBLOCKED",
+    "REDIRECT",
+    "NOGOODSLAVE",
+    "MISCONF",
+    "BUSY",
+)
 
 
 @pytest.mark.parametrize("words", [words for words, _ in [*LATER, *NEVER]])

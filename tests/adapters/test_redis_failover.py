@@ -284,6 +284,24 @@ class TestBehindSentinels(Failovers):
         lose_replicas(self.old)
         await self.assert_heard(heard)
 
+    async def test_who_listens_only_leaves_a_master_that_was_replaced(
+        self, broker: RedisBroker
+    ) -> None:
+        """By an operator: it takes writes until it is told, and these are lost."""
+        heard = await self.on_work(broker)
+        self.pair.name(self.new)
+        await self.assert_heard(heard)
+
+    async def test_who_calls_leaves_a_master_that_was_replaced(
+        self, broker: RedisBroker, pauses: Pauses
+    ) -> None:
+        """With the time, every few seconds, the Sentinels are asked as well."""
+        await broker.count()
+        self.pair.name(self.new)
+        pauses.taken.append(3.0)
+        await broker.count()
+        await self.assert_moved(broker)
+
 
 class TestBehindSentinelsOverTheBlockingLink(TestBehindSentinels):
     """It is the same over the link that blocks."""

@@ -132,3 +132,36 @@ def test_a_master_that_was_left_is_gone_back_to_if_no_other_is_named(
     host, _ = step(watched.transport.find_master())
     assert host == expected
     assert [sentinel.used for sentinel in watched.sentinels] == asked
+
+
+@pytest.mark.parametrize(
+    ("answers", "moved", "asked"),
+    [
+        ([OTHER, OTHER, OTHER], True, [2, 1, 1]),
+        ([OTHER, Disconnected("gone"), OTHER], True, [2, 1, 1]),
+        ([HERE, OTHER, OTHER], False, [2, 0, 0]),
+        ([OTHER, HERE, OTHER], False, [2, 1, 0]),
+        ([OTHER, Disconnected("gone"), Disconnected("gone")], False, [2, 1, 1]),
+        ([Disconnected("gone")] * 3, False, [2, 1, 1]),
+    ],
+)
+def test_a_master_was_replaced_if_most_sentinels_say_so_and_none_the_contrary(
+    answers: list[Reply | Exception], asked: list[int], *, moved: bool
+) -> None:
+    """One that was cut off names the master that was, or one that never came to be."""
+    watched = Watched(HERE, *answers[1:])
+    assert not step(watched.transport.has_moved())
+    watched.ask()
+    watched.sentinels[0].answer = answers[0]
+    assert step(watched.transport.has_moved()) is moved
+    assert [sentinel.used for sentinel in watched.sentinels] == asked
+
+
+def test_a_sentinel_that_is_lost_is_asked_last_the_next_time() -> None:
+    """It would keep each call waiting behind which the Sentinels are asked."""
+    watched = Watched(HERE, HERE)
+    watched.ask()
+    watched.sentinels[0].answer = Disconnected("gone")
+    for _ in range(3):
+        assert not step(watched.transport.has_moved())
+    assert [sentinel.used for sentinel in watched.sentinels] == [2, 3]

@@ -70,6 +70,7 @@ from qcore.adapters.links.redis.pool import Request, Transport
 from qcore.adapters.links.redis.pubsub import CHECK_AFTER, ChannelListener, ListenerFactory
 from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply
 from qcore.adapters.links.redis.retries import MISSING, RequestFactory, Retries, raise_refusal
+from qcore.adapters.links.redis.sentinel import SentinelTransport
 from qcore.adapters.links.redis.server_info import is_replica, refuse_unfit
 from qcore.adapters.links.redis.topology import Topology
 from qcore.domain.errors import BrokerUnavailable, QcoreError
@@ -101,6 +102,7 @@ class RedisLink:
         self._address = address
         self.is_multi_slot = is_multi_slot
         self._transport = transport
+        self._sentinels = transport if isinstance(transport, SentinelTransport) else None
         self._make_listener = make_listener
         self._listeners: WeakSet[ChannelListener] = WeakSet()
         self._make_blocking = make_blocking
@@ -164,9 +166,16 @@ class RedisLink:
 
     async def _ask_again(self) -> None:
         """Ask the server for its time, and whether it will do if it may be another one by now."""
+        await self._leave_if_replaced()
         is_met = self._met_after == self._failover.departures
         is_known = is_met and monotonic() - self._met_at < MEET_EVERY
         await self._meet_server([TIME] if is_known else [TIME, *INFO])
+
+    async def _leave_if_replaced(self) -> None:
+        """Leave a master in whose place Sentinels name another one, though it takes writes."""
+        departures = self._failover.departures
+        if self._sentinels is not None and await self._sentinels.has_moved():
+            self._failover.leave(departures)
 
     def drop_connections(self) -> None:
         """Close the connections for commands, and forget where servers are; from any thread."""
@@ -227,6 +236,7 @@ class RedisLink:
             self._checked_at = now
             # whoever has something to do there will be told
             with suppress(QcoreError):
+                await self._leave_if_replaced()
                 await self.command(*command)
 
     def retry_deadline(self) -> Moment:

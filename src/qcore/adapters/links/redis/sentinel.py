@@ -74,6 +74,25 @@ class SentinelTransport:
             return self._left
         raise failure
 
+    async def has_moved(self) -> bool:
+        """Return whether most Sentinels name another master than the one that is used.
+
+        A master that an operator has replaced (SENTINEL FAILOVER) is told so eight seconds later,
+        takes writes until then, and loses them. One Sentinel that still names it is enough for it
+        to stay: the usual answer is to cost one request.
+        """
+        used, others = self._master, 0
+        for sentinel in self._order if used is not None else ():
+            try:
+                named = await self._named_by(sentinel)
+            except (RedisError, OSError):
+                self._order = [*(each for each in self._order if each is not sentinel), sentinel]
+                continue
+            if named == used:
+                return False
+            others += 1
+        return others * 2 > len(self._order)
+
     async def _named_by(self, sentinel: Pool) -> HostPort:
         replies: list[Reply | Exception] = []
         question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name)
