@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from qcore.domain.lifecycle import State
     from qcore.domain.new_task import NewTask
     from qcore.domain.retry import RetryPolicy
+    from qcore.domain.schedules.cron import Cron
     from qcore.domain.task import Task
     from qcore.entrypoints.connect import connect
     from qcore.entrypoints.facade import Qcore
@@ -41,6 +42,7 @@ else:
         "BrokerUnavailable": "qcore.domain.errors",
         "Client": "qcore.app.client.client",
         "Context": "qcore.app.tasks.context",
+        "Cron": "qcore.domain.schedules.cron",
         "Handle": "qcore.app.client.handles",
         "Inspector": "qcore.app.client.inspector",
         "InvalidOption": "qcore.domain.errors",
@@ -81,6 +83,7 @@ __all__ = [
     "BrokerUnavailable",
     "Client",
     "Context",
+    "Cron",
     "Handle",
     "Inspector",
     "InvalidOption",

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
-from qcore import Context, Handle, NewTask, Qcore, RetryPolicy, Task, chain
+from qcore import Context, Cron, Handle, NewTask, Qcore, RetryPolicy, Task, chain
 from qcore.backoff import exponential
+from qcore.schedules import Every, Schedule, schedule_from
 from qcore.tasks import Group
 from qcore.types import BlockingHandle, Call, Chain, Handler, Next, Step
 
@@ -72,6 +73,20 @@ def plain(group: Group, tasks: Sequence[Task]) -> NewTask:
 @q.on_error
 async def tell(ctx: Context, error: BaseException) -> None:
     ctx.log.error("failed", error=repr(error))
+
+
+def schedules() -> None:
+    """Take one kind of schedule where any is asked for."""
+    either: list[Schedule] = [
+        Cron("0 9 * * 1-5", "Europe/Berlin", warn=False),
+        Cron("0 0 9 * * *", tz="UTC", seconds=True),
+        Every(timedelta(minutes=5), anchor=datetime(2026, 1, 1, tzinfo=UTC)),
+        Every(30),
+        schedule_from("@daily", "Asia/Tokyo"),
+    ]
+    assert_type(either[0].after(0.0), float | None)
+    Every("30s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Cron(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def accepted(ctx: Context) -> None:
