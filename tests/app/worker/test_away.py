@@ -199,6 +199,35 @@ async def test_who_alone_was_away_loses_its_tasks_and_takes_none() -> None:
             assert lab.signals.swept.seen == []
 
 
+async def test_those_who_come_back_one_after_the_other_take_nothing_from_each_other() -> None:
+    """As containers that are thawed one by one: the last has as long as a lease."""
+    store, lease = Shared(), 4.0
+    brokers = [OneSided(store), OneSided(store)]
+    first = Lab(brokers[0], autojump=True)
+    labs = [first, Lab(brokers[1], clock=first.clock)]
+
+    async def hold(ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    async with AsyncExitStack() as stack:
+        handles = []
+        for lab in labs:
+            handles.append(await lab.task("hold", timeout=None)(hold).enqueue())
+            await stack.enter_async_context(lab.working(lease=lease, concurrency=1))
+            await lab.signals.started.next()
+        await first.clock.sleep(10)
+        for broker in brokers:
+            broker.is_away = True
+        await first.clock.sleep(30)
+        for lab, broker in zip(labs, brokers, strict=True):
+            broker.is_away = False
+            await lab.signals.recovered.next()
+            await first.clock.sleep(lease * 0.8)
+        await first.clock.sleep(30)
+        tasks = [await stored(handle) for handle in handles]
+    assert [(task.attempts, task.crashes) for task in tasks] == [(1, 0)] * 2
+
+
 class CutOffThread(ForwardingBroker):
     """A store that the thread of the heartbeat does not reach, while the event loop does."""
 

@@ -13,7 +13,7 @@ from qcore.domain.lifecycle import Rejected, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.run_details import DetailsSaved, DetailsUpdate
 from qcore.domain.task import Lease, Verdict
-from qcore.errors import BrokerRefused, BrokerUnusable
+from qcore.errors import BrokerRefused, BrokerUnusable, ResultNotKept
 from qcore.testing import FaultyBroker
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored
@@ -145,6 +145,26 @@ async def test_a_follow_up_that_the_broker_refuses_is_its_tasks_trouble_alone() 
     dead = await stored(handle)
     assert dead.error == "its follow-up tasks cannot be kept: too large"
     assert await lab.inspector.totals() == {State.DEAD: 1}
+
+
+async def test_a_small_result_is_not_blamed_for_its_follow_up() -> None:
+    """Whoever waits for the result would take the work for done, as where a result is too large."""
+    lab = Lab(Picky(BrokerRefused("too large")))
+
+    @lab.task("later")
+    async def later(ctx: Context, text: str) -> None: ...
+
+    @lab.task("mail", retention=60)
+    async def mail(ctx: Context) -> int:
+        ctx.then(later.call("x" * 2 * LARGE))
+        return 1
+
+    handle = await mail.enqueue()
+    async with lab.working():
+        with pytest.raises(NoResult) as told:
+            await handle.result(60)
+    assert not isinstance(told.value, ResultNotKept)
+    assert (await stored(handle)).error == "its follow-up tasks cannot be kept: too large"
 
 
 async def test_a_task_is_dead_even_where_every_verdict_on_it_is_refused() -> None:

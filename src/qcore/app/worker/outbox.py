@@ -176,6 +176,7 @@ def _refused_part(outcome: Transition) -> str:
     """Return what of a verdict cannot be kept, for an error message."""
     if not isinstance(outcome, Succeeded):
         return "error cannot be kept"
-    if outcome.result is None:
+    following = sum(len(task.payload) + len(str(task.headers)) for task in outcome.then)
+    if outcome.result is None or len(outcome.result) < following:
         return "follow-up tasks cannot be kept"
     return f"result cannot be kept: its {len(outcome.result):,} bytes are refused"

@@ -6,7 +6,9 @@ from qcore.domain.moments import Moment
 from qcore.ports import Clock
 
 LONGEST_PATIENCE: Final = 10.0
-"""Seconds that others get to renew their leases after a disturbance, at most."""
+"""Seconds that others get to renew their leases after a disturbance, at most; as long as a lease if
+that is shorter. A third of it would do for whoever comes back at once, but not for the last of
+several that are thawed one by one."""
 PATIENCE_AT_START: Final = 4.0
 """The same for a worker that has just started, and does not know whether there was one: tasks of a
 worker that crashed before are noticed within five seconds all the same."""
@@ -33,7 +35,7 @@ class SweepHorizon:
     def __init__(self, clock: Clock, lease: float, *, has_others: bool) -> None:
         self._clock = clock
         self._longest_gap = lease / 3
-        self._patience = min(lease / 3, LONGEST_PATIENCE)
+        self._patience = min(lease, LONGEST_PATIENCE)
         self._wait = min(lease / 3, PATIENCE_AT_START) if has_others else 0.0
         self._steady_since: float | None = None
         """Since when all sweeps were in time and answered, by the monotonic clock."""
