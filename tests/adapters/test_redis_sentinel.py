@@ -3,6 +3,7 @@ from threading import Barrier
 import pytest
 from redis.exceptions import ConnectionError as Disconnected
 
+from qcore.adapters.links.redis import sentinel as sentinel_module
 from qcore.adapters.links.redis.address import HostPort
 from qcore.adapters.links.redis.pool import PendingReplies, Pool, Request, Requests
 from qcore.adapters.links.redis.resp import Reply
@@ -165,3 +166,18 @@ def test_a_sentinel_that_is_lost_is_asked_last_the_next_time() -> None:
     for _ in range(3):
         assert not step(watched.transport.has_moved())
     assert [sentinel.used for sentinel in watched.sentinels] == [2, 3]
+
+
+def test_a_sentinel_that_is_silent_keeps_nobody_waiting_twice_in_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who listens for messages asks as often as every second, and hears none meanwhile."""
+    readings = iter([0.0, 0.0, 2.5, 2.5, 3.0, 62.0])
+    watched = Watched(HERE, HERE, HERE)
+    watched.ask()
+    for sentinel in watched.sentinels:
+        sentinel.answer = Disconnected("it did not answer in time")
+    monkeypatch.setattr(sentinel_module, "monotonic", lambda: next(readings))
+    for _ in range(3):
+        assert not step(watched.transport.has_moved())
+    assert [sentinel.used for sentinel in watched.sentinels] == [2, 0, 0]

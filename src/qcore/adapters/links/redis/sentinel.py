@@ -1,14 +1,21 @@
 """A transport to the master of a replication group, as its Sentinels name it."""
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from qcore.adapters.links.redis.address import HostPort
+from qcore.adapters.links.redis.clock_sync import monotonic
 from qcore.adapters.links.redis.pool import Pool, Requests
 from qcore.adapters.links.redis.resp import Reply
+
+QUICK: Final = 0.1
+"""Seconds in which a Sentinel that is there answers, and one that is gone refuses a connection."""
+TRUST: Final = 60.0
+"""Seconds for which nobody asks whether the master was replaced, after a Sentinel was silent."""
 
 
 class SentinelTransport:
@@ -34,6 +41,8 @@ class SentinelTransport:
         self._master: HostPort | None = None
         self._left: HostPort | None = None
         """The master that was left last."""
+        self._trusted_until = -inf
+        """Until when it is not asked whether the master was replaced."""
 
     async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
         """Send all commands to the master in one pipeline; append the replies in order."""
@@ -82,11 +91,18 @@ class SentinelTransport:
         to stay: the usual answer is to cost one request.
         """
         used, others = self._master, 0
-        for sentinel in self._order if used is not None else ():
+        if used is None or monotonic() < self._trusted_until:
+            return False
+        for sentinel in self._order:
+            began = monotonic()
             try:
                 named = await self._named_by(sentinel)
             except (RedisError, OSError):
                 self._order = [*(each for each in self._order if each is not sentinel), sentinel]
+                if monotonic() - began > QUICK:
+                    # messages wait meanwhile: where Sentinels are silent, they wait once a minute
+                    self._trusted_until = monotonic() + TRUST
+                    return False
                 continue
             if named == used:
                 return False
