@@ -41,9 +41,11 @@ from qcore.domain.lifecycle import (
 from qcore.domain.task import Verdict
 from qcore.testing.builders import NOW, a_claim, a_task
 from qcore.testing.clock import ManualClock
+from tests.log.kit import unconfigured_logs
 
 CLAIM = a_claim(a_task(name="email:welcome", id="7", queue="critical"), attempts=2, token=5)
 FACTS = {"task": "email:welcome", "task_id": "7", "queue": "critical", "attempt": 2}
+STARTED = WorkerStarted(["default"], {"email:welcome": "default"})
 AGAIN = "2027-01-15T08:00:15.000+00:00"
 
 
@@ -64,7 +66,16 @@ def finished(outcome: Transition) -> TaskFinished:
 @pytest.mark.parametrize(
     ("told", "level", "event", "facts"),
     [
-        (WorkerStarted(("a", "b")), "info", "worker started", {"queues": ["a", "b"]}),
+        (
+            WorkerStarted(("a", "b"), {"greet": "a", "mail:": "b"}, "redis://ann:…@db/0"),
+            "info",
+            "worker started",
+            {
+                "queues": ["a", "b"],
+                "tasks": ["greet", "mail:"],
+                "broker": "redis://ann:…@db/0",
+            },
+        ),
         (WorkerPaused(), "info", "worker paused", {}),
         (WorkerStopping(25.0, 3), "info", "worker stopping", {"grace": 25.0, "running": 3}),
         (WorkerStopped(2), "info", "worker stopped", {"released": 2}),
@@ -213,7 +224,7 @@ def test_successes_are_logged_only_where_debug_is(level: int) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     tell = LoggingInstrument(logger)
-    tell(WorkerStarted(["default"]))
+    tell(STARTED)
     tell(finished(Succeeded()))
     assert [call.method_name for call in written.calls] == (
         ["info", "debug"] if level == logging.DEBUG else ["info"]
@@ -225,10 +236,10 @@ def test_a_structlog_that_nobody_configured_hears_of_no_success(
     monkeypatch: pytest.MonkeyPatch, *, is_configured: bool
 ) -> None:
     """What structlog prints by default is everything, and a line for each task is too much."""
-    with capture_logs() as lines:
+    with unconfigured_logs(), capture_logs() as lines:
         monkeypatch.setattr(structlog, "is_configured", lambda: is_configured)
         tell = LoggingInstrument()
-        tell(WorkerStarted(["default"]))
+        tell(STARTED)
         tell(finished(Succeeded()))
         tell(finished(Exhausted("no")))
     levels = [line["log_level"] for line in lines]
@@ -244,6 +255,71 @@ def test_a_logger_that_cannot_be_asked_for_its_level_logs() -> None:
         wrapper_class=structlog.BoundLogger,
     )
     tell = LoggingInstrument(logger)
-    tell(WorkerStarted(["default"]))
+    tell(STARTED)
     tell(finished(Succeeded()))
     assert [call.method_name for call in written.calls] == ["info", "debug"]
+
+
+TRACE = 'Traceback (most recent call last):\n  File "tasks.py", line 7, in send\n'
+
+
+@pytest.mark.parametrize(
+    ("outcome", "level", "has_traceback"),
+    [
+        (Exhausted("no", traceback=TRACE), logging.INFO, True),
+        (Rejected("no", traceback=TRACE), logging.INFO, True),
+        (Failed("no", NOW + 15, traceback=TRACE), logging.INFO, False),
+        (Failed("no", NOW + 15, traceback=TRACE), logging.DEBUG, True),
+        (Rejected("expired"), logging.DEBUG, False),
+    ],
+)
+def test_a_failure_that_is_final_has_its_traceback(
+    outcome: Transition, level: int, *, has_traceback: bool
+) -> None:
+    """Nobody will see it run again; where debug is logged, each failure has its own."""
+    written = CapturingLogger()
+    logger = structlog.wrap_logger(
+        written,
+        processors=[lambda _logger, _method, event: ((), event)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+    tell = LoggingInstrument(logger)
+    tell(STARTED)
+    tell(finished(outcome))
+    assert (written.calls[-1].kwargs.get("stack") == TRACE) is has_traceback
+    assert written.calls[-1].kwargs["error"]
+
+
+def test_a_worker_that_knows_no_task_says_so() -> None:
+    """Its module may have to import another, in which they are declared."""
+    _, line = logged(WorkerStarted(["default"]))
+    assert line["log_level"] == "warning"
+    assert "worker knows no task" in line["event"]
+
+
+def test_a_worker_that_does_not_serve_the_queue_of_a_handler_says_so() -> None:
+    """Of each queue with one line, as it may be served by another worker, or by none."""
+    tasks = {"a": "low", "b": "default", "c": "low", "d": "high"}
+    _, *lines = logged(WorkerStarted(["default"], tasks))
+    assert [(line["log_level"], line["queue"], line["tasks"]) for line in lines] == [
+        ("warning", "low", ["a", "c"]),
+        ("warning", "high", ["d"]),
+    ]
+
+
+def test_hundreds_of_tasks_are_one_line() -> None:
+    """It names some, and says how many more there are."""
+    [line] = logged(WorkerStarted(["default"], {f"task-{n}": "default" for n in range(300)}))
+    assert line["tasks"] == [*(f"task-{n}" for n in range(20)), "… and 280 more"]
+
+
+def test_successes_may_be_shown_as_info() -> None:
+    """Where somebody reads along."""
+    with capture_logs() as lines:
+        tell = LoggingInstrument(successes="info", now=ManualClock().now)
+        tell(STARTED)
+        tell(finished(Succeeded()))
+        tell(finished(Snoozed(NOW + 15)))
+    levels = {line["event"]: line["log_level"] for line in lines}
+    assert levels["task succeeded"] == "info"
+    assert levels["task snoozed"] == "debug"

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from qcore.entrypoints.cli.group import qcore
+from tests.log.kit import unconfigured_logs
 
 
 @contextmanager
@@ -22,9 +22,7 @@ def working_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     modules = set(sys.modules)
-    structlog.reset_defaults()
     yield
-    structlog.reset_defaults()
     for name in set(sys.modules) - modules:
         held = vars(sys.modules[name])
         if str(folder) in f"{held.get('__file__')} {held.get('__path__')}":
@@ -42,8 +40,9 @@ def write(folder: Path, module: str, text: str) -> None:
 
 
 def invoke(*arguments: str) -> Result:
-    """Run a command in this process."""
-    return CliRunner().invoke(qcore, arguments)
+    """Run a command in this process, whose log is as yet configured by nobody."""
+    with unconfigured_logs():
+        return CliRunner().invoke(qcore, arguments)
 
 
 def lines_of(result: Result) -> list[dict[str, object]]:

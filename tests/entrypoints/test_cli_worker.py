@@ -1,5 +1,4 @@
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -7,14 +6,12 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-import structlog
-from click.testing import CliRunner, Result
 
 from qcore import Qcore, State
 from qcore.entrypoints import cli
-from qcore.entrypoints.cli.group import qcore
 from qcore.entrypoints.cli.loading import load
 from qcore.entrypoints.loop import run
+from tests.entrypoints.cli_kit import invoke, lines_of, working_in, write
 
 APPLICATION = """
 from qcore import Context, Qcore
@@ -36,30 +33,8 @@ async def note(ctx: Context, n: int) -> int:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder with an application, and leave no trace of it in this process."""
     write(tmp_path, "application", APPLICATION)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    modules = set(sys.modules)
-    structlog.reset_defaults()
-    yield tmp_path
-    structlog.reset_defaults()
-    for name in set(sys.modules) - modules:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
-
-
-def write(home: Path, module: str, text: str) -> None:
-    """Write a module."""
-    (home / f"{module}.py").write_text(text)
-
-
-def invoke(*arguments: str) -> Result:
-    """Run a command in this process."""
-    return CliRunner().invoke(qcore, arguments)
-
-
-def lines_of(result: Result) -> list[dict[str, object]]:
-    """Return what a command has logged for machines."""
-    return [json.loads(line) for line in result.stderr.splitlines()]
+    with working_in(tmp_path, monkeypatch):
+        yield tmp_path
 
 
 # --- what is wrong ------------------------------------------------------------------------------
@@ -395,14 +370,11 @@ def test_the_level_of_the_log_can_be_chosen(level: str, *, are_logged: bool) -> 
 
 def test_a_log_that_the_module_has_configured_is_left_alone(home: Path) -> None:
     """Its author knows better."""
-    write(
-        home,
-        "configured",
-        f"import structlog\nstructlog.configure(processors=[])\n{APPLICATION}",
-    )
+    text = "import structlog\nstructlog.configure(processors=[lambda *_: 'my own'])\n"
+    write(home, "configured", text + APPLICATION)
     result = invoke("worker", "configured:q", "--burst", "--log-level", "error")
     assert result.exit_code == 0, result.output
-    assert structlog.get_config()["processors"] == []
+    assert set(result.stdout.splitlines()) == {"my own"}
 
 
 def test_a_worker_that_nobody_else_can_reach_says_so() -> None:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import structlog
 from structlog.typing import FilteringBoundLogger
 
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Moment
+from qcore.log.logger import get_logger
 
 MAX_SLEEP: Final = 60.0
 """Seconds after which a sleeper reads the clock again: the wall clock may have been set."""
@@ -20,7 +20,7 @@ LONGEST_BLIND: Final = 1.0
 JUMP: Final = 1.0
 """Seconds by which the time moves against the monotonic clock if it was set, not merely slewed."""
 
-_log: FilteringBoundLogger = structlog.get_logger("qcore.clock")
+_log: FilteringBoundLogger = get_logger("qcore.clock")
 
 
 class SystemClock:

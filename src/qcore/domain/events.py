@@ -1,7 +1,9 @@
 """Events: the facts that instruments are told, in the past tense."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
+
+from attrs import field
 
 from qcore.domain.answers import LeaseLost, Settled, Swept
 from qcore.domain.groups import Group
@@ -16,6 +18,10 @@ class WorkerStarted:
     """A worker is about to claim its first task."""
 
     queues: Sequence[str]
+    tasks: Mapping[str, str] = field(factory=dict[str, str])
+    """What it has handlers for: names and prefixes, with the queue that the tasks of each go to."""
+    store: str = ""
+    """Where tasks wait: the URL without its password, or the name of the broker's class."""
 
 
 @record

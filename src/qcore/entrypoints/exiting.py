@@ -50,9 +50,9 @@ def leave_now(code: int, warning: str) -> None:
 
 def _warn(text: str) -> None:
     # late, as a process that has yet to handle signals imports this module
-    import structlog
+    from qcore.log.logger import get_logger
 
-    structlog.get_logger("qcore").warning(text)
+    get_logger().warning(text)
 
 
 def _timer(seconds: float, code: int) -> Timer:

@@ -168,6 +168,7 @@ class Qcore(Router):
             instruments=instruments,
             max_payload=self._max_payload,
             max_result=self._max_result,
+            store=self.store,
         )
 
     async def open(self) -> None:

@@ -11,8 +11,6 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, TypeAlias
 
-import structlog
-
 from qcore.app.calls.user_code import log_failure
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.router import Next
@@ -22,6 +20,7 @@ from qcore.domain.error_groups import meaning_of
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Duration
 from qcore.domain.retry import always
+from qcore.log.logger import get_logger
 from qcore.middleware.by_name import ByName
 from qcore.middleware.circuit import Circuit
 from qcore.middleware.clock_and_dice import HasClockAndDice, setting
@@ -163,14 +162,14 @@ class CircuitBreaker:
         if health:
             # a closed circuit without failures is as good as none
             self._circuits.pop(key, None)
-            structlog.get_logger("qcore").info("circuit closed", circuit=key)
+            get_logger().info("circuit closed", circuit=key)
         elif health is False:
             self._open(key, circuit)
 
     def _open(self, key: Hashable, circuit: Circuit) -> None:
         pause = self._pauses(circuit.opened, self._q.dice())
         circuit.open(self._q.clock.monotonic(), min(max(MIN_PAUSE, pause), TWENTY_FOUR_HOURS))
-        structlog.get_logger("qcore").warning(
+        get_logger().warning(
             "circuit opened", circuit=key, seconds=circuit.pause, times=circuit.opened
         )
 

@@ -1,11 +1,11 @@
 """Bind the run to every line that is logged in it, by whichever library."""
 
-import structlog
 from structlog.contextvars import bound_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.router import Middleware, Next
+from qcore.log.logger import get_logger
 
 
 def log_runs(logger: FilteringBoundLogger | None = None) -> Middleware:
@@ -16,7 +16,7 @@ def log_runs(logger: FilteringBoundLogger | None = None) -> Middleware:
     library logs it. A process has none of the worker's variables: there, use `ctx.log`. That a run
     begins is logged as debug; how it ended, and after how many seconds, `LoggingInstrument` says.
     """
-    log: FilteringBoundLogger = logger or structlog.get_logger("qcore")
+    log: FilteringBoundLogger = logger or get_logger()
 
     async def bind(ctx: Context, run: Next) -> object:
         facts = {

@@ -1,12 +1,13 @@
 """`LoggingInstrument`: events of workers and brokers as log lines, through structlog."""
 
 import time
-from collections.abc import Callable, KeysView
+from collections import defaultdict
+from collections.abc import Callable, Collection, KeysView
 from datetime import UTC, datetime
+from itertools import islice
 from logging import DEBUG
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
-import structlog
 from structlog.typing import FilteringBoundLogger
 
 from qcore.domain.answers import LeaseLost, Settled
@@ -40,46 +41,62 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
     Succeeded,
+    Transition,
 )
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.retry import described
 from qcore.domain.task import Claim, Verdict
+from qcore.log.logger import get_logger, is_enabled, is_shown
 
 WARNING_INTERVAL: Final = 60.0
 """Seconds between two warnings of the same name without a handler."""
 MAX_WARNED: Final = 1_000
 """Names remembered for that: they come from producers, and may be without end."""
 
-EXPECTED: Final = (Succeeded, Snoozed, Revoked, Released)
+EXPECTED: Final = (Snoozed, Revoked, Released)
 """Outcomes that are logged as debug: nothing has gone wrong."""
+MAX_NAMES: Final = 20
+"""Names of tasks in one line."""
+
+Level: TypeAlias = Literal["debug", "info"]
 
 
 class LoggingInstrument:
-    """Log through structlog: successes as debug, the worker's life as info, failures above.
+    """Log successes as debug, the worker's life as info, failures above.
 
     - info: a worker started, paused, stopping, stopped; the broker answers again
-    - debug: a task succeeded, was snoozed, revoked or released; tasks were aggregated
+    - debug: a task succeeded (or as `successes` says), was snoozed, revoked or released; tasks were
+      aggregated
     - warning: a task failed and is tried again, its process crashed, its lease was lost, its
       verdict came too late; tasks were taken back from lost workers, or expired; no handler for a
-      name (once a minute each); a group could not be aggregated, or has nobody here who can (once
+      name (once a minute each); a worker that knows no task, or does not serve the queue that the
+      tasks of a handler go to; a group could not be aggregated, or has nobody here who can (once
       for its kind); the event loop is blocked; the broker failed
     - error: a task is out of retries, was rejected, or is dead after too many crashes; a worker
       could not start, or has ended with an error
 
+    A failure that is final has its traceback, and every failure where debug is logged. Lines go
+    where the application's configuration of structlog sends its own, else to the handlers of
+    `logging`, under the name "qcore".
+
     `now` gives seconds that only grow. The logger is bound, and asked for its level, when a worker
-    starts: a success that is not to be logged costs next to nothing from then on. Where structlog
-    is not configured and no logger is given, no run is logged as debug.
+    starts: a success that is not to be logged costs next to nothing from then on. Where neither is
+    configured and no logger is given, no run is logged as debug.
     """
 
     def __init__(
         self,
         logger: FilteringBoundLogger | None = None,
         *,
+        successes: Level = "debug",
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._log: FilteringBoundLogger = logger or structlog.get_logger("qcore")
+        self._log: FilteringBoundLogger = logger or get_logger()
         self._is_given = logger is not None
+        self.successes: Level = successes
+        """The level of a run that succeeded."""
         self._logs_debug = True
+        self._logs_successes = True
         self._now = now
         self._warned: dict[str, float] = {}
         self._loggers: dict[type, Callable[[Any], None]] = {
@@ -120,9 +137,29 @@ class LoggingInstrument:
         # structlog configures a lazy logger in each call, which takes longer than a short task
         self._log = self._log.bind()
         # structlog without configuration prints debug lines too: one for each task
-        is_configured = self._is_given or structlog.is_configured()
-        self._logs_debug = is_configured and _is_enabled(self._log, DEBUG)
-        self._log.info("worker started", queues=list(event.queues))
+        self._logs_debug = is_enabled(self._log, DEBUG) if self._is_given else is_shown(DEBUG)
+        self._logs_successes = self._logs_debug or self.successes == "info"
+        tasks, queues = _some(event.tasks), list(event.queues)
+        self._log.info("worker started", tasks=tasks, queues=queues, broker=event.store)
+        self._warn_of_missing(event)
+
+    def _warn_of_missing(self, event: WorkerStarted) -> None:
+        """Warn of what a worker cannot do, though it may well be meant to."""
+        if not event.tasks:
+            self._log.warning(
+                "worker knows no task: import the modules that declare tasks, with --import or "
+                "beside the queue"
+            )
+        unserved: defaultdict[str, list[str]] = defaultdict(list)
+        for name, queue in event.tasks.items():
+            if queue not in event.queues:
+                unserved[queue].append(name)
+        for queue, names in unserved.items():
+            self._log.warning(
+                "worker does not serve the queue of tasks that it has handlers for",
+                queue=queue,
+                tasks=_some(names),
+            )
 
     def _paused(self, _: WorkerPaused) -> None:
         self._log.info("worker paused")
@@ -137,18 +174,25 @@ class LoggingInstrument:
         self._log.error("worker failed", error=described(event.error))
 
     def _finished(self, event: TaskFinished) -> None:
-        if not self._logs_debug and isinstance(event.outcome, EXPECTED):
-            return
-        fields = _run_fields(event.claim)
-        fields["seconds"] = round(event.seconds, 6)
-        match event.outcome:
-            case Succeeded():
-                self._log.debug("task succeeded", **fields)
+        outcome = event.outcome
+        if isinstance(outcome, Succeeded):
+            if self._logs_successes:
+                log = self._log.info if self.successes == "info" else self._log.debug
+                log("task succeeded", **_finish_fields(event))
+        elif self._logs_debug or not isinstance(outcome, EXPECTED):
+            self._finished_otherwise(outcome, _finish_fields(event))
+
+    def _finished_otherwise(self, outcome: Transition, fields: dict[str, Any]) -> None:
+        match outcome:
             case Failed(error, again_at):
+                # it will be tried again: whoever looks for the cause asks for debug
+                fields |= _traceback(outcome) if self._logs_debug else {}
                 self._log.warning("task failed", error=error, again_at=_shown(again_at), **fields)
             case Exhausted(error):
+                fields |= _traceback(outcome)
                 self._log.error("task is out of retries", error=error, **fields)
             case Rejected(error):
+                fields |= _traceback(outcome)
                 self._log.error("task rejected", error=error, **fields)
             case Crashed(error):
                 self._log.warning("task crashed", error=error, **fields)
@@ -157,7 +201,7 @@ class LoggingInstrument:
                 pass
             case Snoozed(again_at):
                 self._log.debug("task snoozed", again_at=_shown(again_at), **fields)
-            case outcome:
+            case _:
                 self._log.debug(f"task {type(outcome).__name__.lower()}", **fields)
 
     def _settled(self, event: TasksSettled) -> None:
@@ -228,14 +272,24 @@ def _run_fields(claim: Claim) -> dict[str, object]:
     return {"task": task.name, "task_id": task.id, "queue": task.queue, "attempt": task.attempts}
 
 
+def _finish_fields(event: TaskFinished) -> dict[str, Any]:
+    """Return the fields of a run that has ended."""
+    return {**_run_fields(event.claim), "seconds": round(event.seconds, 6)}
+
+
+def _traceback(outcome: Failed | Exhausted | Rejected) -> dict[str, Any]:
+    """Return the traceback as a field; none where no code was to blame, as for a late start."""
+    return {} if outcome.traceback is None else {"stack": outcome.traceback}
+
+
+def _some(names: Collection[str]) -> list[str]:
+    """Return names, not too many for one line."""
+    more = len(names) - MAX_NAMES
+    return [*islice(names, MAX_NAMES), *([f"… and {more} more"] if more > 0 else [])]
+
+
 def _group_fields(group: Group) -> dict[str, object]:
     return {"group": group.name, "queue": group.queue, "members": group.size}
-
-
-def _is_enabled(log: FilteringBoundLogger, level: int) -> bool:
-    """Return whether a logger logs a level; True if it cannot say (structlog before 25.1)."""
-    # of the class, as some of structlog's loggers have a method of any name, which logs
-    return not hasattr(type(log), "is_enabled_for") or log.is_enabled_for(level)
 
 
 def _shown(moment: Moment) -> str:

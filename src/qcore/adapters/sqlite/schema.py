@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import structlog
-
 from qcore.adapters.links.sqlite import Tx
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.errors import BrokerUnusable
+from qcore.log.logger import get_logger
 
 APPLICATION_ID: Final = 0x71636F72
 """The letters "qcor", in the header of a file of ours, by which `file` may tell it."""
@@ -66,9 +65,7 @@ def _create_in_file(tx: Tx, *, beside_others: bool) -> None:
         raise _taken(others)
     _create(tx)
     if others:
-        structlog.get_logger("qcore").warning(
-            "tables made in a database that has others", others=others
-        )
+        get_logger().warning("tables made in a database that has others", others=others)
         return
     tx.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     if not beside_others:

@@ -13,13 +13,11 @@ import threading
 from contextlib import suppress
 from typing import Final, NoReturn
 
-import structlog
-from structlog.typing import FilteringBoundLogger
-
 from qcore.domain.error_groups import is_a, is_readable
 from qcore.domain.errors import CannotEncode, InvalidTask
 from qcore.domain.retry import described
 from qcore.domain.text import shown, traceback_of
+from qcore.log.logger import get_logger
 
 MAX_NAME: Final = 200
 
@@ -61,7 +59,7 @@ def log_failure(error: BaseException, event: str, code: object, **facts: object)
     reraise_ctrl_c(error)
     # the log itself may be what failed, as with a closed pipe
     with suppress(BaseException):
-        log: FilteringBoundLogger = structlog.get_logger("qcore").bind(code=name_of(code), **facts)
+        log = get_logger().bind(code=name_of(code), **facts)
         # as text: a renderer that is given the error may show the variables of each frame
         log.error(event, error=described(error), stack=traceback_of(error))
 

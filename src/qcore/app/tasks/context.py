@@ -9,13 +9,13 @@ from attrs import field
 from qcore.app.calls.call import CallChain, TaskRequest
 from qcore.app.calls.chain_header import CHAIN_HEADER
 from qcore.app.tasks.run_details import RunStorage
-from qcore.app.tasks.run_logger import run_logger
 from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
 from qcore.domain.ids import follow_up_id
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, another
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Lease, Task
+from qcore.log.logger import get_logger
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -246,7 +246,7 @@ class Context:
     def log(self) -> "FilteringBoundLogger":
         """Return a structlog logger bound to this run."""
         if self._log is None:
-            self._log = run_logger().bind(
+            self._log = get_logger("qcore.task").bind(
                 task=self.name, task_id=self.id, queue=self.queue, attempt=self.attempt
             )
         return self._log

@@ -5,13 +5,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import TracebackType
 from typing import Any, NoReturn, TypeAlias, cast
 
-import structlog
-
 from qcore.app.calls.user_code import MAX_NAME, is_from_outside, name_of
 from qcore.app.client.wakeup import CutShort, cancelled_after
 from qcore.domain.errors import InvalidOption, QcoreError
 from qcore.domain.retry import described
 from qcore.domain.text import shown
+from qcore.log.logger import get_logger
 
 Lifespan: TypeAlias = Callable[[], AsyncIterator[object] | AbstractAsyncContextManager[object]]
 
@@ -72,7 +71,7 @@ class _Contained:
             async with cancelled_after(self._end_limit()):
                 return await self._manager.__aexit__(kind, error, trace)
         except CutShort:
-            structlog.get_logger("qcore").error("lifespan cut short", code=self._name)
+            get_logger().error("lifespan cut short", code=self._name)
             return False
         except BaseException as raised:  # noqa: BLE001  (it is raised again)
             self._raise(raised, "end")

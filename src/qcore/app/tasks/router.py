@@ -27,6 +27,7 @@ from qcore.app.tasks.handler import Handler, Sender
 from qcore.app.tasks.lifespan import Lifespan, no_lifespan
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption
+from qcore.domain.new_task import DEFAULT_QUEUE
 from qcore.domain.retry import RetryPolicy, always
 from qcore.domain.text import shown
 
@@ -167,6 +168,13 @@ class Router:
         """
         for handler in self._handlers.values():
             handler.signature.annotations.resolve()
+
+    def default_queues(self) -> dict[str, str]:
+        """Return the names and prefixes that have handlers, with the queue their tasks go to."""
+        return {
+            pattern: handler.options.get("queue", DEFAULT_QUEUE)
+            for pattern, handler in self._handlers.items()
+        }
 
     def queues(self) -> list[str]:
         """Return the queues that handlers and aggregators name as their own."""

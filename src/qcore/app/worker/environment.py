@@ -18,6 +18,8 @@ class WorkerEnvironment:
     """What a worker was made with, and what it keeps from one run to the next."""
 
     broker: Broker
+    store: str
+    """What the broker is called in the log."""
     router: Router
     settings: WorkerSettings
     weights: QueueWeights

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Final
 
-import structlog
-
 from qcore.app.calls.introspection import unwraps_to
 from qcore.app.calls.user_code import is_from_outside, log_failure, name_of
 from qcore.app.tasks.context import Context
@@ -19,6 +17,7 @@ from qcore.app.tasks.router import ErrorHook
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.pools.threads import ThreadPool
 from qcore.domain.text import trace_of
+from qcore.log.logger import get_logger
 
 HOOK_TIMEOUT: Final = 5.0
 """Seconds, of real time, that an error hook may take, with the time that it waits for a thread."""
@@ -77,7 +76,7 @@ class ErrorHooks:
             self._cut_short.add(calling)
             calling.add_done_callback(self._cut_short.discard)
             calling.cancel()
-            structlog.get_logger("qcore").error(
+            get_logger().error(
                 "error hook cut short", code=name_of(hook), task_id=ctx.id, limit=HOOK_TIMEOUT
             )
 

@@ -161,7 +161,7 @@ class WorkerSession:
             ]
             if self._groups is not None and not env.settings.burst:
                 helpers.append(group.create_task(self._groups.serve()))
-            env.emit(WorkerStarted(env.weights.queues))
+            env.emit(WorkerStarted(env.weights.queues, env.router.default_queues(), env.store))
             claiming = group.create_task(self._claim_loop.serve())
             # what is claimed, and what has ended, must be known when the program ends
             hide_from_cancel_all(claiming)

@@ -29,7 +29,10 @@ LIFESPAN_TIMEOUT: Final = 1.0
 
 
 class Worker:
-    """Serve the queues of a broker with the handlers of a router."""
+    """Serve the queues of a broker with the handlers of a router.
+
+    `store` is what the broker is called in the log, by default the name of its class.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Worker:
         instruments: Sequence[Instrument] = (),
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         max_result: int = DEFAULT_MAX_RESULT,
+        store: str | None = None,
     ) -> None:
         # all modules are imported by now: a name that an annotation lacks never comes
         router.check_annotations()
@@ -51,6 +55,7 @@ class Worker:
         self._control = WorkerControl(clock)
         self._environment = WorkerEnvironment(
             broker=broker,
+            store=store or type(broker).__name__,
             router=router,
             settings=settings,
             weights=settings.queue_weights(router.queues()),

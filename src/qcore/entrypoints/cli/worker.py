@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import click
-import structlog
 from click.core import ParameterSource
 
 from qcore.adapters.instruments.logging import LoggingInstrument
@@ -33,9 +32,10 @@ from qcore.entrypoints.connect import URL_VARIABLE
 from qcore.entrypoints.early_stop import leave_if_asked
 from qcore.entrypoints.exiting import leave_now, leave_within
 from qcore.entrypoints.facade import Qcore
-from qcore.entrypoints.logs import LEVELS, configure
+from qcore.entrypoints.logs import LEVELS, configure, is_terminal
 from qcore.entrypoints.loop import run
 from qcore.entrypoints.signals import obey_signals
+from qcore.log.logger import get_logger
 from qcore.ports import Capability
 
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
@@ -96,7 +96,7 @@ def _option(name: str, kind: type[int] | type[float], meta: str, text: str) -> C
     type=click.Choice(LEVELS, case_sensitive=False),
     default="info",
     show_default=True,
-    help="Of the log, unless the module has configured structlog itself.",
+    help="Of the log, unless the module has configured logging or structlog itself.",
 )
 @click.pass_context
 def worker(
@@ -119,19 +119,18 @@ def worker(
     SIGTSTP and SIGUSR1: claim no more, and go on with the rest; SIGCONT: claim again.
     """
     q = _loaded(ctx, app, imports, url)
-    log = partial(configure, log_level)
-    is_ours = log()
-    if is_ours:
-        _leave_failure_to_command(q)
+    logs = configure(log_level)
+    if logs.structlog:
+        _adapt_log(q)
     for line in misspelt_variables(ctx.command):
-        structlog.get_logger("qcore").warning(line)
+        get_logger().warning(line)
     try:
         made = q.worker(**cast("WorkerOptions", settings))
     except QcoreError as error:
         raise Wrong(with_source(str(error), ctx)) from None
     _warn_if_alone(q)
     try:
-        with prepared_children(log) if is_ours else nullcontext():
+        with prepared_children(logs.configure) if logs.any else nullcontext():
             run(_work(q, made))
     except InvalidOption as error:
         # of the store's URL, such as a file that is not there
@@ -186,16 +185,21 @@ def _leave_unheard(worker: Worker) -> None:
     leave_now(0, "worker left while a lifespan or a hook blocks the event loop")
 
 
-def _leave_failure_to_command(q: Qcore) -> None:
-    """Keep out of the log why a worker failed: it goes where this command says so itself."""
+def _adapt_log(q: Qcore) -> None:
+    """Keep out of the log why a worker failed, as this command says so itself; show successes.
+
+    Those are shown where somebody reads along, who wants to see that something happens.
+    """
     for each in q.instruments:
         if isinstance(each, LoggingInstrument):
             each.ignore(WorkerFailed)
+            if is_terminal():
+                each.successes = "info"
 
 
 def _warn_if_alone(q: Qcore) -> None:
     if Capability.SHARED not in q.broker.capabilities:
-        structlog.get_logger("qcore").warning(
+        get_logger().warning(
             "no other process can enqueue into this worker: its broker keeps tasks in this process "
             "alone; set QCORE_URL, or give Qcore a url, such as sqlite:///qcore.db",
             broker=type(q.broker).__name__,

@@ -19,7 +19,6 @@ from random import SystemRandom
 from time import monotonic
 from typing import Final, Protocol, TypeAlias
 
-import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
@@ -30,6 +29,7 @@ from qcore.adapters.links.redis.pool import Transport
 from qcore.adapters.links.redis.pubsub_connection import PubSubConnection
 from qcore.adapters.links.redis.resp import Arg, Reply
 from qcore.domain.text import traceback_of
+from qcore.log.logger import get_logger
 
 CHECK_AFTER: Final = 0.8
 """Seconds without a message after which a write is tried: a listener that was left with a server
@@ -205,7 +205,7 @@ class ChannelReader:
     def _log(self, event: str, error: Exception) -> None:
         # the processors of a log are not ours either
         with suppress(Exception):
-            log = structlog.get_logger("qcore").bind(server=self._shown)
+            log = get_logger().bind(server=self._shown)
             if isinstance(error, RedisError | OSError):
                 log.warning(event, error=str(mapped(error, self._shown)))
             else:

@@ -8,7 +8,7 @@ the log in shared memory (`-shm`). All connections to it must have the same thre
 import os
 from typing import Final, NamedTuple, TypeAlias
 
-import structlog
+from qcore.log.logger import get_logger
 
 Inode: TypeAlias = tuple[int, int]
 """Device and inode: no other file is given the same while a connection has this one open."""
@@ -64,4 +64,4 @@ def warn_replaced(path: str, before: Inode) -> None:
     """Log, once, that the path belongs to another file now, or to none."""
     if _warned.get(path) != before:
         _warned[path] = before
-        structlog.get_logger("qcore").warning("the database file was replaced", path=path)
+        get_logger().warning("the database file was replaced", path=path)

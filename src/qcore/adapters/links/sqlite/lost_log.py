@@ -24,13 +24,12 @@ from pathlib import Path
 from time import monotonic, sleep, time_ns
 from typing import Final, Protocol
 
-import structlog
-
 from qcore.adapters.links.sqlite import fork_safety
 from qcore.adapters.links.sqlite.file_identity import Inode, OpenFiles, files_at, index_of, inode_of
 from qcore.adapters.links.sqlite.interfaces import Merge
 from qcore.adapters.links.sqlite.transaction import Transaction
 from qcore.domain.errors import BrokerUnusable
+from qcore.log.logger import get_logger
 
 FOLD_TIMEOUT: Final = 1.0
 """Seconds to wait for the checkpoint of another process."""
@@ -45,7 +44,7 @@ _locked: Final[dict[Inode | None, int]] = {}
 """Open descriptors of files whose log was lost. To close one would release SQLite's own locks on
 the file, which belong to the process."""
 
-logger: Final = structlog.stdlib.get_logger("qcore")
+logger: Final = get_logger()
 
 
 class Connection(fork_safety.ForkSensitive, Protocol):
