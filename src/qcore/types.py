@@ -6,7 +6,7 @@ from qcore.app.client.handles import BlockingHandle, Handle, TaskUpdate
 from qcore.app.tasks.aggregators import Aggregate, AggregationOptions
 from qcore.app.tasks.chains import BlockingChainHandle, Chain, ChainHandle
 from qcore.app.tasks.handler import Handler
-from qcore.app.tasks.router import Middleware, Next
+from qcore.app.tasks.router_tree import Middleware, Next
 from qcore.app.worker.settings import WorkerOptions
 
 __all__ = [

@@ -38,6 +38,32 @@ class RetryPolicy:
     is_failure: Callable[[BaseException], bool] = always
 
 
+@record
+class PolicyParts:
+    """A retry policy of which each part may be left to somebody else, as None."""
+
+    curve: Curve | None = None
+    is_failure: Callable[[BaseException], bool] | None = None
+
+    def over(self, other: "PolicyParts") -> "PolicyParts":
+        """Return these parts, with another's where there is none."""
+        curve = other.curve if self.curve is None else self.curve
+        return PolicyParts(curve, other.is_failure if self.is_failure is None else self.is_failure)
+
+    def whole(self) -> RetryPolicy:
+        """Return the policy, with the usual parts where there is none."""
+        usual = RetryPolicy()
+        return RetryPolicy(
+            usual.curve if self.curve is None else self.curve,
+            usual.is_failure if self.is_failure is None else self.is_failure,
+        )
+
+
+def parts_of(policy: RetryPolicy | None) -> PolicyParts:
+    """Return the parts of a policy, which says both; none of None."""
+    return PolicyParts() if policy is None else PolicyParts(policy.curve, policy.is_failure)
+
+
 def judge(
     error: BaseException, task: Task, policy: RetryPolicy, dice: Dice, *, now: Moment
 ) -> Judgement:

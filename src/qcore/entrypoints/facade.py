@@ -1,6 +1,6 @@
 """`Qcore`: one object with a broker, clients, an inspector and a router wired together."""
 
-from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from random import SystemRandom
 from types import TracebackType
@@ -13,17 +13,20 @@ from qcore.adapters.links.urls import without_password
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.codec import Codec
+from qcore.app.calls.options import Options
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
 from qcore.app.tasks.router import Router
+from qcore.app.tasks.router_tree import ErrorHook
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
+from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption, QcoreError
 from qcore.domain.events import BrokerCalled
-from qcore.domain.retry import Dice
+from qcore.domain.retry import Dice, RetryPolicy
 from qcore.entrypoints.connect import borrow, connect, url_of_environment
 from qcore.entrypoints.embedding import StartNotice, run_beside
 from qcore.ports import Broker, Clock, Instrument, Serializer, timekeeper_of
@@ -39,8 +42,11 @@ class Qcore(Router):
     `[tool.qcore]` in the working folder's pyproject.toml, else the file qcore.db there. Everything
     else can be given instead of the default: the broker itself, the clock (the store's if it has
     one, else this machine's), the serializer, the dice that spread retries, and the instruments (a
-    log by default). Nothing is opened before it is
-    used.
+    log by default). Nothing is opened before it is used.
+
+    `defaults` are options of all tasks, such as `{"max_retry": 5}`, `retry` and `is_failure` what
+    follows a failure, each unless a task or its router says so itself; `on_error` is one or several
+    functions that are called with every error, see `Router.on_error`.
     """
 
     def __init__(
@@ -54,10 +60,16 @@ class Qcore(Router):
         instruments: Sequence[Instrument] | None = None,
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         max_result: int = DEFAULT_MAX_RESULT,
+        defaults: Options | None = None,
+        retry: RetryPolicy | Curve | None = None,
+        is_failure: Callable[[BaseException], bool] | None = None,
+        on_error: ErrorHook | Sequence[ErrorHook] = (),
     ) -> None:
         if url is not None and broker is not None:
             raise InvalidOption("both url and broker are given: expected one of them")
-        super().__init__(self)
+        super().__init__(
+            self, defaults=defaults, retry=retry, is_failure=is_failure, on_error=on_error
+        )
         first = serializer or JsonSerializer()
         self.codec = Codec([first, *_read_beside(first)])
         self.instruments = (LoggingInstrument(),) if instruments is None else _listed(instruments)

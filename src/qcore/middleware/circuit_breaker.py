@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from qcore.app.calls.user_code import log_failure
 from qcore.app.tasks.context import Context
-from qcore.app.tasks.router import Next
+from qcore.app.tasks.router_tree import Next
 from qcore.domain.backoff import TWENTY_FOUR_HOURS, Curve, fixed
 from qcore.domain.control import ControlFlow, Snooze
 from qcore.domain.error_groups import meaning_of

@@ -4,7 +4,7 @@ from structlog.contextvars import bound_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from qcore.app.tasks.context import Context
-from qcore.app.tasks.router import Middleware, Next
+from qcore.app.tasks.router_tree import Middleware, Next
 from qcore.log.logger import get_logger
 
 

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import cast
 
 from qcore.app.tasks.context import Context
-from qcore.app.tasks.router import Middleware, Next
+from qcore.app.tasks.router_tree import Middleware, Next
 from qcore.domain.moments import Duration
 from qcore.middleware.by_name import ByName
 from qcore.middleware.clock_and_dice import HasClockAndDice, setting

@@ -20,7 +20,7 @@ from qcore.adapters.sealing import EncryptedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
-from qcore.app.tasks.router import Next
+from qcore.app.tasks.router_tree import Next
 from qcore.errors import CannotDecode, ResultNotKept
 from qcore.ports import Serializer
 from tests.app.calls.value_types import (

@@ -19,7 +19,7 @@ from qcore import (
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.app.tasks.context import MAX_FOLLOW_UPS
-from qcore.app.tasks.router import Next
+from qcore.app.tasks.router_tree import Next
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.control import ControlFlow
 from qcore.domain.errors import BrokerUnavailable

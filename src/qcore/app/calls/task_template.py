@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from qcore.app.calls.options import Options, to_fields
+from qcore.app.calls.options import Options, merge_options, to_fields
 from qcore.app.calls.user_code import refusal
 from qcore.domain.errors import InvalidTask
 from qcore.domain.ids import ENTROPY_BYTES, task_id
@@ -32,16 +32,22 @@ def _owned(options: Options) -> Options:
 
 
 class TaskTemplate:
-    """A task's name and options.
+    """A task's name and options; `defaults` are those that its own override.
 
     The first task built is kept, and later ones are copies of it with an id and a payload of their
     own, which skips the checks of `NewTask`. Where an option varies, each task is built anew.
     """
 
-    def __init__(self, name: str, options: Options) -> None:
-        self.name: Final = name
+    def __init__(self, name: str, options: Options, defaults: Options | None = None) -> None:
+        self.own: Final = options
+        self.rebase(name, defaults)
+
+    def rebase(self, name: str, defaults: Options | None) -> None:
+        """Have another name and other defaults, as when a router is included in another."""
+        self.name = name
+        options = merge_options(defaults, self.own) if defaults else self.own
         try:
-            self.options: Final = _owned(options)
+            self.options = _owned(options)
         except InvalidTask:
             raise
         except BaseException as error:

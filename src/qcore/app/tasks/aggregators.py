@@ -1,6 +1,6 @@
 """Aggregators: functions that make one task of the tasks of a group, and when they are called."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 
@@ -99,13 +99,22 @@ class Aggregators:
     def add(self, aggregator: Aggregator) -> None:
         """Register one; raise `InvalidOption` if it is wrong, or its groups have one already."""
         _check(aggregator)
-        there = self._by_queue.setdefault(aggregator.queue, {})
-        if aggregator.pattern in there:
+        self.refuse_taken(aggregator)
+        self._by_queue.setdefault(aggregator.queue, {})[aggregator.pattern] = aggregator
+
+    def refuse_taken(self, aggregator: Aggregator) -> None:
+        """Raise `InvalidOption` if there is one for the same groups of the same queue."""
+        taken = self._by_queue.get(aggregator.queue, {}).get(aggregator.pattern)
+        if taken is not None:
             raise InvalidOption(
                 f"the groups {aggregator.pattern!r} have an aggregator already, "
-                f"{there[aggregator.pattern].function!r}: give each a pattern or a queue of its own"
+                f"{taken.function!r}: give each a pattern or a queue of its own"
             )
-        there[aggregator.pattern] = aggregator
+
+    def __iter__(self) -> Iterator[Aggregator]:
+        """Yield those that are registered."""
+        for there in self._by_queue.values():
+            yield from there.values()
 
     def resolve(self, queue: str, group: str) -> Aggregator | None:
         """Return the aggregator of a group, None where there is none."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
+from weakref import WeakSet
 
 from attrs import field
 
@@ -17,10 +18,10 @@ from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.context_parameter import check_context
-from qcore.app.tasks.process_function import ProcessFunction, declare
+from qcore.app.tasks.process_function import ProcessFunction, declare, included
 from qcore.domain.errors import CannotDecode, InvalidOption, InvalidTask
 from qcore.domain.record import record
-from qcore.domain.retry import RetryPolicy
+from qcore.domain.retry import PolicyParts
 from qcore.domain.task import Task
 
 P = ParamSpec("P")
@@ -73,8 +74,14 @@ class HandlerWithOptions(Generic[P, R]):
 
     def using(self, **options: Unpack[Options]) -> "HandlerWithOptions[P, R]":
         """Return the handler with other options, which override earlier ones. See `Options`."""
-        template = TaskTemplate(self._template.name, merge_options(self.options, options))
-        return HandlerWithOptions(self.handler, template)
+        handler = self.handler
+        if handler.may_be_included:
+            own = merge_options(self._template.own, options)
+            template = TaskTemplate(self._template.name, own, handler.defaults)
+            handler.templates.add(template)
+        else:
+            template = TaskTemplate(self._template.name, merge_options(self.options, options))
+        return HandlerWithOptions(handler, template)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Return a call as a value, for `enqueue_many`, `chain` or `ctx.then`; not checked yet."""
@@ -123,18 +130,27 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         function: Callable[..., Out],
         sender: Sender,
         *,
-        policy: RetryPolicy | None,
+        owner: object,
+        policy: PolicyParts,
         process: bool,
         options: Options,
     ) -> None:
         # first, as an object's own attributes may have the names of these
         update_wrapper(cast("Callable[..., Out]", self), function)
         super().__init__(self, TaskTemplate(name, options))
-        self.name = name
         self.function = function
         self.sender = sender
+        self.owner = owner
+        """The router that it was declared with."""
         self.policy = policy
-        """Its retry policy; None for the worker's."""
+        """Of its retry policy, what it says itself."""
+        self.may_be_included = False
+        """Whether its router may be included in another, which gives it another name."""
+        self.defaults: Options = {}
+        """Options of the routers that it is in, which its own override."""
+        self.templates: WeakSet[TaskTemplate] = WeakSet([self._template])
+        """Made of it by `using`, while its router may be included."""
+        self.name: str = name
         self.signature = Signature(name, function)
         check_context(name, self.signature)
         self.signature.annotations.check(_codec_of(sender))
@@ -143,6 +159,21 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         """Where a child process finds the function, if one is to call it."""
         if process:
             self.process_function = declare(self, name)
+
+    def include_in(self, module: str | None) -> None:
+        """Have a child process import the module that includes this handler's router."""
+        if self.process_function is not None and module is not None:
+            self.process_function = included(self.process_function, module)
+
+    def rename(self, name: str, defaults: Options) -> None:
+        """Have another name, and other defaults of its options, in calls made of it before too."""
+        if name != self.name:
+            self.name = name
+            self.signature = Signature(name, self.function)
+        self.signature.annotations.check(_codec_of(self.sender))
+        self.defaults = defaults
+        for template in list(self.templates):
+            template.rebase(name, defaults)
 
     def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> Out:
         """Call the function, here and now."""

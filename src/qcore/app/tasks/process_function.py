@@ -15,6 +15,8 @@ from operator import attrgetter
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
 
+from attrs import evolve, field
+
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 
@@ -44,6 +46,8 @@ class ProcessFunction:
     """The pattern of the handler that is declared with it."""
     line: int = 0
     """Where its code begins: another function of that name may be declared for another queue."""
+    included_by: tuple[str, ...] = field(default=(), eq=False)
+    """Modules to import too: they include its router, and so give it its clients and options."""
 
 
 _declared: Final[WeakValueDictionary[ProcessFunction, Any]] = WeakValueDictionary()
@@ -56,7 +60,7 @@ def declare(handler: Declared, pattern: str) -> ProcessFunction:
     """
     function = handler.function
     module, name = _named(function)
-    running = _running_module()
+    running = running_module()
     if running not in (None, MAIN):
         module = running
     elif not _is_in_module(function, module, name, running):
@@ -71,12 +75,20 @@ def declare(handler: Declared, pattern: str) -> ProcessFunction:
     return where
 
 
+def included(where: ProcessFunction, module: str) -> ProcessFunction:
+    """Return where a function is found whose router another module has included."""
+    name = MAIN if module == CHILDS_MAIN else module
+    return evolve(where, included_by=(*where.included_by, name))
+
+
 def find(where: ProcessFunction) -> Any:
     """Return the handler, or else the function, that is found somewhere, in a child process.
 
     Raises `InvalidOption` where there is none, and what the import of its module raises.
     """
     module = import_module(where.module)
+    for name in where.included_by:
+        import_module(name)
     handler = _declared.get(where)
     if handler is not None:
         return handler
@@ -113,7 +125,7 @@ def _is_in_module(
     return found is function or getattr(found, "function", None) is function
 
 
-def _running_module() -> str | None:
+def running_module() -> str | None:
     """Return the module whose own code calls this, directly or not, as it is being imported."""
     frame = currentframe()
     while frame is not None:

@@ -1,34 +1,32 @@
 """The router: which handler runs which task, and the middleware and hooks around them."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import lru_cache
 from inspect import isasyncgenfunction, isclass, iscoroutinefunction
 from typing import (
     Any,
     Concatenate,
     ParamSpec,
     Protocol,
-    TypeAlias,
     TypeVar,
     Unpack,
     overload,
 )
 
 from qcore.app.calls.introspection import is_generator, unwraps_to
-from qcore.app.calls.name_patterns import best_match
 from qcore.app.calls.options import Options
 from qcore.app.calls.task_template import TaskTemplate
-from qcore.app.client.client import BlockingClient, Client
-from qcore.app.tasks.aggregators import A, AggregationOptions, Aggregator, Aggregators
+from qcore.app.tasks.aggregators import A, AggregationOptions, Aggregator
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.default_name import default_name
 from qcore.app.tasks.handler import Handler, Sender
 from qcore.app.tasks.lifespan import Lifespan, no_lifespan
+from qcore.app.tasks.router_tree import AnyHandler, ErrorHook, Middleware, RouterNode
+from qcore.app.tasks.task_defaults import policy_parts, task_defaults
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption
 from qcore.domain.new_task import DEFAULT_QUEUE
-from qcore.domain.retry import RetryPolicy, always
+from qcore.domain.retry import PolicyParts, RetryPolicy
 from qcore.domain.text import shown
 
 P = ParamSpec("P")
@@ -36,14 +34,6 @@ R = TypeVar("R")
 M = TypeVar("M", bound="Middleware")
 H = TypeVar("H", bound="ErrorHook")
 L = TypeVar("L", bound="Lifespan")
-
-Next: TypeAlias = Callable[[Context], Awaitable[object]]
-"""The rest of the run, which a middleware awaits; it returns the handler's result."""
-
-Middleware: TypeAlias = Callable[[Context, Next], Awaitable[object]]
-ErrorHook: TypeAlias = Callable[[Context, BaseException], Awaitable[None] | None]
-
-AnyHandler: TypeAlias = Handler[Any, Any, Any]
 
 
 class Decorate(Protocol):
@@ -62,18 +52,32 @@ class Router:
 
     The exact name comes first, else the longest prefix: a prefix is a pattern that ends in ":",
     and the empty pattern is the prefix of all.
+
+    `defaults` are options of all of its tasks, `retry` and `is_failure` what follows a failure of
+    theirs, each unless a task says so itself; `on_error` is one or several error hooks. Raises
+    `InvalidOption` for one that is wrong. Only a `Qcore` has a `sender`.
     """
 
-    def __init__(self, sender: Sender | None = None) -> None:
-        self._sender: Sender = _NoSender() if sender is None else sender
-        self._handlers: dict[str, AnyHandler] = {}
-        self.middlewares: list[Middleware] = []
-        """Outermost first."""
-        self.lifespans: list[Lifespan] = []
-        self.error_hooks: list[ErrorHook] = []
-        self.aggregators = Aggregators()
-        self.resolve = lru_cache(maxsize=4096)(self._resolve)
+    def __init__(
+        self,
+        sender: Sender | None = None,
+        *,
+        defaults: Options | None = None,
+        retry: RetryPolicy | Curve | None = None,
+        is_failure: Callable[[BaseException], bool] | None = None,
+        on_error: ErrorHook | Sequence[ErrorHook] = (),
+    ) -> None:
+        self.node = RouterNode(sender, task_defaults(defaults, retry, is_failure))
+        """Its place among routers."""
+        self.middlewares = self.node.middlewares
+        """Its own, outermost first."""
+        self.lifespans = self.node.lifespans
+        self.error_hooks = self.node.error_hooks
+        self.aggregators = self.node.aggregators
+        self.resolve = self.node.resolve
         """Return the handler of a task's name, None where there is none."""
+        for hook in _hooks(on_error):
+            self.on_error(hook)
 
     @overload
     def task(
@@ -115,7 +119,7 @@ class Router:
 
         def decorate(function: Callable[..., Any], /) -> Any:
             called = name if isinstance(name, str) else default_name(function)
-            policy = _policy(retry, is_failure)
+            policy = policy_parts(retry, is_failure)
             return self._add(called, function, policy, process=process, options=options)
 
         return decorate(name) if callable(name) else decorate
@@ -127,58 +131,69 @@ class Router:
 
         A handler that serves many names takes `**arguments`, and finds the name in its context.
         """
-        return self._add(pattern, function, None, process=process, options=Options())
+        return self._add(pattern, function, PolicyParts(), process=process, options=Options())
 
     def _add(
         self,
         pattern: str,
         function: Callable[..., Any],
-        policy: RetryPolicy | None,
+        policy: PolicyParts,
         *,
         process: bool,
         options: Options,
     ) -> AnyHandler:
-        if pattern in self._handlers:
-            raise InvalidOption(
-                f"{pattern!r} has a handler already, {self._handlers[pattern].function!r}: give "
-                "each a name of its own"
-            )
+        self.node.refuse_taken([pattern])
         if pattern:
             # a wrong default would be refused at every enqueue: refuse it where it is declared
             TaskTemplate(pattern, options).check()
+        node = self.node
         handler: AnyHandler = Handler(
-            pattern, function, self._sender, policy=policy, process=process, options=options
+            pattern,
+            function,
+            node.sender,
+            owner=node,
+            policy=policy,
+            process=process,
+            options=options,
         )
-        self._handlers[pattern] = handler
-        self.resolve.cache_clear()
+        node.adopt({pattern: handler})
         return handler
 
-    def _resolve(self, name: str) -> AnyHandler | None:
-        pattern = best_match(self._handlers, name)
-        return None if pattern is None else self._handlers[pattern]
+    def include(self, router: "Router", *, prefix: str = "") -> None:
+        """Serve the tasks of another router too, under names that begin with `prefix`.
+
+        Its tasks enqueue through this one's clients from then on. Its middleware, error hooks and
+        defaults are for its own tasks, inside of those here; its lifespans and aggregators are the
+        worker's, and a prefix does not change the names of groups. What is declared with it later
+        is included as well. A router is included in one place. Raises `InvalidOption` for a name
+        that has a handler here, a prefix that does not end in ":", and what is no such router.
+        """
+        if not isinstance(router, Router):
+            raise InvalidOption(f"{shown(router)} cannot be included: expected a Router()")
+        self.node.include(router.node, prefix)
 
     def handlers(self) -> list[AnyHandler]:
         """Return all handlers, in the order of registration."""
-        return list(self._handlers.values())
+        return list(self.node.handlers.values())
 
     def check_annotations(self) -> None:
         """Raise `InvalidOption` for a handler with an annotation that names what was not defined.
 
         While its module was imported, it might have been defined further down.
         """
-        for handler in self._handlers.values():
+        for handler in self.node.handlers.values():
             handler.signature.annotations.resolve()
 
     def default_queues(self) -> dict[str, str]:
         """Return the names and prefixes that have handlers, with the queue their tasks go to."""
         return {
             pattern: handler.options.get("queue", DEFAULT_QUEUE)
-            for pattern, handler in self._handlers.items()
+            for pattern, handler in self.node.handlers.items()
         }
 
     def queues(self) -> list[str]:
         """Return the queues that handlers and aggregators name as their own."""
-        named = [handler.options.get("queue") for handler in self._handlers.values()]
+        named = [handler.options.get("queue") for handler in self.node.handlers.values()]
         named += self.aggregators.queues()
         return list(dict.fromkeys(queue for queue in named if queue is not None))
 
@@ -207,7 +222,7 @@ class Router:
 
         def decorate(function: A, /) -> A:
             called = "" if callable(pattern) else pattern
-            self.aggregators.add(Aggregator(function, called, queue, options))
+            self.node.add_aggregator(Aggregator(function, called, queue, options))
             return function
 
         return decorate(pattern) if callable(pattern) else decorate
@@ -249,31 +264,9 @@ class Router:
         return hook
 
 
-def _policy(
-    retry: RetryPolicy | Curve | None, is_failure: Callable[[BaseException], bool] | None
-) -> RetryPolicy | None:
-    """Return the handler's own retry policy, None if it has none."""
-    if retry is None and is_failure is None:
-        return None
-    if isinstance(retry, RetryPolicy):
-        return RetryPolicy(retry.curve, is_failure or retry.is_failure)
-    if retry is not None and not callable(retry):
-        raise InvalidOption(f"retry is {retry!r}: expected a RetryPolicy or a curve")
-    failing = is_failure or always
-    return RetryPolicy(is_failure=failing) if retry is None else RetryPolicy(retry, failing)
-
-
-class _NoSender:
-    """The sender of a router that is not a `Qcore`: there is no client to enqueue with."""
-
-    @property
-    def client(self) -> Client:
-        """Refuse."""
-        raise InvalidOption("this router has no client: enqueue through a Client or a Qcore")
-
-    @property
-    def blocking(self) -> BlockingClient:
-        """Refuse."""
-        raise InvalidOption(
-            "this router has no client: enqueue through a BlockingClient or a Qcore"
-        )
+def _hooks(on_error: ErrorHook | Sequence[ErrorHook]) -> Sequence[ErrorHook]:
+    if callable(on_error):
+        return (on_error,)
+    if not isinstance(on_error, Sequence):
+        raise InvalidOption(f"on_error is {shown(on_error)}: expected a function, or several")
+    return on_error

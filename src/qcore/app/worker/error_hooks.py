@@ -13,7 +13,7 @@ from typing import Any, Final
 from qcore.app.calls.introspection import unwraps_to
 from qcore.app.calls.user_code import is_from_outside, log_failure, name_of
 from qcore.app.tasks.context import Context
-from qcore.app.tasks.router import ErrorHook
+from qcore.app.tasks.router_tree import ErrorHook
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.pools.threads import ThreadPool
 from qcore.domain.text import trace_of
@@ -32,13 +32,11 @@ class ErrorHooks:
 
     def __init__(
         self,
-        hooks: Sequence[ErrorHook],
         threads: int,
         *,
         control: WorkerControl,
         on_call: Callable[[], None],
     ) -> None:
-        self._hooks = hooks
         self._threads = ThreadPool(threads)
         self._control = control
         self._on_call = on_call
@@ -48,14 +46,14 @@ class ErrorHooks:
         self.in_hand = 0
         """Runs whose hooks are being called: their handlers have ended, so they need no place."""
 
-    async def call(self, ctx: Context, error: BaseException) -> None:
-        """Call all hooks; return when each has ended or has had its time."""
-        if not self._hooks:
+    async def call(self, hooks: Sequence[ErrorHook], ctx: Context, error: BaseException) -> None:
+        """Call hooks; return when each has ended or has had its time."""
+        if not hooks:
             return
         self.in_hand += 1
         self._on_call()
         try:
-            for hook in self._hooks:
+            for hook in hooks:
                 await self._call(hook, ctx, error)
         finally:
             self.in_hand -= 1

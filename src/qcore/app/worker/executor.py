@@ -10,7 +10,8 @@ from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.calls.remote_result import RemoteResult
 from qcore.app.calls.user_code import is_ctrl_c, reraise_ctrl_c
 from qcore.app.client.client import Client
-from qcore.app.tasks.router import AnyHandler, Router
+from qcore.app.tasks.router import Router
+from qcore.app.tasks.router_tree import AnyHandler
 from qcore.app.worker.failures import FailureJudge
 from qcore.app.worker.invocation import Invoker, TooLateToStart, check_may_start
 from qcore.app.worker.pools.error_stand_in import readable

@@ -3,7 +3,8 @@
 import asyncio
 
 from qcore.app.calls.user_code import log_failure
-from qcore.app.tasks.router import AnyHandler
+from qcore.app.tasks.router import Router
+from qcore.app.tasks.router_tree import AnyHandler
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.error_context import with_error_context
 from qcore.app.worker.error_hooks import ErrorHooks
@@ -22,7 +23,8 @@ class FailureJudge:
 
     def __init__(
         self,
-        policy: RetryPolicy,
+        router: Router,
+        policy: RetryPolicy | None,
         hooks: ErrorHooks,
         *,
         control: WorkerControl,
@@ -30,6 +32,7 @@ class FailureJudge:
         dice: Dice,
         worker: str,
     ) -> None:
+        self._node = router.node
         self._policy = policy
         self._hooks = hooks
         self._control = control
@@ -61,7 +64,7 @@ class FailureJudge:
         meaning = self._meaning(error, handler)
         if not isinstance(meaning, Snooze | RateLimited | Revoke):
             # else nothing went wrong
-            await self._hooks.call(run.ctx, meaning)
+            await self._hooks.call(self._node.error_hooks_of(handler), run.ctx, meaning)
         return with_error_context(self._judged(run, handler, error), self._worker, error)
 
     def _meaning(self, error: BaseException, handler: AnyHandler) -> BaseException:
@@ -81,7 +84,7 @@ class FailureJudge:
 
     def _judged(self, run: Run, handler: AnyHandler, error: BaseException) -> Transition:
         task, now = run.claim.task, self._clock.now()
-        policy = handler.policy or self._policy
+        policy = self._node.policy_of(handler, self._policy)
         try:
             verdict = judge(error, task, policy, self._dice, now=now)
         except BaseException as trouble:  # noqa: BLE001  (a policy's own must not lose the task)

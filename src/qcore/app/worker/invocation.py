@@ -9,7 +9,8 @@ from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Kind
 from qcore.app.tasks.process_function import ProcessFunction
-from qcore.app.tasks.router import AnyHandler, Middleware, Next, Router
+from qcore.app.tasks.router import Router
+from qcore.app.tasks.router_tree import AnyHandler, Middleware, Next
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.deadlines import Deadlines
 from qcore.app.worker.instruments import Instruments
@@ -53,7 +54,7 @@ class Invoker:
         clock: Clock,
         emit: Instruments,
     ) -> None:
-        self._router = router
+        self._node = router.node
         self._pools = pools
         self._deadlines = deadlines
         self._control = control
@@ -68,15 +69,18 @@ class Invoker:
 
         Raises `TooLateToStart` where the task may not start any more once there is a slot for it.
         """
-        middleware = self._router.middlewares
+        middleware = self._node.middlewares_of(handler)
         if handler.kind is Kind.THREAD:
             return self._in_slot(
-                run, handler.kind, partial(self._in_thread, run, handler, args, kwargs)
+                run, handler.kind, partial(self._in_thread, run, handler, args, kwargs), middleware
             )
         if handler.process_function is not None:
             function = handler.process_function
             return self._in_slot(
-                run, handler.kind, partial(self._in_process, run, function, args, kwargs)
+                run,
+                handler.kind,
+                partial(self._in_process, run, function, args, kwargs),
+                middleware,
             )
         self._begin(run)
         if not middleware:
@@ -89,12 +93,14 @@ class Invoker:
         if self._emits_started:
             self._emit(TaskStarted(run.claim))
 
-    async def _in_slot(self, run: Run, kind: Kind, call: Next) -> object:
+    async def _in_slot(
+        self, run: Run, kind: Kind, call: Next, middleware: Sequence[Middleware]
+    ) -> object:
         async with self._pools.slots[kind]:
             # it may have waited for long
             check_may_start(run.claim.task, self._clock)
             self._begin(run)
-            return await _wrapped(call, self._router.middlewares)(run.ctx)
+            return await _wrapped(call, middleware)(run.ctx)
 
     async def _in_thread(
         self,

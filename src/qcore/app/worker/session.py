@@ -64,9 +64,7 @@ class WorkerSession:
         self._blocking = env.broker.blocking()
         self._wakeup = Wakeup(asyncio.get_running_loop())
         self._pools = HandlerPools(settings.threads, settings.process_pool)
-        self._hooks = ErrorHooks(
-            env.router.error_hooks, settings.threads, control=env.control, on_call=self._wakeup
-        )
+        self._hooks = ErrorHooks(settings.threads, control=env.control, on_call=self._wakeup)
         self._deadlines = Deadlines(clock)
         self._lease_loss = LeaseLoss(running, asyncio.get_running_loop(), emit)
         self._progress_writer = ProgressWriter(
@@ -250,6 +248,7 @@ class WorkerSession:
                 emit=env.emit,
             ),
             FailureJudge(
+                env.router,
                 env.settings.policy,
                 self._hooks,
                 control=env.control,

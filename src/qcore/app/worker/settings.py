@@ -55,7 +55,7 @@ class WorkerOptions(TypedDict, total=False):
     lease: float
     grace: float
     sweep_every: float
-    policy: RetryPolicy
+    policy: RetryPolicy | None
     group_grace: float
     group_max_delay: float | None
     group_max_size: int | None
@@ -85,8 +85,8 @@ class WorkerSettings:
     """How long a worker that stops waits for what runs."""
     sweep_every: float = 4.0
     """How often it sweeps for leases and tasks that have run out, give or take a tenth."""
-    policy: RetryPolicy = RetryPolicy()
-    """For handlers that have none of their own."""
+    policy: RetryPolicy | None = None
+    """For handlers that have none of their own; None for the queue's."""
     group_grace: float = 60.0
     """How long after its last member joined a group is aggregated; this and the next two are for
     aggregators that do not say."""

@@ -141,7 +141,7 @@ class Worker:
             async with cancelled_after(self._control.stopping.wait()):
                 await environment.broker.open()
                 state = await enter(
-                    environment.router.lifespans, stack, end_limit=self._lifespan_limit
+                    environment.router.node.all_lifespans(), stack, end_limit=self._lifespan_limit
                 )
                 session = self._session = WorkerSession(
                     environment, state, running=self._running, on_end=self._count_run
