@@ -1,5 +1,6 @@
 """The answers of a broker: each expected outcome of a call is a value of its own type."""
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from qcore.domain.lifecycle import State
@@ -90,3 +91,11 @@ class QueueNotEmpty:
 @record
 class Missing:
     """No task of that id is stored in that queue."""
+
+
+def has_kind(answers: Iterable[object], kind: type) -> bool:
+    """Return whether one of the answers to a batch is of a type.
+
+    Asked of the few types that there are, and not of each answer: every batch is looked through.
+    """
+    return any(issubclass(each, kind) for each in set(map(type, answers)))

@@ -58,7 +58,7 @@ async def enqueue(
     if needs_all_keys:
         replies: list[Reply] = [NEEDS_ALL_KEYS] * len(chunks)
     else:
-        number = FAST_PATH_KEYS if all(chunk.needs_few_keys for chunk in chunks) else len(Key)
+        number = FAST_PATH_KEYS if all(chunk.is_plain for chunk in chunks) else len(Key)
         asked = [([chunk.queue], chunk) for chunk in chunks]
         replies = await runner.run_once(ENQUEUE, asked, number=number, partial=True)
     raise_outage(replies)
@@ -149,8 +149,9 @@ class _Chunk:
         self.places: list[int] = []
         self.may_create = False
         """Whether the script may create the queue."""
-        self.needs_few_keys = True
-        """Whether the first keys of the queue are enough: see `FAST_PATH_KEYS`."""
+        self.is_plain = True
+        """Whether no task needs a placement: all go into the queue, whatever else is stored. Then
+        the first keys of the queue are enough: see `FAST_PATH_KEYS`."""
         self._now = now
         self._tasks: dict[TaskId, NewTask] = {}
         self._size = 0
@@ -166,15 +167,18 @@ class _Chunk:
         self.places.append(place)
         self._tasks[task.id] = task
         self._size = size
-        if self.needs_few_keys:
-            self.needs_few_keys = has_default_meta(task) and _moment(task, self._now) is None
+        if self.is_plain:
+            self.is_plain = (
+                has_default_meta(task)
+                and (task.due is None or task.due <= self._now)
+                and task.on_conflict == REPLACE
+            )
         return True
 
     def __iter__(self) -> Iterator[Arg]:
         """Yield the arguments of the call."""
-        return _words(
-            MAY_CREATE if self.may_create else MUST_EXIST, self._tasks.values(), self._now
-        )
+        words = _plain_words if self.is_plain else _words
+        return words(MAY_CREATE if self.may_create else MUST_EXIST, self._tasks.values(), self._now)
 
 
 def _words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Arg]:
@@ -184,6 +188,16 @@ def _words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Arg]
     yield repr(now) if has_more else ""
     for task in tasks:
         yield from _words_of(task, now)
+
+
+def _plain_words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Arg]:
+    """Yield what `_words` does for tasks without placements, in two thirds of the time."""
+    yield leave
+    yield ""
+    for task in tasks:
+        yield encode_id(task.id)
+        yield encode_task(task, now)
+        yield ""
 
 
 def _words_of(task: NewTask, now: Moment) -> tuple[StoredId, bytes, str]:

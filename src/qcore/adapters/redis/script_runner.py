@@ -20,13 +20,14 @@ what a call changes, it changes atomically. The rules that all calls keep are th
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, cast
 
 from qcore.adapters.links.redis import Arg, Link, Reply, Script, ScriptCall
 from qcore.adapters.redis.encoding import StoredId
 from qcore.adapters.redis.keys import Key, Keys
 from qcore.adapters.redis.request_dedup import SessionPool
 from qcore.adapters.redis.scripts import CHECK_PERMISSIONS
+from qcore.domain.answers import has_kind
 from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, QcoreError
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Lease, RetentionPolicy
@@ -162,11 +163,10 @@ def raise_outage(replies: Iterable[Reply]) -> None:
             raise reply
 
 
-def refuse_in_part(answers: Sequence[T | BrokerRefused]) -> list[T]:
+def refuse_in_part(answers: list[T | BrokerRefused]) -> list[T]:
     """Return answers; where there is a refusal among them, raise it with the other answers."""
-    given = [answer for answer in answers if not isinstance(answer, BrokerRefused)]
-    if len(given) == len(answers):
-        return given
+    if not has_kind(answers, BrokerRefused):
+        return cast("list[T]", answers)
     refusal = next(answer for answer in answers if isinstance(answer, BrokerRefused))
     raise BrokerRefused(
         str(refusal), [None if isinstance(each, BrokerRefused) else each for each in answers]

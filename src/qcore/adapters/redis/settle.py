@@ -57,7 +57,7 @@ async def settle(
     made = await apply_transitions(runner, moves)
     for (n, answer), was_made in zip(planned, made, strict=True):
         if was_made:
-            answers[n] = was_made if isinstance(was_made, BrokerRefused) else answer
+            answers[n] = answer if was_made is True else was_made
     for n, last in zip(followed, await settle_with_followups(runner, endings, now), strict=True):
         answers[n] = last
     # before the claims are forgotten: those that were refused are settled once more

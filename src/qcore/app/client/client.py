@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from attrs import evolve
 
@@ -14,14 +14,14 @@ from qcore.app.calls.signature import Signature
 from qcore.app.calls.user_code import raise_naming, refusal
 from qcore.app.client.async_notifications import AsyncTaskNotifications
 from qcore.app.client.blocking_notifications import BlockingTaskNotifications
-from qcore.app.client.coalescing import EnqueueCoalescer, enqueue_divided
+from qcore.app.client.coalescing import EnqueueAnswer, EnqueueCoalescer, enqueue_divided
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.client.inline import run_inline
 from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.shared_open import SharedOpen
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, byte_limit
 from qcore.app.client.task_notifications import TaskNotifications
-from qcore.domain.answers import Admission, Conflict
+from qcore.domain.answers import Admission, Conflict, has_kind
 from qcore.domain.errors import CannotEncode, InvalidTask, QcoreError
 from qcore.domain.ids import ENTROPY_BYTES, task_id
 from qcore.domain.lifecycle import State
@@ -114,19 +114,19 @@ class Client:
         built = [self._tried(each, now) for each in requests]
         good = [task for task in built if isinstance(task, NewTask)]
         try:
-            answers = iter(await self._enqueue(good, now=now))
+            answers = await self._enqueue(good, now=now)
         except QcoreError as error:
             del built, good
             raise without_own_frames(error)  # noqa: B904
-        handles: list[Handle[Any] | Refused] = []
-        for request, task in zip(requests, built, strict=True):
-            if isinstance(task, Refused):
-                handles.append(task)
-            elif isinstance(answer := next(answers), InvalidTask):
-                handles.append(Refused(answer))
-            else:
-                handles.append(self._handle(request, task, answer))
-        return handles
+        if len(good) == len(built) and not has_kind(answers, InvalidTask):
+            # as usual: without a question about each task
+            admitted = zip(requests, good, cast("Sequence[Admission]", answers), strict=True)
+            return [self._handle(request, task, answer) for request, task, answer in admitted]
+        rest = iter(answers)
+        return [
+            task if isinstance(task, Refused) else self._outcome(request, task, next(rest))
+            for request, task in zip(requests, built, strict=True)
+        ]
 
     async def open(self) -> None:
         """Open the broker, unless that was done; the first call that needs it does so too."""
@@ -236,6 +236,13 @@ class Client:
         """Return a call's unique key: a hash of its name and its arguments, as they will arrive."""
         arrived = request.signature.named(payload, self.codec.content_type, self.codec)
         return key_of(request.template.name, self.codec.digests(arrived))
+
+    def _outcome(
+        self, request: TaskRequest, task: NewTask, answer: EnqueueAnswer
+    ) -> Handle[Any] | Refused:
+        if isinstance(answer, InvalidTask):
+            return Refused(answer)
+        return self._handle(request, task, answer)
 
     def _handle(self, request: TaskRequest, task: NewTask, answer: Admission) -> Handle[Any]:
         signature = None if isinstance(request, NewTask) else request.signature
