@@ -47,7 +47,8 @@ class TaskOptions(TypedDict, total=False):
 
 def fresh_id() -> TaskId:
     """Return an id that no other call in this process returns."""
-    return f"task-{next(_numbers)}"
+    # padded: where a store orders by id, tasks come in the order in which they were made
+    return f"task-{next(_numbers):08}"
 
 
 def a_task(**options: Unpack[TaskOptions]) -> NewTask:
