@@ -4,6 +4,7 @@ It shares nothing with the code: fields are sets that made their text, days are 
 and a gap or a repeated hour is what the walk sees of the local time from one minute to the next.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -119,11 +120,20 @@ EXPRESSIONS = st.builds(
 
 @cache
 def changes(zone: str) -> list[int]:
-    """Return instants less than a day before a zone's offset changes."""
-    rules, day = ZoneInfo(zone), 86_400
-    offsets = [datetime.fromtimestamp(at, rules).utcoffset() for at in range(0, 2_200_000_000, day)]
-    pairs = enumerate(pairwise(offsets))
-    return [number * day for number, (before, after) in pairs if before != after] or [1_800_000_000]
+    """Return the instants at which a zone's offset changes, any one if there are none."""
+    rules = ZoneInfo(zone)
+
+    def offset(instant: int) -> timedelta | None:
+        return datetime.fromtimestamp(instant, rules).utcoffset()
+
+    def first_new(first: int, last: int) -> int:
+        return first + bisect_left(
+            range(first, last), 1, key=lambda at: offset(at) != offset(first)
+        )
+
+    weeks = range(0, 2_200_000_000, 7 * 86_400)
+    found = [first_new(*pair) for pair in pairwise(weeks) if len({*map(offset, pair)}) > 1]
+    return found or [1_800_000_000]
 
 
 def walk(expression: Known, zone: str, start: int, until: int) -> Iterator[int]:
