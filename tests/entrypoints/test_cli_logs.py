@@ -1,4 +1,5 @@
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -159,6 +160,28 @@ def test_what_the_application_configured_of_structlog_shows_qcores_lines(home: P
     assert "event=greeted" in result.stdout
     assert "worker started" not in result.stderr
     assert "hello Ann" in {line["event"] for line in lines_of(result)}
+
+
+def test_what_one_logger_shows_is_shown_once(home: Path) -> None:
+    """An application may have configured a logger of its own, and no more."""
+    own = """
+import logging
+handler = logging.StreamHandler()
+handler.setFormatter(logging.Formatter("own|%(message)s"))
+logging.getLogger("shop").addHandler(handler)
+logging.getLogger("other").addHandler(logging.NullHandler())
+logging.getLogger("other").warning("of a library")
+"""
+    late = "\nq.on_error(lambda ctx, error: logging.getLogger('other.part').info('heard'))\n"
+    application(home, own)
+    write(home, "app", (home / "app.py").read_text() + late)
+    try:
+        lines = invoke("worker", "app:q", "--burst").stderr.splitlines()
+    finally:
+        logging.getLogger("shop").handlers.clear()
+        logging.getLogger("other").handlers.clear()
+    assert [line for line in lines if "hello Ann" in line] == ["own|hello Ann"]
+    assert '"event": "heard"' in "".join(lines)
 
 
 @pytest.mark.parametrize("configured", ["", BASIC, STRUCTLOG], ids=["none", "logging", "structlog"])

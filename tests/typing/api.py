@@ -5,13 +5,30 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
-from qcore import Context, Cron, Handle, NewTask, Qcore, RetryPolicy, Task, chain
+from qcore import Context, Cron, Handle, NewTask, Qcore, RetryPolicy, Router, Task, chain
 from qcore.backoff import exponential
 from qcore.schedules import Every, Schedule, schedule_from
 from qcore.tasks import Group
 from qcore.types import BlockingHandle, Call, Chain, Handler, Next, Step
 
 q = Qcore("memory://")
+
+
+router = Router(
+    defaults={"max_retry": 5, "timeout": timedelta(seconds=30)},
+    retry=exponential(1, cap=60),
+    is_failure=lambda error: not isinstance(error, ConnectionError),
+    on_error=[lambda ctx, error: ctx.log.info("failed", error=str(error))],
+)
+
+
+@router.task("routed", priority=1)
+async def routed(ctx: Context, number: int) -> str:
+    return f"{ctx.id} {number}"
+
+
+q.include(router, prefix="mail:")
+assert_type(routed.call(1), Call[str])
 
 
 @q.task("email:welcome", queue="critical", max_retry=5, timeout=timedelta(seconds=30))
@@ -139,5 +156,7 @@ async def refused() -> None:
     chain(bare.call(1), send_welcome.step(email="b"))  # pyright: ignore[reportArgumentType]
     send_welcome.step(email=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     send_welcome.step(phone="1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    q.include("mail")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Router(defaults={"max_retries": 3})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     q.worker(concurency=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type(thumbnail.call(1), Call[int])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

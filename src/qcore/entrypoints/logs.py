@@ -86,9 +86,20 @@ def _configure_stdlib(level: str) -> None:
             ],
         )
     )
+    handler.addFilter(_is_shown_by_nobody)
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level.upper())
+
+
+def _is_shown_by_nobody(log: logging.LogRecord) -> bool:
+    """Return whether no handler beneath the root has shown it, which one logger may have."""
+    logger = logging.getLogger(log.name)
+    while logger.parent is not None:
+        if any(not isinstance(each, logging.NullHandler) for each in logger.handlers):
+            return False
+        logger = logger.parent
+    return True
 
 
 def _stream() -> TextIO:
