@@ -196,6 +196,22 @@ def test_a_wrong_one_is_named_with_its_source(
     assert "s3cr3t" not in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--concurency", "5"], "No such option"),
+        (["application:q", "another"], "unexpected extra argument (another)"),
+        (["--lease"], "requires an argument"),
+    ],
+)
+def test_what_no_command_takes_is_one_line(arguments: list[str], said: str) -> None:
+    """It says what, and where to look if that does not help."""
+    result = invoke("worker", *arguments)
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert said in line
+
+
 def test_settings_that_do_not_go_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each may be right by itself."""
     monkeypatch.setenv("QCORE_STRICT", "1")
