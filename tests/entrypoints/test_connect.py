@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -236,3 +237,10 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(BrokerUnusable, match=r"letter\.txt.* no SQLite database"):
         await connect(f"sqlite:///{file}").open()
     assert file.read_text().startswith("Dear Sir")
+
+
+@pytest.mark.parametrize("wrong", [b"memory://", 5, Path("queue.db")])
+def test_what_is_no_text_is_no_url(wrong: Any) -> None:
+    """A path would be a file that no worker looks at."""
+    with pytest.raises(InvalidOption, match=r"the URL is .*: expected text, such as 'sqlite:///"):
+        Qcore(wrong)

@@ -59,6 +59,15 @@ def storable(text: str) -> str:
     return text if len(text) <= MAX_ERROR else f"{text[: MAX_ERROR - 1]}…"
 
 
+def is_utf8(text: str) -> bool:
+    """Return whether UTF-8 can say it: not a lone surrogate, as a file's name may have."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def escaped(text: str) -> str:
     """Return text with what UTF-8 cannot say, and what ends text elsewhere, escaped."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")

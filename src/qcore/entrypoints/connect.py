@@ -9,6 +9,7 @@ from qcore.adapters.links.redis_schemes import SCHEMES as REDIS_SCHEMES
 from qcore.adapters.links.sqlite import BorrowedSqliteLink, Connection
 from qcore.adapters.links.urls import one_of, parse_options, without_password
 from qcore.domain.errors import InvalidOption
+from qcore.domain.text import shown
 from qcore.entrypoints.project_file import SOURCE, project_settings
 from qcore.entrypoints.registered_brokers import GROUP, connect_registered, registered_schemes
 from qcore.ports import Broker
@@ -48,6 +49,8 @@ def connect(url: str) -> Broker:
     Raises `InvalidOption` for a scheme, a part or an option that it does not know, and for a
     registered broker that cannot be made; no password is in its words.
     """
+    if not isinstance(url, str):
+        raise InvalidOption(f"the URL is {shown(url)}: expected text, such as {DEFAULT_URL!r}")
     scheme = url.partition(":")[0].lower() if ":" in url else ""
     maker = MAKERS.get(scheme)
     if maker is not None:

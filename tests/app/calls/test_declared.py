@@ -15,6 +15,7 @@ from typing import (
     ParamSpec,
     Protocol,
     Self,
+    TypedDict,
     TypeVar,
 )
 
@@ -187,7 +188,7 @@ def test_a_type_is_a_type_however_it_is_spelled(lab: Lab, annotation: Any) -> No
 
 MODULE = """
 from __future__ import annotations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 import attrs
 if TYPE_CHECKING:
     from qcore import Context
@@ -287,6 +288,12 @@ class Anything(Protocol):
     """What a test's own double of a context is."""
 
 
+class Fields(TypedDict):
+    """What no object is an instance of."""
+
+    force: bool
+
+
 class Own(Context):
     """What a type checker may be told."""
 
@@ -318,6 +325,7 @@ def first(annotation: Any, default: Any = ...) -> Callable[..., Any]:
         first(int | None),
         first(Annotated[int, "metadata"]),
         first(Narrow),
+        first(Fields),
         first(5),
     ],
 )

@@ -1,5 +1,6 @@
 """Orders to all tasks of a kind, in steps that no store minds."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -160,6 +161,44 @@ class TestSelection:
         given: dict[str, Any] = {"state": State.DEAD, wrong: ["a", "b"]}
         with pytest.raises(InvalidOption, match=f"{wrong} is .*: expected the name of one {wrong}"):
             await lab.inspector.delete_all(**given)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"limit": -1},
+            {"limit": 1.5},
+            {"limit": "3"},
+            {"limit": None},
+            {"limit": True},
+            {"cursor": 5},
+            {"cursor": b"0 aa"},
+            {"cursor": "\ud800"},
+        ],
+        ids=str,
+    )
+    async def test_what_is_no_page_is_refused(self, lab: Lab, wrong: dict[str, Any]) -> None:
+        """Not with an error of the store, which would be another one on each broker."""
+        [(what, value)] = wrong.items()
+        with pytest.raises(InvalidOption, match=re.escape(f"{what} is {value!r}: expected")):
+            await lab.inspector.browse("default", State.DEAD, **wrong)
+
+    async def test_what_is_no_text_is_refused(self, lab: Lab) -> None:
+        """A lone surrogate: some stores could not even be asked for it."""
+        for call in (
+            lab.inspector.get("default", "\ud800"),
+            lab.inspector.delete("default", ["1", "\ud800"]),
+            lab.inspector.limits("\ud800"),
+            lab.inspector.remove_queue("\ud800"),
+        ):
+            with pytest.raises(InvalidOption, match=re.escape(r"is '\ud800': expected")):
+                await call
+
+    async def test_what_is_neither_true_nor_false_forces_nothing(self, lab: Lab) -> None:
+        """As the text "no", which would be true."""
+        await lab.client.enqueue(a_task())
+        with pytest.raises(InvalidOption, match="force is 'no': expected True or False"):
+            await lab.inspector.remove_queue("default", force="no")  # type: ignore[arg-type]
+        assert await lab.inspector.counts() == {"default": {State.PENDING: 1}}
 
 
 @pytest.mark.parametrize("wrong", [["a", "b"], b"a", None, 5])

@@ -1,18 +1,23 @@
 """What is asked for is copied before it is checked: who changes it afterwards changes nothing."""
 
+import asyncio
 import pickle
 from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
 from copy import copy, deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qcore import Context, NewTask, Retry
+from qcore import Context, NewTask, Qcore, Retry, State
 from qcore.app.worker.settings import WorkerSettings
 from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.task import updated
 from qcore.testing import a_context
 from tests.app.kit import Lab, stored
+
+LATER = 4_000_000_000.0
 
 
 async def test_headers_and_tags_of_a_task_are_its_own() -> None:
@@ -52,6 +57,37 @@ async def test_what_is_to_be_changed_is_copied_too() -> None:
     command = updated(headers=headers)
     headers["wrong"] = "later"
     assert command.changes == {"headers": {"as": "asked"}}
+
+
+async def test_what_is_changed_while_the_store_is_opened_counts_for_nothing(tmp_path: Path) -> None:
+    """A command means what it was given, though the first one has to wait for the store."""
+    url = f"sqlite:///{tmp_path / 'queue.db'}"
+    blocking = Qcore(url).blocking
+    handle = blocking.enqueue(NewTask("mail", id="one", due=LATER))
+    blocking.close()
+    given: dict[str, Any] = {"headers": {"as": "asked"}, "tags": ["eu"], "arguments": {"to": ["a"]}}
+    ids = ["one"]
+    q, other, third = Qcore(url), Qcore(url), Qcore(url)
+    async with AsyncExitStack() as stack:
+        for each in (q, other, third):
+            stack.push_async_callback(each.close)
+        updating = asyncio.create_task(q.client.handle("default", "one").update(**given))
+        moving = asyncio.create_task(other.inspector.update("default", ids, priority=3))
+        rest = {"headers": given["headers"]}
+        all_of_them = asyncio.create_task(third.inspector.update_all(rest, state=State.SCHEDULED))
+        await asyncio.sleep(0)
+        ids.append("two")
+        given["headers"]["wrong"] = 5
+        given["tags"].append("a b")
+        given["arguments"]["to"].append(object())
+        await updating
+        assert len(await moving) == 1
+        await all_of_them
+    task = handle.task()
+    blocking.close()
+    assert task is not None
+    assert (task.spec.headers, task.spec.tags) == ({"as": "asked"}, ("eu",))
+    assert (task.spec.payload, task.spec.priority) == (b'{"to":["a"]}', 3)
 
 
 async def test_what_a_handler_does_with_its_headers_stays_in_its_run() -> None:

@@ -1,8 +1,8 @@
 """Build the commands that change a stored task: `Updated` and `Rescheduled`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from attrs import evolve
 
@@ -11,8 +11,11 @@ from qcore.app.calls.options import CLEARED_BY_NONE, Changes, Options, to_fields
 from qcore.domain.errors import InvalidTask
 from qcore.domain.lifecycle import Rescheduled, Updated
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
-from qcore.domain.new_task import NewTask
+from qcore.domain.new_task import NewTask, own_headers, own_tags
 from qcore.domain.task import updated
+
+_OWN: Final[Mapping[str, Callable[[Any], Any]]] = {"headers": own_headers, "tags": own_tags}
+"""Options whose values can be changed, and what copies them."""
 
 
 class ChangesWithArguments(Changes, total=False):
@@ -20,6 +23,13 @@ class ChangesWithArguments(Changes, total=False):
 
     arguments: Mapping[str, Any]
     """All arguments by name; they are checked as those of `enqueue` are."""
+
+
+def own_changes(changes: Changes) -> Changes:
+    """Return a copy with copies of headers and tags: a caller may change its own meanwhile."""
+    own: dict[str, Any] = dict(changes)
+    own |= {name: copy(own[name]) for name, copy in _OWN.items() if name in own}
+    return cast("Changes", own)
 
 
 def changes_of(changes: Changes, now: Moment, **fields: Any) -> Updated:

@@ -8,7 +8,13 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, Unpack
 
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
-from qcore.app.client.changes import ChangesWithArguments, changes_of, keep_chain, reschedule_to
+from qcore.app.client.changes import (
+    ChangesWithArguments,
+    changes_of,
+    keep_chain,
+    own_changes,
+    reschedule_to,
+)
 from qcore.app.client.inline import run_inline
 from qcore.app.client.task_notifications import TaskNotifications
 from qcore.domain.answers import Admission, Enqueued, Missing, Moved, NotAllowed
@@ -217,12 +223,14 @@ class Handle(Generic[R_co]):
         `changes` are options, and `arguments`, a mapping of all arguments. Returns what
         `reschedule` returns; raises `InvalidTask` for a value that is wrong, as `enqueue` does.
         """
-        await self._client.open()
+        # before anything is awaited: meanwhile the caller may change what it has given
         fields: dict[str, Any] = {}
         if "arguments" in changes:
             arguments = changes.pop("arguments")
             fields = self._client.payload_of(self._task.name, arguments, self._signature)
-        command = changes_of(changes, self._client.clock.now(), **fields)
+        options = own_changes(changes)
+        await self._client.open()
+        command = changes_of(options, self._client.clock.now(), **fields)
         if "headers" in changes and (task := await self.task()) is not None:
             command = keep_chain(command, task.spec)
         return await self._execute(command)

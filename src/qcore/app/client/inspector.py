@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import Final, Unpack
 
 from qcore.app.calls.options import Changes
-from qcore.app.client.changes import changes_of, keep_chain, reschedule_to
+from qcore.app.client.changes import changes_of, keep_chain, own_changes, reschedule_to
 from qcore.app.client.selection import (
     TaskFilter,
     checked_filter,
     one_id,
     one_queue,
+    page_cursor,
+    page_size,
     predicate_of,
     several_ids,
 )
@@ -32,6 +34,7 @@ from qcore.domain.periodic.changes import EntryChange
 from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import Details
 from qcore.domain.task import Task, changed
+from qcore.domain.text import shown
 from qcore.ports import Broker, Clock, Counts, Limiting, Page, limiting_of, periodic_of
 
 BATCH: Final = 500
@@ -74,8 +77,9 @@ class Inspector:
         self, queue: str, state: State, *, limit: int = 100, cursor: str | None = None
     ) -> Page:
         """Return tasks of one queue and state; the page's cursor asks for the next ones."""
-        state = state_of(state)
-        return await self._broker.browse(one_queue(queue), state, limit, cursor=cursor)
+        return await self._broker.browse(
+            one_queue(queue), state_of(state), page_size(limit), cursor=page_cursor(cursor)
+        )
 
     async def run_now(
         self, queue: str, tasks: Sequence[TaskId]
@@ -110,6 +114,7 @@ class Inspector:
         delay: Duration | None = None,
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Make tasks due at a moment, or after a delay, earlier or later than they were."""
+        queue, tasks = one_queue(queue), several_ids(tasks)
         await self._open()
         return await self._execute(queue, tasks, reschedule_to(at, delay, self._clock.now()))
 
@@ -120,9 +125,9 @@ class Inspector:
 
         Raises `InvalidTask` for a value that is wrong. For new arguments see `Handle.update`.
         """
+        queue, tasks, changes = one_queue(queue), several_ids(tasks), own_changes(changes)
         await self._open()
         command = changes_of(changes, self._clock.now())
-        queue, tasks = one_queue(queue), several_ids(tasks)
         if "headers" not in changes:
             return await self._execute(queue, tasks, command)
         answers: list[Moved | NotAllowed | Missing] = []
@@ -162,6 +167,8 @@ class Inspector:
         enqueues into it later makes it anew.
         """
         queue = one_queue(queue)
+        if not isinstance(force, bool):
+            raise InvalidOption(f"force is {shown(force)}: expected True or False")
         await self._open()
         deleted = 0
         left = QueueNotEmpty(0)
@@ -233,6 +240,7 @@ class Inspector:
 
         `changes` are as those of `update`: `update_all({"priority": 5}, state=…)`.
         """
+        selected, changes = checked_filter(selected), own_changes(changes)
         await self._open()
         command = changes_of(changes, self._clock.now())
         return await self._execute_all(command, selected, lambda t: _is_as(t, command))

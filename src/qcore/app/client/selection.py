@@ -9,6 +9,7 @@ from qcore.domain.lifecycle import State, state_of
 from qcore.domain.moments import Duration, Moment, seconds_of
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Task
+from qcore.domain.text import is_utf8, shown
 
 
 class TaskFilter(TypedDict, total=False):
@@ -59,20 +60,37 @@ def several_ids(tasks: Iterable[TaskId]) -> list[TaskId]:
     """
     given: object = tasks
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        raise InvalidOption(f"tasks is {given!r}: expected several ids, such as [{given!r}]")
+        raise InvalidOption(
+            f"tasks is {shown(given)}: expected several ids, such as [{shown(given)}]"
+        )
     return [one_id(task) for task in cast("Iterable[object]", given)]
 
 
 def one_id(task: object) -> TaskId:
     """Return an id; raise `InvalidOption` for what is none."""
-    if not isinstance(task, str):
-        raise InvalidOption(f"a task's id is {task!r}: expected text, such as handle.id")
-    return task
+    return _text("a task's id", task, "text, such as handle.id")
+
+
+def page_size(limit: object) -> int:
+    """Return how many tasks a page has at most; raise `InvalidOption` for no such number."""
+    if type(limit) is not int or limit < 0:
+        raise InvalidOption(f"limit is {shown(limit)}: expected a whole number from 0")
+    return limit
+
+
+def page_cursor(cursor: object) -> str | None:
+    """Return where a page begins; raise `InvalidOption` for what can be no page's cursor."""
+    return None if cursor is None else _text("cursor", cursor, "the cursor of a page, or None")
 
 
 def _one(what: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidOption(f"{what} is {value!r}: expected the name of one {what}, as text")
+    return _text(what, value, f"the name of one {what}, as text")
+
+
+def _text(what: str, value: object, expected: str) -> str:
+    # a lone surrogate is in no stored text, and some stores could not even be asked for it
+    if not isinstance(value, str) or not is_utf8(value):
+        raise InvalidOption(f"{what} is {shown(value)}: expected {expected}")
     return value
 
 

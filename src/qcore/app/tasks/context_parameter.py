@@ -2,7 +2,7 @@
 
 from inspect import Parameter
 from types import UnionType
-from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin, is_typeddict
 
 from qcore.app.calls.signature import Signature
 from qcore.app.tasks.context import Context
@@ -49,7 +49,7 @@ def _may_be_context(kind: Any) -> bool:
         return any(
             _may_be_context(each) for each in kind.__constraints__ or (kind.__bound__ or Any,)
         )
-    if not isinstance(origin or kind, type):
+    if not isinstance(origin or kind, type) or is_typeddict(kind):
         return False
     found = cast("type", origin or kind)
     # what a protocol asks for is the type checker's to compare
