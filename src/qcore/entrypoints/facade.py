@@ -84,7 +84,8 @@ class Qcore(Router):
         """Return a URL as it may be shown, and its broker."""
         try:
             url = url_of_environment() if url is None else url
-            return without_password(url), connect(url)
+            broker = connect(url)
+            return without_password(url), broker
         except InvalidOption as error:
             # a traceback that shows variables is not to show a password
             del url

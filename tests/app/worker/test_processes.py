@@ -1,7 +1,11 @@
+import asyncio
+import importlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import psutil
 import pytest
@@ -11,7 +15,7 @@ from qcore.adapters.clocks import SystemClock
 from qcore.app.tasks.process_function import ProcessFunction
 from qcore.app.worker.pools.child_ipc import ProcessDied
 from qcore.app.worker.pools.child_signals import SIGNALS_CHILDREN_IGNORE
-from qcore.app.worker.pools.processes import ProcessPool
+from qcore.app.worker.pools.processes import ProcessPool, Reservation
 from qcore.testing import a_context, a_task, drain
 from qcore.testing.builders import NOW
 from tests.app import process_handlers
@@ -26,11 +30,33 @@ def lab() -> Iterator[Lab]:
     assert children() <= before, "a child outlived its worker"
 
 
+SLOW_TO_IMPORT = """
+import os, time
+from multiprocessing import parent_process
+from pathlib import Path
+
+if parent_process() is not None:
+    time.sleep(0.3)
+    Path(os.environ["IMPORTED"]).touch()
+
+
+def handler(ctx):
+    pass
+"""
+
+Reserve: TypeAlias = Callable[[Callable[..., Any]], Awaitable[Reservation]]
+
+
 @pytest.fixture
-async def pool() -> AsyncIterator[ProcessPool]:
-    """Yield a pool of processes."""
+async def reserved() -> AsyncIterator[Reserve]:
+    """Yield what sets a process of a pool apart for a function, until the test ends."""
     processes = ProcessPool(2)
-    yield processes
+    async with AsyncExitStack() as stack:
+
+        async def reserve(function: Callable[..., Any]) -> Reservation:
+            return await stack.enter_async_context(processes.reserved(place_of(function)))
+
+        yield reserve
     processes.close()
 
 
@@ -147,14 +173,31 @@ async def test_a_crash_takes_nobody_else_along(lab: Lab) -> None:
         assert (await stored(other)).attempts == 1
 
 
+async def test_the_clock_of_a_run_starts_when_its_process_is_ready(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that starts slowly takes nothing of a handler's timeout."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "slow_to_import.py").write_text(SLOW_TO_IMPORT)
+    monkeypatch.setenv("IMPORTED", str(tmp_path / "imported"))
+    handler = importlib.import_module("slow_to_import").handler
+    lab.route("slow", handler, process=True)
+    await enqueue(lab, "slow")
+    async with lab.working(process_pool=1):
+        await lab.signals.started.next()
+        was_ready = (tmp_path / "imported").exists()
+        await lab.signals.settled.next()
+    assert was_ready
+
+
 class TestPool:
     async def test_to_kill_a_call_is_to_kill_its_child(
-        self, pool: ProcessPool, tmp_path: Any
+        self, reserved: Reserve, tmp_path: Any
     ) -> None:
         """When the call has ended, so has the process."""
         file = tmp_path / "pid"
         ctx = a_context()
-        started = pool.start(place_of(process_handlers.hang), ctx, (str(file),), {})
+        started = (await reserved(process_handlers.hang)).start(ctx, (str(file),), {})
         clock = SystemClock()
         while not (file.exists() and file.stat().st_size):
             await clock.sleep_until(clock.now() + 0.01)
@@ -164,13 +207,12 @@ class TestPool:
         assert children() == set()
 
     async def test_to_kill_a_call_is_to_kill_what_it_started_too(
-        self, pool: ProcessPool, tmp_path: Any
+        self, reserved: Reserve, tmp_path: Any
     ) -> None:
         """A handler's own children end with it."""
         file = tmp_path / "pid"
-        started = pool.start(
-            place_of(process_handlers.hang_in_a_child), a_context(), (str(file),), {}
-        )
+        process = await reserved(process_handlers.hang_in_a_child)
+        started = process.start(a_context(), (str(file),), {})
         clock = SystemClock()
         while not (file.exists() and file.stat().st_size):
             await clock.sleep_until(clock.now() + 0.01)
@@ -180,11 +222,12 @@ class TestPool:
         assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
 
     async def test_what_is_meant_for_the_worker_does_not_reach_its_child(
-        self, pool: ProcessPool, tmp_path: Any
+        self, reserved: Reserve, tmp_path: Any
     ) -> None:
         """A signal to all of a service's processes does not end or stop a handler."""
         file = tmp_path / "pid"
-        started = pool.start(place_of(process_handlers.wait_for), a_context(), (str(file),), {})
+        process = await reserved(process_handlers.wait_for)
+        started = process.start(a_context(), (str(file),), {})
         clock = SystemClock()
         while not (file.exists() and file.stat().st_size):
             await clock.sleep_until(clock.now() + 0.01)
@@ -195,33 +238,41 @@ class TestPool:
         file.with_suffix(".go").touch()
         assert await started.reply == "done"
 
-    async def test_a_call_killed_before_its_child_is_there_ends_too(
-        self, pool: ProcessPool, tmp_path: Any
+    async def test_a_call_killed_before_it_began_ends_too(
+        self, reserved: Reserve, tmp_path: Any
     ) -> None:
-        """Whether or not the child had begun, it is not left running."""
-        ctx = a_context()
-        file = str(tmp_path / "pid")
-        started = pool.start(place_of(process_handlers.hang), ctx, (file,), {})
+        """Whether or not the child had begun, it does not run on."""
+        file = tmp_path / "pid"
+        process = await reserved(process_handlers.hang)
+        started = process.start(a_context(), (str(file),), {})
         await started.kill()
         assert isinstance(started.reply.exception(), ProcessDied)
-        assert children() == set()
+        assert not process.children or not file.exists()
 
     async def test_arguments_that_a_process_cannot_read_are_an_error(
-        self, pool: ProcessPool
+        self, reserved: Reserve
     ) -> None:
         """What reading them raised is raised to the caller, and the process goes on."""
-        call = pool.start(place_of(process_handlers.pid), a_context(), (), {})
-        child = await call.reply
+        process = await reserved(process_handlers.pid)
+        child = await process.start(a_context(), (), {}).reply
         with pytest.raises(ValueError, match="unreadable"):
-            await pool.start(
-                place_of(process_handlers.pid), a_context(), (process_handlers.Unreadable(),), {}
-            ).reply
-        assert await pool.start(place_of(process_handlers.pid), a_context(), (), {}).reply == child
+            await process.start(a_context(), (process_handlers.Unreadable(),), {}).reply
+        assert await process.start(a_context(), (), {}).reply == child
 
-    async def test_arguments_that_cannot_travel_are_an_error(self, pool: ProcessPool) -> None:
+    async def test_arguments_that_cannot_travel_are_an_error(self, reserved: Reserve) -> None:
         """It is raised to the caller."""
+        process = await reserved(process_handlers.pid)
         with pytest.raises(Exception, match="lambda"):
-            await pool.start(place_of(process_handlers.pid), a_context(), (lambda: None,), {}).reply
+            await process.start(a_context(), (lambda: None,), {}).reply
+
+    async def test_a_reservation_that_is_cancelled_leaves_no_child(self, reserved: Reserve) -> None:
+        """As at a stop, while a process still imports what it needs."""
+        waiting = asyncio.ensure_future(reserved(process_handlers.pid))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert children() == set()
 
     def test_a_pool_of_none_is_refused(self) -> None:
         """A pool has at least one process."""

@@ -15,6 +15,7 @@ from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.deadlines import Deadlines
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.pools.handler_pools import HandlerPools
+from qcore.app.worker.pools.processes import Reservation
 from qcore.app.worker.run import CancelReason, Run
 from qcore.domain.events import TaskStarted
 from qcore.domain.task import Task
@@ -41,7 +42,8 @@ class Invoker:
     """Call handlers, each inside the router's middleware, and start the clock of their runs.
 
     A coroutine starts at once. Plain functions need a slot of the thread or the process pool, and
-    the time that they wait for one does not count towards their timeout.
+    the time that they wait for one, and for its process to be ready, does not count towards their
+    timeout.
     """
 
     def __init__(
@@ -71,17 +73,11 @@ class Invoker:
         """
         middleware = self._node.middlewares_of(handler)
         if handler.kind is Kind.THREAD:
-            return self._in_slot(
-                run, handler.kind, partial(self._in_thread, run, handler, args, kwargs), middleware
-            )
+            call = partial(self._in_thread, run, handler, args, kwargs)
+            return self._in_thread_slot(run, call, middleware)
         if handler.process_function is not None:
             function = handler.process_function
-            return self._in_slot(
-                run,
-                handler.kind,
-                partial(self._in_process, run, function, args, kwargs),
-                middleware,
-            )
+            return self._in_process_slot(run, function, args, kwargs, middleware)
         self._begin(run)
         if not middleware:
             awaitable: Awaitable[object] = handler.function(run.ctx, *args, **kwargs)
@@ -93,14 +89,30 @@ class Invoker:
         if self._emits_started:
             self._emit(TaskStarted(run.claim))
 
-    async def _in_slot(
-        self, run: Run, kind: Kind, call: Next, middleware: Sequence[Middleware]
+    async def _in_thread_slot(
+        self, run: Run, call: Next, middleware: Sequence[Middleware]
     ) -> object:
-        async with self._pools.slots[kind]:
-            # it may have waited for long
-            check_may_start(run.claim.task, self._clock)
-            self._begin(run)
-            return await _wrapped(call, middleware)(run.ctx)
+        async with self._pools.slots[Kind.THREAD]:
+            return await self._in_slot(run, call, middleware)
+
+    async def _in_process_slot(
+        self,
+        run: Run,
+        function: ProcessFunction,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        middleware: Sequence[Middleware],
+    ) -> object:
+        pools = self._pools
+        async with pools.slots[Kind.PROCESS], pools.processes.reserved(function) as process:
+            call = partial(self._in_process, run, process, args, kwargs)
+            return await self._in_slot(run, call, middleware)
+
+    async def _in_slot(self, run: Run, call: Next, middleware: Sequence[Middleware]) -> object:
+        # it may have waited for long
+        check_may_start(run.claim.task, self._clock)
+        self._begin(run)
+        return await _wrapped(call, middleware)(run.ctx)
 
     async def _in_thread(
         self,
@@ -125,13 +137,12 @@ class Invoker:
     async def _in_process(
         self,
         run: Run,
-        function: ProcessFunction,
+        process: Reservation,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         ctx: Context,
     ) -> object:
-        now = self._clock.now()
-        call = self._pools.processes.start(function, ctx, args, kwargs, now=now)
+        call = process.start(ctx, args, kwargs, now=self._clock.now())
         try:
             return await asyncio.shield(call.reply)
         except asyncio.CancelledError:

@@ -1,7 +1,8 @@
 """What a worker and its child processes send each other over a pipe.
 
-The worker sends a `Job`. The child sends any number of `ChildRequest`s, each but progress answered
-by an `Outcome`, and then the job's `Outcome`.
+Before the first job with a function the worker sends its `ProcessFunction`, and the child answers
+with an `Outcome` when it has imported what it needs. The worker sends a `Job`. The child sends any
+number of `ChildRequest`s, each but progress answered by an `Outcome`, and then the job's `Outcome`.
 """
 
 import os

@@ -21,7 +21,7 @@ from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.client.client import Client
 from qcore.app.tasks.context import Context, RunServices
 from qcore.app.tasks.handler import Handler
-from qcore.app.tasks.process_function import find
+from qcore.app.tasks.process_function import ProcessFunction, find
 from qcore.app.worker.pools.child_ipc import Job, Outcome, PipeRunStorage, Raised, Returned
 from qcore.app.worker.pools.child_signals import ChildSignals
 from qcore.app.worker.pools.error_record import recorded
@@ -51,13 +51,17 @@ def serve(pipe: Connection, *at_start: Callable[[], object]) -> None:
         prepare()
     while True:
         try:
-            job: Job = pipe.recv()
+            message: Job | ProcessFunction = pipe.recv()
         except (EOFError, OSError):
             return
-        storage = PipeRunStorage(pipe)
-        outcome = _do(job, storage)
-        signals.ignore()
-        storage.close()
+        if isinstance(message, ProcessFunction):
+            outcome = _prepare(message)
+            signals.ignore()
+        else:
+            storage = PipeRunStorage(pipe)
+            outcome = _do(message, storage)
+            signals.ignore()
+            storage.close()
         # the process is killed in the end, and what it holds back would be lost
         _flush()
         pipe.send(outcome)
@@ -71,6 +75,14 @@ def _follow_parent() -> None:
         threading.Thread(
             target=_die_with_parent, args=args, name="qcore-parent", daemon=True
         ).start()
+
+
+def _prepare(function: ProcessFunction) -> Outcome:
+    """Import what a job with a function needs: how long that takes is no part of the job."""
+    # what is raised here the job raises again
+    with suppress(BaseException):
+        find(function)
+    return Returned(b"", "")
 
 
 def _do(job: Job, storage: PipeRunStorage) -> Outcome:

@@ -13,6 +13,7 @@ from typing import Final
 from weakref import WeakSet
 
 from qcore.app.tasks.context import Context
+from qcore.app.tasks.process_function import ProcessFunction
 from qcore.app.worker.pools.child_ipc import (
     ChildRequest,
     Job,
@@ -32,6 +33,8 @@ _spawning = multiprocessing.get_context("spawn")
 CHILD_EXIT_TIMEOUT: Final = 10.0
 """Seconds to wait for a process that was killed, or whose pipe has closed, to be gone."""
 
+START_TIMEOUT: Final = 120.0
+"""Seconds for a process to start and to import the module of a handler."""
 
 _at_start: Final[list[Callable[[], object]]] = []
 _children: Final[WeakSet["ChildProcess"]] = WeakSet()
@@ -75,7 +78,24 @@ class ChildProcess:
         self._process.start()
         childs_end.close()
         self._end = ProcessEnd(self._process.pid or 0, self._process.sentinel)
+        self._prepared: set[ProcessFunction] = set()
         _children.add(self)
+
+    def is_prepared(self, function: ProcessFunction) -> bool:
+        """Return whether the process has prepared itself to call a function."""
+        return function in self._prepared
+
+    def prepare(self, function: ProcessFunction) -> None:
+        """Have the process import what it needs to call a function, and wait until it has.
+
+        Raises `ProcessDied` if it ends before that, or is not ready in time.
+        """
+        try:
+            self._pipe.send(function)
+            self._receive(START_TIMEOUT)
+        except (EOFError, OSError):
+            raise ProcessDied(self._how_it_ended()) from None
+        self._prepared.add(function)
 
     def do(self, job: Job, ctx: Context) -> Outcome:
         """Send a job and wait for its outcome; meanwhile call on `ctx` what the child requests.
@@ -118,9 +138,11 @@ class ChildProcess:
         self._process.join(0)
         self._pipe.close()
 
-    def _receive(self) -> ChildRequest | Outcome:
+    def _receive(self, timeout: float | None = None) -> ChildRequest | Outcome:
         # not until the pipe closes: something that the process has started may hold it open
-        ready = wait([self._pipe, self._end.fileno()])
+        ready = wait([self._pipe, self._end.fileno()], timeout)
+        if not ready:
+            raise ProcessDied(f"its process was not ready within {timeout} seconds")
         if self._pipe not in ready:
             raise EOFError
         message: ChildRequest | Outcome = self._pipe.recv()
