@@ -6,7 +6,7 @@ import time
 from qcore import Context
 from tests.system.application import GLANCE, KEPT, files, q, write
 
-__all__ = ["block", "block_in_c", "q"]
+__all__ = ["block", "block_in_c", "grow", "q"]
 
 SIZE_OF_A_MUTEX = 256
 """Bytes, at least."""
@@ -33,3 +33,12 @@ async def block_in_c(ctx: Context, folder: str) -> str:
         # signals do not interrupt it
         library.pthread_mutex_lock(mutex)
     return "done"
+
+
+_grown: list[bytes] = []
+
+
+@q.task("grow", retention=KEPT)
+async def grow(ctx: Context, megabytes: int) -> None:
+    """Use so much memory from now on."""
+    _grown.append(b"x" * (megabytes << 20))

@@ -61,11 +61,11 @@ def leave_if_asked() -> None:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    _ask()
+    ask_to_leave()
     raise StoppedEarly(0)
 
 
-def _ask() -> None:
+def ask_to_leave() -> None:
     """Note that the process is to leave, and see to it that it does."""
     if not _asked.is_set():
         _asked.set()
@@ -83,4 +83,4 @@ def _watch(numbers: list[int]) -> None:
 def _listen(ours: int, numbers: list[int]) -> None:
     while came := os.read(ours, AT_ONCE):
         if any(number in numbers for number in came):
-            _ask()
+            ask_to_leave()

@@ -66,7 +66,8 @@ def _configure_structlog(level: str) -> None:
             *(_for_people() if is_terminal() else _for_machines()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(_stream()),
+        # one write for each line: other workers write to the same stream, perhaps unbuffered
+        logger_factory=structlog.WriteLoggerFactory(_stream()),
     )
 
 

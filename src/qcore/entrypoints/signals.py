@@ -8,9 +8,8 @@ from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Thread, Timer
 from types import FrameType
-from typing import Final
+from typing import Final, Protocol
 
-from qcore.app.worker.worker import Worker
 from qcore.entrypoints.early_stop import stop_signals
 from qcore.entrypoints.fork_signals import remember_handler
 
@@ -23,9 +22,25 @@ PATIENCE: Final = 2.0
 AT_ONCE: Final = 64
 
 
+class Stoppable(Protocol):
+    """What signals stop and pause: a worker, or who looks after several."""
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Stop within the grace, or at once."""
+        ...
+
+    def pause(self) -> None:
+        """Claim no more until `resume`."""
+        ...
+
+    def resume(self) -> None:
+        """Claim again."""
+        ...
+
+
 @contextmanager
 def obey_signals(
-    worker: Worker,
+    worker: Stoppable,
     *,
     unheard: Callable[[], None] | None = None,
     at_once: Callable[[], None] | None = None,
@@ -61,7 +76,7 @@ class _Stop:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: Stoppable,
         numbers: Collection[int],
         unheard: Callable[[], None] | None,
         at_once: Callable[[], None] | None,

@@ -82,6 +82,11 @@ class Worker:
         return len(self._running)
 
     @property
+    def is_paused(self) -> bool:
+        """Return whether it was asked to claim no more for now."""
+        return self._control.is_paused
+
+    @property
     def next_ready(self) -> Moment | None:
         """Return when the next group is ready to be aggregated here, as of the last scan."""
         return None if self._session is None else self._session.next_group_ready

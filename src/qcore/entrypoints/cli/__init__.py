@@ -6,6 +6,7 @@ from qcore.entrypoints.early_stop import leave_on_stop
 from qcore.entrypoints.exiting import leave_soon
 from qcore.entrypoints.init_process import fork_if_init
 from qcore.entrypoints.streams import give_up_stderr_if_full, give_up_stdout, open_closed_streams
+from qcore.entrypoints.supervisor.link import follow_supervisor
 
 
 def main() -> None:
@@ -16,6 +17,7 @@ def main() -> None:
         # before anything else is imported, which takes a while
         fork_if_init()
         leave_on_stop()
+        follow_supervisor()
     try:
         from qcore.entrypoints.cli.group import qcore
     except ModuleNotFoundError as error:

@@ -14,6 +14,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "bench": "Measure how fast a store is, and that no task is lost.",
     "config": "Show each setting of a worker, and whence it comes.",
     "doctor": "Look a store over: what is well, what is not, what to do.",
+    "health": "Ask a worker whether it can claim tasks.",
     "worker": "Run the tasks of an application.",
 }
 """Name to what `qcore --help` says of it. The command `name` is `name` of the module `name` beside

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -21,6 +21,7 @@ from qcore.domain.events import WorkerFailed
 from qcore.domain.retry import described
 from qcore.entrypoints.cli.errors import Unwell, Wrong
 from qcore.entrypoints.cli.loading import EXPECTED, load
+from qcore.entrypoints.cli.process_options import process_options, taken_from
 from qcore.entrypoints.cli.setting_types import Number, Queues, Text, Url
 from qcore.entrypoints.cli.settings import (
     ConfiguredCommand,
@@ -34,7 +35,10 @@ from qcore.entrypoints.exiting import leave_now, leave_within
 from qcore.entrypoints.facade import Qcore
 from qcore.entrypoints.logs import LEVELS, configure, is_terminal
 from qcore.entrypoints.loop import run
+from qcore.entrypoints.oversight import Oversight
+from qcore.entrypoints.process_options import ProcessOptions
 from qcore.entrypoints.signals import obey_signals
+from qcore.entrypoints.supervisor.link import supervisor_link
 from qcore.log.logger import get_logger
 from qcore.ports import Capability
 
@@ -90,7 +94,13 @@ def _option(name: str, kind: type[int] | type[float], meta: str, text: str) -> C
 @_option("--lease", float, "SECONDS", "How long the tasks of a lost worker are waited for.")
 @_option("--grace", float, "SECONDS", "How long tasks may go on when the worker is to stop.")
 @click.option("--burst", is_flag=True, help="Leave when there is nothing to do.")
-@click.option("--max-tasks", type=Number(int), metavar="N", help="Leave after so many runs.")
+@click.option(
+    "--max-tasks",
+    type=Number(int),
+    metavar="N",
+    help="Leave after so many runs; below a supervisor, be replaced.",
+)
+@process_options
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),
@@ -116,14 +126,27 @@ def worker(
 
     SIGTERM, SIGINT and SIGHUP: claim no more, let what runs end within the grace, give back the
     rest, and leave; a second one leaves at once, even where a handler blocks the event loop.
-    SIGTSTP and SIGUSR1: claim no more, and go on with the rest; SIGCONT: claim again.
+    SIGTSTP and SIGUSR1: claim no more, and go on with the rest; SIGCONT: claim again. A supervisor
+    passes all of them on, and replaces its workers one by one on SIGUSR2.
     """
+    try:
+        processes = taken_from(settings)
+    except InvalidOption as error:
+        raise Wrong(with_source(str(error), ctx)) from None
+    link = supervisor_link()
+    if processes.is_supervised and link is None:
+        _supervise(processes, log_level)
     q = _loaded(ctx, app, imports, url)
     logs = configure(log_level)
     if logs.structlog:
         _adapt_log(q)
     for line in misspelt_variables(ctx.command):
         get_logger().warning(line)
+    oversight = Oversight(q, processes, link, at_once=_leave_soon, unheard=_leave_unheard)
+    q.instruments = (*q.instruments, oversight)
+    if link is not None:
+        # it is replaced then, and works until it is
+        settings["max_tasks"] = None
     try:
         made = q.worker(**cast("WorkerOptions", settings))
     except QcoreError as error:
@@ -131,7 +154,7 @@ def worker(
     _warn_if_alone(q)
     try:
         with prepared_children(logs.configure) if logs.any else nullcontext():
-            run(_work(q, made))
+            run(_work(q, made, oversight))
     except InvalidOption as error:
         # of the store's URL, such as a file that is not there
         raise Wrong(str(error)) from None
@@ -157,21 +180,36 @@ def _loaded(ctx: click.Context, app: str | None, imports: Sequence[str], url: st
     return q
 
 
-async def _work(q: Qcore, made: Worker) -> None:
+def _supervise(processes: ProcessOptions, log_level: str) -> NoReturn:
+    # a worker alone needs none
+    from qcore.entrypoints.supervisor.run import supervise
+
+    configure(log_level)
+    try:
+        status = supervise(processes)
+    except InvalidOption as error:
+        raise Wrong(str(error)) from None
+    raise SystemExit(status)
+
+
+async def _work(q: Qcore, made: Worker, oversight: Oversight) -> None:
     # what was imported stays: the collector need not go through it again and again
     gc.collect()
     gc.freeze()
-    with obey_signals(
-        made, unheard=partial(_leave_unheard, made), at_once=partial(leave_within, LAST_STOP, 0)
-    ):
-        leave_if_asked()
+    with obey_signals(made, unheard=partial(_leave_unheard, made), at_once=_leave_soon):
         try:
-            await made.run()
+            async with oversight.over(made):
+                leave_if_asked()
+                await made.run()
         finally:
             # the worker has written all that it had; who holds a lock is not waited for
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT):
                     await q.close()
+
+
+def _leave_soon() -> None:
+    leave_within(LAST_STOP, 0)
 
 
 def _leave_unheard(worker: Worker) -> None:

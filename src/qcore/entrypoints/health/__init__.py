@@ -1,0 +1,1 @@
+"""Health of a process: whether it lives, whether it can claim, and who answers when asked."""
