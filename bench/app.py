@@ -1,4 +1,4 @@
-"""An application with one task, for a worker with nothing to do. QCORE_URL says where."""
+"""An application for worker processes. QCORE_URL says where its tasks wait."""
 
 from qcore import Context, Qcore
 
@@ -8,3 +8,9 @@ q = Qcore()
 @q.task("bench:noop")
 async def noop(ctx: Context) -> None:
     """Do nothing."""
+
+
+@q.task("bench:compute")
+async def compute(_ctx: Context, until: int) -> int:
+    """Compute for some hundred microseconds, as a handler that does anything does."""
+    return sum(range(until))

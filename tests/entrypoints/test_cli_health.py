@@ -1,17 +1,14 @@
 """`qcore health`, and what a worker alone makes of the options for its process."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
-from click.testing import CliRunner, Result
 
 from qcore.entrypoints import process_limits
-from qcore.entrypoints.cli.group import qcore
 from qcore.entrypoints.health.server import HealthServer
 from qcore.entrypoints.health.vital_signs import Health
+from tests.entrypoints.cli_kit import invoke, working_in, write
 
 
 class Signs:
@@ -22,11 +19,6 @@ class Signs:
 
     def ready(self) -> Health:
         return Health(is_well=False, text="the worker cannot claim: it is paused")
-
-
-def invoke(*arguments: str) -> Result:
-    """Run a command in this process."""
-    return CliRunner().invoke(qcore, arguments)
 
 
 def test_the_answer_is_one_line_and_the_exit_status() -> None:
@@ -53,14 +45,9 @@ def test_without_a_port_there_is_nobody_to_ask() -> None:
 @pytest.fixture
 def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the application of a folder in which this process works, and leave no trace of it."""
-    name = f"alone_{tmp_path.name}"
-    (tmp_path / f"{name}.py").write_text("from qcore import Qcore\nq = Qcore('memory://')\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    structlog.reset_defaults()
-    yield f"{name}:q"
-    structlog.reset_defaults()
-    sys.modules.pop(name, None)
+    write(tmp_path, "alone", "from qcore import Qcore\nq = Qcore('memory://')\n")
+    with working_in(tmp_path, monkeypatch):
+        yield "alone:q"
 
 
 def test_a_worker_alone_leaves_when_it_uses_too_much(

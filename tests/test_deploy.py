@@ -1,0 +1,153 @@
+"""What `deploy/` has is valid to its own validators, and fits the command that it starts."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from qcore import WorkerSettings
+from qcore.entrypoints.cli.group import qcore as commands
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+PROGRAMS = Path(sys.executable).parent
+PLACE = "/srv/app/.venv/bin/qcore"
+"""Where the unit of systemd expects the command."""
+ENDING = 10.0
+"""Seconds that a worker needs after its grace, as who stops it has to wait."""
+
+
+@pytest.fixture(autouse=True)
+def _in_the_folder_of_the_application(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Import from there, and leave no trace of it."""
+    monkeypatch.syspath_prepend(DEPLOY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QCORE_URL", "memory://")
+    yield
+    for name in ("app", "waiting_time"):
+        sys.modules.pop(name, None)
+
+
+def output_of(*command: str | Path) -> str:
+    """Return what a validator says, which must not fail."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr
+
+
+def documents(name: str) -> list[Any]:
+    """Return the documents of a YAML file."""
+    return list(yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8")))
+
+
+# --- validators ---------------------------------------------------------------------------------
+
+
+def test_the_image_is_made_as_its_linter_asks() -> None:
+    """Its linter, hadolint, has nothing to say."""
+    assert output_of(PROGRAMS / "hadolint", DEPLOY / "Dockerfile") == ""
+
+
+def test_compose_accepts_its_file() -> None:
+    """By the schema of the Compose specification."""
+    check = ["--builtin-schema", "vendor.compose-spec"]
+    output_of(PROGRAMS / "check-jsonschema", *check, DEPLOY / "compose.yaml")
+
+
+def test_kubernetes_accepts_its_resources() -> None:
+    """By the schemas of Kubernetes, strictly: a field that is misspelt is an error."""
+    said = output_of(PROGRAMS / "kubernetes-validate", "--strict", DEPLOY / "kubernetes.yaml")
+    assert said.count("passed") == len(documents("kubernetes.yaml"))
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
+def test_systemd_accepts_its_unit(tmp_path: Path) -> None:
+    """Where the command is in its place."""
+    unit = (DEPLOY / "qcore.service").read_text(encoding="utf-8")
+    copy = tmp_path / "qcore.service"
+    copy.write_text(unit.replace(PLACE, str(PROGRAMS / "qcore")))
+    assert "qcore.service" not in output_of("systemd-analyze", "verify", copy)
+
+
+# --- what is started ----------------------------------------------------------------------------
+
+
+def unit() -> dict[str, str]:
+    """Return the settings of the unit of systemd."""
+    lines = (DEPLOY / "qcore.service").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def container() -> Any:
+    """Return the container of the worker."""
+    return documents("kubernetes.yaml")[0]["spec"]["template"]["spec"]["containers"][0]
+
+
+def image(instruction: str) -> list[str]:
+    """Return the words of an instruction of the Dockerfile that is in the list form."""
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    [line] = [each for each in text.splitlines() if each.startswith(f"{instruction} ")]
+    words: list[str] = yaml.safe_load(line[line.index("[") :])
+    return words
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        image("CMD"),
+        image("HEALTHCHECK"),
+        container()["command"],
+        shlex.split(unit()["ExecStart"].replace(PLACE, "qcore")),
+    ],
+    ids=["image", "health of the image", "Kubernetes", "systemd"],
+)
+def test_what_is_started_is_a_command_that_there_is(command: Sequence[str]) -> None:
+    """With its options: one that was renamed would keep every container from starting."""
+    program, name, *arguments = command
+    found = commands.get_command(click.Context(commands), name)
+    assert (program, found is None) == ("qcore", False)
+    assert found is not None
+    found.make_context(name, list(arguments))
+
+
+def test_who_stops_a_worker_waits_for_its_grace() -> None:
+    """Or what it still waits for is killed, and done again."""
+    needed = WorkerSettings().grace + ENDING
+    pod = documents("kubernetes.yaml")[0]["spec"]["template"]["spec"]
+    [compose] = documents("compose.yaml")
+    assert pod["terminationGracePeriodSeconds"] >= needed
+    assert float(compose["services"]["worker"]["stop_grace_period"].removesuffix("s")) >= needed
+    assert float(unit()["TimeoutStopSec"]) >= needed
+
+
+def test_the_metric_that_workers_are_scaled_by_is_the_one_that_is_shown() -> None:
+    """An autoscaler that finds no metric leaves things as they are, for ever."""
+    [scaler] = [each for each in documents("kubernetes.yaml") if "Autoscaler" in each["kind"]]
+    [metric] = scaler["spec"]["metrics"]
+    shown = import_module("waiting_time").waiting
+    [family] = shown.collect()
+    assert metric["external"]["metric"]["name"] == family.name
+
+
+async def test_the_waiting_time_is_that_of_the_next_task() -> None:
+    """Of each queue, and none of one that has nothing to do."""
+    waiting_time, app = import_module("waiting_time"), import_module("app")
+    async with app.q as q:
+        await app.send_welcome.enqueue(address="cleo@example.com")
+        before = await waiting_time.waiting_time(q, "default")
+        await waiting_time.look(q)
+        [family] = waiting_time.waiting.collect()
+        [sample] = family.samples
+        assert sample.labels == {"queue": "default"}
+        assert 0 <= before <= sample.value
+        await q.worker(burst=True).run()
+        assert await waiting_time.waiting_time(q, "default") == 0.0
