@@ -87,13 +87,21 @@ class Oversight:
             else:
                 stack.callback(self._link.follow, _ignore)
                 self._link.follow(partial(self._obey, asyncio.get_running_loop(), worker))
-            helpers = [asyncio.create_task(self._beat())]
+            helpers: list[asyncio.Task[None]] = []
+            if self._is_pulse_taken:
+                helpers.append(asyncio.create_task(self._beat()))
             if self._limits:
                 watching = watch_limits(self._limits, worker, self._reached_limit)
                 helpers.append(asyncio.create_task(watching))
             for helper in helpers:
                 stack.callback(helper.cancel)
             yield
+
+    @property
+    def _is_pulse_taken(self) -> bool:
+        """Whether anybody wants to know that the loop turns."""
+        is_asked = self._options.health_port is not None and self._link is None
+        return is_asked or self._notifier.watchdog_interval is not None
 
     # --- what is reported ----------------------------------------------------------------------
 
