@@ -15,6 +15,11 @@ class QueueWeights(Protocol):
         """Return the queues served, in the order in which room that is left goes to them."""
         ...
 
+    @property
+    def weights(self) -> Mapping[str, int]:
+        """Return the weight of each queue, in that order."""
+        ...
+
     def split(self, room: int) -> Demand:
         """Return the demand for `room` tasks."""
         ...
@@ -27,6 +32,7 @@ class Strict:
         if not queues:
             raise InvalidOption("a worker needs at least one queue")
         self.queues = tuple(queues)
+        self.weights: Mapping[str, int] = dict.fromkeys(self.queues, 1)
         # without quotas a broker fills all room in the order of the queues: that is strict
         self._none = dict.fromkeys(self.queues, 0)
 
@@ -52,24 +58,24 @@ class Weighted:
                 raise InvalidOption(
                     f"the weight of queue {queue!r} is {weight!r}: expected a whole number from 1"
                 )
-        self._weights = dict(sorted(weights.items(), key=lambda pair: -pair[1]))
+        self.weights: Mapping[str, int] = dict(sorted(weights.items(), key=lambda pair: -pair[1]))
         self._sum = sum(weights.values())
-        self._credit = dict.fromkeys(self._weights, 0)
-        self.queues = tuple(self._weights)
+        self._credit = dict.fromkeys(self.weights, 0)
+        self.queues = tuple(self.weights)
 
     def split(self, room: int) -> Demand:
         """Return the demand for `room` tasks."""
         if len(self.queues) == 1:
             return Demand(room, {self.queues[0]: room})
         rounds, turns = divmod(room, self._sum)
-        quotas = {queue: rounds * weight for queue, weight in self._weights.items()}
+        quotas = {queue: rounds * weight for queue, weight in self.weights.items()}
         for _ in range(turns):
             quotas[self._turn()] += 1
         return Demand(room, quotas)
 
     def _turn(self) -> str:
         """Return the queue whose turn it is."""
-        for queue, weight in self._weights.items():
+        for queue, weight in self.weights.items():
             self._credit[queue] += weight
         richest = max(self._credit, key=self._credit.__getitem__)
         self._credit[richest] -= self._sum

@@ -10,12 +10,14 @@ from qcore.app.client.selection import (
     TaskFilter,
     checked_filter,
     one_id,
+    one_name,
     one_queue,
     page_cursor,
     page_size,
     predicate_of,
     several_ids,
 )
+from qcore.app.client.waiting import Hindrance, hindrances, knowing
 from qcore.domain.answers import Missing, Moved, NotAllowed, QueueNotEmpty, QueueRemoved
 from qcore.domain.errors import InvalidOption, QueueHasTasks
 from qcore.domain.lifecycle import (
@@ -31,11 +33,30 @@ from qcore.domain.lifecycle import (
 from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.periodic.changes import EntryChange
-from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.queue_limits import (
+    NO_LIMITS,
+    LimitChange,
+    Limits,
+    Rate,
+    SetInFlight,
+    SetPaused,
+    SetRate,
+)
 from qcore.domain.run_details import Details
 from qcore.domain.task import Task, changed
 from qcore.domain.text import shown
-from qcore.ports import Broker, Clock, Counts, Limiting, Page, limiting_of, periodic_of
+from qcore.domain.workers import WorkerInfo
+from qcore.ports import (
+    Broker,
+    Clock,
+    Counts,
+    Limiting,
+    Page,
+    WorkerRegistry,
+    limiting_of,
+    periodic_of,
+    worker_registry_of,
+)
 
 BATCH: Final = 500
 """Tasks that are read, and moved, in one call to the broker."""
@@ -43,6 +64,8 @@ REMOVALS: Final = 10
 """How often a queue is emptied, as tasks may come meanwhile, before its removal is given up."""
 A_MOMENT: Final = 0.001
 """Seconds."""
+WAITING: Final = frozenset({State.PENDING, State.SCHEDULED, State.RETRY, State.AGGREGATING})
+"""The states of tasks that are yet to be run."""
 
 
 class Inspector:
@@ -79,6 +102,51 @@ class Inspector:
         """Return tasks of one queue and state; the page's cursor asks for the next ones."""
         return await self._broker.browse(
             one_queue(queue), state_of(state), page_size(limit), cursor=page_cursor(cursor)
+        )
+
+    async def workers(
+        self, *, queue: str | None = None, name: str | None = None
+    ) -> Sequence[WorkerInfo]:
+        """Return the workers that are there, those that were started first before the others.
+
+        With `queue` those that serve it, with `name` those that know tasks of that name: where
+        there are none, such tasks wait for ever. One that was killed is listed for up to 15 seconds
+        more; `condition(now)` says how each is. Raises `InvalidOption` where the broker lists none.
+        """
+        queue = None if queue is None else one_queue(queue)
+        name = None if name is None else one_name(name)
+        await self._open()
+        return knowing(await self._registry().workers(now=self._clock.now()), queue, name)
+
+    async def unserved_queues(self) -> Mapping[str, int]:
+        """Return the queues that no worker serves, with how many tasks wait in each.
+
+        Raises `InvalidOption` where the broker does not list workers.
+        """
+        served = {queue for worker in await self.workers() for queue in worker.queues}
+        waiting = {
+            queue: sum(number for state, number in states.items() if state in WAITING)
+            for queue, states in (await self._broker.count()).items()
+        }
+        return {queue: n for queue, n in waiting.items() if n and queue not in served}
+
+    async def why_waiting(self, queue: str, task: TaskId) -> Sequence[Hindrance] | None:
+        """Return what keeps a task from being run, None when it is not stored.
+
+        Nothing where it runs, or where its turn will come: tasks before it, and a rate of its
+        queue, are not told.
+        """
+        found = await self.get(queue, task)
+        if found is None:
+            return None
+        await self._open()
+        now, registry = self._clock.now(), worker_registry_of(self._broker)
+        return hindrances(
+            found,
+            now,
+            workers=None if registry is None else await registry.workers(now=now),
+            limits=NO_LIMITS if limiting_of(self._broker) is None else await self.limits(queue),
+            active=(await self._broker.count()).get(queue, {}).get(State.ACTIVE, 0),
         )
 
     async def run_now(
@@ -279,6 +347,12 @@ class Inspector:
         queue = one_queue(queue)
         await self._open()
         return await self._limiting().set_limit(queue, rule, now=self._clock.now())
+
+    def _registry(self) -> WorkerRegistry:
+        registry = worker_registry_of(self._broker)
+        if registry is None:
+            raise InvalidOption("this broker does not list workers")
+        return registry
 
     def _limiting(self) -> Limiting:
         limiting = limiting_of(self._broker)

@@ -53,6 +53,11 @@ def one_queue(queue: object) -> str:
     return _one("queue", queue)
 
 
+def one_name(name: object) -> str:
+    """Return the name of tasks; raise `InvalidOption` for several, and for what is none."""
+    return _one("name", name)
+
+
 def several_ids(tasks: Iterable[TaskId]) -> list[TaskId]:
     """Return ids as a list; raise `InvalidOption` for a single one, and for what is no id.
 

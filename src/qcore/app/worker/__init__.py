@@ -15,8 +15,9 @@ could have renewed, and `GroupScheduler` aggregates groups. `CrashIsolation` sta
 crashed apart from others.
 `Heartbeat` renews the leases of runs in hand and of unwritten verdicts from a thread of the clock,
 and `Watchdog` reports a blocked event loop from another, so that both work while a handler blocks
-the loop. `LeaseLoss` cancels the runs whose leases the heartbeat, the progress writer or the
-broker's notifications find lost. At the end `Shutdown` drains.
+the loop; so does `Announcer`, which says in the broker what the worker does. `LeaseLoss` cancels
+the runs whose leases the heartbeat, the progress writer or the broker's notifications find lost. At
+the end `Shutdown` drains.
 
 Whatever code of users raises is contained where it is called (`qcore.app.calls.user_code`), and
 `ErrorHooks` bounds how long hooks take. A program that ends cancels all asyncio tasks at once: the

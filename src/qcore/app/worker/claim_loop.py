@@ -20,6 +20,7 @@ from qcore.app.worker.settings import WorkerSettings
 from qcore.app.worker.sweeper import Sweeper
 from qcore.app.worker.task_runner import TaskRunner
 from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
 from qcore.domain.queue_weights import QueueWeights
 from qcore.domain.task import Claim, Demand
 from qcore.ports import Broker, Clock
@@ -74,6 +75,8 @@ class ClaimLoop:
         self._wakeup = wakeup
         self._clock = clock
         self._retrying = retrying
+        self.last_claim: Moment | None = None
+        """When a claim was last answered, with tasks or without."""
 
     def work_available(self) -> None:
         """Note that the broker may have something new to claim or to wait for. Thread-safe."""
@@ -156,6 +159,7 @@ class ClaimLoop:
             wanted = within(only(demand, queues), left)
             claims = await self._broker.claim(wanted, now=now, until=now + lease)
             left -= len(claims)
+            self.last_claim = now
             return claims
 
         answers = await self._retrying.call(

@@ -11,6 +11,7 @@ from typing import Any, Final
 from qcore.app.calls.call import TaskRequest
 from qcore.app.client.wakeup import Wakeup, hide_from_cancel_all
 from qcore.app.tasks.context import RunServices
+from qcore.app.worker.announcer import Announcer
 from qcore.app.worker.capacity import Capacity
 from qcore.app.worker.claim_loop import ClaimLoop
 from qcore.app.worker.crash_isolation import CrashIsolation
@@ -37,7 +38,7 @@ from qcore.app.worker.watchdog import Watchdog
 from qcore.domain.events import WorkerStarted
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
-from qcore.ports import LeaseEnded, Notification, WorkAvailable, aggregating_of
+from qcore.ports import LeaseEnded, Notification, WorkAvailable, aggregating_of, worker_registry_of
 
 LAST_CLAIM_TIMEOUT: Final = 1.0
 """Seconds, of real time, that a claim in flight has to answer when `Worker.run` is cancelled."""
@@ -110,6 +111,8 @@ class WorkerSession:
             emit=emit,
         )
         self._claim_loop = self._make_claim_loop(runner)
+        self._watchdog = Watchdog(env.emit)
+        self._announcer = self._make_announcer()
         self._shutdown = Shutdown(
             running,
             self._outbox,
@@ -142,10 +145,12 @@ class WorkerSession:
             wakes.append(self._groups.wake)
         env.control.wake_with(*wakes)
         stack.callback(self._deadlines.close)
-        watchdog = Watchdog(env.emit)
-        watchdog.start()
-        stack.callback(watchdog.stop)
+        self._watchdog.start()
+        stack.callback(self._watchdog.stop)
         stack.callback(env.clock.every(self._heartbeat.interval, self._heartbeat.look))
+        if self._announcer is not None:
+            stack.push_async_callback(self._announcer.stop)
+            await self._announcer.start()
 
     async def serve(self) -> None:
         """Claim, execute and settle until the worker is asked to stop; then shut down."""
@@ -261,6 +266,21 @@ class WorkerSession:
             client=env.client,
             max_result=env.max_result,
             worker=name,
+        )
+
+    def _make_announcer(self) -> Announcer | None:
+        """Return None where the broker does not list workers."""
+        env = self._env
+        broker, blocking = worker_registry_of(env.broker), worker_registry_of(self._blocking)
+        if broker is None or blocking is None:
+            return None
+        return Announcer(
+            broker,
+            blocking,
+            env,
+            running=self._running,
+            last_claim=lambda: self._claim_loop.last_claim,
+            loop_lag=lambda: self._watchdog.lag,
         )
 
     def _make_groups(self) -> GroupScheduler | None:

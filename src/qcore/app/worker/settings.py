@@ -14,6 +14,7 @@ from qcore.domain.queue_weights import QueueWeights, Strict, Weighted
 from qcore.domain.record import record
 from qcore.domain.retry import RetryPolicy
 from qcore.domain.task_fields import NUMBERS
+from qcore.domain.workers import ANNOUNCE_EVERY
 
 MAX_SIZE: Final = 1_000_000
 """Tasks in hand, threads or processes: more is a misspelling, and no store takes such a number."""
@@ -55,6 +56,7 @@ class WorkerOptions(TypedDict, total=False):
     lease: float
     grace: float
     sweep_every: float
+    announce_every: float
     policy: RetryPolicy | None
     group_grace: float
     group_max_delay: float | None
@@ -85,6 +87,8 @@ class WorkerSettings:
     """How long a worker that stops waits for what runs."""
     sweep_every: float = 4.0
     """How often it sweeps for leases and tasks that have run out, give or take a tenth."""
+    announce_every: float = ANNOUNCE_EVERY
+    """How often it says in the broker what it does; it is listed for three times as long."""
     policy: RetryPolicy | None = None
     """For handlers that have none of their own; None for the queue's."""
     group_grace: float = 60.0
@@ -112,7 +116,7 @@ class WorkerSettings:
                 )
         if self.max_tasks is not None and (type(self.max_tasks) is not int or self.max_tasks < 1):
             raise InvalidOption(f"max_tasks is {self.max_tasks!r}: expected None or 1 and more")
-        for name in ("lease", "sweep_every"):
+        for name in ("lease", "sweep_every", "announce_every"):
             value = getattr(self, name)
             if type(value) not in NUMBERS or not 0 < value <= MAX_SECONDS:
                 raise InvalidOption(

@@ -28,6 +28,9 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._answered = threading.Event()
+        self._answered.set()
+        self._probed = 0.0
+        self._last_lag = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="qcore-watchdog", daemon=True)
 
@@ -41,16 +44,25 @@ class Watchdog:
         self._answered.set()
         self._thread.join()
 
+    @property
+    def lag(self) -> float:
+        """Return by how many seconds the loop answered late, or has not answered yet."""
+        return self._last_lag if self._answered.is_set() else time.monotonic() - self._probed
+
     def _watch(self) -> None:
         while not self._stopping.wait(self._interval):
             self._answered.clear()
-            probed = time.monotonic()
-            self._loop.call_soon_threadsafe(self._answered.set)
+            probed = self._probed = time.monotonic()
+            self._loop.call_soon_threadsafe(self._answer)
             # each further report of one blockage waits twice as long as the one before
             timeout = self._interval
             while not self._answered.wait(timeout) and not self._stopping.is_set():
                 timeout *= 2
                 self._emit(LoopBlocked(time.monotonic() - probed, self._stack()))
+
+    def _answer(self) -> None:
+        self._last_lag = time.monotonic() - self._probed
+        self._answered.set()
 
     def _stack(self) -> str:
         frame: FrameType | None = sys._current_frames().get(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -16,6 +16,18 @@ class Wrong(OneLine):
     exit_code = 2
 
 
+class NotFound(OneLine):
+    """Say in one line what was asked for and is not there; exit with 3."""
+
+    exit_code = 3
+
+
+class Unreachable(OneLine):
+    """Say in one line why the store does not answer; exit with 4."""
+
+    exit_code = 4
+
+
 class Unwell(OneLine):
     """Say in one line what keeps a command, well asked for, from its work; exit with 1."""
 

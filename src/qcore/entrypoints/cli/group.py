@@ -16,6 +16,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "doctor": "Look a store over: what is well, what is not, what to do.",
     "health": "Ask a worker whether it can claim tasks.",
     "worker": "Run the tasks of an application.",
+    "workers": "List the workers, and what each of them does.",
 }
 """Name to what `qcore --help` says of it. The command `name` is `name` of the module `name` beside
 this one."""

@@ -1,0 +1,85 @@
+"""What commands print: a table in a terminal, lines of cells in a pipe, or one JSON document."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from qcore.domain.moments import Moment
+
+JSON_VERSION: Final = 1
+"""Of the keys in JSON documents: raised when one is renamed, removed or means something else."""
+UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+SHORT: Final = 10
+"""Seconds below which a duration has tenths."""
+BETWEEN: Final = "  "
+
+
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows: aligned below their titles in a terminal, else a line of cells with tabs each.
+
+    A cell that may be styled is given by `click.style`; colours go where nobody reads along, and
+    where `NO_COLOR` is set.
+    """
+    lines = _aligned(titles, rows) if is_terminal() else ("\t".join(row) for row in rows)
+    for line in lines:
+        click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def is_terminal() -> bool:
+    """Return whether somebody reads along."""
+    return sys.stdout.isatty()
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """Print one JSON document, in ASCII, with the version of its keys."""
+    click.echo(json.dumps({"version": JSON_VERSION, **document}, indent=2))
+
+
+def cell(text: str) -> str:
+    """Return text without what a terminal would obey, or a pipe take for the end of a cell."""
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def timestamp(moment: Moment) -> str:
+    """Return a moment as RFC 3339 has it, in UTC and with milliseconds."""
+    shown = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    return shown.replace("+00:00", "Z")
+
+
+def duration(seconds: float) -> str:
+    """Return a number of seconds in its two largest units, such as "2 h 5 min"; "0.4 s" below 10 s.
+
+    Whole units are cut, not rounded: what is 59.9 s old is not a minute old.
+    """
+    if seconds < SHORT:
+        return f"{int(max(0.0, seconds) * 10) / 10:g} s"
+    rest, parts = int(seconds), list[str]()
+    for size, unit in UNITS:
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def _aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    table = [[click.style(title, bold=True) for title in titles], *rows]
+    widths = [
+        max(len(click.unstyle(each)) for each in column) for column in zip(*table, strict=True)
+    ]
+    for row in table:
+        cells = [
+            each + " " * (width - len(click.unstyle(each)))
+            for each, width in zip(row, widths, strict=True)
+        ]
+        yield BETWEEN.join(cells).rstrip()
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", errors="backslashreplace").decode()
