@@ -38,6 +38,8 @@ class World:
         self.starts: list[tuple[float, Member]] = []
         self.stops: list[Stop] = []
         self.kills: list[Member] = []
+        self.leave_in: float | None = None
+        """Seconds after which a member has left that is asked to; None for never."""
 
     def step(self) -> None:
         """Do what is due now."""
@@ -45,8 +47,11 @@ class World:
             match action:
                 case Start(member):
                     self.starts.append((self.now, member))
-                case Stop():
+                case Stop(member):
                     self.stops.append(action)
+                    if self.leave_in is not None:
+                        self.now += self.leave_in
+                        self.fleet.ended(member, 0, self.now)
                 case Kill(member):
                     self.kills.append(member)
 
@@ -200,16 +205,27 @@ def test_one_place_at_a_time_is_replaced() -> None:
     world.now += SHORTEST_SERVICE
     for member in members:
         world.fleet.reached_limit(member)
-    most = 0
+    for old in members:
+        world.go()
+        assert len(world.fleet.members) == 4
+        world.serve(world.starts[-1][1])
+        world.go(LEAVE_TIMEOUT / 2)
+        assert world.stops[-1] == Stop(old)
+        assert len(world.fleet.members) == 4, "the next one waits until this one has left"
+        world.fleet.ended(old, 0, world.now)
+    world.go()
+    assert len(world.starts) == 6
+    assert len(world.serving()) == 3
 
-    def serve(member: Member) -> None:
-        nonlocal most
-        most = max(most, sum(each.phase is not Phase.LEAVING for each in world.fleet.members))
-        world.serve(member)
 
-    world.go(600.0, serve)
-    assert most == 4
-    assert [stop.member for stop in world.stops] == members
+def test_in_development_a_change_does_not_wait_for_what_still_runs() -> None:
+    """Whoever has changed the code wants to see it run."""
+    world = World(awaits_change=True)
+    for _ in range(3):
+        world.all_serve()
+        world.fleet.renew(world.now)
+    assert len(world.all_serve()) == 1
+    assert len(world.stops) == 3
 
 
 def test_a_limit_that_is_reached_at_once_has_to_wait() -> None:
@@ -256,6 +272,7 @@ def test_a_worker_that_does_not_leave_is_killed() -> None:
 def test_renewed_code_is_tried_by_one_worker_first() -> None:
     """Then the others follow, one after the other, and nobody leaves before a successor serves."""
     world = World(3)
+    world.leave_in = 10.0
     before = world.all_serve()
     world.fleet.renew(world.now)
     assert not world.fleet.is_renewed

@@ -108,9 +108,11 @@ async def test_the_code_is_renewed_without_a_gap(plant: Plant) -> None:
     before = await supervisor.served_by(2)
     await plant.running()
     supervisor.send(signal.SIGUSR2)
+    # the second has to wait until the first of the old ones has left
+    await supervisor.served_by(3)
+    plant.release()
     after = (await supervisor.served_by(4))[2:]
     assert not set(before) & set(after)
-    plant.release()
     assert await held.result(timeout=30) == "held"
     await until(lambda: set(supervisor.workers()) == set(after), "the end of the old ones")
     assert (await task_of(held)).attempts == 1
