@@ -19,6 +19,7 @@ from qcore.doctor import diagnose
 from qcore.doctor import sqlite as doctor
 from qcore.domain.diagnostics import Grade
 from qcore.errors import BrokerUnusable
+from qcore.testing.entries import an_entry, put_entry
 from tests.adapters.doctoring import bad, examined, of
 
 
@@ -241,6 +242,44 @@ async def test_a_file_of_two_names_is_an_error(file: Path) -> None:
         assert "2 names" in told.found
     other.unlink()
     assert bad(await examined(url_of(file)), "disk") == []
+
+
+async def test_entries_of_periodic_tasks_are_counted(file: Path) -> None:
+    """Where there are any."""
+    await enqueue(file)
+    assert [each for each in await examined(url_of(file)) if each.about == "periodic"] == []
+    await put_entries(file, "a", "b")
+    told = of(await examined(url_of(file)), "periodic")
+    assert (told.grade, told.found[:2]) == (Grade.OK, "2 ")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("encoded = '{}'", "1 of 2 entries of periodic tasks cannot be read, such as 'b'"),
+        ("wake = 'soon'", "wake is 'soon'"),
+        ("id = CAST(x'ff' AS TEXT)", "1 entries of periodic tasks have an id or a queue that is"),
+        ("id = ''", "nobody can name them"),
+        ("queue = CAST(x'ff' AS TEXT)", "nobody can name them"),
+    ],
+)
+async def test_entries_that_make_no_tasks_are_told_of(file: Path, change: str, said: str) -> None:
+    """With the reason, and what to do about it."""
+    await put_entries(file, "a", "b")
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE qcore_entries SET {change} WHERE id = 'b'")  # noqa: S608
+    told = of(await examined(url_of(file)), "periodic")
+    assert told.grade is Grade.WARNING
+    assert said in told.found
+    assert told.to_do
+
+
+async def put_entries(file: Path, *ids: str) -> None:
+    """Put entries into a file."""
+    broker = connect(url_of(file))
+    for each in ids:
+        await put_entry(broker, an_entry(each))
+    await broker.close()
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,23 @@
 import asyncio
+import sqlite3
 import sys
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 
 import pytest
 from structlog.testing import capture_logs
 
-from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink
+from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, BorrowedSqliteLink
 from qcore.adapters.links.sqlite.file_watcher import THREAD_NAME
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.domain.lifecycle import State
+from qcore.ports import EntriesChanged, Notification
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.steps import on_work
+from qcore.testing.entries import an_entry, put_entry
 
 PATIENCE = 10
 
@@ -66,6 +70,24 @@ async def test_another_broker_of_this_process_is_heard_at_once(
     other = SqliteBroker(AsyncSqliteLink(path.parent / "." / path.name))
     await other.enqueue([a_task()], now=NOW)
     assert heard
+    await other.close()
+    await ear.close()
+
+
+async def test_an_entry_that_this_process_wrote_is_told_of_at_once(
+    broker: SqliteBroker, path: Path
+) -> None:
+    """Also by another broker of the process; not of other queues, nor of what a caller has open."""
+    told: list[Notification] = []
+    ear = await broker.subscribe(["default"], {EntriesChanged}, told.append)
+    other = SqliteBroker(AsyncSqliteLink(path))
+    await put_entry(other, an_entry())
+    assert told == [EntriesChanged("default")]
+    await put_entry(other, an_entry(queue="other"))
+    await broker.enqueue([a_task()], now=NOW)
+    with closing(sqlite3.connect(path)) as connection:
+        await put_entry(SqliteBroker(BorrowedSqliteLink(connection)), an_entry("open"))
+    assert told == [EntriesChanged("default")]
     await other.close()
     await ear.close()
 

@@ -14,8 +14,10 @@ from qcore.adapters.sqlite.row_validation import COLUMNS
 from qcore.adapters.sqlite.statements import statements
 from qcore.app.client.inline import run_inline
 from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Succeeded
+from qcore.domain.periodic.editing import added
 from qcore.domain.task import Verdict
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task, some_tasks
+from qcore.testing.entries import MINUTELY, an_entry
 
 PLANNED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b")
 # what is merged after a log was lost is a whole database
@@ -39,17 +41,22 @@ SMALL = {
     "sqlite_schema",
     "sqlite_master",
 }
-# those that read one row, whichever comes first
-GLANCES = {"details.any", "queues.any_task"}
+# those that read one row, whichever comes first; of entries one for each queue
+GLANCES = {"details.any", "queues.any_task", "entries.queues"}
 # those that count the tasks of a queue, as somebody has edited the numbers in its row
 RECOUNTS = {"queues.count_states", "queues.last_sequence"}
+# that which counts the entries of a queue that an operator wants to remove
+RECOUNTS |= {"queues.count_entries"}
 
 
 @pytest.fixture(scope="module", params=["never analyzed", "analyzed"])
 def busy(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[sqlite3.Connection]:
-    """A database with a few thousand tasks in every state, with and without statistics."""
+    """A database with a few thousand tasks in every state, with and without statistics.
+
+    It has a few thousand entries, too, in several queues.
+    """
     path = tmp_path_factory.mktemp("plans") / "qcore.db"
     broker = SqliteBroker(BlockingSqliteLink(path))
     tasks = some_tasks(2000, retention=60) + some_tasks(300, due=NOW + 9, expires=NOW + 99)
@@ -59,6 +66,9 @@ def busy(
     ends = [Succeeded(), Failed("no", NOW + 5), Exhausted("no"), Rejected("no")]
     verdicts = [Verdict(claim.lease, ends[n % len(ends)]) for n, claim in enumerate(claims[200:])]
     run_inline(broker.settle(verdicts, now=NOW))
+    entries = [an_entry(f"e{n}", queue=f"q{n % 7}") for n in range(2_000)]
+    changes = [added(None, each, MINUTELY, NOW) for each in entries]
+    run_inline(broker.write_entries(changes, now=NOW))
     run_inline(broker.close())
     connection = sqlite3.connect(path, isolation_level=None)
     if request.param == "analyzed":
@@ -102,6 +112,8 @@ def test_no_statement_scans_the_tasks(busy: sqlite3.Connection, name: str) -> No
         "SELECT * FROM qcore_tasks WHERE error = ?",
         "SELECT * FROM qcore_tasks WHERE queue = ?",
         "SELECT * FROM qcore_tasks WHERE queue = ? AND state = ? ORDER BY created",
+        "SELECT * FROM qcore_entries WHERE queue = ? ORDER BY wake",
+        "SELECT * FROM qcore_entries WHERE wake <= ?",
     ],
 )
 def test_a_statement_that_scans_or_sorts_would_be_seen(busy: sqlite3.Connection, sql: str) -> None:

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -19,13 +20,15 @@ from qcore.adapters.links.sqlite import (
     Values,
 )
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.adapters.sqlite.schema import APPLICATION_ID, VERSION, prepare
+from qcore.adapters.sqlite.schema import ADDED, APPLICATION_ID, OLDEST, VERSION, prepare
+from qcore.adapters.sqlite.statements import statements
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import State
 from qcore.ports import Capability
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task, a_worker, some_tasks
+from qcore.testing.entries import an_entry, put_entry
 
 NOBODY = 65_534
 PAGE = bytes(4_000)
@@ -99,33 +102,53 @@ def test_a_file_from_before_the_first_release_is_refused(path: Path, change: str
     assert path.read_bytes() == before
 
 
-def of_version_3(path: Path, *, beside_others: bool = False) -> None:
-    """Make a file as the qcore before this one did, with a task in it."""
+OLDER = range(OLDEST, VERSION)
+
+
+def of_version(version: int, path: Path, *, beside_others: bool = False) -> None:
+    """Make a file as the qcore of a version before this one did, with a task in it."""
     broker = SqliteBroker(BlockingSqliteLink(path), beside_others=beside_others)
     run_inline(broker.enqueue([a_task(id="old")], now=NOW))
     run_inline(broker.close())
     with closing(sqlite3.connect(path)) as other, other:
-        other.execute("DROP TABLE qcore_workers")
-        other.execute("UPDATE qcore_meta SET version = 3")
+        for newer in range(version + 1, VERSION + 1):
+            for name in ADDED[newer]:
+                made = re.match(r"CREATE TABLE (\w+)", statements("schema")[name])
+                if made:
+                    # its indexes go with it
+                    other.execute(f"DROP TABLE {made[1]}")
+        other.execute("UPDATE qcore_meta SET version = ?", (version,))
         if header(path)[1]:
-            other.execute("PRAGMA user_version = 3")
+            other.execute(f"PRAGMA user_version = {version}")
+
+
+def tables_in(path: Path) -> set[tuple[str, str]]:
+    """Return the names of tables and indexes, with the statements that have made them."""
+    with closing(sqlite3.connect(path)) as other:
+        return set(other.execute("SELECT name, sql FROM sqlite_schema WHERE name GLOB 'qcore_*'"))
 
 
 def is_up_to_date(path: Path) -> bool:
-    """Return whether a file has the tables of today, once each, and says so."""
+    """Return whether a file has the tables of today, as a new one has them, and says so."""
+    new = path.with_name("new.db")
+    run_inline(broker_at(new).open())
     with closing(sqlite3.connect(path)) as other:
-        found = other.execute("SELECT name FROM sqlite_schema WHERE name = 'qcore_workers'")
-        is_there = found.fetchall() == [("qcore_workers",)]
-        return is_there and other.execute("SELECT * FROM qcore_meta").fetchall() == [(VERSION,)]
+        says_so = other.execute("SELECT * FROM qcore_meta").fetchall() == [(VERSION,)]
+    return says_so and tables_in(path) == tables_in(new)
 
 
 @pytest.mark.parametrize("beside_others", [False, True])
-def test_a_file_of_an_older_qcore_is_brought_up_to_date(path: Path, *, beside_others: bool) -> None:
+@pytest.mark.parametrize("version", OLDER)
+def test_a_file_of_an_older_qcore_is_brought_up_to_date(
+    path: Path, version: int, *, beside_others: bool
+) -> None:
     """The tables that it lacks are added at the first connection, and its tasks stay."""
-    of_version_3(path, beside_others=beside_others)
+    of_version(version, path, beside_others=beside_others)
+    assert not is_up_to_date(path)
     broker = SqliteBroker(BlockingSqliteLink(path), beside_others=beside_others)
     run_inline(broker.announce(worker := a_worker()))
     assert run_inline(broker.workers(now=NOW)) == [worker]
+    assert run_inline(put_entry(broker, an_entry())).revision
     assert [task and task.id for task in run_inline(broker.get("default", ["old"]))] == ["old"]
     assert is_up_to_date(path)
     assert header(path)[1] == (0 if beside_others else VERSION)
@@ -134,19 +157,19 @@ def test_a_file_of_an_older_qcore_is_brought_up_to_date(path: Path, *, beside_ot
 
 def test_the_number_of_an_application_in_a_file_of_ours_stays(path: Path) -> None:
     """It numbers its own schema there, and ours is brought up to date all the same."""
-    of_version_3(path)
+    of_version(OLDEST, path)
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("CREATE TABLE orders (id INTEGER)")
     broker = broker_at(path)
     run_inline(broker.open())
     assert is_up_to_date(path)
-    assert header(path)[1] == 3
+    assert header(path)[1] == OLDEST
     run_inline(broker.close())
 
 
 def test_the_transaction_of_a_caller_brings_a_file_up_to_date(path: Path) -> None:
     """Within it, so that whoever rolls it back has the file as it was."""
-    of_version_3(path)
+    of_version(OLDEST, path)
     before = header(path)
     with closing(sqlite3.connect(path)) as connection:
         for end in (connection.rollback, connection.commit):
@@ -161,7 +184,7 @@ def test_the_transaction_of_a_caller_brings_a_file_up_to_date(path: Path) -> Non
 
 def test_who_is_connected_to_an_older_file_goes_on(path: Path) -> None:
     """A worker of the older qcore need not be stopped first: what it uses is as it was."""
-    of_version_3(path)
+    of_version(OLDEST, path)
     with closing(sqlite3.connect(path)) as old:
         assert old.execute("SELECT count(*) FROM qcore_tasks").fetchone() == (1,)
         broker = broker_at(path)
@@ -174,7 +197,7 @@ def test_who_is_connected_to_an_older_file_goes_on(path: Path) -> None:
 
 def test_many_may_bring_a_file_up_to_date_at_once(path: Path) -> None:
     """It is done once, and all of them can use it."""
-    of_version_3(path)
+    of_version(OLDEST, path)
     brokers = [broker_at(path, timeout=30) for _ in range(8)]
     start = Barrier(len(brokers))
 

@@ -10,6 +10,7 @@ from qcore.testing.contract import (
     DurableContract,
     GroupContract,
     LimitsContract,
+    PeriodicContract,
     SharedContract,
     UniqueContract,
     WorkersContract,
@@ -24,9 +25,13 @@ class TestSqliteBroker(
     UniqueContract,
     GroupContract,
     LimitsContract,
+    PeriodicContract,
     WorkersContract,
 ):
     """The SQLite broker keeps the contract over the link that awaits."""
+
+    async def plant_entry(self, broker: Broker, queue: str, entry: str, stored: bytes) -> None:
+        await plant(broker, queue, entry, stored)
 
     def make_broker(self, keep: RetentionPolicy) -> Broker:
         return SqliteBroker(AsyncSqliteLink(self.folder / "qcore.db"), keep=keep)
@@ -39,12 +44,22 @@ class TestBlockingSqliteBroker(TestSqliteBroker):
 
 
 class TestSqliteBrokerInMemory(
-    BrokerContract, UniqueContract, GroupContract, LimitsContract, WorkersContract
+    BrokerContract, UniqueContract, GroupContract, LimitsContract, PeriodicContract, WorkersContract
 ):
     """Without a file it keeps the contract too."""
 
+    async def plant_entry(self, broker: Broker, queue: str, entry: str, stored: bytes) -> None:
+        await plant(broker, queue, entry, stored)
+
     def make_broker(self, keep: RetentionPolicy) -> Broker:
         return in_memory(keep)
+
+
+async def plant(broker: Broker, queue: str, entry: str, stored: bytes) -> None:
+    """Put bytes in the place of an entry's."""
+    assert isinstance(broker, SqliteBroker)
+    sql = "UPDATE qcore_entries SET encoded = ? WHERE queue = ? AND id = ?"
+    await broker.link.write(lambda tx: tx.execute(sql, (stored, queue, entry)))
 
 
 def in_memory(keep: RetentionPolicy) -> Broker:

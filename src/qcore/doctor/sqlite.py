@@ -10,6 +10,7 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Link, Tx, log_of, other_name, table_names
 from qcore.adapters.sqlite.queue_rows import count_tasks
+from qcore.doctor.sqlite_entries import entries
 from qcore.doctor.sqlite_leftovers import leftovers
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.lifecycle import State
@@ -222,6 +223,7 @@ def _leftovers(tx: Tx) -> Iterator[Finding]:
     """Find what somebody has edited, unless the tasks are too many to be counted."""
     if _size(tx) <= MAX_CHECKED:
         yield from leftovers(tx)
+        yield from entries(tx)
 
 
 def _size(tx: Tx) -> int:

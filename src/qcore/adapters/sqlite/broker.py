@@ -12,6 +12,7 @@ from qcore.adapters.sqlite import (
     admin,
     claim,
     enqueue,
+    entries,
     groups,
     queue_rows,
     run_details,
@@ -41,6 +42,14 @@ from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import ENDED, Command, State, state_of
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.periodic.changes import (
+    DueEntries,
+    EntryAnswer,
+    EntryChange,
+    EntryWritten,
+    check_change,
+)
+from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
@@ -50,7 +59,13 @@ from qcore.ports import Capability, Counts, Kinds, Notify, Page, Subscription
 KEPT_STATES: Final = ENDED - {State.GONE}
 DEFAULT_RETENTION: Final = RetentionPolicy()
 IN_MEMORY: Final = frozenset(
-    {Capability.UNIQUE, Capability.GROUPS, Capability.LIMITS, Capability.WORKERS}
+    {
+        Capability.UNIQUE,
+        Capability.GROUPS,
+        Capability.LIMITS,
+        Capability.PERIODIC,
+        Capability.WORKERS,
+    }
 )
 ON_DISK: Final = IN_MEMORY | {Capability.SHARED, Capability.DURABLE}
 
@@ -232,7 +247,7 @@ class SqliteBroker:
         return result.answers
 
     async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
-        """Remove a queue that has no tasks."""
+        """Remove a queue that has no tasks and no entries."""
         return await self._link.write(partial(queue_rows.remove_queue, queue=queue, now=now))
 
     async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:
@@ -268,6 +283,42 @@ class SqliteBroker:
         )
         self._link.tell_of_work({queue})
         return answer
+
+    async def write_entries(
+        self, changes: Sequence[EntryChange], *, now: Moment
+    ) -> Sequence[EntryAnswer]:
+        """Change entries, and enqueue the tasks that the changes bring, in one transaction."""
+        for change in changes:
+            check_change(change)
+        answers = await self._link.write(partial(entries.write_entries, changes=changes, now=now))
+        written = [
+            change
+            for change, answer in zip(changes, answers, strict=True)
+            if isinstance(answer, EntryWritten)
+        ]
+        self._link.tell_of_work({change.queue for change in written if change.tasks})
+        self._link.tell_of_entries({change.queue for change in written})
+        return answers
+
+    async def entries(self, queue: str, ids: Sequence[EntryId]) -> Sequence[FoundEntry | None]:
+        """Return entries by id, None for one that is not stored."""
+        return await self._link.read(partial(entries.entries, queue=queue, ids=ids))
+
+    async def browse_entries(
+        self, queue: str, limit: int, *, after: EntryId = ""
+    ) -> Sequence[FoundEntry]:
+        """Return entries of a queue, in the order of their ids."""
+        read = partial(entries.browse_entries, queue=queue, limit=limit, after=after)
+        return await self._link.read(read)
+
+    async def entry_queues(self) -> Sequence[str]:
+        """Return the queues in which entries lie."""
+        return await self._link.read(entries.entry_queues)
+
+    async def due_entries(self, queues: Sequence[str], limit: int, *, now: Moment) -> DueEntries:
+        """Return the entries to look at now, and when there will be others."""
+        read = partial(entries.due_entries, queues=queues, limit=limit, now=now)
+        return await self._link.read(read)
 
     async def announce(self, info: WorkerInfo) -> None:
         """List a worker, and remove those that have expired."""

@@ -109,13 +109,16 @@ def count_tasks(tx: Tx) -> dict[str, dict[State, int]]:
 
 
 def remove_queue(tx: Tx, queue: str, now: Moment) -> QueueRemoved | QueueNotEmpty:
-    """Delete the row of a queue that has no tasks, and that of its limits."""
+    """Delete the row of a queue that has no tasks and no entries, and that of its limits."""
+    ((entries,),) = tx.execute(_SQL["count_entries"], (queue,))
     row = read_queues(tx, [queue]).get(queue)
+    # not by the counts of the row: what somebody has changed by hand must not cost tasks
+    if row is not None and tx.execute(_SQL["any_task"], (row.key,)):
+        return QueueNotEmpty(max(1, sum(row.counts.values())), entries)
+    if entries:
+        return QueueNotEmpty(0, entries)
     if row is None:
         return QueueRemoved()
-    # not by the counts of the row: what somebody has changed by hand must not cost tasks
-    if tx.execute(_SQL["any_task"], (row.key,)):
-        return QueueNotEmpty(max(1, sum(row.counts.values())))
     tx.execute(_SQL["remove_limits"], (row.key,))
     if row.token <= token_floor(now):
         # else the clock has not passed its last token, which must not be given again

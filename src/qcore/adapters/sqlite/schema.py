@@ -10,10 +10,10 @@ from qcore.log.logger import get_logger
 
 APPLICATION_ID: Final = 0x71636F72
 """The letters "qcor", in the header of a file of ours, by which `file` may tell it."""
-VERSION: Final = 4
-"""Version of the schema. 1, without unique keys, and 2, without details, were never released."""
-ADDED: Final[Mapping[int, Sequence[str]]] = {4: ("workers",)}
+ADDED: Final[Mapping[int, Sequence[str]]] = {4: ("workers",), 5: ("entries", "waking")}
 """What each version has added to the one before it, by the names of the statements that make it."""
+VERSION: Final = max(ADDED)
+"""Version of the schema. 1, without unique keys, and 2, without details, were never released."""
 OLDEST: Final = min(ADDED) - 1
 """The oldest version that is brought up to date."""
 

@@ -152,6 +152,9 @@ class BorrowedSqliteLink:
     def tell_of_tasks(self, changed: Mapping[str, Sequence[TaskId]]) -> None:
         """Tell nobody: before the caller commits, there is nothing to be seen."""
 
+    def tell_of_entries(self, queues: Iterable[str]) -> None:
+        """Tell nobody: before the caller commits, there is nothing to be seen."""
+
     async def subscribe(
         self,
         queues: Iterable[str],

@@ -20,7 +20,15 @@ from qcore.adapters.links.sqlite.connection import ManagedConnection
 from qcore.adapters.links.sqlite.interfaces import FindEnded, Tx
 from qcore.domain.errors import BrokerUnusable
 from qcore.domain.new_task import TaskId
-from qcore.ports import Kinds, LeaseEnded, Notification, Notify, TasksChanged, WorkAvailable
+from qcore.ports import (
+    EntriesChanged,
+    Kinds,
+    LeaseEnded,
+    Notification,
+    Notify,
+    TasksChanged,
+    WorkAvailable,
+)
 
 THREAD_NAME: Final = "qcore-sqlite-watch"
 POLL_INTERVAL: Final = 0.02
@@ -121,6 +129,17 @@ class FileWatcher:
             if TasksChanged in each.kinds:
                 for queue in each.queues.intersection(changed):
                     self._notify(each, TasksChanged(queue, changed[queue]))
+
+    def tell_of_entries(self, queues: Iterable[str]) -> None:
+        """Notify of queues of which entries were written here; what others write is not told.
+
+        Nearly all that they write is something else, and a scheduler would look in vain each time.
+        """
+        written = frozenset(queues)
+        for each in self._subscribers:
+            if EntriesChanged in each.kinds:
+                for queue in each.queues & written:
+                    self._notify(each, EntriesChanged(queue))
 
     def _notify(self, subscriber: Subscriber, notification: Notification) -> None:
         # the callback of the one before may have closed this one

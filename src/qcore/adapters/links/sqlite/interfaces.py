@@ -101,6 +101,10 @@ class Link(Protocol):
         """Tell subscribers in this process which tasks ended, or whose progress changed."""
         ...
 
+    def tell_of_entries(self, queues: Iterable[str]) -> None:
+        """Tell subscribers in this process of which queues entries were written."""
+        ...
+
     async def subscribe(
         self,
         queues: Iterable[str],

@@ -66,6 +66,10 @@ class LinkBase:
         """Tell subscribers in this process which tasks ended, or whose progress changed."""
         self._watcher.tell_of_tasks(changed)
 
+    def tell_of_entries(self, queues: Iterable[str]) -> None:
+        """Tell subscribers in this process of which queues entries were written."""
+        self._watcher.tell_of_entries(queues)
+
     async def subscribe(
         self,
         queues: Iterable[str],

@@ -52,6 +52,24 @@ FROM lost.qcore_limits AS v
     JOIN lost.qcore_queues AS l ON l.key = v.queue
     JOIN main.qcore_queues AS q ON q.name = l.name
 
+-- Those that lie in both, and have been written since by one or by both.
+-- name: entries_of_both
+SELECT m.queue, CAST(m.id AS BLOB), m.revision, m.wake, CAST(m.encoded AS BLOB),
+    CAST(l.id AS BLOB), l.revision, l.wake, CAST(l.encoded AS BLOB)
+FROM lost.qcore_entries AS l
+    JOIN main.qcore_entries AS m ON m.queue = l.queue AND m.id = l.id
+WHERE m.revision <> l.revision
+
+-- A greater revision was given later.
+-- name: entries
+INSERT OR REPLACE INTO main.qcore_entries (queue, id, revision, wake, encoded)
+SELECT l.queue, l.id, l.revision, l.wake, l.encoded
+FROM lost.qcore_entries AS l
+WHERE NOT EXISTS (
+    SELECT 1 FROM main.qcore_entries AS m
+    WHERE m.queue = l.queue AND m.id = l.id AND m.revision >= l.revision
+)
+
 -- name: counts
 UPDATE main.qcore_queues AS q
 SET (scheduled, pending, aggregating, active, retry, completed, archived, dead) = (

@@ -31,6 +31,9 @@ SELECT max(sequence) FROM qcore_tasks WHERE queue = ? AND typeof(sequence) = 'in
 -- name: any_task
 SELECT 1 FROM qcore_tasks WHERE queue = ? LIMIT 1
 
+-- name: count_entries
+SELECT count(*) FROM qcore_entries WHERE queue = ?
+
 -- name: remove_limits
 DELETE FROM qcore_limits WHERE queue = ?
 

@@ -123,6 +123,23 @@ CREATE TABLE qcore_workers (
     info TEXT NOT NULL
 )
 
+-- Entries of periodic tasks, `encoded` as JSON. `wake`, which is a member of that too, is the moment at
+-- which a scheduler has to look at it. Named by its queue rather than by the key of that: an entry is
+-- there also where no row of its queue is. What is no text in its name is refused when it is written, as
+-- nobody could ask for it.
+-- name: entries
+CREATE TABLE qcore_entries (
+    queue TEXT NOT NULL CHECK (typeof(queue) = 'text'),
+    id TEXT NOT NULL CHECK (typeof(id) = 'text'),
+    revision INTEGER NOT NULL,
+    wake REAL,
+    encoded TEXT NOT NULL,
+    PRIMARY KEY (queue, id)
+)
+
+-- name: waking
+CREATE INDEX qcore_entries_waking ON qcore_entries (queue, wake, id) WHERE wake IS NOT NULL
+
 -- name: by_id
 CREATE UNIQUE INDEX qcore_tasks_by_id ON qcore_tasks (queue, id)
 
