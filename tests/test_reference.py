@@ -27,6 +27,7 @@ from qcore.entrypoints.cli.group import qcore as commands
 from qcore.entrypoints.connect import MAKERS, SQLITE_OPTIONS
 from qcore.events import Event
 from qcore.middleware import CircuitBreaker, log_runs, timeouts
+from qcore.periodic import Entry, EntryOptions
 from qcore.ports import (
     Aggregating,
     Broker,
@@ -123,6 +124,16 @@ def options_of(command: str) -> dict[str, object]:
 TABLES: Final = [
     Table(
         "reference/options.md", "# Options of a task", defaults(NewTask, Options.__annotations__)
+    ),
+    Table(
+        "reference/options.md",
+        "## Options of a periodic task",
+        defaults(Entry, EntryOptions.__annotations__),
+    ),
+    Table(
+        "how-to/run-tasks-periodically.md",
+        "| option | default",
+        dict.fromkeys(EntryOptions.__annotations__),
     ),
     Table("reference/options.md", "What only a handler has", parameters(Qcore.task, "options")),
     Table(

@@ -2,8 +2,9 @@
 
 What most programs need is here. The rest has its module: `qcore.errors`, `qcore.answers`,
 `qcore.events`, `qcore.brokers`, `qcore.serializers`, `qcore.clocks`, `qcore.instruments`,
-`qcore.backoff`, `qcore.schedules`, `qcore.queues`, `qcore.types`; for those who write brokers
-`qcore.ports`, `qcore.tasks`, `qcore.lifecycle` and `qcore.diagnostics`; for tests `qcore.testing`.
+`qcore.backoff`, `qcore.schedules`, `qcore.periodic`, `qcore.queues`, `qcore.types`; for those who
+write brokers `qcore.ports`, `qcore.tasks`, `qcore.lifecycle` and `qcore.diagnostics`; for tests
+`qcore.testing`.
 
 Each name is imported when it is asked for, so that a program which needs none of them yet, such as
 the command line until it has its signal handlers, does not wait for them.
@@ -13,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from qcore.app.calls.periodic_task import PeriodicTask
     from qcore.app.client.client import BlockingClient, Client
     from qcore.app.client.handles import Handle
     from qcore.app.client.inspector import Inspector
@@ -49,6 +51,7 @@ else:
         "InvalidTask": "qcore.domain.errors",
         "NewTask": "qcore.domain.new_task",
         "NoResult": "qcore.domain.errors",
+        "PeriodicTask": "qcore.app.calls.periodic_task",
         "Qcore": "qcore.entrypoints.facade",
         "QcoreError": "qcore.domain.errors",
         "RateLimited": "qcore.domain.control",
@@ -90,6 +93,7 @@ __all__ = [
     "InvalidTask",
     "NewTask",
     "NoResult",
+    "PeriodicTask",
     "Qcore",
     "QcoreError",
     "RateLimited",

@@ -547,3 +547,21 @@ class TestTimeThatIsSet:
         """There is no such moment."""
         with pytest.raises(InvalidOption, match="cannot set to nan"):
             ManualClock().set_to(float("nan"))
+
+
+def test_a_call_is_made_when_time_passes_its_moment() -> None:
+    """In the order of moments, each at its own; one that is taken back, never."""
+    clock = ManualClock()
+    came: list[float] = []
+
+    def come() -> None:
+        came.append(clock.now() - NOW)
+        if len(came) < 3:
+            clock.call_at(clock.now() + 10, come)
+
+    clock.call_at(NOW + 20, come)
+    clock.call_at(NOW + 25, lambda: came.append(-1.0))()
+    clock.advance(19)
+    assert came == []
+    clock.advance(100)
+    assert came == [20, 30, 40]

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from qcore.domain.answers import LeaseLost, Settled, Swept
+from qcore.domain.answers import Enqueued, LeaseLost, Settled, Swept
 from qcore.domain.events import (
     AggregationFailed,
     BrokerCalled,
@@ -14,6 +14,8 @@ from qcore.domain.events import (
     LoopBlocked,
     NoAggregator,
     NoHandler,
+    PeriodicFailed,
+    PeriodicTicked,
     TaskFinished,
     TasksAggregated,
     TasksClaimed,
@@ -28,8 +30,10 @@ from qcore.domain.events import (
 )
 from qcore.domain.groups import Group
 from qcore.domain.lifecycle import State, Succeeded
+from qcore.domain.periodic.entry import EntryState, StoredEntry
 from qcore.domain.task import Verdict
-from qcore.testing.builders import a_claim, a_task
+from qcore.testing.builders import NOW, a_claim, a_task
+from qcore.testing.entries import an_entry
 from qcore.testing.signals import NoSignal, Settlement, Signals
 
 CLAIM = a_claim(a_task(name="email:welcome", id="7"))
@@ -38,6 +42,7 @@ GROUP = Group("default", "digest:ann", size=2, first=1.0, last=2.0)
 DONE = Verdict(CLAIM.lease, Succeeded())
 LATE = Verdict(OTHER.lease, Succeeded())
 
+ENTRY = StoredEntry(an_entry(), EntryState(NOW))
 WHOLE: list[tuple[str, Event]] = [
     ("worker_started", WorkerStarted(["default"])),
     ("paused", WorkerPaused()),
@@ -50,6 +55,8 @@ WHOLE: list[tuple[str, Event]] = [
     ("aggregated", TasksAggregated("digest:ann", ["7", "8"], a_task(name="digest"))),
     ("aggregation_failed", AggregationFailed(GROUP, ValueError("no"), again_in=1.0)),
     ("no_aggregator", NoAggregator(GROUP)),
+    ("ticked", PeriodicTicked(ENTRY, [a_task()], [Enqueued("7", State.PENDING)])),
+    ("periodic_failed", PeriodicFailed("default", "report", ValueError("no"))),
     ("lease_lost", LeaseWasLost(CLAIM)),
     ("no_handler", NoHandler(CLAIM)),
     ("blocked", LoopBlocked(seconds=1.0, stack="in sleep")),

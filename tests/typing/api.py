@@ -5,8 +5,20 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
-from qcore import Context, Cron, Handle, NewTask, Qcore, RetryPolicy, Router, Task, chain
+from qcore import (
+    Context,
+    Cron,
+    Handle,
+    NewTask,
+    PeriodicTask,
+    Qcore,
+    RetryPolicy,
+    Router,
+    Task,
+    chain,
+)
 from qcore.backoff import exponential
+from qcore.periodic import ListedEntry
 from qcore.schedules import Every, Schedule, schedule_from
 from qcore.tasks import Group
 from qcore.types import BlockingHandle, Call, Chain, Handler, Next, Step
@@ -87,6 +99,26 @@ def plain(group: Group, tasks: Sequence[Task]) -> NewTask:
     return NewTask("one", id=tasks[0].id, queue=group.queue)
 
 
+@q.periodic("0 9 * * 1-5", tz="Europe/Berlin", missed="skip", arguments={"user_id": 7})
+@q.task("periodic")
+async def periodic(ctx: Context, user_id: int) -> str:
+    return f"{ctx.tick} {user_id}"
+
+
+q.every(timedelta(minutes=5), overlap="queue", jitter=3)(report)
+q.periodic(Cron("@daily"), name="named")(periodic.call(8))
+
+
+@q.periodic_provider
+def provided() -> list[PeriodicTask]:
+    return [PeriodicTask("@hourly", periodic.call(9), name="nine", end=datetime.now(UTC))]
+
+
+@q.periodic_provider(every=30)
+async def provided_later() -> Sequence[PeriodicTask]:
+    return provided()
+
+
 @q.on_error
 async def tell(ctx: Context, error: BaseException) -> None:
     ctx.log.error("failed", error=repr(error))
@@ -140,6 +172,15 @@ async def accepted(ctx: Context) -> None:
     ctx.then(chain(thumbnail.call("a.jpg"), bare))
 
 
+async def entries() -> None:
+    """Change entries of periodic tasks, awaiting and blocking."""
+    assert_type(await periodic.enqueue(1), Handle[str])
+    assert_type(await q.entries.put("@daily", periodic.call(1), tz="UTC"), ListedEntry)
+    assert_type(await q.entries.change("x", grace=timedelta(1)), ListedEntry | None)
+    assert_type(q.blocking_entries.remove("x", queue="b"), bool)
+    assert_type(q.blocking_entries.run_now("x"), BlockingHandle[Any] | None)
+
+
 async def refused() -> None:
     await send_welcome.enqueue("seven")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await bare.enqueue("seven")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -152,6 +193,9 @@ async def refused() -> None:
     send_welcome.using(group=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     q.aggregator(size=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     q.aggregator(thumbnail)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    q.periodic("@daily", missed="some")(report)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    q.every(5, often=True)(report)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    q.every(5)(len)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
     chain(bare.call(1), bare)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     chain(bare.call(1), send_welcome.step(email="b"))  # pyright: ignore[reportArgumentType]
     send_welcome.step(email=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -5,10 +5,11 @@ from typing import TypeAlias
 
 from attrs import field
 
-from qcore.domain.answers import LeaseLost, Settled, Swept
+from qcore.domain.answers import Admission, LeaseLost, Settled, Swept
 from qcore.domain.groups import Group
 from qcore.domain.lifecycle import Transition
 from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.periodic.entry import StoredEntry
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Verdict
 
@@ -116,6 +117,25 @@ class NoAggregator:
 
 
 @record
+class PeriodicTicked:
+    """A tick has made tasks of a periodic entry; each admission is at its task's place."""
+
+    entry: StoredEntry
+    """As it is after the tick."""
+    tasks: Sequence[NewTask]
+    admissions: Sequence[Admission]
+
+
+@record
+class PeriodicFailed:
+    """A periodic entry cannot be carried out here, or is not declared; told once for each."""
+
+    queue: str
+    name: str
+    error: Exception
+
+
+@record
 class LeaseWasLost:
     """Somebody else has the task now; its handler here is being cancelled."""
 
@@ -184,6 +204,8 @@ Event: TypeAlias = (
     | TasksAggregated
     | AggregationFailed
     | NoAggregator
+    | PeriodicTicked
+    | PeriodicFailed
     | LeaseWasLost
     | NoHandler
     | LoopBlocked

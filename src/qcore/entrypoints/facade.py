@@ -15,12 +15,14 @@ from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.options import Options
 from qcore.app.client.client import BlockingClient, Client
+from qcore.app.client.entries import BlockingEntries, Entries
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import ErrorHook
 from qcore.app.worker.instruments import Instruments
+from qcore.app.worker.periodic.alone import Scheduler
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
 from qcore.domain.backoff import Curve
@@ -107,6 +109,10 @@ class Qcore(Router):
         self.blocking = self._blocking_client(broker)
         """For code that blocks."""
         self.inspector = Inspector(self._traced, clock=clock)
+        self.entries = Entries(self.client)
+        """The entries of periodic tasks, for asynchronous code."""
+        self.blocking_entries = BlockingEntries(self.blocking)
+        """The entries of periodic tasks, for code that blocks."""
 
     def _trace(self, broker: Broker) -> Broker:
         """Return a broker whose calls are told to the instruments, if any of them wants that."""
@@ -182,6 +188,21 @@ class Qcore(Router):
             max_payload=self._max_payload,
             max_result=self._max_result,
             store=self.store,
+        )
+
+    def scheduler(self, queues: Sequence[str] | None = None) -> Scheduler:
+        """Return a scheduler of periodic tasks that runs none: workers have one of their own.
+
+        `queues` are those whose entries it looks at, besides what is declared here; None for all.
+        """
+        return Scheduler(
+            self._traced,
+            self,
+            client=self.client,
+            clock=self.clock,
+            dice=self.dice,
+            queues=queues,
+            emit=Instruments(self.instruments),
         )
 
     async def open(self) -> None:

@@ -17,7 +17,7 @@ it was written, or that to which the error has answers.
 from qcore.ports.aggregating import Aggregating, aggregating_of
 from qcore.ports.broker import Broker, Verb
 from qcore.ports.capability import Capability
-from qcore.ports.clock import Clock
+from qcore.ports.clock import Alarms, Clock, alarms_of
 from qcore.ports.consumer import Consumer
 from qcore.ports.diagnosable import Diagnosable, diagnosable_of
 from qcore.ports.instrument import Instrument
@@ -43,6 +43,7 @@ from qcore.ports.worker_registry import WorkerRegistry, worker_registry_of
 
 __all__ = [
     "Aggregating",
+    "Alarms",
     "Broker",
     "Capability",
     "Clock",
@@ -70,6 +71,7 @@ __all__ = [
     "WorkAvailable",
     "WorkerRegistry",
     "aggregating_of",
+    "alarms_of",
     "diagnosable_of",
     "limiting_of",
     "periodic_of",

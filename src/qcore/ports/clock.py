@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from qcore.domain.moments import Moment
 
@@ -48,3 +48,24 @@ class Clock(Protocol):
     def blocking(self) -> "Clock":
         """Return the same clock with sleeps that block and never suspend."""
         ...
+
+
+@runtime_checkable
+class Alarms(Protocol):
+    """What a clock of virtual time has besides: there is no capability for it.
+
+    Its time may pass in one call from one moment to another much later. Who sleeps sees only the
+    later one; a call that is asked for here is made while the time passes.
+    """
+
+    def call_at(self, moment: Moment, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` when time passes `moment`, on the thread that moves it.
+
+        Return what takes that back.
+        """
+        ...
+
+
+def alarms_of(clock: Clock) -> Alarms | None:
+    """Return a clock as one that can call while its time passes; None where it cannot."""
+    return clock if isinstance(clock, Alarms) else None

@@ -23,7 +23,8 @@ class ManualClock:
     """Let time pass by hand, or with `autojump` by itself whenever everything waits for it.
 
     - `advance` and `advance_to` are plain calls. They wake sleepers in the order of their moments
-      and make the calls asked for with `every`, one for each interval, on the caller's thread. In
+      and make the calls asked for with `every` and `call_at`, each at its moment, on the caller's
+      thread. In
       such a call `now()` is its own moment. A coroutine that was woken runs when its loop turns
       next, and then sees the moment at which the clock has stopped.
     - With `autojump`, a loop that has nothing to do moves the clock to the next moment that
@@ -157,6 +158,24 @@ class ManualClock:
         alarm = _Alarm(ring)
         self._set(alarm, start + next(number) * seconds)
         return stop
+
+    def call_at(self, moment: Moment, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` when time passes `moment`, which is then `now()`; return what takes it back.
+
+        An error of `call` is logged and ends nothing.
+        """
+
+        def ring() -> None:
+            if alarm.is_set:
+                alarm.is_set = False
+                call_and_log(call)
+
+        def take_back() -> None:
+            alarm.is_set = False
+
+        alarm = _Alarm(ring)
+        self._set(alarm, moment - self._set_by)
+        return take_back
 
     def blocking(self) -> "BlockingManualClock":
         """Return the same clock with sleeps that move it and never suspend."""

@@ -2,15 +2,18 @@
 
 import asyncio
 import math
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Final, Protocol, Unpack
 
 from qcore.app.client.inspector import Inspector
+from qcore.app.worker.periodic.alone import Scheduler
 from qcore.app.worker.settings import WorkerOptions
 from qcore.app.worker.worker import Worker
 from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
-from qcore.ports import Broker, Clock, Counts
+from qcore.ports import Broker, Clock, Counts, periodic_of
 from qcore.testing.clock import ManualClock
 
 ENOUGH: Final = 10_000
@@ -34,6 +37,10 @@ class Wired(Protocol):
         """Return a worker of it."""
         ...
 
+    def scheduler(self, queues: Sequence[str] | None = None) -> Scheduler:
+        """Return a scheduler of it."""
+        ...
+
 
 async def drain(
     q: Wired, *, jump: bool = True, until: Moment | None = None, most: int = ENOUGH
@@ -42,18 +49,27 @@ async def drain(
 
     The clock of `q` must be a `ManualClock`: between the runs it jumps to the next moment at which
     a task is due or a group is ready to be aggregated, never past `until`; with `jump=False` only
-    what is due already is run. A group whose aggregator fails is left as it is. Raises
-    AssertionError after `most` runs, and, without `until`, when a task was put back because no
-    handler here takes it.
+    what is due already is run. Periodic tasks are made at their ticks on the way; only with `until`
+    it jumps to these too, as they have no end. A group whose aggregator fails is left as it is.
+    Raises AssertionError after `most` runs, and, without `until`, when a task was put back because
+    no handler here takes it.
     """
     clock = q.clock
     if jump and not isinstance(clock, ManualClock):
         raise InvalidOption(f"the clock is {clock!r}: drain(q) needs Qcore(…, clock=ManualClock())")
     last = math.inf if until is None else until
     last = last if jump else clock.now()
-    runs = 0
+    with closing(_Ticks(q)) as ticks:
+        return await _drain(q, ticks, last, until=until, most=most)
+
+
+async def _drain(
+    q: Wired, ticks: "_Ticks", last: Moment, *, until: Moment | None, most: int
+) -> int:
+    clock, runs = q.clock, 0
     put_back_before = await _put_back(q)
     while runs < most:
+        await ticks.make()
         executed, ready = await _burst(q, await q.inspector.counts(), most - runs)
         runs += executed
         if until is None:
@@ -64,6 +80,9 @@ async def drain(
             continue
         # what is pending still is kept by a limit: it has its moment, or waits for ever
         due = _earlier(await q.broker.next_due(list(counts)), ready)
+        if due is not None or until is not None:
+            # periodic tasks have no end: without a moment to stop at, nobody waits for them alone
+            due = _earlier(due, ticks.next)
         if due is None or not isinstance(clock, ManualClock) or due > last:
             return runs
         clock.advance_to(max(due, clock.now()))
@@ -81,7 +100,7 @@ async def _burst(q: Wired, counts: Counts, most: int) -> tuple[int, Moment | Non
     """Run what is due; return how many runs that took, and when the next group is ready."""
     if not counts:
         return 0, None
-    worker = q.worker(queues=sorted(counts), burst=True, max_tasks=most)
+    worker = q.worker(queues=sorted(counts), burst=True, max_tasks=most, scheduler=False)
     if isinstance(q.clock, ManualClock):
         # a worker whose broker fails waits for the clock before it tries again
         with q.clock.autojump(threshold=STUCK):
@@ -89,6 +108,28 @@ async def _burst(q: Wired, counts: Counts, most: int) -> tuple[int, Moment | Non
     else:
         await worker.run()
     return worker.executed, worker.next_ready
+
+
+class _Ticks:
+    """The ticks of periodic tasks, where the broker has any."""
+
+    def __init__(self, q: Wired) -> None:
+        self._scheduler = None if periodic_of(q.broker) is None else q.scheduler()
+
+    @property
+    def next(self) -> Moment | None:
+        """When the next one is due."""
+        return None if self._scheduler is None else self._scheduler.next_tick
+
+    async def make(self) -> None:
+        """Make those that are due."""
+        if self._scheduler is not None:
+            await self._scheduler.once()
+
+    def close(self) -> None:
+        """Let go of what it has made."""
+        if self._scheduler is not None:
+            self._scheduler.close()
 
 
 def _earlier(one: Moment | None, other: Moment | None) -> Moment | None:

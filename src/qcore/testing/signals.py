@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
@@ -17,6 +17,8 @@ from qcore.domain.events import (
     LoopBlocked,
     NoAggregator,
     NoHandler,
+    PeriodicFailed,
+    PeriodicTicked,
     TaskFinished,
     TasksAggregated,
     TasksClaimed,
@@ -140,6 +142,8 @@ class Signals:
             "aggregation_failed", self.story
         )
         self.no_aggregator: Signal[NoAggregator] = Signal("no_aggregator", self.story)
+        self.ticked: Signal[PeriodicTicked] = Signal("ticked", self.story)
+        self.periodic_failed: Signal[PeriodicFailed] = Signal("periodic_failed", self.story)
         self.lease_lost: Signal[LeaseWasLost] = Signal("lease_lost", self.story)
         self.no_handler: Signal[NoHandler] = Signal("no_handler", self.story)
         self.blocked: Signal[LoopBlocked] = Signal("blocked", self.story)
@@ -157,6 +161,8 @@ class Signals:
             TasksAggregated: self.aggregated,
             AggregationFailed: self.aggregation_failed,
             NoAggregator: self.no_aggregator,
+            PeriodicTicked: self.ticked,
+            PeriodicFailed: self.periodic_failed,
             LeaseWasLost: self.lease_lost,
             NoHandler: self.no_handler,
             LoopBlocked: self.blocked,
@@ -190,29 +196,13 @@ class Signals:
 
 def _words(event: Event) -> str:
     """Return an event in a few words."""
-    match event:
-        case TaskStarted() | LeaseWasLost() | NoHandler():
-            more = _task(event.claim)
-        case TaskFinished():
-            more = f"{_task(event.claim)}: {event.outcome}"
-        case TasksClaimed():
-            more = ", ".join(map(_task, event.claims))
-        case TasksSettled():
-            pairs = zip(event.verdicts, event.answers, strict=True)
-            more = ", ".join(f"{verdict.lease.id}: {answer}" for verdict, answer in pairs)
-        case TasksAggregated():
-            more = f"{len(event.members)} of {event.group}: {event.task.name}"
-        case AggregationFailed():
-            more = f"{event.group.name}: {event.error!r}"
-        case NoAggregator():
-            more = event.group.name
-        case BrokerFailed():
-            more = f"{event.call}: {event.error!r}"
-        case WorkerFailed():
-            more = repr(event.error)
-        case _:
-            more = ""
-    return f"{type(event).__name__}({more})"
+    words = _WORDS.get(type(event))
+    return f"{type(event).__name__}({'' if words is None else words(event)})"
+
+
+def _settled_words(event: TasksSettled) -> str:
+    pairs = zip(event.verdicts, event.answers, strict=True)
+    return ", ".join(f"{verdict.lease.id}: {answer}" for verdict, answer in pairs)
 
 
 def _task(claim: Claim) -> str:
@@ -223,3 +213,21 @@ def _wake(loop: asyncio.AbstractEventLoop, came: asyncio.Event) -> None:
     # a loop that was closed has nobody left to wake
     if not loop.is_closed():
         loop.call_soon_threadsafe(came.set)
+
+
+_WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
+    TaskStarted: lambda event: _task(event.claim),
+    LeaseWasLost: lambda event: _task(event.claim),
+    NoHandler: lambda event: _task(event.claim),
+    TaskFinished: lambda event: f"{_task(event.claim)}: {event.outcome}",
+    TasksClaimed: lambda event: ", ".join(map(_task, event.claims)),
+    TasksSettled: _settled_words,
+    TasksAggregated: lambda event: f"{len(event.members)} of {event.group}: {event.task.name}",
+    AggregationFailed: lambda event: f"{event.group.name}: {event.error!r}",
+    NoAggregator: lambda event: event.group.name,
+    PeriodicTicked: lambda event: ", ".join(task.id for task in event.tasks),
+    PeriodicFailed: lambda event: f"{event.name}: {event.error!r}",
+    BrokerFailed: lambda event: f"{event.call}: {event.error!r}",
+    WorkerFailed: lambda event: repr(event.error),
+}
+"""What a story says of an event, by its type; nothing of others."""

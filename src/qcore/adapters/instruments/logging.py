@@ -20,6 +20,8 @@ from qcore.domain.events import (
     LoopBlocked,
     NoAggregator,
     NoHandler,
+    PeriodicFailed,
+    PeriodicTicked,
     TaskFinished,
     TasksAggregated,
     TasksSettled,
@@ -66,14 +68,14 @@ class LoggingInstrument:
 
     - info: a worker started, paused, stopping, stopped; the broker answers again
     - debug: a task succeeded (or as `successes` says), was snoozed, revoked or released; tasks were
-      aggregated
+      aggregated; a periodic task ticked
     - warning: a task failed and is tried again, its process crashed, its lease was lost, its
       verdict came too late; tasks were taken back from lost workers, or expired; no handler for a
       name (once a minute each); a worker that knows no task, or does not serve the queue that the
       tasks of a handler go to; a group could not be aggregated, or has nobody here who can (once
       for its kind); the event loop is blocked; the broker failed
     - error: a task is out of retries, was rejected, or is dead after too many crashes; a worker
-      could not start, or has ended with an error
+      could not start, or has ended with an error; a periodic task cannot be scheduled
 
     A failure that is final has its traceback, and every failure where debug is logged. Lines go
     where the application's configuration of structlog sends its own, else to the handlers of
@@ -111,6 +113,8 @@ class LoggingInstrument:
             TasksAggregated: self._aggregated,
             AggregationFailed: self._aggregation_failed,
             NoAggregator: self._no_aggregator,
+            PeriodicTicked: self._ticked,
+            PeriodicFailed: self._periodic_failed,
             LeaseWasLost: self._lease_lost,
             NoHandler: self._no_handler,
             LoopBlocked: self._blocked,
@@ -238,6 +242,20 @@ class LoggingInstrument:
     def _no_aggregator(self, event: NoAggregator) -> None:
         fields = _group_fields(event.group)
         self._log.warning("no aggregator for this group", **fields)
+
+    def _ticked(self, event: PeriodicTicked) -> None:
+        if not self._logs_debug:
+            return
+        for task, admission in zip(event.tasks, event.admissions, strict=True):
+            fields = {"task": task.name, "task_id": task.id, "queue": task.queue}
+            answer = type(admission).__name__.lower()
+            self._log.debug("periodic task ticked", entry=event.entry.id, answer=answer, **fields)
+
+    def _periodic_failed(self, event: PeriodicFailed) -> None:
+        error = described(event.error)
+        self._log.error(
+            "periodic task cannot be scheduled", entry=event.name, queue=event.queue, error=error
+        )
 
     def _lease_lost(self, event: LeaseWasLost) -> None:
         self._log.warning("lease lost", token=event.claim.lease.token, **_run_fields(event.claim))

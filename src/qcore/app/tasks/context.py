@@ -13,6 +13,7 @@ from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
 from qcore.domain.ids import follow_up_id
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, another
+from qcore.domain.periodic.tick import TICK, Tick, tick_in
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Lease, Task
 from qcore.log.logger import get_logger
@@ -107,10 +108,10 @@ class Context:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Return the task's headers, without the one that holds the later steps of its chain.
+        """Return the task's headers, without the later steps of its chain and without its tick.
 
-        A handler that passes its headers on to another task must not pass the chain on too. They
-        are this run's own copy: to change them changes nothing of the task.
+        A handler that passes its headers on to another task must not pass these on too. They are
+        this run's own copy: to change them changes nothing of the task.
         """
         try:
             return self._headers
@@ -118,6 +119,7 @@ class Context:
             # copied when they are asked for: few handlers ask
             headers = {**self.claim.task.spec.headers}
             headers.pop(CHAIN_HEADER, None)
+            headers.pop(TICK, None)
             self._headers = headers
             return headers
 
@@ -125,6 +127,11 @@ class Context:
     def tags(self) -> tuple[str, ...]:
         """Return the task's tags, sorted."""
         return self.claim.task.spec.tags
+
+    @property
+    def tick(self) -> Tick | None:
+        """Return the tick of a periodic task that this task is for; None of any other task."""
+        return tick_in(self.claim.task.spec.headers)
 
     @property
     def attempt(self) -> int:

@@ -1,11 +1,12 @@
 """The router: which handler runs which task, and the middleware and hooks around them."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from inspect import isasyncgenfunction, isclass, iscoroutinefunction
 from typing import (
     Any,
     Concatenate,
+    Final,
     ParamSpec,
     Protocol,
     TypeVar,
@@ -15,18 +16,23 @@ from typing import (
 
 from qcore.app.calls.introspection import is_generator, unwraps_to
 from qcore.app.calls.options import Options
+from qcore.app.calls.periodic_task import EntryOptions
 from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.tasks.aggregators import A, AggregationOptions, Aggregator
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.default_name import default_name
 from qcore.app.tasks.handler import Handler, Sender
 from qcore.app.tasks.lifespan import Lifespan, no_lifespan
+from qcore.app.tasks.periodic import POLL_EVERY, D, PeriodicDeclarations, V
 from qcore.app.tasks.router_tree import AnyHandler, ErrorHook, Middleware, RouterNode
 from qcore.app.tasks.task_defaults import policy_parts, task_defaults
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption
+from qcore.domain.frozen_dict import FrozenDict
+from qcore.domain.moments import Duration
 from qcore.domain.new_task import DEFAULT_QUEUE
 from qcore.domain.retry import PolicyParts, RetryPolicy
+from qcore.domain.schedules.schedule import Schedule
 from qcore.domain.text import shown
 
 P = ParamSpec("P")
@@ -34,6 +40,8 @@ R = TypeVar("R")
 M = TypeVar("M", bound="Middleware")
 H = TypeVar("H", bound="ErrorHook")
 L = TypeVar("L", bound="Lifespan")
+
+NO_ARGUMENTS: Final[Mapping[str, Any]] = FrozenDict()
 
 
 class Decorate(Protocol):
@@ -195,7 +203,74 @@ class Router:
         """Return the queues that handlers and aggregators name as their own."""
         named = [handler.options.get("queue") for handler in self.node.handlers.values()]
         named += self.aggregators.queues()
+        named += self.declarations().queues()
         return list(dict.fromkeys(queue for queue in named if queue is not None))
+
+    def declarations(self) -> PeriodicDeclarations:
+        """Return the periodic tasks and providers that are declared, here and in what it includes.
+
+        Raises `InvalidOption` where two have one name in a queue.
+        """
+        return self.node.all_declarations()
+
+    def periodic(
+        self,
+        schedule: "str | Duration | Schedule",
+        *,
+        name: str | None = None,
+        tz: str | None = None,
+        arguments: Mapping[str, Any] = NO_ARGUMENTS,
+        **options: Unpack[EntryOptions],
+    ) -> Callable[[D], D]:
+        """Make a task at each tick of a schedule: `@q.periodic("0 9 * * 1-5", tz="Europe/Berlin")`.
+
+        Above `@q.task`, or beside it with a call: `q.periodic("@hourly")(clean.call(days=7))`.
+        `schedule` is a cron expression, in the time zone `tz` (UTC if not given), a timedelta, or a
+        `Cron` or an `Every`. `name` tells it from others of its queue: by default the task's name.
+        `arguments` are those of the handler, the same at each tick. For the `options` see
+        `qcore.types.EntryOptions`. The entry lies in the broker from the first start of a worker or
+        a scheduler on; when the code declares it no more, it ends. Raises `InvalidOption` or
+        `InvalidTask` for what makes no sense.
+        """
+
+        def declare(task: D, /) -> D:
+            self.node.declarations.add(
+                task, schedule, arguments, name=name, tz=tz, options=EntryOptions(**options)
+            )
+            return task
+
+        return declare
+
+    def every(
+        self,
+        interval: Duration,
+        *,
+        name: str | None = None,
+        arguments: Mapping[str, Any] = NO_ARGUMENTS,
+        **options: Unpack[EntryOptions],
+    ) -> Callable[[D], D]:
+        """Make a task in each interval, counted from a fixed instant: see `periodic`."""
+        return self.periodic(interval, name=name, arguments=arguments, **options)
+
+    @overload
+    def periodic_provider(self, provide: V, /) -> V: ...
+    @overload
+    def periodic_provider(self, *, every: Duration = POLL_EVERY) -> Callable[[V], V]: ...
+    def periodic_provider(
+        self, provide: Callable[..., Any] | None = None, *, every: Duration = POLL_EVERY
+    ) -> Any:
+        """Ask a function for periodic tasks, again and again: they come and go as it says.
+
+        Used as `@q.periodic_provider` or as `@q.periodic_provider(every=30)`. It returns a list of
+        `PeriodicTask`; a coroutine function, or a plain one, which runs in a thread. While it
+        raises, those of its last answer stay. Raises `InvalidOption` for what is no function.
+        """
+
+        def declare(function: V, /) -> V:
+            self.node.declarations.add_provider(function, every)
+            return function
+
+        return declare if provide is None else declare(provide)
 
     @overload
     def aggregator(self, function: A, /) -> A: ...

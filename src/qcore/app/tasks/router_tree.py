@@ -16,6 +16,7 @@ from qcore.app.tasks.aggregators import Aggregator, Aggregators
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Handler, Sender
 from qcore.app.tasks.lifespan import Lifespan
+from qcore.app.tasks.periodic import PeriodicDeclarations
 from qcore.app.tasks.process_function import running_module
 from qcore.app.tasks.task_defaults import TaskDefaults
 from qcore.domain.errors import InvalidOption
@@ -47,6 +48,8 @@ class RouterNode:
         self.lifespans: list[Lifespan] = []
         self.error_hooks: list[ErrorHook] = []
         self.aggregators = Aggregators()
+        self.declarations = PeriodicDeclarations()
+        """Its own periodic tasks, and providers of such."""
         self.resolve = lru_cache(maxsize=4096)(self._resolve)
         self.sender: Sender = RootSender(self) if sender is None else sender
 
@@ -181,6 +184,14 @@ class RouterNode:
         """Return its lifespans, and those of the nodes in it."""
         inner = [each for node in self.included for each in node.all_lifespans()]
         return [*self.lifespans, *inner]
+
+    def all_declarations(self) -> PeriodicDeclarations:
+        """Return its periodic tasks and providers, and those of the nodes in it."""
+        whole = PeriodicDeclarations()
+        whole.add_all(self.declarations)
+        for node in self.included:
+            whole.add_all(node.all_declarations())
+        return whole
 
 
 class RootSender:

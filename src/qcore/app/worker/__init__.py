@@ -11,7 +11,8 @@ parts below. A task passes through three parts, all on the event loop:
   (`ProgressWriter`), and keeps them through an outage.
 
 Beside them `Sweeper` takes tasks back from crashed workers, but by `SweepHorizon` none that nobody
-could have renewed, and `GroupScheduler` aggregates groups. `CrashIsolation` starts tasks that have
+could have renewed, `GroupScheduler` aggregates groups, and `PeriodicScheduler` makes the tasks of
+periodic entries when they tick. `CrashIsolation` starts tasks that have
 crashed apart from others.
 `Heartbeat` renews the leases of runs in hand and of unwritten verdicts from a thread of the clock,
 and `Watchdog` reports a blocked event loop from another, so that both work while a handler blocks

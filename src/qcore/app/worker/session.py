@@ -27,6 +27,7 @@ from qcore.app.worker.invocation import Invoker
 from qcore.app.worker.lease_loss import LeaseLoss
 from qcore.app.worker.next_due import NextDue
 from qcore.app.worker.outbox import Outbox
+from qcore.app.worker.periodic.scheduler import PeriodicScheduler
 from qcore.app.worker.pools.handler_pools import HandlerPools
 from qcore.app.worker.progress_writer import ProgressWriter
 from qcore.app.worker.quarantine import Quarantine
@@ -38,7 +39,14 @@ from qcore.app.worker.watchdog import Watchdog
 from qcore.domain.events import WorkerStarted
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
-from qcore.ports import LeaseEnded, Notification, WorkAvailable, aggregating_of, worker_registry_of
+from qcore.ports import (
+    LeaseEnded,
+    Notification,
+    WorkAvailable,
+    aggregating_of,
+    periodic_of,
+    worker_registry_of,
+)
 
 LAST_CLAIM_TIMEOUT: Final = 1.0
 """Seconds, of real time, that a claim in flight has to answer when `Worker.run` is cancelled."""
@@ -81,6 +89,7 @@ class WorkerSession:
             env.broker, clock, retrying, emit, self._progress_writer, worker=settings.name
         )
         self._groups = self._make_groups()
+        self._scheduler = self._make_scheduler()
         runner = TaskRunner(
             running,
             self._make_executor(),
@@ -156,6 +165,8 @@ class WorkerSession:
         """Claim, execute and settle until the worker is asked to stop; then shut down."""
         env = self._env
         env.control.task = asyncio.current_task()
+        if self._scheduler is not None and env.settings.burst:
+            await self._scheduler.tick_once()
         async with asyncio.TaskGroup() as group:
             settling = group.create_task(self._outbox.serve())
             helpers = [
@@ -164,6 +175,8 @@ class WorkerSession:
             ]
             if self._groups is not None and not env.settings.burst:
                 helpers.append(group.create_task(self._groups.serve()))
+            if self._scheduler is not None and not env.settings.burst:
+                helpers.append(group.create_task(self._scheduler.serve()))
             env.emit(WorkerStarted(env.weights.queues, env.router.default_queues(), env.store))
             claiming = group.create_task(self._claim_loop.serve())
             # what is claimed, and what has ended, must be known when the program ends
@@ -281,6 +294,25 @@ class WorkerSession:
             running=self._running,
             last_claim=lambda: self._claim_loop.last_claim,
             loop_lag=lambda: self._watchdog.lag,
+        )
+
+    def _make_scheduler(self) -> PeriodicScheduler | None:
+        """Return None where there are no periodic tasks, or others are to schedule them."""
+        env = self._env
+        periodic = periodic_of(env.broker)
+        if periodic is None or not env.settings.scheduler:
+            return None
+        return PeriodicScheduler(
+            env.broker,
+            periodic,
+            env.router.declarations(),
+            client=env.client,
+            queues=env.weights.queues,
+            finds_queues=False,
+            clock=env.clock,
+            retrying=env.retrying,
+            emit=env.emit,
+            stopping=env.control.stopping,
         )
 
     def _make_groups(self) -> GroupScheduler | None:

@@ -61,6 +61,7 @@ class WorkerOptions(TypedDict, total=False):
     group_grace: float
     group_max_delay: float | None
     group_max_size: int | None
+    scheduler: bool
     burst: bool
     max_tasks: int | None
     name: str
@@ -99,6 +100,8 @@ class WorkerSettings:
     limit."""
     group_max_size: int | None = None
     """The number of members at which a group is aggregated at once; None for 1,000, the most."""
+    scheduler: bool = True
+    """Whether to make the ticks of periodic tasks, beside running tasks."""
     burst: bool = False
     """Whether to stop when there is nothing to do."""
     max_tasks: int | None = None

@@ -4,6 +4,7 @@ from typing import Final
 
 from attrs import evolve
 
+from qcore.domain.answers import Duplicate
 from qcore.domain.ids import run_now_id
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import KEEP
@@ -18,25 +19,36 @@ from qcore.domain.periodic.entry import (
     Ticks,
 )
 from qcore.domain.periodic.ticking import changed, scheduled, with_wake
+from qcore.domain.text import storable
 
+MAX_WHY: Final = 200
+"""Characters of why the store has refused a task that the history keeps."""
 DECLARED_FOR: Final = 300.0
 """Seconds for which a declaration counts, unless it is renewed."""
 
 
 def added(
-    found: FoundEntry | None, entry: Entry, schedule: Ticks, now: Moment, *, is_paused: bool = False
+    found: FoundEntry | None,
+    entry: Entry,
+    schedule: Ticks,
+    now: Moment,
+    *,
+    declared_for: float | None = DECLARED_FOR,
 ) -> EntryChange:
     """Return the change that puts an entry in the place of what lies under its id.
 
     Of an entry that is there, its ticks, its runs and its history are kept, and whether it is
-    paused. With another schedule it goes on from now: what the old one has missed is over.
+    paused. With another schedule it goes on from now: what the old one has missed is over. What
+    code declares counts for `declared_for` seconds, unless it is renewed; None for ever, where the
+    store ends with the code.
     """
     seen = None if found is None else found.revision
     if isinstance(found, StoredEntry):
         state = _carried_over(found, entry, now)
     else:
-        state = EntryState(after=now, is_paused=is_paused)
-    until = None if entry.declared_by is None else now + DECLARED_FOR
+        state = EntryState(after=now)
+    lasts = entry.declared_by is None or declared_for is None
+    until = None if lasts else now + (declared_for or 0.0)
     state = scheduled(entry, evolve(state, declared_until=until), schedule)
     return EntryChange(entry.queue, entry.id, seen, StoredEntry(entry, state))
 
@@ -49,13 +61,18 @@ def _carried_over(found: StoredEntry, entry: Entry, now: Moment) -> EntryState:
 
 
 def declared(
-    found: FoundEntry | None, entry: Entry, schedule: Ticks, now: Moment
+    found: FoundEntry | None,
+    entry: Entry,
+    schedule: Ticks,
+    now: Moment,
+    *,
+    declared_for: float | None = DECLARED_FOR,
 ) -> EntryChange | None:
     """Return the change by which code declares an entry; None where it stands as it is declared.
 
     That it is paused stays. Its declaration is renewed when less than half of its time is left.
     """
-    change = added(found, entry, schedule, now)
+    change = added(found, entry, schedule, now, declared_for=declared_for)
     if not isinstance(found, StoredEntry) or change.entry is None or found.entry != entry:
         return change
     as_it_was = evolve(change.entry.state, declared_until=found.state.declared_until)
@@ -112,3 +129,22 @@ def run_by_hand(stored: StoredEntry, now: Moment) -> EntryChange:
     note = TickRecord(now, 0.0, task.id, "run by hand")
     history = (*state.history, note)[-KEPT_HISTORY:]
     return changed(stored, evolve(state, last_task=task.id, history=history), (task,))
+
+
+def refused(change: EntryChange, entry: StoredEntry, why: str) -> EntryChange:
+    """Return the change of a tick without its tasks, which the store does not take."""
+    state = entry.state
+    ids, note = {task.id for task in change.tasks}, f"refused: {storable(why)[:MAX_WHY]}"
+    records = [
+        evolve(each, task=None, note=note) if each.task in ids else each for each in state.history
+    ]
+    state = evolve(state, runs=state.runs - len(change.tasks), history=tuple(records))
+    return evolve(change, entry=evolve(entry, state=state), tasks=())
+
+
+def duplicated(entry: StoredEntry, revision: str, answer: Duplicate) -> EntryChange:
+    """Return the change that notes of the last tick that another task has its unique key."""
+    *before, last = entry.state.history
+    record = evolve(last, task=None, note=f"duplicate of {answer.id}")
+    state = evolve(entry.state, runs=entry.state.runs - 1, history=(*before, record))
+    return changed(evolve(entry, revision=revision), state)

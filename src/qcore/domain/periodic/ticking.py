@@ -22,7 +22,10 @@ from qcore.domain.periodic.passed import Passed, passed_ticks
 from qcore.domain.periodic.tick import Tick, with_tick
 
 WAIT: Final = 2.0
-"""Seconds after which a tick that waits for the end of the last task looks again."""
+"""Seconds after which a tick that waits for the end of the last task looks again, at first."""
+WAIT_SHARE: Final = 0.1
+"""The share of the time that it has waited after which it looks again."""
+LONGEST_WAIT: Final = 60.0
 STALE_KEPT: Final = 7 * 86_400.0
 """Seconds for which an entry is shown that no code declares any more, before it is removed."""
 
@@ -45,8 +48,13 @@ def decide(stored: StoredEntry, schedule: Ticks, *, now: Moment, lives: bool) ->
         # the clock was set back, or the schedule reads otherwise by new data of its zone
         return changed(stored, scheduled(stored.entry, state, schedule))
     if lives and stored.entry.overlap == "queue":
-        return changed(stored, evolve(state, is_waiting=True, wake=now + WAIT))
+        return changed(stored, evolve(state, is_waiting=True, wake=now + _wait(passed, now)))
     return _ticked(stored, schedule, passed, now, lives=lives)
+
+
+def _wait(passed: Passed, now: Moment) -> float:
+    """Return the seconds after which a tick that waits looks again."""
+    return min(max(WAIT, (now - passed.ticks[0]) * WAIT_SHARE), LONGEST_WAIT)
 
 
 def _stale(stored: StoredEntry, now: Moment) -> EntryChange:

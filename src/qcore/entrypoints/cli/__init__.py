@@ -13,7 +13,7 @@ def main() -> None:
     """Run the command that the arguments name, and leave with its status."""
     # before a descriptor is opened
     open_closed_streams()
-    if "worker" in sys.argv[1:]:
+    if not {"worker", "scheduler"}.isdisjoint(sys.argv[1:]):
         # before anything else is imported, which takes a while
         fork_if_init()
         leave_on_stop()

@@ -15,6 +15,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "Show each setting of a worker, and whence it comes.",
     "doctor": "Look a store over: what is well, what is not, what to do.",
     "health": "Ask a worker whether it can claim tasks.",
+    "scheduler": "Make periodic tasks when they are due, and run none.",
     "worker": "Run the tasks of an application.",
     "workers": "List the workers, and what each of them does.",
 }

@@ -93,6 +93,12 @@ def _option(name: str, kind: type[int] | type[float], meta: str, text: str) -> C
 @_option("--process-pool", int, "N", "Of them, functions with process=True in child processes.")
 @_option("--lease", float, "SECONDS", "How long the tasks of a lost worker are waited for.")
 @_option("--grace", float, "SECONDS", "How long tasks may go on when the worker is to stop.")
+@click.option(
+    "--scheduler/--no-scheduler",
+    default=True,
+    show_default=True,
+    help="Make the tasks of periodic entries when they tick.",
+)
 @click.option("--burst", is_flag=True, help="Leave when there is nothing to do.")
 @click.option(
     "--max-tasks",
@@ -136,7 +142,7 @@ def worker(
     link = supervisor_link()
     if processes.is_supervised and link is None:
         _supervise(processes, log_level)
-    q = _loaded(ctx, app, imports, url)
+    q = loaded(ctx, app, imports, url)
     logs = configure(log_level)
     if logs.structlog:
         _adapt_log(q)
@@ -165,7 +171,7 @@ def worker(
         raise Unwell(f"the worker failed: {described(error)}") from None
 
 
-def _loaded(ctx: click.Context, app: str | None, imports: Sequence[str], url: str | None) -> Qcore:
+def loaded(ctx: click.Context, app: str | None, imports: Sequence[str], url: str | None) -> Qcore:
     """Return the application's Qcore, on the store of a flag if there is one."""
     if app is None:
         raise Wrong(f"no application is named: {EXPECTED}, or QCORE_APP, or app in [tool.qcore]")
