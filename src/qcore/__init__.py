@@ -2,9 +2,9 @@
 
 What most programs need is here. The rest has its module: `qcore.errors`, `qcore.answers`,
 `qcore.events`, `qcore.brokers`, `qcore.serializers`, `qcore.clocks`, `qcore.instruments`,
-`qcore.backoff`, `qcore.schedules`, `qcore.periodic`, `qcore.queues`, `qcore.types`; for those who
-write brokers `qcore.ports`, `qcore.tasks`, `qcore.lifecycle` and `qcore.diagnostics`; for tests
-`qcore.testing`.
+`qcore.backoff`, `qcore.schedules`, `qcore.periodic`, `qcore.queries`, `qcore.queues`,
+`qcore.types`; for those who write brokers `qcore.ports`, `qcore.tasks`, `qcore.lifecycle` and
+`qcore.diagnostics`; for tests `qcore.testing`.
 
 Each name is imported when it is asked for, so that a program which needs none of them yet, such as
 the command line until it has its signal handlers, does not wait for them.

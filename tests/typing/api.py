@@ -144,6 +144,8 @@ async def accepted(ctx: Context) -> None:
     assert_type(send_welcome.enqueue_sync(user_id=7), BlockingHandle[str])
     assert_type(await (await send_welcome.enqueue(7)).result(timeout=1), str)
     assert_type(send_welcome.enqueue_sync(7).result(), str)
+    assert_type(send_welcome.handle_sync("id"), BlockingHandle[str])
+    assert_type(send_welcome.using(priority=1).handle("id", queue="mail"), Handle[str])
     assert_type(send_welcome.call(user_id=7), Call[str])
     assert_type(await send_welcome(ctx, 7, "c@example.com"), str)
     assert_type(thumbnail(ctx, "a.jpg"), int)

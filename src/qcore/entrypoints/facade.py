@@ -14,6 +14,7 @@ from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.options import Options
+from qcore.app.client.blocking_inspector import BlockingInspector
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.entries import BlockingEntries, Entries
 from qcore.app.client.inspector import Inspector
@@ -108,7 +109,12 @@ class Qcore(Router):
         """For asynchronous code."""
         self.blocking = self._blocking_client(broker)
         """For code that blocks."""
-        self.inspector = Inspector(self._traced, clock=clock)
+        self.inspector = Inspector(self._traced, clock=clock, codec=self.codec)
+        """Reads what the store holds and moves tasks, for asynchronous code."""
+        self.blocking_inspector = BlockingInspector(
+            self.blocking.inner.broker, clock=self.blocking.inner.clock, codec=self.codec
+        )
+        """The same for code that blocks."""
         self.entries = Entries(self.client)
         """The entries of periodic tasks, for asynchronous code."""
         self.blocking_entries = BlockingEntries(self.blocking)

@@ -145,9 +145,15 @@ class Client:
         """Return a fresh task id that sorts by time."""
         return task_id(self.clock.now(), self._entropy(ENTROPY_BYTES))
 
-    def handle(self, queue: str, task: str) -> Handle[Any]:
-        """Return a handle of a task by its queue and id, whether or not it is stored."""
-        return Handle(self, NewTask("?", id=task, queue=queue), Conflict(task, State.PENDING))
+    def handle(
+        self, queue: str, task: str, *, name: str = "?", signature: Signature | None = None
+    ) -> Handle[Any]:
+        """Return a handle of a task by its queue and id, whether or not it is stored.
+
+        With the signature of its handler it decodes the result as that of `enqueue` does.
+        """
+        known = NewTask(name, id=task, queue=queue)
+        return Handle(self, known, Conflict(task, State.PENDING), signature)
 
     def payload_of(
         self, name: str, arguments: Mapping[str, Any], signature: Signature | None
@@ -296,9 +302,11 @@ class BlockingClient:
         """Return a fresh task id that sorts by time."""
         return self.inner.new_id()
 
-    def handle(self, queue: str, task: str) -> BlockingHandle[Any]:
-        """Return a handle of a task by its queue and id, whether or not it is stored."""
-        return BlockingHandle(self.inner.handle(queue, task))
+    def handle(
+        self, queue: str, task: str, *, name: str = "?", signature: Signature | None = None
+    ) -> BlockingHandle[Any]:
+        """Return a handle of a task by its queue and id; see `Client.handle`."""
+        return BlockingHandle(self.inner.handle(queue, task, name=name, signature=signature))
 
     def close(self) -> None:
         """Close the broker; the next call opens it again."""

@@ -6,6 +6,7 @@ from typing import Final, Unpack
 
 from qcore.app.calls.options import Changes
 from qcore.app.client.changes import changes_of, keep_chain, own_changes, reschedule_to
+from qcore.app.client.query_inspector import QueryInspector
 from qcore.app.client.selection import (
     TaskFilter,
     checked_filter,
@@ -47,8 +48,6 @@ from qcore.domain.task import Task, changed
 from qcore.domain.text import shown
 from qcore.domain.workers import WorkerInfo
 from qcore.ports import (
-    Broker,
-    Clock,
     Counts,
     Limiting,
     Page,
@@ -68,13 +67,8 @@ WAITING: Final = frozenset({State.PENDING, State.SCHEDULED, State.RETRY, State.A
 """The states of tasks that are yet to be run."""
 
 
-class Inspector:
+class Inspector(QueryInspector):
     """Ask a broker what it holds, and move tasks by hand."""
-
-    def __init__(self, broker: Broker, *, clock: Clock) -> None:
-        self._broker = broker
-        self._clock = clock
-        self._is_open = False
 
     async def counts(self) -> Counts:
         """Return queue to state to number of tasks; states with none are left out."""
@@ -359,12 +353,6 @@ class Inspector:
         if limiting is None:
             raise InvalidOption("this broker cannot limit a queue")
         return limiting
-
-    async def _open(self) -> None:
-        if not self._is_open:
-            # before the clock is read: the time may be the store's, and is known from then on
-            await self._broker.open()
-            self._is_open = True
 
     async def _execute(
         self, queue: str, tasks: Sequence[TaskId], command: Command

@@ -20,6 +20,7 @@ from qcore.app.tasks.context import Context
 from qcore.app.tasks.context_parameter import check_context
 from qcore.app.tasks.process_function import ProcessFunction, declare, included
 from qcore.domain.errors import CannotDecode, InvalidOption, InvalidTask
+from qcore.domain.new_task import DEFAULT_QUEUE, TaskId
 from qcore.domain.record import record
 from qcore.domain.retry import PolicyParts
 from qcore.domain.task import Task
@@ -119,6 +120,25 @@ class HandlerWithOptions(Generic[P, R]):
         call = self.call(*args, **kwargs)
         del args, kwargs
         return self.handler.sender.blocking.enqueue(call)
+
+    def handle(self, task: TaskId, *, queue: str | None = None) -> Handle[R]:
+        """Return a handle of a task by its id, whether or not it is stored; nothing is asked yet.
+
+        Its result is decoded as that of the handle that `enqueue` has returned. The queue is that
+        of the handler's options unless it is given. Raises `InvalidTask` for what is no id.
+        """
+        return self.handler.sender.client.handle(
+            self._queue(queue), task, name=self._template.name, signature=self.handler.signature
+        )
+
+    def handle_sync(self, task: TaskId, *, queue: str | None = None) -> BlockingHandle[R]:
+        """Return a handle of a task by its id, for code that blocks; see `handle`."""
+        return self.handler.sender.blocking.handle(
+            self._queue(queue), task, name=self._template.name, signature=self.handler.signature
+        )
+
+    def _queue(self, given: str | None) -> str:
+        return self.options.get("queue", DEFAULT_QUEUE) if given is None else given
 
 
 class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):

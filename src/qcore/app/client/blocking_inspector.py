@@ -1,0 +1,219 @@
+"""The inspector for code that blocks: the same coroutines, stepped inline."""
+
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias, Unpack
+
+from qcore.app.calls.codec import Codec
+from qcore.app.calls.options import Changes
+from qcore.app.client.bulk_moves import DEFAULT_LOOK as LOOK_BEFORE
+from qcore.app.client.bulk_moves import DEFAULT_SAMPLE, Move, MovePreview, MoveProgress
+from qcore.app.client.failure_groups import DEFAULT_FAILED, DEFAULT_GROUPS, FailureReport
+from qcore.app.client.inline import run_inline
+from qcore.app.client.inspector import Inspector
+from qcore.app.client.queries import Query
+from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
+from qcore.app.client.selection import TaskFilter
+from qcore.app.client.task_listing import DEFAULT_LIMIT, DEFAULT_LOOK, TaskPage
+from qcore.app.client.waiting import Hindrance
+from qcore.domain.answers import Missing, Moved, NotAllowed
+from qcore.domain.lifecycle import State
+from qcore.domain.moments import Duration, Moment
+from qcore.domain.new_task import TaskId
+from qcore.domain.queue_limits import Limits, Rate
+from qcore.domain.run_details import Details
+from qcore.domain.task import Task
+from qcore.domain.workers import WorkerInfo
+from qcore.ports import Broker, Clock, Counts, Page
+
+Answers: TypeAlias = Sequence[Moved | NotAllowed | Missing]
+
+
+class BlockingInspector:
+    """Ask a broker what it holds, and move tasks by hand, from code that blocks.
+
+    Each method is that of `Inspector`, where it is described.
+    """
+
+    def __init__(self, broker: Broker, *, clock: Clock, codec: Codec | None = None) -> None:
+        self._inner = Inspector(broker.blocking(), clock=clock.blocking(), codec=codec)
+
+    def counts(self) -> Counts:
+        """Return queue to state to number of tasks; states with none are left out."""
+        return run_inline(self._inner.counts())
+
+    def totals(self) -> Mapping[State, int]:
+        """Return state to number of tasks over all queues."""
+        return run_inline(self._inner.totals())
+
+    def get(self, queue: str, task: TaskId) -> Task | None:
+        """Return a task as it is, None when it is not stored."""
+        return run_inline(self._inner.get(queue, task))
+
+    def details(self, queue: str, task: TaskId) -> Details | None:
+        """Return errors, progress and saved work of a task, None when it is not stored."""
+        return run_inline(self._inner.details(queue, task))
+
+    def browse(
+        self, queue: str, state: State, *, limit: int = 100, cursor: str | None = None
+    ) -> Page:
+        """Return tasks of one queue and state; see `Inspector.browse`."""
+        return run_inline(self._inner.browse(queue, state, limit=limit, cursor=cursor))
+
+    def workers(self, *, queue: str | None = None, name: str | None = None) -> Sequence[WorkerInfo]:
+        """Return the workers that are there; see `Inspector.workers`."""
+        return run_inline(self._inner.workers(queue=queue, name=name))
+
+    def unserved_queues(self) -> Mapping[str, int]:
+        """Return the queues that no worker serves, with how many tasks wait in each."""
+        return run_inline(self._inner.unserved_queues())
+
+    def why_waiting(self, queue: str, task: TaskId) -> Sequence[Hindrance] | None:
+        """Return what keeps a task from being run; see `Inspector.why_waiting`."""
+        return run_inline(self._inner.why_waiting(queue, task))
+
+    def tasks(
+        self,
+        query: Query | str = "",
+        *,
+        limit: int = DEFAULT_LIMIT,
+        look: int = DEFAULT_LOOK,
+        cursor: str | None = None,
+    ) -> TaskPage:
+        """Return tasks of a query; see `Inspector.tasks`."""
+        return run_inline(self._inner.tasks(query, limit=limit, look=look, cursor=cursor))
+
+    def queues(self, *, limit: int = DEFAULT_QUEUES, cursor: str | None = None) -> QueuePage:
+        """Return queues in the order of their names; see `Inspector.queues`."""
+        return run_inline(self._inner.queues(limit=limit, cursor=cursor))
+
+    def failures(
+        self,
+        query: Query | str = "",
+        *,
+        look: int = DEFAULT_FAILED,
+        limit: int = DEFAULT_GROUPS,
+    ) -> FailureReport:
+        """Return the failed tasks of a query by cause; see `Inspector.failures`."""
+        return run_inline(self._inner.failures(query, look=look, limit=limit))
+
+    def preview(
+        self,
+        query: Query | str,
+        move: Move,
+        *,
+        look: int = LOOK_BEFORE,
+        sample: int = DEFAULT_SAMPLE,
+    ) -> MovePreview:
+        """Count the tasks that a move of many would reach; see `Inspector.preview`."""
+        return run_inline(self._inner.preview(query, move, look=look, sample=sample))
+
+    def move(
+        self,
+        query: Query | str,
+        move: Move,
+        *,
+        as_of: datetime | Moment | None = None,
+        limit: int | None = None,
+        pace: float | None = None,
+    ) -> Generator[MoveProgress, None, None]:
+        """Move the tasks of a query in steps; see `Inspector.move`."""
+        steps = self._inner.move(query, move, as_of=as_of, limit=limit, pace=pace)
+        try:
+            while (progress := run_inline(_next(steps))) is not None:
+                yield progress
+        finally:
+            run_inline(_closed(steps))
+
+    def run_now(self, queue: str, tasks: Sequence[TaskId]) -> Answers:
+        """Make tasks pending at once, with fresh budgets."""
+        return run_inline(self._inner.run_now(queue, tasks))
+
+    def archive(self, queue: str, tasks: Sequence[TaskId]) -> Answers:
+        """Archive tasks: they are kept, and do not run."""
+        return run_inline(self._inner.archive(queue, tasks))
+
+    def cancel(self, queue: str, tasks: Sequence[TaskId]) -> Answers:
+        """End tasks as dead; see `Inspector.cancel`."""
+        return run_inline(self._inner.cancel(queue, tasks))
+
+    def delete(self, queue: str, tasks: Sequence[TaskId]) -> Answers:
+        """Remove tasks that nobody runs."""
+        return run_inline(self._inner.delete(queue, tasks))
+
+    def reschedule(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        at: datetime | Moment | None = None,
+        delay: Duration | None = None,
+    ) -> Answers:
+        """Make tasks due at a moment, or after a delay."""
+        return run_inline(self._inner.reschedule(queue, tasks, at=at, delay=delay))
+
+    def update(self, queue: str, tasks: Sequence[TaskId], **changes: Unpack[Changes]) -> Answers:
+        """Change options of tasks that do not run; see `Inspector.update`."""
+        return run_inline(self._inner.update(queue, tasks, **changes))
+
+    def pause(self, queue: str) -> Limits:
+        """Hand out nothing of a queue to any worker; return its limits."""
+        return run_inline(self._inner.pause(queue))
+
+    def resume(self, queue: str) -> Limits:
+        """Hand out the tasks of a queue again; return its limits."""
+        return run_inline(self._inner.resume(queue))
+
+    def limit_rate(self, queue: str, rate: str | Rate | None) -> Limits:
+        """Start no more of a queue's tasks than so many in a time; see `Inspector.limit_rate`."""
+        return run_inline(self._inner.limit_rate(queue, rate))
+
+    def limit_in_flight(self, queue: str, most: int | None) -> Limits:
+        """Run no more of a queue's tasks at a time; None for no limit."""
+        return run_inline(self._inner.limit_in_flight(queue, most))
+
+    def limits(self, queue: str) -> Limits:
+        """Return the limits of a queue."""
+        return run_inline(self._inner.limits(queue))
+
+    def remove_queue(self, queue: str, *, force: bool = False) -> int:
+        """Remove a queue; see `Inspector.remove_queue`."""
+        return run_inline(self._inner.remove_queue(queue, force=force))
+
+    def run_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Make all selected tasks pending at once; return how many."""
+        return run_inline(self._inner.run_all(**selected))
+
+    def archive_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Archive all selected tasks; return how many."""
+        return run_inline(self._inner.archive_all(**selected))
+
+    def cancel_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Cancel all selected tasks; return how many."""
+        return run_inline(self._inner.cancel_all(**selected))
+
+    def delete_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Delete all selected tasks that do not run; return how many."""
+        return run_inline(self._inner.delete_all(**selected))
+
+    def reschedule_all(
+        self,
+        *,
+        at: datetime | Moment | None = None,
+        delay: Duration | None = None,
+        **selected: Unpack[TaskFilter],
+    ) -> int:
+        """Make all selected tasks due at a moment, or after a delay; return how many were moved."""
+        return run_inline(self._inner.reschedule_all(at=at, delay=delay, **selected))
+
+    def update_all(self, changes: Changes, **selected: Unpack[TaskFilter]) -> int:
+        """Change options of all selected tasks that do not run; return how many were changed."""
+        return run_inline(self._inner.update_all(changes, **selected))
+
+
+async def _next(steps: AsyncGenerator[MoveProgress, None]) -> MoveProgress | None:
+    return await anext(steps, None)
+
+
+async def _closed(steps: AsyncGenerator[MoveProgress, None]) -> None:
+    await steps.aclose()

@@ -1,0 +1,173 @@
+"""Move many tasks by a query: first a preview, then steps that report and can be stopped."""
+
+from collections.abc import AsyncGenerator, Sequence
+from math import ceil, inf
+from typing import Final, TypeAlias
+
+from attrs import evolve
+
+from qcore.app.client.qualifiers import STATE, ReadPayload
+from qcore.app.client.queries import Query
+from qcore.app.client.task_listing import queues_of
+from qcore.domain.answers import Moved
+from qcore.domain.errors import BrokerRefused, InvalidOption
+from qcore.domain.lifecycle import (
+    MOVES,
+    Archived,
+    Cancelled,
+    Deleted,
+    Rescheduled,
+    RunNow,
+)
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.task import Task
+from qcore.domain.text import shown
+from qcore.ports import Broker, Clock, Page
+
+Move: TypeAlias = RunNow | Archived | Cancelled | Deleted | Rescheduled
+"""What can be ordered for many tasks."""
+
+STEP: Final = 500
+"""Tasks that are read, and moved, in one call to the broker."""
+DEFAULT_LOOK: Final = 10_000
+DEFAULT_SAMPLE: Final = 10
+A_MOMENT: Final = 0.001
+"""Seconds; a store may keep no more than milliseconds."""
+
+
+@record
+class MovePreview:
+    """How many tasks a move would reach, and some of them; nothing was moved."""
+
+    query: Query
+    as_of: Moment
+    """Give it to the run: what comes later is not touched then."""
+    count: int
+    looked: int
+    sample: Sequence[Task]
+    is_complete: bool = False
+    """Whether all were looked at; else there may be more than `count`."""
+
+
+@record
+class MoveProgress:
+    """How far a move of many has come."""
+
+    done: int = 0
+    skipped: int = 0
+    """Found, but by the time of the order gone, or in a state that does not allow it."""
+    failed: int = 0
+    """Refused by the store."""
+    looked: int = 0
+    is_finished: bool = False
+    """Whether all tasks of the query were looked at; not so where `limit` was reached."""
+
+
+class BulkMove:
+    """One order for all tasks of a query that there were at a moment."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        query: Query,
+        move: Move,
+        *,
+        read: ReadPayload,
+        as_of: Moment,
+    ) -> None:
+        if not isinstance(move, Move):
+            raise InvalidOption(
+                f"the move is {shown(move)}: expected RunNow(), Archived(…), Cancelled(…), "
+                "Deleted() or Rescheduled(…)"
+            )
+        if not any(term.qualifier == STATE and not term.is_negated for term in query.terms):
+            # completed tasks would run again, and nobody means all there are
+            raise InvalidOption(
+                f"the query is {str(query)!r}: expected one that names states, such as state:dead"
+            )
+        self._broker = broker
+        self._query = query
+        self._move = move
+        self._as_of = as_of
+        self._fits = query.predicate(as_of, read)
+        self._states = [state for state in query.states() if type(move) in MOVES[state]]
+
+    async def preview(self, look: int, sample: int) -> MovePreview:
+        """Count what would be moved, looking at no more than `look` tasks."""
+        count = looked = 0
+        first: list[Task] = []
+        async for _, page in self._pages(min(STEP, look)):
+            if looked + len(page.tasks) > look:
+                return MovePreview(self._query, self._as_of, count, looked, first)
+            tasks = self._selected(page)
+            count += len(tasks)
+            looked += len(page.tasks)
+            first += tasks[: sample - len(first)]
+        return MovePreview(self._query, self._as_of, count, looked, first, is_complete=True)
+
+    async def run(
+        self, clock: Clock, *, limit: int | None, pace: float | None
+    ) -> AsyncGenerator[MoveProgress, None]:
+        """Give the order in steps, each for tasks that were just read; report after each."""
+        so_far = MoveProgress()
+        size = STEP if pace is None else min(STEP, ceil(pace))
+        async for queue, page in self._pages(size):
+            tasks = self._selected(page)[: None if limit is None else limit - so_far.done]
+            step = await self._step(queue, tasks, clock.now())
+            so_far = _sum(so_far, step, len(page.tasks))
+            yield so_far
+            if so_far.done == limit:
+                return
+            if pace is not None and step.done:
+                # the next tasks are read after it, so that their states are checked again
+                await clock.sleep(step.done / pace)
+        yield evolve(so_far, is_finished=True)
+
+    async def _step(self, queue: str, tasks: Sequence[Task], now: Moment) -> MoveProgress:
+        if not tasks:
+            return MoveProgress()
+        ids = [task.id for task in tasks]
+        try:
+            answers = await self._broker.execute(queue, ids, self._move, now=now)
+        except BrokerRefused:
+            return MoveProgress(failed=len(ids))
+        done = sum(isinstance(answer, Moved) for answer in answers)
+        return MoveProgress(done, len(ids) - done)
+
+    async def _pages(self, size: int) -> AsyncGenerator[tuple[str, Page], None]:
+        """Yield what there is in the queues and states that the order can move."""
+        for queue, held in (await queues_of(self._broker, self._query)).items():
+            for state in [state for state in self._states if state in held]:
+                cursor: str | None = None
+                while True:
+                    page = await self._broker.browse(queue, state, size, cursor=cursor)
+                    yield queue, page
+                    if (cursor := page.cursor) is None:
+                        break
+
+    def _selected(self, page: Page) -> list[Task]:
+        return [task for task in page.tasks if self._is_older(task) and self._fits(task)]
+
+    def _is_older(self, task: Task) -> bool:
+        """Return whether it was where it is at the moment of the preview, as far as it tells."""
+        if isinstance(self._move, Rescheduled) and abs(task.due - self._move.at) < A_MOMENT:
+            # one that was moved may come again on a later page
+            return False
+        return task.created <= self._as_of and (task.finished or 0) <= self._as_of
+
+
+def tasks_a_second(pace: object) -> float:
+    """Return a pace; raise `InvalidOption` for what is none."""
+    if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0 < pace < inf:
+        raise InvalidOption(f"pace is {shown(pace)}: expected more than 0 tasks a second")
+    return pace
+
+
+def _sum(so_far: MoveProgress, step: MoveProgress, looked: int) -> MoveProgress:
+    return MoveProgress(
+        so_far.done + step.done,
+        so_far.skipped + step.skipped,
+        so_far.failed + step.failed,
+        so_far.looked + looked,
+    )

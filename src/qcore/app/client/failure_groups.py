@@ -1,0 +1,151 @@
+"""Failures by cause: failed tasks, grouped by name and by what their errors have in common."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Final
+
+from attrs import define, field
+
+from qcore.app.client.qualifiers import ReadPayload
+from qcore.app.client.queries import Query
+from qcore.domain.fingerprints import common_part, fingerprint
+from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.task import Task
+from qcore.ports import Broker
+
+FAILED: Final = (State.RETRY, State.ARCHIVED, State.DEAD)
+DEFAULT_FAILED: Final = 5_000
+"""Failed tasks that are looked at."""
+DEFAULT_GROUPS: Final = 100
+EXAMPLES: Final = 3
+BATCH: Final = 500
+
+
+@record
+class FailureGroup:
+    """Failed tasks of one name whose last errors are the same but for numbers, ids and values."""
+
+    name: str
+    message: str
+    """What the errors have in common."""
+    count: int
+    first: Moment
+    """When the earliest of the last errors was: a task counts by its last one."""
+    last: Moment
+    examples: tuple[Task, ...] = field(repr=False)
+    """The latest of its tasks, three at most."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what stands for name and message in a query."""
+        return fingerprint(self.name, self.message)
+
+    @property
+    def query(self) -> Query:
+        """Return the query for its tasks, those too that were not looked at."""
+        states = ",".join(FAILED)
+        return Query.parse(f"state:{states} fingerprint:{self.fingerprint}")
+
+
+@record
+class FailureReport:
+    """Groups of failures, the largest first, and how many tasks were looked at for them."""
+
+    groups: Sequence[FailureGroup]
+    looked: int
+    is_complete: bool
+    """Whether that was all failed tasks, and all groups are here."""
+
+
+@define
+class _Tally:
+    """A group that is being counted."""
+
+    count: int = 0
+    first: Moment = 0.0
+    last: Moment = 0.0
+    latest: list[tuple[Moment, Task]] = field(factory=list[tuple[Moment, Task]])
+
+    def add(self, at: Moment, task: Task) -> None:
+        self.first = min(self.first, at) if self.count else at
+        self.last = max(self.last, at)
+        self.count += 1
+        if len(self.latest) < EXAMPLES or at > self.latest[-1][0]:
+            self.latest.append((at, task))
+            self.latest.sort(key=lambda each: each[0], reverse=True)
+            del self.latest[EXAMPLES:]
+
+
+class FailureSurvey:
+    """Look at failed tasks: of each queue and state an equal share, the latest of ended ones."""
+
+    def __init__(self, broker: Broker, query: Query, read: ReadPayload, now: Moment) -> None:
+        self._broker = broker
+        self._query = query
+        self._fits = query.predicate(now, read)
+        self._looked = 0
+
+    async def report(self, look: int, limit: int) -> FailureReport:
+        """Return at most `limit` groups of at most `look` failed tasks."""
+        counts = await self._broker.count()
+        sizes: dict[tuple[str, State], int] = {
+            (queue, state): counts[queue][state]
+            for queue in sorted(counts)
+            if self._query.has_queue(queue)
+            for state in self._query.states()
+            if state in FAILED and state in counts[queue]
+        }
+        tallies: dict[tuple[str, str], _Tally] = {}
+        for (queue, state), share in shares(sizes, look).items():
+            async for at, task in self._failed(queue, state, share):
+                key = task.name, common_part(task.error or "")
+                tallies.setdefault(key, _Tally()).add(at, task)
+        groups = [_group(key, tally) for key, tally in tallies.items()]
+        groups.sort(key=attrgetter("count", "last"), reverse=True)
+        is_complete = self._looked >= sum(sizes.values()) and len(groups) <= limit
+        return FailureReport(groups[:limit], self._looked, is_complete)
+
+    async def _failed(
+        self, queue: str, state: State, share: int
+    ) -> AsyncIterator[tuple[Moment, Task]]:
+        """Yield tasks that the query selects, with the moments of their last errors."""
+        cursor: str | None = None
+        while share > 0:
+            page = await self._broker.browse(queue, state, min(share, BATCH), cursor=cursor)
+            share -= len(page.tasks)
+            self._looked += len(page.tasks)
+            tasks = [task for task in page.tasks if self._fits(task)]
+            for at, task in zip(await self._moments(queue, tasks), tasks, strict=True):
+                yield at, task
+            if (cursor := page.cursor) is None:
+                return
+
+    async def _moments(self, queue: str, tasks: Sequence[Task]) -> Sequence[Moment]:
+        """Return when tasks failed last: of those that will be retried their details say it."""
+        unknown = [task.id for task in tasks if task.finished is None]
+        found = await self._broker.details(queue, unknown) if unknown else ()
+        known = {
+            task: details.errors[-1].at
+            for task, details in zip(unknown, found, strict=True)
+            if details is not None and details.errors
+        }
+        return [known.get(task.id, task.finished or task.created) for task in tasks]
+
+
+def _group(key: tuple[str, str], tally: _Tally) -> FailureGroup:
+    examples = tuple(task for _, task in tally.latest)
+    return FailureGroup(*key, tally.count, tally.first, tally.last, examples)
+
+
+def shares(sizes: Mapping[tuple[str, State], int], most: int) -> dict[tuple[str, State], int]:
+    """Return how many tasks to take of each: equal shares, and what small ones leave to the others.
+
+    At most `most` in all.
+    """
+    taken: dict[tuple[str, State], int] = {}
+    for i, key in enumerate(sorted(sizes, key=lambda key: sizes[key])):
+        taken[key] = min(sizes[key], most // (len(sizes) - i))
+        most -= taken[key]
+    return {key: taken[key] for key in sizes}

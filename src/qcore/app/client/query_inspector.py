@@ -1,0 +1,149 @@
+"""What an inspector does by queries: list, group by cause, preview and move many; list queues."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+
+from qcore.app.calls.codec import Codec
+from qcore.app.client.bulk_moves import DEFAULT_LOOK as LOOK_BEFORE
+from qcore.app.client.bulk_moves import (
+    DEFAULT_SAMPLE,
+    BulkMove,
+    Move,
+    MovePreview,
+    MoveProgress,
+    tasks_a_second,
+)
+from qcore.app.client.failure_groups import (
+    DEFAULT_FAILED,
+    DEFAULT_GROUPS,
+    FailureReport,
+    FailureSurvey,
+)
+from qcore.app.client.queries import Query, query_of
+from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueueListing, QueuePage
+from qcore.app.client.selection import page_cursor
+from qcore.app.client.task_listing import (
+    DEFAULT_LIMIT,
+    DEFAULT_LOOK,
+    TaskListing,
+    TaskPage,
+    one_or_more,
+    payload_reader,
+)
+from qcore.domain.errors import InvalidOption
+from qcore.domain.moments import Moment, moment_of
+from qcore.ports import Broker, Clock
+
+
+class QueryInspector:
+    """The part of an inspector that goes by queries.
+
+    With a codec, these see the arguments of tasks decoded, and else their bytes.
+    """
+
+    def __init__(self, broker: Broker, *, clock: Clock, codec: Codec | None = None) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._read_payload = payload_reader(codec)
+        self._is_open = False
+
+    async def tasks(
+        self,
+        query: Query | str = "",
+        *,
+        limit: int = DEFAULT_LIMIT,
+        look: int = DEFAULT_LOOK,
+        cursor: str | None = None,
+    ) -> TaskPage:
+        """Return tasks of a query; the page's cursor asks for the next ones.
+
+        At most `limit`, of at most `look` that the broker is asked for: what of a query is not
+        about queues and states is asked of each task. By queue, then by state, then in the order
+        of `browse`; every task that stays in its state through all pages is in exactly one. Raises
+        `InvalidOption` for a query or a cursor that makes no sense.
+        """
+        query, cursor = query_of(query), page_cursor(cursor)
+        limit, look = one_or_more("limit", limit), one_or_more("look", look)
+        await self._open()
+        listing = TaskListing(self._broker, query, self._read_payload, self._clock.now())
+        return await listing.page(limit, look, cursor)
+
+    async def queues(self, *, limit: int = DEFAULT_QUEUES, cursor: str | None = None) -> QueuePage:
+        """Return queues in the order of their names; the page's cursor asks for the next ones.
+
+        Those that have tasks or entries of periodic tasks, and those that a worker serves.
+        """
+        limit, cursor = one_or_more("limit", limit), page_cursor(cursor)
+        await self._open()
+        return await QueueListing(self._broker, self._clock.now()).page(limit, cursor)
+
+    async def failures(
+        self,
+        query: Query | str = "",
+        *,
+        look: int = DEFAULT_FAILED,
+        limit: int = DEFAULT_GROUPS,
+    ) -> FailureReport:
+        """Return the failed tasks of a query by name and by what their errors have in common.
+
+        Of tasks in retry, archived and dead at most `look` are looked at: of each queue and state
+        an equal share, the latest of those that have ended, the first due of those in retry. At
+        most `limit` groups, the largest first.
+        """
+        query = query_of(query)
+        look, limit = one_or_more("look", look), one_or_more("limit", limit)
+        await self._open()
+        survey = FailureSurvey(self._broker, query, self._read_payload, self._clock.now())
+        return await survey.report(look, limit)
+
+    async def preview(
+        self,
+        query: Query | str,
+        move: Move,
+        *,
+        look: int = LOOK_BEFORE,
+        sample: int = DEFAULT_SAMPLE,
+    ) -> MovePreview:
+        """Count the tasks that a move of many would reach, and show some; move nothing.
+
+        At most `look` tasks are looked at. Raises `InvalidOption` for a query without a `state:`.
+        """
+        look, sample = one_or_more("look", look), one_or_more("sample", sample)
+        await self._open()
+        return await self._bulk(query_of(query), move, self._clock.now()).preview(look, sample)
+
+    async def move(
+        self,
+        query: Query | str,
+        move: Move,
+        *,
+        as_of: datetime | Moment | None = None,
+        limit: int | None = None,
+        pace: float | None = None,
+    ) -> AsyncGenerator[MoveProgress, None]:
+        """Move the tasks of a query in steps, and yield after each how far it has come.
+
+        It goes on while it is asked for more. What was enqueued, or has ended, later than `as_of`
+        is not touched: give it that of the preview; it is now by default. At most `limit` tasks are
+        moved, and at most `pace` a second. Each step reads its tasks anew, and the store checks
+        their states again. Raises `InvalidOption` for a query without a `state:`.
+        """
+        query = query_of(query)
+        limit = None if limit is None else one_or_more("limit", limit)
+        pace = None if pace is None else tasks_a_second(pace)
+        bound = None if as_of is None else moment_of(as_of, "as_of", InvalidOption)
+        await self._open()
+        bulk = self._bulk(query, move, self._clock.now() if bound is None else bound)
+        async with aclosing(bulk.run(self._clock, limit=limit, pace=pace)) as steps:
+            async for progress in steps:
+                yield progress
+
+    def _bulk(self, query: Query, move: Move, as_of: Moment) -> BulkMove:
+        return BulkMove(self._broker, query, move, read=self._read_payload, as_of=as_of)
+
+    async def _open(self) -> None:
+        if not self._is_open:
+            # before the clock is read: the time may be the store's, and is known from then on
+            await self._broker.open()
+            self._is_open = True

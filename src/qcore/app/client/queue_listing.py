@@ -1,0 +1,93 @@
+"""List the queues, page by page, with what is in them and for how long it has waited."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import field
+
+from qcore.app.client.queries import STATES
+from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
+from qcore.domain.queue_limits import Limits
+from qcore.domain.record import record
+from qcore.ports import Broker, Counts, limiting_of, periodic_of, worker_registry_of
+
+DEFAULT_QUEUES: Final = 100
+
+
+@record
+class QueueSummary:
+    """How a queue stands."""
+
+    name: str
+    sizes: Mapping[State, int] = field(hash=False)
+    """Each state with its number of tasks, also where that is 0."""
+    waited: float | None = None
+    """Seconds for which the next task to be run has been ready; None where none is. Where
+    priorities differ, one of a lower priority may have waited for longer."""
+    limits: Limits | None = None
+    """None where the broker has no limits."""
+
+    @property
+    def is_paused(self) -> bool:
+        """Return whether nothing of it is handed out."""
+        return self.limits is not None and self.limits.is_paused
+
+
+@record
+class QueuePage:
+    """Some of the queues, in the order of their names."""
+
+    queues: Sequence[QueueSummary]
+    cursor: str | None = None
+    """Asks for those after them; None at the end."""
+
+
+class QueueListing:
+    """The queues of a broker: those with tasks or entries, and those that a worker serves."""
+
+    def __init__(self, broker: Broker, now: Moment) -> None:
+        self._broker = broker
+        self._now = now
+
+    async def page(self, limit: int, after: str | None) -> QueuePage:
+        """Return at most `limit` queues, those whose names come after one."""
+        counts = await self._broker.count()
+        names = sorted(name for name in await self._names(counts) if after is None or name > after)
+        shown = names[:limit]
+        limits = await self._limits(shown)
+        queues = [
+            QueueSummary(
+                name,
+                {state: counts.get(name, {}).get(state, 0) for state in STATES},
+                await self._waited(name, counts.get(name, {})),
+                limits.get(name),
+            )
+            for name in shown
+        ]
+        return QueuePage(queues, shown[-1] if len(names) > limit else None)
+
+    async def _names(self, counts: Counts) -> set[str]:
+        names = {*counts}
+        if (periodic := periodic_of(self._broker)) is not None:
+            names.update(await periodic.entry_queues())
+        if (registry := worker_registry_of(self._broker)) is not None:
+            for worker in await registry.workers(now=self._now):
+                names.update(worker.queues)
+        return names
+
+    async def _limits(self, names: Sequence[str]) -> Mapping[str, Limits]:
+        limiting = limiting_of(self._broker)
+        if limiting is None or not names:
+            return {}
+        return dict(zip(names, await limiting.limits(names), strict=True))
+
+    async def _waited(self, queue: str, held: Mapping[State, int]) -> float | None:
+        """Return for how long the first task has been ready: pending, or due and nobody claims."""
+        first: list[Moment] = []
+        for state in (State.PENDING, State.SCHEDULED, State.RETRY):
+            if state in held:
+                page = await self._broker.browse(queue, state, 1)
+                first += [task.due for task in page.tasks]
+        ready = [due for due in first if due <= self._now]
+        return self._now - min(ready) if ready else None

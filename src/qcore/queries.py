@@ -1,0 +1,24 @@
+"""Queries of tasks, and what the inspector returns for them: pages, groups, previews, progress."""
+
+from qcore.app.client.blocking_inspector import BlockingInspector
+from qcore.app.client.bulk_moves import Move, MovePreview, MoveProgress
+from qcore.app.client.failure_groups import FailureGroup, FailureReport
+from qcore.app.client.queries import Query
+from qcore.app.client.query_terms import Term, Word
+from qcore.app.client.queue_listing import QueuePage, QueueSummary
+from qcore.app.client.task_listing import TaskPage
+
+__all__ = [
+    "BlockingInspector",
+    "FailureGroup",
+    "FailureReport",
+    "Move",
+    "MovePreview",
+    "MoveProgress",
+    "Query",
+    "QueuePage",
+    "QueueSummary",
+    "TaskPage",
+    "Term",
+    "Word",
+]

@@ -1,0 +1,73 @@
+"""The queues, page by page: sizes by state, how long the first task has waited, limits."""
+
+from typing import Any
+
+import pytest
+
+from qcore import InvalidOption, State
+from qcore.testing import a_task
+from tests.app.kit import Lab
+
+
+@pytest.fixture
+def lab() -> Lab:
+    """Return a queue in memory."""
+    return Lab()
+
+
+async def test_a_queue_is_shown_with_its_sizes_and_its_limits(lab: Lab) -> None:
+    """States without tasks too; whether it is paused."""
+    now = lab.clock.now()
+    await lab.client.enqueue_many([a_task(), a_task(due=now + 60)])
+    await lab.inspector.pause("default")
+    lab.manual.advance(30)
+    [queue] = (await lab.inspector.queues()).queues
+    assert queue.name == "default"
+    assert len(queue.sizes) == len(State) - 1
+    assert {state: n for state, n in queue.sizes.items() if n} == {
+        State.PENDING: 1,
+        State.SCHEDULED: 1,
+    }
+    assert queue.is_paused
+    assert queue.waited == 30
+
+
+async def test_a_task_that_is_due_waits_though_nobody_makes_it_pending(lab: Lab) -> None:
+    """As in a queue without workers; one that is due later does not wait."""
+    await lab.client.enqueue(a_task(due=lab.clock.now() + 60))
+    assert (await lab.inspector.queues()).queues[0].waited is None
+    lab.manual.advance(100)
+    assert (await lab.inspector.queues()).queues[0].waited == 40
+
+
+async def test_thousands_of_queues_come_in_pages(lab: Lab) -> None:
+    """In the order of their names, each once."""
+    names = [f"q{i:04}" for i in range(250)]
+    await lab.client.enqueue_many([a_task(queue=name) for name in names])
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await lab.inspector.queues(limit=100, cursor=cursor)
+        seen += [queue.name for queue in page.queues]
+        assert len(page.queues) <= 100
+        if (cursor := page.cursor) is None:
+            break
+    assert seen == names
+
+
+async def test_a_queue_that_a_worker_serves_is_there_though_it_is_empty(lab: Lab) -> None:
+    """With zeros, so that it can be seen and paused."""
+
+    @lab.task("any", queue="idle")
+    async def any_task(_: Any) -> None: ...
+
+    async with lab.working(queues=["idle"]):
+        [queue] = (await lab.inspector.queues()).queues
+    assert (queue.name, {*queue.sizes.values()}, queue.waited) == ("idle", {0}, None)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "9", True])
+async def test_a_limit_that_is_none_is_refused(lab: Lab, wrong: Any) -> None:
+    """In one line."""
+    with pytest.raises(InvalidOption, match=rf"^limit is {wrong!r}: expected a whole number"):
+        await lab.inspector.queues(limit=wrong)
