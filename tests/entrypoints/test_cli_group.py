@@ -36,4 +36,21 @@ def test_a_command_that_is_not_there_is_named() -> None:
     """The exit status is that of a wrong argument."""
     result = CliRunner().invoke(qcore, ["wrok"])
     assert result.exit_code == 2
-    assert "No such command 'wrok'" in result.stderr
+    [line] = result.stderr.splitlines()
+    assert "No such command 'wrok'" in line
+
+
+@pytest.mark.parametrize("arguments", [["--quick"], ["bench", "--quick"], ["doctor", "--quick"]])
+def test_an_option_that_is_not_there_is_one_line(arguments: list[str]) -> None:
+    """Whichever command it was given to."""
+    result = CliRunner().invoke(qcore, arguments)
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert "No such option" in line
+    assert line.endswith(" --help)")
+
+
+def test_without_a_command_there_is_help() -> None:
+    """All commands are in it."""
+    result = CliRunner().invoke(qcore, [])
+    assert all(name in result.output for name in COMMANDS)

@@ -1,6 +1,15 @@
 """Errors of a command: one line on standard error, and an exit status."""
 
+from typing import Final
+
 import click
+
+ASKS_FOR_HELP: Final[tuple[type[Exception], ...]] = tuple(
+    # since click 8.2
+    each
+    for each in [getattr(click.exceptions, "NoArgsIsHelpError", None)]
+    if each is not None
+)
 
 
 class OneLine(click.ClickException):
@@ -14,6 +23,17 @@ class Wrong(OneLine):
     """Say in one line which argument is wrong and what to do; exit with 2."""
 
     exit_code = 2
+
+
+def misuse(error: click.UsageError) -> click.ClickException:
+    """Return an error of click's as one line: of an option that is not there, or has no value.
+
+    What asks for the help, a group without a command, stays what it is.
+    """
+    if isinstance(error, ASKS_FOR_HELP):
+        return error
+    where = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
+    return Wrong(f"{error.format_message().removesuffix('.')}{where}")
 
 
 class NotFound(OneLine):

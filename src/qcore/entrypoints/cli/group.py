@@ -6,9 +6,11 @@ import: `qcore --help` and shell completion need none of it.
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
+
+from qcore.entrypoints.cli.errors import misuse
 
 COMMANDS: Final[Mapping[str, str]] = {
     "bench": "Measure how fast a store is, and that no task is lost.",
@@ -37,6 +39,26 @@ class LazyGroup(click.Group):
         module = import_module(f"{__package__}.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Return a context; raise an error of one line for an option that is not there."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            raise misuse(error) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is named; raise an error of one line for what it does not take."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            raise misuse(error) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each command does, without importing it."""

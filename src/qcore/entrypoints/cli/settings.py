@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from qcore.domain.errors import InvalidOption
-from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.cli.errors import Wrong, misuse
 from qcore.entrypoints.project_file import SOURCE, project_settings
 
 PREFIX: Final = "QCORE"
@@ -44,7 +44,7 @@ class ConfiguredCommand(click.Command):
         extra = {"auto_envvar_prefix": PREFIX, "default_map": project, **extra}
         try:
             return super().make_context(info_name, args, parent, **extra)
-        except click.UsageError as error:
+        except click.BadParameter as error:
             raise _told(error) from None
 
     def _project(self) -> Mapping[str, Any]:
@@ -116,14 +116,11 @@ def misspelt_variables(command: click.Command) -> Iterator[str]:
                 yield f"the variable {name} is no setting: did you mean {meant}?"
 
 
-def _told(error: click.UsageError) -> Wrong:
+def _told(error: click.BadParameter) -> click.ClickException:
     """Return an error of one line: which setting, its value, what was expected, its source."""
-    ctx, said = error.ctx, error.message
-    parameter = error.param if isinstance(error, click.BadParameter) else None
+    parameter, ctx, said = error.param, error.ctx, error.message
     if parameter is None or ctx is None or isinstance(error, click.MissingParameter):
-        # an option that is not there, or an argument too many
-        where = f" (see {ctx.command_path} --help)" if ctx is not None else ""
-        return Wrong(f"{error.format_message().removesuffix('.')}{where}")
+        return misuse(error)
     key = key_of(parameter)
     if not said.startswith((f"{key} ", "the URL ")):
         said = f"{key}: {said}"
