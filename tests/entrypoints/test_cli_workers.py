@@ -107,7 +107,8 @@ def test_workers_are_a_table_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     assert titles.index("STATE") == busy.index("running") == hung.index("blocked")
     assert titles.index("QUEUES") == busy.index("critical=6") == hung.index("default=1")
     monkeypatch.setenv("NO_COLOR", "1")
-    assert invoke(color=True).stdout.splitlines()[0] == titles
+    # ages have grown meanwhile, and may be wider
+    assert invoke(color=True).stdout.splitlines()[0].split() == titles.split()
 
 
 def click_green(text: str) -> str:
