@@ -16,6 +16,7 @@ from qcore.domain.queue_limits import ruled as limits_with
 from qcore.domain.run_details import NO_DETAILS
 from qcore.domain.run_details import after as details_after
 from qcore.domain.run_details import noted as details_with
+from qcore.domain.statistics import Ending, add_rows, statistics_of, tallied
 from qcore.domain.task import changed as task_with
 from qcore.domain.task import state_of_new, token_floor
 from qcore.domain.task_fields import TaskField
@@ -25,8 +26,10 @@ __all__ = [
     "FIELDS",
     "LAST_MOMENT",
     "NO_DETAILS",
+    "Ending",
     "MutableTask",
     "TaskField",
+    "add_rows",
     "advance",
     "apply",
     "check_aggregate",
@@ -41,6 +44,8 @@ __all__ = [
     "room_beside",
     "state_of",
     "state_of_new",
+    "statistics_of",
+    "tallied",
     "task_with",
     "token_floor",
 ]

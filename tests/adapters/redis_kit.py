@@ -1,7 +1,8 @@
 """What tests of the Redis broker on real servers share."""
 
+import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Event
 from time import monotonic
 
@@ -19,6 +20,15 @@ from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 
 USUAL = RetentionPolicy()
+
+
+SHORT_LIVED = re.compile(r":(session|minute|day):")
+"""Keys that go by themselves: answers to requests, and statistics."""
+
+
+def lasting(keys: Iterable[str]) -> set[str]:
+    """Return those of a server's keys that do not go by themselves."""
+    return {key for key in keys if not SHORT_LIVED.search(key)}
 
 
 def broker_at(url: str, keep: RetentionPolicy = USUAL) -> RedisBroker:

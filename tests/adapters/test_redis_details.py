@@ -58,7 +58,7 @@ from qcore.testing.contract.steps import (
     take_one,
 )
 from tests.adapters.doctoring import of
-from tests.adapters.redis_kit import CutReplies, RedisCases, pauses, teach
+from tests.adapters.redis_kit import CutReplies, RedisCases, lasting, pauses, teach
 from tests.adapters.redis_life import OUTCOMES
 from tests.adapters.test_redis_keys import watched
 from tests.servers.cluster import RedisCluster
@@ -335,7 +335,7 @@ class TestDetails(RedisCases):
 
     def nothing_is_left(self) -> None:
         """Fail unless an empty queue is its meta alone."""
-        keys = {key for key in self.server.cli("KEYS", "*") if ":session:" not in key}
+        keys = lasting(self.server.cli("KEYS", "*"))
         assert keys == {"qcore:queues", "qcore:{default}:meta"}
 
 
@@ -509,7 +509,7 @@ class TestFollowUps(RedisCases):
         claim = await a_claimed(broker)
         await end(broker, claim, Succeeded())
         assert await end(broker, claim, Succeeded(then=(a_task(queue="new"),))) == LeaseLost()
-        keys = {key for key in self.server.cli("KEYS", "*") if ":session:" not in key}
+        keys = lasting(self.server.cli("KEYS", "*"))
         assert keys == {"qcore:queues", "qcore:{default}:meta"}
 
     @pytest.mark.parametrize("data", [("SET", TASKS_OF_B, "data"), ("HSET", TASKS_OF_B, "a", "b")])

@@ -34,6 +34,7 @@ Step = Callable[["Store"], object]
 QUEUE: Final = "q"
 KEYS: Final = [*Keys("qcore").with_session(QUEUE, "caller", len(Key))]
 OTHER_KEYS: Final = [*Keys("qcore").of("r")]
+STATISTICS: Final = [*Keys("qcore").now(QUEUE, NOW), *Keys("qcore").now("r", NOW)]
 IDS: Final = ("a", "b", "20" * 16, "é:1")
 DEFAULT: Final[dict[str, Any]] = {}
 KINDS: Final[dict[str, dict[str, Any]]] = {
@@ -328,7 +329,8 @@ def test_a_task_is_claimed_as_without_the_fast_path(
         each(pair.one)
     is_retry, now, room, promoting, deadline, quota, queues = request_
     words = [is_retry, 7, repr(now), repr(now + LEASE), room, promoting, deadline]
-    is_same(pair, "claim", [*KEYS, *OTHER_KEYS][: queues * len(Key)], [*words, *[quota] * queues])
+    keys = [*KEYS, *OTHER_KEYS][: queues * len(Key)] + STATISTICS[: 2 * queues]
+    is_same(pair, "claim", keys, [*words, *[quota] * queues])
 
 
 @pytest.mark.parametrize("active", [0, 7, 9])
@@ -342,6 +344,6 @@ def test_the_most_frequent_requests_take_the_fast_path(pair: Pair, active: int) 
     fast_path = lua(FAST_PATHS["enqueue"])
     assert pair.one.call(fast_path, KEYS[:FAST_PATH_KEYS], ["0", 7, 0, *words]) == b""
     words = ["0", 7, repr(NOW), repr(NOW + LEASE), 1, "yes", "1e12", 1]
-    reply = pair.one.call(lua(FAST_PATHS["claim"]), KEYS, words)
+    reply = pair.one.call(lua(FAST_PATHS["claim"]), [*KEYS, *STATISTICS[:2]], words)
     assert isinstance(reply, list)
     assert reply[0] == b"done"

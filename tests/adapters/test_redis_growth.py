@@ -27,12 +27,13 @@ from qcore.domain.run_details import DetailsSaved, DetailsUpdate, Progress
 from qcore.domain.task import Claim, RetentionPolicy, Verdict
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.steps import ids_of, put, sweep_all, take
-from tests.adapters.redis_kit import RedisCases
+from tests.adapters.redis_kit import RedisCases, lasting
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 
 ALL = 100_000
 SESSION_MS = 60_000
+MINUTE_MS, DAY_MS = 11_100_000, 7_948_800_000
 DAY = 86_400.0
 
 
@@ -350,8 +351,8 @@ class TestGrowth(RedisCases):
             await works.wait(2 * DAY)
             assert await broker.count() == {}
         keys = server.cli("KEYS", "*")
-        sessions = [key for key in keys if key.startswith("qcore:{default}:session:")]
-        assert {*keys} - {*sessions} == {"qcore:queues", "qcore:{default}:meta"}
+        assert lasting(keys) == {"qcore:queues", "qcore:{default}:meta"}
         assert server.cli("HLEN", "qcore:{default}:meta") == 3
-        for session in sessions:
-            assert 0 < server.cli("PTTL", session) <= SESSION_MS
+        for key in {*keys} - lasting(keys):
+            most = SESSION_MS if ":session:" in key else MINUTE_MS if ":minute:" in key else DAY_MS
+            assert 0 < server.cli("PTTL", key) <= most

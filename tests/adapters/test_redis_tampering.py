@@ -10,7 +10,7 @@ from qcore.domain.task import Verdict
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.states import LATER, bring_to
 from qcore.testing.contract.steps import browse_all, ids_of, put, sweep_all, take
-from tests.adapters.redis_kit import RedisCases
+from tests.adapters.redis_kit import RedisCases, lasting
 from tests.servers.redis import RedisServer
 
 QUEUE = "qcore:{default}:"
@@ -189,7 +189,7 @@ class TestTampering(RedisCases):
         raise AssertionError("there is no end to it")
 
     def _nothing_is_left(self) -> None:
-        keys = {key for key in self.server.cli("KEYS", "*") if ":session:" not in key}
+        keys = lasting(self.server.cli("KEYS", "*"))
         assert keys == {"qcore:queues", "qcore:{default}:meta"}
 
 

@@ -44,7 +44,7 @@ from qcore.testing.contract.steps import (
     take_one,
 )
 from tests.adapters.doctoring import of
-from tests.adapters.redis_kit import CutReplies, RedisCases, pauses, teach
+from tests.adapters.redis_kit import CutReplies, RedisCases, lasting, pauses, teach
 from tests.adapters.redis_life import OUTCOMES
 from tests.adapters.test_redis_keys import watched
 from tests.servers.cluster import RedisCluster
@@ -214,7 +214,7 @@ class TestUnique(RedisCases):
         await put(broker, one(id=name, on_duplicate=REPLACE))
         for key in ("tasks", "unique"):
             assert self.server.cli("HLEN", f"qcore:{{default}}:{key}") == 1
-        keys = {key for key in self.server.cli("KEYS", "*") if ":session:" not in key}
+        keys = lasting(self.server.cli("KEYS", "*"))
         assert keys == {"qcore:queues", *(f"qcore:{{default}}:{key}" for key in STORED)}
         assert self.server.cli("ZCARD", "qcore:{default}:pending") == 1
 
@@ -279,7 +279,7 @@ class TestUnique(RedisCases):
 
     def nothing_is_left(self) -> None:
         """Fail unless an empty queue is its meta alone."""
-        keys = {key for key in self.server.cli("KEYS", "*") if ":session:" not in key}
+        keys = lasting(self.server.cli("KEYS", "*"))
         assert keys == {"qcore:queues", "qcore:{default}:meta"}
 
 

@@ -37,6 +37,7 @@ SMALL = {
     "qcore_meta",
     "qcore_queues",
     "qcore_limits",
+    "qcore_statistics",
     "qcore_workers",
     "sqlite_schema",
     "sqlite_master",

@@ -15,7 +15,16 @@ from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Verdict
-from qcore.ports import Aggregating, Broker, Capability, Limiting, Periodic, Verb, WorkerRegistry
+from qcore.ports import (
+    Aggregating,
+    Broker,
+    Capability,
+    Limiting,
+    Periodic,
+    Recording,
+    Verb,
+    WorkerRegistry,
+)
 from qcore.testing import FaultyBroker
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
@@ -23,7 +32,7 @@ Call: TypeAlias = Callable[[], Awaitable[Any]]
 
 PORTS = {
     name: port
-    for port in (Broker, Limiting, Aggregating, Periodic, WorkerRegistry)
+    for port in (Broker, Limiting, Aggregating, Periodic, Recording, WorkerRegistry)
     for protocol in port.__mro__
     if getattr(protocol, "_is_protocol", False)
     for name in vars(protocol)
@@ -105,6 +114,7 @@ class Bare(Echo):
         *((verb, "GROUPS") for verb in ("groups", "members", "aggregate")),
         *((verb, "PERIODIC") for verb in ("write_entries", "entries", "due_entries")),
         *((verb, "PERIODIC") for verb in ("browse_entries", "entry_queues")),
+        ("statistics", "STATISTICS"),
         *((verb, "WORKERS") for verb in ("announce", "withdraw", "workers")),
     ],
 )

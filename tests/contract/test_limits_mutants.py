@@ -11,7 +11,13 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.domain.lifecycle import Cancelled, Released, RunNow, Succeeded
 from qcore.domain.queue_limits import SetInFlight, SetRate
 from qcore.domain.task import RetentionPolicy
-from qcore.testing.contract import BrokerContract, GroupContract, LimitsContract, UniqueContract
+from qcore.testing.contract import (
+    BrokerContract,
+    GroupContract,
+    LimitsContract,
+    StatisticsContract,
+    UniqueContract,
+)
 from qcore.testing.contract.concurrency_limits import ONE_A_DAY, PAUSED, RESUMED
 from qcore.testing.contract.rate_limits import UNEVEN
 from qcore.testing.machine import broker_machine
@@ -155,7 +161,7 @@ def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:
     def make_broker(self: object, keep: RetentionPolicy) -> MemoryBroker:
         return broker(keep=keep)
 
-    bases = (BrokerContract, UniqueContract, GroupContract, LimitsContract)
+    bases = (BrokerContract, UniqueContract, GroupContract, LimitsContract, StatisticsContract)
     return type("Suite", bases, {"make_broker": make_broker, **attributes})()
 
 

@@ -9,6 +9,7 @@ from qcore.testing.contract import (
     GroupContract,
     LimitsContract,
     PeriodicContract,
+    StatisticsContract,
     UniqueContract,
     WorkersContract,
 )
@@ -16,7 +17,13 @@ from qcore.testing.machine import broker_machine
 
 
 class TestMemoryBroker(
-    BrokerContract, UniqueContract, GroupContract, LimitsContract, PeriodicContract, WorkersContract
+    BrokerContract,
+    UniqueContract,
+    GroupContract,
+    LimitsContract,
+    PeriodicContract,
+    StatisticsContract,
+    WorkersContract,
 ):
     """The memory broker keeps the contract."""
 

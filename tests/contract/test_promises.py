@@ -23,6 +23,7 @@ ROLES = (
     "Aggregating",
     "Periodic",
     "WorkerRegistry",
+    "Recording",
 )
 
 

@@ -16,6 +16,7 @@ from qcore.testing.contract import (
     GroupContract,
     LimitsContract,
     SharedContract,
+    StatisticsContract,
     TimeContract,
     UniqueContract,
     WorkersContract,
@@ -38,6 +39,7 @@ class RedisContract(
     GroupContract,
     LimitsContract,
     WorkersContract,
+    StatisticsContract,
 ):
     """All that is promised by a broker that is shared, durable and keeps the time."""
 

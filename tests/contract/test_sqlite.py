@@ -12,6 +12,7 @@ from qcore.testing.contract import (
     LimitsContract,
     PeriodicContract,
     SharedContract,
+    StatisticsContract,
     UniqueContract,
     WorkersContract,
 )
@@ -27,6 +28,7 @@ class TestSqliteBroker(
     LimitsContract,
     PeriodicContract,
     WorkersContract,
+    StatisticsContract,
 ):
     """The SQLite broker keeps the contract over the link that awaits."""
 
@@ -44,7 +46,13 @@ class TestBlockingSqliteBroker(TestSqliteBroker):
 
 
 class TestSqliteBrokerInMemory(
-    BrokerContract, UniqueContract, GroupContract, LimitsContract, PeriodicContract, WorkersContract
+    BrokerContract,
+    UniqueContract,
+    GroupContract,
+    LimitsContract,
+    PeriodicContract,
+    StatisticsContract,
+    WorkersContract,
 ):
     """Without a file it keeps the contract too."""
 

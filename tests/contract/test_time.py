@@ -14,6 +14,7 @@ from qcore.testing.contract import (
     GroupContract,
     LimitsContract,
     PeriodicContract,
+    StatisticsContract,
     TimeContract,
     UniqueContract,
     WorkersContract,
@@ -57,6 +58,7 @@ def test_a_broker_with_the_capability_must_inherit_the_contract() -> None:
         GroupContract,
         LimitsContract,
         PeriodicContract,
+        StatisticsContract,
         WorkersContract,
     )
     a_suite(*others, TimeContract).test_every_capability_is_put_to_the_test()

@@ -9,8 +9,17 @@ from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Settled
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import RunNow, State, Succeeded
 from qcore.domain.queue_limits import SetInFlight
+from qcore.domain.statistics import Resolution
 from qcore.domain.task import Verdict
-from qcore.ports import Aggregating, Broker, Limiting, Periodic, WorkAvailable, WorkerRegistry
+from qcore.ports import (
+    Aggregating,
+    Broker,
+    Limiting,
+    Periodic,
+    Recording,
+    WorkAvailable,
+    WorkerRegistry,
+)
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task, a_worker
 from qcore.testing.clock import ManualClock
 from qcore.testing.faults import FaultyBroker, Verb
@@ -47,6 +56,12 @@ ARGUMENTS: dict[Verb, dict[str, Any]] = {
     "announce": {"info": a_worker()},
     "withdraw": {"worker": "w"},
     "workers": {"now": NOW},
+    "statistics": {
+        "queues": ["default"],
+        "since": NOW,
+        "until": NOW + 60,
+        "resolution": Resolution.MINUTE,
+    },
 }
 
 for_every_verb = pytest.mark.parametrize("verb", list(ARGUMENTS))
@@ -80,7 +95,7 @@ def test_the_verbs_are_those_of_the_port() -> None:
     """Every awaited verb of the port can go wrong, and is tried below."""
     verbs = {
         name
-        for port in (Broker, Limiting, Aggregating, Periodic, WorkerRegistry)
+        for port in (Broker, Limiting, Aggregating, Periodic, Recording, WorkerRegistry)
         for name in dir(port)
         if not name.startswith("_") and inspect.iscoroutinefunction(getattr(port, name))
     }
@@ -271,7 +286,7 @@ def test_a_fault_that_never_happens_is_refused(faulty: FaultyBroker, times: int)
 def test_an_unknown_verb_is_refused(faulty: FaultyBroker) -> None:
     """A misspelt verb would never fail, and so its test would prove nothing."""
     verb: Any = "settel"
-    with pytest.raises(InvalidOption, match=r"'settel' is no verb .*, settle, subscribe, sweep"):
+    with pytest.raises(InvalidOption, match=r"'settel' is no verb .*, settle, statistics, sub"):
         faulty.fail(verb)
 
 

@@ -123,6 +123,10 @@ class Verdict:
     lease: Lease
     outcome: Transition
     """A row of "active" in `MOVES`."""
+    waited: float | None = None
+    """Seconds from the moment at which the task was due to the start of its handler."""
+    ran: float | None = None
+    """Seconds from there to the handler's end; None, as `waited`, where no handler was called."""
 
 
 @record

@@ -2,8 +2,8 @@
 
 A `Broker` is composed by reader: `Producer` (a client), `Consumer` (a worker), `Reader` (a task's
 handle), `Operator` (an inspector). What a broker may have besides is a protocol of its own:
-`Limiting`, `Aggregating`, `Periodic`, `WorkerRegistry`, `Timekeeper`, `Diagnosable`, each asked
-for by a function such as `limiting_of`.
+`Limiting`, `Aggregating`, `Periodic`, `Recording`, `WorkerRegistry`, `Timekeeper`, `Diagnosable`,
+each asked for by a function such as `limiting_of`.
 
 Every bullet in the docstrings of a broker's protocols is a promise, and has a case in
 `qcore.testing.contract`. Batches go in, and answers come back in the order asked. Moments are
@@ -26,6 +26,7 @@ from qcore.ports.operator import Counts, Operator, Page
 from qcore.ports.periodic import Periodic, periodic_of
 from qcore.ports.producer import Producer
 from qcore.ports.reader import Reader
+from qcore.ports.recording import Recording, recording_of
 from qcore.ports.serializer import Serializer
 from qcore.ports.subscription import (
     EntriesChanged,
@@ -63,6 +64,7 @@ __all__ = [
     "Periodic",
     "Producer",
     "Reader",
+    "Recording",
     "Serializer",
     "Subscription",
     "TasksChanged",
@@ -75,6 +77,7 @@ __all__ = [
     "diagnosable_of",
     "limiting_of",
     "periodic_of",
+    "recording_of",
     "timekeeper_of",
     "worker_registry_of",
 ]

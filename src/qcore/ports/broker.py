@@ -60,6 +60,7 @@ Verb: TypeAlias = Literal[
     "announce",
     "withdraw",
     "workers",
+    "statistics",
 ]
-"""The name of a call that is awaited: of `Broker`, and of `Limiting`, `Aggregating`, `Periodic` and
-`WorkerRegistry`."""
+"""The name of a call that is awaited: of `Broker`, and of `Limiting`, `Aggregating`, `Periodic`,
+`Recording` and `WorkerRegistry`."""

@@ -18,6 +18,8 @@ class Capability(StrEnum):
     """How fast and how widely a queue runs can be limited: the broker is a `Limiting`."""
     PERIODIC = "periodic"
     """Entries of periodic tasks lie in it: the broker is a `Periodic`."""
+    STATISTICS = "statistics"
+    """What ended is counted, by task name and time: the broker is a `Recording`."""
     TIME = "time"
     """The store has a clock, and all who use it go by it: the broker is a `Timekeeper`."""
     WORKERS = "workers"

@@ -5,11 +5,13 @@ from qcore.ports import (
     Broker,
     Limiting,
     Periodic,
+    Recording,
     Timekeeper,
     WorkerRegistry,
     aggregating_of,
     limiting_of,
     periodic_of,
+    recording_of,
     timekeeper_of,
     worker_registry_of,
 )
@@ -33,6 +35,13 @@ def periodic(broker: Broker) -> Periodic:
     """Return a broker as one that has entries; fail where it declares that it has none."""
     found = periodic_of(broker)
     assert found is not None, "expected Capability.PERIODIC"
+    return found
+
+
+def recording(broker: Broker) -> Recording:
+    """Return a broker as one that counts what ends; fail where it declares that it does not."""
+    found = recording_of(broker)
+    assert found is not None, "expected Capability.STATISTICS"
     return found
 
 

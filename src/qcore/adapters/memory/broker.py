@@ -49,6 +49,7 @@ from qcore.domain.periodic.changes import (
 from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict, token_floor
 from qcore.domain.workers import WorkerInfo, in_order
 from qcore.ports import Capability, Counts, Kinds, Notify, Page
@@ -65,6 +66,7 @@ class MemoryBroker:
             Capability.GROUPS,
             Capability.LIMITS,
             Capability.PERIODIC,
+            Capability.STATISTICS,
             Capability.WORKERS,
         }
     )
@@ -107,6 +109,7 @@ class MemoryBroker:
                 queue.take(claims, min(quota, demand.limit - len(claims)), now, until)
             for queue, _ in served:
                 queue.take(claims, demand.limit - len(claims), now, until)
+                queue.count_endings(now)
         with_work = {queue.name for queue, _ in served if queue.has_work} if promoted else ()
         self._tell(with_work, demand.quotas)
         return claims
@@ -121,6 +124,7 @@ class MemoryBroker:
                 raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
         answers: list[Settled | LeaseLost] = []
         with_work: set[str] = set()
+        touched = {verdict.lease.queue for verdict in verdicts}
         with self._lock:
             for verdict in verdicts:
                 stored, outcome = self._holder(verdict.lease), verdict.outcome
@@ -128,13 +132,15 @@ class MemoryBroker:
                     answers.append(LeaseLost())
                     continue
                 queue = self._queues[verdict.lease.queue]
-                state = queue.move(stored, outcome, now)
+                state = queue.move(stored, outcome, now, verdict)
                 answers.append(Settled(state))
                 if state not in ENDED or queue.limits.in_flight:
                     with_work.add(queue.name)
                 if isinstance(outcome, Succeeded) and outcome.then:
                     with_work |= self._follow_up(outcome.then, now)
-        self._tell(with_work, {verdict.lease.queue for verdict in verdicts})
+            for queue in self._known(touched):
+                queue.count_endings(now)
+        self._tell(with_work, touched)
         return answers
 
     def _follow_up(self, tasks: Sequence[NewTask], now: Moment) -> set[str]:
@@ -189,6 +195,7 @@ class MemoryBroker:
                 )
                 crashed, expired, trimmed = crashed + done[0], expired + done[1], trimmed + done[2]
                 more = more or max(done) >= limit
+                queue.count_endings(now)
         self._tell(queues if crashed else (), queues)
         return Swept(crashed, expired, trimmed, more)
 
@@ -245,6 +252,8 @@ class MemoryBroker:
             active = {} if stored_queue is None else stored_queue.active
             tokens = {task: active[task].token for task in ids if task in active}
             answers = [self._carry_out(queue, i, command, now) for i in ids]
+            if stored_queue is not None:
+                stored_queue.count_endings(now)
             revoked = [token for task, token in tokens.items() if task not in active]
         self._tell({queue}, {queue})
         self._subscribers.tell_of_ended(queue, revoked)
@@ -274,6 +283,22 @@ class MemoryBroker:
         """Return the limits of each queue."""
         with self._lock:
             return [self._queues[q].limits if q in self._queues else NO_LIMITS for q in queues]
+
+    async def statistics(
+        self,
+        queues: Sequence[str] | None,
+        *,
+        since: Moment,
+        until: Moment,
+        resolution: Resolution,
+    ) -> Sequence[StatisticsRow]:
+        """Return what ended in queues between two moments, by period and name."""
+        with self._lock:
+            return [
+                row
+                for queue in self._known(sorted(self._queues) if queues is None else queues)
+                for row in queue.statistics.rows(queue.name, since, until, resolution)
+            ]
 
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
         """Return groups of a queue in which tasks wait, in the order of their names."""

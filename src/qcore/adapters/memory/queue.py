@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import evolve
 
+from qcore.adapters.memory.statistics import QueueStatistics
 from qcore.adapters.memory.stored_task import IdHeap, StoredTask
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.crash_isolation import CrashView, room_beside
@@ -31,7 +32,16 @@ from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import KEEP, REJECT, RERUN, NewTask, TaskId
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, ruled
 from qcore.domain.run_details import DetailsUpdate, after, noted
-from qcore.domain.task import Claim, Lease, RetentionPolicy, changed, state_of_new, token_floor
+from qcore.domain.statistics import Ending, tallied
+from qcore.domain.task import (
+    Claim,
+    Lease,
+    RetentionPolicy,
+    Verdict,
+    changed,
+    state_of_new,
+    token_floor,
+)
 
 MAX_PROMOTED: Final = 1_000
 """Due tasks that one claim makes pending."""
@@ -62,6 +72,9 @@ class Queue:
         self.limits = NO_LIMITS
         self._bucket_full: Moment = 0.0
         """When the bucket of the rate is full again (GCRA)."""
+        self._endings: list[Ending] = []
+        """What the call in hand has moved, to be counted at its end."""
+        self.statistics = QueueStatistics()
 
     def add(self, spec: NewTask, now: Moment) -> Admission:
         """Store a new task, in place of an ended one of its id and a holder that gives way."""
@@ -229,9 +242,12 @@ class Queue:
                     self._transfer(stored, advance(stored, Aggregated()))
         return answer
 
-    def move(self, stored: StoredTask, event: Transition, now: Moment) -> State:
-        """Apply a transition, and return the new state."""
+    def move(
+        self, stored: StoredTask, event: Transition, now: Moment, verdict: Verdict | None = None
+    ) -> State:
+        """Apply a transition, note it for the statistics, and return the new state."""
         state = apply(stored, event, now)
+        self._endings.append((stored.spec.name, event, state, verdict))
         stored.details = after(stored.details, event, stored.attempts, now)
         if isinstance(event, Updated):
             self._update(stored, changed(stored.spec, event))
@@ -256,6 +272,12 @@ class Queue:
         stored.details = noted(stored.details, note)
         if note.progress is not None:
             self._changed.append(stored.spec.id)
+
+    def count_endings(self, now: Moment) -> None:
+        """Add what ended by the moves of a call to the statistics."""
+        if ended := tallied(self._endings):
+            self.statistics.add(ended, now)
+        self._endings.clear()
 
     def pop_changed(self) -> Sequence[TaskId]:
         """Return the tasks that ended, or whose progress changed, since the last call."""

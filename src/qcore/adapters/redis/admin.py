@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from qcore.adapters.links.redis import Arg
+from qcore.adapters.links.redis import Arg, ScriptCall
 from qcore.adapters.redis.encoding import decode_id, end_of_sequence
 from qcore.adapters.redis.keys import COUNTED_STATES, KEY_OF, Key, queue_name
 from qcore.adapters.redis.records import Unreadable, decode_or_describe, decode_task, encode_task
@@ -104,13 +104,13 @@ async def remove_queue(
 
     What is remembered of other processes' requests (request_dedup.py) is gone within a minute.
     """
-    asked = [([queue], [token_floor(now)])]
-    (tasks,) = await runner.run_idempotent(REMOVE_QUEUE, asked)
+    keys = [*runner.keys.of(queue), *runner.keys.periods(queue, now)]
+    (tasks,) = await runner.link.run(REMOVE_QUEUE, [ScriptCall(keys, [token_floor(now)])])
     if tasks:
         return QueueNotEmpty(tasks)
     for session in sessions:
-        keys = runner.keys.with_session(queue, session, Key.SESSION)
-        await runner.link.command("PEXPIRE", keys[Key.SESSION - 1], 0)
+        own = runner.keys.with_session(queue, session, Key.SESSION)
+        await runner.link.command("PEXPIRE", own[Key.SESSION - 1], 0)
     await runner.link.command("SREM", runner.keys.registry, queue)
     if await runner.link.command("EXISTS", runner.keys.of(queue)[Key.META - 1]):
         # somebody has just created it anew
@@ -165,7 +165,7 @@ class _Execution:
             else:
                 changing.append((n, snapshot))
         writes = await self._writes(changing)
-        written = refuse_in_part(await apply_transitions(self._runner, writes))
+        written = refuse_in_part(await apply_transitions(self._runner, writes, self._now))
         pairs = [*zip(changing, written, strict=True)]
         await self._publish_ended_leases(
             [snapshot for (_, snapshot), was_written in pairs if was_written]
@@ -190,8 +190,11 @@ class _Execution:
         for place, (n, snapshot) in enumerate(changing, start=1):
             task_state = snapshot.task_state()
             guard = task_state.snapshot_guard(None)
-            self.answers[n] = Moved(task_state.apply(self._what, self._now, last + place))
-            writes.append((self._queue, snapshot.name, 0, [*guard, *task_state.encode_change()]))
+            state = task_state.apply(self._what, self._now, last + place)
+            self.answers[n] = Moved(state)
+            change = [*guard, *task_state.encode_change()]
+            ending = snapshot.task_name, self._what, state, None
+            writes.append((self._queue, snapshot.name, 0, change, ending))
         return writes
 
     async def _updates(
@@ -209,7 +212,8 @@ class _Execution:
             same = spec.priority == task.spec.priority
             task_state.replace_spec(encode_task(spec, task.created), None if same else last + place)
             self.answers[n] = Moved(snapshot.state)
-            writes.append((self._queue, snapshot.name, 0, [*guard, *task_state.encode_change()]))
+            change = [*guard, *task_state.encode_change()]
+            writes.append((self._queue, snapshot.name, 0, change, None))
         return writes
 
     def _read(self, n: int, it: Snapshot) -> Task:

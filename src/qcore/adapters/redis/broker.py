@@ -13,6 +13,7 @@ from qcore.adapters.redis import (
     notifications,
     run_details,
     settle,
+    statistics,
     sweep,
     workers,
 )
@@ -34,6 +35,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
 from qcore.domain.workers import WorkerInfo
 from qcore.ports import Capability, Counts, Kinds, Notify, Page, Subscription
@@ -56,6 +58,7 @@ class RedisBroker:
             Capability.UNIQUE,
             Capability.GROUPS,
             Capability.LIMITS,
+            Capability.STATISTICS,
             Capability.TIME,
             Capability.WORKERS,
         }
@@ -178,6 +181,17 @@ class RedisBroker:
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
         """Return the limits of queues."""
         return await limits.limits(self._runner, queues)
+
+    async def statistics(
+        self,
+        queues: Sequence[str] | None,
+        *,
+        since: Moment,
+        until: Moment,
+        resolution: Resolution,
+    ) -> Sequence[StatisticsRow]:
+        """Return what ended in queues between two moments, by period and name."""
+        return await statistics.statistics(self._runner, queues, since, until, resolution)
 
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
         """Return groups of a queue in which tasks wait, in the order of their names."""

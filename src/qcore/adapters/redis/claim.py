@@ -106,7 +106,7 @@ class _ClaimRun:
         left = asked
         while left:
             calls = [([*each.shares], self._args(each)) for each in left]
-            replies = await self._runner.run_once(CLAIM, calls, partial=True)
+            replies = await self._runner.run_once(CLAIM, calls, now=self._now, partial=True)
             self._promotions = max(0, self._promotions - 1)
             due: list[_Call] = []
             for each, reply in zip(left, replies, strict=True):
@@ -164,15 +164,15 @@ class _ClaimRun:
                     task = decode_task(queue, id, ACTIVE, value, progress or b"1")
                 except Unreadable as why:
                     undecodable.append(
-                        (queue, name, 0, self._death_of(name, token, value, str(why)))
+                        (queue, name, 0, self._death_of(name, token, value, str(why)), None)
                     )
                     continue
                 head = value[: value.index(b"|") + 1]
-                runner.remember_claim(queue, token, (id, name, head, progress))
+                runner.remember_claim(queue, token, (id, name, head, progress, task.spec.name))
                 claims.append(Claim(task, Lease(queue, id, token, until)))
         self._quotas[queue] = max(0, self._quotas[queue] - len(claims) + before)
         if undecodable:
-            await apply_transitions(runner, undecodable)
+            await apply_transitions(runner, undecodable, self._now)
 
     def _death_of(self, name: bytes, token: int, value: bytes, why: str) -> list[Arg]:
         """Return the guard and change that make a claimed task dead that cannot be decoded."""

@@ -62,7 +62,7 @@ async def settle_with_followups(
     if known:
         # registered first: an unregistered queue is never listed, an unused name does no harm
         await runner.link.command("SADD", runner.keys.registry, *sorted(known))
-    replies = await runner.run_once(SETTLE_WITH_FOLLOWUPS, asked, partial=True)
+    replies = await runner.run_once(SETTLE_WITH_FOLLOWUPS, asked, now=now, partial=True)
     raise_outage(replies)
     for n, reply in zip(places, replies, strict=True):
         if not reply:

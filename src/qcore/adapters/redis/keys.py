@@ -31,6 +31,10 @@ details                    hash         "e" + id: errors, each behind its length
                                         "p" + id: progress; "s" + id: saved work
 groups                     sorted set   group, byte 1, due moment in 24 characters, and id; score 0
 session:NAME               string       "serial reply" of a caller's last request (request_dedup.py)
+minute:N, day:N            hash         statistics of the period that begins at N: "" to how many
+                                        names have numbers; "#" + name to its number; number and
+                                        field (domain/statistics.py) to how often, those of all
+                                        further names under the number 0; gone after a time
 ========================== ============ ==========================================================
 
 A *sequence* is the task's place among those of its priority: the number in hexadecimal behind a
@@ -51,14 +55,16 @@ themselves, in MessagePack, and the channels `…:wake` and `…:news` of a queu
 carry notifications (notifications.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
 from qcore.domain.errors import InvalidTask
 from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
 from qcore.domain.new_task import FIELDS
+from qcore.domain.statistics import Resolution
 
 
 class Key(IntEnum):
@@ -95,6 +101,10 @@ COUNTED_STATES: Final = [STATE_OF[number] for number in sorted(STATE_OF)]
 """The states in the order in which lua/count.lua counts them."""
 
 
+PERIODS: Final = (Resolution.MINUTE, Resolution.DAY)
+"""The statistics that are written, in the order in which scripts are told of them."""
+
+
 class Keys:
     """The names of a namespace."""
 
@@ -105,6 +115,7 @@ class Keys:
         self.workers: Final = (f"{namespace}:{{ }}:workers", f"{namespace}:{{ }}:worker-info")
         self.of = lru_cache(maxsize=1_000)(self._of)
         self.with_session = lru_cache(maxsize=1_000)(self._with_session)
+        self.period = lru_cache(maxsize=10_000)(self._period)
 
     def _of(self, queue: str) -> Sequence[str]:
         """Return the names of a queue's keys in their order, with a session that nobody uses."""
@@ -118,6 +129,24 @@ class Keys:
         keys = [*self.of(queue)[:number]]
         keys[Key.SESSION - 1] = self._session(queue, session)
         return tuple(keys)
+
+    def now(self, queue: str, now: Moment) -> Sequence[str]:
+        """Return the names of the statistics to which a queue adds now (lua/lib/statistics.lua)."""
+        return [self.period(queue, each, each.start(now)) for each in PERIODS]
+
+    def periods(self, queue: str, now: Moment) -> Iterator[str]:
+        """Yield the names of all statistics that a queue may have now.
+
+        A period more at either end: the clocks of those who write differ a little.
+        """
+        for each in PERIODS:
+            first, end = each.start(now - each.kept) - each, int(now) + 2 * each
+            for start in range(first, end, each):
+                yield self._name(queue, f"{each.name.lower()}:{start}")
+
+    def _period(self, queue: str, resolution: Resolution, start: int) -> str:
+        """Return the name of the statistics of a period."""
+        return self._name(queue, f"{resolution.name.lower()}:{start}")
 
     def _session(self, queue: str, session: str) -> str:
         return self._name(queue, f"session:{session}")

@@ -29,6 +29,7 @@ from qcore.adapters.redis.request_dedup import SessionPool
 from qcore.adapters.redis.scripts import CHECK_PERMISSIONS
 from qcore.domain.answers import has_kind
 from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, QcoreError
+from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Lease, RetentionPolicy
 
@@ -41,9 +42,9 @@ MAX_QUEUES_PER_CALL: Final = 50
 MAX_REMEMBERED_CLAIMS: Final = 20_000
 """Claims whose tasks are remembered."""
 
-RememberedClaim: TypeAlias = tuple[TaskId, StoredId, bytes, bytes | None]
-"""A task as it was claimed: its id, its stored id, its value up to the bar, and its run record,
-None for one that is the bare token."""
+RememberedClaim: TypeAlias = tuple[TaskId, StoredId, bytes, bytes | None, str]
+"""A task as it was claimed: its id, its stored id, its value up to the bar, its run record, None
+for one that is the bare token, and its name."""
 
 
 class ScriptRunner:
@@ -98,13 +99,15 @@ class ScriptRunner:
         asked: Sequence[tuple[Sequence[str], Iterable[Arg]]],
         *,
         number: int = len(Key),
+        now: Moment | None = None,
         durable: bool = False,
         partial: bool = False,
     ) -> list[Reply]:
         """Call a script that must be carried out once, for each entry of queues and arguments.
 
-        `number` is how many of the first queue's keys a call takes. With `partial`, an error takes
-        the place of an answer that did not come.
+        `number` is how many of the first queue's keys a call takes. A script that adds to the
+        statistics of `now` gets their keys, too. With `partial`, an error takes the place of an
+        answer that did not come.
         """
         sessions = [self._sessions.acquire() for _ in asked]
         calls: list[ScriptCall] = []
@@ -112,6 +115,9 @@ class ScriptRunner:
             keys = [*self.keys.with_session(queues[0], session.name, number)]
             for queue in queues[1:]:
                 keys += self.keys.of(queue)
+            if now is not None:
+                for queue in queues:
+                    keys += self.keys.now(queue, now)
             calls.append(ScriptCall(keys, words, session.next()))
         replies = await self.link.run(script, calls, durable=durable, partial=partial)
         answered = sessions

@@ -35,6 +35,8 @@ LIBRARY: Final[Mapping[str, Sequence[str]]] = {
     "details": ("keys", "hashes"),
     "limits": ("keys",),
     "limit_allowance": ("keys", "limits"),
+    "task_name": ("keys",),
+    "statistics": ("keys", "version"),
 }
 """The parts of `lua/lib`, in the order in which they stand in a script, and what each uses."""
 
@@ -71,6 +73,8 @@ INCLUDES: Final[Mapping[str, Sequence[str]]] = {
         "unique_keys",
         "limits",
         "limit_allowance",
+        "task_name",
+        "statistics",
     ),
     "transition": (
         "keys",
@@ -87,6 +91,7 @@ INCLUDES: Final[Mapping[str, Sequence[str]]] = {
         "unique_keys",
         "details",
         "limits",
+        "statistics",
     ),
     "settle_with_followups": (
         "keys",
@@ -109,11 +114,20 @@ INCLUDES: Final[Mapping[str, Sequence[str]]] = {
         "unique_keys",
         "details",
     ),
-    "sweep": ("keys", "version", "all_keys", "key_types", "sorted_sets", "hashes", "details"),
+    "sweep": (
+        "keys",
+        "version",
+        "all_keys",
+        "key_types",
+        "sorted_sets",
+        "hashes",
+        "details",
+        "task_name",
+    ),
     "extend": ("keys", "version", "has_token", "sorted_sets"),
     "save_details": ("keys", "version", "key_types", "has_token", "changes"),
     "next_due": ("keys", "version", "lowest_score", "limits", "limit_allowance"),
-    "read": ("keys", "version", "find_state"),
+    "read": ("keys", "version", "find_state", "task_name"),
     "details": ("keys", "version", "key_types", "find_state"),
     "browse": ("keys", "version", "sequence"),
     "count": ("keys", "version"),
@@ -124,6 +138,7 @@ INCLUDES: Final[Mapping[str, Sequence[str]]] = {
     "set_limit": ("keys", "version", "unused_keys", "wakeups", "limits"),
     "announce": (),
     "withdraw": (),
+    "statistics": (),
     "check_permissions": (),
 }
 """The parts that each script uses itself."""
@@ -186,6 +201,7 @@ REMOVE_QUEUE: Final = SCRIPTS["remove_queue"]
 SAVE_DETAILS: Final = SCRIPTS["save_details"]
 SETTLE_WITH_FOLLOWUPS: Final = SCRIPTS["settle_with_followups"]
 SET_LIMIT: Final = SCRIPTS["set_limit"]
+STATISTICS: Final = SCRIPTS["statistics"]
 SWEEP: Final = SCRIPTS["sweep"]
 TRANSITION: Final = SCRIPTS["transition"]
 WITHDRAW: Final = SCRIPTS["withdraw"]

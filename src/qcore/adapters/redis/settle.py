@@ -16,7 +16,7 @@ from qcore.adapters.redis.task_state import TaskState
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.errors import BrokerRefused
-from qcore.domain.lifecycle import ACTIVE, MOVES, IllegalMove, Revoked, State, Succeeded, Transition
+from qcore.domain.lifecycle import ACTIVE, MOVES, IllegalMove, Revoked, State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.task import Lease, Verdict
 
@@ -47,14 +47,14 @@ async def settle(
         if claimed is None or key in taken:
             continue
         taken.add(key)
-        move, answer = _plan(lease, outcome, claimed, now)
+        move, answer = _plan(verdicts[n], claimed, now)
         if isinstance(outcome, Succeeded) and outcome.then:
             followed.append(n)
             endings.append(Ending(move, answer, lease, outcome.then))
             continue
         moves.append(move)
         planned.append((n, answer))
-    made = await apply_transitions(runner, moves)
+    made = await apply_transitions(runner, moves, now)
     for (n, answer), was_made in zip(planned, made, strict=True):
         if was_made:
             answers[n] = answer if was_made is True else was_made
@@ -67,16 +67,19 @@ async def settle(
 
 
 def _plan(
-    lease: Lease, outcome: Transition, claimed: RememberedClaim, now: Moment
+    verdict: Verdict, claimed: RememberedClaim, now: Moment
 ) -> tuple[ConditionalWrite, Settled]:
     """Return the conditional write of a verdict, and its answer if the guard holds."""
-    _, name, value, record = claimed
+    lease, outcome = verdict.lease, verdict.outcome
+    _, name, value, record, called = claimed
     if type(outcome) in DELETING and has_default_head(value):
-        return (lease.queue, name, lease.token, ()), GONE
+        ending = called, outcome, State.GONE, verdict
+        return (lease.queue, name, lease.token, (), ending), GONE
     task_state = TaskState(name, State.ACTIVE, value, record or b"%d" % lease.token)
     guard = task_state.token_guard()
     answer = Settled(task_state.apply(outcome, now))
-    return (lease.queue, name, 0, [*guard, *task_state.encode_change()]), answer
+    ending = called, outcome, answer.state, verdict
+    return (lease.queue, name, 0, [*guard, *task_state.encode_change()], ending), answer
 
 
 async def _claimed(runner: ScriptRunner, leases: Sequence[Lease]) -> list[RememberedClaim | None]:
@@ -90,5 +93,11 @@ async def _claimed(runner: ScriptRunner, leases: Sequence[Lease]) -> list[Rememb
         snapshots = await read_snapshots(runner, queue, [leases[n].id for n in places])
         for n, snapshot in zip(places, snapshots, strict=True):
             if snapshot is not None and snapshot.is_held(leases[n].token):
-                found[n] = leases[n].id, snapshot.name, snapshot.value, snapshot.progress
+                found[n] = (
+                    leases[n].id,
+                    snapshot.name,
+                    snapshot.value,
+                    snapshot.progress,
+                    snapshot.task_name,
+                )
     return found

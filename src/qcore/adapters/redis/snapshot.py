@@ -14,13 +14,14 @@ from qcore.domain.record import record
 
 @record
 class Snapshot:
-    """The value and run record of a task, its state, and its score there."""
+    """The value and run record of a task, its state, its score there, and its name."""
 
     name: StoredId
     state: State
     value: bytes
     progress: bytes | None
     score: bytes
+    task_name: str = ""
 
     def is_held(self, token: int) -> bool:
         """Return whether it is active under a token."""
@@ -34,12 +35,27 @@ class Snapshot:
 async def read_snapshots(
     runner: ScriptRunner, queue: str, ids: Sequence[TaskId], *, whole: bool = False
 ) -> list[Snapshot | None]:
-    """Read tasks of one queue, None where there is none; with their options if `whole`."""
+    """Read tasks of one queue, None where there is none; with their options if `whole`.
+
+    The name is in the options: a snapshot that has these does without.
+    """
     names = [encode_id(task) for task in ids]
-    asked = [([queue], [int(whole), *chunk]) for chunk in chunks(names)]
+    asked = [([queue], [1 if whole else 2, *chunk]) for chunk in chunks(names)]
     rows = [item for reply in await runner.run_idempotent(READ, asked) for item in reply]
     parts = zip(names, rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True)
     return [
-        None if value is None else Snapshot(name, STATE_OF[state], value, progress, score)
+        None
+        if value is None
+        else Snapshot(name, STATE_OF[state], value, progress, score)
+        if whole
+        else _with_name(name, STATE_OF[state], value, progress, score)
         for name, value, progress, state, score in parts
     ]
+
+
+def _with_name(
+    name: StoredId, state: State, value: bytes, progress: bytes | None, score: bytes
+) -> Snapshot:
+    """Return a snapshot of a value that has the task's name in the place of its options."""
+    head, bar, called = value.partition(b"|")
+    return Snapshot(name, state, head + bar, progress, score, called.decode(errors="replace"))

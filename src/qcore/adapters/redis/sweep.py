@@ -77,11 +77,15 @@ class _Sweep:
     ) -> int:
         """Apply an event to tasks, each if it is unchanged since it was found."""
         moves: list[ConditionalWrite] = []
-        for name, value, progress, score in zip(*(rows[n::4] for n in range(4)), strict=True):
-            snapshot = Snapshot(name, state, value, progress, score)
+        for name, value, progress, score, called in zip(
+            *(rows[n::5] for n in range(5)), strict=True
+        ):
+            snapshot = Snapshot(
+                name, state, value, progress, score, called.decode(errors="replace")
+            )
             task_state = snapshot.task_state()
             # a pending task's score is its negated priority, not a moment: the guard is for any
             guard = task_state.snapshot_guard(score if state is State.ACTIVE else None)
-            task_state.apply(event, self._now)
-            moves.append((queue, name, 0, [*guard, *task_state.encode_change()]))
-        return sum(refuse_in_part(await apply_transitions(self._runner, moves)))
+            ending = snapshot.task_name, event, task_state.apply(event, self._now), None
+            moves.append((queue, name, 0, [*guard, *task_state.encode_change()], ending))
+        return sum(refuse_in_part(await apply_transitions(self._runner, moves, self._now)))

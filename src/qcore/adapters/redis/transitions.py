@@ -1,7 +1,7 @@
 """Conditional writes: a transition of a task, carried out if the task is unchanged."""
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
 
 from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.encoding import StoredId
@@ -13,35 +13,49 @@ from qcore.adapters.redis.script_runner import (
 )
 from qcore.adapters.redis.scripts import TRANSITION
 from qcore.domain.errors import BrokerRefused
+from qcore.domain.moments import Moment
+from qcore.domain.statistics import Ending, FieldCounts, tallied
 
-ConditionalWrite: TypeAlias = tuple[str, StoredId, int, Sequence[Arg]]
+NOT_WRITTEN: Final = b"-"
+"""In front of a reply: whose guards held, and nothing was written as not all did."""
+
+ConditionalWrite: TypeAlias = tuple[str, StoredId, int, Sequence[Arg], Ending | None]
 """A queue, a stored id, and either a token and nothing, for an active task that is just deleted, or
-0 and the arguments of a guard and a change: see lua/transition.lua."""
+0 and the arguments of a guard and a change: see lua/transition.lua. Then what it adds to the
+statistics, None for nothing."""
 
 
 async def apply_transitions(
-    runner: ScriptRunner, writes: Sequence[ConditionalWrite]
+    runner: ScriptRunner, writes: Sequence[ConditionalWrite], now: Moment
 ) -> list[bool | BrokerRefused]:
     """Carry out writes, each of another task; return whose guards held.
 
-    A refusal takes the place of each write of a call that Redis refuses for its content.
+    What a call adds to the statistics is the sum of its writes. So where one of these may not be
+    carried out none is, and the others are sent again, with the sum of these. A refusal takes the
+    place of each write of a call that Redis refuses for its content.
     """
     made: list[bool | BrokerRefused] = [True] * len(writes)
-    chunked = [
+    left = [
         (queue, chunk)
         for queue, places in group_by_queue((write[0], n) for n, write in enumerate(writes)).items()
         for chunk in chunks(_deletions_first(writes, places))
     ]
-    asked = [([queue], encode_transitions([writes[n] for n in chunk])) for queue, chunk in chunked]
-    replies = await runner.run_once(TRANSITION, asked, partial=True)
-    raise_outage(replies)
-    for (_, chunk), reply in zip(chunked, replies, strict=True):
-        if isinstance(reply, BrokerRefused):
-            for n in chunk:
-                made[n] = reply
-            continue
-        for n, answer in zip(chunk, reply, strict=bool(reply)):
-            made[n] = answer == ord("1")
+    while left:
+        asked = [([queue], encode_transitions([writes[n] for n in chunk])) for queue, chunk in left]
+        replies = await runner.run_once(TRANSITION, asked, now=now, partial=True)
+        raise_outage(replies)
+        again: list[tuple[str, Sequence[int]]] = []
+        for (queue, chunk), reply in zip(left, replies, strict=True):
+            if isinstance(reply, BrokerRefused):
+                for n in chunk:
+                    made[n] = reply
+                continue
+            held = reply.removeprefix(NOT_WRITTEN)
+            for n, answer in zip(chunk, held, strict=bool(held)):
+                made[n] = answer == ord("1")
+            if reply != held and (rest := [n for n in chunk if made[n]]):
+                again.append((queue, rest))
+        left = again
     return made
 
 
@@ -56,4 +70,14 @@ def encode_transitions(writes: Sequence[ConditionalWrite]) -> list[Arg]:
     words += tokens
     for write in writes[len(tokens) :]:
         words += write[3]
+    return words + encode_statistics(tallied([write[4] for write in writes if write[4]]))
+
+
+def encode_statistics(ended: Mapping[str, FieldCounts]) -> list[Arg]:
+    """Return what is added to the statistics, by name; nothing if that is nothing."""
+    words: list[Arg] = [len(ended)] if ended else []
+    for name, counts in ended.items():
+        words += (name, len(counts))
+        for stored, number in counts.items():
+            words += (stored, number)
     return words

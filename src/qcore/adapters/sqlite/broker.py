@@ -52,6 +52,7 @@ from qcore.domain.periodic.changes import (
 from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
 from qcore.domain.workers import WorkerInfo
 from qcore.ports import Capability, Counts, Kinds, Notify, Page, Subscription
@@ -64,6 +65,7 @@ IN_MEMORY: Final = frozenset(
         Capability.GROUPS,
         Capability.LIMITS,
         Capability.PERIODIC,
+        Capability.STATISTICS,
         Capability.WORKERS,
     }
 )
@@ -259,6 +261,24 @@ class SqliteBroker:
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
         """Return the limits of each queue."""
         return await self._link.read(partial(limits_of, queues=queues))
+
+    async def statistics(
+        self,
+        queues: Sequence[str] | None,
+        *,
+        since: Moment,
+        until: Moment,
+        resolution: Resolution,
+    ) -> Sequence[StatisticsRow]:
+        """Return what ended in queues between two moments, by period and name."""
+        read = partial(
+            queue_rows.read_statistics,
+            queues=queues,
+            since=since,
+            until=until,
+            resolution=resolution,
+        )
+        return await self._link.read(read)
 
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
         """Return groups of a queue in which tasks wait, in the order of their names."""

@@ -26,6 +26,8 @@ def merge_lost(tx: Tx) -> int:
     keys = [key for (key,) in tx.execute(_SQL["tasks"])]
     tx.execute(_SQL["details"], (json.dumps(keys),))
     tx.execute(_SQL["limits"])
+    if tx.execute(_SQL["statistics_columns"]):
+        tx.execute(_SQL["statistics"])
     tx.execute(_SQL["counts"])
     _merge_entries(tx)
     return len(keys)

@@ -1,15 +1,17 @@
 """Rows of the table `qcore_queues`: a queue's two counters, and its number of tasks by state."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
+from qcore.adapters.sqlite import statistics
 from qcore.adapters.sqlite.row_validation import MAX_WHOLE, whole
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.answers import QueueNotEmpty, QueueRemoved
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
+from qcore.domain.statistics import Ending, Resolution, StatisticsRow, tallied
 from qcore.domain.task import token_floor
 
 _SQL: Final = statements("queues")
@@ -28,6 +30,10 @@ class QueueRow:
         self.token: int
         self.key, self.name, self.sequence, self.token, *counts = row
         self.counts = dict(zip(STORED, counts, strict=True)) | {State.GONE: 0}
+        self.endings: Final[list[Ending]] = []
+        """What has moved in this transaction,"""
+        self.moved_at: Moment = 0.0
+        """and when."""
 
     def next_sequence(self) -> int:
         """Return the next sequence number: tasks of equal priority are claimed in its order."""
@@ -94,12 +100,15 @@ def ensure_queues(tx: Tx, names: Iterable[str]) -> dict[str, QueueRow]:
     return found
 
 
-def write_queues(tx: Tx, changed: Iterable[QueueRow]) -> None:
-    """Write rows back."""
+def write_queues(tx: Tx, changed: Collection[QueueRow]) -> None:
+    """Write rows back, and what ended in their queues."""
     tx.executemany(
         _SQL["write"],
         [(q.sequence, q.token, *(q.counts[state] for state in STORED), q.key) for q in changed],
     )
+    for queue in changed:
+        if ended := tallied(queue.endings):
+            statistics.record(tx, queue.key, ended, queue.moved_at)
 
 
 def count_tasks(tx: Tx) -> dict[str, dict[State, int]]:
@@ -108,8 +117,19 @@ def count_tasks(tx: Tx) -> dict[str, dict[State, int]]:
     return {name: states for _, name, _, _, *row in rows if (states := _some(row))}
 
 
+def read_statistics(
+    tx: Tx, queues: Sequence[str] | None, since: Moment, until: Moment, resolution: Resolution
+) -> list[StatisticsRow]:
+    """Return what ended in queues, in all if they are None, by queue, period and name."""
+    if queues is None:
+        rows = tx.execute(_SQL["all"])
+        queues = sorted(name for _, name, *_ in rows if isinstance(name, str))
+    keys = {name: row.key for name, row in read_queues(tx, queues).items()}
+    return statistics.read(tx, keys, since, until, resolution)
+
+
 def remove_queue(tx: Tx, queue: str, now: Moment) -> QueueRemoved | QueueNotEmpty:
-    """Delete the row of a queue that has no tasks and no entries, and that of its limits."""
+    """Delete the row, the limits and the statistics of a queue without tasks and entries."""
     ((entries,),) = tx.execute(_SQL["count_entries"], (queue,))
     row = read_queues(tx, [queue]).get(queue)
     # not by the counts of the row: what somebody has changed by hand must not cost tasks
@@ -120,6 +140,7 @@ def remove_queue(tx: Tx, queue: str, now: Moment) -> QueueRemoved | QueueNotEmpt
     if row is None:
         return QueueRemoved()
     tx.execute(_SQL["remove_limits"], (row.key,))
+    tx.execute(_SQL["remove_statistics"], (row.key,))
     if row.token <= token_floor(now):
         # else the clock has not passed its last token, which must not be given again
         tx.execute(_SQL["remove"], (row.key,))

@@ -10,7 +10,11 @@ from qcore.log.logger import get_logger
 
 APPLICATION_ID: Final = 0x71636F72
 """The letters "qcor", in the header of a file of ours, by which `file` may tell it."""
-ADDED: Final[Mapping[int, Sequence[str]]] = {4: ("workers",), 5: ("entries", "waking")}
+ADDED: Final[Mapping[int, Sequence[str]]] = {
+    4: ("workers",),
+    5: ("entries", "waking"),
+    6: ("statistics",),
+}
 """What each version has added to the one before it, by the names of the statements that make it."""
 VERSION: Final = max(ADDED)
 """Version of the schema. 1, without unique keys, and 2, without details, were never released."""

@@ -35,7 +35,7 @@ def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> SettleResult:
         if task is None or task.state is not ACTIVE:
             answers.append(LeaseLost())
         else:
-            answers.append(Settled(task.move(verdict.outcome, now)))
+            answers.append(Settled(task.move(verdict.outcome, now, verdict)))
             moved.append(task)
             if isinstance(verdict.outcome, Succeeded):
                 followups += verdict.outcome.then

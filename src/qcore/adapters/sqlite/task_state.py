@@ -11,6 +11,7 @@ from qcore.domain.lifecycle import GONE, RunNow, State, Succeeded, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import AttemptError, attempt_error
+from qcore.domain.task import Verdict
 
 _ROW_TYPES: Final = RowTypes(
     (
@@ -31,6 +32,7 @@ _ROW_TYPES: Final = RowTypes(
         "error",
         "unhandled_since",
         "attempts",
+        "name",
     )
 )
 
@@ -53,6 +55,7 @@ class TaskState:
         "id",
         "key",
         "max_crashes",
+        "name",
         "new_error",
         "place",
         "priority",
@@ -82,6 +85,7 @@ class TaskState:
         self.error: str | None
         self.unhandled_since: Moment | None
         self.attempts: int
+        self.name: str
         (
             self.key,
             self.id,
@@ -100,6 +104,7 @@ class TaskState:
             self.error,
             self.unhandled_since,
             self.attempts,
+            self.name,
         ) = _ROW_TYPES.coerced(row)
         self.state = STATES.get(state, GONE)
         self.place = 0.0
@@ -113,9 +118,16 @@ class TaskState:
         """Return itself: what `effects.apply` reads of a spec are columns of the same row."""
         return self
 
-    def move(self, transition: Transition, now: Moment) -> State:
+    def move(
+        self,
+        transition: Transition,
+        now: Moment,
+        verdict: Verdict | None = None,
+    ) -> State:
         """Apply a transition, count it in the queue's row, and return the new state."""
         after = apply(self, transition, now)
+        self.queue_row.moved_at = now
+        self.queue_row.endings.append((self.name, transition, after, verdict))
         if type(transition) is not Succeeded:
             # `attempt_error` returns None for a success anyway; the call costs 0.5 µs a task
             self.new_error = attempt_error(transition, self.attempts, now)

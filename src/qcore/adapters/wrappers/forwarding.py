@@ -25,6 +25,7 @@ from qcore.domain.periodic.changes import DueEntries, EntryAnswer, EntryChange
 from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Claim, Demand, Lease, Task, Verdict
 from qcore.domain.workers import WorkerInfo
 from qcore.ports import (
@@ -43,6 +44,7 @@ from qcore.ports import (
     aggregating_of,
     limiting_of,
     periodic_of,
+    recording_of,
     timekeeper_of,
     worker_registry_of,
 )
@@ -262,6 +264,26 @@ class ForwardingBroker:
         if registry is None:
             raise _lacking(Capability.WORKERS)
         return registry
+
+    # --- with `Capability.STATISTICS` ----------------------------------------------------------
+
+    async def statistics(
+        self,
+        queues: Sequence[str] | None,
+        *,
+        since: Moment,
+        until: Moment,
+        resolution: Resolution,
+    ) -> Sequence[StatisticsRow]:
+        recording = recording_of(self.inner)
+        if recording is None:
+            raise _lacking(Capability.STATISTICS)
+        call = partial(
+            recording.statistics, queues, since=since, until=until, resolution=resolution
+        )
+        return await self.around(
+            "statistics", call, queues=queues, since=since, until=until, resolution=resolution
+        )
 
 
 def _lacking(capability: Capability) -> InvalidOption:

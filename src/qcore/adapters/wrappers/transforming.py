@@ -49,7 +49,8 @@ class TransformingBroker(ForwardingBroker):
 
         Raise `BrokerUnusable` to refuse the call: a worker goes on with its other queues. Of a task
         that goes in, `on_task_in` comes first, and can refuse the one task with `BrokerRefused`.
-        `count` alone names no queue: a wrapper that hides some overrides it, too.
+        `count` names no queue, and `statistics` may ask for all: a wrapper that hides some
+        overrides these, too.
         """
 
     def on_task_in(self, task: NewTask) -> NewTask:
@@ -133,7 +134,8 @@ class TransformingBroker(ForwardingBroker):
             return verdict
         result = None if outcome.result is None else self.on_content_in(queue, outcome.result)
         then = tuple(self._task_in(each) for each in outcome.then)
-        return Verdict(verdict.lease, Succeeded(result, outcome.content_type, then))
+        stored = Succeeded(result, outcome.content_type, then)
+        return Verdict(verdict.lease, stored, verdict.waited, verdict.ran)
 
     def _details_in(self, update: DetailsUpdate) -> DetailsUpdate:
         if update.saved is None:
@@ -226,7 +228,7 @@ def _queues_of_verdict(verdict: Verdict) -> Iterable[str]:
 
 _QUEUES: Final[Mapping[str, Callable[[Any], Iterable[str]]]] = {
     "queue": lambda queue: (queue,),
-    "queues": lambda queues: queues,
+    "queues": lambda queues: queues or (),
     "task": lambda task: (task.queue,),
     "tasks": lambda tasks: (each.queue for each in tasks),
     "demand": lambda demand: demand.quotas,

@@ -1,8 +1,8 @@
 """The inspector for code that blocks: the same coroutines, stepped inline."""
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from datetime import datetime
-from typing import TypeAlias, Unpack
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias, Unpack
 
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.options import Changes
@@ -10,7 +10,7 @@ from qcore.app.client.bulk_moves import DEFAULT_LOOK as LOOK_BEFORE
 from qcore.app.client.bulk_moves import DEFAULT_SAMPLE, Move, MovePreview, MoveProgress
 from qcore.app.client.failure_groups import DEFAULT_FAILED, DEFAULT_GROUPS, FailureReport
 from qcore.app.client.inline import run_inline
-from qcore.app.client.inspector import Inspector
+from qcore.app.client.inspector import LAST_HOUR, Inspector
 from qcore.app.client.queries import Query
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
 from qcore.app.client.selection import TaskFilter
@@ -22,6 +22,7 @@ from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.queue_limits import Limits, Rate
 from qcore.domain.run_details import Details
+from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Task
 from qcore.domain.workers import WorkerInfo
 from qcore.ports import Broker, Clock, Counts, Page
@@ -124,6 +125,17 @@ class BlockingInspector:
                 yield progress
         finally:
             run_inline(_closed(steps))
+
+    def statistics(
+        self,
+        queue: str | None = None,
+        *,
+        since: datetime | Moment | timedelta = LAST_HOUR,
+        until: datetime | Moment | None = None,
+        by: Resolution | Literal["minute", "day"] | None = None,
+    ) -> Sequence[StatisticsRow]:
+        """Return what ended, by period and task name; see `Inspector.statistics`."""
+        return run_inline(self._inner.statistics(queue, since=since, until=until, by=by))
 
     def run_now(self, queue: str, tasks: Sequence[TaskId]) -> Answers:
         """Make tasks pending at once, with fresh budgets."""

@@ -1,8 +1,9 @@
 """The inspector: read tasks and queues, and move tasks by hand, one or many."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Final, Unpack
+from datetime import datetime, timedelta
+from math import inf, nextafter
+from typing import Final, Literal, Unpack
 
 from qcore.app.calls.options import Changes
 from qcore.app.client.changes import changes_of, keep_chain, own_changes, reschedule_to
@@ -31,7 +32,7 @@ from qcore.domain.lifecycle import (
     Updated,
     state_of,
 )
-from qcore.domain.moments import Duration, Moment
+from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
 from qcore.domain.new_task import TaskId
 from qcore.domain.periodic.changes import EntryChange
 from qcore.domain.queue_limits import (
@@ -44,6 +45,7 @@ from qcore.domain.queue_limits import (
     SetRate,
 )
 from qcore.domain.run_details import Details
+from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Task, changed
 from qcore.domain.text import shown
 from qcore.domain.workers import WorkerInfo
@@ -54,11 +56,13 @@ from qcore.ports import (
     WorkerRegistry,
     limiting_of,
     periodic_of,
+    recording_of,
     worker_registry_of,
 )
 
 BATCH: Final = 500
 """Tasks that are read, and moved, in one call to the broker."""
+LAST_HOUR: Final = timedelta(hours=1)
 REMOVALS: Final = 10
 """How often a queue is emptied, as tasks may come meanwhile, before its removal is given up."""
 A_MOMENT: Final = 0.001
@@ -141,6 +145,40 @@ class Inspector(QueryInspector):
             workers=None if registry is None else await registry.workers(now=now),
             limits=NO_LIMITS if limiting_of(self._broker) is None else await self.limits(queue),
             active=(await self._broker.count()).get(queue, {}).get(State.ACTIVE, 0),
+        )
+
+    async def statistics(
+        self,
+        queue: str | None = None,
+        *,
+        since: datetime | Moment | timedelta = LAST_HOUR,
+        until: datetime | Moment | None = None,
+        by: Resolution | Literal["minute", "day"] | None = None,
+    ) -> Sequence[StatisticsRow]:
+        """Return what ended in a queue, or in all, by period and task name, the oldest first.
+
+        `since` and `until` are aware datetimes or epoch seconds, `until` now if it is not given; a
+        timedelta is so long before that. Periods are minutes, which are kept for three hours, or
+        days, in UTC, which are kept for 90; unless `by` says so, minutes where all that is asked
+        for is kept by them. `merged` and `totals` of `qcore.statistics` add rows up. Raises
+        `InvalidOption` where the broker does not count what ends.
+        """
+        recording = recording_of(self._broker)
+        if recording is None:
+            raise InvalidOption("this broker does not count what ends")
+        await self._open()
+        now = self._clock.now()
+        end = now if until is None else moment_of(until, "until")
+        long_ago = isinstance(since, timedelta)
+        begin = end - seconds_of(since, "since") if long_ago else moment_of(since, "since")
+        if begin >= end:
+            raise InvalidOption(f"since is {since!r}: expected a moment before until")
+        return await recording.statistics(
+            None if queue is None else [one_queue(queue)],
+            since=begin,
+            # the period that begins at this very moment is one of them
+            until=nextafter(end, inf) if until is None else end,
+            resolution=_finest(begin, now) if by is None else Resolution.of(by),
         )
 
     async def run_now(
@@ -360,6 +398,11 @@ class Inspector(QueryInspector):
         queue, ids = one_queue(queue), several_ids(tasks)
         await self._open()
         return await self._broker.execute(queue, ids, command, now=self._clock.now())
+
+
+def _finest(since: Moment, now: Moment) -> Resolution:
+    """Return the finest resolution in which all is kept that has ended since a moment."""
+    return Resolution.MINUTE if now - since <= Resolution.MINUTE.kept else Resolution.DAY
 
 
 def _parts(command: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command, Sequence[TaskId]]]:

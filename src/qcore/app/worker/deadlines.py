@@ -27,7 +27,7 @@ class Deadlines:
     def start(self, run: Run) -> None:
         """Start the clock of a run whose handler is about to be called."""
         began = run.began = self._clock.monotonic()
-        now = self._clock.now()
+        now = run.started = self._clock.now()
         deadline = run.ctx.deadline = deadline_of(run.claim, now)
         if deadline is None:
             return

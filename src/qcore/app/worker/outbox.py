@@ -46,6 +46,7 @@ class Outbox:
     ) -> None:
         self._broker = broker
         self._clock = clock
+        self._monotonic = clock.monotonic
         self._retrying = retrying
         self._emit = emit
         self._progress_writer = progress_writer
@@ -62,8 +63,14 @@ class Outbox:
         while it runs."""
 
     def put(self, run: Run, verdict: Transition) -> None:
-        """Take the verdict on a run."""
-        self._waiting.append((run, Verdict(run.claim.lease, verdict)))
+        """Take the verdict on a run, which has ended now."""
+        claim, began = run.claim, run.began
+        if began is None:
+            # its handler was not called
+            self._waiting.append((run, Verdict(claim.lease, verdict)))
+        else:
+            waited, ran = run.started - claim.task.due, self._monotonic() - began
+            self._waiting.append((run, Verdict(claim.lease, verdict, waited, ran)))
         if len(self._waiting) == 1:
             self._filled.set()
             self._emptied.clear()
@@ -162,7 +169,7 @@ class Outbox:
             return None
         self._refused.add((lease.queue, lease.token))
         reason = storable(f"its {_refused_part(verdict.outcome)}: {error}")
-        return Verdict(lease, Rejected(reason, worker=self._worker))
+        return Verdict(lease, Rejected(reason, worker=self._worker), verdict.waited, verdict.ran)
 
     def _give_up_at(self) -> float:
         return float("inf") if self.give_up_at is None else self.give_up_at

@@ -27,6 +27,7 @@ class Run:
         "coroutine",
         "ctx",
         "has_ended",
+        "started",
         "unknown_format",
     )
 
@@ -38,6 +39,8 @@ class Run:
         """Whether the handler has returned or raised: the verdict on it must not be cancelled."""
         self.began: float | None = None
         """When its handler was called, by the monotonic clock."""
+        self.started: Moment = 0.0
+        """The same by the wall clock, if it was."""
         self.coroutine: asyncio.Task[None] | None = None
         self.unknown_format: str | None = None
         """Why its task cannot be read by this version, where that is why it is put back."""

@@ -17,6 +17,8 @@ PROBE_PREFIX: Final = "qcore-doctor-"
 """What the queues of examinations begin with: another examination may be running."""
 SHOWN: Final = 5
 
+_STATISTICS: Final = re.compile(r"}:(minute|day):\d+\Z")
+"""What has ended in a queue, which may be over: such keys go by themselves."""
 _NAMES: Final = {key.name.lower() for key in Key if key is not Key.SESSION}
 
 
@@ -58,7 +60,7 @@ async def names(nodes: Sequence[Node], keys: Keys, queries: ServerQueries) -> Na
             queue = _queue_of(key, keys.registry)
             if queue is not None:
                 stored.add(queue)
-            elif key != keys.registry and key not in keys.workers:
+            elif not (key == keys.registry or key in keys.workers or _STATISTICS.search(key)):
                 foreign.add(key)
     lost = {queue for queue in stored - known if not queue.startswith(PROBE_PREFIX)}
     return Namespace(sorted(known), sorted(junk), sorted(lost), sorted(foreign), is_set, is_read)

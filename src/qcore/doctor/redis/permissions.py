@@ -39,6 +39,7 @@ def probe_commands(keys: Keys, queue: str, route: ConnectionInfo | None) -> Iter
         ("GET", session),
         ("HDEL", tasks, "-"),
         ("HGET", meta, "version"),
+        ("HGETALL", meta),
         ("HINCRBY", meta, "sequence", "no number"),
         ("HMGET", tasks, "-"),
         ("HSET", meta, "version", "1", "no value"),

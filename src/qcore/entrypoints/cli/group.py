@@ -18,6 +18,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "doctor": "Look a store over: what is well, what is not, what to do.",
     "health": "Ask a worker whether it can claim tasks.",
     "scheduler": "Make periodic tasks when they are due, and run none.",
+    "stats": "Show what has ended: how much, how fast, with which outcome.",
     "worker": "Run the tasks of an application.",
     "workers": "List the workers, and what each of them does.",
 }

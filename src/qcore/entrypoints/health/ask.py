@@ -21,7 +21,7 @@ def ask(host: str, port: int, path: str, timeout: float) -> Health:
         response = connection.getresponse()
         line = response.read(LONGEST_LINE).decode("utf-8", "replace").strip()
     except (OSError, HTTPException) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
         return Health(is_well=False, text=f"no answer from {host}:{port}: {reason}")
     finally:
         connection.close()

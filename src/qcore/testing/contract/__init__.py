@@ -37,6 +37,7 @@ from qcore.testing.contract.base import Cases
 from qcore.testing.contract.groups import GroupContract
 from qcore.testing.contract.limits import LimitsContract
 from qcore.testing.contract.sharing import DurableContract, SharedContract
+from qcore.testing.contract.statistics import StatisticsContract
 from qcore.testing.contract.suite import CONTRACTS, BrokerContract
 from qcore.testing.contract.ticks import PeriodicContract
 from qcore.testing.contract.timekeeper import TimeContract
@@ -52,6 +53,7 @@ __all__ = [
     "LimitsContract",
     "PeriodicContract",
     "SharedContract",
+    "StatisticsContract",
     "TimeContract",
     "UniqueContract",
     "WorkersContract",

@@ -24,6 +24,7 @@ from qcore.testing.contract.queue_removal import QueueRemovalCases
 from qcore.testing.contract.run_details import DetailCases, SaveDetailsCases
 from qcore.testing.contract.settle import SettleCases
 from qcore.testing.contract.sharing import DurableContract, SharedContract
+from qcore.testing.contract.statistics import StatisticsContract
 from qcore.testing.contract.subscriptions import TaskChangeCases
 from qcore.testing.contract.sweep import CrashCases, SweepCases, TrimCases
 from qcore.testing.contract.threads import OpenCases, ThreadCases
@@ -42,6 +43,7 @@ CONTRACTS: Final = {
     Capability.GROUPS: GroupContract,
     Capability.LIMITS: LimitsContract,
     Capability.PERIODIC: PeriodicContract,
+    Capability.STATISTICS: StatisticsContract,
     Capability.TIME: TimeContract,
     Capability.UNIQUE: UniqueContract,
     Capability.WORKERS: WorkersContract,

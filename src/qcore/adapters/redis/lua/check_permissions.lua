@@ -26,6 +26,7 @@ if try('HDEL', hash, 'a') then
 end
 try('HGET', hash, 'a')
 try('HMGET', hash, 'a')
+try('HGETALL', hash)
 try('HSTRLEN', hash, 'a')
 if try('ZREM', sorted, 'a') then
   try('ZADD', sorted, 0, 'a')

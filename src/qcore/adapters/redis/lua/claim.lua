@@ -52,7 +52,8 @@ local MAX_TIME_TOKEN = 4e15
 -- Bytes of large tasks that this call may still read; the task that exhausts them is read, too.
 local bytes_left = 524288
 
-local queues = #KEYS / WIDTH
+local queues = #KEYS / (WIDTH + PERIODS)
+local last_base = (queues - 1) * WIDTH
 local now, lease, room = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local moment = tonumber(now)
 
@@ -62,7 +63,7 @@ if clock[1] + clock[2] / 1e6 > tonumber(ARGV[7]) then
 end
 
 local searched, limits_of = {}, {}
-for base = 0, #KEYS - WIDTH, WIDTH do
+for base = 0, last_base, WIDTH do
   local _, problem, text = read_version(base)
   limits_of[base] = parse_limits(text)
   if problem then
@@ -105,7 +106,9 @@ end
 
 local WRITTEN = { TASKS, PENDING, ACTIVE, DEAD, PROGRESS, EXPIRING }
 local GROUPED = 49
-for base = 0, #KEYS - WIDTH, WIDTH do
+-- The field that counts expired tasks (domain/statistics.py).
+local EXPIRED = 'T'
+for base = 0, last_base, WIDTH do
   local problem = check_types(base, WRITTEN)
   if problem then
     return problem
@@ -203,7 +206,22 @@ local function expired_record(record)
   return '0 ' .. (earlier or '0 0 0 - -') .. ' ' .. now .. ' 7 - -|expired'
 end
 
-local function move_to_dead(base, ids, records, uniques)
+-- Count tasks that expired, by their names; not where somebody else's key is in the way.
+local function count_expired(base, names)
+  local rows, numbers = {}, {}
+  for _, name in ipairs(names) do
+    numbers[name] = (numbers[name] or 0) + 1
+  end
+  for name, number in pairs(numbers) do
+    rows[#rows + 1] = { name, EXPIRED, number }
+  end
+  local found = find_names(base, rows)
+  if found then
+    add_statistics(base, rows, found)
+  end
+end
+
+local function move_to_dead(base, ids, records, uniques, names)
   local rows, dead = {}, {}
   for i, id in ipairs(ids) do
     rows[2 * i - 1], rows[2 * i] = id, expired_record(records[i])
@@ -215,6 +233,7 @@ local function move_to_dead(base, ids, records, uniques)
     remove_members(KEYS[base + EXPIRING], ids)
     release_unique_keys(base, uniques, ids)
     publish_changes(base, ids)
+    count_expired(base, names)
   end
 end
 
@@ -367,6 +386,7 @@ local function take(base, wanted, claims)
       break
     end
     local rows, active, expiring, expired, expired_records, uniques, at = {}, {}, {}, {}, {}, {}, 0
+    local names = {}
     local outgrown = outgrows(KEYS[base + ACTIVE], #ids)
     if outgrown then
       rows, active, at = { DUMMY, '' }, { 0, DUMMY }, 2
@@ -384,6 +404,7 @@ local function take(base, wanted, claims)
       elseif expires ~= '-' and tonumber(expires) <= moment then
         expired[#expired + 1] = id
         expired_records[#expired], uniques[#expired] = record, unique
+        names[#expired] = task_name(value)
         values[i] = false
       else
         if expires ~= '-' then
@@ -408,7 +429,7 @@ local function take(base, wanted, claims)
       at = at - 2
     end
     remove_members(KEYS[base + EXPIRING], expiring)
-    move_to_dead(base, expired, expired_records, uniques)
+    move_to_dead(base, expired, expired_records, uniques, names)
     claims[#claims + 1] = { token, ids, values, records }
     taken = taken + at / 2
     held[base / WIDTH + 1] = held[base / WIDTH + 1] + at / 2

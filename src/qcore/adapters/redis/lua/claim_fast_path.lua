@@ -5,7 +5,7 @@
 --
 -- KEYS, ARGV and reply are those of claim.lua, and so is the effect: a test compares the two.
 
-if ARGV[1] == '0' and #KEYS == 17 and tonumber(ARGV[5]) > 0 then
+if ARGV[1] == '0' and #KEYS == 19 and tonumber(ARGV[5]) > 0 then
   local call, pcall = redis.call, redis.pcall
   local known = pcall('HMGET', KEYS[1], 'version', 'limits', 'large', 'token')
   local pending = pcall('ZRANGE', KEYS[3], 0, 1)

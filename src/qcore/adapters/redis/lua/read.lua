@@ -1,6 +1,7 @@
 -- Read tasks of one queue, with the sorted set that each is in.
 --
--- ARGV[3]: "1" for whole values, "0" for sequence and metadata alone; then the ids.
+-- ARGV[3]: "1" for whole values, "0" for sequence and metadata alone, "2" for these with the name in
+-- the place of the options; then the ids.
 -- Reply: for each its value, run record (nil for none), number of its state's key, and score there;
 -- four nils for a task that does not exist.
 
@@ -19,7 +20,8 @@ for i, value in ipairs(values) do
   if value then
     state, score = find_state(0, ARGV[3 + i], value)
     if not whole then
-      value = sub(value, 1, string.find(value, '|', 1, true))
+      local name = ARGV[3] == '2' and task_name(value) or ''
+      value = sub(value, 1, string.find(value, '|', 1, true)) .. name
     end
   end
   reply[at] = state and value or false

@@ -1,5 +1,6 @@
 -- Remove a queue that has no tasks.
 --
+-- KEYS: behind those of the queue, those of all statistics that it may have.
 -- ARGV[3]: the number that every token given from now on is greater than.
 -- Reply: how many tasks it has; if there are any, nothing was removed.
 --
@@ -28,7 +29,7 @@ end
 
 local token = tonumber(call('HGET', KEYS[META], 'token') or 0) or 0
 local is_passed = token <= tonumber(ARGV[3])
-for key = 1, WIDTH do
+for key = 1, #KEYS do
   if key ~= SESSION and (key ~= META or is_passed) then
     call('PEXPIRE', KEYS[key], 0)
   end

@@ -4,7 +4,7 @@
 -- moment before which tasks ended that are too old to keep. Then for each queue: how many to find
 -- whose lease ended, how many that expired, how many to trim; none more than 250.
 -- Reply: for each queue three elements: how many tasks were trimmed; and, of the tasks whose lease
--- ended and of those that expired, their ids, values up to the bar, run records, and scores.
+-- ended and of those that expired, their ids, values up to the bar, run records, scores, and names.
 -- Nothing at all where nothing is active, expires or has ended.
 
 local now, count, old = ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -59,6 +59,7 @@ local function overdue(base, key, limit)
       reply[#reply + 1] = sub(value, 1, string.find(value, '|', 1, true))
       reply[#reply + 1] = records[i]
       reply[#reply + 1] = rows[2 * i]
+      reply[#reply + 1] = task_name(value)
     else
       orphans[#orphans + 1] = id
     end

@@ -13,8 +13,10 @@
 -- delete the task; its new sequence and metadata, with the bar, empty to keep them; its new
 -- options, empty to keep them; and an error to append to its history, empty for none. Keys are
 -- numbers as in lib/keys.lua. A unique key counts as a sorted set that its task leaves when it
--- ends.
--- Reply: nothing if all guards held; else for each task "1" if its guard held, "0" if it did not.
+-- ends. Behind all of that is what these tasks add to the statistics, if they do: how many names; and
+-- for each the name, how many numbers, and field and number of each.
+-- Reply: nothing if all guards held; else for each task "1" if its guard held, "0" if it did not. With
+-- statistics that is behind a "-", and nothing was written: what is to be added was for all.
 
 local earlier = earlier_reply()
 if earlier then
@@ -129,6 +131,17 @@ for i = deletions + 1, number do
   all = all and holds
 end
 
+local rows = {}
+for i = 1, tonumber(argument() or 0) do
+  rows[i] = { argument() }
+  for _ = 1, 2 * tonumber(argument()) do
+    rows[i][#rows[i] + 1] = argument()
+  end
+end
+if #rows > 0 and not all then
+  return '-' .. table.concat(reply)
+end
+
 -- most queues have no run details
 local has_details = call('EXISTS', KEYS[DETAILS]) == 1
 local written = { TASKS, has_details and DETAILS or nil }
@@ -141,6 +154,13 @@ end
 problem = check_types(0, written)
 if problem then
   return problem
+end
+local names
+if #rows > 0 then
+  names, problem = find_names(0, rows)
+  if problem then
+    return problem
+  end
 end
 
 remove_members(KEYS[ACTIVE], deleted)
@@ -188,6 +208,10 @@ end
 
 for _, each in ipairs(errors_of) do
   append_error(each[1], each[2])
+end
+
+if names then
+  add_statistics(0, rows, names)
 end
 
 local ended = {}

@@ -70,6 +70,17 @@ WHERE NOT EXISTS (
     WHERE m.queue = l.queue AND m.id = l.id AND m.revision >= l.revision
 )
 
+-- Nothing if the log was lost by a qcore that did not have the table yet.
+-- name: statistics_columns
+PRAGMA lost.table_info(qcore_statistics)
+
+-- name: statistics
+INSERT OR IGNORE INTO main.qcore_statistics (queue, seconds, start, name, counts)
+SELECT q.key, s.seconds, s.start, s.name, s.counts
+FROM lost.qcore_statistics AS s
+    JOIN lost.qcore_queues AS l ON l.key = s.queue
+    JOIN main.qcore_queues AS q ON q.name = l.name
+
 -- name: counts
 UPDATE main.qcore_queues AS q
 SET (scheduled, pending, aggregating, active, retry, completed, archived, dead) = (

@@ -37,5 +37,8 @@ SELECT count(*) FROM qcore_entries WHERE queue = ?
 -- name: remove_limits
 DELETE FROM qcore_limits WHERE queue = ?
 
+-- name: remove_statistics
+DELETE FROM qcore_statistics WHERE queue = ?
+
 -- name: remove
 DELETE FROM qcore_queues WHERE key = ?

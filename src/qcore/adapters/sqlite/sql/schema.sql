@@ -140,6 +140,19 @@ CREATE TABLE qcore_entries (
 -- name: waking
 CREATE INDEX qcore_entries_waking ON qcore_entries (queue, wake, id) WHERE wake IS NOT NULL
 
+-- What has ended, by queue, period and task name, as a JSON object of numbers by the fields that
+-- domain/statistics.py has. A period of `seconds` (60 or 86400) begins at `start`. Verdicts write to
+-- their minute alone; the first one of a new minute adds those that are too old to their days.
+-- name: statistics
+CREATE TABLE qcore_statistics (
+    queue INTEGER NOT NULL,
+    seconds INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    counts TEXT NOT NULL,
+    PRIMARY KEY (queue, seconds, start, name)
+) WITHOUT ROWID
+
 -- name: by_id
 CREATE UNIQUE INDEX qcore_tasks_by_id ON qcore_tasks (queue, id)
 
