@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Final, Self
 
+import structlog
 from sybil import Document, Example
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
@@ -75,6 +76,7 @@ class Story(Document):
         for each in [each for each in self.namespace.values() if isinstance(each, Qcore)]:
             self.runner.run(each.close())
         self._stack.close()
+        structlog.reset_defaults()
         sys.path[:] = self._old_path
         for name in sys.modules.keys() - self._old_modules.keys():
             if name == self._module.__name__ or self._is_ours(sys.modules[name]):

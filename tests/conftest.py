@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.servers.binaries import SERVERS
@@ -35,6 +36,13 @@ def _no_thread_is_left() -> Iterator[None]:
         if thread.name.startswith("qcore"):
             thread.join(PATIENCE)
             assert not thread.is_alive(), f"{thread.name} is left behind"
+
+
+@pytest.fixture(autouse=True)
+def _structlog_as_it_comes() -> Iterator[None]:
+    """Forget how a test has configured structlog: what others log would be filtered by it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session", params=SERVERS, ids=str)

@@ -1,10 +1,8 @@
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from qcore import NewTask, Qcore, State
@@ -36,12 +34,10 @@ A_REPORT = Report(
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Work in a folder of our own, and leave the log as it was."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of our own."""
     monkeypatch.chdir(tmp_path)
-    structlog.reset_defaults()
-    yield tmp_path
-    structlog.reset_defaults()
+    return tmp_path
 
 
 def invoke(*arguments: str) -> Result:

@@ -1,10 +1,8 @@
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from click import unstyle
 from click.testing import CliRunner, Result
 
@@ -21,16 +19,14 @@ SQLITE = "sqlite:///queue.db"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Work in a folder of our own, on a large disk, and leave the log as it was."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of our own, on a large disk."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("QCORE_URL", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     usage = shutil.disk_usage(tmp_path)._replace(free=1 << 40)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    structlog.reset_defaults()
-    yield tmp_path
-    structlog.reset_defaults()
+    return tmp_path
 
 
 def invoke(*arguments: str, color: bool = False) -> Result:

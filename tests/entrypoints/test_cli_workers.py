@@ -1,12 +1,11 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
 import pytest
-import structlog
 from click import unstyle
 from click.testing import CliRunner, Result
 
@@ -23,14 +22,12 @@ URL = "sqlite:///queue.db"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Work in a folder of our own, and leave the log as it was."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of our own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QCORE_URL", URL)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    structlog.reset_defaults()
-    yield tmp_path
-    structlog.reset_defaults()
+    return tmp_path
 
 
 def invoke(*arguments: str, color: bool = False) -> Result:

@@ -14,14 +14,6 @@ from tests.log.kit import without_handlers
 SECRET = "hunter" + "2"
 
 
-@pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    """Have structlog as it comes, before and after."""
-    structlog.reset_defaults()
-    yield
-    structlog.reset_defaults()
-
-
 def fail(password: str) -> None:
     """Log an error in all the ways there are."""
     log = get_logger("qcore.task").bind(task="send")
