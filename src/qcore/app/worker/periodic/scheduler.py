@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any, Final
 
 from qcore.app.client.client import Client
@@ -90,7 +91,7 @@ class PeriodicScheduler:
             with suppress(GaveUp):
                 while not self._stopping.is_set():
                     self._wakeup.clear()
-                    await self._watch(stack)
+                    await self._call("subscribe", partial(self._watch, stack))
                     await self._call("due_entries", self._tick)
                     await self._pause()
 
@@ -139,9 +140,9 @@ class PeriodicScheduler:
         """
         new = [queue for queue in self.queues if queue not in self._watched]
         if new and not self._is_shared:
-            self._watched.update(new)
             subscription = await self._broker.subscribe(new, {EntriesChanged}, self._notify)
             stack.push_async_callback(subscription.close)
+            self._watched.update(new)
 
     async def _call(self, name: str, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await self._retrying.call(name, call, stop=self._stopping)
