@@ -97,6 +97,25 @@ def test_bytes_that_nobody_can_decode_are_searched_as_they_are() -> None:
     assert not Query.parse("args.id:17").predicate(NOW, lambda t: t.spec.payload)(unread)
 
 
+def test_odd_data_is_no_obstacle() -> None:
+    """Nested deeper than Python calls, or a number longer than it writes: others are found."""
+    deep: Any = "deep"
+    for _ in range(50_000):
+        deep = [deep]
+    data = {"a": deep, "o": {"x": deep}, "huge": 10**10_000, "b": {"c": [{"d": 1}, {"d": 2}]}}
+    for text in [
+        "text:deep",
+        "args.a:deep",
+        "args.b.c.d:2",
+        "args.b.c.1.d:2",
+        "args.huge:>1",
+        "args.o:*",
+    ]:
+        assert Query.parse(text).predicate(NOW, lambda _: data)(a_stored()), text
+    for text in ["payload:nobody", "args.huge:7", "args.b.c.0.d:2", "args.b.c.9.d:2", "args.b.d:1"]:
+        assert not Query.parse(text).predicate(NOW, lambda _: data)(a_stored()), text
+
+
 @pytest.mark.parametrize(
     ("text", "place", "expected"),
     [

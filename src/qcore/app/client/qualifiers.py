@@ -169,47 +169,69 @@ def _value_test(word: Word) -> Callable[[Any], bool]:
     )
 
 
-def _at(data: object, names: Sequence[str]) -> Iterator[object]:
-    """Yield what is at the end of a path; of a list each element, unless a number names one."""
-    if isinstance(data, list):
-        each: list[object] = cast("list[object]", data)
-        if names and _PLACE.fullmatch(names[0]):
-            if (place := int(names[0])) < len(each):
-                yield from _at(each[place], names[1:])
-            return
-        for value in each:
-            yield from _at(value, names)
-    elif not names:
-        yield data
-    elif isinstance(data, dict):
-        held = cast("dict[object, object]", data)
-        if names[0] in held:
-            yield from _at(held[names[0]], names[1:])
+def _at(data: object, names: Sequence[str]) -> Sequence[object]:
+    """Return what is at the end of a path; of a list each element, unless a number names one."""
+    found: list[object] = [data]
+    for name in names:
+        found = [value for each in found for value in _below(each, name)]
+    return _elements(found)
+
+
+def _below(data: object, name: str) -> Sequence[object]:
+    """Return what has a name in an object, in each object of a list, or a place in that list."""
+    here = [data]
+    if isinstance(data, list) and _PLACE.fullmatch(name):
+        return cast("list[object]", data)[int(name) :][:1]
+    return [
+        cast("dict[object, object]", each)[name]
+        for each in _elements(here)
+        if isinstance(each, dict) and name in each
+    ]
+
+
+def _elements(values: Sequence[object]) -> Sequence[object]:
+    """Return values with the elements of lists in their place; they may be nested deeply."""
+    found: list[object] = []
+    left = [*reversed(values)]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += reversed(cast("list[object]", value))
+        else:
+            found.append(value)
+    return found
 
 
 _CONSTANTS: Final[Mapping[object, str]] = {None: "null", True: "true", False: "false"}
 
 
 def _text(value: object) -> str:
-    """Return one value as text, as JSON would write it but without quotes."""
+    """Return one value as text, as JSON would write it but without quotes; of an object nothing."""
+    if isinstance(value, dict):
+        return ""
     if value is None or isinstance(value, bool):
         return _CONSTANTS[value]
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    return value if isinstance(value, str) else str(value)
+    try:
+        return value if isinstance(value, str) else str(value)
+    except ValueError:
+        # Python writes no whole number of more than some thousand digits
+        return ""
 
 
 def texts_of(data: object) -> Iterator[str]:
-    """Yield all names and values in plain data, as text."""
-    if isinstance(data, dict):
-        for name, value in cast("dict[object, object]", data).items():
-            yield _text(name)
-            yield from texts_of(value)
-    elif isinstance(data, list | tuple):
-        for value in cast("Sequence[object]", data):
-            yield from texts_of(value)
-    else:
-        yield _text(data)
+    """Yield all names and values in plain data, as text; it may be nested deeply."""
+    left = [data]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            held = cast("dict[object, object]", value)
+            left += [*held, *held.values()]
+        elif isinstance(value, list | tuple):
+            left += cast("Sequence[object]", value)
+        else:
+            yield _text(value)
 
 
 def _payload(subject: Subject) -> Sequence[str]:
