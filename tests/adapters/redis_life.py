@@ -7,7 +7,8 @@ from uuid import uuid4
 from attrs import evolve
 
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.answers import Conflict, QueueRemoved
+from qcore.adapters.redis.entries import AT_ONCE
+from qcore.domain.answers import Conflict, QueueNotEmpty, QueueRemoved
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -26,6 +27,7 @@ from qcore.domain.lifecycle import (
     Updated,
 )
 from qcore.domain.new_task import REJECT, REPLACE, NewTask
+from qcore.domain.periodic.entry import StoredEntry
 from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.statistics import Outcome, Resolution, merged
@@ -33,6 +35,8 @@ from qcore.domain.task import Claim, Verdict
 from qcore.ports import TasksChanged
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, a_worker
 from qcore.testing.contract.steps import browse_all, ids_of, on_work, put, sweep_all, take
+from qcore.testing.entries import an_entry, decided, put_entry, removed
+from qcore.testing.entries import made as made_ticks
 
 PATIENCE = 10.0
 LATER = NOW + 1_000
@@ -109,6 +113,7 @@ async def whole_life(broker: RedisBroker, *queues: str) -> None:
         await _be_followed(broker, queue, queues[-1])
         await _be_limited(broker, queue)
         await _become_one(broker, queue)
+        await _tick(broker, queue)
     await _work(broker)
     assert heard.wait(PATIENCE)
     assert news.wait(PATIENCE)
@@ -183,6 +188,22 @@ async def _become_one(broker: RedisBroker, queue: str) -> None:
     one = a_task(queue=queue)
     for _ in range(2):
         await broker.aggregate(queue, "the others", ids_of(tasks), one, now=NOW)
+
+
+async def _tick(broker: RedisBroker, queue: str) -> None:
+    """Be made by entries of periodic tasks, page by page, until those are removed."""
+    names = [f"e{n}" for n in range(AT_ONCE + 1)]
+    for name in names:
+        await put_entry(broker, an_entry(name, queue=queue))
+    changes = await decided(broker, queue)
+    for expected in (len(names), 0):
+        assert made_ticks(await broker.write_entries(changes, now=NOW)) == expected
+    assert len(await decided(broker, queue, now=NOW + 120)) == len(names)
+    assert isinstance(await broker.remove_queue(queue, now=NOW), QueueNotEmpty)
+    assert queue in await broker.entry_queues()
+    found = await broker.browse_entries(queue, 1_000)
+    removals = [removed(each) for each in found if isinstance(each, StoredEntry)]
+    assert made_ticks(await broker.write_entries(removals, now=NOW)) == len(names)
 
 
 async def _come_twice(broker: RedisBroker, tasks: list[NewTask]) -> None:

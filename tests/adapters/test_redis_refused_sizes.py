@@ -12,11 +12,14 @@ from qcore import BrokerUnavailable, NewTask
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.answers import Enqueued, Settled
 from qcore.domain.lifecycle import State, Succeeded, Updated
+from qcore.domain.periodic.changes import EntryWritten
+from qcore.domain.periodic.editing import added
 from qcore.domain.run_details import DetailsUpdate
 from qcore.domain.task import Verdict
 from qcore.errors import BrokerRefused
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.steps import browse_all, execute_on, ids_of, put, take
+from qcore.testing.entries import MINUTELY, an_entry
 from tests.adapters.redis_kit import Pauses, RedisCases, pauses
 from tests.servers.binaries import SERVERS
 from tests.servers.proxy import Proxy
@@ -97,6 +100,21 @@ class TestRefusedSizes(RedisCases):
         with pytest.raises(BrokerRefused):
             await execute_on(broker, waiting.spec, Updated({"payload": TOO_LARGE}))
         assert await broker.get("default", [waiting.id]) == [waiting]
+
+    async def test_an_entry_that_is_too_large_is_refused_and_those_beside_it_are_written(
+        self, broker: RedisBroker
+    ) -> None:
+        """The error says which were; nothing of the others has to be sent twice."""
+        payloads = {"a": b"small", "b": TOO_LARGE, "c": b"small"}
+        changes = [
+            added(None, an_entry(name, task={"payload": payload}), MINUTELY, NOW)
+            for name, payload in payloads.items()
+        ]
+        with pytest.raises(BrokerRefused, match="proto-max-bulk-len") as refused:
+            await broker.write_entries(changes, now=NOW)
+        kinds = [type(answer) for answer in refused.value.answers]
+        assert kinds == [EntryWritten, type(None), EntryWritten]
+        assert [each.id for each in await broker.browse_entries("default", 9)] == ["a", "c"]
 
 
 class TestRefusedSizesBlocking(TestRefusedSizes):

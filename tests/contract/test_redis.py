@@ -15,6 +15,7 @@ from qcore.testing.contract import (
     DurableContract,
     GroupContract,
     LimitsContract,
+    PeriodicContract,
     SharedContract,
     StatisticsContract,
     TimeContract,
@@ -38,16 +39,22 @@ class RedisContract(
     UniqueContract,
     GroupContract,
     LimitsContract,
+    PeriodicContract,
     WorkersContract,
     StatisticsContract,
 ):
     """All that is promised by a broker that is shared, durable and keeps the time."""
 
     make: MakeBroker
+    plant: Callable[..., object]
+    """Sends a command to the server that has a key."""
     examples = 5
 
     def make_broker(self, keep: RetentionPolicy) -> Broker:
         return self.make(keep)
+
+    async def plant_entry(self, broker: Broker, queue: str, entry: str, stored: bytes) -> None:
+        self.plant("HSET", f"qcore:{{{queue}}}:entries", entry, b"123abc " + stored)
 
     def test_it_agrees_with_the_memory_broker(self, empty: Callable[[], None]) -> None:
         """Whatever is asked, in whatever order, both give the same answers."""
@@ -78,6 +85,7 @@ class TestOnAFake(RedisContract):
         def empty() -> None:
             server = fakeredis.FakeServer()
             self.make = lambda keep: fake_redis_broker(server, keep=keep)
+            self.plant = fakeredis.FakeRedis(server=server).execute_command
 
         empty()
         return empty
@@ -96,6 +104,17 @@ class ServerContract(RedisContract):
     def on(self, servers: RedisServer | RedisCluster | SentinelSet) -> Callable[[], None]:
         """Make brokers on these from now on; return what empties them."""
         self.make = lambda keep: RedisBroker(link_to(parse(servers.url)), keep=keep)
+
+        def plant(command: str, key: str, *words: str | bytes) -> object:
+            match servers:
+                case RedisCluster():
+                    return servers.owner(key).cli(command, key, *words)
+                case SentinelSet():
+                    return servers.master.cli(command, key, *words)
+                case _:
+                    return servers.cli(command, key, *words)
+
+        self.plant = plant
         servers.flush()
         return servers.flush
 

@@ -100,19 +100,21 @@ async def execute(
 async def remove_queue(
     runner: ScriptRunner, queue: str, now: Moment, sessions: Iterable[str]
 ) -> QueueRemoved | QueueNotEmpty:
-    """Remove a queue that has no tasks, and what is remembered of idle sessions' requests to it.
+    """Remove a queue that has neither tasks nor entries, and what idle sessions asked of it.
 
     What is remembered of other processes' requests (request_dedup.py) is gone within a minute.
     """
-    keys = [*runner.keys.of(queue), *runner.keys.periods(queue, now)]
-    (tasks,) = await runner.link.run(REMOVE_QUEUE, [ScriptCall(keys, [token_floor(now)])])
-    if tasks:
-        return QueueNotEmpty(tasks)
+    its, of_entries = runner.keys.of(queue), runner.keys.entries(queue)
+    keys = [*its, *of_entries, *runner.keys.periods(queue, now)]
+    reply = await runner.link.run(REMOVE_QUEUE, [ScriptCall(keys, [token_floor(now)])])
+    ((tasks, entries),) = reply
+    if tasks or entries:
+        return QueueNotEmpty(tasks, entries)
     for session in sessions:
         own = runner.keys.with_session(queue, session, Key.SESSION)
         await runner.link.command("PEXPIRE", own[Key.SESSION - 1], 0)
     await runner.link.command("SREM", runner.keys.registry, queue)
-    if await runner.link.command("EXISTS", runner.keys.of(queue)[Key.META - 1]):
+    if await runner.link.command("EXISTS", its[Key.META - 1], of_entries[0]):
         # somebody has just created it anew
         await runner.link.command("SADD", runner.keys.registry, queue)
     return QueueRemoved()

@@ -7,7 +7,9 @@ from qcore.adapters.links.redis import Link
 from qcore.adapters.redis import (
     admin,
     claim,
+    due_entries,
     enqueue,
+    entries,
     groups,
     limits,
     notifications,
@@ -33,6 +35,8 @@ from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.periodic.changes import DueEntries, EntryAnswer, EntryChange, check_change
+from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.statistics import Resolution, StatisticsRow
@@ -58,6 +62,7 @@ class RedisBroker:
             Capability.UNIQUE,
             Capability.GROUPS,
             Capability.LIMITS,
+            Capability.PERIODIC,
             Capability.STATISTICS,
             Capability.TIME,
             Capability.WORKERS,
@@ -169,7 +174,7 @@ class RedisBroker:
         return await admin.execute(self._runner, queue, ids, command, now)
 
     async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
-        """Remove a queue that has no tasks."""
+        """Remove a queue that has neither tasks nor entries."""
         twins = [self] if self._blocking is None else [self, self._blocking]
         sessions = [name for each in twins for name in each._runner.idle_sessions()]  # noqa: SLF001  (one of us)
         return await admin.remove_queue(self._runner, queue, now, sessions)
@@ -207,6 +212,32 @@ class RedisBroker:
         """Put one task in the place of members of a group, in one step."""
         check_aggregate(queue, ids, task)
         return await groups.aggregate(self._runner, group, ids, task, now)
+
+    async def write_entries(
+        self, changes: Sequence[EntryChange], *, now: Moment
+    ) -> Sequence[EntryAnswer]:
+        """Change entries, and enqueue the tasks that the changes bring."""
+        for change in changes:
+            check_change(change)
+        return await entries.write_entries(self._runner, changes, now)
+
+    async def entries(self, queue: str, ids: Sequence[EntryId]) -> Sequence[FoundEntry | None]:
+        """Return entries by id, None for one that is not stored."""
+        return await entries.entries(self._runner, queue, ids)
+
+    async def browse_entries(
+        self, queue: str, limit: int, *, after: EntryId = ""
+    ) -> Sequence[FoundEntry]:
+        """Return entries of a queue, in the order of their ids."""
+        return await entries.browse_entries(self._runner, queue, limit, after)
+
+    async def entry_queues(self) -> Sequence[str]:
+        """Return the queues in which entries lie."""
+        return await entries.entry_queues(self._runner)
+
+    async def due_entries(self, queues: Sequence[str], limit: int, *, now: Moment) -> DueEntries:
+        """Return the entries to look at now, and when there will be others."""
+        return await due_entries.due_entries(self._runner, queues, limit, now)
 
     async def announce(self, info: WorkerInfo) -> None:
         """List a worker until it expires, or is withdrawn."""

@@ -70,9 +70,7 @@ async def enqueue(
             for n in chunk.places:
                 answers[n] = reply
             continue
-        answered = reply.split()
-        for place, why in zip(answered[::2], answered[1::2], strict=True):
-            n = chunk.places[int(place)]
+        for n, why in chunk.refused(reply):
             answers[n] = _answer(tasks[n], why)
     return refuse_in_part(answers)
 
@@ -100,6 +98,34 @@ def encode_tasks(tasks: Sequence[NewTask], now: Moment) -> list[Arg]:
     for task in tasks:
         first.setdefault(task.id, task)
     return [*_words(MAY_CREATE, first.values(), now)]
+
+
+class ForScript:
+    """The tasks of one queue that another script enqueues, each answered at its place.
+
+    Of two with the same id the second is enqueued after the first, in a portion of its own.
+    """
+
+    def __init__(self, tasks: Sequence[NewTask], now: Moment) -> None:
+        self._tasks = tasks
+        self._now = now
+        self._chunks = [*_chunks(tasks, range(len(tasks)), now)] if tasks else []
+
+    def words(self) -> Iterator[Arg]:
+        """Yield for each portion how many arguments of lua/enqueue.lua it has, and they."""
+        for chunk in self._chunks:
+            chunk.may_create = True
+            words = [*chunk]
+            yield len(words)
+            yield from words
+
+    def admissions(self, replies: bytes) -> list[Admission]:
+        """Return the answers in the replies of lua/enqueue.lua, each behind a line feed."""
+        answers: list[Admission] = [_admitted(task, self._now) for task in self._tasks]
+        for chunk, reply in zip(self._chunks, replies.split(b"\n")[1:], strict=True):
+            for n, why in chunk.refused(reply):
+                answers[n] = _answer(self._tasks[n], why)
+        return answers
 
 
 def admission(task: NewTask, reply: bytes, now: Moment) -> Admission:
@@ -174,6 +200,12 @@ class _Chunk:
                 and task.on_conflict == REPLACE
             )
         return True
+
+    def refused(self, reply: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the place of each task of which a reply of lua/enqueue.lua has a word, and that."""
+        answered = reply.split()
+        for place, why in zip(answered[::2], answered[1::2], strict=True):
+            yield self.places[int(place)], why
 
     def __iter__(self) -> Iterator[Arg]:
         """Yield the arguments of the call."""

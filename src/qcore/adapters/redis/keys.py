@@ -49,6 +49,16 @@ the bare token in the first attempt of a task with default metadata.
 Scripts check everything before their first write, and remove before they add: Redis does not roll a
 script back, and out of memory it refuses only a first write that would need more.
 
+The entries of periodic tasks of a queue are in three keys of its slot. The scripts of tasks do not
+take them, so that these have no more keys to name (`Keys.entries`):
+
+========================== ============ ==========================================================
+entries                    hash         id to a revision, a blank, and the entry as one JSON object
+entry-ids                  sorted set   ids, of score 0, so in the order of their bytes: what is not
+                                        in it is not listed, and keeps no queue from being removed
+entry-wakes                sorted set   ids of entries that a scheduler has to look at, by when
+========================== ============ ==========================================================
+
 Besides, the set `qcore:queues` names all queues, the sorted set `qcore:{ }:workers` has the ids of
 workers by when they count as gone, the hash `qcore:{ }:worker-info` what they announced of
 themselves, in MessagePack, and the channels `…:wake` and `…:news` of a queue
@@ -92,6 +102,10 @@ class Key(IntEnum):
 FAST_PATH_KEYS: Final = 4
 """How many of the first keys lua/enqueue.lua takes for tasks with default metadata that are pending
 at once in a queue that exists: fewer keys are a shorter command."""
+ENTRY_KEYS: Final = ("entries", "entry-ids", "entry-wakes")
+"""The names of the keys of a queue's entries, in the order of lua/lib/entries.lua."""
+WITH_ENTRIES: Final = len(Key) + len(ENTRY_KEYS)
+"""How many keys a script takes that also writes entries."""
 KEY_OF: Final[Mapping[State, Key]] = {
     state: Key[state.name] for state in State if state is not State.GONE
 }
@@ -115,6 +129,7 @@ class Keys:
         self.workers: Final = (f"{namespace}:{{ }}:workers", f"{namespace}:{{ }}:worker-info")
         self.of = lru_cache(maxsize=1_000)(self._of)
         self.with_session = lru_cache(maxsize=1_000)(self._with_session)
+        self.entries = lru_cache(maxsize=1_000)(self._entries)
         self.period = lru_cache(maxsize=10_000)(self._period)
 
     def _of(self, queue: str) -> Sequence[str]:
@@ -125,8 +140,8 @@ class Keys:
         ]
 
     def _with_session(self, queue: str, session: str, number: int) -> Sequence[str]:
-        """Return the names of the first of a queue's keys in their order."""
-        keys = [*self.of(queue)[:number]]
+        """Return the names of the first of a queue's keys in their order, those of entries last."""
+        keys = [*self.of(queue), *self.entries(queue)][:number]
         keys[Key.SESSION - 1] = self._session(queue, session)
         return tuple(keys)
 
@@ -147,6 +162,10 @@ class Keys:
     def _period(self, queue: str, resolution: Resolution, start: int) -> str:
         """Return the name of the statistics of a period."""
         return self._name(queue, f"{resolution.name.lower()}:{start}")
+
+    def _entries(self, queue: str) -> Sequence[str]:
+        """Return the names of the keys of a queue's entries, in the order of `ENTRY_KEYS`."""
+        return [self._name(queue, name) for name in ENTRY_KEYS]
 
     def _session(self, queue: str, session: str) -> str:
         return self._name(queue, f"session:{session}")

@@ -2,7 +2,8 @@
 
 On a queue's wake-up channel an empty message says that there may be work; any other has the tokens
 of leases that an order has ended. On its news channel each message has the ids of tasks that have
-changed. A channel is subscribed to only by those who want what comes on it.
+changed. A channel is subscribed to only by those who want what comes on it. Entries of periodic
+tasks have none: a scheduler asks for them again, as it had to anyway where a message was lost.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,12 +16,29 @@ from qcore.domain.new_task import TaskId
 from qcore.ports import Kinds, LeaseEnded, Notify, Subscription, TasksChanged, WorkAvailable
 
 WORK: Final = WorkAvailable()
+PUBLISHED: Final = {WorkAvailable, LeaseEnded, TasksChanged}
+"""The kinds that come on a channel."""
 
 
 async def subscribe(
     runner: ScriptRunner, queues: Sequence[str], kinds: Kinds, notify: Notify
 ) -> Subscription:
     """Call `notify` with each notification of these kinds, and after every connection."""
+    if queues and not PUBLISHED.isdisjoint(kinds):
+        return await _listen(runner, queues, kinds, notify)
+    return _Silence()
+
+
+class _Silence:
+    """The subscription of whoever is never told anything: no connection is made for it."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+async def _listen(
+    runner: ScriptRunner, queues: Sequence[str], kinds: Kinds, notify: Notify
+) -> Subscription:
     wants_work, wants_ended = WorkAvailable in kinds, LeaseEnded in kinds
     waking = {runner.keys.channel(queue): queue for queue in queues if wants_work or wants_ended}
     news = {runner.keys.news(queue): queue for queue in queues if TasksChanged in kinds}
@@ -43,7 +61,7 @@ async def subscribe(
                 notify(LeaseEnded(waking[channel], int(token)))
 
     # removes nothing, as no field has that name; on a cluster it reaches the first queue's node
-    check = ("HDEL", runner.keys.of(queues[0])[Key.META - 1], "") if queues else None
+    check = ("HDEL", runner.keys.of(queues[0])[Key.META - 1], "")
     return await runner.link.listen([*waking, *news], connected, on_message, check=check)
 
 

@@ -37,6 +37,7 @@ LIBRARY: Final[Mapping[str, Sequence[str]]] = {
     "limit_allowance": ("keys", "limits"),
     "task_name": ("keys",),
     "statistics": ("keys", "version"),
+    "entries": ("version",),
 }
 """The parts of `lua/lib`, in the order in which they stand in a script, and what each uses."""
 
@@ -134,8 +135,20 @@ INCLUDES: Final[Mapping[str, Sequence[str]]] = {
     "list_groups": ("keys", "version", "key_types"),
     "list_members": ("keys", "version", "key_types"),
     "limits": ("keys", "version"),
-    "remove_queue": ("keys", "version", "all_keys", "key_types"),
+    "remove_queue": ("keys", "version", "all_keys", "key_types", "entries"),
     "set_limit": ("keys", "version", "unused_keys", "wakeups", "limits"),
+    "write_entry": (
+        "keys",
+        "version",
+        "unused_keys",
+        "all_keys",
+        "key_types",
+        "dedup",
+        "entries",
+    ),
+    "due_entries": ("keys", "version", "entries"),
+    "list_entries": ("keys", "version", "entries"),
+    "count_entries": (),
     "announce": (),
     "withdraw": (),
     "statistics": (),
@@ -151,6 +164,7 @@ FAST_PATHS: Final[Mapping[str, str]] = {
 CALLED: Final[Mapping[str, Sequence[str]]] = {
     "settle_with_followups": ("transition", "enqueue"),
     "aggregate": ("enqueue",),
+    "write_entry": ("enqueue",),
 }
 """The scripts that a script calls as functions."""
 
@@ -189,10 +203,13 @@ BROWSE: Final = SCRIPTS["browse"]
 CHECK_PERMISSIONS: Final = SCRIPTS["check_permissions"]
 CLAIM: Final = SCRIPTS["claim"]
 COUNT: Final = SCRIPTS["count"]
+COUNT_ENTRIES: Final = SCRIPTS["count_entries"]
 DETAILS: Final = SCRIPTS["details"]
+DUE_ENTRIES: Final = SCRIPTS["due_entries"]
 ENQUEUE: Final = SCRIPTS["enqueue"]
 EXTEND: Final = SCRIPTS["extend"]
 LIMITS: Final = SCRIPTS["limits"]
+LIST_ENTRIES: Final = SCRIPTS["list_entries"]
 LIST_GROUPS: Final = SCRIPTS["list_groups"]
 LIST_MEMBERS: Final = SCRIPTS["list_members"]
 NEXT_DUE: Final = SCRIPTS["next_due"]
@@ -205,3 +222,4 @@ STATISTICS: Final = SCRIPTS["statistics"]
 SWEEP: Final = SCRIPTS["sweep"]
 TRANSITION: Final = SCRIPTS["transition"]
 WITHDRAW: Final = SCRIPTS["withdraw"]
+WRITE_ENTRY: Final = SCRIPTS["write_entry"]

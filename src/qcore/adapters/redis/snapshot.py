@@ -1,13 +1,13 @@
 """Snapshots of tasks: what Redis stores of them, and in which state."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from qcore.adapters.redis.encoding import StoredId, encode_id
 from qcore.adapters.redis.keys import STATE_OF
-from qcore.adapters.redis.script_runner import ScriptRunner, chunks
+from qcore.adapters.redis.script_runner import ScriptRunner, chunks, group_by_queue
 from qcore.adapters.redis.scripts import READ
 from qcore.adapters.redis.task_state import TaskState
-from qcore.domain.lifecycle import State
+from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 
@@ -59,3 +59,22 @@ def _with_name(
     """Return a snapshot of a value that has the task's name in the place of its options."""
     head, bar, called = value.partition(b"|")
     return Snapshot(name, state, head + bar, progress, score, called.decode(errors="replace"))
+
+
+async def living(
+    runner: ScriptRunner, tasks: Iterable[tuple[str, TaskId]]
+) -> set[tuple[str, TaskId]]:
+    """Return those of these tasks that are stored in their queue and have not ended."""
+    asked = [
+        (queue, chunk)
+        for queue, ids in group_by_queue((q, (q, i)) for q, i in tasks).items()
+        for chunk in chunks(ids)
+    ]
+    words = [([queue], [0, *(encode_id(task) for _, task in chunk)]) for queue, chunk in asked]
+    replies = await runner.run_idempotent(READ, words)
+    return {
+        task
+        for (_, chunk), reply in zip(asked, replies, strict=True)
+        for task, state in zip(chunk, reply[2::4], strict=True)
+        if state is not None and STATE_OF[state] not in ENDED
+    }

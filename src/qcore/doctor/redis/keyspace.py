@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import Node
-from qcore.adapters.redis.keys import Key, Keys, queue_name
+from qcore.adapters.redis.keys import ENTRY_KEYS, Key, Keys, queue_name
 from qcore.doctor.redis.server_queries import ServerQueries
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.record import record
@@ -19,7 +19,7 @@ SHOWN: Final = 5
 
 _STATISTICS: Final = re.compile(r"}:(minute|day):\d+\Z")
 """What has ended in a queue, which may be over: such keys go by themselves."""
-_NAMES: Final = {key.name.lower() for key in Key if key is not Key.SESSION}
+_NAMES: Final = {*ENTRY_KEYS, *(key.name.lower() for key in Key if key is not Key.SESSION)}
 
 
 @record

@@ -30,6 +30,11 @@ READS: Final = 3
 
 _OWN: Final = tuple(key for key in Key if key is not Key.SESSION)
 _HASHES: Final = {Key.META, Key.TASKS, Key.PROGRESS, Key.UNIQUE, Key.DETAILS}
+_KINDS: Final = (
+    *(b"hash" if key in _HASHES else b"zset" for key in _OWN),
+    *(b"hash", b"zset", b"zset"),
+)
+"""The types of a queue's keys, those of its entries last."""
 _PLACES: Final = tuple(KEY_OF.values())
 
 
@@ -87,7 +92,7 @@ async def queue_reports(
 def _questions(keys: Keys, queue: str, now: Moment) -> Iterator[RedisCommand]:
     names = keys.of(queue)
     yield "HMGET", names[Key.META - 1], "version", "sequence"
-    yield from (("TYPE", names[key - 1]) for key in _OWN)
+    yield from (("TYPE", name) for name in _typed(keys, queue))
     yield "HLEN", names[Key.TASKS - 1]
     yield "HLEN", names[Key.PROGRESS - 1]
     yield from (("ZCARD", names[key - 1]) for key in _PLACES)
@@ -97,15 +102,21 @@ def _questions(keys: Keys, queue: str, now: Moment) -> Iterator[RedisCommand]:
     yield "ZRANGE", names[Key.GROUPS - 1], 0, SAMPLE - 1
 
 
+def _typed(keys: Keys, queue: str) -> list[str]:
+    """Return the names of a queue's keys in the order of `_KINDS`."""
+    names = keys.of(queue)
+    return [*(names[key - 1] for key in _OWN), *keys.entries(queue)]
+
+
 def _report_of(keys: Keys, queue: str, row: Sequence[Reply]) -> QueueReport:
-    (version, sequence), kinds = row[0] or (None, None), row[1 : 1 + len(_OWN)]
-    tasks, records, *rest = row[1 + len(_OWN) :]
+    (version, sequence), kinds = row[0] or (None, None), row[1 : 1 + len(_KINDS)]
+    tasks, records, *rest = row[1 + len(_KINDS) :]
     placed, (*due, members, some) = rest[: len(_PLACES)], rest[len(_PLACES) :]
     names = keys.of(queue)
     foreign = {
-        names[key - 1]: kind.decode()
-        for key, kind in zip(_OWN, kinds, strict=True)
-        if kind not in {b"none", b"hash" if key in _HASHES else b"zset"}
+        name: kind.decode()
+        for name, kind, ours in zip(_typed(keys, queue), kinds, _KINDS, strict=True)
+        if kind not in {b"none", ours}
     }
     found = dict(zip(_PLACES, placed, strict=True))
     pending, waiting = found[Key.PENDING], found[Key.AGGREGATING]
