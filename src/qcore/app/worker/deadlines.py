@@ -19,6 +19,7 @@ class Deadlines:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._now, self._monotonic = clock.now, clock.monotonic
         self._ends: dict[Run, float] = {}
         """When runs must end, by the monotonic clock."""
         self._alarm = math.inf
@@ -26,8 +27,8 @@ class Deadlines:
 
     def start(self, run: Run) -> None:
         """Start the clock of a run whose handler is about to be called."""
-        began = run.began = self._clock.monotonic()
-        now = run.started = self._clock.now()
+        began = run.began = self._monotonic()
+        now = run.started = self._now()
         deadline = run.ctx.deadline = deadline_of(run.claim, now)
         if deadline is None:
             return

@@ -1,6 +1,7 @@
 """Send events to every instrument, none of which can harm a worker."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from qcore.app.calls.user_code import log_failure
 from qcore.domain.events import Event
@@ -21,13 +22,14 @@ class Instruments:
         """
         return bool(self._takers(kind))
 
+    def sender(self, kind: type[Event]) -> Callable[[Event], None] | None:
+        """Return what sends events of one kind, as a hot path does; None if nobody takes them."""
+        takers = self._takers(kind)
+        return partial(_send, takers) if takers else None
+
     def __call__(self, event: Event) -> None:
         """Send an event to each instrument that takes its kind."""
-        for instrument in self._takers(type(event)):
-            try:
-                instrument(event)
-            except BaseException as error:  # noqa: BLE001  (its trouble is not the worker's)
-                log_failure(error, "instrument failed", instrument)
+        _send(self._takers(type(event)), event)
 
     def _takers(self, kind: type[Event]) -> tuple[Instrument, ...]:
         takers = self._by_kind.get(kind)
@@ -35,6 +37,14 @@ class Instruments:
             takers = tuple(each for each in self._instruments if _wants(each, kind))
             self._by_kind[kind] = takers
         return takers
+
+
+def _send(takers: Sequence[Instrument], event: Event) -> None:
+    for instrument in takers:
+        try:
+            instrument(event)
+        except BaseException as error:  # noqa: BLE001  (its trouble is not the worker's)
+            log_failure(error, "instrument failed", instrument)
 
 
 def _wants(instrument: Instrument, kind: type[Event]) -> bool:

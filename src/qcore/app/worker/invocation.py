@@ -71,7 +71,9 @@ class Invoker:
 
         Raises `TooLateToStart` where the task may not start any more once there is a slot for it.
         """
-        middleware = self._node.middlewares_of(handler)
+        node = self._node
+        # without a call for a handler of the queue itself, as most are
+        middleware = node.middlewares if handler.owner is node else node.middlewares_of(handler)
         if handler.kind is Kind.THREAD:
             call = partial(self._in_thread, run, handler, args, kwargs)
             return self._in_thread_slot(run, call, middleware)

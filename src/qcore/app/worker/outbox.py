@@ -70,6 +70,7 @@ class Outbox:
             self._waiting.append((run, Verdict(claim.lease, verdict)))
         else:
             waited, ran = run.started - claim.task.due, self._monotonic() - began
+            run.seconds = ran
             self._waiting.append((run, Verdict(claim.lease, verdict, waited, ran)))
         if len(self._waiting) == 1:
             self._filled.set()

@@ -27,6 +27,7 @@ class Run:
         "coroutine",
         "ctx",
         "has_ended",
+        "seconds",
         "started",
         "unknown_format",
     )
@@ -41,6 +42,8 @@ class Run:
         """When its handler was called, by the monotonic clock."""
         self.started: Moment = 0.0
         """The same by the wall clock, if it was."""
+        self.seconds = 0.0
+        """How long it ran, once its verdict is in the outbox; 0 where no handler was called."""
         self.coroutine: asyncio.Task[None] | None = None
         self.unknown_format: str | None = None
         """Why its task cannot be read by this version, where that is why it is put back."""

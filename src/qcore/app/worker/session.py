@@ -97,7 +97,6 @@ class WorkerSession:
             outbox=self._outbox,
             deadlines=self._deadlines,
             wakeup=self._wakeup,
-            clock=clock,
             emit=emit,
             on_end=on_end,
         )

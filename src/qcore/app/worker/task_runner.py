@@ -13,7 +13,6 @@ from qcore.app.worker.run import Run
 from qcore.domain.events import NoHandler, TaskFinished, TasksClaimed
 from qcore.domain.lifecycle import Released, Snoozed, Transition
 from qcore.domain.task import Claim
-from qcore.ports import Clock
 
 
 class TaskRunner:
@@ -32,7 +31,6 @@ class TaskRunner:
         outbox: Outbox,
         deadlines: Deadlines,
         wakeup: Wakeup,
-        clock: Clock,
         emit: Instruments,
         on_end: Callable[[], None],
     ) -> None:
@@ -44,11 +42,10 @@ class TaskRunner:
         self._outbox = outbox
         self._deadlines = deadlines
         self._wakeup = wakeup
-        self._clock = clock
         self._emit = emit
         self._on_end = on_end
         self._create_task = asyncio.get_running_loop().create_task
-        self._emits_finished = emit.wants(TaskFinished)
+        self._send_finished = emit.sender(TaskFinished)
 
     def start(self, claims: Sequence[Claim]) -> None:
         """Start a coroutine for each claim."""
@@ -95,9 +92,8 @@ class TaskRunner:
     def _report(self, run: Run, verdict: Transition) -> None:
         if isinstance(verdict, Snoozed) and verdict.unhandled:
             self._emit(NoHandler(run.claim, run.unknown_format))
-        if self._emits_finished:
-            seconds = 0.0 if run.began is None else self._clock.monotonic() - run.began
-            self._emit(TaskFinished(run.claim, verdict, seconds))
+        if self._send_finished is not None:
+            self._send_finished(TaskFinished(run.claim, verdict, run.seconds))
 
 
 def _retrieve(coroutine: asyncio.Task[None]) -> None:
