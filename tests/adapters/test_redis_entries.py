@@ -48,24 +48,18 @@ SCHEDULERS, ROUNDS = 10, 8
 WRITES = WRITE_ENTRY.digest.encode()
 
 
+def calls_of(server: RedisServer) -> int:
+    """Return how often scripts were called."""
+    stats = server.cli("INFO", "commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha"))
+
+
 class TestEntries(RedisCases):
     """What lies in Redis of entries, and what becomes of it."""
 
     @pytest.fixture(autouse=True)
     def _on_a_server(self, empty_redis: RedisServer) -> None:
         self.server, self.url = empty_redis, empty_redis.url
-
-    def commands(self) -> int:
-        """Return how many commands clients have sent."""
-        stats = self.server.cli("INFO", "stats")
-        return int(stats["total_commands_processed"])
-
-    def calls(self) -> int:
-        """Return how often scripts were called."""
-        stats = self.server.cli("INFO", "commandstats")
-        return sum(
-            stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha")
-        )
 
     async def test_nothing_is_left_of_removed_entries(self, broker: RedisBroker) -> None:
         """No key; and nothing of the queue once that is removed."""
@@ -92,9 +86,9 @@ class TestEntries(RedisCases):
         queues = [f"q{n}" for n in range(50)]
         await put_entry(broker, an_entry(queue="q7"))
         await due(broker, *queues, now=NOW)
-        before = self.calls()
+        before = calls_of(self.server)
         assert (await due(broker, *queues, now=NOW)).next == AT
-        assert self.calls() == before + 1
+        assert calls_of(self.server) == before + 1
 
     async def test_a_conflict_leaves_nothing_behind(self, broker: RedisBroker) -> None:
         """Not even what is remembered of a request: of ten schedulers nine have one."""
@@ -292,11 +286,17 @@ class TestOddEntries(RedisCases):
         assert self.remedies("namespace") == []
         self.server.cli("DEL", "qcore:queues")
         assert self.remedies("namespace") == ["SADD qcore:queues default"]
+        self.server.cli("SADD", "qcore:queues", "default")
+        self.server.cli("DEL", "qcore:entry-queues")
+        assert self.remedies("namespace") == ["SADD qcore:entry-queues default"]
 
 
 async def test_a_bad_queue_of_a_cluster_keeps_no_other_back(empty_cluster: RedisCluster) -> None:
-    """There each queue is asked by itself; where none can be read, it is an error."""
+    """There each is asked by itself, if it has entries; where none can be read, it is an error."""
     broker = broker_at(empty_cluster.url)
+    calls = sum(calls_of(node) for node in empty_cluster.masters)
+    assert (await due(broker, *(f"none{n}" for n in range(20)))).next is None
+    assert sum(calls_of(node) for node in empty_cluster.masters) == calls
     names = [f"q{n}" for n in range(6)]
     for queue in names:
         await put_entry(broker, an_entry(queue=queue))

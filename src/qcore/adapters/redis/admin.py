@@ -113,10 +113,13 @@ async def remove_queue(
     for session in sessions:
         own = runner.keys.with_session(queue, session, Key.SESSION)
         await runner.link.command("PEXPIRE", own[Key.SESSION - 1], 0)
-    await runner.link.command("SREM", runner.keys.registry, queue)
+    registries = runner.keys.registry, runner.keys.entry_registry
+    for registry in registries:
+        await runner.link.command("SREM", registry, queue)
     if await runner.link.command("EXISTS", its[Key.META - 1], of_entries[0]):
         # somebody has just created it anew
-        await runner.link.command("SADD", runner.keys.registry, queue)
+        for registry in registries:
+            await runner.link.command("SADD", registry, queue)
     return QueueRemoved()
 
 

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Final
 
 from qcore.adapters.links.redis import Arg, Reply, ScriptCall
-from qcore.adapters.redis.entries import AT_ONCE, decode, read_keys
+from qcore.adapters.redis.entries import AT_ONCE, decode, read_keys, registered
 from qcore.adapters.redis.script_runner import ScriptRunner
 from qcore.adapters.redis.scripts import DUE_ENTRIES
 from qcore.adapters.redis.snapshot import living
@@ -24,6 +24,10 @@ async def due_entries(
 
     A queue that cannot be read keeps no others from being found: it is an error where none can.
     """
+    if not runner.link.is_multi_slot:
+        # a call for each queue, of which few have entries: schedulers ask every few seconds
+        known = {*await registered(runner)}
+        queues = [queue for queue in queues if queue in known]
     search = _Search(runner, queues, limit, now)
     await search.run()
     found = search.found()[: max(0, limit)]

@@ -39,20 +39,27 @@ async def write_entries(
 ) -> list[EntryAnswer]:
     """Write entries that are as they were seen, and enqueue their tasks: a call for each change."""
     writes = [_Write(change, now) for change in changes]
-    new = {each.queue for each in changes if each.seen is None}
-    if new:
-        # registered first: an unregistered queue is never listed, an unused name does no harm
-        await runner.link.command("SADD", runner.keys.registry, *sorted(new))
+    new = sorted({each.queue for each in changes if each.seen is None})
+    # registered first: an unregistered queue is never found, an unused name does no harm
+    await _register(runner, new)
     asked = [([write.change.queue], write.words()) for write in writes]
     replies = await runner.run_once(
         WRITE_ENTRY, asked, number=WITH_ENTRIES, durable=True, partial=True
     )
+    # and again: a queue of that name may just have been removed
+    await _register(runner, new)
     raise_outage(replies)
     answers = [
         reply if isinstance(reply, BrokerRefused) else write.answer(reply)
         for write, reply in zip(writes, replies, strict=True)
     ]
     return refuse_in_part(answers)
+
+
+async def _register(runner: ScriptRunner, queues: Sequence[str]) -> None:
+    if queues:
+        for registry in (runner.keys.registry, runner.keys.entry_registry):
+            await runner.link.command("SADD", registry, *queues)
 
 
 class _Write:
@@ -116,12 +123,17 @@ async def browse_entries(
 
 async def entry_queues(runner: ScriptRunner) -> list[str]:
     """Return the queues in which entries lie, of those that the registry names."""
-    known = await runner.link.command("SMEMBERS", runner.keys.registry)
-    groups = runner.queue_batches(sorted(filter(None, map(queue_name, known))))
+    groups = runner.queue_batches(await registered(runner))
     calls = [ScriptCall([runner.keys.entries(queue)[1] for queue in each], ()) for each in groups]
     counts = await runner.link.run(COUNT_ENTRIES, calls)
     pairs = zip(chain.from_iterable(groups), chain.from_iterable(counts), strict=True)
     return [queue for queue, count in pairs if count]
+
+
+async def registered(runner: ScriptRunner) -> list[str]:
+    """Return the queues that may have entries."""
+    known = await runner.link.command("SMEMBERS", runner.keys.entry_registry)
+    return sorted(filter(None, map(queue_name, known)))
 
 
 def read_keys(runner: ScriptRunner, *queues: str) -> list[str]:

@@ -59,7 +59,8 @@ entry-ids                  sorted set   ids, of score 0, so in the order of thei
 entry-wakes                sorted set   ids of entries that a scheduler has to look at, by when
 ========================== ============ ==========================================================
 
-Besides, the set `qcore:queues` names all queues, the sorted set `qcore:{ }:workers` has the ids of
+Besides, the set `qcore:queues` names all queues, the set `qcore:entry-queues` those that may have
+entries, the sorted set `qcore:{ }:workers` has the ids of
 workers by when they count as gone, the hash `qcore:{ }:worker-info` what they announced of
 themselves, in MessagePack, and the channels `…:wake` and `…:news` of a queue
 carry notifications (notifications.py).
@@ -125,6 +126,7 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         self.registry: Final = f"{namespace}:queues"
+        self.entry_registry: Final = f"{namespace}:entry-queues"
         # in one slot that no queue has: a blank is no queue's name
         self.workers: Final = (f"{namespace}:{{ }}:workers", f"{namespace}:{{ }}:worker-info")
         self.of = lru_cache(maxsize=1_000)(self._of)

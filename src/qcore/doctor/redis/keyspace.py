@@ -32,6 +32,8 @@ class Namespace:
     """Other members of the registry: names that no queue can have, quoted."""
     unknown: Sequence[str]
     """Queues that have keys, and that it does not name."""
+    unlisted: Sequence[str]
+    """Queues that have entries, and that the registry of such does not name."""
     foreign: Sequence[str]
     """Keys that are nobody's queue's."""
     is_set: bool
@@ -45,12 +47,20 @@ async def names(nodes: Sequence[Node], keys: Keys, queries: ServerQueries) -> Na
     known: set[str] = set()
     junk: set[str] = set()
     stored: set[str] = set()
+    listed: set[str] = set()
+    with_entries: set[str] = set()
     foreign: set[str] = set()
-    is_set, is_read = True, False
+    is_set, is_read, is_list_read = True, False, False
+    ours = {keys.registry, keys.entry_registry, *keys.workers}
     for node in nodes:
-        kind, members = await queries.ask(
-            node, ("TYPE", keys.registry), ("SMEMBERS", keys.registry)
+        kind, members, having_entries = await queries.ask(
+            node,
+            ("TYPE", keys.registry),
+            ("SMEMBERS", keys.registry),
+            ("SMEMBERS", keys.entry_registry),
         )
+        is_list_read = is_list_read or having_entries is not None
+        listed.update(filter(None, map(queue_name, having_entries or ())))
         is_set = is_set and kind in {None, b"none", b"set"}
         is_read = is_read or members is not None
         for member in members or ():
@@ -60,10 +70,20 @@ async def names(nodes: Sequence[Node], keys: Keys, queries: ServerQueries) -> Na
             queue = _queue_of(key, keys.registry)
             if queue is not None:
                 stored.add(queue)
-            elif not (key == keys.registry or key in keys.workers or _STATISTICS.search(key)):
+                if key == keys.entries(queue)[0]:
+                    with_entries.add(queue)
+            elif not (key in ours or _STATISTICS.search(key)):
                 foreign.add(key)
     lost = {queue for queue in stored - known if not queue.startswith(PROBE_PREFIX)}
-    return Namespace(sorted(known), sorted(junk), sorted(lost), sorted(foreign), is_set, is_read)
+    return Namespace(
+        sorted(known),
+        sorted(junk),
+        sorted(lost),
+        sorted(with_entries - listed) if is_list_read else (),
+        sorted(foreign),
+        is_set,
+        is_read,
+    )
 
 
 def _quoted(member: bytes) -> str:
@@ -130,6 +150,15 @@ def namespace(found: Namespace, keys: Keys) -> Iterator[Finding]:
             "are not counted, nor shown",
             f"SADD {keys.registry} {' '.join(found.unknown[:SHOWN])}",
         )
-    if found.is_set and found.is_read and not (found.foreign or found.unknown or found.junk):
+    if found.unlisted:
+        registry = keys.entry_registry
+        yield warning(
+            "namespace",
+            f"{registry} does not name {len(found.unlisted)} queues that have periodic tasks: "
+            f"{', '.join(found.unlisted[:SHOWN])}; these are not listed, and not made on a cluster",
+            f"SADD {registry} {' '.join(found.unlisted[:SHOWN])}",
+        )
+    amiss = found.foreign or found.unknown or found.junk or found.unlisted
+    if found.is_set and found.is_read and not amiss:
         many = len(found.known)
         yield ok("namespace", f"{keys.registry} names {many} queue{'' if many == 1 else 's'}")
