@@ -20,7 +20,7 @@ from qcore.domain.queue_limits import (
     SetRate,
     ruled,
 )
-from qcore.domain.task import Claim, Demand
+from qcore.domain.task import Claim, Demand, Verdict
 
 # a mutant knows what it breaks
 # ruff: noqa: SLF001
@@ -109,9 +109,11 @@ def _takes_as_if_alone(self: Queue, into: list[Claim], room: int, now: float, un
         self._bucket_full = full
 
 
-def _puts_back(self: Queue, stored: StoredTask, event: Transition, now: float) -> State:
+def _puts_back(
+    self: Queue, stored: StoredTask, event: Transition, now: float, verdict: Verdict | None = None
+) -> State:
     was_active = stored.state is State.ACTIVE
-    state = Queue.move(self, stored, event, now)
+    state = Queue.move(self, stored, event, now, verdict)
     if was_active and state is not State.GONE and self.limits.rate is not None:
         self._bucket_full -= self.limits.rate.pace
     return state

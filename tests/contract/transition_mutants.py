@@ -23,7 +23,7 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
-from qcore.domain.task import Lease
+from qcore.domain.task import Lease, Verdict
 from qcore.ports import Kinds, Notify
 from tests.contract.limits_mutants import with_queue
 
@@ -31,10 +31,16 @@ from tests.contract.limits_mutants import with_queue
 def also(kind: type, change: Callable[[StoredTask], object]) -> type[MemoryBroker]:
     """Return a broker where one kind of transition changes something else besides."""
 
-    def move(self: Queue, stored: StoredTask, event: Transition, now: float) -> State:
+    def move(
+        self: Queue,
+        stored: StoredTask,
+        event: Transition,
+        now: float,
+        verdict: Verdict | None = None,
+    ) -> State:
         if isinstance(event, kind):
             change(stored)
-        return Queue.move(self, stored, event, now)
+        return Queue.move(self, stored, event, now, verdict)
 
     return with_queue(move=move)
 
