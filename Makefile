@@ -11,7 +11,7 @@ PIP_INSTALL := $(PY) -m pip --disable-pip-version-check install -qq -c constrain
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contract test-rest check bench bench-peers clean
+.PHONY: help demo test test-contract test-rest test-system check bench bench-peers clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,15 +20,19 @@ help: ## List the targets
 demo: $(VENV)/demo.stamp ## Run the example application, signup
 	@$(PY) -m examples.signup
 
-# In two halves at once: the contract of the brokers, and all the rest, take about as long.
+# In three parts at once: tests with real processes mostly wait for them, while the contract of the
+# brokers and all the rest keep a core busy each.
 test: $(VENV)/dev.stamp ## Run every test, the slow ones with real processes too
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 test-contract test-rest
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=3 test-contract test-rest test-system
 
 test-contract: $(VENV)/dev.stamp
 	@$(PY) -m pytest tests/contract
 
 test-rest: $(VENV)/dev.stamp
-	@$(PY) -m pytest --ignore=tests/contract
+	@$(PY) -m pytest --ignore=tests/contract -m "not system"
+
+test-system: $(VENV)/dev.stamp
+	@$(PY) -m pytest -m system tests
 
 check: $(VENV)/dev.stamp ## Lint, check the format, the types and the architecture
 	$(VENV)/bin/ruff check .
