@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Final, Protocol, Unpack
 
 from qcore.app.client.inspector import Inspector
@@ -101,13 +101,16 @@ async def _burst(q: Wired, counts: Counts, most: int) -> tuple[int, Moment | Non
     if not counts:
         return 0, None
     worker = q.worker(queues=sorted(counts), burst=True, max_tasks=most, scheduler=False)
-    if isinstance(q.clock, ManualClock):
-        # a worker whose broker fails waits for the clock before it tries again
-        with q.clock.autojump(threshold=STUCK):
-            await worker.run()
-    else:
+    with _jumping(q.clock):
         await worker.run()
     return worker.executed, worker.next_ready
+
+
+def _jumping(clock: Clock) -> AbstractContextManager[object]:
+    """Let time pass for whoever waits before it asks a broker again that has failed."""
+    if isinstance(clock, ManualClock):
+        return clock.autojump(threshold=STUCK)
+    return nullcontext()
 
 
 class _Ticks:
@@ -115,6 +118,7 @@ class _Ticks:
 
     def __init__(self, q: Wired) -> None:
         self._scheduler = None if periodic_of(q.broker) is None else q.scheduler()
+        self._clock = q.clock
 
     @property
     def next(self) -> Moment | None:
@@ -124,7 +128,8 @@ class _Ticks:
     async def make(self) -> None:
         """Make those that are due."""
         if self._scheduler is not None:
-            await self._scheduler.once()
+            with _jumping(self._clock):
+                await self._scheduler.once()
 
     def close(self) -> None:
         """Let go of what it has made."""

@@ -1,7 +1,7 @@
 """Schedulers make ticks: beside a worker, alone, and in virtual time."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -9,10 +9,11 @@ import pytest
 
 from qcore import Context, PeriodicTask, Qcore, Router, State
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.errors import BrokerRefused, BrokerUnavailable, InvalidOption
+from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.ids import tick_id
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
+from qcore.domain.periodic.changes import DueEntries
 from qcore.domain.periodic.editing import DECLARED_FOR
 from qcore.domain.periodic.ticking import STALE_KEPT
 from qcore.periodic import EntryChange, EntryStatus, Scheduler, TickRecord
@@ -33,6 +34,16 @@ class Shared(MemoryBroker):
     capabilities = MemoryBroker.capabilities | {Capability.SHARED, Capability.DURABLE}
 
 
+class Spoiled(MemoryBroker):
+    """A broker that cannot read the entries of one queue."""
+
+    async def due_entries(self, queues: Sequence[str], limit: int, *, now: Moment) -> DueEntries:
+        """Refuse it."""
+        if "spoiled" in queues:
+            raise BrokerUnusable("of a newer qcore")
+        return await super().due_entries(queues, limit, now=now)
+
+
 class Ticked:
     """A queue with one periodic task, which notes its ticks."""
 
@@ -45,6 +56,9 @@ class Ticked:
         async def report(ctx: Context) -> None:
             assert ctx.tick is not None
             self.at.append(ctx.tick.at - NOW)
+
+
+async def _do_nothing(ctx: Context) -> None: ...
 
 
 @asynccontextmanager
@@ -70,6 +84,28 @@ async def test_a_worker_makes_the_ticks_of_what_is_declared() -> None:
             lab.manual.advance(60)
             await lab.signals.settled.next()
     assert ticked.at == [60, 120, 180]
+
+
+async def test_a_queue_that_cannot_be_read_keeps_no_other_one_from_ticking() -> None:
+    """It is reported, and asked for again after longer and longer pauses."""
+    ticked = Ticked(Spoiled())
+    lab = ticked.lab
+    async with lab.working(queues=["default", "spoiled"]):
+        await turn(20)
+        for _ in range(3):
+            lab.manual.advance(60)
+            await lab.signals.settled.next()
+    assert ticked.at == [60, 120, 180]
+    reports = [each for each in lab.signals.broker_failed.seen if each.call == "due_entries"]
+    assert "'spoiled' is not served" in str(reports[0].error)
+
+
+async def test_a_drain_goes_on_where_a_queue_cannot_be_read() -> None:
+    """Its scheduler looks at all queues for which there are handlers."""
+    ticked = Ticked(Spoiled())
+    ticked.lab.task("other", queue="spoiled")(_do_nothing)
+    assert await drain(ticked.lab, until=NOW + 125) == 2
+    assert ticked.at == [60, 120]
 
 
 async def test_a_worker_may_be_told_to_make_no_ticks() -> None:

@@ -44,7 +44,7 @@ class Case:
         emit = Instruments([])
         self.next_due = NextDue(
             self.broker,
-            Quarantine("next_due", QUEUES, clock=self.clock, dice=lambda: 0.5, emit=emit),
+            Quarantine("next_due", len(QUEUES), clock=self.clock, dice=lambda: 0.5, emit=emit),
             clock=self.clock,
             retrying=Retrying(self.clock, lambda: 0.5, emit),
             stopping=self.stopping,

@@ -23,7 +23,9 @@ class Store:
         self.queues = queues
         self.clock = ManualClock()
         emit = Instruments([self.note])
-        self.quarantine = Quarantine("claim", queues, clock=self.clock, dice=lambda: 0.5, emit=emit)
+        self.quarantine = Quarantine(
+            "claim", len(queues), clock=self.clock, dice=lambda: 0.5, emit=emit
+        )
 
     def note(self, event: Event) -> None:
         self.told.append(event)

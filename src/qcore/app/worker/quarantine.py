@@ -23,18 +23,18 @@ class Quarantine:
     A queue that a newer qcore has written, or whose keys hold data of another program, fails a
     call for all queues. It is found by one call for each queue, reported as `BrokerFailed`, and
     tried again by itself with exponential backoff; each failed attempt is reported. `name` stands
-    for the call in these events, `queues` are all queues that it is ever made for.
+    for the call in these events, `most` is for how many queues it is made at most.
     """
 
     def __init__(
-        self, name: str, queues: Sequence[str], *, clock: Clock, dice: Dice, emit: Instruments
+        self, name: str, most: int, *, clock: Clock, dice: Dice, emit: Instruments
     ) -> None:
         self._name = name
-        self._has_others = len(queues) > 1
+        self._has_others = most > 1
         self._clock = clock
         self._emit = emit
         self._backoff: FailureBackoff[str] = FailureBackoff(
-            clock, dice, longest=LONGEST_QUARANTINE, remembered=len(queues)
+            clock, dice, longest=LONGEST_QUARANTINE, remembered=most
         )
 
     def fit(self, queues: Sequence[str]) -> Sequence[str]:

@@ -222,7 +222,8 @@ class WorkerSession:
 
     def _quarantine(self, call: str) -> Quarantine:
         env = self._env
-        return Quarantine(call, env.weights.queues, clock=env.clock, dice=env.dice, emit=env.emit)
+        most = len(env.weights.queues)
+        return Quarantine(call, most, clock=env.clock, dice=env.dice, emit=env.emit)
 
     def _make_claim_loop(self, runner: TaskRunner) -> ClaimLoop:
         env = self._env
@@ -310,6 +311,7 @@ class WorkerSession:
             finds_queues=False,
             clock=env.clock,
             retrying=env.retrying,
+            dice=env.dice,
             emit=env.emit,
             stopping=env.control.stopping,
         )

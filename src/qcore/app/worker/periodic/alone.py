@@ -46,6 +46,7 @@ class Scheduler:
         self._client = client
         self._clock = clock
         self._queues = queues
+        self._dice = dice
         self._emit = emit
         self._retrying = Retrying(clock, dice, emit)
         self._stopping = asyncio.Event()
@@ -98,6 +99,7 @@ class Scheduler:
                 finds_queues=self._queues is None,
                 clock=self._clock,
                 retrying=self._retrying,
+                dice=self._dice,
                 emit=self._emit,
                 stopping=self._stopping,
             )

@@ -14,9 +14,12 @@ from qcore.app.tasks.periodic import PeriodicDeclarations
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.periodic.declarer import Declarer
 from qcore.app.worker.periodic.ticker import Ticker
+from qcore.app.worker.quarantine import Quarantine
 from qcore.app.worker.retrying import GaveUp, Retrying
+from qcore.domain.errors import BrokerUnusable
 from qcore.domain.moments import Moment
 from qcore.domain.periodic.entry import Entry
+from qcore.domain.retry import Dice
 from qcore.ports import (
     Broker,
     Capability,
@@ -30,6 +33,8 @@ from qcore.ports import (
 
 LONGEST_BLIND: Final = 6.0
 """Seconds after which a shared store is asked again: another process may have written an entry."""
+MAX_QUEUES: Final = 10_000
+"""Queues at most that are known to be unusable; beyond these the oldest is asked for again."""
 ALL_QUEUES_EVERY: Final = 60.0
 """Seconds from one look for queues with entries to the next, where all are served."""
 
@@ -53,6 +58,7 @@ class PeriodicScheduler:
         finds_queues: bool,
         clock: Clock,
         retrying: Retrying,
+        dice: Dice,
         emit: Instruments,
         stopping: asyncio.Event,
     ) -> None:
@@ -65,7 +71,14 @@ class PeriodicScheduler:
         self._emit = emit
         self._stopping = stopping
         self._declarer = Declarer(declarations, client, periodic, emit=emit)
-        self._ticker = Ticker(periodic, clock=clock, emit=emit, may_tick=self._may_tick)
+        self._quarantine = Quarantine("due_entries", MAX_QUEUES, clock=clock, dice=dice, emit=emit)
+        self._ticker = Ticker(
+            periodic,
+            clock=clock,
+            quarantine=self._quarantine,
+            emit=emit,
+            may_tick=self._may_tick,
+        )
         self._is_shared = Capability.SHARED in broker.capabilities
         self._found: Sequence[str] = ()
         """The queues with entries, as of the last look."""
@@ -138,18 +151,22 @@ class PeriodicScheduler:
 
         A shared store is asked again in a while: of other processes it need not tell.
         """
-        new = [queue for queue in self.queues if queue not in self._watched]
-        if new and not self._is_shared:
-            subscription = await self._broker.subscribe(new, {EntriesChanged}, self._notify)
-            stack.push_async_callback(subscription.close)
-            self._watched.update(new)
+        if self._is_shared:
+            return
+        for queue in [queue for queue in self.queues if queue not in self._watched]:
+            # what is wrong with a queue is reported when its entries are asked for
+            with suppress(BrokerUnusable):
+                subscription = await self._broker.subscribe([queue], {EntriesChanged}, self._notify)
+                stack.push_async_callback(subscription.close)
+                self._watched.add(queue)
 
     async def _call(self, name: str, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await self._retrying.call(name, call, stop=self._stopping)
 
     async def _pause(self) -> None:
         """Wait until there is a reason to look again."""
-        until = math.inf if self.next_tick is None else self.next_tick
+        until = self._quarantine.next_retry()
+        until = until if self.next_tick is None else min(until, self.next_tick)
         if self._finds_queues:
             until = min(until, self._find_at)
         self._arm()

@@ -6,11 +6,18 @@ from functools import lru_cache
 from typing import Final
 
 from qcore.app.worker.instruments import Instruments
+from qcore.app.worker.quarantine import Quarantine
 from qcore.domain.answers import Duplicate
 from qcore.domain.errors import BrokerRefused, InvalidOption
 from qcore.domain.events import PeriodicFailed, PeriodicTicked
 from qcore.domain.moments import Moment
-from qcore.domain.periodic.changes import DueEntry, EntryAnswer, EntryChange, EntryWritten
+from qcore.domain.periodic.changes import (
+    DueEntries,
+    DueEntry,
+    EntryAnswer,
+    EntryChange,
+    EntryWritten,
+)
 from qcore.domain.periodic.editing import duplicated, refused
 from qcore.domain.periodic.entry import Entry, StoredEntry
 from qcore.domain.periodic.ticking import decide
@@ -39,11 +46,13 @@ class Ticker:
         periodic: Periodic,
         *,
         clock: Clock,
+        quarantine: Quarantine,
         emit: Instruments,
         may_tick: Callable[[Entry], bool],
     ) -> None:
         self._periodic = periodic
         self._clock = clock
+        self._quarantine = quarantine
         self._emit = emit
         self._may_tick = may_tick
         self._warned: set[tuple[str, str]] = set()
@@ -58,14 +67,24 @@ class Ticker:
         """Make the ticks that are due; return when the next entry is to be looked at."""
         for _ in range(PASSES):
             now = self._clock.now()
-            found = await self._periodic.due_entries(queues, LIMIT, now=now)
+            found = await self._due(queues, now)
             changes = [
                 change for due in found.entries if (change := self._decided(due, now)) is not None
             ]
             wakes = await self._write(changes, now)
-            if not changes or not (len(found.entries) == LIMIT or any(w <= now for w in wakes)):
+            if not changes or not (len(found.entries) >= LIMIT or any(w <= now for w in wakes)):
                 return min([*wakes, *([] if found.next is None else [found.next])], default=None)
         return self._clock.now()
+
+    async def _due(self, queues: Sequence[str], now: Moment) -> DueEntries:
+        """Return what is due in those of the queues that can be read."""
+        answers = await self._quarantine.serve(
+            queues, lambda some: self._periodic.due_entries(some, LIMIT, now=now)
+        )
+        return DueEntries(
+            [due for each in answers for due in each.entries],
+            min((each.next for each in answers if each.next is not None), default=None),
+        )
 
     def _decided(self, due: DueEntry, now: Moment) -> EntryChange | None:
         """Return what is to become of an entry; None of one that others see to."""
