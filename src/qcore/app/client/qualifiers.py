@@ -123,20 +123,27 @@ def _time(
         if compared is None:
             raise Unfit(f"<, <=, > or >= and {DURATION}, or a moment such as {MOMENT}")
         compare = _COMPARE[compared[1]]
-        if _SPAN.fullmatch(compared[2]):
-            span = sum(float(n) * UNITS[unit] for n, unit in _PART.findall(compared[2]))
+        if (span := seconds_in(compared[2])) is not None:
             sign = 1 if ahead else -1
             return lambda subject: (
                 (moment := of(subject.task)) is not None
                 and compare(sign * (moment - subject.now), span)
             )
-        limit = _moment(compared[2])
+        limit = moment_in(compared[2])
         return lambda subject: (moment := of(subject.task)) is not None and compare(moment, limit)
 
     return test
 
 
-def _moment(text: str) -> Moment:
+def seconds_in(text: str) -> float | None:
+    """Return the seconds of a duration such as "1d12h"; None for a text that is none."""
+    if not _SPAN.fullmatch(text):
+        return None
+    return sum(float(number) * UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def moment_in(text: str) -> Moment:
+    """Return the moment of a text such as "2026-11-30T08:00Z"; raise `Unfit` for what is none."""
     try:
         if len(text) == len("2026-11-30"):
             day = date.fromisoformat(text)

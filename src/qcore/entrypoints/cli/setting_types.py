@@ -9,7 +9,7 @@ import click
 
 from qcore.app.worker.settings import WorkerSettings
 from qcore.domain.errors import InvalidOption, QcoreError
-from qcore.entrypoints.cli.queues import parse_queues
+from qcore.entrypoints.cli.queue_weights import parse_queues
 from qcore.entrypoints.connect import connect
 
 if TYPE_CHECKING:
