@@ -8,13 +8,26 @@ import click
 
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.links.urls import without_password
+from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
+from qcore.app.calls.codec import Codec
+from qcore.app.client.client import Client
+from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
-from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
-from qcore.entrypoints.cli.errors import NotFound, Unreachable, Wrong
+from qcore.app.client.qualifiers import ReadPayload
+from qcore.app.client.task_listing import payload_reader
+from qcore.domain.errors import (
+    BrokerUnavailable,
+    BrokerUnusable,
+    InvalidOption,
+    InvalidTask,
+    QcoreError,
+)
+from qcore.domain.moments import Moment
+from qcore.entrypoints.cli.errors import NotFound, Unreachable, Unwell, Wrong
 from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of_environment
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
-from qcore.ports import Broker, Clock, timekeeper_of
+from qcore.ports import Broker, timekeeper_of
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
@@ -33,31 +46,58 @@ def json_option(command: C) -> C:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
-def ask(url: str | None, call: Callable[[Inspector, Clock], Awaitable[T]]) -> T:
-    """Return what a call answers that is given an inspector of the store, and the store's clock.
+class Store:
+    """What a command asks, or gives orders to: a broker, and all that an application has of it.
 
-    Raises `Wrong` for a URL or a value that makes no sense, `NotFound` where a file is not there,
-    and `Unreachable` where the store does not serve.
+    Arguments of tasks are read as JSON or MessagePack; sealed ones are not read.
+    """
+
+    def __init__(self, url: str, broker: Broker) -> None:
+        self.url = without_password(url)
+        """As it may be shown."""
+        self.broker = broker
+        timekeeper = timekeeper_of(broker)
+        self.clock = SystemClock() if timekeeper is None else SystemClock(time=timekeeper.time)
+        codec = Codec([JsonSerializer(), MessagePackSerializer()])
+        self.inspector = Inspector(broker, clock=self.clock, codec=codec)
+        self.client = Client(broker, clock=self.clock, codec=codec)
+        self.entries = Entries(self.client)
+        self.read_payload: ReadPayload = payload_reader(codec)
+
+    def now(self) -> Moment:
+        """Return the time that the store goes by, once it has been asked for anything."""
+        return self.clock.now()
+
+
+def ask(
+    url: str | None, call: Callable[[Store], Awaitable[T]], *, may_make_file: bool = False
+) -> T:
+    """Return what a call answers that is given a store.
+
+    Raises `Wrong` for a URL or a value that makes no sense, `NotFound` where a file is not there
+    and is not to be made, `Unreachable` where the store does not serve, and `Unwell` for what else
+    is refused.
     """
     configure("error")
     try:
         url = url_of_environment() if url is None else url
         broker = connect(url)
-        _refuse_missing_file(url, broker)
-        return run(_answer(broker, call))
-    except InvalidOption as error:
+        if not may_make_file:
+            _refuse_missing_file(url, broker)
+        return run(_answer(Store(url, broker), call))
+    except (InvalidOption, InvalidTask) as error:
         raise Wrong(str(error)) from None
     except (BrokerUnavailable, BrokerUnusable, OSError) as error:
         raise Unreachable(str(error)) from None
+    except QcoreError as error:
+        raise Unwell(str(error)) from None
 
 
-async def _answer(broker: Broker, call: Callable[[Inspector, Clock], Awaitable[T]]) -> T:
-    timekeeper = timekeeper_of(broker)
-    clock = SystemClock() if timekeeper is None else SystemClock(time=timekeeper.time)
+async def _answer(store: Store, call: Callable[[Store], Awaitable[T]]) -> T:
     try:
-        return await call(Inspector(broker, clock=clock), clock)
+        return await call(store)
     finally:
-        await broker.close()
+        await store.client.close()
 
 
 def _refuse_missing_file(url: str, broker: Broker) -> None:

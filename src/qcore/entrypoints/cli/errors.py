@@ -52,3 +52,15 @@ class Unwell(OneLine):
     """Say in one line what keeps a command, well asked for, from its work; exit with 1."""
 
     exit_code = 1
+
+
+class TimedOut(OneLine):
+    """Say in one line what did not happen in the time that it was given; exit with 5."""
+
+    exit_code = 5
+
+
+class FailedForGood(OneLine):
+    """Say in one line which task has ended without success, and why; exit with 6."""
+
+    exit_code = 6

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 SHORT: Final = 10
 """Seconds below which a duration has tenths."""
 BETWEEN: Final = "  "
+HAS_PRINTED: Final = "qcore.has_printed_json"
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -25,7 +26,17 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     A cell that may be styled is given by `click.style`; colours go where nobody reads along, and
     where `NO_COLOR` is set.
     """
-    lines = _aligned(titles, rows) if is_terminal() else ("\t".join(row) for row in rows)
+    table = [[click.style(title, bold=True) for title in titles], *rows]
+    print_lines(_aligned(table) if is_terminal() else ("\t".join(row) for row in rows))
+
+
+def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print names with their values, a line each: aligned in a terminal, else with a tab."""
+    print_lines(_aligned(pairs) if is_terminal() else ("\t".join(pair) for pair in pairs))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines that may be styled."""
     for line in lines:
         click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
 
@@ -37,7 +48,25 @@ def is_terminal() -> bool:
 
 def print_json(document: Mapping[str, object]) -> None:
     """Print one JSON document, in ASCII, with the version of its keys."""
-    click.echo(json.dumps({"version": JSON_VERSION, **document}, indent=2))
+    _print_json(document, indent=2)
+
+
+def print_json_line(document: Mapping[str, object]) -> None:
+    """Print a JSON document as one line, as one of several."""
+    _print_json(document, indent=None)
+
+
+def print_json_error(message: str, status: int) -> None:
+    """Print an error as the one document of a command, unless that has printed one already."""
+    context = click.get_current_context(silent=True)
+    if context is None or HAS_PRINTED not in context.meta:
+        _print_json({"error": {"status": status, "message": message}}, indent=2)
+
+
+def _print_json(document: Mapping[str, object], *, indent: int | None) -> None:
+    if (context := click.get_current_context(silent=True)) is not None:
+        context.meta[HAS_PRINTED] = True
+    click.echo(json.dumps({"version": JSON_VERSION, **document}, indent=indent, allow_nan=False))
 
 
 def cell(text: str) -> str:
@@ -68,8 +97,7 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def _aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    table = [[click.style(title, bold=True) for title in titles], *rows]
+def _aligned(table: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [
         max(len(click.unstyle(each)) for each in column) for column in zip(*table, strict=True)
     ]

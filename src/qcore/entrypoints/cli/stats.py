@@ -7,7 +7,6 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-from qcore.app.client.inspector import Inspector
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.statistics import (
@@ -19,7 +18,7 @@ from qcore.domain.statistics import (
     StatisticsRow,
     totals,
 )
-from qcore.entrypoints.cli.asking import ask, json_option, url_option
+from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.output import (
     cell,
@@ -29,7 +28,6 @@ from qcore.entrypoints.cli.output import (
     timestamp,
 )
 from qcore.entrypoints.cli.sparkline import sparkline
-from qcore.ports import Clock
 
 QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 UNITS: Final = {"min": 60, "h": 3_600, "d": 86_400}
@@ -93,9 +91,10 @@ def stats(url: str | None, queue: str | None, since: str, by: str | None, *, as_
     seconds = _seconds(since)
     resolution = Resolution.of(by) if by else _default(seconds)
 
-    async def call(inspector: Inspector, clock: Clock) -> tuple[Sequence[StatisticsRow], Span]:
-        rows = await inspector.statistics(queue, since=timedelta(seconds=seconds), by=resolution)
-        until = clock.now()
+    async def call(store: Store) -> tuple[Sequence[StatisticsRow], Span]:
+        ago = timedelta(seconds=seconds)
+        rows = await store.inspector.statistics(queue, since=ago, by=resolution)
+        until = store.now()
         return rows, Span(until - seconds, until, resolution)
 
     rows, span = ask(url, call)

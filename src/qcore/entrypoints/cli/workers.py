@@ -5,13 +5,11 @@ from typing import Any, Final
 
 import click
 
-from qcore.app.client.inspector import Inspector
 from qcore.domain.moments import Moment
 from qcore.domain.workers import Condition, RunningTask, WorkerInfo
-from qcore.entrypoints.cli.asking import ask, json_option, url_option
+from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import NotFound
 from qcore.entrypoints.cli.output import cell, duration, print_json, print_table, timestamp
-from qcore.ports import Clock
 
 TITLES: Final = ("WORKER", "STATE", "SEEN", "STARTED", "TASKS", "LOOP LATE BY", "QUEUES")
 TITLES_OF_RUNS: Final = ("WORKER", "FOR", "QUEUE", "TASK", "NAME")
@@ -39,8 +37,8 @@ def workers(
     Exits with 3 if there is none.
     """
 
-    async def call(inspector: Inspector, clock: Clock) -> tuple[Sequence[WorkerInfo], Moment]:
-        return await inspector.workers(queue=queue, name=name), clock.now()
+    async def call(store: Store) -> tuple[Sequence[WorkerInfo], Moment]:
+        return await store.inspector.workers(queue=queue, name=name), store.now()
 
     found, now = ask(url, call)
     if as_json:
