@@ -113,14 +113,40 @@ def url_options(choose: Callable[[UrlOption], bool]) -> dict[str, object]:
     return {each.name: each.default for each, found in declared.items() if found and choose(found)}
 
 
+def made(command: str) -> click.Command:
+    """Return a command by its name."""
+    found = commands.get_command(click.Context(commands), command)
+    assert found is not None
+    return found
+
+
+def verbs_of(command: str) -> Mapping[str, click.Command]:
+    """Return the commands of one that is a noun, such as `qcore tasks`; none of any other."""
+    group = made(command)
+    return group.commands if isinstance(group, click.Group) else {}
+
+
+def options_of_verbs(command: str) -> dict[str, object]:
+    """Return the options of all commands of a noun; where defaults differ, the row says it."""
+    found: dict[str, object] = {}
+    for verb in verbs_of(command).values():
+        for name, default in declared_by(verb).items():
+            found[name] = default if found.get(name, default) == default else WORDED
+    return found
+
+
 def options_of(command: str) -> dict[str, object]:
     """Return the options of a command with their defaults."""
-    made = commands.get_command(click.Context(commands), command)
-    found = [each for each in made.params if isinstance(each, click.Option)] if made else []
-    declared = {each.opts[0]: each.default for each in found if not (each.is_flag or each.envvar)}
-    listed = {each.opts[0]: WORDED for each in found} | declared | PER_MACHINE.get(command, {})
+    listed = declared_by(made(command)) | PER_MACHINE.get(command, {})
     elsewhere = options_of(AS_A_WORKER[command]) if command in AS_A_WORKER else {}
     return {name: default for name, default in listed.items() if name not in elsewhere}
+
+
+def declared_by(command: click.Command) -> dict[str, object]:
+    """Return the options that a command declares, with those defaults that are values."""
+    found = [each for each in command.params if isinstance(each, click.Option)]
+    declared = {each.opts[0]: each.default for each in found if not (each.is_flag or each.envvar)}
+    return {each.opts[0]: WORDED for each in found} | declared
 
 
 TABLES: Final = [
@@ -154,6 +180,17 @@ TABLES: Final = [
     *(
         Table("reference/cli.md", f"## `qcore {command}", options_of(command))
         for command in COMMANDS
+        if not verbs_of(command)
+    ),
+    *(
+        Table("reference/cli.md", f"## `qcore {noun}`", dict.fromkeys(verbs_of(noun)))
+        for noun in COMMANDS
+        if verbs_of(noun)
+    ),
+    *(
+        Table("reference/cli.md", f"### Options of `qcore {noun}`", options_of_verbs(noun))
+        for noun in COMMANDS
+        if verbs_of(noun)
     ),
     Table("reference/urls.md", "# URLs", dict.fromkeys(MAKERS)),
     Table(

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import click.testing
 import pytest
 from click.testing import CliRunner, Result
 
@@ -48,3 +50,28 @@ def invoke(*arguments: str) -> Result:
 def lines_of(result: Result) -> list[dict[str, object]]:
     """Return what a command has logged for machines."""
     return [json.loads(line) for line in result.stderr.splitlines()]
+
+
+def document_of(*arguments: str) -> dict[str, Any]:
+    """Run a command with --json, and return its one document."""
+    document: dict[str, Any] = json.loads(invoke(*arguments, "--json").stdout)
+    assert document.pop("version") == 1
+    return document
+
+
+def cells_of(*arguments: str) -> list[list[str]]:
+    """Run a command that succeeds, and return the cells of its lines."""
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return [line.split("\t") for line in result.stdout.splitlines()]
+
+
+def sit_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands of this process see a terminal in their three streams."""
+    monkeypatch.setattr(click.testing._NamedTextIOWrapper, "isatty", lambda _: True)  # noqa: SLF001
+
+
+def answer(*arguments: str, said: str) -> Result:
+    """Run a command whose question is answered."""
+    with unconfigured_logs():
+        return CliRunner().invoke(qcore, arguments, input=f"{said}\n")

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -48,6 +49,35 @@ def test_an_option_that_is_not_there_is_one_line(arguments: list[str]) -> None:
     [line] = result.stderr.splitlines()
     assert "No such option" in line
     assert line.endswith(" --help)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["workers", "--quick"], 2),
+        (["stats", "--url", "sqlite:///not-there.db"], 3),
+        (["tasks", "list", "--url", "redis://127.0.0.1:1?timeout=0.2"], 4),
+        (["doctor", "--url", "sqlight://"], 2),
+    ],
+)
+def test_an_error_is_a_document_where_one_was_asked_for(arguments: list[str], status: int) -> None:
+    """Of whichever command; the line on standard error is there, too."""
+    result = CliRunner().invoke(qcore, [*arguments, "--json"])
+    assert result.exit_code == status
+    document = json.loads(result.stdout)
+    assert document["version"] == 1
+    assert document["error"]["status"] == status
+    assert result.stderr == f"Error: {document['error']['message']}\n"
+
+
+@pytest.mark.parametrize("noun", ["periodic", "queues", "tasks"])
+def test_the_verbs_of_a_noun_can_be_completed(noun: str) -> None:
+    """Though it lists without one."""
+    environment = {"COMP_WORDS": f"qcore {noun} ", "COMP_CWORD": "2"}
+    result = CliRunner(env={**environment, "_QCORE_COMPLETE": "bash_complete"}).invoke(
+        qcore, prog_name="qcore"
+    )
+    assert {"plain,list", "plain,run"} & {*result.stdout.splitlines()}
 
 
 def test_without_a_command_there_is_help() -> None:

@@ -6,24 +6,33 @@ import: `qcore --help` and shell completion need none of it.
 
 from collections.abc import Mapping
 from importlib import import_module
+from itertools import takewhile
 from typing import Any, Final
 
 import click
 
-from qcore.entrypoints.cli.errors import misuse
+from qcore.entrypoints.cli.errors import OneLine, misuse
 
 COMMANDS: Final[Mapping[str, str]] = {
     "bench": "Measure how fast a store is, and that no task is lost.",
     "config": "Show each setting of a worker, and whence it comes.",
     "doctor": "Look a store over: what is well, what is not, what to do.",
+    "enqueue": "Enqueue a task by its name.",
+    "errors": "Show the failed tasks by cause.",
     "health": "Ask a worker whether it can claim tasks.",
+    "periodic": "List periodic tasks; run, pause, resume, remove them.",
+    "queues": "List the queues; pause, resume, limit, remove them.",
     "scheduler": "Make periodic tasks when they are due, and run none.",
     "stats": "Show what has ended: how much, how fast, with which outcome.",
+    "task": "Show, follow, run, cancel, delete tasks by their ids.",
+    "tasks": "List, run, cancel, delete all tasks of a query.",
     "worker": "Run the tasks of an application.",
     "workers": "List the workers, and what each of them does.",
 }
 """Name to what `qcore --help` says of it. The command `name` is `name` of the module `name` beside
-this one."""
+this one,"""
+MODULES: Final[Mapping[str, str]] = {"errors": "failures"}
+"""but of these: the module `errors` has those that commands raise."""
 
 
 class LazyGroup(click.Group):
@@ -37,7 +46,7 @@ class LazyGroup(click.Group):
         """Return a command, None for a name that none has."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"{__package__}.{cmd_name}")
+        module = import_module(f"{__package__}.{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = getattr(module, cmd_name)
         return command
 
@@ -56,15 +65,27 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that is named; raise an error of one line for what it does not take."""
+        is_json = "--json" in takewhile(lambda each: each != "--", ctx.args)
         try:
             return super().invoke(ctx)
-        except click.UsageError as error:
-            raise misuse(error) from None
+        except click.ClickException as error:
+            told = misuse(error) if isinstance(error, click.UsageError) else error
+            if is_json and isinstance(told, OneLine):
+                # who reads a document is to find one, whatever has happened
+                with ctx.scope(cleanup=False):
+                    _print_json_error(told)
+            raise told from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each command does, without importing it."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+def _print_json_error(error: OneLine) -> None:
+    from qcore.entrypoints.cli.output import print_json_error
+
+    print_json_error(error.message, error.exit_code)
 
 
 @click.command(cls=LazyGroup)

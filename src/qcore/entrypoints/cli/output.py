@@ -16,6 +16,7 @@ JSON_VERSION: Final = 1
 UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 SHORT: Final = 10
 """Seconds below which a duration has tenths."""
+CLEAR_LINE: Final = "\r\x1b[K"
 BETWEEN: Final = "  "
 HAS_PRINTED: Final = "qcore.has_printed_json"
 
@@ -35,10 +36,10 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     print_lines(_aligned(pairs) if is_terminal() else ("\t".join(pair) for pair in pairs))
 
 
-def print_lines(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str], *, end: str = "\n") -> None:
     """Print lines that may be styled."""
     for line in lines:
-        click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
+        click.echo(f"{line}{end}", nl=False, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def is_terminal() -> bool:
@@ -57,10 +58,13 @@ def print_json_line(document: Mapping[str, object]) -> None:
 
 
 def print_json_error(message: str, status: int) -> None:
-    """Print an error as the one document of a command, unless that has printed one already."""
+    """Print an error as the one document of a command, unless that has printed one already.
+
+    It is one line, as it may stand where others print a document a line.
+    """
     context = click.get_current_context(silent=True)
     if context is None or HAS_PRINTED not in context.meta:
-        _print_json({"error": {"status": status, "message": message}}, indent=2)
+        print_json_line({"error": {"status": status, "message": message}})
 
 
 def _print_json(document: Mapping[str, object], *, indent: int | None) -> None:

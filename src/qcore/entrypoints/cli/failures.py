@@ -1,0 +1,95 @@
+"""`qcore errors`: failed tasks by cause. The errors that commands raise are in `errors`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from qcore.app.client.failure_groups import (
+    DEFAULT_FAILED,
+    DEFAULT_GROUPS,
+    FailureGroup,
+    FailureReport,
+)
+from qcore.domain.moments import Moment
+from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.output import (
+    cell,
+    duration,
+    is_terminal,
+    print_json,
+    print_table,
+    timestamp,
+)
+
+TITLES: Final = ("TASKS", "FIRST", "LAST", "NAME", "ERROR", "FINGERPRINT")
+
+
+@click.command()
+@click.argument("query", nargs=-1)
+@url_option
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=DEFAULT_GROUPS,
+    show_default=True,
+    metavar="N",
+    help="Show so many groups, the largest.",
+)
+@click.option(
+    "--look",
+    type=click.IntRange(min=1),
+    default=DEFAULT_FAILED,
+    show_default=True,
+    metavar="N",
+    help="Look at so many failed tasks, at most.",
+)
+@json_option
+def errors(
+    query: tuple[str, ...], url: str | None, limit: int, look: int, *, as_json: bool
+) -> None:
+    """Show the failed tasks of QUERY, or all, by name and by what their errors have in common.
+
+    A group's tasks are those of the query 'state:retry,archived,dead fingerprint:…', which
+    `qcore tasks` takes.
+    """
+
+    async def call(store: Store) -> tuple[FailureReport, Moment]:
+        report = await store.inspector.failures(" ".join(query), limit=limit, look=look)
+        return report, store.now()
+
+    report, now = ask(url, call)
+    if as_json:
+        groups = [_record(each) for each in report.groups]
+        print_json({"groups": groups, "looked": report.looked, "complete": report.is_complete})
+        return
+    if is_terminal() and report.groups:
+        print_table(TITLES, [_row(each, now) for each in report.groups])
+    elif not is_terminal():
+        print_table((), [_plain_row(each) for each in report.groups])
+    if not report.is_complete:
+        click.echo(f"{report.looked:,} failed tasks were looked at; there are more", err=True)
+
+
+def _record(group: FailureGroup) -> Mapping[str, Any]:
+    return {
+        "name": group.name,
+        "message": group.message,
+        "count": group.count,
+        "first": timestamp(group.first),
+        "last": timestamp(group.last),
+        "fingerprint": group.fingerprint,
+        "query": str(group.query),
+        "examples": [{"queue": task.queue, "id": task.id} for task in group.examples],
+    }
+
+
+def _row(group: FailureGroup, now: Moment) -> Sequence[str]:
+    ago = [f"{duration(now - moment)} ago" for moment in (group.first, group.last)]
+    count = click.style(f"{group.count:,}", fg="red")
+    return count, *ago, cell(group.name), cell(group.message), group.fingerprint
+
+
+def _plain_row(group: FailureGroup) -> Sequence[str]:
+    times = timestamp(group.first), timestamp(group.last)
+    return str(group.count), *times, cell(group.name), cell(group.message), group.fingerprint

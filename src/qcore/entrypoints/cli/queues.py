@@ -1,0 +1,183 @@
+"""`qcore queues`: what is in the queues; pause, resume, limit and remove them."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from qcore.app.client.inspector import Inspector
+from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
+from qcore.domain.queue_limits import NO_LIMITS, Limits
+from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.errors import NotFound, Unwell, Wrong
+from qcore.entrypoints.cli.many import confirm, refuse_unless_asked, tasks
+from qcore.entrypoints.cli.nouns import Noun
+from qcore.entrypoints.cli.output import cell, print_json, print_table
+from qcore.entrypoints.cli.queue_output import (
+    limits_record,
+    limits_text,
+    print_queues,
+    queue_record,
+)
+from qcore.ports import limiting_of, periodic_of
+
+NONE: Final = "none"
+"""What takes a limit away."""
+
+
+@click.group(cls=Noun)
+def queues() -> None:
+    """List the queues with what is in them; pause, resume, limit or remove them."""
+
+
+@queues.command("list")
+@url_option
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=DEFAULT_QUEUES,
+    show_default=True,
+    metavar="N",
+    help="List so many, at most.",
+)
+@click.option("--cursor", help="Go on where a page has ended.")
+@json_option
+def list_queues(url: str | None, limit: int, cursor: str | None, *, as_json: bool) -> None:
+    """List queues: their tasks by state, how long the first one waits, limits."""
+
+    async def call(store: Store) -> QueuePage:
+        return await store.inspector.queues(limit=limit, cursor=cursor)
+
+    page = ask(url, call)
+    if as_json:
+        listed = [queue_record(each) for each in page.queues]
+        print_json({"queues": listed, "cursor": page.cursor})
+        return
+    print_queues(page.queues)
+    if page.cursor is not None:
+        click.echo(f"for more: --cursor {page.cursor}", err=True)
+
+
+@queues.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@url_option
+@json_option
+def pause(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
+    """Hand out nothing of queues to any worker; what runs goes on."""
+    _change(url, names, Inspector.pause, as_json=as_json)
+
+
+@queues.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@url_option
+@json_option
+def resume(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
+    """Hand out the tasks of queues again."""
+    _change(url, names, Inspector.resume, as_json=as_json)
+
+
+@queues.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@url_option
+@click.option("--rate", metavar="N/TIME", help='Start so many, such as "100/min"; or none.')
+@click.option("--in-flight", metavar="N", help="Run so many at a time; or none.")
+@json_option
+def limit(
+    names: Sequence[str],
+    url: str | None,
+    rate: str | None,
+    in_flight: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Limit queues, over all workers: a rate, or how many run at a time."""
+    if rate is None and in_flight is None:
+        raise Wrong("expected --rate, --in-flight, or both")
+    most = None if in_flight is None else _number(in_flight)
+
+    async def change(inspector: Inspector, name: str) -> Limits:
+        if rate is not None:
+            await inspector.limit_rate(name, None if rate == NONE else rate)
+        if in_flight is not None:
+            await inspector.limit_in_flight(name, most)
+        return await inspector.limits(name)
+
+    _change(url, names, change, as_json=as_json)
+
+
+@queues.command()
+@click.argument("name")
+@url_option
+@click.option("--force", "is_forced", is_flag=True, help="Delete its tasks and entries, too.")
+@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+@json_option
+def remove(name: str, url: str | None, *, is_forced: bool, is_sure: bool, as_json: bool) -> None:
+    """Remove a queue, and all that is kept of it; one with tasks with --force alone."""
+
+    async def call(store: Store) -> int:
+        held, entries = await _held(store, name)
+        what = f"the queue {name!r} with {tasks(held)} and {entries:,} periodic ones"
+        if (held or entries) and not is_forced:
+            raise Unwell(f"not removed: {what}; --force deletes them")
+        if (held or entries) and not is_sure:
+            refuse_unless_asked(as_json=as_json)
+            confirm(f"remove {what}?")
+        return await store.inspector.remove_queue(name, force=is_forced)
+
+    deleted = ask(url, call)
+    if as_json:
+        print_json({"name": name, "tasks_deleted": deleted})
+    else:
+        click.echo(f"removed {cell(name)}, and {tasks(deleted)} with it")
+
+
+async def _held(store: Store, name: str) -> tuple[int, int]:
+    """Return how many tasks and entries a queue has; raise `NotFound` where it is not known."""
+    await store.client.open()
+    counts = await store.broker.count()
+    entries = len(await store.entries.list(name)) if _has_entries(store) else 0
+    limits = await store.inspector.limits(name) if _has_limits(store) else NO_LIMITS
+    if name not in counts and not entries and limits == NO_LIMITS:
+        raise NotFound(f"no queue of the name {name!r} has tasks, entries or limits")
+    return sum(counts.get(name, {}).values()), entries
+
+
+def _has_entries(store: Store) -> bool:
+    return periodic_of(store.broker) is not None
+
+
+def _has_limits(store: Store) -> bool:
+    return limiting_of(store.broker) is not None
+
+
+def _change(
+    url: str | None,
+    names: Sequence[str],
+    change: Callable[[Inspector, str], Awaitable[Limits]],
+    *,
+    as_json: bool,
+) -> None:
+    """Change the limits of queues, and print what they are then."""
+
+    async def call(store: Store) -> Mapping[str, Limits]:
+        return {name: await change(store.inspector, name) for name in dict.fromkeys(names)}
+
+    changed = ask(url, call)
+    if as_json:
+        print_json({"queues": [_record(*each) for each in changed.items()]})
+    else:
+        print_table(
+            ("QUEUE", "LIMITS"), [(cell(n), limits_text(each)) for n, each in changed.items()]
+        )
+
+
+def _record(name: str, limits: Limits) -> Mapping[str, Any]:
+    return {"name": name, "limits": limits_record(limits)}
+
+
+def _number(text: str) -> int | None:
+    if text == NONE:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= len("1000000000")):
+        raise Wrong(f"--in-flight {text!r}: expected a whole number from 1, or {NONE}")
+    return int(text)

@@ -1,0 +1,107 @@
+"""`qcore tasks`: the tasks of a query, and orders for all of them."""
+
+from datetime import datetime
+from typing import Final
+
+import click
+
+from qcore.app.client.queries import Query
+from qcore.app.client.task_listing import DEFAULT_LIMIT, DEFAULT_LOOK, TaskPage
+from qcore.domain.moments import Moment
+from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.cli.many import Bulk
+from qcore.entrypoints.cli.nouns import Noun
+from qcore.entrypoints.cli.orders import VERBS, Order, order_options
+from qcore.entrypoints.cli.output import print_json
+from qcore.entrypoints.cli.task_output import print_tasks, task_record
+
+AT_LEAST_ONE: Final = click.IntRange(min=1)
+
+
+@click.group(cls=Noun)
+def tasks() -> None:
+    """List the tasks of a query, or move all of them.
+
+    A query is such as 'state:dead queue:mail error:"timed out"'; see the page on queries.
+    """
+
+
+@tasks.command("list")
+@click.argument("query", nargs=-1)
+@url_option
+@click.option("--limit", type=AT_LEAST_ONE, default=DEFAULT_LIMIT, show_default=True, metavar="N")
+@click.option(
+    "--look",
+    type=AT_LEAST_ONE,
+    default=DEFAULT_LOOK,
+    show_default=True,
+    metavar="N",
+    help="Look at so many tasks, at most, to find them.",
+)
+@click.option("--cursor", help="Go on where a page has ended.")
+@json_option
+def list_tasks(
+    query: tuple[str, ...],
+    url: str | None,
+    limit: int,
+    look: int,
+    cursor: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """List the tasks of QUERY, or all, page by page."""
+
+    async def call(store: Store) -> tuple[TaskPage, Moment]:
+        text = " ".join(query)
+        page = await store.inspector.tasks(text, limit=limit, look=look, cursor=cursor)
+        return page, store.now()
+
+    page, now = ask(url, call)
+    if as_json:
+        listed = [task_record(task) for task in page.tasks]
+        print_json({"tasks": listed, "looked": page.looked, "cursor": page.cursor})
+        return
+    print_tasks(page.tasks, now)
+    if page.cursor is not None:
+        click.echo(f"{page.looked:,} looked at; for more: --cursor {page.cursor}", err=True)
+
+
+def _add(verb: str) -> None:
+    """Add the command that gives an order for all tasks of a query."""
+
+    @tasks.command(verb, help=f"{VERBS[verb].text} All tasks of QUERY, which names states.")
+    @click.argument("query", nargs=-1, required=True)
+    @url_option
+    @order_options(verb)
+    @click.option("--limit", type=AT_LEAST_ONE, metavar="N", help="Move so many, at most.")
+    @click.option(
+        "--dry-run", "is_dry", is_flag=True, help="Show how many it would be, and some of them."
+    )
+    @click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+    @json_option
+    def order(
+        query: tuple[str, ...],
+        url: str | None,
+        limit: int | None,
+        *,
+        is_dry: bool,
+        is_sure: bool,
+        as_json: bool,
+        reason: str | None = None,
+        at: datetime | None = None,
+        delay: float | None = None,
+    ) -> None:
+        if is_dry and is_sure:
+            raise Wrong("both --dry-run and --yes are given: expected one of them")
+
+        async def call(store: Store) -> None:
+            meant = Order(verb, reason, at, delay)
+            parsed = Query.parse(" ".join(query))
+            await Bulk(parsed, meant, limit, is_dry, is_sure, as_json).carry_out(store)
+
+        ask(url, call)
+
+
+for each in VERBS:
+    _add(each)
