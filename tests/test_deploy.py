@@ -16,7 +16,8 @@ import yaml
 from qcore import WorkerSettings
 from qcore.entrypoints.cli.group import qcore as commands
 
-DEPLOY = Path(__file__).parents[1] / "deploy"
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
 PROGRAMS = Path(sys.executable).parent
 PLACE = "/srv/app/.venv/bin/qcore"
 """Where the unit of systemd expects the command."""
@@ -52,9 +53,10 @@ def documents(name: str) -> list[Any]:
 # --- validators ---------------------------------------------------------------------------------
 
 
-def test_the_image_is_made_as_its_linter_asks() -> None:
+@pytest.mark.parametrize("folder", ["deploy", "examples/bank"])
+def test_an_image_is_made_as_its_linter_asks(folder: str) -> None:
     """Its linter, hadolint, has nothing to say."""
-    assert output_of(PROGRAMS / "hadolint", DEPLOY / "Dockerfile") == ""
+    assert output_of(PROGRAMS / "hadolint", ROOT / folder / "Dockerfile") == ""
 
 
 def test_compose_accepts_its_file() -> None:
@@ -87,6 +89,12 @@ def unit() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
+def service(name: str) -> Any:
+    """Return a service of the Compose file."""
+    [compose] = documents("compose.yaml")
+    return compose["services"][name]
+
+
 def container() -> Any:
     """Return the container of the worker."""
     return documents("kubernetes.yaml")[0]["spec"]["template"]["spec"]["containers"][0]
@@ -105,10 +113,12 @@ def image(instruction: str) -> list[str]:
     [
         image("CMD"),
         image("HEALTHCHECK"),
+        service("bank-worker")["command"],
+        service("bank-worker")["healthcheck"]["test"][1:],
         container()["command"],
         shlex.split(unit()["ExecStart"].replace(PLACE, "qcore")),
     ],
-    ids=["image", "health of the image", "Kubernetes", "systemd"],
+    ids=["image", "its health", "bank", "health of the bank", "Kubernetes", "systemd"],
 )
 def test_what_is_started_is_a_command_that_there_is(command: Sequence[str]) -> None:
     """With its options: one that was renamed would keep every container from starting."""
@@ -123,10 +133,22 @@ def test_who_stops_a_worker_waits_for_its_grace() -> None:
     """Or what it still waits for is killed, and done again."""
     needed = WorkerSettings().grace + ENDING
     pod = documents("kubernetes.yaml")[0]["spec"]["template"]["spec"]
-    [compose] = documents("compose.yaml")
     assert pod["terminationGracePeriodSeconds"] >= needed
-    assert float(compose["services"]["worker"]["stop_grace_period"].removesuffix("s")) >= needed
+    for name in ("worker", "bank-worker"):
+        assert float(service(name)["stop_grace_period"].removesuffix("s")) >= needed
     assert float(unit()["TimeoutStopSec"]) >= needed
+
+
+def test_the_bank_has_an_api_and_a_worker_with_the_same_settings() -> None:
+    """Where tasks wait and where users are; and the image has the modules that are started."""
+    api, worker = service("bank-api"), service("bank-worker")
+    assert api["environment"].items() <= worker["environment"].items()
+    assert api["build"] == worker["build"]
+    text = (ROOT / api["build"]["dockerfile"]).read_text(encoding="utf-8")
+    [command] = [yaml.safe_load(line[4:]) for line in text.splitlines() if line.startswith("CMD ")]
+    for started in (command[1], worker["command"][2]):
+        module, _, name = started.partition(":")
+        assert hasattr(import_module(module), name)
 
 
 def test_the_metric_that_workers_are_scaled_by_is_the_one_that_is_shown() -> None:

@@ -12,13 +12,13 @@ from examples.bank.api import create_app
 from examples.bank.distributor import QcoreTaskDistributor
 from examples.bank.tasks import q
 
-logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(name)s: %(message)s")
 store = wiring.store()
 
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Make the tables, and in the end close what is open."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(name)s: %(message)s")
     await asyncio.to_thread(store.create_tables)
     yield
     store.close()
