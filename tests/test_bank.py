@@ -49,6 +49,8 @@ class NoDistributor:
     def send_verify_email(self, username: str) -> None:
         raise BrokerUnavailable("the queue is away")
 
+    send_verify_email_again = send_verify_email
+
 
 @pytest.fixture
 def clock() -> ManualClock:
@@ -144,6 +146,23 @@ async def test_a_code_of_somebody_else_verifies_nobody(api: httpx.AsyncClient) -
     answer = await api.get("/verify-email", params={"username": "ann", "code": "guessed"})
     assert answer.status_code == 404
     assert (await api.get("/users/ann")).json()["is_verified"] is False
+
+
+async def test_an_email_that_was_lost_can_be_asked_for_again(
+    api: httpx.AsyncClient, q: Qcore, outbox: Outbox
+) -> None:
+    """Three clicks are one e-mail, and a later one is another."""
+    await api.post("/users", json=ANN)
+    await drain(q)
+    for _click in range(3):
+        assert (await api.post("/users/ann/verify-email")).status_code == 202
+    await drain(q)
+    assert len(outbox.messages) == 2
+
+    await api.post("/users/ann/verify-email")
+    await drain(q)
+    assert len(outbox.messages) == 3
+    assert (await api.post("/users/bob/verify-email")).status_code == 404
 
 
 @pytest.mark.parametrize("same", ["username", "email"])

@@ -80,6 +80,13 @@ def create_app(
             raise HTTPException(404, f"there is no user {username!r}")
         return ShownUser.model_validate(user)
 
+    @app.post("/users/{username}/verify-email", status_code=202)
+    def send_again(username: str) -> dict[str, str]:
+        """Send the e-mail again, to who has lost it; clicking twice sends one."""
+        read_user(username)
+        distributor.send_verify_email_again(username)
+        return {"detail": "the e-mail is on its way"}
+
     @app.get("/verify-email")
     def verify_email(username: str, code: str) -> dict[str, bool]:
         """Take note that a user has opened the link of the e-mail."""
