@@ -1,13 +1,16 @@
 """The bank of `examples/bank`, without a server: memory, virtual time, an SQLite in memory."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from smtplib import SMTPRecipientsRefused
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import StaticPool
 
@@ -15,7 +18,7 @@ from examples.bank import tasks, wiring
 from examples.bank.api import create_app
 from examples.bank.database import SignUps, Store
 from examples.bank.distributor import QcoreTaskDistributor
-from examples.bank.mail import MailRefused
+from examples.bank.mail import MailRefused, SmtpMailer
 from examples.bank.periods import day_before, month_before
 from examples.bank.settings import Settings
 from qcore import BrokerUnavailable, InvalidOption, Qcore, State
@@ -203,6 +206,16 @@ async def test_while_the_queue_is_away_there_is_no_user(
     assert outbox.subjects == ["Please verify your e-mail address"]
 
 
+async def test_while_the_database_is_away_who_asks_is_told_to_try_again(
+    api: httpx.AsyncClient, q: Qcore, engine: Engine
+) -> None:
+    """And nothing was enqueued."""
+    rename(engine, "users", "elsewhere")
+    answer = await api.post("/users", json=ANN)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert await drain(q) == 0
+
+
 async def test_any_distributor_will_do(store: Store) -> None:
     """The API knows a protocol: here is one whose queue is always away."""
     transport = httpx.ASGITransport(create_app(store, NoDistributor()))
@@ -222,6 +235,7 @@ async def test_a_user_who_is_gone_is_not_tried_again(
     handle = await tasks.send_verify_email.enqueue(username="nobody")
     assert await drain(q) == 1
     task = await handle.task()
+    assert task is not None
     assert (task.state, task.error) == (State.DEAD, "there is no user 'nobody'")
 
 
@@ -260,6 +274,55 @@ async def test_who_has_verified_gets_no_second_email(
     assert store.verify("ann", user.code)
     await drain(q)
     assert outbox.messages == []
+
+
+class Postman:
+    """A mail server's rules: who is closed, and who is busy."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def handle_RCPT(  # noqa: N802  (the name is aiosmtpd's)
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: object
+    ) -> str:
+        if address.startswith("closed"):
+            return "550 no such mailbox"
+        if address.startswith("busy"):
+            return "451 come back later"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(  # noqa: N802  (the name is aiosmtpd's)
+        self, _server: SMTP, _session: Session, envelope: Envelope
+    ) -> str:
+        assert isinstance(envelope.content, bytes)
+        self.bodies.append(envelope.content)
+        return "250 OK"
+
+
+async def test_a_refusal_of_a_mail_server_is_final_if_it_says_so() -> None:
+    """5xx is for ever, 4xx is for now: by a mail server, on a port of this machine."""
+    postman = Postman()
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(
+        lambda: SMTP(postman, hostname="mail.example.com"), "127.0.0.1", 0
+    )
+    async with listening:
+        mailer = SmtpMailer(*listening.sockets[0].getsockname())
+        await asyncio.to_thread(mailer.send, a_message("ann@example.com"))
+        with pytest.raises(MailRefused, match="550 no such mailbox"):
+            await asyncio.to_thread(mailer.send, a_message("closed@example.com"))
+        with pytest.raises(SMTPRecipientsRefused):
+            await asyncio.to_thread(mailer.send, a_message("busy@example.com"))
+    assert [b"To: ann@example.com" in body for body in postman.bodies] == [True]
+
+
+def a_message(to: str) -> EmailMessage:
+    """Return an e-mail."""
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "bank@example.com", to, "Hello"
+    message.set_content("Hello\n")
+    return message
 
 
 # --- the reports --------------------------------------------------------------------------------
