@@ -22,7 +22,8 @@ KEPT = timedelta(hours=1)
 
 q = Qcore(
     defaults={"max_retry": 10, "timeout": 60, "retention": KEPT},
-    retry=exponential(2, cap=timedelta(minutes=10)),
+    # ten retries last for about three quarters of an hour
+    retry=exponential(5, cap=timedelta(hours=1)),
 )
 
 
