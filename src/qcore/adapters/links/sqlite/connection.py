@@ -148,8 +148,13 @@ class ManagedConnection:
         with self.lock:
             if self.is_persistent and self.connection is not None:
                 self.connection = self.files = None
-                with suppress(sqlite3.Error):
-                    self._disconnect()
+                # not called as it is: once the process is ending that does nothing, and a child of
+                # multiprocessing, which ends by os._exit, would leave the log (Python 3.13)
+                detached = self._disconnect.detach()
+                if detached is not None:
+                    _, disconnect, arguments, _ = detached
+                    with suppress(sqlite3.Error):
+                        disconnect(*arguments)
 
     def reset_in_child(self) -> None:
         """Do nothing: the connection was closed before the fork."""
