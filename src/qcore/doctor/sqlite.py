@@ -60,7 +60,11 @@ async def diagnose(link: Link) -> list[Finding]:
 
 
 def _exists(file: Path) -> bool:
-    return file.exists() and file.stat().st_size > 0
+    # not by `exists`: since Python 3.14 a path that no file can have is one that does not exist
+    try:
+        return file.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _missing(file: Path) -> Iterator[Finding]:
