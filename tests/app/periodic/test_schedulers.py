@@ -15,6 +15,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.periodic.changes import DueEntries
 from qcore.domain.periodic.editing import DECLARED_FOR
+from qcore.domain.periodic.entry import FoundEntry
 from qcore.domain.periodic.ticking import STALE_KEPT
 from qcore.periodic import EntryChange, EntryStatus, Scheduler, TickRecord
 from qcore.ports import Capability
@@ -35,11 +36,19 @@ class Shared(MemoryBroker):
 
 
 class Spoiled(MemoryBroker):
-    """A broker that cannot read the entries of one queue."""
+    """A broker that cannot use the entries of one queue, until it is mended."""
+
+    is_mended = False
+
+    async def entries(self, queue: str, ids: Sequence[str]) -> Sequence[FoundEntry | None]:
+        """Refuse it."""
+        if queue == "spoiled" and not self.is_mended:
+            raise BrokerUnusable("of a newer qcore")
+        return await super().entries(queue, ids)
 
     async def due_entries(self, queues: Sequence[str], limit: int, *, now: Moment) -> DueEntries:
         """Refuse it."""
-        if "spoiled" in queues:
+        if "spoiled" in queues and not self.is_mended:
             raise BrokerUnusable("of a newer qcore")
         return await super().due_entries(queues, limit, now=now)
 
@@ -97,6 +106,24 @@ async def test_a_queue_that_cannot_be_read_keeps_no_other_one_from_ticking() -> 
             await lab.signals.settled.next()
     assert ticked.at == [60, 120, 180]
     reports = [each for each in lab.signals.broker_failed.seen if each.call == "due_entries"]
+    assert "'spoiled' is not served" in str(reports[0].error)
+
+
+async def test_what_is_declared_into_a_queue_that_cannot_be_used_keeps_no_other_one_away() -> None:
+    """It is declared once its queue can be used; others, also behind it, are at once."""
+    broker = Spoiled()
+    lab = Lab(broker)
+    for queue in ("default", "spoiled", "third"):
+        lab.every(MINUTE)(lab.task(queue, queue=queue)(_do_nothing))
+    async with scheduling(lab):
+        assert [each.name for each in await lab.entries.list("default")] == ["default"]
+        assert [each.name for each in await lab.entries.list("third")] == ["third"]
+        broker.is_mended = True
+        for _ in range(5):
+            lab.manual.advance(60)
+            await turn(20)
+        assert [each.name for each in await lab.entries.list("spoiled")] == ["spoiled"]
+    reports = [each for each in lab.signals.broker_failed.seen if each.call == "write_entries"]
     assert "'spoiled' is not served" in str(reports[0].error)
 
 

@@ -18,6 +18,7 @@ from qcore.app.client.entries import browse_all
 from qcore.app.tasks.periodic import PeriodicDeclarations, Provider
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.pools.threads import ThreadPool
+from qcore.app.worker.quarantine import Quarantine
 from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
 from qcore.domain.events import PeriodicFailed
 from qcore.domain.moments import Moment
@@ -70,11 +71,13 @@ class Declarer:
         client: Client,
         periodic: Periodic,
         *,
+        quarantine: Quarantine,
         emit: Instruments,
     ) -> None:
         self._declarations = declarations
         self._client = client
         self._periodic = periodic
+        self._quarantine = quarantine
         self._emit = emit
         self._outlives_code = _outlives_code(client.broker)
         self._threads = ThreadPool(PROVIDER_THREADS)
@@ -82,6 +85,8 @@ class Declarer:
         self._provided: dict[str, dict[Key, Declared]] = {}
         """What each provider has returned last."""
         self._poll_at: dict[str, Moment] = {}
+        self._undeclared: dict[Key, Declared] = {}
+        """What is yet to be declared, as its queue could not be used."""
         self._renew_at: Moment | None = None
         """When to look at what is declared again; None before it was declared."""
 
@@ -100,6 +105,8 @@ class Declarer:
         """Return when there is something to declare, to renew or to ask for; None for never."""
         renew = self._renew_at if self._outlives_code and self._all() else None
         moments = [*self._poll_at.values(), *([] if renew is None else [renew])]
+        if self._undeclared:
+            moments.append(self._quarantine.next_retry())
         return min(moments, default=None)
 
     async def look(self) -> None:
@@ -107,11 +114,13 @@ class Declarer:
         now = self._client.clock.now()
         if self._renew_at is None:
             self._own = self._built([(t.task, t.declared_by) for t in self._declarations.tasks])
-            await self._write(self._own.values(), self._declare)
+            await self._declare_all(self._own)
             self._renew_at = now + RENEW_EVERY
         elif self._outlives_code and self._renew_at <= now:
             await self._write(self._all().values(), _renew)
             self._renew_at = now + RENEW_EVERY
+        if self._undeclared:
+            await self._declare_all(self._undeclared)
         due = [
             p for p in self._declarations.providers if self._poll_at.get(p.declared_by, 0) <= now
         ]
@@ -159,7 +168,7 @@ class Declarer:
         before = self._provided.get(name)
         now_there = self._built([(task, name) for task in tasks])
         self._provided[name] = now_there
-        await self._write(now_there.values(), self._declare)
+        await self._declare_all(now_there)
         gone = await self._left_over(name) if before is None else set(before)
         await self._remove(gone - now_there.keys(), name)
 
@@ -182,6 +191,7 @@ class Declarer:
 
     async def _remove(self, keys: Iterable[Key], declared_by: str) -> None:
         for queue, entry in keys:
+            self._undeclared.pop((queue, entry), None)
             [found] = await self._periodic.entries(queue, [entry])
             if found is not None and _is_by(found, declared_by):
                 change = EntryChange(queue, entry, found.revision, None)
@@ -189,13 +199,32 @@ class Declarer:
 
     # --- write ---------------------------------------------------------------------------------
 
+    async def _declare_all(self, asked: Mapping[Key, Declared]) -> None:
+        """Declare entries, later those whose queue cannot be used."""
+        asked = dict(asked)
+        await self._write(asked.values(), self._declare)
+        usable = self._quarantine.fit([queue for queue, _ in asked])
+        for key, each in asked.items():
+            if each.entry.queue in usable:
+                self._undeclared.pop(key, None)
+            else:
+                self._undeclared[key] = each
+
     def _declare(self, found: FoundEntry | None, what: Declared, now: Moment) -> EntryChange | None:
         lasts = DECLARED_FOR if self._outlives_code else None
         return declared(found, what.entry, what.task.schedule, now, declared_for=lasts)
 
     async def _write(self, asked: Iterable[Declared], decide: Decide) -> None:
+        """Read entries, decide and write, in those of their queues that can be used."""
+        by_queue = _by_queue(asked)
+
+        async def write(queues: Sequence[str]) -> None:
+            await self._write_to([each for queue in queues for each in by_queue[queue]], decide)
+
+        await self._quarantine.serve([*by_queue], write)
+
+    async def _write_to(self, left: Sequence[Declared], decide: Decide) -> None:
         """Read entries, decide and write, again while others are faster."""
-        left = list(asked)
         for _ in range(ATTEMPTS):
             now = self._client.clock.now()
             pairs = [
@@ -215,18 +244,22 @@ class Declarer:
 
     async def _found(self, asked: Sequence[Declared]) -> list[tuple[Declared, FoundEntry | None]]:
         """Return what lies under the ids of what is declared, queue by queue."""
-        by_queue: dict[str, list[Declared]] = {}
-        for each in asked:
-            by_queue.setdefault(each.entry.queue, []).append(each)
         return [
             pair
-            for queue, some in by_queue.items()
+            for queue, some in _by_queue(asked).items()
             for pair in zip(
                 some,
                 await self._periodic.entries(queue, [each.entry.id for each in some]),
                 strict=True,
             )
         ]
+
+
+def _by_queue(asked: Iterable[Declared]) -> Mapping[str, Sequence[Declared]]:
+    found: dict[str, list[Declared]] = {}
+    for each in asked:
+        found.setdefault(each.entry.queue, []).append(each)
+    return found
 
 
 def _renew(found: FoundEntry | None, what: Declared, now: Moment) -> EntryChange | None:

@@ -70,8 +70,11 @@ class PeriodicScheduler:
         self._retrying = retrying
         self._emit = emit
         self._stopping = stopping
-        self._declarer = Declarer(declarations, client, periodic, emit=emit)
-        self._quarantine = Quarantine("due_entries", MAX_QUEUES, clock=clock, dice=dice, emit=emit)
+        quarantine = partial(Quarantine, most=MAX_QUEUES, clock=clock, dice=dice, emit=emit)
+        self._declarer = Declarer(
+            declarations, client, periodic, quarantine=quarantine("write_entries"), emit=emit
+        )
+        self._quarantine = quarantine("due_entries")
         self._ticker = Ticker(
             periodic,
             clock=clock,
