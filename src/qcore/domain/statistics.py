@@ -86,16 +86,20 @@ FIELD_OF: Final[Mapping[Outcome, str]] = {
 
 _OUTCOME_OF: Final = {stored: outcome for outcome, stored in FIELD_OF.items()}
 _COUNTED: Final[Mapping[type, str]] = {
-    Succeeded: "S",
-    Failed: "R",
-    Exhausted: "E",
-    Rejected: "J",
-    Snoozed: "Z",
-    Revoked: "V",
-    Crashed: "C",
-    Cancelled: "X",
-    Expired: "T",
+    event: FIELD_OF[outcome]
+    for event, outcome in {
+        Succeeded: Outcome.SUCCEEDED,
+        Failed: Outcome.RETRIED,
+        Exhausted: Outcome.EXHAUSTED,
+        Rejected: Outcome.REJECTED,
+        Snoozed: Outcome.SNOOZED,
+        Revoked: Outcome.REVOKED,
+        Crashed: Outcome.CRASHED,
+        Cancelled: Outcome.CANCELLED,
+        Expired: Outcome.EXPIRED,
+    }.items()
 }
+_SUCCEEDED: Final = _COUNTED[Succeeded]
 _waited: Final = attrgetter("waited")
 _ran: Final = attrgetter("ran")
 _FIELD: Final = re.compile(r"[A-Z]|[wr]\d{1,2}", re.ASCII)
@@ -355,7 +359,7 @@ def tallied(endings: Collection[Ending]) -> dict[str, dict[str, int]]:
         return {}
     names, events, _, verdicts = zip(*endings, strict=True)
     if names.count(names[0]) == [*map(type, events)].count(Succeeded) == len(names):
-        return {names[0]: _fields("S", verdicts)}
+        return {names[0]: _fields(_SUCCEEDED, verdicts)}
     groups: defaultdict[tuple[str, str | None], list[Verdict | None]] = defaultdict(list)
     for name, event, state, verdict in endings:
         groups[name, _field_of(event, state)].append(verdict)

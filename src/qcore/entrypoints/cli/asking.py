@@ -33,6 +33,8 @@ T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 
 SQLITE: Final = "sqlite:"
+AT_LEAST_ONE: Final = click.IntRange(min=1)
+"""The type of an option that bounds what is listed, looked at or moved."""
 
 
 def url_option(command: C) -> C:

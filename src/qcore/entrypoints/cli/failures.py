@@ -12,7 +12,7 @@ from qcore.app.client.failure_groups import (
     FailureReport,
 )
 from qcore.domain.moments import Moment
-from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.asking import AT_LEAST_ONE, Store, ask, json_option, url_option
 from qcore.entrypoints.cli.output import (
     cell,
     duration,
@@ -30,7 +30,7 @@ TITLES: Final = ("TASKS", "FIRST", "LAST", "NAME", "ERROR", "FINGERPRINT")
 @url_option
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=AT_LEAST_ONE,
     default=DEFAULT_GROUPS,
     show_default=True,
     metavar="N",
@@ -38,7 +38,7 @@ TITLES: Final = ("TASKS", "FIRST", "LAST", "NAME", "ERROR", "FINGERPRINT")
 )
 @click.option(
     "--look",
-    type=click.IntRange(min=1),
+    type=AT_LEAST_ONE,
     default=DEFAULT_FAILED,
     show_default=True,
     metavar="N",

@@ -8,7 +8,7 @@ import click
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
 from qcore.domain.queue_limits import NO_LIMITS, Limits
-from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.asking import AT_LEAST_ONE, Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import NotFound, Unwell, Wrong
 from qcore.entrypoints.cli.many import confirm, refuse_unless_asked, tasks
 from qcore.entrypoints.cli.nouns import Noun
@@ -34,7 +34,7 @@ def queues() -> None:
 @url_option
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=AT_LEAST_ONE,
     default=DEFAULT_QUEUES,
     show_default=True,
     metavar="N",

@@ -8,41 +8,24 @@ import click
 
 from qcore.app.worker.periodic.alone import Scheduler
 from qcore.domain.errors import InvalidOption, QcoreError
+from qcore.entrypoints.cli.application import (
+    application_options,
+    close,
+    loaded,
+    log_level_option,
+)
 from qcore.entrypoints.cli.errors import Unwell, Wrong
-from qcore.entrypoints.cli.setting_types import Text, Url
 from qcore.entrypoints.cli.settings import ConfiguredCommand
-from qcore.entrypoints.cli.worker import CLOSE_TIMEOUT, loaded
 from qcore.entrypoints.early_stop import leave_if_asked, stop_signals
 from qcore.entrypoints.facade import Qcore
-from qcore.entrypoints.logs import LEVELS, configure
+from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
 from qcore.log.logger import get_logger
 
 
 @click.command(cls=ConfiguredCommand)
-@click.argument("app", type=Text(), metavar="MODULE:NAME", required=False, envvar="QCORE_APP")
-@click.option(
-    "--import",
-    "imports",
-    type=Text(),
-    envvar="QCORE_IMPORT",
-    multiple=True,
-    metavar="MODULE",
-    help="Import a module that declares periodic tasks too, or several: 'app.jobs.*'.",
-)
-@click.option(
-    "--url",
-    type=Url(),
-    metavar="URL",
-    help="Where tasks wait, unless Qcore(…) is given a URL. [default: sqlite:///qcore.db]",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    default="info",
-    show_default=True,
-    help="Of the log, unless the module has configured structlog itself.",
-)
+@application_options
+@log_level_option
 @click.pass_context
 def scheduler(
     ctx: click.Context,
@@ -79,6 +62,4 @@ async def _schedule(q: Qcore, made: Scheduler) -> None:
     try:
         await made.run()
     finally:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await q.close()
+        await close(q)

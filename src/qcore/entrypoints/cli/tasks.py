@@ -1,22 +1,19 @@
 """`qcore tasks`: the tasks of a query, and orders for all of them."""
 
 from datetime import datetime
-from typing import Final
 
 import click
 
 from qcore.app.client.queries import Query
 from qcore.app.client.task_listing import DEFAULT_LIMIT, DEFAULT_LOOK, TaskPage
 from qcore.domain.moments import Moment
-from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.asking import AT_LEAST_ONE, Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.many import Bulk
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.orders import VERBS, Order, order_options
 from qcore.entrypoints.cli.output import print_json
 from qcore.entrypoints.cli.task_output import print_tasks, task_record
-
-AT_LEAST_ONE: Final = click.IntRange(min=1)
 
 
 @click.group(cls=Noun)

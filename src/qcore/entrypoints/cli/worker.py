@@ -1,16 +1,13 @@
 """`qcore worker module:q`: run the tasks of an application."""
 
-import asyncio
 import gc
-import os
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 import click
-from click.core import ParameterSource
 
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.app.worker.pools.child_process import prepared_children
@@ -19,21 +16,24 @@ from qcore.app.worker.worker import Worker
 from qcore.domain.errors import InvalidOption, QcoreError
 from qcore.domain.events import WorkerFailed
 from qcore.domain.retry import described
+from qcore.entrypoints.cli.application import (
+    application_options,
+    close,
+    loaded,
+    log_level_option,
+)
 from qcore.entrypoints.cli.errors import Unwell, Wrong
-from qcore.entrypoints.cli.loading import EXPECTED, load
 from qcore.entrypoints.cli.process_options import process_options, taken_from
-from qcore.entrypoints.cli.setting_types import Number, Queues, Text, Url
+from qcore.entrypoints.cli.setting_types import Number, Queues
 from qcore.entrypoints.cli.settings import (
     ConfiguredCommand,
     misspelt_variables,
-    source_of,
     with_source,
 )
-from qcore.entrypoints.connect import URL_VARIABLE
 from qcore.entrypoints.early_stop import leave_if_asked
 from qcore.entrypoints.exiting import leave_now, leave_within
 from qcore.entrypoints.facade import Qcore
-from qcore.entrypoints.logs import LEVELS, configure, is_terminal
+from qcore.entrypoints.logs import configure, is_terminal
 from qcore.entrypoints.loop import run
 from qcore.entrypoints.oversight import Oversight
 from qcore.entrypoints.process_options import ProcessOptions
@@ -45,8 +45,6 @@ from qcore.ports import Capability
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 
 _DEFAULTS: Final = WorkerSettings()
-CLOSE_TIMEOUT: Final = 1.0
-"""Seconds to disconnect from the store."""
 LAST_STOP: Final = 2.5
 """Seconds after a second stop within which the process is gone, whatever user code does: longer
 than a worker takes to give its tasks back and to cancel its lifespans.
@@ -62,22 +60,7 @@ def _option(name: str, kind: type[int] | type[float], meta: str, text: str) -> C
 
 
 @click.command(cls=ConfiguredCommand, is_whole=True)
-@click.argument("app", type=Text(), metavar="MODULE:NAME", required=False, envvar="QCORE_APP")
-@click.option(
-    "--import",
-    "imports",
-    type=Text(),
-    envvar="QCORE_IMPORT",
-    multiple=True,
-    metavar="MODULE",
-    help="Import a module that declares tasks too, or several: 'app.jobs.*'. May be repeated.",
-)
-@click.option(
-    "--url",
-    type=Url(),
-    metavar="URL",
-    help="Where tasks wait, unless Qcore(…) is given a URL. [default: sqlite:///qcore.db]",
-)
+@application_options
 @click.option(
     "--queues",
     type=Queues(),
@@ -107,13 +90,7 @@ def _option(name: str, kind: type[int] | type[float], meta: str, text: str) -> C
     help="Leave after so many runs; below a supervisor, be replaced.",
 )
 @process_options
-@click.option(
-    "--log-level",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    default="info",
-    show_default=True,
-    help="Of the log, unless the module has configured logging or structlog itself.",
-)
+@log_level_option
 @click.pass_context
 def worker(
     ctx: click.Context,
@@ -171,21 +148,6 @@ def worker(
         raise Unwell(f"the worker failed: {described(error)}") from None
 
 
-def loaded(ctx: click.Context, app: str | None, imports: Sequence[str], url: str | None) -> Qcore:
-    """Return the application's Qcore, on the store of a flag if there is one."""
-    if app is None:
-        raise Wrong(f"no application is named: {EXPECTED}, or QCORE_APP, or app in [tool.qcore]")
-    is_flag = ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE
-    if url is not None and is_flag:
-        # child processes import the application too
-        os.environ[URL_VARIABLE] = url
-    named = next(each for each in ctx.command.params if each.name == "imports")
-    q = load(app, imports, source=source_of(ctx, named))
-    if is_flag and q.has_own_store:
-        raise Wrong(f"{app} says itself where its tasks wait, {q.store}: leave out one, or --url")
-    return q
-
-
 def _supervise(processes: ProcessOptions, log_level: str) -> NoReturn:
     # a worker alone needs none
     from qcore.entrypoints.supervisor.run import supervise
@@ -208,10 +170,8 @@ async def _work(q: Qcore, made: Worker, oversight: Oversight) -> None:
                 leave_if_asked()
                 await made.run()
         finally:
-            # the worker has written all that it had; who holds a lock is not waited for
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await q.close()
+            # the worker has written all that it had
+            await close(q)
 
 
 def _leave_soon() -> None:
