@@ -1,8 +1,8 @@
 """What has ended in queues: counts and times, by task name, minute and day."""
 
+from qcore.domain.histogram import Histogram
 from qcore.domain.statistics import (
     OTHER,
-    Histogram,
     Outcome,
     Resolution,
     Statistics,

@@ -8,17 +8,10 @@ from attrs import evolve
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.queue import Queue
 from qcore.domain.answers import LeaseLost, QueueNotEmpty, QueueRemoved, Settled
+from qcore.domain.histogram import Histogram
 from qcore.domain.lifecycle import Cancelled, Crashed, Released, State, Transition
 from qcore.domain.moments import Moment
-from qcore.domain.statistics import (
-    OTHER,
-    Histogram,
-    Outcome,
-    Resolution,
-    Statistics,
-    StatisticsRow,
-    tallied,
-)
+from qcore.domain.statistics import OTHER, Outcome, Resolution, Statistics, StatisticsRow, tallied
 from qcore.domain.task import Verdict
 
 Rows = list[StatisticsRow]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.domain.errors import InvalidOption
+from qcore.domain.histogram import BOUNDS, Histogram, bucketed
 from qcore.domain.lifecycle import (
     Archived,
     Crashed,
@@ -19,18 +20,15 @@ from qcore.domain.lifecycle import (
     Succeeded,
 )
 from qcore.domain.statistics import (
-    BOUNDS,
     FIELD_OF,
     MAX_NAMES,
     OTHER,
     Ending,
-    Histogram,
     Outcome,
     Resolution,
     Statistics,
     StatisticsRow,
     add_rows,
-    bucketed,
     merged,
     row_name,
     statistics_of,

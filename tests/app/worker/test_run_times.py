@@ -6,7 +6,8 @@ import pytest
 
 from qcore import Context, InvalidOption, InvalidTask, NewTask, Retry, Snooze
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.statistics import Histogram, Outcome, Resolution, Statistics, merged, totals
+from qcore.domain.histogram import Histogram
+from qcore.domain.statistics import Outcome, Resolution, Statistics, merged, totals
 from qcore.ports import Capability
 from qcore.testing import drain
 from tests.app.kit import Lab

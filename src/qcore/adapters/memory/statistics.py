@@ -3,13 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from qcore.domain.moments import Moment
-from qcore.domain.statistics import (
-    FieldCounts,
-    Resolution,
-    StatisticsRow,
-    add_rows,
-    statistics_of,
-)
+from qcore.domain.statistics import FieldCounts, Resolution, StatisticsRow, add_rows, statistics_of
 
 
 class QueueStatistics:

@@ -8,8 +8,9 @@ from qcore.adapters.links.redis import ScriptCall
 from qcore.adapters.redis.keys import queue_name
 from qcore.adapters.redis.script_runner import MAX_QUEUES_PER_CALL, ScriptRunner, chunks
 from qcore.adapters.redis.scripts import STATISTICS
+from qcore.domain.histogram import add
 from qcore.domain.moments import Moment
-from qcore.domain.statistics import OTHER, Resolution, StatisticsRow, add, statistics_of
+from qcore.domain.statistics import OTHER, Resolution, StatisticsRow, statistics_of
 
 _FIELD: Final = re.compile(rb"(\d{1,3})([A-Z]|[wr]\d{1,2})")
 

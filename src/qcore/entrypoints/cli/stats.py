@@ -7,17 +7,10 @@ from typing import Any, Final, TypeAlias
 
 import click
 
+from qcore.domain.histogram import BOUNDS, Histogram
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
-from qcore.domain.statistics import (
-    BOUNDS,
-    Histogram,
-    Outcome,
-    Resolution,
-    Statistics,
-    StatisticsRow,
-    totals,
-)
+from qcore.domain.statistics import Outcome, Resolution, Statistics, StatisticsRow, totals
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.output import (

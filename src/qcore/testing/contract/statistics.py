@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 
 from qcore.domain.answers import LeaseLost, QueueRemoved, Settled
+from qcore.domain.histogram import Histogram
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -24,7 +25,6 @@ from qcore.domain.new_task import NewTask
 from qcore.domain.statistics import (
     MAX_NAMES,
     OTHER,
-    Histogram,
     Outcome,
     Resolution,
     Statistics,
