@@ -18,10 +18,10 @@ from qcore.domain.periodic.entry import EntryState, StoredEntry, UnreadableEntry
 from qcore.errors import BrokerUnavailable, BrokerUnusable
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import in_threads, step
-from qcore.testing.contract.entries import changed_entry
 from qcore.testing.contract.steps import ids, put, stored_task, take
 from qcore.testing.entries import (
     an_entry,
+    changed_entry,
     due,
     find_entry,
     made,

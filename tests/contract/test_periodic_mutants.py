@@ -10,7 +10,7 @@ from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.builders import NOW
 from qcore.testing.contract import BrokerContract, PeriodicContract
-from qcore.testing.contract.entries import STATES
+from qcore.testing.contract.entry_reading import STATES
 from tests.contract import periodic_mutants as mutants
 
 Case = tuple[type[MemoryBroker], str, dict[str, object]]

@@ -131,3 +131,9 @@ def with_revision(stored: StoredEntry, revision: str = "") -> StoredEntry:
 def made(answers: Sequence[EntryAnswer]) -> int:
     """Return how many changes were made."""
     return sum(not isinstance(answer, EntryConflict) for answer in answers)
+
+
+def changed_entry(seen: StoredEntry | None, stored: StoredEntry) -> EntryChange:
+    """Return the change that puts an entry in the place of what was seen."""
+    revision = None if seen is None else seen.revision
+    return EntryChange(stored.queue, stored.id, revision, stored)

@@ -10,9 +10,10 @@ from qcore.app.client.bulk_moves import DEFAULT_LOOK as LOOK_BEFORE
 from qcore.app.client.bulk_moves import DEFAULT_SAMPLE, Move, MovePreview, MoveProgress
 from qcore.app.client.failure_groups import DEFAULT_FAILED, DEFAULT_GROUPS, FailureReport
 from qcore.app.client.inline import run_inline
-from qcore.app.client.inspector import LAST_HOUR, Inspector
+from qcore.app.client.inspector import Inspector
 from qcore.app.client.queries import Query
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
+from qcore.app.client.reading_inspector import LAST_HOUR
 from qcore.app.client.selection import TaskFilter
 from qcore.app.client.task_listing import DEFAULT_LIMIT, DEFAULT_LOOK, TaskPage
 from qcore.app.client.waiting import Hindrance

@@ -36,10 +36,10 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_
 from qcore.testing.contract.base import Cases
 from qcore.testing.contract.groups import GroupContract
 from qcore.testing.contract.limits import LimitsContract
+from qcore.testing.contract.schedulers import PeriodicContract
 from qcore.testing.contract.sharing import DurableContract, SharedContract
 from qcore.testing.contract.statistics import StatisticsContract
 from qcore.testing.contract.suite import CONTRACTS, BrokerContract
-from qcore.testing.contract.ticks import PeriodicContract
 from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.unique import UniqueContract
 from qcore.testing.contract.worker_registry import WorkersContract

@@ -22,13 +22,13 @@ from qcore.testing.contract.limits import LimitsContract
 from qcore.testing.contract.queries import BrowseCases, CountCases, GetCases
 from qcore.testing.contract.queue_removal import QueueRemovalCases
 from qcore.testing.contract.run_details import DetailCases, SaveDetailsCases
+from qcore.testing.contract.schedulers import PeriodicContract
 from qcore.testing.contract.settle import SettleCases
 from qcore.testing.contract.sharing import DurableContract, SharedContract
 from qcore.testing.contract.statistics import StatisticsContract
 from qcore.testing.contract.subscriptions import TaskChangeCases
 from qcore.testing.contract.sweep import CrashCases, SweepCases, TrimCases
 from qcore.testing.contract.threads import OpenCases, ThreadCases
-from qcore.testing.contract.ticks import PeriodicContract
 from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.tokens import TokenCases
 from qcore.testing.contract.unchanged import UnchangedCases

@@ -1,0 +1,184 @@
+"""The commands of an inspector: move tasks by their ids, or all of a state."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from typing import Final, Unpack
+
+from qcore.app.calls.options import Changes
+from qcore.app.client.changes import changes_of, keep_chain, own_changes, reschedule_to
+from qcore.app.client.reading_inspector import ReadingInspector
+from qcore.app.client.selection import (
+    TaskFilter,
+    checked_filter,
+    one_queue,
+    predicate_of,
+    several_ids,
+)
+from qcore.domain.answers import Missing, Moved, NotAllowed
+from qcore.domain.lifecycle import Archived, Cancelled, Command, Deleted, RunNow, State, Updated
+from qcore.domain.moments import Duration, Moment
+from qcore.domain.new_task import TaskId
+from qcore.domain.task import Task, changed
+
+BATCH: Final = 500
+"""Tasks that are read, and moved, in one call to the broker."""
+A_MOMENT: Final = 0.001
+"""Seconds."""
+
+
+class CommandingInspector(ReadingInspector):
+    """The part of an inspector that moves tasks by hand."""
+
+    async def run_now(
+        self, queue: str, tasks: Sequence[TaskId]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Make tasks pending at once, with fresh budgets."""
+        return await self._execute(queue, tasks, RunNow())
+
+    async def archive(
+        self, queue: str, tasks: Sequence[TaskId]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Archive tasks: they are kept, and do not run."""
+        return await self._execute(queue, tasks, Archived())
+
+    async def cancel(
+        self, queue: str, tasks: Sequence[TaskId]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """End tasks as dead; one that runs loses its lease, and its handler is cancelled."""
+        return await self._execute(queue, tasks, Cancelled())
+
+    async def delete(
+        self, queue: str, tasks: Sequence[TaskId]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Remove tasks that nobody runs."""
+        return await self._execute(queue, tasks, Deleted())
+
+    async def reschedule(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        at: datetime | Moment | None = None,
+        delay: Duration | None = None,
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Make tasks due at a moment, or after a delay, earlier or later than they were."""
+        queue, tasks = one_queue(queue), several_ids(tasks)
+        await self._open()
+        return await self._execute(queue, tasks, reschedule_to(at, delay, self._clock.now()))
+
+    async def update(
+        self, queue: str, tasks: Sequence[TaskId], **changes: Unpack[Changes]
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Change options of tasks that do not run, and leave them where they are.
+
+        Raises `InvalidTask` for a value that is wrong. For new arguments see `Handle.update`.
+        """
+        queue, tasks, changes = one_queue(queue), several_ids(tasks), own_changes(changes)
+        await self._open()
+        command = changes_of(changes, self._clock.now())
+        if "headers" not in changes:
+            return await self._execute(queue, tasks, command)
+        answers: list[Moved | NotAllowed | Missing] = []
+        for each, task in zip(tasks, await self._broker.get(queue, tasks), strict=True):
+            own = command if task is None else keep_chain(command, task.spec)
+            answers += await self._execute(queue, [each], own)
+        return answers
+
+    async def run_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Make all selected tasks pending at once; return how many."""
+        return await self._execute_all(RunNow(), selected)
+
+    async def archive_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Archive all selected tasks; return how many."""
+        return await self._execute_all(Archived(), selected)
+
+    async def cancel_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Cancel all selected tasks; return how many. One that began to run meanwhile ends too."""
+        return await self._execute_all(Cancelled(), selected)
+
+    async def delete_all(self, **selected: Unpack[TaskFilter]) -> int:
+        """Delete all selected tasks that do not run; return how many."""
+        return await self._execute_all(Deleted(), selected)
+
+    async def reschedule_all(
+        self,
+        *,
+        at: datetime | Moment | None = None,
+        delay: Duration | None = None,
+        **selected: Unpack[TaskFilter],
+    ) -> int:
+        """Make all selected tasks due at a moment, or after a delay; return how many were moved."""
+        selected = checked_filter(selected)
+        await self._open()
+        command = reschedule_to(at, delay, self._clock.now())
+        waits = selected["state"] in {State.SCHEDULED, State.RETRY}
+        # a task that was moved may come again on a later page
+        return await self._execute_all(
+            command, selected, lambda t: waits and _is_due(t, command.at)
+        )
+
+    async def update_all(self, changes: Changes, **selected: Unpack[TaskFilter]) -> int:
+        """Change options of all selected tasks that do not run; return how many were changed.
+
+        `changes` are as those of `update`: `update_all({"priority": 5}, state=…)`.
+        """
+        selected, changes = checked_filter(selected), own_changes(changes)
+        await self._open()
+        command = changes_of(changes, self._clock.now())
+        return await self._execute_all(command, selected, lambda t: _is_as(t, command))
+
+    async def _execute_all(
+        self,
+        command: Command,
+        selected: TaskFilter,
+        is_done: Callable[[Task], bool] = lambda _: False,
+    ) -> int:
+        moved = 0
+        async for queue, found in self._found(selected):
+            tasks = [task for task in found if not is_done(task)]
+            for part, ids in _parts(command, tasks):
+                answers = await self._execute(queue, ids, part)
+                moved += sum(isinstance(answer, Moved) for answer in answers)
+        return moved
+
+    async def _found(self, selected: TaskFilter) -> AsyncIterator[tuple[str, Sequence[Task]]]:
+        """Yield the selected tasks, in batches of at most what one call moves."""
+        selected = checked_filter(selected)
+        await self._open()
+        fits = predicate_of(selected, self._clock.now())
+        queue = selected.get("queue")
+        queues = [*await self._broker.count()] if queue is None else [queue]
+        for name in queues:
+            cursor: str | None = None
+            while True:
+                page = await self._broker.browse(name, selected["state"], BATCH, cursor=cursor)
+                if tasks := [task for task in page.tasks if fits(task)]:
+                    yield name, tasks
+                if (cursor := page.cursor) is None:
+                    break
+
+    async def _execute(
+        self, queue: str, tasks: Sequence[TaskId], command: Command
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        queue, ids = one_queue(queue), several_ids(tasks)
+        await self._open()
+        return await self._broker.execute(queue, ids, command, now=self._clock.now())
+
+
+def _parts(command: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command, Sequence[TaskId]]]:
+    """Return commands and their tasks: one for all, and its own for each task of a chain."""
+    if not isinstance(command, Updated):
+        return [(command, [task.id for task in tasks])] if tasks else []
+    own = [(keep_chain(command, task.spec), task.id) for task in tasks]
+    plain = [task for each, task in own if each is command]
+    parts: list[tuple[Command, Sequence[TaskId]]] = [(command, plain)] if plain else []
+    return parts + [(each, [task]) for each, task in own if each is not command]
+
+
+def _is_due(task: Task, moment: Moment) -> bool:
+    # a store may keep no more than milliseconds
+    return abs(task.due - moment) < A_MOMENT
+
+
+def _is_as(task: Task, command: Updated) -> bool:
+    return changed(task.spec, keep_chain(command, task.spec)) == task.spec

@@ -1,0 +1,164 @@
+"""What an inspector reads: counts, tasks by id, workers, what keeps a task waiting, statistics."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from math import inf, nextafter
+from typing import Final, Literal
+
+from qcore.app.client.query_inspector import QueryInspector
+from qcore.app.client.selection import one_id, one_name, one_queue, page_cursor, page_size
+from qcore.app.client.waiting import Hindrance, hindrances, knowing
+from qcore.domain.errors import InvalidOption
+from qcore.domain.lifecycle import State, state_of
+from qcore.domain.moments import Moment, moment_of, seconds_of
+from qcore.domain.new_task import TaskId
+from qcore.domain.queue_limits import NO_LIMITS, Limits
+from qcore.domain.run_details import Details
+from qcore.domain.statistics import Resolution, StatisticsRow
+from qcore.domain.task import Task
+from qcore.domain.workers import WorkerInfo
+from qcore.ports import (
+    Counts,
+    Limiting,
+    Page,
+    WorkerRegistry,
+    limiting_of,
+    recording_of,
+    worker_registry_of,
+)
+
+LAST_HOUR: Final = timedelta(hours=1)
+WAITING: Final = frozenset({State.PENDING, State.SCHEDULED, State.RETRY, State.AGGREGATING})
+"""The states of tasks that are yet to be run."""
+
+
+class ReadingInspector(QueryInspector):
+    """The part of an inspector that reads what a broker holds."""
+
+    async def counts(self) -> Counts:
+        """Return queue to state to number of tasks; states with none are left out."""
+        return await self._broker.count()
+
+    async def totals(self) -> Mapping[State, int]:
+        """Return state to number of tasks over all queues."""
+        totals: dict[State, int] = {}
+        for states in (await self._broker.count()).values():
+            for state, number in states.items():
+                totals[state] = totals.get(state, 0) + number
+        return totals
+
+    async def get(self, queue: str, task: TaskId) -> Task | None:
+        """Return a task as it is, None when it is not stored."""
+        return (await self._broker.get(one_queue(queue), [one_id(task)]))[0]
+
+    async def details(self, queue: str, task: TaskId) -> Details | None:
+        """Return errors, progress and saved work of a task, None when it is not stored."""
+        return (await self._broker.details(one_queue(queue), [one_id(task)]))[0]
+
+    async def browse(
+        self, queue: str, state: State, *, limit: int = 100, cursor: str | None = None
+    ) -> Page:
+        """Return tasks of one queue and state; the page's cursor asks for the next ones."""
+        return await self._broker.browse(
+            one_queue(queue), state_of(state), page_size(limit), cursor=page_cursor(cursor)
+        )
+
+    async def workers(
+        self, *, queue: str | None = None, name: str | None = None
+    ) -> Sequence[WorkerInfo]:
+        """Return the workers that are there, those that were started first before the others.
+
+        With `queue` those that serve it, with `name` those that know tasks of that name: where
+        there are none, such tasks wait for ever. One that was killed is listed for up to 15 seconds
+        more; `condition(now)` says how each is. Raises `InvalidOption` where the broker lists none.
+        """
+        queue = None if queue is None else one_queue(queue)
+        name = None if name is None else one_name(name)
+        await self._open()
+        return knowing(await self._registry().workers(now=self._clock.now()), queue, name)
+
+    async def unserved_queues(self) -> Mapping[str, int]:
+        """Return the queues that no worker serves, with how many tasks wait in each.
+
+        Raises `InvalidOption` where the broker does not list workers.
+        """
+        served = {queue for worker in await self.workers() for queue in worker.queues}
+        waiting = {
+            queue: sum(number for state, number in states.items() if state in WAITING)
+            for queue, states in (await self._broker.count()).items()
+        }
+        return {queue: n for queue, n in waiting.items() if n and queue not in served}
+
+    async def why_waiting(self, queue: str, task: TaskId) -> Sequence[Hindrance] | None:
+        """Return what keeps a task from being run, None when it is not stored.
+
+        Nothing where it runs, or where its turn will come: tasks before it, and a rate of its
+        queue, are not told.
+        """
+        found = await self.get(queue, task)
+        if found is None:
+            return None
+        await self._open()
+        now, registry = self._clock.now(), worker_registry_of(self._broker)
+        return hindrances(
+            found,
+            now,
+            workers=None if registry is None else await registry.workers(now=now),
+            limits=NO_LIMITS if limiting_of(self._broker) is None else await self.limits(queue),
+            active=(await self._broker.count()).get(queue, {}).get(State.ACTIVE, 0),
+        )
+
+    async def statistics(
+        self,
+        queue: str | None = None,
+        *,
+        since: datetime | Moment | timedelta = LAST_HOUR,
+        until: datetime | Moment | None = None,
+        by: Resolution | Literal["minute", "day"] | None = None,
+    ) -> Sequence[StatisticsRow]:
+        """Return what ended in a queue, or in all, by period and task name, the oldest first.
+
+        `since` and `until` are aware datetimes or epoch seconds, `until` now if it is not given; a
+        timedelta is so long before that. Periods are minutes, which are kept for three hours, or
+        days, in UTC, which are kept for 90; unless `by` says so, minutes where all that is asked
+        for is kept by them. `merged` and `totals` of `qcore.statistics` add rows up. Raises
+        `InvalidOption` where the broker does not count what ends.
+        """
+        recording = recording_of(self._broker)
+        if recording is None:
+            raise InvalidOption("this broker does not count what ends")
+        await self._open()
+        now = self._clock.now()
+        end = now if until is None else moment_of(until, "until")
+        long_ago = isinstance(since, timedelta)
+        begin = end - seconds_of(since, "since") if long_ago else moment_of(since, "since")
+        if begin >= end:
+            raise InvalidOption(f"since is {since!r}: expected a moment before until")
+        return await recording.statistics(
+            None if queue is None else [one_queue(queue)],
+            since=begin,
+            # the period that begins at this very moment is one of them
+            until=nextafter(end, inf) if until is None else end,
+            resolution=_finest(begin, now) if by is None else Resolution.of(by),
+        )
+
+    async def limits(self, queue: str) -> Limits:
+        """Return the limits of a queue."""
+        return (await self._limiting().limits([one_queue(queue)]))[0]
+
+    def _registry(self) -> WorkerRegistry:
+        registry = worker_registry_of(self._broker)
+        if registry is None:
+            raise InvalidOption("this broker does not list workers")
+        return registry
+
+    def _limiting(self) -> Limiting:
+        limiting = limiting_of(self._broker)
+        if limiting is None:
+            raise InvalidOption("this broker cannot limit a queue")
+        return limiting
+
+
+def _finest(since: Moment, now: Moment) -> Resolution:
+    """Return the finest resolution in which all is kept that has ended since a moment."""
+    return Resolution.MINUTE if now - since <= Resolution.MINUTE.kept else Resolution.DAY
