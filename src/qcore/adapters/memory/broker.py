@@ -1,15 +1,14 @@
 """The reference broker: exact, small, and gone with its process."""
 
 from collections.abc import Iterable, Sequence
-from threading import RLock
 from typing import Final
 
 from attrs import evolve
 
-from qcore.adapters.memory.entries import Entries
+from qcore.adapters.memory.periodic import MemoryPeriodic
 from qcore.adapters.memory.queue import Queue
 from qcore.adapters.memory.stored_task import StoredTask
-from qcore.adapters.memory.subscriptions import Subscriber, Subscribers
+from qcore.adapters.memory.subscriptions import Subscriber
 from qcore.domain.answers import (
     Admission,
     Enqueued,
@@ -23,41 +22,20 @@ from qcore.domain.answers import (
     Swept,
 )
 from qcore.domain.diagnostics import Finding, Grade
-from qcore.domain.errors import InvalidOption
-from qcore.domain.groups import Group, Stale, check_aggregate
-from qcore.domain.lifecycle import (
-    ACTIVE,
-    ENDED,
-    MOVES,
-    Command,
-    IllegalMove,
-    State,
-    Succeeded,
-    state_of,
-)
+from qcore.domain.groups import Stale, check_aggregate
+from qcore.domain.lifecycle import ACTIVE, ENDED, MOVES, Command, IllegalMove, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
-from qcore.domain.periodic.changes import (
-    DueEntries,
-    DueEntry,
-    EntryAnswer,
-    EntryChange,
-    EntryConflict,
-    EntryWritten,
-    check_change,
-)
-from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry
-from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits
-from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
-from qcore.domain.statistics import Resolution, StatisticsRow
-from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict, token_floor
-from qcore.domain.workers import WorkerInfo, in_order
-from qcore.ports import Capability, Counts, Kinds, Notify, Page
+from qcore.domain.queue_limits import LimitChange, Limits
+from qcore.domain.run_details import DetailsSaved, DetailsUpdate
+from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Verdict, token_floor
+from qcore.domain.workers import WorkerInfo
+from qcore.ports import Capability, Kinds, Notify
 
 DEFAULT_RETENTION: Final = RetentionPolicy()
 
 
-class MemoryBroker:
+class MemoryBroker(MemoryPeriodic):
     """Keep tasks in this process."""
 
     capabilities: frozenset[Capability] = frozenset(
@@ -72,13 +50,8 @@ class MemoryBroker:
     )
 
     def __init__(self, *, keep: RetentionPolicy = DEFAULT_RETENTION) -> None:
+        super().__init__()
         self._keep = keep
-        self._queues: dict[str, Queue] = {}
-        self.entry_store = Entries()
-        self._workers: dict[str, WorkerInfo] = {}
-        self._subscribers = Subscribers()
-        # clients in other threads enqueue into the same store
-        self._lock = RLock()
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""
@@ -209,40 +182,6 @@ class MemoryBroker:
         """Call `notify` with each notification of these kinds about these queues."""
         return self._subscribers.add(queues, kinds, notify)
 
-    async def get(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Task | None]:
-        """Return tasks by id, None for one that is not stored."""
-        with self._lock:
-            tasks = self._queues[queue].tasks if queue in self._queues else {}
-            return [tasks[i].to_task() if i in tasks else None for i in ids]
-
-    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
-        """Return errors, progress and saved work of tasks, None for one that is not stored."""
-        with self._lock:
-            tasks = self._queues[queue].tasks if queue in self._queues else {}
-            return [tasks[i].details if i in tasks else None for i in ids]
-
-    async def browse(
-        self, queue: str, state: State, limit: int, *, cursor: str | None = None
-    ) -> Page:
-        """Return a page of the tasks of one queue and state."""
-        state = state_of(state)
-        with self._lock:
-            if queue not in self._queues:
-                return Page(())
-            rows = [(each.sort_key(), each) for each in self._queues[queue].in_state(state)]
-        rows.sort(key=lambda row: row[0])
-        after = _decode_cursor(cursor)
-        rows = [row for row in rows if after is None or row[0] > after][: limit + 1]
-        shown = [stored.to_task() for _, stored in rows[:limit]]
-        last = rows[limit - 1][0] if 0 < limit < len(rows) else None
-        return Page(shown, None if last is None else repr(last))
-
-    async def count(self) -> Counts:
-        """Count the tasks of every queue that has any."""
-        with self._lock:
-            counts = {name: queue.count() for name, queue in self._queues.items()}
-        return {name: states for name, states in counts.items() if states}
-
     async def execute(
         self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
@@ -279,39 +218,6 @@ class MemoryBroker:
         self._tell({queue}, ())
         return limits
 
-    async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
-        """Return the limits of each queue."""
-        with self._lock:
-            return [self._queues[q].limits if q in self._queues else NO_LIMITS for q in queues]
-
-    async def statistics(
-        self,
-        queues: Sequence[str] | None,
-        *,
-        since: Moment,
-        until: Moment,
-        resolution: Resolution,
-    ) -> Sequence[StatisticsRow]:
-        """Return what ended in queues between two moments, by period and name."""
-        with self._lock:
-            return [
-                row
-                for queue in self._known(sorted(self._queues) if queues is None else queues)
-                for row in queue.statistics.rows(queue.name, since, until, resolution)
-            ]
-
-    async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
-        """Return groups of a queue in which tasks wait, in the order of their names."""
-        with self._lock:
-            found = [group for each in self._known([queue]) for group in each.list_groups()]
-        return [group for group in found if group.name > after][: max(0, limit)]
-
-    async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
-        """Return tasks that wait in a group, those due first before the others."""
-        with self._lock:
-            found = [task for each in self._known([queue]) for task in each.members(group)]
-            return [task.to_task() for task in found[: max(0, limit)]]
-
     async def aggregate(
         self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
     ) -> Admission | Stale:
@@ -323,58 +229,6 @@ class MemoryBroker:
             self._subscribers.tell_of_work({queue})
         return answer
 
-    async def write_entries(
-        self, changes: Sequence[EntryChange], *, now: Moment
-    ) -> Sequence[EntryAnswer]:
-        """Change entries, and enqueue the tasks that the changes bring."""
-        for change in changes:
-            check_change(change)
-        with self._lock:
-            answers = [self._write_entry(change, now) for change in changes]
-        written = [
-            change
-            for change, answer in zip(changes, answers, strict=True)
-            if isinstance(answer, EntryWritten)
-        ]
-        self._subscribers.tell_of_work({change.queue for change in written if change.tasks})
-        self._subscribers.tell_of_entries({change.queue for change in written})
-        return answers
-
-    def _write_entry(self, change: EntryChange, now: Moment) -> EntryAnswer:
-        if self.entry_store.revision(change.queue, change.id) != change.seen:
-            return EntryConflict()
-        revision = self.entry_store.put(change.queue, change.id, change.entry)
-        return EntryWritten(revision, [self._queue(t.queue).add(t, now) for t in change.tasks])
-
-    async def entries(self, queue: str, ids: Sequence[EntryId]) -> Sequence[FoundEntry | None]:
-        """Return entries by id, None for one that is not stored."""
-        with self._lock:
-            return [self.entry_store.find(queue, each) for each in ids]
-
-    async def browse_entries(
-        self, queue: str, limit: int, *, after: EntryId = ""
-    ) -> Sequence[FoundEntry]:
-        """Return entries of a queue, in the order of their ids."""
-        with self._lock:
-            return self.entry_store.browse(queue, limit, after)
-
-    async def entry_queues(self) -> Sequence[str]:
-        """Return the queues in which entries lie."""
-        with self._lock:
-            return self.entry_store.queues()
-
-    async def due_entries(self, queues: Sequence[str], limit: int, *, now: Moment) -> DueEntries:
-        """Return the entries to look at now, and when there will be others."""
-        with self._lock:
-            due = self.entry_store.due(queues, limit, now)
-            found = [DueEntry(stored, self._last_task_lives(stored)) for stored in due]
-            return DueEntries(found, self.entry_store.next_wake(queues, now))
-
-    def _last_task_lives(self, stored: StoredEntry) -> bool:
-        tasks = self._queues[stored.queue].tasks if stored.queue in self._queues else {}
-        last = tasks.get(stored.state.last_task or "")
-        return last is not None and last.state not in ENDED
-
     async def announce(self, info: WorkerInfo) -> None:
         """List a worker, and remove those that have expired."""
         with self._lock:
@@ -385,11 +239,6 @@ class MemoryBroker:
         """Remove a worker."""
         with self._lock:
             self._workers.pop(worker, None)
-
-    async def workers(self, *, now: Moment) -> Sequence[WorkerInfo]:
-        """Return the workers that have not expired."""
-        with self._lock:
-            return in_order([each for each in self._workers.values() if each.expires > now])
 
     async def diagnose(self) -> Sequence[Finding]:
         """Return what there is to know: that all is gone with the process."""
@@ -414,16 +263,6 @@ class MemoryBroker:
             return NotAllowed(stored.state)
         return Moved(stored_queue.move(stored, order, now))
 
-    def _queue(self, name: str) -> Queue:
-        """Return a queue, creating it if there is none of the name."""
-        queue = self._queues.get(name)
-        if queue is None:
-            queue = self._queues[name] = Queue(name)
-        return queue
-
-    def _known(self, names: Iterable[str]) -> list[Queue]:
-        return [self._queues[name] for name in names if name in self._queues]
-
     def _holder(self, lease: Lease) -> StoredTask | None:
         """Return a lease's task, None where the lease's token is not the task's current one."""
         queue = self._queues.get(lease.queue)
@@ -438,13 +277,3 @@ class MemoryBroker:
             due_now = {queue.name for queue in known if queue.pop_new_work()}
         self._subscribers.tell_of_work(due_now.union(with_work))
         self._subscribers.tell_of_tasks({queue: ids for queue, ids in changed.items() if ids})
-
-
-def _decode_cursor(cursor: str | None) -> tuple[float, int] | None:
-    if cursor is None:
-        return None
-    try:
-        first, second = cursor.strip("()").split(",")
-        return float(first), int(second)
-    except ValueError:
-        raise InvalidOption(f"{cursor!r} is no cursor of this broker") from None

@@ -1,6 +1,5 @@
 """`Queue`: the tasks, unique keys, groups and limits of one queue of the memory broker."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from math import inf
 from typing import Final
@@ -8,7 +7,8 @@ from typing import Final
 from attrs import evolve
 
 from qcore.adapters.memory.statistics import QueueStatistics
-from qcore.adapters.memory.stored_task import IdHeap, StoredTask
+from qcore.adapters.memory.stored_task import StoredTask
+from qcore.adapters.memory.task_collections import TaskCollections
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.crash_isolation import CrashView, room_beside
 from qcore.domain.effects import apply
@@ -16,8 +16,6 @@ from qcore.domain.groups import Group, Stale
 from qcore.domain.lifecycle import (
     ACTIVE,
     ENDED,
-    GONE,
-    PENDING,
     Aggregated,
     Crashed,
     Due,
@@ -47,28 +45,13 @@ MAX_PROMOTED: Final = 1_000
 """Due tasks that one claim makes pending."""
 
 
-class Queue:
-    """One queue; each of its tasks is in `tasks`, and in the one collection of its state."""
+class Queue(TaskCollections):
+    """One queue: what is done with its tasks, under its limits."""
 
     def __init__(self, name: str, *, token: int = 0) -> None:
-        self.name = name
-        self.tasks: dict[TaskId, StoredTask] = {}
-        self.pending = IdHeap()
-        self.waiting = IdHeap()
-        self.expiring = IdHeap()
-        self.active: dict[TaskId, StoredTask] = {}
-        self.ended = {State.COMPLETED: IdHeap(), State.ARCHIVED: IdHeap(), State.DEAD: IdHeap()}
-        self._unique_holders: dict[str, tuple[TaskId, Moment]] = {}
-        """Unique keys to the tasks that hold them, and until when."""
-        self._successors: dict[str, tuple[TaskId, Moment, Moment]] = {}
-        """Unique keys to the tasks that wait for the end of a holder, until when they hold the key
-        thereafter, and when they are due."""
-        self._sequence = 0
+        super().__init__(name)
         self.token = token
         """The last that was given."""
-        self._changed: list[TaskId] = []
-        self._has_new_work = False
-        self._groups: defaultdict[str, IdHeap] = defaultdict(IdHeap)
         self.limits = NO_LIMITS
         self._bucket_full: Moment = 0.0
         """When the bucket of the rate is full again (GCRA)."""
@@ -130,11 +113,6 @@ class Queue:
         if old is None or (old.state in ENDED and spec.on_conflict != KEEP):
             return None
         return Conflict(spec.id, old.state)
-
-    def _holder(self, key: str, now: Moment) -> StoredTask | None:
-        """Return the task that holds a unique key, None where it is free."""
-        task, until = self._unique_holders.get(key, ("", 0.0))
-        return self.tasks[task] if until > now else None
 
     def promote(self, now: Moment) -> int:
         """Make due tasks pending; return how many."""
@@ -279,11 +257,6 @@ class Queue:
             self.statistics.add(ended, now)
         self._endings.clear()
 
-    def pop_changed(self) -> Sequence[TaskId]:
-        """Return the tasks that ended, or whose progress changed, since the last call."""
-        news, self._changed = self._changed, []
-        return news
-
     def crash(self, limit: int, now: Moment) -> int:
         """Take back up to `limit` active tasks whose lease has run out; return how many."""
         late = [stored for stored in self.active.values() if stored.until <= now]
@@ -316,101 +289,3 @@ class Queue:
                 return done
             self._transfer(self.tasks[kept.pop()], State.GONE)
         return limit
-
-    def pop_new_work(self) -> bool:
-        """Return whether the end of a task has made another one due since the last call."""
-        has_new_work, self._has_new_work = self._has_new_work, False
-        return has_new_work
-
-    def in_state(self, state: State) -> list[StoredTask]:
-        """Return the tasks of one state."""
-        return [task for task in self.tasks.values() if task.state is state]
-
-    def count(self) -> dict[State, int]:
-        """Return the number of tasks by state."""
-        counts = dict.fromkeys(State, 0)
-        for stored in self.tasks.values():
-            counts[stored.state] += 1
-        return {state: number for state, number in counts.items() if number}
-
-    def _next_sequence(self) -> int:
-        self._sequence += 1
-        return self._sequence
-
-    def _transfer(self, stored: StoredTask, state: State, now: Moment = 0.0) -> None:
-        """Move a task from the collection of its state to that of another."""
-        task = stored.spec.id
-        self._remove_from_collection(stored, task)
-        stored.state = state
-        stored.finished = now if state in ENDED else None
-        key = stored.spec.unique_key
-        if key is not None and state in ENDED:
-            self._release_unique_key(key, task)
-        if state in ENDED and state is not GONE:
-            self._changed.append(task)
-        self._add_to_collection(stored, now)
-
-    def _release_unique_key(self, key: str, task: TaskId) -> None:
-        """Free a key that an ended task held, or give it to the task that waits for that."""
-        successor, until, due = self._successors.get(key, ("", 0.0, 0.0))
-        if successor == task:
-            del self._successors[key]
-        if self._unique_holders.get(key, ("", 0.0))[0] != task:
-            return
-        if not successor:
-            del self._unique_holders[key]
-            return
-        del self._successors[key]
-        self._unique_holders[key] = successor, until
-        stored = self.tasks[successor]
-        if stored.state is State.SCHEDULED and stored.due == LAST_MOMENT:
-            self._remove_from_collection(stored, successor)
-            stored.due = due
-            self._add_to_collection(stored, due)
-            self._has_new_work = True
-
-    def _add_to_collection(self, stored: StoredTask, now: Moment) -> None:
-        task, state = stored.spec.id, stored.state
-        # not in the match below: most tasks take one of these two
-        if state is PENDING:
-            self.pending.add((-stored.spec.priority, stored.sequence), task)
-            if stored.spec.expires is not None:
-                self.expiring.add((stored.spec.expires, stored.sequence), task)
-            return
-        if state is GONE:
-            del self.tasks[task]
-            return
-        match state:
-            case State.SCHEDULED | State.RETRY:
-                self.waiting.add((stored.due, stored.sequence), task)
-            case State.AGGREGATING:
-                self._groups[stored.spec.group or ""].add(stored.sort_key(), task)
-            case State.COMPLETED:
-                self.ended[stored.state].add((now + stored.spec.retention, stored.sequence), task)
-            case State.ARCHIVED | State.DEAD:
-                self.ended[stored.state].add((now, stored.sequence), task)
-            case _:
-                pass
-
-    def _remove_from_collection(self, stored: StoredTask, task: TaskId) -> None:
-        # not in the match below: most tasks take this
-        if stored.state is ACTIVE:
-            del self.active[task]
-            stored.token, stored.until = 0, 0.0
-            return
-        match stored.state:
-            case State.PENDING:
-                self.pending.discard(task)
-                if stored.spec.expires is not None:
-                    self.expiring.discard(task)
-            case State.SCHEDULED | State.RETRY:
-                self.waiting.discard(task)
-            case State.AGGREGATING:
-                members = self._groups[stored.spec.group or ""]
-                members.discard(task)
-                if not members:
-                    del self._groups[stored.spec.group or ""]
-            case State.COMPLETED | State.ARCHIVED | State.DEAD:
-                self.ended[stored.state].discard(task)
-            case _:
-                pass
