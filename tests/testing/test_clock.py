@@ -565,3 +565,100 @@ def test_a_call_is_made_when_time_passes_its_moment() -> None:
     assert came == []
     clock.advance(100)
     assert came == [20, 30, 40]
+
+
+class TestUpkeep:
+    def test_a_while_in_which_nothing_happens_is_one_call(self) -> None:
+        """For the last of its moments, as that makes up for the others; the next ones stay."""
+        clock = ManualClock()
+        diary = Diary(clock)
+        clock.upkeep(10, lambda: diary.write("kept"))
+        clock.advance(35)
+        clock.advance(4)
+        assert diary.pages == [("kept", 30)]
+        clock.advance(1)
+        assert diary.pages == [("kept", 30), ("kept", 40)]
+        assert clock.now() == NOW + 40
+
+    def test_whoever_comes_next_finds_it_done(self) -> None:
+        """Before a call and before a sleeper, and each in the order of moments."""
+        clock = ManualClock()
+        diary = Diary(clock)
+        clock.upkeep(10, lambda: diary.write("ten"))
+        clock.upkeep(4, lambda: diary.write("four"))
+        clock.call_at(NOW + 25, lambda: diary.write("call"))
+        clock.advance(33)
+        expected = [("ten", 20), ("four", 24), ("call", 25), ("ten", 30), ("four", 32)]
+        assert diary.pages == expected
+
+    def test_while_it_is_busy_each_of_its_moments_has_a_call(self) -> None:
+        """Until it has nothing to do any more."""
+        clock = ManualClock()
+        diary = Diary(clock)
+        clock.upkeep(10, lambda: diary.write("kept"), lambda: len(diary.pages) < 2)
+        clock.advance(100)
+        assert diary.pages == [("kept", 10), ("kept", 20), ("kept", 100)]
+
+    def test_intervals_do_not_drift(self) -> None:
+        """The ten-thousandth tenth of a second is at a thousand seconds."""
+        clock = ManualClock(0.0)
+        moments: list[float] = []
+        clock.upkeep(0.1, lambda: moments.append(clock.now()))
+        for n in range(1, 1_001):
+            clock.advance_to(float(n))
+        assert moments == [pytest.approx(float(n)) for n in range(1, 1_001)]
+
+    async def test_whoever_sleeps_meanwhile_is_woken_after_it(self) -> None:
+        """A sleeper between two of its moments parts them."""
+        clock = ManualClock()
+        kept: list[str] = []
+        sleeper = asyncio.create_task(clock.sleep_until(NOW + 15))
+        await turn()
+        clock.upkeep(10, lambda: kept.append(f"{clock.now() - NOW}: {clock.next_moment()}"))
+        clock.advance(30)
+        assert kept == [f"10.0: {NOW + 15}", f"30.0: {NOW + 40}"]
+        await sleeper
+
+    async def test_with_autojump_each_moment_has_its_call(self) -> None:
+        """As the clock goes to the next moment, and no further."""
+        with ManualClock(autojump=True) as clock:
+            diary = Diary(clock)
+            stop = clock.upkeep(10, lambda: diary.write("kept"))
+            await clock.sleep(35)
+            stop()
+        assert diary.pages == [("kept", 10), ("kept", 20), ("kept", 30)]
+
+    def test_what_was_stopped_is_not_called(self) -> None:
+        """After the stop nothing waits for it; a call may stop itself, and twice is once."""
+        clock = ManualClock()
+        calls: list[float] = []
+
+        def call() -> None:
+            calls.append(clock.now())
+            stop()
+            stop()
+
+        stop = clock.upkeep(10, call)
+        clock.advance(10)
+        clock.advance(100)
+        assert calls == [NOW + 10]
+        assert clock.next_moment() is None
+
+    def test_an_error_is_logged_and_the_calls_go_on(self) -> None:
+        """As of `every`."""
+        clock = ManualClock()
+
+        def call() -> None:
+            raise ValueError("no luck")
+
+        with capture_logs() as logs:
+            clock.upkeep(10, call)
+            clock.advance(20)
+            clock.advance(20)
+        assert [line["log_level"] for line in logs] == ["error", "error"]
+
+    @pytest.mark.parametrize("seconds", [0, -1, math.inf, math.nan])
+    def test_an_interval_that_is_none_is_refused(self, seconds: float) -> None:
+        """As of `every`."""
+        with pytest.raises(InvalidOption, match="expected more than 0 seconds"):
+            ManualClock().upkeep(seconds, lambda: None)

@@ -17,7 +17,7 @@ it was written, or that to which the error has answers.
 from qcore.ports.aggregating import Aggregating, aggregating_of
 from qcore.ports.broker import Broker, Verb
 from qcore.ports.capability import Capability
-from qcore.ports.clock import Alarms, Clock, alarms_of
+from qcore.ports.clock import Alarms, Clock, alarms_of, start_upkeep
 from qcore.ports.consumer import Consumer
 from qcore.ports.diagnosable import Diagnosable, diagnosable_of
 from qcore.ports.instrument import Instrument
@@ -78,6 +78,7 @@ __all__ = [
     "limiting_of",
     "periodic_of",
     "recording_of",
+    "start_upkeep",
     "timekeeper_of",
     "worker_registry_of",
 ]

@@ -65,7 +65,34 @@ class Alarms(Protocol):
         """
         ...
 
+    def upkeep(
+        self, seconds: float, call: Callable[[], None], is_busy: Callable[[], bool]
+    ) -> Callable[[], None]:
+        """Call `call` as `every` does, or, unless busy, once for all that nobody tells apart.
+
+        That is for what keeps something up to date: where nothing happens between its moments, the
+        call of the last of them makes up for the others. Return what stops it.
+        """
+        ...
+
 
 def alarms_of(clock: Clock) -> Alarms | None:
     """Return a clock as one that can call while its time passes; None where it cannot."""
     return clock if isinstance(clock, Alarms) else None
+
+
+def start_upkeep(
+    clock: Clock,
+    seconds: float,
+    call: Callable[[], None],
+    *,
+    is_busy: Callable[[], bool] = lambda: False,
+) -> Callable[[], None]:
+    """Call `call` every so many seconds, off the event loop; return what stops it.
+
+    Where time passes as a whole, calls that nobody could tell apart are one; see `Alarms.upkeep`.
+    """
+    alarms = alarms_of(clock)
+    if alarms is None:
+        return clock.every(seconds, call)
+    return alarms.upkeep(seconds, call, is_busy)

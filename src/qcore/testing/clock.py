@@ -10,7 +10,7 @@ from itertools import count
 from threading import RLock
 from typing import Self
 
-from attrs import define
+from attrs import define, field
 
 from qcore.adapters.clocks import call_and_log
 from qcore.domain.errors import InvalidOption
@@ -27,6 +27,8 @@ class ManualClock:
       thread. In
       such a call `now()` is its own moment. A coroutine that was woken runs when its loop turns
       next, and then sees the moment at which the clock has stopped.
+    - What a worker keeps up to date meanwhile, such as its announcement, is made up for in one call
+      (`upkeep`) before whatever comes next: a year passes in milliseconds.
     - With `autojump`, a loop that has nothing to do moves the clock to the next moment that
       somebody waits for, and no further: every sleeper sees its own moment. See `Jumper` for what
       counts as nothing to do. A loop whose only company is an `every` jumps on and on, as fast as
@@ -51,6 +53,7 @@ class ManualClock:
         self._jumpers: dict[asyncio.AbstractEventLoop, Jumper] = {}
         self._alarms: list[tuple[float, int, _Alarm]] = []
         """By the seconds of `monotonic`."""
+        self._upkeeps: list[_Upkeep] = []
         self._time_set: set[asyncio.Future[None]] = set()
         """What wakes those who wait for a moment, once the time is set."""
         self._order = count()
@@ -95,7 +98,7 @@ class ManualClock:
 
     def next_moment(self) -> Moment | None:
         """Return the earliest moment that anybody waits for, None if nobody waits."""
-        first = self._first_alarm()
+        first = self._first_moment()
         return None if first is None else first + self._set_by
 
     async def sleep_until(self, moment: Moment, *, at_most: float = math.inf) -> None:
@@ -136,8 +139,7 @@ class ManualClock:
         An error of `call` is logged and ends nothing, as with the system's clock. Raises
         `InvalidOption` where `seconds` is not more than zero.
         """
-        if not 0 < seconds < math.inf:
-            raise InvalidOption(f"every is {seconds!r}: expected more than 0 seconds")
+        _check_interval(seconds)
         with suppress(RuntimeError):
             self._watch(asyncio.get_running_loop())
         start, number, calling = self._now, count(1), RLock()
@@ -157,6 +159,35 @@ class ManualClock:
 
         alarm = _Alarm(ring)
         self._set(alarm, start + next(number) * seconds)
+        return stop
+
+    def upkeep(
+        self,
+        seconds: float,
+        call: Callable[[], None],
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> Callable[[], None]:
+        """Call `call` every so many seconds that pass, or once for all that nobody tells apart.
+
+        Between two events (somebody is woken, another call is made) only the last of its moments
+        counts, unless `is_busy()`. So a day in which nothing happens is one call. With `autojump`,
+        where time goes no further than to the next moment, it is as `every`. An error of `call` is
+        logged and ends nothing. Raises `InvalidOption` where `seconds` is not more than zero.
+        """
+        _check_interval(seconds)
+        with suppress(RuntimeError):
+            self._watch(asyncio.get_running_loop())
+        upkeep = _Upkeep(self._now, seconds, call, is_busy)
+        with self._lock:
+            self._upkeeps.append(upkeep)
+
+        def stop() -> None:
+            with self._lock, suppress(ValueError):
+                self._upkeeps.remove(upkeep)
+            # until a call in progress has ended, unless that call is what stops it
+            with upkeep.calling:
+                upkeep.is_stopped = True
+
         return stop
 
     def call_at(self, moment: Moment, call: Callable[[], None]) -> Callable[[], None]:
@@ -210,11 +241,18 @@ class ManualClock:
 
     def _jump(self) -> bool:
         """Move to the next moment that somebody waits for; say whether there is one."""
-        first = self._first_alarm()
+        first = self._first_moment()
         if first is None or first == math.inf:
             return False
         self._pass_until(first)
         return True
+
+    def _first_moment(self) -> float | None:
+        """Return when somebody is woken or called next, by the seconds of `monotonic`."""
+        with self._lock:
+            upkeep = min((each.upcoming for each in self._upkeeps), default=None)
+            alarm = self._first_alarm()
+            return min((each for each in (alarm, upkeep) if each is not None), default=None)
 
     def _first_alarm(self) -> float | None:
         """Return when the next alarm rings, by the seconds of `monotonic`."""
@@ -224,9 +262,18 @@ class ManualClock:
             return self._alarms[0][0] if self._alarms else None
 
     def _next_alarm(self, target: float) -> "_Alarm | None":
-        """Go to the next alarm up to `target` and take it out, or else go to `target`."""
+        """Go to the next alarm up to `target` and take it out, or else go to `target`.
+
+        What keeps something up to date comes first, at the last of its moments before that.
+        """
         with self._lock:
             moment = self._first_alarm()
+            limit = target if moment is None else min(moment, target)
+            due = [(last, each) for each in self._upkeeps if (last := each.due(limit)) is not None]
+            if due:
+                last, upkeep = min(due, key=lambda pair: pair[0])
+                self._now = max(self._now, last)
+                return _Alarm(partial(upkeep.ring, last))
             if moment is None or moment > target:
                 self._now = max(self._now, target)
                 return None
@@ -278,6 +325,51 @@ class _Alarm:
 
     ring: Callable[[], None]
     is_set: bool = True
+
+
+@define(eq=False)
+class _Upkeep:
+    """Calls at intervals, of which those are one that have nothing between them."""
+
+    start: float
+    """By the seconds of `monotonic`, as all moments here."""
+    seconds: float
+    call: Callable[[], None]
+    is_busy: Callable[[], bool]
+    past: int = 0
+    """The number of its moments that have passed."""
+    is_stopped: bool = False
+    calling: RLock = field(factory=RLock)
+
+    @property
+    def upcoming(self) -> float:
+        """Return its next moment."""
+        return self._moment(self.past + 1)
+
+    def due(self, limit: float) -> float | None:
+        """Return which of its moments up to `limit` counts next; None if none has come."""
+        if self.upcoming > limit:
+            return None
+        if self.is_busy():
+            return self.upcoming
+        number = max(self.past + 1, int((limit - self.start) / self.seconds))
+        # as the quotient may be rounded, either way
+        return self._moment(number if self._moment(number) <= limit else number - 1)
+
+    def ring(self, moment: float) -> None:
+        """Make the call for all of its moments up to this one."""
+        with self.calling:
+            self.past = round((moment - self.start) / self.seconds)
+            if not self.is_stopped:
+                call_and_log(self.call)
+
+    def _moment(self, number: int) -> float:
+        return self.start + number * self.seconds
+
+
+def _check_interval(seconds: float) -> None:
+    if not 0 < seconds < math.inf:
+        raise InvalidOption(f"every is {seconds!r}: expected more than 0 seconds")
 
 
 def _wake(loop: asyncio.AbstractEventLoop, sleeper: asyncio.Future[None]) -> None:

@@ -73,6 +73,10 @@ class Sealing(ABC, Generic[Prepared]):
             )
         return self.inner.loads(body, kind)
 
+    def is_of_first_key(self, data: bytes) -> bool:
+        """Return whether bytes say that they are sealed by the key that seals here."""
+        return data.startswith(self._header)
+
     @staticmethod
     @abstractmethod
     def _prepared(id: str, secret: Secret, /) -> Prepared:  # noqa: A002  (as above)

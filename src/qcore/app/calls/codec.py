@@ -57,6 +57,13 @@ class Codec:
         except BaseException as error:  # noqa: BLE001  (whatever the classes of values raise)
             raise _cannot_encode(error)  # noqa: B904  (it has its cause)
 
+    def writes_like(self, data: bytes, content_type: str | None) -> bool:
+        """Return whether data are of the format and, where sealed, of the key that write here."""
+        if (content_type or self.content_type) != self.content_type:
+            return False
+        ask: Callable[[bytes], bool] | None = getattr(self._first, "is_of_first_key", None)
+        return ask is None or ask(data)
+
     def why_unreadable(self, kind: Any) -> str | None:
         """Return why no value can be read as a type; None where one can, or it is not known."""
         ask: Callable[[Any], str | None] | None = getattr(self._plain, "why_unreadable", None)

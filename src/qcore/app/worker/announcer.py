@@ -21,7 +21,7 @@ from qcore.domain.events import BrokerFailed
 from qcore.domain.moments import Moment
 from qcore.domain.text import escaped
 from qcore.domain.workers import MISSED, MOST_RUNS, RunningTask, WorkerInfo
-from qcore.ports import WorkerRegistry
+from qcore.ports import WorkerRegistry, start_upkeep
 
 LAST_CALL: Final = 1.0
 """Seconds, of real time, that a call has left once the worker has ended; then it is given up."""
@@ -67,7 +67,7 @@ class Announcer:
             await self._broker.announce(self.snapshot())
         except Exception as error:  # noqa: BLE001  (it can work all the same)
             self._report(error)
-        self._stop_clock = self._clock.every(self._every, self.announce)
+        self._stop_clock = start_upkeep(self._clock, self._every, self.announce)
 
     def announce(self) -> None:
         """Announce what the worker does now."""

@@ -13,7 +13,7 @@ from qcore.domain.answers import LeaseLost
 from qcore.domain.events import BrokerFailed
 from qcore.domain.moments import Moment
 from qcore.domain.task import Lease
-from qcore.ports import Broker, Clock
+from qcore.ports import Broker, Clock, start_upkeep
 
 LONGEST_BLIND: Final = 1.0
 """Seconds from one look at the leases to the next, at most."""
@@ -50,6 +50,12 @@ class Heartbeat:
         self._runs = runs
         self._lost = lost
         self._emit = emit
+
+    def start(self) -> Callable[[], None]:
+        """Look at the leases again and again from now on; return what stops it."""
+        return start_upkeep(
+            self._clock, self.interval, self.look, is_busy=lambda: bool(self._held())
+        )
 
     def look(self) -> None:
         """Renew the leases that have been held for a while, if it is time for that."""

@@ -155,7 +155,7 @@ class WorkerSession:
         stack.callback(self._deadlines.close)
         self._watchdog.start()
         stack.callback(self._watchdog.stop)
-        stack.callback(env.clock.every(self._heartbeat.interval, self._heartbeat.look))
+        stack.callback(self._heartbeat.start())
         if self._announcer is not None:
             stack.push_async_callback(self._announcer.stop)
             await self._announcer.start()

@@ -7,11 +7,15 @@ ticks of declared entries are made only where they are declared.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Final, TypeAlias
 
+from attrs import evolve
+
 from qcore.app.calls.introspection import unwraps_to
 from qcore.app.calls.periodic_task import PeriodicTask
+from qcore.app.calls.stored_bytes import with_stored_bytes
 from qcore.app.calls.user_code import as_exception, is_from_outside, log_failure
 from qcore.app.client.client import Client
 from qcore.app.client.entries import browse_all
@@ -116,15 +120,26 @@ class Declarer:
             self._own = self._built([(t.task, t.declared_by) for t in self._declarations.tasks])
             await self._declare_all(self._own)
             self._renew_at = now + RENEW_EVERY
-        elif self._outlives_code and self._renew_at <= now:
-            await self._write(self._all().values(), _renew)
-            self._renew_at = now + RENEW_EVERY
+        elif self._renew_at <= now:
+            await self.renew()
         if self._undeclared:
             await self._declare_all(self._undeclared)
         due = [
             p for p in self._declarations.providers if self._poll_at.get(p.declared_by, 0) <= now
         ]
         await asyncio.gather(*(self._poll(provider) for provider in due))
+
+    async def renew(self) -> None:
+        """Go on declaring what was declared, where a declaration counts for a while only."""
+        if self._outlives_code:
+            await self._write(self._all().values(), _renew)
+            self._renew_at = self._client.clock.now() + RENEW_EVERY
+
+    def over(self, periodic: Periodic) -> "Declarer":
+        """Return the same over another broker on the store, to renew what is declared."""
+        other = copy(self)
+        other._periodic = periodic  # noqa: SLF001  (it is of this class)
+        return other
 
     def close(self) -> None:
         """Let the threads end; one whose provider hangs keeps nobody."""
@@ -212,7 +227,12 @@ class Declarer:
 
     def _declare(self, found: FoundEntry | None, what: Declared, now: Moment) -> EntryChange | None:
         lasts = DECLARED_FOR if self._outlives_code else None
-        return declared(found, what.entry, what.task.schedule, now, declared_for=lasts)
+        entry = what.entry
+        if isinstance(found, StoredEntry) and found.entry != entry:
+            request, codec = what.task.request, self._client.codec
+            task = with_stored_bytes(entry.task, found.entry.task, request, codec)
+            entry = evolve(entry, task=task)
+        return declared(found, entry, what.task.schedule, now, declared_for=lasts)
 
     async def _write(self, asked: Iterable[Declared], decide: Decide) -> None:
         """Read entries, decide and write, in those of their queues that can be used."""

@@ -202,6 +202,8 @@ class PeriodicScheduler:
             return
         run_inline(blocking.open())
         try:
+            # nobody could renew what is declared, of which the time has passed as well
+            run_inline(self._declarer.over(periodic).renew())
             self.next_tick = run_inline(self._ticker.over(periodic).tick(self.queues))
         finally:
             if blocking is not self._broker:
