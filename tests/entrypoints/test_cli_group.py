@@ -73,11 +73,9 @@ def test_an_error_is_a_document_where_one_was_asked_for(arguments: list[str], st
 @pytest.mark.parametrize("noun", ["periodic", "queues", "tasks"])
 def test_the_verbs_of_a_noun_can_be_completed(noun: str) -> None:
     """Though it lists without one."""
-    environment = {"COMP_WORDS": f"qcore {noun} ", "COMP_CWORD": "2"}
-    result = CliRunner(env={**environment, "_QCORE_COMPLETE": "bash_complete"}).invoke(
-        qcore, prog_name="qcore"
-    )
-    assert {"plain,list", "plain,run"} & {*result.stdout.splitlines()}
+    environment = {"_QCORE_LINE": f"qcore {noun} ", "_QCORE_COMPLETE": "bash_complete"}
+    result = CliRunner(env=environment).invoke(qcore, prog_name="qcore")
+    assert "list" in result.stdout.splitlines()
 
 
 def test_without_a_command_there_is_help() -> None:

@@ -31,13 +31,18 @@ def give_up_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def give_up_stderr() -> None:
+    """Write nothing to standard error any more."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def give_up_stderr_if_full() -> None:
     """Lose what standard error cannot write: else the interpreter exits with 120."""
     try:
         sys.stderr.flush()
     except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        give_up_stderr()
 
 
 class LossyStream:

@@ -53,7 +53,8 @@ class QueueListing:
     async def page(self, limit: int, after: str | None) -> QueuePage:
         """Return at most `limit` queues, those whose names come after one."""
         counts = await self._broker.count()
-        names = sorted(name for name in await self._names(counts) if after is None or name > after)
+        known = await queue_names(self._broker, counts, self._now)
+        names = sorted(name for name in known if after is None or name > after)
         shown = names[:limit]
         limits = await self._limits(shown)
         queues = [
@@ -66,15 +67,6 @@ class QueueListing:
             for name in shown
         ]
         return QueuePage(queues, shown[-1] if len(names) > limit else None)
-
-    async def _names(self, counts: Counts) -> set[str]:
-        names = {*counts}
-        if (periodic := periodic_of(self._broker)) is not None:
-            names.update(await periodic.entry_queues())
-        if (registry := worker_registry_of(self._broker)) is not None:
-            for worker in await registry.workers(now=self._now):
-                names.update(worker.queues)
-        return names
 
     async def _limits(self, names: Sequence[str]) -> Mapping[str, Limits]:
         limiting = limiting_of(self._broker)
@@ -91,3 +83,14 @@ class QueueListing:
                 first += [task.due for task in page.tasks]
         ready = [due for due in first if due <= self._now]
         return self._now - min(ready) if ready else None
+
+
+async def queue_names(broker: Broker, counts: Counts, now: Moment) -> set[str]:
+    """Return the names of all queues: of those counted, those with entries, and those served."""
+    names = {*counts}
+    if (periodic := periodic_of(broker)) is not None:
+        names.update(await periodic.entry_queues())
+    if (registry := worker_registry_of(broker)) is not None:
+        for worker in await registry.workers(now=now):
+            names.update(worker.queues)
+    return names

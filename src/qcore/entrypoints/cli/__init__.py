@@ -1,11 +1,17 @@
 """The command line: `qcore worker`, `qcore bench`, `qcore doctor`."""
 
+import os
 import sys
 
 from qcore.entrypoints.early_stop import leave_on_stop
 from qcore.entrypoints.exiting import leave_soon
 from qcore.entrypoints.init_process import fork_if_init
-from qcore.entrypoints.streams import give_up_stderr_if_full, give_up_stdout, open_closed_streams
+from qcore.entrypoints.streams import (
+    give_up_stderr,
+    give_up_stderr_if_full,
+    give_up_stdout,
+    open_closed_streams,
+)
 from qcore.entrypoints.supervisor.link import follow_supervisor
 
 
@@ -13,6 +19,9 @@ def main() -> None:
     """Run the command that the arguments name, and leave with its status."""
     # before a descriptor is opened
     open_closed_streams()
+    if os.environ.get("_QCORE_COMPLETE", "").endswith("_complete"):
+        # a shell draws its line: whatever is wrong, it is not said in the midst of it
+        give_up_stderr()
     if not {"worker", "scheduler"}.isdisjoint(sys.argv[1:]):
         # before anything else is imported, which takes a while
         fork_if_init()

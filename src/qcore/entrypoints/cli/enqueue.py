@@ -11,15 +11,18 @@ from qcore.domain.lifecycle import State
 from qcore.domain.new_task import DEFAULT_QUEUE, NewTask
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.cli.known_values import queue_name, task_name
 from qcore.entrypoints.cli.output import cell, print_json
 from qcore.entrypoints.cli.times import Seconds
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=task_name)
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
 @url_option
-@click.option("--queue", default=DEFAULT_QUEUE, show_default=True, metavar="NAME")
+@click.option(
+    "--queue", default=DEFAULT_QUEUE, show_default=True, metavar="NAME", shell_complete=queue_name
+)
 @click.option("--delay", type=Seconds(), metavar="DURATION", help="Not before this, such as 2h.")
 @click.option("--id", "task_id", metavar="ID", help="Of the task. [default: a fresh one]")
 @json_option

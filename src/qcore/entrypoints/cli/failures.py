@@ -13,6 +13,7 @@ from qcore.app.client.failure_groups import (
 )
 from qcore.domain.moments import Moment
 from qcore.entrypoints.cli.asking import AT_LEAST_ONE, Store, ask, json_option, url_option
+from qcore.entrypoints.cli.known_values import query_term
 from qcore.entrypoints.cli.output import (
     cell,
     duration,
@@ -26,7 +27,7 @@ TITLES: Final = ("TASKS", "FIRST", "LAST", "NAME", "ERROR", "FINGERPRINT")
 
 
 @click.command()
-@click.argument("query", nargs=-1)
+@click.argument("query", nargs=-1, shell_complete=query_term)
 @url_option
 @click.option(
     "--limit",

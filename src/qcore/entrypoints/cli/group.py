@@ -4,17 +4,22 @@ A command brings what it works with, a worker or the doctor, which takes a third
 import: `qcore --help` and shell completion need none of it.
 """
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from itertools import takewhile
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from qcore.entrypoints.cli.errors import OneLine, misuse
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 COMMANDS: Final[Mapping[str, str]] = {
     "bench": "Measure how fast a store is, and that no task is lost.",
+    "completion": "Have a shell complete commands, options and names.",
     "config": "Show each setting of a worker, and whence it comes.",
     "doctor": "Look a store over: what is well, what is not, what to do.",
     "enqueue": "Enqueue a task by its name.",
@@ -33,6 +38,8 @@ COMMANDS: Final[Mapping[str, str]] = {
 this one,"""
 MODULES: Final[Mapping[str, str]] = {"errors": "failures"}
 """but of these: the module `errors` has those that commands raise."""
+VARIABLE: Final = "_QCORE_COMPLETE"
+"""Says what a shell wants, where one asks for completions."""
 
 
 class LazyGroup(click.Group):
@@ -49,6 +56,22 @@ class LazyGroup(click.Group):
         module = import_module(f"{__package__}.{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command that the arguments name, or answer a shell that completes them."""
+        if VARIABLE in os.environ:
+            from qcore.entrypoints.cli.shells import use_own_shells
+
+            use_own_shells()
+        return super().main(*args, **kwargs)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """Return the commands that begin so, without importing them, and options."""
+        from click.shell_completion import CompletionItem
+
+        there = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        named = [CompletionItem(name, help=COMMANDS[name]) for name in there]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
 
     def make_context(
         self,

@@ -11,6 +11,7 @@ from qcore.domain.new_task import DEFAULT_QUEUE
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.entry_output import entry_record, print_entries, print_entry
 from qcore.entrypoints.cli.errors import NotFound
+from qcore.entrypoints.cli.known_values import entry_name, queue_name
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.output import cell, print_json, print_table
 
@@ -27,13 +28,20 @@ def periodic() -> None:
 
 def _which(command: C) -> C:
     command = click.option(
-        "--queue", default=DEFAULT_QUEUE, show_default=True, metavar="NAME", help="Of the entries."
+        "--queue",
+        default=DEFAULT_QUEUE,
+        show_default=True,
+        metavar="NAME",
+        help="Of the entries.",
+        shell_complete=queue_name,
     )(command)
-    return click.argument("names", nargs=-1, required=True, metavar="NAME...")(command)
+    return click.argument(
+        "names", nargs=-1, required=True, metavar="NAME...", shell_complete=entry_name
+    )(command)
 
 
 @periodic.command("list")
-@click.argument("queue", required=False)
+@click.argument("queue", required=False, shell_complete=queue_name)
 @url_option
 @json_option
 def list_entries(queue: str | None, url: str | None, *, as_json: bool) -> None:

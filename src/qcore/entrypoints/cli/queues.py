@@ -10,6 +10,7 @@ from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
 from qcore.domain.queue_limits import NO_LIMITS, Limits
 from qcore.entrypoints.cli.asking import AT_LEAST_ONE, Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import NotFound, Unwell, Wrong
+from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.many import confirm, refuse_unless_asked, tasks
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.output import cell, print_json, print_table
@@ -59,7 +60,7 @@ def list_queues(url: str | None, limit: int, cursor: str | None, *, as_json: boo
 
 
 @queues.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=queue_name)
 @url_option
 @json_option
 def pause(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
@@ -68,7 +69,7 @@ def pause(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
 
 
 @queues.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=queue_name)
 @url_option
 @json_option
 def resume(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
@@ -77,7 +78,7 @@ def resume(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
 
 
 @queues.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=queue_name)
 @url_option
 @click.option("--rate", metavar="N/TIME", help='Start so many, such as "100/min"; or none.')
 @click.option("--in-flight", metavar="N", help="Run so many at a time; or none.")
@@ -106,7 +107,7 @@ def limit(
 
 
 @queues.command()
-@click.argument("name")
+@click.argument("name", shell_complete=queue_name)
 @url_option
 @click.option("--force", "is_forced", is_flag=True, help="Delete its tasks and entries, too.")
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")

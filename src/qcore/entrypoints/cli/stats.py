@@ -13,6 +13,7 @@ from qcore.domain.record import record
 from qcore.domain.statistics import Outcome, Resolution, Statistics, StatisticsRow, totals
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.output import (
     cell,
     is_terminal,
@@ -64,7 +65,7 @@ class Span:
 
 
 @click.command()
-@click.argument("queue", required=False)
+@click.argument("queue", required=False, shell_complete=queue_name)
 @url_option
 @click.option(
     "--since", metavar="SPAN", default="1h", show_default=True, help="So long ago: 90min, 3h, 30d."

@@ -10,6 +10,7 @@ from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import NotFound, Unwell
 from qcore.entrypoints.cli.finding import Found, find, not_found
+from qcore.entrypoints.cli.known_values import queue_name, task_id
 from qcore.entrypoints.cli.orders import VERBS, Order, order_options
 from qcore.entrypoints.cli.output import cell, print_json, print_table
 from qcore.entrypoints.cli.story import Story, print_stories, story_of, story_record
@@ -32,8 +33,10 @@ def task() -> None:
 
 def _which(command: C) -> C:
     text = "Of the tasks. [default: the one that has the id]"
-    command = click.option("--queue", metavar="NAME", help=text)(command)
-    return click.argument("ids", nargs=-1, required=True, metavar="ID...")(command)
+    command = click.option("--queue", metavar="NAME", help=text, shell_complete=queue_name)(command)
+    return click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=task_id)(
+        command
+    )
 
 
 @task.command()

@@ -9,6 +9,7 @@ from qcore.app.client.task_listing import DEFAULT_LIMIT, DEFAULT_LOOK, TaskPage
 from qcore.domain.moments import Moment
 from qcore.entrypoints.cli.asking import AT_LEAST_ONE, Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.cli.known_values import query_term
 from qcore.entrypoints.cli.many import Bulk
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.orders import VERBS, Order, order_options
@@ -25,7 +26,7 @@ def tasks() -> None:
 
 
 @tasks.command("list")
-@click.argument("query", nargs=-1)
+@click.argument("query", nargs=-1, shell_complete=query_term)
 @url_option
 @click.option("--limit", type=AT_LEAST_ONE, default=DEFAULT_LIMIT, show_default=True, metavar="N")
 @click.option(
@@ -68,7 +69,7 @@ def _add(verb: str) -> None:
     """Add the command that gives an order for all tasks of a query."""
 
     @tasks.command(verb, help=f"{VERBS[verb].text} All tasks of QUERY, which names states.")
-    @click.argument("query", nargs=-1, required=True)
+    @click.argument("query", nargs=-1, required=True, shell_complete=query_term)
     @url_option
     @order_options(verb)
     @click.option("--limit", type=AT_LEAST_ONE, metavar="N", help="Move so many, at most.")

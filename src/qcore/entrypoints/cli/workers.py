@@ -9,6 +9,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.workers import Condition, RunningTask, WorkerInfo
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import NotFound
+from qcore.entrypoints.cli.known_values import queue_name, task_name
 from qcore.entrypoints.cli.output import cell, duration, print_json, print_table, timestamp
 
 TITLES: Final = ("WORKER", "STATE", "SEEN", "STARTED", "TASKS", "LOOP LATE BY", "QUEUES")
@@ -24,8 +25,18 @@ COLOURS: Final = {
 
 @click.command()
 @url_option
-@click.option("--queue", metavar="NAME", help="Those alone that serve a queue.")
-@click.option("--name", metavar="NAME", help="Those alone that know tasks of a name.")
+@click.option(
+    "--queue",
+    metavar="NAME",
+    help="Those alone that serve a queue.",
+    shell_complete=queue_name,
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="Those alone that know tasks of a name.",
+    shell_complete=task_name,
+)
 @click.option("--tasks", "shows_tasks", is_flag=True, help="List the tasks that they run instead.")
 @json_option
 def workers(
