@@ -1,11 +1,11 @@
-"""The fast paths of enqueue and claim against what stands behind them.
+"""The fast paths of enqueue, claim and transition against what stands behind them.
 
 On two copies of one database, a script with its fast path and one without are to reply the
 same, to write the same into every key, and to publish the same.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import fakeredis
@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.enqueue import encode_tasks
 from qcore.adapters.redis.keys import FAST_PATH_KEYS, Key, Keys
-from qcore.adapters.redis.scripts import FAST_PATHS, assembled, lua
+from qcore.adapters.redis.scripts import assembled, fast_path
+from qcore.adapters.redis.transitions import encode_statistics
 from qcore.domain.lifecycle import Failed, Released, Succeeded
 from qcore.domain.new_task import NewTask
 from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.statistics import MAX_NAMES, FieldCounts
 from qcore.domain.task import Claim, Demand, Verdict
 from qcore.testing.builders import LEASE, NOW
 from qcore.testing.contract.base import step
@@ -80,6 +82,17 @@ EDITS: Final[Sequence[Sequence[Word]]] = (
     ("SET", key(Key.SESSION), "7 "),
     ("SET", key(Key.SESSION), "7 1 5 6"),
 )
+COUNTED: Final[Sequence[Sequence[Word]]] = (
+    *(("SET", name, "x") for name in STATISTICS[:2]),
+    *(("HSET", name, "Sw3r5 n", "many") for name in STATISTICS[:2]),
+    *(("HSET", name, "Sw3r5 n", "2") for name in STATISTICS[:2]),
+    ("HSET", STATISTICS[0], "", MAX_NAMES),
+    ("HSET", STATISTICS[0], "", MAX_NAMES, "#n", ""),
+    ("HSET", STATISTICS[0], "", "many"),
+    ("HSET", key(Key.DETAILS), "pa", "x"),
+    ("HSET", key(Key.META), "sequence", "x"),
+)
+"""What may be in the way of a transition besides."""
 
 
 class Store:
@@ -284,11 +297,25 @@ CLAIMS: Final = st.tuples(
 """Whether it may be a duplicate request, now, room, promotion, the deadline, the quota, queues."""
 
 
+TRANSITIONS: Final = st.tuples(
+    st.sampled_from(["0", "0", "0", "1"]),
+    st.lists(
+        st.tuples(st.sampled_from(IDS), st.sampled_from(["held", "held", "lost"])), max_size=3
+    ),
+    st.sampled_from(["nothing", "nothing", "retried"]),
+    st.sampled_from(
+        [{}, {"n": {"S": 1, "w3": 1, "r5": 1}}, {"n": {"S": 2, "w3": 1}, "m": {"J": 7}}]
+    ),
+)
+"""Whether it may be a duplicate request, active tasks to delete and whether they are held still,
+what else becomes of another one, and what all of that adds to the statistics."""
+
+
 def is_same(pair: Pair, script: str, keys: Sequence[str], words: Sequence[Word]) -> None:
     """Assert that a script does the same with its fast path and without."""
     pair.copy()
     assert pair.one.contents() == pair.other.contents()
-    texts = assembled(script).text, assembled(script, fast_path=False).text
+    texts = assembled(script).text, assembled(script, with_fast_path=False).text
     done = [
         (pair.published(n), pair.stores[n].call(text, keys, words), pair.published(n))[1:]
         for n, text in enumerate(texts)
@@ -333,6 +360,36 @@ def test_a_task_is_claimed_as_without_the_fast_path(
     is_same(pair, "claim", keys, [*words, *[quota] * queues])
 
 
+@given(
+    state=st.lists(STEPS, max_size=5),
+    edits=st.lists(st.sampled_from([*COUNTED, *EDITS]), max_size=1),
+    request_=TRANSITIONS,
+)
+@UNSHARED
+def test_a_task_is_settled_as_without_the_fast_path(
+    pair: Pair,
+    state: Sequence[Step],
+    edits: Sequence[Sequence[Word]],
+    request_: tuple[str, Sequence[tuple[str, str]], str, Mapping[str, FieldCounts]],
+) -> None:
+    """Whatever is stored, and whatever becomes of it."""
+    pair.clear()
+    for each in [lambda store: store.put("default", "b"), *state, lambda store: store.take(3)]:
+        each(pair.one)
+    for edit in edits:
+        pair.one.edit(edit)
+    is_retry, deletions, other, counts = request_
+    tokens = {claim.task.id: claim.lease.token for claim in pair.one.claims}
+    deleted = {id: tokens.get(id, 1) + (is_held == "lost") for id, is_held in deletions}  # noqa: A001  (as the field is called)
+    changed = [id for id in tokens if id not in deleted and other == "retried"]  # noqa: A001  (as the field is called)
+    words: list[Word] = [len(deleted), len(changed), *deleted, *changed, *deleted.values()]
+    for id in changed:  # noqa: A001  (as the field is called)
+        words += ["t", tokens[id], 1, int(Key.ACTIVE), id, 1, int(Key.RETRY), NOW + 1, id]
+        words += ["1 1 1 0 - - - - - -|", "", "", ""]
+    words += encode_statistics(counts)
+    is_same(pair, "transition", [*KEYS, *STATISTICS[:2]], [is_retry, 7, *words])
+
+
 @pytest.mark.parametrize("active", [0, 7, 9])
 def test_the_most_frequent_requests_take_the_fast_path(pair: Pair, active: int) -> None:
     """Behind it stands nothing here: a request that it passes on has no reply."""
@@ -341,9 +398,20 @@ def test_the_most_frequent_requests_take_the_fast_path(pair: Pair, active: int) 
     pair.one.take(1)
     pair.one.settle(Succeeded())
     [_, *words] = encode_tasks([NewTask("n", id="a", queue=QUEUE)], NOW)
-    fast_path = lua(FAST_PATHS["enqueue"])
-    assert pair.one.call(fast_path, KEYS[:FAST_PATH_KEYS], ["0", 7, 0, *words]) == b""
+    assert pair.one.call(fast_path("enqueue"), KEYS[:FAST_PATH_KEYS], ["0", 7, 0, *words]) == b""
     words = ["0", 7, repr(NOW), repr(NOW + LEASE), 1, "yes", "1e12", 1]
-    reply = pair.one.call(lua(FAST_PATHS["claim"]), [*KEYS, *STATISTICS[:2]], words)
+    reply = pair.one.call(fast_path("claim"), [*KEYS, *STATISTICS[:2]], words)
     assert isinstance(reply, list)
     assert reply[0] == b"done"
+
+
+@pytest.mark.parametrize("counts", [{}, {"n": {"S": 2}}])
+def test_successes_take_the_fast_path(pair: Pair, counts: Mapping[str, FieldCounts]) -> None:
+    """Many at once too, with statistics and without."""
+    for id in ("a", "b"):  # noqa: A001  (as the field is called)
+        pair.one.put("default", id)
+    pair.one.take(2)
+    tokens = [claim.lease.token for claim in pair.one.claims]
+    words = ["0", 7, 2, 0, "a", "b", *tokens, *encode_statistics(counts)]
+    assert pair.one.call(fast_path("transition"), [*KEYS, *STATISTICS[:2]], words) == b""
+    assert step(pair.one.broker.count()) == {}

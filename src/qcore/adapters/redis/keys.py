@@ -32,9 +32,10 @@ details                    hash         "e" + id: errors, each behind its length
 groups                     sorted set   group, byte 1, due moment in 24 characters, and id; score 0
 session:NAME               string       "serial reply" of a caller's last request (request_dedup.py)
 minute:N, day:N            hash         statistics of the period that begins at N: "" to how many
-                                        names have numbers; "#" + name to its number; number and
-                                        field (domain/statistics.py) to how often, those of all
-                                        further names under the number 0; gone after a time
+                                        names have fields of their own; "#" + name to nothing; one
+                                        or more fields (domain/statistics.py), a blank and the name
+                                        to how often, those of all further names without blank and
+                                        name; gone after a time
 ========================== ============ ==========================================================
 
 A *sequence* is the task's place among those of its priority: the number in hexadecimal behind a

@@ -4,11 +4,11 @@ A script is `lua/NAME.lua` behind the parts of `lua/lib` that it includes. Lua c
 of a script anew for each call, so a script includes the parts that it uses and no others; a test
 holds these declarations against the names that the files use. In front of the parts may stand
 
-- a fast path, which replies to the most frequent requests before any function is created;
+- a fast path, which replies to the most frequent requests before most functions are created;
 - other scripts, each whole, as a function of its own KEYS and ARGV which the script calls.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -36,7 +36,7 @@ LIBRARY: Final[Mapping[str, Sequence[str]]] = {
     "limits": ("keys",),
     "limit_allowance": ("keys", "limits"),
     "task_name": ("keys",),
-    "statistics": ("keys", "version"),
+    "statistics": ("keys",),
     "entries": ("version",),
 }
 """The parts of `lua/lib`, in the order in which they stand in a script, and what each uses."""
@@ -159,7 +159,14 @@ INCLUDES: Final[Mapping[str, Sequence[str]]] = {
 FAST_PATHS: Final[Mapping[str, str]] = {
     "enqueue": "enqueue_fast_path",
     "claim": "claim_fast_path",
+    "transition": "transition_fast_path",
 }
+FAST_PATH_INCLUDES: Final[Mapping[str, Sequence[str]]] = {
+    "enqueue_fast_path": (),
+    "claim_fast_path": (),
+    "transition_fast_path": ("keys", "statistics"),
+}
+"""The parts that each fast path uses: they stand in front of it."""
 
 CALLED: Final[Mapping[str, Sequence[str]]] = {
     "settle_with_followups": ("transition", "enqueue"),
@@ -176,16 +183,33 @@ def lua(name: str) -> str:
     return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
 
-def assembled(name: str, *, fast_path: bool = True) -> Script:
+def assembled(name: str, *, with_fast_path: bool = True) -> Script:
     """Return a script; without its fast path, what stands behind that handles every request."""
-    texts = [lua(FAST_PATHS[name])] if fast_path and name in FAST_PATHS else []
+    front = FAST_PATHS.get(name) if with_fast_path else None
+    early = [] if front is None else _parts(FAST_PATH_INCLUDES[front])
+    texts = [] if front is None else [fast_path(name)]
     texts += [
         f"local function {called}(KEYS, ARGV)\n{assembled(called).text}\nend\n"
         for called in CALLED.get(name, ())
     ]
-    needed = {part for include in INCLUDES[name] for part in _with_used(include)}
-    texts += [lua(f"lib/{part}") for part in LIBRARY if part in needed]
+    texts += [_part(part) for part in _parts(INCLUDES[name]) if part not in early]
     return Script("\n".join([*texts, lua(name)]))
+
+
+def fast_path(name: str) -> str:
+    """Return the text of a script's fast path, behind the parts that it uses."""
+    front = FAST_PATHS[name]
+    return "\n".join([*map(_part, _parts(FAST_PATH_INCLUDES[front])), lua(front)])
+
+
+def _part(name: str) -> str:
+    return lua(f"lib/{name}")
+
+
+def _parts(included: Iterable[str]) -> list[str]:
+    """Return these parts and those that they use, in the order in which they stand in a script."""
+    needed = {part for each in included for part in _with_used(each)}
+    return [part for part in LIBRARY if part in needed]
 
 
 def _with_used(part: str) -> Iterator[str]:

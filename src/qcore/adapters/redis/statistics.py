@@ -12,7 +12,10 @@ from qcore.domain.histogram import add
 from qcore.domain.moments import Moment
 from qcore.domain.statistics import OTHER, Resolution, StatisticsRow, statistics_of
 
-_FIELD: Final = re.compile(rb"(\d{1,3})([A-Z]|[wr]\d{1,2})")
+_FIELD: Final = re.compile(rb"[A-Z]|[wr]\d{1,2}")
+_KEY: Final = re.compile(
+    rb"(?P<number>\d{0,3})(?P<fields>(?:%b)+)(?: (?P<name>.*))?" % _FIELD.pattern, re.DOTALL
+)
 
 
 async def statistics(
@@ -48,15 +51,17 @@ async def _all(runner: ScriptRunner) -> list[str]:
 
 
 def _rows(stored: Sequence[bytes]) -> dict[str, dict[str, int]]:
-    """Return name to field to number; what somebody has edited into something else is left out."""
-    names: dict[bytes, str] = {}
-    counts: dict[bytes, dict[str, int]] = {}
-    for key, value in zip(stored[::2], stored[1::2], strict=True):
-        if key[:1] == b"#":
-            names[value] = key[1:].decode(errors="replace")
-        elif (field := _FIELD.fullmatch(key)) and value.isdigit():
-            counts.setdefault(field[1], {})[field[2].decode()] = int(value)
+    """Return name to field to number; what somebody has edited into something else is left out.
+
+    A store that an unreleased qcore has written to may have numbers in front of fields in place of
+    names behind them.
+    """
+    found = dict(zip(stored[::2], stored[1::2], strict=True))
+    names = {number: key[1:] for key, number in found.items() if key[:1] == b"#"}
     rows: dict[str, dict[str, int]] = {}
-    for number, fields in counts.items():
-        add(rows.setdefault(names.get(number, OTHER), {}), fields)
+    for key, value in found.items():
+        if (read := _KEY.fullmatch(key)) and value.isdigit():
+            name = names.get(read["number"]) if read["number"] else read["name"]
+            row = rows.setdefault(OTHER if name is None else name.decode(errors="replace"), {})
+            add(row, {each.decode(): int(value) for each in _FIELD.findall(read["fields"])})
     return rows

@@ -19,6 +19,9 @@ from qcore.domain.statistics import Ending, FieldCounts, tallied
 NOT_WRITTEN: Final = b"-"
 """In front of a reply: whose guards held, and nothing was written as not all did."""
 
+MAX_JOINED: Final = 3
+"""Fields of statistics that are written as one: an outcome, a wait and a run."""
+
 ConditionalWrite: TypeAlias = tuple[str, StoredId, int, Sequence[Arg], Ending | None]
 """A queue, a stored id, and either a token and nothing, for an active task that is just deleted, or
 0 and the arguments of a guard and a change: see lua/transition.lua. Then what it adds to the
@@ -76,8 +79,20 @@ def encode_transitions(writes: Sequence[ConditionalWrite]) -> list[Arg]:
 def encode_statistics(ended: Mapping[str, FieldCounts]) -> list[Arg]:
     """Return what is added to the statistics, by name; nothing if that is nothing."""
     words: list[Arg] = [len(ended)] if ended else []
-    for name, counts in ended.items():
+    for name, fields in ended.items():
+        counts = _joined(fields)
         words += (name, len(counts))
         for stored, number in counts.items():
             words += (stored, number)
     return words
+
+
+def _joined(counts: FieldCounts) -> FieldCounts:
+    """Return counts with one field in place of up to three that grow alike, as of one verdict.
+
+    The server then has one command for them. No more than three: else there would be too many.
+    """
+    numbers = {*counts.values()}
+    if len(numbers) > 1 or len(counts) > MAX_JOINED:
+        return counts
+    return {"".join(counts): numbers.pop()}

@@ -131,14 +131,7 @@ for i = deletions + 1, number do
   all = all and holds
 end
 
-local rows = {}
-for i = 1, tonumber(argument() or 0) do
-  rows[i] = { argument() }
-  for _ = 1, 2 * tonumber(argument()) do
-    rows[i][#rows[i] + 1] = argument()
-  end
-end
-if #rows > 0 and not all then
+if ARGV[at] and not all then
   return '-' .. table.concat(reply)
 end
 
@@ -155,16 +148,9 @@ problem = check_types(0, written)
 if problem then
   return problem
 end
-local names
-if #rows > 0 then
-  names, problem = find_names(0, rows)
-  if problem then
-    return problem
-  end
-end
 
-remove_members(KEYS[ACTIVE], deleted)
 delete_fields(KEYS[TASKS], deleted)
+remove_members(KEYS[ACTIVE], deleted)
 delete_fields(KEYS[PROGRESS], deleted)
 if has_details then
   delete_details(0, deleted)
@@ -210,9 +196,7 @@ for _, each in ipairs(errors_of) do
   append_error(each[1], each[2])
 end
 
-if names then
-  add_statistics(0, rows, names)
-end
+add_statistics(0, ARGV, at)
 
 local ended = {}
 for _, key in ipairs({ COMPLETED, ARCHIVED, DEAD }) do

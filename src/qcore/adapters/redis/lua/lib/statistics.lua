@@ -5,48 +5,40 @@ local PERIODS, MAX_NAMES = 2, 100
 -- differ.
 local KEPT_MS = { 11100000, 7948800000 }
 
-local function statistics_key(base, period)
-  local queues = #KEYS / (WIDTH + PERIODS)
-  return KEYS[queues * WIDTH + PERIODS * base / WIDTH + period]
+-- Note that a field is the first of its kind in a hash. Names beyond those that may have fields of
+-- their own share the fields without a name.
+local function note_field(key, period, name, field, number)
+  local found = call('HMGET', key, '', '#' .. name)
+  local known = tonumber(found[1]) or 0
+  if not found[2] and known < MAX_NAMES then
+    call('HSET', key, '', known + 1, '#' .. name, '')
+  elseif not found[2] then
+    call('HDEL', key, field .. ' ' .. name)
+    redis.pcall('HINCRBY', key, field, number)
+  end
+  if not found[1] then
+    call('PEXPIRE', key, KEPT_MS[period])
+  end
 end
 
--- Find the numbers of the names of some rows in both hashes. A row is a table: a name, then fields
--- and what is to be added to each. Return for each hash how many names it has, and their numbers;
--- or false and the error to reply with, if one of the keys has another type.
-local function find_names(base, rows)
-  local names, found = { '' }, {}
-  for i, row in ipairs(rows) do
-    names[i + 1] = '#' .. row[1]
-  end
+-- Add to both hashes what stands in `words` from `at` on: how many names; and for each the name, how
+-- many fields, and field and number of each. That is one command for each field, whose answer tells
+-- whether it was there. Where the key is somebody else's, or a number was edited into something else,
+-- nothing is counted: tasks go on.
+local function add_statistics(base, words, at)
+  local before = #KEYS / (WIDTH + PERIODS) * WIDTH + PERIODS * base / WIDTH
   for period = 1, PERIODS do
-    local key = statistics_key(base, period)
-    found[period] = redis.pcall('HMGET', key, unpack(names))
-    if found[period].err then
-      return false, wrong_type(key)
-    end
-  end
-  return found
-end
-
--- Add rows whose names were found. Names beyond those that may have numbers of their own share 0.
-local function add_statistics(base, rows, found)
-  for period = 1, PERIODS do
-    local key, names = statistics_key(base, period), found[period]
-    local known = tonumber(names[1]) or 0
-    for i, row in ipairs(rows) do
-      local number = names[i + 1]
-      if not number and known < MAX_NAMES then
-        known = known + 1
-        number = known
-        call('HSET', key, '#' .. row[1], number, '', known)
+    local key, place = KEYS[before + period], at
+    for _ = 1, tonumber(words[at] or 0) do
+      local name, last = words[place + 1], place + 2 + 2 * words[place + 2]
+      for each = place + 3, last, 2 do
+        local field, number = words[each], words[each + 1]
+        local total = redis.pcall('HINCRBY', key, field .. ' ' .. name, number)
+        if total == tonumber(number) then
+          note_field(key, period, name, field, number)
+        end
       end
-      for at = 2, #row, 2 do
-        -- a number that somebody has edited into something else is left as it is
-        redis.pcall('HINCRBY', key, (number or '0') .. row[at], row[at + 1])
-      end
-    end
-    if not names[1] then
-      call('PEXPIRE', key, KEPT_MS[period])
+      place = last
     end
   end
 end
