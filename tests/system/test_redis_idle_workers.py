@@ -25,7 +25,7 @@ SECONDS = 10.0
 MOST_A_SECOND = 2.5
 """More than one of them asks whether the server still takes writes, another half for its time."""
 MOST_A_SECOND_OF_A_MASTER = 3.7
-"""Of a cluster's: one of them is asked both, and has queues like the others; every six seconds it
+"""Of a cluster's: one of them is asked both, and has queues like the others; now and then it
 may be asked, too, which queues have entries of periodic tasks."""
 
 

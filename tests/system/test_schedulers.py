@@ -1,92 +1,97 @@
-"""Ten schedulers on one store, each a process, of which one after the other is killed."""
+"""Ten schedulers on one store, each a process: whatever happens to them, each tick is made once."""
 
-import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from datetime import datetime
-from itertools import pairwise
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from qcore import Qcore, State
-from tests.system import schedule_application
-from tests.system.kit import ROOT
-from tests.system.schedule_application import INTERVAL
+from qcore import Qcore
+from tests.servers.binaries import SERVERS
+from tests.servers.proxy import Proxy
+from tests.servers.redis import RedisServer
+from tests.system.redis_kit import until
+from tests.system.schedule_application import DEATHS
+from tests.system.schedule_kit import ENTRY, Collector, SchedulerProcess
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SCHEDULERS = 10
-KILLS = 8
-BETWEEN_KILLS = 4
+AN_HOUR = 3600.0
+CLOCKS = (-AN_HOUR, 0.0, AN_HOUR)
+A_FEW = 3
 """Ticks."""
 
-
-class Scheduler:
-    """A `qcore scheduler`, which is begun anew when it was killed."""
-
-    def __init__(self, url: str, log: Path) -> None:
-        self._url, self._log = url, log
-        self.process = self._begun()
-
-    def _begun(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "qcore", "scheduler", f"{schedule_application.__name__}:q"]
-        with self._log.open("a") as log:
-            environment = os.environ | {"QCORE_URL": self._url}
-            return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log)
-
-    def kill(self) -> None:
-        """Kill it, wherever it is."""
-        self.process.kill()
-        self.process.wait()
-
-    def begin_again(self) -> None:
-        """Kill it, and begin anew."""
-        self.kill()
-        self.process = self._begun()
+Start = Callable[..., SchedulerProcess]
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """Return the URL of a store of its own."""
-    return f"sqlite:///{tmp_path / 'qcore.db'}"
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Return what starts a scheduler; all of them are killed at the end."""
+    started: list[SchedulerProcess] = []
 
+    def start(url: str, *, death: str | None = None, clock: float = 0.0) -> SchedulerProcess:
+        log = tmp_path / f"log-{len(started)}"
+        started.append(SchedulerProcess(url, log, death=death, clock=clock))
+        return started[-1]
 
-@pytest.fixture
-def schedulers(url: str, tmp_path: Path) -> Iterator[list[Scheduler]]:
-    """Return ten schedulers at work, which are killed at the end."""
-    made = [Scheduler(url, tmp_path / f"log-{n}") for n in range(SCHEDULERS)]
-    yield made
-    for each in made:
+    yield start
+    for each in started:
         each.kill()
 
 
-async def test_ten_schedulers_of_which_some_are_killed_make_one_task_for_each_tick(
-    url: str, schedulers: list[Scheduler]
-) -> None:
-    """None is made twice, and none is left out."""
-    async with Qcore(url, instruments=()) as q, asyncio.timeout(240):
-        for victim in [*schedulers[:KILLS], None]:
-            before = await ticks_of(q)
-            while await ticks_of(q) < before + BETWEEN_KILLS:  # noqa: ASYNC110  (other processes)
-                await asyncio.sleep(0.05)
-            if victim is not None:
-                victim.begin_again()
+async def test_ten_schedulers_on_one_file_make_each_tick_once(start: Start, tmp_path: Path) -> None:
+    """One is killed between any two of its steps, and others wherever they are."""
+    url = f"sqlite:///{tmp_path / 'qcore.db'}"
+    async with Qcore(url, instruments=()) as q:
+        ticks = Collector(q)
+        await die_at_each_step(start, url, [0.0])
+        schedulers = [start(url) for _ in range(SCHEDULERS)]
+        await ticks.ticked(A_FEW)
+        for victim in schedulers[:A_FEW]:
+            victim.begin_again()
+            await ticks.ticked(A_FEW)
         for each in schedulers:
             each.kill()
-        found = await q.entries.get("report")
-        page = await q.inspector.browse("default", State.PENDING, limit=10_000)
-    instants = [
-        datetime.fromisoformat(task.id.partition("@")[2]).timestamp() for task in page.tasks
+        await ticks.check()
+
+
+async def test_ten_schedulers_on_one_redis_make_each_tick_once(start: Start) -> None:
+    """With clocks an hour wrong, each way, and one killed between any two of its steps.
+
+    Replies of ticks are lost on their way, and the server is killed and comes back.
+    """
+    config = ("appendonly yes", "appendfsync always")
+    with RedisServer(SERVERS[-1], *config) as server, Proxy(server.port) as proxy:
+        async with Qcore(server.url, instruments=()) as q:
+            ticks = Collector(q)
+            await die_at_each_step(start, proxy.url, CLOCKS)
+            clocks = [CLOCKS[n % len(CLOCKS)] for n in range(SCHEDULERS)]
+            schedulers = [start(proxy.url, clock=clock) for clock in clocks]
+            await ticks.ticked(A_FEW)
+            for victim in schedulers[:2]:
+                lost = proxy.cut_reply(is_tick)
+                victim.begin_again()
+                await until(lost.is_set, "a reply that is lost")
+                await ticks.ticked(A_FEW)
+            server.kill()
+            server.start()
+            await ticks.ticked(A_FEW)
+            for each in schedulers:
+                each.kill()
+            await ticks.check()
+
+
+async def die_at_each_step(start: Start, url: str, clocks: list[float] | tuple[float, ...]) -> None:
+    """Have a scheduler killed before it declares, one after that, and one at each later step."""
+    for death in ("before declare", "after declare"):
+        await start(url, death=death, clock=clocks[-1]).died()
+    mortals = [
+        start(url, death=death, clock=clocks[n % len(clocks)]) for n, death in enumerate(DEATHS)
     ]
-    steps = [later - earlier for earlier, later in pairwise(sorted(instants))]
-    assert steps == [pytest.approx(INTERVAL)] * (len(page.tasks) - 1)
-    assert found is not None
-    assert found.runs == len(page.tasks) >= KILLS * BETWEEN_KILLS
+    for each in mortals:
+        await each.died()
 
 
-async def ticks_of(q: Qcore) -> int:
-    """Return how many ticks were made."""
-    return (await q.inspector.counts()).get("default", {}).get(State.PENDING, 0)
+def is_tick(request: bytes) -> bool:
+    """Return whether a request brings the task of a tick."""
+    return f"{ENTRY}@".encode() in request

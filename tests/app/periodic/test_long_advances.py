@@ -91,3 +91,19 @@ async def test_a_task_in_hand_has_its_lease_renewed_at_each_beat() -> None:
         settlement = await lab.signals.settled.next()
     assert isinstance(settlement.answer, Settled)
     assert sum(call.verb == "extend" for call in broker.calls) == 360
+
+
+async def test_an_idle_scheduler_hardly_asks_a_shared_store_anything() -> None:
+    """At most one call in five seconds, whatever it is that it asks for or renews."""
+    broker = FaultyBroker(Outliving())
+    lab = Lab(broker, autojump=True)
+    lab.periodic("@yearly")(lab.task("report")(_do_nothing))
+    scheduler = lab.scheduler()
+    running = asyncio.create_task(scheduler.run())
+    await lab.manual.sleep(60)
+    before = len(broker.calls)
+    await lab.manual.sleep(600)
+    assert 0 < len(broker.calls) - before <= 600 / 5
+    scheduler.stop()
+    await running
+    lab.manual.close()

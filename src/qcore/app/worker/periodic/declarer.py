@@ -91,6 +91,8 @@ class Declarer:
         self._poll_at: dict[str, Moment] = {}
         self._undeclared: dict[Key, Declared] = {}
         """What is yet to be declared, as its queue could not be used."""
+        self._written = 0
+        """Changes of entries that were made, ever."""
         self._renew_at: Moment | None = None
         """When to look at what is declared again; None before it was declared."""
 
@@ -113,8 +115,12 @@ class Declarer:
             moments.append(self._quarantine.next_retry())
         return min(moments, default=None)
 
-    async def look(self) -> None:
-        """Declare what is to be declared by now, renew what is, and ask the providers."""
+    async def look(self) -> bool:
+        """Declare what is to be declared by now, renew what is, and ask the providers.
+
+        Return whether there is something to tick that was not there before.
+        """
+        declared, written = {*self._all()}, self._written
         now = self._client.clock.now()
         if self._renew_at is None:
             self._own = self._built([(t.task, t.declared_by) for t in self._declarations.tasks])
@@ -128,6 +134,7 @@ class Declarer:
             p for p in self._declarations.providers if self._poll_at.get(p.declared_by, 0) <= now
         ]
         await asyncio.gather(*(self._poll(provider) for provider in due))
+        return self._written > written or {*self._all()} != declared
 
     async def renew(self) -> None:
         """Go on declaring what was declared, where a declaration counts for a while only."""
@@ -261,6 +268,7 @@ class Declarer:
                 for (what, _), answer in zip(pairs, answers, strict=True)
                 if not isinstance(answer, EntryWritten)
             ]
+            self._written += len(pairs) - len(left)
 
     async def _found(self, asked: Sequence[Declared]) -> list[tuple[Declared, FoundEntry | None]]:
         """Return what lies under the ids of what is declared, queue by queue."""

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from qcore.app.client.client import Client
 from qcore.app.client.inline import run_inline
@@ -31,8 +31,11 @@ from qcore.ports import (
     periodic_of,
 )
 
-LONGEST_BLIND: Final = 6.0
-"""Seconds after which a shared store is asked again: another process may have written an entry."""
+T = TypeVar("T")
+
+LONGEST_BLIND: Final = 15.0
+"""Seconds after which a shared store is asked again: another process may have written an entry.
+So an idle scheduler costs a server one command in five seconds, its TIME and INFO included."""
 MAX_QUEUES: Final = 10_000
 """Queues at most that are known to be unusable; beyond these the oldest is asked for again."""
 ALL_QUEUES_EVERY: Final = 60.0
@@ -136,8 +139,8 @@ class PeriodicScheduler:
         """Declare what is to be declared; apart, as a provider may take its time."""
         with suppress(GaveUp):
             while not self._stopping.is_set():
-                await self._call("write_entries", self._declarer.look)
-                self._wakeup()
+                if await self._call("write_entries", self._declarer.look):
+                    self._wakeup()
                 look = self._declarer.next_look
                 if look is None:
                     return
@@ -163,8 +166,8 @@ class PeriodicScheduler:
                 stack.push_async_callback(subscription.close)
                 self._watched.add(queue)
 
-    async def _call(self, name: str, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        await self._retrying.call(name, call, stop=self._stopping)
+    async def _call(self, name: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return await self._retrying.call(name, call, stop=self._stopping)
 
     async def _pause(self) -> None:
         """Wait until there is a reason to look again."""
