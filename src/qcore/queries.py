@@ -1,4 +1,4 @@
-"""Queries of tasks, and what the inspector returns for them: pages, groups, previews, progress."""
+"""Queries of tasks, and what the inspector returns: pages, groups, previews, progress, updates."""
 
 from qcore.app.client.blocking_inspector import BlockingInspector
 from qcore.app.client.bulk_moves import Move, MovePreview, MoveProgress
@@ -6,6 +6,7 @@ from qcore.app.client.failure_groups import FailureGroup, FailureReport
 from qcore.app.client.queries import Query
 from qcore.app.client.query_terms import Term, Word
 from qcore.app.client.queue_listing import QueuePage, QueueSummary
+from qcore.app.client.store_updates import QueueUpdate, StoreUpdate
 from qcore.app.client.task_listing import TaskPage
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Query",
     "QueuePage",
     "QueueSummary",
+    "QueueUpdate",
+    "StoreUpdate",
     "TaskPage",
     "Term",
     "Word",

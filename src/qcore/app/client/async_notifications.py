@@ -1,4 +1,4 @@
-"""Wait until a task changes, in code that awaits: whoever waits suspends its coroutine."""
+"""Wait until something changes, in code that awaits: whoever waits suspends its coroutine."""
 
 import asyncio
 import threading
@@ -28,7 +28,7 @@ class AsyncTaskNotifications:
             queues = self._by_loop.setdefault(loop, {})
             waiters = queues.setdefault(queue, _QueueWaiters())
         await waiters.subscribe(self._broker, queue)
-        return AsyncTaskWaiter(waiters.registry, task, Wakeup(loop), self._clock)
+        return AsyncTaskWaiter(waiters.registry, task, self._clock)
 
     async def close(self) -> None:
         """Unsubscribe on this loop; the subscriptions of another loop end with the broker."""
@@ -62,24 +62,50 @@ class _QueueWaiters:
         self.registry.wake_all()
 
 
-class AsyncTaskWaiter:
-    """Waits for notifications of one task in a coroutine."""
+class AsyncPause:
+    """Suspends a coroutine until it is woken."""
 
-    def __init__(self, waiters: WaiterRegistry, task: TaskId, wakeup: Wakeup, clock: Clock) -> None:
-        self._waiters = waiters
-        self._task = task
-        self._wakeup = wakeup
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        waiters.add(task, wakeup)
+        self.wake = Wakeup(asyncio.get_running_loop())
 
     def clear(self) -> None:
-        """Drop what was notified so far."""
-        self._wakeup.clear()
+        """Forget that it was woken."""
+        self.wake.clear()
 
     async def wait(self, seconds: float) -> None:
-        """Wait for a notification, or so many seconds."""
-        await first_completed(self._wakeup.wait(), self._clock.sleep(seconds))
+        """Wait until it is woken, or so many seconds."""
+        await first_completed(self.wake.wait(), self._clock.sleep(seconds))
+
+
+class AsyncPauses:
+    """Callers that await: those on one event loop share what they wait for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def scope(self) -> object:
+        """Return the event loop."""
+        return asyncio.get_running_loop()
+
+    def pause(self) -> AsyncPause:
+        """Return what one coroutine waits with."""
+        return AsyncPause(self._clock)
+
+    def lock(self) -> asyncio.Lock:
+        """Return a lock for coroutines of one event loop."""
+        return asyncio.Lock()
+
+
+class AsyncTaskWaiter(AsyncPause):
+    """Waits for notifications of one task in a coroutine."""
+
+    def __init__(self, waiters: WaiterRegistry, task: TaskId, clock: Clock) -> None:
+        super().__init__(clock)
+        self._waiters = waiters
+        self._task = task
+        waiters.add(task, self.wake)
 
     def close(self) -> None:
         """Stop waiting for this task."""
-        self._waiters.remove(self._task, self._wakeup)
+        self._waiters.remove(self._task, self.wake)

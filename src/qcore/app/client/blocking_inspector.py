@@ -1,20 +1,23 @@
 """The inspector for code that blocks: the same coroutines, stepped inline."""
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias, Unpack
 
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.options import Changes
+from qcore.app.client.blocking_notifications import BlockingPauses
 from qcore.app.client.bulk_moves import DEFAULT_LOOK as LOOK_BEFORE
 from qcore.app.client.bulk_moves import DEFAULT_SAMPLE, Move, MovePreview, MoveProgress
 from qcore.app.client.failure_groups import DEFAULT_FAILED, DEFAULT_GROUPS, FailureReport
-from qcore.app.client.inline import run_inline
+from qcore.app.client.inline import iterate_inline, run_inline
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.queries import Query
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
 from qcore.app.client.reading_inspector import LAST_HOUR
 from qcore.app.client.selection import TaskFilter
+from qcore.app.client.store_feed import DEFAULT_IDS, DEFAULT_INTERVAL, DEFAULT_POLL
+from qcore.app.client.store_updates import StoreUpdate
 from qcore.app.client.task_listing import DEFAULT_LIMIT, DEFAULT_LOOK, TaskPage
 from qcore.app.client.waiting import Hindrance
 from qcore.domain.answers import Missing, Moved, NotAllowed
@@ -38,7 +41,9 @@ class BlockingInspector:
     """
 
     def __init__(self, broker: Broker, *, clock: Clock, codec: Codec | None = None) -> None:
-        self._inner = Inspector(broker.blocking(), clock=clock.blocking(), codec=codec)
+        clock = clock.blocking()
+        pauses = BlockingPauses(clock)
+        self._inner = Inspector(broker.blocking(), clock=clock, codec=codec, pauses=pauses)
 
     def counts(self) -> Counts:
         """Return queue to state to number of tasks; states with none are left out."""
@@ -120,12 +125,19 @@ class BlockingInspector:
         pace: float | None = None,
     ) -> Generator[MoveProgress, None, None]:
         """Move the tasks of a query in steps; see `Inspector.move`."""
-        steps = self._inner.move(query, move, as_of=as_of, limit=limit, pace=pace)
-        try:
-            while (progress := run_inline(_next(steps))) is not None:
-                yield progress
-        finally:
-            run_inline(_closed(steps))
+        yield from iterate_inline(
+            self._inner.move(query, move, as_of=as_of, limit=limit, pace=pace)
+        )
+
+    def watch(
+        self,
+        *,
+        interval: Duration = DEFAULT_INTERVAL,
+        poll: Duration = DEFAULT_POLL,
+        ids: int = DEFAULT_IDS,
+    ) -> Generator[StoreUpdate, None, None]:
+        """Yield how all queues stand, and then what changes; see `Inspector.watch`."""
+        yield from iterate_inline(self._inner.watch(interval=interval, poll=poll, ids=ids))
 
     def statistics(
         self,
@@ -222,11 +234,3 @@ class BlockingInspector:
     def update_all(self, changes: Changes, **selected: Unpack[TaskFilter]) -> int:
         """Change options of all selected tasks that do not run; return how many were changed."""
         return run_inline(self._inner.update_all(changes, **selected))
-
-
-async def _next(steps: AsyncGenerator[MoveProgress, None]) -> MoveProgress | None:
-    return await anext(steps, None)
-
-
-async def _closed(steps: AsyncGenerator[MoveProgress, None]) -> None:
-    await steps.aclose()

@@ -1,4 +1,4 @@
-"""Wait until a task changes, in code that blocks: whoever waits blocks its thread."""
+"""Wait until something changes, in code that blocks: whoever waits blocks its thread."""
 
 import threading
 from typing import Final
@@ -43,22 +43,23 @@ class BlockingTaskNotifications:
             waiters.wake_all()
 
 
-class BlockingTaskWaiter:
-    """Waits for notifications of one task on a thread."""
+class BlockingPause:
+    """Blocks a thread until it is woken."""
 
-    def __init__(self, waiters: WaiterRegistry, task: TaskId, clock: Clock) -> None:
-        self._waiters = waiters
-        self._task = task
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._event = threading.Event()
-        waiters.add(task, self._event.set)
+
+    def wake(self) -> None:
+        """End the wait, or the next one."""
+        self._event.set()
 
     def clear(self) -> None:
-        """Drop what was notified so far."""
+        """Forget that it was woken."""
         self._event.clear()
 
     async def wait(self, seconds: float) -> None:
-        """Wait for a notification, or so many seconds; a test's clock is moved by them."""
+        """Wait until it is woken, or so many seconds; a test's clock is moved by them."""
         now = self._clock.now()
         if seconds <= 0 or self._event.wait(min(seconds, CLOCK_PROBE)):
             return
@@ -68,6 +69,50 @@ class BlockingTaskWaiter:
         else:
             self._event.wait(max(0.0, seconds - CLOCK_PROBE))
 
+
+class BlockingPauses:
+    """Callers that block: all threads share what they wait for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def scope(self) -> object:
+        """Return what stands for all threads."""
+        return self
+
+    def pause(self) -> BlockingPause:
+        """Return what one thread waits with."""
+        return BlockingPause(self._clock)
+
+    def lock(self) -> "ThreadLock":
+        """Return a lock for threads."""
+        return ThreadLock()
+
+
+class ThreadLock:
+    """A lock of threads for the coroutines that they step: it blocks, and never suspends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    async def __aenter__(self) -> None:
+        """Wait for the lock, and take it."""
+        self._lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let it go."""
+        self._lock.release()
+
+
+class BlockingTaskWaiter(BlockingPause):
+    """Waits for notifications of one task on a thread."""
+
+    def __init__(self, waiters: WaiterRegistry, task: TaskId, clock: Clock) -> None:
+        super().__init__(clock)
+        self._waiters = waiters
+        self._task = task
+        waiters.add(task, self.wake)
+
     def close(self) -> None:
         """Stop waiting for this task."""
-        self._waiters.remove(self._task, self._event.set)
+        self._waiters.remove(self._task, self.wake)

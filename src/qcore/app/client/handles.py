@@ -15,7 +15,7 @@ from qcore.app.client.changes import (
     own_changes,
     reschedule_to,
 )
-from qcore.app.client.inline import run_inline
+from qcore.app.client.inline import iterate_inline, run_inline
 from qcore.app.client.task_notifications import TaskNotifications
 from qcore.domain.answers import Admission, Enqueued, Missing, Moved, NotAllowed
 from qcore.domain.errors import RESULT_NOT_KEPT, NoResult, ResultNotKept
@@ -299,12 +299,7 @@ class BlockingHandle(Generic[R_co]):
 
     def watch(self) -> Generator[TaskUpdate, None, None]:
         """Yield the task's state and progress until it ends; see `Handle.watch`."""
-        seen = self._handle.watch()
-        try:
-            while (each := run_inline(_next(seen))) is not None:
-                yield each
-        finally:
-            run_inline(_closed(seen))
+        yield from iterate_inline(self._handle.watch())
 
     def reschedule(
         self, *, at: datetime | Moment | None = None, delay: Duration | None = None
@@ -323,11 +318,3 @@ class BlockingHandle(Generic[R_co]):
     def delete(self) -> CommandAnswer:
         """Delete the task and all that is stored of it; `NotAllowed` for one that runs."""
         return run_inline(self._handle.delete())
-
-
-async def _next(seen: AsyncGenerator[T, None]) -> T | None:
-    return await anext(seen, None)
-
-
-async def _closed(seen: AsyncGenerator[Any, None]) -> None:
-    await seen.aclose()

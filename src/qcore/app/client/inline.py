@@ -1,6 +1,6 @@
 """Run a coroutine that never suspends, without an event loop: blocking callers share the code."""
 
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import Any, TypeVar
 
 from qcore.domain.errors import QcoreError
@@ -28,3 +28,20 @@ def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
         f"{coroutine!r} suspended: a blocking client needs a broker whose link blocks; "
         "use broker.blocking(), or await the asynchronous client instead"
     )
+
+
+def iterate_inline(updates: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+    """Yield what an asynchronous generator yields that never suspends; close it at the end."""
+    try:
+        while (each := run_inline(_next(updates))) is not None:
+            yield each
+    finally:
+        run_inline(_closed(updates))
+
+
+async def _next(updates: AsyncGenerator[T, None]) -> T | None:
+    return await anext(updates, None)
+
+
+async def _closed(updates: AsyncGenerator[T, None]) -> None:
+    await updates.aclose()

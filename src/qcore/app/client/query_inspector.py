@@ -3,8 +3,10 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
+from typing import Final
 
 from qcore.app.calls.codec import Codec
+from qcore.app.client.async_notifications import AsyncPauses
 from qcore.app.client.bulk_moves import DEFAULT_LOOK as LOOK_BEFORE
 from qcore.app.client.bulk_moves import (
     DEFAULT_SAMPLE,
@@ -20,9 +22,12 @@ from qcore.app.client.failure_groups import (
     FailureReport,
     FailureSurvey,
 )
+from qcore.app.client.pauses import Pauses
 from qcore.app.client.queries import Query, query_of
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueueListing, QueuePage
 from qcore.app.client.selection import page_cursor
+from qcore.app.client.store_feed import DEFAULT_IDS, DEFAULT_INTERVAL, DEFAULT_POLL, StoreFeeds
+from qcore.app.client.store_updates import StoreUpdate
 from qcore.app.client.task_listing import (
     DEFAULT_LIMIT,
     DEFAULT_LOOK,
@@ -32,8 +37,11 @@ from qcore.app.client.task_listing import (
     payload_reader,
 )
 from qcore.domain.errors import InvalidOption
-from qcore.domain.moments import Moment, moment_of
+from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
 from qcore.ports import Broker, Clock
+
+MIN_INTERVAL: Final = 0.01
+"""Seconds."""
 
 
 class QueryInspector:
@@ -42,9 +50,17 @@ class QueryInspector:
     With a codec, these see the arguments of tasks decoded, and else their bytes.
     """
 
-    def __init__(self, broker: Broker, *, clock: Clock, codec: Codec | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        clock: Clock,
+        codec: Codec | None = None,
+        pauses: Pauses | None = None,
+    ) -> None:
         self._broker = broker
         self._clock = clock
+        self._feeds = StoreFeeds(broker, clock, pauses or AsyncPauses(clock))
         self._read_payload = payload_reader(codec)
         self._is_open = False
 
@@ -138,6 +154,35 @@ class QueryInspector:
         async with aclosing(bulk.run(self._clock, limit=limit, pace=pace)) as steps:
             async for progress in steps:
                 yield progress
+
+    async def watch(
+        self,
+        *,
+        interval: Duration = DEFAULT_INTERVAL,
+        poll: Duration = DEFAULT_POLL,
+        ids: int = DEFAULT_IDS,
+    ) -> AsyncGenerator[StoreUpdate, None]:
+        """Yield how all queues stand, and then what changes in them, until it is closed.
+
+        What comes within `interval` is one update. Brokers tell of tasks that have ended or got on,
+        of which an update lists at most `ids` a queue, and of work for a queue that had none; other
+        changes are seen while something happens every `interval`, else after at most `poll`. Both
+        are seconds or timedeltas; where counting takes long, it is done less often. An outage is
+        yielded once, and all queues when it is over. However many watch over one inspector, they
+        share one subscription. Raises `BrokerUnavailable` if the broker cannot be reached at first.
+        """
+        often = seconds_of(interval, "interval", InvalidOption)
+        rarely = seconds_of(poll, "poll", InvalidOption)
+        if not MIN_INTERVAL <= often <= rarely:
+            raise InvalidOption(
+                f"interval is {often:g} s and poll {rarely:g} s: expected at least "
+                f"{MIN_INTERVAL:g} s, and the poll to be no shorter than the interval"
+            )
+        ids = one_or_more("ids", ids)
+        await self._open()
+        async with aclosing(self._feeds.current().watch(often, rarely, ids)) as updates:
+            async for update in updates:
+                yield update
 
     def _bulk(self, query: Query, move: Move, as_of: Moment) -> BulkMove:
         return BulkMove(self._broker, query, move, read=self._read_payload, as_of=as_of)
