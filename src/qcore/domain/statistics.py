@@ -293,6 +293,16 @@ def tallied(endings: Collection[Ending]) -> dict[str, dict[str, int]]:
     return found
 
 
+def tallied_successes(
+    names: Sequence[str], verdicts: Sequence[Verdict]
+) -> dict[str, dict[str, int]]:
+    """Return the same of runs that have all succeeded, given by the names of their tasks."""
+    if names.count(names[0]) == len(names):
+        return {names[0]: _fields(_SUCCEEDED, verdicts)}
+    runs = zip(names, verdicts, strict=True)
+    return tallied([(name, verdict.outcome, State.GONE, verdict) for name, verdict in runs])
+
+
 def _fields(stored: str, verdicts: Sequence[Verdict | None]) -> dict[str, int]:
     """Return what is added by what ended in one way."""
     try:

@@ -10,9 +10,16 @@ from attrs import evolve
 from qcore.adapters.links.redis import Arg, Reply
 from qcore.adapters.redis.encoding import decode_id, encode_id
 from qcore.adapters.redis.keys import Key
-from qcore.adapters.redis.records import RunRecord, Unreadable, decode_meta, decode_task
+from qcore.adapters.redis.records import (
+    RunRecord,
+    Unreadable,
+    decode_meta,
+    decode_task,
+    has_default_head,
+)
 from qcore.adapters.redis.script_runner import (
     MAX_TASKS_PER_CALL,
+    RememberedClaim,
     ScriptRunner,
     chunks,
     group_by_queue,
@@ -153,6 +160,7 @@ class _ClaimRun:
         runner, claims, until = self._runner, self.claims, self._until
         undecodable: list[ConditionalWrite] = []
         before = len(claims)
+        remembered: dict[tuple[str, int], RememberedClaim] = {}
         for last, names, values, records in packs:
             token = last
             for name, value, progress in zip(names, values, records, strict=True):
@@ -168,8 +176,11 @@ class _ClaimRun:
                     )
                     continue
                 head = value[: value.index(b"|") + 1]
-                runner.remember_claim(queue, token, (id, name, head, progress, task.spec.name))
+                is_plain = has_default_head(head)
+                called = task.spec.name
+                remembered[queue, token] = (id, name, head, progress, called, is_plain)
                 claims.append(Claim(task, Lease(queue, id, token, until)))
+        runner.remember_claims(remembered)
         self._quotas[queue] = max(0, self._quotas[queue] - len(claims) + before)
         if undecodable:
             await apply_transitions(runner, undecodable, self._now)

@@ -42,9 +42,9 @@ MAX_QUEUES_PER_CALL: Final = 50
 MAX_REMEMBERED_CLAIMS: Final = 20_000
 """Claims whose tasks are remembered."""
 
-RememberedClaim: TypeAlias = tuple[TaskId, StoredId, bytes, bytes | None, str]
+RememberedClaim: TypeAlias = tuple[TaskId, StoredId, bytes, bytes | None, str, bool]
 """A task as it was claimed: its id, its stored id, its value up to the bar, its run record, None
-for one that is the bare token, and its name."""
+for one that is the bare token, its name, and whether its metadata are the defaults."""
 
 
 class ScriptRunner:
@@ -141,12 +141,12 @@ class ScriptRunner:
         """Return the names of the sessions none of whose requests is on the way."""
         return self._sessions.idle()
 
-    def remember_claim(self, queue: str, token: int, claimed: RememberedClaim) -> None:
-        """Remember the task that was claimed with a token."""
-        if len(self._claimed) >= MAX_REMEMBERED_CLAIMS:
+    def remember_claims(self, claimed: Mapping[tuple[str, int], RememberedClaim]) -> None:
+        """Remember the tasks that were claimed, by queue and token."""
+        for _ in range(len(self._claimed) + len(claimed) - MAX_REMEMBERED_CLAIMS):
             # the oldest: its lease has most likely ended, and else it is read to be settled
-            self._claimed.pop(next(iter(self._claimed)), None)
-        self._claimed[queue, token] = claimed
+            self._claimed.pop(next(iter(self._claimed), ("", 0)), None)
+        self._claimed.update(claimed)
 
     def remembered_claims(self, leases: Sequence[Lease]) -> list[RememberedClaim | None]:
         """Return for each lease the task that was claimed under it, if it is remembered."""

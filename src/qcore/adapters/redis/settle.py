@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from qcore.adapters.redis.followups import Ending, settle_with_followups
-from qcore.adapters.redis.records import has_default_head
 from qcore.adapters.redis.script_runner import (
     RememberedClaim,
     ScriptRunner,
@@ -12,6 +11,7 @@ from qcore.adapters.redis.script_runner import (
     refuse_in_part,
 )
 from qcore.adapters.redis.snapshot import read_snapshots
+from qcore.adapters.redis.successes import settle_successes
 from qcore.adapters.redis.task_state import TaskState
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import LeaseLost, Settled
@@ -29,6 +29,10 @@ async def settle(
     runner: ScriptRunner, verdicts: Sequence[Verdict], now: Moment
 ) -> list[Settled | LeaseLost]:
     """End leases."""
+    leases = [verdict.lease for verdict in verdicts]
+    if await settle_successes(runner, verdicts, leases, now):
+        runner.forget_claims(leases)
+        return [GONE] * len(verdicts)
     for verdict in verdicts:
         # checked before the first write: an illegal verdict must leave the whole batch unwritten
         if type(verdict.outcome) not in MOVES[ACTIVE]:
@@ -39,7 +43,6 @@ async def settle(
     followed: list[int] = []
     endings: list[Ending] = []
     taken: set[tuple[str, int]] = set()
-    leases = [verdict.lease for verdict in verdicts]
     for n, claimed in enumerate(await _claimed(runner, leases)):
         lease, outcome = leases[n], verdicts[n].outcome
         key = (lease.queue, lease.token)
@@ -71,8 +74,8 @@ def _plan(
 ) -> tuple[ConditionalWrite, Settled]:
     """Return the conditional write of a verdict, and its answer if the guard holds."""
     lease, outcome = verdict.lease, verdict.outcome
-    _, name, value, record, called = claimed
-    if type(outcome) in DELETING and has_default_head(value):
+    _, name, value, record, called, is_plain = claimed
+    if type(outcome) in DELETING and is_plain:
         ending = called, outcome, State.GONE, verdict
         return (lease.queue, name, lease.token, (), ending), GONE
     task_state = TaskState(name, State.ACTIVE, value, record or b"%d" % lease.token)
@@ -99,5 +102,6 @@ async def _claimed(runner: ScriptRunner, leases: Sequence[Lease]) -> list[Rememb
                     snapshot.value,
                     snapshot.progress,
                     snapshot.task_name,
+                    False,
                 )
     return found
