@@ -3,7 +3,8 @@
 How many tasks a second four workers run shows only where there are cores to spare: five, with
 Redis. Processor time shows it everywhere. Workers do as many as their cores allow, their number
 over the cost of a task, and no more than Redis can, which has one core: `four_to_one` is the
-smaller of the two, over what one worker does. `python -m bench.supervisor [--quick]` runs it.
+smaller of the two, over what one worker does, and `bound` says whose that is.
+`python -m bench.supervisor [--quick]` runs it.
 """
 
 import asyncio
@@ -43,9 +44,18 @@ def figures(tasks: int = TASKS, runs: int = RUNS) -> dict[str, Any]:
     calls = {"noop": noop.call(), "compute": compute.call(UNTIL)}
     with a_server() as server:
         return {"cores": os.cpu_count()} | {
-            name: repeated(lambda call=call: _pair(server.url, server.pid, call, tasks), runs)  # type: ignore[misc]
+            name: _with_bound(
+                repeated(lambda call=call: _pair(server.url, server.pid, call, tasks), runs)  # type: ignore[misc]
+            )
             for name, call in calls.items()
         }
+
+
+def _with_bound(pair: dict[str, Any]) -> dict[str, Any]:
+    """Say which of the two the four workers have to wait for, by the medians."""
+    four = {name: each["median"] for name, each in pair["four"].items()}
+    is_redis = four["server_us"] > four["worker_us"] / MANY
+    return {**pair, "bound": "redis" if is_redis else "workers"}
 
 
 def _pair(url: str, server: int, call: Call[Any], tasks: int) -> dict[str, Any]:
