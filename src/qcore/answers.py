@@ -12,6 +12,8 @@ from qcore.domain.answers import (
     NotAllowed,
     QueueNotEmpty,
     QueueRemoved,
+    Restoration,
+    Restored,
     Settled,
     Swept,
 )
@@ -31,6 +33,8 @@ __all__ = [
     "QueueNotEmpty",
     "QueueRemoved",
     "Refused",
+    "Restoration",
+    "Restored",
     "Settled",
     "Stale",
     "Swept",

@@ -16,6 +16,13 @@ from qcore.domain.queue_limits import ruled as limits_with
 from qcore.domain.run_details import NO_DETAILS
 from qcore.domain.run_details import after as details_after
 from qcore.domain.run_details import noted as details_with
+from qcore.domain.snapshots import (
+    asked_due,
+    gives_way,
+    is_successor,
+    key_until,
+    restored_state,
+)
 from qcore.domain.statistics import Ending, add_rows, statistics_of, tallied
 from qcore.domain.task import changed as task_with
 from qcore.domain.task import state_of_new, token_floor
@@ -32,15 +39,20 @@ __all__ = [
     "add_rows",
     "advance",
     "apply",
+    "asked_due",
     "check_aggregate",
     "check_change",
     "decode_entry",
     "details_after",
     "details_with",
     "encode_entry",
+    "gives_way",
     "is_last_chance",
+    "is_successor",
+    "key_until",
     "limits_with",
     "most_together",
+    "restored_state",
     "room_beside",
     "state_of",
     "state_of_new",

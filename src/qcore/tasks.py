@@ -4,6 +4,7 @@ from qcore.domain.groups import Group
 from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import AttemptError, Details, DetailsUpdate, Progress
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict, token_floor
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "RetentionPolicy",
     "Task",
     "TaskId",
+    "TaskSnapshot",
     "Verdict",
     "token_floor",
 ]

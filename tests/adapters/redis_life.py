@@ -29,9 +29,10 @@ from qcore.domain.lifecycle import (
 from qcore.domain.new_task import REJECT, REPLACE, NewTask
 from qcore.domain.periodic.entry import StoredEntry
 from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
-from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.run_details import AttemptError, Details, DetailsUpdate, Progress
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.statistics import Outcome, Resolution, merged
-from qcore.domain.task import Claim, Verdict
+from qcore.domain.task import Claim, Task, Verdict
 from qcore.ports import TasksChanged
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, a_worker
 from qcore.testing.contract.steps import browse_all, ids_of, on_work, put, sweep_all, take
@@ -111,6 +112,7 @@ async def whole_life(broker: RedisBroker, *queues: str) -> None:
             await _come_and_go(broker, queue, kind)
             await _be_moved(broker, queue, kind)
         await _be_followed(broker, queue, queues[-1])
+        await _be_restored(broker, queue)
         await _be_limited(broker, queue)
         await _become_one(broker, queue)
         await _tick(broker, queue)
@@ -167,6 +169,25 @@ async def _be_followed(broker: RedisBroker, queue: str, last: str) -> None:
     verdicts = [Verdict(c.lease, outcome) for c, outcome in zip(claims, outcomes, strict=True)]
     for _ in range(2):
         await broker.settle(verdicts, now=NOW)
+
+
+async def _be_restored(broker: RedisBroker, queue: str) -> None:
+    """Come back as they were, twice, and over what was set aside."""
+    tasks = [made(200 + n, queue=queue, **kind) for n, kind in enumerate(KINDS)]
+    await put(broker, *tasks)
+    found = [each for each in await broker.get(queue, ids_of(tasks)) if each is not None]
+    details = Details((AttemptError(NOW, 1, "no"),), Progress(NOW, 0.5), b"so far")
+    snapshots = [TaskSnapshot(each, details) for each in found]
+    await broker.execute(queue, ids_of(tasks), Archived("for now"), now=NOW)
+    for over in (None, "for now"):
+        await broker.restore(snapshots, now=NOW, over=over)
+    await broker.execute(queue, ids_of(tasks), Deleted(), now=NOW)
+    await broker.restore(snapshots, now=NOW)
+    await broker.restore([evolve(each, task=_ended(each.task)) for each in snapshots], now=NOW)
+
+
+def _ended(task: Task) -> Task:
+    return evolve(task, spec=evolve(task.spec, id="ended"), state=State.DEAD, finished=NOW)
 
 
 async def _be_limited(broker: RedisBroker, queue: str) -> None:

@@ -14,14 +14,16 @@ from qcore.domain.new_task import NewTask
 from qcore.domain.periodic.changes import EntryChange
 from qcore.domain.periodic.editing import added
 from qcore.domain.periodic.entry import Entry, StoredEntry
-from qcore.domain.run_details import DetailsUpdate
+from qcore.domain.run_details import Details, DetailsUpdate
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.task import Demand, RetentionPolicy, Task, Verdict, updated
 from qcore.ports import Aggregating, Broker, Limiting, Periodic
-from qcore.testing.builders import LEASE, NOW, a_demand, a_lease, a_task
+from qcore.testing.builders import LEASE, NOW, a_demand, a_lease, a_stored_task, a_task
 from qcore.testing.contract.changes import UpdateCases
 from qcore.testing.contract.followups import FollowUpCases
 from qcore.testing.contract.groups import GroupContract
 from qcore.testing.contract.queries import BrowseCases, GetCases
+from qcore.testing.contract.restoring import RestoreCases
 from qcore.testing.contract.run_details import DetailCases, SaveDetailsCases
 from qcore.testing.contract.settle import SettleCases
 from qcore.testing.entries import MINUTELY, an_entry, tick
@@ -63,6 +65,7 @@ class TestSealing(
     BrowseCases,
     SaveDetailsCases,
     DetailCases,
+    RestoreCases,
     GroupContract,
 ):
     """A broker whose contents are changed on their way in and back on their way out keeps these."""
@@ -100,6 +103,12 @@ async def test_nothing_enters_past_the_hooks() -> None:
     [details] = await inner.details("default", [asked.id])
     assert details is not None
     assert details.saved == flip(PLAIN)
+    elsewhere = attrs.evolve(claim.task, spec=attrs.evolve(asked, queue="b"), result=PLAIN)
+    await broker.restore([TaskSnapshot(elsewhere, Details(saved=PLAIN))], now=NOW)
+    [restored], [kept] = await inner.get("b", [asked.id]), await inner.details("b", [asked.id])
+    assert restored is not None
+    assert (restored.spec.payload, restored.spec.tags) == (flip(PLAIN), ("sealed",))
+    assert (restored.result, kept) == (flip(PLAIN), Details(saved=flip(PLAIN)))
     order = updated(payload=b"another", tags=["new"])
     [answer] = await broker.execute("default", [whole.id], order, now=NOW)
     assert answer == Moved(State.PENDING)
@@ -171,7 +180,15 @@ def test_every_verb_by_which_contents_pass_calls_the_hooks() -> None:
         NewTask, bytes, object, of=lambda hints: [hints[n] for n in hints if n != "return"]
     )
     out = holding(Task, Entry, bytes, of=lambda hints: [hints["return"]])
-    assert into == {"enqueue", "settle", "save_details", "execute", "aggregate", "write_entries"}
+    assert into == {
+        "enqueue",
+        "settle",
+        "save_details",
+        "execute",
+        "restore",
+        "aggregate",
+        "write_entries",
+    }
     assert out == {"claim", "get", "browse", "members", "details", *ENTRIES_OUT}
     assert own == into | out
 
@@ -204,6 +221,7 @@ def calls_about(queue: str) -> Iterator[tuple[str, tuple[Any, ...], dict[str, An
     yield "details", (queue, ["a"]), {}
     yield "browse", (queue, State.PENDING, 1), {}
     yield "execute", (queue, ["a"], updated(priority=1)), now
+    yield "restore", ([TaskSnapshot(a_stored_task(task))],), now
     yield "remove_queue", (queue,), now
     yield "set_limit", (queue, None), now
     yield "limits", (["ours", queue],), {}

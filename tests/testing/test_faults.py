@@ -9,6 +9,7 @@ from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Settled
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.domain.lifecycle import RunNow, State, Succeeded
 from qcore.domain.queue_limits import SetInFlight
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.statistics import Resolution
 from qcore.domain.task import Verdict
 from qcore.ports import (
@@ -20,7 +21,7 @@ from qcore.ports import (
     WorkAvailable,
     WorkerRegistry,
 )
-from qcore.testing.builders import LEASE, NOW, a_demand, a_task, a_worker
+from qcore.testing.builders import LEASE, NOW, a_demand, a_stored_task, a_task, a_worker
 from qcore.testing.clock import ManualClock
 from qcore.testing.faults import FaultyBroker, Verb
 
@@ -40,6 +41,7 @@ ARGUMENTS: dict[Verb, dict[str, Any]] = {
     "browse": {"queue": "default", "state": State.PENDING, "limit": 10, "cursor": None},
     "count": {},
     "execute": {"queue": "default", "ids": ["a"], "command": RunNow(), "now": NOW},
+    "restore": {"snapshots": [TaskSnapshot(a_stored_task())], "now": NOW, "over": None},
     "remove_queue": {"queue": "default", "now": NOW},
     "save_details": {"updates": []},
     "details": {"queue": "default", "ids": ["a"]},

@@ -20,7 +20,7 @@ class Enqueued:
 class Conflict:
     """A task of this id is in the queue already, in `state`; nothing was written.
 
-    It lives, or has ended and is kept by `on_conflict="keep"`.
+    It lives, or has ended and is kept: by `on_conflict="keep"`, or as another was to be restored.
     """
 
     id: TaskId
@@ -37,6 +37,18 @@ class Duplicate:
 
 Admission: TypeAlias = Enqueued | Duplicate | Conflict
 """The answer to one task of an enqueue."""
+
+
+@record
+class Restored:
+    """The task is stored as it was, in `state`: its own, or pending where it was active."""
+
+    id: TaskId
+    state: State
+
+
+Restoration: TypeAlias = Restored | Duplicate | Conflict
+"""The answer to one task that is to be restored."""
 
 
 @record

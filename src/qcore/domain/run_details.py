@@ -41,6 +41,16 @@ class Progress:
     """0 to 1."""
     message: str = ""
 
+    def check(self) -> None:
+        """Raise `InvalidTask` for a value out of range."""
+        if type(self.fraction) not in {int, float} or not 0 <= self.fraction <= 1:
+            raise InvalidTask(f"progress is {shown(self.fraction)}: expected a number from 0 to 1")
+        if type(self.message) is not str or len(self.message) > MAX_MESSAGE:
+            raise InvalidTask(
+                f"the message of progress is {shown(self.message)}: expected text of at most "
+                f"{MAX_MESSAGE} characters"
+            )
+
 
 @record
 class DetailsUpdate:
@@ -54,7 +64,7 @@ class DetailsUpdate:
     def __attrs_post_init__(self) -> None:
         """Raise `InvalidTask` for a value out of range."""
         if self.progress is not None:
-            _check(self.progress)
+            self.progress.check()
         if self.saved is not None and type(self.saved) is not bytes:
             raise InvalidTask(f"saved is a {type(self.saved).__name__}: expected bytes")
 
@@ -101,14 +111,3 @@ def noted(details: Details, note: DetailsUpdate) -> Details:
         details.progress if note.progress is None else note.progress,
         details.saved if note.saved is None else note.saved,
     )
-
-
-def _check(progress: Progress) -> None:
-    fraction, message = progress.fraction, progress.message
-    if type(fraction) not in {int, float} or not 0 <= fraction <= 1:
-        raise InvalidTask(f"progress is {shown(fraction)}: expected a number from 0 to 1")
-    if type(message) is not str or len(message) > MAX_MESSAGE:
-        raise InvalidTask(
-            f"the message of progress is {shown(message)}: expected text of at most "
-            f"{MAX_MESSAGE} characters"
-        )

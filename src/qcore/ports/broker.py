@@ -46,6 +46,7 @@ Verb: TypeAlias = Literal[
     "browse",
     "count",
     "execute",
+    "restore",
     "remove_queue",
     "set_limit",
     "limits",

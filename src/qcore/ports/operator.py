@@ -3,11 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from qcore.domain.answers import Missing, Moved, NotAllowed, QueueNotEmpty, QueueRemoved
+from qcore.domain.answers import (
+    Missing,
+    Moved,
+    NotAllowed,
+    QueueNotEmpty,
+    QueueRemoved,
+    Restoration,
+)
 from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.task import Task
 
 
@@ -62,6 +70,42 @@ class Operator(Protocol):
         - `Updated` changes what was asked for, and leaves the task where it is; a pending one of
           another priority goes behind those of that priority.
         - Everything else of a task stays as it was, also the details of its runs.
+        """
+        ...
+
+    async def restore(
+        self, snapshots: Sequence[TaskSnapshot], *, now: Moment, over: str | None = None
+    ) -> Sequence[Restoration]:
+        """Store tasks as they were, rather than as they are asked for.
+
+        - Each answer is at its snapshot's place: `Restored` with its state, `Conflict` or
+          `Duplicate`.
+        - All that the snapshot shows comes back unchanged, whatever its state: what was asked for,
+          moments, counts, error, result, and the details of its runs.
+        - One that was active is pending, and nobody has a lease of it: the attempt that was under
+          way stays counted, and is neither a failure nor a crash.
+        - Pending ones come behind those pending of their priority, in the order given; all others
+          are where their moments put them.
+        - Its moments hold: what is due is handed out by the next claim, what has passed its
+          `expires` is not, and what was kept long enough is gone with the next sweep.
+        - An id that is stored in its queue, in whatever state, is a `Conflict` that names the state
+          and writes nothing; the others of the batch go in. So to restore again changes nothing,
+          and of the same id twice in one batch the first goes in.
+        - With `over`, a task of its id that is archived or dead, with this very text as its error,
+          is replaced, with nothing left of it.
+
+        And with `Capability.UNIQUE`:
+
+        - A task that has not ended takes its `unique_key`, for `unique_for` seconds from when it
+          was created; where that time is over it goes in without. A key that a live task has is
+          answered with `Duplicate`, whatever `on_duplicate` says, and nothing is written.
+        - A successor waits again for the end of the task that has its key, unless that has another
+          one, which is a `Duplicate`. Where no task has the key it takes that, and is due at the
+          moment that was asked for.
+
+        And with `Capability.GROUPS`:
+
+        - One that was aggregating waits in its group again.
         """
         ...
 

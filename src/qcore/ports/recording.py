@@ -21,6 +21,7 @@ class Recording(Protocol):
     - `sweep` counts each crash in the step in which it takes the task back, as the task's last one
       where it is dead by it.
     - `execute` counts each task that it has `Cancelled`, whatever state it was in.
+    - `restore` counts nothing: what it stores was counted where it was.
     - What passes its `expires` is counted once, whether `claim` or `sweep` has found it.
     - In a period at most `MAX_NAMES` names of a queue have a row of their own, those that came
       first; the others are counted together, as `OTHER`.

@@ -62,11 +62,11 @@ class Notifier(Protocol):
     async def subscribe(self, queues: Sequence[str], kinds: Kinds, notify: Notify) -> Subscription:
         """Call `notify` with each notification of these kinds about these queues.
 
-        - When an enqueue, a claim, a settle, a sweep or an operator's command gives one of these
-          queues something pending where there was nothing, or an earlier moment at which something
-          is due, `notify` is called with `WorkAvailable`: in the same process at once, from another
-          process within the broker's own delay. What a claim gives is what it makes pending and
-          leaves.
+        - When an enqueue, a claim, a settle, a sweep, a restore or an operator's command gives one
+          of these queues something pending where there was nothing, or an earlier moment at which
+          something is due, `notify` is called with `WorkAvailable`: in the same process at once,
+          from another process within the broker's own delay. What a claim gives is what it makes
+          pending and leaves.
         - So it is when something begins to wait in a group that was empty, and when a task that was
           active, or a limit that was set, no longer keeps a queue from handing out what it has.
         - `WorkAvailable` may come from any thread, and once too often rather than once too few.

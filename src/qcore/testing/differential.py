@@ -10,8 +10,10 @@ from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.groups import Group
 from qcore.domain.lifecycle import State, Transition
 from qcore.domain.moments import Moment
+from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.run_details import DetailsSaved
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.task import Claim, Lease, RetentionPolicy, Task, Verdict
 from qcore.ports import Broker, Capability
 from qcore.testing.contract.base import step
@@ -153,6 +155,13 @@ class BrokerComparison:
         """Return the groups that the memory broker has in these queues."""
         found = [self.ask(MODEL, partial(_groups, queue)) for queue in queues]
         return [group for groups in found for group in groups]
+
+    def snapshots(self, queue: str, ids: Sequence[TaskId]) -> list[TaskSnapshot]:
+        """Return tasks as the memory broker shows them, but for those that are not stored."""
+        tasks = self.ask(MODEL, lambda broker: broker.get(queue, ids))
+        details = self.ask(MODEL, lambda broker: broker.details(queue, ids))
+        pairs = zip(tasks, details, strict=True)
+        return [TaskSnapshot(task, kept) for task, kept in pairs if task and kept]
 
     def holds(self, *states: State) -> int:
         """Return how many tasks the memory broker has in these states."""

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias
 
+from attrs import evolve
+
 try:
     from hypothesis import strategies as st
     from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,6 +29,7 @@ from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.lifecycle import Command, Rescheduled, State, Succeeded, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
+from qcore.domain.snapshots import SET_ASIDE, TaskSnapshot
 from qcore.domain.task import Claim, Demand, RetentionPolicy, Task
 from qcore.ports import Broker, Capability
 from qcore.testing import strategies
@@ -59,6 +62,7 @@ class BrokerMachine(LimitAndGroupRules):
         self._moments = strategies.Moments()
         self._held: list[LeasePair] = []
         self._ended: list[LeasePair] = []
+        self._shown: list[TaskSnapshot] = []
 
     def teardown(self) -> None:
         """Close both brokers."""
@@ -176,6 +180,30 @@ class BrokerMachine(LimitAndGroupRules):
                 partial(_ordered, queue=queue, ids=some, order=made, now=self._now)
             )
 
+    @precondition(lambda self: self._has(*State))
+    @rule(
+        wait=strategies.WAIT,
+        queue=st.sampled_from(QUEUES),
+        ids=st.lists(st.sampled_from(strategies.IDS), min_size=1, max_size=4),
+    )
+    def show(self, wait: int, queue: str, ids: list[str]) -> None:
+        """Tasks are remembered as they are, whatever becomes of them."""
+        self._pass(wait)
+        self._shown = self._comparison.snapshots(queue, ids)
+
+    @precondition(lambda self: self._shown and self._comparison.holds(*State) < MAX_TASKS)
+    @rule(wait=strategies.WAIT, queue=st.sampled_from(QUEUES), is_over=st.booleans())
+    def restore(self, wait: int, queue: str, *, is_over: bool) -> None:
+        """What was remembered is stored again, or elsewhere, perhaps over what was set aside."""
+        self._pass(wait)
+        snapshots = [_moved(each, queue) for each in self._shown]
+        there = self._comparison.snapshots(queue, [each.task.id for each in snapshots])
+        errors = [each.task.error for each in there if each.task.state in SET_ASIDE]
+        over = errors[0] if is_over and errors else None
+        self._comparison.same_list(
+            lambda broker: broker.restore(snapshots, now=self._now, over=over)
+        )
+
     @invariant()
     def both_hold_the_same(self) -> None:
         """Each id shows the same task and the same details, and the next moment due is the same."""
@@ -242,6 +270,12 @@ async def _ordered(
     broker: Broker, queue: str, ids: Sequence[TaskId], order: Command, now: Moment
 ) -> Sequence[Moved | NotAllowed | Missing]:
     return await broker.execute(queue, ids, order, now=now)
+
+
+def _moved(snapshot: TaskSnapshot, queue: str) -> TaskSnapshot:
+    """Return a task as it is to be restored in a queue."""
+    task = snapshot.task
+    return TaskSnapshot(evolve(task, spec=evolve(task.spec, queue=queue)), snapshot.details)
 
 
 def _of(queue: str, claims: Sequence[Claim]) -> list[Claim]:

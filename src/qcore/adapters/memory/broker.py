@@ -18,6 +18,7 @@ from qcore.domain.answers import (
     NotAllowed,
     QueueNotEmpty,
     QueueRemoved,
+    Restoration,
     Settled,
     Swept,
 )
@@ -28,6 +29,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import DetailsSaved, DetailsUpdate
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Verdict, token_floor
 from qcore.domain.workers import WorkerInfo
 from qcore.ports import Capability, Kinds, Notify
@@ -68,6 +70,15 @@ class MemoryBroker(MemoryPeriodic):
         with self._lock:
             answers = [self._queue(task.queue).add(task, now) for task in tasks]
         self._subscribers.tell_of_work({task.queue for task in tasks})
+        return answers
+
+    async def restore(
+        self, snapshots: Sequence[TaskSnapshot], *, now: Moment, over: str | None = None
+    ) -> Sequence[Restoration]:
+        """Store tasks as they were."""
+        with self._lock:
+            answers = [self._queue(each.queue).restore(each, now, over) for each in snapshots]
+        self._subscribers.tell_of_work({each.queue for each in snapshots})
         return answers
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:

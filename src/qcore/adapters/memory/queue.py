@@ -6,9 +6,9 @@ from typing import Final
 
 from attrs import evolve
 
+from qcore.adapters.memory.restoring import RestorableQueue
 from qcore.adapters.memory.statistics import QueueStatistics
 from qcore.adapters.memory.stored_task import StoredTask
-from qcore.adapters.memory.task_collections import TaskCollections
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.crash_isolation import CrashView, room_beside
 from qcore.domain.effects import apply
@@ -45,7 +45,7 @@ MAX_PROMOTED: Final = 1_000
 """Due tasks that one claim makes pending."""
 
 
-class Queue(TaskCollections):
+class Queue(RestorableQueue):
     """One queue: what is done with its tasks, under its limits."""
 
     def __init__(self, name: str, *, token: int = 0) -> None:

@@ -13,6 +13,7 @@ from qcore.adapters.redis import (
     groups,
     limits,
     notifications,
+    restore,
     run_details,
     settle,
     statistics,
@@ -28,6 +29,7 @@ from qcore.domain.answers import (
     NotAllowed,
     QueueNotEmpty,
     QueueRemoved,
+    Restoration,
     Settled,
     Swept,
 )
@@ -39,6 +41,7 @@ from qcore.domain.periodic.changes import DueEntries, EntryAnswer, EntryChange, 
 from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
 from qcore.domain.workers import WorkerInfo
@@ -172,6 +175,12 @@ class RedisBroker:
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out an operator's command on tasks of one queue."""
         return await admin.execute(self._runner, queue, ids, command, now)
+
+    async def restore(
+        self, snapshots: Sequence[TaskSnapshot], *, now: Moment, over: str | None = None
+    ) -> Sequence[Restoration]:
+        """Store tasks as they were."""
+        return await restore.restore(self._runner, snapshots, now, over)
 
     async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
         """Remove a queue that has neither tasks nor entries."""

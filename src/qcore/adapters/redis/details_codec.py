@@ -1,6 +1,6 @@
 """Encode run details as Redis stores them, and decode them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -28,6 +28,12 @@ def encode(detail: AttemptError | Progress) -> bytes:
         # a lone surrogate, as in names of files, is replaced; or a number of attempts that only
         # somebody's edits explain is cut
         return _encode(_encodable(detail))
+
+
+def encode_errors(errors: Iterable[AttemptError]) -> bytes:
+    """Encode the history of a task's errors: each behind its length and a blank."""
+    pieces = [encode(each) for each in errors]
+    return b"".join(b"%d %b" % (len(each), each) for each in pieces)
 
 
 def _encodable(detail: AttemptError | Progress) -> AttemptError | Progress:

@@ -141,11 +141,16 @@ def _answer(task: NewTask, why: bytes) -> Admission:
     """Return the answer for a task of which lua/enqueue.lua's reply has a word."""
     if why == SUCCEEDS:
         return Enqueued(task.id, State.SCHEDULED)
+    return stored_in_the_way(task.id, why)
+
+
+def stored_in_the_way(task: TaskId, why: bytes) -> Conflict | Duplicate:
+    """Return what a word of a reply says is in the way of a task: its id, or its unique key."""
     key, _, holder = why.partition(b":")
     state = STATE_OF[int(key)]
     if holder:
         return Duplicate(decode_id(bytes.fromhex(holder.decode())), state)
-    return Conflict(task.id, state)
+    return Conflict(task, state)
 
 
 def _moment(task: NewTask, now: Moment) -> Moment | None:

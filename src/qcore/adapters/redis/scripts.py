@@ -32,6 +32,7 @@ LIBRARY: Final[Mapping[str, Sequence[str]]] = {
     "hashes": ("keys",),
     "group_member": ("keys",),
     "unique_keys": ("keys", "hashes", "wakeups"),
+    "holders": ("keys", "task_meta", "find_state"),
     "details": ("keys", "hashes"),
     "limits": ("keys",),
     "limit_allowance": ("keys", "limits"),
@@ -58,6 +59,22 @@ INCLUDES: Final[Mapping[str, Sequence[str]]] = {
         "hashes",
         "group_member",
         "unique_keys",
+        "holders",
+        "details",
+    ),
+    "restore": (
+        "keys",
+        "version",
+        "unused_keys",
+        "all_keys",
+        "key_types",
+        "dedup",
+        "sequence",
+        "find_state",
+        "wakeups",
+        "sorted_sets",
+        "unique_keys",
+        "holders",
         "details",
     ),
     "claim": (
@@ -239,6 +256,7 @@ LIST_MEMBERS: Final = SCRIPTS["list_members"]
 NEXT_DUE: Final = SCRIPTS["next_due"]
 READ: Final = SCRIPTS["read"]
 REMOVE_QUEUE: Final = SCRIPTS["remove_queue"]
+RESTORE: Final = SCRIPTS["restore"]
 SAVE_DETAILS: Final = SCRIPTS["save_details"]
 SETTLE_WITH_FOLLOWUPS: Final = SCRIPTS["settle_with_followups"]
 SET_LIMIT: Final = SCRIPTS["set_limit"]

@@ -120,25 +120,31 @@ class TaskState(RunRecord):
         return self._seen[1] if self._body else self.text()
 
     def _places(self) -> Iterator[tuple[Key, float, bytes]]:
-        """Yield key, score and member of each sorted set that it is in, that of its state first."""
-        key, expires = KEY_OF[self.state], self.spec.expires
-        match self.state:
-            case State.PENDING:
-                yield key, self.spec.neg_priority, self._sequence + self._name
-                if expires is not None:
-                    yield Key.EXPIRING, expires, self._name
-            case State.COMPLETED:
-                ended = self.finished or 0.0
-                yield key, ended, self._name
-                yield Key.RETAINED, ended + self.spec.retention, self._name
-            case State.ARCHIVED | State.DEAD:
-                yield key, self.finished or 0.0, self._name
-            case State.AGGREGATING:
-                yield key, self.due, self._name
-                yield (
-                    Key.GROUPS,
-                    0,
-                    group_member_prefix(self.spec.group or "", self.due) + self._name,
-                )
-            case _:
-                yield key, self.due, self._name
+        return places_of(self.state, self.spec, self._sequence, self._name, self.due, self.finished)
+
+
+def places_of(  # noqa: PLR0917  (what a place depends on)
+    state: State,
+    meta: TaskMeta,
+    sequence: bytes,
+    name: bytes,
+    due: Moment,
+    finished: Moment | None,
+) -> Iterator[tuple[Key, float, bytes]]:
+    """Yield key, score and member of each sorted set that a task is in, that of its state first."""
+    key, ended = KEY_OF[state], finished or 0.0
+    match state:
+        case State.PENDING:
+            yield key, meta.neg_priority, sequence + name
+            if meta.expires is not None:
+                yield Key.EXPIRING, meta.expires, name
+        case State.COMPLETED:
+            yield key, ended, name
+            yield Key.RETAINED, ended + meta.retention, name
+        case State.ARCHIVED | State.DEAD:
+            yield key, ended, name
+        case State.AGGREGATING:
+            yield key, due, name
+            yield Key.GROUPS, 0, group_member_prefix(meta.group or "", due) + name
+        case _:
+            yield key, due, name

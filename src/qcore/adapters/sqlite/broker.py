@@ -15,6 +15,7 @@ from qcore.adapters.sqlite import (
     entries,
     groups,
     queue_rows,
+    restore,
     run_details,
     settle,
     sweep,
@@ -34,6 +35,7 @@ from qcore.domain.answers import (
     NotAllowed,
     QueueNotEmpty,
     QueueRemoved,
+    Restoration,
     Settled,
     Swept,
 )
@@ -52,6 +54,7 @@ from qcore.domain.periodic.changes import (
 from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
 from qcore.domain.workers import WorkerInfo
@@ -247,6 +250,16 @@ class SqliteBroker:
         self._link.tell_of_ended(queue, result.lost_tokens)
         self._link.tell_of_tasks({queue: result.ended} if result.ended else {})
         return result.answers
+
+    async def restore(
+        self, snapshots: Sequence[TaskSnapshot], *, now: Moment, over: str | None = None
+    ) -> Sequence[Restoration]:
+        """Store tasks as they were."""
+        answers = await self._link.write(
+            partial(restore.restore, snapshots=snapshots, now=now, over=over)
+        )
+        self._link.tell_of_work({each.queue for each in snapshots})
+        return answers
 
     async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
         """Remove a queue that has no tasks and no entries."""

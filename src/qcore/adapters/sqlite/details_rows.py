@@ -45,6 +45,15 @@ def save(tx: Tx, key: int, progress: Progress | None, saved: bytes | None) -> No
     tx.executemany(_SQL["save"], [(key, None if progress is None else _encode(progress), saved)])
 
 
+def values_of(details: Details) -> dict[str, str | bytes | None]:
+    """Return details as values of the table's columns."""
+    return {
+        "errors": _encode(details.errors) if details.errors else None,
+        "progress": None if details.progress is None else _encode(details.progress),
+        "saved": details.saved,
+    }
+
+
 def delete(tx: Tx, keys: Sequence[int]) -> None:
     """Delete the details of tasks that are gone."""
     if tx.execute(_SQL["any"]):

@@ -33,7 +33,7 @@ def enqueue(tx: Tx, tasks: Sequence[NewTask], now: Moment) -> list[Admission]:
         if task.unique_key is not None:
             unique_keys[task.queue].append(task.unique_key)
     batches = {
-        name: _QueueBatch(tx, row, ids[name], now) for name, row in ensure_queues(tx, ids).items()
+        name: QueueBatch(tx, row, ids[name], now) for name, row in ensure_queues(tx, ids).items()
     }
     for name, wanted in unique_keys.items():
         batches[name].read_holders(tx, wanted)
@@ -44,7 +44,7 @@ def enqueue(tx: Tx, tasks: Sequence[NewTask], now: Moment) -> list[Admission]:
     return answers
 
 
-class _QueueBatch:
+class QueueBatch:
     """The tasks of a batch that go into one queue, decided in memory and written together."""
 
     def __init__(self, tx: Tx, queue_row: QueueRow, ids: Sequence[TaskId], now: Moment) -> None:
@@ -155,12 +155,16 @@ class _QueueBatch:
         if unique_key in self._holders:
             self._successors[unique_key] = task.id
             return SUCCESSOR + unique_key
-        if unique_key in self._idle:
-            self._lapsed.append(self._idle.pop(unique_key))
         # `now + unique_for` may round to `now`: epoch seconds as a double are 0.2 µs apart
         if not self._lasts(self._now, task.unique_for):
             return None
-        self._holders[unique_key] = task.id
+        return self._take_key(unique_key, task.id)
+
+    def _take_key(self, unique_key: str, task: TaskId) -> str:
+        """Give a task a unique key that is free; return the column `holds`."""
+        if unique_key in self._idle:
+            self._lapsed.append(self._idle.pop(unique_key))
+        self._holders[unique_key] = task
         return unique_key
 
     def write(self, tx: Tx) -> None:

@@ -13,6 +13,7 @@ from qcore.domain.answers import (
     NotAllowed,
     QueueNotEmpty,
     QueueRemoved,
+    Restoration,
     Settled,
     Swept,
 )
@@ -25,6 +26,7 @@ from qcore.domain.periodic.changes import DueEntries, EntryAnswer, EntryChange
 from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Claim, Demand, Lease, Task, Verdict
 from qcore.domain.workers import WorkerInfo
@@ -173,6 +175,12 @@ class ForwardingBroker:
     ) -> Sequence[Moved | NotAllowed | Missing]:
         call = partial(self.inner.execute, queue, ids, command, now=now)
         return await self.around("execute", call, queue=queue, ids=ids, command=command, now=now)
+
+    async def restore(
+        self, snapshots: Sequence[TaskSnapshot], *, now: Moment, over: str | None = None
+    ) -> Sequence[Restoration]:
+        call = partial(self.inner.restore, snapshots, now=now, over=over)
+        return await self.around("restore", call, snapshots=snapshots, now=now, over=over)
 
     async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
         call = partial(self.inner.remove_queue, queue, now=now)

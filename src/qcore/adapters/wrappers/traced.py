@@ -19,6 +19,7 @@ GIVEN: Final[Mapping[Verb, str]] = {
     "get": "ids",
     "details": "ids",
     "execute": "ids",
+    "restore": "snapshots",
     "aggregate": "ids",
 }
 """The argument of a verb that has an item for each task."""

@@ -1,6 +1,6 @@
 """A broker around a broker, with a hook for each kind of thing that passes.
 
-Tasks enter a broker by four verbs and leave it by four, their payloads by one and three more; so do
+Tasks enter a broker by five verbs and leave it by four, their payloads by one and three more; so do
 results and saved work. A wrapper that overrides the verbs forgets one of them. Here each verb calls
 the hooks, and a wrapper overrides hooks.
 """
@@ -17,6 +17,7 @@ from qcore.domain.answers import (
     Missing,
     Moved,
     NotAllowed,
+    Restoration,
     Settled,
 )
 from qcore.domain.groups import Stale
@@ -26,6 +27,7 @@ from qcore.domain.new_task import NewTask, TaskId, another
 from qcore.domain.periodic.changes import DueEntries, DueEntry, EntryAnswer, EntryChange
 from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.task import Claim, Demand, Task, Verdict
 from qcore.ports import Page, Verb
 
@@ -54,7 +56,7 @@ class TransformingBroker(ForwardingBroker):
         """
 
     def on_task_in(self, task: NewTask) -> NewTask:
-        """Return a task as it is to be stored: enqueued, a follow-up, an aggregate, made by a tick.
+        """Return a task as it is to be stored: new, a follow-up, an aggregate, of a tick, restored.
 
         Its id stays as it is: the answers name it. The task that the entry of a periodic task
         describes is none yet: of it the payload alone passes, through `on_content_in`.
@@ -106,6 +108,12 @@ class TransformingBroker(ForwardingBroker):
             command = Updated(self._changes_in(queue, command.changes))
         return await super().execute(queue, ids, command, now=now)
 
+    async def restore(
+        self, snapshots: Sequence[TaskSnapshot], *, now: Moment, over: str | None = None
+    ) -> Sequence[Restoration]:
+        inner = [self._snapshot_in(each) for each in snapshots]
+        return await super().restore(inner, now=now, over=over)
+
     async def aggregate(
         self, queue: str, group: str, ids: Sequence[TaskId], task: NewTask, *, now: Moment
     ) -> Admission | Stale:
@@ -127,6 +135,18 @@ class TransformingBroker(ForwardingBroker):
         task = self.on_task_in(task)
         payload = self.on_content_in(task.queue, task.payload)
         return task if payload is task.payload else another(task, task.id, payload)
+
+    def _snapshot_in(self, snapshot: TaskSnapshot) -> TaskSnapshot:
+        task, details = snapshot.task, snapshot.details
+        result, saved = task.result, details.saved
+        if result is not None:
+            result = self.on_content_in(task.queue, result)
+        if saved is not None:
+            saved = self.on_content_in(task.queue, saved)
+        return TaskSnapshot(
+            attrs.evolve(task, spec=self._task_in(task.spec), result=result),
+            attrs.evolve(details, saved=saved),
+        )
 
     def _verdict_in(self, verdict: Verdict) -> Verdict:
         outcome, queue = verdict.outcome, verdict.lease.queue
@@ -233,6 +253,7 @@ _QUEUES: Final[Mapping[str, Callable[[Any], Iterable[str]]]] = {
     "tasks": lambda tasks: (each.queue for each in tasks),
     "demand": lambda demand: demand.quotas,
     "changes": lambda changes: (each.queue for each in changes),
+    "snapshots": lambda snapshots: (each.queue for each in snapshots),
     "leases": lambda leases: (each.queue for each in leases),
     "updates": lambda updates: (each.lease.queue for each in updates),
     "verdicts": lambda verdicts: (queue for each in verdicts for queue in _queues_of_verdict(each)),

@@ -42,11 +42,11 @@ REMOVALS: Final[Mapping[str, Command]] = {
 class EdgeTriggeringCases(Cases):
     """Wake-ups where there were others before."""
 
-    # - When an enqueue, a claim, a settle, a sweep or an operator's command gives one of these
-    #   queues something pending where there was nothing, or an earlier moment at which something is
-    #   due, `notify` is called with `WorkAvailable`: in the same process at once, from another
-    #   process within the broker's own delay. What a claim gives is what it makes pending and
-    #   leaves.
+    # - When an enqueue, a claim, a settle, a sweep, a restore or an operator's command gives one
+    #   of these queues something pending where there was nothing, or an earlier moment at which
+    #   something is due, `notify` is called with `WorkAvailable`: in the same process at once,
+    #   from another process within the broker's own delay. What a claim gives is what it makes
+    #   pending and leaves.
 
     @pytest.mark.parametrize("emptied", ["claimed", "expired", "found expired", *REMOVALS])
     async def test_a_queue_that_was_emptied_is_heard_again(

@@ -19,9 +19,10 @@ from qcore.domain.lifecycle import (
     State,
     advance,
 )
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.task import updated
 from qcore.ports import Broker, Capability
-from qcore.testing.builders import NOW, a_task, some_tasks
+from qcore.testing.builders import NOW, a_stored_task, a_task, some_tasks
 from qcore.testing.contract.aggregating import AggregateCases
 from qcore.testing.contract.joining import JoinCases, listed, merge, waiting
 from qcore.testing.contract.lifecycle_table import GroupTableCases
@@ -54,6 +55,36 @@ ODD: Final = (
 
 class GroupContract(GroupTableCases, JoinCases, AggregateCases, AggregateTokenCases):
     """Inherit it with `Capability.GROUPS`: tasks that wait to become one."""
+
+    # - One that was aggregating waits in its group again.
+
+    async def test_a_restored_member_waits_in_its_group(self, broker: Broker) -> None:
+        """Beside those that are there, by the moment at which it was due; and is heard of."""
+        there = a_task(group="a | b")
+        woken = Notified()
+        subscription = await on_work(broker, ["default"], woken.set)
+        member = a_stored_task(
+            a_task(group="a | b"), state=State.AGGREGATING, created=NOW - 60, due=NOW - 30.125
+        )
+        await broker.restore([TaskSnapshot(member)], now=NOW)
+        assert await self.comes(woken)
+        await subscription.close()
+        await put(broker, there)
+        assert await stored_task(broker, member.spec) == member
+        group = Group("default", "a | b", 2, NOW - 30.125, NOW)
+        assert list(await aggregating(broker).groups("default", 9)) == [group]
+        found = await aggregating(broker).members("default", "a | b", 9)
+        assert [task.id for task in found] == [member.id, there.id]
+        asked = [member.id, there.id]
+        await aggregating(broker).aggregate("default", "a | b", asked, a_task(), now=NOW)
+        assert await broker.count() == {"default": {State.PENDING: 1}}
+
+    async def test_a_member_that_is_to_run_is_restored_so(self, broker: Broker) -> None:
+        """One that an operator has run, or that was claimed, does not go back to its group."""
+        task = a_stored_task(a_task(group="a"), attempts=1)
+        await broker.restore([TaskSnapshot(task)], now=NOW)
+        assert await stored_task(broker, task.spec) == task
+        assert list(await aggregating(broker).groups("default", 9)) == []
 
     # - At most `limit`, those whose names come after `after` (by code points).
 

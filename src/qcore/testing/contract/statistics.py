@@ -17,11 +17,13 @@ from qcore.domain.lifecycle import (
     Revoked,
     RunNow,
     Snoozed,
+    State,
     Succeeded,
     Transition,
 )
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.statistics import (
     MAX_NAMES,
     OTHER,
@@ -33,9 +35,9 @@ from qcore.domain.statistics import (
 )
 from qcore.domain.task import Lease, Verdict
 from qcore.ports import Broker
-from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_stored_task, a_task, some_tasks
 from qcore.testing.contract.base import Cases
-from qcore.testing.contract.steps import a_claimed, end, execute_on, put, sweep_all, take
+from qcore.testing.contract.steps import a_claimed, end, execute_on, put, sweep_all, take, take_one
 from qcore.testing.optional_ports import recording
 
 HOUR: Final = 3_600.0
@@ -268,6 +270,18 @@ class StatisticsContract(Cases):
         for order in (Archived(), RunNow(), Deleted()):
             await execute_on(broker, task, order)
         assert list(await rows_of(broker)) == []
+
+    # - `restore` counts nothing: what it stores was counted where it was.
+
+    async def test_what_is_restored_is_not_counted(self, broker: Broker) -> None:
+        """Whatever it has been; its next end is counted."""
+        task = a_stored_task(attempts=3, failures=2, crashes=1)
+        dead = a_stored_task(state=State.DEAD, finished=NOW, attempts=1)
+        await broker.restore([TaskSnapshot(task), TaskSnapshot(dead)], now=NOW)
+        assert list(await rows_of(broker)) == []
+        await end(broker, await take_one(broker), Succeeded())
+        (row,) = await rows_of(broker)
+        assert row.statistics.counts == {Outcome.SUCCEEDED: 1}
 
     # - What passes its `expires` is counted once, whether `claim` or `sweep` has found it.
 

@@ -21,6 +21,7 @@ from qcore.testing.contract.lifecycle_table import TableCases
 from qcore.testing.contract.limits import LimitsContract
 from qcore.testing.contract.queries import BrowseCases, CountCases, GetCases
 from qcore.testing.contract.queue_removal import QueueRemovalCases
+from qcore.testing.contract.restoring import RestoreCases
 from qcore.testing.contract.run_details import DetailCases, SaveDetailsCases
 from qcore.testing.contract.schedulers import PeriodicContract
 from qcore.testing.contract.settle import SettleCases
@@ -72,6 +73,7 @@ class BrokerContract(
     CommandCases,
     RescheduleCases,
     UpdateCases,
+    RestoreCases,
     QueueRemovalCases,
     SaveDetailsCases,
     DetailCases,

@@ -27,6 +27,7 @@ from qcore.domain.task import RetentionPolicy, updated
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.leaks import WAYS, Way
+from qcore.testing.contract.restored_keys import RestoredKeyCases
 from qcore.testing.contract.run_details import jot, learn
 from qcore.testing.contract.states import ENDED, LATER, LIVE, bring_to
 from qcore.testing.contract.steps import (
@@ -65,7 +66,7 @@ async def ask(broker: Broker, task: NewTask, now: float = NOW) -> object:
     return answer
 
 
-class UniqueContract(SuccessorCases):
+class UniqueContract(SuccessorCases, RestoredKeyCases):
     """Of tasks with one unique key, one at a time is in a queue."""
 
     @pytest.mark.parametrize("order", [Rescheduled(LATER), updated(payload=b"new")], ids=str)

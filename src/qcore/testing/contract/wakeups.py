@@ -15,6 +15,8 @@ from qcore.domain.lifecycle import (
     Snoozed,
     State,
 )
+from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.task import Task
 from qcore.ports import (
     Broker,
     EntriesChanged,
@@ -23,7 +25,7 @@ from qcore.ports import (
     TasksChanged,
     WorkAvailable,
 )
-from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_stored_task, a_task, some_tasks
 from qcore.testing.contract.base import Cases, step
 from qcore.testing.contract.states import LATER, bring_to
 from qcore.testing.contract.steps import (
@@ -134,11 +136,29 @@ class NextDueCases(Cases):
 class SubscribeCases(Cases):
     """Wake-ups."""
 
-    # - When an enqueue, a claim, a settle, a sweep or an operator's command gives one of these
-    #   queues something pending where there was nothing, or an earlier moment at which something is
-    #   due, `notify` is called with `WorkAvailable`: in the same process at once, from another
-    #   process within the broker's own delay. What a claim gives is what it makes pending and
-    #   leaves.
+    # - When an enqueue, a claim, a settle, a sweep, a restore or an operator's command gives one
+    #   of these queues something pending where there was nothing, or an earlier moment at which
+    #   something is due, `notify` is called with `WorkAvailable`: in the same process at once,
+    #   from another process within the broker's own delay. What a claim gives is what it makes
+    #   pending and leaves.
+
+    @pytest.mark.parametrize(
+        "task",
+        [
+            a_stored_task(),
+            a_stored_task(attempts=1, state=State.ACTIVE),
+            a_stored_task(state=State.SCHEDULED, due=NOW + 60),
+            a_stored_task(state=State.RETRY, due=NOW + 60, failures=1),
+        ],
+        ids=lambda task: task.state,
+    )
+    async def test_what_is_restored_is_heard(self, broker: Broker, task: Task) -> None:
+        """Who listens hears of all that is to be run, at once or later."""
+        woken = Notified()
+        subscription = await on_work(broker, ["default"], woken.set)
+        await broker.restore([TaskSnapshot(task)], now=NOW)
+        assert await self.comes(woken)
+        await subscription.close()
 
     @pytest.mark.parametrize("due", [None, NOW + 60])
     async def test_an_enqueue_is_heard(self, broker: Broker, due: float | None) -> None:

@@ -99,10 +99,6 @@ local left_out, entered, succeeding, awaited = {}, {}, {}, {}
 -- Fields of UNIQUE of successors that are replaced.
 local obsolete = {}
 
-local function is_live(state)
-  return state and state ~= COMPLETED and state ~= ARCHIVED and state ~= DEAD
-end
-
 -- Return the task that holds a unique key, its state, and its value if it is stored already.
 local function holder_of(key)
   local index = entered[key]
@@ -110,19 +106,7 @@ local function holder_of(key)
     local due = placements[index]
     return ids[index], due == '' and PENDING or byte(due) == GROUPED and AGGREGATING or SCHEDULED
   end
-  local last, id = string.match(stored_holder[key] or '', '^(%S+) (.*)$')
-  -- a moment that is no number counts as passed
-  if not id or not (last == '-' or (tonumber(last) or 0) > tonumber(ARGV[4])) then
-    return
-  end
-  local value = call('HGET', KEYS[TASKS], id)
-  -- an entry whose task does not exist, or has another key, was left by somebody's edits
-  if value and select(4, task_meta(value)) == key then
-    local state = find_state(0, id, value)
-    if is_live(state) then
-      return id, state, value
-    end
-  end
+  return living_holder(0, key, stored_holder[key], ARGV[4])
 end
 
 -- Delete all of a task but its value.
@@ -171,9 +155,7 @@ end
 local function refuse(i, state, holder)
   left_out[i] = true
   reply[#reply + 1] = i - 1
-  reply[#reply + 1] = holder and state .. ':' .. string.gsub(holder, '.', function(each)
-    return format('%02x', byte(each))
-  end) or state
+  reply[#reply + 1] = holder and state .. ':' .. hexadecimal(holder) or state
 end
 
 local function decide(i)
