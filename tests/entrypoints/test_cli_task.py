@@ -24,10 +24,11 @@ def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
         made = Qcore(instruments=[])
 
         @made.task("mail", retention=3600)
-        def mail(ctx: Context, to: str) -> None:
+        def mail(ctx: Context, to: str) -> str:
             ctx.progress(0.5, "half")
             if to == "nobody":
                 raise SkipRetry("no such mailbox")
+            return f"sent to {to}"
 
         mail.using(task_id="done").enqueue_sync(to="ann")
         mail.using(task_id="failed").enqueue_sync(to="nobody")
@@ -54,6 +55,14 @@ def test_a_task_is_shown_with_its_story() -> None:
     assert lines["error"] == "no such mailbox"
     assert lines["progress"] == "50% half"
     assert lines["error of run 1"].endswith(": no such mailbox")
+
+
+def test_a_task_is_shown_with_its_result() -> None:
+    """As long as it is kept."""
+    assert dict(cells_of("task", "show", "done"))["result"] == '"sent to ann"'
+    done, failed = document_of("task", "show", "done", "failed")["tasks"]
+    assert (done["result"], done["result_base64"]) == ("sent to ann", None)
+    assert failed["result"] is None
 
 
 def test_a_task_is_shown_with_what_it_waits_for() -> None:

@@ -1,8 +1,10 @@
 """What commands have in common that ask a store, or give it orders, through an inspector."""
 
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -13,8 +15,6 @@ from qcore.app.calls.codec import Codec
 from qcore.app.client.client import Client
 from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
-from qcore.app.client.qualifiers import ReadPayload
-from qcore.app.client.task_listing import payload_reader
 from qcore.domain.errors import (
     BrokerUnavailable,
     BrokerUnusable,
@@ -28,6 +28,9 @@ from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
 from qcore.ports import Broker, timekeeper_of
+
+if TYPE_CHECKING:
+    from qcore.entrypoints.facade import Qcore
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
@@ -48,23 +51,33 @@ def json_option(command: C) -> C:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
+def app_option(command: C) -> C:
+    """Add the option --app."""
+    text = "Whose handlers and serializer are asked; its store is the default then."
+    return click.option("--app", metavar="MODULE:NAME", help=text)(command)
+
+
 class Store:
     """What a command asks, or gives orders to: a broker, and all that an application has of it.
 
-    Arguments of tasks are read as JSON or MessagePack; sealed ones are not read.
+    Without an application, arguments of tasks are read as JSON or MessagePack; sealed ones are not
+    read.
     """
 
-    def __init__(self, url: str, broker: Broker) -> None:
+    def __init__(self, url: str, broker: Broker, app: "Qcore | None" = None) -> None:
         self.url = without_password(url)
         """As it may be shown."""
         self.broker = broker
+        self.app = app
         timekeeper = timekeeper_of(broker)
-        self.clock = SystemClock() if timekeeper is None else SystemClock(time=timekeeper.time)
-        codec = Codec([JsonSerializer(), MessagePackSerializer()])
-        self.inspector = Inspector(broker, clock=self.clock, codec=codec)
-        self.client = Client(broker, clock=self.clock, codec=codec)
+        own = SystemClock() if timekeeper is None else SystemClock(time=timekeeper.time)
+        self.clock = own if app is None else app.clock
+        plain = Codec([JsonSerializer(), MessagePackSerializer()])
+        self.codec = plain if app is None else app.codec
+        self.inspector = Inspector(broker, clock=self.clock, codec=self.codec)
+        # the application's own bounds the size of what is enqueued
+        self.client = Client(broker, clock=self.clock, codec=plain) if app is None else app.client
         self.entries = Entries(self.client)
-        self.read_payload: ReadPayload = payload_reader(codec)
 
     def now(self) -> Moment:
         """Return the time that the store goes by, once it has been asked for anything."""
@@ -72,9 +85,13 @@ class Store:
 
 
 def ask(
-    url: str | None, call: Callable[[Store], Awaitable[T]], *, may_make_file: bool = False
+    url: str | None,
+    call: Callable[[Store], Awaitable[T]],
+    *,
+    may_make_file: bool = False,
+    app: str | None = None,
 ) -> T:
-    """Return what a call answers that is given a store.
+    """Return what a call answers that is given a store: of a URL, else of an application.
 
     Raises `Wrong` for a URL or a value that makes no sense, `NotFound` where a file is not there
     and is not to be made, `Unreachable` where the store does not serve, and `Unwell` for what else
@@ -82,11 +99,10 @@ def ask(
     """
     configure("error")
     try:
-        url = url_of_environment() if url is None else url
-        broker = connect(url)
-        if not may_make_file:
-            _refuse_missing_file(url, broker)
-        return run(_answer(Store(url, broker), call))
+        with _store(url, app) as store:
+            if not may_make_file:
+                _refuse_missing_file(store)
+            return run(_answer(store, call))
     except (InvalidOption, InvalidTask) as error:
         raise Wrong(str(error)) from None
     except (BrokerUnavailable, BrokerUnusable, OSError) as error:
@@ -102,13 +118,27 @@ async def _answer(store: Store, call: Callable[[Store], Awaitable[T]]) -> T:
         await store.client.close()
 
 
-def _refuse_missing_file(url: str, broker: Broker) -> None:
+@contextmanager
+def _store(url: str | None, app: str | None) -> Generator[Store]:
+    if app is None:
+        url = url_of_environment() if url is None else url
+        yield Store(url, connect(url))
+        return
+    # late, as it brings the worker
+    from qcore.entrypoints.cli.loading import load
+
+    # what a module prints is no part of the answer
+    with redirect_stdout(sys.stderr):
+        q = load(app, source="--app")
+    with nullcontext() if url is None else q.swapped(url):
+        yield Store(q.store, q.broker, q)
+
+
+def _refuse_missing_file(store: Store) -> None:
     """Raise `NotFound` for a file that is not there: to look is not to make it."""
-    if not url.lower().startswith(SQLITE):
+    if not store.url.lower().startswith(SQLITE):
         return
     from qcore.adapters.sqlite import SqliteBroker
 
-    if isinstance(broker, SqliteBroker) and not Path(broker.link.path).exists():
-        raise NotFound(
-            f"{without_password(url)}: there is no such file; it is made when it is first used"
-        )
+    if isinstance(store.broker, SqliteBroker) and not Path(store.broker.link.path).exists():
+        raise NotFound(f"{store.url}: there is no such file; it is made when it is first used")

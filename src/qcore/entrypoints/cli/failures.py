@@ -12,7 +12,14 @@ from qcore.app.client.failure_groups import (
     FailureReport,
 )
 from qcore.domain.moments import Moment
-from qcore.entrypoints.cli.asking import AT_LEAST_ONE, Store, ask, json_option, url_option
+from qcore.entrypoints.cli.asking import (
+    AT_LEAST_ONE,
+    Store,
+    app_option,
+    ask,
+    json_option,
+    url_option,
+)
 from qcore.entrypoints.cli.known_values import query_term
 from qcore.entrypoints.cli.output import (
     cell,
@@ -28,6 +35,7 @@ TITLES: Final = ("TASKS", "FIRST", "LAST", "NAME", "ERROR", "FINGERPRINT")
 
 @click.command()
 @click.argument("query", nargs=-1, shell_complete=query_term)
+@app_option
 @url_option
 @click.option(
     "--limit",
@@ -47,7 +55,13 @@ TITLES: Final = ("TASKS", "FIRST", "LAST", "NAME", "ERROR", "FINGERPRINT")
 )
 @json_option
 def errors(
-    query: tuple[str, ...], url: str | None, limit: int, look: int, *, as_json: bool
+    query: tuple[str, ...],
+    app: str | None,
+    url: str | None,
+    limit: int,
+    look: int,
+    *,
+    as_json: bool,
 ) -> None:
     """Show the failed tasks of QUERY, or all, by name and by what their errors have in common.
 
@@ -59,7 +73,7 @@ def errors(
         report = await store.inspector.failures(" ".join(query), limit=limit, look=look)
         return report, store.now()
 
-    report, now = ask(url, call)
+    report, now = ask(url, call, app=app)
     if as_json:
         groups = [_record(each) for each in report.groups]
         print_json({"groups": groups, "looked": report.looked, "complete": report.is_complete})

@@ -3,11 +3,12 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from qcore.app.client.waiting import Hindrance
+from qcore.domain.errors import CannotDecode
 from qcore.domain.lifecycle import ENDED
 from qcore.domain.record import record
 from qcore.domain.run_details import NO_DETAILS, AttemptError, Details
@@ -15,6 +16,20 @@ from qcore.domain.task import Task
 from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.cli.output import cell, is_terminal, print_pairs, timestamp
 from qcore.entrypoints.cli.task_output import coloured, in_json, moment_or_none, task_record
+
+SEALED: Final = "; sealed="
+"""Stands in the content type of what is signed or encrypted, before how it is."""
+
+
+@record
+class Stored:
+    """Arguments or a result, as they are stored and as plain data."""
+
+    raw: bytes
+    content_type: str
+    data: Any = None
+    unreadable: str | None = None
+    """Why it cannot be read here, or has no form in JSON."""
 
 
 @record
@@ -25,15 +40,33 @@ class Story:
     details: Details
     waits_for: Sequence[Hindrance]
     """What keeps it from being run."""
-    data: Any
-    """Its arguments; its payload as bytes, where those cannot be read."""
+    arguments: Stored
+    result: Stored | None
+    """What its handler has returned; None where nothing is kept of that."""
 
 
 async def story_of(store: Store, task: Task) -> Story:
     """Return the story of a task."""
     [details] = await store.broker.details(task.queue, [task.id])
     waits_for = () if task.state in ENDED else await _waits_for(store, task)
-    return Story(task, details or NO_DETAILS, waits_for, store.read_payload(task))
+    spec = task.spec
+    arguments = _read(store, spec.payload, spec.content_type)
+    result = None if task.result is None else _read(store, task.result, task.result_type or "")
+    return Story(task, details or NO_DETAILS, waits_for, arguments, result)
+
+
+def _read(store: Store, raw: bytes, content_type: str) -> Stored:
+    """Return stored bytes as data, as far as the store's codec reads them."""
+    try:
+        data: object = store.codec.loads(raw, content_type, object)
+    except CannotDecode as error:
+        _, sealed, how = content_type.partition(SEALED)
+        is_locked = sealed and store.app is None
+        keys = f"it is sealed ({how}): name who has the keys with --app MODULE:NAME"
+        return Stored(raw, content_type, unreadable=keys if is_locked else str(error))
+    if not in_json(data):
+        return Stored(raw, content_type, unreadable="it has no form in JSON")
+    return Stored(raw, content_type, data)
 
 
 async def _waits_for(store: Store, task: Task) -> Sequence[Hindrance]:
@@ -43,12 +76,15 @@ async def _waits_for(store: Store, task: Task) -> Sequence[Hindrance]:
 def story_record(story: Story) -> Mapping[str, Any]:
     """Return a story as JSON has it."""
     spec, progress = story.task.spec, story.details.progress
-    is_readable = not isinstance(story.data, bytes) and in_json(story.data)
+    arguments, result = story.arguments, story.result
     return {
         **task_record(story.task),
-        "arguments": story.data if is_readable else None,
-        "payload_base64": None if is_readable else base64.b64encode(spec.payload).decode(),
+        "arguments": arguments.data,
+        "payload_base64": _base64(arguments),
+        "unreadable_because": arguments.unreadable,
         "content_type": spec.content_type,
+        "result": None if result is None else result.data,
+        "result_base64": None if result is None else _base64(result),
         "unique_key": spec.unique_key,
         "max_retry": spec.max_retry,
         "max_crashes": spec.max_crashes,
@@ -86,7 +122,8 @@ def _pairs(story: Story) -> Iterator[tuple[str, str]]:
     yield "id", cell(task.id)
     yield "name", cell(task.name)
     yield "state", coloured(task.state)
-    yield "arguments", cell(_arguments(story))
+    yield "arguments", cell(_text(story.arguments))
+    yield "result", "" if story.result is None else cell(_text(story.result))
     yield "enqueued", timestamp(task.created)
     yield "due", timestamp(task.due)
     yield "ended", moment_or_none(task.finished) or ""
@@ -107,11 +144,16 @@ def _pairs(story: Story) -> Iterator[tuple[str, str]]:
         yield "waits as", cell(hindrance.text)
 
 
-def _arguments(story: Story) -> str:
-    if isinstance(story.data, bytes) or not in_json(story.data):
-        size, kind = len(story.task.spec.payload), story.task.spec.content_type
-        return f"cannot be read here: {size:,} bytes of {kind}"
-    return json.dumps(story.data, ensure_ascii=False)
+def _text(stored: Stored) -> str:
+    if stored.unreadable is None:
+        return json.dumps(stored.data, ensure_ascii=False)
+    size = f"{len(stored.raw):,} bytes of {stored.content_type}"
+    return f"cannot be read here, {size}: {stored.unreadable}"
+
+
+def _base64(stored: Stored) -> str | None:
+    """Return the bytes of what cannot be read; None for what can."""
+    return None if stored.unreadable is None else base64.b64encode(stored.raw).decode()
 
 
 def _seconds(seconds: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from qcore.domain.answers import Missing, Moved, NotAllowed
-from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.asking import Store, app_option, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import NotFound, Unwell
 from qcore.entrypoints.cli.finding import Found, find, not_found
 from qcore.entrypoints.cli.known_values import queue_name, task_id
@@ -41,16 +41,22 @@ def _which(command: C) -> C:
 
 @task.command()
 @_which
+@app_option
 @url_option
 @json_option
-def show(ids: Sequence[str], queue: str | None, url: str | None, *, as_json: bool) -> None:
-    """Show all that is known of tasks: arguments, errors, and why they wait."""
+def show(
+    ids: Sequence[str], queue: str | None, app: str | None, url: str | None, *, as_json: bool
+) -> None:
+    """Show all that is known of tasks: arguments, errors, and why they wait.
+
+    What is sealed is opened with the keys of the application that --app names.
+    """
 
     async def call(store: Store) -> list[Story]:
         found = await find(store, ids, queue)
         return [await story_of(store, each.task) for each in found if each.task is not None]
 
-    stories = ask(url, call)
+    stories = ask(url, call, app=app)
     if as_json:
         print_json({"tasks": [story_record(each) for each in stories]})
     else:

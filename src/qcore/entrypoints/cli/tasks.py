@@ -7,7 +7,14 @@ import click
 from qcore.app.client.queries import Query
 from qcore.app.client.task_listing import DEFAULT_LIMIT, DEFAULT_LOOK, TaskPage
 from qcore.domain.moments import Moment
-from qcore.entrypoints.cli.asking import AT_LEAST_ONE, Store, ask, json_option, url_option
+from qcore.entrypoints.cli.asking import (
+    AT_LEAST_ONE,
+    Store,
+    app_option,
+    ask,
+    json_option,
+    url_option,
+)
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.known_values import query_term
 from qcore.entrypoints.cli.many import Bulk
@@ -27,6 +34,7 @@ def tasks() -> None:
 
 @tasks.command("list")
 @click.argument("query", nargs=-1, shell_complete=query_term)
+@app_option
 @url_option
 @click.option("--limit", type=AT_LEAST_ONE, default=DEFAULT_LIMIT, show_default=True, metavar="N")
 @click.option(
@@ -41,11 +49,12 @@ def tasks() -> None:
 @json_option
 def list_tasks(
     query: tuple[str, ...],
+    app: str | None,
     url: str | None,
     limit: int,
+    *,
     look: int,
     cursor: str | None,
-    *,
     as_json: bool,
 ) -> None:
     """List the tasks of QUERY, or all, page by page."""
@@ -55,7 +64,7 @@ def list_tasks(
         page = await store.inspector.tasks(text, limit=limit, look=look, cursor=cursor)
         return page, store.now()
 
-    page, now = ask(url, call)
+    page, now = ask(url, call, app=app)
     if as_json:
         listed = [task_record(task) for task in page.tasks]
         print_json({"tasks": listed, "looked": page.looked, "cursor": page.cursor})
@@ -70,6 +79,7 @@ def _add(verb: str) -> None:
 
     @tasks.command(verb, help=f"{VERBS[verb].text} All tasks of QUERY, which names states.")
     @click.argument("query", nargs=-1, required=True, shell_complete=query_term)
+    @app_option
     @url_option
     @order_options(verb)
     @click.option("--limit", type=AT_LEAST_ONE, metavar="N", help="Move so many, at most.")
@@ -80,6 +90,7 @@ def _add(verb: str) -> None:
     @json_option
     def order(
         query: tuple[str, ...],
+        app: str | None,
         url: str | None,
         limit: int | None,
         *,
@@ -98,7 +109,7 @@ def _add(verb: str) -> None:
             parsed = Query.parse(" ".join(query))
             await Bulk(parsed, meant, limit, is_dry, is_sure, as_json).carry_out(store)
 
-        ask(url, call)
+        ask(url, call, app=app)
 
 
 for each in VERBS:
