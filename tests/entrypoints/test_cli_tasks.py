@@ -141,7 +141,12 @@ def test_what_was_done_before_ctrl_c_is_told(monkeypatch: pytest.MonkeyPatch) ->
         await asyncio.sleep(60)
 
     monkeypatch.setattr(Inspector, "move", stopped)
-    result = invoke("tasks", "delete", "state:dead", "--yes")
+    # as in a process of its own, whatever other tests have left
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = invoke("tasks", "delete", "state:dead", "--yes")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 1
     assert "stopped: 500 tasks done, 0 skipped, 0 failed\n" in result.stderr
 
