@@ -6,6 +6,7 @@ from qcore.app.tasks.lifespan import LifespanFailed
 from qcore.app.worker.pools.child_ipc import ProcessDied
 from qcore.app.worker.pools.error_stand_in import RemoteError
 from qcore.domain.errors import (
+    AggregationFailure,
     BrokerRefused,
     BrokerUnavailable,
     BrokerUnusable,
@@ -21,6 +22,7 @@ from qcore.domain.errors import (
 )
 
 __all__ = [
+    "AggregationFailure",
     "BrokerRefused",
     "BrokerUnavailable",
     "BrokerUnusable",

@@ -70,7 +70,7 @@ def test_an_error_is_a_document_where_one_was_asked_for(arguments: list[str], st
     assert result.stderr == f"Error: {document['error']['message']}\n"
 
 
-@pytest.mark.parametrize("noun", ["periodic", "queues", "tasks"])
+@pytest.mark.parametrize("noun", ["groups", "limits", "periodic", "queues", "tasks"])
 def test_the_verbs_of_a_noun_can_be_completed(noun: str) -> None:
     """Though it lists without one."""
     environment = {"_QCORE_LINE": f"qcore {noun} ", "_QCORE_COMPLETE": "bash_complete"}

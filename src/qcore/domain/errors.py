@@ -56,6 +56,10 @@ class QueueHasTasks(QcoreError):
     """Say that a queue is not removed, as it has tasks."""
 
 
+class AggregationFailure(QcoreError):
+    """Say that an aggregator has raised an error, or takes too long; the members wait as before."""
+
+
 class NoResult(QcoreError):
     """Say why a task has no result to give: it is gone, it failed for good, or it keeps none."""
 

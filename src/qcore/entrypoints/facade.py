@@ -22,6 +22,7 @@ from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import ErrorHook
+from qcore.app.worker.groups.at_once import aggregate_now
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.periodic.alone import Scheduler
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
@@ -29,6 +30,7 @@ from qcore.app.worker.worker import Worker
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption, QcoreError
 from qcore.domain.events import BrokerCalled
+from qcore.domain.new_task import DEFAULT_QUEUE, TaskId
 from qcore.domain.retry import Dice, RetryPolicy
 from qcore.entrypoints.connect import borrow, connect, url_of_environment
 from qcore.entrypoints.embedding import StartNotice, run_beside
@@ -195,6 +197,24 @@ class Qcore(Router):
             max_result=self._max_result,
             store=self.store,
         )
+
+    async def aggregate(self, group: str, *, queue: str = DEFAULT_QUEUE) -> Sequence[TaskId]:
+        """Make tasks of the members of a group now, ready or not; return the ids of those.
+
+        Its aggregator is called here. Raises `InvalidOption` where it has none, and `QcoreError`
+        where that fails: then the members that are left wait as before.
+        """
+        made = await aggregate_now(
+            self._traced,
+            self,
+            queue,
+            group,
+            client=self.client,
+            clock=self.clock,
+            dice=self.dice,
+            emit=Instruments(self.instruments),
+        )
+        return [event.task.id for event in made]
 
     def scheduler(self, queues: Sequence[str] | None = None) -> Scheduler:
         """Return a scheduler of periodic tasks that runs none: workers have one of their own.

@@ -10,6 +10,7 @@ from qcore.app.client.blocking_notifications import BlockingPauses
 from qcore.app.client.bulk_moves import DEFAULT_LOOK as LOOK_BEFORE
 from qcore.app.client.bulk_moves import DEFAULT_SAMPLE, Move, MovePreview, MoveProgress
 from qcore.app.client.failure_groups import DEFAULT_FAILED, DEFAULT_GROUPS, FailureReport
+from qcore.app.client.group_listing import DEFAULT_WAITING, GroupPage
 from qcore.app.client.inline import iterate_inline, run_inline
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.queries import Query
@@ -66,6 +67,24 @@ class BlockingInspector:
     ) -> Page:
         """Return tasks of one queue and state; see `Inspector.browse`."""
         return run_inline(self._inner.browse(queue, state, limit=limit, cursor=cursor))
+
+    def groups(
+        self,
+        queue: str | None = None,
+        *,
+        limit: int = DEFAULT_WAITING,
+        cursor: str | None = None,
+    ) -> GroupPage:
+        """Return groups in which tasks wait; see `Inspector.groups`."""
+        return run_inline(self._inner.groups(queue, limit=limit, cursor=cursor))
+
+    def members(self, queue: str, group: str, *, limit: int = DEFAULT_WAITING) -> Sequence[Task]:
+        """Return tasks that wait in a group; see `Inspector.members`."""
+        return run_inline(self._inner.members(queue, group, limit=limit))
+
+    def limited_queues(self) -> Mapping[str, Limits]:
+        """Return the queues that have limits; see `Inspector.limited_queues`."""
+        return run_inline(self._inner.limited_queues())
 
     def workers(self, *, queue: str | None = None, name: str | None = None) -> Sequence[WorkerInfo]:
         """Return the workers that are there; see `Inspector.workers`."""

@@ -5,8 +5,18 @@ from datetime import datetime, timedelta
 from math import inf, nextafter
 from typing import Final, Literal
 
+from qcore.app.client.group_listing import DEFAULT_WAITING, GroupPage, aggregating, group_page
 from qcore.app.client.query_inspector import QueryInspector
-from qcore.app.client.selection import one_id, one_name, one_queue, page_cursor, page_size
+from qcore.app.client.queue_listing import queue_names
+from qcore.app.client.selection import (
+    one_group,
+    one_id,
+    one_name,
+    one_queue,
+    page_cursor,
+    page_size,
+)
+from qcore.app.client.task_listing import one_or_more
 from qcore.app.client.waiting import Hindrance, hindrances, knowing
 from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import State, state_of
@@ -62,6 +72,43 @@ class ReadingInspector(QueryInspector):
         return await self._broker.browse(
             one_queue(queue), state_of(state), page_size(limit), cursor=page_cursor(cursor)
         )
+
+    async def groups(
+        self,
+        queue: str | None = None,
+        *,
+        limit: int = DEFAULT_WAITING,
+        cursor: str | None = None,
+    ) -> GroupPage:
+        """Return groups in which tasks wait, of a queue or of all; the cursor asks for the next.
+
+        By queue, then by name. Raises `InvalidOption` where the broker has no groups.
+        """
+        queue = None if queue is None else one_queue(queue)
+        limit, cursor = one_or_more("limit", limit), page_cursor(cursor)
+        await self._open()
+        return await group_page(self._broker, queue, limit, cursor)
+
+    async def members(
+        self, queue: str, group: str, *, limit: int = DEFAULT_WAITING
+    ) -> Sequence[Task]:
+        """Return tasks that wait in a group, those that joined first before the others."""
+        queue, limit = one_queue(queue), one_or_more("limit", limit)
+        await self._open()
+        return await aggregating(self._broker).members(queue, one_group(group), limit)
+
+    async def limited_queues(self) -> Mapping[str, Limits]:
+        """Return the queues that are paused, or have another limit, by name.
+
+        Of those that `queues` lists. Raises `InvalidOption` where the broker has no limits.
+        """
+        await self._open()
+        limiting = self._limiting()
+        names = sorted(
+            await queue_names(self._broker, await self._broker.count(), self._clock.now())
+        )
+        held = zip(names, await limiting.limits(names), strict=True) if names else ()
+        return {name: limits for name, limits in held if limits != NO_LIMITS}
 
     async def workers(
         self, *, queue: str | None = None, name: str | None = None

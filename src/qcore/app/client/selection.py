@@ -58,6 +58,11 @@ def one_name(name: object) -> str:
     return _one("name", name)
 
 
+def one_group(group: object) -> str:
+    """Return a group's name; raise `InvalidOption` for several, and for what is none."""
+    return _one("group", group)
+
+
 def several_ids(tasks: Iterable[TaskId]) -> list[TaskId]:
     """Return ids as a list; raise `InvalidOption` for a single one, and for what is no id.
 

@@ -1,29 +1,21 @@
 """`qcore queues`: what is in the queues; pause, resume, limit and remove them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
-
 import click
 
-from qcore.app.client.inspector import Inspector
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
-from qcore.domain.queue_limits import NO_LIMITS, Limits
+from qcore.domain.queue_limits import NO_LIMITS
 from qcore.entrypoints.cli.asking import AT_LEAST_ONE, Store, ask, json_option, url_option
-from qcore.entrypoints.cli.errors import NotFound, Unwell, Wrong
+from qcore.entrypoints.cli.errors import NotFound, Unwell
 from qcore.entrypoints.cli.known_values import queue_name
+from qcore.entrypoints.cli.limits import pause, resume, set_limits
 from qcore.entrypoints.cli.many import confirm, refuse_unless_asked, tasks
 from qcore.entrypoints.cli.nouns import Noun
-from qcore.entrypoints.cli.output import cell, print_json, print_table
+from qcore.entrypoints.cli.output import cell, print_json
 from qcore.entrypoints.cli.queue_output import (
-    limits_record,
-    limits_text,
     print_queues,
     queue_record,
 )
 from qcore.ports import limiting_of, periodic_of
-
-NONE: Final = "none"
-"""What takes a limit away."""
 
 
 @click.group(cls=Noun)
@@ -59,51 +51,9 @@ def list_queues(url: str | None, limit: int, cursor: str | None, *, as_json: boo
         click.echo(f"for more: --cursor {page.cursor}", err=True)
 
 
-@queues.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=queue_name)
-@url_option
-@json_option
-def pause(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
-    """Hand out nothing of queues to any worker; what runs goes on."""
-    _change(url, names, Inspector.pause, as_json=as_json)
-
-
-@queues.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=queue_name)
-@url_option
-@json_option
-def resume(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
-    """Hand out the tasks of queues again."""
-    _change(url, names, Inspector.resume, as_json=as_json)
-
-
-@queues.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=queue_name)
-@url_option
-@click.option("--rate", metavar="N/TIME", help='Start so many, such as "100/min"; or none.')
-@click.option("--in-flight", metavar="N", help="Run so many at a time; or none.")
-@json_option
-def limit(
-    names: Sequence[str],
-    url: str | None,
-    rate: str | None,
-    in_flight: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Limit queues, over all workers: a rate, or how many run at a time."""
-    if rate is None and in_flight is None:
-        raise Wrong("expected --rate, --in-flight, or both")
-    most = None if in_flight is None else _number(in_flight)
-
-    async def change(inspector: Inspector, name: str) -> Limits:
-        if rate is not None:
-            await inspector.limit_rate(name, None if rate == NONE else rate)
-        if in_flight is not None:
-            await inspector.limit_in_flight(name, most)
-        return await inspector.limits(name)
-
-    _change(url, names, change, as_json=as_json)
+queues.add_command(pause)
+queues.add_command(resume)
+queues.add_command(set_limits, "limit")
 
 
 @queues.command()
@@ -149,36 +99,3 @@ def _has_entries(store: Store) -> bool:
 
 def _has_limits(store: Store) -> bool:
     return limiting_of(store.broker) is not None
-
-
-def _change(
-    url: str | None,
-    names: Sequence[str],
-    change: Callable[[Inspector, str], Awaitable[Limits]],
-    *,
-    as_json: bool,
-) -> None:
-    """Change the limits of queues, and print what they are then."""
-
-    async def call(store: Store) -> Mapping[str, Limits]:
-        return {name: await change(store.inspector, name) for name in dict.fromkeys(names)}
-
-    changed = ask(url, call)
-    if as_json:
-        print_json({"queues": [_record(*each) for each in changed.items()]})
-    else:
-        print_table(
-            ("QUEUE", "LIMITS"), [(cell(n), limits_text(each)) for n, each in changed.items()]
-        )
-
-
-def _record(name: str, limits: Limits) -> Mapping[str, Any]:
-    return {"name": name, "limits": limits_record(limits)}
-
-
-def _number(text: str) -> int | None:
-    if text == NONE:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= len("1000000000")):
-        raise Wrong(f"--in-flight {text!r}: expected a whole number from 1, or {NONE}")
-    return int(text)
