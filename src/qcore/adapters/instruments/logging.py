@@ -133,6 +133,13 @@ class LoggingInstrument:
 
     def __call__(self, event: Event) -> None:
         """Log an event, if it is of one of those classes."""
+        if (
+            type(event) is TaskFinished
+            and type(event.outcome) is Succeeded
+            and not self._logs_successes
+        ):
+            # of every task: without a call more
+            return
         log = self._loggers.get(type(event))
         if log is not None:
             log(event)

@@ -3,7 +3,9 @@
 import asyncio
 import math
 
-from qcore.app.worker.run import CancelReason, Run, deadline_of
+from qcore.app.worker.run import CancelReason, Run
+from qcore.domain.moments import Moment
+from qcore.domain.new_task import NewTask
 from qcore.ports import Clock
 
 
@@ -29,9 +31,11 @@ class Deadlines:
         """Start the clock of a run whose handler is about to be called."""
         began = run.began = self._monotonic()
         now = run.started = self._now()
-        deadline = run.ctx.deadline = deadline_of(run.claim, now)
-        if deadline is None:
+        spec = run.claim.task.spec
+        if spec.timeout is None and spec.deadline is None:
+            # without a call for tasks that have neither, as most are
             return
+        deadline = run.ctx.deadline = deadline_of(spec, now)
         end = self._ends[run] = began + deadline - now
         if end < self._alarm:
             self._restart(end)
@@ -64,3 +68,9 @@ class Deadlines:
         self._alarm = math.inf
         if self._ends:
             self._restart(min(self._ends.values()))
+
+
+def deadline_of(spec: NewTask, now: Moment) -> Moment:
+    """Return when a run that starts now must end: the earlier of its timeout and its deadline."""
+    ends = math.inf if spec.timeout is None else now + spec.timeout
+    return ends if spec.deadline is None else min(ends, spec.deadline)

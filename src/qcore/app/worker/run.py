@@ -82,12 +82,3 @@ class Run:
         if task is not None:
             task.uncancel()
         return future.result()
-
-
-def deadline_of(claim: Claim, now: Moment) -> Moment | None:
-    """Return when a run that starts now must end: the earlier of its timeout and its deadline."""
-    spec = claim.task.spec
-    if spec.timeout is None:
-        return spec.deadline
-    ends = now + spec.timeout
-    return ends if spec.deadline is None else min(ends, spec.deadline)

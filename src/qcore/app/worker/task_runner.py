@@ -77,7 +77,8 @@ class TaskRunner:
                 run.coroutine.add_done_callback(_retrieve)
             raise
         finally:
-            self._deadlines.forget(run)
+            if run.ctx.deadline is not None:
+                self._deadlines.forget(run)
         self._on_end()
         if run not in self.running:
             return  # the shutdown has released it
