@@ -25,6 +25,7 @@ from tests.contract import (
     change_mutants,
     followup_mutants,
     queue_removal_mutants,
+    ready_mutants,
     run_details_mutants,
     subscription_mutants,
 )
@@ -39,6 +40,14 @@ BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     ),
     (brokers.IgnoresTokens, "test_another_token_is_not_the_current_one", {"step": 1}),
     (brokers.IgnoresTokens, "test_a_stale_lease_is_not_renewed", {}),
+    (ready_mutants.SeesTheNextAlone, "test_a_task_of_a_low_priority_waits_too", {}),
+    (ready_mutants.SeesTheNextAlone, "test_a_hundred_priorities_are_looked_at", {}),
+    (
+        ready_mutants.SeesWhatIsNotDue,
+        "test_each_queue_is_answered_with_its_earliest_ready_task",
+        {},
+    ),
+    (ready_mutants.SeesWhatRuns, "test_what_runs_or_has_ended_does_not_wait", {}),
     (brokers.ForgetsPriority, "test_a_higher_priority_comes_first", {}),
     (
         brokers.ForgetsPriority,

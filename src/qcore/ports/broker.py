@@ -45,6 +45,7 @@ Verb: TypeAlias = Literal[
     "details",
     "browse",
     "count",
+    "ready_since",
     "execute",
     "restore",
     "remove_queue",

@@ -53,6 +53,16 @@ class Operator(Protocol):
         """
         ...
 
+    async def ready_since(self, queues: Sequence[str], *, now: Moment) -> Sequence[Moment | None]:
+        """Return since when the task of each queue that has waited longest could have been run.
+
+        - Each answer is at its queue's place: when the earliest of its tasks was due that is
+          pending, or is scheduled or in retry and due by `now`; None where there is none.
+        - Whatever its priority: of each priority the pending task that is claimed first counts, of
+          at least a hundred priorities, the highest first.
+        """
+        ...
+
     async def execute(
         self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:

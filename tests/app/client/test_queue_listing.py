@@ -40,6 +40,15 @@ async def test_a_task_that_is_due_waits_though_nobody_makes_it_pending(lab: Lab)
     assert (await lab.inspector.queues()).queues[0].waited == 40
 
 
+async def test_a_task_behind_others_of_a_higher_priority_has_waited_longest(lab: Lab) -> None:
+    """Though these were enqueued long after it, and go first."""
+    await lab.client.enqueue(a_task(priority=-1))
+    lab.manual.advance(30)
+    await lab.client.enqueue_many([a_task(), a_task(priority=9)])
+    lab.manual.advance(10)
+    assert (await lab.inspector.queues()).queues[0].waited == 40
+
+
 async def test_thousands_of_queues_come_in_pages(lab: Lab) -> None:
     """In the order of their names, each once."""
     names = [f"q{i:04}" for i in range(250)]

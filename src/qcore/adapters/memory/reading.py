@@ -54,6 +54,11 @@ class MemoryReading:
         last = rows[limit - 1][0] if 0 < limit < len(rows) else None
         return Page(shown, None if last is None else repr(last))
 
+    async def ready_since(self, queues: Sequence[str], *, now: Moment) -> Sequence[Moment | None]:
+        """Return since when the task of each queue that has waited longest could have been run."""
+        with self._lock:
+            return [self._queues[q].ready_since(now) if q in self._queues else None for q in queues]
+
     async def count(self) -> Counts:
         """Count the tasks of every queue that has any."""
         with self._lock:

@@ -34,6 +34,13 @@ class TaskCollections:
         """Return the tasks of one state."""
         return [task for task in self.tasks.values() if task.state is state]
 
+    def ready_since(self, now: Moment) -> Moment | None:
+        """Return when the earliest task was due that is pending, or could be."""
+        ready = [task.due for task in self.in_state(State.PENDING)]
+        if (first := self.waiting.first()) is not None and first[0] <= now:
+            ready.append(first[0])
+        return min(ready, default=None)
+
     def count(self) -> dict[State, int]:
         """Return the number of tasks by state."""
         counts = dict.fromkeys(State, 0)

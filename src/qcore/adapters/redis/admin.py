@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 from qcore.adapters.links.redis import Arg, ScriptCall
@@ -14,7 +15,7 @@ from qcore.adapters.redis.script_runner import (
     chunks,
     refuse_in_part,
 )
-from qcore.adapters.redis.scripts import BROWSE, COUNT, REMOVE_QUEUE
+from qcore.adapters.redis.scripts import BROWSE, COUNT, READY_SINCE, REMOVE_QUEUE
 from qcore.adapters.redis.snapshot import Snapshot, read_snapshots
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import Missing, Moved, NotAllowed, QueueNotEmpty, QueueRemoved
@@ -26,6 +27,8 @@ from qcore.domain.task import Task, token_floor
 from qcore.domain.task import changed as with_changes
 from qcore.ports import Counts, Page
 
+MAX_PRIORITIES: Final = 100
+"""Priorities of which the first task is looked at for how long a queue has waited."""
 TRIES: Final = 20
 """How often a command is tried again because the task has changed meanwhile."""
 
@@ -85,6 +88,27 @@ async def count(runner: ScriptRunner) -> Counts:
             if states := {state: number for state, number in numbers if number}:
                 counts[queue] = states
     return counts
+
+
+async def ready_since(
+    runner: ScriptRunner, queues: Sequence[str], now: Moment
+) -> list[Moment | None]:
+    """Return since when the task of each queue that has waited longest could have been run."""
+    groups = runner.queue_batches(queues)
+    replies = await runner.run_idempotent(READY_SINCE, [(g, [MAX_PRIORITIES]) for g in groups])
+    found = zip(chain.from_iterable(groups), chain.from_iterable(replies), strict=True)
+    since = {queue: _earliest(queue, reply, now) for queue, reply in found}
+    return [since[queue] for queue in queues]
+
+
+def _earliest(queue: str, reply: Sequence[bytes | None], now: Moment) -> Moment | None:
+    due = [float(score) for score in reply[:2] if score]
+    ready = [moment for moment in due if moment <= now]
+    for member, value, run in zip(reply[2::3], reply[3::3], reply[4::3], strict=True):
+        if member is not None and value is not None:
+            task = decode_or_describe(queue, decode_id(member), State.PENDING, value, run)
+            ready.append(task.due)
+    return min(ready, default=None)
 
 
 async def execute(

@@ -166,6 +166,10 @@ class RedisBroker:
         """Return tasks of one queue and state, page by page."""
         return await admin.browse(self._runner, queue, state, limit, cursor)
 
+    async def ready_since(self, queues: Sequence[str], *, now: Moment) -> Sequence[Moment | None]:
+        """Return since when the task of each queue that has waited longest could have been run."""
+        return await admin.ready_since(self._runner, queues, now)
+
     async def count(self) -> Counts:
         """Count the tasks of every queue that has any."""
         return await admin.count(self._runner)

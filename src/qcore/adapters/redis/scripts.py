@@ -149,6 +149,7 @@ INCLUDES: Final[Mapping[str, Sequence[str]]] = {
     "details": ("keys", "version", "key_types", "find_state"),
     "browse": ("keys", "version", "sequence"),
     "count": ("keys", "version"),
+    "ready_since": ("keys", "version", "sequence", "lowest_score"),
     "list_groups": ("keys", "version", "key_types"),
     "list_members": ("keys", "version", "key_types"),
     "limits": ("keys", "version"),
@@ -255,6 +256,7 @@ LIST_GROUPS: Final = SCRIPTS["list_groups"]
 LIST_MEMBERS: Final = SCRIPTS["list_members"]
 NEXT_DUE: Final = SCRIPTS["next_due"]
 READ: Final = SCRIPTS["read"]
+READY_SINCE: Final = SCRIPTS["ready_since"]
 REMOVE_QUEUE: Final = SCRIPTS["remove_queue"]
 RESTORE: Final = SCRIPTS["restore"]
 SAVE_DETAILS: Final = SCRIPTS["save_details"]

@@ -26,6 +26,8 @@ from qcore.ports import Page
 
 _SQL: Final = statements("admin")
 _STORED: Final = {int, float, str, bytes}
+MAX_PRIORITIES: Final = 100
+"""Priorities of which the first task is looked at for how long a queue has waited."""
 LAST: Final = b"\xff" * 32
 """A value behind all that is ever a place."""
 
@@ -88,6 +90,18 @@ def _text_before(part: object) -> object:
     what comes after them; so pages go on in either direction, and may leave out odd rows alone.
     """
     return part.decode(errors="ignore") if isinstance(part, bytes) else part
+
+
+def ready_since(tx: Tx, queues: Sequence[str], now: Moment) -> list[Moment | None]:
+    """Return since when the task of each queue that has waited longest could have been run."""
+    return [_ready_since(tx, queue, now) for queue in queues]
+
+
+def _ready_since(tx: Tx, queue: str, now: Moment) -> Moment | None:
+    rows = tx.execute(_SQL["ready_since"], (queue, MAX_PRIORITIES, now))
+    # somebody may have edited what is stored
+    moments = [due for (due,) in rows if isinstance(due, float | int)]
+    return min(moments, default=None)
 
 
 def execute(

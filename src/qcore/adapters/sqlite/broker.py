@@ -235,6 +235,10 @@ class SqliteBroker:
             partial(admin.browse, queue=queue, state=known, limit=limit, cursor=cursor)
         )
 
+    async def ready_since(self, queues: Sequence[str], *, now: Moment) -> Sequence[Moment | None]:
+        """Return since when the task of each queue that has waited longest could have been run."""
+        return await self._link.read(partial(admin.ready_since, queues=queues, now=now))
+
     async def count(self) -> Counts:
         """Count the tasks of every queue that has any."""
         return await self._link.read(queue_rows.count_tasks)

@@ -170,6 +170,10 @@ class ForwardingBroker:
     async def count(self) -> Counts:
         return await self.around("count", self.inner.count)
 
+    async def ready_since(self, queues: Sequence[str], *, now: Moment) -> Sequence[Moment | None]:
+        call = partial(self.inner.ready_since, queues, now=now)
+        return await self.around("ready_since", call, queues=queues, now=now)
+
     async def execute(
         self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:

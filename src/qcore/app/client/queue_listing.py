@@ -23,8 +23,8 @@ class QueueSummary:
     sizes: Mapping[State, int] = field(hash=False)
     """Each state with its number of tasks, also where that is 0."""
     waited: float | None = None
-    """Seconds for which the next task to be run has been ready; None where none is. Where
-    priorities differ, one of a lower priority may have waited for longer."""
+    """Seconds for which the task that has waited longest has been ready to be run; None where none
+    is. Of each priority the next in turn counts."""
     limits: Limits | None = None
     """None where the broker has no limits."""
 
@@ -57,11 +57,12 @@ class QueueListing:
         names = sorted(name for name in known if after is None or name > after)
         shown = names[:limit]
         limits = await self._limits(shown)
+        waited = await self._waited([name for name in shown if name in counts])
         queues = [
             QueueSummary(
                 name,
                 {state: counts.get(name, {}).get(state, 0) for state in STATES},
-                await self._waited(name, counts.get(name, {})),
+                waited.get(name),
                 limits.get(name),
             )
             for name in shown
@@ -74,15 +75,11 @@ class QueueListing:
             return {}
         return dict(zip(names, await limiting.limits(names), strict=True))
 
-    async def _waited(self, queue: str, held: Mapping[State, int]) -> float | None:
-        """Return for how long the first task has been ready: pending, or due and nobody claims."""
-        first: list[Moment] = []
-        for state in (State.PENDING, State.SCHEDULED, State.RETRY):
-            if state in held:
-                page = await self._broker.browse(queue, state, 1)
-                first += [task.due for task in page.tasks]
-        ready = [due for due in first if due <= self._now]
-        return self._now - min(ready) if ready else None
+    async def _waited(self, queues: Sequence[str]) -> Mapping[str, float]:
+        """Return queue to the seconds for which a task of it has been ready."""
+        found = await self._broker.ready_since(queues, now=self._now)
+        since = zip(queues, found, strict=True)
+        return {queue: self._now - moment for queue, moment in since if moment is not None}
 
 
 async def queue_names(broker: Broker, counts: Counts, now: Moment) -> set[str]:

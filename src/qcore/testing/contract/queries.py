@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import Deleted, Rejected, Rescheduled, State, Succeeded
+from qcore.domain.lifecycle import (
+    Deleted,
+    Exhausted,
+    Failed,
+    Rejected,
+    Rescheduled,
+    State,
+    Succeeded,
+)
 from qcore.domain.task import Verdict
 from qcore.ports import Broker, Page
 from qcore.testing.builders import NOW, a_task, some_tasks
@@ -193,6 +201,57 @@ class BrowseCases(Cases):
             await broker.settle(
                 [Verdict(c.lease, Succeeded()) for c in await take(broker)], now=NOW
             )
+
+
+class ReadySinceCases(Cases):
+    """How long a queue has waited."""
+
+    # - Each answer is at its queue's place: when the earliest of its tasks was due that is
+    #   pending, or is scheduled or in retry and due by `now`; None where there is none.
+
+    async def test_each_queue_is_answered_with_its_earliest_ready_task(
+        self, broker: Broker
+    ) -> None:
+        """A queue may be named twice; one that is empty or unknown has waited for nothing."""
+        await put(broker, a_task(), now=NOW + 1)
+        await put(broker, a_task(), now=NOW + 2)
+        await put(broker, a_task(queue="later", due=LATER))
+        queues = ["later", "nowhere", "default", "default"]
+        found = await broker.ready_since(queues, now=NOW + 3)
+        assert list(found) == [None, None, NOW + 1, NOW + 1]
+        found = await broker.ready_since(queues, now=LATER)
+        assert list(found) == [LATER, None, NOW + 1, NOW + 1]
+        assert list(await broker.ready_since([], now=NOW)) == []
+
+    async def test_what_runs_or_has_ended_does_not_wait(self, broker: Broker) -> None:
+        """What is to be retried waits when that is due, and not before."""
+        claim = await a_claimed(broker)
+        assert list(await broker.ready_since(["default"], now=NOW + 9)) == [None]
+        await end(broker, claim, Failed("no", NOW + 5))
+        assert list(await broker.ready_since(["default"], now=NOW + 4)) == [None]
+        assert list(await broker.ready_since(["default"], now=NOW + 9)) == [NOW + 5]
+        claim = await take_one(broker, now=NOW + 9)
+        await end(broker, claim, Exhausted("no"), now=NOW + 9)
+        assert list(await broker.ready_since(["default"], now=NOW + 99)) == [None]
+
+    # - Whatever its priority: of each priority the pending task that is claimed first counts, of
+    #   at least a hundred priorities, the highest first.
+
+    async def test_a_task_of_a_low_priority_waits_too(self, broker: Broker) -> None:
+        """However many of higher priorities are enqueued later, and are handed out before it."""
+        await put(broker, a_task(priority=-7), now=NOW)
+        await put(broker, *some_tasks(3), now=NOW + 1)
+        await put(broker, *(a_task(priority=n) for n in range(1, 50)), now=NOW + 2)
+        assert list(await broker.ready_since(["default"], now=NOW + 9)) == [NOW]
+        await take(broker, 49, now=NOW + 9)
+        assert list(await broker.ready_since(["default"], now=NOW + 9)) == [NOW]
+
+    async def test_a_hundred_priorities_are_looked_at(self, broker: Broker) -> None:
+        """Each with several tasks, of which the first counts."""
+        await put(broker, *some_tasks(2, priority=-99), now=NOW)
+        for later in (1, 2):
+            await put(broker, *(a_task(priority=-n) for n in range(99)), now=NOW + later)
+        assert list(await broker.ready_since(["default"], now=NOW + 9)) == [NOW]
 
 
 class CountCases(Cases):

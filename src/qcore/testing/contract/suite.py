@@ -19,7 +19,7 @@ from qcore.testing.contract.groups import GroupContract
 from qcore.testing.contract.leaks import LeakCases
 from qcore.testing.contract.lifecycle_table import TableCases
 from qcore.testing.contract.limits import LimitsContract
-from qcore.testing.contract.queries import BrowseCases, CountCases, GetCases
+from qcore.testing.contract.queries import BrowseCases, CountCases, GetCases, ReadySinceCases
 from qcore.testing.contract.queue_removal import QueueRemovalCases
 from qcore.testing.contract.restoring import RestoreCases
 from qcore.testing.contract.run_details import DetailCases, SaveDetailsCases
@@ -70,6 +70,7 @@ class BrokerContract(
     GetCases,
     BrowseCases,
     CountCases,
+    ReadySinceCases,
     CommandCases,
     RescheduleCases,
     UpdateCases,

@@ -27,6 +27,28 @@ WHERE queue = (SELECT key FROM qcore_queues WHERE name = ?) AND state = ?
     AND (place, token, sequence) < (?, ?, ?)
 ORDER BY place DESC, token DESC, sequence DESC LIMIT ?
 
+-- When the first task of each priority was due, and the first of those that are due and could be pending.
+-- Each step of `heads` finds the next priority in the index, whatever is between.
+-- name: ready_since
+WITH RECURSIVE its(queue) AS (SELECT key FROM qcore_queues WHERE name = ?1),
+heads(key) AS (
+    SELECT (SELECT key FROM qcore_tasks WHERE queue = (SELECT queue FROM its) AND state = 'pending'
+        ORDER BY place, token, sequence LIMIT 1)
+    UNION ALL
+    SELECT (SELECT next.key FROM qcore_tasks AS next
+        WHERE next.queue = (SELECT queue FROM its) AND next.state = 'pending'
+            AND next.place > (SELECT place FROM qcore_tasks WHERE key = heads.key)
+        ORDER BY next.place, next.token, next.sequence LIMIT 1)
+    FROM heads WHERE heads.key IS NOT NULL LIMIT ?2
+)
+SELECT due FROM heads CROSS JOIN qcore_tasks USING (key)
+UNION ALL
+SELECT min(place) FROM qcore_tasks
+WHERE queue = (SELECT queue FROM its) AND state = 'scheduled' AND place <= ?3
+UNION ALL
+SELECT min(place) FROM qcore_tasks
+WHERE queue = (SELECT queue FROM its) AND state = 'retry' AND place <= ?3
+
 -- name: update
 UPDATE qcore_tasks
 SET priority = ?, sequence = ?, place = CASE state WHEN 'pending' THEN -? ELSE place END,
