@@ -15,6 +15,7 @@ from qcore.app.calls.codec import Codec
 from qcore.app.client.client import Client
 from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
+from qcore.app.client.qualifiers import DURATION
 from qcore.domain.errors import (
     BrokerUnavailable,
     BrokerUnusable,
@@ -24,6 +25,7 @@ from qcore.domain.errors import (
 )
 from qcore.domain.moments import Moment
 from qcore.entrypoints.cli.errors import NotFound, Unreachable, Unwell, Wrong
+from qcore.entrypoints.cli.times import Seconds
 from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of_environment
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
@@ -44,6 +46,12 @@ def url_option(command: C) -> C:
     """Add the option --url."""
     text = f"Where tasks wait. [default: {URL_VARIABLE}, else [tool.qcore], else {DEFAULT_URL}]"
     return click.option("--url", help=text)(command)
+
+
+def longest_option(command: C) -> C:
+    """Add the option --for, the parameter `longest`."""
+    text = f"End after so long, such as {DURATION}. [default: never]"
+    return click.option("--for", "longest", type=Seconds(), metavar="TIME", help=text)(command)
 
 
 def json_option(command: C) -> C:

@@ -4,10 +4,18 @@ import click
 
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
 from qcore.domain.queue_limits import NO_LIMITS
-from qcore.entrypoints.cli.asking import AT_LEAST_ONE, Store, ask, json_option, url_option
+from qcore.entrypoints.cli.asking import (
+    AT_LEAST_ONE,
+    Store,
+    ask,
+    json_option,
+    longest_option,
+    url_option,
+)
 from qcore.entrypoints.cli.errors import NotFound, Unwell
 from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.limits import pause, resume, set_limits
+from qcore.entrypoints.cli.live import watch_queues
 from qcore.entrypoints.cli.many import confirm, refuse_unless_asked, tasks
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.output import cell, print_json
@@ -49,6 +57,27 @@ def list_queues(url: str | None, limit: int, cursor: str | None, *, as_json: boo
     print_queues(page.queues)
     if page.cursor is not None:
         click.echo(f"for more: --cursor {page.cursor}", err=True)
+
+
+@queues.command()
+@url_option
+@click.option(
+    "--limit",
+    type=AT_LEAST_ONE,
+    default=DEFAULT_QUEUES,
+    show_default=True,
+    metavar="N",
+    help="Draw so many in a terminal, at most.",
+)
+@longest_option
+@json_option
+def watch(url: str | None, limit: int, longest: float | None, *, as_json: bool) -> None:
+    """Show queues again whenever anything changes; with --json a line for each change."""
+
+    async def call(store: Store) -> None:
+        await watch_queues(store, limit, longest, as_json=as_json)
+
+    ask(url, call)
 
 
 queues.add_command(pause)

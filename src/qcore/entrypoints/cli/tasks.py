@@ -13,10 +13,12 @@ from qcore.entrypoints.cli.asking import (
     app_option,
     ask,
     json_option,
+    longest_option,
     url_option,
 )
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.known_values import query_term
+from qcore.entrypoints.cli.live import watch_tasks
 from qcore.entrypoints.cli.many import Bulk
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.orders import VERBS, Order, order_options
@@ -72,6 +74,38 @@ def list_tasks(
     print_tasks(page.tasks, now)
     if page.cursor is not None:
         click.echo(f"{page.looked:,} looked at; for more: --cursor {page.cursor}", err=True)
+
+
+@tasks.command()
+@click.argument("query", nargs=-1, shell_complete=query_term)
+@url_option
+@click.option("--limit", type=AT_LEAST_ONE, default=DEFAULT_LIMIT, show_default=True, metavar="N")
+@click.option(
+    "--look",
+    type=AT_LEAST_ONE,
+    default=DEFAULT_LOOK,
+    show_default=True,
+    metavar="N",
+    help="Look at so many tasks, at most, to find them.",
+)
+@longest_option
+@json_option
+def watch(
+    query: tuple[str, ...],
+    url: str | None,
+    limit: int,
+    look: int,
+    longest: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show the first tasks of QUERY again whenever they change; with --json a line for each."""
+
+    async def call(store: Store) -> None:
+        text = " ".join(query)
+        await watch_tasks(store, text, limit, look, longest, as_json=as_json)
+
+    ask(url, call)
 
 
 def _add(verb: str) -> None:
