@@ -78,8 +78,9 @@ async def _follow(
     is_endless: bool,
 ) -> None:
     """Show each update for at most so long; where nobody reads along the first one alone."""
+    limit = asyncio.timeout(longest)
     try:
-        async with asyncio.timeout(longest) as limit, aclosing(store.inspector.watch()) as updates:
+        async with limit, aclosing(store.inspector.watch()) as updates:
             async for update in updates:
                 await show(update)
                 if not (is_endless or is_terminal()):
