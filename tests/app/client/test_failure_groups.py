@@ -89,6 +89,20 @@ async def test_failures_are_grouped_by_name_and_what_errors_have_in_common(lab: 
     assert (report.looked, report.is_complete) == (8, True)
 
 
+async def test_a_group_has_a_trend(lab: Lab) -> None:
+    """A number for each of the last 24 hours; what failed earlier is in none of them."""
+    await fail(lab, "mail", 2)
+    lab.manual.advance(23 * 3600.0)
+    await fail(lab, "mail", 1)
+    lab.manual.advance(3599.0)
+    await fail(lab, "mail", 3)
+    [group] = (await lab.inspector.failures()).groups
+    assert group.trend == (2, *[0] * 22, 4)
+    lab.manual.advance(3600.0)
+    [group] = (await lab.inspector.failures()).groups
+    assert (group.count, group.trend) == (6, (*[0] * 22, 4, 0))
+
+
 async def test_a_group_is_a_query(lab: Lab) -> None:
     """Its tasks can be listed, run again and deleted, and those of no other group."""
     await fail(lab, "mail", 3)

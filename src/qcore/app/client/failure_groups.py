@@ -20,6 +20,9 @@ DEFAULT_FAILED: Final = 5_000
 """Failed tasks that are looked at."""
 DEFAULT_GROUPS: Final = 100
 EXAMPLES: Final = 3
+HOURS: Final = 24
+"""Of a trend."""
+HOUR: Final = 3_600.0
 BATCH: Final = 500
 
 
@@ -34,6 +37,9 @@ class FailureGroup:
     first: Moment
     """When the earliest of the last errors was: a task counts by its last one."""
     last: Moment
+    trend: tuple[int, ...] = field(repr=False)
+    """How many of them failed in each of the last 24 hours, counted back from now, the oldest
+    first."""
     examples: tuple[Task, ...] = field(repr=False)
     """The latest of its tasks, three at most."""
 
@@ -67,6 +73,13 @@ class _Tally:
     first: Moment = 0.0
     last: Moment = 0.0
     latest: list[tuple[Moment, Task]] = field(factory=list[tuple[Moment, Task]])
+    by_hour: list[int] = field(factory=lambda: [0] * HOURS)
+
+    def add_to_trend(self, ago: float) -> None:
+        """Count a failure by its age; one that a clock puts ahead of now is of the last hour."""
+        hour = int(max(0.0, ago) // HOUR)
+        if hour < HOURS:
+            self.by_hour[-1 - hour] += 1
 
     def add(self, at: Moment, task: Task) -> None:
         self.first = min(self.first, at) if self.count else at
@@ -85,6 +98,7 @@ class FailureSurvey:
         self._broker = broker
         self._query = query
         self._fits = query.predicate(now, read)
+        self._now = now
         self._looked = 0
 
     async def report(self, look: int, limit: int) -> FailureReport:
@@ -101,7 +115,9 @@ class FailureSurvey:
         for (queue, state), share in shares(sizes, look).items():
             async for at, task in self._failed(queue, state, share):
                 key = task.name, common_part(task.error or "")
-                tallies.setdefault(key, _Tally()).add(at, task)
+                tally = tallies.setdefault(key, _Tally())
+                tally.add(at, task)
+                tally.add_to_trend(self._now - at)
         groups = [_group(key, tally) for key, tally in tallies.items()]
         groups.sort(key=attrgetter("count", "last"), reverse=True)
         is_complete = self._looked >= sum(sizes.values()) and len(groups) <= limit
@@ -136,7 +152,8 @@ class FailureSurvey:
 
 def _group(key: tuple[str, str], tally: _Tally) -> FailureGroup:
     examples = tuple(task for _, task in tally.latest)
-    return FailureGroup(*key, tally.count, tally.first, tally.last, examples)
+    trend = tuple(tally.by_hour)
+    return FailureGroup(*key, tally.count, tally.first, tally.last, trend, examples)
 
 
 def shares(sizes: Mapping[tuple[str, State], int], most: int) -> dict[tuple[str, State], int]:

@@ -93,6 +93,7 @@ def _record(group: FailureGroup) -> Mapping[str, Any]:
         "count": group.count,
         "first": timestamp(group.first),
         "last": timestamp(group.last),
+        "trend": [*group.trend],
         "fingerprint": group.fingerprint,
         "query": str(group.query),
         "examples": [{"queue": task.queue, "id": task.id} for task in group.examples],
