@@ -6,6 +6,7 @@ from qcore.app.client.failure_groups import FailureGroup, FailureReport
 from qcore.app.client.queries import Query
 from qcore.app.client.query_terms import Term, Word
 from qcore.app.client.queue_listing import QueuePage, QueueSummary
+from qcore.app.client.queue_size import QueueSize
 from qcore.app.client.store_updates import QueueUpdate, StoreUpdate
 from qcore.app.client.task_listing import TaskPage
 
@@ -18,6 +19,7 @@ __all__ = [
     "MoveProgress",
     "Query",
     "QueuePage",
+    "QueueSize",
     "QueueSummary",
     "QueueUpdate",
     "StoreUpdate",

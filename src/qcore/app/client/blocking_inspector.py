@@ -15,6 +15,8 @@ from qcore.app.client.inline import iterate_inline, run_inline
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.queries import Query
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
+from qcore.app.client.queue_size import DEFAULT_SAMPLE as WEIGHED
+from qcore.app.client.queue_size import QueueSize
 from qcore.app.client.reading_inspector import LAST_HOUR
 from qcore.app.client.selection import TaskFilter
 from qcore.app.client.store_feed import DEFAULT_IDS, DEFAULT_INTERVAL, DEFAULT_POLL
@@ -215,6 +217,10 @@ class BlockingInspector:
     def limit_in_flight(self, queue: str, most: int | None) -> Limits:
         """Run no more of a queue's tasks at a time; None for no limit."""
         return run_inline(self._inner.limit_in_flight(queue, most))
+
+    def queue_size(self, queue: str, *, sample: int = WEIGHED) -> QueueSize:
+        """Estimate how much a queue stores; see `Inspector.queue_size`."""
+        return run_inline(self._inner.queue_size(queue, sample=sample))
 
     def limits(self, queue: str) -> Limits:
         """Return the limits of a queue."""

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from qcore.app.client.group_listing import DEFAULT_WAITING, GroupPage, aggregating, group_page
 from qcore.app.client.query_inspector import QueryInspector
 from qcore.app.client.queue_listing import queue_names
+from qcore.app.client.queue_size import DEFAULT_SAMPLE, QueueSize, queue_size
 from qcore.app.client.selection import (
     one_group,
     one_id,
@@ -188,6 +189,15 @@ class ReadingInspector(QueryInspector):
             until=nextafter(end, inf) if until is None else end,
             resolution=_finest(begin, now) if by is None else Resolution.of(by),
         )
+
+    async def queue_size(self, queue: str, *, sample: int = DEFAULT_SAMPLE) -> QueueSize:
+        """Estimate how many bytes the tasks of a queue have in them, from a sample of each state.
+
+        At most `sample` tasks of each state are read. What the store itself adds is not counted.
+        """
+        queue, sample = one_queue(queue), one_or_more("sample", sample)
+        await self._open()
+        return await queue_size(self._broker, queue, sample)
 
     async def limits(self, queue: str) -> Limits:
         """Return the limits of a queue."""
