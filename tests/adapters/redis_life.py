@@ -252,6 +252,7 @@ async def _be_moved(broker: RedisBroker, queue: str, kind: TaskOptions) -> None:
         for state in State:
             await _leaf_through(broker, queue, state, tasks)
         await broker.count()
+        await broker.ready_since([queue], now=NOW)
         await broker.execute(queue, ids_of(tasks), order, now=NOW)
         await broker.execute(queue, ids_of(tasks), Cancelled(), now=NOW)
         await broker.execute(queue, ids_of(tasks), Deleted(), now=NOW)
