@@ -111,9 +111,15 @@ class BlockingInspector:
         """Return tasks of a query; see `Inspector.tasks`."""
         return run_inline(self._inner.tasks(query, limit=limit, look=look, cursor=cursor))
 
-    def queues(self, *, limit: int = DEFAULT_QUEUES, cursor: str | None = None) -> QueuePage:
+    def queues(
+        self,
+        query: Query | str = "",
+        *,
+        limit: int = DEFAULT_QUEUES,
+        cursor: str | None = None,
+    ) -> QueuePage:
         """Return queues in the order of their names; see `Inspector.queues`."""
-        return run_inline(self._inner.queues(limit=limit, cursor=cursor))
+        return run_inline(self._inner.queues(query, limit=limit, cursor=cursor))
 
     def failures(
         self,

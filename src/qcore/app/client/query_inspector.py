@@ -23,8 +23,9 @@ from qcore.app.client.failure_groups import (
     FailureSurvey,
 )
 from qcore.app.client.pauses import Pauses
+from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.queries import Query, query_of
-from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueueListing, QueuePage
+from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueueListing, QueuePage, about_queues
 from qcore.app.client.selection import page_cursor
 from qcore.app.client.store_feed import DEFAULT_IDS, DEFAULT_INTERVAL, DEFAULT_POLL, StoreFeeds
 from qcore.app.client.store_updates import StoreUpdate
@@ -47,7 +48,8 @@ MIN_INTERVAL: Final = 0.01
 class QueryInspector:
     """The part of an inspector that goes by queries.
 
-    With a codec, these see the arguments of tasks decoded, and else their bytes.
+    With a codec, these see the arguments of tasks decoded, and else their bytes; with
+    `read_payload`, what that returns.
     """
 
     def __init__(
@@ -57,11 +59,12 @@ class QueryInspector:
         clock: Clock,
         codec: Codec | None = None,
         pauses: Pauses | None = None,
+        read_payload: ReadPayload | None = None,
     ) -> None:
         self._broker = broker
         self._clock = clock
         self._feeds = StoreFeeds(broker, clock, pauses or AsyncPauses(clock))
-        self._read_payload = payload_reader(codec)
+        self._read_payload = payload_reader(codec) if read_payload is None else read_payload
         self._is_open = False
 
     async def tasks(
@@ -85,14 +88,24 @@ class QueryInspector:
         listing = TaskListing(self._broker, query, self._read_payload, self._clock.now())
         return await listing.page(limit, look, cursor)
 
-    async def queues(self, *, limit: int = DEFAULT_QUEUES, cursor: str | None = None) -> QueuePage:
+    async def queues(
+        self,
+        query: Query | str = "",
+        *,
+        limit: int = DEFAULT_QUEUES,
+        cursor: str | None = None,
+    ) -> QueuePage:
         """Return queues in the order of their names; the page's cursor asks for the next ones.
 
-        Those that have tasks or entries of periodic tasks, and those that a worker serves.
+        Those that have tasks or entries of periodic tasks, and those that a worker serves; with a
+        query such as "queue:mail*" those of them whose names it selects. Raises `InvalidOption` for
+        a query of anything but queues, and for a cursor that makes no sense.
         """
+        query = about_queues(query_of(query))
         limit, cursor = one_or_more("limit", limit), page_cursor(cursor)
         await self._open()
-        return await QueueListing(self._broker, self._clock.now()).page(limit, cursor)
+        listing = QueueListing(self._broker, self._clock.now(), query)
+        return await listing.page(limit, cursor)
 
     async def failures(
         self,

@@ -5,7 +5,9 @@ from typing import Final
 
 from attrs import field
 
-from qcore.app.client.queries import STATES
+from qcore.app.client.qualifiers import QUEUE
+from qcore.app.client.queries import STATES, Query
+from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import Limits
@@ -43,18 +45,31 @@ class QueuePage:
     """Asks for those after them; None at the end."""
 
 
+EVERY_QUEUE: Final = Query()
+
+
+def about_queues(query: Query) -> Query:
+    """Return a query; raise `InvalidOption` for one that asks for more than names of queues."""
+    other = [term.qualifier for term in query.terms if term.qualifier != QUEUE]
+    if other:
+        raise InvalidOption(f"the query of queues has {other[0]}:…: expected only queue:…")
+    return query
+
+
 class QueueListing:
     """The queues of a broker: those with tasks or entries, and those that a worker serves."""
 
-    def __init__(self, broker: Broker, now: Moment) -> None:
+    def __init__(self, broker: Broker, now: Moment, query: Query = EVERY_QUEUE) -> None:
         self._broker = broker
         self._now = now
+        self._has = query.has_queue
 
     async def page(self, limit: int, after: str | None) -> QueuePage:
         """Return at most `limit` queues, those whose names come after one."""
         counts = await self._broker.count()
         known = await queue_names(self._broker, counts, self._now)
-        names = sorted(name for name in known if after is None or name > after)
+        found = (name for name in known if self._has(name))
+        names = sorted(name for name in found if after is None or name > after)
         shown = names[:limit]
         limits = await self._limits(shown)
         waited = await self._waited([name for name in shown if name in counts])

@@ -109,7 +109,7 @@ def ask(
     try:
         with _store(url, app) as store:
             if not may_make_file:
-                _refuse_missing_file(store)
+                refuse_missing_file(store.url, store.broker)
             return run(_answer(store, call))
     except (InvalidOption, InvalidTask) as error:
         raise Wrong(str(error)) from None
@@ -142,11 +142,13 @@ def _store(url: str | None, app: str | None) -> Generator[Store]:
         yield Store(q.store, q.broker, q)
 
 
-def _refuse_missing_file(store: Store) -> None:
+def refuse_missing_file(url: str, broker: Broker) -> None:
     """Raise `NotFound` for a file that is not there: to look is not to make it."""
-    if not store.url.lower().startswith(SQLITE):
+    if not url.lower().startswith(SQLITE):
         return
     from qcore.adapters.sqlite import SqliteBroker
 
-    if isinstance(store.broker, SqliteBroker) and not Path(store.broker.link.path).exists():
-        raise NotFound(f"{store.url}: there is no such file; it is made when it is first used")
+    if isinstance(broker, SqliteBroker) and not Path(broker.link.path).exists():
+        raise NotFound(
+            f"{without_password(url)}: there is no such file; it is made when it is first used"
+        )

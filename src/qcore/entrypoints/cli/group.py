@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "bench": "Measure how fast a store is, and that no task is lost.",
     "completion": "Have a shell complete commands, options and names.",
     "config": "Show each setting of a worker, and whence it comes.",
+    "dashboard": "Serve pages that show a store, and move what is in it.",
     "doctor": "Look a store over: what is well, what is not, what to do.",
     "enqueue": "Enqueue a task by its name.",
     "errors": "Show the failed tasks by cause.",

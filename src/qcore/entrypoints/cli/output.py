@@ -4,18 +4,15 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import click
 
-from qcore.domain.moments import Moment
+from qcore.entrypoints.written_times import duration as duration  # noqa: PLC0414  (for commands)
+from qcore.entrypoints.written_times import timestamp as timestamp  # noqa: PLC0414  (the same)
 
 JSON_VERSION: Final = 1
 """Of the keys in JSON documents: raised when one is renamed, removed or means something else."""
-UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-SHORT: Final = 10
-"""Seconds below which a duration has tenths."""
 CLEAR_LINE: Final = "\r\x1b[K"
 BETWEEN: Final = "  "
 HAS_PRINTED: Final = "qcore.has_printed_json"
@@ -76,29 +73,6 @@ def _print_json(document: Mapping[str, object], *, indent: int | None) -> None:
 def cell(text: str) -> str:
     """Return text without what a terminal would obey, or a pipe take for the end of a cell."""
     return "".join(each if each.isprintable() else _escaped(each) for each in text)
-
-
-def timestamp(moment: Moment) -> str:
-    """Return a moment as RFC 3339 has it, in UTC and with milliseconds."""
-    shown = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
-    return shown.replace("+00:00", "Z")
-
-
-def duration(seconds: float) -> str:
-    """Return a number of seconds in its two largest units, such as "2 h 5 min"; "0.4 s" below 10 s.
-
-    Whole units are cut, not rounded: what is 59.9 s old is not a minute old.
-    """
-    if seconds < SHORT:
-        return f"{int(max(0.0, seconds) * 10) / 10:g} s"
-    rest, parts = int(seconds), list[str]()
-    for size, unit in UNITS:
-        number, rest = divmod(rest, size)
-        if number:
-            parts.append(f"{number} {unit}")
-        elif parts:
-            break
-    return " ".join(parts[:2])
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -1,0 +1,181 @@
+"""`qcore dashboard`: pages in a browser that show what waits, runs and fails, and move it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from socket import socket
+from typing import Final
+
+import click
+
+from qcore.domain.errors import InvalidOption, QcoreError
+from qcore.entrypoints.cli.application import (
+    application_options,
+    close,
+    loaded,
+    log_level_option,
+)
+from qcore.entrypoints.cli.asking import refuse_missing_file
+from qcore.entrypoints.cli.errors import Unwell, Wrong
+from qcore.entrypoints.cli.settings import ConfiguredCommand
+from qcore.entrypoints.connect import url_of_environment
+from qcore.entrypoints.dashboard.app import Dashboard
+from qcore.entrypoints.dashboard.board import Board
+from qcore.entrypoints.dashboard.origin import is_loopback
+from qcore.entrypoints.dashboard.serve import listen, serve
+from qcore.entrypoints.dashboard.settings import COLOURS, Settings, settings_of
+from qcore.entrypoints.dashboard.table import TABLE
+from qcore.entrypoints.facade import Qcore
+from qcore.entrypoints.logs import configure
+from qcore.entrypoints.loop import run
+from qcore.log.logger import get_logger
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8080
+TOKEN_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(cls=ConfiguredCommand)
+@application_options
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    allow_from_autoenv=False,
+    help="0 for any that is free, which the log names.",
+)
+@click.option(
+    "--host",
+    default=DEFAULT_HOST,
+    show_default=True,
+    metavar="ADDRESS",
+    allow_from_autoenv=False,
+    help="Beyond this machine it needs a token, or --no-login.",
+)
+@click.option(
+    "--token-file",
+    type=TOKEN_FILE,
+    metavar="FILE",
+    allow_from_autoenv=False,
+    help="Let in whoever has the token in its first line, with all rights.",
+)
+@click.option(
+    "--read-only-token-file",
+    type=TOKEN_FILE,
+    metavar="FILE",
+    allow_from_autoenv=False,
+    help="Let in whoever has the token in its first line, to look only.",
+)
+@click.option(
+    "--no-login",
+    is_flag=True,
+    allow_from_autoenv=False,
+    help="Let in everybody: a proxy in front of it sees to who that is.",
+)
+@click.option(
+    "--public-origin",
+    "public_origins",
+    multiple=True,
+    metavar="URL",
+    allow_from_autoenv=False,
+    help="Where browsers find it behind a proxy: https://ops.example.com. May be repeated.",
+)
+@click.option(
+    "--environment",
+    metavar="NAME",
+    allow_from_autoenv=False,
+    help="A badge on each page, such as production.",
+)
+@click.option(
+    "--colour",
+    type=click.Choice(COLOURS),
+    allow_from_autoenv=False,
+    help="Of the badge. [default: by its name]",
+)
+@click.option(
+    "--zone",
+    default="UTC",
+    show_default=True,
+    metavar="ZONE",
+    allow_from_autoenv=False,
+    help="Of the moments on pages, such as Europe/Berlin.",
+)
+@log_level_option
+@click.pass_context
+def dashboard(
+    ctx: click.Context,
+    /,
+    app: str | None,
+    imports: Sequence[str],
+    url: str | None,
+    *,
+    port: int,
+    host: str,
+    token_file: Path | None,
+    read_only_token_file: Path | None,
+    public_origins: Sequence[str],
+    environment: str | None,
+    colour: str | None,
+    zone: str,
+    log_level: str,
+    no_login: bool,
+) -> None:
+    """Serve pages that show what waits, runs and fails in a store, and move it.
+
+    With MODULE:NAME those of an application, whose serializer also reads sealed arguments; without
+    it those of a store. SIGTERM, SIGINT and SIGHUP end it.
+    """
+    configure(log_level)
+    if not (is_loopback(host) or token_file or read_only_token_file or no_login):
+        raise Wrong(
+            f"--host {host} is not this machine alone, and nobody would have to log in: expected "
+            "--token-file, or --no-login behind a proxy that sees to who comes in"
+        )
+    try:
+        settings = settings_of(
+            token=_token(token_file),
+            read_only_token=_token(read_only_token_file),
+            is_open=no_login,
+            environment=environment,
+            colour=colour,
+            zone=zone,
+            public_origins=public_origins,
+        )
+        q = _store(url) if app is None else loaded(ctx, app, imports, url)
+        listening = listen(host, port)
+    except InvalidOption as error:
+        raise Wrong(str(error)) from None
+    try:
+        run(_serve(q, settings, listening))
+    except QcoreError as error:
+        raise Unwell(str(error)) from None
+
+
+async def _serve(q: Qcore, settings: Settings, listening: socket) -> None:
+    try:
+        await serve(Dashboard(Board(q, settings), TABLE), listening)
+    finally:
+        await close(q)
+
+
+def _store(url: str | None) -> Qcore:
+    """Return a queue without tasks on a store that is there."""
+    url = url_of_environment() if url is None else url
+    q = Qcore(url)
+    refuse_missing_file(url, q.broker)
+    if url.startswith("memory:"):
+        get_logger().warning(
+            "a store in memory is that of its process alone: mount dashboard(q) where it is"
+        )
+    return q
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise InvalidOption(f"cannot read {file}: {reason}") from None
+    return lines[0].strip() if lines else ""

@@ -1,0 +1,45 @@
+"""What all pages of a dashboard share: the queue that they show, and how it was set up."""
+
+from qcore.app.calls.codec import Codec
+from qcore.app.client.inspector import Inspector
+from qcore.app.client.qualifiers import ReadPayload
+from qcore.app.client.task_listing import payload_reader
+from qcore.domain.moments import Moment
+from qcore.entrypoints.dashboard.settings import Settings
+from qcore.entrypoints.facade import Qcore
+from qcore.ports import Broker
+
+
+class Board:
+    """A queue, and how its dashboard was set up."""
+
+    def __init__(self, q: Qcore, settings: Settings) -> None:
+        self.q = q
+        self.settings = settings
+        self.mask = settings.mask
+        self._inspector: tuple[Broker, Inspector] | None = None
+
+    @property
+    def inspector(self) -> Inspector:
+        """Return the inspector of the pages: its queries see masked arguments."""
+        broker = self.q.broker
+        if self._inspector is None or self._inspector[0] is not broker:
+            # a test may have swapped the broker
+            read = self.mask.reader(self.read_payload)
+            made = Inspector(broker, clock=self.q.clock, codec=self.q.codec, read_payload=read)
+            self._inspector = broker, made
+        return self._inspector[1]
+
+    @property
+    def codec(self) -> Codec:
+        """Return what reads arguments and results."""
+        return self.q.codec
+
+    @property
+    def read_payload(self) -> ReadPayload:
+        """Return what reads a task's arguments as they are, to be masked before they are shown."""
+        return payload_reader(self.q.codec)
+
+    def now(self) -> Moment:
+        """Return the time that the store goes by, once it has been asked for anything."""
+        return self.q.clock.now()

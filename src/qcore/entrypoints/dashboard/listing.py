@@ -1,0 +1,67 @@
+"""Tasks as rows of a list: what is shown of each, masked."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field
+
+from qcore.app.client.queries import STATES, Query
+from qcore.domain.lifecycle import ENDED, State
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.task import Task
+from qcore.entrypoints.dashboard.board import Board
+from qcore.entrypoints.dashboard.visit import Visit
+
+ROWS = 50
+MOST_ROWS = 500
+LOOK = 5_000
+"""Tasks that one page looks at for a query that asks for more than queues and states."""
+
+
+@record
+class Row:
+    """A task in a list."""
+
+    task: Task
+    data: Any = field(hash=False)
+    """Its arguments, masked; None where they cannot be read."""
+    error: str | None
+    at: Moment
+    """When it ended, or is or was due."""
+
+
+@record
+class TaskList:
+    """A page of tasks, and how it is asked for."""
+
+    rows: Sequence[Row]
+    looked: int
+    cursor: str | None
+    is_first: bool
+
+
+def row_of(board: Board, task: Task) -> Row:
+    """Return a task as a row, without what is not to be seen."""
+    seen = board.mask.masked(task, board.read_payload)
+    error = None if task.error is None else seen.text(task.error)
+    ended = task.finished if task.state in ENDED else None
+    return Row(task, seen.data, error, task.due if ended is None else ended)
+
+
+async def list_tasks(visit: Visit, query: Query) -> TaskList:
+    """Return the page of a query that a request asks for: its parameters `cursor` and `limit`."""
+    cursor = visit.query.cursor()
+    limit = visit.query.whole("limit", 1, MOST_ROWS, ROWS)
+    page = await visit.inspector.tasks(query, limit=limit, look=LOOK, cursor=cursor)
+    rows = [row_of(visit.board, each) for each in page.tasks]
+    return TaskList(rows, page.looked, page.cursor, cursor is None)
+
+
+def sizes_of(counts: Mapping[str, Mapping[State, int]]) -> Mapping[State, int]:
+    """Return each state with its number of tasks over some queues, also where that is 0."""
+    sizes: dict[State, int] = {state: 0 for state in STATES}  # noqa: C420  (a wider type)
+    for held in counts.values():
+        for state, number in held.items():
+            sizes[state] += number
+    return sizes

@@ -1,0 +1,1 @@
+"""The pages of the dashboard: each module declares its routes in `ROUTES`."""

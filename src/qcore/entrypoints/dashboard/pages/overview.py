@@ -1,0 +1,109 @@
+"""The first page: how all queues stand, and what is wrong now."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from qcore.app.client.qualifiers import QUEUE
+from qcore.app.client.queries import Query
+from qcore.app.client.query_terms import STAR, Term, Word
+from qcore.domain.new_task import MAX_QUEUE
+from qcore.domain.record import record
+from qcore.domain.statistics import Resolution, Statistics, StatisticsRow, merged, totals
+from qcore.domain.workers import WorkerInfo
+from qcore.entrypoints.dashboard.listing import sizes_of
+from qcore.entrypoints.dashboard.problems import Facts, problems
+from qcore.entrypoints.dashboard.rights import Right
+from qcore.entrypoints.dashboard.routes import Route
+from qcore.entrypoints.dashboard.visit import Page, Visit
+from qcore.ports import recording_of, worker_registry_of
+
+QUEUES: Final = 50
+MOST_QUEUES: Final = 500
+AN_HOUR: Final = timedelta(hours=1)
+NOTHING: Final = Statistics()
+
+
+@record
+class Pace:
+    """What has ended in the last hour."""
+
+    statistics: Statistics
+
+    @property
+    def per_minute(self) -> float:
+        """Return how many runs ended in a minute."""
+        return self.statistics.processed / 60
+
+    @property
+    def failed_share(self) -> float:
+        """Return which share of the runs failed, from 0 to 1."""
+        return self.statistics.failed / max(1, self.statistics.processed)
+
+    @property
+    def waited(self) -> float | None:
+        """Return the seconds that 95 of 100 tasks have waited at most."""
+        return self.statistics.waits.quantile(0.95)
+
+    @property
+    def ran(self) -> float | None:
+        """Return the seconds that 95 of 100 runs have taken at most."""
+        return self.statistics.runs.quantile(0.95)
+
+
+async def overview(visit: Visit) -> Page:
+    """Show all queues that the visitor may see."""
+    named = visit.query.text("name", most=MAX_QUEUE, default="")
+    selected = visit.visitor.rights.query(Right.QUEUE_READ) & _queues_like(named)
+    limit = visit.query.whole("limit", 1, MOST_QUEUES, QUEUES)
+    page = await visit.inspector.queues(selected, limit=limit, cursor=visit.query.cursor())
+    counts = visit.seen(Right.QUEUE_READ, await visit.inspector.counts())
+    ended = await _ended(visit, AN_HOUR, Resolution.MINUTE)
+    paces = {str(key[0]): Pace(each) for key, each in totals(ended, "queue").items()}
+    days = await _ended(visit, timedelta(days=1), Resolution.DAY)
+    workers = await workers_of(visit)
+    facts = Facts(
+        visit.now, counts, page.queues, workers, sum(each.statistics.dead for each in days)
+    )
+    values = {
+        "queues": page.queues,
+        "cursor": page.cursor,
+        "named": named,
+        "is_first": visit.query.cursor() is None,
+        "sizes": sizes_of(counts),
+        "number": len(counts),
+        "paces": paces,
+        "pace": Pace(merged(each.statistics for each in ended)),
+        "nothing": Pace(NOTHING),
+        "workers": workers,
+        "problems": problems(facts),
+    }
+    return Page("overview.html", "Overview", values, ("queues",))
+
+
+async def workers_of(visit: Visit) -> Sequence[WorkerInfo] | None:
+    """Return the workers of queues that the visitor may see; None where the broker lists none."""
+    if worker_registry_of(visit.board.q.broker) is None:
+        return None
+    return [
+        each
+        for each in await visit.inspector.workers()
+        if any(visit.may(Right.WORKER_READ, queue) for queue in each.queues)
+    ]
+
+
+async def _ended(visit: Visit, since: timedelta, by: Resolution) -> Sequence[StatisticsRow]:
+    if recording_of(visit.board.q.broker) is None:
+        return ()
+    rows = await visit.inspector.statistics(since=since, by=by)
+    return [each for each in rows if visit.may(Right.QUEUE_READ, each.queue)]
+
+
+def _queues_like(name: str) -> Query:
+    """Return the query for queues that have a text in their names; one with stars is a pattern."""
+    if not name:
+        return Query()
+    return Query((Term(QUEUE, (Word(name if STAR in name else f"*{name}*"),)),))
+
+
+ROUTES: Final = (Route("GET", "", Right.QUEUE_READ, overview, nav="Overview"),)

@@ -1,0 +1,72 @@
+"""One task: all that is known of it, and the orders that it takes."""
+
+from typing import Final
+
+from qcore.domain.lifecycle import State
+from qcore.domain.task import Task
+from qcore.entrypoints.dashboard.audit import note_move
+from qcore.entrypoints.dashboard.moves import BY_VERB, moves_of, said_of
+from qcore.entrypoints.dashboard.refusals import NotThere
+from qcore.entrypoints.dashboard.rights import Right
+from qcore.entrypoints.dashboard.routes import Answer, Route
+from qcore.entrypoints.dashboard.story import MOMENTS, story_of
+from qcore.entrypoints.dashboard.visit import YES, Done, Page, Visit
+
+
+async def task(visit: Visit) -> Page:
+    """Show one task."""
+    found = await _found(visit, visit.query.queue(), visit.query.task())
+    moves = [each for each in moves_of(found.state) if visit.may(each.right, found.queue)]
+    values = {"story": await story_of(visit, found), "moves": moves, "moments": MOMENTS}
+    return Page("task.html", found.name, values, ("task", "show", found.id, "--queue", found.queue))
+
+
+async def move(visit: Visit) -> Answer:
+    """Carry out an order for a task, or ask first."""
+    return await _carry_out(visit, visit.form.one_of("verb", _verbs(Right.TASK_MOVE)))
+
+
+async def delete(visit: Visit) -> Answer:
+    """Delete a task, or ask first."""
+    return await _carry_out(visit, visit.form.one_of("verb", _verbs(Right.TASK_DELETE)))
+
+
+async def _carry_out(visit: Visit, verb: str) -> Answer:
+    order = BY_VERB[verb]
+    queue, name = visit.form.queue(), visit.form.task()
+    if order.asks and visit.form.maybe("confirm", most=len(YES)) != YES:
+        found = await _found(visit, queue, name)
+        values = {"move": order, "task": found, "route": visit.name}
+        command = ("task", verb, name, "--queue", queue)
+        return Page("confirm.html", f"{order.label}?", values, command)
+    [outcome] = outcomes = await order.carry_out(visit.inspector, queue, [name], visit.form)
+    note_move(visit, verb, queue, [name], outcomes)
+    said, is_good = said_of(name, outcome)
+    is_gone = getattr(outcome, "state", State.GONE) is State.GONE
+    to = (
+        visit.links.to("queue", queue=queue)
+        if is_gone
+        else visit.links.to("task", queue=queue, id=name)
+    )
+    return Done(to, said, is_good)
+
+
+async def _found(visit: Visit, queue: str, name: str) -> Task:
+    found = await visit.inspector.get(queue, name)
+    if found is None:
+        raise NotThere(
+            "this task is not stored, or not any more: completed tasks are kept for as long as "
+            "their retention says"
+        )
+    return found
+
+
+def _verbs(right: Right) -> list[str]:
+    return [each.verb for each in BY_VERB.values() if each.right is right]
+
+
+ROUTES: Final = (
+    Route("GET", "task", Right.TASK_READ, task, per_queue=True),
+    Route("POST", "task-move", Right.TASK_MOVE, move, per_queue=True),
+    Route("POST", "task-delete", Right.TASK_DELETE, delete, per_queue=True),
+)

@@ -1,0 +1,77 @@
+"""Lists of tasks: of one queue by state, and of all queues by a query."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from qcore.app.client.qualifiers import ARGS, QUALIFIERS
+from qcore.app.client.queries import STATES, Query
+from qcore.domain.lifecycle import State
+from qcore.entrypoints.dashboard.listing import LOOK, list_tasks, sizes_of
+from qcore.entrypoints.dashboard.rights import Right
+from qcore.entrypoints.dashboard.routes import Route
+from qcore.entrypoints.dashboard.visit import Page, Visit
+from qcore.ports import limiting_of
+
+EVERY: Final = "all"
+TABS: Final = (EVERY, *(str(state) for state in STATES))
+
+
+async def tasks(visit: Visit) -> Page:
+    """Show the tasks of a query, in the queues that the visitor may see."""
+    allowed = visit.visitor.rights.query(Right.TASK_READ)
+    counts = visit.seen(Right.TASK_READ, await visit.inspector.counts())
+    values = await _listed(visit, allowed, sizes_of(counts), {})
+    return Page("tasks.html", "Tasks", values, _command(visit, Query()))
+
+
+async def queue(visit: Visit) -> Page:
+    """Show one queue: its limits, and its tasks by state."""
+    name = visit.query.queue()
+    own = Query.where(queue=name)
+    held = (await visit.inspector.counts()).get(name, {})
+    has_limits = limiting_of(visit.board.q.broker) is not None
+    may_see = visit.may(Right.TASK_READ, name)
+    listed = await _listed(visit, own, sizes_of({name: held}), {"queue": name}) if may_see else {}
+    values = {
+        **listed,
+        "queue": name,
+        "may_see": may_see,
+        "sizes": sizes_of({name: held}),
+        "limits": await visit.inspector.limits(name) if has_limits else None,
+        "is_empty": not held,
+    }
+    return Page("queue.html", name, values, _command(visit, own))
+
+
+async def _listed(
+    visit: Visit, scope: Query, sizes: Mapping[State, int], fixed: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return a list of tasks with all that its template has: tabs, the query, the next page."""
+    tab = visit.query.one_of("state", TABS, EVERY)
+    asked = visit.query.query()
+    found = await list_tasks(visit, scope & _of_tab(tab) & asked)
+    return {
+        "list": found,
+        "tab": tab,
+        "tabs": [(EVERY, sum(sizes.values())), *sizes.items()],
+        "q": str(asked),
+        "fixed": fixed,
+        "look": LOOK,
+        "qualifiers": [f"{name}.…:" if name == ARGS else f"{name}:" for name in QUALIFIERS],
+    }
+
+
+def _of_tab(tab: str) -> Query:
+    return Query() if tab == EVERY else Query.where(state=tab)
+
+
+def _command(visit: Visit, own: Query) -> Sequence[str]:
+    tab = visit.query.one_of("state", TABS, EVERY)
+    query = str(own & _of_tab(tab) & visit.query.query())
+    return ("tasks", "list", query) if query else ("tasks", "list")
+
+
+ROUTES: Final = (
+    Route("GET", "tasks", Right.TASK_READ, tasks, nav="Tasks"),
+    Route("GET", "queue", Right.QUEUE_READ, queue, per_queue=True),
+)

@@ -1,0 +1,208 @@
+"""What is wrong now, in words, and what to do: concluded from what a store tells of itself."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from attrs import field
+
+from qcore.app.client.queue_listing import QueueSummary
+from qcore.app.client.reading_inspector import WAITING
+from qcore.domain.lifecycle import State
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.workers import Condition, WorkerInfo
+from qcore.entrypoints.written_times import duration
+
+LONG_WAIT: Final = 60.0
+"""Seconds for which the first task of a queue may have waited."""
+NAMED: Final = 3
+"""Queues or workers that are named in one sentence; of the others it tells the number."""
+SILENT_ADVICE: Final = (
+    "It may be frozen, cut off from the store, or killed just now; its tasks are taken back when "
+    "their leases run out."
+)
+BLOCKED_ADVICE: Final = (
+    "Make that handler a plain function, which runs in a thread; the worker's log says where the "
+    "loop stands."
+)
+
+
+@record
+class Problem:
+    """Something that is wrong."""
+
+    text: str
+    advice: str
+    is_bad: bool = True
+    """Whether tasks do not run because of it; else it is to be looked at."""
+    to: str = ""
+    """The name of the route that shows it, with its parameters."""
+    parameters: Mapping[str, str] = field(factory=dict[str, str], hash=False)
+    command: Sequence[str] = ()
+
+
+@record
+class Facts:
+    """What the problems are concluded from, as far as a visitor may see it."""
+
+    now: Moment
+    sizes: Mapping[str, Mapping[State, int]] = field(hash=False)
+    """Queue to state to number of tasks."""
+    queues: Sequence[QueueSummary]
+    """Those that are shown, with how long their first task has waited."""
+    workers: Sequence[WorkerInfo] | None
+    """None where the broker lists none."""
+    died: int = 0
+    """Tasks that have ended for good without success since yesterday."""
+
+
+def problems(facts: Facts) -> Sequence[Problem]:
+    """Return what is wrong, what keeps tasks from running first."""
+    found = [
+        *_unserved(facts),
+        *_workers(facts),
+        *_paused(facts),
+        *_held(facts),
+        *_backlog(facts),
+        *_dead(facts),
+    ]
+    return sorted(found, key=lambda each: not each.is_bad)
+
+
+def _unserved(facts: Facts) -> Iterator[Problem]:
+    if facts.workers is None:
+        return
+    waiting = {queue: waits for queue, held in facts.sizes.items() if (waits := _waiting(held))}
+    if waiting and not facts.workers:
+        yield Problem(
+            f"No worker is there, and {_tasks(sum(waiting.values()))} wait.",
+            "Start one with the application's tasks.",
+            command=("worker", "myapp.tasks:q"),
+        )
+        return
+    served = {queue for worker in facts.workers for queue in worker.queues}
+    alone = {queue: number for queue, number in waiting.items() if queue not in served}
+    if alone:
+        verb = "wait in it" if len(alone) == 1 else "wait in them"
+        yield Problem(
+            f"No worker serves {_named('the queue', 'the queues', alone)}: "
+            f"{_tasks(sum(alone.values()))} {verb}.",
+            "Start a worker that serves it, or move the tasks elsewhere.",
+            to="queue",
+            parameters={"queue": next(iter(alone))},
+            command=("worker", "myapp.tasks:q", "--queues", ",".join(list(alone)[:NAMED])),
+        )
+
+
+def _workers(facts: Facts) -> Iterator[Problem]:
+    conditions = {
+        Condition.SILENT: (
+            "has missed its heartbeat",
+            "have missed their heartbeats",
+            SILENT_ADVICE,
+        ),
+        Condition.BLOCKED: (
+            "has a handler that blocks its event loop",
+            "have handlers that block their event loops",
+            BLOCKED_ADVICE,
+        ),
+    }
+    for condition, (one, several, advice) in conditions.items():
+        names = {
+            each.name: 1 for each in facts.workers or () if each.condition(facts.now) is condition
+        }
+        if names:
+            said = one if len(names) == 1 else several
+            text = f"{_named('The worker', 'The workers', names)} {said}."
+            yield Problem(text, advice, command=("workers",))
+
+
+def _paused(facts: Facts) -> Iterator[Problem]:
+    paused = {
+        each.name: waits
+        for each in facts.queues
+        if each.is_paused and (waits := _waiting(each.sizes))
+    }
+    if paused:
+        be = "is" if len(paused) == 1 else "are"
+        yield Problem(
+            f"{_named('The queue', 'The queues', paused)} {be} paused, and "
+            f"{_tasks(sum(paused.values()))} wait.",
+            "Resume it when what it was paused for is over.",
+            is_bad=False,
+            to="queue",
+            parameters={"queue": next(iter(paused))},
+            command=("queues", "resume", *list(paused)[:NAMED]),
+        )
+
+
+def _held(facts: Facts) -> Iterator[Problem]:
+    held = {
+        each.name: each.sizes.get(State.PENDING, 0)
+        for each in facts.queues
+        if each.limits is not None
+        and each.limits.in_flight is not None
+        and not each.is_paused
+        and each.sizes.get(State.ACTIVE, 0) >= each.limits.in_flight
+        and each.sizes.get(State.PENDING, 0)
+    }
+    if held:
+        be = "runs" if len(held) == 1 else "run"
+        yield Problem(
+            f"{_named('The queue', 'The queues', held)} {be} as many tasks as the limit lets: "
+            f"{_tasks(sum(held.values()))} are held back.",
+            "Raise the limit if what it protects bears more.",
+            is_bad=False,
+            to="queue",
+            parameters={"queue": next(iter(held))},
+        )
+
+
+def _backlog(facts: Facts) -> Iterator[Problem]:
+    served = {queue for worker in facts.workers or () for queue in worker.queues}
+    late = [
+        each
+        for each in facts.queues
+        if each.waited is not None
+        and each.waited > LONG_WAIT
+        and not each.is_paused
+        and (facts.workers is None or each.name in served)
+    ]
+    if late:
+        worst = max(late, key=lambda each: each.waited or 0)
+        others = f", and {len(late) - 1:,} more queues have a backlog" if len(late) > 1 else ""
+        yield Problem(
+            f"The first task of the queue {worst.name} has waited for "
+            f"{duration(worst.waited or 0)}{others}.",
+            "Add workers, or give this queue a greater weight; a task of it tells what holds it.",
+            to="queue",
+            parameters={"queue": worst.name, "state": State.PENDING},
+        )
+
+
+def _dead(facts: Facts) -> Iterator[Problem]:
+    if facts.died:
+        verb = "has" if facts.died == 1 else "have"
+        yield Problem(
+            f"{_tasks(facts.died)} {verb} ended for good without success since yesterday.",
+            "Look at their errors; what can be mended may be run again.",
+            is_bad=False,
+            to="tasks",
+            parameters={"q": "state:dead,archived finished:<1d"},
+            command=("errors", "state:dead,archived finished:<1d"),
+        )
+
+
+def _waiting(held: Mapping[State, int]) -> int:
+    return sum(number for state, number in held.items() if state in WAITING)
+
+
+def _tasks(number: int) -> str:
+    return "1 task" if number == 1 else f"{number:,} tasks"
+
+
+def _named(one: str, several: str, names: Mapping[str, object]) -> str:
+    shown = list(names)[:NAMED]
+    more = len(names) - len(shown)
+    text = ", ".join(shown) + (f" and {more:,} more" if more else "")
+    return f"{one if len(names) == 1 else several} {text}"

@@ -1,0 +1,118 @@
+"""How a dashboard is set up: each setting checked when it is made."""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from qcore.domain.errors import InvalidOption
+from qcore.domain.record import record
+from qcore.domain.text import shown
+from qcore.entrypoints.dashboard.doors import Access, CallbackDoor, Door, LoopbackDoor, OpenDoor
+from qcore.entrypoints.dashboard.masking import DEFAULT_MASK, Mask
+from qcore.entrypoints.dashboard.moments import zone_of
+from qcore.entrypoints.dashboard.origin import origin_of
+from qcore.entrypoints.dashboard.rights import ALL, READ_ONLY, Visitor
+from qcore.entrypoints.dashboard.sessions import TokenDoor
+
+COLOURS: Final = ("grey", "green", "blue", "amber", "red", "purple")
+USUAL_COLOURS: Final[Mapping[str, str]] = {
+    "prod": "red",
+    "live": "red",
+    "stag": "amber",
+    "test": "blue",
+    "dev": "green",
+    "local": "green",
+}
+"""How the name of an environment begins, and the colour that it has unless it is told another."""
+MAX_ENVIRONMENT: Final = 40
+
+
+@record
+class Environment:
+    """Which system this is, in a colour: so that nobody clicks in the wrong one."""
+
+    name: str
+    colour: str
+
+    @classmethod
+    def of(cls, name: str | None, colour: str | None) -> "Environment | None":
+        """Return the badge of a name; raise `InvalidOption` for what is none."""
+        if name is None:
+            if colour is not None:
+                raise InvalidOption("colour is given without environment: expected both")
+            return None
+        given: object = name
+        if not isinstance(given, str) or not given.strip() or len(given) > MAX_ENVIRONMENT:
+            raise InvalidOption(
+                f"environment is {shown(name)}: expected a name of at most {MAX_ENVIRONMENT} "
+                "characters, such as 'production'"
+            )
+        colour = _usual_colour(given) if colour is None else colour
+        if colour not in COLOURS:
+            raise InvalidOption(f"colour is {shown(colour)}: expected one of {', '.join(COLOURS)}")
+        return cls(given.strip(), colour)
+
+
+@record
+class Settings:
+    """The settings of a dashboard, checked."""
+
+    door: Door
+    mask: Mask
+    environment: Environment | None
+    zone: ZoneInfo
+    public_origins: Collection[str]
+
+
+def settings_of(
+    *,
+    access: Access | None = None,
+    token: str | None = None,
+    read_only_token: str | None = None,
+    environment: str | None = None,
+    colour: str | None = None,
+    zone: str = "UTC",
+    mask: Collection[str] = DEFAULT_MASK,
+    public_origins: Collection[str] = (),
+    is_open: bool = False,
+) -> Settings:
+    """Return settings; raise `InvalidOption`, which names the one that is wrong.
+
+    `is_open` lets everybody in: somebody else, such as a proxy, sees to who that is.
+    """
+    given: object = public_origins
+    if isinstance(given, str):
+        raise InvalidOption(f"public_origins is {shown(given)}: expected [{shown(given)}]")
+    origins = frozenset(origin_of(each) for each in public_origins)
+    return Settings(
+        OpenDoor(origins) if is_open else _door(access, token, read_only_token),
+        Mask(mask),
+        Environment.of(environment, colour),
+        zone_of(zone),
+        origins,
+    )
+
+
+def _door(access: Access | None, token: str | None, read_only_token: str | None) -> Door:
+    tokens = {
+        each: Visitor(rights, name)
+        for each, rights, name in (
+            (read_only_token, READ_ONLY, "read-only token"),
+            (token, ALL, "token"),
+        )
+        if each is not None
+    }
+    if access is not None and tokens:
+        raise InvalidOption("both access and a token are given: expected one of them")
+    if access is not None and not callable(access):
+        raise InvalidOption(f"access is {shown(access)}: expected a function of the request")
+    if access is not None:
+        return CallbackDoor(access)
+    return TokenDoor(tokens) if tokens else LoopbackDoor()
+
+
+def _usual_colour(name: str) -> str:
+    known = (
+        colour for start, colour in USUAL_COLOURS.items() if name.strip().lower().startswith(start)
+    )
+    return next(known, "grey")

@@ -1,0 +1,80 @@
+// Comfort for those who run scripts: every page works without.
+"use strict";
+
+const field = () => document.querySelector(".js-find");
+const rows = () => [...document.querySelectorAll("table.rows tbody tr")];
+const go = (selector) => document.querySelector(selector)?.click();
+
+// --- rows by keyboard
+let at = -1;
+function step(by) {
+  const all = rows();
+  if (!all.length) return;
+  all[at]?.classList.remove("here");
+  at = Math.max(0, Math.min(all.length - 1, at + by));
+  all[at].classList.add("here");
+  all[at].querySelector("a")?.focus();
+  all[at].scrollIntoView({ block: "nearest" });
+}
+
+// --- copying
+async function copy(element) {
+  const text = element.dataset.text ?? element.textContent.trim();
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    return;
+  }
+  element.classList.add("copied");
+  setTimeout(() => element.classList.remove("copied"), 1200);
+}
+for (const each of document.querySelectorAll(".copy")) {
+  each.tabIndex = 0;
+  each.setAttribute("role", "button");
+  each.title = "Copy";
+  each.addEventListener("click", () => copy(each));
+  each.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      copy(each);
+    }
+  });
+}
+
+// --- keys; their list is the page "keys"
+let before = "";
+const KEYS = {
+  "?": () => go('footer a[href$="keys"]'),
+  "/": () => field()?.focus(),
+  j: () => step(1),
+  k: () => step(-1),
+  n: () => go('a[rel="next"]'),
+  p: () => go('a[rel="first"]'),
+  r: () => location.reload(),
+  c: () => { const command = document.querySelector("footer .copy"); if (command) copy(command); },
+};
+document.addEventListener("keydown", (event) => {
+  const target = event.target;
+  if (event.key === "Escape" && target.matches("input, textarea, select")) return target.blur();
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (target.matches("input, textarea, select, [contenteditable]")) return;
+  if (before === "g") {
+    before = "";
+    const nav = [...document.querySelectorAll("header nav a")];
+    const found = event.key === "o" ? nav[0] : nav.find((a) => a.textContent.trim().toLowerCase().startsWith(event.key));
+    if (found) { event.preventDefault(); found.click(); }
+    return;
+  }
+  before = event.key === "g" ? "g" : "";
+  const act = KEYS[event.key];
+  if (act) { event.preventDefault(); act(); }
+});
+
+// --- the zone of this browser
+const zone = document.querySelector(".js-zone");
+if (zone) {
+  zone.hidden = false;
+  zone.addEventListener("click", () => {
+    document.querySelector('input[name="zone"]').value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  });
+}

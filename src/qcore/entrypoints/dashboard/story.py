@@ -1,0 +1,152 @@
+"""The whole story of a task as its page shows it, masked: runs, errors, what it waits for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import evolve, field
+
+from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps
+from qcore.app.client.waiting import Hindrance
+from qcore.domain.errors import CannotDecode
+from qcore.domain.lifecycle import ENDED, State
+from qcore.domain.moments import Moment
+from qcore.domain.new_task import FIELDS
+from qcore.domain.record import record
+from qcore.domain.run_details import NO_DETAILS, AttemptError, Progress
+from qcore.domain.task import Task
+from qcore.entrypoints.dashboard.board import Board
+from qcore.entrypoints.dashboard.masking import MaskedTask
+from qcore.entrypoints.dashboard.visit import Visit
+
+ELSEWHERE: Final = frozenset(
+    {"name", "id", "payload", "content_type", "queue", "due", "headers", "tags"}
+)
+"""Options that have a place of their own on the page."""
+MOMENTS: Final = frozenset({"deadline", "expires"})
+
+
+@record
+class Step:
+    """A task that follows in a chain."""
+
+    name: str
+    queue: str
+    data: Any = field(hash=False)
+
+
+@record
+class Event:
+    """Something that happened to a task, or will."""
+
+    at: Moment
+    text: str
+    kind: str
+    """The state that it led to, for its colour; "retry" for an attempt that failed."""
+    error: AttemptError | None = None
+
+
+@record
+class Story:
+    """A task and all that is stored of it, without what is not to be seen."""
+
+    task: Task
+    data: Any = field(hash=False)
+    is_readable: bool
+    result: Any = field(hash=False)
+    has_result: bool
+    headers: Mapping[str, str] = field(hash=False)
+    steps: Sequence[Step]
+    errors: Sequence[AttemptError]
+    """The newest first."""
+    progress: Progress | None
+    saved: int | None
+    """Bytes of partial work."""
+    waits_for: Sequence[Hindrance]
+    options: Sequence[tuple[str, object]]
+    """Those that were asked for."""
+    events: Sequence[Event]
+    """The newest first."""
+
+
+async def story_of(visit: Visit, task: Task) -> Story:
+    """Return the story of a task."""
+    board = visit.board
+    details = await visit.inspector.details(task.queue, task.id) or NO_DETAILS
+    waits_for = (
+        () if task.state in ENDED else await visit.inspector.why_waiting(task.queue, task.id)
+    )
+    seen = board.mask.masked(task, board.read_payload)
+    errors = [_without(seen, each) for each in reversed(details.errors)]
+    has_result, result = _result(board, task, seen)
+    headers = {name: text for name, text in task.spec.headers.items() if name != CHAIN_HEADER}
+    return Story(
+        evolve(task, error=None if task.error is None else seen.text(task.error)),
+        seen.data,
+        seen.is_readable,
+        result,
+        has_result,
+        seen.plain(headers),
+        _steps(board, task, seen),
+        errors,
+        _said(seen, details.progress),
+        None if details.saved is None else len(details.saved),
+        [evolve(each, text=seen.text(each.text)) for each in waits_for or ()],
+        [*_options(task)],
+        sorted(_events(task, errors), key=lambda each: -each.at),
+    )
+
+
+def _result(board: Board, task: Task, seen: MaskedTask) -> tuple[bool, Any]:
+    """Return whether a task has a result, and that; None where it cannot be read."""
+    if task.result is None:
+        return False, None
+    try:
+        found: object = board.codec.loads(task.result, task.result_type, object)
+    except CannotDecode:
+        return True, None
+    return True, seen.plain(found)
+
+
+def _steps(board: Board, task: Task, seen: MaskedTask) -> Sequence[Step]:
+    try:
+        plans = decode_steps(task.spec, board.codec)
+    except CannotDecode:
+        return ()
+    return [
+        Step(
+            str(plan["task"].get("name", "?")),
+            str(plan["task"].get("queue", task.queue)),
+            seen.plain(plan["arguments"]),
+        )
+        for plan in plans
+    ]
+
+
+def _options(task: Task) -> Iterator[tuple[str, object]]:
+    """Yield the options that differ from their defaults."""
+    for name, declared in FIELDS.items():
+        value = getattr(task.spec, name)
+        if name not in ELSEWHERE and value != declared.default:
+            yield name, value
+
+
+def _events(task: Task, errors: Sequence[AttemptError]) -> Iterator[Event]:
+    """Yield what happened, of one moment the latest first."""
+    if task.finished is not None:
+        yield Event(task.finished, task.state, task.state)
+    elif task.state in {State.SCHEDULED, State.RETRY}:
+        yield Event(task.due, "due", State.PENDING)
+    elif task.due > task.created:
+        yield Event(task.due, "ready to run", State.PENDING)
+    for each in errors:
+        yield Event(each.at, f"attempt {each.attempt} failed", State.RETRY, each)
+    yield Event(task.created, "enqueued", State.SCHEDULED)
+
+
+def _without(seen: MaskedTask, error: AttemptError) -> AttemptError:
+    traceback = None if error.traceback is None else seen.text(error.traceback)
+    return evolve(error, error=seen.text(error.error), traceback=traceback)
+
+
+def _said(seen: MaskedTask, progress: Progress | None) -> Progress | None:
+    return None if progress is None else evolve(progress, message=seen.text(progress.message))

@@ -1,0 +1,18 @@
+"""All routes of the dashboard, in the order in which the navigation has them."""
+
+from typing import Final
+
+from qcore.entrypoints.dashboard import assets
+from qcore.entrypoints.dashboard.pages import overview, own, queue_moves, task, tasks
+from qcore.entrypoints.dashboard.routes import RouteTable
+
+TABLE: Final = RouteTable(
+    (
+        *overview.ROUTES,
+        *tasks.ROUTES,
+        *task.ROUTES,
+        *queue_moves.ROUTES,
+        *own.ROUTES,
+        *assets.ROUTES,
+    )
+)

@@ -1,0 +1,36 @@
+"""With which parameters each route is asked for, where it needs any, on the hostile store.
+
+A route that is not named here is asked for without parameters. A page for which there is nothing to
+say yet, whatever the parameters, has no place here.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from qcore.domain.lifecycle import State
+from tests.entrypoints.dashboard.hostile import QUEUE, id_of
+
+TASK: Final = {"queue": QUEUE, "id": id_of(State.RETRY)}
+
+PARAMETERS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
+    ("GET", "queue"): {"queue": QUEUE},
+    ("GET", "task"): TASK,
+    ("POST", "task-move"): {**TASK, "verb": "run"},
+    ("POST", "task-delete"): {**TASK, "verb": "delete", "confirm": "yes"},
+    ("POST", "queue-pause"): {"queue": QUEUE, "to": "resume"},
+    ("POST", "queue-limit"): {"queue": QUEUE, "rate": "100/min", "in_flight": "3"},
+    ("POST", "queue-remove"): {"queue": QUEUE, "confirm": "yes"},
+    ("POST", "preferences"): {"theme": "dark", "zone": "Europe/Berlin"},
+}
+"""By method and name."""
+
+ALSO: Final = (
+    *(("GET", "task", {"queue": QUEUE, "id": id_of(state)}) for state in State),
+    *(("GET", "queue", {"queue": QUEUE, "state": state}) for state in State),
+    ("GET", "tasks", {"q": "state:retry,dead"}),
+    ("GET", "", {"name": "a"}),
+    *(("POST", "task-move", {**TASK, "verb": verb}) for verb in ("archive", "cancel")),
+    ("POST", "task-delete", {**TASK, "verb": "delete"}),
+    ("POST", "queue-remove", {"queue": QUEUE}),
+)
+"""Further ones: other states of a page, and pages that ask before they do something."""

@@ -1,0 +1,91 @@
+"""A store that does not answer: the page says so, and the next one is made when it is back."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from qcore import BrokerUnavailable, Qcore
+from qcore.adapters.memory import MemoryBroker
+from qcore.dashboard import dashboard
+from qcore.domain.errors import BrokerUnusable
+from qcore.entrypoints.dashboard import app
+from qcore.testing import ManualClock
+from tests.entrypoints.dashboard.kit import browser, read, text_of
+from tests.entrypoints.dashboard.walking import FOUND, ROUTES, ask
+
+ERRORS = [
+    BrokerUnavailable("cannot reach redis://ann:hunter2@db:6379/0: refused"),
+    BrokerUnusable("no table"),
+    ConnectionResetError(),
+]
+
+
+class Moody(MemoryBroker):
+    """A broker that raises while it is told to."""
+
+    error: BaseException | None = None
+
+    async def count(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return await super().count()
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+async def test_a_store_that_is_away_is_told_and_comes_back(error: Exception) -> None:
+    """With 503, a page that loads itself again without a script, and no password."""
+    broker = Moody()
+    at = browser(dashboard(Qcore(broker=broker, clock=ManualClock(), instruments=[])))
+    broker.error = error
+    with capture_logs() as lines:
+        response = await at.get()
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+    html = read(response)
+    assert html.css('meta[http-equiv="refresh"]')
+    assert "does not answer" in text_of(html)
+    assert "hunter2" not in response.text + str(lines)
+    broker.error = None
+    assert (await at.get()).status_code == 200
+
+
+async def test_a_store_that_hangs_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is not waited for without end."""
+    monkeypatch.setattr(app, "PAGE_TIMEOUT", 0.01)
+
+    class Hanging(MemoryBroker):
+        async def count(self) -> Any:
+            await asyncio.Event().wait()
+
+    at = browser(dashboard(Qcore(broker=Hanging(), clock=ManualClock(), instruments=[])))
+    assert (await at.get()).status_code == 503
+
+
+async def test_a_fault_of_ours_shows_nothing_of_itself() -> None:
+    """The visitor gets a number under which the log has the traceback."""
+    broker = Moody()
+    broker.error = ZeroDivisionError("a secret of the program")
+    at = browser(dashboard(Qcore(broker=broker, clock=ManualClock(), instruments=[])))
+    with capture_logs() as lines:
+        response = await at.get()
+    assert response.status_code == 500
+    assert "secret" not in response.text
+    [line] = lines
+    assert line["number"] in response.text
+    assert "ZeroDivisionError" in line["traceback"]
+
+
+async def test_a_broker_that_can_do_little_has_pages_all_the_same() -> None:
+    """No limits, no statistics, no workers, no entries: what is there is shown."""
+
+    class Plain(MemoryBroker):
+        capabilities = frozenset()  # type: ignore[assignment]
+
+    q = Qcore(broker=Plain(), clock=ManualClock(), instruments=[])
+    at = browser(dashboard(q))
+    for route in ROUTES:
+        if route.method == "GET" and not route.per_queue:
+            assert (await ask(at, route)).status_code in FOUND, route.name
+    assert (await at.get("queue", queue="mail")).status_code == 200

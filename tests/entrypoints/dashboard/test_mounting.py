@@ -1,0 +1,252 @@
+"""Where it is mounted: under a prefix, behind proxies, in applications that block, on a port."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from qcore import Qcore
+from qcore.dashboard import dashboard, wsgi_dashboard
+from qcore.entrypoints.dashboard.serve import Server, listen, url_of
+from tests.entrypoints.dashboard.kit import SAME_ORIGIN, a_queue, browser, links_of, put, read
+
+NAMES = ["a/b", "..", ".", "what?", "c#d", "x%41", "ünïcode-☃", "a&b=c", "a+b", '"', "%2F", "a//b"]
+"""Names that another server, or a proxy, takes for something else in a path."""
+
+
+def mounted(q: Qcore, root_path: str = "") -> ASGIApp:
+    """Return an application that has a dashboard under /ops/queues."""
+    inner, app = Starlette(), Starlette()
+    inner.mount("/queues", dashboard(q))
+    app.mount("/ops", inner)
+
+    async def rooted(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": root_path}, receive, send)
+
+    return rooted
+
+
+def mounted_once(q: Qcore) -> ASGIApp:
+    """Return an application that has a dashboard under /ops/queues, in one step.
+
+    Starlette finds no application that is mounted in a mounted one where a prefix that was taken
+    away is told.
+    """
+    app = Starlette()
+    app.mount("/ops/queues", dashboard(q))
+    return app
+
+
+def taken_away(app: ASGIApp, prefix: str, root_path: str) -> ASGIApp:
+    """Return what a proxy does that takes a prefix away, and may tell it as the root path."""
+
+    async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope["path"]).removeprefix(prefix)
+        await app({**scope, "path": path, "root_path": root_path}, receive, send)
+
+    return proxied
+
+
+PLACES: dict[str, Any] = {
+    "at the root": lambda q: ("", dashboard(q)),
+    "mounted": lambda q: ("/ops/queues", mounted(q)),
+    "mounted, behind a proxy that keeps the prefix": lambda q: (
+        "/pre/ops/queues",
+        mounted(q, "/pre"),
+    ),
+    "mounted, behind a proxy that takes it away and tells it": lambda q: (
+        "/pre/ops/queues",
+        taken_away(mounted_once(q), "/pre", "/pre"),
+    ),
+    "behind a proxy that takes it away and tells it": lambda q: (
+        "/pre/x",
+        taken_away(dashboard(q), "/pre/x", "/pre/x"),
+    ),
+    "behind a proxy that takes it away and tells nobody": lambda q: (
+        "/pre/x",
+        taken_away(dashboard(q), "/pre/x", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_every_link_leads_on_from_where_it_is_mounted(place: str) -> None:
+    """As a browser follows it; also of names that are no part of any path."""
+    q = a_queue()
+    for name in NAMES:
+        await put(q, queue=name, id=name)
+    prefix, app = PLACES[place](q)
+    at = browser(app)
+    start = f"http://localhost:8080{prefix}/"
+    seen, left = set[str](), [start]
+    while left:
+        url = left.pop()
+        response = await at.http.get(url)
+        assert response.status_code == 200, url
+        seen.add(url)
+        found = {urljoin(url, link).partition("#")[0] for link in links_of(read(response))}
+        assert all(each.startswith(start) for each in found), url
+        left += [each for each in found if each not in seen and each not in left]
+        seen |= {each for each in found if "preferences?" in each}
+        left = [each for each in left if "preferences?" not in each]
+    shown = {each for each in seen if "/task?" in each}
+    assert len(shown) == len(NAMES)
+
+
+@pytest.mark.parametrize("place", [each for each in PLACES if each.startswith("mounted")])
+async def test_the_mount_itself_leads_to_its_folder(place: str) -> None:
+    """Links are relative to the folder: without the slash they would lead beside it."""
+    prefix, app = PLACES[place](a_queue())
+    at = browser(app, f"http://localhost:8080{prefix}")
+    response = await at.http.get(at.http.base_url.copy_with(path=prefix))
+    assert response.status_code in {307, 308}
+    assert urljoin(f"http://localhost:8080{prefix}", response.headers["location"]).endswith(
+        "queues/"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_queue_of_any_name_can_be_shown_and_paused(name: str) -> None:
+    """By a form of the page, as a browser sends it."""
+    q = a_queue()
+    await put(q, queue=name)
+    at = browser(mounted(q), "http://localhost:8080/ops/queues")
+    html = await at.page("queue", queue=name)
+    [form] = html.css('form[action="queue-pause"]')
+    fields = {
+        str(each.attributes["name"]): str(each.attributes["value"]) for each in form.css("input")
+    }
+    response = await at.post("queue-pause", **fields)
+    assert response.status_code == 303
+    assert (await q.inspector.limits(name)).is_paused
+
+
+async def test_a_page_far_below_has_links_that_lead_back() -> None:
+    """That of an address which leads nowhere."""
+    response = await browser(dashboard(a_queue())).get("a/b/c")
+    assert response.status_code == 404
+    links = {urljoin("http://localhost:8080/a/b/c", each) for each in links_of(read(response))}
+    assert "http://localhost:8080/" not in links or len(links) > 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://ops.example.com"}, 303),
+        ({"origin": "http://ops.example.com"}, 403),
+        ({"origin": "http://localhost:8080"}, 403),
+        ({"origin": "null"}, 403),
+        (SAME_ORIGIN, 303),
+    ],
+    ids=str,
+)
+async def test_behind_a_proxy_the_public_origin_counts(
+    headers: Mapping[str, str], status: int
+) -> None:
+    """Where one is configured, the host that a proxy sends along does not."""
+    app = dashboard(a_queue(), public_origins=["https://ops.example.com"])
+    response = await browser(app).post("preferences", headers, theme="dark")
+    assert response.status_code == status
+
+
+# --- applications that block -------------------------------------------------------------------
+
+
+def environ(path: str, query: str = "", **more: str) -> dict[str, Any]:
+    """Return what a WSGI server calls an application with."""
+    return {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "/queues",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "8080",
+        "HTTP_HOST": "localhost:8080",
+        "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_PORT": "50000",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": None,
+        **more,
+    }
+
+
+def call(app: Any, asked: Mapping[str, Any]) -> tuple[str, str]:
+    """Return status and body of a WSGI application's answer."""
+    said: list[str] = []
+    body = b"".join(app(asked, lambda status, *_: said.append(status)))
+    return said[0], body.decode()
+
+
+@pytest.fixture
+def blocking() -> Iterator[Any]:
+    """Give a dashboard for an application that blocks."""
+    q = a_queue()
+    asyncio.run(put(q, name="email:welcome", queue="a/b"))
+    app = wsgi_dashboard(q)
+    yield app
+    app.close()
+
+
+def test_an_application_that_blocks_has_the_same_pages(blocking: Any) -> None:
+    """Made on a loop in a thread of its own."""
+    status, body = call(blocking, environ("/queue", "queue=a%2Fb"))
+    assert status == "200 OK"
+    assert "email:welcome" in body
+    assert call(blocking, environ(""))[0].startswith("308")
+    status, body = call(blocking, environ("/queue", "queue=nobody", REQUEST_METHOD="HEAD"))
+    assert (status, body) == ("200 OK", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "query"), [("/\udcff", ""), ("/\xff", ""), ("/queue", "queue=\xff"), ("/é☃", "")]
+)
+def test_what_wsgi_cannot_say_is_refused(blocking: Any, path: str, query: str) -> None:
+    """With 400, before it is turned into a request."""
+    assert call(blocking, environ(path, query))[0].startswith("400")
+
+
+# --- on a port ---------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve an application on a free port."""
+    listening = listen("127.0.0.1", 0)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
+    server = Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    yield url_of(listening)
+    server.should_exit = True
+    await task
+
+
+async def test_a_browser_reaches_it_on_a_port() -> None:
+    """Over a real connection: raw bytes in a path and a query, and a page with names in it."""
+    q = a_queue()
+    await put(q, queue="ü/?#")
+    async with served(dashboard(q)) as url, httpx.AsyncClient(base_url=url) as http:
+        assert (await http.get("")).status_code == 200
+        assert (await http.get("queue", params={"queue": "ü/?#"})).status_code == 200
+        assert (await http.get("%2e%2e/%00")).status_code == 404
+        assert (await http.post("preferences", data={"theme": "dark"})).status_code == 403
+
+
+async def test_a_signal_ends_it() -> None:
+    """At once where nothing is being made, and by itself with status 0."""
+    listening = listen("127.0.0.1", 0)
+    config = uvicorn.Config(dashboard(a_queue()), log_config=None, lifespan="off", ws="none")
+    server = Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    async with httpx.AsyncClient() as http:
+        await http.get(url_of(listening))
+    signal.raise_signal(signal.SIGTERM)
+    await task

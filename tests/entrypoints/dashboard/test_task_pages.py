@@ -1,0 +1,348 @@
+"""Lists of tasks, one task, and the orders that it takes."""
+
+import json
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from qcore import Context, Qcore, chain
+from qcore.dashboard import dashboard
+from qcore.domain.lifecycle import State
+from qcore.domain.queue_limits import NO_LIMITS, Limits, Rate
+from qcore.testing import drain
+from qcore.testing.builders import NOW
+from tests.entrypoints.dashboard.kit import Browser, a_queue, as_role, browser, put, text_of
+
+
+def payload(**arguments: Any) -> bytes:
+    """Return the payload of arguments."""
+    return json.dumps(arguments).encode()
+
+
+async def a_failed_task(q: Qcore) -> str:
+    """Return the id of a task that has failed twice."""
+
+    @q.task("email:welcome", queue="mail", max_retry=3, tags=["eu"])
+    async def welcome(ctx: Context, user: dict[str, Any]) -> None:
+        ctx.progress(0.25, "a quarter")
+        raise ConnectionError(f"attempt {ctx.attempt}: mailbox of {user['name']} is away")
+
+    made = await welcome.enqueue(user={"id": 2**70, "name": "Ann", "password": "hunter2"})
+    await drain(q, until=NOW + 40)
+    return made.id
+
+
+# --- lists -------------------------------------------------------------------------------------
+
+
+async def test_a_query_in_the_url_selects_tasks() -> None:
+    """And stands in the field, so that it can be changed, and in the command."""
+    q = a_queue()
+    await put(q, id="a", name="email:welcome", payload=payload(user={"id": 7}))
+    await put(q, id="b", name="email:welcome", payload=payload(user={"id": 8}))
+    html = await browser(dashboard(q)).page("tasks", q="name:email:* args.user.id:7")
+    assert [each.text() for each in html.css("tbody .id")] == ["a"]
+    assert html.css('input[name="q"]')[0].attributes["value"] == "name:email:* args.user.id:7"
+    command = html.css("footer code")[0].text()
+    assert command == "qcore tasks list 'name:email:* args.user.id:7'"
+
+
+async def test_the_tabs_of_a_queue_say_how_many_tasks_are_in_each_state() -> None:
+    """And lead to them, with the query that there is."""
+    q = a_queue()
+    await put(q, queue="mail")
+    await put(q, queue="mail", due=NOW + 60)
+    await put(q, queue="other")
+    html = await browser(dashboard(q)).page("queue", queue="mail", q="attempts:0")
+    tabs = {each.text().split()[0]: each for each in html.css(".tabs a")}
+    assert tabs["All"].text().split()[1] == "2"
+    assert tabs["Scheduled"].text().split()[1] == "1"
+    assert tabs["Scheduled"].attributes["href"] == "queue?state=scheduled&q=attempts%3A0&queue=mail"
+    html = await browser(dashboard(q)).page("queue", queue="mail", state="scheduled")
+    assert [each.text() for each in html.css("tbody .state")] == ["scheduled"]
+
+
+async def test_a_list_goes_on_by_a_cursor() -> None:
+    """Until each task was there once."""
+    q = a_queue()
+    for number in range(5):
+        await put(q, id=str(number))
+    at = browser(dashboard(q))
+    html = await at.page("tasks", limit=2)
+    ids = [each.text() for each in html.css("tbody .id")]
+    while following := html.css('a[rel="next"]'):
+        html = await at.page(f"{following[0].attributes['href']}&limit=2")
+        ids += [each.text() for each in html.css("tbody .id")]
+    assert ids == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"q": "nonsense"},
+        {"q": "state:nowhere"},
+        {"q": "created:>yesterday"},
+        {"state": "gone"},
+        {"limit": "0"},
+        {"limit": "501"},
+        {"limit": "many"},
+        {"cursor": "nonsense"},
+    ],
+    ids=str,
+)
+async def test_a_value_that_makes_no_sense_is_400_and_says_what_was_expected(
+    parameters: dict[str, str],
+) -> None:
+    """On a page, with a way back."""
+    response = await browser(dashboard(a_queue())).get("tasks", **parameters)
+    assert response.status_code == 400
+    assert "xpected" in response.text
+    assert 'href="./"' in response.text
+
+
+async def test_a_cursor_of_another_query_is_refused() -> None:
+    """It would skip tasks, or show others."""
+    q = a_queue()
+    for _ in range(3):
+        await put(q)
+    at = browser(dashboard(q))
+    html = await at.page("tasks", limit=1)
+    following = html.css('a[rel="next"]')[0].attributes["href"]
+    response = await at.http.get(f"/{following}&q=attempts:0")
+    assert response.status_code == 400
+
+
+# --- one task ----------------------------------------------------------------------------------
+
+
+async def test_the_page_of_a_task_tells_its_whole_story() -> None:
+    """Arguments, errors with tracebacks, progress, why it waits, and what may be ordered."""
+    q = a_queue()
+    task = await a_failed_task(q)
+    html = await browser(dashboard(q)).page("task", queue="mail", id=task)
+    text = text_of(html)
+    assert "Why is this task not running?" in text
+    assert "No worker serves the queue 'mail'." in text
+    assert str(2**70) in text
+    assert "hunter2" not in html.html
+    assert "25%" in text.replace(" ", "")
+    assert "a quarter" in text
+    assert "Traceback (most recent call last)" in text
+    attempts = [each.text() for each in html.css(".timeline strong")]
+    assert attempts == ["Due", "Attempt 2 failed", "Attempt 1 failed", "Enqueued"]
+    buttons = [each.attributes["value"] for each in html.css('button[name="verb"]')]
+    assert buttons == ["run", "archive", "cancel", "delete", "reschedule"]
+    assert html.css("footer code")[0].text() == f"qcore task show {task} --queue mail"
+
+
+async def test_a_task_of_a_chain_shows_what_follows() -> None:
+    """With the arguments of the later steps."""
+    q = a_queue()
+
+    @q.task("first")
+    async def first(ctx: Context) -> None: ...
+
+    @q.task("second", queue="later")
+    async def second(ctx: Context, size: int) -> None: ...
+
+    await chain(first.call(), second.call(size=7)).enqueue()
+    [made] = (await q.inspector.browse("default", State.PENDING)).tasks
+    html = await browser(dashboard(q)).page("task", queue="default", id=made.id)
+    assert html.css("ol li")[0].text() == 'second in later {"size": 7}'
+    assert "qcore-chain" not in html.html
+
+
+async def test_a_result_is_shown() -> None:
+    """Of a task that keeps one."""
+    q = a_queue()
+
+    @q.task("sum", retention=60)
+    async def add(ctx: Context, a: int, b: int) -> dict[str, int]:
+        return {"sum": a + b}
+
+    made = await add.enqueue(a=1, b=2**64)
+    await drain(q)
+    html = await browser(dashboard(q)).page("task", queue="default", id=made.id)
+    assert html.css("pre.data")[1].text() == f'{{\n  "sum": {2**64 + 1}\n}}'
+
+
+async def test_a_payload_that_cannot_be_read_is_told_and_not_shown() -> None:
+    """Another application may seal what it writes."""
+    q = a_queue()
+    task = await put(q, payload=b"\x00secret", content_type="application/x-sealed")
+    html = await browser(dashboard(q)).page("task", queue=task.queue, id=task.id)
+    assert "7 bytes of application/x-sealed" in text_of(html)
+    assert "secret" not in html.html
+
+
+@pytest.mark.parametrize("right", ["task.read", "*.read"])
+async def test_who_may_only_look_has_no_buttons(right: str) -> None:
+    """Nor has a page for orders anything for them."""
+    q = a_queue()
+    task = await put(q)
+    html = await browser(as_role(q, {right})).page("task", queue=task.queue, id=task.id)
+    assert html.css("main form") == []
+
+
+# --- orders ------------------------------------------------------------------------------------
+
+
+async def state_of(q: Qcore, task: str, queue: str = "mail") -> State | None:
+    """Return the state of a task."""
+    found = await q.inspector.get(queue, task)
+    return None if found is None else found.state
+
+
+async def order(at: Browser, task: str, verb: str, **fields: str) -> Any:
+    """Give an order by the form of a page."""
+    route = "task-delete" if verb == "delete" else "task-move"
+    return await at.post(route, queue="mail", id=task, verb=verb, **fields)
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields", "state"),
+    [
+        ("run", {}, State.PENDING),
+        ("reschedule", {"delay": "2h"}, State.RETRY),
+        ("archive", {"confirm": "yes"}, State.ARCHIVED),
+        ("cancel", {"confirm": "yes"}, State.DEAD),
+        ("delete", {"confirm": "yes"}, None),
+    ],
+)
+async def test_an_order_is_carried_out_told_and_logged(
+    verb: str, fields: dict[str, str], state: State | None
+) -> None:
+    """The browser goes to the task, or to its queue, which says what was done, once."""
+    q = a_queue()
+    task = await a_failed_task(q)
+    at = browser(as_role(q, {"*"}))
+    with capture_logs() as lines:
+        response = await order(at, task, verb, reason="on call", **fields)
+    assert response.status_code == 303
+    assert await state_of(q, task) is state
+    [line] = [each for each in lines if each["event"] == "tasks were moved by an operator"]
+    assert (line["action"], line["queue"], line["tasks"], line["done"]) == (verb, "mail", [task], 1)
+    assert (line["by"], line["reason"]) == ("anonymous", "on call")
+    html = await at.page(response.headers["location"])
+    said = html.css(".said.good")[0].text()
+    assert said == f"{task} is {'deleted' if state is None else state}."
+    assert (await at.page("tasks")).css(".said") == []
+
+
+@pytest.mark.parametrize("verb", ["archive", "cancel", "delete"])
+async def test_what_ends_a_task_is_asked_about_first(verb: str) -> None:
+    """On the server, with a field for the reason: nothing is done before the second form."""
+    q = a_queue()
+    task = await a_failed_task(q)
+    at = browser(dashboard(q))
+    response = await order(at, task, verb)
+    assert response.status_code == 200
+    assert 'name="reason"' in response.text
+    assert 'value="yes"' in response.text
+    assert await state_of(q, task) is State.RETRY
+
+
+async def test_an_order_that_comes_too_late_changes_nothing_and_says_so() -> None:
+    """The state is checked by the store, at the time of the order."""
+    q = a_queue()
+    task = await a_failed_task(q)
+    at = browser(dashboard(q))
+    await q.inspector.run_now("mail", [task])
+    response = await order(at, task, "run")
+    html = await at.page(response.headers["location"])
+    assert "Nothing was done" in html.css(".said.bad")[0].text()
+    await q.inspector.delete("mail", [task])
+    response = await order(at, task, "run")
+    html = await at.page(response.headers["location"])
+    assert "not there any more" in html.css(".said.bad")[0].text()
+
+
+@pytest.mark.parametrize("delay", ["", "soon", "-1h", "1h" * 100, "9" * 40 + "d"])
+async def test_a_delay_that_makes_no_sense_moves_nothing(delay: str) -> None:
+    """400, with what was expected."""
+    q = a_queue()
+    task = await a_failed_task(q)
+    before = await q.inspector.get("mail", task)
+    response = await order(browser(dashboard(q)), task, "reschedule", delay=delay)
+    assert response.status_code == 400
+    assert await q.inspector.get("mail", task) == before
+
+
+async def test_a_queue_is_paused_and_resumed() -> None:
+    """By the button of its page, which says what it would do."""
+    q = a_queue()
+    await put(q, queue="mail")
+    at = browser(dashboard(q))
+    for to, is_paused in (("pause", True), ("resume", False)):
+        html = await at.page("queue", queue="mail")
+        assert html.css('input[name="to"]')[0].attributes["value"] == to
+        await at.post("queue-pause", queue="mail", to=to)
+        assert (await q.inspector.limits("mail")).is_paused is is_paused
+
+
+async def test_a_queue_is_limited_by_its_form() -> None:
+    """An empty field takes a limit away."""
+    q = a_queue()
+    await put(q, queue="mail")
+    at = browser(dashboard(q))
+    await at.post("queue-limit", queue="mail", rate="100/min", in_flight="3")
+    assert await q.inspector.limits("mail") == Limits(Rate(100, 60.0), 3)
+    html = await at.page("queue", queue="mail")
+    fields = {each.attributes["name"]: each.attributes["value"] for each in html.css(".more input")}
+    assert (fields["rate"], fields["in_flight"]) == ("100/60", "3")
+    await at.post("queue-limit", queue="mail", rate="", in_flight="")
+    assert await q.inspector.limits("mail") == NO_LIMITS
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rate": "fast"}, {"in_flight": "0"}, {"in_flight": "many"}], ids=str
+)
+async def test_a_limit_that_makes_no_sense_changes_nothing(wrong: dict[str, str]) -> None:
+    """Not the other one either."""
+    q = a_queue()
+    given = {"queue": "mail", "rate": "1/s", "in_flight": "1", **wrong}
+    assert (await browser(dashboard(q)).post("queue-limit", **given)).status_code == 400
+    assert await q.inspector.limits("mail") == NO_LIMITS
+
+
+async def test_a_queue_is_removed_after_a_page_has_asked() -> None:
+    """That page says how many tasks it has."""
+    q = a_queue()
+    await put(q, queue="mail")
+    at = browser(dashboard(q))
+    response = await at.post("queue-remove", queue="mail")
+    assert response.status_code == 200
+    assert "with 1 task," in response.text
+    assert "mail" in await q.inspector.counts()
+    response = await at.post("queue-remove", queue="mail", confirm="yes", reason="old")
+    assert response.headers["location"] == "./"
+    assert await q.inspector.counts() == {}
+
+
+# --- how pages look ----------------------------------------------------------------------------
+
+
+async def test_theme_and_zone_are_kept_in_the_browser() -> None:
+    """By forms, without a script; each page has them from then on."""
+    q = a_queue()
+    task = await put(q)
+    at = browser(dashboard(q, environment="Production"))
+    back = f"task?queue={task.queue}&id={task.id}"
+    response = await at.post("preferences", theme="dark", next=back)
+    assert response.headers["location"] == back
+    await at.post("preferences", zone="America/New_York")
+    html = await at.page("task", queue=task.queue, id=task.id)
+    assert html.css("html")[0].attributes["data-theme"] == "dark"
+    assert "EST (America/New_York)" in text_of(html)
+    assert html.css("body")[0].attributes["class"] == "env-red"
+    assert html.css(".badge.env")[0].text() == "Production"
+
+
+@pytest.mark.parametrize("cookie", ["qcore_zone=Mars", "qcore_theme=pink", "qcore_said=%%%", "x"])
+async def test_a_cookie_that_makes_no_sense_is_passed_over(cookie: str) -> None:
+    """Somebody else may have set it."""
+    at = browser(dashboard(a_queue()))
+    response = await at.http.get("/", headers={"cookie": cookie})
+    assert response.status_code == 200
+    assert 'data-theme="auto"' in response.text

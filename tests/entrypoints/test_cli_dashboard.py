@@ -1,0 +1,57 @@
+"""`qcore dashboard`: what it refuses before it serves anything."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.entrypoints.cli_kit import invoke, working_in
+
+
+@pytest.fixture(autouse=True)
+def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with working_in(tmp_path, monkeypatch):
+        yield
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "ops.example.com"])  # noqa: S104
+def test_beyond_this_machine_it_needs_a_login_or_an_explicit_flag(host: str) -> None:
+    """Nothing listens, and the line says what to do."""
+    result = invoke("dashboard", "--url", "memory://", "--host", host)
+    assert result.exit_code == 2
+    assert "--token-file" in result.stderr
+    assert "--no-login" in result.stderr
+
+
+def test_a_token_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
+    """Its line says what is expected, and not what it is."""
+    file = tmp_path / "token"
+    file.write_text("hunter2\n")
+    result = invoke("dashboard", "--url", "memory://", "--token-file", str(file))
+    assert result.exit_code == 2
+    assert "16 to 1,000 characters" in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_to_look_makes_no_file(tmp_path: Path) -> None:
+    """A store that is not there is told, as by every other command."""
+    result = invoke("dashboard", "--url", "sqlite:///nowhere.db")
+    assert result.exit_code == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--zone", "Mars"),
+        ("--public-origin", "ops.example.com"),
+        ("--environment", "x" * 99),
+        ("--port", "99999"),
+    ],
+    ids=lambda option: option[0],
+)
+def test_an_option_that_makes_no_sense_is_one_line(option: tuple[str, str]) -> None:
+    """It names the value, and what was expected."""
+    result = invoke("dashboard", "--url", "memory://", *option)
+    assert result.exit_code == 2
+    assert len(result.stderr.strip().splitlines()) == 1
