@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
 from qcore.dashboard import ALL, READ_ONLY, Right, Rights, Visitor, dashboard
 from qcore.domain.errors import InvalidOption
@@ -47,6 +48,16 @@ async def test_another_machine_is_refused() -> None:
     """Whatever name it gives."""
     at = browser(dashboard(a_queue()), client="10.0.0.7")
     assert (await at.get()).status_code == 403
+
+
+async def test_what_has_no_address_is_refused() -> None:
+    """It came over a socket in the file system, most likely from a proxy."""
+    app = dashboard(a_queue())
+
+    async def nameless(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "client": None}, receive, send)
+
+    assert (await browser(nameless).get()).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", "via", "x-real-ip"])

@@ -171,7 +171,6 @@ def environ(path: str, query: str = "", **more: str) -> dict[str, Any]:
         "SERVER_PORT": "8080",
         "HTTP_HOST": "localhost:8080",
         "REMOTE_ADDR": "127.0.0.1",
-        "REMOTE_PORT": "50000",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "wsgi.url_scheme": "http",
         "wsgi.input": None,
@@ -204,6 +203,12 @@ def test_an_application_that_blocks_has_the_same_pages(blocking: Any) -> None:
     assert call(blocking, environ(""))[0].startswith("308")
     status, body = call(blocking, environ("/queue", "queue=nobody", REQUEST_METHOD="HEAD"))
     assert (status, body) == ("200 OK", "")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7", ""])
+def test_an_application_that_blocks_lets_in_this_machine_alone(blocking: Any, address: str) -> None:
+    """As one that awaits: by the address that WSGI tells."""
+    assert call(blocking, environ("/", REMOTE_ADDR=address))[0] == "403 Forbidden"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from structlog.testing import capture_logs
 
 from qcore import Context, Qcore, chain
 from qcore.dashboard import dashboard
-from qcore.domain.lifecycle import State
+from qcore.domain.lifecycle import Exhausted, State
 from qcore.domain.queue_limits import NO_LIMITS, Limits, Rate
+from qcore.domain.task import Demand, Verdict
+from qcore.entrypoints.dashboard.board import Board
+from qcore.entrypoints.dashboard.settings import settings_of
 from qcore.testing import drain
 from qcore.testing.builders import NOW
 from tests.entrypoints.dashboard.kit import Browser, a_queue, as_role, browser, put, text_of
@@ -174,6 +177,21 @@ async def test_a_payload_that_cannot_be_read_is_told_and_not_shown() -> None:
     html = await browser(dashboard(q)).page("task", queue=task.queue, id=task.id)
     assert "7 bytes of application/x-sealed" in text_of(html)
     assert "secret" not in html.html
+
+
+async def test_what_an_error_quotes_cannot_be_found_out_by_searching_for_it() -> None:
+    """A secret of the arguments is masked before a query or a group of failures sees it."""
+    q = a_queue()
+    task = await put(q, payload=payload(password="hunter2-and-more"))
+    [claim] = await q.broker.claim(Demand(1, {task.queue: 1}), now=NOW, until=NOW + 30)
+    error = Exhausted("no user has hunter2-and-more")
+    await q.broker.settle([Verdict(claim.lease, error)], now=NOW)
+    app = dashboard(q)
+    at = browser(app)
+    assert (await at.page("tasks", q="error:hunter2")).css("tbody tr") == []
+    assert len((await at.page("tasks", q='error:"no user"')).css("tbody tr")) == 1
+    report = await Board(q, settings_of()).inspector.failures()
+    assert [each.message for each in report.groups] == ["no user has ••••••"]
 
 
 @pytest.mark.parametrize("right", ["task.read", "*.read"])

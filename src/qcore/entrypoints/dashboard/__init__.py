@@ -4,7 +4,8 @@ To add a page:
 
 1. Write `pages/NAME.py` with an `async def` that takes a `Visit` and returns a `Page` (a template
    with its values), a `Done` (something was done: go there, and say so), or a `Response`. Ask the
-   store through `visit.inspector`, whose queries see masked arguments; take values from
+   store through `visit.inspector`, which sees no more than a page may show (`board.mask` reads
+   arguments, and what writes back what it has read asks `board.q` instead); take values from
    `visit.query` or, of a form, `visit.form`, each by a method that bounds it; make links by
    `visit.links.to(name, queue=…)`. Names of queues and ids are parameters, not parts of a path.
 2. Declare it in the module's `ROUTES`: `Route("GET", "name", Right.QUEUE_READ, handler)`, with
@@ -17,7 +18,6 @@ To add a page:
 3. Write `templates/NAME.html`, which extends layout.html and imports macros.html for moments,
    states, bars and data. All that is put in is escaped; `|safe` and `Markup` are for nobody, and
    neither are `style="…"`, `<script>` with text and `on…=` attributes, which the policy refuses.
-   What comes out of a task goes through `board.mask` first: see listing.py and story.py.
 4. Add the module to `table.py`. Tests walk the table: every route without a login, as each role,
    from another site, with hostile text in every field of the store. Say in
    `tests/entrypoints/dashboard/examples.py` with which parameters a route is asked for, and test

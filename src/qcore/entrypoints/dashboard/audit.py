@@ -5,6 +5,7 @@ from typing import Final
 
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.new_task import TaskId
+from qcore.entrypoints.dashboard.origin import address_of
 from qcore.entrypoints.dashboard.visit import Visit
 from qcore.log.logger import get_logger
 
@@ -42,9 +43,8 @@ def reason_of(visit: Visit) -> str | None:
 
 
 def _who(visit: Visit) -> dict[str, object]:
-    client = visit.request.client
     return {
         "by": visit.visitor.name,
-        "address": client.host if client else None,
+        "address": address_of(visit.request),
         "reason": reason_of(visit),
     }

@@ -5,6 +5,7 @@ from qcore.app.client.inspector import Inspector
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.task_listing import payload_reader
 from qcore.domain.moments import Moment
+from qcore.entrypoints.dashboard.masked_broker import MaskedBroker
 from qcore.entrypoints.dashboard.settings import Settings
 from qcore.entrypoints.facade import Qcore
 from qcore.ports import Broker
@@ -21,12 +22,19 @@ class Board:
 
     @property
     def inspector(self) -> Inspector:
-        """Return the inspector of the pages: its queries see masked arguments."""
+        """Return the inspector of the pages, which sees no more than a page may show.
+
+        What writes back what it has read, such as a form for arguments, asks that of the queue.
+        """
         broker = self.q.broker
         if self._inspector is None or self._inspector[0] is not broker:
             # a test may have swapped the broker
-            read = self.mask.reader(self.read_payload)
-            made = Inspector(broker, clock=self.q.clock, codec=self.q.codec, read_payload=read)
+            made = Inspector(
+                MaskedBroker(broker, self.mask, self.read_payload),
+                clock=self.q.clock,
+                codec=self.q.codec,
+                read_payload=self.mask.reader(self.read_payload),
+            )
             self._inspector = broker, made
         return self._inspector[1]
 

@@ -26,7 +26,6 @@ class Row:
     task: Task
     data: Any = field(hash=False)
     """Its arguments, masked; None where they cannot be read."""
-    error: str | None
     at: Moment
     """When it ended, or is or was due."""
 
@@ -43,10 +42,9 @@ class TaskList:
 
 def row_of(board: Board, task: Task) -> Row:
     """Return a task as a row, without what is not to be seen."""
-    seen = board.mask.masked(task, board.read_payload)
-    error = None if task.error is None else seen.text(task.error)
     ended = task.finished if task.state in ENDED else None
-    return Row(task, seen.data, error, task.due if ended is None else ended)
+    data = board.mask.masked(task, board.read_payload).data
+    return Row(task, data, task.due if ended is None else ended)
 
 
 async def list_tasks(visit: Visit, query: Query) -> TaskList:

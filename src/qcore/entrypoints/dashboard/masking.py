@@ -6,12 +6,13 @@ Queries are asked of masked arguments, so that nobody finds out a value by searc
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, cast
 
 from attrs import field
 
+from qcore.app.calls.chain_header import CHAIN_HEADER
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.query_terms import STAR, is_like
 from qcore.domain.errors import InvalidOption
@@ -136,6 +137,14 @@ class MaskedTask:
     def text(self, text: str) -> str:
         """Return a text without what was masked in the task."""
         return without(self.secrets, text)
+
+    def headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return headers as they may be seen; the one of a chain as it is, to be decoded."""
+        plain = {name: text for name, text in headers.items() if name != CHAIN_HEADER}
+        masked: dict[str, str] = self.plain(plain)
+        if CHAIN_HEADER in headers:
+            masked[CHAIN_HEADER] = headers[CHAIN_HEADER]
+        return masked
 
     def plain(self, data: object) -> Any:
         """Return other data of the task, such as its result, as they may be seen."""

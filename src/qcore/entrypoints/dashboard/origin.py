@@ -8,7 +8,7 @@ that changes something is refused.
 
 from collections.abc import Collection
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, cast
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
@@ -100,6 +100,15 @@ def host_of(request: Request) -> str:
     """Return the name or address that a request was made to, without a port."""
     parts = _split(f"http://{request.headers.get('host', '')}")
     return "" if parts is None or parts.username is not None else parts.hostname or ""
+
+
+def address_of(request: Request) -> str:
+    """Return the address that a request comes from; "" where the server does not tell."""
+    if request.client is not None:
+        return request.client.host
+    environ: object = request.scope.get("wsgi_environ")
+    found: object = cast("dict[str, object]", environ).get("REMOTE_ADDR") if environ else None
+    return found if isinstance(found, str) else ""
 
 
 def _authority(parts: SplitResult) -> str:

@@ -19,6 +19,7 @@ from qcore.domain.errors import InvalidOption
 from qcore.domain.text import is_utf8
 from qcore.entrypoints.dashboard.attempts import Attempts
 from qcore.entrypoints.dashboard.doors import Tokens
+from qcore.entrypoints.dashboard.origin import address_of
 from qcore.entrypoints.dashboard.rights import MAX_NAME, Visitor
 
 COOKIE: Final = "qcore_session"
@@ -60,7 +61,7 @@ class TokenDoor:
 
     def admitted(self, request: Request, token: str, name: str) -> Visitor | None:
         """Return who has a token, None for a wrong one; raise `TooMany` for who guesses."""
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         self.attempts.check(address)
         found = self._with_token(token)
         if found is None:

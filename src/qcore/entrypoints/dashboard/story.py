@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import evolve, field
+from attrs import field
 
 from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps
 from qcore.app.client.waiting import Hindrance
@@ -76,21 +76,21 @@ async def story_of(visit: Visit, task: Task) -> Story:
         () if task.state in ENDED else await visit.inspector.why_waiting(task.queue, task.id)
     )
     seen = board.mask.masked(task, board.read_payload)
-    errors = [_without(seen, each) for each in reversed(details.errors)]
+    errors = [*reversed(details.errors)]
     has_result, result = _result(board, task, seen)
     headers = {name: text for name, text in task.spec.headers.items() if name != CHAIN_HEADER}
     return Story(
-        evolve(task, error=None if task.error is None else seen.text(task.error)),
+        task,
         seen.data,
         seen.is_readable,
         result,
         has_result,
-        seen.plain(headers),
+        headers,
         _steps(board, task, seen),
         errors,
-        _said(seen, details.progress),
+        details.progress,
         None if details.saved is None else len(details.saved),
-        [evolve(each, text=seen.text(each.text)) for each in waits_for or ()],
+        waits_for or (),
         [*_options(task)],
         sorted(_events(task, errors), key=lambda each: -each.at),
     )
@@ -141,12 +141,3 @@ def _events(task: Task, errors: Sequence[AttemptError]) -> Iterator[Event]:
     for each in errors:
         yield Event(each.at, f"attempt {each.attempt} failed", State.RETRY, each)
     yield Event(task.created, "enqueued", State.SCHEDULED)
-
-
-def _without(seen: MaskedTask, error: AttemptError) -> AttemptError:
-    traceback = None if error.traceback is None else seen.text(error.traceback)
-    return evolve(error, error=seen.text(error.error), traceback=traceback)
-
-
-def _said(seen: MaskedTask, progress: Progress | None) -> Progress | None:
-    return None if progress is None else evolve(progress, message=seen.text(progress.message))

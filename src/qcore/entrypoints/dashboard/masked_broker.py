@@ -1,0 +1,72 @@
+"""A broker whose tasks are masked as they come out: errors, tracebacks, progress and headers.
+
+So whatever asks it, a list, a query, a group of failures or a page that is yet to be written, never
+has what is not to be seen. Payloads come out as they are: `Mask.masked` reads them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve
+
+from qcore.adapters.wrappers import TransformingBroker
+from qcore.app.client.qualifiers import ReadPayload
+from qcore.domain.frozen_dict import FrozenDict
+from qcore.domain.new_task import NewTask, TaskId, another
+from qcore.domain.run_details import AttemptError, Details, Progress
+from qcore.domain.task import Task
+from qcore.entrypoints.dashboard.masking import Mask, MaskedTask
+from qcore.ports import Broker
+
+
+class MaskedBroker(TransformingBroker):
+    """Mask the texts of each task by the secrets that its arguments and headers have."""
+
+    def __init__(self, inner: Broker, mask: Mask, read: ReadPayload) -> None:
+        super().__init__(inner)
+        self._mask = mask
+        self._read = read
+
+    def on_task_out(self, task: Task) -> Task:
+        """Return a task whose error and headers may be seen."""
+        if task.error is None and not task.spec.headers:
+            return task
+        seen = self._mask.masked(task, self._read)
+        error = None if task.error is None else seen.text(task.error)
+        return evolve(task, spec=_spec(task.spec, seen), error=error)
+
+    async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
+        """Return details whose texts may be seen; the tasks are read for what is secret in them."""
+        found = await super().details(queue, ids)
+        if not any(each is not None and (each.errors or each.progress) for each in found):
+            return found
+        tasks = await self.inner.get(queue, ids)
+        return [
+            # one that was removed meanwhile has nothing to be masked by
+            None if each is None or task is None else self._details(each, task)
+            for each, task in zip(found, tasks, strict=True)
+        ]
+
+    def _details(self, details: Details, task: Task) -> Details:
+        seen = self._mask.masked(task, self._read)
+        errors = tuple(_error(each, seen) for each in details.errors)
+        return evolve(details, errors=errors, progress=_progress(details.progress, seen))
+
+
+def _spec(spec: NewTask, seen: MaskedTask) -> NewTask:
+    if not spec.headers:
+        return spec
+    # unchecked, as it is stored: it may have been written under other rules
+    made: Any = another(spec, spec.id, spec.payload)
+    made.headers = FrozenDict(seen.headers(spec.headers))
+    masked: NewTask = made
+    return masked
+
+
+def _error(error: AttemptError, seen: MaskedTask) -> AttemptError:
+    traceback = None if error.traceback is None else seen.text(error.traceback)
+    return evolve(error, error=seen.text(error.error), traceback=traceback)
+
+
+def _progress(progress: Progress | None, seen: MaskedTask) -> Progress | None:
+    return None if progress is None else evolve(progress, message=seen.text(progress.message))
