@@ -80,3 +80,20 @@ async def test_a_limit_that_is_none_is_refused(lab: Lab, wrong: Any) -> None:
     """In one line."""
     with pytest.raises(InvalidOption, match=rf"^limit is {wrong!r}: expected a whole number"):
         await lab.inspector.queues(limit=wrong)
+
+
+async def test_a_query_selects_queues_by_their_names(lab: Lab) -> None:
+    """With patterns and exceptions, also over several pages; the counts are of all queues."""
+    for name in ("mail", "mail-eu", "sms", "images"):
+        await lab.client.enqueue_many([a_task(queue=name)])
+    page = await lab.inspector.queues("queue:mail*,sms -queue:mail-*", limit=1)
+    assert ([queue.name for queue in page.queues], page.cursor) == (["mail"], "mail")
+    assert {*page.counts} == {"mail", "mail-eu", "sms", "images"}
+    page = await lab.inspector.queues("queue:mail*,sms -queue:mail-*", cursor=page.cursor)
+    assert ([queue.name for queue in page.queues], page.cursor) == (["sms"], None)
+
+
+async def test_a_query_of_queues_that_asks_for_tasks_is_refused(lab: Lab) -> None:
+    """It would be passed over in silence."""
+    with pytest.raises(InvalidOption, match=r"the query of queues has state:…: expected only"):
+        await lab.inspector.queues("state:dead")

@@ -106,6 +106,8 @@ async def test_the_inspector_tells_of_the_last_hour_by_minutes(lab: Lab) -> None
     ask = lab.inspector.statistics
     assert len(await ask(since=timedelta(hours=3))) == 6
     assert {row.queue for row in await ask("other", since=timedelta(hours=3))} == {"other"}
+    assert len(await ask(["other", "default"], since=timedelta(hours=3))) == 6
+    assert await ask([], since=timedelta(hours=3)) == []
     assert len(await ask(since=timedelta(days=2))) == 2
     assert len(await ask(since=timedelta(hours=2.5), by="day")) == 2
     assert len(await ask(since=now - timedelta(hours=2), until=now - timedelta(hours=1))) == 4

@@ -1,6 +1,6 @@
 """The inspector for code that blocks: the same coroutines, stepped inline."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias, Unpack
 
@@ -168,7 +168,7 @@ class BlockingInspector:
 
     def statistics(
         self,
-        queue: str | None = None,
+        queue: str | Collection[str] | None = None,
         *,
         since: datetime | Moment | timedelta = LAST_HOUR,
         until: datetime | Moment | None = None,

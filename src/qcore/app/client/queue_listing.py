@@ -8,6 +8,7 @@ from attrs import field
 from qcore.app.client.qualifiers import QUEUE
 from qcore.app.client.queries import STATES, Query
 from qcore.domain.errors import InvalidOption
+from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import Limits
@@ -43,6 +44,8 @@ class QueuePage:
     queues: Sequence[QueueSummary]
     cursor: str | None = None
     """Asks for those after them; None at the end."""
+    counts: Counts = field(default=FrozenDict(), hash=False, repr=False)
+    """Of all queues that have tasks, as they were when this page was made: state to number."""
 
 
 EVERY_QUEUE: Final = Query()
@@ -82,7 +85,7 @@ class QueueListing:
             )
             for name in shown
         ]
-        return QueuePage(queues, shown[-1] if len(names) > limit else None)
+        return QueuePage(queues, shown[-1] if len(names) > limit else None, counts)
 
     async def _limits(self, names: Sequence[str]) -> Mapping[str, Limits]:
         limiting = limiting_of(self._broker)

@@ -1,6 +1,6 @@
 """What an inspector reads: counts, tasks by id, workers, what keeps a task waiting, statistics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import inf, nextafter
 from typing import Final, Literal
@@ -158,19 +158,19 @@ class ReadingInspector(QueryInspector):
 
     async def statistics(
         self,
-        queue: str | None = None,
+        queue: str | Collection[str] | None = None,
         *,
         since: datetime | Moment | timedelta = LAST_HOUR,
         until: datetime | Moment | None = None,
         by: Resolution | Literal["minute", "day"] | None = None,
     ) -> Sequence[StatisticsRow]:
-        """Return what ended in a queue, or in all, by period and task name, the oldest first.
+        """Return what ended in a queue, in several, or in all, by period and task name.
 
-        `since` and `until` are aware datetimes or epoch seconds, `until` now if it is not given; a
-        timedelta is so long before that. Periods are minutes, which are kept for three hours, or
-        days, in UTC, which are kept for 90; unless `by` says so, minutes where all that is asked
-        for is kept by them. `merged` and `totals` of `qcore.statistics` add rows up. Raises
-        `InvalidOption` where the broker does not count what ends.
+        The oldest first. `since` and `until` are aware datetimes or epoch seconds, `until` now if
+        it is not given; a timedelta is so long before that. Periods are minutes, which are kept for
+        three hours, or days, in UTC, which are kept for 90; unless `by` says so, minutes where all
+        that is asked for is kept by them. `merged` and `totals` of `qcore.statistics` add rows up.
+        Raises `InvalidOption` where the broker does not count what ends.
         """
         recording = recording_of(self._broker)
         if recording is None:
@@ -183,7 +183,7 @@ class ReadingInspector(QueryInspector):
         if begin >= end:
             raise InvalidOption(f"since is {since!r}: expected a moment before until")
         return await recording.statistics(
-            None if queue is None else [one_queue(queue)],
+            None if queue is None else _queues(queue),
             since=begin,
             # the period that begins at this very moment is one of them
             until=nextafter(end, inf) if until is None else end,
@@ -214,6 +214,10 @@ class ReadingInspector(QueryInspector):
         if limiting is None:
             raise InvalidOption("this broker cannot limit a queue")
         return limiting
+
+
+def _queues(queue: str | Collection[str]) -> Sequence[str]:
+    return [one_queue(queue)] if isinstance(queue, str) else [one_queue(each) for each in queue]
 
 
 def _finest(since: Moment, now: Moment) -> Resolution:

@@ -15,7 +15,7 @@ from qcore.entrypoints.dashboard.visit import Visit
 
 ROWS = 50
 MOST_ROWS = 500
-LOOK = 5_000
+LOOK = 2_000
 """Tasks that one page looks at for a query that asks for more than queues and states."""
 
 

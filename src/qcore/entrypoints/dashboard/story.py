@@ -19,7 +19,7 @@ from qcore.entrypoints.dashboard.masking import MaskedTask
 from qcore.entrypoints.dashboard.visit import Visit
 
 ELSEWHERE: Final = frozenset(
-    {"name", "id", "payload", "content_type", "queue", "due", "headers", "tags"}
+    {"name", "id", "payload", "content_type", "queue", "due", "headers", "tags", "max_retry"}
 )
 """Options that have a place of their own on the page."""
 MOMENTS: Final = frozenset({"deadline", "expires"})

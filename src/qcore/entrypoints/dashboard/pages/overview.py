@@ -1,6 +1,6 @@
 """The first page: how all queues stand, and what is wrong now."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -20,6 +20,8 @@ from qcore.ports import recording_of, worker_registry_of
 
 QUEUES: Final = 50
 MOST_QUEUES: Final = 500
+FEW: Final = 200
+"""Queues of which all that has ended in the last hour is added up; of more, those on the page."""
 AN_HOUR: Final = timedelta(hours=1)
 NOTHING: Final = Statistics()
 
@@ -57,8 +59,10 @@ async def overview(visit: Visit) -> Page:
     selected = visit.visitor.rights.query(Right.QUEUE_READ) & _queues_like(named)
     limit = visit.query.whole("limit", 1, MOST_QUEUES, QUEUES)
     page = await visit.inspector.queues(selected, limit=limit, cursor=visit.query.cursor())
-    counts = visit.seen(Right.QUEUE_READ, await visit.inspector.counts())
-    ended = await _ended(visit, AN_HOUR, Resolution.MINUTE)
+    counts = visit.seen(Right.QUEUE_READ, page.counts)
+    shown = [each.name for each in page.queues]
+    is_small = len(counts) <= FEW
+    ended = await _ended(visit, AN_HOUR, Resolution.MINUTE, None if is_small else shown)
     paces = {str(key[0]): Pace(each) for key, each in totals(ended, "queue").items()}
     days = await _ended(visit, timedelta(days=1), Resolution.DAY)
     workers = await workers_of(visit)
@@ -74,6 +78,7 @@ async def overview(visit: Visit) -> Page:
         "number": len(counts),
         "paces": paces,
         "pace": Pace(merged(each.statistics for each in ended)),
+        "is_small": is_small,
         "nothing": Pace(NOTHING),
         "workers": workers,
         "problems": problems(facts),
@@ -92,10 +97,12 @@ async def workers_of(visit: Visit) -> Sequence[WorkerInfo] | None:
     ]
 
 
-async def _ended(visit: Visit, since: timedelta, by: Resolution) -> Sequence[StatisticsRow]:
+async def _ended(
+    visit: Visit, since: timedelta, by: Resolution, queues: Collection[str] | None = None
+) -> Sequence[StatisticsRow]:
     if recording_of(visit.board.q.broker) is None:
         return ()
-    rows = await visit.inspector.statistics(since=since, by=by)
+    rows = await visit.inspector.statistics(queues, since=since, by=by)
     return [each for each in rows if visit.may(Right.QUEUE_READ, each.queue)]
 
 
