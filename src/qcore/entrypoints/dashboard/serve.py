@@ -30,6 +30,9 @@ class Server(uvicorn.Server):
             with suppress(NotImplementedError):
                 loop.add_signal_handler(number, self._stop)
         yield
+        for number in stop_signals():
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
         self.force_exit = self.should_exit
