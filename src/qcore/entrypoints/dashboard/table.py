@@ -3,7 +3,7 @@
 from typing import Final
 
 from qcore.entrypoints.dashboard import assets
-from qcore.entrypoints.dashboard.pages import overview, own, queue_moves, task, tasks
+from qcore.entrypoints.dashboard.pages import edit, overview, own, queue_moves, task, tasks
 from qcore.entrypoints.dashboard.routes import RouteTable
 
 TABLE: Final = RouteTable(
@@ -11,6 +11,7 @@ TABLE: Final = RouteTable(
         *overview.ROUTES,
         *tasks.ROUTES,
         *task.ROUTES,
+        *edit.ROUTES,
         *queue_moves.ROUTES,
         *own.ROUTES,
         *assets.ROUTES,

@@ -126,3 +126,7 @@ class Visit:
 
 
 NOT_THERE: Final = "there is no such page, or you may not see it"
+NOT_STORED: Final = (
+    "this task is not stored, or not any more: completed tasks are kept for as long as their "
+    "retention says"
+)

@@ -1,8 +1,8 @@
 """One task: all that is known of it, and the orders that it takes."""
 
-from typing import Final
+from typing import Any, Final
 
-from qcore.domain.lifecycle import State
+from qcore.domain.lifecycle import ENDED, MOVES, State, Updated
 from qcore.domain.task import Task
 from qcore.entrypoints.dashboard.audit import note_move
 from qcore.entrypoints.dashboard.moves import BY_VERB, moves_of, said_of
@@ -10,14 +10,20 @@ from qcore.entrypoints.dashboard.refusals import NotThere
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Answer, Route
 from qcore.entrypoints.dashboard.story import MOMENTS, story_of
-from qcore.entrypoints.dashboard.visit import YES, Done, Page, Visit
+from qcore.entrypoints.dashboard.visit import NOT_STORED, YES, Done, Page, Visit
 
 
 async def task(visit: Visit) -> Page:
     """Show one task."""
     found = await _found(visit, visit.query.queue(), visit.query.task())
     moves = [each for each in moves_of(found.state) if visit.may(each.right, found.queue)]
-    values = {"story": await story_of(visit, found), "moves": moves, "moments": MOMENTS}
+    values: dict[str, Any] = {
+        "story": await story_of(visit, found),
+        "moves": moves,
+        "moments": MOMENTS,
+    }
+    values["can_edit"] = Updated in MOVES[found.state] and visit.may(Right.TASK_EDIT, found.queue)
+    values["can_repeat"] = found.state in ENDED and visit.may(Right.TASK_ENQUEUE, found.queue)
     return Page("task.html", found.name, values, ("task", "show", found.id, "--queue", found.queue))
 
 
@@ -54,10 +60,7 @@ async def _carry_out(visit: Visit, verb: str) -> Answer:
 async def _found(visit: Visit, queue: str, name: str) -> Task:
     found = await visit.inspector.get(queue, name)
     if found is None:
-        raise NotThere(
-            "this task is not stored, or not any more: completed tasks are kept for as long as "
-            "their retention says"
-        )
+        raise NotThere(NOT_STORED)
     return found
 
 
