@@ -146,6 +146,21 @@ async def behind_another(lab: Lab) -> None:
     await lab.broker.claim(Demand(1, {"default": 1}), now=NOW, until=NOW + 30)
 
 
+async def beyond_the_rate(lab: Lab) -> None:
+    """Come when as many have started as may."""
+    await lab.broker.enqueue([a_task(id="first"), a_task(id="a")], now=NOW)
+    await lab.inspector.limit_rate("default", "1/min")
+    await lab.broker.claim(Demand(1, {"default": 1}), now=NOW, until=NOW + 30)
+
+
+async def after_another_of_its_key(lab: Lab) -> None:
+    """Wait for the end of one that does the same."""
+    await lab.broker.enqueue([a_task(unique_key="k")], now=NOW)
+    await lab.broker.claim(Demand(1, {"default": 1}), now=NOW, until=NOW + 30)
+    task = a_task(id="a", unique_key="k", on_duplicate="rerun")
+    await lab.broker.enqueue([task], now=NOW)
+
+
 async def cancelled(lab: Lab) -> None:
     """Be dead."""
     await lab.broker.enqueue([a_task(id="a")], now=NOW)
@@ -163,6 +178,16 @@ async def cancelled(lab: Lab) -> None:
             Obstacle.IN_FLIGHT,
             "1 tasks of the queue 'default' run, of 1 at a time",
         ),
+        (
+            beyond_the_rate,
+            Obstacle.RATE,
+            "the queue 'default' starts at most 1 tasks in 60 s, and has done so",
+        ),
+        (
+            after_another_of_its_key,
+            Obstacle.UNIQUE,
+            "it waits for the end of another task of the unique key 'k'",
+        ),
         (cancelled, Obstacle.ENDED, "it is dead: cancelled"),
     ],
 )
@@ -174,6 +199,14 @@ async def test_what_else_keeps_a_task_waiting_is_told(
     await come(lab)
     [found] = await lab.inspector.why_waiting("default", "a") or ()
     assert (found.obstacle, found.text) == (obstacle, text)
+
+
+async def test_a_rate_that_has_tokens_left_keeps_nothing_waiting() -> None:
+    """Nor does one whose queue has tasks that are due later."""
+    lab = await staffed(SERVING)
+    await lab.broker.enqueue([a_task(id="a"), a_task(due=NOW + 90)], now=NOW)
+    await lab.inspector.limit_rate("default", "1/min")
+    assert await lab.inspector.why_waiting("default", "a") == []
 
 
 async def test_all_that_keeps_a_task_waiting_is_told_together() -> None:

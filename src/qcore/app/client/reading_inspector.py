@@ -140,19 +140,22 @@ class ReadingInspector(QueryInspector):
     async def why_waiting(self, queue: str, task: TaskId) -> Sequence[Hindrance] | None:
         """Return what keeps a task from being run, None when it is not stored.
 
-        Nothing where it runs, or where its turn will come: tasks before it, and a rate of its
-        queue, are not told.
+        Nothing where it runs, or where its turn will come: tasks before it are not told.
         """
         found = await self.get(queue, task)
         if found is None:
             return None
         await self._open()
         now, registry = self._clock.now(), worker_registry_of(self._broker)
+        limits = NO_LIMITS if limiting_of(self._broker) is None else await self.limits(queue)
+        # with tasks pending, a queue is due at once unless its rate holds them
+        due = None if limits.rate is None else await self._broker.next_due([queue])
         return hindrances(
             found,
             now,
             workers=None if registry is None else await registry.workers(now=now),
-            limits=NO_LIMITS if limiting_of(self._broker) is None else await self.limits(queue),
+            limits=limits,
+            is_rate_spent=due is not None and due > now,
             active=(await self._broker.count()).get(queue, {}).get(State.ACTIVE, 0),
         )
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from qcore.app.calls.name_patterns import best_match
 from qcore.domain.lifecycle import ENDED, State
-from qcore.domain.moments import Moment
+from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.queue_limits import Limits
 from qcore.domain.record import record
 from qcore.domain.task import Task
@@ -20,12 +20,16 @@ class Obstacle(StrEnum):
     """It is completed, archived or dead."""
     NOT_DUE = "not_due"
     """Its moment is yet to come."""
+    UNIQUE = "unique"
+    """It waits for the end of another task that has its unique key."""
     GROUPED = "grouped"
     """It waits in a group to be aggregated with others."""
     PAUSED = "paused"
     """Its queue is paused."""
     IN_FLIGHT = "in_flight"
     """As many tasks of its queue run as may run at a time."""
+    RATE = "rate"
+    """As many tasks of its queue were started as may start in a time."""
     NO_WORKER = "no_worker"
     """No worker serves its queue."""
     NO_HANDLER = "no_handler"
@@ -64,17 +68,23 @@ def hindrances(
     workers: Sequence[WorkerInfo] | None,
     limits: Limits,
     active: int,
+    is_rate_spent: bool = False,
 ) -> Sequence[Hindrance]:
     """Return all that keeps a task from being run; nothing where it runs, or its turn comes.
 
     `workers` are those that the broker lists, None where it lists none; `active` is how many tasks
-    of its queue run.
+    of its queue run, and `is_rate_spent` whether its rate alone holds those that are pending.
     """
     if task.state in ENDED:
         return [Hindrance(Obstacle.ENDED, f"it is {task.state}: {task.error or 'it has ended'}")]
     if task.state is State.ACTIVE:
         return []
-    found = [_moment(task, now), _pause(task, limits), _in_flight(task, limits, active)]
+    found = [
+        _moment(task, now),
+        _pause(task, limits),
+        _in_flight(task, limits, active),
+        _rate(task, limits) if is_rate_spent else None,
+    ]
     if workers is not None:
         found.append(_workers(task, workers, now))
     return [each for each in found if each is not None]
@@ -83,6 +93,9 @@ def hindrances(
 def _moment(task: Task, now: Moment) -> Hindrance | None:
     if task.state is State.AGGREGATING:
         return Hindrance(Obstacle.GROUPED, f"it waits in the group {task.spec.group!r}")
+    if task.due >= LAST_MOMENT:
+        text = f"it waits for the end of another task of the unique key {task.spec.unique_key!r}"
+        return Hindrance(Obstacle.UNIQUE, text)
     if task.state is not State.PENDING and task.due > now:
         return Hindrance(Obstacle.NOT_DUE, f"it is due in {task.due - now:,.1f} s")
     return None
@@ -99,6 +112,16 @@ def _in_flight(task: Task, limits: Limits, active: int) -> Hindrance | None:
         return None
     text = f"{active:,} tasks of the queue {task.queue!r} run, of {limits.in_flight:,} at a time"
     return Hindrance(Obstacle.IN_FLIGHT, text)
+
+
+def _rate(task: Task, limits: Limits) -> Hindrance | None:
+    if limits.rate is None or task.state is not State.PENDING:
+        return None
+    text = (
+        f"the queue {task.queue!r} starts at most {limits.rate.count:,} tasks in "
+        f"{limits.rate.per:g} s, and has done so"
+    )
+    return Hindrance(Obstacle.RATE, text)
 
 
 def _workers(task: Task, workers: Sequence[WorkerInfo], now: Moment) -> Hindrance | None:
