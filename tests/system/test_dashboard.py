@@ -1,0 +1,97 @@
+"""`qcore dashboard` as a process: it serves pages until a signal comes."""
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from attrs import define
+
+from qcore import Qcore
+from qcore.testing.builders import a_task
+from tests.system.kit import ROOT, until
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> str:
+    """Give the URL of a file with one task."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    async with Qcore(url) as q:
+        await q.client.enqueue(a_task(name="email:welcome", queue="mail"))
+    return url
+
+
+@define
+class Served:
+    """The command, on a free port."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def address(self) -> str:
+        """Return the address that its log names, "" before it does."""
+        found = re.search(r"http://[\d.:]+/", self.log.read_text())
+        return found[0] if found else ""
+
+    async def listens(self) -> str:
+        """Wait until it listens; return its address."""
+        await until(lambda: bool(self.address), "its address in the log")
+        return self.address
+
+
+@contextmanager
+def dashboard(url: str, log: Path, *options: str) -> Iterator[Served]:
+    """Run the command while a block lasts."""
+    command = [sys.executable, "-m", "qcore", "dashboard", "--port", "0", *options]
+    with log.open("w") as output:
+        environ = os.environ | {"QCORE_URL": url}
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=output)
+    try:
+        yield Served(process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+async def test_it_serves_pages_until_a_signal_comes(
+    store: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Then it leaves with 0."""
+    with dashboard(store, tmp_path / "log") as served:
+        async with httpx.AsyncClient(base_url=await served.listens()) as http:
+            page = await http.get("queue", params={"queue": "mail"})
+        assert "email:welcome" in page.text
+        served.process.send_signal(number)
+        await until(lambda: served.process.poll() is not None, "its end")
+        assert served.process.returncode == 0
+
+
+async def test_beyond_this_machine_a_token_is_asked_for(store: str, tmp_path: Path) -> None:
+    """The one in the file, which no log and no page repeats."""
+    token = secrets.token_urlsafe()
+    file = tmp_path / "token"
+    file.write_text(f"{token}\n")
+    options = ("--host", "0.0.0.0", "--token-file", str(file))  # noqa: S104
+    with dashboard(store, tmp_path / "log", *options) as served:
+        here = (await served.listens()).replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        async with httpx.AsyncClient(base_url=here) as http:
+            page = await http.get("")
+            assert page.status_code == 401
+            headers = {"origin": here.rstrip("/")}
+            page = await http.post("login", data={"token": token, "name": "Ann"}, headers=headers)
+            assert page.status_code == 303
+            page = await http.get("tasks")
+            assert "email:welcome" in page.text
+            assert token not in page.text
+    assert token not in served.log.read_text()
