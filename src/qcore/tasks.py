@@ -1,5 +1,6 @@
 """A task as it is asked for, as it is stored, and the right to run it."""
 
+from qcore.domain.audit import AuditRecord
 from qcore.domain.groups import Group
 from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import NewTask, TaskId
@@ -9,6 +10,7 @@ from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdi
 
 __all__ = [
     "AttemptError",
+    "AuditRecord",
     "Claim",
     "Demand",
     "Details",

@@ -109,18 +109,19 @@ class TestDetails(RedisCases):
     @pytest.mark.parametrize("name", IDS)
     async def test_each_task_has_its_own(self, broker: RedisBroker, name: str) -> None:
         """Whatever its id is made of: no other's is like it, and none is left of it."""
-        others = [a_task(id=f"{letter}{name}") for letter in "eps"]
+        others = [a_task(id=f"{letter}{name}") for letter in "epsa"]
         for other in others:
             claim = await a_claimed(broker, other)
             await broker.save_details([DetailsUpdate(claim.lease, None, other.id.encode())])
         task = a_task(id=name)
         expected = await written(broker, await a_claimed(broker, task))
         assert await read_one(broker, task) == expected
-        await execute_on(broker, task, Cancelled())
-        await execute_on(broker, task, Deleted())
+        await execute_on(broker, task, Cancelled(by="ann"))
+        assert self.server.cli("HLEN", HASH) == 8
+        await execute_on(broker, task, Deleted(by="ann"))
         found = await broker.details("default", [*ids_of(others), name])
         assert list(found) == [*(Details(saved=each.id.encode()) for each in others), None]
-        assert self.server.cli("HLEN", HASH) == 3
+        assert self.server.cli("HLEN", HASH) == 4
 
     @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
     @pytest.mark.parametrize("retention", [0.0, 60.0])

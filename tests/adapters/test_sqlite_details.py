@@ -15,6 +15,7 @@ from qcore.adapters.sqlite import SqliteBroker
 from qcore.adapters.sqlite.statements import statements
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Settled
+from qcore.domain.audit import audit_record
 from qcore.domain.lifecycle import (
     Cancelled,
     Deleted,
@@ -22,6 +23,7 @@ from qcore.domain.lifecycle import (
     Failed,
     IllegalMove,
     Rejected,
+    Rescheduled,
     RunNow,
     State,
     Succeeded,
@@ -106,7 +108,9 @@ def run(path: Path, sql: str) -> list[tuple[object, ...]]:
 
 def rows(path: Path) -> int:
     """Return of how many tasks anything is kept."""
-    return len(run(path, "SELECT task FROM qcore_details"))
+    kept = run(path, "SELECT task FROM qcore_details")
+    assert set(run(path, "SELECT task FROM qcore_audit")) <= set(kept)
+    return len(kept)
 
 
 def test_details_survive_the_process(broker: SqliteBroker, path: Path) -> None:
@@ -163,12 +167,27 @@ def test_nothing_is_left_of_a_task_that_is_gone(
     """However a task goes, its row of details goes in the same step; those of others stay."""
     other = a_noted(broker, a_task())
     claim = a_noted(broker, a_task(unique_key="k"))
+    # as if an operator had touched both
+    run(path, "INSERT INTO qcore_audit SELECT task, '[]' FROM qcore_details")
     assert rows(path) == 2
     way(broker, claim)
     assert rows(path) == 1
+    assert run(path, "SELECT count(*) FROM qcore_audit") == [(1,)]
     found = details(broker, other.task.id)
     assert found is not None
     assert found.saved == b"so far"
+
+
+def test_an_audit_trail_that_cannot_be_read_begins_anew(broker: SqliteBroker, path: Path) -> None:
+    """Whatever somebody has written there by hand, the next command is recorded."""
+    run_inline(broker.enqueue([task := a_task()], now=NOW))
+    order = Rescheduled(NOW + 9, "ann", "why")
+    for text in ("'nonsense'", "'[1]'", "x'ff00'", "7", "NULL"):
+        run_inline(broker.execute("default", [task.id], order, now=NOW))
+        run(path, f"UPDATE qcore_audit SET records = {text}")  # noqa: S608  (values of this test)
+        assert details(broker, task.id) == Details()
+        run_inline(broker.execute("default", [task.id], order, now=NOW))
+        assert details(broker, task.id) == Details(audit=(audit_record(order, NOW),))
 
 
 @pytest.mark.parametrize("name", ["claim", "enqueue", "transitions", "queues"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from attrs import evolve
 from structlog.testing import capture_logs
 
 from qcore.adapters.links.sqlite import BlockingSqliteLink, lost_log, only_name
@@ -23,7 +24,7 @@ from qcore.domain.errors import BrokerUnusable
 from qcore.domain.lifecycle import Failed, Snoozed, State, Succeeded
 from qcore.domain.queue_limits import SetInFlight
 from qcore.domain.run_details import DetailsUpdate
-from qcore.domain.task import Claim, Verdict
+from qcore.domain.task import Claim, Verdict, updated
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open")
@@ -275,9 +276,10 @@ def test_what_cannot_be_merged_is_kept_in_a_copy(
 
 
 def test_what_a_run_left_is_merged_with_its_task(path: Path, elsewhere: Elsewhere) -> None:
-    """Progress and saved work, the limits of a queue, and a unique key that is still free."""
+    """Progress, saved work, the audit trail, the limits of a queue, a unique key that is free."""
     user = broker_of(path)
     run_inline(user.enqueue([a_task(id="one", unique_key="k")], now=NOW))
+    run_inline(user.execute("default", ["one"], evolve(updated(priority=1), by="ann"), now=NOW))
     run_inline(user.set_limit("default", SetInFlight(3), now=NOW))
     claim = claimed(user, NOW)
     run_inline(user.save_details([DetailsUpdate(claim.lease, saved=b"half")]))
@@ -289,7 +291,7 @@ def test_what_a_run_left_is_merged_with_its_task(path: Path, elsewhere: Elsewher
     ]
     (details,) = run_inline(user.details("default", ["one"]))
     assert details is not None
-    assert details.saved == b"half"
+    assert (details.saved, [each.by for each in details.audit]) == (b"half", ["ann"])
     assert run_inline(user.limits(["default"]))[0].in_flight == 3
     answers = run_inline(user.enqueue([a_task(unique_key="k")], now=NOW))
     assert isinstance(answers[0], Duplicate)

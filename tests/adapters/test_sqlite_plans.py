@@ -43,7 +43,7 @@ SMALL = {
     "sqlite_master",
 }
 # those that read one row, whichever comes first; of entries one for each queue
-GLANCES = {"details.any", "queues.any_task", "entries.queues"}
+GLANCES = {"details.any", "details.any_audit", "queues.any_task", "entries.queues"}
 # those that count the tasks of a queue, as somebody has edited the numbers in its row
 RECOUNTS = {"queues.count_states", "queues.last_sequence"}
 # that which counts the entries of a queue that an operator wants to remove

@@ -14,6 +14,7 @@ from qcore.domain.answers import (
     NotAllowed,
     Swept,
 )
+from qcore.domain.audit import audit_record
 from qcore.domain.lifecycle import (
     Command,
     Crashed,
@@ -109,6 +110,50 @@ class ShowsNoLostWorkers(Shows):
     def shown(self, details: Details) -> Details:
         lost = Crashed().error
         return evolve(details, errors=tuple(e for e in details.errors if e.error != lost))
+
+
+class ShowsTheFirstOrders(Shows):
+    def shown(self, details: Details) -> Details:
+        return evolve(details, audit=details.audit[-19:])
+
+
+class ShowsOrdersBackwards(Shows):
+    def shown(self, details: Details) -> Details:
+        return evolve(details, audit=details.audit[::-1])
+
+
+class RecordsNobody(MemoryBroker):
+    """Records who gave an order, also where that was not said."""
+
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        order = evolve(order, by="somebody") if order.by is None else order
+        return await super().execute(queue, ids, order, now=now)
+
+
+class RecordsWhatWasAsked(MemoryBroker):
+    """Records an order with each task that it names, whether or not it may be carried out."""
+
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        answers = await super().execute(queue, ids, order, now=now)
+        record = audit_record(order, now)
+        for task, answer in zip(ids, answers, strict=True):
+            if isinstance(answer, NotAllowed) and record is not None:
+                stored = self._queues[queue].tasks[task]
+                stored.details = evolve(stored.details, audit=(record,))
+        return answers
+
+
+class ForgetsWhoAtAFailure(MemoryBroker):
+    async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
+        for verdict in verdicts:
+            stored = self._holder(verdict.lease)
+            if stored is not None:
+                stored.details = evolve(stored.details, audit=())
+        return await super().settle(verdicts, now=now)
 
 
 class SeesEverybody(MemoryBroker):

@@ -143,6 +143,13 @@ BROKEN_OF_RUNS: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
     (run_details_mutants.Bequeaths, NEW_TASK, {}),
     (run_details_mutants.Bequeaths, "test_a_task_that_is_replaced_leaves_no_notes", {}),
     (run_details_mutants.RemembersTheGone, IS_GONE, {"outcome": Succeeded()}),
+    (run_details_mutants.ShowsTheFirstOrders, "test_the_last_twenty_records_are_kept", {}),
+    (run_details_mutants.ShowsOrdersBackwards, "test_the_last_twenty_records_are_kept", {}),
+    (run_details_mutants.RecordsNobody, "test_a_command_by_nobody_is_not_recorded", {}),
+    (run_details_mutants.RecordsNobody, "test_a_command_changes_nothing_else", {}),
+    (run_details_mutants.RecordsWhatWasAsked, "test_only_what_was_moved_has_a_record", {}),
+    (run_details_mutants.ForgetsWhoAtAFailure, "test_records_outlast_runs", {}),
+    (run_details_mutants.Bequeaths, "test_records_are_gone_with_their_task", {}),
 ]
 """What is kept of runs."""
 
@@ -283,6 +290,8 @@ MACHINE_CATCHES = [
     run_details_mutants.ShowsNoTracebacks,
     run_details_mutants.ShowsNoLostWorkers,
     run_details_mutants.Bequeaths,
+    run_details_mutants.ShowsOrdersBackwards,
+    run_details_mutants.RecordsNobody,
     followup_mutants.ForgetsWhatFollows,
 ]
 

@@ -137,6 +137,7 @@ class Cancelled:
     """Somebody does not want it any more."""
 
     reason: str = "cancelled"
+    by: str | None = None
 
 
 @record
@@ -155,17 +156,26 @@ class Aggregated:
 class RunNow:
     """An operator wants it to run at once, with fresh budgets and no expiry."""
 
+    by: str | None = None
+    """The operator, as of every command: recorded with the task, together with the reason. None
+    records nothing, as where an application gives commands to tasks of its own."""
+    reason: str | None = None
+
 
 @record
 class Archived:
     """An operator set it aside."""
 
     reason: str = "archived by an operator"
+    by: str | None = None
 
 
 @record
 class Deleted:
     """An operator removed it."""
+
+    by: str | None = None
+    reason: str | None = None
 
 
 @record
@@ -173,6 +183,8 @@ class Rescheduled:
     """Somebody wants it to run at `at` instead, earlier or later."""
 
     at: Moment
+    by: str | None = None
+    reason: str | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse what is no moment; not a number fails every comparison."""
@@ -186,6 +198,8 @@ class Updated:
 
     changes: Mapping[str, object] = field(hash=False)
     """Fields of `NewTask`, of those in `CHANGEABLE`."""
+    by: str | None = None
+    reason: str | None = None
 
 
 Transition: TypeAlias = (

@@ -1,9 +1,10 @@
-"""Details of a task's runs: their last errors, the last progress, and partial work."""
+"""Details of a task: what its runs leave (errors, progress, partial work), and its audit trail."""
 
 from typing import Final
 
-from attrs import field
+from attrs import evolve, field
 
+from qcore.domain.audit import MAX_AUDIT, AuditRecord, audit_record
 from qcore.domain.errors import InvalidTask
 from qcore.domain.lifecycle import Crashed, Exhausted, Failed, Rejected, Transition
 from qcore.domain.moments import Moment
@@ -76,12 +77,14 @@ class DetailsSaved:
 
 @record
 class Details:
-    """All that is stored of a task's runs."""
+    """All that is stored of a task's runs, and of what operators did to it."""
 
     errors: tuple[AttemptError, ...] = ()
     """The last ten, the oldest first."""
     progress: Progress | None = None
     saved: bytes | None = field(default=None, repr=False)
+    audit: tuple[AuditRecord, ...] = ()
+    """The last twenty commands that operators gave, the oldest first."""
 
 
 NO_DETAILS: Final = Details()
@@ -99,9 +102,12 @@ def attempt_error(event: Transition, attempt: int, now: Moment) -> AttemptError 
 def after(details: Details, event: Transition, attempt: int, now: Moment) -> Details:
     """Return a task's details after a transition."""
     fault = attempt_error(event, attempt, now)
-    if fault is None:
-        return details
-    return Details((*details.errors, fault)[-MAX_ERRORS:], details.progress, details.saved)
+    if fault is not None:
+        return evolve(details, errors=(*details.errors, fault)[-MAX_ERRORS:])
+    order = audit_record(event, now)
+    if order is not None:
+        return evolve(details, audit=(*details.audit, order)[-MAX_AUDIT:])
+    return details
 
 
 def noted(details: Details, note: DetailsUpdate) -> Details:
@@ -110,4 +116,5 @@ def noted(details: Details, note: DetailsUpdate) -> Details:
         details.errors,
         details.progress if note.progress is None else note.progress,
         details.saved if note.saved is None else note.saved,
+        details.audit,
     )

@@ -7,6 +7,7 @@ counts, error, result, moments and the details of runs.
 from math import inf
 from typing import Final
 
+from qcore.domain.audit import MAX_AUDIT
 from qcore.domain.errors import InvalidTask
 from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.moments import LAST_MOMENT, Moment
@@ -116,6 +117,14 @@ def _check_details(details: Details) -> None:
         moment("the moment of progress", details.progress.at)
         details.progress.check()
     _bytes("saved", details.saved)
+    if len(details.audit) > MAX_AUDIT:
+        raise InvalidTask(
+            f"the audit trail has {len(details.audit)} records: expected the last {MAX_AUDIT}"
+        )
+    for order in details.audit:
+        moment("the moment of a command", order.at)
+        _utf8("an operator", order.by)
+        _utf8("the reason of a command", order.reason)
 
 
 def _check_error(error: AttemptError) -> None:

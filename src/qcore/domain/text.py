@@ -59,6 +59,13 @@ def storable(text: str) -> str:
     return text if len(text) <= MAX_ERROR else f"{text[: MAX_ERROR - 1]}…"
 
 
+def one_line(text: str, most: int) -> str:
+    """Return text as one line of at most so many characters, without what terminals obey."""
+    text = " ".join(escaped(text).split())
+    text = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def is_utf8(text: str) -> bool:
     """Return whether UTF-8 can say it: not a lone surrogate, as a file's name may have."""
     try:

@@ -80,6 +80,8 @@ class Operator(Protocol):
         - `Updated` changes what was asked for, and leaves the task where it is; a pending one of
           another priority goes behind those of that priority.
         - Everything else of a task stays as it was, also the details of its runs.
+        - A command that says `by` whom it is adds an `AuditRecord` to the details of each task
+          that it has moved, in the same step; one that does not say so adds none.
         """
         ...
 

@@ -7,6 +7,7 @@ Moments are drawn as offsets in ticks of 1/1024 s and become moments that differ
 from collections.abc import Iterable
 from typing import Any, Final
 
+from attrs import evolve
 from hypothesis import strategies as st
 
 from qcore.domain.lifecycle import (
@@ -159,6 +160,7 @@ class CommandDraft:
     changes: dict[str, Any]
     expires: bool
     """Whether `expires` is changed too."""
+    by: str | None
 
     def build(self, moments: Moments, now: Moment) -> Command:
         """Return the command."""
@@ -172,7 +174,8 @@ class CommandDraft:
             Rescheduled: Rescheduled(moment),
             Updated: updated(**changes),
         }
-        return ready[self.kind]
+        command = ready[self.kind]
+        return command if self.by is None else evolve(command, by=self.by, reason=str(self.ticks))
 
 
 def _rarely(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[int | None]:
@@ -290,6 +293,7 @@ COMMANDS: Final = st.builds(
     ticks=st.integers(-1_000, 4_000),
     changes=_CHANGES,
     expires=st.booleans(),
+    by=st.sampled_from((None, "é", "ann@laptop")),
 )
 
 LIMIT_CHANGES: Final[st.SearchStrategy[LimitChange]] = st.sampled_from(

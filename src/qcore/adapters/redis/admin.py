@@ -19,8 +19,9 @@ from qcore.adapters.redis.scripts import BROWSE, COUNT, READY_SINCE, REMOVE_QUEU
 from qcore.adapters.redis.snapshot import Snapshot, read_snapshots
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import Missing, Moved, NotAllowed, QueueNotEmpty, QueueRemoved
+from qcore.domain.audit import audit_record
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
-from qcore.domain.lifecycle import ENDED, MOVES, Command, RunNow, State, Updated, state_of
+from qcore.domain.lifecycle import ENDED, MOVES, Command, Deleted, RunNow, State, Updated, state_of
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Task, token_floor
@@ -194,7 +195,9 @@ class _Execution:
             else:
                 changing.append((n, snapshot))
         writes = await self._writes(changing)
-        written = refuse_in_part(await apply_transitions(self._runner, writes, self._now))
+        audit = None if isinstance(self._what, Deleted) else audit_record(self._what, self._now)
+        made = await apply_transitions(self._runner, writes, self._now, audit)
+        written = refuse_in_part(made)
         pairs = [*zip(changing, written, strict=True)]
         await self._publish_ended_leases(
             [snapshot for (_, snapshot), was_written in pairs if was_written]

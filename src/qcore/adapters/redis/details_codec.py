@@ -1,4 +1,4 @@
-"""Encode run details as Redis stores them, and decode them."""
+"""Encode details of tasks as Redis stores them, and decode them."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -8,6 +8,7 @@ from attrs import evolve
 from msgspec import MsgspecError
 from msgspec.msgpack import Decoder, Encoder
 
+from qcore.domain.audit import AuditRecord
 from qcore.domain.run_details import AttemptError, Details, Progress
 
 T = TypeVar("T")
@@ -18,10 +19,11 @@ MOST_ATTEMPTS: Final = 2**63 - 1
 _encode: Final = Encoder().encode
 _fault: Final = Decoder(AttemptError)
 _progress: Final = Decoder(Progress)
+_audit: Final = Decoder(AuditRecord)
 
 
-def encode(detail: AttemptError | Progress) -> bytes:
-    """Encode an error of a run, or its progress."""
+def encode(detail: AttemptError | Progress | AuditRecord) -> bytes:
+    """Encode an error of a run, its progress, or a record of the audit trail."""
     try:
         return _encode(detail)
     except (OverflowError, UnicodeEncodeError):
@@ -30,13 +32,22 @@ def encode(detail: AttemptError | Progress) -> bytes:
         return _encode(_encodable(detail))
 
 
-def encode_errors(errors: Iterable[AttemptError]) -> bytes:
-    """Encode the history of a task's errors: each behind its length and a blank."""
-    pieces = [encode(each) for each in errors]
+def encode_each(details: Iterable[AttemptError | AuditRecord]) -> bytes:
+    """Encode a history of errors, or an audit trail: each behind its length and a blank."""
+    pieces = [encode(each) for each in details]
     return b"".join(b"%d %b" % (len(each), each) for each in pieces)
 
 
-def _encodable(detail: AttemptError | Progress) -> AttemptError | Progress:
+def _encodable(
+    detail: AttemptError | Progress | AuditRecord,
+) -> AttemptError | Progress | AuditRecord:
+    if isinstance(detail, AuditRecord):
+        return evolve(
+            detail,
+            by=_text(detail.by),
+            reason=None if detail.reason is None else _text(detail.reason),
+            detail=_text(detail.detail),
+        )
     if isinstance(detail, Progress):
         return evolve(detail, message=_text(detail.message))
     worker = None if detail.worker is None else _text(detail.worker)
@@ -49,13 +60,23 @@ def _text(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def decode_details(errors: bytes | None, progress: bytes | None, saved: bytes | None) -> Details:
-    """Decode run details; entries that cannot be read are left out."""
+def decode_details(
+    errors: bytes | None, progress: bytes | None, saved: bytes | None, audit: bytes | None
+) -> Details:
+    """Decode details of a task; entries that cannot be read are left out."""
     return Details(
-        tuple(fault for fault in map(_read_fault, _pieces(errors or b"")) if fault is not None),
+        _read_each(_fault, errors),
         None if progress is None else _read(_progress, progress),
         saved,
+        _read_each(_audit, audit),
     )
+
+
+def _read_each(decoder: Decoder[T], joined: bytes | None) -> tuple[T, ...]:
+    if joined is None:
+        return ()
+    found = (_read(decoder, piece) for piece in _pieces(joined))
+    return tuple(each for each in found if each is not None)
 
 
 def _pieces(joined: bytes) -> Iterator[bytes]:
@@ -67,10 +88,6 @@ def _pieces(joined: bytes) -> Iterator[bytes]:
             end = blank + 1 + int(joined[start:blank])
             yield joined[blank + 1 : end]
             start = end
-
-
-def _read_fault(piece: bytes) -> AttemptError | None:
-    return _read(_fault, piece)
 
 
 def _read(decoder: Decoder[T], data: bytes) -> T | None:

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import quote
 
 from qcore.adapters.links.redis import Arg
-from qcore.adapters.redis.details_codec import encode, encode_errors
+from qcore.adapters.redis.details_codec import encode, encode_each
 from qcore.adapters.redis.encoding import encode_id, encode_sequence
 from qcore.adapters.redis.enqueue import MAX_BYTES_PER_CALL, stored_in_the_way
 from qcore.adapters.redis.records import AS_ASKED, SAFE, RunRecord, decode_meta, encode_task
@@ -121,8 +121,9 @@ def _words_of(snapshot: TaskSnapshot, now: Moment) -> Iterator[Arg]:
         yield repr(score)
         yield member
     yield from _key_of(task, now)
-    yield encode_errors(details.errors)
+    yield encode_each(details.errors)
     yield b"" if details.progress is None else encode(details.progress)
+    yield encode_each(details.audit)
     yield 0 if details.saved is None else 1
     yield b"" if details.saved is None else details.saved
 

@@ -69,10 +69,10 @@ def _words(updates: Sequence[DetailsUpdate]) -> list[Arg]:
 
 
 async def details(runner: ScriptRunner, queue: str, ids: Sequence[TaskId]) -> list[Details | None]:
-    """Return the run details of tasks, None where there is no task."""
+    """Return the details of tasks, None where there is no task."""
     asked = [([queue], [*chunk]) for chunk in chunks([*map(encode_id, ids)], MAX_READS_PER_CALL)]
     rows = [item for reply in await runner.run_idempotent(DETAILS, asked) for item in reply]
     return [
-        None if there is None else decode_details(errors, progress, saved)
-        for there, errors, progress, saved in zip(*(rows[n::4] for n in range(4)), strict=True)
+        None if there is None else decode_details(*parts)
+        for there, *parts in zip(*(rows[n::5] for n in range(5)), strict=True)
     ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from qcore.adapters.links.redis import Arg
+from qcore.adapters.redis.details_codec import encode
 from qcore.adapters.redis.encoding import StoredId
 from qcore.adapters.redis.script_runner import (
     ScriptRunner,
@@ -12,6 +13,7 @@ from qcore.adapters.redis.script_runner import (
     raise_outage,
 )
 from qcore.adapters.redis.scripts import TRANSITION
+from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import BrokerRefused
 from qcore.domain.moments import Moment
 from qcore.domain.statistics import Ending, FieldCounts, tallied
@@ -29,9 +31,14 @@ statistics, None for nothing."""
 
 
 async def apply_transitions(
-    runner: ScriptRunner, writes: Sequence[ConditionalWrite], now: Moment
+    runner: ScriptRunner,
+    writes: Sequence[ConditionalWrite],
+    now: Moment,
+    audit: AuditRecord | None = None,
 ) -> list[bool | BrokerRefused]:
     """Carry out writes, each of another task; return whose guards held.
+
+    With a record for their audit trails, none of the tasks is deleted.
 
     What a call adds to the statistics is the sum of its writes. So where one of these may not be
     carried out none is, and the others are sent again, with the sum of these. A refusal takes the
@@ -44,7 +51,10 @@ async def apply_transitions(
         for chunk in chunks(_deletions_first(writes, places))
     ]
     while left:
-        asked = [([queue], encode_transitions([writes[n] for n in chunk])) for queue, chunk in left]
+        asked = [
+            ([queue], encode_transitions([writes[n] for n in chunk], audit))
+            for queue, chunk in left
+        ]
         replies = await runner.run_once(TRANSITION, asked, now=now, partial=True)
         raise_outage(replies)
         again: list[tuple[str, Sequence[int]]] = []
@@ -66,13 +76,17 @@ def _deletions_first(writes: Sequence[ConditionalWrite], places: Sequence[int]) 
     return [n for n in places if writes[n][2]] + [n for n in places if not writes[n][2]]
 
 
-def encode_transitions(writes: Sequence[ConditionalWrite]) -> list[Arg]:
+def encode_transitions(
+    writes: Sequence[ConditionalWrite], audit: AuditRecord | None = None
+) -> list[Arg]:
     """Return the arguments of lua/transition.lua; deletions go ahead of the others."""
     tokens = [write[2] for write in writes if write[2]]
     words: list[Arg] = [len(tokens), len(writes) - len(tokens), *(write[1] for write in writes)]
     words += tokens
     for write in writes[len(tokens) :]:
         words += write[3]
+    if len(tokens) < len(writes):
+        words.append(b"" if audit is None else encode(audit))
     return words + encode_statistics(tallied([write[4] for write in writes if write[4]]))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from msgspec import MsgspecError, msgpack
 
 from qcore.adapters.links.sqlite import Row, Tx
+from qcore.adapters.sqlite import details_rows
 from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
 from qcore.adapters.sqlite.rare_options import encode_options
 from qcore.adapters.sqlite.records import ID, KEY, MORE, PLACE, SEQUENCE, task_of
@@ -16,6 +18,7 @@ from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.task_state import TaskState
 from qcore.adapters.sqlite.transitions import read_tasks, write_tasks
 from qcore.domain.answers import Missing, Moved, NotAllowed
+from qcore.domain.audit import audit_record
 from qcore.domain.errors import InvalidOption
 from qcore.domain.lifecycle import ENDED, MOVES, Command, State, Updated
 from qcore.domain.moments import Moment
@@ -114,11 +117,12 @@ def execute(
     tasks = read_tasks(tx, queue_row, ids)
     tokens = {task: tasks[task].token for task in tasks if tasks[task].state is State.ACTIVE}
     if isinstance(command, Updated):
-        return CommandResult(_update(tx, queue_row, ids, command))
+        return CommandResult(_update(tx, queue_row, ids, command, now))
     answers = [_carry_out(tasks.get(task), command, now) for task in ids]
     moved = [tasks[task] for task, answer in zip(ids, answers, strict=True) if _is_moved(answer)]
     write_tasks(tx, moved)
     write_queues(tx, [queue_row])
+    _audit(tx, [task.key for task in moved if task.state is not State.GONE], command, now)
     return CommandResult(
         answers,
         [tokens[task.id] for task in moved if task.id in tokens],
@@ -126,17 +130,24 @@ def execute(
     )
 
 
+def _audit(tx: Tx, keys: Sequence[int], command: Command, now: Moment) -> None:
+    record = audit_record(command, now)
+    if record is not None and keys:
+        details_rows.add_audit(tx, keys, record)
+
+
 def _update(
-    tx: Tx, queue_row: QueueRow, ids: Sequence[TaskId], change: Updated
+    tx: Tx, queue_row: QueueRow, ids: Sequence[TaskId], change: Updated, now: Moment
 ) -> list[Moved | NotAllowed | Missing]:
     """Change options of tasks that the command may change."""
     rows = tx.execute(_SQL["get"], (json.dumps(ids), queue_row.name))
     found = {row[ID]: (row, task_of(row, queue_row.name)) for row in rows}
     answers: list[Moved | NotAllowed | Missing] = []
-    updated: set[TaskId] = set()
+    updated = Counter[TaskId]()
     for each in ids:
         if each in updated:
             # named twice: by then it is as it should be, and keeps its place
+            updated[each] += 1
             answers.append(Moved(found[each][1].state))
             continue
         if each not in found:
@@ -153,9 +164,10 @@ def _update(
         # an unchanged value stays as stored, with options that only a newer qcore knows
         more = row[MORE] if before == after else after
         tx.execute(_SQL["update"], (*_changeable(spec, sequence), more, row[KEY]))
-        updated.add(each)
+        updated[each] = 1
         answers.append(Moved(task.state))
     write_queues(tx, [queue_row])
+    _audit(tx, [found[each][0][KEY] for each in updated.elements()], change, now)
     return answers
 
 

@@ -25,6 +25,8 @@ def merge_lost(tx: Tx) -> int:
     tx.execute(_SQL["counters"])
     keys = [key for (key,) in tx.execute(_SQL["tasks"])]
     tx.execute(_SQL["details"], (json.dumps(keys),))
+    if tx.execute(_SQL["audit_columns"]):
+        tx.execute(_SQL["audit"], (json.dumps(keys),))
     tx.execute(_SQL["limits"])
     if tx.execute(_SQL["statistics_columns"]):
         tx.execute(_SQL["statistics"])

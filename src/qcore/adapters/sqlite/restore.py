@@ -129,6 +129,7 @@ class _Batch(QueueBatch):
         super().write(tx)
         tx.executemany(_SQL["insert"], self._restored)
         tx.executemany(_SQL["details"], self._details)
+        tx.executemany(_SQL["audit"], [each for each in self._details if each["audit"]])
 
 
 _PLACE: Final = 3

@@ -14,6 +14,7 @@ ADDED: Final[Mapping[int, Sequence[str]]] = {
     4: ("workers",),
     5: ("entries", "waking"),
     6: ("statistics",),
+    7: ("audit",),
 }
 """What each version has added to the one before it, by the names of the statements that make it."""
 VERSION: Final = max(ADDED)

@@ -105,7 +105,8 @@ class TransformingBroker(ForwardingBroker):
         self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         if isinstance(command, Updated):
-            command = Updated(self._changes_in(queue, command.changes))
+            changes = self._changes_in(queue, command.changes)
+            command = attrs.evolve(command, changes=changes)
         return await super().execute(queue, ids, command, now=now)
 
     async def restore(
@@ -229,7 +230,7 @@ class TransformingBroker(ForwardingBroker):
     def _details_out(self, queue: str, details: Details) -> Details:
         if details.saved is None:
             return details
-        return Details(details.errors, details.progress, self.on_content_out(queue, details.saved))
+        return attrs.evolve(details, saved=self.on_content_out(queue, details.saved))
 
 
 def _with_payload(stored: StoredEntry, payload: bytes) -> StoredEntry:

@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.answers import Conflict, Enqueued, Restored
+from qcore.domain.audit import AuditRecord
 from qcore.domain.lifecycle import Archived, Failed, RunNow, State, Succeeded
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.run_details import AttemptError, Details, DetailsUpdate, Progress
@@ -41,6 +42,7 @@ DETAILS: Final = Details(
     ),
     Progress(NOW - 1.125, 0.25, "a quarter ✓"),
     b"\x00\xff so far",
+    tuple(AuditRecord(NOW - 90 + n, "run", f"ann ✓ {n}", f"why {n}", "") for n in range(20)),
 )
 
 

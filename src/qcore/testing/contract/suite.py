@@ -3,6 +3,7 @@
 from typing import Final
 
 from qcore.ports import Broker, Capability
+from qcore.testing.contract.audit import AuditCases
 from qcore.testing.contract.batches import LargeBatchCases
 from qcore.testing.contract.callbacks import CallbackCases
 from qcore.testing.contract.cancellation import CancellationCases
@@ -78,6 +79,7 @@ class BrokerContract(
     QueueRemovalCases,
     SaveDetailsCases,
     DetailCases,
+    AuditCases,
     FollowUpCases,
     TaskChangeCases,
     TableCases,

@@ -5,8 +5,8 @@
 -- without the sequence; its run record, empty for none; the number of sorted sets that it enters, then
 -- key, score and member of each, those of PENDING without the sequence; its unique key if it is to
 -- take it or to wait for it, and until when; if it waits for the end of the one that has it: when it is
--- due by what was asked for, and its run record for that, both empty for any other; its errors and its
--- progress, empty for none; "1" if it has saved work, else "0"; and that.
+-- due by what was asked for, and its run record for that, both empty for any other; its errors, its
+-- progress and its audit trail, empty for none; "1" if it has saved work, else "0"; and that.
 -- Keys are numbers as in lib/keys.lua.
 -- Reply: as of enqueue.lua, for each task that was refused.
 -- Errors: QCORE FOREIGN where a key of a queue to be created exists.
@@ -33,7 +33,7 @@ local function read_task()
     task.places[i] = { tonumber(argument()), argument(), argument() }
   end
   task.unique, task.last, task.due, task.freed = argument(), argument(), argument(), argument()
-  task.errors, task.progress = argument(), argument()
+  task.errors, task.progress, task.audit = argument(), argument(), argument()
   task.has_saved, task.saved = argument() == '1', argument()
   return task
 end
@@ -103,6 +103,9 @@ local function store(task)
   end
   if task.progress ~= '' then
     call('HSET', KEYS[DETAILS], 'p' .. task.id, task.progress)
+  end
+  if task.audit ~= '' then
+    call('HSET', KEYS[DETAILS], 'a' .. task.id, task.audit)
   end
   if task.has_saved then
     call('HSET', KEYS[DETAILS], 's' .. task.id, task.saved)

@@ -13,8 +13,9 @@
 -- delete the task; its new sequence and metadata, with the bar, empty to keep them; its new
 -- options, empty to keep them; and an error to append to its history, empty for none. Keys are
 -- numbers as in lib/keys.lua. A unique key counts as a sorted set that its task leaves when it
--- ends. Behind all of that is what these tasks add to the statistics, if they do: how many names; and
--- for each the name, how many numbers, and field and number of each.
+-- ends. Behind the changes, if there are any, is a record for the audit trails of their tasks, empty
+-- for none. Behind all of that is what these tasks add to the statistics, if they do: how many names;
+-- and for each the name, how many numbers, and field and number of each.
 -- Reply: nothing if all guards held; else for each task "1" if its guard held, "0" if it did not. With
 -- statistics that is behind a "-", and nothing was written: what is to be added was for all.
 
@@ -34,7 +35,7 @@ local records = call('HMGET', KEYS[PROGRESS], unpack(ARGV, 5, 4 + number))
 local reply = {}
 local deleted, leaving, entering = {}, {}, {}
 local dropped, unrecorded, recorded, values = {}, {}, {}, {}
-local uniques, holders, errors_of = {}, {}, {}
+local uniques, holders, errors_of, changed = {}, {}, {}, {}
 
 local function argument()
   at = at + 1
@@ -84,6 +85,7 @@ local function change(id, holds)
   if not holds then
     return
   end
+  changed[#changed + 1] = id
   if record == 'x' then
     dropped[#dropped + 1] = id
   elseif record == '' then
@@ -131,13 +133,14 @@ for i = deletions + 1, number do
   all = all and holds
 end
 
+local audit = changes > 0 and argument() or ''
 if ARGV[at] and not all then
   return '-' .. table.concat(reply)
 end
 
 -- most queues have no run details
 local has_details = call('EXISTS', KEYS[DETAILS]) == 1
-local written = { TASKS, has_details and DETAILS or nil }
+local written = { TASKS, (has_details or audit ~= '') and DETAILS or nil }
 for key in pairs(leaving) do
   written[#written + 1] = key
 end
@@ -175,25 +178,43 @@ if #values > 0 then
   call('HSET', KEYS[TASKS], unpack(values))
 end
 
--- Append an error to the history of a task, which keeps the last ten.
-local function append_error(id, fault)
-  local kept = call('HGET', KEYS[DETAILS], 'e' .. id)
-  local errors, start = {}, 1
+-- Append a piece, behind its length, to those that are kept, of which the last ones stay.
+local function with_piece(kept, piece, most)
+  local pieces, start = {}, 1
   while kept and start <= #kept do
     local _, stop, size = string.find(kept, '^(%d+) ', start)
     if not stop or stop + size > #kept then
-      -- somebody has edited the history: keep what could be read, and go on
+      -- somebody has edited them: keep what could be read, and go on
       break
     end
-    errors[#errors + 1] = sub(kept, start, stop + size)
+    pieces[#pieces + 1] = sub(kept, start, stop + size)
     start = stop + size + 1
   end
-  errors[#errors + 1] = #fault .. ' ' .. fault
-  call('HSET', KEYS[DETAILS], 'e' .. id, table.concat(errors, '', math.max(1, #errors - 9)))
+  pieces[#pieces + 1] = #piece .. ' ' .. piece
+  return table.concat(pieces, '', math.max(1, #pieces - most + 1))
 end
 
 for _, each in ipairs(errors_of) do
-  append_error(each[1], each[2])
+  local field = 'e' .. each[1]
+  local kept = call('HGET', KEYS[DETAILS], field)
+  call('HSET', KEYS[DETAILS], field, with_piece(kept, each[2], 10))
+end
+
+-- Append a record to the audit trails of tasks: they are many, so with one call for all.
+local function append_audit(ids)
+  local fields, words = {}, {}
+  for i, id in ipairs(ids) do
+    fields[i] = 'a' .. id
+  end
+  local kept = has_details and call('HMGET', KEYS[DETAILS], unpack(fields)) or {}
+  for i, field in ipairs(fields) do
+    words[2 * i - 1], words[2 * i] = field, with_piece(kept[i], audit, 20)
+  end
+  call('HSET', KEYS[DETAILS], unpack(words))
+end
+
+if audit ~= '' and #changed > 0 then
+  append_audit(changed)
 end
 
 add_statistics(0, ARGV, at)

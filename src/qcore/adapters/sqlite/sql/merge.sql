@@ -45,6 +45,21 @@ FROM json_each(?) AS n
     JOIN lost.qcore_tasks AS t ON t.queue = l.key AND t.id = m.id
     JOIN lost.qcore_details AS d ON d.task = t.key
 
+-- Nothing if the log was lost by a qcore that did not have the table yet.
+-- name: audit_columns
+PRAGMA lost.table_info(qcore_audit)
+
+-- Of those just inserted, by their keys.
+-- name: audit
+INSERT OR IGNORE INTO main.qcore_audit (task, records)
+SELECT m.key, a.records
+FROM json_each(?) AS n
+    JOIN main.qcore_tasks AS m ON m.key = n.value
+    JOIN main.qcore_queues AS q ON q.key = m.queue
+    JOIN lost.qcore_queues AS l ON l.name = q.name
+    JOIN lost.qcore_tasks AS t ON t.queue = l.key AND t.id = m.id
+    JOIN lost.qcore_audit AS a ON a.task = t.key
+
 -- name: limits
 INSERT OR IGNORE INTO main.qcore_limits (queue, count, per, full, in_flight, is_paused)
 SELECT q.key, v.count, v.per, v.full, v.in_flight, v.is_paused

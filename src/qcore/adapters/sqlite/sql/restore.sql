@@ -15,3 +15,7 @@ VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 
 -- name: details
 INSERT INTO qcore_details (task, errors, progress, saved)
 SELECT key, :errors, :progress, :saved FROM qcore_tasks WHERE queue = :queue AND id = :id
+
+-- name: audit
+INSERT INTO qcore_audit (task, records)
+SELECT key, :audit FROM qcore_tasks WHERE queue = :queue AND id = :id

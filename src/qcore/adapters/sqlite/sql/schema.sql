@@ -102,6 +102,13 @@ CREATE TABLE qcore_details (
     saved BLOB
 )
 
+-- The audit trail of a task, as a JSON array; one that no operator has touched has no row here.
+-- name: audit
+CREATE TABLE qcore_audit (
+    task INTEGER PRIMARY KEY,
+    records TEXT
+)
+
 -- Limits of a queue: `count` starts in `per` seconds, `in_flight` at a time, or a pause; a queue without
 -- limits has no row here. `full` is the moment at which the bucket of its rate is full again.
 -- name: limits

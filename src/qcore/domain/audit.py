@@ -1,0 +1,81 @@
+"""The audit trail of a task: which operator gave it which command, when and why."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, cast
+
+from qcore.domain.lifecycle import (
+    Archived,
+    Cancelled,
+    Command,
+    Deleted,
+    Rescheduled,
+    RunNow,
+    Transition,
+    Updated,
+)
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.text import one_line
+
+MAX_AUDIT: Final = 20
+"""How many records are kept of a task: the last ones."""
+MAX_BY: Final = 100
+"""Characters of an operator's name that are kept."""
+MAX_REASON: Final = 500
+"""Characters of a reason that are kept."""
+
+ACTIONS: Final[Mapping[type, str]] = {
+    RunNow: "run",
+    Archived: "archive",
+    Cancelled: "cancel",
+    Deleted: "delete",
+    Rescheduled: "reschedule",
+    Updated: "update",
+}
+"""Commands by the names that records, events and the command line give them."""
+_NO_REASONS: Final = {None, Archived().reason, Cancelled().reason}
+"""What is there where no reason was given: the texts are what a task then has as its error."""
+
+
+@record
+class AuditRecord:
+    """One command that an operator gave, as the task keeps it."""
+
+    at: Moment
+    action: str
+    """One of `ACTIONS`."""
+    by: str
+    reason: str | None = None
+    detail: str = ""
+    """The moment of a `Rescheduled`, the fields of an `Updated`."""
+
+
+def audit_record(event: Transition, now: Moment) -> AuditRecord | None:
+    """Return what a transition adds to a task's audit trail: a command that says by whom it is."""
+    action = ACTIONS.get(type(event))
+    if action is None:
+        # a lookup, as isinstance with each of them would take longer for every verdict
+        return None
+    command = cast("Command", event)
+    if command.by is None:
+        return None
+    by, reason = one_line(command.by, MAX_BY), reason_given(command)
+    return AuditRecord(now, action, by, reason, detail_of(command))
+
+
+def reason_given(command: Command) -> str | None:
+    """Return the reason that an operator gave for a command, as it is kept."""
+    reason = command.reason
+    return None if reason in _NO_REASONS else one_line(reason or "", MAX_REASON)
+
+
+def detail_of(command: Command) -> str:
+    """Return what a command says beside its kind, as text."""
+    match command:
+        case Rescheduled():
+            return datetime.fromtimestamp(command.at, UTC).isoformat(timespec="milliseconds")
+        case Updated():
+            return ", ".join(sorted(command.changes))
+        case _:
+            return ""
