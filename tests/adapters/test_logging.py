@@ -15,6 +15,7 @@ from qcore.domain.events import (
     LeaseWasLost,
     LoopBlocked,
     NoHandler,
+    Operated,
     TaskFinished,
     TasksClaimed,
     TasksSettled,
@@ -323,3 +324,25 @@ def test_successes_may_be_shown_as_info() -> None:
     levels = {line["event"]: line["log_level"] for line in lines}
     assert levels["task succeeded"] == "info"
     assert levels["task snoozed"] == "debug"
+
+
+def test_what_an_operator_has_done_is_a_line() -> None:
+    """With who and why, and what of an event says something."""
+    many = tuple(f"t{n}" for n in range(30))
+    lines = logged(
+        Operated(NOW, "archive", "mail", "ann", "closed", tasks=many),
+        Operated(NOW, "pause entry", "mail", "ann", entry="daily"),
+    )
+    assert lines[0] | {"task_ids": []} == {
+        "event": "operator's command",
+        "log_level": "info",
+        "action": "archive",
+        "queue": "mail",
+        "by": "ann",
+        "reason": "closed",
+        "tasks": 30,
+        "task_ids": [],
+    }
+    assert lines[0]["task_ids"] == [*many[:20], "… and 10 more"]
+    assert lines[1]["entry"] == "daily"
+    assert "reason" not in lines[1]

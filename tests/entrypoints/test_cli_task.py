@@ -191,3 +191,21 @@ def test_progress_is_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     half = "█" * 10 + "░" * 10 + "  50%  half"
     assert invoke("task", "watch", "done").stdout == f"\rdone  completed  {half}\n"
     assert f"{half}\n" in invoke("task", "watch", "done", "failed").stdout
+
+
+def test_a_story_tells_who_did_what_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest first; who that is, is a variable's or a flag's to say."""
+    monkeypatch.setenv("QCORE_BY", "ann")
+    invoke("task", "reschedule", "a", "--delay", "2h", "--reason", "not\nyet")
+    invoke("task", "update", "a", "--priority", "4", "--by", "bob")
+    told = [text for name, text in cells_of("task", "show", "a") if name == "operator"]
+    assert [each.partition(" ")[2] for each in told] == [
+        "bob, update priority",
+        told[1].partition(" ")[2],
+    ]
+    assert told[1].endswith(": not yet")
+    [task] = document_of("task", "show", "a")["tasks"]
+    assert [(each["action"], each["by"], each["reason"]) for each in task["audit"]] == [
+        ("reschedule", "ann", "not yet"),
+        ("update", "bob", None),
+    ]

@@ -227,3 +227,29 @@ def test_what_tasks_say_cannot_command_a_terminal() -> None:
     invoke("tasks", "archive", "id:t0 state:pending", "--yes", "--reason", "\x1b[2Jno\tmore\n")
     [row] = cells_of("tasks", "list", "id:t0")
     assert row[7] == "\\x1b[2Jno\\tmore\\n"
+
+
+def test_options_of_many_are_changed_by_a_query(q: Qcore) -> None:
+    """Those that are named, and none takes a limit away; who and why is kept."""
+    said = invoke(
+        *("tasks", "update", "state:pending", "args.user:<2", "--yes", "--priority", "3"),
+        *("--timeout", "none", "--tag", "vip", "--tag", "eu", "--by", "ann", "--reason", "VIPs"),
+    )
+    assert said.stdout == "update: 2 tasks done, 0 skipped, 0 failed\n"
+    page = q.blocking_inspector.tasks("tag:vip,eu")
+    assert {task.id for task in page.tasks} == {"t0", "t1"}
+    assert {(task.spec.priority, task.spec.timeout) for task in page.tasks} == {(3, None)}
+    details = q.blocking_inspector.details("out", "t0")
+    assert details is not None
+    [record] = details.audit
+    assert (record.by, record.reason, record.detail) == ("ann", "VIPs", "priority, tags, timeout")
+
+
+def test_an_update_says_what_it_can_change(q: Qcore) -> None:
+    """Where nothing is named; and what is wrong is refused by its name."""
+    result = invoke("tasks", "update", "state:pending", "--yes")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: nothing is to be changed: expected one or more of --pr")
+    result = invoke("tasks", "update", "state:pending", "--max-retry", "-1", "--yes")
+    assert (result.exit_code, "max_retry is -1" in result.stderr) == (2, True)
+    assert all(task.spec.max_retry == 25 for task in q.blocking_inspector.tasks().tasks)

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final, TypeVar, cast
+
+from attrs import evolve
 
 from qcore.domain.lifecycle import (
     Archived,
@@ -16,7 +18,9 @@ from qcore.domain.lifecycle import (
 )
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
-from qcore.domain.text import one_line
+from qcore.domain.text import one_line, storable
+
+C = TypeVar("C", bound=Command)
 
 MAX_AUDIT: Final = 20
 """How many records are kept of a task: the last ones."""
@@ -62,6 +66,14 @@ def audit_record(event: Transition, now: Moment) -> AuditRecord | None:
         return None
     by, reason = one_line(command.by, MAX_BY), reason_given(command)
     return AuditRecord(now, action, by, reason, detail_of(command))
+
+
+def attributed(command: C, by: str, reason: str | None) -> C:
+    """Return a command that says by whom it is, and why."""
+    if reason is None:
+        return evolve(command, by=by)
+    # of some it becomes the task's error
+    return evolve(command, by=by, reason=storable(reason))
 
 
 def reason_given(command: Command) -> str | None:

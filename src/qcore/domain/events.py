@@ -8,6 +8,7 @@ from attrs import field
 from qcore.domain.answers import Admission, LeaseLost, Settled, Swept
 from qcore.domain.groups import Group
 from qcore.domain.lifecycle import Transition
+from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.periodic.entry import StoredEntry
 from qcore.domain.record import record
@@ -177,6 +178,25 @@ class BrokerRecovered:
 
 
 @record
+class Operated:
+    """An operator has moved tasks, or changed a queue or an entry: once for each step of many."""
+
+    at: Moment
+    action: str
+    """Such as "run", "pause queue", "remove entry"."""
+    queue: str
+    by: str
+    """Who did it."""
+    reason: str | None = None
+    detail: str = ""
+    """What the action does not say: a new moment, the names of changed options, a limit."""
+    tasks: tuple[TaskId, ...] = ()
+    """Those that were moved."""
+    entry: str | None = None
+    """The periodic task that it was about."""
+
+
+@record
 class BrokerCalled:
     """A call of the broker has ended: of a client's, a worker's or an inspector's."""
 
@@ -211,5 +231,6 @@ Event: TypeAlias = (
     | LoopBlocked
     | BrokerFailed
     | BrokerRecovered
+    | Operated
     | BrokerCalled
 )

@@ -29,7 +29,7 @@ from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption, QcoreError
-from qcore.domain.events import BrokerCalled
+from qcore.domain.events import BrokerCalled, Operated
 from qcore.domain.new_task import DEFAULT_QUEUE, TaskId
 from qcore.domain.retry import Dice, RetryPolicy
 from qcore.entrypoints.connect import borrow, connect, url_of_environment
@@ -111,15 +111,19 @@ class Qcore(Router):
         """For asynchronous code."""
         self.blocking = self._blocking_client(broker)
         """For code that blocks."""
-        self.inspector = Inspector(self._traced, clock=clock, codec=self.codec)
+        told = Instruments(self.instruments).sender(Operated)
+        self.inspector = Inspector(self._traced, clock=clock, codec=self.codec, emit=told)
         """Reads what the store holds and moves tasks, for asynchronous code."""
         self.blocking_inspector = BlockingInspector(
-            self.blocking.inner.broker, clock=self.blocking.inner.clock, codec=self.codec
+            self.blocking.inner.broker,
+            clock=self.blocking.inner.clock,
+            codec=self.codec,
+            emit=told,
         )
         """The same for code that blocks."""
-        self.entries = Entries(self.client)
+        self.entries = Entries(self.client, emit=told)
         """The entries of periodic tasks, for asynchronous code."""
-        self.blocking_entries = BlockingEntries(self.blocking)
+        self.blocking_entries = BlockingEntries(self.blocking, emit=told)
         """The entries of periodic tasks, for code that blocks."""
 
     def _trace(self, broker: Broker) -> Broker:

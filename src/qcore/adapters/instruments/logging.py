@@ -20,6 +20,7 @@ from qcore.domain.events import (
     LoopBlocked,
     NoAggregator,
     NoHandler,
+    Operated,
     PeriodicFailed,
     PeriodicTicked,
     TaskFinished,
@@ -66,7 +67,8 @@ Level: TypeAlias = Literal["debug", "info"]
 class LoggingInstrument:
     """Log successes as debug, the worker's life as info, failures above.
 
-    - info: a worker started, paused, stopping, stopped; the broker answers again
+    - info: a worker started, paused, stopping, stopped; the broker answers again; what an
+      operator has done, with who and why
     - debug: a task succeeded (or as `successes` says), was snoozed, revoked or released; tasks were
       aggregated; a periodic task ticked
     - warning: a task failed and is tried again, its process crashed, its lease was lost, its
@@ -120,6 +122,7 @@ class LoggingInstrument:
             LoopBlocked: self._blocked,
             BrokerFailed: self._broker_failed,
             BrokerRecovered: self._recovered,
+            Operated: self._operated,
         }
 
     @property
@@ -289,6 +292,15 @@ class LoggingInstrument:
 
     def _recovered(self, event: BrokerRecovered) -> None:
         self._log.info("broker answers again", call=event.call, failures=event.failures)
+
+    def _operated(self, event: Operated) -> None:
+        fields = {"reason": event.reason, "detail": event.detail, "entry": event.entry}
+        given: dict[str, object] = {name: value for name, value in fields.items() if value}
+        if event.tasks:
+            given |= {"tasks": len(event.tasks), "task_ids": _some(event.tasks)}
+        self._log.info(
+            "operator's command", action=event.action, queue=event.queue, by=event.by, **given
+        )
 
 
 def _run_fields(claim: Claim) -> dict[str, object]:

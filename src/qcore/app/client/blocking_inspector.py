@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias, Unpack
 
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.options import Changes
+from qcore.app.client.auditing import Emit
 from qcore.app.client.blocking_notifications import BlockingPauses
 from qcore.app.client.bulk_moves import DEFAULT_LOOK as LOOK_BEFORE
 from qcore.app.client.bulk_moves import DEFAULT_SAMPLE, Move, MovePreview, MoveProgress
@@ -43,10 +44,20 @@ class BlockingInspector:
     Each method is that of `Inspector`, where it is described.
     """
 
-    def __init__(self, broker: Broker, *, clock: Clock, codec: Codec | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        clock: Clock,
+        codec: Codec | None = None,
+        emit: Emit | None = None,
+        by: str | None = None,
+    ) -> None:
         clock = clock.blocking()
         pauses = BlockingPauses(clock)
-        self._inner = Inspector(broker.blocking(), clock=clock, codec=codec, pauses=pauses)
+        self._inner = Inspector(
+            broker.blocking(), clock=clock, codec=codec, pauses=pauses, emit=emit, by=by
+        )
 
     def counts(self) -> Counts:
         """Return queue to state to number of tasks; states with none are left out."""
@@ -134,7 +145,7 @@ class BlockingInspector:
     def preview(
         self,
         query: Query | str,
-        move: Move,
+        move: Move | Changes,
         *,
         look: int = LOOK_BEFORE,
         sample: int = DEFAULT_SAMPLE,
@@ -145,16 +156,19 @@ class BlockingInspector:
     def move(
         self,
         query: Query | str,
-        move: Move,
+        move: Move | Changes,
         *,
         as_of: datetime | Moment | None = None,
         limit: int | None = None,
         pace: float | None = None,
+        by: str | None = None,
+        reason: str | None = None,
     ) -> Generator[MoveProgress, None, None]:
         """Move the tasks of a query in steps; see `Inspector.move`."""
-        yield from iterate_inline(
-            self._inner.move(query, move, as_of=as_of, limit=limit, pace=pace)
+        steps = self._inner.move(
+            query, move, as_of=as_of, limit=limit, pace=pace, by=by, reason=reason
         )
+        yield from iterate_inline(steps)
 
     def watch(
         self,
@@ -177,21 +191,49 @@ class BlockingInspector:
         """Return what ended, by period and task name; see `Inspector.statistics`."""
         return run_inline(self._inner.statistics(queue, since=since, until=until, by=by))
 
-    def run_now(self, queue: str, tasks: Sequence[TaskId]) -> Answers:
+    def run_now(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Answers:
         """Make tasks pending at once, with fresh budgets."""
-        return run_inline(self._inner.run_now(queue, tasks))
+        return run_inline(self._inner.run_now(queue, tasks, by=by, reason=reason))
 
-    def archive(self, queue: str, tasks: Sequence[TaskId]) -> Answers:
+    def archive(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Answers:
         """Archive tasks: they are kept, and do not run."""
-        return run_inline(self._inner.archive(queue, tasks))
+        return run_inline(self._inner.archive(queue, tasks, by=by, reason=reason))
 
-    def cancel(self, queue: str, tasks: Sequence[TaskId]) -> Answers:
+    def cancel(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Answers:
         """End tasks as dead; see `Inspector.cancel`."""
-        return run_inline(self._inner.cancel(queue, tasks))
+        return run_inline(self._inner.cancel(queue, tasks, by=by, reason=reason))
 
-    def delete(self, queue: str, tasks: Sequence[TaskId]) -> Answers:
+    def delete(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Answers:
         """Remove tasks that nobody runs."""
-        return run_inline(self._inner.delete(queue, tasks))
+        return run_inline(self._inner.delete(queue, tasks, by=by, reason=reason))
 
     def reschedule(
         self,
@@ -200,29 +242,49 @@ class BlockingInspector:
         *,
         at: datetime | Moment | None = None,
         delay: Duration | None = None,
+        by: str | None = None,
+        reason: str | None = None,
     ) -> Answers:
         """Make tasks due at a moment, or after a delay."""
-        return run_inline(self._inner.reschedule(queue, tasks, at=at, delay=delay))
+        moving = self._inner.reschedule(queue, tasks, at=at, delay=delay, by=by, reason=reason)
+        return run_inline(moving)
 
-    def update(self, queue: str, tasks: Sequence[TaskId], **changes: Unpack[Changes]) -> Answers:
+    def update(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        **changes: Unpack[Changes],
+    ) -> Answers:
         """Change options of tasks that do not run; see `Inspector.update`."""
-        return run_inline(self._inner.update(queue, tasks, **changes))
+        return run_inline(self._inner.update(queue, tasks, by=by, reason=reason, **changes))
 
-    def pause(self, queue: str) -> Limits:
+    def pause(self, queue: str, *, by: str | None = None, reason: str | None = None) -> Limits:
         """Hand out nothing of a queue to any worker; return its limits."""
-        return run_inline(self._inner.pause(queue))
+        return run_inline(self._inner.pause(queue, by=by, reason=reason))
 
-    def resume(self, queue: str) -> Limits:
+    def resume(self, queue: str, *, by: str | None = None, reason: str | None = None) -> Limits:
         """Hand out the tasks of a queue again; return its limits."""
-        return run_inline(self._inner.resume(queue))
+        return run_inline(self._inner.resume(queue, by=by, reason=reason))
 
-    def limit_rate(self, queue: str, rate: str | Rate | None) -> Limits:
+    def limit_rate(
+        self,
+        queue: str,
+        rate: str | Rate | None,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Limits:
         """Start no more of a queue's tasks than so many in a time; see `Inspector.limit_rate`."""
-        return run_inline(self._inner.limit_rate(queue, rate))
+        return run_inline(self._inner.limit_rate(queue, rate, by=by, reason=reason))
 
-    def limit_in_flight(self, queue: str, most: int | None) -> Limits:
+    def limit_in_flight(
+        self, queue: str, most: int | None, *, by: str | None = None, reason: str | None = None
+    ) -> Limits:
         """Run no more of a queue's tasks at a time; None for no limit."""
-        return run_inline(self._inner.limit_in_flight(queue, most))
+        return run_inline(self._inner.limit_in_flight(queue, most, by=by, reason=reason))
 
     def queue_size(self, queue: str, *, sample: int = WEIGHED) -> QueueSize:
         """Estimate how much a queue stores; see `Inspector.queue_size`."""
@@ -232,36 +294,61 @@ class BlockingInspector:
         """Return the limits of a queue."""
         return run_inline(self._inner.limits(queue))
 
-    def remove_queue(self, queue: str, *, force: bool = False) -> int:
+    def remove_queue(
+        self,
+        queue: str,
+        *,
+        force: bool = False,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> int:
         """Remove a queue; see `Inspector.remove_queue`."""
-        return run_inline(self._inner.remove_queue(queue, force=force))
+        return run_inline(self._inner.remove_queue(queue, force=force, by=by, reason=reason))
 
-    def run_all(self, **selected: Unpack[TaskFilter]) -> int:
+    def run_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
         """Make all selected tasks pending at once; return how many."""
-        return run_inline(self._inner.run_all(**selected))
+        return run_inline(self._inner.run_all(by=by, reason=reason, **selected))
 
-    def archive_all(self, **selected: Unpack[TaskFilter]) -> int:
+    def archive_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
         """Archive all selected tasks; return how many."""
-        return run_inline(self._inner.archive_all(**selected))
+        return run_inline(self._inner.archive_all(by=by, reason=reason, **selected))
 
-    def cancel_all(self, **selected: Unpack[TaskFilter]) -> int:
+    def cancel_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
         """Cancel all selected tasks; return how many."""
-        return run_inline(self._inner.cancel_all(**selected))
+        return run_inline(self._inner.cancel_all(by=by, reason=reason, **selected))
 
-    def delete_all(self, **selected: Unpack[TaskFilter]) -> int:
+    def delete_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
         """Delete all selected tasks that do not run; return how many."""
-        return run_inline(self._inner.delete_all(**selected))
+        return run_inline(self._inner.delete_all(by=by, reason=reason, **selected))
 
     def reschedule_all(
         self,
         *,
         at: datetime | Moment | None = None,
         delay: Duration | None = None,
+        by: str | None = None,
+        reason: str | None = None,
         **selected: Unpack[TaskFilter],
     ) -> int:
         """Make all selected tasks due at a moment, or after a delay; return how many were moved."""
-        return run_inline(self._inner.reschedule_all(at=at, delay=delay, **selected))
+        moving = self._inner.reschedule_all(at=at, delay=delay, by=by, reason=reason, **selected)
+        return run_inline(moving)
 
-    def update_all(self, changes: Changes, **selected: Unpack[TaskFilter]) -> int:
+    def update_all(
+        self,
+        changes: Changes,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        **selected: Unpack[TaskFilter],
+    ) -> int:
         """Change options of all selected tasks that do not run; return how many were changed."""
-        return run_inline(self._inner.update_all(changes, **selected))
+        return run_inline(self._inner.update_all(changes, by=by, reason=reason, **selected))

@@ -6,6 +6,9 @@ from typing import Final, TypeAlias
 
 from attrs import evolve
 
+from qcore.app.calls.options import Changes
+from qcore.app.client.auditing import Auditor
+from qcore.app.client.changes import changes_of, is_as, own_changes, parts_of
 from qcore.app.client.qualifiers import STATE, ReadPayload
 from qcore.app.client.queries import Query
 from qcore.app.client.task_listing import queues_of
@@ -15,17 +18,20 @@ from qcore.domain.lifecycle import (
     MOVES,
     Archived,
     Cancelled,
+    Command,
     Deleted,
     Rescheduled,
     RunNow,
+    Updated,
 )
 from qcore.domain.moments import Moment
+from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.task import Task
 from qcore.domain.text import shown
 from qcore.ports import Broker, Clock, Page
 
-Move: TypeAlias = RunNow | Archived | Cancelled | Deleted | Rescheduled
+Move: TypeAlias = RunNow | Archived | Cancelled | Deleted | Rescheduled | Updated
 """What can be ordered for many tasks."""
 
 STEP: Final = 500
@@ -75,11 +81,12 @@ class BulkMove:
         *,
         read: ReadPayload,
         as_of: Moment,
+        auditor: Auditor,
     ) -> None:
         if not isinstance(move, Move):
             raise InvalidOption(
                 f"the move is {shown(move)}: expected RunNow(), Archived(…), Cancelled(…), "
-                "Deleted() or Rescheduled(…)"
+                "Deleted(), Rescheduled(…), or changes such as {'priority': 5}"
             )
         if not any(term.qualifier == STATE and not term.is_negated for term in query.terms):
             # completed tasks would run again, and nobody means all there are
@@ -89,6 +96,7 @@ class BulkMove:
         self._broker = broker
         self._query = query
         self._move = move
+        self._auditor = auditor
         self._as_of = as_of
         self._fits = query.predicate(as_of, read)
         self._states = [state for state in query.states() if type(move) in MOVES[state]]
@@ -125,15 +133,21 @@ class BulkMove:
         yield evolve(so_far, is_finished=True)
 
     async def _step(self, queue: str, tasks: Sequence[Task], now: Moment) -> MoveProgress:
-        if not tasks:
-            return MoveProgress()
-        ids = [task.id for task in tasks]
+        step = MoveProgress()
+        for command, ids in parts_of(self._move, tasks):
+            step = _sum(step, await self._part(queue, ids, command, now), 0)
+        return step
+
+    async def _part(
+        self, queue: str, ids: Sequence[TaskId], command: Command, now: Moment
+    ) -> MoveProgress:
         try:
-            answers = await self._broker.execute(queue, ids, self._move, now=now)
+            answers = await self._broker.execute(queue, ids, command, now=now)
         except BrokerRefused:
             return MoveProgress(failed=len(ids))
-        done = sum(isinstance(answer, Moved) for answer in answers)
-        return MoveProgress(done, len(ids) - done)
+        moved = [task for task, it in zip(ids, answers, strict=True) if isinstance(it, Moved)]
+        self._auditor.tell_of_tasks(queue, moved, command, now)
+        return MoveProgress(len(moved), len(ids) - len(moved))
 
     async def _pages(self, size: int) -> AsyncGenerator[tuple[str, Page], None]:
         """Yield what there is in the queues and states that the order can move."""
@@ -151,10 +165,24 @@ class BulkMove:
 
     def _is_older(self, task: Task) -> bool:
         """Return whether it was where it is at the moment of the preview, as far as it tells."""
-        if isinstance(self._move, Rescheduled) and abs(task.due - self._move.at) < A_MOMENT:
+        if self._is_done(task):
             # one that was moved may come again on a later page
             return False
         return task.created <= self._as_of and (task.finished or 0) <= self._as_of
+
+    def _is_done(self, task: Task) -> bool:
+        match self._move:
+            case Rescheduled(at):
+                return abs(task.due - at) < A_MOMENT
+            case Updated():
+                return is_as(task, self._move)
+            case _:
+                return False
+
+
+def move_of(move: Move | Changes, now: Moment) -> Move:
+    """Return a move; one that is given as new values of options is an `Updated`."""
+    return changes_of(own_changes(move), now) if isinstance(move, dict) else move
 
 
 def tasks_a_second(pace: object) -> float:

@@ -1,6 +1,6 @@
 """Build the commands that change a stored task: `Updated` and `Rescheduled`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -9,10 +9,10 @@ from attrs import evolve
 from qcore.app.calls.chain_header import CHAIN_HEADER
 from qcore.app.calls.options import CLEARED_BY_NONE, Changes, Options, to_fields
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import Rescheduled, Updated
+from qcore.domain.lifecycle import Command, Rescheduled, Updated
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
-from qcore.domain.new_task import NewTask, own_headers, own_tags
-from qcore.domain.task import updated
+from qcore.domain.new_task import NewTask, TaskId, own_headers, own_tags
+from qcore.domain.task import Task, changed, updated
 
 _OWN: Final[Mapping[str, Callable[[Any], Any]]] = {"headers": own_headers, "tags": own_tags}
 """Options whose values can be changed, and what copies them."""
@@ -52,6 +52,21 @@ def keep_chain(command: Updated, task: NewTask) -> Updated:
     headers = cast("Mapping[str, str]", command.changes["headers"])
     kept = {**headers, CHAIN_HEADER: task.headers[CHAIN_HEADER]}
     return evolve(command, changes={**command.changes, "headers": kept})
+
+
+def parts_of(command: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command, Sequence[TaskId]]]:
+    """Return commands and their tasks: one for all, and its own for each task of a chain."""
+    if not isinstance(command, Updated):
+        return [(command, [task.id for task in tasks])] if tasks else []
+    own = [(keep_chain(command, task.spec), task.id) for task in tasks]
+    plain = [task for each, task in own if each is command]
+    parts: list[tuple[Command, Sequence[TaskId]]] = [(command, plain)] if plain else []
+    return parts + [(each, [task]) for each, task in own if each is not command]
+
+
+def is_as(task: Task, command: Updated) -> bool:
+    """Return whether a task is already as a command would make it."""
+    return changed(task.spec, keep_chain(command, task.spec)) == task.spec
 
 
 def reschedule_to(at: datetime | Moment | None, delay: Duration | None, now: Moment) -> Rescheduled:

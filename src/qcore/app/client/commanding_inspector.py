@@ -5,7 +5,14 @@ from datetime import datetime
 from typing import Final, Unpack
 
 from qcore.app.calls.options import Changes
-from qcore.app.client.changes import changes_of, keep_chain, own_changes, reschedule_to
+from qcore.app.client.changes import (
+    changes_of,
+    is_as,
+    keep_chain,
+    own_changes,
+    parts_of,
+    reschedule_to,
+)
 from qcore.app.client.reading_inspector import ReadingInspector
 from qcore.app.client.selection import (
     TaskFilter,
@@ -15,10 +22,10 @@ from qcore.app.client.selection import (
     several_ids,
 )
 from qcore.domain.answers import Missing, Moved, NotAllowed
-from qcore.domain.lifecycle import Archived, Cancelled, Command, Deleted, RunNow, State, Updated
+from qcore.domain.lifecycle import Archived, Cancelled, Command, Deleted, RunNow, State
 from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import TaskId
-from qcore.domain.task import Task, changed
+from qcore.domain.task import Task
 
 BATCH: Final = 500
 """Tasks that are read, and moved, in one call to the broker."""
@@ -27,31 +34,55 @@ A_MOMENT: Final = 0.001
 
 
 class CommandingInspector(ReadingInspector):
-    """The part of an inspector that moves tasks by hand."""
+    """The part of an inspector that moves tasks by hand.
+
+    Each method takes `by`, who gives the command, and the `reason`. The tasks keep both in their
+    audit trail, and instruments are told of them, with an `Operated`.
+    """
 
     async def run_now(
-        self, queue: str, tasks: Sequence[TaskId]
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Make tasks pending at once, with fresh budgets."""
-        return await self._execute(queue, tasks, RunNow())
+        return await self._execute(queue, tasks, RunNow(), by, reason)
 
     async def archive(
-        self, queue: str, tasks: Sequence[TaskId]
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Archive tasks: they are kept, and do not run."""
-        return await self._execute(queue, tasks, Archived())
+        return await self._execute(queue, tasks, Archived(), by, reason)
 
     async def cancel(
-        self, queue: str, tasks: Sequence[TaskId]
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """End tasks as dead; one that runs loses its lease, and its handler is cancelled."""
-        return await self._execute(queue, tasks, Cancelled())
+        return await self._execute(queue, tasks, Cancelled(), by, reason)
 
     async def delete(
-        self, queue: str, tasks: Sequence[TaskId]
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Remove tasks that nobody runs."""
-        return await self._execute(queue, tasks, Deleted())
+        return await self._execute(queue, tasks, Deleted(), by, reason)
 
     async def reschedule(
         self,
@@ -60,14 +91,23 @@ class CommandingInspector(ReadingInspector):
         *,
         at: datetime | Moment | None = None,
         delay: Duration | None = None,
+        by: str | None = None,
+        reason: str | None = None,
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Make tasks due at a moment, or after a delay, earlier or later than they were."""
         queue, tasks = one_queue(queue), several_ids(tasks)
         await self._open()
-        return await self._execute(queue, tasks, reschedule_to(at, delay, self._clock.now()))
+        command = reschedule_to(at, delay, self._clock.now())
+        return await self._execute(queue, tasks, command, by, reason)
 
     async def update(
-        self, queue: str, tasks: Sequence[TaskId], **changes: Unpack[Changes]
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        **changes: Unpack[Changes],
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Change options of tasks that do not run, and leave them where they are.
 
@@ -77,34 +117,44 @@ class CommandingInspector(ReadingInspector):
         await self._open()
         command = changes_of(changes, self._clock.now())
         if "headers" not in changes:
-            return await self._execute(queue, tasks, command)
+            return await self._execute(queue, tasks, command, by, reason)
         answers: list[Moved | NotAllowed | Missing] = []
         for each, task in zip(tasks, await self._broker.get(queue, tasks), strict=True):
             own = command if task is None else keep_chain(command, task.spec)
-            answers += await self._execute(queue, [each], own)
+            answers += await self._execute(queue, [each], own, by, reason)
         return answers
 
-    async def run_all(self, **selected: Unpack[TaskFilter]) -> int:
+    async def run_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
         """Make all selected tasks pending at once; return how many."""
-        return await self._execute_all(RunNow(), selected)
+        return await self._execute_all(RunNow(), selected, by, reason)
 
-    async def archive_all(self, **selected: Unpack[TaskFilter]) -> int:
+    async def archive_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
         """Archive all selected tasks; return how many."""
-        return await self._execute_all(Archived(), selected)
+        return await self._execute_all(Archived(), selected, by, reason)
 
-    async def cancel_all(self, **selected: Unpack[TaskFilter]) -> int:
+    async def cancel_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
         """Cancel all selected tasks; return how many. One that began to run meanwhile ends too."""
-        return await self._execute_all(Cancelled(), selected)
+        return await self._execute_all(Cancelled(), selected, by, reason)
 
-    async def delete_all(self, **selected: Unpack[TaskFilter]) -> int:
+    async def delete_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
         """Delete all selected tasks that do not run; return how many."""
-        return await self._execute_all(Deleted(), selected)
+        return await self._execute_all(Deleted(), selected, by, reason)
 
     async def reschedule_all(
         self,
         *,
         at: datetime | Moment | None = None,
         delay: Duration | None = None,
+        by: str | None = None,
+        reason: str | None = None,
         **selected: Unpack[TaskFilter],
     ) -> int:
         """Make all selected tasks due at a moment, or after a delay; return how many were moved."""
@@ -114,10 +164,17 @@ class CommandingInspector(ReadingInspector):
         waits = selected["state"] in {State.SCHEDULED, State.RETRY}
         # a task that was moved may come again on a later page
         return await self._execute_all(
-            command, selected, lambda t: waits and _is_due(t, command.at)
+            command, selected, by, reason, lambda t: waits and _is_due(t, command.at)
         )
 
-    async def update_all(self, changes: Changes, **selected: Unpack[TaskFilter]) -> int:
+    async def update_all(
+        self,
+        changes: Changes,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        **selected: Unpack[TaskFilter],
+    ) -> int:
         """Change options of all selected tasks that do not run; return how many were changed.
 
         `changes` are as those of `update`: `update_all({"priority": 5}, state=…)`.
@@ -125,19 +182,21 @@ class CommandingInspector(ReadingInspector):
         selected, changes = checked_filter(selected), own_changes(changes)
         await self._open()
         command = changes_of(changes, self._clock.now())
-        return await self._execute_all(command, selected, lambda t: _is_as(t, command))
+        return await self._execute_all(command, selected, by, reason, lambda t: is_as(t, command))
 
     async def _execute_all(
         self,
         command: Command,
         selected: TaskFilter,
+        by: str | None,
+        reason: str | None,
         is_done: Callable[[Task], bool] = lambda _: False,
     ) -> int:
         moved = 0
         async for queue, found in self._found(selected):
             tasks = [task for task in found if not is_done(task)]
-            for part, ids in _parts(command, tasks):
-                answers = await self._execute(queue, ids, part)
+            for part, ids in parts_of(command, tasks):
+                answers = await self._execute(queue, ids, part, by, reason)
                 moved += sum(isinstance(answer, Moved) for answer in answers)
         return moved
 
@@ -158,27 +217,23 @@ class CommandingInspector(ReadingInspector):
                     break
 
     async def _execute(
-        self, queue: str, tasks: Sequence[TaskId], command: Command
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        command: Command,
+        by: str | None,
+        reason: str | None,
     ) -> Sequence[Moved | NotAllowed | Missing]:
         queue, ids = one_queue(queue), several_ids(tasks)
+        command = self._auditor.attribute(command, by, reason)
         await self._open()
-        return await self._broker.execute(queue, ids, command, now=self._clock.now())
-
-
-def _parts(command: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command, Sequence[TaskId]]]:
-    """Return commands and their tasks: one for all, and its own for each task of a chain."""
-    if not isinstance(command, Updated):
-        return [(command, [task.id for task in tasks])] if tasks else []
-    own = [(keep_chain(command, task.spec), task.id) for task in tasks]
-    plain = [task for each, task in own if each is command]
-    parts: list[tuple[Command, Sequence[TaskId]]] = [(command, plain)] if plain else []
-    return parts + [(each, [task]) for each, task in own if each is not command]
+        now = self._clock.now()
+        answers = await self._broker.execute(queue, ids, command, now=now)
+        moved = [task for task, it in zip(ids, answers, strict=True) if isinstance(it, Moved)]
+        self._auditor.tell_of_tasks(queue, moved, command, now)
+        return answers
 
 
 def _is_due(task: Task, moment: Moment) -> bool:
     # a store may keep no more than milliseconds
     return abs(task.due - moment) < A_MOMENT
-
-
-def _is_as(task: Task, command: Updated) -> bool:
-    return changed(task.spec, keep_chain(command, task.spec)) == task.spec

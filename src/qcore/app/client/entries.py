@@ -8,6 +8,7 @@ from attrs import evolve
 
 from qcore.app.calls.call import TaskRequest
 from qcore.app.calls.periodic_task import EntryOptions, PeriodicTask, entry_fields, schedule_of
+from qcore.app.client.auditing import Attribution, Auditor, Emit
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.client.inline import run_inline
@@ -78,10 +79,15 @@ class ListedEntry:
 
 
 class Entries:
-    """The entries of periodic tasks in a broker; reads and writes what all schedulers share."""
+    """The entries of periodic tasks in a broker; reads and writes what all schedulers share.
 
-    def __init__(self, client: Client) -> None:
+    What changes an entry takes `by`, who does it, and the `reason`: instruments are told of both,
+    with an `Operated`.
+    """
+
+    def __init__(self, client: Client, *, emit: Emit | None = None, by: str | None = None) -> None:
         self._client = client
+        self._auditor = Auditor(emit, by)
 
     async def put(
         self,
@@ -90,6 +96,8 @@ class Entries:
         *,
         name: str | None = None,
         tz: str | None = None,
+        by: str | None = None,
+        reason: str | None = None,
         **options: Unpack[EntryOptions],
     ) -> ListedEntry:
         """Add a periodic task, or change the one of its name and queue; return it as it is shown.
@@ -98,10 +106,14 @@ class Entries:
         and whether it is paused; with another schedule it goes on from now. Raises `InvalidTask` or
         `InvalidOption` for what makes no sense; then nothing is changed.
         """
-        return await self.store(PeriodicTask(schedule, request, name=name, tz=tz, **options))
+        task = PeriodicTask(schedule, request, name=name, tz=tz, **options)
+        return await self.store(task, by=by, reason=reason)
 
-    async def store(self, task: PeriodicTask) -> ListedEntry:
+    async def store(
+        self, task: PeriodicTask, *, by: str | None = None, reason: str | None = None
+    ) -> ListedEntry:
         """Do what `put` does, of a periodic task as a value."""
+        who = self._auditor.attribution(by, reason)
         periodic = await self._opened()
         entry = task.entry(self._client.build(task.request, self._client.clock.now()), None)
 
@@ -109,6 +121,7 @@ class Entries:
             return added(found, entry, task.schedule, now)
 
         await self._write(periodic, entry.queue, entry.id, decide)
+        self._tell(who, "write entry", entry.queue, entry.id)
         return await self._shown(periodic, entry.queue, entry.id)
 
     async def change(
@@ -118,12 +131,15 @@ class Entries:
         queue: str = DEFAULT_QUEUE,
         schedule: "str | Duration | Schedule | None" = None,
         tz: str | None = None,
+        by: str | None = None,
+        reason: str | None = None,
         **options: Unpack[EntryOptions],
     ) -> ListedEntry | None:
         """Change the schedule or options of an entry, and leave the rest; None if there is none.
 
         One that code declares is as declared again when the code is next started.
         """
+        who = self._auditor.attribution(by, reason)
         fields: dict[str, Any] = entry_fields(options)
         if schedule is not None:
             fields["schedule"] = schedule_of(schedule, tz).spelled()
@@ -132,39 +148,79 @@ class Entries:
             entry = evolve(found.entry, **fields)
             return added(found, entry, schedule_from(entry.schedule), now)
 
-        return await self._edit(queue, name, decide)
+        return await self._edit(who, "change entry", queue, name, decide)
 
-    async def pause(self, name: str, *, queue: str = DEFAULT_QUEUE) -> ListedEntry | None:
+    async def pause(
+        self,
+        name: str,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> ListedEntry | None:
         """Have an entry tick no more until it is resumed; None if there is none."""
-        return await self._edit(queue, name, lambda found, _: paused(found))
+        who = self._auditor.attribution(by, reason)
 
-    async def resume(self, name: str, *, queue: str = DEFAULT_QUEUE) -> ListedEntry | None:
+        def decide(found: StoredEntry, _: Moment) -> EntryChange:
+            return paused(found)
+
+        return await self._edit(who, "pause entry", queue, name, decide)
+
+    async def resume(
+        self,
+        name: str,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> ListedEntry | None:
         """Have an entry tick again from now on: what it was paused for is not missed."""
+        who = self._auditor.attribution(by, reason)
 
         def decide(found: StoredEntry, now: Moment) -> EntryChange:
             return resumed(found, schedule_from(found.entry.schedule), now)
 
-        return await self._edit(queue, name, decide)
+        return await self._edit(who, "resume entry", queue, name, decide)
 
-    async def run_now(self, name: str, *, queue: str = DEFAULT_QUEUE) -> Handle[Any] | None:
+    async def run_now(
+        self,
+        name: str,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Handle[Any] | None:
         """Make an entry's task now, beside its schedule; None if there is no such entry."""
+        who = self._auditor.attribution(by, reason)
         periodic = await self._opened()
         change = await self._change(periodic, queue, name, run_by_hand)
         if change is None:
             return None
+        self._tell(who, "run entry", queue, name)
         return self._client.handle(queue, change.tasks[0].id)
 
-    async def remove(self, name: str, *, queue: str = DEFAULT_QUEUE) -> bool:
+    async def remove(
+        self,
+        name: str,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> bool:
         """Remove an entry, also one that cannot be read; return whether there was one.
 
         Its tasks stay. One that code declares comes again when the code is next started.
         """
+        who = self._auditor.attribution(by, reason)
         periodic = await self._opened()
 
         def decide(found: FoundEntry | None, _: Moment) -> EntryChange | None:
             return None if found is None else EntryChange(queue, name, found.revision, None)
 
-        return await self._write(periodic, queue, name, decide) is not None
+        if await self._write(periodic, queue, name, decide) is None:
+            return False
+        self._tell(who, "remove entry", queue, name)
+        return True
 
     async def get(self, name: str, *, queue: str = DEFAULT_QUEUE) -> ListedEntry | None:
         """Return an entry with the outcomes of its last ticks; None if there is none."""
@@ -211,11 +267,17 @@ class Entries:
         return listed_entry(found, self._client.clock.now())
 
     async def _edit(
-        self, queue: str, name: str, decide: Callable[[StoredEntry, Moment], EntryChange]
+        self,
+        who: Attribution,
+        action: str,
+        queue: str,
+        name: str,
+        decide: Callable[[StoredEntry, Moment], EntryChange],
     ) -> ListedEntry | None:
         periodic = await self._opened()
         if await self._change(periodic, queue, name, decide) is None:
             return None
+        self._tell(who, action, queue, name)
         return await self._shown(periodic, queue, name)
 
     async def _change(
@@ -257,6 +319,9 @@ class Entries:
                 return change
         raise QcoreError(f"the periodic task {name!r} keeps being changed by others: try again")
 
+    def _tell(self, who: Attribution, action: str, queue: str, name: str) -> None:
+        self._auditor.tell(who, action, queue, self._client.clock.now(), entry=name)
+
     async def _opened(self) -> Periodic:
         await self._client.open()
         periodic = periodic_of(self._client.broker)
@@ -268,9 +333,11 @@ class Entries:
 class BlockingEntries:
     """The entries of periodic tasks, for code that blocks; see `Entries`."""
 
-    def __init__(self, client: BlockingClient) -> None:
+    def __init__(
+        self, client: BlockingClient, *, emit: Emit | None = None, by: str | None = None
+    ) -> None:
         self._client = client
-        self._inner = Entries(client.inner)
+        self._inner = Entries(client.inner, emit=emit, by=by)
 
     def put(
         self,
@@ -279,14 +346,21 @@ class BlockingEntries:
         *,
         name: str | None = None,
         tz: str | None = None,
+        by: str | None = None,
+        reason: str | None = None,
         **options: Unpack[EntryOptions],
     ) -> ListedEntry:
         """Do what `Entries.put` does."""
-        return run_inline(self._inner.put(schedule, request, name=name, tz=tz, **options))
+        putting = self._inner.put(
+            schedule, request, name=name, tz=tz, by=by, reason=reason, **options
+        )
+        return run_inline(putting)
 
-    def store(self, task: PeriodicTask) -> ListedEntry:
+    def store(
+        self, task: PeriodicTask, *, by: str | None = None, reason: str | None = None
+    ) -> ListedEntry:
         """Do what `Entries.store` does."""
-        return run_inline(self._inner.store(task))
+        return run_inline(self._inner.store(task, by=by, reason=reason))
 
     def change(
         self,
@@ -295,28 +369,60 @@ class BlockingEntries:
         queue: str = DEFAULT_QUEUE,
         schedule: "str | Duration | Schedule | None" = None,
         tz: str | None = None,
+        by: str | None = None,
+        reason: str | None = None,
         **options: Unpack[EntryOptions],
     ) -> ListedEntry | None:
         """Do what `Entries.change` does."""
-        changing = self._inner.change(name, queue=queue, schedule=schedule, tz=tz, **options)
+        changing = self._inner.change(
+            name, queue=queue, schedule=schedule, tz=tz, by=by, reason=reason, **options
+        )
         return run_inline(changing)
 
-    def pause(self, name: str, *, queue: str = DEFAULT_QUEUE) -> ListedEntry | None:
+    def pause(
+        self,
+        name: str,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> ListedEntry | None:
         """Do what `Entries.pause` does."""
-        return run_inline(self._inner.pause(name, queue=queue))
+        return run_inline(self._inner.pause(name, queue=queue, by=by, reason=reason))
 
-    def resume(self, name: str, *, queue: str = DEFAULT_QUEUE) -> ListedEntry | None:
+    def resume(
+        self,
+        name: str,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> ListedEntry | None:
         """Do what `Entries.resume` does."""
-        return run_inline(self._inner.resume(name, queue=queue))
+        return run_inline(self._inner.resume(name, queue=queue, by=by, reason=reason))
 
-    def run_now(self, name: str, *, queue: str = DEFAULT_QUEUE) -> BlockingHandle[Any] | None:
+    def run_now(
+        self,
+        name: str,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> BlockingHandle[Any] | None:
         """Do what `Entries.run_now` does."""
-        handle = run_inline(self._inner.run_now(name, queue=queue))
+        handle = run_inline(self._inner.run_now(name, queue=queue, by=by, reason=reason))
         return None if handle is None else BlockingHandle(handle)
 
-    def remove(self, name: str, *, queue: str = DEFAULT_QUEUE) -> bool:
+    def remove(
+        self,
+        name: str,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> bool:
         """Do what `Entries.remove` does."""
-        return run_inline(self._inner.remove(name, queue=queue))
+        return run_inline(self._inner.remove(name, queue=queue, by=by, reason=reason))
 
     def get(self, name: str, *, queue: str = DEFAULT_QUEUE) -> ListedEntry | None:
         """Do what `Entries.get` does."""

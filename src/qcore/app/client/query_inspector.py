@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from qcore.app.calls.codec import Codec
+from qcore.app.calls.options import Changes
 from qcore.app.client.async_notifications import AsyncPauses
+from qcore.app.client.auditing import Auditor, Emit
 from qcore.app.client.bulk_moves import DEFAULT_LOOK as LOOK_BEFORE
 from qcore.app.client.bulk_moves import (
     DEFAULT_SAMPLE,
@@ -14,6 +16,7 @@ from qcore.app.client.bulk_moves import (
     Move,
     MovePreview,
     MoveProgress,
+    move_of,
     tasks_a_second,
 )
 from qcore.app.client.failure_groups import (
@@ -49,7 +52,9 @@ class QueryInspector:
     """The part of an inspector that goes by queries.
 
     With a codec, these see the arguments of tasks decoded, and else their bytes; with
-    `read_payload`, what that returns.
+    `read_payload`, what that returns. `emit` is called with an `Operated` for each command that was
+    carried out, and `by` names who gives those that do not say so: the variable QCORE_BY by
+    default, else user@host.
     """
 
     def __init__(
@@ -60,8 +65,11 @@ class QueryInspector:
         codec: Codec | None = None,
         pauses: Pauses | None = None,
         read_payload: ReadPayload | None = None,
+        emit: Emit | None = None,
+        by: str | None = None,
     ) -> None:
         self._broker = broker
+        self._auditor = Auditor(emit, by)
         self._clock = clock
         self._feeds = StoreFeeds(broker, clock, pauses or AsyncPauses(clock))
         self._read_payload = payload_reader(codec) if read_payload is None else read_payload
@@ -129,41 +137,50 @@ class QueryInspector:
     async def preview(
         self,
         query: Query | str,
-        move: Move,
+        move: Move | Changes,
         *,
         look: int = LOOK_BEFORE,
         sample: int = DEFAULT_SAMPLE,
     ) -> MovePreview:
         """Count the tasks that a move of many would reach, and show some; move nothing.
 
-        At most `look` tasks are looked at. Raises `InvalidOption` for a query without a `state:`.
+        A move is a command, such as `RunNow()`, or new values of options: `{"priority": 5}`. At
+        most `look` tasks are looked at. Raises `InvalidOption` for a query without a `state:`.
         """
         look, sample = one_or_more("look", look), one_or_more("sample", sample)
         await self._open()
-        return await self._bulk(query_of(query), move, self._clock.now()).preview(look, sample)
+        query, now = query_of(query), self._clock.now()
+        return await self._bulk(query, move_of(move, now), now).preview(look, sample)
 
     async def move(
         self,
         query: Query | str,
-        move: Move,
+        move: Move | Changes,
         *,
         as_of: datetime | Moment | None = None,
         limit: int | None = None,
         pace: float | None = None,
+        by: str | None = None,
+        reason: str | None = None,
     ) -> AsyncGenerator[MoveProgress, None]:
         """Move the tasks of a query in steps, and yield after each how far it has come.
 
         It goes on while it is asked for more. What was enqueued, or has ended, later than `as_of`
         is not touched: give it that of the preview; it is now by default. At most `limit` tasks are
         moved, and at most `pace` a second. Each step reads its tasks anew, and the store checks
-        their states again. Raises `InvalidOption` for a query without a `state:`.
+        their states again. The tasks keep `by` whom it was, and the `reason`, in their audit trail.
+        Raises `InvalidOption` for a query without a `state:`.
         """
         query = query_of(query)
         limit = None if limit is None else one_or_more("limit", limit)
         pace = None if pace is None else tasks_a_second(pace)
         bound = None if as_of is None else moment_of(as_of, "as_of", InvalidOption)
         await self._open()
-        bulk = self._bulk(query, move, self._clock.now() if bound is None else bound)
+        now = self._clock.now()
+        given = move_of(move, now)
+        if isinstance(given, Move):
+            given = self._auditor.attribute(given, by or given.by, reason)
+        bulk = self._bulk(query, given, now if bound is None else bound)
         async with aclosing(bulk.run(self._clock, limit=limit, pace=pace)) as steps:
             async for progress in steps:
                 yield progress
@@ -198,7 +215,14 @@ class QueryInspector:
                 yield update
 
     def _bulk(self, query: Query, move: Move, as_of: Moment) -> BulkMove:
-        return BulkMove(self._broker, query, move, read=self._read_payload, as_of=as_of)
+        return BulkMove(
+            self._broker,
+            query,
+            move,
+            read=self._read_payload,
+            as_of=as_of,
+            auditor=self._auditor,
+        )
 
     async def _open(self) -> None:
         if not self._is_open:

@@ -174,14 +174,15 @@ def _add(verb: str) -> None:
         is_dry: bool,
         is_sure: bool,
         as_json: bool,
-        reason: str | None = None,
+        **options: Any,
     ) -> None:
         if is_dry and is_sure:
             raise Wrong("both --dry-run and --yes are given: expected one of them")
         query = Query.where(state=State.AGGREGATING, queue=queue, group=names)
 
         async def call(store: Store) -> None:
-            await Bulk(query, Order(verb, reason), limit, is_dry, is_sure, as_json).carry_out(store)
+            meant = Order.of(verb, options)
+            await Bulk(query, meant, limit, is_dry, is_sure, as_json).carry_out(store)
 
         ask(url, call)
 

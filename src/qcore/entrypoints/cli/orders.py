@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 
 import click
+from attrs import field
 
+from qcore.app.calls.options import Changes
+from qcore.app.client.auditing import VARIABLE, default_operator
 from qcore.app.client.bulk_moves import Move
-from qcore.app.client.changes import reschedule_to
+from qcore.app.client.changes import changes_of, reschedule_to
+from qcore.domain.audit import attributed
 from qcore.domain.lifecycle import Archived, Cancelled, Deleted, RunNow
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
-from qcore.domain.text import storable
 from qcore.entrypoints.cli.errors import Wrong
-from qcore.entrypoints.cli.times import Instant, Seconds
+from qcore.entrypoints.cli.times import NONE, Instant, OrNone, Seconds
 
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 
@@ -23,14 +26,28 @@ class Order:
     """What is ordered, with the values of its options."""
 
     verb: str
+    by: str
+    """Who gives it."""
     reason: str | None = None
-    """Of cancel and archive: the task keeps it as its error."""
     at: datetime | None = None
     delay: float | None = None
+    changes: Changes = field(factory=Changes, hash=False)
+    """Of update: new values of options."""
+
+    @classmethod
+    def of(cls, verb: str, options: Mapping[str, Any]) -> Self:
+        """Return the order that the options of its command give."""
+        own = {name: options.get(name) for name in ("reason", "at", "delay")}
+        changes = {
+            name: None if value == NONE else value
+            for name, value in options.items()
+            if name in CHANGES and value not in {None, ()}
+        }
+        return cls(verb, options["by"], **own, changes=cast("Changes", changes))
 
     def move(self, now: Moment) -> Move:
-        """Return it as a store takes it; raise `InvalidTask` for a moment that makes no sense."""
-        return VERBS[self.verb].move(self, now)
+        """Return it as a store takes it; raise `InvalidTask` for a value that makes no sense."""
+        return attributed(VERBS[self.verb].move(self, now), self.by, self.reason)
 
 
 @record
@@ -40,8 +57,9 @@ class Verb:
     text: str
     """What it does to tasks."""
     move: Callable[[Order, Moment], Move]
-    has_reason: bool = False
+    reason_is: str = "Why: the tasks keep it in their audit trail."
     has_time: bool = False
+    has_changes: bool = False
 
 
 def _run_now(_: Order, __: Moment) -> Move:
@@ -52,12 +70,12 @@ def _deleted(_: Order, __: Moment) -> Move:
     return Deleted()
 
 
-def _cancelled(order: Order, _: Moment) -> Move:
-    return Cancelled() if order.reason is None else Cancelled(storable(order.reason))
+def _cancelled(_: Order, __: Moment) -> Move:
+    return Cancelled()
 
 
-def _archived(order: Order, _: Moment) -> Move:
-    return Archived() if order.reason is None else Archived(storable(order.reason))
+def _archived(_: Order, __: Moment) -> Move:
+    return Archived()
 
 
 def _rescheduled(order: Order, now: Moment) -> Move:
@@ -66,24 +84,66 @@ def _rescheduled(order: Order, now: Moment) -> Move:
     return reschedule_to(order.at, order.delay, now)
 
 
+def _updated(order: Order, now: Moment) -> Move:
+    if not order.changes:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in CHANGES if name != "tags")
+        raise Wrong(f"nothing is to be changed: expected one or more of {flags}, --tag")
+    return changes_of(order.changes, now)
+
+
+_TO_ERROR: Final = "Why: the tasks keep it as their error, and in their audit trail."
+
 VERBS: Final[Mapping[str, Verb]] = {
     "run": Verb("Make them pending at once, with fresh budgets.", _run_now),
     "cancel": Verb(
-        "End them as dead; handlers that run are cancelled.", _cancelled, has_reason=True
+        "End them as dead; handlers that run are cancelled.", _cancelled, reason_is=_TO_ERROR
     ),
-    "archive": Verb("Set them aside: they are kept, and do not run.", _archived, has_reason=True),
+    "archive": Verb(
+        "Set them aside: they are kept, and do not run.", _archived, reason_is=_TO_ERROR
+    ),
     "delete": Verb("Remove them, and all that is kept of them.", _deleted),
     "reschedule": Verb("Make them due at another time.", _rescheduled, has_time=True),
+    "update": Verb("Change their options; they stay where they are.", _updated, has_changes=True),
 }
+
+CHANGES: Final[Mapping[str, tuple[str, Any, str]]] = {
+    "priority": ("N", int, "Higher goes first."),
+    "max_retry": ("N", int, "Retries after the first run."),
+    "max_crashes": ("N", int, "The crash that is the last."),
+    "timeout": ("DURATION", OrNone(Seconds()), "Of each run; or none."),
+    "deadline": ("MOMENT", OrNone(Instant()), "No run goes on past it; or none."),
+    "expires": (
+        "DURATION",
+        OrNone(Seconds()),
+        "Not to start after so long from now; or none.",
+    ),
+    "retention": ("DURATION", Seconds(), "How long a completed one is kept."),
+    "tags": ("TEXT", str, "All of them anew; once for each."),
+}
+"""The options of update, by the names that `Changes` has for them."""
+
+
+def by_option(command: C) -> C:
+    """Add the option --by, the parameter `by`."""
+    text = f"Who does it. [default: {VARIABLE}, else user@host]"
+    option = click.option(
+        "--by", envvar=VARIABLE, default=default_operator, metavar="NAME", help=text
+    )
+    return option(command)
 
 
 def order_options(verb: str) -> Callable[[C], C]:
     """Return what adds the options of a verb; they are the fields of `Order`."""
 
     def add(command: C) -> C:
-        if VERBS[verb].has_reason:
-            text = "Why: the task keeps it as its error."
-            command = click.option("--reason", metavar="TEXT", help=text)(command)
+        reason = VERBS[verb].reason_is
+        command = click.option("--reason", metavar="TEXT", help=reason)(by_option(command))
+        if VERBS[verb].has_changes:
+            for name, (metavar, kind, text) in reversed([*CHANGES.items()]):
+                flag = "--tag" if name == "tags" else f"--{name.replace('_', '-')}"
+                command = click.option(
+                    flag, name, type=kind, metavar=metavar, help=text, multiple=name == "tags"
+                )(command)
         if VERBS[verb].has_time:
             moment = "When, such as 2026-11-30T08:00Z."
             command = click.option("--at", type=Instant(), metavar="MOMENT", help=moment)(command)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from qcore.app.client.waiting import Hindrance
+from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import CannotDecode
 from qcore.domain.lifecycle import ENDED
 from qcore.domain.record import record
@@ -100,6 +101,7 @@ def story_record(story: Story) -> Mapping[str, Any]:
             "message": progress.message,
         },
         "errors": [_error_record(each) for each in story.details.errors],
+        "audit": [_audit_record(each) for each in story.details.audit],
         "why_waiting": [{"obstacle": each.obstacle, "text": each.text} for each in story.waits_for],
     }
 
@@ -140,6 +142,8 @@ def _pairs(story: Story) -> Iterator[tuple[str, str]]:
     yield "error", cell(task.error or "")
     for each in reversed(story.details.errors):
         yield f"error of run {each.attempt}", cell(_error(each))
+    for order in reversed(story.details.audit):
+        yield "operator", cell(_order(order))
     for hindrance in story.waits_for:
         yield "waits as", cell(hindrance.text)
 
@@ -177,6 +181,23 @@ def _error_record(error: AttemptError) -> Mapping[str, Any]:
         "error": error.error,
         "worker": error.worker,
         "traceback": error.traceback,
+    }
+
+
+def _order(record: AuditRecord) -> str:
+    """Return in one line who gave which command, and why."""
+    what = f"{record.action} {record.detail}".rstrip()
+    why = "" if record.reason is None else f": {record.reason}"
+    return f"{timestamp(record.at)} {record.by}, {what}{why}"
+
+
+def _audit_record(record: AuditRecord) -> Mapping[str, Any]:
+    return {
+        "at": timestamp(record.at),
+        "action": record.action,
+        "by": record.by,
+        "reason": record.reason,
+        "detail": record.detail,
     }
 
 

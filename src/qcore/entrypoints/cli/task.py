@@ -1,7 +1,6 @@
 """`qcore task`: tasks by their ids: show them, follow them, give them orders."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import click
@@ -107,12 +106,10 @@ def _add(verb: str) -> None:
         url: str | None,
         *,
         as_json: bool,
-        reason: str | None = None,
-        at: datetime | None = None,
-        delay: float | None = None,
+        **options: Any,
     ) -> None:
         async def call(store: Store) -> list[tuple[Found, Moved | NotAllowed | Missing]]:
-            meant = Order(verb, reason, at, delay)
+            meant = Order.of(verb, options)
             found = await find(store, ids, queue)
             return [(each, await _carry_out(store, each, meant)) for each in found]
 

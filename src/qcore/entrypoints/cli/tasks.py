@@ -1,6 +1,6 @@
 """`qcore tasks`: the tasks of a query, and orders for all of them."""
 
-from datetime import datetime
+from typing import Any
 
 import click
 
@@ -131,15 +131,13 @@ def _add(verb: str) -> None:
         is_dry: bool,
         is_sure: bool,
         as_json: bool,
-        reason: str | None = None,
-        at: datetime | None = None,
-        delay: float | None = None,
+        **options: Any,
     ) -> None:
         if is_dry and is_sure:
             raise Wrong("both --dry-run and --yes are given: expected one of them")
 
         async def call(store: Store) -> None:
-            meant = Order(verb, reason, at, delay)
+            meant = Order.of(verb, options)
             parsed = Query.parse(" ".join(query))
             await Bulk(parsed, meant, limit, is_dry, is_sure, as_json).carry_out(store)
 

@@ -13,6 +13,8 @@ else:
     # older versions of click cannot be asked for the type of the value
     _ParamType = click.ParamType
 
+NONE: Final = "none"
+"""What takes a value away."""
 EXPECTED: Final = f"expected such as {DURATION}"
 
 
@@ -29,6 +31,18 @@ class Seconds(_ParamType):
         if seconds is None:
             self.fail(f"{value!r}: {EXPECTED}", param, ctx)
         return seconds
+
+
+class OrNone(_ParamType):
+    """A value of another type, or the word none, which is left as it is."""
+
+    def __init__(self, inner: _ParamType) -> None:
+        self._inner = inner
+        self.name = inner.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the other type's value, or "none"."""
+        return value if value == NONE else self._inner.convert(value, param, ctx)
 
 
 class Instant(_ParamType):
