@@ -386,7 +386,7 @@ def test_a_task_is_settled_as_without_the_fast_path(
     for id in changed:  # noqa: A001  (as the field is called)
         words += ["t", tokens[id], 1, int(Key.ACTIVE), id, 1, int(Key.RETRY), NOW + 1, id]
         words += ["1 1 1 0 - - - - - -|", "", "", ""]
-    words += encode_statistics(counts)
+    words += ([""] if changed else []) + encode_statistics(counts)
     is_same(pair, "transition", [*KEYS, *STATISTICS[:2]], [is_retry, 7, *words])
 
 
