@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias, get_args
 
-from qcore.domain.lifecycle import ENDED, MOVES, Command, Fork, State, Transition
+from qcore.domain.lifecycle import ENDED, MOVES, Cell, Command, Fork, Return, State, Transition
 
 PAGE: Final = Path(__file__).parent / "reference" / "lifecycle.md"
 COMMANDS: Final = frozenset(get_args(Command))
@@ -20,6 +20,9 @@ def arrows() -> Iterator[Arrow]:
             if isinstance(cell, Fork):
                 yield state, transition, cell.then, cell.question
                 yield state, transition, cell.otherwise, "else"
+            elif isinstance(cell, Return):
+                for end in cell.ends:
+                    yield state, transition, end, f"it was {end}"
             else:
                 yield state, transition, cell, ""
 
@@ -59,7 +62,10 @@ def _rows() -> Iterator[str]:
             yield f"| {state} | {transition.__name__} | {_shown(cell)} |"
 
 
-def _shown(cell: State | Fork) -> str:
+def _shown(cell: Cell) -> str:
+    if isinstance(cell, Return):
+        ends = ", ".join(cell.ends)
+        return f"where it was discarded ({ends}), else {cell.otherwise}"
     if isinstance(cell, Fork):
         return f"{cell.then} if {cell.question}, else {cell.otherwise}"
     return str(cell)

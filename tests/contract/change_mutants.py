@@ -9,8 +9,12 @@ from qcore.domain.answers import (
     NotAllowed,
 )
 from qcore.domain.lifecycle import (
+    Archived,
+    BroughtBack,
     Command,
+    Discarded,
     Rescheduled,
+    RunNow,
     Updated,
 )
 from qcore.domain.task import changed
@@ -87,3 +91,23 @@ class KeepsItsPlace(MemoryBroker):
                 stored.sequence = places[task]
                 each_queue.pending.add((-stored.spec.priority, stored.sequence), task)
         return answers
+
+
+class BringsBackAsNew(MemoryBroker):
+    """Makes pending whatever was discarded, as an operator's "run now" does."""
+
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        order = RunNow() if isinstance(order, BroughtBack) else order
+        return await super().execute(queue, ids, order, now=now)
+
+
+class ArchivesForGood(MemoryBroker):
+    """Discards as it archives: nothing says what the task was."""
+
+    async def execute(
+        self, queue: str, ids: Sequence[str], order: Command, *, now: float
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        order = Archived() if isinstance(order, Discarded) else order
+        return await super().execute(queue, ids, order, now=now)

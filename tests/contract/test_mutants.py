@@ -195,6 +195,19 @@ BROKEN_OF_CHANGES: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
         (change_mutants.losing(next(iter(each))), CHANGED, {"state": State.DEAD})
         for each in CHANGES
     ),
+    (
+        change_mutants.BringsBackAsNew,
+        "test_what_was_discarded_comes_back_as_it_was",
+        {"state": State.RETRY},
+    ),
+    (change_mutants.BringsBackAsNew, "test_what_comes_back_goes_to_its_place", {}),
+    (change_mutants.BringsBackAsNew, "test_what_was_not_discarded_does_not_come_back", {}),
+    (
+        change_mutants.ArchivesForGood,
+        "test_a_discarded_task_is_kept_and_says_what_it_was",
+        {"state": State.PENDING},
+    ),
+    (change_mutants.ArchivesForGood, "test_to_discard_a_task_twice_changes_nothing", {}),
     (change_mutants.losing("payload"), "test_a_dead_task_is_mended_and_run", {}),
     (change_mutants.ChangesTheWordsOnly, "test_a_new_expiry_holds", {}),
     (

@@ -9,10 +9,13 @@ from qcore.domain.lifecycle import (
     MOVES,
     Aggregated,
     Archived,
+    BroughtBack,
     Cancelled,
+    Cell,
     Claimed,
     Crashed,
     Deleted,
+    Discarded,
     Due,
     Exhausted,
     Expired,
@@ -22,6 +25,7 @@ from qcore.domain.lifecycle import (
     Rejected,
     Released,
     Rescheduled,
+    Return,
     Revoked,
     RunNow,
     Snoozed,
@@ -50,6 +54,8 @@ EVENTS: tuple[Transition, ...] = (
     Aggregated(),
     RunNow(),
     Archived("set aside"),
+    Discarded(),
+    BroughtBack(),
     Deleted(),
     Rescheduled(NOW),
     Updated({"priority": 1}),
@@ -72,6 +78,8 @@ pending: Expired -> dead
 aggregating: Aggregated -> gone
 scheduled, retry, archived, dead, completed, aggregating: RunNow -> pending
 scheduled, pending, retry, aggregating: Archived -> archived
+scheduled, pending, retry, aggregating, archived, dead: Discarded -> archived
+archived: BroughtBack -> scheduled | pending | aggregating | retry | archived | dead
 scheduled, pending, retry, aggregating, archived, dead, completed: Deleted -> gone
 scheduled, pending, aggregating: Rescheduled -> scheduled
 retry: Rescheduled -> retry
@@ -96,8 +104,10 @@ def designed() -> dict[tuple[State, str], set[State]]:
     return cells
 
 
-def ends(cell: State | Fork) -> set[State]:
+def ends(cell: Cell) -> set[State]:
     """Return where a cell may lead."""
+    if isinstance(cell, Return):
+        return {*cell.ends, cell.otherwise}
     return {cell.then, cell.otherwise} if isinstance(cell, Fork) else {cell}
 
 
@@ -149,7 +159,7 @@ def test_advance_leads_where_the_table_says_or_refuses(state: State, event: Tran
 def test_nothing_happens_by_itself_to_what_has_ended() -> None:
     """Only an operator can make anything else of it, or change it where it is."""
     for state in ENDED:
-        assert set(MOVES[state]) <= {RunNow, Deleted, Updated}
+        assert set(MOVES[state]) <= {RunNow, Discarded, BroughtBack, Deleted, Updated}
         assert MOVES[state].get(Updated, state) is state
 
 

@@ -253,3 +253,17 @@ def test_an_update_says_what_it_can_change(q: Qcore) -> None:
     result = invoke("tasks", "update", "state:pending", "--max-retry", "-1", "--yes")
     assert (result.exit_code, "max_retry is -1" in result.stderr) == (2, True)
     assert all(task.spec.max_retry == 25 for task in q.blocking_inspector.tasks().tasks)
+
+
+def test_what_was_discarded_is_brought_back(q: Qcore) -> None:
+    """All of a query; what became of each is in its error meanwhile."""
+    said = invoke("tasks", "discard", "state:pending,dead", "--yes", "--reason", "wrong campaign")
+    assert said.stdout == "discard: 5 tasks done, 0 skipped, 0 failed\n"
+    rows = cells_of("tasks", "list", "state:archived", 'error:"while dead"')
+    assert [(row[1], row[7]) for row in rows] == [
+        ("t4", "discarded while dead: cancelled"),
+        ("t3", "discarded while dead: cancelled"),
+    ]
+    assert document_of("tasks", "bring-back", "state:archived", "--dry-run")["count"] == 5
+    assert document_of("tasks", "bring-back", "state:archived", "--yes")["done"] == 5
+    assert states(q) == {State.PENDING: 3, State.DEAD: 2}

@@ -8,9 +8,11 @@ from attrs import evolve
 
 from qcore.domain.lifecycle import (
     Archived,
+    BroughtBack,
     Cancelled,
     Command,
     Deleted,
+    Discarded,
     Rescheduled,
     RunNow,
     Transition,
@@ -32,6 +34,8 @@ MAX_REASON: Final = 500
 ACTIONS: Final[Mapping[type, str]] = {
     RunNow: "run",
     Archived: "archive",
+    Discarded: "discard",
+    BroughtBack: "bring back",
     Cancelled: "cancel",
     Deleted: "delete",
     Rescheduled: "reschedule",

@@ -4,7 +4,9 @@ from typing import Protocol
 
 from qcore.domain.lifecycle import (
     ACTIVE,
+    BroughtBack,
     Crashed,
+    Discarded,
     Exhausted,
     Failed,
     Rescheduled,
@@ -15,9 +17,11 @@ from qcore.domain.lifecycle import (
     Succeeded,
     Transition,
     advance,
+    discarded_error,
+    former_of,
     reason_of,
 )
-from qcore.domain.moments import Moment
+from qcore.domain.moments import LAST_MOMENT, Moment
 
 
 class MutableTask(Protocol):
@@ -71,6 +75,8 @@ def apply(task: MutableTask, event: Transition, now: Moment) -> State:
             _renew(task, now)
         case Rescheduled():
             task.due = event.at
+        case Discarded() | BroughtBack():
+            _set_aside_or_return(task, event, now)
         case _:
             task.error = reason_of(event) or task.error
     return state
@@ -81,6 +87,16 @@ def _note_unhandled(task: MutableTask, event: Transition, now: Moment) -> None:
         task.unhandled_since = None
     elif task.unhandled_since is None:
         task.unhandled_since = now
+
+
+def _set_aside_or_return(task: MutableTask, event: Discarded | BroughtBack, now: Moment) -> None:
+    if isinstance(event, Discarded):
+        task.error = discarded_error(task.state, task.error, task.due)
+        return
+    task.error = former_of(task.error)[1]
+    if task.due >= LAST_MOMENT:
+        # it was a successor, which waits at the end of time
+        task.due = now
 
 
 def _renew(task: MutableTask, now: Moment) -> None:

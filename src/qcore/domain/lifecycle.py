@@ -171,6 +171,22 @@ class Archived:
 
 
 @record
+class Discarded:
+    """An operator does not want it: it is set aside, and can be brought back for a while."""
+
+    by: str | None = None
+    reason: str | None = None
+
+
+@record
+class BroughtBack:
+    """An operator wants what was discarded back where it was, due when it was."""
+
+    by: str | None = None
+    reason: str | None = None
+
+
+@record
 class Deleted:
     """An operator removed it."""
 
@@ -218,12 +234,16 @@ Transition: TypeAlias = (
     | Aggregated
     | RunNow
     | Archived
+    | Discarded
+    | BroughtBack
     | Deleted
     | Rescheduled
     | Updated
 )
 
-Command: TypeAlias = RunNow | Archived | Deleted | Cancelled | Rescheduled | Updated
+Command: TypeAlias = (
+    RunNow | Archived | Discarded | BroughtBack | Deleted | Cancelled | Rescheduled | Updated
+)
 """A transition that an operator or a handle asks for."""
 
 
@@ -264,6 +284,11 @@ class TaskView(Protocol):
         """Return how many of its runs ended in a crash."""
         ...
 
+    @property
+    def error(self) -> str | None:
+        """Return what its last failure said; of a discarded task, where that was done to it."""
+        ...
+
 
 @record
 class Fork:
@@ -273,6 +298,15 @@ class Fork:
     asks: Callable[[TaskView], bool]
     then: State
     otherwise: State
+
+
+@record
+class Return:
+    """A cell that leads back to the state in which a task was discarded, as its error says."""
+
+    ends: tuple[State, ...]
+    otherwise: State
+    """Where a task stays that was not discarded."""
 
 
 class IllegalMove(Exception):
@@ -290,12 +324,27 @@ _POISON = Fork(
     State.PENDING,
 )
 
-MOVES: Final[Mapping[State, Mapping[type, State | Fork]]] = {
+_BACK: Final = Return(
+    (
+        State.SCHEDULED,
+        State.PENDING,
+        State.AGGREGATING,
+        State.RETRY,
+        State.ARCHIVED,
+        State.DEAD,
+    ),
+    State.ARCHIVED,
+)
+
+Cell: TypeAlias = State | Fork | Return
+
+MOVES: Final[Mapping[State, Mapping[type, Cell]]] = {
     State.SCHEDULED: {
         Due: _GROUPED,
         Cancelled: State.DEAD,
         RunNow: State.PENDING,
         Archived: State.ARCHIVED,
+        Discarded: State.ARCHIVED,
         Deleted: State.GONE,
         Rescheduled: State.SCHEDULED,
         Updated: State.SCHEDULED,
@@ -305,6 +354,7 @@ MOVES: Final[Mapping[State, Mapping[type, State | Fork]]] = {
         Cancelled: State.DEAD,
         Expired: State.DEAD,
         Archived: State.ARCHIVED,
+        Discarded: State.ARCHIVED,
         Deleted: State.GONE,
         Rescheduled: State.SCHEDULED,
         Updated: State.PENDING,
@@ -314,6 +364,7 @@ MOVES: Final[Mapping[State, Mapping[type, State | Fork]]] = {
         Cancelled: State.DEAD,
         RunNow: State.PENDING,
         Archived: State.ARCHIVED,
+        Discarded: State.ARCHIVED,
         Deleted: State.GONE,
         Rescheduled: State.SCHEDULED,
         Updated: State.AGGREGATING,
@@ -334,13 +385,25 @@ MOVES: Final[Mapping[State, Mapping[type, State | Fork]]] = {
         Cancelled: State.DEAD,
         RunNow: State.PENDING,
         Archived: State.ARCHIVED,
+        Discarded: State.ARCHIVED,
         Deleted: State.GONE,
         Rescheduled: State.RETRY,
         Updated: State.RETRY,
     },
     State.COMPLETED: {RunNow: State.PENDING, Deleted: State.GONE},
-    State.ARCHIVED: {RunNow: State.PENDING, Deleted: State.GONE, Updated: State.ARCHIVED},
-    State.DEAD: {RunNow: State.PENDING, Deleted: State.GONE, Updated: State.DEAD},
+    State.ARCHIVED: {
+        RunNow: State.PENDING,
+        Discarded: State.ARCHIVED,
+        BroughtBack: _BACK,
+        Deleted: State.GONE,
+        Updated: State.ARCHIVED,
+    },
+    State.DEAD: {
+        RunNow: State.PENDING,
+        Discarded: State.ARCHIVED,
+        Deleted: State.GONE,
+        Updated: State.DEAD,
+    },
     State.GONE: {},
 }
 
@@ -352,7 +415,41 @@ def advance(task: TaskView, event: Transition) -> State:
         raise IllegalMove(f"{type(event).__name__} cannot happen to a task that is {task.state}")
     if isinstance(cell, Fork):
         return cell.then if cell.asks(task) else cell.otherwise
+    if isinstance(cell, Return):
+        return former_of(task.error)[0] or cell.otherwise
     return cell
+
+
+DISCARDED: Final = "discarded while "
+"""How the error of a discarded task begins, which lists, queries and groups of errors show.
+
+Behind it stands its former state, and behind a colon its former error: what is needed to bring it
+back has no place of its own in any store.
+"""
+
+
+def discarded_error(state: State, error: str | None, due: Moment) -> str:
+    """Return the error of a task that is discarded; of one that is already, the same."""
+    if error is not None and former_of(error)[0] is not None:
+        return error
+    if due >= LAST_MOMENT:
+        # a successor is none any more: there is no holder whose end it could wait for
+        state = State.PENDING
+    return f"{DISCARDED}{state}" if error is None else f"{DISCARDED}{state}: {error}"
+
+
+def former_of(error: str | None) -> tuple[State | None, str | None]:
+    """Return the state and the error that a task had before it was discarded.
+
+    The state is None of a task that was not discarded.
+    """
+    if error is None or not error.startswith(DISCARDED):
+        return None, error
+    name, colon, former = error.removeprefix(DISCARDED).partition(": ")
+    if name not in _BACK.ends:
+        # an error of somebody's own
+        return None, error
+    return State(name), former if colon else None
 
 
 def reason_of(event: Transition) -> str | None:

@@ -73,6 +73,9 @@ class Operator(Protocol):
         - `RunNow` makes a task pending and due now, behind those pending, with no failures, no
           crashes, no error, no result and no expiry.
         - `Archived` and `Cancelled` keep it as archived or dead, with the reason.
+        - `Discarded` keeps it as archived, with an error that says so, and in which state it was.
+        - `BroughtBack` takes what was discarded back to that state, to its place there and to the
+          error that it had; any other archived task stays archived.
         - `Cancelled` ends the lease of an active task: its worker's verdict is `LeaseLost`.
         - `Deleted` leaves nothing of it.
         - `Rescheduled` makes it due at its moment, later or earlier, in its state: one that was

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from qcore.domain.lifecycle import (
     Archived,
+    BroughtBack,
     Cancelled,
     Command,
     Crashed,
     Deleted,
+    Discarded,
     Exhausted,
     Failed,
     Rejected,
@@ -169,6 +171,8 @@ class CommandDraft:
         ready: dict[type, Command] = {
             RunNow: RunNow(),
             Archived: Archived(),
+            Discarded: Discarded(),
+            BroughtBack: BroughtBack(),
             Cancelled: Cancelled(),
             Deleted: Deleted(),
             Rescheduled: Rescheduled(moment),
@@ -288,7 +292,10 @@ _CHANGES: Final = st.builds(
 COMMANDS: Final = st.builds(
     CommandDraft,
     kind=st.sampled_from(
-        (RunNow, Archived, Cancelled, Deleted, Rescheduled, Rescheduled, Updated, Updated)
+        (
+            *(RunNow, Archived, Cancelled, Deleted, Rescheduled, Rescheduled, Updated, Updated),
+            *(Discarded, BroughtBack),
+        )
     ),
     ticks=st.integers(-1_000, 4_000),
     changes=_CHANGES,

@@ -224,6 +224,28 @@ class BlockingInspector:
         """End tasks as dead; see `Inspector.cancel`."""
         return run_inline(self._inner.cancel(queue, tasks, by=by, reason=reason))
 
+    def discard(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Answers:
+        """Set tasks aside, so that they can be brought back; see `Inspector.discard`."""
+        return run_inline(self._inner.discard(queue, tasks, by=by, reason=reason))
+
+    def bring_back(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Answers:
+        """Take discarded tasks back to where they were; see `Inspector.bring_back`."""
+        return run_inline(self._inner.bring_back(queue, tasks, by=by, reason=reason))
+
     def delete(
         self,
         queue: str,
@@ -322,6 +344,18 @@ class BlockingInspector:
     ) -> int:
         """Cancel all selected tasks; return how many."""
         return run_inline(self._inner.cancel_all(by=by, reason=reason, **selected))
+
+    def discard_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
+        """Discard all selected tasks that do not run; return how many."""
+        return run_inline(self._inner.discard_all(by=by, reason=reason, **selected))
+
+    def bring_back_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
+        """Bring back all selected tasks that were discarded; return how many."""
+        return run_inline(self._inner.bring_back_all(by=by, reason=reason, **selected))
 
     def delete_all(
         self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]

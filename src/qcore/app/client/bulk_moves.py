@@ -8,7 +8,7 @@ from attrs import evolve
 
 from qcore.app.calls.options import Changes
 from qcore.app.client.auditing import Auditor
-from qcore.app.client.changes import changes_of, is_as, own_changes, parts_of
+from qcore.app.client.changes import changes_of, is_as, is_discarded, own_changes, parts_of
 from qcore.app.client.qualifiers import STATE, ReadPayload
 from qcore.app.client.queries import Query
 from qcore.app.client.task_listing import queues_of
@@ -17,9 +17,11 @@ from qcore.domain.errors import BrokerRefused, InvalidOption
 from qcore.domain.lifecycle import (
     MOVES,
     Archived,
+    BroughtBack,
     Cancelled,
     Command,
     Deleted,
+    Discarded,
     Rescheduled,
     RunNow,
     Updated,
@@ -31,7 +33,9 @@ from qcore.domain.task import Task
 from qcore.domain.text import shown
 from qcore.ports import Broker, Clock, Page
 
-Move: TypeAlias = RunNow | Archived | Cancelled | Deleted | Rescheduled | Updated
+Move: TypeAlias = (
+    RunNow | Archived | Cancelled | Discarded | BroughtBack | Deleted | Rescheduled | Updated
+)
 """What can be ordered for many tasks."""
 
 STEP: Final = 500
@@ -86,7 +90,8 @@ class BulkMove:
         if not isinstance(move, Move):
             raise InvalidOption(
                 f"the move is {shown(move)}: expected RunNow(), Archived(…), Cancelled(…), "
-                "Deleted(), Rescheduled(…), or changes such as {'priority': 5}"
+                "Discarded(), BroughtBack(), Deleted(), Rescheduled(…), or changes such as "
+                "{'priority': 5}"
             )
         if not any(term.qualifier == STATE and not term.is_negated for term in query.terms):
             # completed tasks would run again, and nobody means all there are
@@ -171,9 +176,14 @@ class BulkMove:
         return task.created <= self._as_of and (task.finished or 0) <= self._as_of
 
     def _is_done(self, task: Task) -> bool:
+        """Return whether the move would change nothing of a task."""
         match self._move:
             case Rescheduled(at):
                 return abs(task.due - at) < A_MOMENT
+            case Discarded():
+                return is_discarded(task)
+            case BroughtBack():
+                return not is_discarded(task)
             case Updated():
                 return is_as(task, self._move)
             case _:

@@ -9,7 +9,7 @@ from attrs import evolve
 from qcore.app.calls.chain_header import CHAIN_HEADER
 from qcore.app.calls.options import CLEARED_BY_NONE, Changes, Options, to_fields
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import Command, Rescheduled, Updated
+from qcore.domain.lifecycle import Command, Rescheduled, State, Updated, former_of
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
 from qcore.domain.new_task import NewTask, TaskId, own_headers, own_tags
 from qcore.domain.task import Task, changed, updated
@@ -67,6 +67,11 @@ def parts_of(command: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command,
 def is_as(task: Task, command: Updated) -> bool:
     """Return whether a task is already as a command would make it."""
     return changed(task.spec, keep_chain(command, task.spec)) == task.spec
+
+
+def is_discarded(task: Task) -> bool:
+    """Return whether a task can be brought back."""
+    return task.state is State.ARCHIVED and former_of(task.error)[0] is not None
 
 
 def reschedule_to(at: datetime | Moment | None, delay: Duration | None, now: Moment) -> Rescheduled:

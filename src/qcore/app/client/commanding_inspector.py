@@ -8,6 +8,7 @@ from qcore.app.calls.options import Changes
 from qcore.app.client.changes import (
     changes_of,
     is_as,
+    is_discarded,
     keep_chain,
     own_changes,
     parts_of,
@@ -22,7 +23,16 @@ from qcore.app.client.selection import (
     several_ids,
 )
 from qcore.domain.answers import Missing, Moved, NotAllowed
-from qcore.domain.lifecycle import Archived, Cancelled, Command, Deleted, RunNow, State
+from qcore.domain.lifecycle import (
+    Archived,
+    BroughtBack,
+    Cancelled,
+    Command,
+    Deleted,
+    Discarded,
+    RunNow,
+    State,
+)
 from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Task
@@ -72,6 +82,31 @@ class CommandingInspector(ReadingInspector):
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """End tasks as dead; one that runs loses its lease, and its handler is cancelled."""
         return await self._execute(queue, tasks, Cancelled(), by, reason)
+
+    async def discard(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Set tasks aside that nobody runs: `bring_back` undoes it while archived ones are kept."""
+        return await self._execute(queue, tasks, Discarded(), by, reason)
+
+    async def bring_back(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Sequence[Moved | NotAllowed | Missing]:
+        """Take discarded tasks back to the state in which they were, due when they were.
+
+        An archived one that was not discarded stays archived.
+        """
+        return await self._execute(queue, tasks, BroughtBack(), by, reason)
 
     async def delete(
         self,
@@ -141,6 +176,23 @@ class CommandingInspector(ReadingInspector):
     ) -> int:
         """Cancel all selected tasks; return how many. One that began to run meanwhile ends too."""
         return await self._execute_all(Cancelled(), selected, by, reason)
+
+    async def discard_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
+        """Discard all selected tasks that do not run; return how many."""
+        return await self._execute_all(Discarded(), selected, by, reason, is_discarded)
+
+    async def bring_back_all(
+        self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]
+    ) -> int:
+        """Bring back all selected tasks that were discarded; return how many.
+
+        They are archived: with any other state that is none.
+        """
+        return await self._execute_all(
+            BroughtBack(), selected, by, reason, lambda task: not is_discarded(task)
+        )
 
     async def delete_all(
         self, *, by: str | None = None, reason: str | None = None, **selected: Unpack[TaskFilter]

@@ -12,7 +12,14 @@ from qcore.app.client.auditing import VARIABLE, default_operator
 from qcore.app.client.bulk_moves import Move
 from qcore.app.client.changes import changes_of, reschedule_to
 from qcore.domain.audit import attributed
-from qcore.domain.lifecycle import Archived, Cancelled, Deleted, RunNow
+from qcore.domain.lifecycle import (
+    Archived,
+    BroughtBack,
+    Cancelled,
+    Deleted,
+    Discarded,
+    RunNow,
+)
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.entrypoints.cli.errors import Wrong
@@ -100,6 +107,13 @@ VERBS: Final[Mapping[str, Verb]] = {
     ),
     "archive": Verb(
         "Set them aside: they are kept, and do not run.", _archived, reason_is=_TO_ERROR
+    ),
+    "discard": Verb(
+        "Set them aside; bring-back undoes it while archived ones are kept.",
+        lambda _, __: Discarded(),
+    ),
+    "bring-back": Verb(
+        "Take those that were discarded back to where they were.", lambda _, __: BroughtBack()
     ),
     "delete": Verb("Remove them, and all that is kept of them.", _deleted),
     "reschedule": Verb("Make them due at another time.", _rescheduled, has_time=True),

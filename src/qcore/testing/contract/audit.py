@@ -15,9 +15,11 @@ from qcore.domain.audit import (
 from qcore.domain.lifecycle import (
     MOVES,
     Archived,
+    BroughtBack,
     Cancelled,
     Command,
     Deleted,
+    Discarded,
     Failed,
     Rescheduled,
     RunNow,
@@ -37,6 +39,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     RunNow(),
     Archived("set aside"),
     Cancelled("not wanted"),
+    Discarded(),
+    BroughtBack(),
     Rescheduled(LATER + 60),
     updated(priority=7, tags=("new",)),
 )

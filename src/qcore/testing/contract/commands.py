@@ -7,10 +7,12 @@ from qcore.domain.answers import LeaseLost, Missing, Moved, NotAllowed, Settled,
 from qcore.domain.lifecycle import (
     MOVES,
     Archived,
+    BroughtBack,
     Cancelled,
     Command,
     Crashed,
     Deleted,
+    Discarded,
     Failed,
     RunNow,
     Snoozed,
@@ -40,6 +42,8 @@ ORDERS: tuple[Command, ...] = (
     RunNow(),
     Archived("set aside"),
     Cancelled("not wanted"),
+    Discarded(),
+    BroughtBack(),
     Deleted(),
 )
 
@@ -191,6 +195,75 @@ class CommandCases(Cases):
         await execute_on(broker, claim.task.spec, Archived())
         stored = await stored_task(broker, claim.task.spec)
         assert (stored.attempts, stored.failures, stored.crashes) == (1, 1, 0)
+
+    # - `Discarded` keeps it as archived, with an error that says so, and in which state it was.
+
+    @pytest.mark.parametrize("state", states_allowing(Discarded))
+    async def test_a_discarded_task_is_kept_and_says_what_it_was(
+        self, broker: Broker, state: State
+    ) -> None:
+        """It is not claimed, and its own error stands behind what was done to it."""
+        task = await bring_to(broker, state)
+        error = (await stored_task(broker, task)).error
+        assert await execute_on(broker, task, Discarded(), now=NOW + 9) == Moved(State.ARCHIVED)
+        stored = await stored_task(broker, task)
+        assert (stored.state, stored.finished) == (State.ARCHIVED, NOW + 9)
+        assert stored.error == f"discarded while {state}" + (f": {error}" if error else "")
+        assert await take(broker, now=NOW + 1e6) == []
+        assert await broker.next_due(["default"]) is None
+
+    async def test_to_discard_a_task_twice_changes_nothing(self, broker: Broker) -> None:
+        """It is remembered what it was at first; it is kept for longer."""
+        await put(broker, task := a_task(due=NOW + 60))
+        await execute_on(broker, task, Discarded())
+        assert await execute_on(broker, task, Discarded(), now=NOW + 5) == Moved(State.ARCHIVED)
+        stored = await stored_task(broker, task)
+        assert (stored.error, stored.finished) == ("discarded while scheduled", NOW + 5)
+
+    # - `BroughtBack` takes what was discarded back to that state, to its place there and to the
+    #   error that it had; any other archived task stays archived.
+
+    @pytest.mark.parametrize("state", states_allowing(Discarded))
+    async def test_what_was_discarded_comes_back_as_it_was(
+        self, broker: Broker, state: State
+    ) -> None:
+        """Its moment due, its failures and its error, too; what had ended has ended now."""
+        task = await bring_to(broker, state)
+        before = await stored_task(broker, task)
+        await execute_on(broker, task, Discarded())
+        assert await execute_on(broker, task, BroughtBack(), now=NOW + 9) == Moved(state)
+        ended = None if before.finished is None else NOW + 9
+        assert await stored_task(broker, task) == evolve(before, finished=ended)
+
+    async def test_what_comes_back_goes_to_its_place(self, broker: Broker) -> None:
+        """One that was pending stands where it was, and others are due when they were."""
+        tasks = [a_task(), a_task(), a_task(), later := a_task(due=NOW + 60)]
+        await put(broker, *tasks)
+        for task in (tasks[1], later):
+            await execute_on(broker, task, Discarded())
+            await execute_on(broker, task, BroughtBack(), now=NOW + 1)
+        assert await broker.next_due(["default"]) == NOW + 60
+        assert ids(await take(broker, now=NOW + 2)) == [task.id for task in tasks[:3]]
+        assert ids(await take(broker, now=NOW + 60)) == [later.id]
+
+    async def test_what_was_not_discarded_does_not_come_back(self, broker: Broker) -> None:
+        """Neither what was archived, nor what was run again since."""
+        archived = await bring_to(broker, State.ARCHIVED)
+        await put(broker, again := a_task())
+        await execute_on(broker, again, Discarded())
+        await execute_on(broker, again, RunNow())
+        await execute_on(broker, again, Archived("set aside"))
+        for task, error in ((archived, "it failed for good"), (again, "set aside")):
+            assert await execute_on(broker, task, BroughtBack()) == Moved(State.ARCHIVED)
+            stored = await stored_task(broker, task)
+            assert (stored.state, stored.error) == (State.ARCHIVED, error)
+
+    async def test_what_is_discarded_is_trimmed_as_what_is_archived(self, broker: Broker) -> None:
+        """It can be brought back for as long as archived tasks are kept, and is gone then."""
+        await put(broker, task := a_task())
+        await execute_on(broker, task, Discarded())
+        assert (await sweep_all(broker, now=NOW + 1e9)).trimmed == 1
+        await nothing_is_left(broker, task)
 
     # - `Cancelled` ends the lease of an active task: its worker's verdict is `LeaseLost`.
 

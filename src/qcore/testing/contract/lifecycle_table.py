@@ -10,10 +10,13 @@ from qcore.domain.lifecycle import (
     MOVES,
     Aggregated,
     Archived,
+    BroughtBack,
     Cancelled,
     Claimed,
+    Command,
     Crashed,
     Deleted,
+    Discarded,
     Due,
     Exhausted,
     Expired,
@@ -65,6 +68,8 @@ EXAMPLES: Final[Mapping[type, Transition]] = {
         Aggregated(),
         RunNow(),
         Archived(),
+        Discarded(),
+        BroughtBack(),
         Deleted(),
         Rescheduled(NOW + 9),
         updated(priority=7),
@@ -112,7 +117,7 @@ async def _expired(broker: Broker, task: NewTask, _: Transition) -> None:
 
 
 async def _ordered(broker: Broker, task: NewTask, event: Transition) -> None:
-    assert isinstance(event, RunNow | Archived | Cancelled | Deleted | Rescheduled | Updated)
+    assert isinstance(event, Command)
     await broker.execute(task.queue, [task.id], event, now=NOW)
 
 
@@ -122,6 +127,8 @@ _WAYS: Final[Mapping[type, Apply]] = {
     Expired: _expired,
     RunNow: _ordered,
     Archived: _ordered,
+    Discarded: _ordered,
+    BroughtBack: _ordered,
     Cancelled: _ordered,
     Deleted: _ordered,
     Rescheduled: _ordered,

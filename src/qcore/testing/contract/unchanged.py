@@ -8,9 +8,11 @@ from qcore.domain.effects import apply
 from qcore.domain.lifecycle import (
     MOVES,
     Archived,
+    BroughtBack,
     Cancelled,
     Command,
     Crashed,
+    Discarded,
     Exhausted,
     Failed,
     Rejected,
@@ -58,6 +60,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     RunNow(),
     Archived("set aside"),
     Cancelled("not wanted"),
+    Discarded(),
+    BroughtBack(),
     Rescheduled(AFTERWARDS + 0.123),
     updated(priority=7, tags=("new",)),
 )
@@ -83,7 +87,7 @@ def expected(before: Task, event: Transition, now: Moment) -> Task:
     copy = _Copy(*(getattr(before, field.name) for field in fields(_Copy)))
     state = apply(copy, event, now)
     changes = asdict(copy, recurse=False)
-    if state is not before.state:
+    if state is not before.state or isinstance(event, Discarded | BroughtBack):
         changes.update(state=state, finished=now if state in ENDED else None)
     if isinstance(event, Updated):
         changes["spec"] = changed(before.spec, event)
