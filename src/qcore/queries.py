@@ -3,6 +3,7 @@
 from qcore.app.client.blocking_inspector import BlockingInspector
 from qcore.app.client.bulk_moves import Move, MovePreview, MoveProgress
 from qcore.app.client.failure_groups import FailureGroup, FailureReport
+from qcore.app.client.moving import MoveAnswer, MoveTo
 from qcore.app.client.queries import Query
 from qcore.app.client.query_terms import Term, Word
 from qcore.app.client.queue_listing import QueuePage, QueueSummary
@@ -15,8 +16,10 @@ __all__ = [
     "FailureGroup",
     "FailureReport",
     "Move",
+    "MoveAnswer",
     "MovePreview",
     "MoveProgress",
+    "MoveTo",
     "Query",
     "QueuePage",
     "QueueSize",

@@ -209,3 +209,16 @@ def test_a_story_tells_who_did_what_and_why(monkeypatch: pytest.MonkeyPatch) -> 
         ("reschedule", "ann", "not yet"),
         ("update", "bob", None),
     ]
+
+
+def test_a_task_moves_to_another_queue(q: Qcore) -> None:
+    """One that is not there, and one whose id is taken there, are told."""
+    assert cells_of("task", "move", "a", "--to", "slow") == [["out", "a", "done", "pending"]]
+    assert q.blocking_inspector.get("slow", "a") is not None
+    q.blocking.enqueue(a_task(id="a", queue="out"))
+    result = invoke("task", "move", "a", "--queue", "out", "--to", "slow", "--json")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: not moved: a (id taken there)\n"
+    (told,) = json.loads(result.stdout)["tasks"]
+    assert told == {"queue": "out", "id": "a", "answer": "id_taken", "state": "pending"}
+    assert invoke("task", "move", "nobody", "--to", "slow").exit_code == 3

@@ -267,3 +267,27 @@ def test_what_was_discarded_is_brought_back(q: Qcore) -> None:
     assert document_of("tasks", "bring-back", "state:archived", "--dry-run")["count"] == 5
     assert document_of("tasks", "bring-back", "state:archived", "--yes")["done"] == 5
     assert states(q) == {State.PENDING: 3, State.DEAD: 2}
+
+
+def test_tasks_move_to_another_queue(q: Qcore) -> None:
+    """Those of the query, as they are; a dry run tells how many."""
+    preview = document_of("tasks", "move", "state:dead", "--to", "slow", "--dry-run")
+    assert (preview["verb"], preview["count"]) == ("move", 2)
+    done = invoke("tasks", "move", "state:dead", "--to", "slow", "--yes")
+    assert done.stdout == "move: 2 tasks done, 0 skipped, 0 failed\n"
+    assert q.blocking_inspector.counts() == {
+        "out": {State.PENDING: 3},
+        "slow": {State.DEAD: 2},
+    }
+
+
+def test_tasks_do_not_move_to_what_is_no_queue() -> None:
+    """One line says what is wrong, and nothing is moved."""
+    result = invoke("tasks", "move", "state:dead", "--to", "a b", "--yes")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "Error: queue is 'a b': expected no ' ' in it\n",
+    )
+    result = invoke("tasks", "move", "state:dead", "--yes")
+    assert result.exit_code == 2
+    assert "--to" in result.stderr

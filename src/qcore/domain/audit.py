@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from attrs import evolve
 
@@ -22,7 +22,22 @@ from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.text import one_line, storable
 
-C = TypeVar("C", bound=Command)
+
+class Attributable(Protocol):
+    """A command, or another order of an operator, that says by whom it is and why."""
+
+    @property
+    def by(self) -> str | None:
+        """Return who gives it."""
+        ...
+
+    @property
+    def reason(self) -> str | None:
+        """Return why."""
+        ...
+
+
+C = TypeVar("C", bound=Attributable)
 
 MAX_AUDIT: Final = 20
 """How many records are kept of a task: the last ones."""
@@ -42,6 +57,8 @@ ACTIONS: Final[Mapping[type, str]] = {
     Updated: "update",
 }
 """Commands by the names that records, events and the command line give them."""
+MOVE: Final = "move"
+"""To another queue, which is no command: it takes several."""
 _NO_REASONS: Final = {None, Archived().reason, Cancelled().reason}
 """What is there where no reason was given: the texts are what a task then has as its error."""
 
@@ -52,7 +69,7 @@ class AuditRecord:
 
     at: Moment
     action: str
-    """One of `ACTIONS`."""
+    """One of `ACTIONS`, or `MOVE`."""
     by: str
     reason: str | None = None
     detail: str = ""
@@ -74,13 +91,13 @@ def audit_record(event: Transition, now: Moment) -> AuditRecord | None:
 
 def attributed(command: C, by: str, reason: str | None) -> C:
     """Return a command that says by whom it is, and why."""
-    if reason is None:
-        return evolve(command, by=by)
+    order: Any = command
     # of some it becomes the task's error
-    return evolve(command, by=by, reason=storable(reason))
+    given = {} if reason is None else {"reason": storable(reason)}
+    return cast("C", evolve(order, by=by, **given))
 
 
-def reason_given(command: Command) -> str | None:
+def reason_given(command: Attributable) -> str | None:
     """Return the reason that an operator gave for a command, as it is kept."""
     reason = command.reason
     return None if reason in _NO_REASONS else one_line(reason or "", MAX_REASON)

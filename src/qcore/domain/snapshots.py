@@ -5,13 +5,15 @@ counts, error, result, moments and the details of runs.
 """
 
 from math import inf
-from typing import Final
+from typing import Any, Final
+
+from attrs import evolve
 
 from qcore.domain.audit import MAX_AUDIT
 from qcore.domain.errors import InvalidTask
 from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.moments import LAST_MOMENT, Moment
-from qcore.domain.new_task import MAX_NAME, RERUN
+from qcore.domain.new_task import FIELDS, MAX_NAME, RERUN, another
 from qcore.domain.record import record
 from qcore.domain.run_details import MAX_ERRORS, NO_DETAILS, AttemptError, Details
 from qcore.domain.task import Task
@@ -48,6 +50,14 @@ class TaskSnapshot:
         """Refuse what no broker should have to store."""
         _check_task(self.task)
         _check_details(self.details)
+
+
+def in_queue(task: Task, queue: str) -> Task:
+    """Return a task as one of another queue, unchecked but for that."""
+    FIELDS["queue"].check("queue", queue)
+    made: Any = another(task.spec, task.id, task.spec.payload)
+    made.queue = queue
+    return evolve(task, spec=made)
 
 
 def restored_state(task: Task) -> State:

@@ -6,7 +6,8 @@ from getpass import getuser
 from socket import gethostname
 from typing import Final, TypeAlias, TypeVar
 
-from qcore.domain.audit import ACTIONS, attributed, detail_of, reason_given
+from qcore.app.client.moving import MoveTo
+from qcore.domain.audit import ACTIONS, MOVE, Attributable, attributed, detail_of, reason_given
 from qcore.domain.errors import InvalidOption
 from qcore.domain.events import Operated
 from qcore.domain.lifecycle import Command
@@ -15,7 +16,7 @@ from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.text import shown
 
-C = TypeVar("C", bound=Command)
+C = TypeVar("C", bound=Attributable)
 Emit: TypeAlias = Callable[[Operated], None]
 
 VARIABLE: Final = "QCORE_BY"
@@ -64,12 +65,13 @@ class Auditor:
         return attributed(command, who.by, who.reason)
 
     def tell_of_tasks(
-        self, queue: str, tasks: Sequence[TaskId], command: Command, now: Moment
+        self, queue: str, tasks: Sequence[TaskId], command: Command | MoveTo, now: Moment
     ) -> None:
         """Tell of a command that has moved tasks."""
         if self._emit is not None and tasks:
-            action, why = ACTIONS[type(command)], reason_given(command)
-            by, detail = command.by or "", detail_of(command)
+            action, why = ACTIONS.get(type(command), MOVE), reason_given(command)
+            detail = command.detail if isinstance(command, MoveTo) else detail_of(command)
+            by = command.by or ""
             self._emit(Operated(now, action, queue, by, why, detail, tasks=tuple(tasks)))
 
     def tell(

@@ -14,6 +14,7 @@ from qcore.app.client.failure_groups import DEFAULT_FAILED, DEFAULT_GROUPS, Fail
 from qcore.app.client.group_listing import DEFAULT_WAITING, GroupPage
 from qcore.app.client.inline import iterate_inline, run_inline
 from qcore.app.client.inspector import Inspector
+from qcore.app.client.moving import MoveAnswer
 from qcore.app.client.queries import Query
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
 from qcore.app.client.queue_size import DEFAULT_SAMPLE as WEIGHED
@@ -270,6 +271,18 @@ class BlockingInspector:
         """Make tasks due at a moment, or after a delay."""
         moving = self._inner.reschedule(queue, tasks, at=at, delay=delay, by=by, reason=reason)
         return run_inline(moving)
+
+    def move_to(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        to: str,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Sequence[MoveAnswer]:
+        """Move tasks that do not run to another queue; see `Inspector.move_to`."""
+        return run_inline(self._inner.move_to(queue, tasks, to=to, by=by, reason=reason))
 
     def update(
         self,

@@ -9,21 +9,22 @@ from attrs import evolve
 from qcore.app.calls.options import Changes
 from qcore.app.client.auditing import Auditor
 from qcore.app.client.changes import changes_of, is_as, is_discarded, own_changes, parts_of
+from qcore.app.client.moving import MOVABLE, MoveAnswer, MoveTo, may_go, move_to
 from qcore.app.client.qualifiers import STATE, ReadPayload
 from qcore.app.client.queries import Query
 from qcore.app.client.task_listing import queues_of
-from qcore.domain.answers import Moved
+from qcore.domain.answers import Conflict, Duplicate, Moved
 from qcore.domain.errors import BrokerRefused, InvalidOption
 from qcore.domain.lifecycle import (
     MOVES,
     Archived,
     BroughtBack,
     Cancelled,
-    Command,
     Deleted,
     Discarded,
     Rescheduled,
     RunNow,
+    State,
     Updated,
 )
 from qcore.domain.moments import Moment
@@ -34,7 +35,15 @@ from qcore.domain.text import shown
 from qcore.ports import Broker, Clock, Page
 
 Move: TypeAlias = (
-    RunNow | Archived | Cancelled | Discarded | BroughtBack | Deleted | Rescheduled | Updated
+    RunNow
+    | Archived
+    | Cancelled
+    | Discarded
+    | BroughtBack
+    | Deleted
+    | Rescheduled
+    | Updated
+    | MoveTo
 )
 """What can be ordered for many tasks."""
 
@@ -68,7 +77,7 @@ class MoveProgress:
     skipped: int = 0
     """Found, but by the time of the order gone, or in a state that does not allow it."""
     failed: int = 0
-    """Refused by the store."""
+    """Refused by the store, or by the queue to which it was to go: its id or key is taken there."""
     looked: int = 0
     is_finished: bool = False
     """Whether all tasks of the query were looked at; not so where `limit` was reached."""
@@ -90,8 +99,8 @@ class BulkMove:
         if not isinstance(move, Move):
             raise InvalidOption(
                 f"the move is {shown(move)}: expected RunNow(), Archived(…), Cancelled(…), "
-                "Discarded(), BroughtBack(), Deleted(), Rescheduled(…), or changes such as "
-                "{'priority': 5}"
+                "Discarded(), BroughtBack(), Deleted(), Rescheduled(…), MoveTo(…), or changes such "
+                "as {'priority': 5}"
             )
         if not any(term.qualifier == STATE and not term.is_negated for term in query.terms):
             # completed tasks would run again, and nobody means all there are
@@ -104,7 +113,7 @@ class BulkMove:
         self._auditor = auditor
         self._as_of = as_of
         self._fits = query.predicate(as_of, read)
-        self._states = [state for state in query.states() if type(move) in MOVES[state]]
+        self._states = [state for state in query.states() if _can_move(state, move)]
 
     async def preview(self, look: int, sample: int) -> MovePreview:
         """Count what would be moved, looking at no more than `look` tasks."""
@@ -139,20 +148,33 @@ class BulkMove:
 
     async def _step(self, queue: str, tasks: Sequence[Task], now: Moment) -> MoveProgress:
         step = MoveProgress()
-        for command, ids in parts_of(self._move, tasks):
+        for command, ids in self._parts(tasks):
             step = _sum(step, await self._part(queue, ids, command, now), 0)
         return step
 
+    def _parts(self, tasks: Sequence[Task]) -> Sequence[tuple[Move, Sequence[TaskId]]]:
+        if isinstance(self._move, MoveTo):
+            return [(self._move, [task.id for task in tasks])] if tasks else []
+        return parts_of(self._move, tasks)
+
     async def _part(
-        self, queue: str, ids: Sequence[TaskId], command: Command, now: Moment
+        self, queue: str, ids: Sequence[TaskId], command: Move, now: Moment
     ) -> MoveProgress:
         try:
-            answers = await self._broker.execute(queue, ids, command, now=now)
+            answers = await self._answers(queue, ids, command, now)
         except BrokerRefused:
             return MoveProgress(failed=len(ids))
         moved = [task for task, it in zip(ids, answers, strict=True) if isinstance(it, Moved)]
         self._auditor.tell_of_tasks(queue, moved, command, now)
-        return MoveProgress(len(moved), len(ids) - len(moved))
+        failed = sum(isinstance(answer, Conflict | Duplicate) for answer in answers)
+        return MoveProgress(len(moved), len(ids) - len(moved) - failed, failed)
+
+    async def _answers(
+        self, queue: str, ids: Sequence[TaskId], command: Move, now: Moment
+    ) -> Sequence[MoveAnswer]:
+        if isinstance(command, MoveTo):
+            return await move_to(self._broker, queue, ids, command, now=now)
+        return await self._broker.execute(queue, ids, command, now=now)
 
     async def _pages(self, size: int) -> AsyncGenerator[tuple[str, Page], None]:
         """Yield what there is in the queues and states that the order can move."""
@@ -172,6 +194,8 @@ class BulkMove:
         """Return whether it was where it is at the moment of the preview, as far as it tells."""
         if self._is_done(task):
             # one that was moved may come again on a later page
+            return False
+        if isinstance(self._move, MoveTo) and not may_go(task, self._move.queue):
             return False
         return task.created <= self._as_of and (task.finished or 0) <= self._as_of
 
@@ -193,6 +217,10 @@ class BulkMove:
 def move_of(move: Move | Changes, now: Moment) -> Move:
     """Return a move; one that is given as new values of options is an `Updated`."""
     return changes_of(own_changes(move), now) if isinstance(move, dict) else move
+
+
+def _can_move(state: State, move: Move) -> bool:
+    return state in MOVABLE if isinstance(move, MoveTo) else type(move) in MOVES[state]
 
 
 def tasks_a_second(pace: object) -> float:

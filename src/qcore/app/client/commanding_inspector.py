@@ -14,6 +14,7 @@ from qcore.app.client.changes import (
     parts_of,
     reschedule_to,
 )
+from qcore.app.client.moving import MoveAnswer, MoveTo, move_to
 from qcore.app.client.reading_inspector import ReadingInspector
 from qcore.app.client.selection import (
     TaskFilter,
@@ -134,6 +135,30 @@ class CommandingInspector(ReadingInspector):
         await self._open()
         command = reschedule_to(at, delay, self._clock.now())
         return await self._execute(queue, tasks, command, by, reason)
+
+    async def move_to(
+        self,
+        queue: str,
+        tasks: Sequence[TaskId],
+        *,
+        to: str,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Sequence[MoveAnswer]:
+        """Move tasks that do not run to another queue, where each is as it was.
+
+        In steps that a crash may part: then a task is archived, with a reason that begins with
+        "moving from", and to move it again finishes that. Raises `InvalidTask` for what is no name
+        of a queue.
+        """
+        queue, ids = one_queue(queue), several_ids(tasks)
+        order = self._auditor.attribute(MoveTo(to), by, reason)
+        await self._open()
+        now = self._clock.now()
+        answers = await move_to(self._broker, queue, ids, order, now=now)
+        moved = [task for task, it in zip(ids, answers, strict=True) if isinstance(it, Moved)]
+        self._auditor.tell_of_tasks(queue, moved, order, now)
+        return answers
 
     async def update(
         self,

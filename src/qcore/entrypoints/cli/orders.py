@@ -11,6 +11,7 @@ from qcore.app.calls.options import Changes
 from qcore.app.client.auditing import VARIABLE, default_operator
 from qcore.app.client.bulk_moves import Move
 from qcore.app.client.changes import changes_of, reschedule_to
+from qcore.app.client.moving import MoveTo
 from qcore.domain.audit import attributed
 from qcore.domain.lifecycle import (
     Archived,
@@ -38,13 +39,15 @@ class Order:
     reason: str | None = None
     at: datetime | None = None
     delay: float | None = None
+    to: str | None = None
+    """Of move: the queue."""
     changes: Changes = field(factory=Changes, hash=False)
     """Of update: new values of options."""
 
     @classmethod
     def of(cls, verb: str, options: Mapping[str, Any]) -> Self:
         """Return the order that the options of its command give."""
-        own = {name: options.get(name) for name in ("reason", "at", "delay")}
+        own = {name: options.get(name) for name in ("reason", "at", "delay", "to")}
         changes = {
             name: None if value == NONE else value
             for name, value in options.items()
@@ -67,6 +70,7 @@ class Verb:
     reason_is: str = "Why: the tasks keep it in their audit trail."
     has_time: bool = False
     has_changes: bool = False
+    has_queue: bool = False
 
 
 def _run_now(_: Order, __: Moment) -> Move:
@@ -89,6 +93,10 @@ def _rescheduled(order: Order, now: Moment) -> Move:
     if (order.at is None) is (order.delay is None):
         raise Wrong("expected --at MOMENT or --delay DURATION, and not both")
     return reschedule_to(order.at, order.delay, now)
+
+
+def _moved(order: Order, _: Moment) -> Move:
+    return MoveTo(order.to or "")
 
 
 def _updated(order: Order, now: Moment) -> Move:
@@ -118,6 +126,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "delete": Verb("Remove them, and all that is kept of them.", _deleted),
     "reschedule": Verb("Make them due at another time.", _rescheduled, has_time=True),
     "update": Verb("Change their options; they stay where they are.", _updated, has_changes=True),
+    "move": Verb("Move them to another queue, as they are.", _moved, has_queue=True),
 }
 
 CHANGES: Final[Mapping[str, tuple[str, Any, str]]] = {
@@ -158,6 +167,9 @@ def order_options(verb: str) -> Callable[[C], C]:
                 command = click.option(
                     flag, name, type=kind, metavar=metavar, help=text, multiple=name == "tags"
                 )(command)
+        if VERBS[verb].has_queue:
+            text = "The queue to which they go."
+            command = click.option("--to", required=True, metavar="QUEUE", help=text)(command)
         if VERBS[verb].has_time:
             moment = "When, such as 2026-11-30T08:00Z."
             command = click.option("--at", type=Instant(), metavar="MOMENT", help=moment)(command)

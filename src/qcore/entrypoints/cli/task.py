@@ -5,7 +5,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from qcore.domain.answers import Missing, Moved, NotAllowed
+from qcore.app.client.moving import MoveAnswer, MoveTo, move_to
+from qcore.domain.answers import Conflict, Duplicate, Missing, Moved, NotAllowed
 from qcore.entrypoints.cli.asking import Store, app_option, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import NotFound, Unwell
 from qcore.entrypoints.cli.finding import Found, find, not_found
@@ -19,7 +20,13 @@ from qcore.entrypoints.cli.watching import watch as watch_tasks
 
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 TITLES: Final = ("QUEUE", "ID", "", "STATE")
-SAID: Final[Mapping[type, str]] = {Moved: "done", NotAllowed: "not allowed", Missing: "not found"}
+SAID: Final[Mapping[type, str]] = {
+    Moved: "done",
+    NotAllowed: "not allowed",
+    Missing: "not found",
+    Conflict: "id taken",
+    Duplicate: "key taken",
+}
 
 
 @click.group()
@@ -108,7 +115,7 @@ def _add(verb: str) -> None:
         as_json: bool,
         **options: Any,
     ) -> None:
-        async def call(store: Store) -> list[tuple[Found, Moved | NotAllowed | Missing]]:
+        async def call(store: Store) -> list[tuple[Found, MoveAnswer]]:
             meant = Order.of(verb, options)
             found = await find(store, ids, queue)
             return [(each, await _carry_out(store, each, meant)) for each in found]
@@ -121,15 +128,17 @@ def _add(verb: str) -> None:
         _raise_for(verb, answers)
 
 
-async def _carry_out(store: Store, found: Found, order: Order) -> Moved | NotAllowed | Missing:
+async def _carry_out(store: Store, found: Found, order: Order) -> MoveAnswer:
     if found.task is None:
         return Missing()
     now = store.now()
     move = order.move(now)
+    if isinstance(move, MoveTo):
+        return (await move_to(store.broker, found.task.queue, [found.id], move, now=now))[0]
     return (await store.broker.execute(found.task.queue, [found.id], move, now=now))[0]
 
 
-def _record(found: Found, answer: Moved | NotAllowed | Missing) -> Mapping[str, Any]:
+def _record(found: Found, answer: MoveAnswer) -> Mapping[str, Any]:
     return {
         "queue": None if found.task is None else found.task.queue,
         "id": found.id,
@@ -138,7 +147,7 @@ def _record(found: Found, answer: Moved | NotAllowed | Missing) -> Mapping[str, 
     }
 
 
-def _row(found: Found, answer: Moved | NotAllowed | Missing) -> Sequence[str]:
+def _row(found: Found, answer: MoveAnswer) -> Sequence[str]:
     queue = "-" if found.task is None else cell(found.task.queue)
     state = "-" if isinstance(answer, Missing) else coloured(answer.state)
     return queue, cell(found.id), SAID[type(answer)], state
@@ -148,6 +157,9 @@ def _raise_for(verb: str, answers: Sequence[tuple[Found, object]]) -> None:
     if missing := [found.id for found, answer in answers if isinstance(answer, Missing)]:
         raise NotFound(f"not found: {', '.join(missing)}")
     refused = [(f.id, a.state) for f, a in answers if isinstance(a, NotAllowed)]
+    taken = [(f.id, SAID[type(a)]) for f, a in answers if isinstance(a, Conflict | Duplicate)]
+    if taken:
+        raise Unwell(f"not moved: {', '.join(f'{task} ({why} there)' for task, why in taken)}")
     if refused:
         told = ", ".join(f"{task} is {state}" for task, state in refused)
         raise Unwell(f"not allowed to {verb}: {told}")
