@@ -13,6 +13,7 @@ from qcore.adapters.sqlite import SqliteBroker
 from qcore.answers import Conflict, Duplicate, Missing, Moved, NotAllowed, Restored
 from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import BrokerUnavailable
+from qcore.domain.events import Operated
 from qcore.domain.lifecycle import Deleted, RunNow, Succeeded
 from qcore.domain.run_details import Details
 from qcore.domain.snapshots import TaskSnapshot
@@ -24,6 +25,7 @@ from qcore.testing.builders import NOW, a_demand, a_stored_task
 from qcore.testing.contract.restoring import DETAILS, ended
 from qcore.testing.contract.unchanged import seen
 from qcore.testing.fakes import fake_redis_broker
+from tests.app.client.test_auditing import Watched
 from tests.app.kit import Lab
 
 PAST = a_task(priority=3, headers={"a": "b"}, expires=NOW + 99_999, retention=3_600.0)
@@ -221,7 +223,7 @@ async def test_a_move_that_is_stopped_anywhere_is_finished_by_the_next(
         assert await found(broker, task) == [in_b(task)]
         _, details = await seen(broker, in_b(task).spec)
         assert evolve(details, audit=()) == evolve(DETAILS, audit=())
-        assert [each.action for each in details.audit[-2:]] == ["reschedule", "move"]
+        assert [each.action for each in details.audit[-2:]] == ["run", "move"]
     assert stops >= 7
 
 
@@ -331,3 +333,24 @@ def test_the_blocking_inspector_moves_tasks() -> None:
     steps = list(q.blocking_inspector.move("state:pending", MoveTo("c")))
     assert steps[-1].done == 1
     assert q.blocking_inspector.counts() == {"c": {State.PENDING: 1}}
+
+
+async def test_who_moves_tasks_is_recorded_and_told() -> None:
+    """In the audit trail of each, and to instruments; by a query as by ids."""
+    lab, told = Watched(), list[Operated]()
+    lab.told = told
+    await lab.client.enqueue_many([a_task(id="a"), a_task(id="b")])
+    await lab.inspector.move_to("default", ["a"], to="b", by="ann", reason="too slow")
+    async for _ in lab.inspector.move("state:pending", MoveTo("b"), by="bob"):
+        pass
+    details = [await lab.inspector.details("b", task) for task in ("a", "b")]
+    trails = [each.audit for each in details if each is not None]
+    now = lab.manual.now()
+    assert trails == [
+        (AuditRecord(now, "move", "ann", "too slow", "to b"),),
+        (AuditRecord(now, "move", "bob", None, "to b"),),
+    ]
+    assert [(each.action, each.by, each.detail, each.tasks) for each in told] == [
+        ("move", "ann", "to b", ("a",)),
+        ("move", "bob", "to b", ("b",)),
+    ]

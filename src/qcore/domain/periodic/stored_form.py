@@ -7,8 +7,8 @@ carried out by halves: it is an `UnreadableEntry`, shown and never fired.
 from types import GenericAlias
 from typing import Any, Final, Literal
 
-from attrs import NOTHING, fields
-from msgspec import MsgspecError, defstruct, json
+from attrs import fields
+from msgspec import MsgspecError, json
 from msgspec.structs import asdict
 
 from qcore.domain.errors import InvalidTask
@@ -22,37 +22,23 @@ from qcore.domain.periodic.entry import (
     TickRecord,
     UnreadableEntry,
 )
+from qcore.domain.strict_forms import members_of, strict_form
 from qcore.domain.task_fields import REQUIRED
 
 FORMAT: Final = 1
 """To be raised where an older qcore must not carry out what a newer one stores."""
 
 
-def _strict(name: str, members: list[tuple[str, Any, Any]]) -> Any:
-    """Return a type of JSON objects with these members and no others, unless they are left out."""
-    made = [
-        (member, kind) if default is REQUIRED or default is NOTHING else (member, kind, default)
-        for member, kind, default in members
-    ]
-    # what has no default comes first
-    made.sort(key=len)
-    return defstruct(name, made, forbid_unknown_fields=True, omit_defaults=True, kw_only=True)
-
-
-def _members(kind: type[Any], **types: Any) -> list[tuple[str, Any, Any]]:
-    return [(each.name, types.get(each.name, each.type), each.default) for each in fields(kind)]
-
-
-_TaskForm: Final = _strict("task", [(n, each.type, each.default) for n, each in FIELDS.items()])
-_RecordForm: Final = _strict("tick", _members(TickRecord))
-_StateForm: Final = _strict(
-    "state", _members(EntryState, history=GenericAlias(tuple, (_RecordForm, ...)))
+_TaskForm: Final = strict_form("task", [(n, each.type, each.default) for n, each in FIELDS.items()])
+_RecordForm: Final = strict_form("tick", members_of(TickRecord))
+_StateForm: Final = strict_form(
+    "state", members_of(EntryState, history=GenericAlias(tuple, (_RecordForm, ...)))
 )
-_EntryForm: Final = _strict(
+_EntryForm: Final = strict_form(
     "entry",
     [
         ("format", Literal[1], REQUIRED),
-        *_members(Entry, task=_TaskForm),
+        *members_of(Entry, task=_TaskForm),
         ("state", _StateForm, REQUIRED),
     ],
 )

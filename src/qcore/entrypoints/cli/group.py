@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 from itertools import takewhile
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -25,8 +26,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "doctor": "Look a store over: what is well, what is not, what to do.",
     "enqueue": "Enqueue a task by its name.",
     "errors": "Show the failed tasks by cause.",
+    "export": "Write what is in a store as JSON lines: a backup.",
     "groups": "List groups of tasks; aggregate or delete them.",
     "health": "Ask a worker whether it can claim tasks.",
+    "import": "Store what was exported, here or elsewhere.",
     "limits": "List the limits of queues; set, clear, pause, resume.",
     "periodic": "List periodic tasks; run, pause, resume, remove them.",
     "queues": "List the queues; pause, resume, limit, remove them.",
@@ -39,8 +42,13 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 """Name to what `qcore --help` says of it. The command `name` is `name` of the module `name` beside
 this one,"""
-MODULES: Final[Mapping[str, str]] = {"errors": "failures"}
-"""but of these: the module `errors` has those that commands raise."""
+MODULES: Final[Mapping[str, str]] = {
+    "errors": "failures",
+    "export": "exporting",
+    "import": "importing",
+}
+"""but of these: the module `errors` has those that commands raise, and no module is `import`; that
+command is called `import_` there."""
 VARIABLE: Final = "_QCORE_COMPLETE"
 """Says what a shell wants, where one asks for completions."""
 
@@ -57,7 +65,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"{__package__}.{MODULES.get(cmd_name, cmd_name)}")
-        command: click.Command = getattr(module, cmd_name)
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(module, name)
         return command
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

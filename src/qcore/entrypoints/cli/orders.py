@@ -24,6 +24,7 @@ from qcore.domain.lifecycle import (
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.times import NONE, Instant, OrNone, Seconds
 
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
@@ -169,7 +170,9 @@ def order_options(verb: str) -> Callable[[C], C]:
                 )(command)
         if VERBS[verb].has_queue:
             text = "The queue to which they go."
-            command = click.option("--to", required=True, metavar="QUEUE", help=text)(command)
+            command = click.option(
+                "--to", required=True, metavar="QUEUE", help=text, shell_complete=queue_name
+            )(command)
         if VERBS[verb].has_time:
             moment = "When, such as 2026-11-30T08:00Z."
             command = click.option("--at", type=Instant(), metavar="MOMENT", help=moment)(command)
