@@ -3,11 +3,12 @@
     TestMyBrokerMachine = broker_machine(make_broker).TestCase
 
 What is compared: answers, tasks as `get` and `claim` show them, what `details` keeps of their runs,
-the order of claims within each queue, counts, pages, the next moment due. What is not, because a
-broker is free in it: the values of tokens (they must only grow within a queue), the order of claims
-between queues, how much of a sweep's work is done by one of several calls, whether a claim ends the
-expired tasks that it does not come upon, and whether what follows one verdict of a batch comes
-before the next verdict. Needs Hypothesis.
+the order of claims within each queue, counts, pages, the next moment due, entries of periodic tasks
+and which of them are due, what was counted of all that ended. What is not, because a broker is free
+in it: the values of tokens (they must only grow within a queue) and of revisions, the order of
+claims between queues, how much of a sweep's work is done by one of several calls, whether a claim
+ends the expired tasks that it does not come upon, and whether what follows one verdict of a batch
+comes before the next verdict. Needs Hypothesis.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ from qcore.ports import Broker, Capability
 from qcore.testing import strategies
 from qcore.testing.builders import NOW
 from qcore.testing.differential import DRIVEN, MODEL, BrokerComparison, LeasePair, agree
-from qcore.testing.limit_rules import LimitAndGroupRules
+from qcore.testing.statistics_rules import StatisticsRules
 from qcore.testing.strategies import QUEUES
 
 MakeBroker: TypeAlias = Callable[[RetentionPolicy], Broker]
@@ -43,11 +44,8 @@ MakeBroker: TypeAlias = Callable[[RetentionPolicy], Broker]
 RETENTION: Final = RetentionPolicy(age=8.0)
 """Seconds, few enough that the archive is trimmed within a run."""
 
-MAX_TASKS: Final = 8
-"""Stored tasks beyond which none are enqueued."""
 
-
-class BrokerMachine(LimitAndGroupRules):
+class BrokerMachine(StatisticsRules):
     """Drives a broker and the memory broker through the same calls."""
 
     make_broker: ClassVar[MakeBroker]
@@ -91,7 +89,7 @@ class BrokerMachine(LimitAndGroupRules):
         due = self._comparison.same(lambda broker: broker.next_due(QUEUES))
         self._now = max(self._now, due or self._now)
 
-    @precondition(lambda self: self._comparison.holds(*State) < MAX_TASKS)
+    @precondition(lambda self: self._comparison.holds(*State) < strategies.MAX_TASKS)
     @rule(wait=strategies.WAIT, tasks=strategies.TASKS)
     def enqueue(self, wait: int, tasks: list[strategies.TaskDraft]) -> None:
         """Tasks whose ids, priorities and moments collide."""

@@ -41,6 +41,8 @@ from qcore.testing.builders import NOW
 
 QUEUES: Final = ("red", "blue")
 IDS: Final = ("a", "b", "c", "d", "e", "é")
+MAX_TASKS: Final = 8
+"""Stored tasks beyond which none are enqueued."""
 TICK: Final = 2.0**-10
 _GRAIN: Final = 2.0**-22
 
@@ -63,6 +65,7 @@ class Moments:
 class TaskDraft:
     """A task to enqueue, its moments in ticks from now."""
 
+    name: str
     id: str
     queue: str
     priority: int
@@ -89,7 +92,7 @@ class TaskDraft:
         key = self.unique_key if Capability.UNIQUE in capabilities else None
         lasts = None if key is None or self.unique_for is None else self.unique_for * TICK
         return NewTask(
-            "machine:task",
+            self.name,
             self.id,
             self.payload,
             queue=self.queue,
@@ -208,6 +211,7 @@ def _one_other(names: Iterable[str]) -> st.SearchStrategy[dict[str, Any]]:
 
 TASK: Final = st.builds(
     TaskDraft,
+    name=st.sampled_from(("machine:task", "machine:task", "é: other")),
     id=st.sampled_from(IDS),
     queue=st.sampled_from(QUEUES),
     priority=_PRIORITY,
@@ -225,15 +229,25 @@ TASK: Final = st.builds(
 
 TASKS: Final = st.lists(TASK, min_size=2, max_size=8)
 
+_GROUPS: Final = frozenset({Capability.GROUPS})
+_LIMITS: Final = frozenset({Capability.LIMITS})
+_ENTRIES: Final = frozenset({Capability.PERIODIC})
+_COUNTED: Final = frozenset({Capability.STATISTICS})
+
 UNUSED_CAPABILITIES: Final = st.sampled_from(
     (
-        frozenset[Capability](),
-        frozenset({Capability.GROUPS}),
-        frozenset({Capability.LIMITS}),
-        frozenset({Capability.GROUPS, Capability.LIMITS}),
+        _ENTRIES | _COUNTED,
+        _ENTRIES | _COUNTED | _GROUPS,
+        _ENTRIES | _COUNTED | _LIMITS,
+        _ENTRIES | _COUNTED | _GROUPS | _LIMITS,
+        _ENTRIES | _GROUPS | _LIMITS,
+        _COUNTED | _GROUPS | _LIMITS,
+        _GROUPS,
+        _LIMITS,
     )
 )
-"""Capabilities that a run of the machine does without."""
+"""Capabilities that a run of the machine does without: half of the runs have rules for neither
+entries nor statistics, so that the others are drawn as often as ever."""
 
 OUTCOME: Final = st.builds(
     OutcomeDraft,
