@@ -54,6 +54,15 @@ def test_entries_are_paused_and_resumed() -> None:
     assert cells_of("periodic", "resume", "daily") == [["default", "daily", "active"]]
 
 
+def test_of_a_task_that_is_gone_the_history_says_so(q: Qcore) -> None:
+    """As of one that has succeeded, and was not to be kept."""
+    [told] = document_of("periodic", "run", "daily")["entries"]
+    q.blocking_inspector.delete("default", [told["answer"]])
+    assert "+run, no longer stored" in dict(cells_of("periodic", "show", "daily"))["tick"]
+    [entry] = document_of("periodic", "show", "daily")["entries"]
+    assert entry["history"][0]["state"] is None
+
+
 def test_an_entry_is_run_by_hand(q: Qcore) -> None:
     """The answer is the id of the task; the entry's history has it."""
     [told] = document_of("periodic", "run", "daily")["entries"]

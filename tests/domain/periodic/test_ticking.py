@@ -22,7 +22,7 @@ from qcore.domain.periodic.editing import (
     resumed,
     run_by_hand,
 )
-from qcore.domain.periodic.entry import KEPT_HISTORY, Entry, StoredEntry, TickRecord
+from qcore.domain.periodic.entry import KEPT_HISTORY, MAX_CATCH_UP, Entry, StoredEntry, TickRecord
 from qcore.domain.periodic.passed import Passed, passed_ticks
 from qcore.domain.periodic.tick import Tick, tick_in
 from qcore.domain.periodic.ticking import STALE_KEPT, WAIT, decide
@@ -124,6 +124,13 @@ def test_a_task_knows_that_it_is_late() -> None:
     assert tick_in(task.headers) == Tick("report", AT, 120.0, is_late=True)
 
 
+def test_of_more_ticks_than_are_kept_the_history_still_counts_those_left_out() -> None:
+    """With the first of them that it keeps."""
+    change = decided(an_added(missed="all"), 150 * 60)
+    assert len(ticks(change)) == MAX_CATCH_UP
+    assert notes(change) == ["missed: 50 ticks", *[None] * (KEPT_HISTORY - 1)]
+
+
 def test_what_is_made_up_for_is_bounded() -> None:
     """The last ones are, and the history counts the others."""
     change = decided(an_added(missed="all", catch_up=2), 330)
@@ -132,7 +139,7 @@ def test_what_is_made_up_for_is_bounded() -> None:
     after_a_year = decided(an_added(missed="all"), 365 * 86_400)
     assert len(ticks(after_a_year)) == 100
     assert ticks(after_a_year)[-1] == 365 * 86_400
-    assert notes(after_a_year)[0] is None
+    assert notes(after_a_year)[0] == "missed: more than 100 ticks"
     assert len(notes(after_a_year)) == KEPT_HISTORY
 
 

@@ -9,7 +9,7 @@ from qcore.domain.periodic.entry import Ticks
 from qcore.domain.record import record
 
 COUNTED: Final = 100
-"""Ticks that are counted one by one."""
+"""Ticks before those that may be run that are counted one by one."""
 HALVINGS: Final = 64
 """Enough to find a moment to the microsecond between any two."""
 
@@ -30,7 +30,7 @@ def passed_ticks(schedule: Ticks, after: Moment, until: Moment, most: int) -> Pa
     Where more have passed than are counted, as of a schedule by the second after a week, the last
     ones are found by halving the time: there are always at least one, and mostly `most`.
     """
-    limit = max(most, COUNTED)
+    limit = most + COUNTED
     ticks = tuple(islice(ticks_between(schedule, after, until), limit + 1))
     if len(ticks) <= limit:
         return Passed(ticks[-most:], max(0, len(ticks) - most))

@@ -115,10 +115,10 @@ def _records(
     """Return what the history keeps: one for each task, or one for all the ticks without any."""
     if not run:
         return [TickRecord(seen_to, _lateness(entry, seen_to, now), note=note)]
-    notes = (note, *(None for _ in run[1:]))
+    kept = run[-KEPT_HISTORY:]
     return [
-        TickRecord(at, _lateness(entry, at, now), tick_id(entry.id, at), each)
-        for at, each in zip(run, notes, strict=True)
+        TickRecord(at, _lateness(entry, at, now), tick_id(entry.id, at), note if n == 0 else None)
+        for n, at in enumerate(kept)
     ]
 
 

@@ -106,5 +106,6 @@ def _pairs(listed: ListedEntry) -> Iterator[tuple[str, str]]:
 def _tick(outcome: TickOutcome) -> str:
     tick = outcome.tick
     parts = [timestamp(tick.at), f"late by {duration(tick.late_by)}"]
-    parts += [each for each in (tick.task, outcome.state, tick.note, outcome.error) if each]
+    state = outcome.state or (tick.task and "no longer stored")
+    parts += [each for each in (tick.task, state, tick.note, outcome.error) if each]
     return ", ".join(parts)
