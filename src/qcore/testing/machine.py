@@ -189,7 +189,9 @@ class BrokerMachine(StatisticsRules):
         self._pass(wait)
         self._shown = self._comparison.snapshots(queue, ids)
 
-    @precondition(lambda self: self._shown and self._comparison.holds(*State) < MAX_TASKS)
+    @precondition(
+        lambda self: self._shown and self._comparison.holds(*State) < strategies.MAX_TASKS
+    )
     @rule(wait=strategies.WAIT, queue=st.sampled_from(QUEUES), is_over=st.booleans())
     def restore(self, wait: int, queue: str, *, is_over: bool) -> None:
         """What was remembered is stored again, or elsewhere, perhaps over what was set aside."""
