@@ -147,7 +147,7 @@ def test_what_was_done_before_ctrl_c_is_told(monkeypatch: pytest.MonkeyPatch) ->
         result = invoke("tasks", "delete", "state:dead", "--yes")
     finally:
         signal.signal(signal.SIGINT, before)
-    assert result.exit_code == 1
+    assert result.exit_code == 130
     assert "stopped: 500 tasks done, 0 skipped, 0 failed\n" in result.stderr
 
 

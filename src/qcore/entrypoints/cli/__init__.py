@@ -44,3 +44,6 @@ def main() -> None:
         leave_soon(leaving.code if isinstance(leaving.code, int) else 1)
         give_up_stderr_if_full()
         raise
+    except KeyboardInterrupt:
+        # while a command is yet imported
+        sys.exit(130)

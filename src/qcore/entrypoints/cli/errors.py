@@ -64,3 +64,12 @@ class FailedForGood(OneLine):
     """Say in one line which task has ended without success, and why; exit with 6."""
 
     exit_code = 6
+
+
+class Interrupted(OneLine):
+    """Say that Ctrl-C has ended a command; exit with 130, as shells have it for SIGINT."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted")

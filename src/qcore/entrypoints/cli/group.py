@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from qcore.entrypoints.cli.errors import OneLine, misuse
+from qcore.entrypoints.cli.errors import Interrupted, OneLine, misuse
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -103,8 +103,8 @@ class LazyGroup(click.Group):
         is_json = "--json" in takewhile(lambda each: each != "--", ctx.args)
         try:
             return super().invoke(ctx)
-        except click.ClickException as error:
-            told = misuse(error) if isinstance(error, click.UsageError) else error
+        except (click.ClickException, KeyboardInterrupt) as error:
+            told = _told(error)
             if is_json and isinstance(told, OneLine):
                 # who reads a document is to find one, whatever has happened
                 with ctx.scope(cleanup=False):
@@ -115,6 +115,15 @@ class LazyGroup(click.Group):
         """Write what each command does, without importing it."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+def _told(error: click.ClickException | KeyboardInterrupt) -> click.ClickException:
+    """Return what is told of an error."""
+    if isinstance(error, KeyboardInterrupt):
+        # the shell has drawn ^C where the cursor was
+        click.echo(err=True)
+        return Interrupted()
+    return misuse(error) if isinstance(error, click.UsageError) else error
 
 
 def _print_json_error(error: OneLine) -> None:

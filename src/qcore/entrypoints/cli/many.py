@@ -1,10 +1,11 @@
 """What moves many: it shows how many and which, asks, and moves them in steps that report."""
 
 import asyncio
+import signal
 import sys
-from collections.abc import Mapping
-from contextlib import aclosing
-from typing import Any
+from collections.abc import Generator, Mapping
+from contextlib import aclosing, contextmanager
+from typing import Any, Final
 
 import click
 
@@ -17,6 +18,8 @@ from qcore.entrypoints.cli.errors import Unwell, Wrong
 from qcore.entrypoints.cli.orders import Order
 from qcore.entrypoints.cli.output import CLEAR_LINE, cell, print_json
 from qcore.entrypoints.cli.task_output import print_tasks, task_record
+
+YES: Final = {"y", "yes"}
 
 
 @record
@@ -130,9 +133,32 @@ def refuse_unless_asked(*, as_json: bool = False) -> None:
 
 
 def confirm(question: str) -> None:
-    """Ask; raise `Unwell` for any answer but yes."""
-    if not click.confirm(cell(question), err=True):
+    """Ask; raise `Unwell` for any answer but yes, Ctrl-C and Ctrl-D among them."""
+    click.echo(f"{cell(question)} [y/N]: ", nl=False, err=True)
+    # not by click: a Ctrl-C is lost that comes while GNU readline, which that uses, prepares itself
+    with _interruptible():
+        try:
+            answer = sys.stdin.readline()
+        except KeyboardInterrupt:
+            answer = ""
+    if not answer:
+        click.echo(err=True)
+    if answer.strip().lower() not in YES:
         raise Unwell("nothing was done")
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Have Ctrl-C raise `KeyboardInterrupt` while the block lasts.
+
+    An event loop that runs has a handler that cancels its task: a task that waits for a key to be
+    pressed does not hear of it, and the question would stay.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _show_progress(so_far: MoveProgress) -> None:
