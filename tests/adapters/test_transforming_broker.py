@@ -225,6 +225,7 @@ def calls_about(queue: str) -> Iterator[tuple[str, tuple[Any, ...], dict[str, An
     yield "remove_queue", (queue,), now
     yield "set_limit", (queue, None), now
     yield "limits", (["ours", queue],), {}
+    yield "ready_since", (["ours", queue],), now
     yield "groups", (queue, 1), {}
     yield "members", (queue, "g", 1), {}
     yield "aggregate", (queue, "g", ["a"], a_task(queue="ours")), now
