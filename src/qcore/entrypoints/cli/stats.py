@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from math import inf
 from typing import Any, Final, TypeAlias
 
 import click
 
-from qcore.domain.histogram import BOUNDS, Histogram
+from qcore.domain.histogram import Histogram
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.statistics import Outcome, Resolution, Statistics, StatisticsRow, totals
@@ -22,6 +21,7 @@ from qcore.entrypoints.cli.output import (
     timestamp,
 )
 from qcore.entrypoints.cli.sparkline import sparkline
+from qcore.entrypoints.written_times import short as short  # noqa: PLC0414  (for screens)
 
 QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 UNITS: Final = {"min": 60, "h": 3_600, "d": 86_400}
@@ -40,14 +40,6 @@ TITLES: Final = (
     "RAN P50 P95 P99",
 )
 TITLES_BY_DAY: Final = tuple("BY DAY" if each == "BY MINUTE" else each for each in TITLES)
-SHORT_UNITS: Final = (
-    ("ms", 0.001, 1_000),
-    ("s", 1.0, 100),
-    ("min", 60.0, 100),
-    ("h", 3_600.0, 48),
-    ("d", 86_400.0, inf),
-)
-"""Units, their seconds, and up to how many of them are shown in them."""
 WIDEST_SPARKLINE: Final = 31
 
 
@@ -213,14 +205,6 @@ def _times(histogram: Histogram) -> str:
     """Return the quantiles in one cell."""
     found = [histogram.quantile(share) for _, share in QUANTILES]
     return " ".join("-" if each is None else short(each) for each in found)
-
-
-def short(seconds: float) -> str:
-    """Return a time in two digits that mean something, such as "<1ms", "35ms", "2.1s" or "3h"."""
-    if seconds < BOUNDS[0]:
-        return "<1ms"
-    unit, size = next((unit, size) for unit, size, most in SHORT_UNITS if seconds < most * size)
-    return f"{float(f'{seconds / size:.2g}'):g}{unit}"
 
 
 def _picture(rows: Sequence[StatisticsRow], key: Key, span: Span) -> str:

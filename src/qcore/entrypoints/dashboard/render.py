@@ -20,7 +20,7 @@ from qcore.entrypoints.dashboard.pretty import in_one_line, tokens
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import RouteTable
 from qcore.entrypoints.dashboard.visit import THEMES, Page, Visit
-from qcore.entrypoints.written_times import duration
+from qcore.entrypoints.written_times import duration, short
 
 INVISIBLE: Final = {"Cc", "Cf"}
 """Unicode categories of what is not seen, but may turn the text after it round."""
@@ -67,6 +67,7 @@ def capitalise(text: str) -> str:
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "number": number,
     "duration": duration,
+    "short": short,
     "tokens": tokens,
     "one_line": in_one_line,
     "command": command,
