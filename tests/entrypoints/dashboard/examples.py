@@ -32,7 +32,10 @@ ALSO: Final = (
     *(("GET", "queue", {"queue": QUEUE, "state": state}) for state in State),
     ("GET", "tasks", {"q": "state:retry,dead"}),
     ("GET", "", {"name": "a"}),
-    *(("POST", "task-move", {**TASK, "verb": verb}) for verb in ("archive", "cancel")),
+    *(
+        ("POST", "task-move", {**TASK, "verb": verb})
+        for verb in ("discard", "cancel", "bring-back")
+    ),
     ("POST", "task-delete", {**TASK, "verb": "delete"}),
     ("POST", "queue-remove", {"queue": QUEUE}),
 )

@@ -5,7 +5,16 @@ from typing import Final
 
 from qcore import Qcore
 from qcore.domain.answers import Settled
-from qcore.domain.lifecycle import Exhausted, Failed, Rejected, State, Succeeded, Transition
+from qcore.domain.audit import attributed
+from qcore.domain.lifecycle import (
+    Exhausted,
+    Failed,
+    Rejected,
+    State,
+    Succeeded,
+    Transition,
+    Updated,
+)
 from qcore.domain.new_task import NewTask
 from qcore.domain.periodic.editing import added
 from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
@@ -98,6 +107,9 @@ async def fill(q: Qcore, queue: str = QUEUE) -> None:
     )
     entry = an_entry(WORD[:200], queue=queue, task={"name": WORD})
     await write(broker, added(None, entry, MINUTELY, NOW))
+    # by an operator who is hostile, too
+    order = attributed(Updated({"priority": 3}), TEXT, f"{TEXT} {SECRET}")
+    await broker.execute(queue, [id_of(State.RETRY)], order, now=NOW)
     for change in (SetRate(Rate(5)), SetInFlight(1), SetPaused(is_paused=True)):
         await limiting.set_limit(queue, change, now=NOW)
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from structlog.testing import capture_logs
 
 from qcore import Context, Qcore
 from qcore.dashboard import dashboard
@@ -53,13 +52,19 @@ async def test_arguments_are_changed_and_what_is_masked_stays_what_it_was() -> N
     assert "hunter2" not in str(fields)
     assert "pw" not in fields["arguments"].replace("password", "")
     fields["arguments"] = fields["arguments"].replace("Ann", "Änne")
-    with capture_logs() as lines:
-        response = await browser(dashboard(q)).post("task-edit", **fields)
+    response = await browser(dashboard(q)).post("task-edit", **{**fields, "reason": "a typo"})
     assert response.status_code == 303
     changed = await the_task(q, task.id)
     assert json.loads(changed.spec.payload) == {**ARGUMENTS, "user": {"id": 2**70, "name": "Änne"}}
     assert (changed.due, changed.spec.tags) == (task.due, ("eu",))
-    assert "hunter2" not in str(lines)
+    details = await q.inspector.details("default", task.id)
+    assert details is not None
+    [order] = details.audit
+    assert (order.action, order.reason, order.detail) == (
+        "update",
+        "a typo",
+        "content_type, payload",
+    )
 
 
 async def test_a_form_that_is_sent_unchanged_changes_nothing() -> None:

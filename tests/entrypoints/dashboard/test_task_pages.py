@@ -4,16 +4,16 @@ import json
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from qcore import Context, Qcore, chain
-from qcore.dashboard import dashboard
+from qcore.dashboard import ALL, Visitor, dashboard
 from qcore.domain.lifecycle import Exhausted, State
 from qcore.domain.queue_limits import NO_LIMITS, Limits, Rate
 from qcore.domain.task import Demand, Verdict
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.settings import settings_of
-from qcore.testing import drain
+from qcore.events import Event, Operated
+from qcore.testing import ManualClock, drain
 from qcore.testing.builders import NOW
 from tests.entrypoints.dashboard.kit import Browser, a_queue, as_role, browser, put, text_of
 
@@ -135,7 +135,7 @@ async def test_the_page_of_a_task_tells_its_whole_story() -> None:
     attempts = [each.text() for each in html.css(".timeline strong")]
     assert attempts == ["Due", "Attempt 2 failed", "Attempt 1 failed", "Enqueued"]
     buttons = [each.attributes["value"] for each in html.css('button[name="verb"]')]
-    assert buttons == ["run", "archive", "cancel", "delete", "reschedule"]
+    assert buttons == ["run", "discard", "cancel", "delete", "reschedule"]
     assert html.css("footer code")[0].text() == f"qcore task show {task} --queue mail"
 
 
@@ -223,32 +223,48 @@ async def order(at: Browser, task: str, verb: str, **fields: str) -> Any:
     [
         ("run", {}, State.PENDING),
         ("reschedule", {"delay": "2h"}, State.RETRY),
-        ("archive", {"confirm": "yes"}, State.ARCHIVED),
+        ("discard", {"confirm": "yes"}, State.ARCHIVED),
         ("cancel", {"confirm": "yes"}, State.DEAD),
         ("delete", {"confirm": "yes"}, None),
     ],
 )
-async def test_an_order_is_carried_out_told_and_logged(
+async def test_an_order_is_carried_out_and_told(
     verb: str, fields: dict[str, str], state: State | None
 ) -> None:
     """The browser goes to the task, or to its queue, which says what was done, once."""
-    q = a_queue()
+    told: list[Event] = []
+    q = Qcore("memory://", clock=ManualClock(), dice=lambda: 0.5, instruments=[told.append])
     task = await a_failed_task(q)
-    at = browser(as_role(q, {"*"}))
-    with capture_logs() as lines:
-        response = await order(at, task, verb, reason="on call", **fields)
+    at = browser(dashboard(q, access=lambda _: Visitor(ALL, "ann")))
+    response = await order(at, task, verb, reason="on call", **fields)
     assert response.status_code == 303
     assert await state_of(q, task) is state
-    [line] = [each for each in lines if each["event"] == "tasks were moved by an operator"]
-    assert (line["action"], line["queue"], line["tasks"], line["done"]) == (verb, "mail", [task], 1)
-    assert (line["by"], line["reason"]) == ("anonymous", "on call")
+    [event] = [each for each in told if isinstance(each, Operated)]
+    assert (event.action, event.queue, event.tasks) == (verb, "mail", (task,))
+    assert (event.by, event.reason) == ("ann", "on call")
     html = await at.page(response.headers["location"])
     said = html.css(".said.good")[0].text()
     assert said == f"{task} is {'deleted' if state is None else state}."
+    assert state is None or "by ann" in text_of(html)
     assert (await at.page("tasks")).css(".said") == []
 
 
-@pytest.mark.parametrize("verb", ["archive", "cancel", "delete"])
+async def test_what_was_discarded_is_brought_back_on_its_page() -> None:
+    """Where it was; another archived task has no such button."""
+    q = a_queue()
+    task = await a_failed_task(q)
+    at = browser(dashboard(q))
+    await order(at, task, "discard", confirm="yes")
+    html = await at.page("task", queue="mail", id=task)
+    assert html.css('button[value="bring-back"]')
+    await order(at, task, "bring-back")
+    assert await state_of(q, task) is State.RETRY
+    await q.inspector.archive("mail", [task])
+    html = await at.page("task", queue="mail", id=task)
+    assert not html.css('button[value="bring-back"]')
+
+
+@pytest.mark.parametrize("verb", ["discard", "cancel", "delete"])
 async def test_what_ends_a_task_is_asked_about_first(verb: str) -> None:
     """On the server, with a field for the reason: nothing is done before the second form."""
     q = a_queue()

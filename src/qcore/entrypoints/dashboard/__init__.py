@@ -13,8 +13,9 @@ To add a page:
    asked for that queue before the handler is called), and `nav="Name"` to stand in the navigation.
    Without it the page shows no more than `visit.may(right, queue)` lets, and
    `visit.visitor.rights.query(right)` is the query that narrows a list to the queues that somebody
-   may see. `GET` changes nothing; what does is a `POST`, which tells `audit.note_move` or
-   `note_change`. A new kind of action gets a member of `Right`.
+   may see. `GET` changes nothing; what does is a `POST`, which gives the inspector's methods
+   `**who(visit)` of audit.py, so that it is known who did it and why. A new kind of action gets a
+   member of `Right`.
 3. Write `templates/NAME.html`, which extends layout.html and imports macros.html for moments,
    states, bars and data. All that is put in is escaped; `|safe` and `Markup` are for nobody, and
    neither are `style="…"`, `<script>` with text and `on…=` attributes, which the policy refuses.

@@ -1,50 +1,38 @@
-"""Who did what, why, and with which outcome: a line of the log for each move."""
+"""Who does something, and why: said with each order, kept by the task, told to the instruments."""
 
-from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypedDict
 
-from qcore.domain.answers import Missing, Moved, NotAllowed
+from qcore.app.client.auditing import Auditor
+from qcore.domain.audit import MAX_REASON
+from qcore.domain.events import Operated
 from qcore.domain.new_task import TaskId
-from qcore.entrypoints.dashboard.origin import address_of
 from qcore.entrypoints.dashboard.visit import Visit
-from qcore.log.logger import get_logger
 
-MOST_NAMED: Final = 10
-"""Ids that a line has; of more tasks it tells the number."""
-MAX_REASON: Final = 500
-Outcomes = Sequence[Moved | NotAllowed | Missing]
+ENQUEUE_AGAIN: Final = "enqueue again"
 
 
-def note_move(
-    visit: Visit, action: str, queue: str, tasks: Sequence[TaskId], outcomes: Outcomes
-) -> None:
-    """Log an order that was given for tasks, also for those that did not follow it."""
-    get_logger().info(
-        "tasks were moved by an operator",
-        **_who(visit),
-        action=action,
-        queue=queue,
-        tasks=list(tasks[:MOST_NAMED]),
-        number=len(tasks),
-        done=sum(isinstance(each, Moved) for each in outcomes),
-    )
+class Who(TypedDict):
+    """What an inspector's orders are given besides what they do."""
+
+    by: str
+    reason: str | None
 
 
-def note_change(visit: Visit, action: str, queue: str, **facts: object) -> None:
-    """Log an order that was given for a queue, or for what is no task."""
-    get_logger().info(
-        "a queue was changed by an operator", **_who(visit), action=action, queue=queue, **facts
-    )
+def who(visit: Visit) -> Who:
+    """Return who gives an order, and the reason in the form: `pause(queue, **who(visit))`."""
+    return Who(by=visit.visitor.name, reason=visit.form.maybe("reason", most=MAX_REASON))
 
 
-def reason_of(visit: Visit) -> str | None:
-    """Return the reason that the form gives."""
-    return visit.form.maybe("reason", most=MAX_REASON)
+def auditor(visit: Visit) -> Auditor:
+    """Return what tells of an order that no method of the inspector gives."""
+    return Auditor(visit.board.emit, visit.visitor.name)
 
 
-def _who(visit: Visit) -> dict[str, object]:
-    return {
-        "by": visit.visitor.name,
-        "address": address_of(visit.request),
-        "reason": reason_of(visit),
-    }
+def tell_of_repeat(visit: Visit, queue: str, task: TaskId, new: TaskId) -> None:
+    """Tell that a task was enqueued again, under another id."""
+    if visit.board.emit is not None:
+        given = who(visit)
+        event = Operated(
+            visit.now, ENQUEUE_AGAIN, queue, given["by"], given["reason"], task, tasks=(new,)
+        )
+        visit.board.emit(event)

@@ -1,9 +1,12 @@
 """What all pages of a dashboard share: the queue that they show, and how it was set up."""
 
 from qcore.app.calls.codec import Codec
+from qcore.app.client.auditing import Emit
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.task_listing import payload_reader
+from qcore.app.worker.instruments import Instruments
+from qcore.domain.events import Operated
 from qcore.domain.moments import Moment
 from qcore.entrypoints.dashboard.masked_broker import MaskedBroker
 from qcore.entrypoints.dashboard.settings import Settings
@@ -18,6 +21,8 @@ class Board:
         self.q = q
         self.settings = settings
         self.mask = settings.mask
+        self.emit: Emit | None = Instruments(q.instruments).sender(Operated)
+        """Tells the instruments of the queue what operators do; None if none of them wants that."""
         self._inspector: tuple[Broker, Inspector] | None = None
 
     @property
@@ -34,6 +39,7 @@ class Board:
                 clock=self.q.clock,
                 codec=self.q.codec,
                 read_payload=self.mask.reader(self.read_payload),
+                emit=self.emit,
             )
             self._inspector = broker, made
         return self._inspector[1]

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from qcore.app.client.auditing import default_operator
 from qcore.domain.errors import InvalidOption
 from qcore.entrypoints.dashboard.origin import address_of, host_of, is_address, is_loopback
 from qcore.entrypoints.dashboard.refusals import Forbidden
@@ -58,7 +59,7 @@ class LoopbackDoor:
                 "this request comes from another machine, or through a proxy: without a login this "
                 f"dashboard answers this machine alone; {INSTEAD}"
             )
-        return Visitor(ALL, "localhost")
+        return Visitor(ALL, default_operator())
 
 
 class CallbackDoor:

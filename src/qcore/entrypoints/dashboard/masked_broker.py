@@ -11,9 +11,10 @@ from attrs import evolve
 
 from qcore.adapters.wrappers import TransformingBroker
 from qcore.app.client.qualifiers import ReadPayload
+from qcore.domain.audit import AuditRecord
 from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.new_task import NewTask, TaskId, another
-from qcore.domain.run_details import AttemptError, Details, Progress
+from qcore.domain.run_details import NO_DETAILS, AttemptError, Details, Progress
 from qcore.domain.task import Task
 from qcore.entrypoints.dashboard.masking import Mask, MaskedTask
 from qcore.ports import Broker
@@ -38,7 +39,7 @@ class MaskedBroker(TransformingBroker):
     async def details(self, queue: str, ids: Sequence[TaskId]) -> Sequence[Details | None]:
         """Return details whose texts may be seen; the tasks are read for what is secret in them."""
         found = await super().details(queue, ids)
-        if not any(each is not None and (each.errors or each.progress) for each in found):
+        if not any(each is not None and each != NO_DETAILS for each in found):
             return found
         tasks = await self.inner.get(queue, ids)
         return [
@@ -50,7 +51,9 @@ class MaskedBroker(TransformingBroker):
     def _details(self, details: Details, task: Task) -> Details:
         seen = self._mask.masked(task, self._read)
         errors = tuple(_error(each, seen) for each in details.errors)
-        return evolve(details, errors=errors, progress=_progress(details.progress, seen))
+        audit = tuple(_order(each, seen) for each in details.audit)
+        progress = _progress(details.progress, seen)
+        return evolve(details, errors=errors, progress=progress, audit=audit)
 
 
 def _spec(spec: NewTask, seen: MaskedTask) -> NewTask:
@@ -66,6 +69,10 @@ def _spec(spec: NewTask, seen: MaskedTask) -> NewTask:
 def _error(error: AttemptError, seen: MaskedTask) -> AttemptError:
     traceback = None if error.traceback is None else seen.text(error.traceback)
     return evolve(error, error=seen.text(error.error), traceback=traceback)
+
+
+def _order(order: AuditRecord, seen: MaskedTask) -> AuditRecord:
+    return order if order.reason is None else evolve(order, reason=seen.text(order.reason))
 
 
 def _progress(progress: Progress | None, seen: MaskedTask) -> Progress | None:

@@ -3,26 +3,29 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from qcore.app.client.inspector import Inspector
 from qcore.app.client.qualifiers import DURATION, seconds_in
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.lifecycle import (
     MOVES,
-    Archived,
+    BroughtBack,
     Cancelled,
     Deleted,
+    Discarded,
     Rescheduled,
     RunNow,
     State,
+    former_of,
 )
 from qcore.domain.record import record
+from qcore.domain.task import Task
 from qcore.domain.text import shown
-from qcore.entrypoints.dashboard.audit import Outcomes
-from qcore.entrypoints.dashboard.inputs import Inputs
+from qcore.entrypoints.dashboard.audit import who
 from qcore.entrypoints.dashboard.refusals import BadRequest
 from qcore.entrypoints.dashboard.rights import Right
+from qcore.entrypoints.dashboard.visit import Visit
 
-Carry: TypeAlias = Callable[[Inspector, str, Sequence[str], Inputs], Awaitable[Outcomes]]
+Outcomes: TypeAlias = Sequence[Moved | NotAllowed | Missing]
+Carry: TypeAlias = Callable[[Visit, str, Sequence[str]], Awaitable[Outcomes]]
 MAX_DURATION: Final = 60
 
 
@@ -44,30 +47,32 @@ class Move:
     """Whether it cannot be taken back."""
 
 
-async def _run(inspector: Inspector, queue: str, tasks: Sequence[str], _: Inputs) -> Outcomes:
-    return await inspector.run_now(queue, tasks)
+async def _run(visit: Visit, queue: str, tasks: Sequence[str]) -> Outcomes:
+    return await visit.inspector.run_now(queue, tasks, **who(visit))
 
 
-async def _cancel(inspector: Inspector, queue: str, tasks: Sequence[str], _: Inputs) -> Outcomes:
-    return await inspector.cancel(queue, tasks)
+async def _discard(visit: Visit, queue: str, tasks: Sequence[str]) -> Outcomes:
+    return await visit.inspector.discard(queue, tasks, **who(visit))
 
 
-async def _archive(inspector: Inspector, queue: str, tasks: Sequence[str], _: Inputs) -> Outcomes:
-    return await inspector.archive(queue, tasks)
+async def _bring_back(visit: Visit, queue: str, tasks: Sequence[str]) -> Outcomes:
+    return await visit.inspector.bring_back(queue, tasks, **who(visit))
 
 
-async def _delete(inspector: Inspector, queue: str, tasks: Sequence[str], _: Inputs) -> Outcomes:
-    return await inspector.delete(queue, tasks)
+async def _cancel(visit: Visit, queue: str, tasks: Sequence[str]) -> Outcomes:
+    return await visit.inspector.cancel(queue, tasks, **who(visit))
 
 
-async def _reschedule(
-    inspector: Inspector, queue: str, tasks: Sequence[str], form: Inputs
-) -> Outcomes:
-    text = form.text("delay", most=MAX_DURATION)
+async def _delete(visit: Visit, queue: str, tasks: Sequence[str]) -> Outcomes:
+    return await visit.inspector.delete(queue, tasks, **who(visit))
+
+
+async def _reschedule(visit: Visit, queue: str, tasks: Sequence[str]) -> Outcomes:
+    text = visit.form.text("delay", most=MAX_DURATION)
     delay = seconds_in(text)
     if delay is None:
         raise BadRequest(f"delay is {shown(text)}: expected such as {DURATION}")
-    return await inspector.reschedule(queue, tasks, delay=delay)
+    return await visit.inspector.reschedule(queue, tasks, delay=delay, **who(visit))
 
 
 BY_VERB: Final[Mapping[str, Move]] = {
@@ -90,12 +95,20 @@ BY_VERB: Final[Mapping[str, Move]] = {
             _reschedule,
         ),
         Move(
-            "archive",
-            "Archive",
-            "It is set aside: kept, and not run. Run now brings it back.",
+            "bring-back",
+            "Bring back",
+            "It is where it was before it was discarded, due when it was.",
             Right.TASK_MOVE,
-            Archived,
-            _archive,
+            BroughtBack,
+            _bring_back,
+        ),
+        Move(
+            "discard",
+            "Discard",
+            "It is set aside and does not run. It can be brought back as it was.",
+            Right.TASK_MOVE,
+            Discarded,
+            _discard,
             asks=True,
         ),
         Move(
@@ -121,9 +134,15 @@ BY_VERB: Final[Mapping[str, Move]] = {
 }
 
 
-def moves_of(state: State) -> Sequence[Move]:
-    """Return the orders that a task takes in a state."""
-    return [each for each in BY_VERB.values() if each.transition in MOVES[state]]
+def moves_of(task: Task) -> Sequence[Move]:
+    """Return the orders that a task takes as it is."""
+    is_discarded = task.state is State.ARCHIVED and former_of(task.error)[0] is not None
+    return [
+        each
+        for each in BY_VERB.values()
+        if each.transition in MOVES[task.state]
+        and (each.transition is not BroughtBack or is_discarded)
+    ]
 
 
 def said_of(task: str, outcome: Moved | NotAllowed | Missing) -> tuple[str, bool]:

@@ -26,7 +26,7 @@ class Right(StrEnum):
     QUEUE_REMOVE = "queue.remove"
     TASK_READ = "task.read"
     TASK_MOVE = "task.move"
-    """Run, cancel, archive, reschedule tasks."""
+    """Run, reschedule, discard, bring back, cancel tasks."""
     TASK_DELETE = "task.delete"
     TASK_EDIT = "task.edit"
     """Change arguments and options of tasks that wait."""

@@ -7,6 +7,7 @@ from attrs import field
 
 from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps
 from qcore.app.client.waiting import Hindrance
+from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import CannotDecode
 from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
@@ -43,6 +44,8 @@ class Event:
     kind: str
     """The state that it led to, for its colour; "retry" for an attempt that failed."""
     error: AttemptError | None = None
+    order: AuditRecord | None = None
+    """Who gave it which order, of what an operator did."""
 
 
 @record
@@ -92,7 +95,7 @@ async def story_of(visit: Visit, task: Task) -> Story:
         None if details.saved is None else len(details.saved),
         waits_for or (),
         [*_options(task)],
-        sorted(_events(task, errors), key=lambda each: -each.at),
+        sorted(_events(task, errors, details.audit), key=lambda each: -each.at),
     )
 
 
@@ -130,7 +133,9 @@ def _options(task: Task) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
-def _events(task: Task, errors: Sequence[AttemptError]) -> Iterator[Event]:
+def _events(
+    task: Task, errors: Sequence[AttemptError], audit: Sequence[AuditRecord]
+) -> Iterator[Event]:
     """Yield what happened, of one moment the latest first."""
     if task.finished is not None:
         yield Event(task.finished, task.state, task.state)
@@ -138,6 +143,8 @@ def _events(task: Task, errors: Sequence[AttemptError]) -> Iterator[Event]:
         yield Event(task.due, "due", State.PENDING)
     elif task.due > task.created:
         yield Event(task.due, "ready to run", State.PENDING)
+    for record_ in reversed(audit):
+        yield Event(record_.at, record_.action, State.ARCHIVED, order=record_)
     for each in errors:
         yield Event(each.at, f"attempt {each.attempt} failed", State.RETRY, each)
     yield Event(task.created, "enqueued", State.SCHEDULED)

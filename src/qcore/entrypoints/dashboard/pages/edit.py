@@ -4,16 +4,18 @@ So these pages ask the queue itself, and not the inspector that masks.
 """
 
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import evolve
 
+from qcore.app.calls.options import Changes
 from qcore.app.calls.signature import Signature
+from qcore.app.client.changes import changes_of
 from qcore.domain.answers import Moved
 from qcore.domain.lifecycle import ENDED, MOVES, Updated
 from qcore.domain.new_task import MAX_BUDGET, MAX_PRIORITY
 from qcore.domain.task import Task
-from qcore.entrypoints.dashboard.audit import note_change, note_move
+from qcore.entrypoints.dashboard.audit import auditor, tell_of_repeat, who
 from qcore.entrypoints.dashboard.moves import said_of
 from qcore.entrypoints.dashboard.refusals import BadRequest, NotThere
 from qcore.entrypoints.dashboard.rights import Right
@@ -49,11 +51,10 @@ async def save(visit: Visit) -> Done:
     changes = _changes(visit, task)
     if not changes:
         return Done(to, "Nothing was changed.")
-    handle = visit.board.q.client.handle(
-        queue, name, name=task.name, signature=_signature(visit, task.name)
-    )
-    answer = await handle.update(**changes)
-    note_move(visit, "update", queue, [name], [answer])
+    command = auditor(visit).attribute(_command(visit, task, changes), **who(visit))
+    [answer] = await visit.board.q.broker.execute(queue, [name], command, now=visit.now)
+    if isinstance(answer, Moved):
+        auditor(visit).tell_of_tasks(queue, [name], command, visit.now)
     said, is_good = said_of(name, answer)
     return Done(to, f"{name} is changed." if isinstance(answer, Moved) else said, is_good)
 
@@ -68,8 +69,7 @@ async def again(visit: Visit) -> Done:
     # moments that were asked for then are over
     spec = evolve(task.spec, id=client.new_id(), due=None, expires=None, deadline=None)
     handle = await client.enqueue(spec)
-    facts = {"task": name, "new": handle.id, "is_new": handle.is_new}
-    note_change(visit, "enqueue again", queue, **facts)
+    tell_of_repeat(visit, queue, name, handle.id)
     to = visit.links.to("task", queue=queue, id=handle.id)
     if not handle.is_new:
         return Done(to, f"Nothing was done: {handle.id} has the unique key already.", is_good=False)
@@ -92,6 +92,16 @@ def _changes(visit: Visit, task: Task) -> dict[str, Any]:
         if arguments != data:
             changes["arguments"] = arguments
     return changes
+
+
+def _command(visit: Visit, task: Task, changes: dict[str, Any]) -> Updated:
+    """Return the command for changes; raise `InvalidTask` for arguments that do not fit."""
+    fields: dict[str, Any] = {}
+    if "arguments" in changes:
+        arguments = changes.pop("arguments")
+        signature = _signature(visit, task.name)
+        fields = visit.board.q.client.payload_of(task.name, arguments, signature)
+    return changes_of(cast("Changes", changes), visit.now, **fields)
 
 
 def _signature(visit: Visit, name: str) -> Signature | None:

@@ -4,7 +4,7 @@ from typing import Final
 
 from qcore.domain.errors import QueueHasTasks
 from qcore.domain.queue_limits import MOST, Limits
-from qcore.entrypoints.dashboard.audit import note_change
+from qcore.entrypoints.dashboard.audit import who
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Answer, Route
 from qcore.entrypoints.dashboard.visit import YES, Done, Page, Visit
@@ -20,8 +20,7 @@ async def pause(visit: Visit) -> Done:
     """Hand out nothing of a queue, or hand its tasks out again."""
     name, to = visit.form.queue(), visit.form.one_of("to", (PAUSE, RESUME))
     change = visit.inspector.pause if to == PAUSE else visit.inspector.resume
-    await change(name)
-    note_change(visit, to, name)
+    await change(name, **who(visit))
     said = "is paused: what runs goes on" if to == PAUSE else "hands out its tasks again"
     return _done(visit, name, f"The queue {name} {said}.")
 
@@ -31,9 +30,8 @@ async def limit(visit: Visit) -> Done:
     name = visit.form.queue()
     rate = visit.form.maybe("rate", most=MAX_RATE)
     most = visit.form.whole("in_flight", 1, MOST, 0) or None
-    await visit.inspector.limit_rate(name, rate)
-    limits = await visit.inspector.limit_in_flight(name, most)
-    note_change(visit, "limit", name, rate=rate, in_flight=most)
+    await visit.inspector.limit_rate(name, rate, **who(visit))
+    limits = await visit.inspector.limit_in_flight(name, most, **who(visit))
     return _done(visit, name, f"The queue {name} {_told(limits)}.")
 
 
@@ -50,8 +48,7 @@ async def remove(visit: Visit) -> Answer:
             f"the queue {name!r} has {held:,} tasks, too many to be deleted while a page is made: "
             "expected qcore queues remove --force, or that they are deleted first"
         )
-    deleted = await visit.inspector.remove_queue(name, force=True)
-    note_change(visit, "remove", name, tasks_deleted=deleted)
+    deleted = await visit.inspector.remove_queue(name, force=True, **who(visit))
     tasks = "1 task" if deleted == 1 else f"{deleted:,} tasks"
     return Done(visit.links.to(""), f"The queue {name} is removed, and {tasks} with it.")
 

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from qcore.domain.lifecycle import ENDED, MOVES, State, Updated
 from qcore.domain.task import Task
-from qcore.entrypoints.dashboard.audit import note_move
 from qcore.entrypoints.dashboard.moves import BY_VERB, moves_of, said_of
 from qcore.entrypoints.dashboard.refusals import NotThere
 from qcore.entrypoints.dashboard.rights import Right
@@ -16,7 +15,7 @@ from qcore.entrypoints.dashboard.visit import NOT_STORED, YES, Done, Page, Visit
 async def task(visit: Visit) -> Page:
     """Show one task."""
     found = await _found(visit, visit.query.queue(), visit.query.task())
-    moves = [each for each in moves_of(found.state) if visit.may(each.right, found.queue)]
+    moves = [each for each in moves_of(found) if visit.may(each.right, found.queue)]
     values: dict[str, Any] = {
         "story": await story_of(visit, found),
         "moves": moves,
@@ -45,8 +44,7 @@ async def _carry_out(visit: Visit, verb: str) -> Answer:
         values = {"move": order, "task": found, "route": visit.name}
         command = ("task", verb, name, "--queue", queue)
         return Page("confirm.html", f"{order.label}?", values, command)
-    [outcome] = outcomes = await order.carry_out(visit.inspector, queue, [name], visit.form)
-    note_move(visit, verb, queue, [name], outcomes)
+    [outcome] = await order.carry_out(visit, queue, [name])
     said, is_good = said_of(name, outcome)
     is_gone = getattr(outcome, "state", State.GONE) is State.GONE
     to = (
