@@ -1,8 +1,8 @@
 import pytest
 
 from qcore.adapters.redis import RedisBroker
-from qcore.adapters.redis.scripts import CLAIM, ENQUEUE, EXTEND, TRANSITION
-from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Moved, Settled
+from qcore.adapters.redis.scripts import CLAIM, ENQUEUE, EXTEND, RESTORE, TRANSITION
+from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Moved, Restored, Settled
 from qcore.domain.lifecycle import (
     Archived,
     Cancelled,
@@ -15,9 +15,11 @@ from qcore.domain.lifecycle import (
     Succeeded,
 )
 from qcore.domain.lifecycle import Transition as Outcome
+from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.task import Verdict
-from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
+from qcore.testing.builders import LEASE, NOW, a_stored_task, a_task, some_tasks
 from qcore.testing.contract.base import step
+from qcore.testing.contract.restoring import DETAILS
 from qcore.testing.contract.steps import (
     a_claimed,
     end,
@@ -85,6 +87,16 @@ class TestLostReplies(CutReplies):
         await put(broker, *(a_task(queue=queue) for queue in "abc"))
         assert cut.wait(PATIENCE)
         assert await broker.count() == {queue: {State.PENDING: 2} for queue in "abc"}
+
+    async def test_a_restore_is_made_once(self, broker: RedisBroker) -> None:
+        """What was stored is answered as restored, and what was in the way as before."""
+        await put(broker, known := a_task())
+        tasks = [TaskSnapshot(a_stored_task(each), DETAILS) for each in (*some_tasks(300), known)]
+        cut = self.cut(RESTORE)
+        answers = await broker.restore(tasks, now=NOW)
+        assert cut.wait(PATIENCE)
+        assert [type(each) for each in answers] == [*[Restored] * 300, Conflict]
+        assert await broker.count() == {"default": {State.PENDING: 301}}
 
     async def test_a_claim_is_made_once(self, broker: RedisBroker) -> None:
         """What was handed out to nobody is handed out to who asks again."""

@@ -220,6 +220,7 @@ def calls_about(queue: str) -> Iterator[tuple[str, tuple[Any, ...], dict[str, An
     yield "get", (queue, ["a"]), {}
     yield "details", (queue, ["a"]), {}
     yield "browse", (queue, State.PENDING, 1), {}
+    yield "ready_since", (["ours", queue],), now
     yield "execute", (queue, ["a"], updated(priority=1)), now
     yield "restore", ([TaskSnapshot(a_stored_task(task))],), now
     yield "remove_queue", (queue,), now
