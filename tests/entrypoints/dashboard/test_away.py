@@ -51,6 +51,18 @@ async def test_a_store_that_is_away_is_told_and_comes_back(error: Exception) -> 
     assert (await at.get()).status_code == 200
 
 
+async def test_the_password_of_a_store_is_in_no_page_and_no_line() -> None:
+    """Neither where the store is named, nor where it is said why it does not answer."""
+    q = Qcore("redis://ann:hunter2@127.0.0.1:1/0", instruments=[])
+    at = browser(dashboard(q))
+    with capture_logs() as lines:
+        for route in ROUTES:
+            response = await ask(at, route)
+            assert "hunter2" not in response.text, route.name
+    assert "hunter2" not in str(lines)
+    await q.close()
+
+
 async def test_a_store_that_hangs_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page is not waited for without end."""
     monkeypatch.setattr(app, "PAGE_TIMEOUT", 0.01)

@@ -7,10 +7,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 
+from qcore.domain.queue_limits import Rate
 from qcore.entrypoints.dashboard.masking import MASKED
 from qcore.entrypoints.dashboard.moments import show
 from qcore.entrypoints.dashboard.pretty import MOST_TOKENS, in_one_line, tokens
-from qcore.entrypoints.dashboard.render import number, visible
+from qcore.entrypoints.dashboard.render import number, rate, visible
 from qcore.testing.builders import NOW
 from tests.entrypoints.dashboard.test_masking import plain
 
@@ -83,6 +84,21 @@ def test_what_cannot_be_seen_is_escaped(text: str, shown: str) -> None:
 def test_a_large_number_is_short(value: int, shown: str) -> None:
     """Its title has all of it."""
     assert number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown"),
+    [
+        (Rate(600, 60.0), "600/min"),
+        (Rate(1_000), "1,000/s"),
+        (Rate(5, 0.5), "5 in 0.5 s"),
+        (Rate(5, 1.5), "5 in 1.5 s"),
+        (Rate(2, 7_200.0), "2 in 7200 s"),
+    ],
+)
+def test_a_rate_is_shown_by_its_unit(limit: Rate, shown: str) -> None:
+    """Where there is one."""
+    assert rate(limit) == shown
 
 
 @pytest.mark.parametrize(

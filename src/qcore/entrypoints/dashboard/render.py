@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from qcore.app.client.query_terms import quoted
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
+from qcore.domain.queue_limits import Rate
 from qcore.domain.text import escaped
 from qcore.entrypoints.dashboard.assets import ASSETS, FOLDER, PACKAGE
 from qcore.entrypoints.dashboard.flash import forget, said_to
@@ -54,6 +55,14 @@ def number(value: float) -> str:
     return f"{value / size:.3g}{unit}"
 
 
+def rate(limit: Rate) -> str:
+    """Return a rate such as 600/min, or 5 in 0.5 s."""
+    unit = {1: "s", 60: "min", 3_600: "h", 86_400: "day"}.get(int(limit.per))
+    if unit is None or limit.per != int(limit.per):
+        return f"{limit.count:,} in {limit.per:g} s"
+    return f"{limit.count:,}/{unit}"
+
+
 def command(words: Sequence[str]) -> str:
     """Return the command line of `qcore` with some arguments."""
     return shlex.join(["qcore", *words])
@@ -73,6 +82,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "command": command,
     "capitalise": capitalise,
     "quoted": quoted,
+    "rate": rate,
 }
 
 
