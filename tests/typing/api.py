@@ -5,6 +5,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
+from starlette.applications import Starlette
+from starlette.requests import Request
+
 from qcore import (
     Context,
     Cron,
@@ -18,12 +21,25 @@ from qcore import (
     chain,
 )
 from qcore.backoff import exponential
+from qcore.dashboard import ALL, READ_ONLY, Rights, Visitor, dashboard, wsgi_dashboard
 from qcore.periodic import ListedEntry
 from qcore.schedules import Every, Schedule, schedule_from
 from qcore.tasks import Group
 from qcore.types import BlockingHandle, Call, Chain, Handler, Next, Step
 
 q = Qcore("memory://")
+
+
+async def may(request: Request) -> Visitor | None:
+    name = request.headers.get("x-user")
+    return None if name is None else Visitor(Rights.of(["*.read", "task.move@mail*"]), name)
+
+
+app = Starlette()
+app.mount("/all", dashboard(q, access=lambda _: ALL, environment="production"))
+app.mount("/some", dashboard(q, access=may, mask=["*iban*"]))
+app.mount("/few", dashboard(q, access=lambda _: {"*.read"}))
+wsgi = wsgi_dashboard(q, token="0123456789abcdef", public_origins=["https://ops.example.com"])
 
 
 router = Router(
@@ -204,5 +220,7 @@ async def refused() -> None:
     send_welcome.step(phone="1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     q.include("mail")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Router(defaults={"max_retries": 3})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    dashboard(q, acess=may)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    dashboard(q, access=READ_ONLY)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     q.worker(concurency=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type(thumbnail.call(1), Call[int])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
