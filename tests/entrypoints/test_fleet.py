@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from qcore.entrypoints.supervisor.fleet import (
     AT_ONCE_TIMEOUT,
     BACKOFF,
+    DOUBT,
     MISCONFIGURED,
     SHORTEST_SERVICE,
     STAGGER,
@@ -26,6 +27,7 @@ from qcore.entrypoints.supervisor.fleet import (
 START_TIME = 1.0
 """Seconds that a worker of these tests takes to serve."""
 LEAVE_TIMEOUT = 40.0
+HANG_TIMEOUT = 60.0
 CRASH = -9
 
 
@@ -33,7 +35,13 @@ class World:
     """A fleet and the time; what it decides is noted, and done by whoever tests."""
 
     def __init__(self, size: int = 1, roll: float = 0.5, **options: bool) -> None:
-        self.fleet = Fleet(size, lambda: roll, leave_timeout=LEAVE_TIMEOUT, **options)
+        self.fleet = Fleet(
+            size,
+            lambda: roll,
+            leave_timeout=LEAVE_TIMEOUT,
+            hang_timeout=HANG_TIMEOUT,
+            **options,
+        )
         self.now = 100.0
         self.starts: list[tuple[float, Member]] = []
         self.stops: list[Stop] = []
@@ -52,7 +60,7 @@ class World:
                     if self.leave_in is not None:
                         self.now += self.leave_in
                         self.fleet.ended(member, 0, self.now)
-                case Kill(member):
+                case Kill(member, _):
                     self.kills.append(member)
 
     def go(self, seconds: float = inf, on_start: Callable[[Member], object] | None = None) -> None:
@@ -264,6 +272,74 @@ def test_a_worker_that_does_not_leave_is_killed() -> None:
     assert not world.kills
     world.go()
     assert world.kills == [old]
+
+
+# --- hang ---------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced() -> None:
+    """Once it has shown for so long no more that it turns; the other one shows it all the while."""
+    world = World(2)
+    hung, well = world.all_serve()
+    world.fleet.turned(hung, world.now)
+    for _ in range(int(HANG_TIMEOUT)):
+        world.fleet.turned(well, world.now)
+        world.go(1.0)
+    assert not world.kills
+    world.go(DOUBT)
+    assert world.kills == [hung]
+    world.fleet.turned(well, world.now)
+    assert world.fleet.ended(hung, CRASH, world.now) is not None
+    world.go(HANG_TIMEOUT / 2)
+    assert len(world.starts) == 3
+    assert world.kills == [hung]
+
+
+def test_a_machine_that_was_frozen_kills_nobody() -> None:
+    """Supervisor and workers go on together; he may be the first to look at the clock."""
+    world = World()
+    [member] = world.all_serve()
+    world.fleet.turned(member, world.now)
+    world.now += 10 * HANG_TIMEOUT
+    world.step()
+    world.now += DOUBT / 2
+    world.fleet.turned(member, world.now)
+    world.go(HANG_TIMEOUT - 1)
+    assert not world.kills
+
+
+def test_a_worker_may_take_its_time_until_it_serves() -> None:
+    """As one does whose lifespan loads a model; its first task may block it at once."""
+    world = World()
+    world.go()
+    [(_, member)] = world.starts
+    world.fleet.turned(member, world.now)
+    world.go(10 * HANG_TIMEOUT)
+    world.serve(member)
+    assert not world.kills
+    world.go(HANG_TIMEOUT + DOUBT)
+    assert world.kills == [member]
+
+
+def test_who_has_never_shown_that_it_turns_does_not_hang() -> None:
+    """A version of qcore that does not show it may be that of the code before."""
+    world = World()
+    world.all_serve()
+    world.go(10 * HANG_TIMEOUT)
+    assert not world.kills
+
+
+def test_a_worker_that_leaves_has_its_grace_though_it_hangs() -> None:
+    """What is killed then is what has not left in time."""
+    world = World()
+    [member] = world.all_serve()
+    world.fleet.turned(member, world.now)
+    world.go(HANG_TIMEOUT - 1)
+    world.fleet.stop(world.now)
+    world.go(LEAVE_TIMEOUT - 1)
+    assert not world.kills
+    world.go()
+    assert world.kills == [member]
 
 
 # --- renew --------------------------------------------------------------------------------------

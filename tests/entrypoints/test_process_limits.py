@@ -64,10 +64,12 @@ def test_memory_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None
         ({"workers": 1001}, "workers is 1001"),
         ({"max_tasks": 0}, "max_tasks is 0: expected None or 1 and more"),
         ({"max_memory": 0}, "max_memory is 0: expected 1 MB or more"),
+        ({"hang_timeout": 4.9}, "hang_timeout is 4.9: expected 0 for never, or 5 seconds and more"),
+        ({"hang_timeout": float("nan")}, "hang_timeout is nan"),
         ({"reload": True, "burst": True}, "reload and burst are both set: expected one of them"),
     ],
 )
-def test_processes_that_cannot_be_are_refused(given: dict[str, int], message: str) -> None:
+def test_processes_that_cannot_be_are_refused(given: dict[str, float], message: str) -> None:
     """Before one is started."""
     with pytest.raises(InvalidOption, match=message):
         ProcessOptions(**given)  # type: ignore[arg-type]

@@ -58,6 +58,24 @@ async def test_a_worker_that_was_killed_is_replaced(plant: Plant) -> None:
     assert await supervisor.ended() == 0, supervisor.log
 
 
+async def test_workers_that_hang_are_replaced(plant: Plant) -> None:
+    """One by a handler, whose task is run again, and one that is stopped by a signal."""
+    handle = await asked(plant, blocking.block.call(str(plant.folder)))
+    options = ["--workers", "2", "--lease", "1", "--hang-timeout", "5"]
+    supervisor = plant.supervise(*options)
+    workers = await supervisor.served_by(2)
+    [other] = set(workers) - {await plant.running()}
+    os.kill(other, signal.SIGSTOP)
+    hung = "worker is killed: its event loop is blocked for 5 s"
+    await supervisor.says(hung)
+    plant.release()
+    killed = await supervisor.says(hung, 2)
+    assert {each["pid"] for each in killed} == set(workers)
+    assert await handle.result(timeout=60) == "done"
+    task = await task_of(handle)
+    assert (task.attempts, task.crashes) == (2, 1)
+
+
 async def test_workers_that_reach_a_limit_are_replaced_and_no_task_is_lost(plant: Plant) -> None:
     """Each runs until its successor serves; every task is run once."""
     supervisor = plant.supervise("--workers", "2", "--max-tasks", "20")

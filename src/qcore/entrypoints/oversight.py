@@ -101,7 +101,8 @@ class Oversight:
     def _is_pulse_taken(self) -> bool:
         """Whether anybody wants to know that the loop turns."""
         is_asked = self._options.health_port is not None and self._link is None
-        return is_asked or self._notifier.watchdog_interval is not None
+        is_watched = self._options.hang_timeout > 0 and self._link is not None
+        return is_asked or is_watched or self._notifier.watchdog_interval is not None
 
     # --- what is reported ----------------------------------------------------------------------
 
@@ -134,10 +135,12 @@ class Oversight:
             self._worker.stop()
 
     async def _beat(self) -> None:
-        """Show that the loop turns, to who asks for health and to the service manager."""
+        """Show that the loop turns, to who asks for health, the service manager, the supervisor."""
         while True:
             self._pulse.beat()
             self._notifier.alive()
+            if self._link is not None:
+                self._link.tell(Word.TURNING)
             await asyncio.sleep(min(PULSE, self._notifier.watchdog_interval or PULSE))
 
     def _stop_probing(self) -> None:

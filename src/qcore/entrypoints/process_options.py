@@ -1,12 +1,17 @@
 """How the processes of a worker are run, as the command line says it."""
 
 import os
+from math import inf
+from typing import Final
 
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
+from qcore.entrypoints.health.vital_signs import HUNG
 
 MAX_WORKERS = 1_000
 """More is a misspelling."""
+SHORTEST_HANG: Final = 5.0
+"""Seconds; a loop that is blocked for less is that of a worker with much to do."""
 
 
 @record
@@ -24,6 +29,9 @@ class ProcessOptions:
     """After how many runs of tasks a worker is replaced; None for never."""
     max_memory: int | None = None
     """From how much memory on, in MiB, a worker is replaced; None for never."""
+    hang_timeout: float = HUNG
+    """Seconds for which the event loop of a worker may be blocked, after which its supervisor kills
+    it and starts another; 0 for any time."""
     health_port: int | None = None
     """Where questions about health are answered; 0 for any port that is free, None for nowhere."""
     health_host: str = "127.0.0.1"
@@ -41,6 +49,11 @@ class ProcessOptions:
             raise InvalidOption(f"max_tasks is {self.max_tasks}: expected None or 1 and more")
         if self.max_memory is not None and self.max_memory < 1:
             raise InvalidOption(f"max_memory is {self.max_memory}: expected 1 MB or more")
+        if self.hang_timeout and not SHORTEST_HANG <= self.hang_timeout < inf:
+            raise InvalidOption(
+                f"hang_timeout is {self.hang_timeout:g}: expected 0 for never, or "
+                f"{SHORTEST_HANG:g} seconds and more"
+            )
         if self.reload and self.burst:
             raise InvalidOption("reload and burst are both set: expected one of them")
         if os.name == "nt" and (self.is_supervised or self.max_memory is not None):

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 import click
 
+from qcore.entrypoints.health.vital_signs import HUNG
 from qcore.entrypoints.process_options import ProcessOptions
 
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
@@ -27,6 +28,14 @@ OPTIONS: Final = (
         type=int,
         metavar="MB",
         help="Leave when so much memory is used; below a supervisor, be replaced.",
+    ),
+    click.option(
+        "--hang-timeout",
+        type=float,
+        default=HUNG,
+        show_default=True,
+        metavar="SECONDS",
+        help="Below a supervisor, be killed and replaced when the event loop hangs; 0: never.",
     ),
     click.option(
         "--health-port",

@@ -27,6 +27,10 @@ SHORTEST_SERVICE: Final = 5.0
 not have processes come and go without end."""
 AT_ONCE_TIMEOUT: Final = 5.0
 """Seconds to leave in at once, after which a worker is killed: longer than it needs."""
+DOUBT: Final = 2.0
+"""Seconds for which a worker that has been silent for too long may yet show that it turns: where
+all processes were frozen, as in a container that was paused, its supervisor may be the first to go
+on."""
 MISCONFIGURED: Final = 2
 """The exit status of a worker with a wrong argument, or whose module cannot be imported."""
 
@@ -52,6 +56,11 @@ class Member:
     phase: Phase = Phase.STARTING
     is_at_limit: bool = False
     kill_at: float = inf
+    hung_at: float = inf
+    """When it is taken for one that hangs, unless it shows before that it turns."""
+    is_doubted: bool = False
+    has_turned: bool = False
+    """Whether it is known to show that it turns: one of an older version of qcore does not."""
 
 
 @record
@@ -71,9 +80,10 @@ class Stop:
 
 @record
 class Kill:
-    """End a member that has not left in time."""
+    """End a member that has not left in time, or that hangs."""
 
     member: Member
+    why: str
 
 
 Action: TypeAlias = Start | Stop | Kill
@@ -96,9 +106,10 @@ class _Place:
 class Fleet:
     """So many workers, whatever becomes of each.
 
-    `leave_timeout` is how long one may take to leave, `is_burst` says that workers end by
-    themselves, and `awaits_change` that code which cannot be imported will be mended: instead of
-    giving up, the fleet waits for `renew`.
+    `leave_timeout` is how long one may take to leave, and `hang_timeout` how long one that serves
+    may show no sign that its event loop turns (infinity for any time). `is_burst` says that workers
+    end by themselves, and `awaits_change` that code which cannot be imported will be mended:
+    instead of giving up, the fleet waits for `renew`.
     """
 
     def __init__(
@@ -107,12 +118,14 @@ class Fleet:
         dice: Dice,
         *,
         leave_timeout: float,
+        hang_timeout: float = inf,
         is_burst: bool = False,
         awaits_change: bool = False,
     ) -> None:
         self._places = [_Place() for _ in range(size)]
         self._dice = dice
         self._leave_timeout = leave_timeout
+        self._hang_timeout = hang_timeout
         self._is_burst = is_burst
         self._awaits_change = awaits_change
         self._generation = 0
@@ -162,9 +175,20 @@ class Fleet:
         place = self._places[member.place]
         predecessor = place.member(Phase.SERVING)
         member.phase, member.since = Phase.SERVING, now
+        if member.has_turned:
+            self.turned(member, now)
         self._proven = max(self._proven, member.generation)
         if predecessor is not None:
             self._dismiss(predecessor, now)
+
+    def turned(self, member: Member, now: float) -> None:
+        """Note that the event loop of a member is not blocked.
+
+        Until it serves it may be: a lifespan that loads a model takes as long as it takes.
+        """
+        member.has_turned, member.is_doubted = True, False
+        if member.phase is Phase.SERVING:
+            member.hung_at = now + self._hang_timeout
 
     def reached_limit(self, member: Member) -> None:
         """Have a member replaced by a new one."""
@@ -210,7 +234,7 @@ class Fleet:
 
     def due(self, now: float) -> Sequence[Action]:
         """Return what is to be done now, each thing once."""
-        actions = [*self._pending, *self._overdue(now)]
+        actions = [*self._pending, *self._overdue(now), *self._hanging(now)]
         self._pending.clear()
         # one at a time, as the next one's moment follows from the last one's
         if (start := self._start_at()) is not None and start[0] <= now:
@@ -225,7 +249,7 @@ class Fleet:
         if self._pending:
             return -inf
         start = self._start_at()
-        kills = [member.kill_at for member in self.members]
+        kills = [min(member.kill_at, member.hung_at) for member in self.members]
         return min([*kills, inf if start is None else start[0]])
 
     # --- how -----------------------------------------------------------------------------------
@@ -280,12 +304,22 @@ class Fleet:
         for member in self.members:
             if member.kill_at <= now:
                 member.kill_at = inf
-                yield Kill(member)
+                yield Kill(member, "it has not left in time")
+
+    def _hanging(self, now: float) -> Iterator[Kill]:
+        for member in self.members:
+            if member.hung_at > now:
+                continue
+            if member.is_doubted:
+                member.hung_at = inf
+                yield Kill(member, f"its event loop is blocked for {self._hang_timeout:g} s")
+            else:
+                member.hung_at, member.is_doubted = now + DOUBT, True
 
     def _dismiss(self, member: Member, now: float, *, at_once: bool = False) -> None:
         """Have a member leave, and be killed where it does not."""
         timeout = AT_ONCE_TIMEOUT if at_once else self._leave_timeout
-        member.kill_at = min(member.kill_at, now + timeout)
+        member.kill_at, member.hung_at = min(member.kill_at, now + timeout), inf
         member.phase, member.since = Phase.LEAVING, now
         self._pending.append(Stop(member, at_once))
 

@@ -37,6 +37,8 @@ class Word(Enum):
     CAN_CLAIM = "can-claim"
     CANNOT_CLAIM = "cannot-claim"
     """A reason follows."""
+    TURNING = "turning"
+    """Its event loop is not blocked."""
     AT_LIMIT = "at-limit"
     """A reason follows."""
 

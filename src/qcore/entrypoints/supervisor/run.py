@@ -5,6 +5,7 @@ import signal
 import sys
 from contextlib import ExitStack
 from functools import partial
+from math import inf
 from pathlib import Path
 from random import SystemRandom
 from typing import Final
@@ -38,6 +39,7 @@ async def _supervise(options: ProcessOptions) -> int:
         options.workers or 1,
         SystemRandom().random,
         leave_timeout=options.leave_timeout,
+        hang_timeout=options.hang_timeout or inf,
         is_burst=options.burst,
         awaits_change=options.reload,
     )

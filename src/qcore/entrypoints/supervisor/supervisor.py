@@ -117,8 +117,8 @@ class Supervisor:
                 group.create_task(self._serve(member))
             case Stop(at_once=at_once) if process is not None:
                 process.send(Order.STOP_AT_ONCE if at_once else Order.STOP)
-            case Kill() if process is not None:
-                self._log.warning("worker is killed: it has not left in time", pid=process.pid)
+            case Kill(why=why) if process is not None:
+                self._log.warning(f"worker is killed: {why}", pid=process.pid)
                 process.kill()
             case _:
                 # the process of a member that is being started: see `_serve`
@@ -169,6 +169,8 @@ class Supervisor:
                 self.signs.note(member, None)
             case Word.CANNOT_CLAIM:
                 self.signs.note(member, reason)
+            case Word.TURNING:
+                self._fleet.turned(member, self._now())
             case Word.AT_LIMIT:
                 self._log.info("worker is replaced", pid=self._processes[member].pid, why=reason)
                 self._fleet.reached_limit(member)
