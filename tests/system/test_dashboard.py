@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,49 @@ async def test_it_serves_pages_until_a_signal_comes(
         served.process.send_signal(number)
         await until(lambda: served.process.poll() is not None, "its end")
         assert served.process.returncode == 0
+
+
+HOST = """
+from starlette.applications import Starlette
+from qcore import Qcore
+from qcore.dashboard import dashboard
+
+app = Starlette()
+app.mount("/queues", dashboard(Qcore("memory://")))
+"""
+"""An application that has a dashboard."""
+
+
+@contextmanager
+def hosted(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Serve that application by uvicorn while a block lasts; give the process and its address."""
+    (folder / "host.py").write_text(HOST)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        number = listening.fileno()
+        command = [sys.executable, "-m", "uvicorn", "host:app", "--fd", str(number)]
+        process = subprocess.Popen(command, cwd=folder, pass_fds=[number])
+        try:
+            yield process, f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+async def test_an_application_leaves_while_a_page_is_live(tmp_path: Path) -> None:
+    """Uvicorn would wait for the open stream for ever; the browser sees the end of its answer."""
+    with hosted(tmp_path) as (process, url):
+        async with (
+            httpx.AsyncClient(base_url=url, timeout=60) as http,
+            http.stream("GET", "/queues/live") as response,
+        ):
+            chunks = response.aiter_text()
+            assert "opened" in await anext(chunks)
+            process.send_signal(signal.SIGTERM)
+            async for _ in chunks:
+                # cut off, it raises
+                pass
+        await until(lambda: process.poll() is not None, "its end")
+        assert process.returncode == -signal.SIGTERM
 
 
 async def test_beyond_this_machine_a_token_is_asked_for(store: str, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ TASK: Final = {"queue": QUEUE, "id": id_of(State.RETRY)}
 
 PARAMETERS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
     ("GET", "queue"): {"queue": QUEUE},
+    # without an end it would be read for ever
+    ("GET", "live"): {"queue": QUEUE, "most": "1"},
     ("GET", "task"): TASK,
     ("POST", "task-move"): {**TASK, "verb": "run"},
     ("POST", "task-delete"): {**TASK, "verb": "delete", "confirm": "yes"},

@@ -205,6 +205,14 @@ def test_an_application_that_blocks_has_the_same_pages(blocking: Any) -> None:
     assert (status, body) == ("200 OK", "")
 
 
+def test_an_application_that_blocks_has_no_streams(blocking: Any) -> None:
+    """Each would hold a thread of its server: its pages look again by themselves."""
+    assert call(blocking, environ("/live"))[0] == "404 Not Found"
+    body = call(blocking, environ("/"))[1]
+    assert "data-live" in body
+    assert "data-stream" not in body
+
+
 @pytest.mark.parametrize("address", ["10.0.0.7", ""])
 def test_an_application_that_blocks_lets_in_this_machine_alone(blocking: Any, address: str) -> None:
     """As one that awaits: by the address that WSGI tells."""
@@ -229,9 +237,11 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
     config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
     server = Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
-    yield url_of(listening)
-    server.should_exit = True
-    await task
+    try:
+        yield url_of(listening)
+    finally:
+        server.should_exit = True
+        await task
 
 
 async def test_a_browser_reaches_it_on_a_port() -> None:

@@ -62,6 +62,14 @@ class Dashboard:
         self._table = table
         self._renderer = Renderer(table)
 
+    def close(self) -> None:
+        """End the streams of live pages, for which a server that stops would wait.
+
+        `qcore dashboard` does so at a signal, and uvicorn is seen to stop. An application under
+        another server calls it when that begins to.
+        """
+        self._board.streams.close()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         match scope["type"]:

@@ -10,6 +10,7 @@ from qcore.domain.events import Operated
 from qcore.domain.moments import Moment
 from qcore.entrypoints.dashboard.masked_broker import MaskedBroker
 from qcore.entrypoints.dashboard.settings import Settings
+from qcore.entrypoints.dashboard.streams import Streams
 from qcore.entrypoints.facade import Qcore
 from qcore.ports import Broker
 
@@ -23,6 +24,7 @@ class Board:
         self.mask = settings.mask
         self.emit: Emit | None = Instruments(q.instruments).sender(Operated)
         """Tells the instruments of the queue what operators do; None if none of them wants that."""
+        self.streams = Streams()
         self._inspector: tuple[Broker, Inspector] | None = None
 
     @property

@@ -2,14 +2,14 @@
 
 import asyncio
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Final
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from qcore.domain.errors import InvalidOption
+from qcore.entrypoints.dashboard.app import Dashboard
 from qcore.entrypoints.early_stop import stop_signals
 from qcore.log.logger import get_logger
 
@@ -20,6 +20,10 @@ BACKLOG: Final = 128
 
 class Server(uvicorn.Server):
     """A server that a signal ends with status 0: uvicorn's own raises the signal again."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None] | None = None) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -37,10 +41,12 @@ class Server(uvicorn.Server):
     def _stop(self) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+        if self._on_stop is not None:
+            self._on_stop()
 
 
-async def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve an application on a socket that listens, until a signal comes."""
+async def serve(app: Dashboard, listening: socket.socket) -> None:
+    """Serve a dashboard on a socket that listens, until a signal comes."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -52,7 +58,7 @@ async def serve(app: ASGIApp, listening: socket.socket) -> None:
         timeout_graceful_shutdown=GRACE,
     )
     get_logger().info("the dashboard is served", url=url_of(listening))
-    await Server(config).serve(sockets=[listening])
+    await Server(config, app.close).serve(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from qcore.entrypoints.dashboard import assets
-from qcore.entrypoints.dashboard.pages import edit, overview, own, queue_moves, task, tasks
+from qcore.entrypoints.dashboard.pages import edit, live, overview, own, queue_moves, task, tasks
 from qcore.entrypoints.dashboard.routes import RouteTable
 
 TABLE: Final = RouteTable(
@@ -13,6 +13,7 @@ TABLE: Final = RouteTable(
         *task.ROUTES,
         *edit.ROUTES,
         *queue_moves.ROUTES,
+        *live.ROUTES,
         *own.ROUTES,
         *assets.ROUTES,
     )

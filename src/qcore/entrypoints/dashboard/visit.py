@@ -41,6 +41,8 @@ class Page:
     command: Sequence[str] = ()
     """The arguments of `qcore` that do the same in a terminal."""
     status: int = 200
+    live: Mapping[str, str] | None = field(default=None, hash=False)
+    """The parameters of the stream that tells it to look again; None for a page that stays."""
 
 
 @record
@@ -91,6 +93,11 @@ class Visit:
         """Return light, dark, or auto for what the browser prefers."""
         theme = self.request.cookies.get(THEME, "")
         return theme if theme in THEMES else THEMES[0]
+
+    @property
+    def can_stream(self) -> bool:
+        """Return whether pages are told of changes: under WSGI each stream would hold a thread."""
+        return "wsgi_environ" not in self.request.scope
 
     def may(self, right: Right, queue: str | None = None) -> bool:
         """Return whether the visitor has a right: for a queue, or for some queue at least."""

@@ -83,7 +83,7 @@ async def overview(visit: Visit) -> Page:
         "workers": workers,
         "problems": problems(facts),
     }
-    return Page("overview.html", "Overview", values, ("queues",))
+    return Page("overview.html", "Overview", values, ("queues",), live={})
 
 
 async def workers_of(visit: Visit) -> Sequence[WorkerInfo] | None:

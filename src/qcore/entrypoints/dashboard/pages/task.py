@@ -23,7 +23,8 @@ async def task(visit: Visit) -> Page:
     }
     values["can_edit"] = Updated in MOVES[found.state] and visit.may(Right.TASK_EDIT, found.queue)
     values["can_repeat"] = found.state in ENDED and visit.may(Right.TASK_ENQUEUE, found.queue)
-    return Page("task.html", found.name, values, ("task", "show", found.id, "--queue", found.queue))
+    command = ("task", "show", found.id, "--queue", found.queue)
+    return Page("task.html", found.name, values, command, live={"queue": found.queue})
 
 
 async def move(visit: Visit) -> Answer:

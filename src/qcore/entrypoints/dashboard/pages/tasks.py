@@ -21,7 +21,7 @@ async def tasks(visit: Visit) -> Page:
     allowed = visit.visitor.rights.query(Right.TASK_READ)
     counts = visit.seen(Right.TASK_READ, await visit.inspector.counts())
     values = await _listed(visit, allowed, sizes_of(counts), {})
-    return Page("tasks.html", "Tasks", values, _command(visit, Query()))
+    return Page("tasks.html", "Tasks", values, _command(visit, Query()), live={})
 
 
 async def queue(visit: Visit) -> Page:
@@ -40,7 +40,7 @@ async def queue(visit: Visit) -> Page:
         "limits": await visit.inspector.limits(name) if has_limits else None,
         "is_empty": not held,
     }
-    return Page("queue.html", name, values, _command(visit, own))
+    return Page("queue.html", name, values, _command(visit, own), live={"queue": name})
 
 
 async def _listed(

@@ -28,18 +28,25 @@ async function copy(element) {
   element.classList.add("copied");
   setTimeout(() => element.classList.remove("copied"), 1200);
 }
-for (const each of document.querySelectorAll(".copy")) {
-  each.tabIndex = 0;
-  each.setAttribute("role", "button");
-  each.title = "Copy";
-  each.addEventListener("click", () => copy(each));
-  each.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" || event.key === " ") {
-      event.preventDefault();
-      copy(each);
-    }
-  });
+function offerToCopy() {
+  for (const each of document.querySelectorAll(".copy")) {
+    each.tabIndex = 0;
+    each.setAttribute("role", "button");
+    each.title = "Copy";
+  }
 }
+offerToCopy();
+// a live page has new ones
+document.addEventListener("qcore:shown", offerToCopy);
+document.addEventListener("click", (event) => {
+  const found = event.target.closest?.(".copy");
+  if (found) copy(found);
+});
+document.addEventListener("keydown", (event) => {
+  if (!event.target.matches?.(".copy") || (event.key !== "Enter" && event.key !== " ")) return;
+  event.preventDefault();
+  copy(event.target);
+});
 
 // --- keys; their list is the page "keys"
 let before = "";
