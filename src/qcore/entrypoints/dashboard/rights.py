@@ -37,10 +37,14 @@ class Right(StrEnum):
     """Run, pause, resume, remove entries of periodic tasks."""
     GROUP_READ = "group.read"
     GROUP_MOVE = "group.move"
+    STORE_EXAMINE = "store.examine"
+    """Have the doctor examine the store, which all queues share."""
 
 
 FREE: Final = frozenset({Right.ANYBODY, Right.VISITOR})
 """Rights that everybody has who is let in."""
+STORE_WIDE: Final = frozenset({Right.STORE_EXAMINE})
+"""Rights that nobody has for some queues alone."""
 GRANTABLE: Final = tuple(right for right in Right if right not in FREE)
 EVERY_QUEUE: Final = (STAR,)
 EXPECTED: Final = (
@@ -100,6 +104,8 @@ class Rights:
         """Return whether they have a right: for a queue, or without one for some queue at least."""
         if right in FREE:
             return True
+        if right in STORE_WIDE:
+            return self.may_everywhere(right)
         return any(
             each.has(right) and (queue is None or each.is_for(queue)) for each in self.grants
         )

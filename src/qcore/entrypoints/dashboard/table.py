@@ -3,7 +3,16 @@
 from typing import Final
 
 from qcore.entrypoints.dashboard import assets
-from qcore.entrypoints.dashboard.pages import edit, live, overview, own, queue_moves, task, tasks
+from qcore.entrypoints.dashboard.pages import (
+    doctor,
+    edit,
+    live,
+    overview,
+    own,
+    queue_moves,
+    task,
+    tasks,
+)
 from qcore.entrypoints.dashboard.routes import RouteTable
 
 TABLE: Final = RouteTable(
@@ -14,6 +23,7 @@ TABLE: Final = RouteTable(
         *edit.ROUTES,
         *queue_moves.ROUTES,
         *live.ROUTES,
+        *doctor.ROUTES,
         *own.ROUTES,
         *assets.ROUTES,
     )

@@ -1,0 +1,60 @@
+"""The doctor's findings as a page."""
+
+from pathlib import Path
+
+import pytest
+
+from qcore import Qcore
+from qcore.adapters.memory import MemoryBroker
+from qcore.dashboard import dashboard
+from qcore.diagnostics import Finding, advice, error, ok
+from qcore.testing import ManualClock
+from tests.entrypoints.dashboard.hostile import CANARY, WORD
+from tests.entrypoints.dashboard.kit import as_role, browser, read, text_of
+
+
+class Examined(MemoryBroker):
+    """A broker that has findings of its own."""
+
+    async def diagnose(self) -> list[Finding]:
+        return [
+            ok("connection", "it can be opened"),
+            error("memory", f"redis://ann:hunter2@db is full {WORD}", "give it more"),
+            advice("version", "a newer one is there"),
+        ]
+
+
+def examined() -> Qcore:
+    """Return a queue on it."""
+    return Qcore(broker=Examined(), clock=ManualClock(), instruments=[])
+
+
+async def test_an_examination_shows_what_is_broken_first() -> None:
+    """With what to do about it, and without passwords."""
+    at = browser(dashboard(examined()))
+    assert "Examine the store" in text_of(await at.page("doctor"))
+    response = await at.post("doctor")
+    html = read(response)
+    assert [each.text() for each in html.css(".problems .badge")] == ["error", "advice", "ok"]
+    assert "→ give it more" in text_of(html)
+    assert "hunter2" not in response.text
+    assert html.css(CANARY) == []
+
+
+@pytest.mark.parametrize("right", ["*.read", "*@mail*", "store.examine@mail"])
+async def test_who_may_not_do_that_cannot_have_it_examined(right: str) -> None:
+    """It writes to try things out, and tells of all queues."""
+    at = browser(as_role(examined(), {right}))
+    assert (await at.get("doctor")).status_code == 404
+    assert (await at.post("doctor")).status_code == 404
+    assert "doctor" not in (await at.get()).text
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_each_store_can_be_examined(kind: str, tmp_path: Path) -> None:
+    """As by the command."""
+    url = "memory://" if kind == "memory" else f"sqlite:///{tmp_path / 'store.db'}"
+    async with Qcore(url, instruments=[]) as q:
+        response = await browser(dashboard(q)).post("doctor")
+        assert response.status_code == 200
+        assert read(response).css(".problems li")
