@@ -123,6 +123,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 EXTRAS = {
     "cli": r"^(?:\$ )?qcore ",
     "encryption": r"EncryptedSerializer\(",
+    "top": r"^(?:\$ )?qcore top",
     "testing": r"qcore\.testing\.(?:fakes|contract|machine)|pytest",
 }
 """An extra, and what on a page needs it."""

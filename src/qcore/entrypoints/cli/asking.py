@@ -29,7 +29,7 @@ from qcore.entrypoints.cli.times import Seconds
 from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of_environment
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
-from qcore.ports import Broker, timekeeper_of
+from qcore.ports import Broker, Clock, timekeeper_of
 
 if TYPE_CHECKING:
     from qcore.entrypoints.facade import Qcore
@@ -72,13 +72,19 @@ class Store:
     read.
     """
 
-    def __init__(self, url: str, broker: Broker, app: "Qcore | None" = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        broker: Broker,
+        app: "Qcore | None" = None,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
         self.url = without_password(url)
         """As it may be shown."""
         self.broker = broker
         self.app = app
-        timekeeper = timekeeper_of(broker)
-        own = SystemClock() if timekeeper is None else SystemClock(time=timekeeper.time)
+        own = clock or _clock_of(broker)
         self.clock = own if app is None else app.clock
         plain = Codec([JsonSerializer(), MessagePackSerializer()])
         self.codec = plain if app is None else app.codec
@@ -90,6 +96,11 @@ class Store:
     def now(self) -> Moment:
         """Return the time that the store goes by, once it has been asked for anything."""
         return self.clock.now()
+
+
+def _clock_of(broker: Broker) -> Clock:
+    timekeeper = timekeeper_of(broker)
+    return SystemClock() if timekeeper is None else SystemClock(time=timekeeper.time)
 
 
 def ask(

@@ -75,18 +75,19 @@ def errors(
 
     report, now = ask(url, call, app=app)
     if as_json:
-        groups = [_record(each) for each in report.groups]
+        groups = [group_record(each) for each in report.groups]
         print_json({"groups": groups, "looked": report.looked, "complete": report.is_complete})
         return
     if is_terminal() and report.groups:
         print_table(TITLES, [_row(each, now) for each in report.groups])
     elif not is_terminal():
-        print_table((), [_plain_row(each) for each in report.groups])
+        print_table((), [plain_row(each) for each in report.groups])
     if not report.is_complete:
         click.echo(f"{report.looked:,} failed tasks were looked at; there are more", err=True)
 
 
-def _record(group: FailureGroup) -> Mapping[str, Any]:
+def group_record(group: FailureGroup) -> Mapping[str, Any]:
+    """Return a group as JSON has it."""
     return {
         "name": group.name,
         "message": group.message,
@@ -106,6 +107,7 @@ def _row(group: FailureGroup, now: Moment) -> Sequence[str]:
     return count, *ago, cell(group.name), cell(group.message), group.fingerprint
 
 
-def _plain_row(group: FailureGroup) -> Sequence[str]:
+def plain_row(group: FailureGroup) -> Sequence[str]:
+    """Return a group as cells for a program."""
     times = timestamp(group.first), timestamp(group.last)
     return str(group.count), *times, cell(group.name), cell(group.message), group.fingerprint

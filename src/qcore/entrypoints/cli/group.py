@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "stats": "Show what has ended: how much, how fast, with which outcome.",
     "task": "Show, follow, run, cancel, delete tasks by their ids.",
     "tasks": "List, run, cancel, delete all tasks of a query.",
+    "top": "Watch queues, workers, tasks and errors, in the terminal.",
     "worker": "Run the tasks of an application.",
     "workers": "List the workers, and what each of them does.",
 }
@@ -46,9 +47,10 @@ MODULES: Final[Mapping[str, str]] = {
     "errors": "failures",
     "export": "exporting",
     "import": "importing",
+    "top": ".top.command",
 }
 """but of these: the module `errors` has those that commands raise, and no module is `import`; that
-command is called `import_` there."""
+command is called `import_` there. `top` is a package of its own, which stands on this one."""
 VARIABLE: Final = "_QCORE_COMPLETE"
 """Says what a shell wants, where one asks for completions."""
 
@@ -64,7 +66,7 @@ class LazyGroup(click.Group):
         """Return a command, None for a name that none has."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"{__package__}.{MODULES.get(cmd_name, cmd_name)}")
+        module = import_module(f".{MODULES.get(cmd_name, cmd_name)}", __package__)
         name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
         command: click.Command = getattr(module, name)
         return command

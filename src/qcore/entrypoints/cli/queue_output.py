@@ -23,7 +23,7 @@ NOTHING: Final = "·"
 def print_queues(queues: Sequence[QueueSummary]) -> None:
     """Print a row for each queue: a bar of its states in a terminal, else a number for each."""
     if not is_terminal():
-        print_table((), [_plain_row(each) for each in queues])
+        print_table((), [plain_row(each) for each in queues])
     elif queues:
         print_table(TITLES, [_row(each) for each in queues])
 
@@ -62,15 +62,21 @@ def limits_text(limits: Limits | None) -> str:
 
 def bar(sizes: Mapping[State, int], width: int = WIDTH) -> str:
     """Return a bar in which each state has its share; none that has tasks is left out."""
-    total = sum(sizes.values())
-    if not total:
+    if not any(sizes.values()):
         return click.style(NOTHING * width, dim=True)
+    shares = bar_shares(sizes, width)
+    return "".join(click.style(FILLED * n, fg=COLOURS[state]) for state, n in shares.items())
+
+
+def bar_shares(sizes: Mapping[State, int], width: int) -> Mapping[State, int]:
+    """Return how many characters of a bar each state has, of those that have tasks."""
+    total = sum(sizes.values())
     held = {state: number for state, number in sizes.items() if number}
     shares = {state: ceil(number * width / total) for state, number in held.items()}
     while sum(shares.values()) > max(width, len(shares)):
         # rounding up has made it too long: the widest state has the most to give
         shares[max(shares, key=lambda state: shares[state])] -= 1
-    return "".join(click.style(FILLED * n, fg=COLOURS[state]) for state, n in shares.items())
+    return shares
 
 
 def _row(queue: QueueSummary) -> Sequence[str]:
@@ -85,7 +91,8 @@ def _row(queue: QueueSummary) -> Sequence[str]:
     )
 
 
-def _plain_row(queue: QueueSummary) -> Sequence[str]:
+def plain_row(queue: QueueSummary) -> Sequence[str]:
+    """Return a queue as cells for a program."""
     waited = "-" if queue.waited is None else f"{queue.waited:.3f}"
     numbers = [str(queue.sizes[state]) for state in STATES]
     return cell(queue.name), *numbers, waited, limits_text(queue.limits)

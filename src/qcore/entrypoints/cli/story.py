@@ -45,6 +45,11 @@ class Story:
     result: Stored | None
     """What its handler has returned; None where nothing is kept of that."""
 
+    @property
+    def traceback(self) -> str | None:
+        """Return the traceback of the last error."""
+        return self.details.errors[-1].traceback if self.details.errors else None
+
 
 async def story_of(store: Store, task: Task) -> Story:
     """Return the story of a task."""
@@ -111,11 +116,16 @@ def print_stories(stories: Sequence[Story]) -> None:
     for number, story in enumerate(stories):
         if number:
             click.echo()
-        print_pairs([(name, text) for name, text in _pairs(story) if text])
-        if is_terminal() and (traceback := _traceback(story)):
+        print_pairs([*story_pairs(story)])
+        if is_terminal() and (traceback := story.traceback):
             click.echo()
             for line in traceback.splitlines():
                 click.echo(f"  {cell(line)}")
+
+
+def story_pairs(story: Story) -> Sequence[tuple[str, str]]:
+    """Return the names of what is known of a task with their values, which may be styled."""
+    return [(name, text) for name, text in _pairs(story) if text]
 
 
 def _pairs(story: Story) -> Iterator[tuple[str, str]]:
@@ -199,8 +209,3 @@ def _audit_record(record: AuditRecord) -> Mapping[str, Any]:
         "reason": record.reason,
         "detail": record.detail,
     }
-
-
-def _traceback(story: Story) -> str | None:
-    """Return the traceback of the last error."""
-    return story.details.errors[-1].traceback if story.details.errors else None

@@ -55,10 +55,10 @@ def workers(
     if as_json:
         print_json({"workers": [as_record(each, now) for each in found]})
     elif shows_tasks:
-        runs = [_run_row(each, task, now) for each in found for task in each.running]
+        runs = [run_row(each, task, now) for each in found for task in each.running]
         print_table(TITLES_OF_RUNS, runs)
     elif found:
-        print_table(TITLES, [_row(each, now) for each in found])
+        print_table(TITLES, [row(each, now) for each in found])
     if not found:
         raise NotFound(_nobody(queue, name))
 
@@ -99,7 +99,8 @@ def _task_record(task: RunningTask, now: Moment) -> dict[str, Any]:
     }
 
 
-def _row(info: WorkerInfo, now: Moment) -> Sequence[str]:
+def row(info: WorkerInfo, now: Moment) -> Sequence[str]:
+    """Return a worker as cells."""
     condition = info.condition(now)
     return (
         cell(info.name),
@@ -112,7 +113,8 @@ def _row(info: WorkerInfo, now: Moment) -> Sequence[str]:
     )
 
 
-def _run_row(info: WorkerInfo, task: RunningTask, now: Moment) -> Sequence[str]:
+def run_row(info: WorkerInfo, task: RunningTask, now: Moment) -> Sequence[str]:
+    """Return what a worker runs as cells."""
     cells = (info.name, duration(now - task.since), task.queue, task.id, task.name)
     return tuple(map(cell, cells))
 
