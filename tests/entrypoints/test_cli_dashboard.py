@@ -47,6 +47,7 @@ def test_to_look_makes_no_file(tmp_path: Path) -> None:
         ("--public-origin", "ops.example.com"),
         ("--environment", "x" * 99),
         ("--port", "99999"),
+        ("--mask", ""),
     ],
     ids=lambda option: option[0],
 )

@@ -257,6 +257,7 @@ async def test_what_was_discarded_is_brought_back_on_its_page() -> None:
     await order(at, task, "discard", confirm="yes")
     html = await at.page("task", queue="mail", id=task)
     assert html.css('button[value="bring-back"]')
+    assert not html.css('button[value="discard"]')
     await order(at, task, "bring-back")
     assert await state_of(q, task) is State.RETRY
     await q.inspector.archive("mail", [task])

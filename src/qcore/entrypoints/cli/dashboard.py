@@ -20,6 +20,7 @@ from qcore.entrypoints.cli.settings import ConfiguredCommand
 from qcore.entrypoints.connect import url_of_environment
 from qcore.entrypoints.dashboard.app import Dashboard
 from qcore.entrypoints.dashboard.board import Board
+from qcore.entrypoints.dashboard.masking import DEFAULT_MASK
 from qcore.entrypoints.dashboard.origin import is_loopback
 from qcore.entrypoints.dashboard.serve import listen, serve
 from qcore.entrypoints.dashboard.settings import COLOURS, Settings, settings_of
@@ -81,6 +82,14 @@ TOKEN_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Where browsers find it behind a proxy: https://ops.example.com. May be repeated.",
 )
 @click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    metavar="PATTERN",
+    allow_from_autoenv=False,
+    help="Hide values under such a name, too: '*iban*'. May be repeated.",
+)
+@click.option(
     "--environment",
     metavar="NAME",
     allow_from_autoenv=False,
@@ -114,6 +123,7 @@ def dashboard(
     token_file: Path | None,
     read_only_token_file: Path | None,
     public_origins: Sequence[str],
+    masks: Sequence[str],
     environment: str | None,
     colour: str | None,
     zone: str,
@@ -140,6 +150,7 @@ def dashboard(
             colour=colour,
             zone=zone,
             public_origins=public_origins,
+            mask=[*DEFAULT_MASK, *masks],
         )
         q = _store(url) if app is None else loaded(ctx, app, imports, url)
         listening = listen(host, port)

@@ -135,13 +135,13 @@ BY_VERB: Final[Mapping[str, Move]] = {
 
 
 def moves_of(task: Task) -> Sequence[Move]:
-    """Return the orders that a task takes as it is."""
+    """Return the orders that change something about a task as it is."""
     is_discarded = task.state is State.ARCHIVED and former_of(task.error)[0] is not None
+    useless = Discarded if is_discarded else BroughtBack
     return [
         each
         for each in BY_VERB.values()
-        if each.transition in MOVES[task.state]
-        and (each.transition is not BroughtBack or is_discarded)
+        if each.transition in MOVES[task.state] and each.transition is not useless
     ]
 
 
