@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from qcore.domain.lifecycle import State
-from tests.entrypoints.dashboard.hostile import QUEUE, id_of
+from tests.entrypoints.dashboard.hostile import FINGERPRINT, QUEUE, id_of
 
 TASK: Final = {"queue": QUEUE, "id": id_of(State.RETRY)}
 
@@ -19,6 +19,8 @@ PARAMETERS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
     ("GET", "task"): TASK,
     ("POST", "task-move"): {**TASK, "verb": "run"},
     ("POST", "task-delete"): {**TASK, "verb": "delete", "confirm": "yes"},
+    ("POST", "errors-retry"): {"fingerprint": FINGERPRINT, "confirm": "yes"},
+    ("POST", "errors-discard"): {"fingerprint": FINGERPRINT, "confirm": "yes", "number": "100"},
     ("GET", "task-edit"): TASK,
     ("POST", "task-edit"): {**TASK, "seen": "another", "priority": "7"},
     ("POST", "task-again"): {"queue": QUEUE, "id": id_of(State.DEAD)},
@@ -38,6 +40,10 @@ ALSO: Final = (
         ("POST", "task-move", {**TASK, "verb": verb})
         for verb in ("discard", "cancel", "bring-back")
     ),
+    ("GET", "errors", {"q": "state:dead"}),
+    ("POST", "errors-retry", {"fingerprint": FINGERPRINT}),
+    ("POST", "errors-discard", {"fingerprint": FINGERPRINT}),
+    ("GET", "workers", {"name": "a"}),
     ("POST", "task-delete", {**TASK, "verb": "delete"}),
     ("POST", "queue-remove", {"queue": QUEUE}),
 )

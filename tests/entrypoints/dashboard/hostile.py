@@ -6,6 +6,7 @@ from typing import Final
 from qcore import Qcore
 from qcore.domain.answers import Settled
 from qcore.domain.audit import attributed
+from qcore.domain.fingerprints import common_part, fingerprint
 from qcore.domain.lifecycle import (
     Exhausted,
     Failed,
@@ -21,6 +22,7 @@ from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Demand, Verdict
 from qcore.domain.workers import RunningTask
+from qcore.entrypoints.dashboard.masking import MASKED
 from qcore.ports import limiting_of, worker_registry_of
 from qcore.testing.builders import NOW, a_worker
 from qcore.testing.entries import MINUTELY, an_entry, write
@@ -49,6 +51,7 @@ STATES: Final = (
     State.PENDING,
 )
 
+NAME: Final = TEXT.replace("\u202e\u200b", "")[:250]
 ARGUMENTS: Final = {
     WORD: TEXT,
     "list": [TEXT, {WORD: WORD}],
@@ -59,6 +62,10 @@ ARGUMENTS: Final = {
 }
 
 
+FINGERPRINT: Final = fingerprint(NAME, common_part(f"{LINES} {MASKED}"))
+"""Of the group of those that have failed, as it is seen."""
+
+
 def id_of(state: State) -> str:
     """Return the id of the task in a state."""
     return f"{state}-{WORD}"[:200]
@@ -67,7 +74,7 @@ def id_of(state: State) -> str:
 def a_hostile_task(state: State, queue: str = QUEUE) -> NewTask:
     """Return a task that asks for all that may be asked for."""
     return NewTask(
-        name=TEXT.replace("\u202e\u200b", "")[:250],
+        name=NAME,
         id=id_of(state),
         queue=queue,
         payload=json.dumps(ARGUMENTS).encode(),
@@ -101,7 +108,7 @@ async def fill(q: Qcore, queue: str = QUEUE) -> None:
             version=TEXT,
             queues={queue: 1},
             handlers=(WORD,),
-            running=(RunningTask(queue, WORD, TEXT, NOW),),
+            running=(RunningTask(queue, id_of(State.ACTIVE), TEXT, NOW),),
             loop_lag=5.0,
         )
     )

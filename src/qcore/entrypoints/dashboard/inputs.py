@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from qcore.app.client.queries import MAX_QUERY, Query
 from qcore.domain.errors import InvalidOption
+from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import MAX_ID, MAX_QUEUE
 from qcore.domain.text import is_utf8, shown
 from qcore.entrypoints.dashboard.refusals import BadRequest, TooLarge
@@ -21,6 +22,8 @@ FORM: Final = "application/x-www-form-urlencoded"
 MAX_CURSOR: Final = 2_000
 MAX_DIGITS: Final = 15
 _WHOLE: Final = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}")
+MAX_MOMENT: Final = 30
+_MOMENT: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 class Inputs:
@@ -67,6 +70,15 @@ class Inputs:
                 f"{name} is {shown(text)}: expected a whole number from {least:,} to {most:,}"
             )
         return int(text)
+
+    def moment(self, name: str, default: Moment) -> Moment:
+        """Return a moment in epoch seconds."""
+        text = self.maybe(name, most=MAX_MOMENT)
+        if text is None:
+            return default
+        if not _MOMENT.fullmatch(text) or float(text) > LAST_MOMENT:
+            raise BadRequest(f"{name} is {shown(text)}: expected seconds since 1970")
+        return float(text)
 
     def one_of(self, name: str, choices: Collection[str], default: str | None = None) -> str:
         """Return one of some texts."""

@@ -6,12 +6,14 @@ from qcore.entrypoints.dashboard import assets
 from qcore.entrypoints.dashboard.pages import (
     doctor,
     edit,
+    errors,
     live,
     overview,
     own,
     queue_moves,
     task,
     tasks,
+    workers,
 )
 from qcore.entrypoints.dashboard.routes import RouteTable
 
@@ -19,6 +21,8 @@ TABLE: Final = RouteTable(
     (
         *overview.ROUTES,
         *tasks.ROUTES,
+        *errors.ROUTES,
+        *workers.ROUTES,
         *task.ROUTES,
         *edit.ROUTES,
         *queue_moves.ROUTES,
