@@ -1,11 +1,17 @@
 """`qcore dashboard`: what it refuses before it serves anything."""
 
+import importlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.entrypoints.cli_kit import invoke, working_in
+
+# the package has the command under the module's name
+dashboard = importlib.import_module("qcore.entrypoints.cli.dashboard")
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +54,7 @@ def test_to_look_makes_no_file(tmp_path: Path) -> None:
         ("--environment", "x" * 99),
         ("--port", "99999"),
         ("--mask", ""),
+        ("--colour", "pink"),
     ],
     ids=lambda option: option[0],
 )
@@ -56,3 +63,23 @@ def test_an_option_that_makes_no_sense_is_one_line(option: tuple[str, str]) -> N
     result = invoke("dashboard", "--url", "memory://", *option)
     assert result.exit_code == 2
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line; the help needs none of it."""
+    monkeypatch.setattr(dashboard, "NEEDED", ("starlette", "no_such_package"))
+    result = invoke("dashboard", "--url", "memory://")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: qcore dashboard needs no_such_package: pip install 'qcore-queue[dashboard]'\n"
+    )
+
+
+def test_its_help_imports_nothing_of_it() -> None:
+    """Who asks for it may not have installed that, and need not wait for it."""
+    code = (
+        "import sys, qcore.entrypoints.cli.dashboard; "
+        "print([n for n in ('starlette', 'jinja2', 'uvicorn') if n in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

@@ -1,9 +1,13 @@
-"""`qcore dashboard`: pages in a browser that show what waits, runs and fails, and move it."""
+"""`qcore dashboard`: pages in a browser that show what waits, runs and fails, and move it.
+
+What makes the pages is imported late: it needs the extra `dashboard`, and the help does not.
+"""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,18 +22,15 @@ from qcore.entrypoints.cli.asking import refuse_missing_file
 from qcore.entrypoints.cli.errors import Unwell, Wrong
 from qcore.entrypoints.cli.settings import ConfiguredCommand
 from qcore.entrypoints.connect import url_of_environment
-from qcore.entrypoints.dashboard.app import Dashboard
-from qcore.entrypoints.dashboard.board import Board
-from qcore.entrypoints.dashboard.masking import DEFAULT_MASK
-from qcore.entrypoints.dashboard.origin import is_loopback
-from qcore.entrypoints.dashboard.serve import listen, serve
-from qcore.entrypoints.dashboard.settings import COLOURS, Settings, settings_of
-from qcore.entrypoints.dashboard.table import TABLE
 from qcore.entrypoints.facade import Qcore
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
 from qcore.log.logger import get_logger
 
+if TYPE_CHECKING:
+    from qcore.entrypoints.dashboard.settings import Settings
+
+NEEDED: Final = ("starlette", "jinja2", "uvicorn")
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
 TOKEN_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -97,9 +98,9 @@ TOKEN_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--colour",
-    type=click.Choice(COLOURS),
+    metavar="NAME",
     allow_from_autoenv=False,
-    help="Of the badge. [default: by its name]",
+    help="Of the badge: grey, green, blue, amber, red or purple. [default: by its name]",
 )
 @click.option(
     "--zone",
@@ -136,6 +137,12 @@ def dashboard(
     it those of a store. SIGTERM, SIGINT and SIGHUP end it.
     """
     configure(log_level)
+    _refuse_without_extra()
+    from qcore.entrypoints.dashboard.masking import DEFAULT_MASK
+    from qcore.entrypoints.dashboard.origin import is_loopback
+    from qcore.entrypoints.dashboard.serve import listen
+    from qcore.entrypoints.dashboard.settings import settings_of
+
     if not (is_loopback(host) or token_file or read_only_token_file or no_login):
         raise Wrong(
             f"--host {host} is not this machine alone, and nobody would have to log in: expected "
@@ -162,7 +169,20 @@ def dashboard(
         raise Unwell(str(error)) from None
 
 
-async def _serve(q: Qcore, settings: Settings, listening: socket) -> None:
+def _refuse_without_extra() -> None:
+    """Raise `Unwell` where what makes the pages, or serves them, is not installed."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        needed = ", ".join(missing)
+        raise Unwell(f"qcore dashboard needs {needed}: pip install 'qcore-queue[dashboard]'")
+
+
+async def _serve(q: Qcore, settings: "Settings", listening: socket) -> None:
+    from qcore.entrypoints.dashboard.app import Dashboard
+    from qcore.entrypoints.dashboard.board import Board
+    from qcore.entrypoints.dashboard.serve import serve
+    from qcore.entrypoints.dashboard.table import TABLE
+
     try:
         await serve(Dashboard(Board(q, settings), TABLE), listening)
     finally:
