@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from qcore.domain.lifecycle import State
-from tests.entrypoints.dashboard.hostile import FINGERPRINT, QUEUE, id_of
+from tests.entrypoints.dashboard.hostile import FINGERPRINT, QUEUE, WORD, id_of
 
 TASK: Final = {"queue": QUEUE, "id": id_of(State.RETRY)}
+ENTRY: Final = {"queue": QUEUE, "name": WORD[:200]}
 
 PARAMETERS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
     ("GET", "queue"): {"queue": QUEUE},
@@ -21,6 +22,8 @@ PARAMETERS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
     ("POST", "task-delete"): {**TASK, "verb": "delete", "confirm": "yes"},
     ("POST", "errors-retry"): {"fingerprint": FINGERPRINT, "confirm": "yes"},
     ("POST", "errors-discard"): {"fingerprint": FINGERPRINT, "confirm": "yes", "number": "100"},
+    ("GET", "periodic-entry"): ENTRY,
+    ("POST", "periodic-move"): {**ENTRY, "verb": "pause"},
     ("GET", "task-edit"): TASK,
     ("POST", "task-edit"): {**TASK, "seen": "another", "priority": "7"},
     ("POST", "task-again"): {"queue": QUEUE, "id": id_of(State.DEAD)},
@@ -44,6 +47,9 @@ ALSO: Final = (
     ("POST", "errors-retry", {"fingerprint": FINGERPRINT}),
     ("POST", "errors-discard", {"fingerprint": FINGERPRINT}),
     ("GET", "workers", {"name": "a"}),
+    ("GET", "periodic", {"name": "a", "status": "active"}),
+    ("GET", "periodic-entry", {"queue": QUEUE, "name": "unreadable"}),
+    *(("POST", "periodic-move", {**ENTRY, "verb": verb}) for verb in ("run", "remove")),
     ("POST", "task-delete", {**TASK, "verb": "delete"}),
     ("POST", "queue-remove", {"queue": QUEUE}),
 )

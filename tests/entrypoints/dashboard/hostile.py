@@ -113,7 +113,9 @@ async def fill(q: Qcore, queue: str = QUEUE) -> None:
         )
     )
     entry = an_entry(WORD[:200], queue=queue, task={"name": WORD})
-    await write(broker, added(None, entry, MINUTELY, NOW))
+    unreadable = an_entry("unreadable", queue=queue, schedule=WORD, task={"name": WORD})
+    for each in (entry, unreadable):
+        await write(broker, added(None, each, MINUTELY, NOW))
     # by an operator who is hostile, too
     order = attributed(Updated({"priority": 3}), TEXT, f"{TEXT} {SECRET}")
     await broker.execute(queue, [id_of(State.RETRY)], order, now=NOW)

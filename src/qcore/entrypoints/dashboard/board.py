@@ -2,6 +2,8 @@
 
 from qcore.app.calls.codec import Codec
 from qcore.app.client.auditing import Emit
+from qcore.app.client.client import Client
+from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.task_listing import payload_reader
@@ -37,7 +39,7 @@ class Board:
         if self._inspector is None or self._inspector[0] is not broker:
             # a test may have swapped the broker
             made = Inspector(
-                MaskedBroker(broker, self.mask, self.read_payload),
+                self._masked(),
                 clock=self.q.clock,
                 codec=self.q.codec,
                 read_payload=self.mask.reader(self.read_payload),
@@ -45,6 +47,17 @@ class Board:
             )
             self._inspector = broker, made
         return self._inspector[1]
+
+    @property
+    def entries(self) -> Entries:
+        """Return the entries of periodic tasks, with what may be seen of the tasks of their ticks.
+
+        They are for reading: what changes an entry asks those of the queue, which tell of it.
+        """
+        return Entries(Client(self._masked(), clock=self.q.clock, codec=self.q.codec))
+
+    def _masked(self) -> Broker:
+        return MaskedBroker(self.q.broker, self.mask, self.read_payload)
 
     @property
     def codec(self) -> Codec:
