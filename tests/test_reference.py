@@ -17,6 +17,7 @@ import pytest
 
 import qcore.errors
 from qcore import Inspector, NewTask, Qcore, WorkerSettings
+from qcore.adapters.instruments import metric_catalogue
 from qcore.adapters.links.redis.address import Address
 from qcore.adapters.links.redis.url_options import UrlOption, option_of
 from qcore.adapters.links.sqlite import AsyncSqliteLink
@@ -51,6 +52,13 @@ AS_A_WORKER: Final = {"config": "worker"}
 """A command that has the options of another one, too, which its own page need not list again."""
 PER_MACHINE: Final = {"worker": {"--process-pool": WORDED}}
 """Options of commands whose default is another on each machine."""
+
+METRICS: Final = {
+    "## What is counted": metric_catalogue.COUNTED,
+    "## How busy workers are": metric_catalogue.LOADS,
+    "## What the store says": metric_catalogue.STORED,
+}
+"""The tables of the page of metrics."""
 
 BROKERS: Final = [
     Broker,
@@ -172,6 +180,10 @@ TABLES: Final = [
     Table("reference/worker-settings.md", "## `Qcore`", parameters(Qcore.__init__)),
     Table("reference/errors.md", "# Errors", dict.fromkeys(qcore.errors.__all__)),
     Table("reference/events.md", "# Events", {each.__name__: WORDED for each in get_args(Event)}),
+    *(
+        Table("reference/metrics.md", below, {each.name: WORDED for each in metrics})
+        for below, metrics in METRICS.items()
+    ),
     Table("reference/ports.md", "## What each member does", members_of(*BROKERS)),
     Table("reference/ports.md", "## Capabilities", dict.fromkeys(Capability.__members__)),
     Table("reference/ports.md", "## Clock", members_of(Clock)),
@@ -246,6 +258,16 @@ def test_an_event_is_shown_with_its_fields(event: type) -> None:
     [table] = [each for each in TABLES if each.page == "reference/events.md"]
     _, fields, _ = table.rows()[event.__name__]
     assert re.findall(r"`(\w+)`", fields) == list(attrs.fields_dict(event))
+
+
+@pytest.mark.parametrize("below", METRICS)
+def test_a_metric_is_shown_with_its_type_unit_and_labels(below: str) -> None:
+    """Whoever writes a query need not scrape first."""
+    rows = Table("reference/metrics.md", below, {}).rows()
+    for metric in METRICS[below]:
+        _, kind, unit, labels, _ = rows[metric.name]
+        assert (kind, unit) == (metric.kind, metric.unit or "–")
+        assert tuple(re.findall(r"`(\w+)`", labels)) == metric.labels
 
 
 @pytest.mark.parametrize(

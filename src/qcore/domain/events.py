@@ -83,6 +83,8 @@ class TasksSettled:
 
     verdicts: Sequence[Verdict]
     answers: Sequence[Settled | LeaseLost]
+    claims: Sequence[Claim] = ()
+    """What was claimed, each at the place of its verdict."""
 
 
 @record
@@ -125,6 +127,16 @@ class PeriodicTicked:
     """As it is after the tick."""
     tasks: Sequence[NewTask]
     admissions: Sequence[Admission]
+
+
+@record
+class PeriodicMissed:
+    """Ticks of a periodic entry have passed without a task, as nobody made it in time."""
+
+    entry: StoredEntry
+    """As it is after that."""
+    ticks: int
+    """How many, at least: of very many not all are counted."""
 
 
 @record
@@ -225,6 +237,7 @@ Event: TypeAlias = (
     | AggregationFailed
     | NoAggregator
     | PeriodicTicked
+    | PeriodicMissed
     | PeriodicFailed
     | LeaseWasLost
     | NoHandler

@@ -329,6 +329,12 @@ def _field_of(event: Transition, state: State) -> str | None:
     return _COUNTED.get(type(event))
 
 
+def outcome_of(event: Transition, state: State) -> Outcome | None:
+    """Return what an event counts as that led to a state; None if it ends no run and no task."""
+    stored = _field_of(event, state)
+    return None if stored is None else _OUTCOME_OF[stored]
+
+
 def row_name(name: str, known: Collection[str]) -> str:
     """Return the name of the row that counts a name, where these have rows in the period."""
     return name if name in known or len(known) - (OTHER in known) < MAX_NAMES else OTHER

@@ -8,6 +8,7 @@ from typing import Final, Self, Unpack
 
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
+from qcore.adapters.instruments.metrics import Metrics
 from qcore.adapters.links.sqlite import Connection
 from qcore.adapters.links.urls import without_password
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
@@ -189,7 +190,7 @@ class Qcore(Router):
             yield worker
 
     def _worker(self, settings: WorkerSettings, instruments: Sequence[Instrument]) -> Worker:
-        return Worker(
+        worker = Worker(
             self._traced,
             self,
             settings,
@@ -201,6 +202,10 @@ class Qcore(Router):
             max_result=self._max_result,
             store=self.store,
         )
+        for each in instruments:
+            if isinstance(each, Metrics):
+                each.follow(worker)
+        return worker
 
     async def aggregate(self, group: str, *, queue: str = DEFAULT_QUEUE) -> Sequence[TaskId]:
         """Make tasks of the members of a group now, ready or not; return the ids of those.

@@ -17,7 +17,9 @@ from qcore.domain.events import (
     LoopBlocked,
     NoAggregator,
     NoHandler,
+    Operated,
     PeriodicFailed,
+    PeriodicMissed,
     PeriodicTicked,
     TaskFinished,
     TasksAggregated,
@@ -143,6 +145,8 @@ class Signals:
         )
         self.no_aggregator: Signal[NoAggregator] = Signal("no_aggregator", self.story)
         self.ticked: Signal[PeriodicTicked] = Signal("ticked", self.story)
+        self.operated: Signal[Operated] = Signal("operated", self.story)
+        self.missed: Signal[PeriodicMissed] = Signal("missed", self.story)
         self.periodic_failed: Signal[PeriodicFailed] = Signal("periodic_failed", self.story)
         self.lease_lost: Signal[LeaseWasLost] = Signal("lease_lost", self.story)
         self.no_handler: Signal[NoHandler] = Signal("no_handler", self.story)
@@ -162,6 +166,8 @@ class Signals:
             AggregationFailed: self.aggregation_failed,
             NoAggregator: self.no_aggregator,
             PeriodicTicked: self.ticked,
+            PeriodicMissed: self.missed,
+            Operated: self.operated,
             PeriodicFailed: self.periodic_failed,
             LeaseWasLost: self.lease_lost,
             NoHandler: self.no_handler,
@@ -225,6 +231,8 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     TasksAggregated: lambda event: f"{len(event.members)} of {event.group}: {event.task.name}",
     AggregationFailed: lambda event: f"{event.group.name}: {event.error!r}",
     NoAggregator: lambda event: event.group.name,
+    Operated: lambda event: event.action,
+    PeriodicMissed: lambda event: f"{event.ticks} of {event.entry.id}",
     PeriodicTicked: lambda event: ", ".join(task.id for task in event.tasks),
     PeriodicFailed: lambda event: f"{event.name}: {event.error!r}",
     BrokerFailed: lambda event: f"{event.call}: {event.error!r}",

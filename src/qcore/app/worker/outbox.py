@@ -106,7 +106,8 @@ class Outbox:
         except GaveUp:
             # their leases run out, and other workers run the tasks again: at least once
             given_up, self._sending = self._sending, []
-            self._report([verdict for _, verdict in given_up], [LeaseLost()] * len(given_up))
+            verdicts = [verdict for _, verdict in given_up]
+            self._report(given_up, verdicts, [LeaseLost()] * len(given_up))
 
     async def _try_to_send(self) -> None:
         """Write what waits, in one batch; raise the error of an outage, and keep what it kept."""
@@ -128,9 +129,9 @@ class Outbox:
                 )
             )
         else:
-            self._sending = []
+            settled, self._sending = self._sending, []
             self._refused.clear()
-            self._report(verdicts, answers)
+            self._report(settled, verdicts, answers)
 
     # --- refusals ------------------------------------------------------------------------------
 
@@ -140,21 +141,24 @@ class Outbox:
     def _keep_unsettled(self, answers: Sequence[Settled | LeaseLost | Exception]) -> None:
         """Keep what was not written, report what was, and raise the error of an outage."""
         kept: list[tuple[Run, Verdict]] = []
-        settled: list[tuple[Verdict, Settled | LeaseLost]] = []
+        settled: list[tuple[Run, Verdict]] = []
+        told: list[Settled | LeaseLost] = []
         outage: Exception | None = None
         for (run, verdict), answer in zip(self._sending, answers, strict=True):
             if not isinstance(answer, Exception):
-                settled.append((verdict, answer))
+                settled.append((run, verdict))
+                told.append(answer)
             elif not isinstance(answer, InvalidTask):
                 outage = answer
                 kept.append((run, verdict))
             elif (replaced := self._replaced(verdict, answer)) is not None:
                 kept.append((run, replaced))
             else:
-                settled.append((verdict, LeaseLost()))
+                settled.append((run, verdict))
+                told.append(LeaseLost())
         self._sending = kept
         self._refused &= {(verdict.lease.queue, verdict.lease.token) for _, verdict in kept}
-        self._report([verdict for verdict, _ in settled], [answer for _, answer in settled])
+        self._report(settled, [verdict for _, verdict in settled], told)
         if outage is not None:
             raise outage
 
@@ -175,9 +179,14 @@ class Outbox:
     def _give_up_at(self) -> float:
         return float("inf") if self.give_up_at is None else self.give_up_at
 
-    def _report(self, verdicts: Sequence[Verdict], answers: Sequence[Settled | LeaseLost]) -> None:
+    def _report(
+        self,
+        settled: Sequence[tuple[Run, Verdict]],
+        verdicts: Sequence[Verdict],
+        answers: Sequence[Settled | LeaseLost],
+    ) -> None:
         if self._emit.wants(TasksSettled):
-            self._emit(TasksSettled(verdicts, answers))
+            self._emit(TasksSettled(verdicts, answers, [run.claim for run, _ in settled]))
 
 
 def _refused_part(outcome: Transition) -> str:

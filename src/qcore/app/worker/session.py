@@ -132,6 +132,11 @@ class WorkerSession:
         )
 
     @property
+    def loop_lag(self) -> float:
+        """Return by how many seconds the event loop is late."""
+        return self._watchdog.lag
+
+    @property
     def next_group_ready(self) -> Moment | None:
         """When the next group is ready to be aggregated, as of the last scan."""
         return None if self._groups is None else self._groups.next_ready
@@ -293,7 +298,7 @@ class WorkerSession:
             env,
             running=self._running,
             last_claim=lambda: self._claim_loop.last_claim,
-            loop_lag=lambda: self._watchdog.lag,
+            loop_lag=lambda: self.loop_lag,
         )
 
     def _make_scheduler(self) -> PeriodicScheduler | None:

@@ -82,6 +82,21 @@ class Worker:
         return len(self._running)
 
     @property
+    def is_running(self) -> bool:
+        """Return whether `run` goes on."""
+        return self._is_running
+
+    @property
+    def concurrency(self) -> int:
+        """Return how many tasks it may have in hand at a time."""
+        return self._environment.settings.concurrency
+
+    @property
+    def loop_lag(self) -> float:
+        """Return by how many seconds its event loop is late."""
+        return 0.0 if self._session is None else self._session.loop_lag
+
+    @property
     def is_paused(self) -> bool:
         """Return whether it was asked to claim no more for now."""
         return self._control.is_paused

@@ -26,6 +26,8 @@ class EntryChange:
     """What takes its place; None to remove it."""
     tasks: tuple[NewTask, ...] = ()
     """Of its queue: at most 100."""
+    missed: int = 0
+    """Ticks that it leaves out as missed, which a broker need not know."""
 
 
 @record

@@ -76,7 +76,9 @@ def _ticked(
     queued = entry.overlap == "queue" and entry.missed == "all"
     seen_to = passed.ticks[0 if queued else -1]
     tasks = tuple(task_of(entry, tick, now) for tick in run)
-    records = _records(entry, run, note or _missed_note(run, passed, seen_to), seen_to, now)
+    missed = 0 if note else _missed(run, passed, seen_to)
+    note = note or _missed_note(missed, passed)
+    records = _records(entry, run, note, seen_to, now)
     after = evolve(
         state,
         after=max(seen_to, state.after),
@@ -85,7 +87,7 @@ def _ticked(
         is_waiting=False,
         history=(*state.history, *records)[-KEPT_HISTORY:],
     )
-    return changed(stored, scheduled(entry, after, schedule), tasks)
+    return evolve(changed(stored, scheduled(entry, after, schedule), tasks), missed=missed)
 
 
 def _to_run(
@@ -100,9 +102,13 @@ def _to_run(
     return () if may_be_missed and _lateness(entry, last[0], now) > entry.grace else last
 
 
-def _missed_note(run: tuple[Moment, ...], passed: Passed, seen_to: Moment) -> str | None:
-    """Return how many ticks were left out as missed; None if none was."""
-    number = passed.before + sum(each <= seen_to for each in passed.ticks) - len(run)
+def _missed(run: tuple[Moment, ...], passed: Passed, seen_to: Moment) -> int:
+    """Return how many ticks are left out as missed."""
+    return passed.before + sum(each <= seen_to for each in passed.ticks) - len(run)
+
+
+def _missed_note(number: int, passed: Passed) -> str | None:
+    """Return how many ticks were left out as missed, in words; None if none was."""
     if not number:
         return None
     more = "more than " if passed.is_more else ""

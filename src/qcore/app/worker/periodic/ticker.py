@@ -9,7 +9,7 @@ from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.quarantine import Quarantine
 from qcore.domain.answers import Duplicate
 from qcore.domain.errors import BrokerRefused, InvalidOption
-from qcore.domain.events import PeriodicFailed, PeriodicTicked
+from qcore.domain.events import PeriodicFailed, PeriodicMissed, PeriodicTicked
 from qcore.domain.moments import Moment
 from qcore.domain.periodic.changes import (
     DueEntries,
@@ -126,7 +126,11 @@ class Ticker:
         return await self._write([refused(change, change.entry, str(error))], now)
 
     async def _tell(self, change: EntryChange, answer: EntryAnswer, now: Moment) -> None:
-        if not isinstance(answer, EntryWritten) or change.entry is None or not change.tasks:
+        if not isinstance(answer, EntryWritten) or change.entry is None:
+            return
+        if change.missed:
+            self._emit(PeriodicMissed(change.entry, change.missed))
+        if not change.tasks:
             return
         self._emit(PeriodicTicked(change.entry, change.tasks, answer.admissions))
         last = answer.admissions[-1]
