@@ -108,6 +108,17 @@ async def test_sums_are_of_what_the_visitor_may_see() -> None:
     assert "blocks" not in text_of(html)
 
 
+async def test_a_problem_leads_to_a_page_that_the_visitor_may_open() -> None:
+    """Else it is told all the same."""
+    q = a_queue()
+    await put(q, queue="mail")
+    await with_a_worker(q, name="w1", queues={"mail": 1}, loop_lag=9.0)
+    for rights, links in (({"*.read"}, 1), ({"queue.read", "worker.read"}, 1), ({"queue.*"}, 0)):
+        html = await browser(as_role(q, rights)).page()
+        assert len(html.css('.problems a[href="workers"]')) == links
+    assert "No worker" not in text_of(html)
+
+
 # --- what is wrong -----------------------------------------------------------------------------
 
 
@@ -127,6 +138,17 @@ def a_queue_summary(**more: Any) -> QueueSummary:
     sizes = {State.PENDING: 3, State.ACTIVE: 1}
     usual: dict[str, Any] = {"name": "mail", "sizes": sizes, "waited": 1.0, "limits": Limits()}
     return QueueSummary(**(usual | more))
+
+
+async def test_who_may_not_see_workers_is_told_nothing_of_them() -> None:
+    """Not that there are none either, nor of those of other queues."""
+    q = a_queue()
+    await put(q, queue="mine")
+    await put(q, queue="theirs")
+    html = await browser(as_role(q, {"queue.read"})).page()
+    assert "orker" not in text_of(html).replace("workers:q", "")
+    html = await browser(as_role(q, {"*.read@mine"})).page()
+    assert "No worker serves the queue mine: 1 task waits in it." in text_of(html)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What is wrong now, in words, and what to do: concluded from what a store tells of itself."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from attrs import field
@@ -41,6 +41,11 @@ class Problem:
     command: Sequence[str] = ()
 
 
+def always(_: str) -> bool:
+    """Return True."""
+    return True
+
+
 @record
 class Facts:
     """What the problems are concluded from, as far as a visitor may see it."""
@@ -51,7 +56,10 @@ class Facts:
     queues: Sequence[QueueSummary]
     """Those that are shown, with how long their first task has waited."""
     workers: Sequence[WorkerInfo] | None
-    """None where the broker lists none."""
+    """Of queues whose workers may be seen; None where the broker lists none, or none may be."""
+    sees_workers_of: Callable[[str], bool] = always
+    """Say whether the workers of a queue may be seen."""
+    sees_all_workers: bool = True
     died: int = 0
     """Tasks that have ended for good without success since yesterday."""
 
@@ -72,10 +80,14 @@ def problems(facts: Facts) -> Sequence[Problem]:
 def _unserved(facts: Facts) -> Iterator[Problem]:
     if facts.workers is None:
         return
-    waiting = {queue: waits for queue, held in facts.sizes.items() if (waits := _waiting(held))}
-    if waiting and not facts.workers:
+    waiting = {
+        queue: waits
+        for queue, held in facts.sizes.items()
+        if (waits := _waiting(held)) and facts.sees_workers_of(queue)
+    }
+    if waiting and not facts.workers and facts.sees_all_workers:
         yield Problem(
-            f"No worker is there, and {_tasks(sum(waiting.values()))} wait.",
+            f"No worker is there, and {_wait(sum(waiting.values()))}.",
             "Start one with the application's tasks.",
             command=("worker", "myapp.tasks:q"),
         )
@@ -83,10 +95,10 @@ def _unserved(facts: Facts) -> Iterator[Problem]:
     served = {queue for worker in facts.workers for queue in worker.queues}
     alone = {queue: number for queue, number in waiting.items() if queue not in served}
     if alone:
-        verb = "wait in it" if len(alone) == 1 else "wait in them"
+        where = "in it" if len(alone) == 1 else "in them"
         yield Problem(
             f"No worker serves {_named('the queue', 'the queues', alone)}: "
-            f"{_tasks(sum(alone.values()))} {verb}.",
+            f"{_wait(sum(alone.values()))} {where}.",
             "Start a worker that serves it, or move the tasks elsewhere.",
             to="queue",
             parameters={"queue": next(iter(alone))},
@@ -114,7 +126,7 @@ def _workers(facts: Facts) -> Iterator[Problem]:
         if names:
             said = one if len(names) == 1 else several
             text = f"{_named('The worker', 'The workers', names)} {said}."
-            yield Problem(text, advice, command=("workers",))
+            yield Problem(text, advice, to="workers", command=("workers",))
 
 
 def _paused(facts: Facts) -> Iterator[Problem]:
@@ -127,7 +139,7 @@ def _paused(facts: Facts) -> Iterator[Problem]:
         be = "is" if len(paused) == 1 else "are"
         yield Problem(
             f"{_named('The queue', 'The queues', paused)} {be} paused, and "
-            f"{_tasks(sum(paused.values()))} wait.",
+            f"{_wait(sum(paused.values()))}.",
             "Resume it when what it was paused for is over.",
             is_bad=False,
             to="queue",
@@ -150,7 +162,7 @@ def _held(facts: Facts) -> Iterator[Problem]:
         be = "runs" if len(held) == 1 else "run"
         yield Problem(
             f"{_named('The queue', 'The queues', held)} {be} as many tasks as the limit lets: "
-            f"{_tasks(sum(held.values()))} are held back.",
+            f"{_tasks(sum(held.values()))} {'is' if sum(held.values()) == 1 else 'are'} held back.",
             "Raise the limit if what it protects bears more.",
             is_bad=False,
             to="queue",
@@ -166,7 +178,8 @@ def _backlog(facts: Facts) -> Iterator[Problem]:
         if each.waited is not None
         and each.waited > LONG_WAIT
         and not each.is_paused
-        and (facts.workers is None or each.name in served)
+        # where nobody serves it, that is told in its place
+        and (facts.workers is None or each.name in served or not facts.sees_workers_of(each.name))
     ]
     if late:
         worst = max(late, key=lambda each: each.waited or 0)
@@ -187,7 +200,7 @@ def _dead(facts: Facts) -> Iterator[Problem]:
             f"{_tasks(facts.died)} {verb} ended for good without success since yesterday.",
             "Look at their errors; what can be mended may be run again.",
             is_bad=False,
-            to="tasks",
+            to="errors",
             parameters={"q": "state:dead,archived finished:<1d"},
             command=("errors", "state:dead,archived finished:<1d"),
         )
@@ -199,6 +212,10 @@ def _waiting(held: Mapping[State, int]) -> int:
 
 def _tasks(number: int) -> str:
     return "1 task" if number == 1 else f"{number:,} tasks"
+
+
+def _wait(number: int) -> str:
+    return f"{_tasks(number)} {'waits' if number == 1 else 'wait'}"
 
 
 def _named(one: str, several: str, names: Mapping[str, object]) -> str:

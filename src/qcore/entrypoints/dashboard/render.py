@@ -3,6 +3,7 @@
 import shlex
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -132,6 +133,7 @@ class Renderer:
             "visit": visit,
             "link": visit.links.to,
             "may": visit.may,
+            "may_open": partial(self._table.may_open, visit),
             "moment": moment,
             "asset": asset,
             "navigation": self._table.navigation(visit) if is_let_in else (),

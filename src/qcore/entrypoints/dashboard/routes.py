@@ -73,6 +73,10 @@ class RouteTable:
             raise WrongMethod(f"{shown(method)} is not allowed here: expected {', '.join(known)}")
         return found
 
+    def may_open(self, visit: Visit, name: str) -> bool:
+        """Return whether a visitor may open a page, for some queue at least."""
+        return visit.may(self._by_name[name]["GET"].right)
+
     def navigation(self, visit: Visit) -> Sequence[Route]:
         """Return the pages that a visitor may open, in their order."""
         return [each for each in self.routes if each.nav and visit.may(each.right)]

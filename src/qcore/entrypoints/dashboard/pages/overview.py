@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from qcore.app.client.qualifiers import QUEUE
@@ -67,7 +68,13 @@ async def overview(visit: Visit) -> Page:
     days = await _ended(visit, timedelta(days=1), Resolution.DAY)
     workers = await workers_of(visit)
     facts = Facts(
-        visit.now, counts, page.queues, workers, sum(each.statistics.dead for each in days)
+        visit.now,
+        counts,
+        page.queues,
+        workers,
+        partial(visit.may, Right.WORKER_READ),
+        visit.visitor.rights.may_everywhere(Right.WORKER_READ),
+        sum(each.statistics.dead for each in days),
     )
     values = {
         "queues": page.queues,
@@ -87,8 +94,11 @@ async def overview(visit: Visit) -> Page:
 
 
 async def workers_of(visit: Visit) -> Sequence[WorkerInfo] | None:
-    """Return the workers of queues that the visitor may see; None where the broker lists none."""
-    if worker_registry_of(visit.board.q.broker) is None:
+    """Return the workers of queues whose workers the visitor may see.
+
+    None where the broker lists none, or the visitor may see none.
+    """
+    if worker_registry_of(visit.board.q.broker) is None or not visit.may(Right.WORKER_READ):
         return None
     return [
         each

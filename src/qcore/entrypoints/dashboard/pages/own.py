@@ -20,7 +20,7 @@ KEYS: Final = (
     ("?", "these keys"),
     ("/", "to the field for a query"),
     ("g o", "to the overview"),
-    ("g t", "to the tasks"),
+    ("g t", "to the tasks, and so to any page by its first letter"),
     ("j  k", "to the next row, and to the one before"),
     ("Enter", "open the row"),
     ("n  p", "to the next page of a list, and to the first"),
