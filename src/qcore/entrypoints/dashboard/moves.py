@@ -45,6 +45,8 @@ class Move:
     """Whether a page asks first, and for a reason."""
     is_grave: bool = False
     """Whether it cannot be taken back."""
+    said: str | None = None
+    """What is said of a task that has followed it; None for its new state."""
 
 
 async def _run(visit: Visit, queue: str, tasks: Sequence[str]) -> Outcomes:
@@ -110,6 +112,7 @@ BY_VERB: Final[Mapping[str, Move]] = {
             Discarded,
             _discard,
             asks=True,
+            said="discarded: here it can be brought back as it was",
         ),
         Move(
             "cancel",
@@ -129,6 +132,7 @@ BY_VERB: Final[Mapping[str, Move]] = {
             _delete,
             asks=True,
             is_grave=True,
+            said="deleted",
         ),
     )
 }
@@ -145,12 +149,13 @@ def moves_of(task: Task) -> Sequence[Move]:
     ]
 
 
-def said_of(task: str, outcome: Moved | NotAllowed | Missing) -> tuple[str, bool]:
-    """Return what is said of an order, and whether it was followed."""
+def said_of(
+    task: str, outcome: Moved | NotAllowed | Missing, said: str | None = None
+) -> tuple[str, bool]:
+    """Return what is said of an order that was given for a task, and whether it was followed."""
     match outcome:
         case Moved():
-            gone = outcome.state is State.GONE
-            return f"{task} is {'deleted' if gone else outcome.state}.", True
+            return f"{task} is {said or outcome.state}.", True
         case NotAllowed():
             return f"Nothing was done: {task} is {outcome.state}, which does not take this.", False
         case Missing():

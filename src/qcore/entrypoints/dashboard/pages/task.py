@@ -46,7 +46,7 @@ async def _carry_out(visit: Visit, verb: str) -> Answer:
         command = ("task", verb, name, "--queue", queue)
         return Page("confirm.html", f"{order.label}?", values, command)
     [outcome] = await order.carry_out(visit, queue, [name])
-    said, is_good = said_of(name, outcome)
+    said, is_good = said_of(name, outcome, order.said)
     is_gone = getattr(outcome, "state", State.GONE) is State.GONE
     to = (
         visit.links.to("queue", queue=queue)
