@@ -43,6 +43,8 @@ ALSO: Final = (
         ("POST", "task-move", {**TASK, "verb": verb})
         for verb in ("discard", "cancel", "bring-back")
     ),
+    ("GET", "", {"span": "90d"}),
+    ("GET", "queue", {"queue": QUEUE, "span": "3h"}),
     ("GET", "errors", {"q": "state:dead"}),
     ("POST", "errors-retry", {"fingerprint": FINGERPRINT}),
     ("POST", "errors-discard", {"fingerprint": FINGERPRINT}),

@@ -12,6 +12,7 @@ from qcore.domain.new_task import MAX_QUEUE
 from qcore.domain.record import record
 from qcore.domain.statistics import Resolution, Statistics, StatisticsRow, merged, totals
 from qcore.domain.workers import WorkerInfo
+from qcore.entrypoints.dashboard.charts import charts_of
 from qcore.entrypoints.dashboard.listing import sizes_of
 from qcore.entrypoints.dashboard.problems import Facts, problems
 from qcore.entrypoints.dashboard.rights import Right
@@ -89,6 +90,8 @@ async def overview(visit: Visit) -> Page:
         "nothing": Pace(NOTHING),
         "workers": workers,
         "problems": problems(facts),
+        "charts": await charts_of(visit, None if is_small else shown),
+        "charts_fixed": {"name": named or None},
     }
     return Page("overview.html", "Overview", values, ("queues",), live={})
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from qcore.app.client.qualifiers import ARGS, QUALIFIERS
 from qcore.app.client.queries import STATES, Query
 from qcore.domain.lifecycle import State
+from qcore.entrypoints.dashboard.charts import charts_of
 from qcore.entrypoints.dashboard.listing import LOOK, list_tasks, sizes_of
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Route
@@ -39,6 +40,8 @@ async def queue(visit: Visit) -> Page:
         "sizes": sizes_of({name: held}),
         "limits": await visit.inspector.limits(name) if has_limits else None,
         "is_empty": not held,
+        "charts": await charts_of(visit, name),
+        "charts_fixed": {"queue": name},
     }
     return Page("queue.html", name, values, _command(visit, own), live={"queue": name})
 

@@ -71,7 +71,7 @@ async def workers(visit: Visit) -> Page:
         "searched": searched,
         "runs": SHOWN_RUNS,
     }
-    return Page("workers.html", "Workers", values, ("workers",))
+    return Page("workers.html", "Workers", values, ("workers",), live={})
 
 
 def _fits(visit: Visit, info: WorkerInfo, searched: str) -> bool:
