@@ -127,6 +127,11 @@ class Qcore(Router):
         self.blocking_entries = BlockingEntries(self.blocking, emit=told)
         """The entries of periodic tasks, for code that blocks."""
 
+    def add_instrument(self, instrument: Instrument) -> None:
+        """Tell one more instrument from now on, of the broker's calls too if it wants those."""
+        self.instruments = (*self.instruments, instrument)
+        self._wire(self.broker, self.store, self._given_clock, self.dice)
+
     def _trace(self, broker: Broker) -> Broker:
         """Return a broker whose calls are told to the instruments, if any of them wants that."""
         emit = Instruments(self.instruments)

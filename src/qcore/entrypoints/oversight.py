@@ -6,9 +6,9 @@ need be there.
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -20,10 +20,15 @@ from qcore.entrypoints.health.claim_probe import ClaimProbe
 from qcore.entrypoints.health.server import answering
 from qcore.entrypoints.health.vital_signs import ClaimProof, Pulse, WorkerSigns
 from qcore.entrypoints.memory_use import memory_in_mb
+from qcore.entrypoints.metrics.collector import Source, counted_by, metrics_of
+from qcore.entrypoints.metrics.push import pushing_metrics
+from qcore.entrypoints.metrics.server import serving_metrics
+from qcore.entrypoints.metrics.store_gauges import StoreGauges, StoreReader
 from qcore.entrypoints.process_limits import ProcessLimits, watch_limits
 from qcore.entrypoints.process_options import ProcessOptions
 from qcore.entrypoints.signals import PATIENCE
 from qcore.entrypoints.supervisor.link import Order, SupervisorLink, Word
+from qcore.entrypoints.supervisor.metrics_reporter import MetricsReporter
 from qcore.entrypoints.systemd import ServiceNotifier
 from qcore.log.logger import get_logger
 
@@ -60,6 +65,7 @@ class Oversight:
         max_tasks = None if link is None else options.max_tasks
         self._limits = ProcessLimits(max_tasks, options.max_memory)
         self._worker: Worker | None = None
+        self._reporter: MetricsReporter | None = None
         self._probing: asyncio.Task[None] | None = None
 
     def __call__(self, event: Event) -> None:
@@ -73,7 +79,7 @@ class Oversight:
     async def over(self, worker: Worker) -> AsyncGenerator[None, None]:
         """Report while the block lasts, in which the worker runs; obey the supervisor.
 
-        Raises `InvalidOption` where the health port cannot be listened on, and where the process
+        Raises `InvalidOption` where a port cannot be listened on, and where the process
         has reached its limit of memory already.
         """
         self._limits.check_at_start(memory_in_mb())
@@ -87,6 +93,8 @@ class Oversight:
             else:
                 stack.callback(self._link.follow, _ignore)
                 self._link.follow(partial(self._obey, asyncio.get_running_loop(), worker))
+            if self._options.is_measured:
+                stack.enter_context(self._measured())
             helpers: list[asyncio.Task[None]] = []
             if self._is_pulse_taken:
                 helpers.append(asyncio.create_task(self._beat()))
@@ -95,6 +103,22 @@ class Oversight:
                 helpers.append(asyncio.create_task(watching))
             for helper in helpers:
                 stack.callback(helper.cancel)
+            yield
+
+    @contextmanager
+    def _measured(self) -> Generator[None, None, None]:
+        """Serve and push metrics, or report them to the supervisor, while the block lasts."""
+        metrics, options = metrics_of(self._q), self._options
+        if self._link is not None and metrics is not None:
+            reporter = self._reporter = MetricsReporter(self._q, metrics, self._link)
+            with reporter.reporting():
+                yield
+            return
+        sources: list[Source] = [*counted_by(metrics), StoreGauges(StoreReader(self._q))]
+        with (
+            serving_metrics(sources, options.metrics_host, options.metrics_port),
+            pushing_metrics(sources, options.metrics_push),
+        ):
             yield
 
     @property
@@ -151,6 +175,10 @@ class Oversight:
 
     def _obey(self, loop: asyncio.AbstractEventLoop, worker: Worker, order: Order) -> None:
         """Have the loop carry out an order. Called in the link's thread."""
+        if order is Order.MEASURE:
+            if self._reporter is not None:
+                self._reporter.measure()
+            return
         if order is Order.ORPHANED:
             get_logger().warning("the supervisor is gone: this worker leaves")
             # a loop that is blocked for ever hears of nothing

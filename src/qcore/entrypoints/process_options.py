@@ -7,6 +7,7 @@ from typing import Final
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 from qcore.entrypoints.health.vital_signs import HUNG
+from qcore.entrypoints.metrics.push import check_gateway
 
 MAX_WORKERS = 1_000
 """More is a misspelling."""
@@ -35,6 +36,11 @@ class ProcessOptions:
     health_port: int | None = None
     """Where questions about health are answered; 0 for any port that is free, None for nowhere."""
     health_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """Where metrics are served; 0 for any port that is free, None for nowhere."""
+    metrics_host: str = "127.0.0.1"
+    metrics_push: str | None = None
+    """The URL of a Pushgateway; None for none."""
     burst: bool = False
     leave_timeout: float = 60.0
     """Seconds after which a worker that was asked to leave, and has not, is killed."""
@@ -54,6 +60,8 @@ class ProcessOptions:
                 f"hang_timeout is {self.hang_timeout:g}: expected 0 for never, or "
                 f"{SHORTEST_HANG:g} seconds and more"
             )
+        if self.metrics_push is not None:
+            check_gateway(self.metrics_push)
         if self.reload and self.burst:
             raise InvalidOption("reload and burst are both set: expected one of them")
         if os.name == "nt" and (self.is_supervised or self.max_memory is not None):
@@ -63,3 +71,8 @@ class ProcessOptions:
     def is_supervised(self) -> bool:
         """Whether the workers are processes of their own, below a supervisor."""
         return self.workers is not None or self.reload
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether metrics are served or pushed."""
+        return self.metrics_port is not None or self.metrics_push is not None

@@ -95,6 +95,8 @@ def _setting(ctx: click.Context, parameter: click.Parameter) -> Setting:
     key, value = key_of(parameter), ctx.params[parameter.name or ""]
     if key == "url":
         value = _shown_url(value)
+    elif key == "metrics_push" and value is not None:
+        value = without_password(value)
     kind = KINDS.get(ctx.get_parameter_source(parameter.name or ""), "default")
     return Setting(key.replace("_", "-"), value, kind, source_of(ctx, parameter))
 

@@ -50,6 +50,24 @@ OPTIONS: Final = (
         metavar="ADDRESS",
         help="Where to answer them: 0.0.0.0 for everybody.",
     ),
+    click.option(
+        "--metrics-port",
+        type=click.IntRange(0, 65_535),
+        metavar="PORT",
+        help="Serve metrics for Prometheus; 0 for any port that is free.",
+    ),
+    click.option(
+        "--metrics-host",
+        default="127.0.0.1",
+        show_default=True,
+        metavar="ADDRESS",
+        help="Where to serve them: 0.0.0.0 for everybody.",
+    ),
+    click.option(
+        "--metrics-push",
+        metavar="URL",
+        help="Push metrics to a Pushgateway every 15 s, and at the end.",
+    ),
 )
 LAST_VERDICTS: Final = 10.0
 """Seconds, beyond its grace and the lease for which it repeats its last verdicts, that a worker has

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn, TypeVar, cast
 import click
 
 from qcore.adapters.instruments.logging import LoggingInstrument
+from qcore.adapters.instruments.metrics import Metrics
 from qcore.app.worker.pools.child_process import prepared_children
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
@@ -35,6 +36,7 @@ from qcore.entrypoints.exiting import leave_now, leave_within
 from qcore.entrypoints.facade import Qcore
 from qcore.entrypoints.logs import configure, is_terminal
 from qcore.entrypoints.loop import run
+from qcore.entrypoints.metrics.collector import metrics_of
 from qcore.entrypoints.oversight import Oversight
 from qcore.entrypoints.process_options import ProcessOptions
 from qcore.entrypoints.signals import obey_signals
@@ -126,7 +128,7 @@ def worker(
     for line in misspelt_variables(ctx.command):
         get_logger().warning(line)
     oversight = Oversight(q, processes, link, at_once=_leave_soon, unheard=_leave_unheard)
-    q.instruments = (*q.instruments, oversight)
+    _oversee(q, processes, oversight)
     if link is not None:
         # it is replaced then, and works until it is
         settings["max_tasks"] = None
@@ -146,6 +148,12 @@ def worker(
     except Exception as error:  # noqa: BLE001  (a lifespan's, or a bug of ours)
         traceback.print_exception(error)
         raise Unwell(f"the worker failed: {described(error)}") from None
+
+
+def _oversee(q: Qcore, processes: ProcessOptions, oversight: Oversight) -> None:
+    if processes.is_measured and metrics_of(q) is None:
+        q.add_instrument(Metrics())
+    q.instruments = (*q.instruments, oversight)
 
 
 def _supervise(processes: ProcessOptions, log_level: str) -> NoReturn:

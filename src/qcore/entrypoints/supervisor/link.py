@@ -26,6 +26,7 @@ class Order(Enum):
     STOP_AT_ONCE = "stop at once"
     PAUSE = "pause"
     RESUME = "resume"
+    MEASURE = "measure"
     ORPHANED = "orphaned"
     """No line: the supervisor is gone."""
 
@@ -41,6 +42,12 @@ class Word(Enum):
     """Its event loop is not blocked."""
     AT_LIMIT = "at-limit"
     """A reason follows."""
+    COUNTED = "counted"
+    """What follows was counted since the last time."""
+    LOADED = "loaded"
+    """How busy it is follows."""
+    MEASURED = "measured"
+    """What the store says follows, or a part of that."""
 
 
 ORDERS: Final = {each.value.encode(): each for each in Order}
@@ -70,16 +77,23 @@ class SupervisorLink:
             if self._is_paused:
                 obey(Order.PAUSE)
 
-    def tell(self, word: Word, reason: str = "") -> None:
-        """Send a word. One for which there is no room is lost: the supervisor does not read."""
+    def tell(self, word: Word, reason: str = "") -> bool:
+        """Send a word, and return whether it was.
+
+        One for which there is no room is lost: the supervisor does not read. The system takes short
+        lines, as these are, whole or not at all.
+        """
         line = " ".join([word.value, *reason.split()])
         with suppress(OSError):
             self._channel.send(f"{line}\n".encode("utf-8", "replace"), socket.MSG_DONTWAIT)
+            return True
+        return False
 
     def _leave_early(self, order: Order) -> None:
         if order in LEAVING:
             ask_to_leave()
-        self._is_paused = order is Order.PAUSE
+        if order in {Order.PAUSE, Order.RESUME}:
+            self._is_paused = order is Order.PAUSE
 
     def _listen(self) -> None:
         for order in self._orders():

@@ -13,6 +13,9 @@ from typing import Final
 from qcore.entrypoints.early_stop import leave_if_asked
 from qcore.entrypoints.exiting import leave_now
 from qcore.entrypoints.health.server import answering
+from qcore.entrypoints.metrics.collector import check_client_installed
+from qcore.entrypoints.metrics.push import pushing_metrics
+from qcore.entrypoints.metrics.server import serving_metrics
 from qcore.entrypoints.process_options import ProcessOptions
 from qcore.entrypoints.signals import obey_signals
 from qcore.entrypoints.supervisor.code_changes import check_installed, watch_code
@@ -26,7 +29,7 @@ RENEWING: Final = "SIGUSR2"
 def supervise(options: ProcessOptions) -> int:
     """Run this very command as so many workers until all have ended; return the exit status.
 
-    Raises `InvalidOption` where the health port cannot be listened on, or where changes of the code
+    Raises `InvalidOption` where a port cannot be listened on, or where changes of the code
     are to be watched and what does that is not installed.
     """
     if options.reload:
@@ -50,6 +53,12 @@ async def _supervise(options: ProcessOptions) -> int:
         stack.enter_context(obey_signals(supervisor, unheard=_leave_unheard))
         leave_if_asked()
         stack.enter_context(answering(supervisor.signs, options.health_host, options.health_port))
+        if options.is_measured:
+            check_client_installed()
+            sources = supervisor.metrics.sources()
+            port, url = options.metrics_port, options.metrics_push
+            stack.enter_context(serving_metrics(sources, options.metrics_host, port))
+            stack.enter_context(pushing_metrics(sources, url))
         loop, renew = asyncio.get_running_loop(), partial(supervisor.renew, RENEWING)
         loop.add_signal_handler(getattr(signal, RENEWING), renew)
         if options.reload:

@@ -9,6 +9,7 @@ from typing import Final
 
 from qcore.entrypoints.health.vital_signs import Pulse
 from qcore.entrypoints.supervisor.fleet import Action, Fleet, Kill, Member, Phase, Start, Stop
+from qcore.entrypoints.supervisor.fleet_metrics import FleetMetrics
 from qcore.entrypoints.supervisor.fleet_signs import FleetSigns
 from qcore.entrypoints.supervisor.link import Order, Word
 from qcore.entrypoints.supervisor.worker_process import WorkerProcess, described_end
@@ -42,12 +43,14 @@ class Supervisor:
         self._log = get_logger()
         self._changed = asyncio.Event()
         self._processes: dict[Member, WorkerProcess] = {}
+        self._asked = 0
         self._is_paused = False
         self._is_stopping = False
         self._is_ready = False
         """Whether the service manager was told so, since it has started or begun to reload."""
         self._pulse = Pulse()
         self.signs = FleetSigns(fleet.size, self._pulse)
+        self.metrics = FleetMetrics(self._ask_to_measure)
 
     # --- what it is asked for ------------------------------------------------------------------
 
@@ -146,6 +149,7 @@ class Supervisor:
         now = self._now()
         again_at = self._fleet.ended(member, status, now)
         self.signs.forget(member)
+        self.metrics.forget(member)
         end = described_end(status)
         if again_at is not None:
             again_in = round(again_at - now, 1)
@@ -174,7 +178,24 @@ class Supervisor:
             case Word.AT_LIMIT:
                 self._log.info("worker is replaced", pid=self._processes[member].pid, why=reason)
                 self._fleet.reached_limit(member)
+            case Word.COUNTED:
+                self.metrics.counted(reason)
+            case Word.LOADED:
+                self.metrics.loaded(member, reason)
+            case Word.MEASURED:
+                self.metrics.measured(member, reason)
         self._progress()
+
+    def _ask_to_measure(self) -> bool:
+        """Have a worker that serves ask the store, each time another; return whether any does."""
+        able = [
+            process for member, process in self._processes.items() if member.phase is Phase.SERVING
+        ]
+        if not able:
+            return False
+        self._asked += 1
+        able[self._asked % len(able)].send(Order.MEASURE)
+        return True
 
     def _progress(self) -> None:
         """Do what has become due, and say so if the service has become ready."""
