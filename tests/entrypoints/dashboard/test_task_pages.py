@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from selectolax.lexbor import LexborHTMLParser
 
 from qcore import Context, Qcore, chain
 from qcore.dashboard import ALL, Visitor, dashboard
@@ -376,6 +377,17 @@ async def test_theme_and_zone_are_kept_in_the_browser() -> None:
     assert "EST (America/New_York)" in text_of(html)
     assert html.css("body")[0].attributes["class"] == "env-red"
     assert html.css(".badge.env")[0].text() == "Production"
+
+
+async def test_from_the_answer_to_a_form_the_theme_leads_to_a_page() -> None:
+    """A page that asks has no address of its own."""
+    q = a_queue()
+    await put(q, queue="mail")
+    at = browser(dashboard(q))
+    html = LexborHTMLParser((await at.post("queue-remove", queue="mail")).text)
+    back = html.css('.themes input[name="next"]')[0].attributes["value"] or ""
+    response = await at.post("preferences", theme="dark", next=back)
+    assert (await at.get(response.headers["location"])).status_code == 200
 
 
 @pytest.mark.parametrize("cookie", ["qcore_zone=Mars", "qcore_theme=pink", "qcore_said=%%%", "x"])

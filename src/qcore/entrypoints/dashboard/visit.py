@@ -115,7 +115,12 @@ class Visit:
             raise NotThere(NOT_THERE)
 
     def here(self) -> str:
-        """Return what leads back to this page, to be given to a form as its field `next`."""
+        """Return what leads back to this page, to be given to a form as its field `next`.
+
+        To the first page from the answer to a form, which cannot be asked for by a link.
+        """
+        if self.request.method == "POST":
+            return ""
         query = self.request.scope.get("query_string", b"").decode("latin-1")
         return f"{self.name}?{query}" if query else self.name
 
