@@ -58,6 +58,29 @@ class Due:
     """Its moment has come."""
 
 
+DISCARDED: Final = "discarded while "
+"""How the error of a discarded task begins, which lists, queries and groups of errors show.
+
+Behind it stands its former state, and behind a colon its former error: what is needed to bring it
+back has no place of its own in any store.
+"""
+MOVING: Final = "moving from "
+"""How the error of a task begins that is on its way to another queue."""
+
+
+def foreign(text: str) -> str:
+    """Return a text of somebody's own, marked as such where it begins as those of qcore's do.
+
+    A handler's error must not be taken for where its task was before.
+    """
+    return f"error: {text}" if text.startswith((DISCARDED, MOVING)) else text
+
+
+def reason_for_archive(text: str) -> str:
+    """Return a reason for which a task is archived, which is also how one is moved."""
+    return f"error: {text}" if text.startswith(DISCARDED) else text
+
+
 @record
 class Claimed:
     """A worker took it."""
@@ -77,7 +100,7 @@ class Succeeded:
 class Failed:
     """The handler raised, and may try again at `again_at`."""
 
-    error: str
+    error: str = field(converter=foreign)
     again_at: Moment
     burns: bool = True
     """Whether it counts against the retry budget."""
@@ -90,7 +113,7 @@ class Failed:
 class Exhausted:
     """The handler raised, and the retry budget is spent."""
 
-    error: str
+    error: str = field(converter=foreign)
     worker: str | None = None
     traceback: str | None = None
 
@@ -99,7 +122,7 @@ class Exhausted:
 class Rejected:
     """It can never succeed: `SkipRetry`, a payload that does not fit its handler."""
 
-    error: str
+    error: str = field(converter=foreign)
     worker: str | None = None
     traceback: str | None = None
 
@@ -127,7 +150,7 @@ class Released:
 class Crashed:
     """Its worker was lost, not at the task's fault: it burns a budget of its own."""
 
-    error: str = "the worker was lost: its lease ran out"
+    error: str = field(default="the worker was lost: its lease ran out", converter=foreign)
     worker: str | None = None
     traceback: str | None = None
 
@@ -136,7 +159,7 @@ class Crashed:
 class Cancelled:
     """Somebody does not want it any more."""
 
-    reason: str = "cancelled"
+    reason: str = field(default="cancelled", converter=foreign)
     by: str | None = None
 
 
@@ -166,7 +189,7 @@ class RunNow:
 class Archived:
     """An operator set it aside."""
 
-    reason: str = "archived by an operator"
+    reason: str = field(default="archived by an operator", converter=reason_for_archive)
     by: str | None = None
 
 
@@ -418,14 +441,6 @@ def advance(task: TaskView, event: Transition) -> State:
     if isinstance(cell, Return):
         return former_of(task.error)[0] or cell.otherwise
     return cell
-
-
-DISCARDED: Final = "discarded while "
-"""How the error of a discarded task begins, which lists, queries and groups of errors show.
-
-Behind it stands its former state, and behind a colon its former error: what is needed to bring it
-back has no place of its own in any store.
-"""
 
 
 def discarded_error(state: State, error: str | None, due: Moment) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from qcore import State
+from qcore import Context, Retry, SkipRetry, State
 from qcore.answers import Moved, NotAllowed
-from qcore.domain.lifecycle import BroughtBack, Discarded, discarded_error, former_of
+from qcore.domain.lifecycle import Archived, BroughtBack, Discarded, discarded_error, former_of
 from qcore.domain.moments import LAST_MOMENT
 from qcore.testing import a_task, drain
 from tests.app.kit import Lab
@@ -95,6 +95,39 @@ async def test_all_of_a_query_come_back_and_no_others(lab: Lab) -> None:
     steps = [each async for each in lab.inspector.move("state:archived", BroughtBack())]
     assert (steps[-1].done, steps[-1].skipped) == (700, 0)
     assert await lab.inspector.totals() == {State.PENDING: 700, State.ARCHIVED: 1}
+
+
+async def test_what_a_handler_says_is_not_taken_for_where_its_task_was(lab: Lab) -> None:
+    """An error that begins as that of a discarded task does is marked as the handler's own."""
+    error = "discarded while pending: x"
+
+    @lab.task("dead")
+    async def dead(_: Context) -> None:
+        raise SkipRetry(error)
+
+    @lab.task("archived", max_retry=0)
+    async def archived(_: Context) -> None:
+        raise Retry(error)
+
+    ids = [(await each.enqueue()).id for each in (dead, archived)]
+    await drain(lab)
+    assert await errors(lab) == dict.fromkeys(ids, f"error: {error}")
+    assert await lab.inspector.bring_back_all(state=State.ARCHIVED) == 0
+    await lab.inspector.discard("default", ids)
+    assert (await errors(lab))[ids[0]] == f"discarded while dead: error: {error}"
+    assert await lab.inspector.bring_back("default", ids) == [
+        Moved(State.DEAD),
+        Moved(State.ARCHIVED),
+    ]
+
+
+async def test_a_reason_for_archiving_is_not_taken_for_where_a_task_was(lab: Lab) -> None:
+    """An operator's text is marked, as a handler's is."""
+    await lab.client.enqueue(a_task(id="a"))
+    await lab.inspector.archive("default", ["a"], reason="discarded while retry")
+    assert await errors(lab) == {"a": "error: discarded while retry"}
+    assert Archived("moving from a to b (pending)").reason == "moving from a to b (pending)"
+    assert await lab.inspector.bring_back("default", ["a"]) == [Moved(State.ARCHIVED)]
 
 
 @pytest.mark.parametrize(

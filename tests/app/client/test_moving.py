@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from qcore import Context, InvalidTask, Qcore, State, chain
+from qcore import Context, InvalidTask, Qcore, Retry, State, chain
 from qcore.adapters.links.sqlite import AsyncSqliteLink
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.sqlite import SqliteBroker
@@ -354,3 +354,18 @@ async def test_who_moves_tasks_is_recorded_and_told() -> None:
         ("move", "ann", "to b", ("a",)),
         ("move", "bob", "to b", ("b",)),
     ]
+
+
+async def test_what_a_handler_says_is_no_mark_of_a_task_on_its_way(lab: Lab) -> None:
+    """A task that has failed for good moves as that, and does not run again."""
+
+    @lab.task("failing", max_retry=0)
+    async def failing(_: Context) -> None:
+        raise Retry("moving from default to b (pending)")
+
+    handle = await failing.enqueue()
+    await drain(lab)
+    assert await lab.inspector.move_to("default", [handle.id], to="b") == [Moved(State.ARCHIVED)]
+    task = await lab.inspector.get("b", handle.id)
+    assert task is not None
+    assert task.error == "error: moving from default to b (pending)"

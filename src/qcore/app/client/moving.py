@@ -23,7 +23,7 @@ from attrs import evolve
 
 from qcore.domain.answers import Conflict, Duplicate, Missing, Moved, NotAllowed
 from qcore.domain.audit import MAX_AUDIT, MAX_BY, MOVE, AuditRecord, reason_given
-from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, PENDING, Archived, Deleted, State
+from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, MOVING, PENDING, Archived, Deleted, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import FIELDS, TaskId
 from qcore.domain.record import record
@@ -44,7 +44,7 @@ MOVABLE: Final = frozenset(State) - {ACTIVE, GONE}
 """The states from which a task can be moved."""
 
 _MARK: Final = re.compile(
-    r"moving from (\S+) to (\S+) \(([a-z]+)(?: since ([0-9.e+-]+))?\)(?:: (.*))?", re.DOTALL
+    MOVING + r"(\S+) to (\S+) \(([a-z]+)(?: since ([0-9.e+-]+))?\)(?:: (.*))?", re.DOTALL
 )
 
 
@@ -80,7 +80,7 @@ class Mark:
     def __str__(self) -> str:
         since = "" if self.finished is None else f" since {self.finished!r}"
         error = "" if self.error is None else f": {self.error}"
-        return f"moving from {self.origin} to {self.to} ({self.state}{since}){error}"
+        return f"{MOVING}{self.origin} to {self.to} ({self.state}{since}){error}"
 
 
 def mark_of(task: Task) -> Mark | None:
