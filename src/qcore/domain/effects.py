@@ -19,6 +19,7 @@ from qcore.domain.lifecycle import (
     advance,
     discarded_error,
     former_of,
+    own_error,
     reason_of,
 )
 from qcore.domain.moments import LAST_MOMENT, Moment
@@ -62,15 +63,15 @@ def apply(task: MutableTask, event: Transition, now: Moment) -> State:
             task.error = None
         case Failed():
             task.failures += event.burns
-            task.error, task.due = event.error, event.again_at
+            task.error, task.due = own_error(event.error), event.again_at
         case Exhausted():
             task.failures += 1
-            task.error = event.error
+            task.error = own_error(event.error)
         case Snoozed():
             task.due = event.again_at
         case Crashed():
             task.crashes += 1
-            task.error = event.error
+            task.error = own_error(event.error)
         case RunNow():
             _renew(task, now)
         case Rescheduled():

@@ -58,29 +58,6 @@ class Due:
     """Its moment has come."""
 
 
-DISCARDED: Final = "discarded while "
-"""How the error of a discarded task begins, which lists, queries and groups of errors show.
-
-Behind it stands its former state, and behind a colon its former error: what is needed to bring it
-back has no place of its own in any store.
-"""
-MOVING: Final = "moving from "
-"""How the error of a task begins that is on its way to another queue."""
-
-
-def foreign(text: str) -> str:
-    """Return a text of somebody's own, marked as such where it begins as those of qcore's do.
-
-    A handler's error must not be taken for where its task was before.
-    """
-    return f"error: {text}" if text.startswith((DISCARDED, MOVING)) else text
-
-
-def reason_for_archive(text: str) -> str:
-    """Return a reason for which a task is archived, which is also how one is moved."""
-    return f"error: {text}" if text.startswith(DISCARDED) else text
-
-
 @record
 class Claimed:
     """A worker took it."""
@@ -100,7 +77,7 @@ class Succeeded:
 class Failed:
     """The handler raised, and may try again at `again_at`."""
 
-    error: str = field(converter=foreign)
+    error: str
     again_at: Moment
     burns: bool = True
     """Whether it counts against the retry budget."""
@@ -113,7 +90,7 @@ class Failed:
 class Exhausted:
     """The handler raised, and the retry budget is spent."""
 
-    error: str = field(converter=foreign)
+    error: str
     worker: str | None = None
     traceback: str | None = None
 
@@ -122,7 +99,7 @@ class Exhausted:
 class Rejected:
     """It can never succeed: `SkipRetry`, a payload that does not fit its handler."""
 
-    error: str = field(converter=foreign)
+    error: str
     worker: str | None = None
     traceback: str | None = None
 
@@ -150,7 +127,7 @@ class Released:
 class Crashed:
     """Its worker was lost, not at the task's fault: it burns a budget of its own."""
 
-    error: str = field(default="the worker was lost: its lease ran out", converter=foreign)
+    error: str = "the worker was lost: its lease ran out"
     worker: str | None = None
     traceback: str | None = None
 
@@ -159,7 +136,7 @@ class Crashed:
 class Cancelled:
     """Somebody does not want it any more."""
 
-    reason: str = field(default="cancelled", converter=foreign)
+    reason: str = "cancelled"
     by: str | None = None
 
 
@@ -189,7 +166,7 @@ class RunNow:
 class Archived:
     """An operator set it aside."""
 
-    reason: str = field(default="archived by an operator", converter=reason_for_archive)
+    reason: str = "archived by an operator"
     by: str | None = None
 
 
@@ -443,6 +420,24 @@ def advance(task: TaskView, event: Transition) -> State:
     return cell
 
 
+DISCARDED: Final = "discarded while "
+"""How the error of a discarded task begins, which lists, queries and groups of errors show.
+
+Behind it stands its former state, and behind a colon its former error: what is needed to bring it
+back has no place of its own in any store.
+"""
+MOVING: Final = "moving from "
+"""How the error of a task begins that is on its way to another queue."""
+
+
+def own_error(error: str) -> str:
+    """Return what a run said, marked as such where it begins as an error that qcore reads back.
+
+    Else a handler's text would be taken for where its task was before.
+    """
+    return f"error: {error}" if error.startswith((DISCARDED, MOVING)) else error
+
+
 def discarded_error(state: State, error: str | None, due: Moment) -> str:
     """Return the error of a task that is discarded; of one that is already, the same."""
     if error is not None and former_of(error)[0] is not None:
@@ -471,8 +466,11 @@ def reason_of(event: Transition) -> str | None:
     """Return the reason that a transition gives, to be stored as the task's error."""
     match event:
         case Failed() | Exhausted() | Rejected() | Crashed():
-            return event.error
+            return own_error(event.error)
+        case Archived(reason) if reason.startswith(MOVING):
+            # which is how a task is archived that is on its way
+            return reason
         case Cancelled() | Expired() | Archived():
-            return event.reason
+            return own_error(event.reason)
         case _:
             return None

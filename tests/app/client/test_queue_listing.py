@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from qcore import InvalidOption, State
+from qcore import InvalidOption, InvalidTask, State
+from qcore.domain.queue_limits import Limits
 from qcore.testing import a_task
 from tests.app.kit import Lab
 
@@ -80,6 +81,27 @@ async def test_a_limit_that_is_none_is_refused(lab: Lab, wrong: Any) -> None:
     """In one line."""
     with pytest.raises(InvalidOption, match=rf"^limit is {wrong!r}: expected a whole number"):
         await lab.inspector.queues(limit=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["", "a b", "x" * 129, '["mail", "group"]', 5, b"mail"])
+async def test_a_cursor_that_is_none_is_refused(lab: Lab, wrong: Any) -> None:
+    """As that of a page of groups is: it is no queue's name."""
+    with pytest.raises(InvalidOption, match=r"^cursor is "):
+        await lab.inspector.queues(cursor=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["", "a b", "a{b", "x" * 129, "\n"])
+async def test_no_limit_is_set_for_what_can_be_no_queue(lab: Lab, wrong: str) -> None:
+    """Its name is refused as that of a task's queue is, and nothing is kept of it."""
+    orders = (
+        lab.inspector.pause(wrong),
+        lab.inspector.limit_rate(wrong, "1/s"),
+        lab.inspector.limit_in_flight(wrong, 1),
+    )
+    for order in orders:
+        with pytest.raises(InvalidTask, match=r"^queue is "):
+            await order
+    assert await lab.inspector.limits(wrong) == Limits()
 
 
 async def test_a_query_selects_queues_by_their_names(lab: Lab) -> None:

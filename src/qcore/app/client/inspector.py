@@ -8,6 +8,7 @@ from qcore.app.client.selection import one_queue
 from qcore.domain.answers import QueueNotEmpty, QueueRemoved
 from qcore.domain.errors import InvalidOption, QueueHasTasks
 from qcore.domain.lifecycle import State
+from qcore.domain.new_task import FIELDS
 from qcore.domain.periodic.changes import EntryChange
 from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.text import shown
@@ -119,7 +120,9 @@ class Inspector(CommandingInspector):
     async def _set_limit(
         self, action: str, queue: str, rule: LimitChange, by: str | None, reason: str | None
     ) -> Limits:
-        queue, who = one_queue(queue), self._auditor.attribution(by, reason)
+        # no task can be in a queue of another name, and an import would refuse its limits
+        FIELDS["queue"].check("queue", queue := one_queue(queue))
+        who = self._auditor.attribution(by, reason)
         await self._open()
         now = self._clock.now()
         limits = await self._limiting().set_limit(queue, rule, now=now)

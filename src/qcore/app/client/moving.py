@@ -23,7 +23,17 @@ from attrs import evolve
 
 from qcore.domain.answers import Conflict, Duplicate, Missing, Moved, NotAllowed
 from qcore.domain.audit import MAX_AUDIT, MAX_BY, MOVE, AuditRecord, reason_given
-from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, MOVING, PENDING, Archived, Deleted, State
+from qcore.domain.lifecycle import (
+    ACTIVE,
+    ENDED,
+    GONE,
+    MOVING,
+    PENDING,
+    Archived,
+    Deleted,
+    State,
+    own_error,
+)
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import FIELDS, TaskId
 from qcore.domain.record import record
@@ -118,7 +128,7 @@ class _Transit:
             last = self.details.errors[-1] if self.details.errors else None
             has_failed = last is not None and last.attempt == self.task.attempts
             state = State.RETRY if has_failed else State.SCHEDULED
-            error = last.error if last is not None and has_failed else error
+            error = own_error(last.error) if last is not None and has_failed else error
         return self._as(queue, state, error, self.mark.finished)
 
     def _as(

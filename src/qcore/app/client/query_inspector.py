@@ -28,7 +28,13 @@ from qcore.app.client.failure_groups import (
 from qcore.app.client.pauses import Pauses
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.queries import Query, query_of
-from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueueListing, QueuePage, about_queues
+from qcore.app.client.queue_listing import (
+    DEFAULT_QUEUES,
+    QueueListing,
+    QueuePage,
+    about_queues,
+    queues_cursor,
+)
 from qcore.app.client.selection import page_cursor
 from qcore.app.client.store_feed import DEFAULT_IDS, DEFAULT_INTERVAL, DEFAULT_POLL, StoreFeeds
 from qcore.app.client.store_updates import StoreUpdate
@@ -110,7 +116,7 @@ class QueryInspector:
         a query of anything but queues, and for a cursor that makes no sense.
         """
         query = about_queues(query_of(query))
-        limit, cursor = one_or_more("limit", limit), page_cursor(cursor)
+        limit, cursor = one_or_more("limit", limit), queues_cursor(cursor)
         await self._open()
         listing = QueueListing(self._broker, self._clock.now(), query)
         return await listing.page(limit, cursor)

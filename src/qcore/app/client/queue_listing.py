@@ -7,12 +7,15 @@ from attrs import field
 
 from qcore.app.client.qualifiers import QUEUE
 from qcore.app.client.queries import STATES, Query
-from qcore.domain.errors import InvalidOption
+from qcore.app.client.selection import page_cursor
+from qcore.domain.errors import InvalidOption, InvalidTask
 from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
+from qcore.domain.new_task import FIELDS
 from qcore.domain.queue_limits import Limits
 from qcore.domain.record import record
+from qcore.domain.text import shown
 from qcore.ports import Broker, Counts, limiting_of, periodic_of, worker_registry_of
 
 DEFAULT_QUEUES: Final = 100
@@ -57,6 +60,18 @@ def about_queues(query: Query) -> Query:
     if other:
         raise InvalidOption(f"the query of queues has {other[0]}:…: expected only queue:…")
     return query
+
+
+def queues_cursor(cursor: str | None) -> str | None:
+    """Return where a page begins, after a queue's name; raise `InvalidOption` for what is none."""
+    if page_cursor(cursor) is not None:
+        try:
+            FIELDS["queue"].check("cursor", cursor)
+        except InvalidTask:
+            raise InvalidOption(
+                f"cursor is {shown(cursor)}: expected that of a page of queues"
+            ) from None
+    return cursor
 
 
 class QueueListing:
