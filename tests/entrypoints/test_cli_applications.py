@@ -204,7 +204,13 @@ def test_what_is_sealed_is_opened_with_the_keys_of_the_application(home: Path) -
     [task] = document_of("task", "show", "one", "--app", "sealed:q")["tasks"]
     assert (task["arguments"], task["payload_base64"]) == ({"invoice": 7}, None)
     assert cells_of("tasks", "list", "args.invoice:7", "--app", "sealed:q")[0][1] == "one"
-    assert cells_of("tasks", "list", "args.invoice:7") == []
+    locked = invoke("tasks", "list", "args.invoice:7", "name:pay")
+    assert (locked.exit_code, locked.stdout) == (0, "")
+    assert locked.stderr == (
+        "some arguments cannot be read here (application/json; sealed=hmac-sha256): "
+        "name who has the keys with --app MODULE:NAME\n"
+    )
+    assert invoke("tasks", "list", "args.invoice:7", "name:other").stderr == ""
     write(home, "other", SEALED.replace("2026", "2027"))
     [task] = document_of("task", "show", "one", "--app", "other:q")["tasks"]
     assert "'2026', which is unknown here" in task["unreadable_because"]

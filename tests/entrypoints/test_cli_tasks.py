@@ -45,6 +45,7 @@ def test_tasks_of_a_query_are_lines_of_cells_in_a_pipe() -> None:
     assert [row[:4] for row in rows] == [["out", "t4", "mail", "dead"]]
     assert rows[0][6:] == ["0", "cancelled"]
     assert len(cells_of("tasks")) == 5
+    assert cells_of("tasks", "state:dead", "args.user:4") == rows
 
 
 def test_tasks_come_page_by_page() -> None:

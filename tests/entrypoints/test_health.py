@@ -1,7 +1,9 @@
 """Who answers about health, and what is answered: over real sockets, with a clock of its own."""
 
 import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -81,6 +83,27 @@ def test_nobody_there_is_an_answer(server: HealthServer) -> None:
     answer = ask("127.0.0.1", port, "/live", PATIENCE)
     assert not answer.is_well
     assert "refused" in answer.text
+
+
+def test_somebody_else_there_is_an_answer() -> None:
+    """Whose pages are not shown, and who is not taken for a worker that is well."""
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html>")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Stranger) as stranger:
+        threading.Thread(target=stranger.handle_request, daemon=True).start()
+        port = stranger.server_port
+        answer = ask("127.0.0.1", port, "/ready", PATIENCE)
+    told = f"what listens at 127.0.0.1:{port} is no worker: it answers /ready with 200, text/html"
+    assert answer == Health(is_well=False, text=told)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from qcore.app.client.client import Client
 from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.qualifiers import DURATION
+from qcore.app.client.task_listing import payload_reader
 from qcore.domain.errors import (
     BrokerUnavailable,
     BrokerUnusable,
@@ -24,7 +25,9 @@ from qcore.domain.errors import (
     QcoreError,
 )
 from qcore.domain.moments import Moment
+from qcore.domain.task import Task
 from qcore.entrypoints.cli.errors import NotFound, Unreachable, Unwell, Wrong
+from qcore.entrypoints.cli.output import cell
 from qcore.entrypoints.cli.times import Seconds
 from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of_environment
 from qcore.entrypoints.logs import configure
@@ -38,6 +41,8 @@ T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 
 SQLITE: Final = "sqlite:"
+SEALED: Final = "; sealed="
+"""In the content type of what is sealed, before how."""
 AT_LEAST_ONE: Final = click.IntRange(min=1)
 """The type of an option that bounds what is listed, looked at or moved."""
 
@@ -88,7 +93,12 @@ class Store:
         self.clock = own if app is None else app.clock
         plain = Codec([JsonSerializer(), MessagePackSerializer()])
         self.codec = plain if app is None else app.codec
-        self.inspector = Inspector(broker, clock=self.clock, codec=self.codec)
+        self.unread: set[str] = set()
+        """Content types of arguments that a query has asked for, and that could not be read."""
+        self._read = payload_reader(self.codec)
+        self.inspector = Inspector(
+            broker, clock=self.clock, codec=self.codec, read_payload=self._arguments
+        )
         # the application's own bounds the size of what is enqueued
         self.client = Client(broker, clock=self.clock, codec=plain) if app is None else app.client
         self.entries = Entries(self.client)
@@ -96,6 +106,13 @@ class Store:
     def now(self) -> Moment:
         """Return the time that the store goes by, once it has been asked for anything."""
         return self.clock.now()
+
+    def _arguments(self, task: Task) -> object:
+        """Return the arguments of a task; note where they cannot be read, and return bytes."""
+        data = self._read(task)
+        if data is task.spec.payload:
+            self.unread.add(task.spec.content_type)
+        return data
 
 
 def _clock_of(broker: Broker) -> Clock:
@@ -135,6 +152,17 @@ async def _answer(store: Store, call: Callable[[Store], Awaitable[T]]) -> T:
         return await call(store)
     finally:
         await store.client.close()
+        _tell_unread(store)
+
+
+def _tell_unread(store: Store) -> None:
+    """Say that a query may have missed tasks whose arguments cannot be read here."""
+    if store.unread:
+        keys = "name who has the keys with --app MODULE:NAME"
+        is_locked = store.app is None and any(SEALED in each for each in store.unread)
+        advice = f": {keys}" if is_locked else ""
+        kinds = cell(", ".join(sorted(store.unread)))
+        click.echo(f"some arguments cannot be read here ({kinds}){advice}", err=True)
 
 
 @contextmanager

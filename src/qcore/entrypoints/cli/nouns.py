@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 HELP: Final = "--help"
+TERM: Final = ":"
 
 
 class Noun(click.Group):
@@ -32,4 +33,7 @@ class Noun(click.Group):
 
     def _is_listing(self, args: Sequence[str]) -> bool:
         first = args[0] if args else None
-        return first is None or (first.startswith("-") and first != HELP)
+        if first is None or (first.startswith("-") and first != HELP):
+            return True
+        # a term of a query, which no verb is
+        return TERM in first

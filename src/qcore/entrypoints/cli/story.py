@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -14,11 +14,10 @@ from qcore.domain.lifecycle import ENDED
 from qcore.domain.record import record
 from qcore.domain.run_details import NO_DETAILS, AttemptError, Details
 from qcore.domain.task import Task
-from qcore.entrypoints.cli.asking import Store
+from qcore.entrypoints.cli.asking import SEALED, Store
 from qcore.entrypoints.cli.output import cell, is_terminal, print_pairs, timestamp
 from qcore.entrypoints.cli.task_output import coloured, in_json, moment_or_none, task_record
 
-SEALED: Final = "; sealed="
 """Stands in the content type of what is signed or encrypted, before how it is."""
 
 

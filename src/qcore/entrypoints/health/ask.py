@@ -10,6 +10,8 @@ LONGEST_LINE: Final = 1_000
 LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (it listens nowhere)
 """Addresses that mean all of a machine's own, to one of them that can be asked."""
 OK: Final = 200
+UNWELL: Final = 503
+TEXT: Final = "text/plain"
 
 
 def ask(host: str, port: int, path: str, timeout: float) -> Health:
@@ -20,9 +22,15 @@ def ask(host: str, port: int, path: str, timeout: float) -> Health:
         connection.request("GET", path)
         response = connection.getresponse()
         line = response.read(LONGEST_LINE).decode("utf-8", "replace").strip()
+        status, kind = response.status, response.headers.get_content_type()
     except (OSError, HTTPException) as error:
         reason = str(error) or type(error).__name__
         return Health(is_well=False, text=f"no answer from {host}:{port}: {reason}")
     finally:
         connection.close()
-    return Health(is_well=response.status == OK, text=line)
+    if status not in {OK, UNWELL} or kind != TEXT:
+        told = (
+            f"what listens at {host}:{port} is no worker: it answers {path} with {status}, {kind}"
+        )
+        return Health(is_well=False, text=told)
+    return Health(is_well=status == OK, text=line)
