@@ -41,6 +41,7 @@ ARGUMENTS: dict[Verb, dict[str, Any]] = {
     "browse": {"queue": "default", "state": State.PENDING, "limit": 10, "cursor": None},
     "count": {},
     "execute": {"queue": "default", "ids": ["a"], "command": RunNow(), "now": NOW},
+    "ready_since": {"queues": ["default"], "now": NOW},
     "restore": {"snapshots": [TaskSnapshot(a_stored_task())], "now": NOW, "over": None},
     "remove_queue": {"queue": "default", "now": NOW},
     "save_details": {"updates": []},
