@@ -183,9 +183,11 @@ async def _serve(q: Qcore, settings: "Settings", listening: socket) -> None:
     from qcore.entrypoints.dashboard.serve import serve
     from qcore.entrypoints.dashboard.table import TABLE
 
+    app = Dashboard(Board(q, settings), TABLE)
     try:
-        await serve(Dashboard(Board(q, settings), TABLE), listening)
+        await serve(app, listening)
     finally:
+        await app.wait_closed()
         await close(q)
 
 

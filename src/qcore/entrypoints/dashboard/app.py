@@ -63,12 +63,18 @@ class Dashboard:
         self._renderer = Renderer(table)
 
     def close(self) -> None:
-        """End the streams of live pages, for which a server that stops would wait.
+        """End what lasts: the streams of live pages, for which a server waits, and moves of many.
 
         `qcore dashboard` does so at a signal, and uvicorn is seen to stop. An application under
         another server calls it when that begins to.
         """
         self._board.streams.close()
+        self._board.jobs.stop()
+
+    async def wait_closed(self) -> None:
+        """End the moves of many that run, and wait for them: before the store is closed."""
+        self.close()
+        await self._board.jobs.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

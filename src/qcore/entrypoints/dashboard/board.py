@@ -10,6 +10,7 @@ from qcore.app.client.task_listing import payload_reader
 from qcore.app.worker.instruments import Instruments
 from qcore.domain.events import Operated
 from qcore.domain.moments import Moment
+from qcore.entrypoints.dashboard.jobs import Jobs
 from qcore.entrypoints.dashboard.masked_broker import MaskedBroker
 from qcore.entrypoints.dashboard.settings import Settings
 from qcore.entrypoints.dashboard.streams import Streams
@@ -27,6 +28,7 @@ class Board:
         self.emit: Emit | None = Instruments(q.instruments).sender(Operated)
         """Tells the instruments of the queue what operators do; None if none of them wants that."""
         self.streams = Streams()
+        self.jobs = Jobs()
         self._inspector: tuple[Broker, Inspector] | None = None
 
     @property
@@ -38,15 +40,31 @@ class Board:
         broker = self.q.broker
         if self._inspector is None or self._inspector[0] is not broker:
             # a test may have swapped the broker
-            made = Inspector(
-                self._masked(),
-                clock=self.q.clock,
-                codec=self.q.codec,
-                read_payload=self.mask.reader(self.read_payload),
-                emit=self.emit,
-            )
-            self._inspector = broker, made
+            self._inspector = broker, self._made(self.emit)
         return self._inspector[1]
+
+    def inspector_of(self, note: Emit) -> Inspector:
+        """Return an inspector that sees no more, and besides tells one function what it has done.
+
+        The instruments are told as of any other.
+        """
+        emit = self.emit
+
+        def both(event: Operated) -> None:
+            note(event)
+            if emit is not None:
+                emit(event)
+
+        return self._made(both)
+
+    def _made(self, emit: Emit | None) -> Inspector:
+        return Inspector(
+            self._masked(),
+            clock=self.q.clock,
+            codec=self.q.codec,
+            read_payload=self.mask.reader(self.read_payload),
+            emit=emit,
+        )
 
     @property
     def entries(self) -> Entries:

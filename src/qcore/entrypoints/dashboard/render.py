@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, cast
+from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from qcore.app.client.query_terms import quoted
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import Rate
+from qcore.domain.task import Task
 from qcore.domain.text import escaped
 from qcore.entrypoints.dashboard.assets import ASSETS, FOLDER, PACKAGE
 from qcore.entrypoints.dashboard.flash import forget, said_to
@@ -74,6 +76,11 @@ def capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def pair(task: Task) -> str:
+    """Return what a form says of a task that is ticked: its queue and its id."""
+    return urlencode({"queue": task.queue, "id": task.id}, errors="replace")
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "number": number,
     "duration": duration,
@@ -83,6 +90,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "command": command,
     "capitalise": capitalise,
     "quoted": quoted,
+    "pair": pair,
     "rate": rate,
 }
 

@@ -4,9 +4,11 @@ from typing import Final
 
 from qcore.entrypoints.dashboard import assets
 from qcore.entrypoints.dashboard.pages import (
+    bulk,
     doctor,
     edit,
     errors,
+    jobs,
     live,
     overview,
     own,
@@ -27,6 +29,8 @@ TABLE: Final = RouteTable(
         *periodic.ROUTES,
         *task.ROUTES,
         *edit.ROUTES,
+        *bulk.ROUTES,
+        *jobs.ROUTES,
         *queue_moves.ROUTES,
         *live.ROUTES,
         *doctor.ROUTES,

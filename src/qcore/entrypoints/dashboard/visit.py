@@ -43,6 +43,13 @@ class Page:
     status: int = 200
     live: Mapping[str, str] | None = field(default=None, hash=False)
     """The parameters of the stream that tells it to look again; None for a page that stays."""
+    every: int = 0
+    """Seconds after which it is to be asked for again, where no stream tells of what it shows."""
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether it follows what it shows."""
+        return self.live is not None or self.every > 0
 
 
 @record

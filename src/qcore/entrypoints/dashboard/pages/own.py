@@ -23,6 +23,7 @@ KEYS: Final = (
     ("g t", "to the tasks, and so to any page by its first letter"),
     ("j  k", "to the next row, and to the one before"),
     ("Enter", "open the row"),
+    ("x", "tick the row, to move it with others"),
     ("n  p", "to the next page of a list, and to the first"),
     ("r", "load this page again"),
     ("c", "copy the command that does the same in a terminal"),

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from qcore.app.client.qualifiers import ARGS, QUALIFIERS
+from qcore.app.client.qualifiers import ARGS, QUALIFIERS, STATE
 from qcore.app.client.queries import STATES, Query
-from qcore.domain.lifecycle import State
+from qcore.domain.lifecycle import MOVES, State
 from qcore.entrypoints.dashboard.charts import charts_of
 from qcore.entrypoints.dashboard.listing import LOOK, list_tasks, sizes_of
+from qcore.entrypoints.dashboard.moves import BY_VERB, Move
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Route
 from qcore.entrypoints.dashboard.visit import Page, Visit
@@ -60,8 +61,23 @@ async def _listed(
         "q": str(asked),
         "fixed": fixed,
         "look": LOOK,
+        "moves": _moves(visit, tab, fixed.get("queue")),
+        "has_state": tab != EVERY or _names_state(asked),
         "qualifiers": [f"{name}.…:" if name == ARGS else f"{name}:" for name in QUALIFIERS],
     }
+
+
+def _moves(visit: Visit, tab: str, queue: str | None) -> Sequence[Move]:
+    """Return the orders for many tasks of a tab."""
+    return [
+        each
+        for each in BY_VERB.values()
+        if visit.may(each.right, queue) and (tab == EVERY or each.transition in MOVES[State(tab)])
+    ]
+
+
+def _names_state(query: Query) -> bool:
+    return any(each.qualifier == STATE and not each.is_negated for each in query.terms)
 
 
 def _of_tab(tab: str) -> Query:

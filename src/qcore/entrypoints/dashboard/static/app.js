@@ -55,6 +55,7 @@ const KEYS = {
   "/": () => field()?.focus(),
   j: () => step(1),
   k: () => step(-1),
+  x: () => rows()[at]?.querySelector('input[name="task"]')?.click(),
   n: () => go('a[rel="next"]'),
   p: () => go('a[rel="first"]'),
   r: () => location.reload(),
@@ -76,6 +77,15 @@ document.addEventListener("keydown", (event) => {
   const act = KEYS[event.key];
   if (act) { event.preventDefault(); act(); }
 });
+
+// --- ticks
+const tickAll = document.querySelector(".js-tick-all");
+if (tickAll) {
+  tickAll.hidden = false;
+  tickAll.addEventListener("change", () => {
+    for (const each of document.querySelectorAll('input[name="task"]')) each.checked = tickAll.checked;
+  });
+}
 
 // --- the zone of this browser
 const zone = document.querySelector(".js-zone");

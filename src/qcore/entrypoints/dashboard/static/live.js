@@ -8,10 +8,10 @@
   if (live === undefined || !button) return;
 
   const LEAST = 1000; // milliseconds between two loads, and ten times what a load has taken
-  const POLL = 5000; // where there is no stream
+  const POLL = 1000 * Number(live) || 5000; // where there is no stream
   const AGAIN = 5000; // until a stream that was refused is asked for again
   const PAUSED = "qcore.paused";
-  let source = null, timer = null, again = null, isLoading = false, isDue = false, isAway = false;
+  let source = null, timer = null, again = null, isLoading = false, isDue = false, isAway = false, isOver = false;
 
   const kept = (() => { try { return window.localStorage; } catch { return null; } })();
   const isPaused = () => kept?.getItem(PAUSED) === "1";
@@ -75,6 +75,7 @@
       isAway = true;
     }
     isLoading = false;
+    if (isOver) return;
     tell();
     const pause = Math.max(LEAST, 10 * (performance.now() - began));
     if (isDue) timer = setTimeout(load, pause);
@@ -90,12 +91,13 @@
     if (said && !fresh.querySelector(":scope > .said")) fresh.prepend(said.cloneNode(true));
     morph(main, fresh);
     document.title = made.title;
+    if (made.body.dataset.live === undefined) { isOver = true; close(); button.hidden = true; }
     document.dispatchEvent(new Event("qcore:shown"));
   }
 
   // --- one stream, while the page is seen
   function open() {
-    if (source || isPaused() || document.hidden) return;
+    if (source || isOver || isPaused() || document.hidden) return;
     if (stream === undefined) return later(POLL);
     source = new EventSource(stream);
     source.addEventListener("opened", () => { isAway = false; tell(); });
