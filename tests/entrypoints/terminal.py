@@ -71,6 +71,9 @@ def terminal(
     """Run a program in a terminal of 80 columns and 24 rows; it is killed when the block ends."""
     pid, descriptor = pty.fork()
     if pid == 0:
+        # whoever runs the tests may ignore them, as `nohup` and a shell's background jobs do
+        for number in (signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         os.chdir(folder)
         changed = {**os.environ, "TERM": "xterm", **(environment or {})}
         os.execvpe(command[0], command, changed)  # noqa: S606  (the caller names it)

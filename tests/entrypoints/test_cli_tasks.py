@@ -142,7 +142,7 @@ def test_what_was_done_before_ctrl_c_is_told(monkeypatch: pytest.MonkeyPatch) ->
         await asyncio.sleep(60)
 
     monkeypatch.setattr(Inspector, "move", stopped)
-    # as in a process of its own, whatever other tests have left
+    # as in a terminal: whoever runs the tests may ignore it, as a shell's background jobs do
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = invoke("tasks", "delete", "state:dead", "--yes")

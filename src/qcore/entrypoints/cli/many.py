@@ -134,10 +134,10 @@ def refuse_unless_asked(*, as_json: bool = False) -> None:
 
 def confirm(question: str) -> None:
     """Ask; raise `Unwell` for any answer but yes, Ctrl-C and Ctrl-D among them."""
-    click.echo(f"{cell(question)} [y/N]: ", nl=False, err=True)
     # not by click: a Ctrl-C is lost that comes while GNU readline, which that uses, prepares itself
     with _interruptible():
         try:
+            click.echo(f"{cell(question)} [y/N]: ", nl=False, err=True)
             answer = sys.stdin.readline()
         except KeyboardInterrupt:
             answer = ""
