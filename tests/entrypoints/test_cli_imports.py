@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,3 +118,25 @@ def test_a_module_that_breaks_is_shown_with_its_traceback(home: Path) -> None:
     assert result.stderr.splitlines()[-1] == (
         "Error: cannot import app.broken: ZeroDivisionError: division by zero (--import)"
     )
+
+
+WITHOUT_EXTRAS = """
+import sys
+from click.testing import CliRunner
+
+for name in {extras}:
+    sys.modules[name] = None
+from qcore.entrypoints.cli.group import COMMANDS, qcore
+
+for command in COMMANDS:
+    result = CliRunner().invoke(qcore, [command, "--help"])
+    assert result.exit_code == 0, (command, result.exception)
+"""
+
+
+def test_every_command_has_its_help_where_the_extra_cli_alone_is_installed() -> None:
+    """What a command needs beside that is imported when it is run, which says what is missing."""
+    extras = ["a2wsgi", "jinja2", "prometheus_client", "rich", "starlette", "textual", "uvicorn"]
+    extras += ["cryptography", "pydantic", "uvloop", "watchfiles"]
+    code = WITHOUT_EXTRAS.format(extras=extras)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -13,11 +13,10 @@ from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.top import cells
 from qcore.entrypoints.top.columns import Column, Row
 from qcore.entrypoints.top.orders import Order, for_queries, is_of_tasks
+from qcore.entrypoints.top.snapshot import LOOK
 from qcore.entrypoints.top.task_list import TaskList
 from qcore.entrypoints.top.view import Page, View
 
-LOOK: Final = 500
-"""Failed tasks that are looked at: what is looked at again every few seconds has to be little."""
 COLUMNS: Final = (
     Column("TASKS", least=5, is_right=True),
     Column("LAST", least=5, is_right=True),

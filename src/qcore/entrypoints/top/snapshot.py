@@ -1,7 +1,7 @@
 """What `qcore top` prints where nobody reads along: how all stands, once, in lines of cells."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from qcore.app.client.failure_groups import FailureGroup
 from qcore.app.client.queue_listing import QueueSummary
@@ -17,8 +17,10 @@ from qcore.entrypoints.cli.queue_output import queue_record
 from qcore.entrypoints.cli.workers import as_record as worker_record
 from qcore.entrypoints.cli.workers import row as worker_row
 from qcore.entrypoints.cli.workers import run_row
-from qcore.entrypoints.top.error_list import LOOK
 from qcore.ports import worker_registry_of
+
+LOOK: Final = 500
+"""Failed tasks that are looked at: what is looked at again every few seconds has to be little."""
 
 QUEUES = 1_000
 
