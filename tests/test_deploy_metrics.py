@@ -1,0 +1,167 @@
+"""The alerts and the dashboard of `deploy/` are read by a parser, and name metrics that there are.
+
+promtool, which is on no package index, has checked them besides: `promtool check config
+deploy/prometheus/prometheus.yml`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import promql_parser as promql
+import pytest
+import yaml
+
+from qcore.adapters.instruments.metric_catalogue import METRICS, Metric
+from qcore.domain.lifecycle import State
+from qcore.domain.statistics import Outcome
+
+DEPLOY: Final = Path(__file__).parents[1] / "deploy"
+SCRAPED: Final = {"job", "instance"}
+"""Labels that Prometheus adds to all that it scrapes."""
+VALUES: Final = {
+    "state": {each.value for each in State} - {"gone"},
+    "outcome": {each.value for each in Outcome},
+}
+"""Labels with values that are known beforehand."""
+VARIABLES: Final = {"$__rate_interval": "5m", "$queue": ".*", "$job": ".*"}
+
+
+def alerts() -> list[dict[str, Any]]:
+    """Return the rules of alerts."""
+    text = (DEPLOY / "prometheus" / "alerts.yml").read_text(encoding="utf-8")
+    return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+
+
+def dashboard() -> dict[str, Any]:
+    """Return the dashboard."""
+    text = (DEPLOY / "grafana" / "qcore.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def documented() -> Iterator[str]:
+    """Yield the queries of the page."""
+    page = (DEPLOY.parent / "docs" / "how-to" / "monitor.md").read_text(encoding="utf-8")
+    table = page[page.index("| what | query |") :].partition("\n\n")[0]
+    for row in table.splitlines()[2:]:
+        yield re.split(r"(?<!\\)\|", row)[2].strip(" `").replace("\\|", "|")
+
+
+def queries() -> dict[str, str]:
+    """Return all queries by where they stand."""
+    found = {f"alert {rule['alert']}": rule["expr"] for rule in alerts()}
+    for panel in dashboard()["panels"]:
+        for target in panel.get("targets", ()):
+            expr = target["expr"]
+            for name, value in VARIABLES.items():
+                expr = expr.replace(name, value)
+            found[f"panel {panel['title']} {target['refId']}"] = expr
+    return found | {f"page {number}": query for number, query in enumerate(documented())}
+
+
+QUERIES: Final = queries()
+
+
+def selectors(query: str) -> list[tuple[str, list[Any]]]:
+    """Return the names of the series that a query asks for, with their matchers."""
+    found: list[tuple[str, list[Any]]] = []
+
+    def visit(node: Any) -> bool:
+        if isinstance(node, promql.VectorSelector):
+            found.append((node.name, list(node.matchers.matchers)))
+        return True
+
+    promql.walk(promql.parse(query), visit)
+    return found
+
+
+def metric_of(series: str) -> Metric | None:
+    """Return the metric that a series is of."""
+    if series in METRICS:
+        return METRICS[series]
+    whole = METRICS.get(re.sub("_(bucket|sum|count)$", "", series))
+    return whole if whole is not None and whole.kind == "histogram" else None
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=list(QUERIES))
+def test_a_query_asks_for_what_there_is(query: str) -> None:
+    """A metric or a label that was renamed would leave a panel empty, and an alert silent."""
+    found = selectors(query)
+    assert found
+    for series, matchers in found:
+        metric = metric_of(series)
+        assert metric is not None, series
+        for matcher in matchers:
+            assert matcher.name in {*metric.labels, *SCRAPED}
+            if matcher.name in VALUES:
+                assert set(matcher.value.split("|")) <= VALUES[matcher.name]
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=list(QUERIES))
+def test_a_counter_is_asked_for_by_its_growth(query: str) -> None:
+    """And a histogram: what they have counted since a process began says nothing."""
+    grown: list[str] = []
+
+    def visit(node: Any) -> bool:
+        if isinstance(node, promql.MatrixSelector):
+            grown.append(node.vector_selector.name)
+        return True
+
+    promql.walk(promql.parse(query), visit)
+    for series, _ in selectors(query):
+        metric = metric_of(series)
+        assert metric is not None
+        assert (series in grown) is (metric.kind != "gauge")
+
+
+def test_every_metric_is_on_the_dashboard() -> None:
+    """One that nobody looks at need not be there."""
+    panels = [query for place, query in QUERIES.items() if place.startswith("panel ")]
+    shown = {metric_of(series) for query in panels for series, _ in selectors(query)}
+    assert {each.name for each in METRICS.values()} == {each.name for each in shown if each}
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_an_alert_says_what_is_wrong(rule: dict[str, Any]) -> None:
+    """In two lines, with a severity, and for labels that its query leaves."""
+    assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert rule["annotations"].keys() == {"summary", "description"}
+    if "for" in rule:
+        assert promql.parse_duration(rule["for"]) > timedelta(0)
+    said = " ".join(rule["annotations"].values())
+    for label in re.findall(r"\$labels\.(\w+)", said):
+        grouped = set(re.findall(r"by \(([^)]*)\)", rule["expr"]))
+        assert not grouped or all(label in each.split(", ") for each in grouped)
+
+
+def test_panels_do_not_lie_on_each_other() -> None:
+    """Each has its place of the 24 columns, and an id of its own."""
+    panels = dashboard()["panels"]
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+    assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_what_is_scraped_is_where_the_page_serves_it() -> None:
+    """The rules stand beside the configuration, and the port is that of the page."""
+    text = (DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
+    config = yaml.safe_load(text)
+    assert [(DEPLOY / "prometheus" / name).is_file() for name in config["rule_files"]] == [True]
+    page = (DEPLOY.parent / "docs" / "how-to" / "monitor.md").read_text(encoding="utf-8")
+    for job in config["scrape_configs"]:
+        [target] = job["static_configs"][0]["targets"]
+        assert target.rpartition(":")[2] in page
