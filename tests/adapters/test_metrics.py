@@ -25,6 +25,7 @@ from qcore.domain.events import (
     PeriodicTicked,
     TasksSettled,
     TasksSwept,
+    WorkerStarted,
 )
 from qcore.domain.groups import Group
 from qcore.domain.lifecycle import (
@@ -211,6 +212,19 @@ def test_changes_make_of_one_process_what_another_has_counted() -> None:
     numbers = {(found.name, labels): cell for found, labels, cell in whole.samples()}
     assert numbers[of.RUNS.name, ("default", "email:welcome", "succeeded")] == (3.0,)
     assert numbers[of.RAN.name, ("default", "email:welcome")][-1] == 9.0
+
+
+def test_what_may_fail_is_there_before_it_does() -> None:
+    """At 0, of each task that a worker knows: the first failure is seen to grow, also afar."""
+    metrics, whole = Metrics(), Series()
+    metrics(WorkerStarted(["default", "low"], {"email:welcome": "default", "old:": "low"}))
+    whole.add(metrics.series.changes())
+    for samples in (metrics.samples(), whole.samples()):
+        cells = {(found.name, labels): cell for found, labels, cell in samples}
+        assert cells[of.RUNS.name, ("default", "email:welcome", "rejected")] == (0.0,)
+        assert cells[of.MISSED_TICKS.name, ("low",)] == (0.0,)
+        assert {labels[1] for name, labels in cells if name == of.RUNS.name} == {"email:welcome"}
+    assert metrics.series.changes() == []
 
 
 def test_what_another_version_counts_is_left_out() -> None:

@@ -112,8 +112,8 @@ class Series:
             if told != cell:
                 before = told or [0.0] * len(cell)
                 grown = {at: new - before[at] for at, new in enumerate(cell) if new != before[at]}
-                if grown:
-                    changes.append((*key, grown))
+                # one that begins at 0 is told, too
+                changes.append((*key, grown))
                 self._told[key] = list(cell)
         return changes
 

@@ -21,6 +21,7 @@ from qcore.domain.events import (
     PeriodicTicked,
     TasksSettled,
     TasksSwept,
+    WorkerStarted,
 )
 from qcore.domain.lifecycle import Succeeded
 from qcore.domain.periodic.tick import tick_in
@@ -31,6 +32,10 @@ MAX_REMEMBERED: Final = 10_000
 """Pairs of queue and name whose cells are found at once: names may be without end."""
 
 
+RUN_OUTCOMES: Final = tuple(
+    each for each in Outcome if each not in {Outcome.CANCELLED, Outcome.EXPIRED}
+)
+"""Those that a run may have."""
 _PLAIN: Final = {Succeeded}
 _waited: Final[Callable[[Verdict], float | None]] = attrgetter("waited")
 _ran: Final[Callable[[Verdict], float | None]] = attrgetter("ran")
@@ -86,6 +91,7 @@ class Metrics:
         self._runs: dict[tuple[str, str], _Runs] = {}
         self._calls: dict[str, Cell] = {}
         self._takers: dict[type, Callable[[Any], None]] = {
+            WorkerStarted: self._started,
             TasksSettled: self._settled,
             TasksSwept: self._swept,
             LeaseWasLost: self._lease_lost,
@@ -129,6 +135,22 @@ class Metrics:
         ]
 
     # --- what is counted, under the lock -------------------------------------------------------
+
+    def _started(self, event: WorkerStarted) -> None:
+        """Begin at 0 with what may come.
+
+        A series that begins with its first failure has not grown, so that no alert sees it.
+        """
+        cell = self.series.cell
+        for name, queue in event.tasks.items():
+            # not of a prefix, whose names are yet to come
+            if name and not name.endswith(":"):
+                for outcome in RUN_OUTCOMES:
+                    cell(of.RUNS, queue, name, outcome.value)
+        for metric in of.COUNTED:
+            if metric.kind == "counter" and metric.labels == of.OF_QUEUE:
+                for queue in event.queues:
+                    cell(metric, queue)
 
     def _settled(self, event: TasksSettled) -> None:
         """Count runs as the store does: those whose verdicts were written.
