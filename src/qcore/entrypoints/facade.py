@@ -8,7 +8,6 @@ from typing import Final, Self, Unpack
 
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
-from qcore.adapters.instruments.metrics import Metrics
 from qcore.adapters.links.sqlite import Connection
 from qcore.adapters.links.urls import without_password
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
@@ -208,8 +207,9 @@ class Qcore(Router):
             store=self.store,
         )
         for each in instruments:
-            if isinstance(each, Metrics):
-                each.follow(worker)
+            follow = getattr(each, "follow", None)
+            if callable(follow):
+                follow(worker)
         return worker
 
     async def aggregate(self, group: str, *, queue: str = DEFAULT_QUEUE) -> Sequence[TaskId]:

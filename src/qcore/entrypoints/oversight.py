@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qcore.app.worker.worker import Worker
 from qcore.domain.events import Event, WorkerStarted, WorkerStopping
@@ -20,17 +20,15 @@ from qcore.entrypoints.health.claim_probe import ClaimProbe
 from qcore.entrypoints.health.server import answering
 from qcore.entrypoints.health.vital_signs import ClaimProof, Pulse, WorkerSigns
 from qcore.entrypoints.memory_use import memory_in_mb
-from qcore.entrypoints.metrics.collector import Source, counted_by, metrics_of
-from qcore.entrypoints.metrics.push import pushing_metrics
-from qcore.entrypoints.metrics.server import serving_metrics
-from qcore.entrypoints.metrics.store_gauges import StoreGauges, StoreReader
 from qcore.entrypoints.process_limits import ProcessLimits, watch_limits
 from qcore.entrypoints.process_options import ProcessOptions
 from qcore.entrypoints.signals import PATIENCE
 from qcore.entrypoints.supervisor.link import Order, SupervisorLink, Word
-from qcore.entrypoints.supervisor.metrics_reporter import MetricsReporter
 from qcore.entrypoints.systemd import ServiceNotifier
 from qcore.log.logger import get_logger
+
+if TYPE_CHECKING:
+    from qcore.entrypoints.supervisor.metrics_reporter import MetricsReporter
 
 PULSE: Final = 1.0
 """Seconds between two proofs that the loop turns, at most."""
@@ -108,6 +106,13 @@ class Oversight:
     @contextmanager
     def _measured(self) -> Generator[None, None, None]:
         """Serve and push metrics, or report them to the supervisor, while the block lasts."""
+        # who is not measured need not wait for them
+        from qcore.entrypoints.metrics.collector import Source, counted_by, metrics_of
+        from qcore.entrypoints.metrics.push import pushing_metrics
+        from qcore.entrypoints.metrics.server import serving_metrics
+        from qcore.entrypoints.metrics.store_gauges import StoreGauges, StoreReader
+        from qcore.entrypoints.supervisor.metrics_reporter import MetricsReporter
+
         metrics, options = metrics_of(self._q), self._options
         if self._link is not None and metrics is not None:
             reporter = self._reporter = MetricsReporter(self._q, metrics, self._link)

@@ -3,11 +3,11 @@
 import os
 from math import inf
 from typing import Final
+from urllib.parse import urlsplit
 
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 from qcore.entrypoints.health.vital_signs import HUNG
-from qcore.entrypoints.metrics.push import check_gateway
 
 MAX_WORKERS = 1_000
 """More is a misspelling."""
@@ -61,7 +61,7 @@ class ProcessOptions:
                 f"{SHORTEST_HANG:g} seconds and more"
             )
         if self.metrics_push is not None:
-            check_gateway(self.metrics_push)
+            _check_gateway(self.metrics_push)
         if self.reload and self.burst:
             raise InvalidOption("reload and burst are both set: expected one of them")
         if os.name == "nt" and (self.is_supervised or self.max_memory is not None):
@@ -76,3 +76,14 @@ class ProcessOptions:
     def is_measured(self) -> bool:
         """Whether metrics are served or pushed."""
         return self.metrics_port is not None or self.metrics_push is not None
+
+
+def _check_gateway(url: str) -> None:
+    """Raise `InvalidOption` for what is no URL of a Pushgateway."""
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise InvalidOption("metrics_push is no URL: expected one such as http://pushgateway:9091")

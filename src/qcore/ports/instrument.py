@@ -10,7 +10,8 @@ class Instrument(Protocol):
 
     It may have an attribute `wants`, a set of the kinds of `Event` that it takes note of, so that
     no others are made for it; without one it is told of all. Calls of the broker are measured only
-    where an instrument wants `BrokerCalled`.
+    where an instrument wants `BrokerCalled`. It may have a method `follow`, which is called with
+    each `Worker` that is made: what measures how busy that is.
     """
 
     def __call__(self, event: Event) -> None:

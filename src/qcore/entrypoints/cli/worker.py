@@ -10,7 +10,6 @@ from typing import Any, Final, NoReturn, TypeVar, cast
 import click
 
 from qcore.adapters.instruments.logging import LoggingInstrument
-from qcore.adapters.instruments.metrics import Metrics
 from qcore.app.worker.pools.child_process import prepared_children
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
@@ -36,7 +35,6 @@ from qcore.entrypoints.exiting import leave_now, leave_within
 from qcore.entrypoints.facade import Qcore
 from qcore.entrypoints.logs import configure, is_terminal
 from qcore.entrypoints.loop import run
-from qcore.entrypoints.metrics.collector import metrics_of
 from qcore.entrypoints.oversight import Oversight
 from qcore.entrypoints.process_options import ProcessOptions
 from qcore.entrypoints.signals import obey_signals
@@ -151,8 +149,11 @@ def worker(
 
 
 def _oversee(q: Qcore, processes: ProcessOptions, oversight: Oversight) -> None:
-    if processes.is_measured and metrics_of(q) is None:
-        q.add_instrument(Metrics())
+    if processes.is_measured:
+        # who is not measured need not wait for it
+        from qcore.entrypoints.metrics.collector import count
+
+        count(q)
     q.instruments = (*q.instruments, oversight)
 
 

@@ -59,6 +59,12 @@ def metrics_of(q: Qcore) -> Metrics | None:
     return next((each for each in q.instruments if isinstance(each, Metrics)), None)
 
 
+def count(q: Qcore) -> None:
+    """Have a queue counted, where it is not yet."""
+    if metrics_of(q) is None:
+        q.add_instrument(Metrics())
+
+
 def counted_by(metrics: Metrics | None) -> Sequence[Source]:
     """Return the sources of what an instrument has counted, and of its workers' load."""
     return [] if metrics is None else [metrics.samples, metrics.loads]

@@ -8,7 +8,6 @@ from socket import gethostname
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from qcore.domain.errors import InvalidOption
 from qcore.domain.retry import described
 from qcore.entrypoints.metrics.collector import SampleCollector, Source, registry_of
 from qcore.log.logger import get_logger
@@ -21,22 +20,10 @@ JOB: Final = "qcore"
 """The label `job` of what is pushed; `instance` is the name of the machine."""
 
 
-def check_gateway(url: str) -> None:
-    """Raise `InvalidOption` for what is no URL of a Pushgateway."""
-    try:
-        parts = urlsplit(url)
-        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url:
-        raise InvalidOption("metrics_push is no URL: expected one such as http://pushgateway:9091")
-
-
 class Pusher:
     """Push what sources say every 15 seconds; what fails is logged, once until it works again."""
 
     def __init__(self, sources: Sequence[Source], url: str, every: float = PUSH_EVERY) -> None:
-        check_gateway(url)
         self._registry = registry_of(SampleCollector(sources))
         self._url, self._user = _without_user(url)
         self._every = every
