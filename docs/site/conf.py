@@ -20,6 +20,7 @@ default_role = "code"  # docstrings have names in single backticks
 myst_heading_anchors = 4
 
 autodoc_default_options = {"members": True, "undoc-members": True}
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -46,6 +47,13 @@ def _as_restructured_text(*said: Any) -> None:
     lines[:] = [re.sub(r"(?<=\w)_(?=[\s.,;])", r"\\_", line) for line in lines]
 
 
+def _without_what_protocols_take(*said: Any) -> tuple[str, None] | None:
+    """Show no arguments of a protocol: nobody makes one."""
+    _, what, _, value, *_ = said
+    return ("", None) if what == "class" and getattr(value, "_is_protocol", False) else None
+
+
 def setup(app: Sphinx) -> None:
-    """Have docstrings read as they are written."""
+    """Have docstrings and signatures read as they are meant."""
     app.connect("autodoc-process-docstring", _as_restructured_text)
+    app.connect("autodoc-process-signature", _without_what_protocols_take)
