@@ -189,7 +189,15 @@ async def test_a_signal_ends_open_streams() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "parameters"), [("", {}), ("tasks", {}), ("queue", {"queue": "mail"})]
+    ("page", "parameters"),
+    [
+        ("", {}),
+        ("tasks", {}),
+        ("errors", {}),
+        ("workers", {}),
+        ("periodic", {}),
+        ("queue", {"queue": "mail"}),
+    ],
 )
 async def test_pages_name_their_stream(page: str, parameters: dict[str, str]) -> None:
     """By a link as any other; that of a queue is told of no other."""

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from attrs import define, field
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 from starlette.applications import Starlette
 
 from qcore import Qcore
@@ -52,6 +52,7 @@ def _installed() -> tuple[str, dict[str, str | float | bool]]:
 async def a_browser() -> AsyncIterator[Browser]:
     """Start a browser, and end it."""
     path, environ = _installed()
+    expect.set_options(timeout=PATIENCE)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=path,

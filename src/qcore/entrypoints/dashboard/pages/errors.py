@@ -86,7 +86,7 @@ async def errors(visit: Visit) -> Page:
         "orders": [each for each in ORDERS if visit.may(each.right)],
         "discarded": str(WERE_DISCARDED),
     }
-    return Page("errors.html", "Errors", values, ("errors", *_words(asked)))
+    return Page("errors.html", "Errors", values, ("errors", *_words(asked)), live={})
 
 
 async def retry(visit: Visit) -> Answer:

@@ -111,7 +111,7 @@ async def periodic(visit: Visit) -> Page:
         "colours": COLOURS,
         "late": {(e.queue, e.name): late_by(e, visit.now) for e in page.entries} if page else {},
     }
-    return Page("periodic.html", "Periodic tasks", values, ("periodic", "list"))
+    return Page("periodic.html", "Periodic tasks", values, ("periodic", "list"), live={})
 
 
 async def entry(visit: Visit) -> Page:
@@ -131,7 +131,7 @@ async def entry(visit: Visit) -> Page:
         "may_see": visit.may(Right.TASK_READ, queue),
     }
     command = ("periodic", "show", name, "--queue", queue)
-    return Page("periodic_entry.html", name, values, command)
+    return Page("periodic_entry.html", name, values, command, live={})
 
 
 async def move(visit: Visit) -> Answer:

@@ -7,8 +7,10 @@
   const button = document.querySelector(".js-live");
   if (live === undefined || !button) return;
 
-  const LEAST = 1000; // milliseconds between two loads, and ten times what a load has taken
+  const LEAST = 2500; // milliseconds between two loads, and ten times what a load has taken: a store
+  // that is busy gives five overviews less than a hundredth of its time
   const POLL = 1000 * Number(live) || 5000; // where there is no stream
+  const STALE = 30000; // after which "2 min ago" is no longer so, though nothing has changed
   const AGAIN = 5000; // until a stream that was refused is asked for again
   const PAUSED = "qcore.paused";
   let source = null, timer = null, again = null, isLoading = false, isDue = false, isAway = false, isOver = false;
@@ -139,6 +141,7 @@
   document.addEventListener("visibilitychange", () => { if (document.hidden) close(); else open(); });
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", (event) => { if (event.persisted) open(); });
+  setInterval(() => { if (source) later(0); }, STALE);
   button.hidden = false;
   tell();
   open();
