@@ -12,6 +12,7 @@ from tests.entrypoints.dashboard.hostile import FINGERPRINT, QUEUE, WORD, id_of
 
 TASK: Final = {"queue": QUEUE, "id": id_of(State.RETRY)}
 ENTRY: Final = {"queue": QUEUE, "name": WORD[:200]}
+GROUP: Final = {"queue": QUEUE, "name": WORD}
 
 PARAMETERS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
     ("GET", "queue"): {"queue": QUEUE},
@@ -22,6 +23,8 @@ PARAMETERS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
     ("POST", "task-delete"): {**TASK, "verb": "delete", "confirm": "yes"},
     ("POST", "errors-retry"): {"fingerprint": FINGERPRINT, "confirm": "yes"},
     ("POST", "errors-discard"): {"fingerprint": FINGERPRINT, "confirm": "yes", "number": "100"},
+    ("GET", "group"): GROUP,
+    ("POST", "group-move"): {**GROUP, "verb": "run", "confirm": "yes"},
     ("GET", "periodic-entry"): ENTRY,
     ("POST", "periodic-move"): {**ENTRY, "verb": "pause"},
     ("GET", "task-edit"): TASK,
@@ -55,6 +58,8 @@ ALSO: Final = (
     ("POST", "errors-retry", {"fingerprint": FINGERPRINT}),
     ("POST", "errors-discard", {"fingerprint": FINGERPRINT}),
     ("GET", "workers", {"name": "a"}),
+    ("GET", "groups", {"queue": QUEUE}),
+    *(("POST", "group-move", {**GROUP, "verb": verb}) for verb in ("run", "discard")),
     ("GET", "periodic", {"name": "a", "status": "active"}),
     ("GET", "periodic-entry", {"queue": QUEUE, "name": "unreadable"}),
     *(("POST", "periodic-move", {**ENTRY, "verb": verb}) for verb in ("run", "remove")),
