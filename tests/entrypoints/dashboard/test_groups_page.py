@@ -4,6 +4,7 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from qcore import Qcore
+from qcore.app.client.queries import Query
 from qcore.dashboard import ALL, Visitor, dashboard
 from qcore.domain.lifecycle import State
 from qcore.entrypoints.dashboard.pages.groups import CALLS, MEMBERS
@@ -118,3 +119,18 @@ async def test_a_cursor_that_makes_no_sense_is_refused(cursor: str) -> None:
     """With 400."""
     at = browser(dashboard(await with_groups(mail=["g"])))
     assert (await at.get("groups", cursor=cursor)).status_code == 400
+
+
+@pytest.mark.parametrize("queue", ["mail", "a*b", 'a"b', "a-b:c/d?e#f"])
+async def test_the_page_of_a_queue_leads_to_what_else_is_of_it(queue: str) -> None:
+    """To its errors, its workers, its periodic tasks and its groups, however it is called."""
+    q = await with_groups(**{queue: ["g"], "other": ["h"]})
+    at = browser(dashboard(q))
+    links = {each.text(): each for each in (await at.page("queue", queue=queue)).css(".crumbs a")}
+    assert [*links] == ["Queues", "errors", "workers", "periodic tasks", "groups"]
+    for name in ("errors", "workers", "periodic tasks"):
+        assert (await at.get(str(links[name].attributes["href"]))).status_code == 200
+    assert names_of(await at.page(str(links["groups"].attributes["href"]))) == ["g"]
+    errors = await at.page(str(links["errors"].attributes["href"]))
+    [field] = errors.css("input[name=q]")
+    assert Query.parse(str(field.attributes["value"])) == Query.where(queue=queue)

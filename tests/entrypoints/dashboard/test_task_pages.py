@@ -152,9 +152,13 @@ async def test_a_task_of_a_chain_shows_what_follows() -> None:
 
     await chain(first.call(), second.call(size=7)).enqueue()
     [made] = (await q.inspector.browse("default", State.PENDING)).tasks
-    html = await browser(dashboard(q)).page("task", queue="default", id=made.id)
+    at = browser(dashboard(q))
+    html = await at.page("task", queue="default", id=made.id)
     assert html.css("ol li")[0].text() == 'second in later {"size": 7}'
     assert "qcore-chain" not in html.html
+    assert "Each is enqueued when the one before it has succeeded." in text_of(html)
+    await q.inspector.cancel("default", [made.id])
+    assert "None of it will run" in text_of(await at.page("task", queue="default", id=made.id))
 
 
 async def test_a_result_is_shown() -> None:

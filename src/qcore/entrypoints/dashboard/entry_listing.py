@@ -125,14 +125,16 @@ def arguments_of(board: Board, spec: NewTask) -> Arguments:
     return Arguments(board.mask.of(data, board.mask.secrets(data)), is_readable=True)
 
 
-def next_ticks(listed: ListedEntry) -> Sequence[Moment]:
-    """Return the next ticks, a few; those that the entry's end leaves."""
+def next_ticks(listed: ListedEntry, now: Moment) -> Sequence[Moment]:
+    """Return the next ticks, a few, that are later than now; those that the entry's end leaves."""
     entry, moment = listed.entry, listed.next
     if entry is None or listed.status not in {EntryStatus.ACTIVE, EntryStatus.WAITING}:
         return ()
     found: list[Moment] = []
     try:
         schedule = schedule_from(entry.schedule)
+        if moment is not None and moment <= now:
+            moment = schedule.after(now)
         while moment is not None and len(found) < NEXT:
             if entry.end is not None and moment >= entry.end:
                 break

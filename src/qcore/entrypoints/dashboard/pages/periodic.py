@@ -123,7 +123,7 @@ async def entry(visit: Visit) -> Page:
     values = {
         "each": found,
         "arguments": None if spec is None else arguments_of(visit.board, spec),
-        "ticks": next_ticks(found),
+        "ticks": next_ticks(found, visit.now),
         "late": late_by(found, visit.now),
         "text": TEXTS[found.status],
         "colour": COLOURS[found.status],
