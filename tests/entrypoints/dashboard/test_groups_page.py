@@ -89,6 +89,7 @@ async def test_groups_of_queues_that_somebody_may_not_see_are_not_there() -> Non
         assert names_of(html) == ["mine-1", "mine-2"][:limit]
         assert "theirs" not in str(html.html)
     theirs = {"queue": "a", "name": "theirs-1"}
+    assert (await at.get("groups", queue="a")).status_code == 404
     assert (await at.get("group", **theirs)).status_code == 404
     assert (await at.post("group-move", **theirs, verb="run")).status_code == 404
 

@@ -10,7 +10,7 @@ from selectolax.lexbor import LexborHTMLParser
 from structlog.testing import capture_logs
 
 from qcore.dashboard import dashboard
-from tests.entrypoints.dashboard.examples import PARAMETERS
+from tests.entrypoints.dashboard.examples import ALSO, PARAMETERS
 from tests.entrypoints.dashboard.hostile import CANARY, SECRET, STATES, WORD
 from tests.entrypoints.dashboard.kit import browser
 from tests.entrypoints.dashboard.walking import (
@@ -39,11 +39,26 @@ async def test_hostile_text_in_the_store_stays_text(
 async def test_hostile_text_is_there_to_be_seen() -> None:
     """The test before would hold of pages that show nothing."""
     at = browser(dashboard(await hostile_store()))
-    for name in ("", "tasks", "queue", "task"):
+    for name in (
+        *("", "tasks", "queue", "task", "errors", "workers"),
+        *("periodic", "periodic-entry", "groups", "group"),
+    ):
         response = await send(at, "GET", name, PARAMETERS.get(("GET", name), {}))
         html = LexborHTMLParser(response.text)
         assert html.body is not None
         assert WORD[:100] in html.body.text(), name
+
+
+@pytest.mark.parametrize("name", ["errors-retry", "errors-discard", "group-move", "periodic-move"])
+async def test_hostile_text_is_there_where_a_page_asks(name: str) -> None:
+    """What an order is for is named before it is carried out."""
+    at = browser(dashboard(await hostile_store()))
+    [given] = [each for method, other, each in ALSO if other == name][-1:]
+    response = await send(at, "POST", name, given)
+    html = LexborHTMLParser(response.text)
+    assert len(html.css('button[name="confirm"]')) == 1
+    assert html.body is not None
+    assert WORD[:100] in html.body.text()
 
 
 HOSTILE_NAMES = ("queue", "id", "q", "cursor", "state", "limit", "name", "next", "v", "verb", "to")
@@ -63,6 +78,28 @@ async def test_hostile_text_in_a_parameter_stays_text(parameter: str, value: Any
         assert response.status_code in {200, 303, 400, 404}, (named(route), response.text)
         if response.status_code != 303:
             assert_harmless(response)
+
+
+OF_ONE_ROUTE = (
+    *(("GET", name, "span") for name in ("", "queue")),
+    ("GET", "periodic", "status"),
+    *(("POST", "errors-retry", name) for name in ("fingerprint", "as_of", "number")),
+    ("POST", "group-move", "as_of"),
+)
+
+
+@pytest.mark.parametrize("example", OF_ONE_ROUTE, ids=" ".join)
+async def test_hostile_text_in_a_parameter_of_one_route_is_refused(
+    example: tuple[str, str, str],
+) -> None:
+    """It is shown as text, with what was expected."""
+    method, name, parameter = example
+    at = browser(dashboard(await hostile_store()))
+    for value in (WORD, "\ud800".encode(errors="surrogatepass"), "\0", "-1", "9" * 99):
+        given: Any = {**PARAMETERS.get((method, name), {}), parameter: value}
+        response = await send(at, method, name, given)
+        assert response.status_code == 400, (value, response.text)
+        assert_harmless(response)
 
 
 @pytest.mark.parametrize("path", [f"/{CANARY}", "/..%2f", "/%3Cscript%3E", "/task/../queue", "//x"])

@@ -70,6 +70,8 @@ ORDERS: Final[Mapping[str, GroupOrder]] = {
 async def groups(visit: Visit) -> Page:
     """Show the groups in queues that the visitor may see."""
     queue = visit.query.maybe("queue", most=MAX_QUEUE)
+    if queue is not None:
+        visit.require(Right.GROUP_READ, queue)
     limit = visit.query.whole("limit", 1, MOST_GROUPS, GROUPS)
     cursor = visit.query.cursor()
     store = await _opened(visit)
