@@ -14,7 +14,7 @@ from qcore.domain.statistics import Outcome, Statistics, StatisticsRow
 from qcore.entrypoints.dashboard.charts import HEIGHT, SPANS, Span, drawn, nice
 from qcore.testing import drain
 from qcore.testing.builders import NOW
-from tests.entrypoints.dashboard.kit import a_queue, as_role, browser, text_of
+from tests.entrypoints.dashboard.kit import a_queue, as_role, browser, put, text_of
 
 UTC = ZoneInfo("UTC")
 
@@ -127,3 +127,16 @@ async def test_a_span_that_is_none_is_refused() -> None:
     response = await browser(dashboard(a_queue())).get(span="week")
     assert response.status_code == 400
     assert "hour, 3h, 30d, 90d" in response.text
+
+
+async def test_of_many_queues_the_overview_charts_those_on_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And says so: to add up thousands takes long."""
+    monkeypatch.setattr("qcore.entrypoints.dashboard.pages.overview.FEW", 1)
+    q = await with_runs(a=2, b=3)
+    for queue in ("a", "b"):
+        await put(q, queue=queue)
+    html = await browser(dashboard(q)).page(limit=1)
+    assert "of the queues below" in text_of(html)
+    assert str(html.css(".plot svg")[0].attributes["aria-label"]).startswith("2 runs in the")

@@ -133,14 +133,21 @@ def span_of(visit: Visit) -> Span:
     return SPANS[visit.query.one_of("span", SPANS, HOUR.name)]
 
 
-async def charts_of(visit: Visit, queues: str | Collection[str] | None) -> Charts | None:
+async def charts_of(
+    visit: Visit,
+    queues: str | Collection[str] | None,
+    hour: Sequence[StatisticsRow] | None = None,
+) -> Charts | None:
     """Return the charts of queues, of all with None; None where the store does not count.
 
-    Of the span that the request asks for, and of what the visitor may see.
+    Of the span that the request asks for, and of what the visitor may see. `hour` is what has ended
+    in the last hour, where a page has read that already.
     """
     if recording_of(visit.board.q.broker) is None:
         return None
     span = span_of(visit)
+    if hour is not None and span is HOUR:
+        return drawn(hour, span, visit.now, visit.zone)
     rows = await visit.inspector.statistics(queues, since=span.since, by=span.by)
     seen = [each for each in rows if visit.may(Right.QUEUE_READ, each.queue)]
     return drawn(seen, span, visit.now, visit.zone)

@@ -90,7 +90,8 @@ async def overview(visit: Visit) -> Page:
         "nothing": Pace(NOTHING),
         "workers": workers,
         "problems": problems(facts),
-        "charts": await charts_of(visit, None if is_small else shown),
+        "charts": await charts_of(visit, None if is_small else shown, ended),
+        "charts_scope": "" if is_small else "of the queues below",
         "charts_fixed": {"name": named or None},
     }
     return Page("overview.html", "Overview", values, ("queues",), live={})

@@ -42,6 +42,7 @@ async def queue(visit: Visit) -> Page:
         "limits": await visit.inspector.limits(name) if has_limits else None,
         "is_empty": not held,
         "charts": await charts_of(visit, name),
+        "charts_scope": "",
         "charts_fixed": {"queue": name},
     }
     return Page("queue.html", name, values, _command(visit, own), live={"queue": name})
