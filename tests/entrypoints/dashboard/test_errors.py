@@ -66,6 +66,9 @@ async def test_ten_of_a_group_are_moved_first(route: str, state: State) -> None:
     asked = read(await at.post(route, **given))
     assert "12 tasks?" in text_of(asked)
     assert len(asked.css(".sample a")) == 5
+    [to_all] = asked.css('a[href^="tasks?q=state"]')
+    listed = await at.page(str(to_all.attributes["href"]))
+    assert len(listed.css("tbody tr")) == 12
     assert await q.inspector.totals() == {State.DEAD: 12}
     response = await at.post(route, **fields_of(asked, route), confirm="yes", number="10")
     assert response.status_code == 303

@@ -116,6 +116,7 @@ async def _carry_out(visit: Visit, order: GroupOrder) -> Answer:
             "preview": preview,
             "q": str(asked),
             "fingerprint": fingerprint,
+            "query": query,
             "paces": _paces(preview.count, is_all=preview.is_complete),
         }
         command = ("tasks", order.verb, str(query), "--limit", str(number))
