@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import Any
 from urllib.parse import urljoin
 
@@ -12,6 +13,7 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from qcore import Qcore
 from qcore.dashboard import dashboard, wsgi_dashboard
@@ -203,6 +205,32 @@ def test_an_application_that_blocks_has_the_same_pages(blocking: Any) -> None:
     assert call(blocking, environ(""))[0].startswith("308")
     status, body = call(blocking, environ("/queue", "queue=nobody", REQUEST_METHOD="HEAD"))
     assert (status, body) == ("200 OK", "")
+
+
+def test_the_end_of_an_application_that_blocks_ends_its_moves_of_many() -> None:
+    """One that waits for its next step is cut off, and the log says how far it came."""
+    q = a_queue()
+    for each in ("a", "b"):
+        asyncio.run(put(q, id=each, queue="mail"))
+    app = wsgi_dashboard(q)
+    # "as_of" is far ahead: the set is that of now
+    form = (
+        b"verb=discard&which=all&state=pending&queue=mail&confirm=yes&reason=x&pace=1"
+        b"&as_of=9000000000"
+    )
+    asked = environ(
+        "/bulk",
+        REQUEST_METHOD="POST",
+        CONTENT_LENGTH=str(len(form)),
+        CONTENT_TYPE="application/x-www-form-urlencoded",
+        HTTP_SEC_FETCH_SITE="same-origin",
+    )
+    with capture_logs() as lines:
+        assert call(app, {**asked, "wsgi.input": BytesIO(form)})[0].startswith("303")
+        app.close()
+    assert [(each["event"], each["how"]) for each in lines] == [
+        ("a move of many has ended", "stopped")
+    ]
 
 
 def test_an_application_that_blocks_has_no_streams(blocking: Any) -> None:

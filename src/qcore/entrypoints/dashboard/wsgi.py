@@ -5,6 +5,7 @@ one begun before a server forks its workers would be in none of them.
 """
 
 import asyncio
+import atexit
 import os
 from collections.abc import Callable, Iterable
 from threading import Lock, Thread
@@ -27,13 +28,21 @@ class LoopThread:
         from a2wsgi import ASGIMiddleware
 
         self.process = os.getpid()
+        self._app = app
         self._loop = asyncio.new_event_loop()
         self.answer: Any = ASGIMiddleware(cast("Any", app), loop=self._loop)
         self._thread = Thread(target=self._run, name="qcore-dashboard", daemon=True)
         self._thread.start()
+        # a server that blocks tells nobody that it ends
+        atexit.register(self.close)
 
     def close(self) -> None:
-        """End the thread, and wait for it."""
+        """End what lasts, such as moves of many, and the thread; wait for it."""
+        atexit.unregister(self.close)
+        if self.process != os.getpid():
+            # forked since: the thread is not here
+            return
+        asyncio.run_coroutine_threadsafe(self._app.wait_closed(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
