@@ -1,8 +1,8 @@
 """Periodic tasks: what to annotate with, and for those who write brokers what is stored of them."""
 
 from qcore.app.calls.periodic_task import EntryOptions, PeriodicTask
+from qcore.app.client.blocking_entries import BlockingEntries
 from qcore.app.client.entries import (
-    BlockingEntries,
     Entries,
     EntryStatus,
     ListedEntry,

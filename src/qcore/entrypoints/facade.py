@@ -14,9 +14,10 @@ from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.options import Options
+from qcore.app.client.blocking_entries import BlockingEntries
 from qcore.app.client.blocking_inspector import BlockingInspector
 from qcore.app.client.client import BlockingClient, Client
-from qcore.app.client.entries import BlockingEntries, Entries
+from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
+from qcore.app.client.changes import is_discarded
 from qcore.app.client.qualifiers import DURATION, seconds_in
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.lifecycle import (
@@ -13,8 +14,6 @@ from qcore.domain.lifecycle import (
     Discarded,
     Rescheduled,
     RunNow,
-    State,
-    former_of,
 )
 from qcore.domain.record import record
 from qcore.domain.task import Task
@@ -140,8 +139,7 @@ BY_VERB: Final[Mapping[str, Move]] = {
 
 def moves_of(task: Task) -> Sequence[Move]:
     """Return the orders that change something about a task as it is."""
-    is_discarded = task.state is State.ARCHIVED and former_of(task.error)[0] is not None
-    useless = Discarded if is_discarded else BroughtBack
+    useless = Discarded if is_discarded(task) else BroughtBack
     return [
         each
         for each in BY_VERB.values()
