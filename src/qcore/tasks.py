@@ -1,5 +1,6 @@
 """A task as it is asked for, as it is stored, and the right to run it."""
 
+from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.domain.audit import AuditRecord
 from qcore.domain.groups import Group
 from qcore.domain.moments import Duration, Moment
@@ -11,6 +12,7 @@ from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdi
 __all__ = [
     "AttemptError",
     "AuditRecord",
+    "CancelReason",
     "Claim",
     "Demand",
     "Details",

@@ -2,6 +2,7 @@
 
 from qcore.app.calls.call import Call, Step
 from qcore.app.calls.options import Changes, Options
+from qcore.app.client.enqueue_middleware import EnqueueMiddleware, SendTasks
 from qcore.app.client.handles import BlockingHandle, Handle, TaskUpdate
 from qcore.app.tasks.aggregators import Aggregate, AggregationOptions
 from qcore.app.tasks.chains import BlockingChainHandle, Chain, ChainHandle
@@ -18,11 +19,13 @@ __all__ = [
     "Chain",
     "ChainHandle",
     "Changes",
+    "EnqueueMiddleware",
     "Handle",
     "Handler",
     "Middleware",
     "Next",
     "Options",
+    "SendTasks",
     "Step",
     "TaskUpdate",
     "WorkerOptions",

@@ -1,7 +1,7 @@
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,12 @@ from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import MessagePackSerializer
-from qcore.adapters.wrappers import TracedBroker
+from qcore.adapters.wrappers import ForwardingBroker, TracedBroker
+from qcore.app.client.coalescing import EnqueueAnswer
+from qcore.app.client.enqueue_middleware import EnqueueMiddleware, SendTasks
+from qcore.domain.answers import Admission, LeaseLost, Settled
 from qcore.domain.events import BrokerCalled, Event
+from qcore.domain.task import Verdict
 from qcore.testing import ManualClock, Signals, assert_enqueued, drain
 from qcore.testing.builders import NOW
 from tests.contract.doubles import Store, TimedBroker
@@ -464,3 +468,61 @@ def test_a_worker_that_cannot_be_is_refused() -> None:
     """Settings are checked when the worker is made."""
     with pytest.raises(InvalidOption, match="concurrency is 0"):
         Qcore("memory://").worker(concurrency=0)
+
+
+async def test_middleware_is_wrapped_around_every_enqueue_of_either_client() -> None:
+    """The first outermost; also of several tasks, and while the queue is swapped."""
+    q = Qcore("memory://", clock=ManualClock())
+    seen: list[tuple[str, int]] = []
+
+    def noting(name: str) -> EnqueueMiddleware:
+        async def note(tasks: Sequence[NewTask], send: SendTasks) -> Sequence[EnqueueAnswer]:
+            seen.append((name, len(tasks)))
+            return await send(tasks)
+
+        return note
+
+    q.enqueue_middleware(noting("outer"))
+    q.enqueue_middleware(noting("inner"))
+    await q.client.enqueue_many([NewTask("test", id=each) for each in "ab"])
+    q.blocking.enqueue(NewTask("test", id="c"))
+    with q.swapped():
+        await q.client.enqueue(NewTask("test", id="d"))
+    assert seen == [(name, size) for size in (2, 1, 1) for name in ("outer", "inner")]
+
+
+def test_what_cannot_be_awaited_is_no_enqueue_middleware() -> None:
+    """The call that registers it says so."""
+    with pytest.raises(InvalidOption, match="expected a coroutine function"):
+        Qcore("memory://").enqueue_middleware(lambda tasks, send: send(tasks))
+
+
+async def test_a_wrapper_is_put_around_whichever_broker_a_queue_has() -> None:
+    """Of its clients and its workers, also while it is swapped; `q.broker` is the one inside."""
+    q, calls = Qcore("memory://", clock=ManualClock()), Counter[str]()
+
+    class Counting(ForwardingBroker):
+        async def enqueue(self, tasks: Sequence[NewTask], *, now: float) -> Sequence[Admission]:
+            calls["enqueue"] += 1
+            return await super().enqueue(tasks, now=now)
+
+        async def settle(
+            self, verdicts: Sequence[Verdict], *, now: float
+        ) -> Sequence[Settled | LeaseLost]:
+            calls["settle"] += 1
+            return await super().settle(verdicts, now=now)
+
+    q.wrap_broker(Counting)
+
+    @q.task("test")
+    async def run(ctx: Context) -> None: ...
+
+    await run.enqueue()
+    run.enqueue_sync()
+    await drain(q)
+    assert calls == {"enqueue": 2, "settle": 1}
+    with q.swapped(clock=q.clock):
+        await run.enqueue()
+        await drain(q)
+    assert calls == {"enqueue": 3, "settle": 2}
+    assert isinstance(q.broker, MemoryBroker)

@@ -4,7 +4,10 @@ import os
 import time
 from pathlib import Path
 
-from qcore import Context
+from opentelemetry import trace
+
+from qcore import Context, Qcore
+from qcore.tracing import run_context
 
 
 def work(ctx: Context, path: str) -> str:
@@ -25,3 +28,15 @@ def hang(ctx: Context, path: str) -> None:
     Path(path).with_suffix(".new").rename(path)
     while True:
         time.sleep(60)
+
+
+def register_traced(q: Qcore) -> None:
+    """Have a handler that says in its process which span is the current one."""
+    q.task("where", process=True)(where)
+
+
+def where(ctx: Context) -> list[object]:
+    """Return the context in the headers, and the span that is the current one."""
+    with run_context(ctx):
+        span = trace.get_current_span().get_span_context()
+    return [ctx.headers["traceparent"], span.span_id]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from inspect import iscoroutinefunction
 from random import SystemRandom
 from types import TracebackType
 from typing import Final, Self, Unpack
@@ -13,10 +14,12 @@ from qcore.adapters.links.urls import without_password
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.codec import Codec
+from qcore.app.calls.introspection import unwraps_to
 from qcore.app.calls.options import Options
 from qcore.app.client.blocking_entries import BlockingEntries
 from qcore.app.client.blocking_inspector import BlockingInspector
 from qcore.app.client.client import BlockingClient, Client
+from qcore.app.client.enqueue_middleware import EnqueueMiddleware
 from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.own_frames import without_own_frames
@@ -79,6 +82,8 @@ class Qcore(Router):
         first = serializer or JsonSerializer()
         self.codec = Codec([first, *_read_beside(first)])
         self.instruments = (LoggingInstrument(),) if instruments is None else _listed(instruments)
+        self._enqueue_middleware: list[EnqueueMiddleware] = []
+        self._wraps: list[Callable[[Broker], Broker]] = []
         self._max_payload = max_payload
         self._max_result = byte_limit("max_result", max_result)
         self.has_own_store = url is not None or broker is not None
@@ -107,7 +112,11 @@ class Qcore(Router):
         self.clock = clock
         self.dice = dice
         self.client = Client(
-            self._traced, clock=clock, codec=self.codec, max_payload=self._max_payload
+            self._traced,
+            clock=clock,
+            codec=self.codec,
+            max_payload=self._max_payload,
+            middleware=self._enqueue_middleware,
         )
         """For asynchronous code."""
         self.blocking = self._blocking_client(broker)
@@ -133,15 +142,50 @@ class Qcore(Router):
         self._wire(self.broker, self.store, self._given_clock, self.dice)
 
     def _trace(self, broker: Broker) -> Broker:
-        """Return a broker whose calls are told to the instruments, if any of them wants that."""
+        """Return a broker inside its wrappers.
+
+        Its calls are told to the instruments, if any of them wants that.
+        """
+        for wrap in self._wraps:
+            broker = wrap(broker)
         emit = Instruments(self.instruments)
         return TracedBroker(broker, emit) if emit.wants(BrokerCalled) else broker
 
     def _blocking_client(self, broker: Broker) -> BlockingClient:
         clock = self._given_clock or _clock_of(broker)
         return BlockingClient(
-            self._trace(broker), clock=clock, codec=self.codec, max_payload=self._max_payload
+            self._trace(broker),
+            clock=clock,
+            codec=self.codec,
+            max_payload=self._max_payload,
+            middleware=self._enqueue_middleware,
         )
+
+    def enqueue_middleware(self, middleware: EnqueueMiddleware) -> EnqueueMiddleware:
+        """Wrap a coroutine function `(tasks, send)` around every enqueue, here and in `swapped`.
+
+        It awaits `send(tasks)` with the `NewTask`s, perhaps with other headers, and returns its
+        answers; the first registered is the outermost. What a run enqueues when it succeeds is not
+        sent by a client, nor what a schedule makes. Over the blocking client it must not suspend.
+        Register it before the queue is used. Raises `InvalidOption` for what cannot be awaited.
+        """
+        if not unwraps_to(iscoroutinefunction, middleware):
+            raise InvalidOption(
+                f"{middleware!r} is no middleware: expected a coroutine function, "
+                "async def middleware(tasks, send)"
+            )
+        self._enqueue_middleware.append(middleware)
+        self._wire(self.broker, self.store, self._given_clock, self.dice)
+        return middleware
+
+    def wrap_broker(self, wrap: Callable[[Broker], Broker]) -> None:
+        """Put a wrapper around the broker of all that is made of this queue from now on.
+
+        `wrap` is called with each broker, also with those of `swapped`, and returns one around it.
+        Call it before the queue is used.
+        """
+        self._wraps.append(wrap)
+        self._wire(self.broker, self.store, self._given_clock, self.dice)
 
     @contextmanager
     def swapped(

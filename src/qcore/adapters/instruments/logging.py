@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, KeysView
+from collections.abc import Callable, Collection, KeysView, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from logging import DEBUG
@@ -103,6 +103,7 @@ class LoggingInstrument:
         self._logs_successes = True
         self._now = now
         self._warned: dict[str, float] = {}
+        self._more_fields: list[Callable[[Claim], Mapping[str, object]]] = []
         self._loggers: dict[type, Callable[[Any], None]] = {
             WorkerStarted: self._started,
             WorkerPaused: self._paused,
@@ -133,6 +134,10 @@ class LoggingInstrument:
     def ignore(self, kind: type[Event]) -> None:
         """Log no events of a kind from now on."""
         self._loggers.pop(kind, None)
+
+    def add_fields(self, function: Callable[[Claim], Mapping[str, object]]) -> None:
+        """Add the fields that a function returns for a claim to each line about its run."""
+        self._more_fields.append(function)
 
     def __call__(self, event: Event) -> None:
         """Log an event, if it is of one of those classes."""
@@ -192,9 +197,9 @@ class LoggingInstrument:
         if isinstance(outcome, Succeeded):
             if self._logs_successes:
                 log = self._log.info if self.successes == "info" else self._log.debug
-                log("task succeeded", **_finish_fields(event))
+                log("task succeeded", **self._finish_fields(event))
         elif self._logs_debug or not isinstance(outcome, EXPECTED):
-            self._finished_otherwise(outcome, _finish_fields(event))
+            self._finished_otherwise(outcome, self._finish_fields(event))
 
     def _finished_otherwise(self, outcome: Transition, fields: dict[str, Any]) -> None:
         match outcome:
@@ -268,7 +273,9 @@ class LoggingInstrument:
         )
 
     def _lease_lost(self, event: LeaseWasLost) -> None:
-        self._log.warning("lease lost", token=event.claim.lease.token, **_run_fields(event.claim))
+        self._log.warning(
+            "lease lost", token=event.claim.lease.token, **self._run_fields(event.claim)
+        )
 
     def _no_handler(self, event: NoHandler) -> None:
         name, now = event.claim.task.name, self._now()
@@ -277,7 +284,7 @@ class LoggingInstrument:
         if len(self._warned) >= MAX_WARNED:
             self._warned.clear()
         self._warned[name] = now
-        fields = _run_fields(event.claim)
+        fields = self._run_fields(event.claim)
         if event.unknown_format is None:
             self._log.warning("no handler for this name", **fields)
         else:
@@ -302,16 +309,22 @@ class LoggingInstrument:
             "operator's command", action=event.action, queue=event.queue, by=event.by, **given
         )
 
+    def _run_fields(self, claim: Claim) -> dict[str, object]:
+        """Return the fields that identify a run."""
+        task = claim.task
+        fields: dict[str, object] = {
+            "task": task.name,
+            "task_id": task.id,
+            "queue": task.queue,
+            "attempt": task.attempts,
+        }
+        for more in self._more_fields:
+            fields |= more(claim)
+        return fields
 
-def _run_fields(claim: Claim) -> dict[str, object]:
-    """Return the fields that identify a run."""
-    task = claim.task
-    return {"task": task.name, "task_id": task.id, "queue": task.queue, "attempt": task.attempts}
-
-
-def _finish_fields(event: TaskFinished) -> dict[str, Any]:
-    """Return the fields of a run that has ended."""
-    return {**_run_fields(event.claim), "seconds": round(event.seconds, 6)}
+    def _finish_fields(self, event: TaskFinished) -> dict[str, Any]:
+        """Return the fields of a run that has ended."""
+        return {**self._run_fields(event.claim), "seconds": round(event.seconds, 6)}
 
 
 def _traceback(outcome: Failed | Exhausted | Rejected) -> dict[str, Any]:

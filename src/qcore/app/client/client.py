@@ -15,6 +15,7 @@ from qcore.app.calls.user_code import raise_naming, refusal
 from qcore.app.client.async_notifications import AsyncTaskNotifications
 from qcore.app.client.blocking_notifications import BlockingTaskNotifications
 from qcore.app.client.coalescing import EnqueueAnswer, EnqueueCoalescer, enqueue_divided
+from qcore.app.client.enqueue_middleware import EnqueueMiddleware, wrapped
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.client.inline import run_inline
 from qcore.app.client.own_frames import without_own_frames
@@ -49,12 +50,14 @@ class Client:
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         entropy: Callable[[int], bytes] = os.urandom,
         coalesce: bool = True,
+        middleware: Sequence[EnqueueMiddleware] = (),
     ) -> None:
         self.broker = broker
         self.clock = clock
         self.codec = codec
-        self._enqueue = (
-            EnqueueCoalescer(broker).enqueue if coalesce else partial(enqueue_divided, broker)
+        self._enqueue = wrapped(
+            EnqueueCoalescer(broker).enqueue if coalesce else partial(enqueue_divided, broker),
+            middleware,
         )
         self._make_ready = SharedOpen(broker) if coalesce else broker.open
         self.notifications: TaskNotifications = (
@@ -274,6 +277,7 @@ class BlockingClient:
         codec: Codec,
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         entropy: Callable[[int], bytes] = os.urandom,
+        middleware: Sequence[EnqueueMiddleware] = (),
     ) -> None:
         self.inner = Client(
             broker.blocking(),
@@ -282,6 +286,7 @@ class BlockingClient:
             max_payload=max_payload,
             entropy=entropy,
             coalesce=False,
+            middleware=middleware,
         )
         """The client whose coroutines it steps: over a blocking broker none of them suspends."""
 

@@ -8,6 +8,7 @@ from attrs import field
 
 from qcore.app.calls.call import CallChain, TaskRequest
 from qcore.app.calls.chain_header import CHAIN_HEADER
+from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.tasks.run_details import RunStorage
 from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
 from qcore.domain.ids import follow_up_id
@@ -65,6 +66,7 @@ class Context:
         "_is_over",
         "_log",
         "_services",
+        "cancel_reason",
         "claim",
         "deadline",
         "lease",
@@ -80,6 +82,8 @@ class Context:
         """The lease of this run; `lease.token` fences what the handler writes elsewhere."""
         self.deadline = deadline
         """When this run is cut short: the earlier of its timeout and the task's deadline."""
+        self.cancel_reason: CancelReason | None = None
+        """Why the worker ends this run early; None while it does not."""
         self._services = services
         self._is_cancelled = False
         self._follow_ups: tuple[NewTask, ...] = ()
@@ -122,6 +126,16 @@ class Context:
             headers.pop(TICK, None)
             self._headers = headers
             return headers
+
+    @property
+    def own_headers(self) -> Mapping[str, str] | None:
+        """Return this run's copy of the headers; None where nobody has asked for it yet."""
+        return getattr(self, "_headers", None)
+
+    @own_headers.setter
+    def own_headers(self, headers: Mapping[str, str] | None) -> None:
+        if headers is not None:
+            self._headers = dict(headers)
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 import asyncio
 import math
 
-from qcore.app.worker.run import CancelReason, Run
+from qcore.app.tasks.cancel_reason import CancelReason
+from qcore.app.worker.run import Run
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.ports import Clock

@@ -1,6 +1,7 @@
 """Add to a failed verdict which worker ran the task, and the handler's traceback."""
 
 import traceback
+from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
@@ -11,7 +12,7 @@ from qcore.domain.retry import described
 from qcore.domain.run_details import MAX_TRACEBACK
 from qcore.domain.text import escaped, trace_of
 
-OWN_MODULES: Final = "qcore.app."
+OWN_MODULES: Final = ("qcore.app.", "qcore.middleware.")
 """Modules between the worker and a handler, which say nothing to who reads a traceback."""
 KEPT: Final = "_qcore_traceback"
 """The attribute of an error from another process that holds its traceback as text."""
@@ -48,6 +49,32 @@ def keep_traceback(error: BaseException, text: str) -> None:
     """Let an error that was raised in another process have the traceback that it had there."""
     # past the `__setattr__` of a class whose errors are frozen
     object.__setattr__(error, KEPT, text)
+
+
+def add_note(error: BaseException, label: str, value: str) -> None:
+    """Add a line, `label: value`, to an error, in place of an earlier one of that label.
+
+    It is a note of Python's (PEP 678), which ends the traceback that is stored and logged. An error
+    of a class that takes none stays without; one that is raised again and again has it once.
+    """
+    line, start = f"{label}: {value}", f"{label}: "
+    kept = vars(error).get(KEPT)
+    if kept is not None:
+        others = [each for each in str(kept).splitlines() if not each.startswith(start)]
+        keep_traceback(error, "\n".join([*others, line]))
+        return
+    # its class may refuse to have an attribute set
+    with suppress(Exception):
+        notes: list[str] = vars(error).get("__notes__", [])
+        notes[:] = [each for each in notes if not each.startswith(start)]
+        error.add_note(line)
+
+
+def copy_notes(source: BaseException, target: BaseException) -> None:
+    """Add the notes of an error to another, which takes its place."""
+    with suppress(Exception):
+        for note in vars(source).get("__notes__", ()):
+            target.add_note(note)
 
 
 def _formatted(error: BaseException, trace: TracebackType | None) -> str:

@@ -3,13 +3,14 @@
 import asyncio
 
 from qcore.app.calls.user_code import log_failure
+from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import AnyHandler
 from qcore.app.worker.control import WorkerControl
-from qcore.app.worker.error_context import with_error_context
+from qcore.app.worker.error_context import copy_notes, with_error_context
 from qcore.app.worker.error_hooks import ErrorHooks
 from qcore.app.worker.pools.child_ipc import ProcessDied
-from qcore.app.worker.run import CancelReason, Run
+from qcore.app.worker.run import Run
 from qcore.domain.control import RateLimited, Revoke, Snooze
 from qcore.domain.error_groups import meaning_of
 from qcore.domain.lifecycle import Crashed, Failed, Rejected, Released, Transition
@@ -53,7 +54,7 @@ class FailureJudge:
                 # a `SystemExit` is not the doing of a program that ends, and may be its cause
                 return Released()
             case CancelReason.TIMEOUT if isinstance(error, asyncio.CancelledError):
-                error = _timed_out(run.claim.task).with_traceback(error.__traceback__)
+                error = _timed_out(run.claim.task, error)
             case _:
                 # cancelled, but not by the worker: the handler raised it, or awaited a future
                 # that was cancelled; that is an error like any other
@@ -97,7 +98,10 @@ class FailureJudge:
         return verdict
 
 
-def _timed_out(task: Task) -> TimeoutError:
+def _timed_out(task: Task, cancelled: BaseException) -> TimeoutError:
+    """Return the error of a run that was cut short, with the place and the notes of that."""
     spec = task.spec
     limit = f"{spec.timeout} seconds" if spec.timeout is not None else "its deadline"
-    return TimeoutError(f"the handler ran for longer than {limit}")
+    error = TimeoutError(f"the handler ran for longer than {limit}")
+    copy_notes(cancelled, error)
+    return error.with_traceback(cancelled.__traceback__)

@@ -7,8 +7,9 @@ from typing import Final
 
 from qcore.app.client.division import OUTAGES, divided
 from qcore.app.client.inline import run_inline
+from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.worker.instruments import Instruments
-from qcore.app.worker.run import CancelReason, Run
+from qcore.app.worker.run import Run
 from qcore.domain.answers import LeaseLost
 from qcore.domain.events import BrokerFailed
 from qcore.domain.moments import Moment

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from qcore.app.calls.introspection import refuse_unstarted
+from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Kind
 from qcore.app.tasks.process_function import ProcessFunction
@@ -16,7 +17,7 @@ from qcore.app.worker.deadlines import Deadlines
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.pools.handler_pools import HandlerPools
 from qcore.app.worker.pools.processes import Reservation
-from qcore.app.worker.run import CancelReason, Run
+from qcore.app.worker.run import Run
 from qcore.domain.events import TaskStarted
 from qcore.domain.task import Task
 from qcore.ports import Clock

@@ -2,8 +2,9 @@
 
 import asyncio
 
+from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.worker.instruments import Instruments
-from qcore.app.worker.run import CancelReason, Run
+from qcore.app.worker.run import Run
 from qcore.domain.events import LeaseWasLost
 
 

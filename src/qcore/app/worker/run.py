@@ -1,20 +1,12 @@
 """One run: a claim while this worker executes it."""
 
 import asyncio
-from enum import Enum, auto
 from typing import Any
 
+from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.tasks.context import Context
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim
-
-
-class CancelReason(Enum):
-    """Why the worker cancels a run; it decides what the handler's error means."""
-
-    TIMEOUT = auto()
-    LEASE_LOST = auto()
-    SHUTDOWN = auto()
 
 
 class Run:
@@ -22,7 +14,6 @@ class Run:
 
     __slots__ = (
         "began",
-        "cancel_reason",
         "claim",
         "coroutine",
         "ctx",
@@ -35,7 +26,6 @@ class Run:
     def __init__(self, claim: Claim, ctx: Context) -> None:
         self.claim = claim
         self.ctx = ctx
-        self.cancel_reason: CancelReason | None = None
         self.has_ended = False
         """Whether the handler has returned or raised: the verdict on it must not be cancelled."""
         self.began: float | None = None
@@ -52,10 +42,15 @@ class Run:
         """Cancel the handler; a later reason takes the place of an earlier one."""
         if self.has_ended:
             return
-        self.cancel_reason = reason
+        self.ctx.cancel_reason = reason
         self.ctx.cancel()
         if self.coroutine is not None:
             self.coroutine.cancel()
+
+    @property
+    def cancel_reason(self) -> CancelReason | None:
+        """Why the worker cancels it; None where it does not."""
+        return self.ctx.cancel_reason
 
     @property
     def is_cancelled(self) -> bool:
@@ -77,7 +72,7 @@ class Run:
         A lost lease stays the reason: no verdict counts then.
         """
         if self.cancel_reason is not CancelReason.LEASE_LOST:
-            self.cancel_reason = None
+            self.ctx.cancel_reason = None
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()

@@ -4,11 +4,12 @@ import asyncio
 from typing import Final
 
 from qcore.app.client.wakeup import first_completed
+from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.error_hooks import ErrorHooks
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.outbox import Outbox
-from qcore.app.worker.run import CancelReason, Run
+from qcore.app.worker.run import Run
 from qcore.app.worker.settings import WorkerSettings
 from qcore.domain.events import WorkerStopped, WorkerStopping
 from qcore.domain.lifecycle import Released

@@ -8,7 +8,7 @@ number of `ChildRequest`s, each but progress answered by an `Outcome`, and then 
 import os
 import pickle
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, Literal, TypeAlias
 
@@ -43,6 +43,8 @@ class Job:
     """Seconds to add to this machine's monotonic clock to have the worker's time."""
     follow_ups: Sequence[NewTask]
     """The follow-ups that a middleware has asked for so far."""
+    headers: Mapping[str, str] | None = None
+    """The run's own headers, which a middleware may have changed; None for those of the task."""
 
 
 @record

@@ -95,6 +95,7 @@ def _do(job: Job, storage: PipeRunStorage) -> Outcome:
         build = None if client is None else partial(_build, client, job.clock_offset)
         ctx = Context(job.claim, RunServices(build=build, storage=storage), deadline=job.deadline)
         ctx.give_back(job.follow_ups)
+        ctx.own_headers = job.headers
         value = refuse_unstarted(_call(function, ctx, *args, **kwargs), "handler")
     except BaseException as error:  # noqa: BLE001  (the worker judges it)
         return Raised(recorded(error))

@@ -113,7 +113,13 @@ class Reservation:
         def do(child: ChildProcess) -> Outcome:
             arguments = _packed(args, kwargs)
             job = Job(
-                self._function, ctx.claim, ctx.deadline, arguments, clock_offset, ctx.follow_ups
+                self._function,
+                ctx.claim,
+                ctx.deadline,
+                arguments,
+                clock_offset,
+                ctx.follow_ups,
+                ctx.own_headers,
             )
             return child.do(job, ctx)
 

@@ -1,0 +1,1 @@
+"""OpenTelemetry around enqueues, runs and settlements; imported by `qcore.tracing` alone."""
