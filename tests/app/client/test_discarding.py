@@ -165,3 +165,13 @@ def test_what_is_written_of_a_discarded_task_is_read_again(state: State, error: 
 def test_a_successor_comes_back_as_a_task_of_its_own() -> None:
     """It waits for the end of no other: else it would wait for ever."""
     assert discarded_error(State.SCHEDULED, None, LAST_MOMENT) == "discarded while pending"
+
+
+async def test_what_comes_back_does_not_take_its_unique_key_again(lab: Lab) -> None:
+    """Another task may have had it meanwhile, and both are stored then."""
+    now = lab.clock.now()
+    for task in ("first", "second"):
+        await lab.client.enqueue(a_task(id=task, unique_key="k", unique_for=60, due=now + 9))
+        await lab.inspector.discard("default", [task])
+        await lab.inspector.bring_back("default", [task])
+    assert await lab.inspector.totals() == {State.SCHEDULED: 2}
