@@ -1,6 +1,7 @@
 import pytest
 
-from qcore.entrypoints.cli.output import cell, duration, timestamp
+from qcore.entrypoints.cli.output import cell
+from qcore.entrypoints.written_times import duration, timestamp
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from qcore import Context, Qcore, SkipRetry
 from qcore.entrypoints.cli import output
 from qcore.entrypoints.cli.group import qcore
 from qcore.entrypoints.cli.sparkline import BARS, sparkline
-from qcore.entrypoints.cli.stats import short
+from qcore.entrypoints.written_times import short
 
 URL = "sqlite:///queue.db"
 HOUR = 3_600.0

@@ -7,15 +7,9 @@ import click
 
 from qcore.app.client.entries import EntryStatus, ListedEntry, TickOutcome
 from qcore.domain.moments import Moment
-from qcore.entrypoints.cli.output import (
-    cell,
-    duration,
-    is_terminal,
-    print_pairs,
-    print_table,
-    timestamp,
-)
+from qcore.entrypoints.cli.output import cell, is_terminal, print_pairs, print_table
 from qcore.entrypoints.cli.task_output import moment_or_none
+from qcore.entrypoints.written_times import duration, timestamp
 
 TITLES: Final = ("QUEUE", "NAME", "STATUS", "SCHEDULE", "NEXT", "RUNS")
 COLOURS: Final[Mapping[EntryStatus, str]] = {

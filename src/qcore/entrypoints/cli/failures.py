@@ -21,14 +21,8 @@ from qcore.entrypoints.cli.asking import (
     url_option,
 )
 from qcore.entrypoints.cli.known_values import query_term
-from qcore.entrypoints.cli.output import (
-    cell,
-    duration,
-    is_terminal,
-    print_json,
-    print_table,
-    timestamp,
-)
+from qcore.entrypoints.cli.output import cell, is_terminal, print_json, print_table
+from qcore.entrypoints.written_times import duration, timestamp
 
 TITLES: Final = ("TASKS", "FIRST", "LAST", "NAME", "ERROR", "FINGERPRINT")
 

@@ -25,15 +25,9 @@ from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.many import Bulk
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.orders import VERBS, Order, order_options
-from qcore.entrypoints.cli.output import (
-    cell,
-    duration,
-    is_terminal,
-    print_json,
-    print_table,
-    timestamp,
-)
+from qcore.entrypoints.cli.output import cell, is_terminal, print_json, print_table
 from qcore.entrypoints.cli.task_output import print_tasks, task_record
+from qcore.entrypoints.written_times import duration, timestamp
 
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 TITLES: Final = ("QUEUE", "GROUP", "TASKS", "FIRST", "LAST")

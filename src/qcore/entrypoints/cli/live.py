@@ -12,9 +12,10 @@ from qcore.app.client.store_updates import QueueUpdate, StoreUpdate
 from qcore.domain.new_task import TaskId
 from qcore.domain.task import Task
 from qcore.entrypoints.cli.asking import Store
-from qcore.entrypoints.cli.output import cell, is_terminal, print_json_line, timestamp
+from qcore.entrypoints.cli.output import cell, is_terminal, print_json_line
 from qcore.entrypoints.cli.queue_output import print_queues
 from qcore.entrypoints.cli.task_output import print_tasks, task_record
+from qcore.entrypoints.written_times import timestamp
 
 CLEAR_SCREEN: Final = "\x1b[2J\x1b[H"
 Key: TypeAlias = tuple[str, TaskId]

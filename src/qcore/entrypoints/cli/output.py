@@ -8,9 +8,6 @@ from typing import Final
 
 import click
 
-from qcore.entrypoints.written_times import duration as duration  # noqa: PLC0414  (for commands)
-from qcore.entrypoints.written_times import timestamp as timestamp  # noqa: PLC0414  (the same)
-
 JSON_VERSION: Final = 1
 """Of the keys in JSON documents: raised when one is renamed, removed or means something else."""
 CLEAR_LINE: Final = "\r\x1b[K"

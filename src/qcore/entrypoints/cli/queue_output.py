@@ -10,8 +10,9 @@ from qcore.app.client.queries import STATES
 from qcore.app.client.queue_listing import QueueSummary
 from qcore.domain.lifecycle import State
 from qcore.domain.queue_limits import Limits
-from qcore.entrypoints.cli.output import cell, duration, is_terminal, print_table
+from qcore.entrypoints.cli.output import cell, is_terminal, print_table
 from qcore.entrypoints.cli.task_output import COLOURS
+from qcore.entrypoints.written_times import duration
 
 TITLES: Final = ("QUEUE", "BY STATE", "TASKS", "FIRST WAITS", "LIMITS")
 WIDTH: Final = 16

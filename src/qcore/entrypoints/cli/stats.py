@@ -13,15 +13,9 @@ from qcore.domain.statistics import Outcome, Resolution, Statistics, StatisticsR
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.known_values import queue_name
-from qcore.entrypoints.cli.output import (
-    cell,
-    is_terminal,
-    print_json,
-    print_table,
-    timestamp,
-)
+from qcore.entrypoints.cli.output import cell, is_terminal, print_json, print_table
 from qcore.entrypoints.cli.sparkline import sparkline
-from qcore.entrypoints.written_times import short as short  # noqa: PLC0414  (for screens)
+from qcore.entrypoints.written_times import short, timestamp
 
 QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 UNITS: Final = {"min": 60, "h": 3_600, "d": 86_400}

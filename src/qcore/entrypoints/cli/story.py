@@ -15,8 +15,9 @@ from qcore.domain.record import record
 from qcore.domain.run_details import NO_DETAILS, AttemptError, Details
 from qcore.domain.task import Task
 from qcore.entrypoints.cli.asking import SEALED, Store
-from qcore.entrypoints.cli.output import cell, is_terminal, print_pairs, timestamp
+from qcore.entrypoints.cli.output import cell, is_terminal, print_pairs
 from qcore.entrypoints.cli.task_output import coloured, in_json, moment_or_none, task_record
+from qcore.entrypoints.written_times import timestamp
 
 """Stands in the content type of what is signed or encrypted, before how it is."""
 

@@ -9,7 +9,8 @@ import click
 from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.task import Task
-from qcore.entrypoints.cli.output import cell, duration, is_terminal, print_table, timestamp
+from qcore.entrypoints.cli.output import cell, is_terminal, print_table
+from qcore.entrypoints.written_times import duration, timestamp
 
 TITLES: Final = ("QUEUE", "ID", "NAME", "STATE", "ENQUEUED", "ATTEMPTS", "ERROR")
 COLOURS: Final[Mapping[State, str]] = {

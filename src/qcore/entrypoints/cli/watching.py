@@ -13,15 +13,9 @@ from qcore.domain.task import Task
 from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.cli.errors import FailedForGood, TimedOut
 from qcore.entrypoints.cli.finding import Found, not_found
-from qcore.entrypoints.cli.output import (
-    CLEAR_LINE,
-    cell,
-    is_terminal,
-    print_json_line,
-    print_lines,
-    timestamp,
-)
+from qcore.entrypoints.cli.output import CLEAR_LINE, cell, is_terminal, print_json_line, print_lines
 from qcore.entrypoints.cli.task_output import coloured
+from qcore.entrypoints.written_times import timestamp
 
 Show: TypeAlias = Callable[[Store, Task, TaskUpdate], None]
 WIDTH: Final = 20

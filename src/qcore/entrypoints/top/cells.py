@@ -10,7 +10,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import NO_LIMITS, Limits
 from qcore.entrypoints.cli.output import cell
 from qcore.entrypoints.cli.queue_output import bar_shares
-from qcore.entrypoints.cli.stats import short
+from qcore.entrypoints.written_times import short
 
 STYLES: Final[Mapping[State, str]] = {
     State.SCHEDULED: "cyan",

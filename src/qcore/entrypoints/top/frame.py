@@ -8,10 +8,10 @@ from rich.text import Text
 
 from qcore.domain.moments import Moment
 from qcore.entrypoints.cli.output import cell
-from qcore.entrypoints.cli.stats import short
 from qcore.entrypoints.top.keys import KEYS
 from qcore.entrypoints.top.refreshing import Outage
 from qcore.entrypoints.top.stack import ROOTS
+from qcore.entrypoints.written_times import short
 
 HINTS: Final = "? keys  / filter  Enter open  Esc back  Space hold  q quit"
 ORDERS: Final = "? keys  / filter  x tick  p pause  r run  c cancel  q quit"

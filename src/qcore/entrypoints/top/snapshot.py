@@ -11,12 +11,12 @@ from qcore.domain.workers import WorkerInfo
 from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.cli.failures import group_record
 from qcore.entrypoints.cli.failures import plain_row as group_row
-from qcore.entrypoints.cli.output import timestamp
 from qcore.entrypoints.cli.queue_output import plain_row as queue_row
 from qcore.entrypoints.cli.queue_output import queue_record
 from qcore.entrypoints.cli.workers import as_record as worker_record
 from qcore.entrypoints.cli.workers import row as worker_row
 from qcore.entrypoints.cli.workers import run_row
+from qcore.entrypoints.written_times import timestamp
 from qcore.ports import worker_registry_of
 
 LOOK: Final = 500
