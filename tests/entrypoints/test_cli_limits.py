@@ -62,3 +62,33 @@ def test_a_limit_that_makes_no_sense_is_named(arguments: list[str], said: str) -
     assert result.exit_code == 2
     assert said in result.stderr
     assert cells_of("limits") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["pause", "mail"], ["pause queue: queue 'mail', by ann: full"]),
+        (["resume", "mail"], ["resume queue: queue 'mail', by ann: full"]),
+        (
+            ["set", "mail", "--rate", "5/s", "--in-flight", "3"],
+            [
+                "limit rate: queue 'mail', 5 in 1 s, by ann: full",
+                "limit in flight: queue 'mail', 3, by ann: full",
+            ],
+        ),
+        (
+            ["clear", "mail"],
+            [
+                "limit rate: queue 'mail', none, by ann: full",
+                "limit in flight: queue 'mail', none, by ann: full",
+            ],
+        ),
+    ],
+)
+def test_who_limits_a_queue_and_why_is_a_line_for_a_log(
+    arguments: list[str], lines: list[str]
+) -> None:
+    """On standard error, one for each change; what is only looked at leaves none."""
+    said = invoke("limits", *arguments, "--by", "ann", "--reason", "full").stderr
+    assert [line.split(" ", 1)[1] for line in said.splitlines()] == lines
+    assert invoke("limits", "show", "mail").stderr == ""

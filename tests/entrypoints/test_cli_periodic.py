@@ -6,6 +6,7 @@ from click import unstyle
 
 from qcore import NewTask, Qcore
 from tests.entrypoints.cli_kit import (
+    answer,
     cells_of,
     document_of,
     invoke,
@@ -75,13 +76,57 @@ def test_an_entry_is_run_by_hand(q: Qcore) -> None:
 
 def test_entries_are_removed() -> None:
     """One that is not there is an exit status; the others are removed all the same."""
-    result = invoke("periodic", "remove", "dayly", "daily")
+    result = invoke("periodic", "remove", "dayly", "daily", "--yes")
     assert (result.exit_code, result.stdout) == (3, "default\tdaily\tremoved\n")
     assert "dayly" in result.stderr
     assert document_of("periodic")["entries"] == []
 
 
-@pytest.mark.parametrize("verb", ["show", "run", "pause", "resume", "remove"])
-def test_an_entry_that_is_not_there_is_an_exit_status(verb: str) -> None:
+@pytest.mark.parametrize(("said", "left"), [("y", []), ("n", ["daily"])])
+def test_who_removes_entries_is_asked(
+    monkeypatch: pytest.MonkeyPatch, said: str, left: list[str]
+) -> None:
+    """Those that would go are shown before."""
+    with monkeypatch.context() as context:
+        sit_at_a_terminal(context)
+        result = answer("periodic", "remove", "daily", said=said)
+    assert "at 09:00, every day" in result.stdout
+    assert "remove 1 periodic task?" in result.stderr
+    assert result.exit_code == bool(left)
+    assert [row[1] for row in cells_of("periodic") if row[0]] == left
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--dry-run", "--yes"]])
+def test_entries_are_not_removed_unasked(options: list[str]) -> None:
+    """Where nobody can be asked, as everywhere else."""
+    result = invoke("periodic", "remove", "daily", *options)
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+    assert [row[1] for row in cells_of("periodic")] == ["daily"]
+
+
+def test_a_dry_run_shows_which_entries_would_be_removed() -> None:
+    """And removes none; one that is not there is the same exit status."""
+    dry = document_of("periodic", "remove", "daily", "--dry-run")
+    assert (dry["verb"], dry["dry_run"]) == ("remove", True)
+    assert [each["name"] for each in dry["entries"]] == ["daily"]
+    assert cells_of("periodic", "remove", "daily", "--dry-run") == cells_of("periodic")
+    assert invoke("periodic", "remove", "dayly", "--dry-run").exit_code == 3
+
+
+@pytest.mark.parametrize("verb", ["run", "pause", "resume", "remove --yes"])
+def test_who_changes_an_entry_and_why_is_a_line_for_a_log(verb: str) -> None:
+    """On standard error, so that the answer is as it was."""
+    said = invoke("periodic", *verb.split(), "daily", "--by", "ann", "--reason", "a\nbug").stderr
+    [line] = said.splitlines()
+    action = verb.split(maxsplit=1)[0]
+    told = f"{action} entry: 'daily' of queue 'default', by ann: a\\nbug"
+    assert line.split(" ", 1)[1] == told
+
+
+@pytest.mark.parametrize(
+    "verb", [["show"], ["run"], ["pause"], ["resume"], ["remove", "--yes"], ["remove", "--dry-run"]]
+)
+def test_an_entry_that_is_not_there_is_an_exit_status(verb: list[str]) -> None:
     """In another queue it is another one."""
-    assert invoke("periodic", verb, "daily", "--queue", "other").exit_code == 3
+    assert invoke("periodic", *verb, "daily", "--queue", "other").exit_code == 3

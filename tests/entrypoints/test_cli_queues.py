@@ -125,6 +125,7 @@ def test_a_queue_with_tasks_is_not_removed() -> None:
     assert invoke("queues", "remove", "mail", "--force").exit_code == 2
     assert document_of("queues", "remove", "mail", "--force", "--yes") == {
         "name": "mail",
+        "dry_run": False,
         "tasks_deleted": 3,
     }
     assert [row[0] for row in cells_of("queues")] == ["sms"]
@@ -140,6 +141,24 @@ def test_who_removes_a_queue_is_asked(
         result = answer("queues", "remove", "mail", "--force", said=said)
     assert "remove the queue 'mail' with 3 tasks and 0 periodic ones?" in result.stderr
     assert [row[0] for row in cells_of("queues")] == left
+
+
+def test_a_dry_run_shows_what_would_go_with_a_queue() -> None:
+    """It is refused as the real one would be."""
+    assert invoke("queues", "remove", "mail", "--dry-run").exit_code == 1
+    dry = document_of("queues", "remove", "mail", "--force", "--dry-run")
+    assert dry == {"name": "mail", "dry_run": True, "tasks_deleted": 3}
+    said = cells_of("queues", "remove", "mail", "--force", "--dry-run")
+    assert said == [["would remove mail, and 3 tasks with it"]]
+    assert [row[0] for row in cells_of("queues")] == ["mail", "sms"]
+
+
+def test_who_removes_a_queue_and_why_is_a_line_for_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`QCORE_BY` says who, as for tasks."""
+    monkeypatch.setenv("QCORE_BY", "ann")
+    said = invoke("queues", "remove", "mail", "--force", "--yes", "--reason", "moved").stderr
+    told = "remove queue: queue 'mail', by ann: moved"
+    assert [line.split(" ", 1)[1] for line in said.splitlines()] == [told]
 
 
 def test_a_queue_that_is_not_there_is_not_removed() -> None:

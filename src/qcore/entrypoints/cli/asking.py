@@ -12,6 +12,7 @@ from qcore.adapters.clocks import SystemClock
 from qcore.adapters.links.urls import without_password
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.calls.codec import Codec
+from qcore.app.client.auditing import Emit
 from qcore.app.client.client import Client
 from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
@@ -27,6 +28,7 @@ from qcore.domain.errors import (
 from qcore.domain.moments import Moment
 from qcore.domain.task import Task
 from qcore.entrypoints.cli.errors import NotFound, Unreachable, Unwell, Wrong
+from qcore.entrypoints.cli.operated import print_operated
 from qcore.entrypoints.cli.output import cell
 from qcore.entrypoints.cli.times import Seconds
 from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of_environment
@@ -84,6 +86,7 @@ class Store:
         app: "Qcore | None" = None,
         *,
         clock: Clock | None = None,
+        emit: Emit | None = None,
     ) -> None:
         self.url = without_password(url)
         """As it may be shown."""
@@ -97,11 +100,11 @@ class Store:
         """Content types of arguments that a query has asked for, and that could not be read."""
         self._read = payload_reader(self.codec)
         self.inspector = Inspector(
-            broker, clock=self.clock, codec=self.codec, read_payload=self._arguments
+            broker, clock=self.clock, codec=self.codec, read_payload=self._arguments, emit=emit
         )
         # the application's own bounds the size of what is enqueued
         self.client = Client(broker, clock=self.clock, codec=plain) if app is None else app.client
-        self.entries = Entries(self.client)
+        self.entries = Entries(self.client, emit=emit)
 
     def now(self) -> Moment:
         """Return the time that the store goes by, once it has been asked for anything."""
@@ -169,7 +172,7 @@ def _tell_unread(store: Store) -> None:
 def _store(url: str | None, app: str | None) -> Generator[Store]:
     if app is None:
         url = url_of_environment() if url is None else url
-        yield Store(url, connect(url))
+        yield Store(url, connect(url), emit=print_operated)
         return
     # late, as it brings the worker
     from qcore.entrypoints.cli.loading import load
@@ -178,7 +181,7 @@ def _store(url: str | None, app: str | None) -> Generator[Store]:
     with redirect_stdout(sys.stderr):
         q = load(app, source="--app")
     with nullcontext() if url is None else q.swapped(url):
-        yield Store(q.store, q.broker, q)
+        yield Store(q.store, q.broker, q, emit=print_operated)
 
 
 def refuse_missing_file(url: str, broker: Broker) -> None:

@@ -1,7 +1,7 @@
 """`qcore limits`: rates, tasks in flight and pauses of queues."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import click
 
@@ -11,6 +11,7 @@ from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.nouns import Noun
+from qcore.entrypoints.cli.orders import Why, why_options
 from qcore.entrypoints.cli.output import cell, print_json, print_table
 from qcore.entrypoints.cli.queue_output import limits_record, limits_text
 
@@ -52,13 +53,14 @@ def show(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
 @limits.command()
 @names_argument
 @url_option
+@why_options
 @json_option
-def clear(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
+def clear(names: Sequence[str], url: str | None, *, as_json: bool, **why: Unpack[Why]) -> None:
     """Lift rate and in flight of queues; one that is paused stays so."""
 
     async def change(inspector: Inspector, name: str) -> Limits:
-        await inspector.limit_rate(name, None)
-        return await inspector.limit_in_flight(name, None)
+        await inspector.limit_rate(name, None, **why)
+        return await inspector.limit_in_flight(name, None, **why)
 
     _change(url, names, change, as_json=as_json)
 
@@ -66,19 +68,29 @@ def clear(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
 @limits.command()
 @names_argument
 @url_option
+@why_options
 @json_option
-def pause(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
+def pause(names: Sequence[str], url: str | None, *, as_json: bool, **why: Unpack[Why]) -> None:
     """Hand out nothing of queues to any worker; what runs goes on."""
-    _change(url, names, Inspector.pause, as_json=as_json)
+
+    async def change(inspector: Inspector, name: str) -> Limits:
+        return await inspector.pause(name, **why)
+
+    _change(url, names, change, as_json=as_json)
 
 
 @limits.command()
 @names_argument
 @url_option
+@why_options
 @json_option
-def resume(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
+def resume(names: Sequence[str], url: str | None, *, as_json: bool, **why: Unpack[Why]) -> None:
     """Hand out the tasks of queues again."""
-    _change(url, names, Inspector.resume, as_json=as_json)
+
+    async def change(inspector: Inspector, name: str) -> Limits:
+        return await inspector.resume(name, **why)
+
+    _change(url, names, change, as_json=as_json)
 
 
 @limits.command("set")
@@ -86,6 +98,7 @@ def resume(names: Sequence[str], url: str | None, *, as_json: bool) -> None:
 @url_option
 @click.option("--rate", metavar="N/TIME", help='Start so many, such as "100/min"; or none.')
 @click.option("--in-flight", metavar="N", help="Run so many at a time; or none.")
+@why_options
 @json_option
 def set_limits(
     names: Sequence[str],
@@ -94,6 +107,7 @@ def set_limits(
     in_flight: str | None,
     *,
     as_json: bool,
+    **why: Unpack[Why],
 ) -> None:
     """Limit queues, over all workers: a rate, or how many run at a time."""
     if rate is None and in_flight is None:
@@ -102,9 +116,9 @@ def set_limits(
 
     async def change(inspector: Inspector, name: str) -> Limits:
         if rate is not None:
-            await inspector.limit_rate(name, None if rate == NONE else rate)
+            await inspector.limit_rate(name, None if rate == NONE else rate, **why)
         if in_flight is not None:
-            await inspector.limit_in_flight(name, most)
+            await inspector.limit_in_flight(name, most, **why)
         return await inspector.limits(name)
 
     _change(url, names, change, as_json=as_json)

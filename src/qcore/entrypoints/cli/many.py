@@ -3,9 +3,9 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import aclosing, contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -19,6 +19,7 @@ from qcore.entrypoints.cli.orders import Order
 from qcore.entrypoints.cli.output import CLEAR_LINE, cell, print_json
 from qcore.entrypoints.cli.task_output import print_tasks, task_record
 
+C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 YES: Final = {"y", "yes"}
 
 
@@ -119,6 +120,19 @@ class Bulk:
             "looked": done.looked,
             "finished": done.is_finished,
         }
+
+
+def consent_options(command: C) -> C:
+    """Add the options --dry-run and --yes, the parameters `is_dry` and `is_sure`."""
+    command = click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")(command)
+    text = "Show what it would do; change nothing."
+    return click.option("--dry-run", "is_dry", is_flag=True, help=text)(command)
+
+
+def refuse_both(*, is_dry: bool, is_sure: bool) -> None:
+    """Raise `Wrong` where it is not to be done, and not to be asked for."""
+    if is_dry and is_sure:
+        raise Wrong("both --dry-run and --yes are given: expected one of them")
 
 
 def can_ask() -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, Self, TypedDict, TypeVar, cast
 
 import click
 from attrs import field
@@ -154,6 +154,19 @@ def by_option(command: C) -> C:
         "--by", envvar=VARIABLE, default=default_operator, metavar="NAME", help=text
     )
     return option(command)
+
+
+class Why(TypedDict):
+    """The values of --by and --reason."""
+
+    by: str
+    reason: str | None
+
+
+def why_options(command: C) -> C:
+    """Add the options --by and --reason of what no task keeps in its audit trail: see `Why`."""
+    text = "Why: it stands in the line about it on standard error."
+    return click.option("--reason", metavar="TEXT", help=text)(by_option(command))
 
 
 def order_options(verb: str) -> Callable[[C], C]:

@@ -1,7 +1,7 @@
 """`qcore periodic`: the entries of periodic tasks: list, show, run, pause, resume, remove them."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 
 import click
 
@@ -12,11 +12,18 @@ from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.entry_output import entry_record, print_entries, print_entry
 from qcore.entrypoints.cli.errors import NotFound
 from qcore.entrypoints.cli.known_values import entry_name, queue_name
+from qcore.entrypoints.cli.many import (
+    confirm,
+    consent_options,
+    refuse_both,
+    refuse_unless_asked,
+)
 from qcore.entrypoints.cli.nouns import Noun
+from qcore.entrypoints.cli.orders import Why, why_options
 from qcore.entrypoints.cli.output import cell, print_json, print_table
 
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
-Change = Callable[[Store, str, str], Awaitable[str | None]]
+Change = Callable[[Store, str, str, Why], Awaitable[str | None]]
 """Change an entry of a name and a queue; return what it does then, None if there is none."""
 TITLES: Final = ("QUEUE", "NAME", "")
 
@@ -84,44 +91,100 @@ def _add(verb: str, text: str, change: Change) -> None:
     @periodic.command(verb, help=text)
     @_which
     @url_option
+    @why_options
     @json_option
-    def command(names: Sequence[str], queue: str, url: str | None, *, as_json: bool) -> None:
+    def command(
+        names: Sequence[str], queue: str, url: str | None, *, as_json: bool, **why: Unpack[Why]
+    ) -> None:
         async def call(store: Store) -> list[str | None]:
-            return [await change(store, each, queue) for each in names]
+            return [await change(store, each, queue, why) for each in names]
 
-        answers = ask(url, call)
-        done = [(n, a) for n, a in zip(names, answers, strict=True) if a is not None]
-        if as_json:
-            told = [{"queue": queue, "name": n, "answer": a} for n, a in done]
-            print_json({"verb": verb, "entries": told})
-        else:
-            print_table(TITLES, [(cell(queue), cell(n), cell(a)) for n, a in done])
-        _refuse_missing(names, [each is not None for each in answers], queue)
+        _tell(verb, names, queue, ask(url, call), as_json=as_json)
 
 
-async def _run(store: Store, name: str, queue: str) -> str | None:
-    handle = await store.entries.run_now(name, queue=queue)
+async def _run(store: Store, name: str, queue: str, why: Why) -> str | None:
+    handle = await store.entries.run_now(name, queue=queue, **why)
     return None if handle is None else handle.id
 
 
-async def _pause(store: Store, name: str, queue: str) -> str | None:
-    entry = await store.entries.pause(name, queue=queue)
+async def _pause(store: Store, name: str, queue: str, why: Why) -> str | None:
+    entry = await store.entries.pause(name, queue=queue, **why)
     return None if entry is None else entry.status
 
 
-async def _resume(store: Store, name: str, queue: str) -> str | None:
-    entry = await store.entries.resume(name, queue=queue)
+async def _resume(store: Store, name: str, queue: str, why: Why) -> str | None:
+    entry = await store.entries.resume(name, queue=queue, **why)
     return None if entry is None else entry.status
-
-
-async def _remove(store: Store, name: str, queue: str) -> str | None:
-    return "removed" if await store.entries.remove(name, queue=queue) else None
 
 
 _add("run", "Make the tasks now, beside the schedule; the answer is the task's id.", _run)
 _add("pause", "Have them tick no more until they are resumed.", _pause)
 _add("resume", "Have them tick again from now on.", _resume)
-_add("remove", "Remove them; their tasks stay. What code declares comes again.", _remove)
+
+
+@periodic.command()
+@_which
+@url_option
+@consent_options
+@why_options
+@json_option
+def remove(
+    names: Sequence[str],
+    queue: str,
+    url: str | None,
+    *,
+    is_dry: bool,
+    is_sure: bool,
+    as_json: bool,
+    **why: Unpack[Why],
+) -> None:
+    """Remove them; their tasks stay. What code declares comes again."""
+    refuse_both(is_dry=is_dry, is_sure=is_sure)
+
+    async def call(store: Store) -> list[str | None]:
+        if not is_sure:
+            found = await _shown(store, names, queue, is_dry=is_dry, as_json=as_json)
+            if is_dry or not any(found):
+                return found
+            many = sum(each is not None for each in found)
+            confirm(f"remove {many:,} periodic {'task' if many == 1 else 'tasks'}?")
+        done = [await store.entries.remove(each, queue=queue, **why) for each in names]
+        return ["removed" if each else None for each in done]
+
+    answers = ask(url, call)
+    if is_dry:
+        _refuse_missing(names, [each is not None for each in answers], queue)
+    else:
+        _tell("remove", names, queue, answers, as_json=as_json)
+
+
+async def _shown(
+    store: Store, names: Sequence[str], queue: str, *, is_dry: bool, as_json: bool
+) -> list[str | None]:
+    """Print the entries of names that are there; return their statuses."""
+    if not is_dry:
+        refuse_unless_asked(as_json=as_json)
+    answers = [await store.entries.get(each, queue=queue) for each in names]
+    found = [each for each in answers if each is not None]
+    if as_json:
+        told = [entry_record(each) for each in found]
+        print_json({"verb": "remove", "dry_run": True, "entries": told})
+    else:
+        print_entries(found, store.now())
+    return [None if each is None else each.status for each in answers]
+
+
+def _tell(
+    verb: str, names: Sequence[str], queue: str, answers: Sequence[str | None], *, as_json: bool
+) -> None:
+    """Print what was answered of entries; raise `NotFound` for those that are not there."""
+    done = [(n, a) for n, a in zip(names, answers, strict=True) if a is not None]
+    if as_json:
+        told = [{"queue": queue, "name": n, "answer": a} for n, a in done]
+        print_json({"verb": verb, "entries": told})
+    else:
+        print_table(TITLES, [(cell(queue), cell(n), cell(a)) for n, a in done])
+    _refuse_missing(names, [each is not None for each in answers], queue)
 
 
 def _refuse_missing(names: Sequence[str], are_there: Sequence[bool], queue: str) -> None:

@@ -1,5 +1,7 @@
 """`qcore queues`: what is in the queues; pause, resume, limit and remove them."""
 
+from typing import Unpack
+
 import click
 
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
@@ -16,8 +18,15 @@ from qcore.entrypoints.cli.errors import NotFound, Unwell
 from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.limits import pause, resume, set_limits
 from qcore.entrypoints.cli.live import watch_queues
-from qcore.entrypoints.cli.many import confirm, refuse_unless_asked, tasks
+from qcore.entrypoints.cli.many import (
+    confirm,
+    consent_options,
+    refuse_both,
+    refuse_unless_asked,
+    tasks,
+)
 from qcore.entrypoints.cli.nouns import Noun
+from qcore.entrypoints.cli.orders import Why, why_options
 from qcore.entrypoints.cli.output import cell, print_json
 from qcore.entrypoints.cli.queue_output import (
     print_queues,
@@ -89,26 +98,40 @@ queues.add_command(set_limits, "limit")
 @click.argument("name", shell_complete=queue_name)
 @url_option
 @click.option("--force", "is_forced", is_flag=True, help="Delete its tasks and entries, too.")
-@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+@consent_options
+@why_options
 @json_option
-def remove(name: str, url: str | None, *, is_forced: bool, is_sure: bool, as_json: bool) -> None:
+def remove(
+    name: str,
+    url: str | None,
+    *,
+    is_forced: bool,
+    is_dry: bool,
+    is_sure: bool,
+    as_json: bool,
+    **why: Unpack[Why],
+) -> None:
     """Remove a queue, and all that is kept of it; one with tasks with --force alone."""
+    refuse_both(is_dry=is_dry, is_sure=is_sure)
 
     async def call(store: Store) -> int:
         held, entries = await _held(store, name)
         what = f"the queue {name!r} with {tasks(held)} and {entries:,} periodic ones"
         if (held or entries) and not is_forced:
             raise Unwell(f"not removed: {what}; --force deletes them")
+        if is_dry:
+            return held
         if (held or entries) and not is_sure:
             refuse_unless_asked(as_json=as_json)
             confirm(f"remove {what}?")
-        return await store.inspector.remove_queue(name, force=is_forced)
+        return await store.inspector.remove_queue(name, force=is_forced, **why)
 
     deleted = ask(url, call)
     if as_json:
-        print_json({"name": name, "tasks_deleted": deleted})
+        print_json({"name": name, "dry_run": is_dry, "tasks_deleted": deleted})
     else:
-        click.echo(f"removed {cell(name)}, and {tasks(deleted)} with it")
+        verb = "would remove" if is_dry else "removed"
+        click.echo(f"{verb} {cell(name)}, and {tasks(deleted)} with it")
 
 
 async def _held(store: Store, name: str) -> tuple[int, int]:

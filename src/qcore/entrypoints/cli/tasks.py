@@ -16,10 +16,9 @@ from qcore.entrypoints.cli.asking import (
     longest_option,
     url_option,
 )
-from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.known_values import query_term
 from qcore.entrypoints.cli.live import watch_tasks
-from qcore.entrypoints.cli.many import Bulk
+from qcore.entrypoints.cli.many import Bulk, consent_options, refuse_both
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.orders import VERBS, Order, order_options
 from qcore.entrypoints.cli.output import print_json
@@ -117,10 +116,7 @@ def _add(verb: str) -> None:
     @url_option
     @order_options(verb)
     @click.option("--limit", type=AT_LEAST_ONE, metavar="N", help="Move so many, at most.")
-    @click.option(
-        "--dry-run", "is_dry", is_flag=True, help="Show how many it would be, and some of them."
-    )
-    @click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+    @consent_options
     @json_option
     def order(
         query: tuple[str, ...],
@@ -133,8 +129,7 @@ def _add(verb: str) -> None:
         as_json: bool,
         **options: Any,
     ) -> None:
-        if is_dry and is_sure:
-            raise Wrong("both --dry-run and --yes are given: expected one of them")
+        refuse_both(is_dry=is_dry, is_sure=is_sure)
 
         async def call(store: Store) -> None:
             meant = Order.of(verb, options)
