@@ -36,6 +36,13 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(qcore, ["stats", *arguments])
 
 
+def sit_at_a_terminal_of(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the command see a terminal whose lines have so many characters."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("qcore.entrypoints.cli.stats_output.is_terminal", lambda: True)
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+
+
 def run_some() -> None:
     """Run a few tasks, of which one fails for good."""
     q = Qcore(instruments=[])
@@ -77,8 +84,7 @@ def test_one_queue_may_be_asked_for() -> None:
 def test_a_person_gets_a_picture_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar for each two minutes of the hour, the last of them for this moment."""
     run_some()
-    monkeypatch.setattr("qcore.entrypoints.cli.stats.is_terminal", lambda: True)
-    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    sit_at_a_terminal_of(200, monkeypatch)
     titles, first, second = unstyle(invoke().stdout).splitlines()
     assert titles.split()[:4] == ["QUEUE", "TASK", "BY", "MINUTE"]
     assert "█" in first
@@ -86,6 +92,56 @@ def test_a_person_gets_a_picture_of_the_rate(monkeypatch: pytest.MonkeyPatch) ->
     assert "report [weekly]" in second
     assert "BY DAY" in invoke("--since", "30d").stdout
     assert "nothing has ended since" in invoke("nowhere").stdout
+
+
+@pytest.mark.parametrize("width", [54, 60, 70, 80, 90, 100, 110, 120, 136])
+def test_the_table_is_no_wider_than_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """It goes without columns, and not without how much ran, failed, and how long it took."""
+    run_some()
+    sit_at_a_terminal_of(width, monkeypatch)
+    titles, first, second = unstyle(invoke().stdout).splitlines()
+    assert max(map(len, (titles, first, second))) <= width
+    assert "RUNS  FAILED" in titles
+    assert "RAN P50 P95 P99" in titles
+
+
+def test_a_terminal_of_80_characters_has_all_but_what_is_rare(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The wait is there; a wider one has the picture, and the rest."""
+    run_some()
+    sit_at_a_terminal_of(80, monkeypatch)
+    titles = unstyle(invoke().stdout).splitlines()[0]
+    shown = "QUEUE TASK RUNS FAILED DEAD WAIT P50 P95 P99 RAN P50 P95 P99"
+    assert " ".join(titles.split()) == shown
+    sit_at_a_terminal_of(110, monkeypatch)
+    titles = unstyle(invoke().stdout).splitlines()[0]
+    for each in ("BY MINUTE", "RETRIED", "DEAD", "CRASHED"):
+        assert each in titles
+
+
+def test_a_long_name_is_shortened_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal alone: what a pipe takes on is the name."""
+    name = "statements:" + "x" * 60
+    q = Qcore(instruments=[])
+
+    @q.task(name)
+    async def statements(ctx: Context) -> None: ...
+
+    async def run() -> None:
+        async with q:
+            await statements.enqueue()
+            await q.worker(burst=True).run()
+
+    asyncio.run(run())
+    assert invoke().stdout.split("\t")[1] == name
+    sit_at_a_terminal_of(80, monkeypatch)
+    titles, row = unstyle(invoke().stdout).splitlines()
+    assert max(len(titles), len(row)) == 80
+    assert "statements:xxxxxxx" in row
+    assert "…  1" in row
 
 
 def test_a_program_gets_one_document() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 import textwrap
 from collections import Counter
@@ -15,6 +14,7 @@ from qcore.adapters.links.urls import without_password
 from qcore.domain.diagnostics import GRADES, Finding, Grade, error
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.cli.output import terminal_width
 from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of_environment
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
@@ -127,4 +127,4 @@ def _wrapped(text: str, width: int | None, margin: str) -> list[str]:
 
 def _width() -> int | None:
     """Return the width of the terminal, None where there is none."""
-    return min(WIDEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+    return min(WIDEST, terminal_width()) if sys.stdout.isatty() else None

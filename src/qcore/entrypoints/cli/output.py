@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -41,6 +42,17 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def terminal_width() -> int:
+    """Return how many characters a line of the terminal has; 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
+def table_width(table: Sequence[Sequence[str]]) -> int:
+    """Return how many characters a line has of a table in a terminal."""
+    widths = _widths(table)
+    return sum(widths) + len(BETWEEN) * (len(widths) - 1)
+
+
 def print_json(document: Mapping[str, object]) -> None:
     """Print one JSON document, in ASCII, with the version of its keys."""
     _print_json(document, indent=2)
@@ -73,15 +85,18 @@ def cell(text: str) -> str:
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [
-        max(len(click.unstyle(each)) for each in column) for column in zip(*table, strict=True)
-    ]
+    widths = _widths(table)
     for row in table:
         cells = [
             each + " " * (width - len(click.unstyle(each)))
             for each, width in zip(row, widths, strict=True)
         ]
         yield BETWEEN.join(cells).rstrip()
+
+
+def _widths(table: Sequence[Sequence[str]]) -> Sequence[int]:
+    columns = zip(*table, strict=True)
+    return [max(len(click.unstyle(each)) for each in column) for column in columns]
 
 
 def _escaped(character: str) -> str:
