@@ -2,8 +2,9 @@
 
 from qcore.app.calls.periodic_task import EntryOptions, PeriodicTask
 from qcore.app.client.blocking_entries import BlockingEntries
-from qcore.app.client.entries import (
-    Entries,
+from qcore.app.client.entries import Entries
+from qcore.app.client.entry_listing import (
+    EntryPage,
     EntryStatus,
     ListedEntry,
     TickOutcome,
@@ -34,6 +35,7 @@ __all__ = [
     "EntryChange",
     "EntryConflict",
     "EntryOptions",
+    "EntryPage",
     "EntryState",
     "EntryStatus",
     "EntryWritten",

@@ -22,7 +22,7 @@ from qcore import (
 )
 from qcore.backoff import exponential
 from qcore.dashboard import ALL, READ_ONLY, Rights, Visitor, dashboard, wsgi_dashboard
-from qcore.periodic import ListedEntry
+from qcore.periodic import EntryPage, ListedEntry
 from qcore.schedules import Every, Schedule, schedule_from
 from qcore.tasks import Group
 from qcore.types import BlockingHandle, Call, Chain, Handler, Next, Step
@@ -195,6 +195,7 @@ async def entries() -> None:
     assert_type(await periodic.enqueue(1), Handle[str])
     assert_type(await q.entries.put("@daily", periodic.call(1), tz="UTC"), ListedEntry)
     assert_type(await q.entries.change("x", grace=timedelta(1)), ListedEntry | None)
+    assert_type(q.blocking_entries.page(limit=5), EntryPage)
     assert_type(q.blocking_entries.remove("x", queue="b"), bool)
     assert_type(q.blocking_entries.run_now("x"), BlockingHandle[Any] | None)
 

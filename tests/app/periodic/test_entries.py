@@ -276,6 +276,7 @@ def test_code_that_blocks_does_the_same() -> None:
     assert task.state is State.PENDING
     assert entries.run_now("nope") is None
     assert [each.name for each in entries.list()] == ["a", "b"]
+    assert [each.name for each in entries.page(limit=1).entries] == ["a"]
     found = entries.get("a")
     assert found is not None
     assert found.history[0].state is State.PENDING
@@ -312,3 +313,52 @@ async def test_a_handler_knows_its_tick() -> None:
 def ticks_id(at: float) -> str:
     """Return the id of a tick's task."""
     return f"minutely@{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S}Z"
+
+
+async def pages_of(lab: Lab, **asked: Any) -> list[list[tuple[str, str]]]:
+    """Return queues and names of entries, page by page."""
+    pages, cursor = [], None
+    while True:
+        page = await lab.entries.page(cursor=cursor, **asked)
+        pages.append([(each.queue, each.name) for each in page.entries])
+        cursor = page.cursor
+        if cursor is None:
+            return pages
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6])
+async def test_pages_of_entries_are_the_list(limit: int) -> None:
+    """In its order, over all queues, each page but the last as long as it may be."""
+    lab = a_lab()
+    for queue, number in (("a", 2), ("b", 1), ("c", 2)):
+        for n in range(number):
+            request = NewTask("report", id="x", queue=queue)
+            await lab.entries.put(60, request, name=f"e{n}")
+    pages = await pages_of(lab, limit=limit)
+    listed = [(each.queue, each.name) for each in await lab.entries.list()]
+    assert [each for page in pages for each in page] == listed
+    assert {len(page) for page in pages[:-1]} <= {limit}
+    assert pages[-1]
+
+
+async def test_entries_are_found_by_text_and_status() -> None:
+    """In the names of the entry, of its task and of its queue."""
+    lab = a_lab()
+    await lab.entries.put(60, NewTask("report", id="x", queue="mail"), name="one")
+    await lab.entries.put(60, NewTask("email:welcome", id="x"), name="two")
+    await lab.entries.put(60, NewTask("report", id="x"), name="three")
+    await lab.entries.pause("three")
+    assert await pages_of(lab, text="mail") == [[("default", "two"), ("mail", "one")]]
+    assert await pages_of(lab, text="mail", limit=1) == [[("default", "two")], [("mail", "one")]]
+    assert await pages_of(lab, text="thr") == [[("default", "three")]]
+    assert await pages_of(lab, status=EntryStatus.PAUSED) == [[("default", "three")]]
+    assert await pages_of(lab, text="nothing") == [[]]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"limit": 0}, {"cursor": "x"}, {"cursor": "[1, 2]"}, {"cursor": "[" * 9_000}]
+)
+async def test_a_page_of_entries_that_makes_no_sense_is_refused(asked: dict[str, Any]) -> None:
+    """Before a page is taken for the first one."""
+    with pytest.raises(InvalidOption, match=r"limit is|cursor is"):
+        await a_lab().entries.page(**asked)

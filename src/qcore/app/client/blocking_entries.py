@@ -7,7 +7,13 @@ from qcore.app.calls.call import TaskRequest
 from qcore.app.calls.periodic_task import EntryOptions, PeriodicTask
 from qcore.app.client.auditing import Emit
 from qcore.app.client.client import BlockingClient
-from qcore.app.client.entries import Entries, ListedEntry
+from qcore.app.client.entries import Entries
+from qcore.app.client.entry_listing import (
+    DEFAULT_ENTRIES,
+    EntryPage,
+    EntryStatus,
+    ListedEntry,
+)
 from qcore.app.client.handles import BlockingHandle
 from qcore.app.client.inline import run_inline
 from qcore.domain.moments import Duration
@@ -116,3 +122,14 @@ class BlockingEntries:
     def list(self, queue: str | None = None) -> Sequence[ListedEntry]:
         """Do what `Entries.list` does."""
         return run_inline(self._inner.list(queue))
+
+    def page(
+        self,
+        *,
+        limit: int = DEFAULT_ENTRIES,
+        cursor: str | None = None,
+        text: str = "",
+        status: EntryStatus | None = None,
+    ) -> EntryPage:
+        """Do what `Entries.page` does."""
+        return run_inline(self._inner.page(limit=limit, cursor=cursor, text=text, status=status))

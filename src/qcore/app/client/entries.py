@@ -1,7 +1,6 @@
 """Entries of periodic tasks, at run time: add, change, pause, run, remove and list them."""
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Any, Final, Unpack
 
 from attrs import evolve
@@ -10,71 +9,32 @@ from qcore.app.calls.call import TaskRequest
 from qcore.app.calls.periodic_task import EntryOptions, PeriodicTask, entry_fields, schedule_of
 from qcore.app.client.auditing import Attribution, Auditor, Emit
 from qcore.app.client.client import Client
+from qcore.app.client.entry_listing import (
+    DEFAULT_ENTRIES,
+    EntryPage,
+    EntrySearch,
+    EntryStatus,
+    ListedEntry,
+    TickOutcome,
+    browse_all,
+    entry_page,
+    listed_entry,
+)
 from qcore.app.client.handles import Handle
+from qcore.app.client.selection import page_cursor
+from qcore.app.client.task_listing import one_or_more
 from qcore.domain.errors import InvalidOption, QcoreError
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import DEFAULT_QUEUE
 from qcore.domain.periodic.changes import EntryChange, EntryWritten
 from qcore.domain.periodic.editing import added, paused, resumed, run_by_hand
-from qcore.domain.periodic.entry import Entry, FoundEntry, StoredEntry, TickRecord
-from qcore.domain.record import record
+from qcore.domain.periodic.entry import FoundEntry, StoredEntry
 from qcore.domain.schedules.schedule import Schedule
 from qcore.domain.schedules.texts import schedule_from
 from qcore.ports import Periodic, periodic_of
 
-PAGE: Final = 500
-"""Entries that are read in one call."""
 ATTEMPTS: Final = 100
 """How often a change is decided anew, as others change the entry, before it is given up."""
-
-
-class EntryStatus(StrEnum):
-    """What an entry does."""
-
-    ACTIVE = "active"
-    """It ticks."""
-    WAITING = "waiting"
-    """Its tick waits for the end of the last task."""
-    PAUSED = "paused"
-    ENDED = "ended"
-    """No tick is to come."""
-    STALE = "stale"
-    """No code declares it any more: it does not tick, and is removed after a week."""
-    UNREADABLE = "unreadable"
-    """A newer qcore has stored it, or somebody by hand: it is never fired here."""
-
-
-@record
-class TickOutcome:
-    """A tick that has been, and what has become of its task."""
-
-    tick: TickRecord
-    state: State | None = None
-    """Where its task is; None where none was made, or it is no longer stored."""
-    error: str | None = None
-    """What its task's last failure said."""
-
-
-@record
-class ListedEntry:
-    """An entry of a periodic task, as it is shown."""
-
-    queue: str
-    name: str
-    status: EntryStatus
-    schedule: str = ""
-    """In words."""
-    entry: Entry | None = None
-    """What was asked for; None of one that cannot be read."""
-    next: Moment | None = None
-    """The next tick; None where none is to come, or it is paused."""
-    runs: int = 0
-    """Tasks made by ticks."""
-    history: tuple[TickOutcome, ...] = ()
-    """The last ticks, the latest first."""
-    why: str = ""
-    """Why it cannot be read."""
 
 
 class Entries:
@@ -246,6 +206,25 @@ class Entries:
             for found in await browse_all(periodic, each)
         ]
 
+    async def page(
+        self,
+        *,
+        limit: int = DEFAULT_ENTRIES,
+        cursor: str | None = None,
+        text: str = "",
+        status: EntryStatus | None = None,
+    ) -> EntryPage:
+        """Return some entries of all queues, in the order of `list`; the cursor asks for the next.
+
+        `text` stands in the names of the entry, of its task or of its queue. One page looks at no
+        more than some 2,000 entries, and may show none of them though more are to come. Raises
+        `InvalidOption` for a limit or a cursor that makes no sense.
+        """
+        limit, cursor = one_or_more("limit", limit), page_cursor(cursor)
+        periodic = await self._opened()
+        search = EntrySearch(text, status)
+        return await entry_page(periodic, self._client.clock.now(), limit, cursor, search)
+
     async def _outcomes(self, found: StoredEntry) -> tuple[TickOutcome, ...]:
         ticks = found.state.history[::-1]
         ids = [tick.task for tick in ticks if tick.task is not None]
@@ -327,48 +306,3 @@ class Entries:
         if periodic is None:
             raise InvalidOption("this broker has no periodic tasks")
         return periodic
-
-
-async def browse_all(periodic: Periodic, queue: str) -> list[FoundEntry]:
-    """Return all entries of a queue, read page by page."""
-    found: list[FoundEntry] = []
-    while page := await periodic.browse_entries(queue, PAGE, after=found[-1].id if found else ""):
-        found += page
-        if len(page) < PAGE:
-            break
-    return found
-
-
-def listed_entry(found: FoundEntry, now: Moment) -> ListedEntry:
-    """Return an entry as it is shown."""
-    if not isinstance(found, StoredEntry):
-        return ListedEntry(found.queue, found.id, EntryStatus.UNREADABLE, why=found.why)
-    entry, state = found.entry, found.state
-    try:
-        words = schedule_from(entry.schedule).describe()
-    except InvalidOption as error:
-        # a zone that this machine does not know, or a schedule of a newer qcore
-        return ListedEntry(
-            found.queue, found.id, EntryStatus.UNREADABLE, entry.schedule, entry, why=str(error)
-        )
-    return ListedEntry(
-        found.queue,
-        found.id,
-        _status(found, now),
-        words,
-        entry,
-        None if state.is_paused else state.next,
-        state.runs,
-        tuple(TickOutcome(tick) for tick in state.history[::-1]),
-    )
-
-
-def _status(found: StoredEntry, now: Moment) -> EntryStatus:
-    state = found.state
-    if found.is_stale(now):
-        return EntryStatus.STALE
-    if state.is_paused:
-        return EntryStatus.PAUSED
-    if state.next is None:
-        return EntryStatus.ENDED
-    return EntryStatus.WAITING if state.is_waiting else EntryStatus.ACTIVE

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from qcore.app.client.entries import EntryStatus, ListedEntry, TickOutcome
+from qcore.app.client.entry_listing import EntryStatus, ListedEntry, TickOutcome
 from qcore.domain.moments import Moment
 from qcore.entrypoints.cli.output import cell, is_terminal, print_pairs, print_table
 from qcore.entrypoints.cli.task_output import moment_or_none

@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar, Unpack
 
 import click
 
-from qcore.app.client.entries import ListedEntry
+from qcore.app.client.entry_listing import ListedEntry
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import DEFAULT_QUEUE
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option

@@ -1,13 +1,11 @@
 """The entries of periodic tasks, page by page."""
 
-import json
 from collections.abc import Sequence
 from typing import ClassVar, Final, cast
 
 from rich.text import Text
 
-from qcore.app.client.entries import EntryStatus, ListedEntry, listed_entry
-from qcore.domain.errors import InvalidOption
+from qcore.app.client.entry_listing import EntryStatus, ListedEntry
 from qcore.domain.moments import Moment
 from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.top import cells
@@ -15,7 +13,6 @@ from qcore.entrypoints.top.columns import Column, Row
 from qcore.entrypoints.top.orders import Order, for_each
 from qcore.entrypoints.top.task_view import TaskView
 from qcore.entrypoints.top.view import Page, View
-from qcore.ports import periodic_of
 
 COLUMNS: Final = (
     Column("NAME", least=12, grows=True),
@@ -52,10 +49,11 @@ class EntryList(View):
 
     async def read(self, store: Store, width: int, height: int) -> Page:  # noqa: ARG002
         """Return a page of entries."""
-        found, cursor = await _page(store, height, self.cursor)
+        found = await store.entries.page(limit=height, cursor=self.cursor)
         now = store.now()
-        rows = [_row(each, now) for each in found]
-        return Page(COLUMNS, rows, Text(f"page {self.page_number}"), empty=NOTHING, cursor=cursor)
+        rows = [_row(each, now) for each in found.entries]
+        told = Text(f"page {self.page_number}")
+        return Page(COLUMNS, rows, told, empty=NOTHING, cursor=found.cursor)
 
     def opened(self, row: Row) -> View | None:
         """Return the last task that a tick has made."""
@@ -86,27 +84,6 @@ class EntryList(View):
         many = f"{len(found):,} periodic tasks"
         what = "periodic task" if len(found) == 1 else many
         return for_each(verb, what, [each.name for each in found], change)
-
-
-async def _page(
-    store: Store, limit: int, cursor: str | None
-) -> tuple[Sequence[ListedEntry], str | None]:
-    """Return at most so many entries, and where the next ones begin."""
-    await store.client.open()
-    periodic = periodic_of(store.broker)
-    if periodic is None:
-        raise InvalidOption("this broker has no periodic tasks")
-    first, after = json.loads(cursor) if cursor else ("", "")
-    now = store.now()
-    found: list[ListedEntry] = []
-    for queue in [each for each in await periodic.entry_queues() if each >= first]:
-        start = after if queue == first else ""
-        some = await periodic.browse_entries(queue, limit + 1 - len(found), after=start)
-        found += [listed_entry(each, now) for each in some]
-        if len(found) > limit:
-            last = found[limit - 1]
-            return found[:limit], json.dumps([last.queue, last.name])
-    return found, None
 
 
 def _row(entry: ListedEntry, now: Moment) -> Row:

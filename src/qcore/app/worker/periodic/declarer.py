@@ -18,7 +18,7 @@ from qcore.app.calls.periodic_task import PeriodicTask
 from qcore.app.calls.stored_bytes import with_stored_bytes
 from qcore.app.calls.user_code import as_exception, is_from_outside, log_failure
 from qcore.app.client.client import Client
-from qcore.app.client.entries import browse_all
+from qcore.app.client.entry_listing import browse_all
 from qcore.app.tasks.periodic import PeriodicDeclarations, Provider
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.pools.threads import ThreadPool

@@ -1,18 +1,24 @@
 """Periodic tasks: when each ticks and what became of its ticks, and orders for one."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
-from qcore.app.client.entries import Entries, EntryStatus, ListedEntry
+from qcore.app.client.entries import Entries
+from qcore.app.client.entry_listing import (
+    LOOK,
+    EntryPage,
+    EntrySearch,
+    EntryStatus,
+    ListedEntry,
+    entry_page,
+)
 from qcore.domain.new_task import MAX_NAME
 from qcore.domain.periodic.entry import MAX_ENTRY_ID
 from qcore.domain.record import record
 from qcore.entrypoints.dashboard.audit import Who, who
 from qcore.entrypoints.dashboard.entry_listing import (
-    LOOK,
-    EntrySearch,
     arguments_of,
-    entry_page,
     late_by,
     next_ticks,
     opened,
@@ -100,7 +106,10 @@ async def periodic(visit: Visit) -> Page:
     limit = visit.query.whole("limit", 1, MOST_ENTRIES, ENTRIES)
     cursor = visit.query.cursor()
     search = EntrySearch(text, None if tab == EVERY else EntryStatus(tab))
-    page = None if store is None else await entry_page(visit, store, search, limit, cursor)
+    page: EntryPage | None = None
+    if store is not None:
+        may_read = partial(visit.may, Right.PERIODIC_READ)
+        page = await entry_page(store, visit.now, limit, cursor, search, has_queue=may_read)
     values: dict[str, Any] = {
         "list": page,
         "tabs": TABS,
