@@ -11,12 +11,10 @@ from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.workers import Condition, WorkerInfo
-from qcore.entrypoints.written_times import duration
+from qcore.entrypoints.problem_texts import NAMED, backlog, named, tasks, unserved, wait
 
 LONG_WAIT: Final = 60.0
 """Seconds for which the first task of a queue may have waited."""
-NAMED: Final = 3
-"""Queues or workers that are named in one sentence; of the others it tells the number."""
 SILENT_ADVICE: Final = (
     "It may be frozen, cut off from the store, or killed just now; its tasks are taken back when "
     "their leases run out."
@@ -87,7 +85,7 @@ def _unserved(facts: Facts) -> Iterator[Problem]:
     }
     if waiting and not facts.workers and facts.sees_all_workers:
         yield Problem(
-            f"No worker is there, and {_wait(sum(waiting.values()))}.",
+            f"No worker is there, and {wait(sum(waiting.values()))}.",
             "Start one with the application's tasks.",
             command=("worker", "myapp.tasks:q"),
         )
@@ -95,10 +93,8 @@ def _unserved(facts: Facts) -> Iterator[Problem]:
     served = {queue for worker in facts.workers for queue in worker.queues}
     alone = {queue: number for queue, number in waiting.items() if queue not in served}
     if alone:
-        where = "in it" if len(alone) == 1 else "in them"
         yield Problem(
-            f"No worker serves {_named('the queue', 'the queues', alone)}: "
-            f"{_wait(sum(alone.values()))} {where}.",
+            unserved(alone),
             "Start a worker that serves it, or move the tasks elsewhere.",
             to="queue",
             parameters={"queue": next(iter(alone))},
@@ -125,7 +121,7 @@ def _workers(facts: Facts) -> Iterator[Problem]:
         }
         if names:
             said = one if len(names) == 1 else several
-            text = f"{_named('The worker', 'The workers', names)} {said}."
+            text = f"{named('The worker', 'The workers', names)} {said}."
             yield Problem(text, advice, to="workers", command=("workers",))
 
 
@@ -138,8 +134,8 @@ def _paused(facts: Facts) -> Iterator[Problem]:
     if paused:
         be = "is" if len(paused) == 1 else "are"
         yield Problem(
-            f"{_named('The queue', 'The queues', paused)} {be} paused, and "
-            f"{_wait(sum(paused.values()))}.",
+            f"{named('The queue', 'The queues', paused)} {be} paused, and "
+            f"{wait(sum(paused.values()))}.",
             "Resume it when what it was paused for is over.",
             is_bad=False,
             to="queue",
@@ -161,8 +157,8 @@ def _held(facts: Facts) -> Iterator[Problem]:
     if held:
         be = "runs" if len(held) == 1 else "run"
         yield Problem(
-            f"{_named('The queue', 'The queues', held)} {be} as many tasks as the limit lets: "
-            f"{_tasks(sum(held.values()))} {'is' if sum(held.values()) == 1 else 'are'} held back.",
+            f"{named('The queue', 'The queues', held)} {be} as many tasks as the limit lets: "
+            f"{tasks(sum(held.values()))} {'is' if sum(held.values()) == 1 else 'are'} held back.",
             "Raise the limit if what it protects bears more.",
             is_bad=False,
             to="queue",
@@ -183,10 +179,8 @@ def _backlog(facts: Facts) -> Iterator[Problem]:
     ]
     if late:
         worst = max(late, key=lambda each: each.waited or 0)
-        others = f", and {len(late) - 1:,} more queues have a backlog" if len(late) > 1 else ""
         yield Problem(
-            f"The first task of the queue {worst.name} has waited for "
-            f"{duration(worst.waited or 0)}{others}.",
+            backlog(worst.name, worst.waited or 0, len(late) - 1),
             "Add workers, or give this queue a greater weight; a task of it tells what holds it.",
             to="queue",
             parameters={"queue": worst.name, "state": State.PENDING},
@@ -197,7 +191,7 @@ def _dead(facts: Facts) -> Iterator[Problem]:
     if facts.died:
         verb = "has" if facts.died == 1 else "have"
         yield Problem(
-            f"{_tasks(facts.died)} {verb} ended for good without success since yesterday.",
+            f"{tasks(facts.died)} {verb} ended for good without success since yesterday.",
             "Look at their errors; what can be mended may be run again.",
             is_bad=False,
             to="errors",
@@ -208,18 +202,3 @@ def _dead(facts: Facts) -> Iterator[Problem]:
 
 def _waiting(held: Mapping[State, int]) -> int:
     return sum(number for state, number in held.items() if state in WAITING)
-
-
-def _tasks(number: int) -> str:
-    return "1 task" if number == 1 else f"{number:,} tasks"
-
-
-def _wait(number: int) -> str:
-    return f"{_tasks(number)} {'waits' if number == 1 else 'wait'}"
-
-
-def _named(one: str, several: str, names: Mapping[str, object]) -> str:
-    shown = list(names)[:NAMED]
-    more = len(names) - len(shown)
-    text = ", ".join(shown) + (f" and {more:,} more" if more else "")
-    return f"{one if len(names) == 1 else several} {text}"

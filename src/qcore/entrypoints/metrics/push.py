@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from functools import partial
 from socket import gethostname
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from qcore.domain.retry import described
 from qcore.entrypoints.metrics.collector import SampleCollector, Source, registry_of
+from qcore.entrypoints.url_users import without_user
 from qcore.log.logger import get_logger
 
 PUSH_EVERY: Final = 15.0
@@ -25,7 +25,7 @@ class Pusher:
 
     def __init__(self, sources: Sequence[Source], url: str, every: float = PUSH_EVERY) -> None:
         self._registry = registry_of(SampleCollector(sources))
-        self._url, self._user = _without_user(url)
+        self._url, self._user = without_user(url)
         self._every = every
         self._has_failed = False
 
@@ -77,13 +77,3 @@ def pushing_metrics(sources: Sequence[Source], url: str | None) -> Generator[Non
         ended.set()
         # it may be in a push already
         thread.join(3 * PUSH_TIMEOUT)
-
-
-def _without_user(url: str) -> tuple[str, tuple[str, str] | None]:
-    """Return a URL without the user that is in it, and that user with its password."""
-    parts = urlsplit(url)
-    if parts.username is None:
-        return url, None
-    place = parts.netloc.rpartition("@")[2]
-    user = unquote(parts.username), unquote(parts.password or "")
-    return urlunsplit(parts._replace(netloc=place)), user
