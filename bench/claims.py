@@ -12,9 +12,9 @@ from typing import Any
 
 from bench.runs import merged
 from qcore.app.client.inline import run_inline
-from qcore.domain.lifecycle import Succeeded
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Claim, Demand, Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.entrypoints.connect import connect
 
 QUEUE = "qcore-bench-claims"

@@ -16,9 +16,9 @@ from typing import Any, Final
 from bench.redis_store import a_server
 from qcore import Qcore, State
 from qcore.app.client.inline import run_inline
-from qcore.domain.lifecycle import Rejected
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Demand, Verdict
+from qcore.domain.transitions import Rejected
 
 TASKS: Final = int(os.environ.get("QCORE_BENCH_TASKS", "1000000"))
 QUEUES: Final = int(os.environ.get("QCORE_BENCH_QUEUES", "5000"))

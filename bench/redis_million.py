@@ -11,7 +11,7 @@ from bench.redis_store import Meter, Queue, a_server
 from bench.runs import repeated, spread
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Moved
-from qcore.domain.lifecycle import Cancelled, Command, Deleted
+from qcore.domain.transitions import Cancelled, Command, Deleted
 
 CLAIMED = 100
 ORDERED = 20

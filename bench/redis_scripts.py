@@ -13,8 +13,9 @@ from bench.redis_scale import Scale
 from bench.redis_store import LEASE, Meter, Queue
 from bench.runs import merged, spread
 from qcore.app.client.inline import run_inline
-from qcore.domain.lifecycle import Exhausted, State, Succeeded, Transition
+from qcore.domain.states import State
 from qcore.domain.task import Claim, RetentionPolicy
+from qcore.domain.transitions import Exhausted, Succeeded, Transition
 
 CLAIMED = 100
 BATCH = 1_000

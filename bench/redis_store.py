@@ -9,10 +9,10 @@ import psutil
 
 from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.app.client.inline import run_inline
-from qcore.domain.lifecycle import Succeeded, Transition
 from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Demand, Verdict
+from qcore.domain.transitions import Succeeded, Transition
 from qcore.entrypoints.connect import connect
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer

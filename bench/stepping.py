@@ -12,9 +12,9 @@ from qcore.app.calls.codec import Codec
 from qcore.app.client.client import BlockingClient
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Conflict, Enqueued
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
+from qcore.domain.states import State
 
 CALLS = 50_000
 TASK = NewTask("bench:noop", id="one")

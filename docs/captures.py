@@ -10,11 +10,11 @@ from typing import Final
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.app.calls.periodic_task import PeriodicTask
-from qcore.domain.lifecycle import Failed, Rejected, Succeeded, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Claim, Verdict
+from qcore.domain.transitions import Failed, Rejected, Succeeded, Transition
 from qcore.domain.workers import RunningTask
 from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.top.app import Top

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias, get_args
 
-from qcore.domain.lifecycle import ENDED, MOVES, Cell, Command, Fork, Return, State, Transition
+from qcore.domain.lifecycle import MOVES, Cell, Fork, Return
+from qcore.domain.states import ENDED, State
+from qcore.domain.transitions import Command, Transition
 
 PAGE: Final = Path(__file__).parent / "reference" / "lifecycle.md"
 COMMANDS: Final = frozenset(get_args(Command))

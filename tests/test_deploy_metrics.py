@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from qcore.adapters.instruments.metric_catalogue import METRICS, Metric
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.domain.statistics import Outcome
 
 DEPLOY: Final = Path(__file__).parents[1] / "deploy"

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
         NoResult,
         QcoreError,
     )
-    from qcore.domain.lifecycle import State
     from qcore.domain.new_task import NewTask
     from qcore.domain.retry import RetryPolicy
     from qcore.domain.schedules.cron import Cron
+    from qcore.domain.states import State
     from qcore.domain.task import Task
     from qcore.entrypoints.connect import connect
     from qcore.entrypoints.facade import Qcore
@@ -61,7 +61,7 @@ else:
         "Router": "qcore.app.tasks.router",
         "SkipRetry": "qcore.domain.control",
         "Snooze": "qcore.domain.control",
-        "State": "qcore.domain.lifecycle",
+        "State": "qcore.domain.states",
         "Task": "qcore.domain.task",
         "Worker": "qcore.app.worker.worker",
         "WorkerSettings": "qcore.app.worker.settings",

@@ -1,9 +1,9 @@
 """The life of a task as a table of moves, and what each move changes of a task."""
 
 from qcore.domain.effects import apply
-from qcore.domain.lifecycle import (
-    ENDED,
-    MOVES,
+from qcore.domain.lifecycle import MOVES, IllegalMove, advance
+from qcore.domain.states import ENDED, State
+from qcore.domain.transitions import (
     Aggregated,
     Archived,
     BroughtBack,
@@ -17,18 +17,15 @@ from qcore.domain.lifecycle import (
     Exhausted,
     Expired,
     Failed,
-    IllegalMove,
     Rejected,
     Released,
     Rescheduled,
     Revoked,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Transition,
     Updated,
-    advance,
 )
 
 __all__ = [

@@ -7,7 +7,7 @@ compared with them by `qcore.testing.machine`.
 from qcore.domain.crash_isolation import is_last_chance, most_together, room_beside
 from qcore.domain.effects import MutableTask, apply
 from qcore.domain.groups import check_aggregate
-from qcore.domain.lifecycle import advance, state_of
+from qcore.domain.lifecycle import advance
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import CHANGEABLE, FIELDS
 from qcore.domain.periodic.changes import check_change
@@ -23,6 +23,7 @@ from qcore.domain.snapshots import (
     key_until,
     restored_state,
 )
+from qcore.domain.states import state_of
 from qcore.domain.statistics import Ending, add_rows, statistics_of, tallied
 from qcore.domain.task import changed as task_with
 from qcore.domain.task import state_of_new, token_floor

@@ -9,7 +9,15 @@ from attrs import evolve
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.entries import AT_ONCE
 from qcore.domain.answers import Conflict, QueueNotEmpty, QueueRemoved
-from qcore.domain.lifecycle import (
+from qcore.domain.new_task import REJECT, REPLACE, NewTask
+from qcore.domain.periodic.entry import StoredEntry
+from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.run_details import AttemptError, Details, DetailsUpdate, Progress
+from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
+from qcore.domain.statistics import Outcome, Resolution, merged
+from qcore.domain.task import Claim, Task, Verdict
+from qcore.domain.transitions import (
     Archived,
     Cancelled,
     Crashed,
@@ -22,17 +30,9 @@ from qcore.domain.lifecycle import (
     Revoked,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Updated,
 )
-from qcore.domain.new_task import REJECT, REPLACE, NewTask
-from qcore.domain.periodic.entry import StoredEntry
-from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
-from qcore.domain.run_details import AttemptError, Details, DetailsUpdate, Progress
-from qcore.domain.snapshots import TaskSnapshot
-from qcore.domain.statistics import Outcome, Resolution, merged
-from qcore.domain.task import Claim, Task, Verdict
 from qcore.ports import TasksChanged
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, a_worker
 from qcore.testing.contract.steps import browse_all, ids_of, on_work, put, sweep_all, take

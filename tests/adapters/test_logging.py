@@ -27,7 +27,9 @@ from qcore.domain.events import (
     WorkerStopped,
     WorkerStopping,
 )
-from qcore.domain.lifecycle import (
+from qcore.domain.states import State
+from qcore.domain.task import Verdict
+from qcore.domain.transitions import (
     Crashed,
     Exhausted,
     Failed,
@@ -35,11 +37,9 @@ from qcore.domain.lifecycle import (
     Released,
     Revoked,
     Snoozed,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.task import Verdict
 from qcore.testing.builders import NOW, a_claim, a_task
 from qcore.testing.clock import ManualClock
 from tests.log.kit import unconfigured_logs

@@ -28,20 +28,20 @@ from qcore.domain.events import (
     WorkerStarted,
 )
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import (
+from qcore.domain.periodic.entry import EntryState, StoredEntry
+from qcore.domain.periodic.tick import Tick, with_tick
+from qcore.domain.states import State
+from qcore.domain.statistics import MAX_NAMES, OTHER
+from qcore.domain.task import Claim, Verdict
+from qcore.domain.transitions import (
     Crashed,
     Failed,
     Rejected,
     Released,
     Snoozed,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.periodic.entry import EntryState, StoredEntry
-from qcore.domain.periodic.tick import Tick, with_tick
-from qcore.domain.statistics import MAX_NAMES, OTHER
-from qcore.domain.task import Claim, Verdict
 from qcore.events import Event
 from qcore.testing.builders import NOW, a_claim, a_task
 from qcore.testing.entries import an_entry

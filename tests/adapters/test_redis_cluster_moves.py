@@ -6,8 +6,9 @@ import pytest
 from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.answers import Settled
-from qcore.domain.lifecycle import State, Succeeded
+from qcore.domain.states import State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.steps import ids, ids_of, put, take
 from tests.adapters.redis_kit import Pauses, RedisCases, pauses

@@ -11,7 +11,18 @@ from qcore.adapters.redis.scripts import DETAILS, SAVE_DETAILS, SETTLE_WITH_FOLL
 from qcore.doctor import diagnose
 from qcore.domain.answers import LeaseLost, Moved, Settled
 from qcore.domain.diagnostics import Grade
-from qcore.domain.lifecycle import (
+from qcore.domain.new_task import REPLACE, NewTask, TaskId
+from qcore.domain.run_details import (
+    MAX_TRACEBACK,
+    AttemptError,
+    Details,
+    DetailsSaved,
+    DetailsUpdate,
+    Progress,
+)
+from qcore.domain.states import State
+from qcore.domain.task import Claim, RetentionPolicy, Verdict
+from qcore.domain.transitions import (
     Archived,
     Cancelled,
     Crashed,
@@ -24,21 +35,10 @@ from qcore.domain.lifecycle import (
     Revoked,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Updated,
 )
-from qcore.domain.lifecycle import Transition as Outcome
-from qcore.domain.new_task import REPLACE, NewTask, TaskId
-from qcore.domain.run_details import (
-    MAX_TRACEBACK,
-    AttemptError,
-    Details,
-    DetailsSaved,
-    DetailsUpdate,
-    Progress,
-)
-from qcore.domain.task import Claim, RetentionPolicy, Verdict
+from qcore.domain.transitions import Transition as Outcome
 from qcore.errors import BrokerUnusable
 from qcore.ports import Broker, Notification, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks

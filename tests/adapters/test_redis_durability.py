@@ -6,7 +6,7 @@ from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.domain.answers import Conflict
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.steps import browse_all, ids_of, put

@@ -12,9 +12,9 @@ from qcore.adapters.redis.scripts import DUE_ENTRIES, WRITE_ENTRY
 from qcore.domain.answers import Conflict, Enqueued, QueueNotEmpty, QueueRemoved
 from qcore.domain.diagnostics import Grade
 from qcore.domain.ids import tick_id
-from qcore.domain.lifecycle import State
 from qcore.domain.periodic.changes import EntryChange, EntryWritten
 from qcore.domain.periodic.entry import EntryState, StoredEntry, UnreadableEntry
+from qcore.domain.states import State
 from qcore.errors import BrokerUnavailable, BrokerUnusable
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import in_threads, step

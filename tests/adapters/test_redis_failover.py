@@ -12,7 +12,7 @@ from qcore.adapters.links.redis.cluster import SLOTS, ClusterTransport
 from qcore.adapters.links.redis.pool import AsyncPool, PendingReplies, Pool, Requests, SyncPool
 from qcore.adapters.links.redis.resp import RedisCommand, Reply
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import step
 from qcore.testing.contract.steps import on_work, put

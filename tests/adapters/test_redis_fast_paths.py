@@ -19,11 +19,11 @@ from qcore.adapters.redis.enqueue import encode_tasks
 from qcore.adapters.redis.keys import FAST_PATH_KEYS, Key, Keys
 from qcore.adapters.redis.scripts import assembled, fast_path
 from qcore.adapters.redis.transitions import encode_statistics
-from qcore.domain.lifecycle import Failed, Released, Succeeded
 from qcore.domain.new_task import NewTask
 from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.statistics import MAX_NAMES, FieldCounts
 from qcore.domain.task import Claim, Demand, Verdict
+from qcore.domain.transitions import Failed, Released, Succeeded
 from qcore.testing.builders import LEASE, NOW
 from qcore.testing.contract.base import step
 from qcore.testing.fakes import fake_redis_broker

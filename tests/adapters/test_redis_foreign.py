@@ -5,7 +5,11 @@ import pytest
 
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.keys import Key
-from qcore.domain.lifecycle import (
+from qcore.domain.queue_limits import SetInFlight
+from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.states import State
+from qcore.domain.task import Lease, Verdict
+from qcore.domain.transitions import (
     Cancelled,
     Deleted,
     Exhausted,
@@ -15,13 +19,9 @@ from qcore.domain.lifecycle import (
     Rescheduled,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Updated,
 )
-from qcore.domain.queue_limits import SetInFlight
-from qcore.domain.run_details import DetailsUpdate, Progress
-from qcore.domain.task import Lease, Verdict
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.states import bring_to

@@ -4,7 +4,12 @@ import pytest
 
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.answers import Conflict, Duplicate, LeaseLost, Moved, Settled
-from qcore.domain.lifecycle import (
+from qcore.domain.new_task import REPLACE, NewTask
+from qcore.domain.queue_limits import Rate, SetInFlight, SetRate
+from qcore.domain.run_details import DetailsSaved, DetailsUpdate, Progress
+from qcore.domain.states import State
+from qcore.domain.task import Claim, RetentionPolicy, Verdict
+from qcore.domain.transitions import (
     Archived,
     Cancelled,
     Command,
@@ -17,14 +22,9 @@ from qcore.domain.lifecycle import (
     Revoked,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.new_task import REPLACE, NewTask
-from qcore.domain.queue_limits import Rate, SetInFlight, SetRate
-from qcore.domain.run_details import DetailsSaved, DetailsUpdate, Progress
-from qcore.domain.task import Claim, RetentionPolicy, Verdict
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.steps import ids_of, put, sweep_all, take
 from tests.adapters.redis_kit import RedisCases, lasting

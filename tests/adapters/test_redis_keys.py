@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from qcore.adapters.redis.scripts import SCRIPTS
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import step

@@ -7,7 +7,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 
 from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.steps import browse_all, ids_of, on_work, put, take
 from tests.adapters.asking import every_server

@@ -3,7 +3,10 @@ import pytest
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import CLAIM, ENQUEUE, EXTEND, RESTORE, TRANSITION
 from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Moved, Restored, Settled
-from qcore.domain.lifecycle import (
+from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
+from qcore.domain.task import Verdict
+from qcore.domain.transitions import (
     Archived,
     Cancelled,
     Command,
@@ -11,12 +14,9 @@ from qcore.domain.lifecycle import (
     Failed,
     Released,
     RunNow,
-    State,
     Succeeded,
 )
-from qcore.domain.lifecycle import Transition as Outcome
-from qcore.domain.snapshots import TaskSnapshot
-from qcore.domain.task import Verdict
+from qcore.domain.transitions import Transition as Outcome
 from qcore.testing.builders import LEASE, NOW, a_stored_task, a_task, some_tasks
 from qcore.testing.contract.base import step
 from qcore.testing.contract.restoring import DETAILS

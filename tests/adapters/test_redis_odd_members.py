@@ -7,7 +7,7 @@ import pytest
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.answers import Enqueued
 from qcore.domain.diagnostics import Grade
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.domain.task import token_floor
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import NOW, a_task

@@ -12,8 +12,8 @@ from qcore.adapters.links.redis.pool import AsyncPool, Request, SyncPool
 from qcore.adapters.links.redis.resp import BATCH_BYTES, Arg, Reply, encode, encode_batched
 from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.redis import enqueue
-from qcore.domain.lifecycle import State
 from qcore.domain.new_task import NewTask
+from qcore.domain.states import State
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import step
 from qcore.testing.contract.steps import put

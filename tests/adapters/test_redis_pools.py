@@ -14,7 +14,7 @@ from qcore.adapters.links.redis.cluster import ClusterTransport
 from qcore.adapters.links.redis.connection_base import ConnectionSettings
 from qcore.adapters.links.redis.pool import AsyncPool, Pool, SyncPool
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import in_threads, step
 from qcore.testing.contract.steps import browse_all, ids_of, on_work, put

@@ -14,9 +14,9 @@ from qcore.adapters.redis.records import (
     encode_task,
 )
 from qcore.adapters.redis.request_dedup import SessionPool
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import FIELDS, MAX_ID, NewTask
+from qcore.domain.states import State
 from qcore.domain.task_fields import TaskField
 from qcore.testing.builders import NOW, a_task
 

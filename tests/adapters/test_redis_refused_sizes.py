@@ -11,11 +11,12 @@ import pytest
 from qcore import BrokerUnavailable, NewTask
 from qcore.adapters.redis import RedisBroker
 from qcore.domain.answers import Enqueued, Settled
-from qcore.domain.lifecycle import State, Succeeded, Updated
 from qcore.domain.periodic.changes import EntryWritten
 from qcore.domain.periodic.editing import added
 from qcore.domain.run_details import DetailsUpdate
+from qcore.domain.states import State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded, Updated
 from qcore.errors import BrokerRefused
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.steps import browse_all, execute_on, ids_of, put, take

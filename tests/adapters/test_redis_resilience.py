@@ -9,8 +9,9 @@ from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.script_runner import MAX_QUEUES_PER_CALL
 from qcore.adapters.redis.scripts import CLAIM
 from qcore.domain.answers import LeaseLost, Moved, Settled, Swept
-from qcore.domain.lifecycle import Cancelled, State, Succeeded
+from qcore.domain.states import State
 from qcore.domain.task import Demand
+from qcore.domain.transitions import Cancelled, Succeeded
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.steps import (

@@ -7,7 +7,10 @@ from qcore import BrokerUnavailable, connect
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.domain.answers import LeaseLost, Moved, Settled, Swept
-from qcore.domain.lifecycle import (
+from qcore.domain.new_task import TaskId
+from qcore.domain.states import State
+from qcore.domain.task import Claim, Verdict
+from qcore.domain.transitions import (
     Cancelled,
     Deleted,
     Exhausted,
@@ -15,12 +18,9 @@ from qcore.domain.lifecycle import (
     Rejected,
     Released,
     Snoozed,
-    State,
     Succeeded,
 )
-from qcore.domain.lifecycle import Transition as Outcome
-from qcore.domain.new_task import TaskId
-from qcore.domain.task import Claim, Verdict
+from qcore.domain.transitions import Transition as Outcome
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import in_threads, step
 from qcore.testing.contract.steps import (

@@ -6,9 +6,10 @@ from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.scripts import SETTLE_WITH_FOLLOWUPS, SWEEP, TRANSITION, Script
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.histogram import Histogram
-from qcore.domain.lifecycle import Cancelled, Failed, State, Succeeded, Transition
+from qcore.domain.states import State
 from qcore.domain.statistics import OTHER, Outcome, Resolution, Statistics, merged
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Cancelled, Failed, Succeeded, Transition
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import step

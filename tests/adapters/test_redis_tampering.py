@@ -4,9 +4,10 @@ from typing import TypeAlias
 import pytest
 
 from qcore.adapters.redis import RedisBroker
-from qcore.domain.lifecycle import Cancelled, Deleted, RunNow, State, Succeeded
 from qcore.domain.new_task import TaskId
+from qcore.domain.states import State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Cancelled, Deleted, RunNow, Succeeded
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.states import LATER, bring_to
 from qcore.testing.contract.steps import browse_all, ids_of, put, sweep_all, take

@@ -8,8 +8,8 @@ from qcore import Context, Qcore
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.links.redis.clock_sync import ServerClock
 from qcore.domain.answers import LeaseLost
-from qcore.domain.lifecycle import Succeeded
 from qcore.domain.task import Claim, Demand, Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.testing import Signals
 from tests.servers.redis import RedisServer
 

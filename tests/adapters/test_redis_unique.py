@@ -12,18 +12,10 @@ from qcore.adapters.redis.scripts import ENQUEUE, TRANSITION
 from qcore.doctor import diagnose
 from qcore.domain.answers import Conflict, Duplicate, Enqueued, Settled
 from qcore.domain.diagnostics import Grade
-from qcore.domain.lifecycle import (
-    ENDED,
-    Cancelled,
-    Deleted,
-    Exhausted,
-    Failed,
-    RunNow,
-    State,
-    Succeeded,
-)
-from qcore.domain.lifecycle import Transition as Outcome
 from qcore.domain.new_task import MAX_ID, REJECT, REPLACE, NewTask
+from qcore.domain.states import ENDED, State
+from qcore.domain.transitions import Cancelled, Deleted, Exhausted, Failed, RunNow, Succeeded
+from qcore.domain.transitions import Transition as Outcome
 from qcore.errors import BrokerUnusable
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, some_tasks

@@ -13,8 +13,10 @@ from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Settled
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
-from qcore.domain.lifecycle import IllegalMove, RunNow, State, Succeeded
+from qcore.domain.lifecycle import IllegalMove
+from qcore.domain.states import State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import RunNow, Succeeded
 from qcore.ports import Capability, LeaseEnded, Notification, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 

@@ -12,7 +12,7 @@ import pytest
 from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.domain.task import Claim
 from qcore.testing.builders import LEASE, NOW, a_demand, some_tasks
 
@@ -22,7 +22,7 @@ START = """
 import asyncio, sys, uuid
 from qcore.adapters.links.sqlite import AsyncSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.domain.lifecycle import Succeeded
+from qcore.domain.transitions import Succeeded
 from qcore.domain.task import Verdict
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 

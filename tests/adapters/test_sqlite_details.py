@@ -16,22 +16,22 @@ from qcore.adapters.sqlite.statements import statements
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Settled
 from qcore.domain.audit import audit_record
-from qcore.domain.lifecycle import (
+from qcore.domain.lifecycle import IllegalMove
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
+from qcore.domain.states import State
+from qcore.domain.task import Claim, RetentionPolicy, Verdict
+from qcore.domain.transitions import (
     Cancelled,
     Deleted,
     Exhausted,
     Failed,
-    IllegalMove,
     Rejected,
     Rescheduled,
     RunNow,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.new_task import NewTask, TaskId
-from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
-from qcore.domain.task import Claim, RetentionPolicy, Verdict
 from qcore.ports import Notification, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
@@ -44,7 +44,7 @@ import sys
 from qcore.adapters.links.sqlite import BlockingSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
-from qcore.domain.lifecycle import Cancelled
+from qcore.domain.transitions import Cancelled
 from qcore.testing.builders import NOW
 
 broker = SqliteBroker(BlockingSqliteLink(sys.argv[1]))

@@ -19,9 +19,10 @@ from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Enqueued
 from qcore.domain.errors import InvalidTask
 from qcore.domain.ids import tick_id
-from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.periodic.changes import EntryAnswer, EntryConflict
+from qcore.domain.states import State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.testing.builders import LEASE, NOW, a_demand
 from qcore.testing.entries import (
     an_entry,

@@ -21,10 +21,11 @@ from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Duplicate, LeaseLost, Settled
 from qcore.domain.errors import BrokerUnusable
-from qcore.domain.lifecycle import Failed, Snoozed, State, Succeeded
 from qcore.domain.queue_limits import SetInFlight
 from qcore.domain.run_details import DetailsUpdate
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Verdict, updated
+from qcore.domain.transitions import Failed, Snoozed, Succeeded
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open")

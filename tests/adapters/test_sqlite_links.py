@@ -16,7 +16,7 @@ from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Swept
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.testing.builders import NOW, a_demand, a_task
 
 FORKED = """

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from qcore.adapters.links.sqlite import AsyncSqliteLink, BlockingSqliteLink, BorrowedSqliteLink
 from qcore.adapters.links.sqlite.file_watcher import THREAD_NAME
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.ports import EntriesChanged, Notification
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.steps import on_work

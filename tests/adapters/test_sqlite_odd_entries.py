@@ -10,10 +10,10 @@ from qcore.app.client.inline import run_inline
 from qcore.domain.answers import QueueNotEmpty
 from qcore.domain.errors import QcoreError
 from qcore.domain.ids import tick_id
-from qcore.domain.lifecycle import State
 from qcore.domain.periodic.changes import EntryChange
 from qcore.domain.periodic.editing import added
 from qcore.domain.periodic.entry import FoundEntry, StoredEntry, UnreadableEntry
+from qcore.domain.states import State
 from qcore.testing.builders import NOW
 from qcore.testing.entries import (
     MINUTELY,

@@ -9,8 +9,9 @@ from qcore.adapters.links.sqlite import BlockingSqliteLink, BorrowedSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Enqueued, Moved
-from qcore.domain.lifecycle import Archived, Deleted, RunNow, State
+from qcore.domain.states import State
 from qcore.domain.task import Task, updated
+from qcore.domain.transitions import Archived, Deleted, RunNow
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
 Edit = Callable[[str], None]

@@ -9,11 +9,12 @@ from qcore.adapters.links.sqlite import AsyncSqliteLink, Tx
 from qcore.adapters.sqlite import SqliteBroker, schema
 from qcore.adapters.sqlite.row_validation import COLUMNS
 from qcore.domain.answers import LeaseLost
-from qcore.domain.lifecycle import ENDED, Archived, Rescheduled, RunNow, State, Succeeded
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import NO_LIMITS, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Verdict, updated
+from qcore.domain.transitions import Archived, Rescheduled, RunNow, Succeeded
 from qcore.errors import BrokerUnusable
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.states import LATER, bring_to

@@ -13,9 +13,9 @@ from qcore.adapters.sqlite import SqliteBroker
 from qcore.adapters.sqlite.row_validation import COLUMNS
 from qcore.adapters.sqlite.statements import statements
 from qcore.app.client.inline import run_inline
-from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Succeeded
 from qcore.domain.periodic.editing import added
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Exhausted, Failed, Rejected, Succeeded
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task, some_tasks
 from qcore.testing.entries import MINUTELY, an_entry
 

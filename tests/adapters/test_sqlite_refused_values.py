@@ -7,9 +7,10 @@ import pytest
 
 from qcore.adapters.links.sqlite import AsyncSqliteLink
 from qcore.adapters.sqlite import SqliteBroker
-from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.run_details import DetailsUpdate
+from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy, Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.errors import BrokerRefused
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract import Cases

@@ -25,7 +25,7 @@ from qcore.adapters.sqlite.statements import statements
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.ports import Capability
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task, a_worker, some_tasks
 from qcore.testing.entries import an_entry, put_entry

@@ -7,9 +7,9 @@ import pytest
 from qcore.adapters.links.sqlite import AsyncSqliteLink, Tx
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.domain.answers import Settled
-from qcore.domain.lifecycle import Succeeded
 from qcore.domain.statistics import Resolution, merged
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.steps import a_claimed, put, take
 from tests.adapters.test_sqlite_odd_values import ODD, edit

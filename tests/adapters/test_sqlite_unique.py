@@ -16,19 +16,19 @@ from qcore.adapters.sqlite.statements import statements
 from qcore.app.client.inline import run_inline
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued, Moved
 from qcore.domain.errors import BrokerUnavailable
-from qcore.domain.lifecycle import (
+from qcore.domain.new_task import REPLACE, RERUN, NewTask
+from qcore.domain.states import State
+from qcore.domain.task import Verdict
+from qcore.domain.transitions import (
     Archived,
     Cancelled,
     Crashed,
     Exhausted,
     Released,
     RunNow,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.new_task import REPLACE, RERUN, NewTask
-from qcore.domain.task import Verdict
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_demand, a_task
 
 KEY = "the one"

@@ -9,14 +9,15 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import TransformingBroker
 from qcore.domain.answers import Moved
 from qcore.domain.errors import BrokerUnusable
-from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.new_task import NewTask
 from qcore.domain.periodic.changes import EntryChange
 from qcore.domain.periodic.editing import added
 from qcore.domain.periodic.entry import Entry, StoredEntry
 from qcore.domain.run_details import Details, DetailsUpdate
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.task import Demand, RetentionPolicy, Task, Verdict, updated
+from qcore.domain.transitions import Succeeded
 from qcore.ports import Aggregating, Broker, Limiting, Periodic
 from qcore.testing.builders import LEASE, NOW, a_demand, a_lease, a_stored_task, a_task
 from qcore.testing.contract.changes import UpdateCases

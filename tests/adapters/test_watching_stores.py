@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qcore import Qcore, State
-from qcore.domain.lifecycle import Succeeded
+from qcore.domain.transitions import Succeeded
 from qcore.queries import StoreUpdate
 from qcore.testing import a_task
 from qcore.testing.contract.steps import end, take

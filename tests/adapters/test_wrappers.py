@@ -11,10 +11,11 @@ from qcore.adapters.wrappers import ForwardingBroker, TracedBroker
 from qcore.domain.answers import Conflict, Enqueued
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
 from qcore.domain.events import BrokerCalled
-from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
+from qcore.domain.states import State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.ports import (
     Aggregating,
     Broker,

@@ -21,18 +21,18 @@ from qcore.domain.answers import (
     Swept,
 )
 from qcore.domain.crash_isolation import is_last_chance
-from qcore.domain.lifecycle import (
+from qcore.domain.new_task import REPLACE, NewTask
+from qcore.domain.states import State
+from qcore.domain.task import Claim, Demand, Lease, Verdict, token_floor
+from qcore.domain.transitions import (
     Command,
     Deleted,
     Failed,
     Revoked,
     Snoozed,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.new_task import REPLACE, NewTask
-from qcore.domain.task import Claim, Demand, Lease, Verdict, token_floor
 from qcore.ports import Counts, Kinds, Notify, Page
 
 

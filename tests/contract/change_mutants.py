@@ -8,7 +8,8 @@ from qcore.domain.answers import (
     Moved,
     NotAllowed,
 )
-from qcore.domain.lifecycle import (
+from qcore.domain.task import changed
+from qcore.domain.transitions import (
     Archived,
     BroughtBack,
     Command,
@@ -17,7 +18,6 @@ from qcore.domain.lifecycle import (
     RunNow,
     Updated,
 )
-from qcore.domain.task import changed
 
 
 class NeverIntoThePast(MemoryBroker):

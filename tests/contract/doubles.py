@@ -18,15 +18,18 @@ from qcore.domain.answers import (
     Missing,
     Moved,
     NotAllowed,
+    Restoration,
     Settled,
     Swept,
 )
 from qcore.domain.groups import Stale
-from qcore.domain.lifecycle import Command, State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
+from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, Verdict
+from qcore.domain.transitions import Command, Succeeded
 from qcore.ports import (
     Broker,
     Capability,
@@ -87,6 +90,12 @@ class EdgeBroker(ForwardingBroker):
         self, queue: str, ids: Sequence[TaskId], order: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         return await self._told(self.inner.execute(queue, ids, order, now=now), [queue])
+
+    async def restore(
+        self, snapshots: Sequence[TaskSnapshot], *, now: Moment, over: str | None = None
+    ) -> Sequence[Restoration]:
+        queues = {snapshot.queue for snapshot in snapshots}
+        return await self._told(self.inner.restore(snapshots, now=now, over=over), queues)
 
     async def set_limit(self, queue: str, rule: LimitChange, *, now: Moment) -> Limits:
         return await self._told(super().set_limit(queue, rule, now=now), [queue])

@@ -11,11 +11,9 @@ from qcore.domain.answers import (
     Enqueued,
     Settled,
 )
-from qcore.domain.lifecycle import (
-    Succeeded,
-)
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 
 
 class ForgetsWhatFollows(MemoryBroker):

@@ -11,9 +11,10 @@ from qcore.adapters.memory.queue import Queue
 from qcore.adapters.memory.stored_task import StoredTask
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
-from qcore.domain.lifecycle import Aggregated, State
 from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, Task
+from qcore.domain.transitions import Aggregated
 from tests.contract.limits_mutants import with_queue
 
 

@@ -9,7 +9,6 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.queue import Queue
 from qcore.adapters.memory.stored_task import StoredTask
 from qcore.adapters.memory.subscriptions import Subscribers
-from qcore.domain.lifecycle import State, Transition
 from qcore.domain.queue_limits import (
     NO_LIMITS,
     LimitChange,
@@ -20,7 +19,9 @@ from qcore.domain.queue_limits import (
     SetRate,
     ruled,
 )
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, Verdict
+from qcore.domain.transitions import Transition
 
 # a mutant knows what it breaks
 # ruff: noqa: SLF001

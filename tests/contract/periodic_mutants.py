@@ -9,7 +9,6 @@ from attrs import evolve
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.entries import Entries
 from qcore.domain.answers import QueueNotEmpty, QueueRemoved
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.periodic.changes import (
     DueEntries,
@@ -20,6 +19,7 @@ from qcore.domain.periodic.changes import (
     check_change,
 )
 from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry, UnreadableEntry
+from qcore.domain.states import State
 
 # a mutant knows what it breaks
 # ruff: noqa: SLF001

@@ -5,9 +5,7 @@ from qcore.domain.answers import (
     QueueNotEmpty,
     QueueRemoved,
 )
-from qcore.domain.lifecycle import (
-    ENDED,
-)
+from qcore.domain.states import ENDED
 
 
 class RemovesWhatHasTasks(MemoryBroker):

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.states import State
 
 
 class SeesTheNextAlone(MemoryBroker):

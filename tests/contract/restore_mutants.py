@@ -8,11 +8,11 @@ from attrs import evolve
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.answers import Conflict, Duplicate, Restoration, Restored
-from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import REJECT
 from qcore.domain.run_details import NO_DETAILS
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import ENDED, State
 from qcore.domain.statistics import tallied
 
 
@@ -199,7 +199,7 @@ class CountsWhatIsRestored(MemoryBroker):
     async def restore(
         self, snapshots: Sequence[TaskSnapshot], *, now: float, over: str | None = None
     ) -> Sequence[Restoration]:
-        from qcore.domain.lifecycle import Rejected
+        from qcore.domain.transitions import Rejected
 
         answers = await super().restore(snapshots, now=now, over=over)
         for each, answer in zip(snapshots, answers, strict=True):

@@ -15,15 +15,10 @@ from qcore.domain.answers import (
     Swept,
 )
 from qcore.domain.audit import audit_record
-from qcore.domain.lifecycle import (
-    Command,
-    Crashed,
-    Failed,
-    RunNow,
-)
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import NO_DETAILS, Details, DetailsSaved, DetailsUpdate
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Command, Crashed, Failed, RunNow
 
 
 class AnswersNotesBackwards(MemoryBroker):

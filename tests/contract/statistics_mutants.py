@@ -9,10 +9,11 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.queue import Queue
 from qcore.domain.answers import LeaseLost, QueueNotEmpty, QueueRemoved, Settled
 from qcore.domain.histogram import Histogram
-from qcore.domain.lifecycle import Cancelled, Crashed, Released, State, Transition
 from qcore.domain.moments import Moment
+from qcore.domain.states import State
 from qcore.domain.statistics import OTHER, Outcome, Resolution, Statistics, StatisticsRow, tallied
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Cancelled, Crashed, Released, Transition
 
 Rows = list[StatisticsRow]
 

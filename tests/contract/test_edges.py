@@ -5,10 +5,11 @@ import pytest
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import LimitChange, Limits
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, RetentionPolicy
+from qcore.domain.transitions import Succeeded
 from qcore.ports import Broker
 from qcore.testing.builders import NOW
 from qcore.testing.contract import GroupContract, LimitsContract

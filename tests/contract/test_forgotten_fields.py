@@ -12,10 +12,11 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.domain.answers import Admission
-from qcore.domain.lifecycle import Command, State, Updated
 from qcore.domain.new_task import CHANGEABLE, FIELDS, NewTask, another
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, RetentionPolicy, Task
 from qcore.domain.task_fields import REQUIRED, TaskField
+from qcore.domain.transitions import Command, Updated
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import TaskOptions
 from qcore.testing.contract import BrokerContract, GroupContract, UniqueContract

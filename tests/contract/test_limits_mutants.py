@@ -8,9 +8,9 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import Cancelled, Released, RunNow, Succeeded
 from qcore.domain.queue_limits import SetInFlight, SetRate
 from qcore.domain.task import RetentionPolicy
+from qcore.domain.transitions import Cancelled, Released, RunNow, Succeeded
 from qcore.testing.contract import (
     BrokerContract,
     GroupContract,

@@ -8,14 +8,9 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import (
-    Deleted,
-    Rejected,
-    Rescheduled,
-    State,
-    Succeeded,
-)
+from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy
+from qcore.domain.transitions import Deleted, Rejected, Rescheduled, Succeeded
 from qcore.testing.builders import NOW
 from qcore.testing.contract import BrokerContract, UniqueContract, run_details, subscriptions
 from qcore.testing.contract.changes import CHANGES

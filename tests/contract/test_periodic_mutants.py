@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import Snoozed
 from qcore.domain.task import RetentionPolicy
+from qcore.domain.transitions import Snoozed
 from qcore.ports import Broker
 from qcore.testing.builders import NOW
 from qcore.testing.contract import BrokerContract, PeriodicContract

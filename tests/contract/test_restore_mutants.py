@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import State
 from qcore.domain.new_task import REPLACE
+from qcore.domain.states import State
 from qcore.testing.builders import NOW, a_stored_task
 from qcore.testing.contract import (
     BrokerContract,

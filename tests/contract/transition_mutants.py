@@ -10,20 +10,20 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.queue import Queue
 from qcore.adapters.memory.stored_task import StoredTask
 from qcore.domain.answers import LeaseLost, Swept
-from qcore.domain.lifecycle import (
+from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.states import State
+from qcore.domain.task import Lease, Verdict
+from qcore.domain.transitions import (
     Archived,
     Cancelled,
     Command,
     Crashed,
     Rescheduled,
     Snoozed,
-    State,
     Transition,
     Updated,
 )
-from qcore.domain.new_task import NewTask, TaskId
-from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
-from qcore.domain.task import Lease, Verdict
 from qcore.ports import Kinds, Notify
 from tests.contract.limits_mutants import with_queue
 

@@ -4,24 +4,24 @@ import pytest
 from attrs import define, field
 
 from qcore.domain.effects import apply
-from qcore.domain.lifecycle import (
+from qcore.domain.lifecycle import IllegalMove
+from qcore.domain.new_task import NewTask
+from qcore.domain.states import State
+from qcore.domain.transitions import (
     Cancelled,
     Crashed,
     Due,
     Exhausted,
     Failed,
-    IllegalMove,
     Rejected,
     Released,
     Rescheduled,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Transition,
     Updated,
 )
-from qcore.domain.new_task import NewTask
 from qcore.testing.builders import NOW
 
 LATER: Final = NOW + 60

@@ -7,8 +7,9 @@ import pytest
 from qcore.domain.backoff import Fixed
 from qcore.domain.control import RateLimited, Retry, Revoke, SkipRetry, Snooze
 from qcore.domain.error_groups import MAX_NAMED, leaves
-from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Revoked, Snoozed, State
 from qcore.domain.retry import Judgement, RetryPolicy, described, judge
+from qcore.domain.states import State
+from qcore.domain.transitions import Exhausted, Failed, Rejected, Revoked, Snoozed
 from qcore.testing.builders import NOW, a_stored_task, a_task
 from qcore.testing.dice import ScriptedDice
 

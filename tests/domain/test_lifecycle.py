@@ -4,14 +4,14 @@ from hypothesis import strategies as st
 
 from qcore.domain import lifecycle
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import (
-    ENDED,
-    MOVES,
+from qcore.domain.lifecycle import MOVES, Cell, Fork, IllegalMove, Return, advance
+from qcore.domain.states import ENDED, State
+from qcore.domain.task_error import reason_of
+from qcore.domain.transitions import (
     Aggregated,
     Archived,
     BroughtBack,
     Cancelled,
-    Cell,
     Claimed,
     Crashed,
     Deleted,
@@ -20,21 +20,15 @@ from qcore.domain.lifecycle import (
     Exhausted,
     Expired,
     Failed,
-    Fork,
-    IllegalMove,
     Rejected,
     Released,
     Rescheduled,
-    Return,
     Revoked,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Transition,
     Updated,
-    advance,
-    reason_of,
 )
 from qcore.testing.builders import NOW, a_stored_task, a_task
 

@@ -1,7 +1,8 @@
 """The page about the life of a task is the table, drawn."""
 
 from docs.lifecycle import PAGE, arrows, page
-from qcore.domain.lifecycle import MOVES, State
+from qcore.domain.lifecycle import MOVES
+from qcore.domain.states import State
 
 
 def test_the_page_is_what_the_table_makes_of_it() -> None:

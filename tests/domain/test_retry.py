@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 
 from qcore.domain.backoff import Exponential, Fixed, Quartic
 from qcore.domain.control import RateLimited, Retry, Revoke, SkipRetry, Snooze
-from qcore.domain.lifecycle import MOVES, Exhausted, Failed, Rejected, Revoked, Snoozed, State
+from qcore.domain.lifecycle import MOVES
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.retry import Judgement, RetryPolicy, always, described, judge
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.domain.text import MAX_ERROR, storable
+from qcore.domain.transitions import Exhausted, Failed, Rejected, Revoked, Snoozed
 from qcore.testing.builders import NOW, a_stored_task, a_task
 from qcore.testing.dice import ScriptedDice
 

@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import (
+from qcore.domain.run_details import (
+    MAX_ERRORS,
+    MAX_MESSAGE,
+    NO_DETAILS,
+    AttemptError,
+    Details,
+    DetailsUpdate,
+    Progress,
+    after,
+    attempt_error,
+    noted,
+)
+from qcore.domain.transitions import (
     Archived,
     Cancelled,
     Crashed,
@@ -23,18 +35,6 @@ from qcore.domain.lifecycle import (
     Succeeded,
     Transition,
     Updated,
-)
-from qcore.domain.run_details import (
-    MAX_ERRORS,
-    MAX_MESSAGE,
-    NO_DETAILS,
-    AttemptError,
-    Details,
-    DetailsUpdate,
-    Progress,
-    after,
-    attempt_error,
-    noted,
 )
 from qcore.testing.builders import NOW, a_lease
 

@@ -4,9 +4,9 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import State
 from qcore.domain.run_details import AttemptError, Details, Progress
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.testing.builders import NOW, a_stored_task
 
 BAD: list[tuple[dict[str, Any], str]] = [

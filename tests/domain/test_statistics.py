@@ -8,17 +8,7 @@ from hypothesis import strategies as st
 
 from qcore.domain.errors import InvalidOption
 from qcore.domain.histogram import BOUNDS, Histogram, bucketed
-from qcore.domain.lifecycle import (
-    Archived,
-    Crashed,
-    Exhausted,
-    Failed,
-    Rejected,
-    Released,
-    Snoozed,
-    State,
-    Succeeded,
-)
+from qcore.domain.states import State
 from qcore.domain.statistics import (
     FIELD_OF,
     MAX_NAMES,
@@ -36,6 +26,16 @@ from qcore.domain.statistics import (
     totals,
 )
 from qcore.domain.task import Lease, Verdict
+from qcore.domain.transitions import (
+    Archived,
+    Crashed,
+    Exhausted,
+    Failed,
+    Rejected,
+    Released,
+    Snoozed,
+    Succeeded,
+)
 
 NUMBERS = st.lists(st.floats(0.001, BOUNDS[-1], exclude_max=True), min_size=1, max_size=300)
 ANYTHING = st.lists(st.floats(allow_nan=False) | st.integers(-9, 9).map(float), max_size=60)

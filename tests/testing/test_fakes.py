@@ -6,7 +6,7 @@ from typing import Any
 
 import fakeredis
 
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.testing.builders import a_task
 from qcore.testing.contract.base import in_threads, step
 from qcore.testing.contract.steps import put

@@ -7,11 +7,12 @@ import pytest
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Settled
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
-from qcore.domain.lifecycle import RunNow, State, Succeeded
 from qcore.domain.queue_limits import SetInFlight
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.statistics import Resolution
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import RunNow, Succeeded
 from qcore.ports import (
     Aggregating,
     Broker,

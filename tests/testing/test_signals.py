@@ -31,9 +31,10 @@ from qcore.domain.events import (
     WorkerStopping,
 )
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.periodic.entry import EntryState, StoredEntry
+from qcore.domain.states import State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.testing.builders import NOW, a_claim, a_task
 from qcore.testing.entries import an_entry
 from qcore.testing.signals import NoSignal, Settlement, Signals

@@ -13,7 +13,7 @@ from qcore.adapters.sqlite.queue_rows import count_tasks
 from qcore.doctor.sqlite_entries import entries
 from qcore.doctor.sqlite_leftovers import leftovers
 from qcore.domain.diagnostics import Finding, advice, error, ok, warning
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 
 META: Final = "qcore_meta"
 GIGABYTE: Final = 1 << 30

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from qcore.adapters.links.sqlite import Tx
 from qcore.domain.diagnostics import Finding, ok, warning
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 
 COUNTED: Final = "SELECT queue, state, count(*) FROM qcore_tasks GROUP BY queue, state"
 SAID: Final = """

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from qcore.domain.lifecycle import State
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
+from qcore.domain.states import State
 
 
 @record

@@ -6,7 +6,10 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from attrs import evolve
 
-from qcore.domain.lifecycle import (
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.text import one_line, storable
+from qcore.domain.transitions import (
     Archived,
     BroughtBack,
     Cancelled,
@@ -18,9 +21,6 @@ from qcore.domain.lifecycle import (
     Transition,
     Updated,
 )
-from qcore.domain.moments import Moment
-from qcore.domain.record import record
-from qcore.domain.text import one_line, storable
 
 
 class Attributable(Protocol):

@@ -2,8 +2,11 @@
 
 from typing import Protocol
 
-from qcore.domain.lifecycle import (
-    ACTIVE,
+from qcore.domain.lifecycle import SpecView, advance
+from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.states import ACTIVE, State
+from qcore.domain.task_error import discarded_error, former_of, own_error, reason_of
+from qcore.domain.transitions import (
     BroughtBack,
     Crashed,
     Discarded,
@@ -12,17 +15,9 @@ from qcore.domain.lifecycle import (
     Rescheduled,
     RunNow,
     Snoozed,
-    SpecView,
-    State,
     Succeeded,
     Transition,
-    advance,
-    discarded_error,
-    former_of,
-    own_error,
-    reason_of,
 )
-from qcore.domain.moments import LAST_MOMENT, Moment
 
 
 class MutableTask(Protocol):

@@ -7,12 +7,12 @@ from attrs import field
 
 from qcore.domain.answers import Admission, LeaseLost, Settled, Swept
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import Transition
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.periodic.entry import StoredEntry
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Verdict
+from qcore.domain.transitions import Transition
 
 
 @record

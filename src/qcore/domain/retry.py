@@ -6,11 +6,11 @@ from typing import Final, TypeAlias
 from qcore.domain.backoff import Curve, Quartic, Roll, parse
 from qcore.domain.control import ControlFlow, RateLimited, Retry, Revoke, SkipRetry, Snooze
 from qcore.domain.error_groups import group_text, is_a, is_group, is_in_vain, meaning_of
-from qcore.domain.lifecycle import Exhausted, Failed, Rejected, Revoked, Snoozed
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 from qcore.domain.task import Task
 from qcore.domain.text import said_by, storable
+from qcore.domain.transitions import Exhausted, Failed, Rejected, Revoked, Snoozed
 
 Dice: TypeAlias = Callable[[], Roll]
 """Rolls uniformly in [0, 1)."""

@@ -6,11 +6,11 @@ from attrs import evolve, field
 
 from qcore.domain.audit import MAX_AUDIT, AuditRecord, audit_record
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import Crashed, Exhausted, Failed, Rejected, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.task import Lease
 from qcore.domain.text import shown
+from qcore.domain.transitions import Crashed, Exhausted, Failed, Rejected, Transition
 
 MAX_ERRORS: Final = 10
 """How many errors are kept of a task: the last ones."""

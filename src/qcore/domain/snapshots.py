@@ -11,11 +11,11 @@ from attrs import evolve
 
 from qcore.domain.audit import MAX_AUDIT
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import FIELDS, MAX_NAME, RERUN, another
 from qcore.domain.record import record
 from qcore.domain.run_details import MAX_ERRORS, NO_DETAILS, AttemptError, Details
+from qcore.domain.states import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.task import Task
 from qcore.domain.task_fields import binary, moment, or_none, text, whole
 from qcore.domain.text import is_utf8, shown

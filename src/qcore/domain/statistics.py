@@ -18,7 +18,11 @@ from attrs import field
 from qcore.domain.errors import InvalidOption
 from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.histogram import BOUNDS, Histogram, add, bucketed
-from qcore.domain.lifecycle import (
+from qcore.domain.moments import Moment
+from qcore.domain.record import record
+from qcore.domain.states import State
+from qcore.domain.task import Verdict
+from qcore.domain.transitions import (
     Cancelled,
     Crashed,
     Exhausted,
@@ -27,13 +31,9 @@ from qcore.domain.lifecycle import (
     Rejected,
     Revoked,
     Snoozed,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.moments import Moment
-from qcore.domain.record import record
-from qcore.domain.task import Verdict
 
 T = TypeVar("T")
 

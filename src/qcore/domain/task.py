@@ -6,10 +6,11 @@ from typing import Any, Final
 from attrs import field
 
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import PENDING, State, Transition, Updated
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import CHANGEABLE, NewTask, TaskId, another
 from qcore.domain.record import record
+from qcore.domain.states import PENDING, State
+from qcore.domain.transitions import Transition, Updated
 
 
 def state_of_new(task: NewTask, now: Moment) -> State:

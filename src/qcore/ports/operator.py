@@ -11,12 +11,13 @@ from qcore.domain.answers import (
     QueueRemoved,
     Restoration,
 )
-from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.task import Task
+from qcore.domain.transitions import Command
 
 
 @record

@@ -7,7 +7,7 @@ from qcore.app.client.client import Client
 from qcore.app.client.inline import run_inline
 from qcore.app.tasks.handler import HandlerWithOptions
 from qcore.domain.errors import CannotDecode, CannotEncode
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.ports import Operator
 

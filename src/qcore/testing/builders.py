@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Final, TypedDict, Unpack
 
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import DEFAULT_QUEUE, NewTask, TaskId
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, Lease, Task
 from qcore.domain.workers import ANNOUNCE_EVERY, MISSED, RunningTask, WorkerInfo
 

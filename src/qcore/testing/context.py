@@ -9,10 +9,10 @@ from qcore.app.calls.codec import Codec
 from qcore.app.client.client import Client
 from qcore.app.tasks.context import Context, RunServices
 from qcore.app.tasks.run_details import MAX_SAVED, RunStorage, progress_note, saved_note
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.run_details import Progress
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Lease
 from qcore.testing.builders import NOW, a_lease, a_stored_task, a_task
 from qcore.testing.clock import ManualClock

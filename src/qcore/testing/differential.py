@@ -8,13 +8,14 @@ from typing import Final, TypeVar
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import State, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.run_details import DetailsSaved
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Lease, RetentionPolicy, Task, Verdict
+from qcore.domain.transitions import Transition
 from qcore.ports import Broker, Capability
 from qcore.testing.contract.base import step
 from qcore.testing.optional_ports import aggregating

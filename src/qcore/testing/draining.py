@@ -11,8 +11,8 @@ from qcore.app.worker.periodic.alone import Scheduler
 from qcore.app.worker.settings import WorkerOptions
 from qcore.app.worker.worker import Worker
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
+from qcore.domain.states import State
 from qcore.ports import Broker, Clock, Counts, periodic_of
 from qcore.testing.clock import ManualClock
 

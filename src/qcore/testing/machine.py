@@ -27,11 +27,12 @@ except ModuleNotFoundError as error:
     raise ImportError(message) from error
 
 from qcore.domain.answers import Missing, Moved, NotAllowed
-from qcore.domain.lifecycle import Command, Rescheduled, State, Succeeded, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.snapshots import SET_ASIDE, TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, RetentionPolicy, Task
+from qcore.domain.transitions import Command, Rescheduled, Succeeded, Transition
 from qcore.ports import Broker, Capability
 from qcore.testing import strategies
 from qcore.testing.builders import NOW

@@ -7,7 +7,6 @@ from typing import TypeAlias
 from attrs import evolve
 from hypothesis.stateful import invariant, precondition, rule
 
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.periodic.changes import (
     DueEntries,
@@ -16,6 +15,7 @@ from qcore.domain.periodic.changes import (
     EntryWritten,
 )
 from qcore.domain.periodic.entry import FoundEntry
+from qcore.domain.states import State
 from qcore.ports import Broker, Capability
 from qcore.testing import strategies
 from qcore.testing.differential import DRIVEN, MODEL, agree

@@ -10,7 +10,13 @@ from typing import Any, Final
 from attrs import evolve
 from hypothesis import strategies as st
 
-from qcore.domain.lifecycle import (
+from qcore.domain.moments import Moment
+from qcore.domain.new_task import CHANGEABLE, FIELDS, REJECT, REPLACE, RERUN, NewTask
+from qcore.domain.queue_limits import LimitChange, Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.record import record
+from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.task import Lease, updated
+from qcore.domain.transitions import (
     Archived,
     BroughtBack,
     Cancelled,
@@ -30,12 +36,6 @@ from qcore.domain.lifecycle import (
     Transition,
     Updated,
 )
-from qcore.domain.moments import Moment
-from qcore.domain.new_task import CHANGEABLE, FIELDS, REJECT, REPLACE, RERUN, NewTask
-from qcore.domain.queue_limits import LimitChange, Rate, SetInFlight, SetPaused, SetRate
-from qcore.domain.record import record
-from qcore.domain.run_details import DetailsUpdate, Progress
-from qcore.domain.task import Lease, updated
 from qcore.ports import Capability
 from qcore.testing.builders import NOW
 

@@ -14,7 +14,7 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.app.client.auditing import default_operator
 from qcore.app.client.inspector import Inspector
 from qcore.domain.events import Event, Operated
-from qcore.domain.lifecycle import Archived, Cancelled, RunNow
+from qcore.domain.transitions import Archived, Cancelled, RunNow
 from qcore.queries import MoveProgress
 from qcore.tasks import AuditRecord
 from qcore.testing import ManualClock, a_task

@@ -9,9 +9,9 @@ from qcore import InvalidOption, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.answers import Missing, Moved, NotAllowed
 from qcore.domain.errors import BrokerRefused
-from qcore.domain.lifecycle import Archived, Cancelled, Command, Deleted, Rescheduled, RunNow
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
+from qcore.domain.transitions import Archived, Cancelled, Command, Deleted, Rescheduled, RunNow
 from qcore.queries import MoveProgress
 from qcore.testing import a_task
 from tests.app.kit import Lab

@@ -7,8 +7,9 @@ import pytest
 
 from qcore import Context, Retry, SkipRetry, State
 from qcore.answers import Moved, NotAllowed
-from qcore.domain.lifecycle import Archived, BroughtBack, Discarded, discarded_error, former_of
 from qcore.domain.moments import LAST_MOMENT
+from qcore.domain.task_error import discarded_error, former_of
+from qcore.domain.transitions import Archived, BroughtBack, Discarded
 from qcore.testing import a_task, drain
 from tests.app.kit import Lab
 

@@ -17,13 +17,13 @@ from qcore.app.client.exporting import Export
 from qcore.app.client.importing import Import, ImportReport, NotWhole, check_whole
 from qcore.app.client.queries import Query
 from qcore.domain.errors import BrokerRefused
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import RERUN
 from qcore.domain.periodic.editing import added
 from qcore.domain.queue_limits import Limits, Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import AttemptError, Details, Progress
 from qcore.domain.snapshots import TaskSnapshot, in_queue
+from qcore.domain.states import State
 from qcore.domain.task import Task, updated
 from qcore.ports import Broker
 from qcore.testing import a_task

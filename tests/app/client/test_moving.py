@@ -14,10 +14,10 @@ from qcore.answers import Conflict, Duplicate, Missing, Moved, NotAllowed, Resto
 from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.events import Operated
-from qcore.domain.lifecycle import Deleted, RunNow, Succeeded
 from qcore.domain.run_details import Details
 from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.task import Task, Verdict
+from qcore.domain.transitions import Deleted, RunNow, Succeeded
 from qcore.ports import Broker
 from qcore.queries import MoveTo
 from qcore.testing import FaultyBroker, a_task, drain
@@ -286,7 +286,7 @@ async def test_what_somebody_runs_by_hand_in_between_stays_where_it_is() -> None
 
 async def test_a_task_that_has_failed_since_it_was_seen_waits_for_its_next_run() -> None:
     """It is not run early because it was pending when the order was given."""
-    from qcore.domain.lifecycle import Archived, Failed
+    from qcore.domain.transitions import Archived, Failed
 
     inner = MemoryBroker()
     task = a_stored_task()

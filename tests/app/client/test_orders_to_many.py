@@ -9,9 +9,9 @@ import pytest
 from qcore import InvalidOption, InvalidTask, Qcore, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.answers import Missing, Moved, NotAllowed
-from qcore.domain.lifecycle import Command
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
+from qcore.domain.transitions import Command
 from qcore.testing import a_task, some_tasks
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab

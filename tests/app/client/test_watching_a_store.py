@@ -10,10 +10,10 @@ from qcore import InvalidOption, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.subscriptions import Subscriber
 from qcore.domain.errors import BrokerUnavailable
-from qcore.domain.lifecycle import Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.ports import Counts, Kinds, Notify
 from qcore.queries import QueueUpdate, StoreUpdate
 from qcore.testing import ManualClock, a_task

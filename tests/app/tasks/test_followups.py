@@ -24,9 +24,9 @@ from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.control import ControlFlow
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.ids import follow_up_id, next_id
-from qcore.domain.lifecycle import Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.ports import Capability
 from qcore.testing import FaultyBroker, a_context, a_task, assert_enqueued, drain
 from qcore.testing.builders import NOW, a_claim

@@ -8,9 +8,9 @@ from qcore import BrokerUnavailable, Context, Handle, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.answers import LeaseLost, Settled, Swept
 from qcore.domain.events import TasksSwept
-from qcore.domain.lifecycle import Crashed
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand, Verdict
+from qcore.domain.transitions import Crashed
 from qcore.testing import FaultyBroker
 from qcore.testing.builders import NOW, a_demand, a_task
 from tests.app.kit import Lab, stored, turn

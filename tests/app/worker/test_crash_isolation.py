@@ -8,8 +8,8 @@ import pytest
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.events import TasksClaimed
-from qcore.domain.lifecycle import Crashed, Released
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Crashed, Released
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.crash_isolation import put_crashed
 from tests.app.kit import Lab, turn

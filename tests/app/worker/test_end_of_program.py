@@ -14,9 +14,9 @@ from qcore import Context, Handle, State
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.domain.answers import LeaseLost, Settled
-from qcore.domain.lifecycle import Released
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand, Verdict
+from qcore.domain.transitions import Released
 from tests.app.kit import Lab, stored, turn, verdict_on
 
 

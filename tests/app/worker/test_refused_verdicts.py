@@ -9,10 +9,10 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.events import BrokerFailed
-from qcore.domain.lifecycle import Rejected, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.run_details import DetailsSaved, DetailsUpdate
 from qcore.domain.task import Lease, Verdict
+from qcore.domain.transitions import Rejected, Succeeded
 from qcore.errors import BrokerRefused, BrokerUnusable, ResultNotKept
 from qcore.testing import FaultyBroker
 from qcore.testing.builders import NOW

@@ -6,9 +6,9 @@ import pytest
 
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import Released
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand
+from qcore.domain.transitions import Released
 from qcore.testing import FaultyBroker, a_task
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored, turn

@@ -5,7 +5,7 @@ import pytest
 
 from qcore import Context, State
 from qcore.backoff import fixed
-from qcore.domain.lifecycle import Failed, Rejected
+from qcore.domain.transitions import Failed, Rejected
 from qcore.testing import drain
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored

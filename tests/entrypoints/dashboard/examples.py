@@ -7,7 +7,7 @@ say yet, whatever the parameters, has no place here.
 from collections.abc import Mapping
 from typing import Final
 
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from tests.entrypoints.dashboard.hostile import FINGERPRINT, QUEUE, WORD, id_of
 
 TASK: Final = {"queue": QUEUE, "id": id_of(State.RETRY)}

@@ -7,20 +7,13 @@ from qcore import Qcore
 from qcore.domain.answers import Settled
 from qcore.domain.audit import attributed
 from qcore.domain.fingerprints import common_part, fingerprint
-from qcore.domain.lifecycle import (
-    Exhausted,
-    Failed,
-    Rejected,
-    State,
-    Succeeded,
-    Transition,
-    Updated,
-)
 from qcore.domain.new_task import NewTask
 from qcore.domain.periodic.editing import added
 from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
 from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.states import State
 from qcore.domain.task import Demand, Verdict
+from qcore.domain.transitions import Exhausted, Failed, Rejected, Succeeded, Transition, Updated
 from qcore.domain.workers import RunningTask
 from qcore.entrypoints.dashboard.masking import MASKED
 from qcore.ports import limiting_of, worker_registry_of

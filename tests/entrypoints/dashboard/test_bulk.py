@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from qcore import Qcore
 from qcore.dashboard import dashboard
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.entrypoints.dashboard import jobs as module
 from qcore.entrypoints.dashboard.pages.bulk import ASKS_ABOVE
 from qcore.testing import ManualClock

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from qcore import Context, Qcore
 from qcore.dashboard import dashboard
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.entrypoints.dashboard.masking import HIDDEN, Mask
 from qcore.entrypoints.dashboard.refusals import BadRequest

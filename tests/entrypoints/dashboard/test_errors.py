@@ -7,7 +7,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from qcore import Qcore, SkipRetry
 from qcore.dashboard import ALL, Visitor, dashboard
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.testing import drain
 from tests.entrypoints.dashboard.kit import a_queue, as_role, browser, read, text_of
 

@@ -6,7 +6,7 @@ from selectolax.lexbor import LexborHTMLParser
 from qcore import Qcore
 from qcore.app.client.queries import Query
 from qcore.dashboard import ALL, Visitor, dashboard
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.entrypoints.dashboard.pages.groups import CALLS, MEMBERS
 from tests.entrypoints.dashboard.kit import a_queue, as_role, browser, put, read, text_of
 

@@ -7,8 +7,8 @@ import pytest
 from qcore import Qcore, SkipRetry
 from qcore.app.client.queue_listing import QueueSummary
 from qcore.dashboard import dashboard
-from qcore.domain.lifecycle import State
 from qcore.domain.queue_limits import Limits
+from qcore.domain.states import State
 from qcore.entrypoints.dashboard.problems import Facts, problems
 from qcore.ports import worker_registry_of
 from qcore.testing import drain

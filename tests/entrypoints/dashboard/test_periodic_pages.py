@@ -10,8 +10,8 @@ from selectolax.lexbor import LexborHTMLParser
 from qcore import Qcore, SkipRetry
 from qcore.app.client.entry_listing import CALLS
 from qcore.dashboard import ALL, Visitor, dashboard
-from qcore.domain.lifecycle import State
 from qcore.domain.periodic.editing import added
+from qcore.domain.states import State
 from qcore.events import Operated
 from qcore.testing import ManualClock, drain
 from qcore.testing.builders import NOW

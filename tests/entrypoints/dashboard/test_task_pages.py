@@ -8,9 +8,10 @@ from selectolax.lexbor import LexborHTMLParser
 
 from qcore import Context, Qcore, chain
 from qcore.dashboard import ALL, Visitor, dashboard
-from qcore.domain.lifecycle import Exhausted, State
 from qcore.domain.queue_limits import NO_LIMITS, Limits, Rate
+from qcore.domain.states import State
 from qcore.domain.task import Demand, Verdict
+from qcore.domain.transitions import Exhausted
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.settings import settings_of
 from qcore.events import Event, Operated

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.lifecycle import Failed, Succeeded
 from qcore.domain.statistics import Resolution
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Failed, Succeeded
 from qcore.entrypoints.top.cells import compact
 from qcore.entrypoints.top.columns import Column, Row, layout
 from qcore.entrypoints.top.rates import Rates

@@ -10,10 +10,11 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.app.client.bulk_moves import STEP
 from qcore.domain.errors import BrokerUnavailable
-from qcore.domain.lifecycle import Rejected, State
 from qcore.domain.periodic.editing import added
 from qcore.domain.schedules.texts import schedule_from
+from qcore.domain.states import State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Rejected
 from qcore.entrypoints.top.keys import KEYS
 from qcore.ports import Verb
 from qcore.testing.builders import NOW, a_demand, a_task

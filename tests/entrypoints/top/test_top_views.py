@@ -3,11 +3,12 @@
 import pytest
 
 from qcore.adapters.memory import MemoryBroker
-from qcore.domain.lifecycle import Failed, Rejected, State
 from qcore.domain.periodic.editing import added
 from qcore.domain.run_details import DetailsUpdate, Progress
 from qcore.domain.schedules.texts import schedule_from
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Verdict
+from qcore.domain.transitions import Failed, Rejected
 from qcore.domain.workers import RunningTask
 from qcore.entrypoints.top.keys import KEYS
 from qcore.testing.builders import NOW, a_demand, a_task, a_worker

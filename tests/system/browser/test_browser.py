@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from qcore import Qcore
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.entrypoints.dashboard.routes import Route
 from tests.entrypoints.dashboard.examples import PARAMETERS
 from tests.entrypoints.dashboard.hostile import fill

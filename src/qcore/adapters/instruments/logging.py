@@ -34,7 +34,11 @@ from qcore.domain.events import (
     WorkerStopping,
 )
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import (
+from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.retry import described
+from qcore.domain.states import State
+from qcore.domain.task import Claim, Verdict
+from qcore.domain.transitions import (
     Crashed,
     Exhausted,
     Failed,
@@ -42,13 +46,9 @@ from qcore.domain.lifecycle import (
     Released,
     Revoked,
     Snoozed,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.moments import LAST_MOMENT, Moment
-from qcore.domain.retry import described
-from qcore.domain.task import Claim, Verdict
 from qcore.log.logger import get_logger, is_enabled, is_shown
 
 WARNING_INTERVAL: Final = 60.0

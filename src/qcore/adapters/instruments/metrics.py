@@ -23,10 +23,10 @@ from qcore.domain.events import (
     TasksSwept,
     WorkerStarted,
 )
-from qcore.domain.lifecycle import Succeeded
 from qcore.domain.periodic.tick import tick_in
 from qcore.domain.statistics import Outcome, outcome_of
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 
 MAX_REMEMBERED: Final = 10_000
 """Pairs of queue and name whose cells are found at once: names may be without end."""

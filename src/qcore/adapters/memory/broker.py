@@ -24,13 +24,15 @@ from qcore.domain.answers import (
 )
 from qcore.domain.diagnostics import Finding, Grade
 from qcore.domain.groups import Stale, check_aggregate
-from qcore.domain.lifecycle import ACTIVE, ENDED, MOVES, Command, IllegalMove, Succeeded
+from qcore.domain.lifecycle import MOVES, IllegalMove
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import DetailsSaved, DetailsUpdate
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import ACTIVE, ENDED
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Verdict, token_floor
+from qcore.domain.transitions import Command, Succeeded
 from qcore.domain.workers import WorkerInfo
 from qcore.ports import Capability, Kinds, Notify
 

@@ -6,7 +6,6 @@ from qcore.adapters.memory.entries import Entries
 from qcore.adapters.memory.queue import Queue
 from qcore.adapters.memory.reading import MemoryReading
 from qcore.adapters.memory.subscriptions import Subscribers
-from qcore.domain.lifecycle import ENDED
 from qcore.domain.moments import Moment
 from qcore.domain.periodic.changes import (
     DueEntries,
@@ -18,6 +17,7 @@ from qcore.domain.periodic.changes import (
     check_change,
 )
 from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry
+from qcore.domain.states import ENDED
 
 
 class MemoryPeriodic(MemoryReading):

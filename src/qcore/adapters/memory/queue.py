@@ -13,23 +13,12 @@ from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.crash_isolation import CrashView, room_beside
 from qcore.domain.effects import apply
 from qcore.domain.groups import Group, Stale
-from qcore.domain.lifecycle import (
-    ACTIVE,
-    ENDED,
-    Aggregated,
-    Crashed,
-    Due,
-    Expired,
-    RunNow,
-    State,
-    Transition,
-    Updated,
-    advance,
-)
+from qcore.domain.lifecycle import advance
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import KEEP, REJECT, RERUN, NewTask, TaskId
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, ruled
 from qcore.domain.run_details import DetailsUpdate, after, noted
+from qcore.domain.states import ACTIVE, ENDED, State
 from qcore.domain.statistics import Ending, tallied
 from qcore.domain.task import (
     Claim,
@@ -40,6 +29,7 @@ from qcore.domain.task import (
     state_of_new,
     token_floor,
 )
+from qcore.domain.transitions import Aggregated, Crashed, Due, Expired, RunNow, Transition, Updated
 
 MAX_PROMOTED: Final = 1_000
 """Due tasks that one claim makes pending."""

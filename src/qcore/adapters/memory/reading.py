@@ -6,11 +6,11 @@ from threading import RLock
 from qcore.adapters.memory.queue import Queue
 from qcore.domain.errors import InvalidOption
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import State, state_of
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.queue_limits import NO_LIMITS, Limits
 from qcore.domain.run_details import Details
+from qcore.domain.states import State, state_of
 from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Task
 from qcore.domain.workers import WorkerInfo, in_order

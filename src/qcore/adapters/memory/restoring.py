@@ -5,7 +5,6 @@ from math import inf
 from qcore.adapters.memory.stored_task import StoredTask
 from qcore.adapters.memory.task_collections import TaskCollections
 from qcore.domain.answers import Conflict, Duplicate, Restoration, Restored
-from qcore.domain.lifecycle import ENDED, GONE
 from qcore.domain.moments import Moment
 from qcore.domain.snapshots import (
     TaskSnapshot,
@@ -15,6 +14,7 @@ from qcore.domain.snapshots import (
     key_until,
     restored_state,
 )
+from qcore.domain.states import ENDED, GONE
 from qcore.domain.task import Task
 
 

@@ -5,10 +5,10 @@ from heapq import heapify, heappop, heappush
 
 from attrs import define
 
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import NO_DETAILS, Details
+from qcore.domain.states import State
 from qcore.domain.task import Task
 
 

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from qcore.adapters.memory.stored_task import IdHeap, StoredTask
-from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import TaskId
+from qcore.domain.states import ACTIVE, ENDED, GONE, PENDING, State
 
 
 class TaskCollections:

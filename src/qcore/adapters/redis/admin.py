@@ -21,11 +21,13 @@ from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import Missing, Moved, NotAllowed, QueueNotEmpty, QueueRemoved
 from qcore.domain.audit import audit_record
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
-from qcore.domain.lifecycle import ENDED, MOVES, Command, Deleted, RunNow, State, Updated, state_of
+from qcore.domain.lifecycle import MOVES
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
+from qcore.domain.states import ENDED, State, state_of
 from qcore.domain.task import Task, token_floor
 from qcore.domain.task import changed as with_changes
+from qcore.domain.transitions import Command, Deleted, RunNow, Updated
 from qcore.ports import Counts, Page
 
 MAX_PRIORITIES: Final = 100

@@ -29,9 +29,9 @@ from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import LeaseLost
 from qcore.domain.crash_isolation import most_together
 from qcore.domain.errors import QcoreError
-from qcore.domain.lifecycle import ACTIVE
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
+from qcore.domain.states import ACTIVE
 from qcore.domain.task import Claim, Demand, Lease
 
 PROMOTING: Final = ("no", "last", "yes", "yes", "yes", "yes")

@@ -18,9 +18,9 @@ from qcore.adapters.redis.script_runner import (
 from qcore.adapters.redis.scripts import ENQUEUE
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.errors import BrokerRefused
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import KEEP, REJECT, REPLACE, RERUN, NewTask, TaskId
+from qcore.domain.states import State
 from qcore.domain.task import state_of_new
 
 MAX_BYTES_PER_CALL: Final = 1 << 19

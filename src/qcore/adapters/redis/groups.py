@@ -12,9 +12,9 @@ from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner
 from qcore.adapters.redis.scripts import AGGREGATE, LIST_GROUPS, LIST_MEMBERS
 from qcore.domain.answers import Admission
 from qcore.domain.groups import Group, Stale
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.states import State
 from qcore.domain.task import Task
 
 STALE = b"stale"

@@ -73,9 +73,9 @@ from functools import lru_cache
 from typing import Final
 
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import FIELDS
+from qcore.domain.states import State
 from qcore.domain.statistics import Resolution
 
 

@@ -16,7 +16,6 @@ from msgspec.msgpack import Decoder, Encoder
 
 from qcore.adapters.redis.encoding import end_of_sequence
 from qcore.domain.frozen_dict import FrozenDict
-from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import (
     DEFAULT_MAX_CRASHES,
@@ -25,6 +24,7 @@ from qcore.domain.new_task import (
     NewTask,
     unchecked_builder,
 )
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
 from qcore.domain.task_fields import default_test
 

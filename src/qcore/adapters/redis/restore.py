@@ -21,7 +21,6 @@ from qcore.adapters.redis.scripts import RESTORE
 from qcore.adapters.redis.task_state import places_of
 from qcore.domain.answers import Restoration, Restored
 from qcore.domain.errors import BrokerRefused
-from qcore.domain.lifecycle import ENDED
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.snapshots import (
@@ -31,6 +30,7 @@ from qcore.domain.snapshots import (
     key_until,
     restored_state,
 )
+from qcore.domain.states import ENDED
 from qcore.domain.task import Task
 
 

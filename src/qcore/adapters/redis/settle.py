@@ -16,9 +16,11 @@ from qcore.adapters.redis.task_state import TaskState
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.errors import BrokerRefused
-from qcore.domain.lifecycle import ACTIVE, MOVES, IllegalMove, Revoked, State, Succeeded
+from qcore.domain.lifecycle import MOVES, IllegalMove
 from qcore.domain.moments import Moment
+from qcore.domain.states import ACTIVE, State
 from qcore.domain.task import Lease, Verdict
+from qcore.domain.transitions import Revoked, Succeeded
 
 GONE: Final = Settled(State.GONE)
 DELETING: Final = {Revoked, Succeeded}

@@ -7,9 +7,9 @@ from qcore.adapters.redis.keys import STATE_OF
 from qcore.adapters.redis.script_runner import ScriptRunner, chunks, group_by_queue
 from qcore.adapters.redis.scripts import READ
 from qcore.adapters.redis.task_state import TaskState
-from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
+from qcore.domain.states import ENDED, State
 
 
 @record

@@ -7,10 +7,10 @@ from qcore.adapters.links.redis import Arg
 from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner, raise_outage
 from qcore.adapters.redis.scripts import TRANSITION
 from qcore.adapters.redis.transitions import encode_statistics
-from qcore.domain.lifecycle import Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.statistics import tallied_successes
 from qcore.domain.task import Lease, Verdict
+from qcore.domain.transitions import Succeeded
 
 WRITTEN: Final = b""
 """The reply of a call that has deleted all."""

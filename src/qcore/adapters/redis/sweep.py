@@ -8,8 +8,9 @@ from qcore.adapters.redis.scripts import SWEEP
 from qcore.adapters.redis.snapshot import Snapshot
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
 from qcore.domain.answers import Swept
-from qcore.domain.lifecycle import Crashed, Expired, State, Transition
 from qcore.domain.moments import Moment
+from qcore.domain.states import State
+from qcore.domain.transitions import Crashed, Expired, Transition
 
 CRASHED, EXPIRED, TRIMMED = range(3)
 

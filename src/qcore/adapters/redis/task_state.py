@@ -16,9 +16,10 @@ from qcore.adapters.redis.encoding import (
 from qcore.adapters.redis.keys import KEY_OF, Key
 from qcore.adapters.redis.records import RunRecord, TaskMeta, Unreadable, decode_meta
 from qcore.domain import effects
-from qcore.domain.lifecycle import ENDED, RunNow, State, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.run_details import AttemptError, attempt_error
+from qcore.domain.states import ENDED, State
+from qcore.domain.transitions import RunNow, Transition
 
 WAITING: Final = {State.SCHEDULED, State.RETRY, State.AGGREGATING}
 FORGET: Final = b"x"

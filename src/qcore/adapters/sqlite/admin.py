@@ -20,11 +20,13 @@ from qcore.adapters.sqlite.transitions import read_tasks, write_tasks
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.audit import audit_record
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import ENDED, MOVES, Command, State, Updated
+from qcore.domain.lifecycle import MOVES
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.record import record
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task, changed
+from qcore.domain.transitions import Command, Updated
 from qcore.ports import Page
 
 _SQL: Final = statements("admin")

@@ -41,7 +41,6 @@ from qcore.domain.answers import (
 )
 from qcore.domain.errors import QcoreError
 from qcore.domain.groups import Group, Stale, check_aggregate
-from qcore.domain.lifecycle import ENDED, Command, State, state_of
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.periodic.changes import (
@@ -55,8 +54,10 @@ from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import ENDED, State, state_of
 from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Task, Verdict
+from qcore.domain.transitions import Command
 from qcore.domain.workers import WorkerInfo
 from qcore.ports import Capability, Counts, Kinds, Notify, Page, Subscription
 

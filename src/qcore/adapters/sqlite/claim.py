@@ -21,10 +21,11 @@ from qcore.adapters.sqlite.transitions import (
 )
 from qcore.domain.answers import LeaseLost
 from qcore.domain.crash_isolation import room_beside
-from qcore.domain.lifecycle import Due, Expired, State
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, Lease, Task
+from qcore.domain.transitions import Due, Expired
 
 _SQL: Final = statements("claim")
 

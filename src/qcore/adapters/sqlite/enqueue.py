@@ -13,9 +13,9 @@ from qcore.adapters.sqlite.row_validation import text
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.transitions import delete_tasks, release_unique_keys
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
-from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import KEEP, REJECT, RERUN, NewTask, TaskId
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import state_of_new
 
 _SQL: Final = statements("enqueue")

@@ -13,7 +13,6 @@ from qcore.adapters.sqlite.entry_rows import read_by_id, read_due, read_in_order
 from qcore.adapters.sqlite.queue_rows import ensure_queues, write_queues
 from qcore.adapters.sqlite.records import STATES
 from qcore.adapters.sqlite.statements import statements
-from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.periodic.changes import (
@@ -26,6 +25,7 @@ from qcore.domain.periodic.changes import (
 )
 from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry
 from qcore.domain.periodic.stored_form import encode_entry
+from qcore.domain.states import ENDED, State
 
 _SQL: Final = statements("entries")
 

@@ -13,11 +13,12 @@ from qcore.adapters.sqlite.task_state import TaskState
 from qcore.adapters.sqlite.transitions import read_tasks, write_tasks
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
-from qcore.domain.lifecycle import Aggregated, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.domain.task import Task
+from qcore.domain.transitions import Aggregated
 
 _SQL: Final = statements("groups")
 

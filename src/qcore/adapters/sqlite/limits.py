@@ -12,9 +12,9 @@ from qcore.adapters.sqlite.queue_rows import QueueRow, ensure_queues, read_queue
 from qcore.adapters.sqlite.row_validation import seconds, whole
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, Rate, ruled
+from qcore.domain.states import State
 
 _SQL: Final = statements("limits")
 

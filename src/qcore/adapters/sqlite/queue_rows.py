@@ -9,8 +9,8 @@ from qcore.adapters.sqlite import statistics
 from qcore.adapters.sqlite.row_validation import MAX_WHOLE, whole
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.answers import QueueNotEmpty, QueueRemoved
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
+from qcore.domain.states import State
 from qcore.domain.statistics import Ending, Resolution, StatisticsRow, tallied
 from qcore.domain.task import token_floor
 

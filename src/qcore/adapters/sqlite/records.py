@@ -19,9 +19,9 @@ from qcore.adapters.sqlite.row_validation import (
     abbreviated,
 )
 from qcore.domain.frozen_dict import FrozenDict
-from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NO_HEADERS, NewTask, unchecked_builder
+from qcore.domain.states import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.task import Task
 
 STATES: Final = {str(state): state for state in State}

@@ -12,7 +12,6 @@ from qcore.adapters.sqlite.queue_rows import QueueRow, ensure_queues, write_queu
 from qcore.adapters.sqlite.records import full_row_of, place_of, row_of
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.answers import Conflict, Duplicate, Restoration, Restored
-from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import NO_DETAILS
@@ -23,6 +22,7 @@ from qcore.domain.snapshots import (
     key_until,
     restored_state,
 )
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
 
 _SQL: Final = statements("restore")

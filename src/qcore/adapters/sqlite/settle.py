@@ -9,11 +9,12 @@ from qcore.adapters.sqlite.queue_rows import write_queues
 from qcore.adapters.sqlite.task_state import TaskState
 from qcore.adapters.sqlite.transitions import read_leased, write_tasks
 from qcore.domain.answers import LeaseLost, Settled
-from qcore.domain.lifecycle import ACTIVE, ENDED, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
+from qcore.domain.states import ACTIVE, ENDED
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 
 
 @record

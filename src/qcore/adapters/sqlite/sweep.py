@@ -15,10 +15,11 @@ from qcore.adapters.sqlite.transitions import (
     write_tasks,
 )
 from qcore.domain.answers import Swept
-from qcore.domain.lifecycle import Crashed, Expired, State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy
+from qcore.domain.transitions import Crashed, Expired
 
 _SQL: Final = statements("sweep")
 

@@ -7,11 +7,12 @@ from qcore.adapters.sqlite.queue_rows import QueueRow
 from qcore.adapters.sqlite.records import STATES, place_of
 from qcore.adapters.sqlite.row_validation import RowTypes
 from qcore.domain.effects import apply
-from qcore.domain.lifecycle import GONE, RunNow, State, Succeeded, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import AttemptError, attempt_error
+from qcore.domain.states import GONE, State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import RunNow, Succeeded, Transition
 
 _ROW_TYPES: Final = RowTypes(
     (

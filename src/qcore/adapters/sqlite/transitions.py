@@ -10,9 +10,9 @@ from qcore.adapters.sqlite import details_rows
 from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.task_state import TaskState
-from qcore.domain.lifecycle import ACTIVE, ENDED, GONE, State
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import TaskId
+from qcore.domain.states import ACTIVE, ENDED, GONE, State
 from qcore.domain.task import Lease
 
 _SQL: Final = statements("transitions")

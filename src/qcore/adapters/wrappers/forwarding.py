@@ -19,7 +19,6 @@ from qcore.domain.answers import (
 )
 from qcore.domain.errors import InvalidOption
 from qcore.domain.groups import Group, Stale
-from qcore.domain.lifecycle import Command, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.periodic.changes import DueEntries, EntryAnswer, EntryChange
@@ -27,8 +26,10 @@ from qcore.domain.periodic.entry import EntryId, FoundEntry
 from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Claim, Demand, Lease, Task, Verdict
+from qcore.domain.transitions import Command
 from qcore.domain.workers import WorkerInfo
 from qcore.ports import (
     Aggregating,

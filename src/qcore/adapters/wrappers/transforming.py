@@ -21,14 +21,15 @@ from qcore.domain.answers import (
     Settled,
 )
 from qcore.domain.groups import Stale
-from qcore.domain.lifecycle import Command, State, Succeeded, Updated
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId, another
 from qcore.domain.periodic.changes import DueEntries, DueEntry, EntryAnswer, EntryChange
 from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, Task, Verdict
+from qcore.domain.transitions import Command, Succeeded, Updated
 from qcore.ports import Page, Verb
 
 T = TypeVar("T")

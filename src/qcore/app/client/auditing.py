@@ -10,11 +10,11 @@ from qcore.app.client.moving import MoveTo
 from qcore.domain.audit import ACTIONS, MOVE, Attributable, attributed, detail_of, reason_given
 from qcore.domain.errors import InvalidOption
 from qcore.domain.events import Operated
-from qcore.domain.lifecycle import Command
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.text import shown
+from qcore.domain.transitions import Command
 
 C = TypeVar("C", bound=Attributable)
 Emit: TypeAlias = Callable[[Operated], None]

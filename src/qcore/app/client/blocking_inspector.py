@@ -26,11 +26,11 @@ from qcore.app.client.store_updates import StoreUpdate
 from qcore.app.client.task_listing import DEFAULT_LIMIT, DEFAULT_LOOK, TaskPage
 from qcore.app.client.waiting import Hindrance
 from qcore.domain.answers import Missing, Moved, NotAllowed
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Duration, Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.queue_limits import Limits, Rate
 from qcore.domain.run_details import Details
+from qcore.domain.states import State
 from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Task
 from qcore.domain.workers import WorkerInfo

@@ -15,8 +15,14 @@ from qcore.app.client.queries import Query
 from qcore.app.client.task_listing import queues_of
 from qcore.domain.answers import Conflict, Duplicate, Moved
 from qcore.domain.errors import BrokerRefused, InvalidOption
-from qcore.domain.lifecycle import (
-    MOVES,
+from qcore.domain.lifecycle import MOVES
+from qcore.domain.moments import Moment
+from qcore.domain.new_task import TaskId
+from qcore.domain.record import record
+from qcore.domain.states import State
+from qcore.domain.task import Task
+from qcore.domain.text import shown
+from qcore.domain.transitions import (
     Archived,
     BroughtBack,
     Cancelled,
@@ -24,14 +30,8 @@ from qcore.domain.lifecycle import (
     Discarded,
     Rescheduled,
     RunNow,
-    State,
     Updated,
 )
-from qcore.domain.moments import Moment
-from qcore.domain.new_task import TaskId
-from qcore.domain.record import record
-from qcore.domain.task import Task
-from qcore.domain.text import shown
 from qcore.ports import Broker, Clock, Page
 
 Move: TypeAlias = (

@@ -9,10 +9,12 @@ from attrs import evolve
 from qcore.app.calls.chain_header import CHAIN_HEADER
 from qcore.app.calls.options import CLEARED_BY_NONE, Changes, Options, to_fields
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import Command, Rescheduled, State, Updated, former_of
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
 from qcore.domain.new_task import NewTask, TaskId, own_headers, own_tags
+from qcore.domain.states import State
 from qcore.domain.task import Task, changed, updated
+from qcore.domain.task_error import former_of
+from qcore.domain.transitions import Command, Rescheduled, Updated
 
 _OWN: Final[Mapping[str, Callable[[Any], Any]]] = {"headers": own_headers, "tags": own_tags}
 """Options whose values can be changed, and what copies them."""

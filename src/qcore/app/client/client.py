@@ -25,9 +25,9 @@ from qcore.app.client.task_notifications import TaskNotifications
 from qcore.domain.answers import Admission, Conflict, has_kind
 from qcore.domain.errors import CannotEncode, InvalidTask, QcoreError
 from qcore.domain.ids import ENTROPY_BYTES, task_id
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
+from qcore.domain.states import State
 from qcore.domain.text import shown
 from qcore.domain.uniqueness import key_of
 from qcore.ports import Broker, Capability, Clock

@@ -24,7 +24,11 @@ from qcore.app.client.selection import (
     several_ids,
 )
 from qcore.domain.answers import Missing, Moved, NotAllowed
-from qcore.domain.lifecycle import (
+from qcore.domain.moments import Duration, Moment
+from qcore.domain.new_task import TaskId
+from qcore.domain.states import State
+from qcore.domain.task import Task
+from qcore.domain.transitions import (
     Archived,
     BroughtBack,
     Cancelled,
@@ -32,11 +36,7 @@ from qcore.domain.lifecycle import (
     Deleted,
     Discarded,
     RunNow,
-    State,
 )
-from qcore.domain.moments import Duration, Moment
-from qcore.domain.new_task import TaskId
-from qcore.domain.task import Task
 
 BATCH: Final = 500
 """Tasks that are read, and moved, in one call to the broker."""

@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import Final
 
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.periodic.entry import Entry, FoundEntry, StoredEntry, TickRecord
 from qcore.domain.record import record
 from qcore.domain.schedules.texts import schedule_from
+from qcore.domain.states import State
 from qcore.domain.text import shown
 from qcore.ports import Periodic
 

@@ -19,7 +19,6 @@ from msgspec.structs import asdict
 
 from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import InvalidOption, InvalidTask
-from qcore.domain.lifecycle import Updated
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import DEFAULT_QUEUE, FIELDS, NewTask
 from qcore.domain.periodic.entry import StoredEntry
@@ -31,6 +30,7 @@ from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.strict_forms import Member, members_of, strict_form
 from qcore.domain.task import Task, changed
 from qcore.domain.task_fields import REQUIRED
+from qcore.domain.transitions import Updated
 
 VERSION: Final = 1
 """Of the lines: raised where an older qcore would misread them."""

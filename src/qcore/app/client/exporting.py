@@ -9,12 +9,12 @@ from qcore.app.client.queries import Query
 from qcore.app.client.queue_listing import queue_names
 from qcore.app.client.task_listing import queues_of
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.periodic.entry import StoredEntry
 from qcore.domain.queue_limits import NO_LIMITS
 from qcore.domain.run_details import NO_DETAILS
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.ports import Broker, Page, limiting_of, periodic_of
 

@@ -9,9 +9,9 @@ from attrs import define, field
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.queries import Query
 from qcore.domain.fingerprints import common_part, fingerprint
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.ports import Broker
 

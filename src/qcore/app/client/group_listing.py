@@ -6,8 +6,8 @@ from typing import Final
 
 from qcore.domain.errors import InvalidOption
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import State
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.domain.text import shown
 from qcore.ports import Aggregating, Broker, aggregating_of
 

@@ -19,12 +19,13 @@ from qcore.app.client.inline import iterate_inline, run_inline
 from qcore.app.client.task_notifications import TaskNotifications
 from qcore.domain.answers import Admission, Enqueued, Missing, Moved, NotAllowed
 from qcore.domain.errors import RESULT_NOT_KEPT, NoResult, ResultNotKept
-from qcore.domain.lifecycle import ENDED, Cancelled, Command, Deleted, State
 from qcore.domain.moments import Duration, Moment, seconds_of
 from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
 from qcore.domain.run_details import AttemptError, Details, Progress
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
+from qcore.domain.transitions import Cancelled, Command, Deleted
 from qcore.ports import Clock, Operator, Reader
 
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from qcore.app.client.commanding_inspector import BATCH, CommandingInspector
 from qcore.app.client.selection import one_queue
 from qcore.domain.answers import QueueNotEmpty, QueueRemoved
 from qcore.domain.errors import InvalidOption, QueueHasTasks
-from qcore.domain.lifecycle import State
 from qcore.domain.new_task import FIELDS
 from qcore.domain.periodic.changes import EntryChange
 from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.states import State
 from qcore.domain.text import shown
 from qcore.ports import periodic_of
 

@@ -23,24 +23,16 @@ from attrs import evolve
 
 from qcore.domain.answers import Conflict, Duplicate, Missing, Moved, NotAllowed
 from qcore.domain.audit import MAX_AUDIT, MAX_BY, MOVE, AuditRecord, reason_given
-from qcore.domain.lifecycle import (
-    ACTIVE,
-    ENDED,
-    GONE,
-    MOVING,
-    PENDING,
-    Archived,
-    Deleted,
-    State,
-    own_error,
-)
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import FIELDS, TaskId
 from qcore.domain.record import record
 from qcore.domain.run_details import NO_DETAILS, Details
 from qcore.domain.snapshots import TaskSnapshot, in_queue
+from qcore.domain.states import ACTIVE, ENDED, GONE, PENDING, State
 from qcore.domain.task import Task
+from qcore.domain.task_error import MOVING, own_error
 from qcore.domain.text import one_line
+from qcore.domain.transitions import Archived, Deleted
 from qcore.ports import Broker
 
 MoveAnswer: TypeAlias = Moved | NotAllowed | Missing | Conflict | Duplicate

@@ -8,10 +8,10 @@ from typing import Any, Final, TypeAlias, cast
 
 from qcore.app.client.query_terms import Term, Word, is_like
 from qcore.domain.fingerprints import FINGERPRINT, common_part, fingerprint
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.schedules.every import UNITS
+from qcore.domain.states import State
 from qcore.domain.task import Task
 
 ReadPayload: TypeAlias = Callable[[Task], Any]

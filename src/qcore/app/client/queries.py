@@ -19,9 +19,9 @@ from qcore.app.client.qualifiers import (
 )
 from qcore.app.client.query_terms import Term, Word, is_like
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.domain.text import is_utf8, shown
 

@@ -10,11 +10,11 @@ from qcore.app.client.queries import STATES, Query
 from qcore.app.client.selection import page_cursor
 from qcore.domain.errors import InvalidOption, InvalidTask
 from qcore.domain.frozen_dict import FrozenDict
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import FIELDS
 from qcore.domain.queue_limits import Limits
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.domain.text import shown
 from qcore.ports import Broker, Counts, limiting_of, periodic_of, worker_registry_of
 

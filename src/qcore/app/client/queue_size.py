@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from qcore.domain.lifecycle import State
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.ports import Broker
 

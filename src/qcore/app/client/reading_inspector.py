@@ -20,11 +20,11 @@ from qcore.app.client.selection import (
 from qcore.app.client.task_listing import one_or_more
 from qcore.app.client.waiting import Hindrance, hindrances, knowing
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import State, state_of
 from qcore.domain.moments import Moment, moment_of, seconds_of
 from qcore.domain.new_task import TaskId
 from qcore.domain.queue_limits import NO_LIMITS, Limits
 from qcore.domain.run_details import Details
+from qcore.domain.states import State, state_of
 from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.domain.task import Task
 from qcore.domain.workers import WorkerInfo

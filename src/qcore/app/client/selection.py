@@ -5,9 +5,9 @@ from math import inf
 from typing import Any, Final, Required, TypedDict, cast
 
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import State, state_of
 from qcore.domain.moments import Duration, Moment, seconds_of
 from qcore.domain.new_task import TaskId
+from qcore.domain.states import State, state_of
 from qcore.domain.task import Task
 from qcore.domain.text import is_utf8, shown
 

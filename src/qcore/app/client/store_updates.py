@@ -6,10 +6,10 @@ from typing import Final
 from attrs import field
 
 from qcore.app.client.queries import STATES
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.ports import Counts
 
 NONE: Final[Mapping[State, int]] = {}

@@ -11,9 +11,9 @@ from qcore.app.calls.codec import Codec
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.queries import STATES, Query
 from qcore.domain.errors import CannotDecode, InvalidOption
-from qcore.domain.lifecycle import State, state_of
 from qcore.domain.moments import Moment, moment_of
 from qcore.domain.record import record
+from qcore.domain.states import State, state_of
 from qcore.domain.task import Task
 from qcore.domain.text import shown
 from qcore.ports import Broker, Page

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from qcore.app.calls.name_patterns import best_match
-from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.queue_limits import Limits
 from qcore.domain.record import record
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
 from qcore.domain.workers import Condition, WorkerInfo
 

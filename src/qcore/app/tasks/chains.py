@@ -13,9 +13,9 @@ from qcore.app.client.inline import run_inline
 from qcore.app.tasks.handler import BoundCall, HandlerWithOptions, Sender
 from qcore.domain.answers import Conflict, Enqueued
 from qcore.domain.errors import InvalidOption, InvalidTask, NoResult
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Duration, seconds_of
 from qcore.domain.new_task import NewTask, another
+from qcore.domain.states import State
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -19,9 +19,9 @@ from qcore.app.worker.retrying import GaveUp, Retrying
 from qcore.app.worker.settings import WorkerSettings
 from qcore.app.worker.sweeper import Sweeper
 from qcore.app.worker.task_runner import TaskRunner
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.queue_weights import QueueWeights
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand
 from qcore.ports import Broker, Clock
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from attrs import evolve
 
-from qcore.domain.lifecycle import Crashed, Exhausted, Failed, Rejected, Transition
 from qcore.domain.retry import described
 from qcore.domain.run_details import MAX_TRACEBACK
 from qcore.domain.text import escaped, trace_of
+from qcore.domain.transitions import Crashed, Exhausted, Failed, Rejected, Transition
 
 OWN_MODULES: Final = ("qcore.app.", "qcore.middleware.")
 """Modules between the worker and a handler, which say nothing to who reads a traceback."""

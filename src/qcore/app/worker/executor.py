@@ -18,10 +18,10 @@ from qcore.app.worker.pools.error_stand_in import readable
 from qcore.app.worker.run import Run
 from qcore.domain.error_groups import is_a
 from qcore.domain.errors import RESULT_NOT_KEPT, CannotEncode, InvalidTask, UnknownFormat
-from qcore.domain.lifecycle import Rejected, Snoozed, Succeeded, Transition
 from qcore.domain.new_task import NewTask
 from qcore.domain.retry import described
 from qcore.domain.task import Task
+from qcore.domain.transitions import Rejected, Snoozed, Succeeded, Transition
 from qcore.ports import Clock
 
 NO_HANDLER_SNOOZE: Final = 15.0

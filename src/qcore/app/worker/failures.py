@@ -13,9 +13,9 @@ from qcore.app.worker.pools.child_ipc import ProcessDied
 from qcore.app.worker.run import Run
 from qcore.domain.control import RateLimited, Revoke, Snooze
 from qcore.domain.error_groups import meaning_of
-from qcore.domain.lifecycle import Crashed, Failed, Rejected, Released, Transition
 from qcore.domain.retry import Dice, RetryPolicy, described, fallback, judge
 from qcore.domain.task import Task
+from qcore.domain.transitions import Crashed, Failed, Rejected, Released, Transition
 from qcore.ports import Clock
 
 

@@ -13,9 +13,9 @@ from qcore.app.worker.run import Run
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.errors import BrokerRefused, InvalidTask
 from qcore.domain.events import BrokerFailed, TasksSettled
-from qcore.domain.lifecycle import Rejected, Succeeded, Transition
 from qcore.domain.task import Verdict
 from qcore.domain.text import storable
+from qcore.domain.transitions import Rejected, Succeeded, Transition
 from qcore.ports import Clock, Consumer
 
 LARGEST_BATCH: Final = 1_000

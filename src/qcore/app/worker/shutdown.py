@@ -12,7 +12,7 @@ from qcore.app.worker.outbox import Outbox
 from qcore.app.worker.run import Run
 from qcore.app.worker.settings import WorkerSettings
 from qcore.domain.events import WorkerStopped, WorkerStopping
-from qcore.domain.lifecycle import Released
+from qcore.domain.transitions import Released
 from qcore.ports import Clock
 
 CANCEL_TIMEOUT: Final = 1.0

@@ -11,8 +11,8 @@ from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.outbox import Outbox
 from qcore.app.worker.run import Run
 from qcore.domain.events import NoHandler, TaskFinished, TasksClaimed
-from qcore.domain.lifecycle import Released, Snoozed, Transition
 from qcore.domain.task import Claim
+from qcore.domain.transitions import Released, Snoozed, Transition
 
 
 class TaskRunner:

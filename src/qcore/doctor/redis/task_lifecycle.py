@@ -14,10 +14,11 @@ from qcore.adapters.redis.scripts import COUNT, SCRIPTS
 from qcore.domain.answers import Enqueued, LeaseLost, Settled, Swept
 from qcore.domain.diagnostics import Finding, error, ok, warning
 from qcore.domain.errors import QcoreError
-from qcore.domain.lifecycle import Failed, State, Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
+from qcore.domain.states import State
 from qcore.domain.task import Demand, Lease, RetentionPolicy, Verdict
+from qcore.domain.transitions import Failed, Succeeded
 from qcore.ports import Subscription
 
 LEASE: Final = 30.0

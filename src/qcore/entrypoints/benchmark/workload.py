@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from qcore.app.tasks.context import Context
-from qcore.domain.lifecycle import State
 from qcore.domain.new_task import TaskId
+from qcore.domain.states import State
 from qcore.entrypoints.facade import Qcore
 
 PAGE: Final = 500

@@ -11,7 +11,7 @@ from qcore.app.calls.options import Options, merge_options
 from qcore.app.calls.signature import Signature
 from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.client.handles import Handle
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.entrypoints.cli.arguments import parse, values_of
 from qcore.entrypoints.cli.asking import Store, app_option, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Wrong

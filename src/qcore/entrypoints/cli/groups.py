@@ -8,9 +8,9 @@ import click
 from qcore.app.client.group_listing import DEFAULT_WAITING, GroupPage
 from qcore.app.client.queries import Query
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import DEFAULT_QUEUE, TaskId
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.entrypoints.cli.asking import (
     AT_LEAST_ONE,

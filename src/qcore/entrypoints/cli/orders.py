@@ -13,16 +13,9 @@ from qcore.app.client.bulk_moves import Move
 from qcore.app.client.changes import changes_of, reschedule_to
 from qcore.app.client.moving import MoveTo
 from qcore.domain.audit import attributed
-from qcore.domain.lifecycle import (
-    Archived,
-    BroughtBack,
-    Cancelled,
-    Deleted,
-    Discarded,
-    RunNow,
-)
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
+from qcore.domain.transitions import Archived, BroughtBack, Cancelled, Deleted, Discarded, RunNow
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.times import NONE, Instant, OrNone, Seconds

@@ -8,8 +8,8 @@ import click
 
 from qcore.app.client.queries import STATES
 from qcore.app.client.queue_listing import QueueSummary
-from qcore.domain.lifecycle import State
 from qcore.domain.queue_limits import Limits
+from qcore.domain.states import State
 from qcore.entrypoints.cli.output import cell, is_terminal, print_table
 from qcore.entrypoints.cli.task_output import COLOURS
 from qcore.entrypoints.written_times import duration

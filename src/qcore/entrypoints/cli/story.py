@@ -10,9 +10,9 @@ import click
 from qcore.app.client.waiting import Hindrance
 from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import CannotDecode
-from qcore.domain.lifecycle import ENDED
 from qcore.domain.record import record
 from qcore.domain.run_details import NO_DETAILS, AttemptError, Details
+from qcore.domain.states import ENDED
 from qcore.domain.task import Task
 from qcore.entrypoints.cli.asking import SEALED, Store
 from qcore.entrypoints.cli.output import cell, is_terminal, print_pairs

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import click
 
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.entrypoints.cli.output import cell, is_terminal, print_table
 from qcore.entrypoints.written_times import duration, timestamp

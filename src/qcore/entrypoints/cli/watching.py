@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import click
 
 from qcore.app.client.handles import TaskUpdate
-from qcore.domain.lifecycle import State
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.cli.errors import FailedForGood, TimedOut

@@ -11,8 +11,8 @@ from typing import Final, Protocol
 
 from qcore.app.tasks.context import Context
 from qcore.app.worker.worker import Worker
-from qcore.domain.lifecycle import ENDED
 from qcore.domain.new_task import KEEP
+from qcore.domain.states import ENDED
 from qcore.entrypoints.facade import Qcore
 
 LEASE: Final = 2.0

@@ -9,8 +9,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
-from qcore.domain.lifecycle import State
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.entrypoints.connect import connect
 from qcore.entrypoints.crash_test.roles import LEASE, lines_of

@@ -6,9 +6,9 @@ from typing import Any
 from attrs import field
 
 from qcore.app.client.queries import STATES, Query
-from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.visit import Visit

@@ -6,18 +6,11 @@ from typing import Final, TypeAlias
 from qcore.app.client.changes import is_discarded
 from qcore.app.client.qualifiers import DURATION, seconds_in
 from qcore.domain.answers import Missing, Moved, NotAllowed
-from qcore.domain.lifecycle import (
-    MOVES,
-    BroughtBack,
-    Cancelled,
-    Deleted,
-    Discarded,
-    Rescheduled,
-    RunNow,
-)
+from qcore.domain.lifecycle import MOVES
 from qcore.domain.record import record
 from qcore.domain.task import Task
 from qcore.domain.text import shown
+from qcore.domain.transitions import BroughtBack, Cancelled, Deleted, Discarded, Rescheduled, RunNow
 from qcore.entrypoints.dashboard.audit import who
 from qcore.entrypoints.dashboard.refusals import BadRequest
 from qcore.entrypoints.dashboard.rights import Right

@@ -7,9 +7,9 @@ from attrs import field
 
 from qcore.app.client.queue_listing import QueueSummary
 from qcore.app.client.reading_inspector import WAITING
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.domain.workers import Condition, WorkerInfo
 from qcore.entrypoints.problem_texts import NAMED, backlog, named, tasks, unserved, wait
 

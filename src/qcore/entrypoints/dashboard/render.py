@@ -12,9 +12,9 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from qcore.app.client.query_terms import quoted
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import Rate
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.domain.text import escaped
 from qcore.entrypoints.dashboard.assets import ASSETS, FOLDER, PACKAGE

@@ -9,11 +9,11 @@ from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps
 from qcore.app.client.waiting import Hindrance
 from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import CannotDecode
-from qcore.domain.lifecycle import ENDED, State
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import FIELDS
 from qcore.domain.record import record
 from qcore.domain.run_details import NO_DETAILS, AttemptError, Progress
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.masking import MaskedTask

@@ -12,8 +12,8 @@ from qcore.adapters.instruments.metric_series import MAX_QUEUES, LabelBounds, Sa
 from qcore.app.client.blocking_inspector import BlockingInspector
 from qcore.app.client.queries import STATES
 from qcore.app.client.queue_listing import QueueSummary
-from qcore.domain.lifecycle import State
 from qcore.domain.retry import described
+from qcore.domain.states import State
 from qcore.entrypoints.facade import Qcore
 from qcore.log.logger import get_logger
 from qcore.ports import Capability

@@ -5,9 +5,9 @@ from typing import Final
 
 from rich.text import Text
 
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
 from qcore.domain.queue_limits import NO_LIMITS, Limits
+from qcore.domain.states import State
 from qcore.entrypoints.cli.output import cell
 from qcore.entrypoints.cli.queue_output import bar_shares
 from qcore.entrypoints.written_times import short

@@ -10,9 +10,9 @@ from qcore.app.client.bulk_moves import MoveProgress
 from qcore.app.client.queries import Query
 from qcore.domain.answers import Moved
 from qcore.domain.audit import attributed
-from qcore.domain.lifecycle import Archived, Cancelled, Deleted, RunNow
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
+from qcore.domain.transitions import Archived, Cancelled, Deleted, RunNow
 from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.cli.many import tasks as in_words
 

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from qcore.app.client.queries import STATES, Query
 from qcore.app.client.queue_listing import QueuePage, QueueSummary
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
+from qcore.domain.states import State
 from qcore.domain.workers import Condition, WorkerInfo
 from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.cli.queue_output import limits_text

@@ -8,8 +8,8 @@ from typing import ClassVar, Final, cast
 from rich.text import Text
 
 from qcore.app.client.queries import Query
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Moment
+from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.top import cells

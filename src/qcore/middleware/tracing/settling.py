@@ -9,9 +9,9 @@ from opentelemetry.util.types import AttributeValue
 
 from qcore.adapters.wrappers import ForwardingBroker
 from qcore.domain.answers import LeaseLost, Settled
-from qcore.domain.lifecycle import Succeeded
 from qcore.domain.moments import Moment
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.middleware.tracing import conventions
 from qcore.middleware.tracing.headers import span_in, with_context
 from qcore.middleware.tracing.processing import Runs

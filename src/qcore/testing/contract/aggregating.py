@@ -8,9 +8,10 @@ from attrs import evolve
 from qcore.domain.answers import Conflict, Duplicate, Enqueued
 from qcore.domain.errors import InvalidTask
 from qcore.domain.groups import Stale
-from qcore.domain.lifecycle import Exhausted, Failed, State, Succeeded
 from qcore.domain.queue_limits import SetPaused
 from qcore.domain.run_details import Details
+from qcore.domain.states import State
+from qcore.domain.transitions import Exhausted, Failed, Succeeded
 from qcore.ports import Broker, limiting_of
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

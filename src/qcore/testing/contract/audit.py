@@ -12,8 +12,12 @@ from qcore.domain.audit import (
     AuditRecord,
     audit_record,
 )
-from qcore.domain.lifecycle import (
-    MOVES,
+from qcore.domain.lifecycle import MOVES
+from qcore.domain.new_task import NewTask
+from qcore.domain.run_details import AttemptError, Details
+from qcore.domain.states import State
+from qcore.domain.task import updated
+from qcore.domain.transitions import (
     Archived,
     BroughtBack,
     Cancelled,
@@ -23,11 +27,7 @@ from qcore.domain.lifecycle import (
     Failed,
     Rescheduled,
     RunNow,
-    State,
 )
-from qcore.domain.new_task import NewTask
-from qcore.domain.run_details import AttemptError, Details
-from qcore.domain.task import updated
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases

@@ -6,9 +6,10 @@ from typing import Final
 from attrs import evolve
 
 from qcore.domain.answers import Enqueued, LeaseLost, Missing, Moved, Settled, Swept
-from qcore.domain.lifecycle import Archived, Cancelled, Deleted, State, Succeeded
 from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
+from qcore.domain.states import State
 from qcore.domain.task import Lease, Verdict
+from qcore.domain.transitions import Archived, Cancelled, Deleted, Succeeded
 from qcore.ports import Broker, LeaseEnded, Notification
 from qcore.testing.builders import LEASE, NOW, a_lease, a_task, some_tasks
 from qcore.testing.contract.base import Cases

@@ -3,7 +3,8 @@
 from threading import Event as Notified
 
 from qcore.domain.answers import Enqueued, Moved, Settled
-from qcore.domain.lifecycle import Cancelled, State, Succeeded
+from qcore.domain.states import State
+from qcore.domain.transitions import Cancelled, Succeeded
 from qcore.ports import Broker, Notification, WorkAvailable
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from qcore.domain.lifecycle import Archived, Succeeded
 from qcore.domain.run_details import Details, DetailsUpdate
 from qcore.domain.task import Demand, Verdict
+from qcore.domain.transitions import Archived, Succeeded
 from qcore.ports import Broker, Counts
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases

@@ -6,9 +6,11 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.answers import Moved, NotAllowed
-from qcore.domain.lifecycle import MOVES, Cancelled, Rescheduled, RunNow, State, Updated
+from qcore.domain.lifecycle import MOVES
 from qcore.domain.new_task import FIELDS
+from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy, updated
+from qcore.domain.transitions import Cancelled, Rescheduled, RunNow, Updated
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, TaskOptions, a_task
 from qcore.testing.contract.base import Cases

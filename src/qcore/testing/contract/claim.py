@@ -4,8 +4,9 @@ from random import Random
 
 import pytest
 
-from qcore.domain.lifecycle import Crashed, Failed, Released, Snoozed, State, Succeeded
+from qcore.domain.states import State
 from qcore.domain.task import Demand, token_floor
+from qcore.domain.transitions import Crashed, Failed, Released, Snoozed, Succeeded
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_demand, a_task, some_tasks
 from qcore.testing.contract.base import Cases

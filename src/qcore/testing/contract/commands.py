@@ -4,8 +4,9 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.answers import LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
-from qcore.domain.lifecycle import (
-    MOVES,
+from qcore.domain.lifecycle import MOVES
+from qcore.domain.states import State
+from qcore.domain.transitions import (
     Archived,
     BroughtBack,
     Cancelled,
@@ -16,7 +17,6 @@ from qcore.domain.lifecycle import (
     Failed,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
 )
 from qcore.ports import Broker

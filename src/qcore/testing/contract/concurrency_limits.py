@@ -3,7 +3,10 @@
 import pytest
 
 from qcore.domain.answers import Settled
-from qcore.domain.lifecycle import (
+from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
+from qcore.domain.states import State
+from qcore.domain.task import Demand
+from qcore.domain.transitions import (
     Cancelled,
     Crashed,
     Exhausted,
@@ -12,12 +15,9 @@ from qcore.domain.lifecycle import (
     Released,
     Revoked,
     Snoozed,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetPaused, SetRate
-from qcore.domain.task import Demand
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

@@ -2,9 +2,9 @@
 
 import pytest
 
-from qcore.domain.lifecycle import Crashed, Failed
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Claim, Demand, Verdict
+from qcore.domain.transitions import Crashed, Failed
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

@@ -2,7 +2,8 @@
 
 import pytest
 
-from qcore.domain.lifecycle import Failed, Snoozed, State
+from qcore.domain.states import State
+from qcore.domain.transitions import Failed, Snoozed
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases

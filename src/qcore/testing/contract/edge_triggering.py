@@ -7,17 +7,9 @@ from typing import Final
 import pytest
 
 from qcore.domain.answers import Moved
-from qcore.domain.lifecycle import (
-    Archived,
-    Cancelled,
-    Command,
-    Deleted,
-    Failed,
-    RunNow,
-    Snoozed,
-    State,
-)
 from qcore.domain.new_task import NewTask
+from qcore.domain.states import State
+from qcore.domain.transitions import Archived, Cancelled, Command, Deleted, Failed, RunNow, Snoozed
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases

@@ -7,9 +7,10 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.answers import Conflict, Enqueued
-from qcore.domain.lifecycle import Deleted, Failed, Rejected, Rescheduled, RunNow, State
 from qcore.domain.new_task import KEEP
+from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy, updated
+from qcore.domain.transitions import Deleted, Failed, Rejected, Rescheduled, RunNow
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

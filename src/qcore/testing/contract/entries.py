@@ -7,10 +7,10 @@ from attrs import evolve
 
 from qcore.domain.answers import QueueNotEmpty, QueueRemoved
 from qcore.domain.errors import InvalidTask
-from qcore.domain.lifecycle import State
 from qcore.domain.periodic.changes import EntryConflict, EntryWritten
 from qcore.domain.periodic.editing import added, paused
 from qcore.domain.periodic.entry import EntryState, StoredEntry
+from qcore.domain.states import State
 from qcore.ports import Broker, Capability, EntriesChanged
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

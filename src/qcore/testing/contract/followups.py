@@ -6,9 +6,10 @@ from typing import Final
 from attrs import evolve
 
 from qcore.domain.answers import LeaseLost, Moved, Settled
-from qcore.domain.lifecycle import Cancelled, Failed, Rejected, State, Succeeded
 from qcore.domain.new_task import KEEP, REPLACE, NewTask
+from qcore.domain.states import State
 from qcore.domain.task import Lease, Task, Verdict
+from qcore.domain.transitions import Cancelled, Failed, Rejected, Succeeded
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases, in_threads, step

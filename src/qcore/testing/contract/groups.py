@@ -8,7 +8,11 @@ from attrs import evolve
 
 from qcore.domain.answers import Duplicate, Enqueued, Missing, Moved
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import (
+from qcore.domain.lifecycle import advance
+from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
+from qcore.domain.task import updated
+from qcore.domain.transitions import (
     Archived,
     Cancelled,
     Command,
@@ -16,11 +20,7 @@ from qcore.domain.lifecycle import (
     Rejected,
     Rescheduled,
     RunNow,
-    State,
-    advance,
 )
-from qcore.domain.snapshots import TaskSnapshot
-from qcore.domain.task import updated
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_stored_task, a_task, some_tasks
 from qcore.testing.contract.aggregating import AggregateCases

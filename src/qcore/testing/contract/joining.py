@@ -5,8 +5,9 @@ from threading import Event as Notified
 
 from qcore.domain.answers import Admission, Enqueued
 from qcore.domain.groups import Group, Stale
-from qcore.domain.lifecycle import Failed, Released, Snoozed, State, Succeeded
 from qcore.domain.new_task import NewTask, TaskId
+from qcore.domain.states import State
+from qcore.domain.transitions import Failed, Released, Snoozed, Succeeded
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases

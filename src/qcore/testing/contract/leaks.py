@@ -11,7 +11,11 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.answers import Swept
-from qcore.domain.lifecycle import (
+from qcore.domain.new_task import NewTask
+from qcore.domain.run_details import Details
+from qcore.domain.states import State
+from qcore.domain.task import RetentionPolicy, Task, updated
+from qcore.domain.transitions import (
     Archived,
     Cancelled,
     Crashed,
@@ -24,12 +28,8 @@ from qcore.domain.lifecycle import (
     Revoked,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
 )
-from qcore.domain.new_task import NewTask
-from qcore.domain.run_details import Details
-from qcore.domain.task import RetentionPolicy, Task, updated
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

@@ -6,8 +6,11 @@ from typing import Final, TypeAlias
 import pytest
 from attrs import evolve
 
-from qcore.domain.lifecycle import (
-    MOVES,
+from qcore.domain.lifecycle import MOVES, Fork, advance
+from qcore.domain.new_task import NewTask
+from qcore.domain.states import State
+from qcore.domain.task import Verdict, updated
+from qcore.domain.transitions import (
     Aggregated,
     Archived,
     BroughtBack,
@@ -21,21 +24,16 @@ from qcore.domain.lifecycle import (
     Exhausted,
     Expired,
     Failed,
-    Fork,
     Rejected,
     Released,
     Rescheduled,
     Revoked,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Transition,
     Updated,
-    advance,
 )
-from qcore.domain.new_task import NewTask
-from qcore.domain.task import Verdict, updated
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases

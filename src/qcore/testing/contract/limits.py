@@ -6,17 +6,17 @@ from threading import Event as Notified
 
 import pytest
 
-from qcore.domain.lifecycle import (
+from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetRate
+from qcore.domain.states import State
+from qcore.domain.transitions import (
     Cancelled,
     Exhausted,
     Failed,
     Rejected,
     Revoked,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.queue_limits import LimitChange, Limits, Rate, SetInFlight, SetRate
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import step

@@ -6,16 +6,9 @@ from typing import Any
 import pytest
 
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import (
-    Deleted,
-    Exhausted,
-    Failed,
-    Rejected,
-    Rescheduled,
-    State,
-    Succeeded,
-)
+from qcore.domain.states import State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Deleted, Exhausted, Failed, Rejected, Rescheduled, Succeeded
 from qcore.ports import Broker, Page
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

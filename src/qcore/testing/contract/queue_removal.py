@@ -1,9 +1,10 @@
 """Cases of `Operator.remove_queue`."""
 
 from qcore.domain.answers import Duplicate, LeaseLost, QueueNotEmpty, QueueRemoved
-from qcore.domain.lifecycle import Deleted, Failed, State, Succeeded
 from qcore.domain.queue_limits import NO_LIMITS, SetInFlight
 from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.states import State
+from qcore.domain.transitions import Deleted, Failed, Succeeded
 from qcore.ports import Broker, Capability, limiting_of
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

@@ -4,9 +4,10 @@ from random import Random
 
 import pytest
 
-from qcore.domain.lifecycle import Failed, Released, Snoozed, State, Succeeded, Transition
 from qcore.domain.queue_limits import Rate, SetInFlight, SetRate
+from qcore.domain.states import State
 from qcore.domain.task import Demand
+from qcore.domain.transitions import Failed, Released, Snoozed, Succeeded, Transition
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

@@ -6,11 +6,12 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.answers import Conflict, Duplicate, Enqueued, Restored
-from qcore.domain.lifecycle import Deleted, State, Succeeded
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import REPLACE, RERUN, NewTask
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.task import Task
+from qcore.domain.transitions import Deleted, Succeeded
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, TaskOptions, a_stored_task, a_task
 from qcore.testing.contract.base import Cases

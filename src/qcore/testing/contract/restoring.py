@@ -8,11 +8,12 @@ from attrs import evolve
 
 from qcore.domain.answers import Conflict, Enqueued, Restored
 from qcore.domain.audit import AuditRecord
-from qcore.domain.lifecycle import Archived, Failed, RunNow, State, Succeeded
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.run_details import AttemptError, Details, DetailsUpdate, Progress
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy, Task
+from qcore.domain.transitions import Archived, Failed, RunNow, Succeeded
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import LEASE, NOW, a_stored_task, a_task, some_tasks
 from qcore.testing.contract.base import Cases

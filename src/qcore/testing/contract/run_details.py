@@ -6,7 +6,11 @@ from typing import Final, TypeAlias
 import pytest
 
 from qcore.domain.answers import LeaseLost, Settled
-from qcore.domain.lifecycle import (
+from qcore.domain.new_task import NewTask
+from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
+from qcore.domain.states import State
+from qcore.domain.task import Claim, Lease
+from qcore.domain.transitions import (
     Cancelled,
     Crashed,
     Deleted,
@@ -16,13 +20,9 @@ from qcore.domain.lifecycle import (
     Released,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.new_task import NewTask
-from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
-from qcore.domain.task import Claim, Lease
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases

@@ -4,10 +4,11 @@ import pytest
 
 from qcore.domain.answers import Conflict
 from qcore.domain.ids import tick_id
-from qcore.domain.lifecycle import State, Succeeded
 from qcore.domain.new_task import TaskId
 from qcore.domain.periodic.changes import EntryConflict, EntryWritten
 from qcore.domain.periodic.ticking import decide
+from qcore.domain.states import State
+from qcore.domain.transitions import Succeeded
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases

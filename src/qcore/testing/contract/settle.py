@@ -3,7 +3,9 @@
 import pytest
 
 from qcore.domain.answers import LeaseLost, Settled
-from qcore.domain.lifecycle import (
+from qcore.domain.states import State
+from qcore.domain.task import Verdict
+from qcore.domain.transitions import (
     Cancelled,
     Crashed,
     Exhausted,
@@ -12,11 +14,9 @@ from qcore.domain.lifecycle import (
     Released,
     Revoked,
     Snoozed,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.task import Verdict
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_lease, a_task, some_tasks
 from qcore.testing.contract.base import Cases

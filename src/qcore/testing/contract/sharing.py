@@ -5,9 +5,10 @@ from threading import Event as Notified
 import pytest
 
 from qcore.domain.answers import Conflict, LeaseLost, Settled
-from qcore.domain.lifecycle import Cancelled, Failed, State, Succeeded
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import AttemptError, Details, DetailsSaved
+from qcore.domain.states import State
+from qcore.domain.transitions import Cancelled, Failed, Succeeded
 from qcore.ports import Broker, LeaseEnded, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import DEFAULT_RETENTION, Cases, in_threads

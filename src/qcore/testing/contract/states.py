@@ -5,16 +5,10 @@ from typing import Final
 
 from attrs import evolve
 
-from qcore.domain.lifecycle import (
-    MOVES,
-    Exhausted,
-    Failed,
-    Rejected,
-    State,
-    Succeeded,
-    Transition,
-)
+from qcore.domain.lifecycle import MOVES
 from qcore.domain.new_task import NewTask
+from qcore.domain.states import State
+from qcore.domain.transitions import Exhausted, Failed, Rejected, Succeeded, Transition
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.steps import a_claimed, end, put, take

@@ -6,24 +6,10 @@ from typing import Final
 
 from qcore.domain.answers import LeaseLost, QueueRemoved, Settled
 from qcore.domain.histogram import Histogram
-from qcore.domain.lifecycle import (
-    Archived,
-    Cancelled,
-    Deleted,
-    Exhausted,
-    Failed,
-    Rejected,
-    Released,
-    Revoked,
-    RunNow,
-    Snoozed,
-    State,
-    Succeeded,
-    Transition,
-)
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.statistics import (
     MAX_NAMES,
     OTHER,
@@ -34,6 +20,20 @@ from qcore.domain.statistics import (
     merged,
 )
 from qcore.domain.task import Lease, Verdict
+from qcore.domain.transitions import (
+    Archived,
+    Cancelled,
+    Deleted,
+    Exhausted,
+    Failed,
+    Rejected,
+    Released,
+    Revoked,
+    RunNow,
+    Snoozed,
+    Succeeded,
+    Transition,
+)
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_stored_task, a_task, some_tasks
 from qcore.testing.contract.base import Cases

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from qcore.domain.answers import Enqueued, LeaseLost, Missing, Moved, NotAllowed, Settled, Swept
-from qcore.domain.lifecycle import Command, RunNow, State, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import DEFAULT_QUEUE, NewTask, TaskId
+from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, Task, Verdict
+from qcore.domain.transitions import Command, RunNow, Transition
 from qcore.ports import Broker, Notification, Subscription, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_task
 

@@ -9,17 +9,11 @@ from typing import Final, TypeAlias
 import pytest
 
 from qcore.domain.answers import Settled
-from qcore.domain.lifecycle import (
-    Archived,
-    Cancelled,
-    Exhausted,
-    Rejected,
-    State,
-    Succeeded,
-)
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.states import State
 from qcore.domain.task import Verdict
+from qcore.domain.transitions import Archived, Cancelled, Exhausted, Rejected, Succeeded
 from qcore.ports import Broker, Notification, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases, step

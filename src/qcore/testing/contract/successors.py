@@ -6,7 +6,11 @@ from typing import Final
 import pytest
 
 from qcore.domain.answers import Conflict, Duplicate, Enqueued, Moved
-from qcore.domain.lifecycle import (
+from qcore.domain.moments import LAST_MOMENT
+from qcore.domain.new_task import REJECT, REPLACE, RERUN, NewTask
+from qcore.domain.states import State
+from qcore.domain.task import Claim
+from qcore.domain.transitions import (
     Cancelled,
     Crashed,
     Deleted,
@@ -16,13 +20,9 @@ from qcore.domain.lifecycle import (
     Rescheduled,
     Revoked,
     RunNow,
-    State,
     Succeeded,
     Transition,
 )
-from qcore.domain.moments import LAST_MOMENT
-from qcore.domain.new_task import REJECT, REPLACE, RERUN, NewTask
-from qcore.domain.task import Claim
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, TaskOptions, a_task
 from qcore.testing.contract.base import Cases

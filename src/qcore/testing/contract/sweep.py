@@ -3,9 +3,10 @@
 import pytest
 
 from qcore.domain.answers import LeaseLost, Swept
-from qcore.domain.lifecycle import Archived, Exhausted, Rejected, State, Succeeded
 from qcore.domain.new_task import NewTask
+from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy, Verdict
+from qcore.domain.transitions import Archived, Exhausted, Rejected, Succeeded
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

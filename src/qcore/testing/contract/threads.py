@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from qcore.domain.answers import Conflict, Enqueued, LeaseLost, Settled
-from qcore.domain.lifecycle import Archived, Cancelled, Released, State, Succeeded
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import Details, DetailsUpdate
+from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy, Verdict
+from qcore.domain.transitions import Archived, Cancelled, Released, Succeeded
 from qcore.ports import Broker, TasksChanged
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import DEFAULT_RETENTION, Cases, in_threads, step, stepped

@@ -9,11 +9,12 @@ from attrs import evolve
 
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
 from qcore.domain.ids import tick_id
-from qcore.domain.lifecycle import Failed, Released, Snoozed, State, Succeeded, Transition
 from qcore.domain.moments import Moment
 from qcore.domain.periodic.changes import EntryConflict, EntryWritten
 from qcore.domain.periodic.entry import EntryState, StoredEntry
 from qcore.domain.periodic.tick import Tick, tick_in
+from qcore.domain.states import State
+from qcore.domain.transitions import Failed, Released, Snoozed, Succeeded, Transition
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.base import Cases

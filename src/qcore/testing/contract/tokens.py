@@ -3,8 +3,9 @@
 import pytest
 
 from qcore.domain.answers import Enqueued
-from qcore.domain.lifecycle import State, Succeeded
+from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy
+from qcore.domain.transitions import Succeeded
 from qcore.ports import Broker
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

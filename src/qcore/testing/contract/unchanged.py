@@ -5,8 +5,13 @@ from typing import Final
 from attrs import asdict, define, evolve, fields
 
 from qcore.domain.effects import apply
-from qcore.domain.lifecycle import (
-    MOVES,
+from qcore.domain.lifecycle import MOVES
+from qcore.domain.moments import Moment
+from qcore.domain.new_task import NewTask
+from qcore.domain.run_details import AttemptError, Details, DetailsUpdate, Progress, after
+from qcore.domain.states import State
+from qcore.domain.task import Claim, Task, changed, updated
+from qcore.domain.transitions import (
     Archived,
     BroughtBack,
     Cancelled,
@@ -20,15 +25,10 @@ from qcore.domain.lifecycle import (
     Rescheduled,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Transition,
     Updated,
 )
-from qcore.domain.moments import Moment
-from qcore.domain.new_task import NewTask
-from qcore.domain.run_details import AttemptError, Details, DetailsUpdate, Progress, after
-from qcore.domain.task import Claim, Task, changed, updated
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task
 from qcore.testing.contract.base import Cases

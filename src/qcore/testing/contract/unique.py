@@ -6,7 +6,11 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.answers import Conflict, Duplicate, Enqueued, Moved
-from qcore.domain.lifecycle import (
+from qcore.domain.new_task import REPLACE, NewTask
+from qcore.domain.run_details import Details
+from qcore.domain.states import State
+from qcore.domain.task import RetentionPolicy, updated
+from qcore.domain.transitions import (
     Archived,
     Cancelled,
     Crashed,
@@ -16,14 +20,10 @@ from qcore.domain.lifecycle import (
     Rescheduled,
     RunNow,
     Snoozed,
-    State,
     Succeeded,
     Transition,
     Updated,
 )
-from qcore.domain.new_task import REPLACE, NewTask
-from qcore.domain.run_details import Details
-from qcore.domain.task import RetentionPolicy, updated
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import LEASE, NOW, TaskOptions, a_task, some_tasks
 from qcore.testing.contract.leaks import WAYS, Way

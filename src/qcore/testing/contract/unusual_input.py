@@ -4,7 +4,6 @@ import pytest
 from attrs import evolve
 
 from qcore.domain.answers import Moved, Settled, Swept
-from qcore.domain.lifecycle import Archived, Cancelled, Deleted, Failed, Rejected, State, Succeeded
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import (
     MAX_BUDGET,
@@ -16,7 +15,9 @@ from qcore.domain.new_task import (
     NewTask,
 )
 from qcore.domain.run_details import AttemptError, Details, DetailsSaved, DetailsUpdate, Progress
+from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy, Verdict
+from qcore.domain.transitions import Archived, Cancelled, Deleted, Failed, Rejected, Succeeded
 from qcore.ports import Broker, Capability
 from qcore.testing.builders import NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases

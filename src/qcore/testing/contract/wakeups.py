@@ -5,18 +5,10 @@ from typing import Final, TypeAlias
 
 import pytest
 
-from qcore.domain.lifecycle import (
-    Archived,
-    Cancelled,
-    Deleted,
-    Failed,
-    Released,
-    RunNow,
-    Snoozed,
-    State,
-)
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import State
 from qcore.domain.task import Task
+from qcore.domain.transitions import Archived, Cancelled, Deleted, Failed, Released, RunNow, Snoozed
 from qcore.ports import (
     Broker,
     EntriesChanged,

@@ -12,10 +12,10 @@ from qcore.app.client.qualifiers import DURATION, STATE, seconds_in
 from qcore.app.client.queries import Query
 from qcore.domain.answers import Moved
 from qcore.domain.errors import BrokerRefused
-from qcore.domain.lifecycle import Rescheduled
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import MAX_ID, MAX_QUEUE, TaskId
 from qcore.domain.text import shown
+from qcore.domain.transitions import Rescheduled
 from qcore.entrypoints.dashboard.audit import who
 from qcore.entrypoints.dashboard.jobs import Job, Steps
 from qcore.entrypoints.dashboard.listing import row_of

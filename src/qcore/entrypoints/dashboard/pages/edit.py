@@ -12,9 +12,11 @@ from qcore.app.calls.options import Changes
 from qcore.app.calls.signature import Signature
 from qcore.app.client.changes import changes_of
 from qcore.domain.answers import Moved
-from qcore.domain.lifecycle import ENDED, MOVES, Updated
+from qcore.domain.lifecycle import MOVES
 from qcore.domain.new_task import MAX_BUDGET, MAX_PRIORITY
+from qcore.domain.states import ENDED
 from qcore.domain.task import Task
+from qcore.domain.transitions import Updated
 from qcore.entrypoints.dashboard.audit import auditor, tell_of_repeat, who
 from qcore.entrypoints.dashboard.moves import said_of
 from qcore.entrypoints.dashboard.refusals import BadRequest, NotThere

@@ -10,10 +10,11 @@ from qcore.app.client.bulk_moves import Move, MoveProgress
 from qcore.app.client.failure_groups import FAILED
 from qcore.app.client.queries import Query
 from qcore.domain.fingerprints import FINGERPRINT
-from qcore.domain.lifecycle import DISCARDED, Discarded, RunNow
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
+from qcore.domain.task_error import DISCARDED
 from qcore.domain.text import shown
+from qcore.domain.transitions import Discarded, RunNow
 from qcore.entrypoints.dashboard.audit import who
 from qcore.entrypoints.dashboard.inputs import Inputs
 from qcore.entrypoints.dashboard.refusals import BadRequest

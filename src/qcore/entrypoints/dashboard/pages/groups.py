@@ -11,9 +11,10 @@ from qcore.app.client.bulk_moves import Move, MoveProgress
 from qcore.app.client.group_listing import GroupPage
 from qcore.app.client.queries import Query
 from qcore.domain.groups import Group
-from qcore.domain.lifecycle import Discarded, RunNow, State
 from qcore.domain.new_task import MAX_NAME, MAX_QUEUE
 from qcore.domain.record import record
+from qcore.domain.states import State
+from qcore.domain.transitions import Discarded, RunNow
 from qcore.entrypoints.dashboard.audit import who
 from qcore.entrypoints.dashboard.listing import row_of
 from qcore.entrypoints.dashboard.refusals import BadRequest

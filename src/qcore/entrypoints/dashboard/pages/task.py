@@ -2,8 +2,10 @@
 
 from typing import Any, Final
 
-from qcore.domain.lifecycle import ENDED, MOVES, State, Updated
+from qcore.domain.lifecycle import MOVES
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
+from qcore.domain.transitions import Updated
 from qcore.entrypoints.dashboard.moves import BY_VERB, moves_of, said_of
 from qcore.entrypoints.dashboard.refusals import NotThere
 from qcore.entrypoints.dashboard.rights import Right

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from qcore.app.client.qualifiers import ARGS, QUALIFIERS, STATE
 from qcore.app.client.queries import STATES, Query
-from qcore.domain.lifecycle import MOVES, State
+from qcore.domain.lifecycle import MOVES
+from qcore.domain.states import State
 from qcore.entrypoints.dashboard.charts import charts_of
 from qcore.entrypoints.dashboard.listing import LOOK, list_tasks, sizes_of
 from qcore.entrypoints.dashboard.moves import BY_VERB, Move
