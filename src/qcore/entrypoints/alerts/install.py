@@ -11,10 +11,10 @@ from qcore.app.calls.introspection import unwraps_to
 from qcore.app.tasks.context import Context
 from qcore.domain.backoff import exponential, fixed
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
-from qcore.domain.lifecycle import State
 from qcore.domain.moments import Duration, seconds_of
 from qcore.domain.record import record
 from qcore.domain.retry import described
+from qcore.domain.states import State
 from qcore.domain.text import shown
 from qcore.entrypoints.alerts.alert import Alert, Finding
 from qcore.entrypoints.alerts.delivery import TIMEOUT, receiver_of
