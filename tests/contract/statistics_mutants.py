@@ -7,10 +7,11 @@ from attrs import evolve
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.queue import Queue
-from qcore.domain.answers import LeaseLost, QueueNotEmpty, QueueRemoved, Settled
+from qcore.domain.answers import LeaseLost, QueueNotEmpty, QueueRemoved, Restoration, Settled
 from qcore.domain.histogram import Histogram
 from qcore.domain.moments import Moment
-from qcore.domain.states import State
+from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.states import ENDED, State
 from qcore.domain.statistics import OTHER, Outcome, Resolution, Statistics, StatisticsRow, tallied
 from qcore.domain.task import Verdict
 from qcore.domain.transitions import Cancelled, Crashed, Released, Transition
@@ -154,6 +155,21 @@ ForgetsTheExpired = noting(lambda event: None if type(event).__name__ == "Expire
 CountsDeletions = noting(
     lambda event: Cancelled() if type(event).__name__ in {"Deleted", "Archived"} else event
 )
+
+
+class CountsWhatIsRestored(MemoryBroker):
+    """Takes an ended task that is stored as it was for one that has ended now."""
+
+    async def restore(
+        self, snapshots: Sequence[TaskSnapshot], *, now: float, over: str | None = None
+    ) -> Sequence[Restoration]:
+        answers = await super().restore(snapshots, now=now, over=over)
+        for snapshot in snapshots:
+            if snapshot.task.state in ENDED:
+                name = snapshot.task.spec.name
+                ended = tallied([(name, Cancelled(), State.DEAD, None)])
+                self._queue(snapshot.queue).statistics.add(ended, now)
+        return answers
 
 
 class SeesNoLastCrash(Altered):

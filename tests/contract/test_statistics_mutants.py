@@ -41,6 +41,7 @@ BROKEN = [
     (mutants.SeesNoLastCrash, CRASHES),
     (mutants.ForgetsTheCancelled, "test_what_is_cancelled_is_counted"),
     (mutants.CountsDeletions, "test_what_else_an_operator_does_counts_nothing"),
+    (mutants.CountsWhatIsRestored, "test_what_is_restored_is_not_counted"),
     (mutants.ForgetsTheExpired, "test_what_expired_is_counted"),
     (mutants.HasNoBound, BOUND),
     (mutants.LosesTheOthers, BOUND),
