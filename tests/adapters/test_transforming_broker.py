@@ -255,4 +255,5 @@ def test_every_verb_but_a_few_names_a_queue() -> None:
         "close",
         "count",
         "entry_queues",
+        "limited_queues",
     }

@@ -111,7 +111,7 @@ class Bare(Echo):
 @pytest.mark.parametrize(
     ("verb", "capability"),
     [
-        *((verb, "LIMITS") for verb in ("set_limit", "limits")),
+        *((verb, "LIMITS") for verb in ("set_limit", "limits", "limited_queues")),
         *((verb, "GROUPS") for verb in ("groups", "members", "aggregate")),
         *((verb, "PERIODIC") for verb in ("write_entries", "entries", "due_entries")),
         *((verb, "PERIODIC") for verb in ("browse_entries", "entry_queues")),

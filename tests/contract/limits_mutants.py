@@ -254,6 +254,27 @@ class AnswersInOrderOfNames(MemoryBroker):
         return await super().limits(sorted(queues))
 
 
+class ListsNoEmptyQueues(MemoryBroker):
+    """Lists those queues with limits that have tasks, too."""
+
+    async def limited_queues(self) -> Sequence[str]:
+        counts = await self.count()
+        return [name for name in await super().limited_queues() if name in counts]
+
+
+class ListsWhatWasLifted(MemoryBroker):
+    """Lists a queue that has ever had limits."""
+
+    async def limited_queues(self) -> Sequence[str]:
+        return sorted(self._queues)
+
+
+class ListsInOrderOfCalls(MemoryBroker):
+    async def limited_queues(self) -> Sequence[str]:
+        there = set(await super().limited_queues())
+        return [name for name in self._queues if name in there]
+
+
 class StopsAtTheLimited(MemoryBroker):
     """Gives up the room that a limited queue could not fill."""
 

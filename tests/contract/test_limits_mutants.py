@@ -51,6 +51,9 @@ BROKEN_OF_LIMITS: list[Case] = [
     (mutants.NeverLifts, "test_a_queue_of_limits_alone_is_no_queue_of_tasks", {}),
     (mutants.CountsLimited, "test_a_queue_of_limits_alone_is_no_queue_of_tasks", {}),
     (mutants.ForgetsEmptyQueues, "test_limits_outlast_the_tasks", {}),
+    (mutants.ListsNoEmptyQueues, "test_the_queues_with_limits_are_listed", {}),
+    (mutants.ListsWhatWasLifted, "test_the_queues_with_limits_are_listed", {}),
+    (mutants.ListsInOrderOfCalls, "test_the_queues_with_limits_are_listed", {}),
     (mutants.ForgetsWhatRan, "test_a_bucket_outlasts_the_tasks", {}),
     (
         mutants.StopsAtTheLimited,

@@ -28,6 +28,14 @@ def test_the_queues_with_limits_are_listed(q: Qcore) -> None:
     assert [*q.blocking_inspector.limited_queues()] == ["low", "mail"]
 
 
+def test_a_queue_that_is_empty_is_listed_by_its_limits() -> None:
+    """What was paused before its first task is not forgotten by who paused it."""
+    invoke("limits", "pause", "new")
+    assert cells_of("limits") == [["new", "paused"]]
+    invoke("limits", "resume", "new")
+    assert cells_of("limits") == []
+
+
 def test_limits_are_set_and_shown() -> None:
     """Of several queues in a call; one that is not named stays."""
     set_both = cells_of("limits", "set", "mail", "low", "--rate", "5/s", "--in-flight", "3")

@@ -49,6 +49,7 @@ ARGUMENTS: dict[Verb, dict[str, Any]] = {
     "details": {"queue": "default", "ids": ["a"]},
     "set_limit": {"queue": "default", "change": SetInFlight(3), "now": NOW},
     "limits": {"queues": ["default"]},
+    "limited_queues": {},
     "groups": {"queue": "default", "limit": 10, "after": ""},
     "members": {"queue": "default", "group": "g", "limit": 10},
     "aggregate": {"queue": "default", "group": "g", "ids": ["a"], "task": a_task(), "now": NOW},

@@ -51,6 +51,7 @@ Verb: TypeAlias = Literal[
     "remove_queue",
     "set_limit",
     "limits",
+    "limited_queues",
     "groups",
     "members",
     "aggregate",

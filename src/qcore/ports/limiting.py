@@ -35,6 +35,13 @@ class Limiting(Protocol):
         """
         ...
 
+    async def limited_queues(self) -> Sequence[str]:
+        """Return the queues that have limits.
+
+        - Sorted by name, each once; also those without tasks, and none whose limits were lifted.
+        """
+        ...
+
 
 def limiting_of(broker: Producer) -> Limiting | None:
     """Return a broker as one that can limit its queues; None where it declares that it cannot."""

@@ -41,6 +41,7 @@ class LimitAndGroupRules(RuleBasedStateMachine):
         self._comparison.same(
             lambda broker: limiting(broker).set_limit(queue, limit, now=self._now)
         )
+        self._comparison.same_list(lambda broker: limiting(broker).limited_queues())
 
     @invariant()
     def both_have_the_same_limits(self) -> None:

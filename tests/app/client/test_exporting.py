@@ -306,6 +306,19 @@ async def test_a_task_that_the_store_does_not_take_is_told() -> None:
     assert refused == ["3: too large"]
 
 
+@pytest.mark.parametrize("store", STORES)
+async def test_limits_of_an_empty_queue_are_exported(store: Callable[[], Broker]) -> None:
+    """A queue that is paused for good is still so where it is restored."""
+    broker, other = store(), store()
+    await broker.open()
+    await limiting(broker).set_limit("new", SetInFlight(7), now=NOW)
+    report, _ = await imported(other, await exported(broker))
+    assert report.limits == 1
+    assert await limiting(other).limits(["new"]) == [Limits(None, 7)]
+    await broker.close()
+    await other.close()
+
+
 async def test_limits_that_are_there_are_left_as_they_are() -> None:
     """Somebody has set them since."""
     broker, other = MemoryBroker(), MemoryBroker()

@@ -70,6 +70,11 @@ class MemoryReading:
         with self._lock:
             return [self._queues[q].limits if q in self._queues else NO_LIMITS for q in queues]
 
+    async def limited_queues(self) -> Sequence[str]:
+        """Return the queues that have limits."""
+        with self._lock:
+            return sorted(q.name for q in self._queues.values() if q.limits != NO_LIMITS)
+
     async def statistics(
         self,
         queues: Sequence[str] | None,

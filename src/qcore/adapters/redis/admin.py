@@ -7,7 +7,7 @@ from typing import Final
 
 from qcore.adapters.links.redis import Arg, ScriptCall
 from qcore.adapters.redis.encoding import decode_id, end_of_sequence
-from qcore.adapters.redis.keys import COUNTED_STATES, KEY_OF, Key, queue_name
+from qcore.adapters.redis.keys import COUNTED_STATES, KEY_OF, Key
 from qcore.adapters.redis.records import Unreadable, decode_or_describe, decode_task, encode_task
 from qcore.adapters.redis.script_runner import (
     MAX_TASKS_PER_CALL,
@@ -79,9 +79,7 @@ def _read(cursor: str) -> tuple[bytes, bytes]:
 
 async def count(runner: ScriptRunner) -> Counts:
     """Count the tasks of every queue that has any."""
-    known = await runner.link.command("SMEMBERS", runner.keys.registry)
-    queues = sorted(name for name in map(queue_name, known) if name is not None)
-    groups = runner.queue_batches(queues)
+    groups = runner.queue_batches(await runner.registered_queues())
     counts: dict[str, Mapping[State, int]] = {}
     for group, reply in zip(
         groups, await runner.run_idempotent(COUNT, [(g, ()) for g in groups]), strict=True

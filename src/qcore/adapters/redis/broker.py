@@ -201,6 +201,10 @@ class RedisBroker:
         """Return the limits of queues."""
         return await limits.limits(self._runner, queues)
 
+    async def limited_queues(self) -> Sequence[str]:
+        """Return the queues that have limits."""
+        return await limits.limited_queues(self._runner)
+
     async def statistics(
         self,
         queues: Sequence[str] | None,

@@ -42,6 +42,13 @@ async def limits(runner: ScriptRunner, queues: Sequence[str]) -> list[Limits]:
     return [held[queue] for queue in queues]
 
 
+async def limited_queues(runner: ScriptRunner) -> list[str]:
+    """Return the queues that have limits, of those that the registry names."""
+    queues = await runner.registered_queues()
+    found = zip(queues, await limits(runner, queues), strict=True)
+    return [queue for queue, each in found if each != NO_LIMITS]
+
+
 def _read(text: bytes) -> Limits:
     """Decode limits; what cannot be read, as somebody has edited it, limits nothing."""
     try:

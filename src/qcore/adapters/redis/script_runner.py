@@ -24,7 +24,7 @@ from typing import Final, TypeAlias, TypeVar, cast
 
 from qcore.adapters.links.redis import Arg, Link, Reply, Script, ScriptCall
 from qcore.adapters.redis.encoding import StoredId
-from qcore.adapters.redis.keys import Key, Keys
+from qcore.adapters.redis.keys import Key, Keys, queue_name
 from qcore.adapters.redis.request_dedup import SessionPool
 from qcore.adapters.redis.scripts import CHECK_PERMISSIONS
 from qcore.domain.answers import has_kind
@@ -56,6 +56,11 @@ class ScriptRunner:
         self.keys: Final = Keys(namespace)
         self._sessions = SessionPool()
         self._claimed: dict[tuple[str, int], RememberedClaim] = {}
+
+    async def registered_queues(self) -> list[str]:
+        """Return the queues that have ever had anything, and were not removed, in order."""
+        known = await self.link.command("SMEMBERS", self.keys.registry)
+        return sorted(name for name in map(queue_name, known) if name is not None)
 
     def queue_batches(self, queues: Iterable[str]) -> list[list[str]]:
         """Divide queues into batches whose keys one call may take."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from qcore.adapters.links.redis import ScriptCall
-from qcore.adapters.redis.keys import queue_name
 from qcore.adapters.redis.script_runner import MAX_QUEUES_PER_CALL, ScriptRunner, chunks
 from qcore.adapters.redis.scripts import STATISTICS
 from qcore.domain.histogram import add
@@ -29,7 +28,7 @@ async def statistics(
     starts = [*resolution.starts(since, until)]
     asked = [
         (queue, chunk)
-        for queue in dict.fromkeys(await _all(runner) if queues is None else queues)
+        for queue in dict.fromkeys(await runner.registered_queues() if queues is None else queues)
         for chunk in chunks(starts, MAX_QUEUES_PER_CALL)
     ]
     calls = [
@@ -43,11 +42,6 @@ async def statistics(
         for start, stored in zip(chunk, reply, strict=True)
         for name, counts in sorted(_rows(stored).items())
     ]
-
-
-async def _all(runner: ScriptRunner) -> list[str]:
-    known = await runner.link.command("SMEMBERS", runner.keys.registry)
-    return sorted(name for name in map(queue_name, known) if name is not None)
 
 
 def _rows(stored: Sequence[bytes]) -> dict[str, dict[str, int]]:

@@ -21,8 +21,8 @@ from qcore.adapters.sqlite import (
     sweep,
 )
 from qcore.adapters.sqlite.lease_registry import LeaseRegistry
+from qcore.adapters.sqlite.limits import limited_queues, set_limit
 from qcore.adapters.sqlite.limits import limits as limits_of
-from qcore.adapters.sqlite.limits import set_limit
 from qcore.adapters.sqlite.merge import merge_lost
 from qcore.adapters.sqlite.schema import prepare
 from qcore.adapters.sqlite.workers import announce, withdraw
@@ -279,6 +279,10 @@ class SqliteBroker:
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
         """Return the limits of each queue."""
         return await self._link.read(partial(limits_of, queues=queues))
+
+    async def limited_queues(self) -> Sequence[str]:
+        """Return the queues that have limits."""
+        return await self._link.read(limited_queues)
 
     async def statistics(
         self,

@@ -1,4 +1,4 @@
-"""`set_limit` and `limits`: a queue's rate, its number in flight and its pause.
+"""`set_limit`, `limits` and `limited_queues`: a queue's rate, its number in flight and its pause.
 
 In a table of its own: a queue without limits has no row there.
 """
@@ -93,6 +93,14 @@ def limits(tx: Tx, queues: Sequence[str]) -> list[Limits]:
     return [
         rows[found[name].key].limits if name in found and found[name].key in rows else NO_LIMITS
         for name in queues
+    ]
+
+
+def limited_queues(tx: Tx) -> list[str]:
+    """Return the queues that have limits: those with a row that says any."""
+    names = [name for (name,) in tx.execute(_SQL["queues"])]
+    return [
+        name for name, found in zip(names, limits(tx, names), strict=True) if found != NO_LIMITS
     ]
 
 

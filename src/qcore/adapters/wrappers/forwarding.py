@@ -200,6 +200,9 @@ class ForwardingBroker:
     async def limits(self, queues: Sequence[str]) -> Sequence[Limits]:
         return await self.around("limits", partial(self._limiting().limits, queues), queues=queues)
 
+    async def limited_queues(self) -> Sequence[str]:
+        return await self.around("limited_queues", self._limiting().limited_queues)
+
     def _limiting(self) -> Limiting:
         limiting = limiting_of(self.inner)
         if limiting is None:

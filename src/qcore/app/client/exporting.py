@@ -81,7 +81,10 @@ class Export:
             return self._queues
         if self._query is None:
             counts = await self._broker.count()
-            return sorted(await queue_names(self._broker, counts, self._now))
+            names = await queue_names(self._broker, counts, self._now)
+            if (limiting := limiting_of(self._broker)) is not None:
+                names.update(await limiting.limited_queues())
+            return sorted(names)
         found = await queues_of(self._broker, self._query)
         return [name for name in found if self._queues is None or name in self._queues]
 

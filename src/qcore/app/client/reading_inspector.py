@@ -7,7 +7,6 @@ from typing import Final, Literal
 
 from qcore.app.client.group_listing import DEFAULT_WAITING, GroupPage, aggregating, group_page
 from qcore.app.client.query_inspector import QueryInspector
-from qcore.app.client.queue_listing import queue_names
 from qcore.app.client.queue_size import DEFAULT_SAMPLE, QueueSize, queue_size
 from qcore.app.client.selection import (
     one_group,
@@ -101,13 +100,12 @@ class ReadingInspector(QueryInspector):
     async def limited_queues(self) -> Mapping[str, Limits]:
         """Return the queues that are paused, or have another limit, by name.
 
-        Of those that `queues` lists. Raises `InvalidOption` where the broker has no limits.
+        Also those that have no tasks, and that nobody serves. Raises `InvalidOption` where the
+        broker has no limits.
         """
         await self._open()
         limiting = self._limiting()
-        names = sorted(
-            await queue_names(self._broker, await self._broker.count(), self._clock.now())
-        )
+        names = await limiting.limited_queues()
         held = zip(names, await limiting.limits(names), strict=True) if names else ()
         return {name: limits for name, limits in held if limits != NO_LIMITS}
 

@@ -42,6 +42,7 @@ from qcore.testing.contract.steps import (
     take,
 )
 from qcore.testing.contract.threads import twin_of
+from qcore.testing.optional_ports import limiting
 
 
 class LimitsContract(PauseCases, InFlightCases, RateCases):
@@ -139,6 +140,23 @@ class LimitsContract(PauseCases, InFlightCases, RateCases):
         paused = Limits(is_paused=True)
         found = await holds(broker, "c", "b", "a", "c")
         assert found == [paused, Limits(), Limits(None, 1), paused]
+
+    # - Sorted by name, each once; also those without tasks, and none whose limits were lifted.
+
+    async def test_the_queues_with_limits_are_listed(self, broker: Broker) -> None:
+        """Whether they have tasks or not, by any limit, and as long as one holds."""
+        assert list(await limiting(broker).limited_queues()) == []
+        await put(broker, a_task(queue="c"), a_task(queue="d"))
+        for queue, rule in (("c", PAUSED), ("b", SetInFlight(1)), ("a", SetRate(TWO_A_SECOND))):
+            await limit(broker, rule, queue=queue)
+        await limit(broker, PAUSED, queue="a")
+        assert list(await limiting(broker).limited_queues()) == ["a", "b", "c"]
+        await limit(broker, SetInFlight(None), queue="b")
+        await limit(broker, SetRate(None), queue="a")
+        assert list(await limiting(broker).limited_queues()) == ["a", "c"]
+        for queue in ("a", "c"):
+            await limit(broker, RESUMED, queue=queue)
+        assert list(await limiting(broker).limited_queues()) == []
 
     # - Where nothing but its rate keeps a queue's pending tasks, the moment at which the next may
     #   start counts too (with `Capability.LIMITS`).
