@@ -108,7 +108,8 @@ class Operator(Protocol):
           and writes nothing; the others of the batch go in. So to restore again changes nothing,
           and of the same id twice in one batch the first goes in.
         - With `over`, a task of its id that is archived or dead, with this very text as its error,
-          is replaced, with nothing left of it.
+          is replaced, with nothing left of it. Of an id twice in one batch the second replaces
+          nothing.
 
         And with `Capability.UNIQUE`:
 

@@ -78,8 +78,15 @@ class MemoryBroker(MemoryPeriodic):
         self, snapshots: Sequence[TaskSnapshot], *, now: Moment, over: str | None = None
     ) -> Sequence[Restoration]:
         """Store tasks as they were."""
+        seen: set[tuple[str, TaskId]] = set()
+        answers: list[Restoration] = []
         with self._lock:
-            answers = [self._queue(each.queue).restore(each, now, over) for each in snapshots]
+            for each in snapshots:
+                key = each.queue, each.task.id
+                # what this very call has restored is replaced by nothing
+                replaces = None if key in seen else over
+                seen.add(key)
+                answers.append(self._queue(each.queue).restore(each, now, replaces))
         self._subscribers.tell_of_work({each.queue for each in snapshots})
         return answers
 

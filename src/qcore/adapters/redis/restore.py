@@ -47,14 +47,17 @@ async def restore(
     # registered first: an unregistered queue is never listed, an unused name does no harm
     await runner.link.command("SADD", runner.keys.registry, *by_queue)
     calls = [
-        (queue, chunk) for queue, places in by_queue.items() for chunk in _chunks(snapshots, places)
+        (queue, chunk, None if is_again else over)
+        for queue, places in by_queue.items()
+        for chunk, is_again in _chunks(snapshots, places)
     ]
     asked = [
-        ([queue], [*_words([snapshots[n] for n in chunk], now, over)]) for queue, chunk in calls
+        ([queue], [*_words([snapshots[n] for n in chunk], now, replaced)])
+        for queue, chunk, replaced in calls
     ]
     replies = await runner.run_once(RESTORE, asked, durable=True, partial=True)
     raise_outage(replies)
-    for (_, chunk), reply in zip(calls, replies, strict=True):
+    for (_, chunk, _), reply in zip(calls, replies, strict=True):
         if isinstance(reply, BrokerRefused):
             for n in chunk:
                 answers[n] = reply
@@ -66,21 +69,31 @@ async def restore(
     return refuse_in_part(answers)
 
 
-def _chunks(snapshots: Sequence[TaskSnapshot], places: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the places of snapshots that go into one call each: no id twice, and not too much."""
+def _chunks(
+    snapshots: Sequence[TaskSnapshot], places: Sequence[int]
+) -> Iterator[tuple[list[int], bool]]:
+    """Yield the places of snapshots that go into one call each, and whether their ids came before.
+
+    No id is in a call twice, and not too much. What has been restored by an earlier one of these
+    calls is replaced by nothing, so ids that come again have calls of their own.
+    """
     chunk: list[int] = []
     ids: set[TaskId] = set()
-    size = 0
+    seen: set[TaskId] = set()
+    size, come_again = 0, False
     for place in places:
         snapshot = snapshots[place]
-        room = MAX_BYTES_PER_CALL - _size(snapshot)
-        if chunk and (len(chunk) == MAX_TASKS_PER_CALL or size > room or snapshot.task.id in ids):
-            yield chunk
+        task, room = snapshot.task.id, MAX_BYTES_PER_CALL - _size(snapshot)
+        is_full = len(chunk) == MAX_TASKS_PER_CALL or size > room
+        if chunk and (is_full or task in ids or (task in seen) != come_again):
+            yield chunk, come_again
             chunk, ids, size = [], set[TaskId](), 0
+        come_again = task in seen
         chunk.append(place)
-        ids.add(snapshot.task.id)
+        ids.add(task)
+        seen.add(task)
         size += _size(snapshot)
-    yield chunk
+    yield chunk, come_again
 
 
 def _size(snapshot: TaskSnapshot) -> int:

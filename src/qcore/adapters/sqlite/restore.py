@@ -67,14 +67,16 @@ class _Batch(QueueBatch):
         """Store a task as it was, unless its id or its unique key is taken."""
         task = snapshot.task
         stored = self._states.get(task.id)
-        if stored is not None and task.id not in self._aside:
+        gives_way = task.id in self._aside
+        # what this very call has restored is replaced by nothing
+        self._aside.discard(task.id)
+        if stored is not None and not gives_way:
             return Conflict(task.id, stored)
         holder = self._holder_in_the_way(task)
         if holder is not None and not self._may_wait_for(task):
             return Duplicate(holder, self._states[holder])
         if stored is not None:
             self._remove(task.id)
-            self._aside.discard(task.id)
         state = restored_state(task)
         self._states[task.id] = state
         self.queue_row.counts[state] += 1

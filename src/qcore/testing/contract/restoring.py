@@ -293,7 +293,8 @@ class RestoreCases(Cases):
         assert await broker.count() == {"a": {State.PENDING: 1}, "b": {State.PENDING: 1}}
 
     # - With `over`, a task of its id that is archived or dead, with this very text as its error,
-    #   is replaced, with nothing left of it.
+    #   is replaced, with nothing left of it. Of an id twice in one batch the second replaces
+    #   nothing.
 
     @pytest.mark.parametrize("aside", [State.ARCHIVED, State.DEAD])
     @pytest.mark.parametrize("reason", ["set aside: ✓ 7|7 7", ""])
@@ -314,6 +315,23 @@ class RestoreCases(Cases):
         # once: what it is now is not what it was to be restored over
         answers = await broker.restore([snapshot], now=NOW, over=reason)
         assert answers == [Conflict(task.id, State.RETRY)]
+
+    async def test_of_one_id_twice_the_second_replaces_nothing(self, broker: Broker) -> None:
+        """Not even the first, where that has just the error that gives way."""
+        reason = "set aside"
+        first = ended(State.ARCHIVED, error=reason)
+        second = evolve(first, attempts=7)
+        fresh = a_stored_task()
+        asked = [TaskSnapshot(each) for each in (first, second, fresh)]
+        await restore(broker, ended(State.DEAD, spec=fresh.spec, error=reason))
+        answers = await broker.restore(asked, now=NOW, over=reason)
+        assert answers == [
+            Restored(first.id, State.ARCHIVED),
+            Conflict(first.id, State.ARCHIVED),
+            Restored(fresh.id, State.PENDING),
+        ]
+        assert await stored_task(broker, first.spec) == first
+        assert await stored_task(broker, fresh.spec) == fresh
 
     async def test_nothing_else_is_restored_over(self, broker: Broker) -> None:
         """Not what has another error or none, has ended well, or lives."""
