@@ -11,7 +11,7 @@ PIP_INSTALL := $(PY) -m pip --disable-pip-version-check install -qq -c constrain
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contract test-rest test-system check docs bench bench-peers clean
+.PHONY: help demo test test-redis test-contract test-rest test-system check docs bench bench-peers clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,13 +20,17 @@ help: ## List the targets
 demo: $(VENV)/demo.stamp ## Run the example application, signup
 	@$(PY) -m examples.signup
 
-# In three parts at once: tests with real processes mostly wait for them, while the contract of the
-# brokers and all the rest keep a core busy each.
+# In four parts at once: tests with real processes mostly wait for them, while the contract over Redis,
+# which is tried over five kinds of it, the contract over the other brokers and all the rest share the
+# cores.
 test: $(VENV)/dev.stamp ## Run every test, the slow ones with real processes too
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=3 test-contract test-rest test-system
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=4 test-redis test-contract test-rest test-system
+
+test-redis: $(VENV)/dev.stamp
+	@$(PY) -m pytest tests/contract/test_redis.py
 
 test-contract: $(VENV)/dev.stamp
-	@$(PY) -m pytest tests/contract
+	@$(PY) -m pytest tests/contract --ignore=tests/contract/test_redis.py
 
 test-rest: $(VENV)/dev.stamp
 	@$(PY) -m pytest --ignore=tests/contract -m "not system"
