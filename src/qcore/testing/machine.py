@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias
 
-from attrs import evolve
-
 try:
     from hypothesis import strategies as st
     from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -29,7 +27,7 @@ except ModuleNotFoundError as error:
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
-from qcore.domain.snapshots import SET_ASIDE, TaskSnapshot
+from qcore.domain.snapshots import SET_ASIDE, TaskSnapshot, in_queue
 from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, RetentionPolicy, Task
 from qcore.domain.transitions import Command, Rescheduled, Succeeded, Transition
@@ -275,8 +273,7 @@ async def _ordered(
 
 def _moved(snapshot: TaskSnapshot, queue: str) -> TaskSnapshot:
     """Return a task as it is to be restored in a queue."""
-    task = snapshot.task
-    return TaskSnapshot(evolve(task, spec=evolve(task.spec, queue=queue)), snapshot.details)
+    return TaskSnapshot(in_queue(snapshot.task, queue), snapshot.details)
 
 
 def _of(queue: str, claims: Sequence[Claim]) -> list[Claim]:
