@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from qcore.entrypoints.written_numbers import tasks
 from qcore.entrypoints.written_times import duration
 
 NAMED: Final = 3
@@ -22,11 +23,6 @@ def backlog(queue: str, waited: float, others: int = 0) -> str:
     """Say for how many seconds the first task of a queue has waited."""
     more = f", and {others:,} more queues have a backlog" if others else ""
     return f"The first task of the queue {queue} has waited for {duration(waited)}{more}."
-
-
-def tasks(number: int) -> str:
-    """Return a number of tasks in words."""
-    return "1 task" if number == 1 else f"{number:,} tasks"
 
 
 def wait(number: int) -> str:

@@ -1,7 +1,7 @@
 """List the groups in which tasks wait to be aggregated, over all queues, page by page."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from qcore.domain.errors import InvalidOption
@@ -32,23 +32,40 @@ def aggregating(broker: Broker) -> Aggregating:
 
 
 async def group_page(
-    broker: Broker, queue: str | None, limit: int, cursor: str | None
+    broker: Broker,
+    queue: str | None,
+    limit: int,
+    cursor: str | None,
+    *,
+    calls: int | None = None,
+    has_queue: Callable[[str], bool] = lambda _: True,
 ) -> GroupPage:
-    """Return groups of a queue, or of all, that come after a cursor."""
+    """Return groups of a queue, or of all, that come after a cursor; of queues that are wanted.
+
+    At most so many queues are asked, if `calls` says so: then a page may have fewer groups than its
+    limit, and a cursor. Raises `InvalidOption` for a cursor that is of no such page.
+    """
     found = aggregating(broker)
     after_queue, after = ("", "") if cursor is None else _decoded(cursor)
     counts = await broker.count()
-    waiting = [name for name in sorted(counts) if State.AGGREGATING in counts[name]]
+    waiting = [
+        name
+        for name in sorted(counts)
+        if State.AGGREGATING in counts[name]
+        and queue in {None, name}
+        and name >= after_queue
+        and has_queue(name)
+    ]
     groups: list[Group] = []
-    for each in [name for name in waiting if queue in {None, name} and name >= after_queue]:
+    for name in waiting[:calls]:
         # one more than is shown tells whether there are more
         room = limit + 1 - len(groups)
-        if room:
-            groups += await found.groups(each, room, after=after if each == after_queue else "")
-    if len(groups) <= limit:
-        return GroupPage(groups)
-    last = groups[limit - 1]
-    return GroupPage(groups[:limit], json.dumps([last.queue, last.name]))
+        groups += await found.groups(name, room, after=after if name == after_queue else "")
+        if len(groups) > limit:
+            last = groups[limit - 1]
+            return GroupPage(groups[:limit], json.dumps([last.queue, last.name]))
+    left = [] if calls is None else waiting[calls:]
+    return GroupPage(groups, json.dumps([left[0], ""]) if left else None)
 
 
 def _decoded(cursor: str) -> tuple[str, str]:

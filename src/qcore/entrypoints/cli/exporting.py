@@ -17,8 +17,8 @@ from qcore.app.client.task_listing import payload_reader
 from qcore.entrypoints.cli.asking import Store, app_option, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Unwell, Wrong
 from qcore.entrypoints.cli.known_values import query_term, queue_name
-from qcore.entrypoints.cli.many import tasks
 from qcore.entrypoints.cli.output import cell, print_json
+from qcore.entrypoints.written_numbers import tasks
 
 UNFINISHED = ".part"
 """Behind the name of a file that is not whole yet."""

@@ -14,8 +14,8 @@ from qcore.app.client.importing import Import, ImportReport, NotWhole, check_who
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.errors import Unwell
 from qcore.entrypoints.cli.exporting import queues
-from qcore.entrypoints.cli.many import tasks
 from qcore.entrypoints.cli.output import cell, print_json
+from qcore.entrypoints.written_numbers import tasks
 
 STDIN: Final = "-"
 

@@ -18,6 +18,7 @@ from qcore.entrypoints.cli.errors import Unwell, Wrong
 from qcore.entrypoints.cli.orders import Order
 from qcore.entrypoints.cli.output import CLEAR_LINE, cell, print_json
 from qcore.entrypoints.cli.task_output import print_tasks, task_record
+from qcore.entrypoints.written_numbers import tasks
 
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 YES: Final = {"y", "yes"}
@@ -188,8 +189,3 @@ def _clear_progress() -> None:
 
 def _numbers(so_far: MoveProgress) -> str:
     return f"{tasks(so_far.done)} done, {so_far.skipped:,} skipped, {so_far.failed:,} failed"
-
-
-def tasks(number: int) -> str:
-    """Return a number of tasks in words."""
-    return f"{number:,} task" if number == 1 else f"{number:,} tasks"

@@ -23,7 +23,6 @@ from qcore.entrypoints.cli.many import (
     consent_options,
     refuse_both,
     refuse_unless_asked,
-    tasks,
 )
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.orders import Why, why_options
@@ -32,6 +31,7 @@ from qcore.entrypoints.cli.queue_output import (
     print_queues,
     queue_record,
 )
+from qcore.entrypoints.written_numbers import tasks
 from qcore.ports import limiting_of, periodic_of
 
 

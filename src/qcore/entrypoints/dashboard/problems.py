@@ -11,7 +11,8 @@ from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.states import State
 from qcore.domain.workers import Condition, WorkerInfo
-from qcore.entrypoints.problem_texts import NAMED, backlog, named, tasks, unserved, wait
+from qcore.entrypoints.problem_texts import NAMED, backlog, named, unserved, wait
+from qcore.entrypoints.written_numbers import tasks
 
 LONG_WAIT: Final = 60.0
 """Seconds for which the first task of a queue may have waited."""

@@ -1,22 +1,16 @@
 """Failures by cause, and orders for all tasks that have failed for one."""
 
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Final
 
-from attrs import field
-
-from qcore.app.client.bulk_moves import Move, MoveProgress
 from qcore.app.client.failure_groups import FAILED
 from qcore.app.client.queries import Query
 from qcore.domain.fingerprints import FINGERPRINT
-from qcore.domain.moments import Moment
-from qcore.domain.record import record
 from qcore.domain.task_error import DISCARDED
 from qcore.domain.text import shown
 from qcore.domain.transitions import Discarded, RunNow
-from qcore.entrypoints.dashboard.audit import who
 from qcore.entrypoints.dashboard.inputs import Inputs
+from qcore.entrypoints.dashboard.query_orders import QueryOrder, carried_out, told
 from qcore.entrypoints.dashboard.refusals import BadRequest
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Answer, Route
@@ -36,23 +30,7 @@ NOT_DISCARDED: Final = Query.parse(f'-error:"{DISCARDED}"')
 """What somebody has looked at already, and set aside, is no failure to be looked at."""
 
 
-@record
-class GroupOrder:
-    """An order for the tasks of one group."""
-
-    route: str
-    verb: str
-    """Of `qcore tasks`."""
-    label: str
-    text: str
-    """What it does, for who is asked to confirm it."""
-    done: str
-    right: Right
-    move: Callable[[], Move] = field(hash=False)
-    is_grave: bool = False
-
-
-RETRY: Final = GroupOrder(
+RETRY: Final = QueryOrder(
     "errors-retry",
     "run",
     "Retry",
@@ -61,7 +39,7 @@ RETRY: Final = GroupOrder(
     Right.TASK_MOVE,
     RunNow,
 )
-DISCARD: Final = GroupOrder(
+DISCARD: Final = QueryOrder(
     "errors-discard",
     "discard",
     "Discard",
@@ -100,7 +78,7 @@ async def discard(visit: Visit) -> Answer:
     return await _carry_out(visit, DISCARD)
 
 
-async def _carry_out(visit: Visit, order: GroupOrder) -> Answer:
+async def _carry_out(visit: Visit, order: QueryOrder) -> Answer:
     form, asked = visit.form, visit.form.query()
     fingerprint = _fingerprint(form)
     query = asked & Query.parse(f"state:{','.join(FAILED)} fingerprint:{fingerprint}")
@@ -123,27 +101,11 @@ async def _carry_out(visit: Visit, order: GroupOrder) -> Answer:
         command = ("tasks", order.verb, str(query), "--limit", str(number))
         return Page("errors_confirm.html", f"{order.label}?", values, command)
     as_of = form.moment("as_of", visit.now)
-    progress = await _moved(visit, allowed & readable & query, order.move(), as_of, number)
+    progress = await carried_out(
+        visit, order, allowed & readable & query, as_of, limit=number, look=LOOK_BEFORE
+    )
     to = visit.links.to("errors", q=str(asked) or None)
-    said = [f"{_tasks(progress.done)} {'is' if progress.done == 1 else 'are'} {order.done}."]
-    if progress.skipped:
-        said.append(f"{_tasks(progress.skipped)} had moved on meanwhile.")
-    if progress.failed:
-        said.append(f"The store refused {_tasks(progress.failed)}.")
-    return Done(to, " ".join(said), is_good=progress.done > 0)
-
-
-async def _moved(
-    visit: Visit, query: Query, move: Move, as_of: Moment, number: int
-) -> MoveProgress:
-    """Move so many tasks, looking at no more than a page can wait for."""
-    progress = MoveProgress()
-    moving = visit.inspector.move(query, move, as_of=as_of, limit=number, **who(visit))
-    async with aclosing(moving) as steps:
-        async for progress in steps:
-            if progress.looked >= LOOK_BEFORE:
-                break
-    return progress
+    return Done(to, told(order, progress), is_good=progress.done > 0)
 
 
 def _paces(count: int, *, is_all: bool) -> Sequence[int]:
@@ -160,10 +122,6 @@ def _fingerprint(form: Inputs) -> str:
 
 def _words(query: Query) -> Sequence[str]:
     return [str(query)] if query.terms else []
-
-
-def _tasks(number: int) -> str:
-    return "1 task" if number == 1 else f"{number:,} tasks"
 
 
 ROUTES: Final = (

@@ -1,28 +1,22 @@
 """Groups: tasks that wait to become one, and orders for all that wait in one."""
 
-import json
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
-from attrs import field
-
-from qcore.app.client.bulk_moves import Move, MoveProgress
-from qcore.app.client.group_listing import GroupPage
+from qcore.app.client.group_listing import group_page
 from qcore.app.client.queries import Query
-from qcore.domain.groups import Group
 from qcore.domain.new_task import MAX_NAME, MAX_QUEUE
-from qcore.domain.record import record
 from qcore.domain.states import State
 from qcore.domain.transitions import Discarded, RunNow
-from qcore.entrypoints.dashboard.audit import who
 from qcore.entrypoints.dashboard.listing import row_of
-from qcore.entrypoints.dashboard.refusals import BadRequest
+from qcore.entrypoints.dashboard.query_orders import QueryOrder, carried_out, told
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Answer, Route
 from qcore.entrypoints.dashboard.visit import YES, Done, Page, Visit
-from qcore.ports import Aggregating, aggregating_of
+from qcore.ports import aggregating_of
 
+MOVE: Final = "group-move"
 GROUPS: Final = 50
 MOST_GROUPS: Final = 500
 MEMBERS: Final = 50
@@ -33,34 +27,25 @@ LOOK: Final = 10_000
 """Tasks that are looked at to move those of a group, while a page is waited for."""
 
 
-@record
-class GroupOrder:
-    """An order for all tasks of a group."""
-
-    verb: str
-    """Of `qcore groups`, and in the form."""
-    label: str
-    text: str
-    done: str
-    move: Callable[[], Move] = field(hash=False)
-    is_grave: bool = False
-
-
-ORDERS: Final[Mapping[str, GroupOrder]] = {
+ORDERS: Final[Mapping[str, QueryOrder]] = {
     each.verb: each
     for each in (
-        GroupOrder(
+        QueryOrder(
+            MOVE,
             "run",
             "Release",
             "Each of them is run by itself, at once; they do not become one.",
             "pending",
+            Right.GROUP_MOVE,
             RunNow,
         ),
-        GroupOrder(
+        QueryOrder(
+            MOVE,
             "discard",
             "Discard",
             "They are set aside, and are not run. They can be brought back until they are removed.",
             "discarded",
+            Right.GROUP_MOVE,
             Discarded,
             is_grave=True,
         ),
@@ -75,8 +60,11 @@ async def groups(visit: Visit) -> Page:
         visit.require(Right.GROUP_READ, queue)
     limit = visit.query.whole("limit", 1, MOST_GROUPS, GROUPS)
     cursor = visit.query.cursor()
-    store = await _opened(visit)
-    found = None if store is None else await _page(visit, store, queue, limit, cursor)
+    found = None
+    if await _has_groups(visit):
+        may_read = partial(visit.may, Right.GROUP_READ)
+        broker = visit.board.q.broker
+        found = await group_page(broker, queue, limit, cursor, calls=CALLS, has_queue=may_read)
     values = {"list": found, "queue": queue, "is_first": cursor is None}
     return Page("groups.html", "Groups", values, ("groups", "list", *([queue] if queue else [])))
 
@@ -84,7 +72,7 @@ async def groups(visit: Visit) -> Page:
 async def group(visit: Visit) -> Page:
     """Show the tasks that wait in a group."""
     queue, name = visit.query.queue(), visit.query.text("name", most=MAX_NAME)
-    has_groups = await _opened(visit) is not None
+    has_groups = await _has_groups(visit)
     # one more than is shown tells whether there are more
     members = await visit.inspector.members(queue, name, limit=MEMBERS + 1) if has_groups else ()
     may_see = visit.may(Right.TASK_READ, queue)
@@ -113,63 +101,23 @@ async def move(visit: Visit) -> Answer:
         command = ("groups", order.verb, name, "--queue", queue)
         return Page("group_confirm.html", f"{order.label}?", values, command)
     as_of = visit.form.moment("as_of", visit.now)
-    progress = MoveProgress()
-    moving = visit.inspector.move(query, order.move(), as_of=as_of, limit=MOST_MOVED, **who(visit))
-    async with aclosing(moving) as steps:
-        async for progress in steps:
-            if progress.looked >= LOOK:
-                break
-    tasks = "1 task is" if progress.done == 1 else f"{progress.done:,} tasks are"
+    progress = await carried_out(visit, order, query, as_of, limit=MOST_MOVED, look=LOOK)
     to = visit.links.to("group", queue=queue, name=name)
-    return Done(to, f"{tasks} {order.done}.", is_good=progress.done > 0)
-
-
-async def _page(
-    visit: Visit, store: Aggregating, queue: str | None, limit: int, cursor: str | None
-) -> GroupPage:
-    """Return groups after a cursor, of those queues alone that the visitor may see."""
-    at_queue, after = ("", "") if cursor is None else _decoded(cursor)
-    counts = visit.seen(Right.GROUP_READ, await visit.inspector.counts())
-    queues = [
-        each
-        for each in sorted(counts)
-        if State.AGGREGATING in counts[each] and each >= at_queue and queue in {None, each}
-    ]
-    found: list[Group] = []
-    for each in queues[:CALLS]:
-        # one more than is shown tells whether there are more
-        room = limit + 1 - len(found)
-        found += await store.groups(each, room, after=after if each == at_queue else "")
-        if len(found) > limit:
-            last = found[limit - 1]
-            return GroupPage(found[:limit], json.dumps([last.queue, last.name]))
-    more = queues[CALLS] if len(queues) > CALLS else None
-    return GroupPage(found, None if more is None else json.dumps([more, ""]))
+    return Done(to, told(order, progress), is_good=progress.done > 0)
 
 
 def _waiting(queue: str, name: str) -> Query:
     return Query.where(state=State.AGGREGATING, queue=queue, group=name)
 
 
-def _decoded(cursor: str) -> tuple[str, str]:
-    try:
-        queue, name = json.loads(cursor)
-    except (ValueError, TypeError, RecursionError):
-        queue = name = None
-    if not isinstance(queue, str) or not isinstance(name, str):
-        raise BadRequest("the cursor is none of this page: expected that of its link")
-    return queue, name
-
-
-async def _opened(visit: Visit) -> Aggregating | None:
-    """Return the store as one that has groups; None where it has none."""
+async def _has_groups(visit: Visit) -> bool:
     broker = visit.board.q.broker
     await broker.open()
-    return aggregating_of(broker)
+    return aggregating_of(broker) is not None
 
 
 ROUTES: Final = (
     Route("GET", "groups", Right.GROUP_READ, groups, nav="Groups"),
     Route("GET", "group", Right.GROUP_READ, group, per_queue=True),
-    Route("POST", "group-move", Right.GROUP_MOVE, move, per_queue=True),
+    Route("POST", MOVE, Right.GROUP_MOVE, move, per_queue=True),
 )

@@ -8,6 +8,7 @@ from qcore.entrypoints.dashboard.audit import who
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Answer, Route
 from qcore.entrypoints.dashboard.visit import YES, Done, Page, Visit
+from qcore.entrypoints.written_numbers import tasks
 
 PAUSE: Final = "pause"
 RESUME: Final = "resume"
@@ -49,8 +50,8 @@ async def remove(visit: Visit) -> Answer:
             "expected qcore queues remove --force, or that they are deleted first"
         )
     deleted = await visit.inspector.remove_queue(name, force=True, **who(visit))
-    tasks = "1 task" if deleted == 1 else f"{deleted:,} tasks"
-    return Done(visit.links.to(""), f"The queue {name} is removed, and {tasks} with it.")
+    said = f"The queue {name} is removed, and {tasks(deleted)} with it."
+    return Done(visit.links.to(""), said)
 
 
 def _done(visit: Visit, name: str, said: str) -> Done:
