@@ -82,6 +82,15 @@ class MoveProgress:
     is_finished: bool = False
     """Whether all tasks of the query were looked at; not so where `limit` was reached."""
 
+    def __add__(self, more: "MoveProgress") -> "MoveProgress":
+        """Return how far two moves have come together, neither of which is the last."""
+        return MoveProgress(
+            self.done + more.done,
+            self.skipped + more.skipped,
+            self.failed + more.failed,
+            self.looked + more.looked,
+        )
+
 
 class BulkMove:
     """One order for all tasks of a query that there were at a moment."""
@@ -137,7 +146,7 @@ class BulkMove:
         async for queue, page in self._pages(size):
             tasks = self._selected(page)[: None if limit is None else limit - so_far.done]
             step = await self._step(queue, tasks, clock.now())
-            so_far = _sum(so_far, step, len(page.tasks))
+            so_far += evolve(step, looked=len(page.tasks))
             yield so_far
             if so_far.done == limit:
                 return
@@ -149,7 +158,7 @@ class BulkMove:
     async def _step(self, queue: str, tasks: Sequence[Task], now: Moment) -> MoveProgress:
         step = MoveProgress()
         for command, ids in self._parts(tasks):
-            step = _sum(step, await self._part(queue, ids, command, now), 0)
+            step += await self._part(queue, ids, command, now)
         return step
 
     def _parts(self, tasks: Sequence[Task]) -> Sequence[tuple[Move, Sequence[TaskId]]]:
@@ -228,12 +237,3 @@ def tasks_a_second(pace: object) -> float:
     if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0 < pace < inf:
         raise InvalidOption(f"pace is {shown(pace)}: expected more than 0 tasks a second")
     return pace
-
-
-def _sum(so_far: MoveProgress, step: MoveProgress, looked: int) -> MoveProgress:
-    return MoveProgress(
-        so_far.done + step.done,
-        so_far.skipped + step.skipped,
-        so_far.failed + step.failed,
-        so_far.looked + looked,
-    )

@@ -14,7 +14,7 @@ from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.transitions import Archived, Cancelled, Deleted, RunNow
 from qcore.entrypoints.cli.asking import Store
-from qcore.entrypoints.cli.many import tasks as in_words
+from qcore.entrypoints.written_numbers import tasks as in_words
 
 Steps: TypeAlias = AsyncGenerator[str, None]
 """What has been done so far, in words; the last one is the end."""
@@ -89,7 +89,7 @@ async def for_queries(
             moves = store.inspector.move(each.query, again, as_of=each.as_of)
             async with aclosing(moves):
                 async for so_far in moves:
-                    done = _sum(before, so_far)
+                    done = before + so_far
                     yield (
                         f"{verb}: {in_words(done.done)} done, {done.skipped:,} skipped, "
                         f"{done.failed:,} failed"
@@ -113,9 +113,3 @@ def for_each(
 
 def _move(verb: str) -> Ordered:
     return attributed(MOVES[verb](), default_operator(), None)
-
-
-def _sum(before: MoveProgress, more: MoveProgress) -> MoveProgress:
-    return MoveProgress(
-        before.done + more.done, before.skipped + more.skipped, before.failed + more.failed
-    )

@@ -96,21 +96,12 @@ async def one_by_one(
             try:
                 outcomes = await order.carry_out(visit, queue, part)
             except BrokerRefused:
-                so_far = _added(so_far, part, None)
+                so_far += MoveProgress(failed=len(part), looked=len(part))
             else:
-                job.keep(queue, _moved(part, outcomes))
-                so_far = _added(so_far, part, outcomes)
+                moved = _moved(part, outcomes)
+                job.keep(queue, moved)
+                so_far += MoveProgress(len(moved), len(part) - len(moved), looked=len(part))
             yield so_far
-
-
-def _added(so_far: MoveProgress, part: Sequence[TaskId], outcomes: Outcomes | None) -> MoveProgress:
-    done = 0 if outcomes is None else len(_moved(part, outcomes))
-    return MoveProgress(
-        so_far.done + done,
-        so_far.skipped + (0 if outcomes is None else len(part) - done),
-        so_far.failed + (len(part) if outcomes is None else 0),
-        so_far.looked + len(part),
-    )
 
 
 def _moved(part: Sequence[TaskId], outcomes: Outcomes) -> Sequence[TaskId]:
