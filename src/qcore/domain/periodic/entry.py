@@ -24,6 +24,8 @@ MAX_SCHEDULE: Final = 1_000
 GRACE: Final = 60.0
 KEPT_HISTORY: Final = 20
 """Ticks that are kept of each entry."""
+MISSED: Final = "missed"
+"""How the note of a tick begins up to which others were left out, as nobody was there in time."""
 
 _check_id: Final = text(MAX_ENTRY_ID, without=" ")
 _check_schedule: Final = text(MAX_SCHEDULE)
@@ -132,6 +134,11 @@ class TickRecord:
     """The task that was made."""
     note: str | None = None
     """Why none was, or why one was beside the schedule."""
+
+    @property
+    def has_missed(self) -> bool:
+        """Return whether ticks up to this one were left out as missed."""
+        return self.note is not None and self.note.startswith(MISSED)
 
 
 @record

@@ -12,6 +12,7 @@ from qcore.domain.new_task import KEEP, NewTask
 from qcore.domain.periodic.changes import EntryChange
 from qcore.domain.periodic.entry import (
     KEPT_HISTORY,
+    MISSED,
     Entry,
     EntryState,
     StoredEntry,
@@ -112,7 +113,7 @@ def _missed_note(number: int, passed: Passed) -> str | None:
     if not number:
         return None
     more = "more than " if passed.is_more else ""
-    return f"missed: {more}{number} tick{'' if number == 1 else 's'}"
+    return f"{MISSED}: {more}{number} tick{'' if number == 1 else 's'}"
 
 
 def _records(

@@ -17,7 +17,8 @@ from qcore.domain.record import record
 from qcore.domain.statistics import Outcome, Resolution, totals
 from qcore.domain.text import shown
 from qcore.entrypoints.alerts.alert import Finding
-from qcore.entrypoints.problem_texts import backlog, tasks, unserved
+from qcore.entrypoints.problem_texts import backlog, unserved
+from qcore.entrypoints.written_numbers import tasks
 from qcore.entrypoints.written_times import duration
 from qcore.ports import Clock
 
@@ -278,8 +279,7 @@ def _missed(tick: TickRecord, entry: Entry, since: Moment) -> bool:
     """Return whether a tick was seen to too late, or ticks before it left out, since a moment."""
     if tick.at + tick.late_by < since:
         return False
-    is_left_out = (tick.note or "").startswith("missed")
-    return is_left_out or (tick.late_by > entry.grace and entry.overlap != "queue")
+    return tick.has_missed or (tick.late_by > entry.grace and entry.overlap != "queue")
 
 
 def _late(entry: Entry, ticks: Sequence[TickRecord]) -> Finding:
