@@ -13,7 +13,6 @@ from qcore.app.client.failure_groups import (
 )
 from qcore.domain.moments import Moment
 from qcore.entrypoints.cli.asking import (
-    AT_LEAST_ONE,
     Store,
     app_option,
     ask,
@@ -21,6 +20,7 @@ from qcore.entrypoints.cli.asking import (
     url_option,
 )
 from qcore.entrypoints.cli.known_values import query_term
+from qcore.entrypoints.cli.listing_options import limit_option, look_option
 from qcore.entrypoints.cli.output import cell, is_terminal, print_json, print_table
 from qcore.entrypoints.written_times import duration, timestamp
 
@@ -31,22 +31,8 @@ TITLES: Final = ("TASKS", "FIRST", "LAST", "NAME", "ERROR", "FINGERPRINT")
 @click.argument("query", nargs=-1, shell_complete=query_term)
 @app_option
 @url_option
-@click.option(
-    "--limit",
-    type=AT_LEAST_ONE,
-    default=DEFAULT_GROUPS,
-    show_default=True,
-    metavar="N",
-    help="Show so many groups, the largest.",
-)
-@click.option(
-    "--look",
-    type=AT_LEAST_ONE,
-    default=DEFAULT_FAILED,
-    show_default=True,
-    metavar="N",
-    help="Look at so many failed tasks, at most.",
-)
+@limit_option(DEFAULT_GROUPS, "Show so many groups, the largest.")
+@look_option(DEFAULT_FAILED, "Look at so many failed tasks, at most.")
 @json_option
 def errors(
     query: tuple[str, ...],

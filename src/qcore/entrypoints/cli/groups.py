@@ -9,7 +9,7 @@ from qcore.app.client.group_listing import DEFAULT_WAITING, GroupPage
 from qcore.app.client.queries import Query
 from qcore.domain.groups import Group
 from qcore.domain.moments import Moment
-from qcore.domain.new_task import DEFAULT_QUEUE, TaskId
+from qcore.domain.new_task import TaskId
 from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.entrypoints.cli.asking import (
@@ -22,6 +22,7 @@ from qcore.entrypoints.cli.asking import (
 )
 from qcore.entrypoints.cli.errors import NotFound, Wrong
 from qcore.entrypoints.cli.known_values import queue_name
+from qcore.entrypoints.cli.listing_options import cursor_option, limit_option, queue_option
 from qcore.entrypoints.cli.many import Bulk, consent_options, refuse_both
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.orders import VERBS, Order, order_options
@@ -42,29 +43,15 @@ def groups() -> None:
 
 
 def _which(command: C) -> C:
-    command = click.option(
-        "--queue",
-        default=DEFAULT_QUEUE,
-        show_default=True,
-        metavar="NAME",
-        help="Of the groups.",
-        shell_complete=queue_name,
-    )(command)
+    command = queue_option("Of the groups.")(command)
     return click.argument("names", nargs=-1, required=True, metavar="GROUP...")(command)
 
 
 @groups.command("list")
 @click.argument("queue", required=False, shell_complete=queue_name)
 @url_option
-@click.option(
-    "--limit",
-    type=AT_LEAST_ONE,
-    default=DEFAULT_WAITING,
-    show_default=True,
-    metavar="N",
-    help="List so many, at most.",
-)
-@click.option("--cursor", help="Go on where a page has ended.")
+@limit_option(DEFAULT_WAITING)
+@cursor_option
 @json_option
 def list_groups(
     queue: str | None, url: str | None, limit: int, cursor: str | None, *, as_json: bool
@@ -90,14 +77,7 @@ def list_groups(
 @groups.command()
 @_which
 @url_option
-@click.option(
-    "--limit",
-    type=AT_LEAST_ONE,
-    default=DEFAULT_WAITING,
-    show_default=True,
-    metavar="N",
-    help="Of each group, those that joined first.",
-)
+@limit_option(DEFAULT_WAITING, "Of each group, those that joined first.")
 @json_option
 def show(names: Sequence[str], queue: str, url: str | None, limit: int, *, as_json: bool) -> None:
     """Show the tasks that wait in groups."""

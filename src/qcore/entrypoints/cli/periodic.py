@@ -7,11 +7,11 @@ import click
 
 from qcore.app.client.entry_listing import ListedEntry
 from qcore.domain.moments import Moment
-from qcore.domain.new_task import DEFAULT_QUEUE
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
 from qcore.entrypoints.cli.entry_output import entry_record, print_entries, print_entry
 from qcore.entrypoints.cli.errors import NotFound
 from qcore.entrypoints.cli.known_values import entry_name, queue_name
+from qcore.entrypoints.cli.listing_options import queue_option
 from qcore.entrypoints.cli.many import (
     confirm,
     consent_options,
@@ -34,14 +34,7 @@ def periodic() -> None:
 
 
 def _which(command: C) -> C:
-    command = click.option(
-        "--queue",
-        default=DEFAULT_QUEUE,
-        show_default=True,
-        metavar="NAME",
-        help="Of the entries.",
-        shell_complete=queue_name,
-    )(command)
+    command = queue_option("Of the entries.")(command)
     return click.argument(
         "names", nargs=-1, required=True, metavar="NAME...", shell_complete=entry_name
     )(command)

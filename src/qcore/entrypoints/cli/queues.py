@@ -7,7 +7,6 @@ import click
 from qcore.app.client.queue_listing import DEFAULT_QUEUES, QueuePage
 from qcore.domain.queue_limits import NO_LIMITS
 from qcore.entrypoints.cli.asking import (
-    AT_LEAST_ONE,
     Store,
     ask,
     json_option,
@@ -17,6 +16,7 @@ from qcore.entrypoints.cli.asking import (
 from qcore.entrypoints.cli.errors import NotFound, Unwell
 from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.limits import pause, resume, set_limits
+from qcore.entrypoints.cli.listing_options import cursor_option, limit_option
 from qcore.entrypoints.cli.live import watch_queues
 from qcore.entrypoints.cli.many import (
     confirm,
@@ -42,15 +42,8 @@ def queues() -> None:
 
 @queues.command("list")
 @url_option
-@click.option(
-    "--limit",
-    type=AT_LEAST_ONE,
-    default=DEFAULT_QUEUES,
-    show_default=True,
-    metavar="N",
-    help="List so many, at most.",
-)
-@click.option("--cursor", help="Go on where a page has ended.")
+@limit_option(DEFAULT_QUEUES)
+@cursor_option
 @json_option
 def list_queues(url: str | None, limit: int, cursor: str | None, *, as_json: bool) -> None:
     """List queues: their tasks by state, how long the first one waits, limits."""
@@ -70,14 +63,7 @@ def list_queues(url: str | None, limit: int, cursor: str | None, *, as_json: boo
 
 @queues.command()
 @url_option
-@click.option(
-    "--limit",
-    type=AT_LEAST_ONE,
-    default=DEFAULT_QUEUES,
-    show_default=True,
-    metavar="N",
-    help="Draw so many in a terminal, at most.",
-)
+@limit_option(DEFAULT_QUEUES, "Draw so many in a terminal, at most.")
 @longest_option
 @json_option
 def watch(url: str | None, limit: int, longest: float | None, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from qcore.entrypoints.cli.asking import (
     url_option,
 )
 from qcore.entrypoints.cli.known_values import query_term
+from qcore.entrypoints.cli.listing_options import cursor_option, limit_option, look_option
 from qcore.entrypoints.cli.live import watch_tasks
 from qcore.entrypoints.cli.many import Bulk, consent_options, refuse_both
 from qcore.entrypoints.cli.nouns import Noun
@@ -37,16 +38,9 @@ def tasks() -> None:
 @click.argument("query", nargs=-1, shell_complete=query_term)
 @app_option
 @url_option
-@click.option("--limit", type=AT_LEAST_ONE, default=DEFAULT_LIMIT, show_default=True, metavar="N")
-@click.option(
-    "--look",
-    type=AT_LEAST_ONE,
-    default=DEFAULT_LOOK,
-    show_default=True,
-    metavar="N",
-    help="Look at so many tasks, at most, to find them.",
-)
-@click.option("--cursor", help="Go on where a page has ended.")
+@limit_option(DEFAULT_LIMIT)
+@look_option(DEFAULT_LOOK, "Look at so many tasks, at most, to find them.")
+@cursor_option
 @json_option
 def list_tasks(
     query: tuple[str, ...],
@@ -78,15 +72,8 @@ def list_tasks(
 @tasks.command()
 @click.argument("query", nargs=-1, shell_complete=query_term)
 @url_option
-@click.option("--limit", type=AT_LEAST_ONE, default=DEFAULT_LIMIT, show_default=True, metavar="N")
-@click.option(
-    "--look",
-    type=AT_LEAST_ONE,
-    default=DEFAULT_LOOK,
-    show_default=True,
-    metavar="N",
-    help="Look at so many tasks, at most, to find them.",
-)
+@limit_option(DEFAULT_LIMIT)
+@look_option(DEFAULT_LOOK, "Look at so many tasks, at most, to find them.")
 @longest_option
 @json_option
 def watch(
