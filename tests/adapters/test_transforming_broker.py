@@ -25,6 +25,7 @@ from qcore.testing.contract.followups import FollowUpCases
 from qcore.testing.contract.groups import GroupContract
 from qcore.testing.contract.queries import BrowseCases, GetCases
 from qcore.testing.contract.restoring import RestoreCases
+from qcore.testing.contract.restoring_over import RestoreOverCases
 from qcore.testing.contract.run_details import DetailCases, SaveDetailsCases
 from qcore.testing.contract.settle import SettleCases
 from qcore.testing.entries import MINUTELY, an_entry, tick
@@ -67,6 +68,7 @@ class TestSealing(
     SaveDetailsCases,
     DetailCases,
     RestoreCases,
+    RestoreOverCases,
     GroupContract,
 ):
     """A broker whose contents are changed on their way in and back on their way out keeps these."""

@@ -23,6 +23,7 @@ from qcore.testing.contract.limits import LimitsContract
 from qcore.testing.contract.queries import BrowseCases, CountCases, GetCases, ReadySinceCases
 from qcore.testing.contract.queue_removal import QueueRemovalCases
 from qcore.testing.contract.restoring import RestoreCases
+from qcore.testing.contract.restoring_over import RestoreOverCases
 from qcore.testing.contract.run_details import DetailCases, SaveDetailsCases
 from qcore.testing.contract.schedulers import PeriodicContract
 from qcore.testing.contract.settle import SettleCases
@@ -76,6 +77,7 @@ class BrokerContract(
     RescheduleCases,
     UpdateCases,
     RestoreCases,
+    RestoreOverCases,
     QueueRemovalCases,
     SaveDetailsCases,
     DetailCases,
