@@ -4,8 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.queue_limits import SetInFlight, SetRate
@@ -20,9 +18,9 @@ from qcore.testing.contract import (
 )
 from qcore.testing.contract.concurrency_limits import ONE_A_DAY, PAUSED, RESUMED
 from qcore.testing.contract.rate_limits import UNEVEN
-from qcore.testing.machine import broker_machine
 from tests.contract import group_mutants
 from tests.contract import limits_mutants as mutants
+from tests.contract.machine_search import assert_the_machine_catches
 
 PACE = "test_a_rate_is_a_burst_and_a_pace"
 PAUSE = "test_a_paused_queue_hands_out_nothing"
@@ -210,8 +208,4 @@ MACHINE_CATCHES = [
 @pytest.mark.parametrize("broker", MACHINE_CATCHES)
 def test_the_machine_catches_a_broken_broker(broker: type[MemoryBroker]) -> None:
     """A broker that breaks a promise gives an answer that the memory broker does not."""
-    machine = broker_machine(lambda keep: broker(keep=keep))
-    # found is enough: the smallest example is for people
-    once = settings(max_examples=2_000, phases=[Phase.generate], database=None, derandomize=True)
-    with pytest.raises(AssertionError):
-        run_state_machine_as_test(machine, settings=once)
+    assert_the_machine_catches(broker)

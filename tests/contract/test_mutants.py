@@ -4,8 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from qcore.adapters.memory import MemoryBroker
 from qcore.domain.states import State
@@ -14,7 +12,6 @@ from qcore.domain.transitions import Deleted, Rejected, Rescheduled, Succeeded
 from qcore.testing.builders import NOW
 from qcore.testing.contract import BrokerContract, UniqueContract, run_details, subscriptions
 from qcore.testing.contract.changes import CHANGES
-from qcore.testing.machine import broker_machine
 from tests.contract import broker_mutants as brokers
 from tests.contract import (
     change_mutants,
@@ -24,6 +21,7 @@ from tests.contract import (
     run_details_mutants,
     subscription_mutants,
 )
+from tests.contract.machine_search import assert_the_machine_catches
 
 AT_ONCE = "test_of_verdicts_settled_at_once_one_counts"
 
@@ -307,14 +305,4 @@ MACHINE_CATCHES = [
 @pytest.mark.parametrize("broker", MACHINE_CATCHES)
 def test_the_machine_catches_a_broken_broker(broker: type[MemoryBroker]) -> None:
     """A broker that breaks a promise gives an answer that the memory broker does not."""
-    machine = broker_machine(lambda keep: broker(keep=keep))
-    # found is enough: the smallest example is for people
-    once = settings(
-        max_examples=2_000,
-        phases=[Phase.generate],
-        database=None,
-        derandomize=True,
-        report_multiple_bugs=False,
-    )
-    with pytest.raises(AssertionError):
-        run_state_machine_as_test(machine, settings=once)
+    assert_the_machine_catches(broker)

@@ -12,6 +12,7 @@ import click.testing
 import pytest
 from click.testing import CliRunner, Result
 
+from qcore import Qcore
 from qcore.entrypoints.cli.group import qcore
 from tests.log.kit import unconfigured_logs
 
@@ -29,6 +30,15 @@ def working_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         held = vars(sys.modules[name])
         if str(folder) in f"{held.get('__file__')} {held.get('__path__')}":
             del sys.modules[name]
+
+
+@contextmanager
+def a_store_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
+    """Work in a folder, with the store there that commands ask unless they are told of another."""
+    with working_in(folder, monkeypatch):
+        made = Qcore(instruments=[])
+        yield made
+        made.blocking.close()
 
 
 def write(folder: Path, module: str, text: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from qcore import Cron, Qcore, State
 from qcore.entrypoints.cli.group import qcore
 from qcore.testing.builders import a_task
-from tests.entrypoints.cli_kit import document_of, invoke, working_in
+from tests.entrypoints.cli_kit import a_store_in, document_of, invoke
 from tests.log.kit import unconfigured_logs
 
 OTHER = "sqlite:///other.db"
@@ -20,15 +20,13 @@ OTHER = "sqlite:///other.db"
 @pytest.fixture(autouse=True)
 def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
     """Work in a folder with a store that has two tasks, a paused queue and a periodic task."""
-    with working_in(tmp_path, monkeypatch):
-        made = Qcore(instruments=[])
+    with a_store_in(tmp_path, monkeypatch) as made:
         made.blocking.enqueue(a_task(id="plain", payload=b'{"user": 7}'))
         made.blocking.enqueue(a_task(id="odd", payload=b"\xff", queue="out"))
         made.blocking_inspector.cancel("out", ["odd"])
         made.blocking_inspector.pause("out")
         made.blocking_entries.put(Cron("0 * * * *"), a_task(name="report", id="hourly"))
         yield made
-        made.blocking.close()
 
 
 def lines_of(file: str) -> list[dict[str, object]]:

@@ -6,12 +6,12 @@ import pytest
 from qcore import Qcore, State
 from qcore.testing import a_task
 from tests.entrypoints.cli_kit import (
+    a_store_in,
     answer,
     cells_of,
     document_of,
     invoke,
     sit_at_a_terminal,
-    working_in,
     write,
 )
 
@@ -43,16 +43,14 @@ def odd(group: Group, tasks: Sequence[Task]) -> Call[None]:
 @pytest.fixture(autouse=True)
 def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
     """Work in a folder with an application, and tasks in groups of two queues."""
-    with working_in(tmp_path, monkeypatch):
+    with a_store_in(tmp_path, monkeypatch) as made:
         write(tmp_path, "app", MODULE)
-        made = Qcore(instruments=[])
         for number in (1, 2, 3):
             made.blocking.enqueue(a_task(id=f"ann-{number}", group="digest:ann"))
         made.blocking.enqueue(a_task(id="odd", group="odd:x"))
         made.blocking.enqueue(a_task(id="low", queue="low", group="digest:ann"))
         made.blocking.enqueue(a_task(id="alone"))
         yield made
-        made.blocking.close()
 
 
 def test_groups_are_listed_over_all_queues() -> None:

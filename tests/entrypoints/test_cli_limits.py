@@ -5,18 +5,16 @@ import pytest
 
 from qcore import Qcore
 from qcore.testing import a_task
-from tests.entrypoints.cli_kit import cells_of, document_of, invoke, working_in
+from tests.entrypoints.cli_kit import a_store_in, cells_of, document_of, invoke
 
 
 @pytest.fixture(autouse=True)
 def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
     """Work in a folder with a store that has tasks in two queues."""
-    with working_in(tmp_path, monkeypatch):
-        made = Qcore(instruments=[])
+    with a_store_in(tmp_path, monkeypatch) as made:
         for queue in ("low", "mail"):
             made.blocking.enqueue(a_task(queue=queue))
         yield made
-        made.blocking.close()
 
 
 def test_the_queues_with_limits_are_listed(q: Qcore) -> None:

@@ -12,17 +12,15 @@ from click import unstyle
 from qcore import Qcore
 from qcore.entrypoints.cli import live
 from qcore.testing.builders import a_task
-from tests.entrypoints.cli_kit import cells_of, invoke, sit_at_a_terminal, working_in
+from tests.entrypoints.cli_kit import a_store_in, cells_of, invoke, sit_at_a_terminal
 
 
 @pytest.fixture(autouse=True)
 def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
     """Work in a folder with a store that has two queues."""
-    with working_in(tmp_path, monkeypatch):
-        made = Qcore(instruments=[])
+    with a_store_in(tmp_path, monkeypatch) as made:
         made.blocking.enqueue_many([a_task(id="a", queue="mail"), a_task(id="b", queue="sms")])
         yield made
-        made.blocking.close()
 
 
 @pytest.fixture

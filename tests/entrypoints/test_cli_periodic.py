@@ -6,25 +6,23 @@ from click import unstyle
 
 from qcore import NewTask, Qcore
 from tests.entrypoints.cli_kit import (
+    a_store_in,
     answer,
     cells_of,
     document_of,
     invoke,
     sit_at_a_terminal,
-    working_in,
 )
 
 
 @pytest.fixture(autouse=True)
 def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
     """Work in a folder with a store that has an entry."""
-    with working_in(tmp_path, monkeypatch):
-        made = Qcore(instruments=[])
+    with a_store_in(tmp_path, monkeypatch) as made:
         made.blocking_entries.put(
             "0 9 * * *", NewTask("report", id="daily"), name="daily", tz="UTC"
         )
         yield made
-        made.blocking.close()
 
 
 def test_entries_are_lines_of_cells_in_a_pipe() -> None:

@@ -8,26 +8,24 @@ from qcore import Qcore, State
 from qcore.entrypoints.cli.queue_output import bar
 from qcore.testing.builders import a_task
 from tests.entrypoints.cli_kit import (
+    a_store_in,
     answer,
     cells_of,
     document_of,
     invoke,
     sit_at_a_terminal,
-    working_in,
 )
 
 
 @pytest.fixture(autouse=True)
 def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
     """Work in a folder with a store that has two queues."""
-    with working_in(tmp_path, monkeypatch):
-        made = Qcore(instruments=[])
+    with a_store_in(tmp_path, monkeypatch) as made:
         for queue, number in (("mail", 3), ("sms", 1)):
             for n in range(number):
                 made.blocking.enqueue(a_task(id=f"t{n}", queue=queue))
         made.blocking_inspector.cancel("mail", ["t0"])
         yield made
-        made.blocking.close()
 
 
 def test_queues_are_lines_of_cells_in_a_pipe() -> None:

@@ -9,19 +9,18 @@ from qcore import Context, Qcore, SkipRetry
 from qcore.testing import drain
 from qcore.testing.builders import a_task
 from tests.entrypoints.cli_kit import (
+    a_store_in,
     cells_of,
     document_of,
     invoke,
     sit_at_a_terminal,
-    working_in,
 )
 
 
 @pytest.fixture(autouse=True)
 def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
     """Work in a folder with a store that has tasks in two queues, one of which has failed."""
-    with working_in(tmp_path, monkeypatch):
-        made = Qcore(instruments=[])
+    with a_store_in(tmp_path, monkeypatch) as made:
 
         @made.task("mail", retention=3600)
         def mail(ctx: Context, to: str) -> str:
@@ -38,7 +37,6 @@ def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
         for queue in ("in", "out"):
             made.blocking.enqueue(a_task(id="twin", queue=queue))
         yield made
-        made.blocking.close()
 
 
 async def drained(q: Qcore) -> None:

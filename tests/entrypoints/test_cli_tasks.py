@@ -12,26 +12,24 @@ from qcore.errors import BrokerUnavailable
 from qcore.queries import Query
 from qcore.testing.builders import a_task
 from tests.entrypoints.cli_kit import (
+    a_store_in,
     answer,
     cells_of,
     document_of,
     invoke,
     sit_at_a_terminal,
-    working_in,
 )
 
 
 @pytest.fixture(autouse=True)
 def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
     """Work in a folder with a store that has three pending tasks and two dead ones."""
-    with working_in(tmp_path, monkeypatch):
-        made = Qcore(instruments=[])
+    with a_store_in(tmp_path, monkeypatch) as made:
         for n in range(5):
             payload = b'{"user":%d}' % n
             made.blocking.enqueue(a_task(name="mail", id=f"t{n}", queue="out", payload=payload))
         made.blocking_inspector.cancel("out", ["t3", "t4"])
         yield made
-        made.blocking.close()
 
 
 def states(q: Qcore) -> dict[State, int]:

@@ -4,11 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from selectolax.lexbor import LexborHTMLParser
 
 from qcore import Context, Qcore, chain
 from qcore.dashboard import ALL, Visitor, dashboard
-from qcore.domain.queue_limits import NO_LIMITS, Limits, Rate
 from qcore.domain.states import State
 from qcore.domain.task import Demand, Verdict
 from qcore.domain.transitions import Exhausted
@@ -312,93 +310,3 @@ async def test_a_delay_that_makes_no_sense_moves_nothing(delay: str) -> None:
     response = await order(browser(dashboard(q)), task, "reschedule", delay=delay)
     assert response.status_code == 400
     assert await q.inspector.get("mail", task) == before
-
-
-async def test_a_queue_is_paused_and_resumed() -> None:
-    """By the button of its page, which says what it would do."""
-    q = a_queue()
-    await put(q, queue="mail")
-    at = browser(dashboard(q))
-    for to, is_paused in (("pause", True), ("resume", False)):
-        html = await at.page("queue", queue="mail")
-        assert html.css('input[name="to"]')[0].attributes["value"] == to
-        await at.post("queue-pause", queue="mail", to=to)
-        assert (await q.inspector.limits("mail")).is_paused is is_paused
-
-
-async def test_a_queue_is_limited_by_its_form() -> None:
-    """An empty field takes a limit away."""
-    q = a_queue()
-    await put(q, queue="mail")
-    at = browser(dashboard(q))
-    await at.post("queue-limit", queue="mail", rate="100/min", in_flight="3")
-    assert await q.inspector.limits("mail") == Limits(Rate(100, 60.0), 3)
-    html = await at.page("queue", queue="mail")
-    fields = {each.attributes["name"]: each.attributes["value"] for each in html.css(".more input")}
-    assert (fields["rate"], fields["in_flight"]) == ("100/60.0", "3")
-    await at.post("queue-limit", queue="mail", rate="", in_flight="")
-    assert await q.inspector.limits("mail") == NO_LIMITS
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"rate": "fast"}, {"in_flight": "0"}, {"in_flight": "many"}], ids=str
-)
-async def test_a_limit_that_makes_no_sense_changes_nothing(wrong: dict[str, str]) -> None:
-    """Not the other one either."""
-    q = a_queue()
-    given = {"queue": "mail", "rate": "1/s", "in_flight": "1", **wrong}
-    assert (await browser(dashboard(q)).post("queue-limit", **given)).status_code == 400
-    assert await q.inspector.limits("mail") == NO_LIMITS
-
-
-async def test_a_queue_is_removed_after_a_page_has_asked() -> None:
-    """That page says how many tasks it has."""
-    q = a_queue()
-    await put(q, queue="mail")
-    at = browser(dashboard(q))
-    response = await at.post("queue-remove", queue="mail")
-    assert response.status_code == 200
-    assert "with 1 task," in response.text
-    assert "mail" in await q.inspector.counts()
-    response = await at.post("queue-remove", queue="mail", confirm="yes", reason="old")
-    assert response.headers["location"] == "./"
-    assert await q.inspector.counts() == {}
-
-
-# --- how pages look ----------------------------------------------------------------------------
-
-
-async def test_theme_and_zone_are_kept_in_the_browser() -> None:
-    """By forms, without a script; each page has them from then on."""
-    q = a_queue()
-    task = await put(q)
-    at = browser(dashboard(q, environment="Production"))
-    back = f"task?queue={task.queue}&id={task.id}"
-    response = await at.post("preferences", theme="dark", next=back)
-    assert response.headers["location"] == back
-    await at.post("preferences", zone="America/New_York")
-    html = await at.page("task", queue=task.queue, id=task.id)
-    assert html.css("html")[0].attributes["data-theme"] == "dark"
-    assert "EST (America/New_York)" in text_of(html)
-    assert html.css("body")[0].attributes["class"] == "env-red"
-    assert html.css(".badge.env")[0].text() == "Production"
-
-
-async def test_from_the_answer_to_a_form_the_theme_leads_to_a_page() -> None:
-    """A page that asks has no address of its own."""
-    q = a_queue()
-    await put(q, queue="mail")
-    at = browser(dashboard(q))
-    html = LexborHTMLParser((await at.post("queue-remove", queue="mail")).text)
-    back = html.css('.themes input[name="next"]')[0].attributes["value"] or ""
-    response = await at.post("preferences", theme="dark", next=back)
-    assert (await at.get(response.headers["location"])).status_code == 200
-
-
-@pytest.mark.parametrize("cookie", ["qcore_zone=Mars", "qcore_theme=pink", "qcore_said=%%%", "x"])
-async def test_a_cookie_that_makes_no_sense_is_passed_over(cookie: str) -> None:
-    """Somebody else may have set it."""
-    at = browser(dashboard(a_queue()))
-    response = await at.http.get("/", headers={"cookie": cookie})
-    assert response.status_code == 200
-    assert 'data-theme="auto"' in response.text

@@ -14,11 +14,11 @@ from qcore.entrypoints.top.held_logs import held_logs
 from qcore.entrypoints.top.keys import KEYS
 from qcore.testing.builders import a_task
 from tests.entrypoints.cli_kit import (
+    a_store_in,
     cells_of,
     document_of,
     invoke,
     sit_at_a_terminal,
-    working_in,
 )
 from tests.log.kit import unconfigured_logs
 
@@ -28,13 +28,11 @@ PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "watch-from-the-terminal.
 @pytest.fixture(autouse=True)
 def q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Qcore]:
     """Work in a folder with a store that has a task which waits and one that is dead."""
-    with working_in(tmp_path, monkeypatch):
-        made = Qcore(instruments=[])
+    with a_store_in(tmp_path, monkeypatch) as made:
         made.blocking.enqueue(a_task(id="m0", queue="mail"))
         made.blocking.enqueue(a_task(id="s0", queue="sms"))
         made.blocking_inspector.cancel("mail", ["m0"])
         yield made
-        made.blocking.close()
 
 
 def test_in_a_pipe_it_prints_how_all_stands_once() -> None:
