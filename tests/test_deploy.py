@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from qcore import WorkerSettings
+from qcore.adapters.instruments.metric_catalogue import OLDEST
 from qcore.entrypoints.cli.group import qcore as commands
 
 ROOT = Path(__file__).parents[1]
@@ -34,8 +35,7 @@ def _in_the_folder_of_the_application(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QCORE_URL", "memory://")
     yield
-    for name in ("app", "waiting_time"):
-        sys.modules.pop(name, None)
+    sys.modules.pop("app", None)
 
 
 def output_of(*command: str | Path) -> str:
@@ -155,21 +155,9 @@ def test_the_metric_that_workers_are_scaled_by_is_the_one_that_is_shown() -> Non
     """An autoscaler that finds no metric leaves things as they are, for ever."""
     [scaler] = [each for each in documents("kubernetes.yaml") if "Autoscaler" in each["kind"]]
     [metric] = scaler["spec"]["metrics"]
-    shown = import_module("waiting_time").waiting
-    [family] = shown.collect()
-    assert metric["external"]["metric"]["name"] == family.name
-
-
-async def test_the_waiting_time_is_that_of_the_next_task() -> None:
-    """Of each queue, and none of one that has nothing to do."""
-    waiting_time, app = import_module("waiting_time"), import_module("app")
-    async with app.q as q:
-        await app.send_welcome.enqueue(address="cleo@example.com")
-        before = await waiting_time.waiting_time(q, "default")
-        await waiting_time.look(q)
-        [family] = waiting_time.waiting.collect()
-        [sample] = family.samples
-        assert sample.labels == {"queue": "default"}
-        assert 0 <= before <= sample.value
-        await q.worker(burst=True).run()
-        assert await waiting_time.waiting_time(q, "default") == 0.0
+    scaled_by = metric["external"]["metric"]
+    assert scaled_by["name"] == OLDEST.name
+    assert set(scaled_by["selector"]["matchLabels"]) <= set(OLDEST.labels)
+    [container] = documents("kubernetes.yaml")[0]["spec"]["template"]["spec"]["containers"]
+    assert {"name": "metrics", "containerPort": 9100} in container["ports"]
+    assert "--metrics-port=9100" in container["command"]

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import promql_parser as promql
 import pytest
 import yaml
@@ -18,6 +19,7 @@ import yaml
 from qcore.adapters.instruments.metric_catalogue import METRICS, Metric
 from qcore.domain.states import State
 from qcore.domain.statistics import Outcome
+from qcore.entrypoints.cli.group import qcore as commands
 
 DEPLOY: Final = Path(__file__).parents[1] / "deploy"
 SCRAPED: Final = {"job", "instance"}
@@ -165,3 +167,11 @@ def test_what_is_scraped_is_where_the_page_serves_it() -> None:
     for job in config["scrape_configs"]:
         [target] = job["static_configs"][0]["targets"]
         assert target.rpartition(":")[2] in page
+
+
+def test_an_alert_names_commands_that_there_are() -> None:
+    """Somebody types them at night."""
+    texts = [text for rule in alerts() for text in rule["annotations"].values()]
+    named = {name for text in texts for name in re.findall(r"see qcore ([a-z]+)", text)}
+    assert named
+    assert named <= set(commands.list_commands(click.Context(commands)))
