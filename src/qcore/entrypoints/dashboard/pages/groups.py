@@ -98,7 +98,7 @@ async def move(visit: Visit) -> Answer:
     if visit.form.maybe("confirm", most=len(YES)) != YES:
         preview = await visit.inspector.preview(query, order.move(), look=LOOK, sample=1)
         values = {"order": order, "preview": preview, "queue": queue, "name": name}
-        command = ("groups", order.verb, name, "--queue", queue)
+        command = ("tasks", order.verb, str(query))
         return Page("group_confirm.html", f"{order.label}?", values, command)
     as_of = visit.form.moment("as_of", visit.now)
     progress = await carried_out(visit, order, query, as_of, limit=MOST_MOVED, look=LOOK)
