@@ -4,7 +4,7 @@ Needs the extra `dashboard`: pip install 'qcore-queue[dashboard]'.
 """
 
 from qcore.entrypoints.dashboard import dashboard
-from qcore.entrypoints.dashboard.doors import Access
+from qcore.entrypoints.dashboard.authentication import Access
 from qcore.entrypoints.dashboard.masking import DEFAULT_MASK
 from qcore.entrypoints.dashboard.rights import ALL, READ_ONLY, Grant, Right, Rights, Visitor
 from qcore.entrypoints.dashboard.wsgi import wsgi_dashboard

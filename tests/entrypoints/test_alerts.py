@@ -24,8 +24,8 @@ from qcore.alerts import (
     send_alerts,
 )
 from qcore.domain.record import record
+from qcore.entrypoints.alerts.alert_state import MOST, Standings, decide
 from qcore.entrypoints.alerts.delivery import Webhook
-from qcore.entrypoints.alerts.standing import MOST, Standings, decide
 from qcore.errors import InvalidOption
 from qcore.testing import ManualClock, ScriptedDice, drain
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from qcore import Context, Qcore
-from qcore.entrypoints.cli import known_values
+from qcore.entrypoints.cli import completion_values
 from qcore.entrypoints.cli.group import COMMANDS, qcore
 from qcore.testing import a_task, drain
 from tests.entrypoints.cli_kit import invoke, working_in
@@ -20,7 +20,7 @@ BREAKS = " \t\n\"'><=;|&(:"
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder whose store has tasks in two queues, and a periodic one."""
-    monkeypatch.setattr(known_values, "LEAST", 60.0)
+    monkeypatch.setattr(completion_values, "LEAST", 60.0)
     with working_in(tmp_path, monkeypatch):
         q = Qcore(instruments=[])
 

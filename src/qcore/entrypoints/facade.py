@@ -26,7 +26,7 @@ from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import ErrorHook
-from qcore.app.worker.groups.at_once import aggregate_now
+from qcore.app.worker.groups.aggregate_now import aggregate_now
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.periodic.alone import Scheduler
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings

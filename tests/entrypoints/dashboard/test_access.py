@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 from qcore.dashboard import ALL, READ_ONLY, Right, Rights, Visitor, dashboard
 from qcore.domain.errors import InvalidOption
 from qcore.entrypoints.dashboard.app import Dashboard
-from qcore.entrypoints.dashboard.attempts import ADDRESSES, MOST, SPAN, Attempts
 from qcore.entrypoints.dashboard.board import Board
+from qcore.entrypoints.dashboard.login_attempts import ADDRESSES, MOST, SPAN, LoginAttempts
 from qcore.entrypoints.dashboard.refusals import TooMany
 from qcore.entrypoints.dashboard.settings import settings_of
 from qcore.entrypoints.dashboard.table import TABLE
@@ -171,7 +171,7 @@ async def test_who_guesses_is_not_listened_to_for_a_minute() -> None:
 def test_failures_are_forgotten_after_a_minute_and_addresses_are_bounded() -> None:
     """Who failed long ago may try again, and many addresses fill no memory."""
     now = 0.0
-    attempts = Attempts(lambda: now)
+    attempts = LoginAttempts(lambda: now)
     for _ in range(MOST):
         attempts.failed("a")
     with pytest.raises(TooMany):

@@ -17,9 +17,9 @@ from qcore.domain.retry import described
 from qcore.domain.states import State
 from qcore.domain.text import shown
 from qcore.entrypoints.alerts.alert import Alert, Finding
+from qcore.entrypoints.alerts.alert_state import Key, Standings, decide, from_text, key_of, to_text
 from qcore.entrypoints.alerts.delivery import TIMEOUT, receiver_of
 from qcore.entrypoints.alerts.rules import DEFAULT_RULES, Rule, Store, TooFew, names_of
-from qcore.entrypoints.alerts.standing import Key, Standings, decide, from_text, key_of, to_text
 from qcore.entrypoints.facade import Qcore
 
 CHECK: Final = "qcore-alerts:check"

@@ -27,8 +27,8 @@ from qcore.domain.errors import (
 )
 from qcore.domain.moments import Moment
 from qcore.domain.task import Task
+from qcore.entrypoints.cli.audit_line import print_operated
 from qcore.entrypoints.cli.errors import NotFound, Unreachable, Unwell, Wrong
-from qcore.entrypoints.cli.operated import print_operated
 from qcore.entrypoints.cli.output import cell
 from qcore.entrypoints.cli.times import Seconds
 from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of_environment

@@ -14,9 +14,9 @@ from qcore.app.client.handles import Handle
 from qcore.domain.states import State
 from qcore.entrypoints.cli.arguments import parse, values_of
 from qcore.entrypoints.cli.asking import Store, app_option, ask, json_option, url_option
+from qcore.entrypoints.cli.completion_values import queue_name, task_name
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.finding import Found
-from qcore.entrypoints.cli.known_values import queue_name, task_name
 from qcore.entrypoints.cli.output import cell, print_json, print_json_line
 from qcore.entrypoints.cli.times import Instant, Seconds
 from qcore.entrypoints.cli.watching import watch

@@ -15,8 +15,8 @@ from qcore.app.client.queries import Query
 from qcore.app.client.selection import one_queue
 from qcore.app.client.task_listing import payload_reader
 from qcore.entrypoints.cli.asking import Store, app_option, ask, json_option, url_option
+from qcore.entrypoints.cli.completion_values import query_term, queue_name
 from qcore.entrypoints.cli.errors import Unwell, Wrong
-from qcore.entrypoints.cli.known_values import query_term, queue_name
 from qcore.entrypoints.cli.output import cell, print_json
 from qcore.entrypoints.written_numbers import tasks
 

@@ -19,7 +19,7 @@ from qcore.entrypoints.cli.asking import (
     json_option,
     url_option,
 )
-from qcore.entrypoints.cli.known_values import query_term
+from qcore.entrypoints.cli.completion_values import query_term
 from qcore.entrypoints.cli.listing_options import limit_option, look_option
 from qcore.entrypoints.cli.output import cell, is_terminal, print_json, print_table
 from qcore.entrypoints.written_times import duration, timestamp

@@ -20,8 +20,8 @@ from qcore.entrypoints.cli.asking import (
     json_option,
     url_option,
 )
+from qcore.entrypoints.cli.completion_values import queue_name
 from qcore.entrypoints.cli.errors import NotFound, Wrong
-from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.listing_options import cursor_option, limit_option, queue_option
 from qcore.entrypoints.cli.many import Bulk, consent_options, refuse_both
 from qcore.entrypoints.cli.nouns import Noun

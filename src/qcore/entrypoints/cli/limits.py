@@ -8,8 +8,8 @@ import click
 from qcore.app.client.inspector import Inspector
 from qcore.domain.queue_limits import Limits
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.completion_values import queue_name
 from qcore.entrypoints.cli.errors import Wrong
-from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.nouns import Noun
 from qcore.entrypoints.cli.orders import Why, why_options
 from qcore.entrypoints.cli.output import cell, print_json, print_table

@@ -7,7 +7,7 @@ import click
 
 from qcore.domain.new_task import DEFAULT_QUEUE
 from qcore.entrypoints.cli.asking import AT_LEAST_ONE
-from qcore.entrypoints.cli.known_values import queue_name
+from qcore.entrypoints.cli.completion_values import queue_name
 
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 

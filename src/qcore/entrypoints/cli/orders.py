@@ -16,8 +16,8 @@ from qcore.domain.audit import attributed
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.transitions import Archived, BroughtBack, Cancelled, Deleted, Discarded, RunNow
+from qcore.entrypoints.cli.completion_values import queue_name
 from qcore.entrypoints.cli.errors import Wrong
-from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.times import NONE, Instant, OrNone, Seconds
 
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)

@@ -8,9 +8,9 @@ import click
 from qcore.app.client.entry_listing import ListedEntry
 from qcore.domain.moments import Moment
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.completion_values import entry_name, queue_name
 from qcore.entrypoints.cli.entry_output import entry_record, print_entries, print_entry
 from qcore.entrypoints.cli.errors import NotFound
-from qcore.entrypoints.cli.known_values import entry_name, queue_name
 from qcore.entrypoints.cli.listing_options import queue_option
 from qcore.entrypoints.cli.many import (
     confirm,

@@ -13,8 +13,8 @@ from qcore.entrypoints.cli.asking import (
     longest_option,
     url_option,
 )
+from qcore.entrypoints.cli.completion_values import queue_name
 from qcore.entrypoints.cli.errors import NotFound, Unwell
-from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.limits import pause, resume, set_limits
 from qcore.entrypoints.cli.listing_options import cursor_option, limit_option
 from qcore.entrypoints.cli.live import watch_queues

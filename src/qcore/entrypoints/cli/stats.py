@@ -8,8 +8,8 @@ import click
 
 from qcore.domain.statistics import Resolution, StatisticsRow
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.completion_values import queue_name
 from qcore.entrypoints.cli.errors import Wrong
-from qcore.entrypoints.cli.known_values import queue_name
 from qcore.entrypoints.cli.output import print_json
 from qcore.entrypoints.cli.stats_output import Span, as_record, show
 

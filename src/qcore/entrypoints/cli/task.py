@@ -8,9 +8,9 @@ import click
 from qcore.app.client.moving import MoveAnswer, MoveTo, move_to
 from qcore.domain.answers import Conflict, Duplicate, Missing, Moved, NotAllowed
 from qcore.entrypoints.cli.asking import Store, app_option, ask, json_option, url_option
+from qcore.entrypoints.cli.completion_values import queue_name, task_id
 from qcore.entrypoints.cli.errors import NotFound, Unwell
 from qcore.entrypoints.cli.finding import Found, find, not_found
-from qcore.entrypoints.cli.known_values import queue_name, task_id
 from qcore.entrypoints.cli.orders import VERBS, Order, order_options
 from qcore.entrypoints.cli.output import cell, print_json, print_table
 from qcore.entrypoints.cli.story import Story, print_stories, story_of, story_record

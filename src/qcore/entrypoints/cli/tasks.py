@@ -16,7 +16,7 @@ from qcore.entrypoints.cli.asking import (
     longest_option,
     url_option,
 )
-from qcore.entrypoints.cli.known_values import query_term
+from qcore.entrypoints.cli.completion_values import query_term
 from qcore.entrypoints.cli.listing_options import cursor_option, limit_option, look_option
 from qcore.entrypoints.cli.live import watch_tasks
 from qcore.entrypoints.cli.many import Bulk, consent_options, refuse_both

@@ -8,8 +8,8 @@ import click
 from qcore.domain.moments import Moment
 from qcore.domain.workers import Condition, RunningTask, WorkerInfo
 from qcore.entrypoints.cli.asking import Store, ask, json_option, url_option
+from qcore.entrypoints.cli.completion_values import queue_name, task_name
 from qcore.entrypoints.cli.errors import NotFound
-from qcore.entrypoints.cli.known_values import queue_name, task_name
 from qcore.entrypoints.cli.output import cell, print_json, print_table
 from qcore.entrypoints.written_times import duration, timestamp
 

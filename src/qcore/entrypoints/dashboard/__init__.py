@@ -29,8 +29,8 @@ from collections.abc import Collection
 from typing import TypedDict, Unpack
 
 from qcore.entrypoints.dashboard.app import Dashboard
+from qcore.entrypoints.dashboard.authentication import Access
 from qcore.entrypoints.dashboard.board import Board
-from qcore.entrypoints.dashboard.doors import Access
 from qcore.entrypoints.dashboard.settings import settings_of
 from qcore.entrypoints.dashboard.table import TABLE
 from qcore.entrypoints.facade import Qcore

@@ -58,7 +58,7 @@ class Dashboard:
 
     def __init__(self, board: Board, table: RouteTable) -> None:
         self._board = board
-        self._door = board.settings.door
+        self._authentication = board.settings.authentication
         self._table = table
         self._renderer = Renderer(table)
 
@@ -119,12 +119,12 @@ class Dashboard:
 
     async def _visitor(self, request: Request, route: Route) -> Visitor:
         """Return who may ask for a route, or for nothing but its like."""
-        if route.right is Right.ANYBODY and self._door.has_login:
+        if route.right is Right.ANYBODY and self._authentication.has_login:
             return NOBODY
-        visitor = await self._door.visitor(request)
+        visitor = await self._authentication.visitor(request)
         if visitor is not None:
             return visitor
-        if self._door.has_login:
+        if self._authentication.has_login:
             raise LoginNeeded("log in to see this page")
         raise NotThere(NOT_THERE)
 

@@ -147,7 +147,7 @@ class Renderer:
             "navigation": self._table.navigation(visit) if is_let_in else (),
             "environment": board.settings.environment,
             "store": board.q.store if is_let_in else "",
-            "has_login": board.settings.door.has_login,
+            "has_login": board.settings.authentication.has_login,
             "is_let_in": is_let_in,
             "zone": zone,
             "now": now,

@@ -17,8 +17,8 @@ from starlette.responses import Response
 
 from qcore.domain.errors import InvalidOption
 from qcore.domain.text import is_utf8
-from qcore.entrypoints.dashboard.attempts import Attempts
-from qcore.entrypoints.dashboard.doors import Tokens
+from qcore.entrypoints.dashboard.authentication import Tokens
+from qcore.entrypoints.dashboard.login_attempts import LoginAttempts
 from qcore.entrypoints.dashboard.origin import address_of
 from qcore.entrypoints.dashboard.rights import MAX_NAME, Visitor
 
@@ -43,7 +43,7 @@ def checked_token(token: object) -> str:
     return token
 
 
-class TokenDoor:
+class TokenAuthentication:
     """Let in who has a token."""
 
     has_login = True
@@ -51,7 +51,7 @@ class TokenDoor:
     def __init__(self, tokens: Tokens, *, now: Callable[[], float] = time.time) -> None:
         self._tokens = {checked_token(token): visitor for token, visitor in tokens.items()}
         self._now = now
-        self.attempts = Attempts()
+        self.attempts = LoginAttempts()
 
     async def visitor(self, request: Request) -> Visitor | None:
         """Return who has logged in, or sends a token along; raise `TooMany` for who guesses."""

@@ -7,12 +7,18 @@ from zoneinfo import ZoneInfo
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 from qcore.domain.text import shown
-from qcore.entrypoints.dashboard.doors import Access, CallbackDoor, Door, LoopbackDoor, OpenDoor
+from qcore.entrypoints.dashboard.authentication import (
+    Access,
+    Authentication,
+    CallbackAuthentication,
+    LoopbackAuthentication,
+    NoAuthentication,
+)
 from qcore.entrypoints.dashboard.masking import DEFAULT_MASK, Mask
 from qcore.entrypoints.dashboard.moments import zone_of
 from qcore.entrypoints.dashboard.origin import origin_of
 from qcore.entrypoints.dashboard.rights import ALL, READ_ONLY, Visitor
-from qcore.entrypoints.dashboard.sessions import TokenDoor
+from qcore.entrypoints.dashboard.sessions import TokenAuthentication
 
 COLOURS: Final = ("grey", "green", "blue", "amber", "red", "purple")
 USUAL_COLOURS: Final[Mapping[str, str]] = {
@@ -57,7 +63,7 @@ class Environment:
 class Settings:
     """The settings of a dashboard, checked."""
 
-    door: Door
+    authentication: Authentication
     mask: Mask
     environment: Environment | None
     zone: ZoneInfo
@@ -85,7 +91,7 @@ def settings_of(
         raise InvalidOption(f"public_origins is {shown(given)}: expected [{shown(given)}]")
     origins = frozenset(origin_of(each) for each in public_origins)
     return Settings(
-        OpenDoor(origins) if is_open else _door(access, token, read_only_token),
+        NoAuthentication(origins) if is_open else _authentication(access, token, read_only_token),
         Mask(mask),
         Environment.of(environment, colour),
         zone_of(zone),
@@ -93,7 +99,9 @@ def settings_of(
     )
 
 
-def _door(access: Access | None, token: str | None, read_only_token: str | None) -> Door:
+def _authentication(
+    access: Access | None, token: str | None, read_only_token: str | None
+) -> Authentication:
     tokens = {
         each: Visitor(rights, name)
         for each, rights, name in (
@@ -107,8 +115,8 @@ def _door(access: Access | None, token: str | None, read_only_token: str | None)
     if access is not None and not callable(access):
         raise InvalidOption(f"access is {shown(access)}: expected a function of the request")
     if access is not None:
-        return CallbackDoor(access)
-    return TokenDoor(tokens) if tokens else LoopbackDoor()
+        return CallbackAuthentication(access)
+    return TokenAuthentication(tokens) if tokens else LoopbackAuthentication()
 
 
 def _usual_colour(name: str) -> str:

@@ -4,6 +4,7 @@ from typing import Final
 
 from qcore.entrypoints.dashboard import assets
 from qcore.entrypoints.dashboard.pages import (
+    account,
     bulk,
     doctor,
     edit,
@@ -12,7 +13,6 @@ from qcore.entrypoints.dashboard.pages import (
     jobs,
     live,
     overview,
-    own,
     periodic,
     queue_moves,
     task,
@@ -36,7 +36,7 @@ TABLE: Final = RouteTable(
         *queue_moves.ROUTES,
         *live.ROUTES,
         *doctor.ROUTES,
-        *own.ROUTES,
+        *account.ROUTES,
         *assets.ROUTES,
     )
 )

@@ -21,12 +21,12 @@ from qcore.entrypoints.top.counting import CountingBroker
 from qcore.entrypoints.top.help_view import HelpView
 from qcore.entrypoints.top.keys import KEY_OF
 from qcore.entrypoints.top.listing import NOTHING, Listing
+from qcore.entrypoints.top.navigation import Navigation
 from qcore.entrypoints.top.ordering import Orders
 from qcore.entrypoints.top.refreshing import Refresher
 from qcore.entrypoints.top.stack import Stack
 from qcore.entrypoints.top.task_list import TaskList
 from qcore.entrypoints.top.view import EVERY
-from qcore.entrypoints.top.ways import Ways
 
 YES: Final = "y"
 
@@ -58,7 +58,7 @@ class Top(App[None], inherit_bindings=False):
         """What is told in the last line until the next key."""
         self._store = store
         self.orders = Orders(store, self.stack, self.listing, self, is_read_only=is_read_only)
-        self._ways = Ways(self.stack, self.listing, self)
+        self._navigation = Navigation(self.stack, self.listing, self)
         self._head, self._title, self._line, self._foot = (Static() for _ in range(4))
         self._filter = Input(placeholder="state:dead name:email:* error:timeout", compact=True)
         self._wrong: Text | None = None
@@ -194,7 +194,7 @@ class Top(App[None], inherit_bindings=False):
         elif key is not None and key.is_order:
             self.orders.ask(key.action)
         elif key is not None:
-            owner = self if hasattr(self, f"do_{key.action}") else self._ways
+            owner = self if hasattr(self, f"do_{key.action}") else self._navigation
             getattr(owner, f"do_{key.action}")()
         self.draw()
 
@@ -228,7 +228,7 @@ class Top(App[None], inherit_bindings=False):
     def do_back(self) -> None:
         """Stop what is being done, or go back."""
         if not self.orders.stop():
-            self._ways.do_back()
+            self._navigation.do_back()
 
     def do_copy(self) -> None:
         """Copy what the row is about."""

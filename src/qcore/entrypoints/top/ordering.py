@@ -8,9 +8,9 @@ from typing import Any, Final
 from qcore.domain.errors import QcoreError
 from qcore.entrypoints.cli.asking import Store
 from qcore.entrypoints.top.listing import Listing
+from qcore.entrypoints.top.navigation import Shows
 from qcore.entrypoints.top.orders import Order
 from qcore.entrypoints.top.stack import Stack
-from qcore.entrypoints.top.ways import Shows
 
 REFUSED: Final = (QcoreError, OSError)
 READ_ONLY: Final = "read-only: start qcore top with --allow-changes to give orders"

@@ -17,7 +17,7 @@ ADDRESSES: Final = 1_000
 """Addresses that are remembered; of more, those that failed last."""
 
 
-class Attempts:
+class LoginAttempts:
     """Logins that have failed in the last minute."""
 
     def __init__(self, time: Callable[[], float] = monotonic) -> None:

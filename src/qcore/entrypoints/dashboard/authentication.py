@@ -20,7 +20,7 @@ Access: TypeAlias = Callable[[Request], Admitted | Awaitable[Admitted]]
 INSTEAD: Final = "qcore dashboard has --token-file, and dashboard(q, …) has access= and token="
 
 
-class Door(Protocol):
+class Authentication(Protocol):
     """Say who asks, and what they may."""
 
     @property
@@ -33,7 +33,7 @@ class Door(Protocol):
         ...
 
 
-class LoopbackDoor:
+class LoopbackAuthentication:
     """Let in who sits at this machine, with all rights.
 
     A name that leads here from elsewhere, as by DNS rebinding, is refused, and so is what a proxy
@@ -62,7 +62,7 @@ class LoopbackDoor:
         return Visitor(ALL, default_operator())
 
 
-class CallbackDoor:
+class CallbackAuthentication:
     """Let in whom a callback of the host application names."""
 
     has_login = False
@@ -80,7 +80,7 @@ class CallbackDoor:
             raise TypeError(f"access of the dashboard: {error}") from None
 
 
-class OpenDoor:
+class NoAuthentication:
     """Let in everybody, with all rights: somebody else, such as a proxy, sees to who that is.
 
     Under a name that nobody has said it has, nothing is answered: a page elsewhere could have its

@@ -18,7 +18,7 @@ class Shows(Protocol):
         ...
 
 
-class Ways:
+class Navigation:
     """The keys that move; each is the method of its action, after `do_`."""
 
     def __init__(self, stack: Stack, listing: Listing, screen: Shows) -> None:

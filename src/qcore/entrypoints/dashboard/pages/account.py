@@ -10,7 +10,7 @@ from qcore.entrypoints.dashboard.moments import MAX_ZONE, zone_names, zone_of
 from qcore.entrypoints.dashboard.refusals import BadRequest, NotThere
 from qcore.entrypoints.dashboard.rights import MAX_NAME, Right
 from qcore.entrypoints.dashboard.routes import Route
-from qcore.entrypoints.dashboard.sessions import COOKIE, LONGEST, TokenDoor
+from qcore.entrypoints.dashboard.sessions import COOKIE, LONGEST, TokenAuthentication
 from qcore.entrypoints.dashboard.visit import NOT_THERE, THEME, THEMES, ZONE, Done, Page, Visit
 from qcore.log.logger import get_logger
 
@@ -32,17 +32,17 @@ KEYS: Final = (
 
 async def login_form(visit: Visit) -> Page:
     """Ask for a token."""
-    _door(visit)
+    _authentication(visit)
     back = visit.query.text("next", most=MAX_NEXT, default="")
     return Page("login.html", "Log in", {"text": "", "next": back})
 
 
 async def login(visit: Visit) -> Page | Response:
     """Log in whoever has a token."""
-    door = _door(visit)
+    authentication = _authentication(visit)
     token = visit.form.text("token", most=LONGEST)
     name = visit.form.text("name", most=MAX_NAME, default="")
-    visitor = door.admitted(visit.request, token, name)
+    visitor = authentication.admitted(visit.request, token, name)
     if visitor is None:
         get_logger().warning("a login to the dashboard has failed", name=name)
         values = {
@@ -51,13 +51,13 @@ async def login(visit: Visit) -> Page | Response:
         }
         return Page("login.html", "Log in", values, status=401)
     response = redirect(Done(visit.back(), f"You are logged in as {visitor.name}."))
-    door.open_session(response, token, name, is_secure=_is_secure(visit))
+    authentication.open_session(response, token, name, is_secure=_is_secure(visit))
     return response
 
 
 async def logout(visit: Visit) -> Response:
     """End the session of this browser."""
-    _door(visit)
+    _authentication(visit)
     response = redirect(Done(visit.links.to("login"), "You are logged out."))
     response.set_cookie(COOKIE, max_age=0, path=None, httponly=True, samesite="lax")
     return response
@@ -104,11 +104,11 @@ async def keys(visit: Visit) -> Page:  # noqa: ARG001  (every page is asked so)
     return Page("keys.html", "Keys", {"keys": KEYS})
 
 
-def _door(visit: Visit) -> TokenDoor:
-    door = visit.board.settings.door
-    if not isinstance(door, TokenDoor):
+def _authentication(visit: Visit) -> TokenAuthentication:
+    authentication = visit.board.settings.authentication
+    if not isinstance(authentication, TokenAuthentication):
         raise NotThere(NOT_THERE)
-    return door
+    return authentication
 
 
 def _is_secure(visit: Visit) -> bool:
