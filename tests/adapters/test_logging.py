@@ -7,7 +7,9 @@ import structlog
 from structlog.testing import CapturingLogger, capture_logs
 
 from qcore.adapters.instruments.logging import LoggingInstrument
-from qcore.domain.answers import LeaseLost, Settled, Swept
+from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued, LeaseLost, Settled, Swept
+from qcore.domain.audit import ACTIONS
+from qcore.domain.errors import InvalidTask
 from qcore.domain.events import (
     BrokerFailed,
     BrokerRecovered,
@@ -16,8 +18,11 @@ from qcore.domain.events import (
     LoopBlocked,
     NoHandler,
     Operated,
+    PeriodicMissed,
     TaskFinished,
+    TasksAggregated,
     TasksClaimed,
+    TasksEnqueued,
     TasksSettled,
     TasksSwept,
     TaskStarted,
@@ -27,11 +32,17 @@ from qcore.domain.events import (
     WorkerStopped,
     WorkerStopping,
 )
+from qcore.domain.lifecycle import MOVES
+from qcore.domain.periodic.entry import EntryState, StoredEntry
 from qcore.domain.states import State
 from qcore.domain.task import Verdict
 from qcore.domain.transitions import (
+    Aggregated,
+    Claimed,
     Crashed,
+    Due,
     Exhausted,
+    Expired,
     Failed,
     Rejected,
     Released,
@@ -42,11 +53,13 @@ from qcore.domain.transitions import (
 )
 from qcore.testing.builders import NOW, a_claim, a_task
 from qcore.testing.clock import ManualClock
+from qcore.testing.entries import an_entry
 from tests.log.kit import unconfigured_logs
 
 CLAIM = a_claim(a_task(name="email:welcome", id="7", queue="critical"), attempts=2, token=5)
 FACTS = {"task": "email:welcome", "task_id": "7", "queue": "critical", "attempt": 2}
 STARTED = WorkerStarted(["default"], {"email:welcome": "default"})
+ENTRY = StoredEntry(an_entry(), EntryState(NOW))
 AGAIN = "2027-01-15T08:00:15.000+00:00"
 
 
@@ -59,9 +72,10 @@ def logged(*events: Event) -> list[MutableMapping[str, Any]]:
     return lines
 
 
-def finished(outcome: Transition) -> TaskFinished:
-    """Return the end of a run."""
-    return TaskFinished(CLAIM, outcome, seconds=0.5)
+def settled(outcome: Transition, answer: Settled | LeaseLost | None = None) -> TasksSettled:
+    """Return the end of a run, as it was settled."""
+    verdict = Verdict(CLAIM.lease, outcome, waited=0.1, ran=0.5)
+    return TasksSettled([verdict], [answer or Settled(State.PENDING)], [CLAIM])
 
 
 @pytest.mark.parametrize(
@@ -138,53 +152,157 @@ def test_the_end_of_a_run_is_one_line(
 ) -> None:
     """Each outcome is logged at a level of its own, with what tells the run from others."""
     line = {"event": event, "log_level": level, "seconds": 0.5, **FACTS, **facts}
-    assert logged(finished(outcome)) == [line]
+    assert logged(settled(outcome)) == [line]
 
 
 def test_a_task_without_a_handler_is_no_snooze() -> None:
     """What was put back for want of a handler is `NoHandler`'s to tell, not a line for each."""
-    assert logged(finished(Snoozed(NOW + 15, unhandled=True))) == []
+    assert logged(settled(Snoozed(NOW + 15, unhandled=True))) == []
 
 
 def test_a_retry_in_the_far_future_can_be_logged() -> None:
     """A moment that no datetime can name is shown as the last that one can."""
-    (line,) = logged(finished(Failed("no", 1e300)))
+    (line,) = logged(settled(Failed("no", 1e300)))
     assert line["again_at"] == "9999-12-31T23:59:59.000+00:00"
 
 
-def test_claims_starts_and_settlements_are_not_logged() -> None:
-    """What happens for every task, and says no more than its end, leaves no line."""
-    verdict = Verdict(CLAIM.lease, Succeeded())
-    settled = TasksSettled([verdict], [Settled(State.GONE)])
-    assert logged(TasksClaimed([CLAIM]), TaskStarted(CLAIM), settled) == []
+def test_that_a_handler_starts_or_ends_is_no_line() -> None:
+    """That a task was claimed, and how that was settled, say it."""
+    assert logged(TaskStarted(CLAIM), TaskFinished(CLAIM, Succeeded(), seconds=0.5)) == []
+
+
+def test_a_claim_is_a_line_at_debug() -> None:
+    """With what tells its run from others."""
+    line = {"event": "task claimed", "log_level": "debug", **FACTS}
+    assert logged(TasksClaimed([CLAIM, CLAIM])) == [line, line]
+
+
+@pytest.mark.parametrize(
+    ("answer", "facts"),
+    [
+        (Enqueued("7", State.SCHEDULED), {"event": "task enqueued", "state": "scheduled"}),
+        (
+            Duplicate("3", State.ACTIVE),
+            {
+                "event": "task not enqueued",
+                "reason": "its unique key is held by '3', which is active",
+            },
+        ),
+        (
+            Conflict("7", State.RETRY),
+            {"event": "task not enqueued", "reason": "its id is taken by a task that is retry"},
+        ),
+        (InvalidTask("secret"), {"event": "task not enqueued", "reason": "it is refused"}),
+    ],
+)
+def test_an_enqueue_is_a_line_at_debug(
+    answer: Admission | InvalidTask, facts: dict[str, object]
+) -> None:
+    """It says what became of the task, and nothing of what is in it."""
+    task = {"task": "email:welcome", "task_id": "7", "queue": "critical"}
+    lines = logged(TasksEnqueued([CLAIM.task.spec], [answer]))
+    assert lines == [{"log_level": "debug", **task, **facts}]
 
 
 def test_a_verdict_that_came_too_late_is_a_warning() -> None:
-    """The task will run twice, and that is worth a line."""
-    verdict = Verdict(CLAIM.lease, Succeeded())
-    assert logged(TasksSettled([verdict], [LeaseLost()])) == [
-        {
-            "event": "verdict came too late",
-            "log_level": "warning",
-            "outcome": "succeeded",
-            "task_id": "7",
-            "queue": "critical",
-        }
+    """The task will run twice, and that is worth a line, with what it said."""
+    lines = logged(settled(Succeeded(), LeaseLost()), settled(Exhausted("no"), LeaseLost()))
+    line = {"event": "verdict came too late", "log_level": "warning", "seconds": 0.5, **FACTS}
+    assert lines == [
+        {**line, "outcome": "succeeded"},
+        {**line, "outcome": "exhausted", "error": "no"},
     ]
 
 
 def test_poison_is_an_error() -> None:
-    """The crash that was one too many is an error; the others were warned of when they ended."""
-    verdict = Verdict(CLAIM.lease, Crashed())
-    poison = TasksSettled([verdict, verdict], [Settled(State.PENDING), Settled(State.DEAD)])
-    assert logged(poison) == [
-        {
-            "event": "task is dead after too many crashes",
-            "log_level": "error",
-            "task_id": "7",
-            "queue": "critical",
-        }
+    """The crash that was one too many is an error, the others are warnings; each is one line."""
+    dead = settled(Crashed("killed"), Settled(State.DEAD))
+    assert [(line["event"], line["log_level"]) for line in logged(settled(Crashed()), dead)] == [
+        ("task crashed", "warning"),
+        ("task is dead after too many crashes", "error"),
     ]
+    assert FACTS.items() <= logged(dead)[0].items()
+
+
+def test_a_run_that_never_began_has_no_seconds() -> None:
+    """Such as that of a task that was given back before its turn."""
+    verdict = Verdict(CLAIM.lease, Released())
+    [line] = logged(TasksSettled([verdict], [Settled(State.PENDING)], [CLAIM]))
+    assert line == {"event": "task released", "log_level": "debug", **FACTS}
+
+
+def test_what_follows_a_task_is_a_line_each() -> None:
+    """With the task that it follows, as it was stored in the same step."""
+    follow_up = a_task(name="audit", id="8")
+    _, line = logged(settled(Succeeded(then=(follow_up,))))
+    facts = {"task": "audit", "task_id": "8", "queue": "default", "follows": "7"}
+    assert line == {"event": "follow-up enqueued", "log_level": "debug", **facts}
+
+
+def test_ticks_that_were_missed_are_a_warning() -> None:
+    """A task that was to be is not."""
+    [line] = logged(PeriodicMissed(ENTRY, 3))
+    facts = {"entry": ENTRY.id, "queue": ENTRY.queue, "ticks": 3}
+    assert line == {"event": "ticks were missed", "log_level": "warning", **facts}
+
+
+ENDS: dict[type, Transition] = {
+    Succeeded: Succeeded(b"1"),
+    Failed: Failed("no", NOW + 15),
+    Exhausted: Exhausted("no"),
+    Rejected: Rejected("no"),
+    Revoked: Revoked(),
+    Snoozed: Snoozed(NOW + 15),
+    Released: Released(),
+    Crashed: Crashed(),
+}
+"""What a verdict may say."""
+BY_WORKERS: dict[type, Event] = {
+    **{kind: settled(outcome) for kind, outcome in ENDS.items()},
+    Claimed: TasksClaimed([CLAIM]),
+    Aggregated: TasksAggregated("g", ["7"], CLAIM.task.spec),
+    Expired: TasksSwept(Swept(expired=1)),
+}
+"""What is told of a move that nobody has commanded."""
+WITHOUT_A_LINE = {Due: "its claim is one, and a store moves it without a word"}
+WITHOUT_AN_ID = {Expired: "a sweep answers with numbers"}
+
+
+def told_of(kind: type) -> Event | None:
+    """Return what instruments are told of a move."""
+    if kind in ACTIONS:
+        return Operated(NOW, ACTIONS[kind], "critical", "ann", tasks=("7",))
+    return BY_WORKERS.get(kind)
+
+
+@pytest.mark.parametrize(
+    "kind", sorted({kind for row in MOVES.values() for kind in row}, key=lambda kind: kind.__name__)
+)
+def test_each_move_of_the_table_is_one_line_that_names_its_task(kind: type) -> None:
+    """So a transition that is added and not logged is found here."""
+    told = told_of(kind)
+    if kind in WITHOUT_A_LINE:
+        assert told is None
+        return
+    assert told is not None
+    [line] = logged(told)
+    if kind not in WITHOUT_AN_ID:
+        assert "7" in {line.get("task_id"), *line.get("task_ids", ())}
+        assert line["queue"] == "critical"
+    if kind in ENDS:
+        assert {**FACTS, "seconds": 0.5}.items() <= line.items()
+
+
+def test_events_of_every_task_are_not_wanted_where_debug_is_not_logged() -> None:
+    """So that nobody makes them: an enqueue costs what it did without a log."""
+    for level, are_wanted in ((logging.DEBUG, True), (logging.INFO, False)):
+        wants = LoggingInstrument(
+            structlog.wrap_logger(
+                CapturingLogger(), wrapper_class=structlog.make_filtering_bound_logger(level)
+            )
+        ).wants
+        assert ({TasksEnqueued, TasksClaimed} <= set(wants)) is are_wanted
+        assert TasksSettled in wants
 
 
 def test_a_name_without_a_handler_is_warned_of_once_a_minute() -> None:
@@ -226,7 +344,7 @@ def test_successes_are_logged_only_where_debug_is(level: int) -> None:
     )
     tell = LoggingInstrument(logger)
     tell(STARTED)
-    tell(finished(Succeeded()))
+    tell(settled(Succeeded()))
     assert [call.method_name for call in written.calls] == (
         ["info", "debug"] if level == logging.DEBUG else ["info"]
     )
@@ -241,8 +359,8 @@ def test_a_structlog_that_nobody_configured_hears_of_no_success(
         monkeypatch.setattr(structlog, "is_configured", lambda: is_configured)
         tell = LoggingInstrument()
         tell(STARTED)
-        tell(finished(Succeeded()))
-        tell(finished(Exhausted("no")))
+        tell(settled(Succeeded()))
+        tell(settled(Exhausted("no")))
     levels = [line["log_level"] for line in lines]
     assert levels == (["info", "debug", "error"] if is_configured else ["info", "error"])
 
@@ -257,7 +375,7 @@ def test_a_logger_that_cannot_be_asked_for_its_level_logs() -> None:
     )
     tell = LoggingInstrument(logger)
     tell(STARTED)
-    tell(finished(Succeeded()))
+    tell(settled(Succeeded()))
     assert [call.method_name for call in written.calls] == ["info", "debug"]
 
 
@@ -286,7 +404,7 @@ def test_a_failure_that_is_final_has_its_traceback(
     )
     tell = LoggingInstrument(logger)
     tell(STARTED)
-    tell(finished(outcome))
+    tell(settled(outcome))
     assert (written.calls[-1].kwargs.get("stack") == TRACE) is has_traceback
     assert written.calls[-1].kwargs["error"]
 
@@ -319,8 +437,8 @@ def test_successes_may_be_shown_as_info() -> None:
     with capture_logs() as lines:
         tell = LoggingInstrument(successes="info", now=ManualClock().now)
         tell(STARTED)
-        tell(finished(Succeeded()))
-        tell(finished(Snoozed(NOW + 15)))
+        tell(settled(Succeeded()))
+        tell(settled(Snoozed(NOW + 15)))
     levels = {line["event"]: line["log_level"] for line in lines}
     assert levels["task succeeded"] == "info"
     assert levels["task snoozed"] == "debug"

@@ -120,8 +120,9 @@ def test_debug_is_shown_of_the_application_too() -> None:
 
 def test_in_a_terminal_a_success_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the application's logging, a traceback and qcore's lines are for people alike."""
-    monkeypatch.setattr("qcore.entrypoints.logs.is_terminal", lambda: True)
+    # the command first: its module, if this is what imports it, must not keep the replacement
     monkeypatch.setattr("qcore.entrypoints.cli.worker.is_terminal", lambda: True)
+    monkeypatch.setattr("qcore.entrypoints.logs.is_terminal", lambda: True)
     text = invoke("worker", "app:q", "--burst").stderr
     [success] = [line for line in text.splitlines() if "task succeeded" in line]
     assert "greet" in success

@@ -3,8 +3,11 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from qcore import (
     BlockingClient,
@@ -25,8 +28,8 @@ from qcore.adapters.serializers import MessagePackSerializer
 from qcore.adapters.wrappers import ForwardingBroker, TracedBroker
 from qcore.app.client.coalescing import EnqueueAnswer
 from qcore.app.client.enqueue_middleware import EnqueueMiddleware, SendTasks
-from qcore.domain.answers import Admission, LeaseLost, Settled
-from qcore.domain.events import BrokerCalled, Event
+from qcore.domain.answers import Admission, Conflict, Enqueued, LeaseLost, Settled
+from qcore.domain.events import BrokerCalled, Event, TasksEnqueued
 from qcore.domain.task import Verdict
 from qcore.testing import ManualClock, Signals, assert_enqueued, drain
 from qcore.testing.builders import NOW
@@ -373,6 +376,18 @@ class TestStoresTime:
                 connection.close()
 
 
+class Only:
+    """Take the events of one kind."""
+
+    def __init__(self, kind: type[Event], take: Callable[[Any], None]) -> None:
+        self.wants = {kind}
+        self._take = take
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        self._take(event)
+
+
 def test_a_log_is_kept_unless_told_otherwise() -> None:
     """The one instrument by default is the log; naming others replaces it, naming none too."""
     signals = Signals()
@@ -432,6 +447,31 @@ def test_nobody_who_wants_to_know_of_calls_costs_nothing() -> None:
     traced = Qcore(broker=q.broker, instruments=[Calls()])
     assert traced.broker is q.broker
     assert isinstance(traced.client.broker, TracedBroker)
+
+
+async def test_what_either_client_enqueues_is_told_to_who_wants_to_know() -> None:
+    """Each call once, with its answers, also of a task that was not stored."""
+    told: list[TasksEnqueued] = []
+    q = Qcore("memory://", instruments=[Only(TasksEnqueued, told.append)])
+    await q.client.enqueue(NewTask("mail", id="1"))
+    await q.close()
+    await q.client.enqueue(NewTask("mail", id="1"))
+    q.blocking.enqueue_many([NewTask("mail", id="2"), NewTask("mail", id="3")])
+    assert [[task.id for task in event.tasks] for event in told] == [["1"], ["1"], ["2", "3"]]
+    kinds = [[type(answer) for answer in event.answers] for event in told]
+    assert kinds == [[Enqueued], [Conflict], [Enqueued, Enqueued]]
+
+
+async def test_an_enqueue_that_nobody_wants_to_know_of_is_told_by_nothing() -> None:
+    """The log is asked when the client opens: without debug there is no call more than before."""
+    q = Qcore("memory://")
+    await q.client.enqueue(NewTask("mail", id="1"))
+    assert q.client._enqueue is q.client._send  # noqa: SLF001
+    with capture_logs() as lines, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "is_configured", lambda: True)
+        other = Qcore("memory://")
+        await other.client.enqueue(NewTask("mail", id="1"))
+    assert [line["event"] for line in lines] == ["task enqueued"]
 
 
 def test_a_payload_over_the_limit_is_refused() -> None:

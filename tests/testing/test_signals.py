@@ -21,6 +21,7 @@ from qcore.domain.events import (
     TaskFinished,
     TasksAggregated,
     TasksClaimed,
+    TasksEnqueued,
     TasksSettled,
     TasksSwept,
     TaskStarted,
@@ -84,7 +85,7 @@ def test_every_kind_of_event_has_a_signal() -> None:
     """A new kind that nobody can wait for would be noticed here."""
     batches = {TasksClaimed, TasksSettled}
     signalled = {type(event) for _, event in WHOLE} | batches
-    assert signalled == set(Event.__args__) - {BrokerCalled}
+    assert signalled == set(Event.__args__) - {BrokerCalled, TasksEnqueued}
     assert Signals().wants == signalled
 
 
@@ -99,7 +100,7 @@ async def test_verdicts_are_signalled_one_by_one_with_their_answers() -> None:
     """Each verdict of a batch comes with the answer at its place."""
     signals = Signals()
     answers = [Settled(State.GONE), LeaseLost()]
-    signals(TasksSettled([DONE, LATE], answers))
+    signals(TasksSettled([DONE, LATE], answers, [CLAIM, CLAIM]))
     assert await signals.settled.next(timeout=0) == Settlement(DONE, answers[0])
     assert await signals.settled.next(timeout=0) == Settlement(LATE, answers[1])
 
@@ -202,7 +203,7 @@ def test_the_story_of_what_was_settled_names_tasks_and_answers() -> None:
     """The outcomes are in the story, as they are most often what went otherwise."""
     signals = Signals()
     signals(TaskFinished(CLAIM, Succeeded(), seconds=0.5))
-    signals(TasksSettled([DONE], [LeaseLost()]))
+    signals(TasksSettled([DONE], [LeaseLost()], [CLAIM]))
     assert signals.story() == (
         "TaskFinished(email:welcome 7: Succeeded(content_type=None, then=())), "
         "TasksSettled(7: LeaseLost())"

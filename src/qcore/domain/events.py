@@ -6,6 +6,7 @@ from typing import TypeAlias
 from attrs import field
 
 from qcore.domain.answers import Admission, LeaseLost, Settled, Swept
+from qcore.domain.errors import InvalidTask
 from qcore.domain.groups import Group
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
@@ -54,6 +55,14 @@ class WorkerFailed:
 
 
 @record
+class TasksEnqueued:
+    """A client has asked the broker for tasks; each answer is at its task's place."""
+
+    tasks: Sequence[NewTask]
+    answers: Sequence[Admission | InvalidTask]
+
+
+@record
 class TasksClaimed:
     """Tasks were claimed."""
 
@@ -83,7 +92,7 @@ class TasksSettled:
 
     verdicts: Sequence[Verdict]
     answers: Sequence[Settled | LeaseLost]
-    claims: Sequence[Claim] = ()
+    claims: Sequence[Claim]
     """What was claimed, each at the place of its verdict."""
 
 
@@ -228,6 +237,7 @@ Event: TypeAlias = (
     | WorkerStopping
     | WorkerStopped
     | WorkerFailed
+    | TasksEnqueued
     | TasksClaimed
     | TaskStarted
     | TaskFinished

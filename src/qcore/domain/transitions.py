@@ -42,6 +42,8 @@ class Failed:
     worker: str | None = None
     """Who ran it."""
     traceback: str | None = None
+    error_type: str | None = None
+    """The name of the class of what was raised: for instruments, it is not stored."""
 
 
 @record
@@ -51,6 +53,7 @@ class Exhausted:
     error: str
     worker: str | None = None
     traceback: str | None = None
+    error_type: str | None = None
 
 
 @record
@@ -60,6 +63,7 @@ class Rejected:
     error: str
     worker: str | None = None
     traceback: str | None = None
+    error_type: str | None = None
 
 
 @record
@@ -88,6 +92,7 @@ class Crashed:
     error: str = "the worker was lost: its lease ran out"
     worker: str | None = None
     traceback: str | None = None
+    error_type: str | None = None
 
 
 @record

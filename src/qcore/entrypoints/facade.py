@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from inspect import iscoroutinefunction
 from random import SystemRandom
 from types import TracebackType
@@ -19,7 +20,7 @@ from qcore.app.calls.options import Options
 from qcore.app.client.blocking_entries import BlockingEntries
 from qcore.app.client.blocking_inspector import BlockingInspector
 from qcore.app.client.client import BlockingClient, Client
-from qcore.app.client.enqueue_middleware import EnqueueMiddleware
+from qcore.app.client.enqueue_middleware import EnqueueMiddleware, TellEnqueued
 from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.own_frames import without_own_frames
@@ -33,7 +34,7 @@ from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption, QcoreError
-from qcore.domain.events import BrokerCalled, Operated
+from qcore.domain.events import BrokerCalled, Operated, TasksEnqueued
 from qcore.domain.new_task import DEFAULT_QUEUE, TaskId
 from qcore.domain.retry import Dice, RetryPolicy
 from qcore.entrypoints.connect import borrow, connect, url_of_environment
@@ -117,6 +118,7 @@ class Qcore(Router):
             codec=self.codec,
             max_payload=self._max_payload,
             middleware=self._enqueue_middleware,
+            teller=self._enqueue_teller(),
         )
         """For asynchronous code."""
         self.blocking = self._blocking_client(broker)
@@ -141,6 +143,10 @@ class Qcore(Router):
         self.instruments = (*self.instruments, instrument)
         self._wire(self.broker, self.store, self._given_clock, self.dice)
 
+    def _enqueue_teller(self) -> Callable[[], TellEnqueued | None]:
+        """Return a function that says what is to be told of each enqueue, if anything."""
+        return partial(Instruments(self.instruments).sender, TasksEnqueued)
+
     def _trace(self, broker: Broker) -> Broker:
         """Return a broker inside its wrappers.
 
@@ -159,6 +165,7 @@ class Qcore(Router):
             codec=self.codec,
             max_payload=self._max_payload,
             middleware=self._enqueue_middleware,
+            teller=self._enqueue_teller(),
         )
 
     def enqueue_middleware(self, middleware: EnqueueMiddleware) -> EnqueueMiddleware:

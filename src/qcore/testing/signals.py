@@ -178,7 +178,7 @@ class Signals:
 
     @property
     def wants(self) -> Collection[type]:
-        """Return the kinds of event that have a signal; calls of the broker have none."""
+        """Return the kinds of event that have a signal; calls and enqueues have none."""
         return {TasksClaimed, TasksSettled, *self._whole}
 
     def __call__(self, event: Event) -> None:

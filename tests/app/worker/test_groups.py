@@ -830,6 +830,7 @@ class TestWorkers:
             await lab.ask("c")
             await drain(lab, jump=False)
         told = {line["event"]: line for line in lines if "group" in line}
+        assert len(told["tasks aggregated"].pop("task_ids")) == 1
         facts = {"queue": "default", "members": 1, "log_level": "warning"}
         failed = {"event": "aggregation failed", "error": "ValueError: no", "again_in": 1.0}
         nobody = {"event": "no aggregator for this group", "group": "bob"}

@@ -15,7 +15,13 @@ from qcore.app.calls.user_code import raise_naming, refusal
 from qcore.app.client.async_notifications import AsyncTaskNotifications
 from qcore.app.client.blocking_notifications import BlockingTaskNotifications
 from qcore.app.client.coalescing import EnqueueAnswer, EnqueueCoalescer, enqueue_divided
-from qcore.app.client.enqueue_middleware import EnqueueMiddleware, wrapped
+from qcore.app.client.enqueue_middleware import (
+    Enqueue,
+    EnqueueMiddleware,
+    TellEnqueued,
+    told,
+    wrapped,
+)
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.client.inline import run_inline
 from qcore.app.client.own_frames import without_own_frames
@@ -35,10 +41,16 @@ from qcore.ports import Broker, Capability, Clock
 R = TypeVar("R")
 
 
+def _nobody() -> None:
+    """Return nobody to be told of what was enqueued."""
+
+
 class Client:
     """Enqueue tasks from asynchronous code.
 
     Concurrent calls are coalesced: those made while a batch is on its way go with the next batch.
+    `teller` is asked when the client opens, and returns what is to be told of each enqueue, if
+    anything is.
     """
 
     def __init__(
@@ -51,14 +63,17 @@ class Client:
         entropy: Callable[[int], bytes] = os.urandom,
         coalesce: bool = True,
         middleware: Sequence[EnqueueMiddleware] = (),
+        teller: Callable[[], TellEnqueued | None] = _nobody,
     ) -> None:
         self.broker = broker
         self.clock = clock
         self.codec = codec
-        self._enqueue = wrapped(
-            EnqueueCoalescer(broker).enqueue if coalesce else partial(enqueue_divided, broker),
-            middleware,
+        self._send: Enqueue = (
+            EnqueueCoalescer(broker).enqueue if coalesce else partial(enqueue_divided, broker)
         )
+        self._middleware = middleware
+        self._teller = teller
+        self._enqueue = wrapped(self._send, middleware)
         self._make_ready = SharedOpen(broker) if coalesce else broker.open
         self.notifications: TaskNotifications = (
             AsyncTaskNotifications(broker, clock)
@@ -136,6 +151,8 @@ class Client:
         if not self._is_open:
             # before the clock is read: it may be the store's, which is known once it is open
             await self._make_ready()
+            # asked once, and late: an application may configure its log after it has made its queue
+            self._enqueue = wrapped(told(self._send, self._teller()), self._middleware)
             self._is_open = True
 
     async def close(self) -> None:
@@ -278,6 +295,7 @@ class BlockingClient:
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         entropy: Callable[[int], bytes] = os.urandom,
         middleware: Sequence[EnqueueMiddleware] = (),
+        teller: Callable[[], TellEnqueued | None] = _nobody,
     ) -> None:
         self.inner = Client(
             broker.blocking(),
@@ -287,6 +305,7 @@ class BlockingClient:
             entropy=entropy,
             coalesce=False,
             middleware=middleware,
+            teller=teller,
         )
         """The client whose coroutines it steps: over a blocking broker none of them suspends."""
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Protocol, TypeAlias
 
 from qcore.app.client.coalescing import EnqueueAnswer
+from qcore.domain.events import TasksEnqueued
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 
@@ -16,6 +17,9 @@ EnqueueMiddleware: TypeAlias = Callable[
 ]
 """Called in the context of whoever enqueues, before concurrent calls are coalesced. It may give
 tasks other headers; their ids, names and queues are those of the handles that the caller gets."""
+
+
+TellEnqueued: TypeAlias = Callable[[TasksEnqueued], None]
 
 
 class Enqueue(Protocol):
@@ -39,3 +43,16 @@ async def _around(
     middleware: EnqueueMiddleware, enqueue: Enqueue, tasks: Sequence[NewTask], *, now: Moment
 ) -> Sequence[EnqueueAnswer]:
     return await middleware(tasks, partial(enqueue, now=now))
+
+
+def told(enqueue: Enqueue, tell: TellEnqueued | None) -> Enqueue:
+    """Return `enqueue`, and tell of each of its answers; itself where nobody wants to know."""
+    return enqueue if tell is None else partial(_and_tell, tell, enqueue)
+
+
+async def _and_tell(
+    tell: TellEnqueued, enqueue: Enqueue, tasks: Sequence[NewTask], *, now: Moment
+) -> Sequence[EnqueueAnswer]:
+    answers = await enqueue(tasks, now=now)
+    tell(TasksEnqueued(tasks, answers))
+    return answers

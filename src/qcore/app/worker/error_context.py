@@ -26,8 +26,11 @@ def with_error_context(
     """Return a verdict with the worker and the traceback, if it is one on a failure."""
     if not isinstance(verdict, Failed | Exhausted | Rejected | Crashed):
         return verdict
-    trace = None if error is None else traceback_text(error)
-    return evolve(verdict, worker=worker, traceback=trace)
+    if error is None:
+        return evolve(verdict, worker=worker)
+    return evolve(
+        verdict, worker=worker, traceback=traceback_text(error), error_type=type(error).__name__
+    )
 
 
 def traceback_text(error: BaseException) -> str | None:
