@@ -3,7 +3,8 @@
 - A `python` block runs in the document's namespace, which is a module's. It may `await`: all of a
   document's blocks that do share one event loop. The others run without a loop, as a script does.
 - A `python title="tasks.py"` block is also a file in the story's folder, from which it is imported;
-  a further block of that title is added to the file. `test_*.py` is written and not imported.
+  a further block of that title is added to the file. `test_*.py`, and a file in a folder, such as
+  that of a Django project, which a test runs in a process of its own, is written and not imported.
 - In a `console` block every line that begins with `$ ` is a command, run in the story's folder; the
   other lines must be in its output, in that order. `…` stands for any text within a line.
 - Blocks of any other language, `sh` among them, are only shown.
@@ -115,11 +116,13 @@ class Story(Document):
             exec(code, self.namespace)  # noqa: S102  (our own documents)
 
     def _write(self, title: str, source: str) -> None:
-        """Add Python to a file, and import it unless it holds tests."""
+        """Add Python to a file, and import it unless it holds tests or is in a folder."""
         file = self.folder / title
+        file.parent.mkdir(exist_ok=True)
         before = file.read_text() if file.exists() else ""
         file.write_text(f"{before}{source}")
-        if file.name.startswith("test_") or file.name == "conftest.py":
+        is_in_folder = file.parent != self.folder
+        if is_in_folder or file.name.startswith("test_") or file.name == "conftest.py":
             return
         sys.modules.pop(file.stem, None)
         invalidate_caches()

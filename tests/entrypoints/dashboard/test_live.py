@@ -188,6 +188,62 @@ async def test_a_signal_ends_open_streams() -> None:
     await task
 
 
+async def told_to_stop(handler_is_of_the_loop: bool) -> list[str]:  # noqa: FBT001
+    """Return what a server that takes a signal sees of it while a stream is open."""
+    loop, seen = asyncio.get_running_loop(), list[str]()
+    if handler_is_of_the_loop:
+        loop.add_signal_handler(signal.SIGTERM, seen.append, "signal")
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: seen.append("signal"))
+    handler = signal.getsignal(signal.SIGTERM)
+    streams, watched = Streams(), Watched()
+    opened = [begun(streams, watched) for _ in range(2)]
+    for each in opened:
+        await anext(each)
+    signal.raise_signal(signal.SIGTERM)
+    seen += ["stream" for each in opened if [event async for event in each] == []]
+    async with aclosing(cast("Any", begun(streams, watched, most=2))) as later:
+        # of a server that has not stopped
+        await anext(later)
+        await asyncio.sleep(0)
+        watched.updates.put_nowait(changed("mail"))
+        seen += ["later" async for _ in later]
+    assert signal.getsignal(signal.SIGTERM) == handler
+    return seen
+
+
+@pytest.mark.parametrize("handler_is_of_the_loop", [True, False])
+async def test_a_signal_that_any_server_takes_ends_open_streams(
+    monkeypatch: pytest.MonkeyPatch,
+    handler_is_of_the_loop: bool,  # noqa: FBT001
+) -> None:
+    """The server's handler is called as before, and is there again when no stream is open."""
+    monkeypatch.setattr(module, "TICK", 0.001)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        seen = await told_to_stop(handler_is_of_the_loop)
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
+    assert seen == ["signal", "stream", "stream", "later"]
+
+
+async def test_a_server_that_leaves_without_a_signal_ends_open_streams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One of uvicorn, whose handler is a method: it has had as many requests as it was to have."""
+    monkeypatch.setattr(module, "TICK", 0.001)
+    server = uvicorn.Server(uvicorn.Config(dashboard(a_queue()), log_config=None))
+    before = signal.signal(signal.SIGTERM, server.handle_exit)
+    try:
+        stream = begun(Streams(), Watched())
+        await anext(stream)
+        server.should_exit = True
+        assert [each async for each in stream] == []
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.parametrize(
     ("page", "parameters"),
     [

@@ -159,6 +159,21 @@ async def test_behind_a_proxy_the_public_origin_counts(
     assert response.status_code == status
 
 
+@pytest.mark.parametrize(("path", "status"), [("/preferences", 403), ("/nowhere", 404)])
+async def test_what_a_refused_request_brings_is_read(path: str, status: int) -> None:
+    """A server closes a connection on which some is left, and the next request on it fails."""
+    left = [b"theme=", b"dark"]
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        await dashboard(a_queue())(scope, receive, send)
+
+    response = await browser(app).http.post(path, data={"theme": "dark"})
+    assert (response.status_code, left) == (status, [])
+
+
 # --- applications that block -------------------------------------------------------------------
 
 

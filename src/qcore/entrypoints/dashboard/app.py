@@ -26,7 +26,7 @@ from qcore.domain.text import traceback_of
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.flash import redirect
 from qcore.entrypoints.dashboard.headers import secure
-from qcore.entrypoints.dashboard.inputs import form_of, query_of
+from qcore.entrypoints.dashboard.inputs import body_of, form_of, query_of
 from qcore.entrypoints.dashboard.links import Links, path_of, with_slash
 from qcore.entrypoints.dashboard.masking import without_passwords
 from qcore.entrypoints.dashboard.origin import refuse_forged
@@ -100,13 +100,15 @@ class Dashboard:
         links = Links(self._table.names, max(0, path.count("/") - 1))
         visit = Visit(self._board, request, "", NOBODY, links)
         try:
+            # also of a request that is refused: servers close a connection on which some is left
+            body = await body_of(request)
             route = self._table.find(request.method, path)
             visit = evolve(visit, name=route.name)
             visit = evolve(visit, visitor=await self._visitor(request, route))
             visit = evolve(visit, query=query_of(request))
             if route.method == "POST":
                 self._refuse_forged(visit)
-                visit = evolve(visit, form=await form_of(request))
+                visit = evolve(visit, form=form_of(request, body))
             _check_right(route, visit)
             if route.is_stream and request.method == "HEAD":
                 return Response()
@@ -160,7 +162,7 @@ class Dashboard:
             path = path_of(visit.request.scope).removeprefix("/")
             query = visit.request.scope.get("query_string", b"").decode("latin-1")
             values = {**values, "next": f"{path}?{query}" if query else path}
-        page = Page(template, refusal.status.phrase, values, status=refusal.status)
+        page = Page(template, refusal.status.phrase, values, status=int(refusal.status))
         response = self._renderer.response(page, visit, is_let_in=is_let_in)
         response.headers.update(EXTRA.get(type(refusal), {}))
         return response

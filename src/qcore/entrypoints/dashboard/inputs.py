@@ -117,16 +117,21 @@ def query_of(request: Request) -> Inputs:
     return Inputs(_pairs(request.scope.get("query_string", b"").decode("latin-1"), "the URL"))
 
 
-async def form_of(request: Request) -> Inputs:
-    """Return the fields of a form; raise `TooLarge` for a body that no form of ours has."""
-    kind = request.headers.get("content-type", FORM).partition(";")[0].strip().lower()
-    if kind != FORM:
-        raise BadRequest(f"the form is {shown(kind)}: expected {FORM}")
+async def body_of(request: Request) -> bytes:
+    """Return what a request brings; raise `TooLarge` for a body that no form of ours has."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
             raise TooLarge(f"the form is too large: expected at most {MAX_BODY:,} bytes")
+    return bytes(body)
+
+
+def form_of(request: Request, body: bytes) -> Inputs:
+    """Return the fields of a form."""
+    kind = request.headers.get("content-type", FORM).partition(";")[0].strip().lower()
+    if kind != FORM:
+        raise BadRequest(f"the form is {shown(kind)}: expected {FORM}")
     return Inputs(_pairs(body.decode("latin-1"), "the form"))
 
 

@@ -4,13 +4,12 @@ The watch begins with the first stream and ends with the last. It runs in a task
 a stream ends by being cancelled, over and over until it is gone, and could not close a watch then.
 
 Servers wait for open connections before they end, and tell an application of its end only after
-that. So the streams end themselves: `close` does it, which `qcore dashboard` calls at a signal. In
-an application that uvicorn serves, the handler of SIGTERM is a method of the server, whose
-`should_exit` says that it is leaving. Under other servers the life of a stream bounds it.
+that. So the streams end themselves: `close` does it, which `qcore dashboard` calls at a signal, and
+in another server server_signals.py sees that a signal has come. Where neither is so, as in a server
+that runs in a thread, the life of a stream bounds it.
 """
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Final
@@ -19,6 +18,7 @@ from qcore.app.client.inspector import Inspector
 from qcore.app.client.store_updates import StoreUpdate
 from qcore.domain.errors import BrokerUnavailable
 from qcore.entrypoints.dashboard.refusals import TooMany
+from qcore.entrypoints.dashboard.server_signals import SERVER_SIGNALS
 from qcore.log.logger import get_logger
 
 TICK: Final = 0.25
@@ -102,13 +102,14 @@ class Streams:
     ) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time
         ends, quiet_since, sent = clock() + LIFE, clock(), 1
+        signals = SERVER_SIGNALS.count
         # not before: whoever leaves before the first event would stay in the set
         self._join(stream, inspector)
         try:
             yield OPENED
             while sent != most and clock() < ends:
                 event = await stream.wait(TICK)
-                if stream.is_over or self.is_closed or server_is_leaving():
+                if stream.is_over or self.is_closed or SERVER_SIGNALS.are_leaving_since(signals):
                     return
                 if not event and clock() - quiet_since < HEARTBEAT:
                     continue
@@ -126,6 +127,7 @@ class Streams:
     def _join(self, stream: Stream, inspector: Inspector) -> None:
         """Begin a stream. Its page is to look again once what comes later is seen: it is older."""
         self._streams.add(stream)
+        SERVER_SIGNALS.hold()
         if self._watching is not None and not self._watching.done():
             if self._has_looked:
                 stream.tell(LOOK)
@@ -135,6 +137,7 @@ class Streams:
 
     def _leave(self, stream: Stream) -> None:
         self._streams.discard(stream)
+        SERVER_SIGNALS.release()
         if not self._streams and self._watching is not None:
             self._watching.cancel()
             self._watching = None
@@ -156,9 +159,3 @@ class Streams:
     def _end_all(self) -> None:
         for each in self._streams:
             each.end()
-
-
-def server_is_leaving() -> bool:
-    """Return whether the server that this process's signals go to has begun to stop."""
-    server: object = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return getattr(server, "should_exit", False) is True
