@@ -504,13 +504,22 @@ async def test_metrics_have_the_buckets_of_the_conventions() -> None:
         "messaging.client.sent.messages",
         "messaging.client.consumed.messages",
     }
-    for name in ("messaging.client.operation.duration", "messaging.process.duration"):
+    for name in ("messaging.process.duration", "messaging.client.operation.duration"):
         assert {each.explicit_bounds for each in points[name]} == {conventions.BUCKETS}
     runs = {
         each.attributes.get("error.type"): each for each in points["messaging.process.duration"]
     }
     assert {kind: each.count for kind, each in runs.items()} == {None: 1, "ValueError": 1}
-    assert dict(runs[None].attributes) == common("process")
+    counted = {name: value for name, value in common("process").items() if "type" not in name}
+    assert dict(runs[None].attributes) == counted
+    [consumed] = points["messaging.client.consumed.messages"]
+    assert dict(consumed.attributes) == counted
+    [sent] = points["messaging.client.sent.messages"]
+    assert dict(sent.attributes) == counted | {"messaging.operation.name": "send"}
+    assert {each.attributes["messaging.operation.type"] for each in points[name]} == {
+        "send",
+        "settle",
+    }
     assert [each.value for each in points["messaging.client.sent.messages"]] == [2]
     assert [each.value for each in points["messaging.client.consumed.messages"]] == [2]
 
@@ -570,6 +579,23 @@ async def test_a_propagator_that_fails_loses_no_task(
     with capture_logs() as lines:
         await enqueue(traced, headers={"a": "b"})
         assert await drain(traced.q) == 1
+    assert "tracing failed" in {line["event"] for line in lines}
+
+
+@pytest.mark.parametrize("odd", [7, "\udcff"])
+async def test_a_propagator_that_writes_what_is_no_text_loses_no_task(
+    traced: Traced, monkeypatch: pytest.MonkeyPatch, odd: Any
+) -> None:
+    """No store could keep it: the task has no context then."""
+
+    def write(headers: Any, _context: Any) -> None:
+        headers["x-trace"] = odd
+
+    monkeypatch.setattr(propagate, "inject", write)
+    with capture_logs() as lines:
+        handle = await enqueue(traced)
+    task = await handle.task()
+    assert dict(task.spec.headers) == {}
     assert "tracing failed" in {line["event"] for line in lines}
 
 

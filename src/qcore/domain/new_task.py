@@ -7,7 +7,7 @@ the contract asks of every broker. See docs/how-to/add-a-task-option.md.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import NOTHING, Factory, field, fields
 
@@ -260,3 +260,12 @@ another: Final[Callable[[NewTask, TaskId, bytes], NewTask]] = unchecked_builder(
     {name: f"task.{name}" for name in FIELDS} | {"id": "id", "payload": "payload"},
 )
 """Return the same task with an id and a payload that are known to be right, unchecked."""
+
+
+def with_headers(task: NewTask, headers: Mapping[str, str]) -> NewTask:
+    """Return the same task with other headers; raise `InvalidTask` if those are wrong."""
+    text_to_text("headers", headers)
+    made: Any = another(task, task.id, task.payload)
+    made.headers = own_headers(headers)
+    asked: NewTask = made
+    return asked

@@ -60,6 +60,7 @@ class Context:
     """
 
     __slots__ = (
+        "_amend",
         "_follow_ups",
         "_headers",
         "_is_cancelled",
@@ -73,6 +74,7 @@ class Context:
     )
 
     _headers: dict[str, str]
+    _amend: Callable[[dict[str, str]], None]
 
     def __init__(
         self, claim: Claim, services: RunServices = NO_SERVICES, *, deadline: Moment | None = None
@@ -125,12 +127,24 @@ class Context:
             headers.pop(CHAIN_HEADER, None)
             headers.pop(TICK, None)
             self._headers = headers
+            amend = getattr(self, "_amend", None)
+            if amend is not None:
+                amend(headers)
             return headers
+
+    def amend_headers(self, amend: Callable[[dict[str, str]], None]) -> None:
+        """Have a function change this run's copy of the headers, as soon as anybody asks for it."""
+        if hasattr(self, "_amend") or hasattr(self, "_headers"):
+            # what was to be changed before comes first
+            _ = self.headers
+            amend(self._headers)
+        else:
+            self._amend = amend
 
     @property
     def own_headers(self) -> Mapping[str, str] | None:
-        """Return this run's copy of the headers; None where nobody has asked for it yet."""
-        return getattr(self, "_headers", None)
+        """Return this run's copy of the headers; None where nobody has asked for or amends it."""
+        return self.headers if hasattr(self, "_amend") else getattr(self, "_headers", None)
 
     @own_headers.setter
     def own_headers(self, headers: Mapping[str, str] | None) -> None:

@@ -85,7 +85,7 @@ class Invoker:
         if not middleware:
             awaitable: Awaitable[object] = handler.function(run.ctx, *args, **kwargs)
             return awaitable
-        return _wrapped(partial(_in_coroutine, handler, args, kwargs), middleware)(run.ctx)
+        return _wrapped(partial(_called, handler, args, kwargs), middleware)(run.ctx)
 
     def _begin(self, run: Run) -> None:
         self._deadlines.start(run)
@@ -155,18 +155,20 @@ class Invoker:
             raise
 
 
-async def _in_coroutine(
+def _called(
     handler: AnyHandler, args: Sequence[Any], kwargs: Mapping[str, Any], ctx: Context
-) -> object:
-    return await handler.function(ctx, *args, **kwargs)
+) -> Awaitable[object]:
+    awaitable: Awaitable[object] = handler.function(ctx, *args, **kwargs)
+    return awaitable
 
 
 def _wrapped(call: Next, middleware: Sequence[Middleware]) -> Next:
     """Return `call` inside every middleware, the first of them outermost."""
     for each in reversed(middleware):
-        call = partial(_around, each, call)
+        call = _around(each, call)
     return call
 
 
-async def _around(middleware: Middleware, call: Next, ctx: Context) -> object:
-    return await middleware(ctx, call)
+def _around(middleware: Middleware, call: Next) -> Next:
+    # no coroutine itself: each of them between the loop and a handler costs every await
+    return lambda ctx: middleware(ctx, call)

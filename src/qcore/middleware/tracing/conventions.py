@@ -3,10 +3,14 @@
 Written out, as the package that has them as constants changes them in minor releases.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Final
 
 from opentelemetry.util.types import AttributeValue
+
+from qcore.domain.record import record
+from qcore.domain.text import storable
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 SYSTEM: Final = "messaging.system"
@@ -39,20 +43,36 @@ LEASE_LOST: Final = "lease_lost"
 SHUTDOWN: Final = "shutdown"
 """An `error.type`: a run that was given back, as its worker left."""
 
+PROCESS: Final = "process"
+MAX_OPERATIONS: Final = 1_000
+"""Kinds of operation and queues that are remembered: queues come from users, and may be many."""
 
-def operation(kind: str, queues: Iterable[str]) -> tuple[str, dict[str, AttributeValue]]:
-    """Return the name of a span and the attributes that it shares with metrics.
 
-    The destination is a queue; an operation on several has none.
-    """
-    attributes: dict[str, AttributeValue] = {
-        SYSTEM: "qcore",
-        OPERATION_NAME: kind,
-        OPERATION_TYPE: kind,
-    }
+@record
+class OperationNames:
+    """What the spans and the measurements of one kind of operation on one queue share."""
+
+    span: str
+    attributes: Mapping[str, AttributeValue]
+    """Of spans."""
+    timed: Mapping[str, AttributeValue]
+    """Of durations: those of runs have no type of operation."""
+    counted: Mapping[str, AttributeValue]
+    """Of counters."""
+
+
+@lru_cache(MAX_OPERATIONS)
+def operation(kind: str, queue: str | None) -> OperationNames:
+    """Return what is the same for all operations of a kind on a queue; None for on several."""
+    counted: dict[str, AttributeValue] = {SYSTEM: "qcore", OPERATION_NAME: kind}
+    if queue is not None:
+        counted[DESTINATION] = queue
+    attributes = counted | {OPERATION_TYPE: kind}
+    span = kind if queue is None else storable(f"{kind} {queue}")
+    return OperationNames(span, attributes, counted if kind == PROCESS else attributes, counted)
+
+
+def only(queues: Collection[str]) -> str | None:
+    """Return the one queue that an operation is on; None where it is on several."""
     names = set(queues)
-    if len(names) != 1:
-        return kind, attributes
-    [queue] = names
-    attributes[DESTINATION] = queue
-    return f"{kind} {queue}", attributes
+    return names.pop() if len(names) == 1 else None

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from attrs import evolve
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
@@ -12,7 +11,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from qcore.app.calls.user_code import log_failure
 from qcore.app.worker.error_context import add_note
-from qcore.domain.new_task import NewTask
+from qcore.domain.errors import InvalidTask
+from qcore.domain.new_task import NewTask, with_headers
 
 TRACEPARENT: Final = "traceparent"
 _W3C: Final = TraceContextTextMapPropagator()
@@ -20,17 +20,21 @@ _NOTE: Final = re.compile(rf"^\W*{TRACEPARENT}: (\S+)$", re.MULTILINE)
 
 
 def with_context(task: NewTask, context: Context) -> NewTask:
-    """Return a task that carries a context; itself if it has one of its own, which it keeps."""
-    if has_context(task.headers):
-        return task
+    """Return a task that carries a context."""
     headers = dict(task.headers)
     inject(headers, context)
-    return evolve(task, headers=headers) if len(headers) > len(task.headers) else task
+    if len(headers) == len(task.headers):
+        return task
+    try:
+        return with_headers(task, headers)
+    except InvalidTask as error:
+        log_failure(error, "tracing failed", propagate.inject)
+        return task
 
 
-def has_context(headers: Mapping[str, str]) -> bool:
-    """Return whether headers have a trace context."""
-    return TRACEPARENT in headers or (bool(headers) and span_in(extract(headers)) is not None)
+def keeps_context(task: NewTask, carried: SpanContext | None) -> bool:
+    """Return whether a task has a context of its own, valid as `carried` or not: it keeps that."""
+    return carried is not None or TRACEPARENT in task.headers
 
 
 def inject(headers: MutableMapping[str, str], context: Context) -> None:

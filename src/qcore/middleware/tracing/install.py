@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol
 from weakref import WeakSet
 
 from opentelemetry import context as contexts
@@ -22,8 +22,6 @@ from qcore.middleware.tracing.settling import SettlementTracing
 from qcore.middleware.tracing.telemetry import Telemetry
 from qcore.ports import Broker, Instrument
 
-M = TypeVar("M", bound=Middleware)
-
 
 class Traceable(HasClient, Protocol):
     """What tracing is put around: a `Qcore`."""
@@ -41,8 +39,9 @@ class Traceable(HasClient, Protocol):
         """Put a wrapper around the broker."""
         ...
 
-    def middleware(self, middleware: M) -> M:
-        """Wrap a middleware around every run."""
+    @property
+    def middlewares(self) -> list[Middleware]:
+        """Return the middleware around every run, outermost first."""
         ...
 
 
@@ -71,8 +70,15 @@ def trace_tasks(
     _traced.add(q)
     telemetry, runs = Telemetry(tracer_provider, meter_provider), Runs()
     q.enqueue_middleware(Sending(telemetry, create_spans=create_spans).send)
-    q.middleware(Processing(telemetry, q, runs, same_trace=same_trace).process)
-    q.wrap_broker(lambda broker: SettlementTracing(broker, telemetry, runs))
+    process = Processing(telemetry, q, runs, same_trace=same_trace).process
+    place = len(q.middlewares)
+
+    def trace_runs() -> None:
+        """Put the middleware where it belongs: without an SDK its mere call would be felt."""
+        if process not in q.middlewares:
+            q.middlewares.insert(place, process)
+
+    q.wrap_broker(lambda broker: SettlementTracing(broker, telemetry, runs, trace_runs))
     for instrument in q.instruments:
         if isinstance(instrument, LoggingInstrument):
             instrument.add_fields(lambda claim: fields_of(runs.get(claim.lease)))

@@ -1,5 +1,7 @@
 """Spans of runs, which link to what sent their tasks and to earlier attempts."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -52,32 +54,35 @@ class Processing:
 
     async def process(self, ctx: Context, run: Next) -> object:
         """Run a handler in a span."""
-        operation = await self._start(ctx)
-        self._telemetry.consumed.add(1, dict(operation.attributes))
-        operation.is_judged = True
+        headers = ctx.claim.task.spec.headers
+        if not headers and not self._telemetry.is_live:
+            return await run(ctx)
+        created = extract(headers)
+        sent = span_in(created)
+        links = [] if sent is None else [link_to(sent, "created by")]
+        if ctx.attempt > 1:
+            links += await self._former_attempt(ctx)
+        operation = self._start(ctx, created, links)
         with operation:
-            if span_in(operation.context) is not None:
+            if operation.span.get_span_context().is_valid:
                 self._runs[ctx.lease] = operation.context
-                self._pass_on(ctx, operation.context)
+                # to a child process, too
+                ctx.amend_headers(partial(inject, context=operation.context))
             try:
                 result = await run(ctx)
             except BaseException as error:
                 self._failed(operation, ctx, error)
                 raise
-            operation.error = run_error(None, ctx.cancel_reason, self._q.clock.now())
+            if ctx.cancel_reason is not None:
+                operation.error = run_error(None, ctx.cancel_reason, self._q.clock.now())
             return result
 
-    async def _start(self, ctx: Context) -> Operation:
-        created = extract(ctx.task.spec.headers)
-        # without it a trace of its own begins; baggage comes along in either case
+    def _start(self, ctx: Context, created: TraceContext, links: Sequence[Link]) -> Operation:
+        # a trace of its own begins without the span; baggage comes along in either case
         parent = created if self._same_trace else trace.set_span_in_context(INVALID_SPAN, created)
-        sent = span_in(created)
-        links = [] if sent is None else [link_to(sent, "created by")]
-        links += await self._former_attempt(ctx)
-        return self._telemetry.start(
+        operation = self._telemetry.start(
             SpanKind.CONSUMER,
-            "process",
-            (ctx.queue,),
+            conventions.operation(conventions.PROCESS, ctx.queue),
             {
                 conventions.MESSAGE_ID: ctx.id,
                 conventions.TASK_NAME: ctx.name,
@@ -87,11 +92,11 @@ class Processing:
             links=links,
             duration=self._telemetry.process_duration,
         )
+        operation.is_judged = True
+        return operation
 
     async def _former_attempt(self, ctx: Context) -> list[Link]:
         """Return a link to the last attempt that left an error, as its traceback names it."""
-        if ctx.attempt == 1:
-            return []
         try:
             [details] = await self._q.client.broker.details(ctx.queue, [ctx.id])
         except Exception as error:  # noqa: BLE001  (a link is not worth a run)
@@ -100,12 +105,6 @@ class Processing:
         errors = () if details is None else details.errors
         former = noted_run(errors[-1].traceback) if errors else None
         return [] if former is None else [link_to(former, "retry of")]
-
-    def _pass_on(self, ctx: Context, context: TraceContext) -> None:
-        """Put the context of the run into its headers, which go to a child process, too."""
-        headers = dict(ctx.headers)
-        inject(headers, context)
-        ctx.own_headers = headers
 
     def _failed(self, operation: Operation, ctx: Context, error: BaseException) -> None:
         try:

@@ -1,6 +1,8 @@
 """Spans of settlements, and the context of a run for what follows from it."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from attrs import evolve
 from opentelemetry.context import Context
@@ -8,12 +10,14 @@ from opentelemetry.trace import Link, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from qcore.adapters.wrappers import ForwardingBroker
-from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.answers import Admission, LeaseLost, Settled
 from qcore.domain.moments import Moment
-from qcore.domain.task import Verdict
+from qcore.domain.new_task import NewTask
+from qcore.domain.task import Claim, Demand, Verdict
 from qcore.domain.transitions import Succeeded
 from qcore.middleware.tracing import conventions
-from qcore.middleware.tracing.headers import span_in, with_context
+from qcore.middleware.tracing.conventions import only
+from qcore.middleware.tracing.headers import extract, keeps_context, span_in, with_context
 from qcore.middleware.tracing.processing import Runs
 from qcore.middleware.tracing.span_errors import SpanError
 from qcore.middleware.tracing.telemetry import Operation, Telemetry, link_to
@@ -26,20 +30,42 @@ class SettlementTracing(ForwardingBroker):
     The tasks that follow from a success, and the next step of a chain, carry the run's context.
     """
 
-    def __init__(self, inner: Broker, telemetry: Telemetry, runs: Runs) -> None:
+    def __init__(
+        self, inner: Broker, telemetry: Telemetry, runs: Runs, trace_runs: Callable[[], None]
+    ) -> None:
         super().__init__(inner)
         self._telemetry = telemetry
         self._runs = runs
+        self._trace_runs = trace_runs
+
+    def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Coroutine[Any, Any, Sequence[Admission]]:
+        # of every enqueue, which is traced by the client
+        return self.inner.enqueue(tasks, now=now)
+
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+        claims = await self.inner.claim(demand, now=now, until=until)
+        # asked once for all of them; what headers carry goes on to the runs without an SDK, too
+        if self._telemetry.look():
+            self._trace_runs()
+            for queue, number in Counter(claim.lease.queue for claim in claims).items():
+                names = conventions.operation(conventions.PROCESS, queue)
+                self._telemetry.consumed.add(number, names.counted)
+        elif any(claim.task.spec.headers for claim in claims):
+            self._trace_runs()
+        return claims
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
+        if not self._telemetry.is_live and not self._runs:
+            return await self.inner.settle(verdicts, now=now)
         runs = [self._runs.get(verdict.lease) for verdict in verdicts]
         connected = [_connected(verdict, run) for verdict, run in zip(verdicts, runs, strict=True)]
         operation = self._telemetry.start(
             SpanKind.CLIENT,
-            "settle",
-            {verdict.lease.queue for verdict in verdicts},
+            conventions.operation("settle", only([each.lease.queue for each in verdicts])),
             _details(verdicts),
             # the worker's loop that writes verdicts is in no trace of a task
             context=Context(),
@@ -47,7 +73,7 @@ class SettlementTracing(ForwardingBroker):
             duration=self._telemetry.operation_duration,
         )
         with operation:
-            answers = await super().settle(connected, now=now)
+            answers = await self.inner.settle(connected, now=now)
             _take_losses(operation, answers)
         return answers
 
@@ -57,13 +83,19 @@ def _connected(verdict: Verdict, run: Context | None) -> Verdict:
     outcome = verdict.outcome
     if run is None or not isinstance(outcome, Succeeded) or not outcome.then:
         return verdict
-    then = tuple(with_context(task, run) for task in outcome.then)
+    then = tuple(
+        task if keeps_context(task, span_in(extract(task.headers))) else with_context(task, run)
+        for task in outcome.then
+    )
     return evolve(verdict, outcome=evolve(outcome, then=then))
 
 
 def _links(runs: Sequence[Context | None]) -> list[Link]:
+    """Return links to runs, without those that were not sampled: nobody can follow these."""
     found = [span_in(run) for run in runs if run is not None]
-    return [link_to(each, "settles") for each in found if each is not None]
+    return [
+        link_to(each, "settles") for each in found if each is not None and each.trace_flags.sampled
+    ]
 
 
 def _details(verdicts: Sequence[Verdict]) -> dict[str, AttributeValue]:

@@ -1,6 +1,6 @@
 """`Telemetry`: makes spans and records metrics, and harms no task where that fails."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from time import perf_counter
 from types import TracebackType
@@ -16,10 +16,15 @@ from opentelemetry.util.types import AttributeValue
 from qcore.app.calls.user_code import log_failure
 from qcore.domain.text import storable
 from qcore.middleware.tracing import conventions
+from qcore.middleware.tracing.conventions import OperationNames
 from qcore.middleware.tracing.span_errors import SpanError, error_of
 
 MAX_LINKS: Final = 128
 """Links of one span: as many as an SDK keeps, unless told otherwise."""
+
+
+_OWN_MODULES: Final = ("opentelemetry.trace", "opentelemetry.metrics")
+"""Where the API's own providers are, which do nothing."""
 
 
 class Operation:
@@ -30,25 +35,36 @@ class Operation:
     bear that.
     """
 
+    __slots__ = (
+        "_began",
+        "_duration",
+        "_timer",
+        "_token",
+        "context",
+        "error",
+        "is_judged",
+        "names",
+        "span",
+    )
+
     def __init__(
         self,
-        telemetry: "Telemetry",
         span: Span,
-        attributes: dict[str, AttributeValue],
+        names: OperationNames,
         *,
         context: Context,
         duration: Histogram | None,
+        timer: Callable[[], float],
     ) -> None:
-        self._telemetry = telemetry
         self.span = span
-        self.attributes = attributes
-        """Those of its metrics."""
+        self.names = names
         self.context = context
         """With its span as the current one."""
         self.error: SpanError | None = None
         self.is_judged = False
         self._duration = duration
-        self._began = telemetry.timer()
+        self._timer = timer
+        self._began = timer()
         self._token: Token[Context] | None = None
 
     def __enter__(self) -> Self:
@@ -74,17 +90,19 @@ class Operation:
         """End its span, and record how long it took, if there is a metric for it."""
         try:
             if self._duration is not None:
-                self._record(self._duration)
+                seconds = self._timer() - self._began
+                self._duration.record(seconds, self.measured(self.names.timed), self.context)
             if self.error is not None and self.span.is_recording():
                 self.error.set_on(self.span)
             self.span.end()
         except Exception as error:  # noqa: BLE001  (a span processor or an exporter of the user's)
             log_failure(error, "tracing failed", type(self.span))
 
-    def _record(self, duration: Histogram) -> None:
-        if self.error is not None:
-            self.attributes[conventions.ERROR_TYPE] = storable(self.error.type)
-        duration.record(self._telemetry.timer() - self._began, self.attributes, self.context)
+    def measured(self, shared: Mapping[str, AttributeValue]) -> Mapping[str, AttributeValue]:
+        """Return the attributes of a measurement of it: those shared, and its error's type."""
+        if self.error is None:
+            return shared
+        return {**shared, conventions.ERROR_TYPE: storable(self.error.type)}
 
 
 class Telemetry:
@@ -101,9 +119,13 @@ class Telemetry:
         *,
         timer: Callable[[], float] = perf_counter,
     ) -> None:
+        self._tracers, self._meters = tracer_provider, meter_provider
+        self.is_live = False
+        """Whether there was an SDK when it was last looked for: it may be set up later than this,
+        and what is sent and run without one is not to pay for it."""
         self._tracer = trace.get_tracer("qcore", None, tracer_provider, conventions.SCHEMA_URL)
         meter = metrics.get_meter("qcore", "", meter_provider, conventions.SCHEMA_URL)
-        self.timer = timer
+        self._timer = timer
 
         def seconds(name: str, text: str) -> Histogram:
             bounds = list(conventions.BUCKETS)
@@ -121,31 +143,41 @@ class Telemetry:
             conventions.SENT, "{message}", "Tasks that were sent to the broker."
         )
         self.consumed = meter.create_counter(
-            conventions.CONSUMED, "{message}", "Tasks whose handlers were called."
+            conventions.CONSUMED, "{message}", "Tasks that a worker has claimed."
         )
+
+    def look(self) -> bool:
+        """Look for an SDK, unless there was one; return whether there is."""
+        if not self.is_live:
+            tracers = self._tracers or trace.get_tracer_provider()
+            meters = self._meters or metrics.get_meter_provider()
+            self.is_live = not (_does_nothing(tracers) and _does_nothing(meters))
+        return self.is_live
 
     def start(
         self,
         kind: SpanKind,
-        operation: str,
-        queues: Iterable[str],
-        details: dict[str, AttributeValue],
+        names: OperationNames,
+        details: Mapping[str, AttributeValue],
         *,
         context: Context,
         links: Sequence[Link] = (),
         duration: Histogram | None = None,
     ) -> Operation:
         """Start the span of an operation; one that does nothing where that fails."""
-        name, shared = conventions.operation(operation, queues)
         try:
             span = self._tracer.start_span(
-                storable(name), context, kind, {**shared, **details}, links[:MAX_LINKS]
+                names.span, context, kind, {**names.attributes, **details}, links[:MAX_LINKS]
             )
         except Exception as error:  # noqa: BLE001  (a sampler or a span processor of the user's)
             log_failure(error, "tracing failed", self._tracer)
             span = INVALID_SPAN
         current = trace.set_span_in_context(span, context)
-        return Operation(self, span, shared, context=current, duration=duration)
+        return Operation(span, names, context=current, duration=duration, timer=self._timer)
+
+
+def _does_nothing(provider: object) -> bool:
+    return type(provider).__module__.startswith(_OWN_MODULES)
 
 
 def link_to(span: SpanContext, what: str) -> Link:
