@@ -1,6 +1,7 @@
 """`Queue`: the tasks, unique keys, groups and limits of one queue of the memory broker."""
 
 from collections.abc import Sequence
+from heapq import nsmallest
 from math import inf
 from typing import Final
 
@@ -181,11 +182,12 @@ class Queue(RestorableQueue):
         self.limits = limits
         return limits
 
-    def list_groups(self) -> list[Group]:
-        """Return the groups in which tasks wait, in the order of their names."""
+    def list_groups(self, after: str, limit: int) -> list[Group]:
+        """Return groups in which tasks wait, in the order of their names, those behind one."""
+        names = nsmallest(limit, (name for name in self._groups if name > after))
         return [
             Group(self.name, name, len(members), members[0].due, members[-1].due)
-            for name in sorted(self._groups)
+            for name in names
             if (members := self.members(name))
         ]
 

@@ -42,16 +42,14 @@ class MemoryReading:
         self, queue: str, state: State, limit: int, *, cursor: str | None = None
     ) -> Page:
         """Return a page of the tasks of one queue and state."""
-        state = state_of(state)
+        state, after = state_of(state), _decode_cursor(cursor)
         with self._lock:
             if queue not in self._queues:
                 return Page(())
-            rows = [(each.sort_key(), each) for each in self._queues[queue].in_state(state)]
-        rows.sort(key=lambda row: row[0])
-        after = _decode_cursor(cursor)
-        rows = [row for row in rows if after is None or row[0] > after][: limit + 1]
-        shown = [stored.to_task() for _, stored in rows[:limit]]
-        last = rows[limit - 1][0] if 0 < limit < len(rows) else None
+            # one more than is shown tells whether there are more
+            rows = self._queues[queue].listed(state, limit + 1, after)
+            shown = [stored.to_task() for stored in rows[:limit]]
+            last = rows[limit - 1].sort_key() if 0 < limit < len(rows) else None
         return Page(shown, None if last is None else repr(last))
 
     async def ready_since(self, queues: Sequence[str], *, now: Moment) -> Sequence[Moment | None]:
@@ -94,8 +92,8 @@ class MemoryReading:
     async def groups(self, queue: str, limit: int, *, after: str = "") -> Sequence[Group]:
         """Return groups of a queue in which tasks wait, in the order of their names."""
         with self._lock:
-            found = [group for each in self._known([queue]) for group in each.list_groups()]
-        return [group for group in found if group.name > after][: max(0, limit)]
+            found = [each.list_groups(after, max(0, limit)) for each in self._known([queue])]
+        return [group for groups in found for group in groups]
 
     async def members(self, queue: str, group: str, limit: int) -> Sequence[Task]:
         """Return tasks that wait in a group, those due first before the others."""

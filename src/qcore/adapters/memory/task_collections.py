@@ -1,9 +1,11 @@
 """`TaskCollections`: where the tasks of one queue of the memory broker lie, by their states."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from heapq import nsmallest
+from itertools import islice
 
-from qcore.adapters.memory.stored_task import IdHeap, StoredTask
+from qcore.adapters.memory.stored_task import IdHeap, SortKey, StoredTask
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.states import ACTIVE, ENDED, GONE, PENDING, State
@@ -20,6 +22,8 @@ class TaskCollections:
         self.expiring = IdHeap()
         self.active: dict[TaskId, StoredTask] = {}
         self.ended = {State.COMPLETED: IdHeap(), State.ARCHIVED: IdHeap(), State.DEAD: IdHeap()}
+        self._completed: IdHeap | None = None
+        """Completed tasks by when they ended: kept as soon as somebody has listed them."""
         self._unique_holders: dict[str, tuple[TaskId, Moment]] = {}
         """Unique keys to the tasks that hold them, and until when."""
         self._successors: dict[str, tuple[TaskId, Moment, Moment]] = {}
@@ -30,22 +34,66 @@ class TaskCollections:
         self._has_new_work = False
         self._groups: defaultdict[str, IdHeap] = defaultdict(IdHeap)
 
-    def in_state(self, state: State) -> list[StoredTask]:
-        """Return the tasks of one state."""
-        return [task for task in self.tasks.values() if task.state is state]
+    def listed(self, state: State, number: int, after: SortKey | None) -> list[StoredTask]:
+        """Return the first tasks of a state in the order of their sort keys, those behind one."""
+        ids = self._in_order(state, after)
+        if ids is not None:
+            # those that wait for a first run lie beside those that wait for another
+            found = (self.tasks[task] for task in ids)
+            return [*islice((each for each in found if each.state is state), number)]
+        some = (self.tasks[task] for task in self._unordered(state))
+        keyed = ((each.sort_key(), each) for each in some)
+        rest = (each for each in keyed if after is None or each[0] > after)
+        return [stored for _, stored in nsmallest(number, rest, key=lambda each: each[0])]
+
+    def _in_order(self, state: State, after: SortKey | None) -> Iterator[TaskId] | None:
+        """Return the ids behind a key, None for a state whose tasks lie in no such order."""
+        match state:
+            case State.PENDING:
+                return self.pending.ascending(after)
+            case State.SCHEDULED | State.RETRY:
+                return self.waiting.ascending(after)
+            case State.COMPLETED | State.ARCHIVED | State.DEAD:
+                before = None if after is None else (-after[0], -after[1])
+                return self._by_end(state).descending(before)
+            case _:
+                return None
+
+    def _by_end(self, state: State) -> IdHeap:
+        """Return ended tasks by when they ended; completed ones lie by the end of retention."""
+        if state is not State.COMPLETED:
+            return self.ended[state]
+        if self._completed is None:
+            self._completed = IdHeap()
+            for task in self.ended[state]:
+                stored = self.tasks[task]
+                self._completed.add((stored.finished or 0.0, stored.sequence), task)
+        return self._completed
+
+    def _unordered(self, state: State) -> Iterator[TaskId]:
+        if state is ACTIVE:
+            return iter(self.active)
+        return (task for members in self._groups.values() for task in members)
 
     def ready_since(self, now: Moment) -> Moment | None:
         """Return when the earliest task was due that is pending, or could be."""
-        ready = [task.due for task in self.in_state(State.PENDING)]
+        ready = [self.tasks[task].due for task in self.pending]
         if (first := self.waiting.first()) is not None and first[0] <= now:
             ready.append(first[0])
         return min(ready, default=None)
 
     def count(self) -> dict[State, int]:
         """Return the number of tasks by state."""
-        counts = dict.fromkeys(State, 0)
-        for stored in self.tasks.values():
-            counts[stored.state] += 1
+        waiting = [self.tasks[task].state for task in self.waiting]
+        retry = waiting.count(State.RETRY)
+        counts = {
+            State.SCHEDULED: len(waiting) - retry,
+            State.PENDING: len(self.pending),
+            State.AGGREGATING: sum(map(len, self._groups.values())),
+            ACTIVE: len(self.active),
+            State.RETRY: retry,
+            **{state: len(ended) for state, ended in self.ended.items()},
+        }
         return {state: number for state, number in counts.items() if number}
 
     def pop_changed(self) -> Sequence[TaskId]:
@@ -117,6 +165,8 @@ class TaskCollections:
                 self._groups[stored.spec.group or ""].add(stored.sort_key(), task)
             case State.COMPLETED:
                 self.ended[stored.state].add((now + stored.spec.retention, stored.sequence), task)
+                if self._completed is not None:
+                    self._completed.add((stored.finished or 0.0, stored.sequence), task)
             case State.ARCHIVED | State.DEAD:
                 self.ended[stored.state].add((now, stored.sequence), task)
             case _:
@@ -142,5 +192,7 @@ class TaskCollections:
                     del self._groups[stored.spec.group or ""]
             case State.COMPLETED | State.ARCHIVED | State.DEAD:
                 self.ended[stored.state].discard(task)
+                if self._completed is not None:
+                    self._completed.discard(task)
             case _:
                 pass

@@ -150,8 +150,8 @@ class UpdateCases(Cases):
 
     async def test_a_task_of_another_priority_goes_behind_its_equals(self, broker: Broker) -> None:
         """Those that have waited at that priority come first; the same priority keeps the place."""
-        low, high, other = a_task(), a_task(priority=5), a_task()
-        await put(broker, low, high, other)
+        other, low, high = a_task(), a_task(), a_task(priority=5)
+        await put(broker, other, low, high)
         await execute_on(broker, low, updated(priority=5))
         await execute_on(broker, other, updated(priority=0))
         assert [each.id for each in await browse_all(broker, State.PENDING)] == [
