@@ -21,7 +21,7 @@ from qcore.adapters.redis.scripts import assembled, fast_path
 from qcore.adapters.redis.transitions import encode_statistics
 from qcore.domain.new_task import NewTask
 from qcore.domain.queue_limits import Rate, SetInFlight, SetPaused, SetRate
-from qcore.domain.statistics import MAX_NAMES, FieldCounts
+from qcore.domain.statistics import MAX_NAMES, FieldCounts, Resolution
 from qcore.domain.task import Claim, Demand, Verdict
 from qcore.domain.transitions import Failed, Released, Succeeded
 from qcore.testing.builders import LEASE, NOW
@@ -356,7 +356,7 @@ def test_a_task_is_claimed_as_without_the_fast_path(
         each(pair.one)
     is_retry, now, room, promoting, deadline, quota, queues = request_
     words = [is_retry, 7, repr(now), repr(now + LEASE), room, promoting, deadline]
-    keys = [*KEYS, *OTHER_KEYS][: queues * len(Key)] + STATISTICS[: 2 * queues]
+    keys = [*KEYS, *OTHER_KEYS][: queues * len(Key)] + STATISTICS[: len(Resolution) * queues]
     is_same(pair, "claim", keys, [*words, *[quota] * queues])
 
 

@@ -21,12 +21,13 @@ __all__ = ["pauses"]
 
 PATIENCE = 10.0
 MINUTE = f"qcore:{{default}}:minute:{Resolution.MINUTE.start(NOW)}"
+HOUR = f"qcore:{{default}}:hour:{Resolution.HOUR.start(NOW)}"
 DAY = f"qcore:{{default}}:day:{Resolution.DAY.start(NOW)}"
 
 
 async def total_of(broker: RedisBroker) -> Statistics:
-    """Return what has ended; fail unless minutes and days agree."""
-    minutes, days = [
+    """Return what has ended; fail unless minutes, hours and days agree."""
+    minutes, hours, days = [
         merged(
             row.statistics
             for row in await broker.statistics(
@@ -35,7 +36,7 @@ async def total_of(broker: RedisBroker) -> Statistics:
         )
         for resolution in Resolution
     ]
-    assert minutes == days
+    assert minutes == hours == days
     return minutes
 
 
@@ -47,10 +48,10 @@ class TestStatistics(RedisCases):
         self.server, self.url = empty_redis, empty_redis.url
 
     async def test_the_past_goes_by_itself(self, broker: RedisBroker) -> None:
-        """Minutes after three hours and days after 90 days, from their ends; none is renewed."""
+        """After three hours, two days or 90 days, from their ends; none is renewed."""
         for _ in range(2):
             await end(broker, await a_claimed(broker), Succeeded())
-        for key, period in ((MINUTE, Resolution.MINUTE), (DAY, Resolution.DAY)):
+        for key, period in zip((MINUTE, HOUR, DAY), Resolution, strict=True):
             least = 1_000 * (period.kept + period)
             assert least <= self.server.cli("PTTL", key) <= least * 1.03
         self.server.cli("PEXPIRE", MINUTE, 5_000)
@@ -68,12 +69,12 @@ class TestStatistics(RedisCases):
             await broker.settle(verdicts, now=NOW)
             stats = self.server.cli("INFO", "commandstats")
             used += [stats[f"cmdstat_{each}"]["calls"] for each in ("evalsha", "hincrby")]
-        assert used == [1, 2] * 2
+        assert used == [1, 3] * 2
         assert (await total_of(broker)).succeeded == 101
 
     async def test_a_key_that_is_somebody_else_s(self, broker: RedisBroker) -> None:
         """Nothing of it is touched, tasks go on without being counted, and who asks is told."""
-        for key in (MINUTE, DAY):
+        for key in (MINUTE, HOUR, DAY):
             self.server.cli("DEL", key)
             self.server.cli("SET", key, "data")
             assert await end(broker, await a_claimed(broker), Succeeded()) == Settled(State.GONE)
@@ -86,7 +87,7 @@ class TestStatistics(RedisCases):
 
     async def test_names_in_the_place_of_numbers_are_read(self, broker: RedisBroker) -> None:
         """Before names were behind fields they had numbers; a period may have both."""
-        for key in (MINUTE, DAY):
+        for key in (MINUTE, HOUR, DAY):
             self.server.cli("HSET", key, "", 1, "#test:task", 1, "1S", 5, "1w3", 5, "0S", 2)
         verdict = Verdict((await a_claimed(broker)).lease, Succeeded(), 0.003, 1.0)
         assert await broker.settle([verdict], now=NOW) == [Settled(State.GONE)]

@@ -1,6 +1,7 @@
 """How SQLite keeps statistics: in rows whose number is bounded."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -43,23 +44,51 @@ async def rows_of(broker: SqliteBroker) -> dict[int, int]:
     return await broker.link.read(count)
 
 
-async def test_old_minutes_become_days_and_old_days_go(broker: SqliteBroker) -> None:
+async def test_old_minutes_become_hours_then_days_and_old_days_go(broker: SqliteBroker) -> None:
     """However long a queue is used, and though nobody sweeps; and nothing is counted twice."""
     for n in range(700):
         await run_one(broker, NOW + n * 30)
     rows = await rows_of(broker)
     assert rows[60] <= Resolution.MINUTE.periods + 1
-    assert rows[86_400] == 1
+    assert rows[3_600] == 3
+    assert 86_400 not in rows
     for n in range(1, 101):
         await run_one(broker, NOW + n * 86_400)
     rows = await rows_of(broker)
     assert rows[60] == 1
+    assert rows[3_600] <= 2
     assert rows[86_400] <= Resolution.DAY.periods + 1
     found = await broker.statistics(
         None, since=0, until=NOW + 100 * 86_400 + 1, resolution=Resolution.DAY
     )
     # of the first days, which ended more than 90 days ago, there is nothing
     assert merged(row.statistics for row in found).succeeded == Resolution.DAY.periods + 1
+
+
+async def test_a_file_that_knew_no_hours_is_read_as_before(broker: SqliteBroker) -> None:
+    """Its old minutes are in their days already: these go on, and hours begin with the minutes."""
+    for n in range(5):
+        await run_one(broker, NOW + n * HOUR)
+    await edit(
+        broker,
+        # as it was written before: minutes that are too old were added to their days at once
+        "UPDATE qcore_statistics SET seconds = 86400, start = start / 86400 * 86400 "
+        "WHERE seconds = 3600",
+    )
+    before = await rows_of(broker)
+    assert before == {60: 4, 86_400: 1}
+    ask = partial(broker.statistics, None, since=NOW, resolution=Resolution.DAY)
+    days = await ask(until=NOW + 4 * HOUR + 1)
+    assert merged(row.statistics for row in days).succeeded == 5
+    for n in (10, 30):
+        await run_one(broker, NOW + n * HOUR)
+    days = await ask(until=NOW + 30 * HOUR + 1)
+    assert merged(row.statistics for row in days).succeeded == 7
+    hours = await ask(until=NOW + 30 * HOUR + 1, resolution=Resolution.HOUR)
+    assert merged(row.statistics for row in hours).succeeded == 6
+    await run_one(broker, NOW + 90 * HOUR)
+    days = await ask(until=NOW + 90 * HOUR + 1)
+    assert merged(row.statistics for row in days).succeeded == 8
 
 
 async def test_a_read_changes_nothing(broker: SqliteBroker) -> None:

@@ -18,7 +18,7 @@ BACK = "test_what_is_given_back_counts_nothing"
 CRASHES = "test_crashes_are_counted"
 BOUND = "test_the_number_of_names_is_bounded"
 ORDER = "test_rows_come_in_order"
-DAYS = "test_minutes_become_days"
+DAYS = "test_minutes_become_hours_and_hours_become_days"
 
 BROKEN = [
     (mutants.HasOneNameForAll, EACH),
@@ -51,7 +51,7 @@ BROKEN = [
     (mutants.TellsOfQueuesWithTasksAlone, "test_all_queues_may_be_asked_for"),
     (mutants.LeavesOutPeriodsThatHaveBegun, "test_a_period_counts_if_any_of_it_is_asked_for"),
     (mutants.ForgetsDaysWithTheirMinutes, DAYS),
-    (mutants.KeepsThemForEver, "test_minutes_and_days_are_shown_for_as_long_as_they_are_kept"),
+    (mutants.KeepsThemForEver, "test_periods_are_shown_for_as_long_as_they_are_kept"),
 ]
 
 

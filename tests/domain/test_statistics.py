@@ -225,15 +225,25 @@ def test_periods_cover_what_is_asked_for(resolution: Resolution) -> None:
     assert everything[-1] == 20_000 * day - resolution
 
 
+def test_the_finest_resolution_is_one_that_has_kept_all() -> None:
+    """Days for what none has kept; each is a whole number of those before it."""
+    hour = 3_600
+    found = [Resolution.finest(hours * hour) for hours in (0, 1, 3, 3.1, 48, 48.1, 24 * 90, 10**6)]
+    assert found == [*[Resolution.MINUTE] * 3, *[Resolution.HOUR] * 2, *[Resolution.DAY] * 3]
+    assert [each.coarser for each in Resolution] == [Resolution.HOUR, Resolution.DAY, None]
+    assert all(each.coarser % each == 0 for each in Resolution if each.coarser)
+
+
 def test_a_resolution_has_a_name() -> None:
     """As commands and the inspector take it; another one is refused."""
-    assert [Resolution.of(each) for each in ("minute", "day", Resolution.DAY)] == [
+    assert [Resolution.of(each) for each in ("minute", "hour", "day", Resolution.DAY)] == [
         60,
+        3_600,
         86_400,
         86_400,
     ]
-    for wrong in ("hour", "", 60.0, None):
-        with pytest.raises(InvalidOption, match="expected 'minute' or 'day'"):
+    for wrong in ("week", "", 60.0, None):
+        with pytest.raises(InvalidOption, match="expected 'minute', 'hour' or 'day'"):
             Resolution.of(wrong)
 
 

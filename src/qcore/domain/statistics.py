@@ -5,7 +5,6 @@ up as they come, whatever they mean: `S` and the other letters of `Outcome` coun
 how many of the waits were in bucket 12, `r0` how many of the runs in bucket 0.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
@@ -39,6 +38,8 @@ T = TypeVar("T")
 
 FieldCounts: TypeAlias = Mapping[str, int]
 """Field to number: what is stored of a name in a period."""
+Rows: TypeAlias = dict[str, dict[str, int]]
+"""Name to field to number: what is stored of a period."""
 
 Ending: TypeAlias = tuple[str, Transition, State, Verdict | None]
 """A task's name, what led it to a state, that state, and the verdict, None where it was none. A
@@ -102,19 +103,27 @@ _COUNTED: Final[Mapping[type, str]] = {
 _SUCCEEDED: Final = _COUNTED[Succeeded]
 _waited: Final = attrgetter("waited")
 _ran: Final = attrgetter("ran")
-_FIELD: Final = re.compile(r"[A-Z]|[wr]\d{1,2}", re.ASCII)
+_BUCKETS: Final = range(len(BOUNDS) + 1)
+_WAIT_OF: Final = {f"w{bucket}": bucket for bucket in _BUCKETS}
+_RUN_OF: Final = {f"r{bucket}": bucket for bucket in _BUCKETS}
 
 
 class Resolution(IntEnum):
     """How long a period is, in seconds."""
 
     MINUTE = 60
+    HOUR = 3_600
     DAY = 86_400
 
     @property
     def kept(self) -> float:
-        """Return for how many seconds its periods are kept at least: three hours, or 90 days."""
+        """Return for how many seconds its periods are kept: three hours, two days, or 90 days."""
         return _KEPT[self]
+
+    @property
+    def coarser(self) -> "Resolution | None":
+        """Return the next one, whose periods are longer and kept for longer; None for days."""
+        return next((each for each in Resolution if each > self), None)
 
     @property
     def periods(self) -> int:
@@ -140,11 +149,20 @@ class Resolution(IntEnum):
             return given
         found = [each for each in cls if each.name.lower() == given]
         if not found:
-            raise InvalidOption(f"resolution is {given!r}: expected 'minute' or 'day'")
+            raise InvalidOption(f"resolution is {given!r}: expected 'minute', 'hour' or 'day'")
         return found[0]
 
+    @classmethod
+    def finest(cls, ago: float) -> "Resolution":
+        """Return the finest one in which all is kept that has ended in so many seconds."""
+        return next((each for each in cls if ago <= _KEPT[each]), Resolution.DAY)
 
-_KEPT: Final = {Resolution.MINUTE: 3 * 3_600.0, Resolution.DAY: 90 * 86_400.0}
+
+_KEPT: Final = {
+    Resolution.MINUTE: 3 * 3_600.0,
+    Resolution.HOUR: 2 * 86_400.0,
+    Resolution.DAY: 90 * 86_400.0,
+}
 
 # --- statistics --------------------------------------------------------------------------------
 
@@ -261,15 +279,18 @@ def statistics_of(stored: FieldCounts) -> Statistics:
     edited them, are passed over.
     """
     counts: dict[Outcome, int] = {}
-    buckets: dict[str, dict[int, int]] = {"w": {}, "r": {}}
+    waits: dict[int, int] = {}
+    runs: dict[int, int] = {}
     for key, number in stored.items():
-        if _FIELD.fullmatch(key) is None or number <= 0:
+        if number <= 0:
             continue
         if key in _OUTCOME_OF:
             counts[_OUTCOME_OF[key]] = number
-        elif key[0] in buckets and int(key[1:]) <= len(BOUNDS):
-            buckets[key[0]][int(key[1:])] = number
-    return Statistics(counts, Histogram(buckets["w"]), Histogram(buckets["r"]))
+        elif key in _WAIT_OF:
+            waits[_WAIT_OF[key]] = number
+        elif key in _RUN_OF:
+            runs[_RUN_OF[key]] = number
+    return Statistics(counts, Histogram(waits), Histogram(runs))
 
 
 def tallied(endings: Collection[Ending]) -> dict[str, dict[str, int]]:
@@ -340,7 +361,13 @@ def row_name(name: str, known: Collection[str]) -> str:
     return name if name in known or len(known) - (OTHER in known) < MAX_NAMES else OTHER
 
 
-def add_rows(rows: dict[str, dict[str, int]], more: Mapping[str, FieldCounts]) -> None:
+def add_rows(rows: Rows, more: Mapping[str, FieldCounts]) -> None:
     """Add what ended, by name, to the rows of a queue's period; too many names share one."""
     for name, counts in more.items():
         add(rows.setdefault(row_name(name, rows), {}), counts)
+
+
+def add_periods(periods: dict[int, Rows], more: Mapping[int, Rows], by: Resolution) -> None:
+    """Add periods of a queue, the oldest first, to the periods of a resolution they are in."""
+    for start, rows in sorted(more.items()):
+        add_rows(periods.setdefault(by.start(start), {}), rows)

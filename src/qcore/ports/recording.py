@@ -41,8 +41,8 @@ class Recording(Protocol):
         - A row for each queue, period and name of which anything ended: in the order of the queues,
           of time, and of the names. A period counts if any of it is between `since` and `until`.
         - None asks for all queues of which there is anything, in the order of their names.
-        - Minutes are kept for three hours and days for 90 days (`Resolution.kept`). A period that
-          ended longer than that before `until` has no row.
+        - Minutes are kept for three hours, hours for two days and days for 90 days
+          (`Resolution.kept`). A period that ended longer than that before `until` has no row.
         """
         ...
 

@@ -108,7 +108,8 @@ async def test_the_inspector_tells_of_the_last_hour_by_minutes(lab: Lab) -> None
     assert {row.queue for row in await ask("other", since=timedelta(hours=3))} == {"other"}
     assert len(await ask(["other", "default"], since=timedelta(hours=3))) == 6
     assert await ask([], since=timedelta(hours=3)) == []
-    assert len(await ask(since=timedelta(days=2))) == 2
+    assert len(await ask(since=timedelta(days=2))) == 4
+    assert len(await ask(since=timedelta(days=3))) == 2
     assert len(await ask(since=timedelta(hours=2.5), by="day")) == 2
     assert len(await ask(since=now - timedelta(hours=2), until=now - timedelta(hours=1))) == 4
     assert len(await ask(since=now.timestamp() - 7_200, by=Resolution.DAY)) == 2
@@ -125,8 +126,8 @@ async def test_a_span_that_makes_no_sense_is_refused(lab: Lab) -> None:
         await ask(since=datetime(2026, 1, 1))  # noqa: DTZ001  (that is what is wrong)
     with pytest.raises(InvalidTask, match="until is 'now'"):
         await ask(until="now")  # type: ignore[arg-type]
-    with pytest.raises(InvalidOption, match="expected 'minute' or 'day'"):
-        await ask(by="hour")  # type: ignore[arg-type]
+    with pytest.raises(InvalidOption, match="expected 'minute', 'hour' or 'day'"):
+        await ask(by="week")  # type: ignore[arg-type]
 
 
 async def test_a_broker_may_count_nothing(lab: Lab) -> None:

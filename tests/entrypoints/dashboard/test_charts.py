@@ -126,7 +126,7 @@ async def test_a_span_that_is_none_is_refused() -> None:
     """With 400, which names those that there are."""
     response = await browser(dashboard(a_queue())).get(span="week")
     assert response.status_code == 400
-    assert "hour, 3h, 30d, 90d" in response.text
+    assert "hour, 3h, day, 30d, 90d" in response.text
 
 
 async def test_of_many_queues_the_overview_charts_those_on_the_page(

@@ -31,7 +31,7 @@ details                    hash         "e" + id: errors, each behind its length
                                         "p" + id: progress; "s" + id: saved work
 groups                     sorted set   group, byte 1, due moment in 24 characters, and id; score 0
 session:NAME               string       "serial reply" of a caller's last request (request_dedup.py)
-minute:N, day:N            hash         statistics of the period that begins at N: "" to how many
+minute:N, hour:N, day:N    hash         statistics of the period that begins at N: "" to how many
                                         names have fields of their own; "#" + name to nothing; one
                                         or more fields (domain/statistics.py), a blank and the name
                                         to how often, those of all further names without blank and
@@ -117,9 +117,6 @@ COUNTED_STATES: Final = [STATE_OF[number] for number in sorted(STATE_OF)]
 """The states in the order in which lua/count.lua counts them."""
 
 
-PERIODS: Final = (Resolution.MINUTE, Resolution.DAY)
-"""The statistics that are written, in the order in which scripts are told of them."""
-
 _NAMES: Final = ["session:-" if key is Key.SESSION else key.name.lower() for key in Key]
 """What the keys of a queue are called behind its name, in their order."""
 
@@ -152,14 +149,14 @@ class Keys:
 
     def now(self, queue: str, now: Moment) -> Sequence[str]:
         """Return the names of the statistics to which a queue adds now (lua/lib/statistics.lua)."""
-        return [self.period(queue, each, each.start(now)) for each in PERIODS]
+        return [self.period(queue, each, each.start(now)) for each in Resolution]
 
     def periods(self, queue: str, now: Moment) -> Iterator[str]:
         """Yield the names of all statistics that a queue may have now.
 
         A period more at either end: the clocks of those who write differ a little.
         """
-        for each in PERIODS:
+        for each in Resolution:
             first, end = each.start(now - each.kept) - each, int(now) + 2 * each
             for start in range(first, end, each):
                 yield self._name(queue, f"{each.name.lower()}:{start}")

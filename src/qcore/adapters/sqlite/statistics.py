@@ -1,13 +1,15 @@
 """Rows of the table `qcore_statistics`: what has ended, by queue, time and task name.
 
 Verdicts write to their minute. The first one of a new minute adds the minutes that are too old to
-be asked for to their days, and deletes them, and the days that are too old: so the table does not
-grow where nobody sweeps. What is read of a day is its own row and those of its minutes.
+be asked for to their hours, hours to their days, and deletes them, and the days that are too old:
+so the table does not grow where nobody sweeps. What is read of a period is its own row and those of
+the shorter periods in it. A qcore that knew no hours has added minutes to days at once, and does
+not read hours; nothing is counted twice by either.
 """
 
 import json
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -18,7 +20,9 @@ from qcore.domain.moments import Moment
 from qcore.domain.statistics import (
     FieldCounts,
     Resolution,
+    Rows,
     StatisticsRow,
+    add_periods,
     add_rows,
     row_name,
     statistics_of,
@@ -27,10 +31,6 @@ from qcore.domain.statistics import (
 _SQL: Final = statements("statistics")
 _COUNTS: Final = msgspec.json.Decoder(dict[str, int])
 _MINUTE: Final = Resolution.MINUTE
-_DAY: Final = Resolution.DAY
-
-Rows: TypeAlias = dict[str, dict[str, int]]
-"""Name to field to number: the rows of one period."""
 
 
 def record(tx: Tx, queue: int, ended: Mapping[str, FieldCounts], now: Moment) -> None:
@@ -49,17 +49,21 @@ def record(tx: Tx, queue: int, ended: Mapping[str, FieldCounts], now: Moment) ->
 
 
 def _fold(tx: Tx, queue: int, minute: int) -> None:
-    """Add minutes that are too old to their days, and delete them and the days that are too old."""
-    first = _MINUTE.start(minute - _MINUTE.kept)
-    old = _periods(tx, queue, _MINUTE, 0, first)
-    for start, rows in _by_day(old).items():
-        day = _periods(tx, queue, _DAY, start, start + 1).get(start, {})
-        for each in rows:
-            add_rows(day, each)
-        _write(tx, {"queue": queue, "seconds": int(_DAY), "start": start}, day)
-    for resolution, before in ((_MINUTE, first), (_DAY, _DAY.start(minute - _DAY.kept))):
-        values = {"queue": queue, "seconds": int(resolution), "before": before}
-        tx.execute(_SQL["forget"], values)
+    """Add what is too old for its resolution to the next one, and delete what none keeps."""
+    for resolution in Resolution:
+        first = resolution.start(minute - resolution.kept)
+        if resolution.coarser is not None:
+            _add_to(tx, queue, resolution.coarser, _periods(tx, queue, resolution, 0, first))
+        tx.execute(_SQL["forget"], {"queue": queue, "seconds": int(resolution), "before": first})
+
+
+def _add_to(tx: Tx, queue: int, resolution: Resolution, old: Mapping[int, Rows]) -> None:
+    """Add rows to those of the longer periods that they are in."""
+    for start in sorted({resolution.start(each) for each in old}):
+        periods = _periods(tx, queue, resolution, start, start + 1)
+        part = {each: rows for each, rows in old.items() if resolution.start(each) == start}
+        add_periods(periods, part, resolution)
+        _write(tx, {"queue": queue, "seconds": int(resolution), "start": start}, periods[start])
 
 
 def read(
@@ -76,22 +80,13 @@ def read(
 
 
 def _read(tx: Tx, queue: int, starts: range, resolution: Resolution) -> dict[int, Rows]:
-    if not starts:
-        return {}
-    end = starts[-1] + resolution
-    periods = _periods(tx, queue, resolution, starts[0], end)
-    if resolution is _DAY:
-        for start, minutes in _by_day(_periods(tx, queue, _MINUTE, starts[0], end)).items():
-            for each in minutes:
-                add_rows(periods.setdefault(start, {}), each)
-    return periods
-
-
-def _by_day(minutes: Mapping[int, Rows]) -> dict[int, list[Rows]]:
-    days: dict[int, list[Rows]] = {}
-    for start, rows in sorted(minutes.items()):
-        days.setdefault(_DAY.start(start), []).append(rows)
-    return days
+    found: dict[int, Rows] = {}
+    # the longest first, which have what is oldest
+    for each in reversed(Resolution):
+        if starts and each <= resolution:
+            part = _periods(tx, queue, each, starts[0], starts[-1] + resolution)
+            add_periods(found, part, resolution)
+    return found
 
 
 def _periods(tx: Tx, queue: int, resolution: Resolution, first: int, end: int) -> dict[int, Rows]:

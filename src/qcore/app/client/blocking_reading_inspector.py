@@ -165,7 +165,7 @@ class BlockingReadingInspector:
         *,
         since: datetime | Moment | timedelta = LAST_HOUR,
         until: datetime | Moment | None = None,
-        by: Resolution | Literal["minute", "day"] | None = None,
+        by: Resolution | Literal["minute", "hour", "day"] | None = None,
     ) -> Sequence[StatisticsRow]:
         """Return what ended, by period and task name; see `Inspector.statistics`."""
         return run_inline(self._inner.statistics(queue, since=since, until=until, by=by))

@@ -163,14 +163,15 @@ class ReadingInspector(QueryInspector):
         *,
         since: datetime | Moment | timedelta = LAST_HOUR,
         until: datetime | Moment | None = None,
-        by: Resolution | Literal["minute", "day"] | None = None,
+        by: Resolution | Literal["minute", "hour", "day"] | None = None,
     ) -> Sequence[StatisticsRow]:
         """Return what ended in a queue, in several, or in all, by period and task name.
 
         The oldest first. `since` and `until` are aware datetimes or epoch seconds, `until` now if
         it is not given; a timedelta is so long before that. Periods are minutes, which are kept for
-        three hours, or days, in UTC, which are kept for 90; unless `by` says so, minutes where all
-        that is asked for is kept by them. `merged` and `totals` of `qcore.statistics` add rows up.
+        three hours, hours, which are kept for two days, or days, in UTC, which are kept for 90;
+        unless `by` says so, the shortest by which all that is asked for is kept. `merged` and
+        `totals` of `qcore.statistics` add rows up.
         Raises `InvalidOption` where the broker does not count what ends.
         """
         recording = recording_of(self._broker)
@@ -188,7 +189,7 @@ class ReadingInspector(QueryInspector):
             since=begin,
             # the period that begins at this very moment is one of them
             until=nextafter(end, inf) if until is None else end,
-            resolution=_finest(begin, now) if by is None else Resolution.of(by),
+            resolution=Resolution.finest(now - begin) if by is None else Resolution.of(by),
         )
 
     async def queue_size(self, queue: str, *, sample: int = DEFAULT_SAMPLE) -> QueueSize:
@@ -219,8 +220,3 @@ class ReadingInspector(QueryInspector):
 
 def _queues(queue: str | Collection[str]) -> Sequence[str]:
     return [one_queue(queue)] if isinstance(queue, str) else [one_queue(each) for each in queue]
-
-
-def _finest(since: Moment, now: Moment) -> Resolution:
-    """Return the finest resolution in which all is kept that has ended since a moment."""
-    return Resolution.MINUTE if now - since <= Resolution.MINUTE.kept else Resolution.DAY

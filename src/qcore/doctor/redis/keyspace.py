@@ -17,7 +17,7 @@ PROBE_PREFIX: Final = "qcore-doctor-"
 """What the queues of examinations begin with: another examination may be running."""
 SHOWN: Final = 5
 
-_STATISTICS: Final = re.compile(r"}:(minute|day):\d+\Z")
+_STATISTICS: Final = re.compile(r"}:(minute|hour|day):\d+\Z")
 """What has ended in a queue, which may be over: such keys go by themselves."""
 _NAMES: Final = {*ENTRY_KEYS, *(key.name.lower() for key in Key if key is not Key.SESSION)}
 

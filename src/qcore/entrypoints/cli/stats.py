@@ -27,7 +27,8 @@ EXPECTED: Final = "expected such as 90min, 3h or 30d"
 @click.option(
     "--by",
     type=click.Choice([each.name.lower() for each in Resolution]),
-    help="Minutes are kept for 3 hours, days for 90 days. [default: minutes where they are kept]",
+    help="Minutes are kept for 3 hours, hours for 2 days, days for 90 days. "
+    "[default: the finest that is kept for so long]",
 )
 @json_option
 def stats(url: str | None, queue: str | None, since: str, by: str | None, *, as_json: bool) -> None:
@@ -37,7 +38,7 @@ def stats(url: str | None, queue: str | None, since: str, by: str | None, *, as_
     that 95 and 99 of a hundred did not exceed, each within 19 %.
     """
     seconds = _seconds(since)
-    resolution = Resolution.of(by) if by else _default(seconds)
+    resolution = Resolution.of(by) if by else Resolution.finest(seconds)
 
     async def call(store: Store) -> tuple[Sequence[StatisticsRow], Span]:
         ago = timedelta(seconds=seconds)
@@ -50,10 +51,6 @@ def stats(url: str | None, queue: str | None, since: str, by: str | None, *, as_
         print_json(as_record(rows, span))
     else:
         show(rows, span)
-
-
-def _default(seconds: float) -> Resolution:
-    return Resolution.MINUTE if seconds <= Resolution.MINUTE.kept else Resolution.DAY
 
 
 def _seconds(text: str) -> float:

@@ -36,7 +36,7 @@ SPARE: Final = ("CRASHED", "RETRIED", "DEAD", "WAIT P50 P95 P99")
 """Columns that a narrow terminal goes without, the first of them first."""
 TASK: Final = TITLES.index("TASK")
 NARROWEST_TASK: Final = 12
-PICTURE: Final = {Resolution.MINUTE: "BY MINUTE", Resolution.DAY: "BY DAY"}
+PICTURE: Final = {each: f"BY {each.name}" for each in Resolution}
 WIDEST_PICTURE: Final = 31
 NARROWEST_PICTURE: Final = 9
 """Characters, those of the title: where there is less room, there is no picture."""

@@ -60,11 +60,12 @@ SPANS: Final[Mapping[str, Span]] = {
     for each in (
         HOUR,
         Span("3h", "3 hours", "the last three hours", Resolution.MINUTE, 3, 60),
+        Span("day", "Day", "the last day", Resolution.HOUR, 1, 24),
         Span("30d", "30 days", "the last 30 days", Resolution.DAY, 1, 30),
         Span("90d", "90 days", "the last 90 days", Resolution.DAY, 1, 90),
     )
 }
-"""Stores count by the minute for three hours, and by the day for 90."""
+"""Stores count by the minute for three hours, by the hour for two days, and by the day for 90."""
 
 
 @record

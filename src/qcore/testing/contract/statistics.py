@@ -47,7 +47,7 @@ class StatisticsContract(CountingCases):
     # - Nothing is left of a removed queue.
 
     async def test_no_statistics_are_left_of_a_removed_queue(self, broker: Broker) -> None:
-        """Neither minutes nor days, long ago ones too; those of other queues stay."""
+        """Neither minutes, hours nor days, long ago ones too; those of other queues stay."""
         for now in (NOW - 5 * HOUR, NOW):
             await finish(broker, a_task(), now=now)
             await finish(broker, a_task(queue="default:2"), now=now)
@@ -73,6 +73,7 @@ class StatisticsContract(CountingCases):
             )
         for resolution, starts in (
             (Resolution.MINUTE, (DAY, DAY + 120)),
+            (Resolution.HOUR, (DAY,)),
             (Resolution.DAY, (DAY,)),
         ):
             rows = await rows_of(
@@ -110,11 +111,11 @@ class StatisticsContract(CountingCases):
         )
         assert [row.queue for row in rows] == ["a", "b", "c"]
 
-    # - Minutes are kept for three hours and days for 90 days (`Resolution.kept`). A period that
-    #   ended longer than that before `until` has no row.
+    # - Minutes are kept for three hours, hours for two days and days for 90 days
+    #   (`Resolution.kept`). A period that ended longer than that before `until` has no row.
 
-    async def test_minutes_become_days(self, broker: Broker) -> None:
-        """What is too old for its minute to be shown is still in its day, once."""
+    async def test_minutes_become_hours_and_hours_become_days(self, broker: Broker) -> None:
+        """What is too old for its minute to be shown is still in its hour and its day, once."""
         moments = [DAY + 10, DAY + 20, DAY + 4 * HOUR, DAY + 9 * HOUR, DAY + 25 * HOUR]
         for now in moments:
             await finish(broker, *some_tasks(3), now=now, waited=1.0, ran=2.0)
@@ -126,12 +127,24 @@ class StatisticsContract(CountingCases):
         ]
         assert days[0].statistics.waits == Histogram.of([1.0] * 12)
         assert days[0].statistics.runs == Histogram.of([2.0] * 12)
+        hours = await ask(resolution=Resolution.HOUR)
+        assert [(row.start, row.statistics.succeeded) for row in hours] == [
+            (DAY, 6),
+            (DAY + 4 * HOUR, 3),
+            (DAY + 9 * HOUR, 3),
+            (DAY + 25 * HOUR, 3),
+        ]
+        assert hours[0].statistics.waits == Histogram.of([1.0] * 6)
         assert [row.start for row in await ask()] == [DAY + 25 * HOUR]
+        for now in (DAY + 51 * HOUR, DAY + 80 * HOUR):
+            await finish(broker, *some_tasks(3), now=now, waited=1.0, ran=2.0)
+        days = await rows_of(broker, since=DAY, until=now + 1, resolution=Resolution.DAY)
+        assert [row.statistics.succeeded for row in days] == [12, 3, 3, 3]
+        hours = await rows_of(broker, since=DAY, until=now + 1, resolution=Resolution.HOUR)
+        assert [row.start for row in hours] == [DAY + 51 * HOUR, DAY + 80 * HOUR]
 
-    async def test_minutes_and_days_are_shown_for_as_long_as_they_are_kept(
-        self, broker: Broker
-    ) -> None:
-        """To the end of the three hours, or the 90 days, and no longer."""
+    async def test_periods_are_shown_for_as_long_as_they_are_kept(self, broker: Broker) -> None:
+        """To the end of the three hours, the two days, or the 90 days, and no longer."""
         await finish(broker, a_task(), now=DAY)
         for resolution in Resolution:
             gone = DAY + resolution + resolution.kept

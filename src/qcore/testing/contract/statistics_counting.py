@@ -68,15 +68,15 @@ async def rows_of(
 
 
 async def total_of(broker: Broker, *, until: Moment = NOW + HOUR) -> Statistics:
-    """Return what ended in the default queue; fail unless it is the same by minutes and days."""
-    minutes, days = [
+    """Return what ended in the default queue; fail unless it is the same in each resolution."""
+    minutes, hours, days = [
         merged(
             row.statistics
             for row in await rows_of(broker, since=NOW - HOUR, until=until, resolution=resolution)
         )
         for resolution in Resolution
     ]
-    assert minutes == days
+    assert minutes == hours == days
     return minutes
 
 

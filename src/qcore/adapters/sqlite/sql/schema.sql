@@ -148,8 +148,8 @@ CREATE TABLE qcore_entries (
 CREATE INDEX qcore_entries_waking ON qcore_entries (queue, wake, id) WHERE wake IS NOT NULL
 
 -- What has ended, by queue, period and task name, as a JSON object of numbers by the fields that
--- domain/statistics.py has. A period of `seconds` (60 or 86400) begins at `start`. Verdicts write to
--- their minute alone; the first one of a new minute adds those that are too old to their days.
+-- domain/statistics.py has. A period of `seconds` (60, 3600 or 86400) begins at `start`. Verdicts write
+-- to their minute alone; the first one of a new minute adds what is too old to the longer periods.
 -- name: statistics
 CREATE TABLE qcore_statistics (
     queue INTEGER NOT NULL,

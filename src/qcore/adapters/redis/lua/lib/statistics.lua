@@ -1,9 +1,9 @@
--- Statistics: two more keys for each queue stand behind those of all queues, hashes of the minute and
--- of the day of `now` (keys.py says what is in them).
-local PERIODS, MAX_NAMES = 2, 100
--- A minute is kept for three hours, and a day for 90 days, from their ends; and some more, as clocks
--- differ.
-local KEPT_MS = { 11100000, 7948800000 }
+-- Statistics: three more keys for each queue stand behind those of all queues, hashes of the minute,
+-- the hour and the day of `now` (keys.py says what is in them).
+local PERIODS, MAX_NAMES = 3, 100
+-- A minute is kept for three hours, an hour for two days, and a day for 90 days, from their ends; and
+-- some more, as clocks differ.
+local KEPT_MS = { 11100000, 178200000, 7948800000 }
 
 -- Note that a field is the first of its kind in a hash. Names beyond those that may have fields of
 -- their own share the fields without a name.
@@ -21,7 +21,7 @@ local function note_field(key, period, name, field, number)
   end
 end
 
--- Add to both hashes what stands in `words` from `at` on: how many names; and for each the name, how
+-- Add to these hashes what stands in `words` from `at` on: how many names; and for each the name, how
 -- many fields, and field and number of each. That is one command for each field, whose answer tells
 -- whether it was there. Where the key is somebody else's, or a number was edited into something else,
 -- nothing is counted: tasks go on.
