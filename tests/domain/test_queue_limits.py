@@ -2,7 +2,7 @@ from math import floor
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qcore.domain.errors import InvalidOption
@@ -118,6 +118,15 @@ def test_a_rate_is_spelled_as_people_say_it(text: str, rate: Rate) -> None:
     """A number and a unit, or seconds; and a rate is itself."""
     assert Rate.of(text) == rate
     assert Rate.of(rate) is rate
+
+
+@given(st.builds(Rate, st.integers(1, 10), st.floats(1e-5, 1e7)))
+@example(Rate(5, 1e-05))
+@example(Rate(100, 60.0))
+@example(Rate(3, 10))
+def test_a_rate_is_written_as_it_is_spelled(rate: Rate) -> None:
+    """So that a form or a command can be given what was shown."""
+    assert Rate.of(str(rate)) == rate
 
 
 @pytest.mark.parametrize(

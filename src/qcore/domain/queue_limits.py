@@ -15,7 +15,8 @@ FASTEST: Final = 1e-6
 """Seconds from one start to the next: as fine as a moment is stored."""
 
 
-_RATE: Final = re.compile(rf"\s*(\d+)\s*/\s*({'|'.join(UNITS)}|\d+\.?\d*|\.\d+)\s*", re.ASCII)
+_SECONDS: Final = r"(?:\d+\.?\d*|\.\d+)(?:e-\d+)?"
+_RATE: Final = re.compile(rf"\s*(\d+)\s*/\s*({'|'.join(UNITS)}|{_SECONDS})\s*", re.ASCII)
 
 
 @record
@@ -56,6 +57,11 @@ class Rate:
             )
         count, unit = said.groups()
         return cls(int(count), UNITS[unit] if unit in UNITS else float(unit))
+
+    def __str__(self) -> str:
+        """Return the text of which `of` makes this rate, such as "100/min"."""
+        unit = next((name for name, seconds in UNITS.items() if seconds == self.per), None)
+        return f"{self.count}/{unit or str(self.per).removesuffix('.0')}"
 
     @property
     def pace(self) -> float:

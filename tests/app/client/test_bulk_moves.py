@@ -100,6 +100,15 @@ async def test_a_pace_spreads_a_move_over_time(lab: Lab) -> None:
     assert at == [(10, 0), (20, 1), (30, 2), (30, 3)]
 
 
+async def test_a_slow_pace_reports_each_second(lab: Lab) -> None:
+    """So that it can be stopped then, and not only when its next task is due."""
+    await dead(lab, 2)
+    start = lab.clock.now()
+    moving = lab.blocking_inspector.move("state:dead", RunNow(), pace=0.4)
+    at = [(each.done, lab.clock.now() - start) for each in moving]
+    assert at == [(1, 0), (1, 1), (1, 2), (2, 2.5), (2, 3.5), (2, 4.5), (2, 5)]
+
+
 async def test_a_move_ends_when_nobody_asks_for_more(lab: Lab) -> None:
     """What was moved stays moved."""
     await dead(lab, 1_200)

@@ -128,10 +128,10 @@ async def test_the_page_of_a_queue_leads_to_what_else_is_of_it(queue: str) -> No
     q = await with_groups(**{queue: ["g"], "other": ["h"]})
     at = browser(dashboard(q))
     links = {each.text(): each for each in (await at.page("queue", queue=queue)).css(".crumbs a")}
-    assert [*links] == ["Queues", "errors", "workers", "periodic tasks", "groups"]
-    for name in ("errors", "workers", "periodic tasks"):
+    assert [*links] == ["Overview", "Errors", "Workers", "Periodic tasks", "Groups"]
+    for name in ("Errors", "Workers", "Periodic tasks"):
         assert (await at.get(str(links[name].attributes["href"]))).status_code == 200
-    assert names_of(await at.page(str(links["groups"].attributes["href"]))) == ["g"]
-    errors = await at.page(str(links["errors"].attributes["href"]))
+    assert names_of(await at.page(str(links["Groups"].attributes["href"]))) == ["g"]
+    errors = await at.page(str(links["Errors"].attributes["href"]))
     [field] = errors.css("input[name=q]")
     assert Query.parse(str(field.attributes["value"])) == Query.where(queue=queue)

@@ -28,7 +28,7 @@ async def test_a_queue_is_limited_by_its_form() -> None:
     assert await q.inspector.limits("mail") == Limits(Rate(100, 60.0), 3)
     html = await at.page("queue", queue="mail")
     fields = {each.attributes["name"]: each.attributes["value"] for each in html.css(".more input")}
-    assert (fields["rate"], fields["in_flight"]) == ("100/60.0", "3")
+    assert (fields["rate"], fields["in_flight"]) == ("100/min", "3")
     await at.post("queue-limit", queue="mail", rate="", in_flight="")
     assert await q.inspector.limits("mail") == NO_LIMITS
 

@@ -49,6 +49,8 @@ Move: TypeAlias = (
 
 STEP: Final = 500
 """Tasks that are read, and moved, in one call to the broker."""
+REPORT: Final = 1.0
+"""Seconds after which one that keeps to a pace reports again."""
 DEFAULT_LOOK: Final = 10_000
 DEFAULT_SAMPLE: Final = 10
 A_MOMENT: Final = 0.001
@@ -152,7 +154,13 @@ class BulkMove:
                 return
             if pace is not None and step.done:
                 # the next tasks are read after it, so that their states are checked again
-                await clock.sleep(step.done / pace)
+                left = step.done / pace
+                while left > REPORT:
+                    await clock.sleep(REPORT)
+                    left -= REPORT
+                    # whoever listens can stop it between two reports, and does not wait long
+                    yield so_far
+                await clock.sleep(left)
         yield evolve(so_far, is_finished=True)
 
     async def _step(self, queue: str, tasks: Sequence[Task], now: Moment) -> MoveProgress:

@@ -46,7 +46,9 @@ def show(moment: Moment, now: Moment, zone: ZoneInfo) -> Shown:
     if not 0 <= moment <= LAST_MOMENT:
         return Shown(f"{moment:g}", f"{moment:g}", timestamp(0.0))
     local = datetime.fromtimestamp(moment, UTC).astimezone(zone)
-    exact = f"{local:%a %d %b %Y %H:%M:%S}.{local.microsecond // 1_000:03} {local:%Z} ({zone.key})"
+    name = f"{local:%Z}"
+    in_zone = name if name == zone.key else f"{name} ({zone.key})"
+    exact = f"{local:%a %d %b %Y %H:%M:%S}.{local.microsecond // 1_000:03} {in_zone}"
     return Shown(_relative(moment - now), exact, timestamp(moment))
 
 

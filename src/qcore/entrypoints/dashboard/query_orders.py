@@ -29,7 +29,6 @@ class QueryOrder:
     """What is said of tasks that have followed it."""
     right: Right
     move: Callable[[], Move] = field(hash=False)
-    is_grave: bool = False
 
 
 async def carried_out(

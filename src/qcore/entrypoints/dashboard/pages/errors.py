@@ -47,7 +47,6 @@ DISCARD: Final = QueryOrder(
     "discarded",
     Right.TASK_MOVE,
     Discarded,
-    is_grave=True,
 )
 ORDERS: Final = (RETRY, DISCARD)
 

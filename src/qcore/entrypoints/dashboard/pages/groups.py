@@ -47,7 +47,6 @@ ORDERS: Final[Mapping[str, QueryOrder]] = {
             "discarded",
             Right.GROUP_MOVE,
             Discarded,
-            is_grave=True,
         ),
     )
 }

@@ -5,6 +5,12 @@ const field = () => document.querySelector(".js-find");
 const rows = () => [...document.querySelectorAll("table.rows tbody tr")];
 const go = (selector) => document.querySelector(selector)?.click();
 
+// --- what is wider than the screen shows where one is
+for (const here of document.querySelectorAll("nav [aria-current]")) {
+  const nav = here.closest("nav"), its = here.getBoundingClientRect(), all = nav.getBoundingClientRect();
+  nav.scrollLeft += its.left + its.width / 2 - all.left - all.width / 2;
+}
+
 // --- rows by keyboard
 let at = -1;
 function step(by) {
@@ -77,6 +83,14 @@ document.addEventListener("keydown", (event) => {
   const act = KEYS[event.key];
   if (act) { event.preventDefault(); act(); }
 });
+
+// --- a store that is away: this page is loaded again when it answers, and not before
+if (document.querySelector(".js-away")) {
+  setInterval(async () => {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+    if (answer?.ok) location.reload();
+  }, 5000);
+}
 
 // --- ticks
 const tickAll = document.querySelector(".js-tick-all");

@@ -90,7 +90,9 @@
     if (!fresh || isPaused()) return;
     // what was said of a move stays until the page is left
     const said = main.querySelector(":scope > .said");
-    if (said && !fresh.querySelector(":scope > .said")) fresh.prepend(said.cloneNode(true));
+    // where the layout puts it, behind a line break: one node too few or too many before the others
+    // would have each of them replaced, and what was unfolded closed
+    if (said && !fresh.querySelector(":scope > .said")) fresh.firstChild.after(said.cloneNode(true), "\n");
     morph(main, fresh);
     document.title = made.title;
     if (made.body.dataset.live === undefined) { isOver = true; close(); button.hidden = true; }
