@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from qcore.app.calls.periodic_task import PeriodicTask
+    from qcore.app.calls.provided import Provided
     from qcore.app.client.client import BlockingClient, Client
     from qcore.app.client.handles import Handle
     from qcore.app.client.inspector import Inspector
@@ -52,6 +53,7 @@ else:
         "NewTask": "qcore.domain.new_task",
         "NoResult": "qcore.domain.errors",
         "PeriodicTask": "qcore.app.calls.periodic_task",
+        "Provided": "qcore.app.calls.provided",
         "Qcore": "qcore.entrypoints.facade",
         "QcoreError": "qcore.domain.errors",
         "RateLimited": "qcore.domain.control",
@@ -94,6 +96,7 @@ __all__ = [
     "NewTask",
     "NoResult",
     "PeriodicTask",
+    "Provided",
     "Qcore",
     "QcoreError",
     "RateLimited",

@@ -1,6 +1,6 @@
 """`Qcore`: one object with a broker, clients, an inspector and a router wired together."""
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from inspect import iscoroutinefunction
@@ -25,6 +25,7 @@ from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
+from qcore.app.tasks.lifespan import Lifespan
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import ErrorHook
 from qcore.app.worker.groups.aggregate_now import aggregate_now
@@ -35,6 +36,7 @@ from qcore.app.worker.worker import Worker
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption, QcoreError
 from qcore.domain.events import BrokerCalled, Operated, TasksEnqueued
+from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.new_task import DEFAULT_QUEUE, TaskId
 from qcore.domain.retry import Dice, RetryPolicy
 from qcore.entrypoints.connect import borrow, connect, url_of_environment
@@ -43,6 +45,8 @@ from qcore.ports import Broker, Clock, Instrument, Serializer, timekeeper_of
 
 # seeded by the system: workers that share a seed would retry in step
 DICE: Final = SystemRandom().random
+
+NOTHING: Final[Mapping[type, object]] = FrozenDict()
 
 
 class Qcore(Router):
@@ -202,18 +206,28 @@ class Qcore(Router):
         broker: Broker | None = None,
         clock: Clock | None = None,
         dice: Dice | None = None,
+        lifespans: Sequence[Lifespan] | None = None,
+        provided: Mapping[type, object] = NOTHING,
     ) -> Generator[Self]:
         """Use another broker, clock or dice while the block lasts, as a test does.
 
         Tasks stay declared; whatever enqueues or runs them in the block does so over there. Without
         a `clock` it goes by the one that this queue was given, or else by the other broker's time.
+        `lifespans` are entered in the place of all that are declared, `[]` for none; `provided` are
+        objects in the place of what lifespans and arounds yield, by the type that a handler asks
+        for (`ctx.state`, `Provided`).
         """
         before = self.broker, self.store, self._given_clock, self.dice
         store, broker = self._connect(url) if broker is None else (_shown(broker), broker)
         self._wire(broker, store, clock or self._given_clock, dice or self.dice)
+        node = self.node
+        instead = node.lifespans_instead, node.state_instead
+        node.lifespans_instead = instead[0] if lifespans is None else [*lifespans]
+        node.state_instead = {**instead[1], **provided}
         try:
             yield self
         finally:
+            node.lifespans_instead, node.state_instead = instead
             self._wire(*before)
 
     def within(self, connection: Connection) -> BlockingClient:

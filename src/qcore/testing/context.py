@@ -67,7 +67,9 @@ def a_context(
     stored = a_stored_task(spec, state=State.ACTIVE, attempts=attempt, failures=failures)
     claim = Claim(stored, a_lease(spec.id, queue=spec.queue))
     known: dict[type, Any] = {type(each): each for each in state}
-    return Context(claim, RunServices(known, _build, storage or RecordedRun()), deadline=deadline)
+    return Context(
+        claim, RunServices(known, build=_build, storage=storage or RecordedRun()), deadline=deadline
+    )
 
 
 def _build(asked: TaskRequest) -> NewTask:

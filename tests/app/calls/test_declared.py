@@ -275,7 +275,7 @@ async def test_an_annotation_may_be_evaluated_lazily(lab: Lab, module: ModuleTyp
             exec(LAZY, vars(module))  # noqa: S102
         return
     exec(LAZY, vars(module))  # noqa: S102
-    module.task.handler.signature.annotations.check(lab.codec)
+    module.task.handler.signature.check(lab.codec)
     vars(module)["q"] = Lab()
     vars(module)["is_whole"] = False
     del module.Nobody

@@ -71,8 +71,9 @@ class TestLifespan:
         handle = await a.enqueue()
         await lab.run_due()
         assert (await stored(handle)).error == (
-            "NoState: no lifespan yields a int: this run has SmallPool "
-            "(with process=True it never has any: a process cannot share the worker's objects)"
+            "NoState: no lifespan and no around yields a int: this run has SmallPool (with "
+            "process=True it has only what arounds yield: a process cannot share the worker's "
+            "objects)"
         )
 
     async def test_one_may_be_a_context_manager_already(self, lab: Lab) -> None:

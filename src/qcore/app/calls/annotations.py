@@ -1,7 +1,7 @@
 """Resolve a handler's annotations, one by one, and say which of them is no type."""
 
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from inspect import Parameter
@@ -12,6 +12,7 @@ import msgspec
 
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.introspection import is_module_complete, namespace_of
+from qcore.app.calls.provided import is_marked
 from qcore.domain.errors import InvalidOption
 
 RESULT: Final = "return"
@@ -83,11 +84,11 @@ class Annotations:
             ) from error
         return kind
 
-    def check(self, codec: Codec | None) -> None:
+    def check(self, codec: Codec | None, unread: Collection[str]) -> None:
         """Raise `InvalidOption` for one that is no type, as far as can be told already.
 
         What is not found in a module that is still being executed may be defined later. Without a
-        `codec`, it is not known which types can be read.
+        `codec`, it is not known which types can be read; those of `unread` need not be.
         """
         for parameter in self._annotations:
             try:
@@ -97,8 +98,8 @@ class Annotations:
                 if may_come and not is_module_complete(self._function):
                     continue
                 raise
-            # what a result is read as matters only where one is kept
-            why = None if codec is None or parameter == RESULT else _why_no_type(kind, codec)
+            is_read = parameter not in unread and not is_marked(kind)
+            why = _why_no_type(kind, codec) if codec is not None and is_read else None
             if why is not None:
                 raise InvalidOption(
                     f"{self._part(parameter)} has an annotation that cannot be read: {why}"

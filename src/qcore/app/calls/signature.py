@@ -13,6 +13,7 @@ from qcore.app.calls.arrival import Arrival
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.introspection import innermost, signature_of
 from qcore.app.calls.parameters import parameters_of
+from qcore.app.calls.provided import Provided, provided_kind
 from qcore.app.calls.remote_result import RemoteResult
 from qcore.domain.errors import CannotDecode, InvalidTask, UnknownFormat
 from qcore.domain.text import shown
@@ -30,18 +31,15 @@ class Signature:
     def __init__(self, name: str, function: Callable[..., Any], *, after: int = 0) -> None:
         self._name = name
         self._function = function
-        self.context, *parameters = parameters_of(name, function)
+        self.context, *self._after_it = parameters_of(name, function)
         """The parameter that receives the context."""
-        self._parameters = parameters[after:]
-        annotations = {each.name: each.annotation for each in self._parameters}
+        self._skipped = after
+        annotations = {each.name: each.annotation for each in self._after_it}
         self.annotations = Annotations(
             name, function, {**annotations, RESULT: signature_of(function).return_annotation}
         )
         self.is_async = iscoroutinefunction(function) or iscoroutinefunction(innermost(function))
-        self._names = [
-            p.name for p in self._parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD
-        ]
-        self._open = any(p.kind is Parameter.VAR_KEYWORD for p in self._parameters)
+        self._open = any(p.kind is Parameter.VAR_KEYWORD for p in self._after_it)
 
     @property
     def context_kind(self) -> Any:
@@ -50,10 +48,41 @@ class Signature:
         known = Annotations(self._name, self._function, {name: self.context.annotation}).known
         return known.get(name, Any)
 
+    def check(self, codec: Codec | None) -> None:
+        """Raise `InvalidOption` for an annotation that is wrong, as far as can be told already.
+
+        Without a `codec`, it is not known which types of arguments can be read.
+        """
+        filled = [each.name for each in self._after_it if each.default is Provided]
+        # what a result is read as matters only where one is kept
+        self.annotations.check(codec, {RESULT, *filled})
+
+    def resolve(self) -> None:
+        """Raise `InvalidOption` for an annotation that cannot be resolved, or is of no class."""
+        _ = self._parameters
+
+    @cached_property
+    def provided(self) -> Mapping[str, type]:
+        """Return the types of the parameters that the worker fills in, by name."""
+        kinds = self.annotations.kinds
+        found = {p.name: provided_kind(self._name, p, kinds[p.name]) for p in self._after_it}
+        return {name: kind for name, kind in found.items() if kind is not None}
+
+    @cached_property
+    def _parameters(self) -> Sequence[Parameter]:
+        """Return those of the task's arguments."""
+        provided = self.provided
+        return [p for p in self._after_it if p.name not in provided][self._skipped :]
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        placed = Parameter.POSITIONAL_OR_KEYWORD
+        return [p.name for p in self._parameters if p.kind is placed]
+
     @cached_property
     def model(self) -> Any:
         """Return the msgspec struct that a payload is decoded as."""
-        kinds = self.annotations.kinds
+        kinds = self._kinds
         if self._open:
             return dict[str, Any]
         fields: list[Any] = []
@@ -73,7 +102,7 @@ class Signature:
     @cached_property
     def returns(self) -> Any:
         """Return the type that a result is decoded as."""
-        return self.annotations.kinds[RESULT]
+        return self._kinds[RESULT]
 
     @cached_property
     def first(self) -> str | None:
@@ -87,7 +116,8 @@ class Signature:
 
     @cached_property
     def _positional(self) -> bool:
-        return all(p.kind is Parameter.POSITIONAL_OR_KEYWORD for p in self._parameters)
+        placed = Parameter.POSITIONAL_OR_KEYWORD
+        return not self.provided and all(p.kind is placed for p in self._parameters)
 
     @cached_property
     def _has_optional(self) -> bool:
@@ -211,9 +241,10 @@ class Signature:
             )
         return CannotDecode(f"{error}{self._after_context}")
 
-    @property
+    @cached_property
     def _kinds(self) -> Mapping[str, Any]:
-        return self.annotations.kinds
+        names = [RESULT, *(each.name for each in self._parameters)]
+        return {name: self.annotations.kinds[name] for name in names}
 
     @property
     def _expected(self) -> str:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from attrs import field
 
@@ -11,6 +11,7 @@ from qcore.app.calls.chain_header import CHAIN_HEADER
 from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.tasks.run_details import RunStorage
 from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
+from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.ids import follow_up_id
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, another
@@ -45,11 +46,15 @@ class RunServices:
 
     state: Mapping[type, Any] = field(factory=dict[type, Any])
     """What the lifespans yielded, by type."""
+    replaced: Mapping[type, Any] = field(factory=dict[type, Any])
+    """What a test has put in the place of what is yielded, by type."""
     build: BuildTask | None = None
     storage: RunStorage | None = None
 
 
 NO_SERVICES: Final = RunServices()
+
+_NOTHING: Final[Mapping[type, Any]] = FrozenDict()
 
 
 class Context:
@@ -66,6 +71,7 @@ class Context:
         "_is_cancelled",
         "_is_over",
         "_log",
+        "_provided",
         "_services",
         "cancel_reason",
         "claim",
@@ -75,6 +81,7 @@ class Context:
 
     _headers: dict[str, str]
     _amend: Callable[[dict[str, str]], None]
+    _provided: Mapping[type, Any]
 
     def __init__(
         self, claim: Claim, services: RunServices = NO_SERVICES, *, deadline: Moment | None = None
@@ -286,16 +293,37 @@ class Context:
             )
         return self._log
 
+    def provide(self, *values: object) -> None:
+        """Have `state` return objects in this run, by their types; what comes later wins.
+
+        What an around yields is provided so: one object, a tuple of them, or None for nothing.
+        """
+        for value in values:
+            several = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+            own = {type(each): each for each in several if each is not None}
+            if own:
+                self._provided = {**self._own_state, **own}
+
+    @property
+    def _own_state(self) -> Mapping[type, Any]:
+        return getattr(self, "_provided", _NOTHING)
+
     def state(self, kind: type[T]) -> T:
-        """Return the object of a type that a lifespan yielded; raise `NoState` if there is none."""
-        state = self._services.state
-        found = state.get(kind)
-        if found is None:
-            found = next((each for each in state.values() if isinstance(each, kind)), None)
-        if found is None:
-            raise NoState(
-                f"no lifespan yields a {kind.__name__}: this run has "
-                f"{', '.join(each.__name__ for each in state) or 'no state at all'} "
-                "(with process=True it never has any: a process cannot share the worker's objects)"
-            )
-        return found
+        """Return the object of a type that an around of this run or a lifespan yielded.
+
+        A subclass will do where there is none of the very class. Raises `NoState` if there is none.
+        """
+        services = self._services
+        sources = services.replaced, self._own_state, services.state
+        for source in sources:
+            found = source.get(kind)
+            if found is None:
+                found = next((each for each in source.values() if isinstance(each, kind)), None)
+            if found is not None:
+                return cast("T", found)
+        known = dict.fromkeys(each.__name__ for source in sources for each in source)
+        raise NoState(
+            f"no lifespan and no around yields a {kind.__name__}: this run has "
+            f"{', '.join(known) or 'no state at all'} (with process=True it has only what arounds "
+            "yield: a process cannot share the worker's objects)"
+        )

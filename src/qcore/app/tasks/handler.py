@@ -1,7 +1,6 @@
 """A handler: the function behind a task's name, its options, and how callers enqueue it."""
 
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
 from weakref import WeakSet
@@ -16,8 +15,10 @@ from qcore.app.calls.signature import Signature
 from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.handles import BlockingHandle, Handle
+from qcore.app.tasks.around import Around, enclosed
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.context_parameter import check_context
+from qcore.app.tasks.kind import Kind
 from qcore.app.tasks.process_function import ProcessFunction, declare, included
 from qcore.domain.errors import CannotDecode, InvalidOption, InvalidTask
 from qcore.domain.new_task import DEFAULT_QUEUE, TaskId
@@ -52,14 +53,6 @@ class BoundCall(Call[R_co], Generic[R_co]):
     """A call that knows the clients to enqueue it with when none is given."""
 
     sender: Sender = field(kw_only=True, eq=False, repr=False)
-
-
-class Kind(StrEnum):
-    """Where a handler runs."""
-
-    COROUTINE = "coroutine"
-    THREAD = "thread"
-    PROCESS = "process"
 
 
 class HandlerWithOptions(Generic[P, R]):
@@ -154,6 +147,7 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         policy: PolicyParts,
         process: bool,
         options: Options,
+        arounds: Sequence[Around] = (),
     ) -> None:
         # first, as an object's own attributes may have the names of these
         update_wrapper(cast("Callable[..., Out]", self), function)
@@ -173,12 +167,18 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         self.name: str = name
         self.signature = Signature(name, function)
         check_context(name, self.signature)
-        self.signature.annotations.check(_codec_of(sender))
+        self.signature.check(_codec_of(sender))
         self.kind = _kind(name, self.signature, process=process)
+        self.arounds = arounds
+        """Its own, inside of those of its routers."""
         self.process_function: ProcessFunction | None = None
         """Where a child process finds the function, if one is to call it."""
         if process:
             self.process_function = declare(self, name)
+
+    def enclosed(self, arounds: Sequence[Around]) -> Callable[..., Any]:
+        """Return what is called to run a task: the function inside arounds, the first outermost."""
+        return enclosed(self.function, arounds, provided=self.signature.provided, kind=self.kind)
 
     def include_in(self, module: str | None) -> None:
         """Have a child process import the module that includes this handler's router."""
@@ -190,7 +190,7 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         if name != self.name:
             self.name = name
             self.signature = Signature(name, self.function)
-        self.signature.annotations.check(_codec_of(self.sender))
+        self.signature.check(_codec_of(self.sender))
         self.defaults = defaults
         for template in list(self.templates):
             template.rebase(name, defaults)

@@ -8,7 +8,7 @@ its module has under the function's own name.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from inspect import currentframe, isclass, ismethod
 from operator import attrgetter
@@ -34,6 +34,20 @@ class Declared(Protocol):
         ...
 
 
+class NamedAround(Protocol):
+    """An around, which a child process declares by importing a module."""
+
+    @property
+    def name(self) -> str:
+        """Return its module and name."""
+        ...
+
+    @property
+    def module(self) -> str | None:
+        """Return the module; None where no import declares it."""
+        ...
+
+
 @record
 class ProcessFunction:
     """Where a child process finds a function."""
@@ -48,6 +62,8 @@ class ProcessFunction:
     """Where its code begins: another function of that name may be declared for another queue."""
     included_by: tuple[str, ...] = field(default=(), eq=False)
     """Modules to import too: they include its router, and so give it its clients and options."""
+    arounds: tuple[str, ...] = field(default=(), eq=False)
+    """Names of the arounds to be put around it, the outermost first."""
 
 
 _declared: Final[WeakValueDictionary[ProcessFunction, Any]] = WeakValueDictionary()
@@ -79,6 +95,16 @@ def included(where: ProcessFunction, module: str) -> ProcessFunction:
     """Return where a function is found whose router another module has included."""
     name = MAIN if module == CHILDS_MAIN else module
     return evolve(where, included_by=(*where.included_by, name))
+
+
+def with_arounds(where: ProcessFunction, arounds: Sequence[NamedAround]) -> ProcessFunction:
+    """Return where a function is found that is to be called inside arounds, the first outermost."""
+    if not arounds:
+        return where
+    for module in dict.fromkeys(each.module for each in arounds):
+        if module is not None:
+            where = included(where, module)
+    return evolve(where, arounds=tuple(each.name for each in arounds))
 
 
 def find(where: ProcessFunction) -> Any:

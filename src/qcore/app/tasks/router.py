@@ -19,11 +19,14 @@ from qcore.app.calls.options import Options
 from qcore.app.calls.periodic_task import EntryOptions
 from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.tasks.aggregators import A, AggregationOptions, Aggregator
+from qcore.app.tasks.around import Around, AroundFunction, declared
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.default_name import default_name
 from qcore.app.tasks.handler import Handler, Sender
+from qcore.app.tasks.kind import OneOrMoreKinds
 from qcore.app.tasks.lifespan import Lifespan, no_lifespan
 from qcore.app.tasks.periodic import POLL_EVERY, D, PeriodicDeclarations, V
+from qcore.app.tasks.process_function import running_module
 from qcore.app.tasks.router_tree import AnyHandler, ErrorHook, Middleware, RouterNode
 from qcore.app.tasks.task_defaults import policy_parts, task_defaults
 from qcore.domain.backoff import Curve
@@ -40,6 +43,7 @@ R = TypeVar("R")
 M = TypeVar("M", bound="Middleware")
 H = TypeVar("H", bound="ErrorHook")
 L = TypeVar("L", bound="Lifespan")
+AR = TypeVar("AR", bound="AroundFunction")
 
 NO_ARGUMENTS: Final[Mapping[str, Any]] = FrozenDict()
 
@@ -101,6 +105,7 @@ class Router:
         retry: RetryPolicy | Curve | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
         process: bool = False,
+        around: AroundFunction | Sequence[AroundFunction] = (),
         **options: Unpack[Options],
     ) -> Decorate: ...
     def task(
@@ -110,6 +115,7 @@ class Router:
         retry: RetryPolicy | Curve | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
         process: bool = False,
+        around: AroundFunction | Sequence[AroundFunction] = (),
         **options: Unpack[Options],
     ) -> Decorate | AnyHandler:
         """Make a function the handler of the tasks of a name (its module and name if not given).
@@ -118,9 +124,10 @@ class Router:
 
         Used as `@q.task` or as `@q.task(…)`. `retry` is a policy or a curve (failures and a roll to
         seconds), `is_failure` says which errors burn the retry budget, `process=True` runs it in a
-        process of its own. The `options` are the defaults of its tasks: `queue`, `priority`,
-        `max_retry`, `max_crashes`, `backoff`, `timeout`, `deadline`, `delay`, `at`, `expires`,
-        `retention`, `task_id`, `group`, `headers`, `tags`, `unique_for`, `unique_key`,
+        process of its own, and `around` is one or several arounds of its own, inside of those of
+        its routers (see `Router.around`). The `options` are the defaults of its tasks: `queue`,
+        `priority`, `max_retry`, `max_crashes`, `backoff`, `timeout`, `deadline`, `delay`, `at`,
+        `expires`, `retention`, `task_id`, `group`, `headers`, `tags`, `unique_for`, `unique_key`,
         `on_duplicate`, `on_conflict`; see `qcore.types.Options`. Raises `InvalidOption` for a name
         that has a handler already, and `InvalidTask` for an option that is wrong.
         """
@@ -128,7 +135,10 @@ class Router:
         def decorate(function: Callable[..., Any], /) -> Any:
             called = name if isinstance(name, str) else default_name(function)
             policy = policy_parts(retry, is_failure)
-            return self._add(called, function, policy, process=process, options=options)
+            arounds = _arounds(around)
+            return self._add(
+                called, function, policy, process=process, options=options, arounds=arounds
+            )
 
         return decorate(name) if callable(name) else decorate
 
@@ -149,6 +159,7 @@ class Router:
         *,
         process: bool,
         options: Options,
+        arounds: Sequence[Around] = (),
     ) -> AnyHandler:
         self.node.refuse_taken([pattern])
         if pattern:
@@ -163,7 +174,10 @@ class Router:
             policy=policy,
             process=process,
             options=options,
+            arounds=arounds,
         )
+        for each in arounds:
+            each.check(pattern, handler.kind)
         node.adopt({pattern: handler})
         return handler
 
@@ -184,13 +198,16 @@ class Router:
         """Return all handlers, in the order of registration."""
         return list(self.node.handlers.values())
 
-    def check_annotations(self) -> None:
-        """Raise `InvalidOption` for a handler with an annotation that names what was not defined.
+    def check_handlers(self) -> None:
+        """Raise `InvalidOption` for what is wrong, and may not have been while it was declared.
 
-        While its module was imported, it might have been defined further down.
+        An annotation that names what was not defined might have been defined further down in its
+        module. An async around cannot be put around a plain function.
         """
-        for handler in self.node.handlers.values():
-            handler.signature.annotations.resolve()
+        for pattern, handler in self.node.handlers.items():
+            handler.signature.resolve()
+            for around in self.node.arounds_of(handler):
+                around.check(pattern, handler.kind)
 
     def default_queues(self) -> dict[str, str]:
         """Return the names and prefixes that have handlers, with the queue their tasks go to."""
@@ -315,6 +332,30 @@ class Router:
         self.middlewares.append(middleware)
         return middleware
 
+    @overload
+    def around(self, function: AR, /) -> AR: ...
+    @overload
+    def around(self, *, only: OneOrMoreKinds) -> Callable[[AR], AR]: ...
+    def around(self, function: Any = None, *, only: OneOrMoreKinds | None = None) -> Any:
+        """Wrap code around every handler where it runs: in its very thread, process or coroutine.
+
+        Used as `@q.around` or as `@q.around(only="thread")`, for handlers of a kind or of several:
+        "coroutine", "thread", "process". It is a generator function of the context that yields
+        once, or a function that returns a context manager, such as one of `contextlib`; plain, or
+        async for coroutines only. It shares the handler's context variables, and is inside of all
+        middleware; the first registered is the outermost. What it yields `ctx.state` finds in this
+        run; `yield` returns what the handler has returned, and raises what it has raised. One that
+        catches that error has the task end as if None had been returned. What it raises itself is
+        the run's error. Raises `InvalidOption` for what cannot be called so; an async one around a
+        plain function is refused when a worker is made.
+        """
+
+        def declare(function: AR, /) -> AR:
+            self.node.arounds.append(declared(function, only, running_module()))
+            return function
+
+        return declare if function is None else declare(function)
+
     def lifespan(self, lifespan: L) -> L:
         """Run an async generator around the worker's life; handlers reach what it yields by type.
 
@@ -337,6 +378,15 @@ class Router:
             )
         self.error_hooks.append(hook)
         return hook
+
+
+def _arounds(given: AroundFunction | Sequence[AroundFunction]) -> Sequence[Around]:
+    module = running_module()
+    if callable(given):
+        return [declared(given, None, module)]
+    if not isinstance(given, Sequence):
+        raise InvalidOption(f"around is {shown(given)}: expected a function, or several")
+    return [declared(each, None, module) for each in given]
 
 
 def _hooks(on_error: ErrorHook | Sequence[ErrorHook]) -> Sequence[ErrorHook]:

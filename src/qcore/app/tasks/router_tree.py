@@ -13,6 +13,7 @@ from qcore.app.calls.name_patterns import PREFIX_ENDS_WITH, best_match
 from qcore.app.calls.task_template import TaskTemplate
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.tasks.aggregators import Aggregator, Aggregators
+from qcore.app.tasks.around import Around
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Handler, Sender
 from qcore.app.tasks.lifespan import Lifespan
@@ -45,11 +46,17 @@ class RouterNode:
         self.handlers: dict[str, AnyHandler] = {}
         self.middlewares: list[Middleware] = []
         """Its own, outermost first."""
+        self.arounds: list[Around] = []
+        """Its own, outermost first."""
         self.lifespans: list[Lifespan] = []
         self.error_hooks: list[ErrorHook] = []
         self.aggregators = Aggregators()
         self.declarations = PeriodicDeclarations()
         """Its own periodic tasks, and providers of such."""
+        self.lifespans_instead: Sequence[Lifespan] | None = None
+        """What a test has put in the place of all lifespans."""
+        self.state_instead: Mapping[type, Any] = {}
+        """What a test has put in the place of what lifespans and arounds yield, by type."""
         self.resolve = lru_cache(maxsize=4096)(self._resolve)
         self.sender: Sender = RootSender(self) if sender is None else sender
 
@@ -160,6 +167,12 @@ class RouterNode:
             return self.middlewares
         return [each for node in (self, *self.path_to(handler)) for each in node.middlewares]
 
+    def arounds_of(self, handler: AnyHandler) -> Sequence[Around]:
+        """Return the arounds of a handler, outermost first: those here first, its own last."""
+        nodes = (self, *self.path_to(handler))
+        every = [*(each for node in nodes for each in node.arounds), *handler.arounds]
+        return [each for each in every if handler.kind in each.kinds]
+
     def error_hooks_of(self, handler: AnyHandler) -> Sequence[ErrorHook]:
         """Return the error hooks of a handler, those here first."""
         if handler.owner is self:
@@ -181,7 +194,9 @@ class RouterNode:
         return defaults
 
     def all_lifespans(self) -> Sequence[Lifespan]:
-        """Return its lifespans, and those of the nodes in it."""
+        """Return its lifespans, and those of the nodes in it, or what a test has put there."""
+        if self.lifespans_instead is not None:
+            return self.lifespans_instead
         inner = [each for node in self.included for each in node.all_lifespans()]
         return [*self.lifespans, *inner]
 

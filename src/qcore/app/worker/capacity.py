@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from qcore.app.tasks.handler import Kind
+from qcore.app.tasks.kind import Kind
 from qcore.app.tasks.router import Router
 from qcore.app.worker.pools.slots import Slots
 from qcore.domain.new_task import DEFAULT_QUEUE

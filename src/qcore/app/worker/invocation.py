@@ -1,15 +1,15 @@
 """Call a handler where it runs: on the event loop, in a thread, or in a child process."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.tasks.context import Context
-from qcore.app.tasks.handler import Kind
-from qcore.app.tasks.process_function import ProcessFunction
+from qcore.app.tasks.kind import Kind
+from qcore.app.tasks.process_function import ProcessFunction, with_arounds
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import AnyHandler, Middleware, Next
 from qcore.app.worker.control import WorkerControl
@@ -64,6 +64,8 @@ class Invoker:
         self._clock = clock
         self._emit = emit
         self._emits_started = emit.wants(TaskStarted)
+        self._functions: dict[AnyHandler, Callable[..., Any]] = {}
+        """What is called of each handler: its function inside the arounds."""
 
     def invoke(
         self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -79,13 +81,21 @@ class Invoker:
             call = partial(self._in_thread, run, handler, args, kwargs)
             return self._in_thread_slot(run, call, middleware)
         if handler.process_function is not None:
-            function = handler.process_function
-            return self._in_process_slot(run, function, args, kwargs, middleware)
+            place = with_arounds(handler.process_function, node.arounds_of(handler))
+            return self._in_process_slot(run, place, args, kwargs, middleware)
         self._begin(run)
+        function = self._function_of(handler)
         if not middleware:
-            awaitable: Awaitable[object] = handler.function(run.ctx, *args, **kwargs)
+            awaitable: Awaitable[object] = function(run.ctx, *args, **kwargs)
             return awaitable
-        return _wrapped(partial(_called, handler, args, kwargs), middleware)(run.ctx)
+        return _wrapped(partial(_called, function, args, kwargs), middleware)(run.ctx)
+
+    def _function_of(self, handler: AnyHandler) -> Callable[..., Any]:
+        function = self._functions.get(handler)
+        if function is None:
+            function = handler.enclosed(self._node.arounds_of(handler))
+            self._functions[handler] = function
+        return function
 
     def _begin(self, run: Run) -> None:
         self._deadlines.start(run)
@@ -125,7 +135,7 @@ class Invoker:
         kwargs: Mapping[str, Any],
         ctx: Context,
     ) -> object:
-        future = self._pools.threads.submit(handler.function, ctx, *args, **kwargs)
+        future = self._pools.threads.submit(self._function_of(handler), ctx, *args, **kwargs)
         while True:
             try:
                 return refuse_unstarted(await asyncio.shield(future), "handler")
@@ -156,9 +166,9 @@ class Invoker:
 
 
 def _called(
-    handler: AnyHandler, args: Sequence[Any], kwargs: Mapping[str, Any], ctx: Context
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], ctx: Context
 ) -> Awaitable[object]:
-    awaitable: Awaitable[object] = handler.function(ctx, *args, **kwargs)
+    awaitable: Awaitable[object] = function(ctx, *args, **kwargs)
     return awaitable
 
 

@@ -93,7 +93,12 @@ class WorkerSession:
         runner = TaskRunner(
             running,
             self._make_executor(),
-            RunServices(state, self._build_follow_up, self._progress_writer),
+            RunServices(
+                state,
+                env.router.node.state_instead,
+                build=self._build_follow_up,
+                storage=self._progress_writer,
+            ),
             outbox=self._outbox,
             deadlines=self._deadlines,
             wakeup=self._wakeup,

@@ -49,7 +49,7 @@ class Worker:
         store: str | None = None,
     ) -> None:
         # all modules are imported by now: a name that an annotation lacks never comes
-        router.check_annotations()
+        router.check_handlers()
         emit = Instruments(instruments)
         client = Client(broker, clock=clock, codec=codec, max_payload=max_payload, coalesce=False)
         self._control = WorkerControl(clock)

@@ -17,7 +17,7 @@ from qcore.app.calls.user_code import as_exception, is_from_outside
 from qcore.app.client.client import Client
 from qcore.app.client.division import ABOUT_VALUES
 from qcore.app.tasks.aggregators import Aggregator
-from qcore.app.tasks.handler import Kind
+from qcore.app.tasks.kind import Kind
 from qcore.app.worker.pools.handler_pools import HandlerPools
 from qcore.app.worker.retrying import Retrying
 from qcore.domain.answers import Admission, Enqueued

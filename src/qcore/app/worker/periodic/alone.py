@@ -39,7 +39,7 @@ class Scheduler:
         if periodic is None:
             raise InvalidOption("this broker has no periodic tasks: there is nothing to schedule")
         # all modules are imported by now: a name that an annotation lacks never comes
-        router.check_annotations()
+        router.check_handlers()
         self._broker = broker
         self._periodic = periodic
         self._router = router

@@ -22,6 +22,7 @@ from qcore.app.client.client import Client
 from qcore.app.tasks.context import Context, RunServices
 from qcore.app.tasks.handler import Handler
 from qcore.app.tasks.process_function import ProcessFunction, find
+from qcore.app.tasks.router_tree import AnyHandler, RouterNode
 from qcore.app.worker.pools.child_ipc import Job, Outcome, PipeRunStorage, Raised, Returned
 from qcore.app.worker.pools.child_signals import ChildSignals
 from qcore.app.worker.pools.error_record import recorded
@@ -90,8 +91,7 @@ def _do(job: Job, storage: PipeRunStorage) -> Outcome:
         found = find(job.function)
         client = _client_of(found)
         args, kwargs = _arguments(job, found, client)
-        # the decorator has put the handler in the function's place
-        function = getattr(found, "function", found)
+        function = _function_of(found, job.function)
         build = None if client is None else partial(_build, client, job.clock_offset)
         ctx = Context(job.claim, RunServices(build=build, storage=storage), deadline=job.deadline)
         ctx.give_back(job.follow_ups)
@@ -102,6 +102,23 @@ def _do(job: Job, storage: PipeRunStorage) -> Outcome:
     signature = found.signature if isinstance(found, Handler) else None
     result = packed(value, signature, None if client is None else client.codec)
     return Returned(result, name_of(value), ctx.end())
+
+
+def _function_of(found: Any, where: ProcessFunction) -> Callable[..., Any]:
+    """Return what is to be called: the function inside the arounds that its worker has for it."""
+    owner = getattr(found, "owner", None)
+    handler: AnyHandler | None = found if isinstance(owner, RouterNode) else None
+    arounds = owner.root.arounds_of(found) if isinstance(owner, RouterNode) else ()
+    names = tuple(each.name for each in arounds)
+    if names != where.arounds:
+        raise InvalidOption(
+            f"the handler of {where.pattern!r} is to run inside the arounds "
+            f"{', '.join(where.arounds) or 'none'}, and this process has found "
+            f"{', '.join(names) or 'none'}: declare each where a module is imported, and not in a "
+            "function or under `if __name__ == ...`"
+        )
+    # a plain function is found where its module has replaced the handler
+    return getattr(found, "function", found) if handler is None else handler.enclosed(arounds)
 
 
 def _arguments(

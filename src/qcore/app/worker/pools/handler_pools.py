@@ -1,6 +1,6 @@
 """The pools for handlers that are plain functions, and the slots that bound them."""
 
-from qcore.app.tasks.handler import Kind
+from qcore.app.tasks.kind import Kind
 from qcore.app.worker.pools.processes import ProcessPool
 from qcore.app.worker.pools.slots import Slots
 from qcore.app.worker.pools.threads import ThreadPool
