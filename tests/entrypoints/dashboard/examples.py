@@ -24,6 +24,7 @@ PARAMETERS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
     ("POST", "errors-retry"): {"fingerprint": FINGERPRINT, "confirm": "yes"},
     ("POST", "errors-discard"): {"fingerprint": FINGERPRINT, "confirm": "yes", "number": "100"},
     ("GET", "group"): GROUP,
+    ("POST", "group-aggregate"): GROUP,
     ("POST", "group-move"): {**GROUP, "verb": "run", "confirm": "yes"},
     ("GET", "periodic-entry"): ENTRY,
     ("POST", "periodic-move"): {**ENTRY, "verb": "pause"},
@@ -32,9 +33,11 @@ PARAMETERS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
     ("POST", "task-again"): {"queue": QUEUE, "id": id_of(State.DEAD)},
     ("POST", "bulk"): {"verb": "run", "which": "all", "state": "dead", "queue": QUEUE},
     ("POST", "bulk-delete"): {"verb": "delete", "which": "all", "state": "dead", "queue": QUEUE},
+    ("POST", "bulk-edit"): {"verb": "update", "which": "all", "state": "dead", "queue": QUEUE},
     ("GET", "job"): {"id": "0"},
     ("POST", "job-stop"): {"id": "0"},
     ("POST", "job-delete-stop"): {"id": "0"},
+    ("POST", "job-edit-stop"): {"id": "0"},
     ("POST", "job-undo"): {"id": "0"},
     ("POST", "queue-pause"): {"queue": QUEUE, "to": "resume"},
     ("POST", "queue-limit"): {"queue": QUEUE, "rate": "100/min", "in_flight": "3"},
@@ -50,8 +53,10 @@ ALSO: Final = (
     ("GET", "", {"name": "a"}),
     *(
         ("POST", "task-move", {**TASK, "verb": verb})
-        for verb in ("discard", "cancel", "bring-back")
+        for verb in ("discard", "cancel", "bring-back", "move")
     ),
+    ("POST", "task-move", {**TASK, "verb": "move", "confirm": "yes", "to": WORD[:100]}),
+    ("POST", "bulk", {"verb": "move", "which": "all", "state": "dead", "queue": QUEUE}),
     ("GET", "", {"span": "90d"}),
     ("GET", "queue", {"queue": QUEUE, "span": "3h"}),
     ("GET", "errors", {"q": "state:dead"}),

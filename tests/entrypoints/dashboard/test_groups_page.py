@@ -1,13 +1,20 @@
 """Groups: which tasks wait to become one, and orders for all that wait in one."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from qcore import Qcore
 from qcore.app.client.queries import Query
 from qcore.dashboard import ALL, Visitor, dashboard
+from qcore.domain.events import Event, Operated
+from qcore.domain.new_task import NewTask
 from qcore.domain.states import State
 from qcore.entrypoints.dashboard.pages.groups import CALLS, MEMBERS
+from qcore.testing import ManualClock
+from qcore.testing.builders import a_task
 from tests.entrypoints.dashboard.kit import a_queue, as_role, browser, put, read, text_of
 
 GROUP = {"queue": "mail", "name": "user-1"}
@@ -52,6 +59,57 @@ async def test_a_group_shows_the_tasks_that_joined_first() -> None:
     text = text_of(html)
     assert f"{MEMBERS} or more tasks" in text
     assert "qcore groups aggregate user-1 --queue mail" in text
+
+
+async def test_a_group_is_aggregated_at_once() -> None:
+    """Where the dashboard has its aggregator, by a button; the instruments are told who did it."""
+    told: list[Event] = []
+    q = Qcore("memory://", clock=ManualClock(), instruments=[told.append])
+
+    @q.aggregator("user-1", queue="mail")
+    def one(group: str, members: Sequence[Any]) -> NewTask:
+        return a_task(id="digest", queue="mail", payload=str(len(members)).encode())
+
+    for _ in range(3):
+        await put(q, queue="mail", group="user-1")
+    at = browser(dashboard(q))
+    assert "Aggregate now" in text_of(await at.page("group", **GROUP))
+    done = await at.post("group-aggregate", **GROUP)
+    page = text_of(read(await at.http.get(f"/{done.headers['location']}")))
+    assert "user-1 has become 1 task: digest." in page
+    assert dict((await q.inspector.counts())["mail"]) == {State.PENDING: 1}
+    [order] = [each for each in told if isinstance(each, Operated)]
+    assert (order.action, order.detail, order.tasks) == ("aggregate", "user-1", ("digest",))
+    again = await at.post("group-aggregate", **GROUP)
+    page = text_of(read(await at.http.get(f"/{again.headers['location']}")))
+    assert "Nothing was done" in page
+
+
+async def test_a_group_without_an_aggregator_here_has_no_button() -> None:
+    """Its page says who has it, and what is sent all the same is refused."""
+    at = browser(dashboard(await with_groups(mail=["user-1"])))
+    text = text_of(await at.page("group", **GROUP))
+    assert "Aggregate now" not in text
+    assert "only a worker or a command has it" in text
+    done = await at.post("group-aggregate", **GROUP)
+    page = text_of(read(await at.http.get(f"/{done.headers['location']}")))
+    assert "Nothing was done: user-1 has no aggregator here." in page
+
+
+async def test_an_aggregator_that_fails_is_told() -> None:
+    """The tasks wait as before. What it has raised is not shown: it may quote masked arguments."""
+    q = await with_groups(mail=["user-1"])
+
+    @q.aggregator("user-1", queue="mail")
+    def one(group: str, members: Sequence[Any]) -> NewTask:
+        raise ValueError(f"no template for {group}")
+
+    at = browser(dashboard(q))
+    done = await at.post("group-aggregate", **GROUP)
+    page = text_of(read(await at.http.get(f"/{done.headers['location']}")))
+    assert "The aggregator of user-1 has failed by a ValueError." in page
+    assert "no template" not in page
+    assert dict((await q.inspector.counts())["mail"]) == {State.AGGREGATING: 1}
 
 
 async def test_a_group_in_which_no_task_waits_says_so() -> None:

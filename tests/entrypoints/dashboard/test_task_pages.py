@@ -135,7 +135,7 @@ async def test_the_page_of_a_task_tells_its_whole_story() -> None:
     attempts = [each.text() for each in html.css(".timeline strong")]
     assert attempts == ["Due", "Attempt 2 failed", "Attempt 1 failed", "Enqueued"]
     buttons = [each.attributes["value"] for each in html.css('button[name="verb"]')]
-    assert buttons == ["run", "discard", "cancel", "delete", "reschedule"]
+    assert buttons == ["run", "discard", "cancel", "move", "delete", "reschedule"]
     assert html.css("footer code")[0].text() == f"qcore task show {task} --queue mail"
 
 

@@ -106,6 +106,7 @@ class BulkMove:
         read: ReadPayload,
         as_of: Moment,
         auditor: Auditor,
+        writer: Broker | None = None,
     ) -> None:
         if not isinstance(move, Move):
             raise InvalidOption(
@@ -119,6 +120,7 @@ class BulkMove:
                 f"the query is {str(query)!r}: expected one that names states, such as state:dead"
             )
         self._broker = broker
+        self._writer = broker if writer is None else writer
         self._query = query
         self._move = move
         self._auditor = auditor
@@ -190,7 +192,7 @@ class BulkMove:
         self, queue: str, ids: Sequence[TaskId], command: Move, now: Moment
     ) -> Sequence[MoveAnswer]:
         if isinstance(command, MoveTo):
-            return await move_to(self._broker, queue, ids, command, now=now)
+            return await move_to(self._writer, queue, ids, command, now=now)
         return await self._broker.execute(queue, ids, command, now=now)
 
     async def _pages(self, size: int) -> AsyncGenerator[tuple[str, Page], None]:

@@ -155,7 +155,7 @@ class CommandingInspector(ReadingInspector):
         order = self._auditor.attribute(MoveTo(to), by, reason)
         await self._open()
         now = self._clock.now()
-        answers = await move_to(self._broker, queue, ids, order, now=now)
+        answers = await move_to(self._writer, queue, ids, order, now=now)
         moved = [task for task, it in zip(ids, answers, strict=True) if isinstance(it, Moved)]
         self._auditor.tell_of_tasks(queue, moved, order, now)
         return answers

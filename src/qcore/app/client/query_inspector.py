@@ -73,8 +73,11 @@ class QueryInspector:
         read_payload: ReadPayload | None = None,
         emit: Emit | None = None,
         by: str | None = None,
+        writer: Broker | None = None,
     ) -> None:
         self._broker = broker
+        # what moves tasks to another queue writes back what it has read: not from one that masks
+        self._writer = broker if writer is None else writer
         self._auditor = Auditor(emit, by)
         self._clock = clock
         self._feeds = StoreFeeds(broker, clock, pauses or AsyncPauses(clock))
@@ -228,6 +231,7 @@ class QueryInspector:
             read=self._read_payload,
             as_of=as_of,
             auditor=self._auditor,
+            writer=self._writer,
         )
 
     async def _open(self) -> None:

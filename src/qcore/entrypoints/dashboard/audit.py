@@ -1,5 +1,6 @@
 """Who does something, and why: said with each order, kept by the task, told to the instruments."""
 
+from collections.abc import Sequence
 from typing import Final, TypedDict
 
 from qcore.app.client.auditing import Auditor
@@ -9,6 +10,7 @@ from qcore.domain.new_task import TaskId
 from qcore.entrypoints.dashboard.visit import Visit
 
 ENQUEUE_AGAIN: Final = "enqueue again"
+AGGREGATE: Final = "aggregate"
 
 
 class Who(TypedDict):
@@ -28,11 +30,8 @@ def auditor(visit: Visit) -> Auditor:
     return Auditor(visit.board.emit, visit.visitor.name)
 
 
-def tell_of_repeat(visit: Visit, queue: str, task: TaskId, new: TaskId) -> None:
-    """Tell that a task was enqueued again, under another id."""
+def tell(visit: Visit, action: str, queue: str, detail: str, tasks: Sequence[TaskId]) -> None:
+    """Tell of what no method of the inspector does, such as to enqueue a task again."""
     if visit.board.emit is not None:
-        given = who(visit)
-        event = Operated(
-            visit.now, ENQUEUE_AGAIN, queue, given["by"], given["reason"], task, tasks=(new,)
-        )
-        visit.board.emit(event)
+        by, reason = visit.visitor.name, who(visit)["reason"]
+        visit.board.emit(Operated(visit.now, action, queue, by, reason, detail, tasks=tuple(tasks)))

@@ -64,6 +64,7 @@ class Board:
             codec=self.q.codec,
             read_payload=self.mask.reader(self.read_payload),
             emit=emit,
+            writer=self.q.broker,
         )
 
     @property

@@ -7,19 +7,17 @@ from urllib.parse import parse_qsl
 
 from qcore.app.client.bulk_moves import DEFAULT_LOOK, MoveProgress
 from qcore.app.client.bulk_moves import Move as Command
-from qcore.app.client.changes import reschedule_to
-from qcore.app.client.qualifiers import DURATION, STATE, seconds_in
+from qcore.app.client.qualifiers import STATE
 from qcore.app.client.queries import Query
-from qcore.domain.answers import Moved
+from qcore.domain.answers import Conflict, Duplicate, Moved
 from qcore.domain.errors import BrokerRefused
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import MAX_ID, MAX_QUEUE, TaskId
 from qcore.domain.text import shown
-from qcore.domain.transitions import Rescheduled
 from qcore.entrypoints.dashboard.audit import who
 from qcore.entrypoints.dashboard.jobs import Job, Steps
 from qcore.entrypoints.dashboard.listing import row_of
-from qcore.entrypoints.dashboard.moves import BY_VERB, MAX_DURATION, Move, Outcomes
+from qcore.entrypoints.dashboard.moves import BY_VERB, Move, Outcomes, choices
 from qcore.entrypoints.dashboard.pages.tasks import EVERY, TABS
 from qcore.entrypoints.dashboard.refusals import BadRequest
 from qcore.entrypoints.dashboard.rights import Right
@@ -52,6 +50,11 @@ async def bulk_delete(visit: Visit) -> Answer:
     return await _ordered(visit, Right.TASK_DELETE)
 
 
+async def bulk_edit(visit: Visit) -> Answer:
+    """Change an option of many tasks, or ask first."""
+    return await _ordered(visit, Right.TASK_EDIT)
+
+
 async def _ordered(visit: Visit, right: Right) -> Answer:
     verbs = [each.verb for each in BY_VERB.values() if each.right is right]
     order = BY_VERB[visit.form.one_of("verb", verbs)]
@@ -78,8 +81,8 @@ async def _order_ticked(visit: Visit, order: Move) -> Answer:
             "is_complete": True,
             "sample": [row_of(visit.board, each) for each in found if each is not None],
         }
-        return _asked(visit, order, values)
-    _command(visit, order)
+        return await _asked(visit, order, values)
+    order.command(visit)
     about = "1 task that was ticked" if len(pairs) == 1 else f"{len(pairs):,} tasks, ticked"
     job = job_of(visit, order, about, len(pairs))
     return _started(visit, job, one_by_one(visit, job, order, _by_queue(pairs)))
@@ -100,7 +103,9 @@ async def one_by_one(
             else:
                 moved = _moved(part, outcomes)
                 job.keep(queue, moved)
-                so_far += MoveProgress(len(moved), len(part) - len(moved), looked=len(part))
+                failed = sum(isinstance(it, Conflict | Duplicate) for it in outcomes)
+                skipped = len(part) - len(moved) - failed
+                so_far += MoveProgress(len(moved), skipped, failed, looked=len(part))
             yield so_far
 
 
@@ -138,7 +143,7 @@ async def _order_all(visit: Visit, order: Move) -> Answer:
     limit = visit.form.whole("limit", 1, MOST_LIMIT, 0) or None
     if not _is_confirmed(visit) or who(visit)["reason"] is None:
         preview = await visit.inspector.preview(
-            query, _any_command(visit, order), look=DEFAULT_LOOK, sample=SAMPLE
+            query, _any(visit, order), look=DEFAULT_LOOK, sample=SAMPLE
         )
         count = preview.count if limit is None else min(limit, preview.count)
         if not _is_confirmed(visit) or _lacks_reason(visit, count):
@@ -150,12 +155,12 @@ async def _order_all(visit: Visit, order: Move) -> Answer:
                 "looked": preview.looked,
                 "sample": [row_of(visit.board, each) for each in preview.sample],
             }
-            return _asked(visit, order, values)
+            return await _asked(visit, order, values)
     as_of, total = _as_of(visit), visit.form.whole("count", 0, MOST_LIMIT, 0)
     job = job_of(visit, order, str(asked), (total if limit is None else min(total, limit)) or None)
     steps = visit.board.inspector_of(job.note).move(
         query,
-        _command(visit, order),
+        order.command(visit),
         as_of=as_of,
         limit=limit,
         pace=_positive(visit, "pace"),
@@ -197,22 +202,11 @@ def _positive(visit: Visit, name: str) -> float | None:
 # --- both ---------------------------------------------------------------------------------------
 
 
-def _command(visit: Visit, order: Move) -> Command:
-    """Return the command of an order; raise `BadRequest` where it needs a delay that makes none."""
-    if order.transition is not Rescheduled:
-        command: Command = order.transition()
-        return command
-    text = visit.form.text("delay", most=MAX_DURATION)
-    delay = seconds_in(text)
-    if delay is None:
-        raise BadRequest(f"delay is {shown(text)}: expected such as {DURATION}")
-    return reschedule_to(None, delay, visit.now)
-
-
-def _any_command(visit: Visit, order: Move) -> Command:
-    """Return a command to preview: where there is to be a delay, it is not known yet."""
-    is_known = order.transition is not Rescheduled or visit.form.is_set("delay")
-    return _command(visit, order) if is_known else reschedule_to(None, 0, visit.now)
+def _any(visit: Visit, order: Move) -> Command:
+    """Return a command to preview: what the form is to say is not known yet where it asks."""
+    is_known = order.asked is None or visit.form.is_set(order.asked.name)
+    made = order.command if is_known or order.any_command is None else order.any_command
+    return made(visit)
 
 
 def _is_confirmed(visit: Visit) -> bool:
@@ -223,7 +217,7 @@ def _lacks_reason(visit: Visit, count: int) -> bool:
     return count > ASKS_ABOVE and who(visit)["reason"] is None
 
 
-def _asked(visit: Visit, order: Move, values: Mapping[str, object]) -> Page:
+async def _asked(visit: Visit, order: Move, values: Mapping[str, object]) -> Page:
     given: Mapping[str, object] = {
         "pairs": (),
         "query": None,
@@ -231,12 +225,12 @@ def _asked(visit: Visit, order: Move, values: Mapping[str, object]) -> Page:
         "looked": 0,
         "move": order,
         "route": visit.name,
-        "needs_delay": order.transition is Rescheduled,
+        "choices": choices(visit, order, await visit.inspector.counts()),
         "asks_above": ASKS_ABOVE,
         "is_missing": _is_confirmed(visit),
     }
     query = values.get("query")
-    command = ("tasks", order.verb, str(query)) if query else ()
+    command = order.typed("tasks", order.verb, str(query)) if query else ()
     return Page("bulk_confirm.html", f"{order.label}?", {**given, **values}, command)
 
 
@@ -255,4 +249,5 @@ def _started(visit: Visit, job: Job, steps: Steps) -> Done:
 ROUTES: Final = (
     Route("POST", "bulk", Right.TASK_MOVE, bulk),
     Route("POST", "bulk-delete", Right.TASK_DELETE, bulk_delete),
+    Route("POST", "bulk-edit", Right.TASK_EDIT, bulk_edit),
 )

@@ -17,7 +17,7 @@ from qcore.domain.new_task import MAX_BUDGET, MAX_PRIORITY
 from qcore.domain.states import ENDED
 from qcore.domain.task import Task
 from qcore.domain.transitions import Updated
-from qcore.entrypoints.dashboard.audit import auditor, tell_of_repeat, who
+from qcore.entrypoints.dashboard.audit import ENQUEUE_AGAIN, auditor, tell, who
 from qcore.entrypoints.dashboard.moves import said_of
 from qcore.entrypoints.dashboard.refusals import BadRequest, NotThere
 from qcore.entrypoints.dashboard.rights import Right
@@ -71,7 +71,7 @@ async def again(visit: Visit) -> Done:
     # moments that were asked for then are over
     spec = evolve(task.spec, id=client.new_id(), due=None, expires=None, deadline=None)
     handle = await client.enqueue(spec)
-    tell_of_repeat(visit, queue, name, handle.id)
+    tell(visit, ENQUEUE_AGAIN, queue, name, [handle.id])
     to = visit.links.to("task", queue=queue, id=handle.id)
     if not handle.is_new:
         return Done(to, f"Nothing was done: {handle.id} has the unique key already.", is_good=False)

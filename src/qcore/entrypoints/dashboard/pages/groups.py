@@ -6,14 +6,17 @@ from typing import Final
 
 from qcore.app.client.group_listing import group_page
 from qcore.app.client.queries import Query
+from qcore.domain.errors import AggregationFailure
 from qcore.domain.new_task import MAX_NAME, MAX_QUEUE
 from qcore.domain.states import State
 from qcore.domain.transitions import Discarded, RunNow
+from qcore.entrypoints.dashboard.audit import AGGREGATE, tell
 from qcore.entrypoints.dashboard.listing import row_of
 from qcore.entrypoints.dashboard.query_orders import QueryOrder, carried_out, told
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Answer, Route
 from qcore.entrypoints.dashboard.visit import YES, Done, Page, Visit
+from qcore.entrypoints.written_numbers import tasks
 from qcore.ports import aggregating_of
 
 MOVE: Final = "group-move"
@@ -84,6 +87,7 @@ async def group(visit: Visit) -> Page:
         "may_see": may_see,
         "query": _waiting(queue, name),
         "rows": [row_of(visit.board, each) for each in members[:MEMBERS]] if may_see else [],
+        "has_aggregator": _has_aggregator(visit, queue, name),
         "orders": [*ORDERS.values()] if members and visit.may(Right.GROUP_MOVE, queue) else [],
     }
     return Page("group.html", name, values, ("groups", "show", name, "--queue", queue))
@@ -105,6 +109,30 @@ async def move(visit: Visit) -> Answer:
     return Done(to, told(order, progress), is_good=progress.done > 0)
 
 
+async def aggregate(visit: Visit) -> Done:
+    """Make one task of those that wait in a group, by its aggregator, which is called here."""
+    queue, name = visit.form.queue(), visit.form.text("name", most=MAX_NAME)
+    here = visit.links.to("group", queue=queue, name=name)
+    if not _has_aggregator(visit, queue, name):
+        return Done(here, f"Nothing was done: {name} has no aggregator here.", is_good=False)
+    try:
+        made = await visit.board.q.aggregate(name, queue=queue)
+    except AggregationFailure as error:
+        # its text may quote arguments that are masked
+        why = "" if error.__cause__ is None else f" by a {type(error.__cause__).__name__}"
+        said = f"The aggregator of {name} has failed{why}. The tasks that are left wait as before."
+        return Done(here, said, is_good=False)
+    if not made:
+        return Done(here, f"Nothing was done: no task waits in {name}.", is_good=False)
+    tell(visit, AGGREGATE, queue, name, made)
+    said = f"{name} has become {tasks(len(made))}: {made[0]}."
+    return Done(visit.links.to("task", queue=queue, id=made[0]), said)
+
+
+def _has_aggregator(visit: Visit, queue: str, name: str) -> bool:
+    return visit.board.q.aggregators.resolve(queue, name) is not None
+
+
 def _waiting(queue: str, name: str) -> Query:
     return Query.where(state=State.AGGREGATING, queue=queue, group=name)
 
@@ -118,5 +146,6 @@ async def _has_groups(visit: Visit) -> bool:
 ROUTES: Final = (
     Route("GET", "groups", Right.GROUP_READ, groups, nav="Groups"),
     Route("GET", "group", Right.GROUP_READ, group, per_queue=True),
+    Route("POST", "group-aggregate", Right.GROUP_MOVE, aggregate, per_queue=True),
     Route("POST", MOVE, Right.GROUP_MOVE, move, per_queue=True),
 )

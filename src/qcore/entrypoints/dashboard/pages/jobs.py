@@ -87,5 +87,6 @@ ROUTES: Final = (
     Route("GET", "job", Right.TASK_READ, job),
     Route("POST", "job-stop", Right.TASK_MOVE, stop),
     Route("POST", "job-delete-stop", Right.TASK_DELETE, stop),
+    Route("POST", "job-edit-stop", Right.TASK_EDIT, stop),
     Route("POST", "job-undo", Right.TASK_MOVE, undo),
 )

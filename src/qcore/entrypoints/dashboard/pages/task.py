@@ -2,11 +2,13 @@
 
 from typing import Any, Final
 
+from qcore.app.client.moving import MoveTo
+from qcore.domain.answers import Duplicate, Moved
 from qcore.domain.lifecycle import MOVES
 from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
 from qcore.domain.transitions import Updated
-from qcore.entrypoints.dashboard.moves import BY_VERB, moves_of, said_of
+from qcore.entrypoints.dashboard.moves import BY_VERB, choices, destination, moves_of, said_of
 from qcore.entrypoints.dashboard.refusals import NotThere
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Answer, Route
@@ -44,11 +46,14 @@ async def _carry_out(visit: Visit, verb: str) -> Answer:
     queue, name = visit.form.queue(), visit.form.task()
     if order.asks and visit.form.maybe("confirm", most=len(YES)) != YES:
         found = await _found(visit, queue, name)
-        values = {"move": order, "task": found, "route": visit.name}
-        command = ("task", verb, name, "--queue", queue)
+        offered = choices(visit, order, await visit.inspector.counts())
+        values = {"move": order, "task": found, "route": visit.name, "choices": offered}
+        command = order.typed("task", verb, name, "--queue", queue)
         return Page("confirm.html", f"{order.label}?", values, command)
     [outcome] = await order.carry_out(visit, queue, [name])
     said, is_good = said_of(name, outcome, order.said)
+    if order.transition is MoveTo and isinstance(outcome, Moved | Duplicate):
+        queue = destination(visit)
     is_gone = getattr(outcome, "state", State.GONE) is State.GONE
     to = (
         visit.links.to("queue", queue=queue)

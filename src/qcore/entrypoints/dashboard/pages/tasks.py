@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from qcore.app.client.qualifiers import ARGS, QUALIFIERS, STATE
 from qcore.app.client.queries import STATES, Query
-from qcore.domain.lifecycle import MOVES
 from qcore.domain.states import State
 from qcore.entrypoints.dashboard.charts import charts_of
 from qcore.entrypoints.dashboard.listing import LOOK, list_tasks, sizes_of
@@ -74,7 +73,7 @@ def _moves(visit: Visit, tab: str, queue: str | None) -> Sequence[Move]:
     return [
         each
         for each in BY_VERB.values()
-        if visit.may(each.right, queue) and (tab == EVERY or each.transition in MOVES[State(tab)])
+        if visit.may(each.right, queue) and (tab == EVERY or each.is_for(State(tab)))
     ]
 
 
