@@ -7,9 +7,11 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
+from playwright.async_api import Page
+
 from docs.captures import scene
 from qcore import Qcore
-from tests.system.browser.kit import a_browser, a_site
+from tests.system.browser.kit import PHONE, a_browser, a_site
 
 IMAGES: Final = Path(__file__).parent / "images"
 SIZE: Final = {"width": 1280, "height": 860}
@@ -17,9 +19,16 @@ PICTURES: Final = {
     "overview": "./",
     "queue": "queue?queue=webhooks&state=retry",
     "task": "queue?queue=mail&state=dead",
+    "errors": "errors",
+    "workers": "workers",
+    "periodic": "periodic",
+    "bulk": "queue?queue=webhooks&state=retry",
+    "phone": "./",
 }
-"""Name to page; of the task the first of a list is opened."""
+"""Name to page."""
+FIRST_TASK: Final = "table.tasks tbody th a"
 SCHEMES: Final = ("light", "dark")
+IN_BOTH: Final = {"overview", "queue", "task"}
 
 
 async def main() -> None:
@@ -28,14 +37,23 @@ async def main() -> None:
     q = Qcore(broker=broker, clock=clock, instruments=[])
     async with a_browser() as browser, a_site(browser, q, environment="staging") as site:
         for scheme in SCHEMES:
-            for name, where in PICTURES.items():
-                async with site.page(color_scheme=scheme, viewport=SIZE) as page:
-                    await page.goto(where)
-                    if name == "task":
-                        await page.locator("table.tasks tbody th a").first.click()
-                        await page.locator("h1").wait_for()
+            for name in PICTURES if scheme == "light" else IN_BOTH:
+                size = PHONE if name == "phone" else SIZE
+                async with site.page(color_scheme=scheme, viewport=size) as page:
+                    await _go(page, name)
                     path = IMAGES / f"dashboard-{name}-{scheme}.png"
                     await page.screenshot(path=path, animations="disabled")
+
+
+async def _go(page: Page, name: str) -> None:
+    await page.goto(PICTURES[name])
+    if name == "task":
+        await page.locator(FIRST_TASK).first.click()
+        await page.get_by_role("heading", name="Timeline").wait_for()
+    if name == "bulk":
+        await page.get_by_label("Which tasks").select_option("all")
+        await page.get_by_role("button", name="Run now…").click()
+        await page.get_by_label("Reason").fill("hooks.example is back")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ import re
 from importlib.metadata import version as version_of
 from typing import Any
 
-from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
-from sphinx.highlighting import lexers
 
 from docs.site.docstrings import data_docstring
 
@@ -27,9 +25,6 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
 add_module_names = False
 toc_object_entries = False  # thousands, copied for each page; pages of the API list their names
-
-# Diagrams are shown as they are written: to draw them takes three megabytes of scripts.
-lexers["mermaid"] = TextLexer()
 
 html_theme = "furo"
 html_title = f"qcore {version}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from docs.site import api
+from docs.site.drawings import drawn
 from docs.site.links import DOCS, ROOT, localised, outside, page_of
 from docs.site.navigation import Section, sections, tree
 
@@ -43,7 +44,7 @@ def pages() -> Iterator[tuple[str, str]]:
         found = set(outside(path, text)) - seen
         seen |= found
         waiting += [(each, _shown(each)) for each in sorted(found)]
-        yield page_of(path), localised(path, text) + _branches(path, text)
+        yield page_of(path), drawn(localised(path, text)) + _branches(path, text)
 
 
 def _branches(document: Path, text: str) -> str:

@@ -24,8 +24,10 @@ from qcore.alerts import (
     send_alerts,
 )
 from qcore.domain.record import record
+from qcore.domain.states import State
 from qcore.entrypoints.alerts.alert_state import MOST, Standings, decide
 from qcore.entrypoints.alerts.delivery import Webhook
+from qcore.entrypoints.alerts.install import CHECKS
 from qcore.errors import InvalidOption
 from qcore.testing import ManualClock, ScriptedDice, drain
 
@@ -61,12 +63,12 @@ class App:
         self.clock.advance_to(end)
         return self.told[before:]
 
-    async def serve_alerts_alone(self, minutes: int) -> Sequence[Alert]:
+    async def serve_alerts_alone(self, minutes: int, step: float = MINUTE) -> Sequence[Alert]:
         """Let time pass with a worker that serves no other queue."""
         before = len(self.told)
         scheduler = self.q.scheduler()
-        for _ in range(minutes):
-            self.clock.advance(MINUTE)
+        for _ in range(int(minutes * MINUTE / step)):
+            self.clock.advance(step)
             await scheduler.once()
             await self.q.worker(queues=["alerts"], burst=True, scheduler=False).run()
         scheduler.close()
@@ -201,6 +203,36 @@ async def test_what_was_told_is_remembered_by_the_store() -> None:
     with other.q.swapped(broker=app.q.broker, clock=app.clock):
         await drain(other.q, until=app.clock.now() + 10 * MINUTE)
     assert spoken(other.told) == [("dead", "mail", True)]
+
+
+async def test_what_goes_on_for_days_is_one_alert() -> None:
+    """It is told in each quiet time, since the same moment, until it is over."""
+    app = App(NoWorker(), quiet=timedelta(hours=8), every=timedelta(minutes=30))
+    [waiting] = await app.q.client.enqueue_many([NewTask("x", id="1", queue="nobody")])
+    alerts = await app.serve_alerts_alone(3 * 24 * 60, step=30 * MINUTE)
+    assert spoken(alerts) == [("no-worker", "nobody", False)] * 9
+    assert len({each.since for each in alerts}) == 1
+    await app.q.inspector.delete("nobody", [waiting.id])
+    [over] = await app.serve_alerts_alone(60, step=30 * MINUTE)
+    assert over.is_over
+    assert over.since == alerts[0].since
+
+
+async def test_what_is_over_is_told_after_a_week_in_which_nobody_looked() -> None:
+    """Who was woken by an alert is told that it has passed, whatever became of the workers."""
+    app = App(Dead())
+    await app.mail.enqueue("for good")
+    assert spoken(await app.pass_time(2 * MINUTE)) == [("dead", "mail", False)]
+    app.clock.advance(7 * 24 * HOUR)
+    assert spoken(await app.pass_time(2 * MINUTE)) == [("dead", "mail", True)]
+
+
+async def test_few_checks_are_kept() -> None:
+    """Each has all that is wrong, so that a month of them would be large."""
+    app = App(Dead())
+    await app.pass_time(60 * MINUTE)
+    counts = await app.q.inspector.counts()
+    assert counts["alerts"][State.COMPLETED] <= CHECKS + 1
 
 
 async def test_a_rule_that_cannot_be_checked_does_not_silence_the_others() -> None:

@@ -228,9 +228,10 @@ class TooFew:
 
     def _finding(self, queue: str, number: int, within: float) -> Finding:
         of = f" {self.task}" if self.task else ""
+        few = f"Only {tasks(number)}" if number else "No task"
         text = (
-            f"Only {tasks(number)}{of} of the queue {queue} succeeded in the last "
-            f"{duration(within)}: expected {self.least:,}."
+            f"{few}{of} of the queue {queue} succeeded in the last {duration(within)}: "
+            f"expected {self.least:,}."
         )
         return Finding(queue, text, number, self.least, _command("stats", queue), self.task or "")
 
@@ -284,10 +285,11 @@ def _missed(tick: TickRecord, entry: Entry, since: Moment) -> bool:
 
 def _late(entry: Entry, ticks: Sequence[TickRecord]) -> Finding:
     worst = max(each.late_by for each in ticks)
-    text = (
-        f"A tick of the periodic task {entry.id} of the queue {entry.queue} came "
-        f"{duration(worst)} late, or was left out."
-    )
+    of = f"of the periodic task {entry.id} of the queue {entry.queue}"
+    if worst > entry.grace:
+        text = f"A tick {of} came {duration(worst)} late."
+    else:
+        text = f"Ticks {of} were left out."
     command = _command("periodic", "show", entry.id, "--queue", entry.queue)
     return Finding(entry.queue, text, worst, entry.grace, command, entry.id)
 
