@@ -58,6 +58,13 @@ def cleaned(value: str) -> str:
     return text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
 
 
+def observe_one(cell: Cell, seconds: float) -> None:
+    """Count seconds in a histogram's cell, as `observe` does."""
+    seconds = max(seconds, 0.0)
+    cell[-1] += seconds
+    cell[bisect_left(BOUNDS, seconds)] += 1
+
+
 def observe(cell: Cell, seconds: Collection[float]) -> None:
     """Count seconds in a histogram's cell; those below 0, of clocks that differ, are none."""
     if not seconds:

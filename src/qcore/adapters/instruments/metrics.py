@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from weakref import WeakSet
 
 from qcore.adapters.instruments import metric_catalogue as of
-from qcore.adapters.instruments.metric_series import Cell, Sample, Series, observe
+from qcore.adapters.instruments.metric_series import Cell, Sample, Series, observe, observe_one
 from qcore.domain.answers import LeaseLost
 from qcore.domain.events import (
     AggregationFailed,
@@ -25,8 +25,8 @@ from qcore.domain.events import (
 )
 from qcore.domain.periodic.tick import tick_in
 from qcore.domain.statistics import Outcome, outcome_of
-from qcore.domain.task import Verdict
-from qcore.domain.transitions import Succeeded
+from qcore.domain.task import Claim, Verdict
+from qcore.domain.transitions import Succeeded, Transition
 
 MAX_REMEMBERED: Final = 10_000
 """Pairs of queue and name whose cells are found at once: names may be without end."""
@@ -37,6 +37,8 @@ RUN_OUTCOMES: Final = tuple(
 )
 """Those that a run may have."""
 _PLAIN: Final = {Succeeded}
+_kind: Final[Callable[[Claim], tuple[str, str]]] = attrgetter("task.spec.queue", "task.spec.name")
+_outcome: Final[Callable[[Verdict], Transition]] = attrgetter("outcome")
 _waited: Final[Callable[[Verdict], float | None]] = attrgetter("waited")
 _ran: Final[Callable[[Verdict], float | None]] = attrgetter("ran")
 
@@ -159,10 +161,10 @@ class Metrics:
         is executed for each of them, as every task would pay for it.
         """
         claims, verdicts, answers = event.claims, event.verdicts, event.answers
-        if {type(each.outcome) for each in verdicts} == _PLAIN and LeaseLost not in {
+        if {*map(type, map(_outcome, verdicts))} == _PLAIN and LeaseLost not in {
             *map(type, answers)
         }:
-            kinds = {(each.task.spec.queue, each.task.spec.name) for each in claims}
+            kinds = {*map(_kind, claims)}
             if len(kinds) == 1:
                 self._ended(*kinds.pop(), Outcome.SUCCEEDED, verdicts)
                 return
@@ -214,7 +216,7 @@ class Metrics:
         for task in event.tasks:
             tick = tick_in(task.headers)
             if tick is not None:
-                observe(lateness, [tick.late_by])
+                observe_one(lateness, tick.late_by)
         self._count(of.TICKS, queue, number=len(event.tasks))
 
     def _missed(self, event: PeriodicMissed) -> None:
@@ -230,7 +232,7 @@ class Metrics:
         cell = self._calls.get(event.verb)
         if cell is None:
             cell = self._calls[event.verb] = self.series.cell(of.CALLS, event.verb)
-        observe(cell, [event.seconds])
+        observe_one(cell, event.seconds)
         if isinstance(event.error, Exception):
             # a call that was cancelled has not failed
             self._count(of.CALL_ERRORS, event.verb)
