@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from os import getloadavg
 
-PARTS = ("memory", "sqlite", "claims", "redis", "stepping", "idle", "inspecting")
+PARTS = ("memory", "sqlite", "claims", "redis", "stepping", "idle", "inspecting", "instruments")
 
 
 def main() -> None:
