@@ -29,6 +29,8 @@ VALUES: Final = {
     "outcome": {each.value for each in Outcome},
 }
 """Labels with values that are known beforehand."""
+UNITS: Final = {"short", "s", "ops", "percentunit"}
+"""Ids of units of Grafana."""
 VARIABLES: Final = {"$__rate_interval": "5m", "$queue": ".*", "$job": ".*"}
 
 
@@ -156,6 +158,21 @@ def test_panels_do_not_lie_on_each_other() -> None:
         assert place["x"] + place["w"] <= 24
         taken |= cells
     assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+@pytest.mark.parametrize("panel", dashboard()["panels"], ids=lambda each: each["title"])
+def test_a_panel_asks_the_source_that_is_chosen(panel: dict[str, Any]) -> None:
+    """By variables that there are, and in a unit; several queues match as a regex."""
+    known = {each["name"]: each for each in dashboard()["templating"]["list"]}
+    if panel["type"] == "row":
+        return
+    sources = [panel["datasource"], *(each["datasource"] for each in panel["targets"])]
+    assert all(each == {"type": "prometheus", "uid": "${datasource}"} for each in sources)
+    assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
+    for target in panel["targets"]:
+        for name in set(re.findall(r"\$(\w+)", target["expr"])) - {"__rate_interval"}:
+            used = re.findall(rf'(\S)"\${name}"', target["expr"])
+            assert set(used) == {"~" if known[name]["multi"] else "="}
 
 
 def test_what_is_scraped_is_where_the_page_serves_it() -> None:
