@@ -222,7 +222,8 @@ async def _taken(
         else:
             answer = await http.get(f"/{page.path}", params=page.parameters)
         wall, cpu = perf_counter() - began, process_time() - used
-        assert answer.is_success, (page, answer.status_code, answer.text[:2_000])
+        # one that takes too long is refused, and is to be seen among the others
+        assert answer.is_success or answer.is_server_error, (page, answer.status_code, answer.text)
         walls.append(wall)
         cpus.append(cpu + server_seconds() - served)
     return {

@@ -12,7 +12,7 @@ from qcore.app.client.changes import changes_of, is_as, is_discarded, own_change
 from qcore.app.client.moving import MOVABLE, MoveAnswer, MoveTo, may_go, move_to
 from qcore.app.client.qualifiers import STATE, ReadPayload
 from qcore.app.client.queries import Query
-from qcore.app.client.task_listing import queues_of
+from qcore.app.client.task_listing import most_reads, queues_of
 from qcore.domain.answers import Conflict, Duplicate, Moved
 from qcore.domain.errors import BrokerRefused, InvalidOption
 from qcore.domain.lifecycle import MOVES
@@ -129,11 +129,12 @@ class BulkMove:
         self._states = [state for state in query.states() if _can_move(state, move)]
 
     async def preview(self, look: int, sample: int) -> MovePreview:
-        """Count what would be moved, looking at no more than `look` tasks."""
-        count = looked = 0
+        """Count what would be moved, looking at no more than `look` tasks, in so many reads."""
+        count = looked = reads = 0
         first: list[Task] = []
         async for _, page in self._pages(min(STEP, look)):
-            if looked + len(page.tasks) > look:
+            reads += 1
+            if looked + len(page.tasks) > look or reads > most_reads(look):
                 return MovePreview(self._query, self._as_of, count, looked, first)
             tasks = self._selected(page)
             count += len(tasks)

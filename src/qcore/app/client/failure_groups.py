@@ -1,6 +1,7 @@
 """Failures by cause: failed tasks, grouped by name and by what their errors have in common."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from heapq import nlargest
 from operator import attrgetter
 from typing import Final
 
@@ -8,6 +9,7 @@ from attrs import define, field
 
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.queries import Query
+from qcore.app.client.task_listing import most_reads
 from qcore.domain.fingerprints import common_part, fingerprint
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
@@ -92,7 +94,10 @@ class _Tally:
 
 
 class FailureSurvey:
-    """Look at failed tasks: of each queue and state an equal share, the latest of ended ones."""
+    """Look at failed tasks: of each queue and state an equal share, the latest of ended ones.
+
+    Where there are too many of those to read all, at those that have most.
+    """
 
     def __init__(self, broker: Broker, query: Query, read: ReadPayload, now: Moment) -> None:
         self._broker = broker
@@ -112,7 +117,9 @@ class FailureSurvey:
             if state in FAILED and state in counts[queue]
         }
         tallies: dict[tuple[str, str], _Tally] = {}
-        for (queue, state), share in shares(sizes, look).items():
+        largest = {*nlargest(most_reads(look), sizes, key=sizes.__getitem__)}
+        read = {key: number for key, number in sizes.items() if key in largest}
+        for (queue, state), share in shares(read, look).items():
             async for at, task in self._failed(queue, state, share):
                 key = task.name, common_part(task.error or "")
                 tally = tallies.setdefault(key, _Tally())

@@ -23,6 +23,18 @@ DEFAULT_LOOK: Final = 2_000
 BATCH: Final = 250
 """Tasks that are read in one call where not all of them are of the query."""
 
+FEW_READS: Final = 100
+TASKS_A_READ: Final = 30
+"""A read of a queue and state takes as long as so many more tasks in one read."""
+
+
+def most_reads(look: int) -> int:
+    """Return how many queues and states may be read to look at so many tasks.
+
+    Where thousands of queues have a task or two each, it is the reads that take the time.
+    """
+    return max(FEW_READS, look // TASKS_A_READ)
+
 
 @record
 class TaskPage:
@@ -63,14 +75,15 @@ class TaskListing:
         if self._query.needs_tasks:
             self._fits = self._query.predicate(self._now, self._read)
         tasks: list[Task] = []
-        looked = 0
+        looked, reads = 0, 0
         async for start in self._places(first):
             place: Place | None = start
             while place is not None:
-                if len(tasks) >= limit or looked >= look:
+                if len(tasks) >= limit or looked >= look or reads >= most_reads(look):
                     return TaskPage(tasks, looked, self._encoded(place))
                 page, found = await self._step(place, limit - len(tasks), look - looked)
                 tasks += found
+                reads += 1
                 looked += len(page.tasks)
                 place = _after(place, page)
         return TaskPage(tasks, looked)

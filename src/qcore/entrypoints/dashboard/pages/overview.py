@@ -1,6 +1,6 @@
 """The first page: how all queues stand, and what is wrong now."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -10,15 +10,16 @@ from qcore.app.client.queries import Query
 from qcore.app.client.query_terms import STAR, Term, Word
 from qcore.domain.new_task import MAX_QUEUE
 from qcore.domain.record import record
-from qcore.domain.statistics import Resolution, Statistics, StatisticsRow, merged, totals
+from qcore.domain.states import State
+from qcore.domain.statistics import Resolution, Statistics, merged, totals
 from qcore.domain.workers import WorkerInfo
-from qcore.entrypoints.dashboard.charts import charts_of
+from qcore.entrypoints.dashboard.charts import charts_of, ended
 from qcore.entrypoints.dashboard.listing import sizes_of
 from qcore.entrypoints.dashboard.problems import Facts, problems
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Route
 from qcore.entrypoints.dashboard.visit import Page, Visit
-from qcore.ports import recording_of, worker_registry_of
+from qcore.ports import worker_registry_of
 
 QUEUES: Final = 50
 MOST_QUEUES: Final = 500
@@ -26,6 +27,7 @@ FEW: Final = 200
 """Queues of which all that has ended in the last hour is added up; of more, those on the page."""
 AN_HOUR: Final = timedelta(hours=1)
 NOTHING: Final = Statistics()
+DEAD: Final = frozenset({State.ARCHIVED, State.DEAD})
 
 
 @record
@@ -64,9 +66,11 @@ async def overview(visit: Visit) -> Page:
     counts = visit.seen(Right.QUEUE_READ, page.counts)
     shown = [each.name for each in page.queues]
     is_small = len(counts) <= FEW
-    ended = await _ended(visit, AN_HOUR, Resolution.MINUTE, None if is_small else shown)
-    paces = {str(key[0]): Pace(each) for key, each in totals(ended, "queue").items()}
-    days = await _ended(visit, timedelta(days=1), Resolution.DAY)
+    hour = await ended(visit, None if is_small else shown, AN_HOUR, Resolution.MINUTE)
+    paces = {str(key[0]): Pace(each) for key, each in totals(hour, "queue").items()}
+    # of queues in which there are such tasks yet
+    dead = [name for name, sizes in counts.items() if not DEAD.isdisjoint(sizes)]
+    days = await ended(visit, dead, timedelta(days=1), Resolution.DAY)
     workers = await workers_of(visit)
     facts = Facts(
         visit.now,
@@ -85,12 +89,12 @@ async def overview(visit: Visit) -> Page:
         "sizes": sizes_of(counts),
         "number": len(counts),
         "paces": paces,
-        "pace": Pace(merged(each.statistics for each in ended)),
+        "pace": Pace(merged(each.statistics for each in hour)),
         "is_small": is_small,
         "nothing": Pace(NOTHING),
         "workers": workers,
         "problems": problems(facts),
-        "charts": await charts_of(visit, None if is_small else shown, ended),
+        "charts": await charts_of(visit, None if is_small else shown, hour),
         "charts_scope": "" if is_small else "of the queues below",
         "charts_fixed": {"name": named or None},
     }
@@ -109,15 +113,6 @@ async def workers_of(visit: Visit) -> Sequence[WorkerInfo] | None:
         for each in await visit.inspector.workers()
         if any(visit.may(Right.WORKER_READ, queue) for queue in each.queues)
     ]
-
-
-async def _ended(
-    visit: Visit, since: timedelta, by: Resolution, queues: Collection[str] | None = None
-) -> Sequence[StatisticsRow]:
-    if recording_of(visit.board.q.broker) is None:
-        return ()
-    rows = await visit.inspector.statistics(queues, since=since, by=by)
-    return [each for each in rows if visit.may(Right.QUEUE_READ, each.queue)]
 
 
 def _queues_like(name: str) -> Query:
