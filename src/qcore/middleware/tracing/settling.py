@@ -1,8 +1,7 @@
 """Spans of settlements, and the context of a run for what follows from it."""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from attrs import evolve
 from opentelemetry.context import Context
@@ -38,11 +37,9 @@ class SettlementTracing(ForwardingBroker):
         self._runs = runs
         self._trace_runs = trace_runs
 
-    def enqueue(
-        self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Coroutine[Any, Any, Sequence[Admission]]:
-        # of every enqueue, which is traced by the client
-        return self.inner.enqueue(tasks, now=now)
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
+        # the client traces it: here every enqueue would pay for `around`, which does nothing
+        return await self.inner.enqueue(tasks, now=now)
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         claims = await self.inner.claim(demand, now=now, until=until)
