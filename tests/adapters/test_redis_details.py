@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from threading import Event
 
+import msgspec
 import pytest
+import redis
 
 from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
@@ -223,6 +225,19 @@ class TestDetails(RedisCases):
                 for attempt in range(max(1, n - 9), n + 1)
             )
         assert max(sizes[9:]) - sizes[9] <= 20
+
+    async def test_errors_of_an_older_version_are_read(self, broker: RedisBroker) -> None:
+        """Theirs named no version; what is not known of a new one takes no room beside it."""
+        claim = await a_claimed(broker, task := a_task())
+        await end(broker, claim, Failed("no", NOW))
+        stored = {"at": NOW, "attempt": 1, "error": "no", "worker": "w", "traceback": None}
+        old, new = msgspec.msgpack.encode(stored), self.server.cli("HSTRLEN", HASH, f"e{task.id}")
+        assert new < len(old)
+        pieces = b"%d %b" % (len(old), old)
+        with redis.Redis.from_url(self.server.url) as client:
+            client.hset(HASH, f"e{task.id}", pieces)
+        details = await read_one(broker, task)
+        assert details == Details((AttemptError(NOW, 1, "no", "w"),))
 
     async def test_half_a_text_is_kept_as_what_it_is(self, broker: RedisBroker) -> None:
         """An error that cannot be encoded is no reason to lose the verdict."""

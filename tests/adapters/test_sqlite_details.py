@@ -1,6 +1,7 @@
 """What SQLite keeps of runs beside the tasks, and how another process hears of it."""
 
 import asyncio
+import json
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -194,6 +195,18 @@ def test_an_audit_trail_that_cannot_be_read_begins_anew(broker: SqliteBroker, pa
 def test_what_every_task_needs_reads_no_details(name: str) -> None:
     """No statement of the plain path names the table, whatever is in it."""
     assert not [sql for sql in statements(name).values() if "qcore_details" in sql]
+
+
+def test_errors_of_an_older_version_are_read(broker: SqliteBroker, path: Path) -> None:
+    """Theirs named no version of the application; a new one is added behind them."""
+    claim = a_noted(broker, a_task())
+    old = [{"at": NOW, "attempt": 1, "error": "no", "worker": "w", "traceback": None}]
+    run(path, f"UPDATE qcore_details SET errors = '{json.dumps(old)}'")  # noqa: S608  (of this test)
+    before = AttemptError(NOW, 1, "no", "w")
+    assert details(broker, claim.task.id).errors == (before,)
+    end(broker, claim, Failed("again", NOW, version="1.4"))
+    after = AttemptError(NOW, 2, "again", version="1.4")
+    assert details(broker, claim.task.id).errors[-2:] == (before, after)
 
 
 @pytest.mark.parametrize("text", ["'nonsense'", "'[1]'", "x'ff00'", "7", "'[' || '['"])

@@ -72,3 +72,28 @@ def test_errors_are_a_table_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     titles, first, _ = map(unstyle, invoke("errors").stdout.splitlines())
     assert titles.split()[:4] == ["TASKS", "FIRST", "LAST", "NAME"]
     assert " ago" in first
+    assert "VERSIONS" not in titles
+
+
+def test_a_group_has_the_versions_of_the_application_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first and the last in the last column, a hyphen where none is known, a list in JSON."""
+    q = Qcore(instruments=[])
+
+    @q.task("mail")
+    def mail(ctx: Context, to: int) -> None:
+        raise SkipRetry(f"no mailbox {to}")
+
+    async def fail() -> None:
+        async with q:
+            for version in ("1.4", "1.5"):
+                await mail.enqueue(7)
+                await q.worker(burst=True, app_version=version).run()
+
+    asyncio.run(fail())
+    rows = cells_of("errors")
+    assert [row[-1] for row in rows] == ["1.5", "-"]
+    assert document_of("errors")["groups"][0]["versions"] == ["1.5"]
+    sit_at_a_terminal(monkeypatch)
+    assert "VERSIONS" in unstyle(invoke("errors").stdout.splitlines()[0])

@@ -140,6 +140,7 @@ def test_json_has_all_that_workers_announce() -> None:
         "host": "host",
         "pid": 7,
         "package_version": "1.2.3",
+        "app_version": None,
         "state": "running",
         "queues": {"critical": 6, "low": 1},
         "strict": False,

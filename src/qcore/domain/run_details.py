@@ -31,6 +31,8 @@ class AttemptError:
     worker: str | None = None
     """The name of the worker that ran it; None if it is not known."""
     traceback: str | None = None
+    version: str | None = None
+    """The version of the application that it ran, as its worker was told; None if it was not."""
 
 
 @record
@@ -96,7 +98,7 @@ def attempt_error(event: Transition, attempt: int, now: Moment) -> AttemptError 
     """Return what a transition adds to a task's history of errors; None for nothing."""
     if not isinstance(event, _FAULTY):
         return None
-    return AttemptError(now, attempt, event.error, event.worker, event.traceback)
+    return AttemptError(now, attempt, event.error, event.worker, event.traceback, event.version)
 
 
 def after(details: Details, event: Transition, attempt: int, now: Moment) -> Details:

@@ -42,6 +42,8 @@ class Failed:
     worker: str | None = None
     """Who ran it."""
     traceback: str | None = None
+    version: str | None = None
+    """That of the application which it ran."""
     error_type: str | None = None
     """The name of the class of what was raised: for instruments, it is not stored."""
 
@@ -53,6 +55,7 @@ class Exhausted:
     error: str
     worker: str | None = None
     traceback: str | None = None
+    version: str | None = None
     error_type: str | None = None
 
 
@@ -63,6 +66,7 @@ class Rejected:
     error: str
     worker: str | None = None
     traceback: str | None = None
+    version: str | None = None
     error_type: str | None = None
 
 
@@ -92,6 +96,7 @@ class Crashed:
     error: str = "the worker was lost: its lease ran out"
     worker: str | None = None
     traceback: str | None = None
+    version: str | None = None
     error_type: str | None = None
 
 

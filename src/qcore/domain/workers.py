@@ -81,6 +81,8 @@ class WorkerInfo:
     """When a claim was last answered, with tasks or without; None before the first one."""
     is_paused: bool = False
     is_stopping: bool = False
+    app_version: str | None = None
+    """Of the application that it runs: the setting `app_version`."""
 
     def age(self, now: Moment) -> float:
         """Return how many seconds ago it was last heard of; 0 if its clock is ahead."""

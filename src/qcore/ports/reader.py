@@ -23,8 +23,8 @@ class Reader(Notifier, Protocol):
         """Return what is kept of the runs of tasks, and of what operators did to them.
 
         - Each answer is at its id's place, None for a task that is not stored in this queue.
-        - The last ten errors, the oldest first: each with its moment, its attempt, and the worker
-          and the traceback that the verdict named. A lease that ran out is one of them.
+        - The last ten errors, the oldest first: each with its moment, its attempt, and the worker,
+          the traceback and the version that the verdict named. A lease that ran out is one of them.
         - The last progress and the last saved work, whatever became of the run.
         - The last twenty records of its audit trail, the oldest first.
         - All of it is kept until the task is gone, or another takes its id.

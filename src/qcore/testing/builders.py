@@ -134,6 +134,7 @@ class WorkerFields(TypedDict, total=False):
     last_claim: Moment | None
     is_paused: bool
     is_stopping: bool
+    app_version: str | None
 
 
 def a_worker(**fields: Unpack[WorkerFields]) -> WorkerInfo:

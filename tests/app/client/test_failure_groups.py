@@ -66,6 +66,21 @@ async def fail(lab: Lab, name: str, times: int, pause: float = 0) -> None:
         lab.manual.advance(pause)
 
 
+async def test_a_group_has_the_versions_of_its_first_and_its_last_failure(lab: Lab) -> None:
+    """So that one sees since which release it fails, and whether the newest still does."""
+    handlers = {handler.name: handler for handler in lab.handlers()}
+    for version in (None, "1.2", "1.3", "1.4"):
+        for name in ("mail", "sms") if version != "1.4" else ("mail",):
+            if version is not None or name == "sms":
+                await handlers[name].enqueue(1)
+        await lab.worker(burst=True, app_version=version).run()
+        lab.manual.advance(1)
+    groups = {group.name: group for group in (await lab.inspector.failures()).groups}
+    mail, sms = groups["mail"], groups["sms"]
+    assert (mail.first_version, mail.last_version, mail.versions) == ("1.2", "1.4", ["1.2", "1.4"])
+    assert (sms.first_version, sms.last_version, sms.versions) == (None, "1.3", ["1.3"])
+
+
 async def test_failures_are_grouped_by_name_and_what_errors_have_in_common(lab: Lab) -> None:
     """The largest group first, with the moments of the first and the last, and examples."""
     start = lab.clock.now()

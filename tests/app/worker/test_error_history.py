@@ -118,13 +118,30 @@ async def test_a_run_that_took_too_long_says_where_it_was() -> None:
     assert "in wait" in (fault.traceback or "")
 
 
+async def test_an_error_says_which_version_of_the_application_failed() -> None:
+    """As its worker was told: of each attempt its own, also where no handler could be called."""
+    lab = Lab()
+
+    @lab.task("send", max_retry=1)
+    async def send(ctx: Context, to: int) -> None:
+        raise ValueError("no")
+
+    handle = await send.enqueue(7)
+    misfit = await lab.client.enqueue(a_task(name="send", payload=b'{"to": "x"}'))
+    await lab.worker(burst=True, app_version="1.4").run()
+    lab.manual.advance(3600)
+    await lab.worker(burst=True).run()
+    assert [fault.version for fault in await handle.errors()] == ["1.4", None]
+    assert [fault.version for fault in await misfit.errors()] == ["1.4"]
+
+
 async def test_a_process_that_died_says_who_had_it() -> None:
     """Nobody knows where; the worker is named all the same."""
     lab = process_handlers.register(Lab())
     handle = await lab.client.enqueue(a_task(name="kill_itself", max_crashes=1))
-    await lab.worker(burst=True, process_pool=1, name="alice").run()
+    await lab.worker(burst=True, process_pool=1, name="alice", app_version="1.4").run()
     [fault] = await handle.errors()
-    assert fault == AttemptError(NOW, 1, fault.error, "alice", None)
+    assert fault == AttemptError(NOW, 1, fault.error, "alice", None, "1.4")
     assert "SIGKILL" in fault.error
 
 

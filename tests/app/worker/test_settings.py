@@ -11,6 +11,10 @@ from tests.app.kit import Lab
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
+        ({"app_version": ""}, r"app_version is '': expected 1 to 64 printable characters"),
+        ({"app_version": "1.4\n"}, "app_version"),
+        ({"app_version": "x" * 65}, "app_version"),
+        ({"app_version": 1.4}, "app_version"),
         ({"queues": {"a": 0}}, "'a' is 0"),
         ({"queues": {"a": 1.5}}, r"1\.5"),
         ({"queues": {}}, "at least one queue"),

@@ -99,6 +99,7 @@ async def fill(q: Qcore, queue: str = QUEUE) -> None:
             name=TEXT,
             host=TEXT,
             version=TEXT,
+            app_version=TEXT,
             queues={queue: 1},
             handlers=(WORD,),
             running=(RunningTask(queue, id_of(State.ACTIVE), TEXT, NOW),),
@@ -128,13 +129,13 @@ async def _move(q: Qcore, queue: str, state: State) -> None:
     outcome: Transition
     match state:
         case State.RETRY:
-            outcome = Failed(error, NOW + 60, worker=TEXT, traceback=error)
+            outcome = Failed(error, NOW + 60, worker=TEXT, version=TEXT, traceback=error)
         case State.COMPLETED:
             outcome = Succeeded(json.dumps(ARGUMENTS).encode(), "application/json")
         case State.ARCHIVED:
-            outcome = Exhausted(error, worker=TEXT, traceback=error)
+            outcome = Exhausted(error, worker=TEXT, version=TEXT, traceback=error)
         case State.DEAD:
-            outcome = Rejected(error, worker=TEXT, traceback=error)
+            outcome = Rejected(error, worker=TEXT, version=TEXT, traceback=error)
         case _:
             return
     [answer] = await broker.settle([Verdict(lease, outcome, 1.0, 1.0)], now=NOW)

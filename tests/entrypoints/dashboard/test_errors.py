@@ -47,6 +47,18 @@ async def test_failures_of_one_cause_are_one_group() -> None:
     assert "12 failed" in str(group.css("svg")[0].attributes["aria-label"])
 
 
+async def test_a_group_shows_the_versions_between_which_it_failed() -> None:
+    """The first and the last; where workers were told of none, nothing is shown of it."""
+    at = browser(dashboard(q := await with_failures(mail=1)))
+    assert "Version" not in text_of(await at.page("errors"))
+    await q.inspector.delete_all(state=State.DEAD)
+    for version in ("1.3", "1.4", "<1.5>"):
+        await q.resolve("t").using(queue="mail").enqueue(number=7)
+        await q.worker(queues=["mail"], burst=True, app_version=version).run()
+    [group] = (await at.page("errors")).css("article")
+    assert "Versions 1.3 – <1.5>" in " ".join(group.text(separator=" ").split())
+
+
 async def test_without_a_failure_the_page_says_so() -> None:
     """And a query that finds none leads back to all."""
     at = browser(dashboard(a_queue()))

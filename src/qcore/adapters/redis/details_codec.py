@@ -10,6 +10,7 @@ from msgspec.msgpack import Decoder, Encoder
 
 from qcore.domain.audit import AuditRecord
 from qcore.domain.run_details import AttemptError, Details, Progress
+from qcore.domain.stored_errors import stored_form
 
 T = TypeVar("T")
 
@@ -25,11 +26,11 @@ _audit: Final = Decoder(AuditRecord)
 def encode(detail: AttemptError | Progress | AuditRecord) -> bytes:
     """Encode an error of a run, its progress, or a record of the audit trail."""
     try:
-        return _encode(detail)
+        return _encode(stored_form(detail))
     except (OverflowError, UnicodeEncodeError):
         # a lone surrogate, as in names of files, is replaced; or a number of attempts that only
         # somebody's edits explain is cut
-        return _encode(_encodable(detail))
+        return _encode(stored_form(_encodable(detail)))
 
 
 def encode_each(details: Iterable[AttemptError | AuditRecord]) -> bytes:
@@ -53,7 +54,7 @@ def _encodable(
     worker = None if detail.worker is None else _text(detail.worker)
     traceback = None if detail.traceback is None else _text(detail.traceback)
     attempt = max(0, min(detail.attempt, MOST_ATTEMPTS))
-    return AttemptError(detail.at, attempt, _text(detail.error), worker, traceback)
+    return AttemptError(detail.at, attempt, _text(detail.error), worker, traceback, detail.version)
 
 
 def _text(text: str) -> str:

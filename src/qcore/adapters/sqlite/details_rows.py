@@ -7,7 +7,7 @@ by every task.
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -16,6 +16,7 @@ from qcore.adapters.sqlite.statements import statements
 from qcore.domain.audit import MAX_AUDIT, AuditRecord
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import MAX_ERRORS, AttemptError, Details, Progress
+from qcore.domain.stored_errors import stored_form
 
 _SQL: Final = statements("details")
 _ERRORS: Final = msgspec.json.Decoder(tuple[AttemptError, ...])
@@ -91,6 +92,8 @@ def delete(tx: Tx, keys: Sequence[int]) -> None:
 
 
 def _encode(value: object) -> str:
+    if isinstance(value, tuple):
+        value = [*map(stored_form, cast("tuple[object, ...]", value))]
     return msgspec.json.encode(value).decode()
 
 

@@ -1,9 +1,9 @@
 """Failures by cause: failed tasks, grouped by name and by what their errors have in common."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from heapq import nlargest
-from operator import attrgetter
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import define, field
 
@@ -12,6 +12,7 @@ from qcore.app.client.queries import Query
 from qcore.app.client.task_listing import most_reads
 from qcore.domain.fingerprints import common_part, fingerprint
 from qcore.domain.moments import Moment
+from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.states import State
 from qcore.domain.task import Task
@@ -26,6 +27,9 @@ HOURS: Final = 24
 """Of a trend."""
 HOUR: Final = 3_600.0
 BATCH: Final = 500
+
+Versions: TypeAlias = Mapping[tuple[str, TaskId], str | None]
+"""Queue and id of a task to the version on which it failed last."""
 
 
 @record
@@ -44,6 +48,17 @@ class FailureGroup:
     first."""
     examples: tuple[Task, ...] = field(repr=False)
     """The latest of its tasks, three at most."""
+    first_version: str | None = None
+    """The version of the application on which the earliest of the last errors was; None where its
+    worker was told of none (`app_version`)."""
+    last_version: str | None = None
+    """That of the latest."""
+
+    @property
+    def versions(self) -> Sequence[str]:
+        """Return the first version and the last, as one where they are the same."""
+        known = (each for each in (self.first_version, self.last_version) if each is not None)
+        return [*dict.fromkeys(known)]
 
     @property
     def fingerprint(self) -> str:
@@ -74,8 +89,14 @@ class _Tally:
     count: int = 0
     first: Moment = 0.0
     last: Moment = 0.0
+    earliest: Task | None = None
     latest: list[tuple[Moment, Task]] = field(factory=list[tuple[Moment, Task]])
     by_hour: list[int] = field(factory=lambda: [0] * HOURS)
+
+    @property
+    def ends(self) -> Sequence[Task]:
+        """Return the earliest task and the latest."""
+        return [each for each in (self.earliest, self.latest[0][1]) if each is not None]
 
     def add_to_trend(self, ago: float) -> None:
         """Count a failure by its age; one that a clock puts ahead of now is of the last hour."""
@@ -84,7 +105,9 @@ class _Tally:
             self.by_hour[-1 - hour] += 1
 
     def add(self, at: Moment, task: Task) -> None:
-        self.first = min(self.first, at) if self.count else at
+        # of one moment the last that is read, as ended ones are read the latest first
+        if not self.count or at <= self.first:
+            self.first, self.earliest = at, task
         self.last = max(self.last, at)
         self.count += 1
         if len(self.latest) < EXAMPLES or at > self.latest[-1][0]:
@@ -125,10 +148,28 @@ class FailureSurvey:
                 tally = tallies.setdefault(key, _Tally())
                 tally.add(at, task)
                 tally.add_to_trend(self._now - at)
-        groups = [_group(key, tally) for key, tally in tallies.items()]
-        groups.sort(key=attrgetter("count", "last"), reverse=True)
-        is_complete = self._looked >= sum(sizes.values()) and len(groups) <= limit
-        return FailureReport(groups[:limit], self._looked, is_complete)
+        found = sorted(
+            tallies.items(), key=lambda each: (each[1].count, each[1].last), reverse=True
+        )
+        is_complete = self._looked >= sum(sizes.values()) and len(found) <= limit
+        shown = dict(found[:limit])
+        versions = await self._versions([*shown.values()])
+        groups = [_group(key, tally, versions) for key, tally in shown.items()]
+        return FailureReport(groups, self._looked, is_complete)
+
+    async def _versions(self, tallies: Sequence[_Tally]) -> Versions:
+        """Return the versions on which the earliest and the latest task of each failed last."""
+        asked: defaultdict[str, set[TaskId]] = defaultdict(set)
+        for tally in tallies:
+            for end in tally.ends:
+                asked[end.queue].add(end.id)
+        versions: dict[tuple[str, TaskId], str | None] = {}
+        for queue, ids in asked.items():
+            found = await self._broker.details(queue, [*ids])
+            for task, details in zip(ids, found, strict=True):
+                if details is not None and details.errors:
+                    versions[queue, task] = details.errors[-1].version
+        return versions
 
     async def _failed(
         self, queue: str, state: State, share: int
@@ -157,10 +198,11 @@ class FailureSurvey:
         return [known.get(task.id, task.finished or task.created) for task in tasks]
 
 
-def _group(key: tuple[str, str], tally: _Tally) -> FailureGroup:
+def _group(key: tuple[str, str], tally: _Tally, versions: Versions) -> FailureGroup:
     examples = tuple(task for _, task in tally.latest)
     trend = tuple(tally.by_hour)
-    return FailureGroup(*key, tally.count, tally.first, tally.last, trend, examples)
+    first, last = (versions.get((task.queue, task.id)) for task in tally.ends)
+    return FailureGroup(*key, tally.count, tally.first, tally.last, trend, examples, first, last)
 
 
 def shares(sizes: Mapping[tuple[str, State], int], most: int) -> dict[tuple[str, State], int]:

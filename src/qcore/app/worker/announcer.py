@@ -133,6 +133,7 @@ def _first_info(environment: WorkerEnvironment) -> WorkerInfo:
         started=now,
         seen=now,
         expires=now,
+        app_version=settings.app_version,
     )
 
 

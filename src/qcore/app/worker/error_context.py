@@ -21,15 +21,23 @@ _CONTEXT: Final = "\nDuring handling of the above exception, another exception o
 
 
 def with_error_context(
-    verdict: Transition, worker: str, error: BaseException | None = None
+    verdict: Transition,
+    worker: str,
+    error: BaseException | None = None,
+    *,
+    version: str | None = None,
 ) -> Transition:
-    """Return a verdict with the worker and the traceback, if it is one on a failure."""
+    """Return a verdict on a failure with who ran what version, and the traceback; others as is."""
     if not isinstance(verdict, Failed | Exhausted | Rejected | Crashed):
         return verdict
     if error is None:
-        return evolve(verdict, worker=worker)
+        return evolve(verdict, worker=worker, version=version)
     return evolve(
-        verdict, worker=worker, traceback=traceback_text(error), error_type=type(error).__name__
+        verdict,
+        worker=worker,
+        version=version,
+        traceback=traceback_text(error),
+        error_type=type(error).__name__,
     )
 
 

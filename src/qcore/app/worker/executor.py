@@ -47,6 +47,7 @@ class Executor:
         client: Client,
         max_result: int,
         worker: str,
+        version: str | None,
     ) -> None:
         self._router = router
         self._invoker = invoker
@@ -56,6 +57,7 @@ class Executor:
         self._client = client
         self._max_result = max_result
         self._worker = worker
+        self._version = version
 
     def execute(self, run: Run) -> Awaitable[Transition | None]:
         """Return the verdict on a run; None if its lease is lost, as no verdict would count."""
@@ -153,7 +155,7 @@ class Executor:
         return self._client.build(next_step_task(spec, value, self._codec, now), now)
 
     def _rejected(self, error: str) -> Rejected:
-        return Rejected(error, worker=self._worker)
+        return Rejected(error, worker=self._worker, version=self._version)
 
 
 async def _resolved(verdict: Transition) -> Transition:

@@ -32,6 +32,7 @@ class FailureJudge:
         clock: Clock,
         dice: Dice,
         worker: str,
+        version: str | None,
     ) -> None:
         self._node = router.node
         self._policy = policy
@@ -40,6 +41,7 @@ class FailureJudge:
         self._clock = clock
         self._dice = dice
         self._worker = worker
+        self._version = version
 
     async def verdict(
         self, run: Run, handler: AnyHandler, error: BaseException
@@ -61,12 +63,13 @@ class FailureJudge:
                 pass
         if isinstance(error, ProcessDied):
             # the crash budget, not the retry budget
-            return Crashed(described(error), worker=self._worker)
+            return Crashed(described(error), worker=self._worker, version=self._version)
         meaning = self._meaning(error, handler)
         if not isinstance(meaning, Snooze | RateLimited | Revoke):
             # else nothing went wrong
             await self._hooks.call(self._node.error_hooks_of(handler), run.ctx, meaning)
-        return with_error_context(self._judged(run, handler, error), self._worker, error)
+        judged = self._judged(run, handler, error)
+        return with_error_context(judged, self._worker, error, version=self._version)
 
     def _meaning(self, error: BaseException, handler: AnyHandler) -> BaseException:
         try:

@@ -43,6 +43,7 @@ class Outbox:
         progress_writer: ProgressWriter,
         *,
         worker: str,
+        version: str | None,
     ) -> None:
         self._broker = broker
         self._clock = clock
@@ -51,6 +52,7 @@ class Outbox:
         self._emit = emit
         self._progress_writer = progress_writer
         self._worker = worker
+        self._version = version
         self._waiting: deque[tuple[Run, Verdict]] = deque()
         self._sending: list[tuple[Run, Verdict]] = []
         self._refused: set[tuple[str, int]] = set()
@@ -174,7 +176,8 @@ class Outbox:
             return None
         self._refused.add((lease.queue, lease.token))
         reason = storable(f"its {_refused_part(verdict.outcome)}: {error}")
-        return Verdict(lease, Rejected(reason, worker=self._worker), verdict.waited, verdict.ran)
+        rejected = Rejected(reason, worker=self._worker, version=self._version)
+        return Verdict(lease, rejected, verdict.waited, verdict.ran)
 
     def _give_up_at(self) -> float:
         return float("inf") if self.give_up_at is None else self.give_up_at

@@ -86,7 +86,13 @@ class WorkerSession:
             lost=self._lease_loss.report_token,
         )
         self._outbox = Outbox(
-            env.broker, clock, retrying, emit, self._progress_writer, worker=settings.name
+            env.broker,
+            clock,
+            retrying,
+            emit,
+            self._progress_writer,
+            worker=settings.name,
+            version=settings.app_version,
         )
         self._groups = self._make_groups()
         self._scheduler = self._make_scheduler()
@@ -283,12 +289,14 @@ class WorkerSession:
                 clock=env.clock,
                 dice=env.dice,
                 worker=name,
+                version=env.settings.app_version,
             ),
             clock=env.clock,
             codec=env.codec,
             client=env.client,
             max_result=env.max_result,
             worker=name,
+            version=env.settings.app_version,
         )
 
     def _make_announcer(self) -> Announcer | None:

@@ -21,6 +21,9 @@ MAX_SIZE: Final = 1_000_000
 MAX_SECONDS: Final = 31_536_000
 """A year: a lease or a grace without end would never give a lost worker's tasks back."""
 
+MAX_VERSION: Final = 64
+"""Characters: a tag, or a commit."""
+
 
 def _processors() -> int:
     return os.cpu_count() or 1
@@ -65,6 +68,7 @@ class WorkerOptions(TypedDict, total=False):
     burst: bool
     max_tasks: int | None
     name: str
+    app_version: str | None
 
 
 @record
@@ -108,6 +112,9 @@ class WorkerSettings:
     """The number of runs after which to stop, as a cure for handlers that leak; None for never."""
     name: str = Factory(_myself)
     """Who it is, in the errors of tasks; by default the host's name and the process id."""
+    app_version: str | None = None
+    """The version of the application that it runs, such as a tag or a commit: it is kept with each
+    error of a task, and announced. None for not known."""
 
     def __attrs_post_init__(self) -> None:
         """Raise `InvalidOption` for a setting that no worker can work with."""
@@ -129,7 +136,9 @@ class WorkerSettings:
             raise InvalidOption(
                 f"grace is {self.grace!r}: expected 0 or more seconds, at most {MAX_SECONDS:,}"
             )
-        _check_name(self.name)
+        _check_name("name", self.name, MAX_NAME)
+        if self.app_version is not None:
+            _check_name("app_version", self.app_version, MAX_VERSION)
         _ = self.group_timing
         for queue in self.queue_weights([]).queues:
             # a name that no queue can have is a misspelling, and nothing would ever come from it
@@ -157,6 +166,6 @@ class WorkerSettings:
         return Weighted(dict.fromkeys(queues, 1))
 
 
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
-        raise InvalidOption(f"name is {name!r:.80}: expected 1 to {MAX_NAME} printable characters")
+def _check_name(what: str, name: object, most: int) -> None:
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= most:
+        raise InvalidOption(f"{what} is {name!r:.80}: expected 1 to {most} printable characters")

@@ -25,6 +25,8 @@ from qcore.entrypoints.cli.output import cell, is_terminal, print_json, print_ta
 from qcore.entrypoints.written_times import duration, timestamp
 
 TITLES: Final = ("TASKS", "FIRST", "LAST", "NAME", "ERROR", "FINGERPRINT")
+VERSIONS: Final = "VERSIONS"
+"""A column of a terminal's table where a version is known; a pipe always has it, as the last."""
 
 
 @click.command()
@@ -59,7 +61,7 @@ def errors(
         print_json({"groups": groups, "looked": report.looked, "complete": report.is_complete})
         return
     if is_terminal() and report.groups:
-        print_table(TITLES, [_row(each, now) for each in report.groups])
+        _print_groups(report.groups, now)
     elif not is_terminal():
         print_table((), [plain_row(each) for each in report.groups])
     if not report.is_complete:
@@ -77,8 +79,23 @@ def group_record(group: FailureGroup) -> Mapping[str, Any]:
         "trend": [*group.trend],
         "fingerprint": group.fingerprint,
         "query": str(group.query),
+        "versions": [*group.versions],
         "examples": [{"queue": task.queue, "id": task.id} for task in group.examples],
     }
+
+
+def _print_groups(groups: Sequence[FailureGroup], now: Moment) -> None:
+    rows = [_row(each, now) for each in groups]
+    if any(each.versions for each in groups):
+        shown = [(*row, versions_of(each)) for row, each in zip(rows, groups, strict=True)]
+        print_table((*TITLES, VERSIONS), shown)
+    else:
+        print_table(TITLES, rows)
+
+
+def versions_of(group: FailureGroup) -> str:
+    """Return the versions of a group as a cell: one, or the first and the last."""
+    return cell(" – ".join(group.versions))
 
 
 def _row(group: FailureGroup, now: Moment) -> Sequence[str]:
@@ -90,4 +107,5 @@ def _row(group: FailureGroup, now: Moment) -> Sequence[str]:
 def plain_row(group: FailureGroup) -> Sequence[str]:
     """Return a group as cells for a program."""
     times = timestamp(group.first), timestamp(group.last)
-    return str(group.count), *times, cell(group.name), cell(group.message), group.fingerprint
+    what = cell(group.name), cell(group.message), group.fingerprint
+    return str(group.count), *times, *what, versions_of(group) or "-"

@@ -181,7 +181,8 @@ def _progress(story: Story) -> str:
 
 def _error(error: AttemptError) -> str:
     by = "" if error.worker is None else f" on {error.worker}"
-    return f"{timestamp(error.at)}{by}: {error.error}"
+    version = "" if error.version is None else f", version {error.version}"
+    return f"{timestamp(error.at)}{by}{version}: {error.error}"
 
 
 def _error_record(error: AttemptError) -> Mapping[str, Any]:
@@ -190,6 +191,7 @@ def _error_record(error: AttemptError) -> Mapping[str, Any]:
         "attempt": error.attempt,
         "error": error.error,
         "worker": error.worker,
+        "version": error.version,
         "traceback": error.traceback,
     }
 

@@ -89,6 +89,11 @@ def _option(name: str, kind: type[int] | type[float], meta: str, text: str) -> C
     metavar="N",
     help="Leave after so many runs; below a supervisor, be replaced.",
 )
+@click.option(
+    "--app-version",
+    metavar="TEXT",
+    help="The application's version, such as a tag or a commit, to be kept with each error.",
+)
 @process_options
 @log_level_option
 @click.pass_context

@@ -72,6 +72,7 @@ def as_record(info: WorkerInfo, now: Moment) -> dict[str, Any]:
         "host": info.host,
         "pid": info.pid,
         "package_version": info.version,
+        "app_version": info.app_version,
         "state": info.condition(now),
         "seen": timestamp(info.seen),
         "seen_seconds_ago": round(info.age(now), 3),

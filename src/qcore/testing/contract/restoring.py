@@ -38,7 +38,9 @@ from qcore.testing.contract.unchanged import AFTERWARDS, seen, with_a_past
 ELSEWHERE: Final = "elsewhere"
 DETAILS: Final = Details(
     tuple(
-        AttemptError(NOW - 60 + n, n, f"it failed: {n} ✓", "host:7", f" at {n}\n")
+        AttemptError(
+            NOW - 60 + n, n, f"it failed: {n} ✓", "host:7", f" at {n}\n", "1.4" if n > 5 else None
+        )
         for n in range(1, 11)
     ),
     Progress(NOW - 1.125, 0.25, "a quarter ✓"),

@@ -204,24 +204,28 @@ class DetailCases(Cases):
         assert list(await broker.details("default", asked)) == details
         assert list(await broker.details("elsewhere", asked)) == [None] * 4
 
-    # - The last ten errors, the oldest first: each with its moment, its attempt, and the worker
-    #   and the traceback that the verdict named. A lease that ran out is one of them.
+    # - The last ten errors, the oldest first: each with its moment, its attempt, and the worker,
+    #   the traceback and the version that the verdict named. A lease that ran out is one of them.
 
     async def test_the_last_ten_errors_are_kept(self, broker: Broker) -> None:
         """Of twelve failures the first two are forgotten."""
         await put(broker, task := a_task())
         for n in range(1, 13):
             claim = await take_one(broker, now=NOW + n)
-            failed = Failed(f"no {n}", NOW + n, burns=n > 3, worker="w", traceback=f"at {n}")
+            failed = Failed(
+                f"no {n}", NOW + n, burns=n > 3, worker="w", traceback=f"at {n}", version=f"1.{n}"
+            )
             await end(broker, claim, failed, now=NOW + n)
-        expected = [AttemptError(NOW + n, n, f"no {n}", "w", f"at {n}") for n in range(3, 13)]
+        expected = [
+            AttemptError(NOW + n, n, f"no {n}", "w", f"at {n}", f"1.{n}") for n in range(3, 13)
+        ]
         assert (await learn(broker, task)).errors == tuple(expected)
 
     @pytest.mark.parametrize(
         "outcome",
         [
             Exhausted("for good", worker="w", traceback="there"),
-            Rejected("no", worker="w"),
+            Rejected("no", worker="w", version="1.4 ✓"),
             Crashed("killed", worker="w"),
             Failed("no", again_at=NOW + 9),
         ],
@@ -233,7 +237,8 @@ class DetailCases(Cases):
         """A verdict that something went wrong says when, which attempt, who and where."""
         claim = await a_claimed(broker)
         await end(broker, claim, outcome, now=NOW + 2)
-        fault = AttemptError(NOW + 2, 1, outcome.error, outcome.worker, outcome.traceback)
+        about = outcome.worker, outcome.traceback, outcome.version
+        fault = AttemptError(NOW + 2, 1, outcome.error, *about)
         assert await learn(broker, claim.task.spec) == Details((fault,))
 
     async def test_a_lease_that_ran_out_is_an_error(self, broker: Broker) -> None:
