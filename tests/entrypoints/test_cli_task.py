@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qcore import Context, Qcore, SkipRetry
+from qcore.domain.origin import Origin, OriginKind, following, with_origin
 from qcore.testing import drain
 from qcore.testing.builders import a_task
 from tests.entrypoints.cli_kit import (
@@ -61,6 +62,18 @@ def test_a_task_is_shown_with_its_result() -> None:
     done, failed = document_of("task", "show", "done", "failed")["tasks"]
     assert (done["result"], done["result_base64"]) == ("sent to ann", None)
     assert failed["result"] is None
+
+
+def test_a_task_is_shown_with_what_it_came_from(q: Qcore) -> None:
+    """As words, and as members of JSON; null where it came from nothing."""
+    spec = with_origin(a_task(id="sum"), Origin(OriginKind.GROUP, "out", "ann", 3))
+    q.blocking.enqueue(following(a_task(id="then", queue="out"), spec))
+    q.blocking.enqueue(spec)
+    assert dict(cells_of("task", "show", "then"))["origin"] == "after sum in default"
+    assert dict(cells_of("task", "show", "sum"))["origin"] == "group ann in out, 3 tasks"
+    made, other = document_of("task", "show", "sum", "a")["tasks"]
+    assert made["origin"] == {"kind": "group", "queue": "out", "name": "ann", "members": 3}
+    assert other["origin"] is None
 
 
 def test_a_task_is_shown_with_what_it_waits_for() -> None:

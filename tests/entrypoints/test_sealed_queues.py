@@ -16,6 +16,7 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.sealing import EncryptedSerializer, SignedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import ForwardingBroker
+from qcore.domain.origin import Origin, OriginKind
 from qcore.errors import CannotDecode
 from qcore.ports import Broker, Serializer
 from qcore.testing import ManualClock, assert_enqueued, drain
@@ -297,6 +298,24 @@ async def test_what_is_unique_is_so_whoever_seals_it(kind: Kind) -> None:
     first = await side.mail.using(unique_for=60).enqueue(to="Ann")
     again = await behind.mail.using(unique_for=60).enqueue(to="Ann")
     assert (again.id, again.is_new) == (first.id, False)
+
+
+@signed_and_encrypted
+async def test_what_a_task_followed_can_be_read_without_a_key(kind: Kind) -> None:
+    """It stands in a header, as the id of a task is no secret."""
+    q = Qcore("memory://", clock=ManualClock(), serializer=kind(keys={"new": NEW}))
+
+    @q.task("second", retention=60)
+    async def second(ctx: Context) -> None: ...
+
+    @q.task("first")
+    async def first(ctx: Context) -> None:
+        ctx.then(second.call())
+
+    made = await first.enqueue()
+    await drain(q)
+    [task] = (await q.inspector.browse("default", State.COMPLETED)).tasks
+    assert task.origin == Origin(OriginKind.AFTER, "default", made.id)
 
 
 @pytest.mark.parametrize("kind", [None, *BOTH])

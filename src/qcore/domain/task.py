@@ -8,6 +8,7 @@ from attrs import field
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import CHANGEABLE, NewTask, TaskId, another
+from qcore.domain.origin import Origin, origin_in
 from qcore.domain.record import record
 from qcore.domain.states import PENDING, State
 from qcore.domain.transitions import Transition, Updated
@@ -107,6 +108,11 @@ class Task:
     def queue(self) -> str:
         """Return its queue."""
         return self.spec.queue
+
+    @property
+    def origin(self) -> Origin | None:
+        """Return what it came from: a task, a group or a tick; None where it was just enqueued."""
+        return origin_in(self.spec.headers, self.spec.queue)
 
 
 @record

@@ -122,8 +122,11 @@ class TestChain:
         )
         await chain(shop.fetch.using(delay=1000).call("a"), later.call(1)).enqueue()
         await drain(lab, until=NOW + 1000)
-        spec = assert_enqueued(shop.store, size=1).spec
-        assert (spec.queue, spec.priority, spec.headers) == ("late", 7, {"a": "b"})
+        step = assert_enqueued(shop.store, size=1)
+        spec = step.spec
+        assert (spec.queue, spec.priority, spec.headers["a"]) == ("late", 7, "b")
+        assert step.origin is not None
+        assert (step.origin.kind, step.origin.queue) == ("after", "default")
         assert (spec.due, spec.expires) == (NOW + 1060, NOW + 1120)
         assert (spec.retention, spec.timeout) == (60, 1800)
 

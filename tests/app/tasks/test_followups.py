@@ -25,6 +25,7 @@ from qcore.domain.control import ControlFlow
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.ids import follow_up_id, next_id
 from qcore.domain.moments import Moment
+from qcore.domain.origin import Origin, OriginKind
 from qcore.domain.task import Verdict
 from qcore.domain.transitions import Succeeded
 from qcore.ports import Capability
@@ -80,6 +81,27 @@ class TestThen:
         assert (task.queue, task.spec.priority, task.state) == ("slow", 3, State.SCHEDULED)
         assert task.due == lab.clock.now() + 60
         assert await drain(lab) == 1
+
+    async def test_it_tells_the_task_that_it_follows(self, lab: Lab) -> None:
+        """Also once it was updated; its handler passes that on to nobody."""
+        seen: list[object] = []
+
+        @lab.task("mail")
+        async def mail(ctx: Context) -> None:
+            seen.append((dict(ctx.headers), ctx.task.origin))
+
+        @lab.task("order", queue="orders")
+        async def order(ctx: Context) -> None:
+            ctx.then(mail.using(delay=60).call())
+
+        handle = await order.enqueue()
+        await lab.run_due()
+        task = assert_enqueued(mail)
+        await lab.inspector.update(task.queue, [task.id], headers={"a": "b"})
+        await drain(lab)
+        origin = Origin(OriginKind.AFTER, "orders", handle.id)
+        assert seen == [({"a": "b"}, origin)]
+        assert task.origin == origin
 
     async def test_a_new_task_keeps_its_id(self, lab: Lab) -> None:
         """A `NewTask`, and a call with a `task_id`, are stored under the id they were given."""

@@ -27,6 +27,7 @@ from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.groups import Stale
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
+from qcore.domain.origin import Origin, OriginKind
 from qcore.errors import CannotDecode
 from qcore.ports import Capability
 from qcore.tasks import Group
@@ -299,7 +300,8 @@ class TestTheTaskThatIsMade:
         [made] = (await lab.inspector.browse("default", State.SCHEDULED)).tasks
         spec = made.spec
         assert (spec.id, spec.due, spec.priority, spec.retention) == ("mine", NOW + 160, 7, 50)
-        assert (spec.headers, spec.max_retry, spec.timeout) == ({"a": "b"}, 3, 9)
+        assert (spec.headers["a"], spec.max_retry, spec.timeout) == ("b", 3, 9)
+        assert made.origin == Origin(OriginKind.GROUP, "default", "ann", 2)
         assert spec.group is None
         assert await drain(lab) == 1
 

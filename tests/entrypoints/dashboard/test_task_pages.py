@@ -160,6 +160,36 @@ async def test_a_task_of_a_chain_shows_what_follows() -> None:
     assert "None of it will run" in text_of(await at.page("task", queue="default", id=made.id))
 
 
+async def test_a_task_shows_what_it_followed() -> None:
+    """With a link while that is stored; to who may not see that, nothing of it."""
+    q = a_queue()
+
+    @q.task("second", queue="later")
+    async def second(ctx: Context) -> None: ...
+
+    @q.task("first", queue="secret", retention=60)
+    async def first(ctx: Context) -> None:
+        ctx.then(second.using(delay=90).call())
+
+    made = await first.enqueue()
+    await drain(q, jump=False)
+    [task] = (await q.inspector.browse("later", State.SCHEDULED)).tasks
+    where = {"queue": "later", "id": task.id}
+    html = await browser(dashboard(q)).page("task", **where)
+    assert f"Follows {made.id} in secret" in text_of(html)
+    link = f"task?queue=secret&id={made.id}"
+    assert link in [each.attributes.get("href") for each in html.css("dd a")]
+    assert "qcore-origin" not in html.html
+    hidden = await browser(as_role(q, {"*.read@later"})).page("task", **where)
+    assert "Follows" not in hidden.html
+    assert "secret" not in hidden.html
+    await q.inspector.delete("secret", [made.id])
+    html = await browser(dashboard(q)).page("task", **where)
+    assert f"Follows {made.id} in secret" in text_of(html)
+    assert "which is not stored any more" in text_of(html)
+    assert link not in [each.attributes.get("href") for each in html.css("dd a")]
+
+
 async def test_a_result_is_shown() -> None:
     """Of a task that keeps one."""
     q = a_queue()

@@ -11,6 +11,7 @@ from qcore.app.calls.options import CLEARED_BY_NONE, Changes, Options, to_fields
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
 from qcore.domain.new_task import NewTask, TaskId, own_headers, own_tags
+from qcore.domain.origin import ORIGIN
 from qcore.domain.states import State
 from qcore.domain.task import Task, changed, updated
 from qcore.domain.task_error import former_of
@@ -18,6 +19,9 @@ from qcore.domain.transitions import Command, Rescheduled, Updated
 
 _OWN: Final[Mapping[str, Callable[[Any], Any]]] = {"headers": own_headers, "tags": own_tags}
 """Options whose values can be changed, and what copies them."""
+
+_RESERVED: Final = frozenset({CHAIN_HEADER, ORIGIN})
+"""Headers that are the queue's, whatever others a task is given."""
 
 
 class ChangesWithArguments(Changes, total=False):
@@ -47,20 +51,20 @@ def changes_of(changes: Changes, now: Moment, **fields: Any) -> Updated:
     return updated(**fields)
 
 
-def keep_chain(command: Updated, task: NewTask) -> Updated:
-    """Return a command that leaves the later steps of a task's chain in its headers."""
-    if CHAIN_HEADER not in task.headers or "headers" not in command.changes:
+def keep_reserved(command: Updated, task: NewTask) -> Updated:
+    """Return a command that leaves in a task's headers its chain's later steps and its origin."""
+    own = {name: text for name, text in task.headers.items() if name in _RESERVED}
+    if not own or "headers" not in command.changes:
         return command
     headers = cast("Mapping[str, str]", command.changes["headers"])
-    kept = {**headers, CHAIN_HEADER: task.headers[CHAIN_HEADER]}
-    return evolve(command, changes={**command.changes, "headers": kept})
+    return evolve(command, changes={**command.changes, "headers": {**headers, **own}})
 
 
 def parts_of(command: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command, Sequence[TaskId]]]:
     """Return commands and their tasks: one for all, and its own for each task of a chain."""
     if not isinstance(command, Updated):
         return [(command, [task.id for task in tasks])] if tasks else []
-    own = [(keep_chain(command, task.spec), task.id) for task in tasks]
+    own = [(keep_reserved(command, task.spec), task.id) for task in tasks]
     plain = [task for each, task in own if each is command]
     parts: list[tuple[Command, Sequence[TaskId]]] = [(command, plain)] if plain else []
     return parts + [(each, [task]) for each, task in own if each is not command]
@@ -68,7 +72,7 @@ def parts_of(command: Command, tasks: Sequence[Task]) -> Sequence[tuple[Command,
 
 def is_as(task: Task, command: Updated) -> bool:
     """Return whether a task is already as a command would make it."""
-    return changed(task.spec, keep_chain(command, task.spec)) == task.spec
+    return changed(task.spec, keep_reserved(command, task.spec)) == task.spec
 
 
 def is_discarded(task: Task) -> bool:

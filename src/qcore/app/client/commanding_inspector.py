@@ -9,7 +9,7 @@ from qcore.app.client.changes import (
     changes_of,
     is_as,
     is_discarded,
-    keep_chain,
+    keep_reserved,
     own_changes,
     parts_of,
     reschedule_to,
@@ -180,7 +180,7 @@ class CommandingInspector(ReadingInspector):
             return await self._execute(queue, tasks, command, by, reason)
         answers: list[Moved | NotAllowed | Missing] = []
         for each, task in zip(tasks, await self._broker.get(queue, tasks), strict=True):
-            own = command if task is None else keep_chain(command, task.spec)
+            own = command if task is None else keep_reserved(command, task.spec)
             answers += await self._execute(queue, [each], own, by, reason)
         return answers
 

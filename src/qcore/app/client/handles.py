@@ -11,7 +11,7 @@ from qcore.app.calls.signature import Signature
 from qcore.app.client.changes import (
     ChangesWithArguments,
     changes_of,
-    keep_chain,
+    keep_reserved,
     own_changes,
     reschedule_to,
 )
@@ -233,7 +233,7 @@ class Handle(Generic[R_co]):
         await self._client.open()
         command = changes_of(options, self._client.clock.now(), **fields)
         if "headers" in changes and (task := await self.task()) is not None:
-            command = keep_chain(command, task.spec)
+            command = keep_reserved(command, task.spec)
         return await self._execute(command)
 
     async def cancel(self) -> CommandAnswer:

@@ -15,6 +15,7 @@ from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.ids import follow_up_id
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, another
+from qcore.domain.origin import ORIGIN, following
 from qcore.domain.periodic.tick import TICK, Tick, tick_in
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Lease, Task
@@ -121,7 +122,7 @@ class Context:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Return the task's headers, without the later steps of its chain and without its tick.
+        """Return the task's headers, without the later steps of its chain, its tick and its origin.
 
         A handler that passes its headers on to another task must not pass these on too. They are
         this run's own copy: to change them changes nothing of the task.
@@ -133,6 +134,7 @@ class Context:
             headers = {**self.claim.task.spec.headers}
             headers.pop(CHAIN_HEADER, None)
             headers.pop(TICK, None)
+            headers.pop(ORIGIN, None)
             self._headers = headers
             amend = getattr(self, "_amend", None)
             if amend is not None:
@@ -220,6 +222,7 @@ class Context:
                 )
             if not isinstance(call, NewTask) and "task_id" not in call.template.options:
                 task = another(task, self._next_id(), task.payload)
+            task = following(task, self.claim.task.spec)
             self._follow_ups = (*self._follow_ups, task)
         # checked after the follow-up was added, so that ending a run needs no lock
         if self._is_over:

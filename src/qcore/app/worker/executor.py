@@ -19,6 +19,7 @@ from qcore.app.worker.run import Run
 from qcore.domain.error_groups import is_a
 from qcore.domain.errors import RESULT_NOT_KEPT, CannotEncode, InvalidTask, UnknownFormat
 from qcore.domain.new_task import NewTask
+from qcore.domain.origin import following
 from qcore.domain.retry import described
 from qcore.domain.task import Task
 from qcore.domain.transitions import Rejected, Snoozed, Succeeded, Transition
@@ -152,7 +153,8 @@ class Executor:
             if isinstance(value, RemoteResult):
                 value = self._codec.loads(result, None, object)
         now = self._clock.now()
-        return self._client.build(next_step_task(spec, value, self._codec, now), now)
+        step = next_step_task(spec, value, self._codec, now)
+        return following(self._client.build(step, now), spec)
 
     def _rejected(self, error: str) -> Rejected:
         return Rejected(error, worker=self._worker, version=self._version)

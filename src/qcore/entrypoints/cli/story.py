@@ -137,6 +137,7 @@ def _pairs(story: Story) -> Iterator[tuple[str, str]]:
     yield "arguments", cell(_text(story.arguments))
     yield "result", "" if story.result is None else cell(_text(story.result))
     yield "enqueued", timestamp(task.created)
+    yield "origin", _origin(task)
     yield "due", timestamp(task.due)
     yield "ended", moment_or_none(task.finished) or ""
     yield "attempts", f"{task.attempts}, {task.failures} failed, {task.crashes} crashed"
@@ -168,6 +169,15 @@ def _text(stored: Stored) -> str:
 def _base64(stored: Stored) -> str | None:
     """Return the bytes of what cannot be read; None for what can."""
     return None if stored.unreadable is None else base64.b64encode(stored.raw).decode()
+
+
+def _origin(task: Task) -> str:
+    """Return what a task came from, in words."""
+    origin = task.origin
+    if origin is None:
+        return ""
+    members = f", {origin.members:,} tasks" if origin.members else ""
+    return f"{origin.kind} {cell(origin.name)} in {cell(origin.queue)}{members}"
 
 
 def _seconds(seconds: float | None) -> str:

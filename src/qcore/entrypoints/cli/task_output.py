@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
+from attrs import asdict
 
 from qcore.domain.moments import Moment
 from qcore.domain.states import State
@@ -29,6 +30,7 @@ WIDEST_ERROR: Final = 60
 
 def task_record(task: Task) -> dict[str, Any]:
     """Return a task as JSON has it, without its arguments."""
+    origin = task.origin
     return {
         "queue": task.queue,
         "id": task.id,
@@ -44,6 +46,7 @@ def task_record(task: Task) -> dict[str, Any]:
         "failures": task.failures,
         "crashes": task.crashes,
         "error": task.error,
+        "origin": None if origin is None else asdict(origin),
     }
 
 

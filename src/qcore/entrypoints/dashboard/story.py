@@ -11,18 +11,22 @@ from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import CannotDecode
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import FIELDS
+from qcore.domain.origin import ORIGIN, Origin
 from qcore.domain.record import record
 from qcore.domain.run_details import NO_DETAILS, AttemptError, Progress
 from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.masking import MaskedTask
+from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.visit import Visit
 
 ELSEWHERE: Final = frozenset(
     {"name", "id", "payload", "content_type", "queue", "due", "headers", "tags", "max_retry"}
 )
 """Options that have a place of their own on the page."""
+RESERVED: Final = frozenset({CHAIN_HEADER, ORIGIN})
+"""Headers that are shown as what they say."""
 MOMENTS: Final = frozenset({"deadline", "expires"})
 
 
@@ -58,6 +62,10 @@ class Story:
     result: Any = field(hash=False)
     has_result: bool
     headers: Mapping[str, str] = field(hash=False)
+    origin: Origin | None
+    """What it came from, where the visitor may see that."""
+    is_origin_stored: bool
+    """Whether that is a task which is still there."""
     steps: Sequence[Step]
     errors: Sequence[AttemptError]
     """The newest first."""
@@ -81,7 +89,10 @@ async def story_of(visit: Visit, task: Task) -> Story:
     seen = board.mask.masked(task, board.read_payload)
     errors = [*reversed(details.errors)]
     has_result, result = _result(board, task, seen)
-    headers = {name: text for name, text in task.spec.headers.items() if name != CHAIN_HEADER}
+    headers = {name: text for name, text in task.spec.headers.items() if name not in RESERVED}
+    origin = task.origin
+    if origin is not None and not visit.may(Right.TASK_READ, origin.queue):
+        origin = None
     return Story(
         task,
         seen.data,
@@ -89,6 +100,8 @@ async def story_of(visit: Visit, task: Task) -> Story:
         result,
         has_result,
         headers,
+        origin,
+        await _is_stored(visit, origin),
         _steps(board, task, seen),
         errors,
         details.progress,
@@ -97,6 +110,13 @@ async def story_of(visit: Visit, task: Task) -> Story:
         [*_options(task)],
         sorted(_events(task, errors, details.audit), key=lambda each: -each.at),
     )
+
+
+async def _is_stored(visit: Visit, origin: Origin | None) -> bool:
+    """Return whether the task is stored that another came from."""
+    if origin is None or origin.task is None:
+        return False
+    return await visit.inspector.get(origin.queue, origin.task) is not None
 
 
 def _result(board: Board, task: Task, seen: MaskedTask) -> tuple[bool, Any]:

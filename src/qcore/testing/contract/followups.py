@@ -7,6 +7,7 @@ from attrs import evolve
 
 from qcore.domain.answers import LeaseLost, Moved, Settled
 from qcore.domain.new_task import KEEP, REPLACE, NewTask
+from qcore.domain.origin import Origin, OriginKind, following
 from qcore.domain.states import State
 from qcore.domain.task import Lease, Task, Verdict
 from qcore.domain.transitions import Cancelled, Failed, Rejected, Succeeded
@@ -44,7 +45,7 @@ class FollowUpCases(Cases):
         """In the queue of the task that has ended, and in others; now or later."""
         claim = await a_claimed(broker)
         follow = (
-            a_task(payload=b"1", headers={"a": "b"}, retention=9),
+            following(a_task(payload=b"1", headers={"a": "b"}, retention=9), claim.task.spec),
             a_task(queue="b", priority=7),
             a_task(queue="b", due=NOW + 9, unique_key="k"),
         )
@@ -53,6 +54,8 @@ class FollowUpCases(Cases):
         found = [await stored_task(broker, task) for task in follow]
         assert [task.state for task in found] == states
         assert [task.spec for task in found] == list(follow)
+        came_from = Origin(OriginKind.AFTER, claim.task.queue, claim.task.id)
+        assert [task.origin for task in found] == [came_from, None, None]
         assert ids(await take(broker, 9, "default", "b")) == ids_of(follow[:2])
 
     async def test_nothing_follows_a_verdict_that_does_not_count(self, broker: Broker) -> None:

@@ -25,6 +25,7 @@ from qcore.domain.errors import InvalidTask
 from qcore.domain.events import TasksAggregated
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.new_task import DEFAULT_QUEUE, NewTask, TaskId
+from qcore.domain.origin import Origin, OriginKind, with_origin
 from qcore.domain.task import Task
 from qcore.domain.text import shown
 from qcore.ports import Aggregating, Clock
@@ -179,7 +180,8 @@ class AggregationRunner:
             request = evolve(request, queue=group.queue)
         task = self._client.build(request, self._clock.now())
         check_aggregate(group.queue, (), task)
-        return task
+        origin = Origin(OriginKind.GROUP, group.queue, group.name, len(members))
+        return with_origin(task, origin)
 
 
 async def _called(function: Callable[..., Any], *args: object) -> Any:

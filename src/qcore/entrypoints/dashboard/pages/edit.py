@@ -14,6 +14,7 @@ from qcore.app.client.changes import changes_of
 from qcore.domain.answers import Moved
 from qcore.domain.lifecycle import MOVES
 from qcore.domain.new_task import MAX_BUDGET, MAX_PRIORITY
+from qcore.domain.origin import Origin, OriginKind, with_origin
 from qcore.domain.states import ENDED
 from qcore.domain.task import Task
 from qcore.domain.transitions import Updated
@@ -70,6 +71,7 @@ async def again(visit: Visit) -> Done:
     client = visit.board.q.client
     # moments that were asked for then are over
     spec = evolve(task.spec, id=client.new_id(), due=None, expires=None, deadline=None)
+    spec = with_origin(spec, Origin(OriginKind.AGAIN, queue, name))
     handle = await client.enqueue(spec)
     tell(visit, ENQUEUE_AGAIN, queue, name, [handle.id])
     to = visit.links.to("task", queue=queue, id=handle.id)
