@@ -42,6 +42,13 @@ async def test_pages_of_a_query_go_on_where_one_has_read_enough() -> None:
     assert len({each.id for each in (*page.tasks, *rest.tasks)}) == QUEUES + 9
 
 
+async def test_a_page_has_the_counts_that_were_read_for_it() -> None:
+    """None where the query names its queues, as nothing is counted then."""
+    q = await with_dead_tasks()
+    assert (await q.inspector.tasks("state:dead")).counts == await q.inspector.counts()
+    assert (await q.inspector.tasks("queue:q001")).counts is None
+
+
 async def test_failures_are_looked_for_where_there_are_most() -> None:
     """The report says that others were not looked at."""
     q = await with_dead_tasks()

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from typing import Final
 from zlib import crc32
 
+from attrs import field
+
 from qcore.app.calls.codec import Codec
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.queries import STATES, Query
@@ -16,7 +18,7 @@ from qcore.domain.record import record
 from qcore.domain.states import State, state_of
 from qcore.domain.task import Task
 from qcore.domain.text import shown
-from qcore.ports import Broker, Page
+from qcore.ports import Broker, Counts, Page
 
 DEFAULT_LIMIT: Final = 50
 DEFAULT_LOOK: Final = 2_000
@@ -45,6 +47,9 @@ class TaskPage:
     cursor: str | None = None
     """Asks for what comes after; None where nothing does. There may be a cursor but no tasks, when
     as many were looked at as one page may."""
+    counts: Counts | None = field(default=None, eq=False, repr=False)
+    """Of all queues that have tasks, as they were when this page was made: state to number; None
+    where the query names its queues, as they were not counted then."""
 
 
 @record
@@ -65,6 +70,7 @@ class TaskListing:
         self._read = read
         self._now = now
         self._fits: Callable[[Task], bool] | None = None
+        self._counts: Counts | None = None
 
     async def page(self, limit: int, look: int, cursor: str | None) -> TaskPage:
         """Return the tasks after a cursor: at most `limit`, of at most `look` looked at.
@@ -80,18 +86,20 @@ class TaskListing:
             place: Place | None = start
             while place is not None:
                 if len(tasks) >= limit or looked >= look or reads >= most_reads(look):
-                    return TaskPage(tasks, looked, self._encoded(place))
+                    return TaskPage(tasks, looked, self._encoded(place), self._counts)
                 page, found = await self._step(place, limit - len(tasks), look - looked)
                 tasks += found
                 reads += 1
                 looked += len(page.tasks)
                 place = _after(place, page)
-        return TaskPage(tasks, looked)
+        return TaskPage(tasks, looked, counts=self._counts)
 
     async def _places(self, first: Place) -> AsyncIterator[Place]:
         """Yield the beginnings of queues and states that can have such tasks, from a place on."""
         states = self._query.states()
-        for queue, held in (await queues_of(self._broker, self._query)).items():
+        if self._query.named_queues() is None:
+            self._counts = await self._broker.count()
+        for queue, held in _queues_in(self._counts or {}, self._query).items():
             if queue < first.queue:
                 continue
             for state in [state for state in states if state in held]:
@@ -149,10 +157,14 @@ async def queues_of(broker: Broker, query: Query) -> Mapping[str, Collection[Sta
 
     Where it names them outright, the broker need not be asked which there are.
     """
+    counts = await broker.count() if query.named_queues() is None else {}
+    return _queues_in(counts, query)
+
+
+def _queues_in(counts: Counts, query: Query) -> Mapping[str, Collection[State]]:
     named = query.named_queues()
     if named is not None:
         return dict.fromkeys(named, STATES)
-    counts = await broker.count()
     return {queue: {*counts[queue]} for queue in sorted(counts) if query.has_queue(queue)}
 
 

@@ -12,6 +12,7 @@ from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.visit import Visit
+from qcore.ports import Counts
 
 ROWS = 50
 MOST_ROWS = 500
@@ -38,6 +39,8 @@ class TaskList:
     looked: int
     cursor: str | None
     is_first: bool
+    counts: Counts | None = field(eq=False, repr=False)
+    """As the page of an inspector has them."""
 
 
 def row_of(board: Board, task: Task) -> Row:
@@ -53,7 +56,7 @@ async def list_tasks(visit: Visit, query: Query) -> TaskList:
     limit = visit.query.whole("limit", 1, MOST_ROWS, ROWS)
     page = await visit.inspector.tasks(query, limit=limit, look=LOOK, cursor=cursor)
     rows = [row_of(visit.board, each) for each in page.tasks]
-    return TaskList(rows, page.looked, page.cursor, cursor is None)
+    return TaskList(rows, page.looked, page.cursor, cursor is None, page.counts)
 
 
 def sizes_of(counts: Mapping[str, Mapping[State, int]]) -> Mapping[State, int]:
