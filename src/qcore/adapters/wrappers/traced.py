@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sized
 from time import perf_counter
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from qcore.adapters.wrappers.forwarding import ForwardingBroker
 from qcore.domain.answers import Swept
@@ -25,6 +25,8 @@ GIVEN: Final[Mapping[Verb, str]] = {
 """The argument of a verb that has an item for each task."""
 ANSWERED: Final[frozenset[Verb]] = frozenset({"claim", "members"})
 """The verbs whose answer has an item for each task."""
+
+LISTED: Final[frozenset[type]] = frozenset({list, tuple})
 
 
 class TracedBroker(ForwardingBroker):
@@ -59,9 +61,9 @@ class TracedBroker(ForwardingBroker):
 def _tasks_in(verb: Verb, arguments: Mapping[str, object], answer: object) -> int:
     """Return how many tasks a call was about: those given, or else those in the answer."""
     about = arguments[GIVEN[verb]] if verb in GIVEN else answer
-    if isinstance(about, list | tuple) and (verb in GIVEN or verb in ANSWERED):
+    if type(about) in LISTED and (verb in GIVEN or verb in ANSWERED):
         # as most are: what else has a length takes longer to find
-        return len(about)
+        return len(cast("Sized", about))
     match about:
         case Page(tasks):
             return len(tasks)
