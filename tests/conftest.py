@@ -1,14 +1,17 @@
 """What every test shares: how Hypothesis behaves, and Redis servers that start when asked for."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster
+from tests.servers.postgres import PostgresServer
+from tests.servers.postgres_binaries import POSTGRES
 from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSet
 
@@ -25,6 +28,15 @@ settings.load_profile("ci")
 
 PATIENCE = 10.0
 """Seconds for what has been closed to end."""
+
+
+EMPTY = """
+DO $$ DECLARE each text; BEGIN
+    FOR each IN SELECT tablename FROM pg_tables WHERE schemaname = 'qcore' AND tablename <> 'meta'
+    LOOP EXECUTE 'DELETE FROM qcore.' || each; END LOOP;
+    IF to_regclass('qcore.token') IS NOT NULL THEN PERFORM setval('qcore.token', 1, false); END IF;
+END $$
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +97,21 @@ def empty_sentinel(redis_sentinel: SentinelSet) -> SentinelSet:
     """Give the shared servers behind Sentinels without data."""
     redis_sentinel.flush()
     return redis_sentinel
+
+
+@pytest.fixture(scope="session", params=POSTGRES, ids=str)
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """Give a Postgres of each version that is here: shared, so leave it running."""
+    with PostgresServer(request.param) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def empty_postgres(postgres_server: PostgresServer) -> Iterator[Callable[[], None]]:
+    """Give what empties the tables of the schema `qcore`: faster than to make them anew."""
+    with psycopg.connect(postgres_server.conninfo, autocommit=True) as owner:
+
+        def empty() -> None:
+            owner.execute(EMPTY)
+
+        yield empty

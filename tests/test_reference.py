@@ -18,6 +18,8 @@ import pytest
 import qcore.errors
 from qcore import Inspector, NewTask, Qcore, WorkerSettings
 from qcore.adapters.instruments import metric_catalogue
+from qcore.adapters.links.postgres.address import OPTIONS as POSTGRES_OPTIONS
+from qcore.adapters.links.postgres.address import Address as PostgresAddress
 from qcore.adapters.links.redis.address import Address
 from qcore.adapters.links.redis.url_options import UrlOption, option_of
 from qcore.adapters.links.sqlite import AsyncSqliteLink
@@ -221,6 +223,11 @@ TABLES: Final = [
     Table("reference/urls.md", "With TLS:", url_options(lambda each: each.tls)),
     Table(
         "reference/urls.md", "With Sentinels:", url_options(lambda each: each.kind == "sentinel")
+    ),
+    Table(
+        "reference/urls.md",
+        "## Options of `postgresql`",
+        {name: attrs.fields_dict(PostgresAddress)[name].default for name in POSTGRES_OPTIONS},
     ),
     Table("reference/middleware.md", "## `CircuitBreaker`", parameters(CircuitBreaker)),
     Table("reference/middleware.md", "## `timeouts`", parameters(timeouts)),

@@ -1,6 +1,7 @@
 """The brokers, `connect` to make one from a URL, and the wrappers around one.
 
-Each is imported when it is asked for: tests over memory need not wait for the driver of Redis.
+Each is imported when it is asked for: tests over memory need not wait for the driver of Redis, nor
+have that of Postgres.
 """
 
 from importlib import import_module
@@ -13,11 +14,13 @@ from qcore.ports import Broker, Capability
 
 if TYPE_CHECKING:
     from qcore.adapters.links.sqlite import AsyncSqliteLink
+    from qcore.adapters.postgres import PostgresBroker
     from qcore.adapters.redis import RedisBroker
     from qcore.adapters.sqlite import SqliteBroker
 else:
     _LATE: Final = {
         "AsyncSqliteLink": "qcore.adapters.links.sqlite",
+        "PostgresBroker": "qcore.adapters.postgres",
         "RedisBroker": "qcore.adapters.redis",
         "SqliteBroker": "qcore.adapters.sqlite",
     }
@@ -35,6 +38,7 @@ __all__ = [
     "Capability",
     "ForwardingBroker",
     "MemoryBroker",
+    "PostgresBroker",
     "RedisBroker",
     "SqliteBroker",
     "TracedBroker",

@@ -69,8 +69,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     pauses = Pauses()
     for pool in (AsyncPool, SyncPool):
         monkeypatch.setattr(pool, "pause", lambda _, seconds: pauses.pause(seconds))
-    for module in ("link", "retries", "clock_sync"):
-        monkeypatch.setattr(f"qcore.adapters.links.redis.{module}.monotonic", pauses.monotonic)
+    for module in ("redis.link", "redis.retries", "clock_sync"):
+        monkeypatch.setattr(f"qcore.adapters.links.{module}.monotonic", pauses.monotonic)
     return pauses
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from qcore.adapters.links.postgres_schemes import SCHEMES as POSTGRES_SCHEMES
 from qcore.adapters.links.redis_schemes import SCHEMES as REDIS_SCHEMES
 from qcore.adapters.links.sqlite import BorrowedSqliteLink, Connection
 from qcore.adapters.links.urls import one_of, parse_options, without_password
@@ -40,6 +41,9 @@ def connect(url: str) -> Broker:
     - `valkey`, `valkeys` in place of `redis`, `rediss`: the same.
       Options of them all: `namespace`, `timeout`, `replicas`, `fsync`, `replica_timeout`, `name`;
       with TLS `ca`, `cert`, `key`, `verify`; with Sentinels `sentinel_user`, `sentinel_password`.
+    - `postgresql://user:password@host:5432/database`, or `postgres://…`: a PostgreSQL server, 13 or
+      newer, with the extra `postgres`; several hosts are tried until one takes writes. Options:
+      `schema`, `timeout`, `connections`, `pooler`, and those of libpq, such as `sslmode`.
     - Any other scheme is that of a broker which an installed distribution registers as an entry
       point of the group `qcore.brokers`; the schemes above cannot be taken over.
 
@@ -131,10 +135,24 @@ def _redis(url: str) -> Broker:
     return RedisBroker(link_to(address), namespace=address.namespace)
 
 
+def _postgres(url: str) -> Broker:
+    try:
+        from qcore.adapters.links.postgres import link_to, parse
+    except ImportError as error:
+        raise InvalidOption(
+            f"{without_password(url)} needs psycopg: install the extra postgres, as with "
+            f"pip install 'qcore-queue[postgres]' ({error})"
+        ) from None
+    from qcore.adapters.postgres import PostgresBroker
+
+    return PostgresBroker(link_to(parse(url)))
+
+
 MAKERS: Final[Mapping[str, Callable[[str], Broker]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     **dict.fromkeys(REDIS_SCHEMES, _redis),
+    **dict.fromkeys(POSTGRES_SCHEMES, _postgres),
 }
 """Scheme to what makes the broker of a URL; these are not looked for among entry points."""
 

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 from weakref import ref
 
-from qcore.adapters.links.redis.clock_sync import ServerClock
+from qcore.adapters.links.clock_sync import ServerClock
 
 
 class Leaver(Protocol):

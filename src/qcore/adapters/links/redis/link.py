@@ -59,8 +59,8 @@ from weakref import WeakSet
 
 from redis.exceptions import RedisError
 
+from qcore.adapters.links.clock_sync import monotonic
 from qcore.adapters.links.redis.address import DEFAULT_TIMEOUT, Address
-from qcore.adapters.links.redis.clock_sync import monotonic
 from qcore.adapters.links.redis.discovery import discover
 from qcore.adapters.links.redis.durability import Durability
 from qcore.adapters.links.redis.errors import is_transient, mapped
@@ -145,7 +145,8 @@ class RedisLink:
         time, *infos = replies
         if isinstance(time, Exception):
             raise mapped(time, self.shown, new=True) from time
-        self._clock.update(time, sent, monotonic())
+        seconds, microseconds = time
+        self._clock.update(int(seconds) + int(microseconds) / 1e6, sent, monotonic())
         if infos:
             self._met_at, self._met_after = sent, departures
             self._judge(*infos)

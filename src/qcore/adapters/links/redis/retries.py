@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from redis.exceptions import NoScriptError, RedisError
 
-from qcore.adapters.links.redis.clock_sync import monotonic
+from qcore.adapters.links.clock_sync import monotonic
 from qcore.adapters.links.redis.errors import is_refusal, is_transient, mapped, must_leave
 from qcore.adapters.links.redis.failover import Failover
 from qcore.adapters.links.redis.pool import Request, Transport

@@ -7,8 +7,8 @@ from typing import Final
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
+from qcore.adapters.links.clock_sync import monotonic
 from qcore.adapters.links.redis.address import HostPort
-from qcore.adapters.links.redis.clock_sync import monotonic
 from qcore.adapters.links.redis.pool import Pool, Requests
 from qcore.adapters.links.redis.resp import Reply
 

@@ -1,6 +1,6 @@
 """The server's clock, estimated from a monotonic one of this machine (Cristian's algorithm).
 
-The server's TIME is taken to have been read half way between request and reply; half of the round
+The server's time is taken to have been read half way between request and reply; half of the round
 trip is the uncertainty (F. Cristian, "Probabilistic clock synchronization", 1989).
 
 While a machine is suspended the server's time goes on. Linux has a monotonic clock that counts this
@@ -15,7 +15,6 @@ from functools import partial
 from math import inf
 from typing import Final
 
-from qcore.adapters.links.redis.resp import Reply
 from qcore.domain.moments import Moment
 
 MAX_AGE: Final = 2.0
@@ -46,7 +45,7 @@ class ServerClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether the server has answered TIME at all."""
+        """Whether the server has told its time at all."""
         return self._offset is not None
 
     @property
@@ -60,8 +59,8 @@ class ServerClock:
         self._asked_at = -inf
         self._uncertainty = inf
 
-    def update(self, reply: Reply, sent: float, received: float) -> None:
-        """Take a reply to TIME, with the monotonic moments of request and reply.
+    def update(self, told: Moment, sent: float, received: float) -> None:
+        """Take the time that the server told, with the monotonic moments of request and reply.
 
         It is ignored if its uncertainty is larger than that of the offset already known, drift
         included: after a busy event loop, the server's clock would seem to jump. Unless the two
@@ -71,8 +70,7 @@ class ServerClock:
         self._wall_ahead = time.time() - received
         uncertainty = (received - sent) / 2
         known = self._uncertainty + (received - self._measured_at) * DRIFT
-        seconds, microseconds = reply
-        offset = int(seconds) + int(microseconds) / 1e6 - (sent + received) / 2
+        offset = told - (sent + received) / 2
         if (
             self._offset is None
             or uncertainty <= known

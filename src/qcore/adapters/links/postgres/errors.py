@@ -1,0 +1,111 @@
+"""Postgres's errors by SQLSTATE, mapped to qcore's; here and nowhere else.
+
+A class of codes is its first two characters (postgresql.org/docs, appendix A).
+"""
+
+from typing import Final
+
+from psycopg import DataError, Error, InterfaceError, OperationalError
+
+from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, QcoreError
+
+READ_ONLY: Final = "25006"
+RACES: Final = frozenset({"40001", "40P01", "23505", "55P03"})
+"""Errors after which the same transaction may succeed at once: others wrote at the same time."""
+TRY_ELSEWHERE: Final = frozenset({READ_ONLY, "57P01", "57P02", "57P03", "57P05", "08006", "08003"})
+"""Errors of a server that is not the one to ask any more: connections to it are given up."""
+
+TRANSIENT: Final = {
+    READ_ONLY: "the server is read-only, as a standby is: the next connection looks for a primary",
+    "57P01": "the server shuts down",
+    "57P02": "the server restarts after a crash",
+    "57P03": "the server starts, or shuts down",
+    "57P05": "the session was idle for too long for the server",
+    "57014": "a statement took longer than its timeout",
+    "55P03": "a lock was not had in time: another transaction holds it",
+    "40001": "other transactions wrote the same at the same time",
+    "40P01": "other transactions waited for each other",
+    "53300": "the server has no connection left: raise max_connections, or lower `connections`",
+    "53200": "the server is out of memory",
+    "25P03": "the session was idle in a transaction for too long for the server",
+    "25P04": "a transaction took too long for the server",
+}
+
+PERMANENT: Final = {
+    "53100": "the disk is full: make room",
+    "28P01": "the password is wrong: change it in the URL",
+    "28000": "the server refuses this user: change pg_hba.conf, or the user in the URL",
+    "3D000": "there is no such database: create it",
+    "42501": "this user lacks a privilege: GRANT it",
+    "3F000": "there is no such schema: was it dropped?",
+    "42P01": "a table is missing: was it dropped?",
+    "42703": "a column is missing: was a table changed?",
+    "0A000": "the server does not know what it was asked for: is it older than PostgreSQL 13?",
+    "58030": "the server's disk failed to read or write: look at its log",
+    "58P01": "the server misses a file: look at its log",
+    "XX001": "the database is damaged: look at the server's log",
+    "XX002": "an index is damaged: REINDEX it",
+}
+
+REFUSALS: Final = frozenset({"22", "23", "54"})
+"""Classes of errors about what a statement holds, which other statements do not meet."""
+
+
+def mapped(error: Error, shown: str) -> QcoreError:
+    """Return the error to raise for one of psycopg's."""
+    code = error.sqlstate
+    words = " ".join(str(error).split())
+    if code in TRANSIENT:
+        return BrokerUnavailable(f"{shown}: {TRANSIENT[code]} ({words})")
+    if code in PERMANENT:
+        return BrokerUnusable(f"cannot use {shown}: {PERMANENT[code]} ({words})")
+    if code is not None and code[:2] in REFUSALS:
+        return BrokerRefused(f"{shown} does not take what is in the call ({words})")
+    if code is None and isinstance(error, DataError):
+        return BrokerRefused(f"{shown} cannot be sent what is in the call ({words})")
+    if is_disconnection(error):
+        return _not_reached(words, shown)
+    return BrokerUnusable(
+        f"cannot use {shown}: it does not answer as a Postgres would ({code}: {words})"
+    )
+
+
+def _not_reached(words: str, shown: str) -> QcoreError:
+    # what libpq says before there is a session has no code (libpq, fe-connect.c)
+    for code in ("28P01", "28000", "3D000"):
+        if any(each in words for each in _WORDS[code]):
+            return BrokerUnusable(f"cannot use {shown}: {PERMANENT[code]} ({words})")
+    if any(each in words for each in _WORDS["53300"]):
+        return BrokerUnavailable(f"{shown}: {TRANSIENT['53300']} ({words})")
+    return BrokerUnavailable(f"{shown} does not answer ({words})")
+
+
+_WORDS: Final = {
+    "28P01": ("password authentication failed", "no password supplied"),
+    "28000": ("no pg_hba.conf entry", "authentication failed"),
+    "3D000": ('database "',),
+    "53300": ("too many clients already", "remaining connection slots", "too many connections"),
+}
+
+
+def is_disconnection(error: Error) -> bool:
+    """Return whether the connection is lost, or was never made."""
+    code = error.sqlstate
+    if code is None:
+        return isinstance(error, OperationalError | InterfaceError)
+    return code[:2] == "08" or code in {"57P01", "57P02", "57P03", "57P05"}
+
+
+def must_leave(error: Error) -> bool:
+    """Return whether connections to the server are to be given up."""
+    return is_disconnection(error) or error.sqlstate in TRY_ELSEWHERE
+
+
+def is_race(error: Error) -> bool:
+    """Return whether the same transaction may succeed at once."""
+    return error.sqlstate in RACES
+
+
+def is_passing(error: Error) -> bool:
+    """Return whether the same call may succeed within seconds, perhaps at another server."""
+    return isinstance(mapped(error, ""), BrokerUnavailable)

@@ -1,0 +1,105 @@
+"""`Transaction`: statements that go over a session in as few round trips as their answers allow."""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Final
+
+from qcore.adapters.links.postgres.address import DEFAULT_SCHEMA
+from qcore.adapters.links.postgres.interfaces import Row, Session, Statement, Values
+from qcore.adapters.links.postgres.notes import Work
+from qcore.ports import Notification
+
+_QUALIFIED: Final = re.compile(r"\bqcore\.")
+
+
+def localizer(schema: str) -> Callable[[str], str]:
+    """Return what names the tables of a statement as they are called in a schema."""
+    if schema == DEFAULT_SCHEMA:
+        return lambda sql: sql
+    return lru_cache(maxsize=None)(lambda sql: _QUALIFIED.sub(f"{schema}.", sql))
+
+
+class Transaction:
+    """`Tx` over a session of our own. BEGIN goes with the first statement, COMMIT with the last."""
+
+    def __init__(
+        self, session: Session, localized: Callable[[str], str], begin: tuple[Statement, ...]
+    ) -> None:
+        self._session = session
+        self._localized = localized
+        self._begin = begin
+        self._added: list[Statement] = []
+        self.has_begun = False
+        self.may_have_committed = False
+        """Whether a commit was sent: if its answer is lost, nobody knows what became of it."""
+        self.notifications: list[Notification | Work] = []
+
+    async def alone(self, sql: str, values: Values) -> list[Row]:
+        """Run a statement that is a transaction of its own, unless one has begun already."""
+        if self.has_begun or self._added:
+            return await self.fetch(sql, values)
+        self.may_have_committed = True
+        rows = await self._session.execute(self._localized(sql), values)
+        self.may_have_committed = False
+        return rows
+
+    async def fetch(self, sql: str, values: Values) -> list[Row]:
+        """Run a statement, after those that were added, and return all its rows."""
+        statement = self._localized(sql), values
+        if self.has_begun and not self._added:
+            return await self._session.execute(*statement)
+        added, self._added = self._added, []
+        begin = () if self.has_begun else self._begin
+        self.has_begun = True
+        return await self._session.pipeline([*begin, *added, statement])
+
+    def add(self, sql: str, values: Values) -> None:
+        """Have a statement without rows run with the next one that has, or before the commit."""
+        self._added.append((self._localized(sql), values))
+
+    async def commit(self) -> None:
+        """Run what was added, and commit."""
+        added, self._added = self._added, []
+        if not added and not self.has_begun:
+            return
+        self.may_have_committed = True
+        if len(added) == 1 and not self.has_begun:
+            await self._session.execute(*added[0])
+            return
+        begin = () if self.has_begun else self._begin
+        await self._session.pipeline([*begin, *added, ("COMMIT", {})])
+
+    def tell(self, *notifications: Notification) -> None:
+        """Have subscribers notified, here and in other processes, once it is committed."""
+        self.notifications += notifications
+
+    def tell_of_work(self, queues: Iterable[str]) -> None:
+        """Have those notified who wait for something to claim from these queues."""
+        self.notifications += map(Work, queues)
+
+
+class Reading:
+    """`Tx` of a query: each statement is a transaction of its own."""
+
+    def __init__(self, session: Session, localized: Callable[[str], str]) -> None:
+        self._session = session
+        self._localized = localized
+
+    async def fetch(self, sql: str, values: Values) -> list[Row]:
+        """Run a statement and return all its rows."""
+        return await self._session.execute(self._localized(sql), values)
+
+    alone = fetch
+
+    def add(self, sql: str, values: Values) -> None:
+        """Refuse what a query has no use for."""
+        raise NotImplementedError
+
+    def tell(self, *notifications: Notification) -> None:
+        """Refuse what a query has no use for."""
+        raise NotImplementedError
+
+    def tell_of_work(self, queues: Iterable[str]) -> None:
+        """Refuse what a query has no use for."""
+        raise NotImplementedError

@@ -1,0 +1,244 @@
+"""`claim`, `extend` and `next_due`: handing out tasks under leases, and renewing those."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import evolve
+
+from qcore.adapters.links.postgres import Row, Tx
+from qcore.adapters.links.postgres.arrays import numbers, texts
+from qcore.adapters.postgres.endings import Endings
+from qcore.adapters.postgres.limits import QueueLimits, next_starts, read_limits
+from qcore.adapters.postgres.records import COLUMNS, WIDTH, Unreadable, claimed_task_of
+from qcore.adapters.postgres.statements import statements
+from qcore.adapters.postgres.statistics import KnownNames, record
+from qcore.adapters.postgres.tokens import raise_tokens
+from qcore.adapters.postgres.transitions import (
+    read_due,
+    read_tasks,
+    start_successors,
+    write_tasks,
+)
+from qcore.domain.answers import LeaseLost
+from qcore.domain.crash_isolation import room_beside
+from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.task import Claim, Demand, Lease, Task, token_floor
+from qcore.domain.transitions import Due, Expired
+from qcore.ports import TasksChanged
+
+_SQL: Final = statements("claim")
+
+MAX_PROMOTED: Final = 1_000
+"""Due tasks that one claim makes pending in one queue: a bound on how long they are locked."""
+HOLDS: Final = COLUMNS.index("holds")
+
+
+async def claim(
+    tx: Tx, demand: Demand, now: Moment, until: Moment, known: KnownNames
+) -> list[Claim]:
+    """Claim each queue's quota, then fill what room is left in the order of the queues."""
+    if len(demand.quotas) == 1:
+        (queue,) = demand.quotas
+        claims = await _claim_simply(tx, queue, demand.limit, now, until)
+        if claims is not None:
+            return claims
+    elif not await tx.alone(_SQL["anything"], {"queues": texts(demand.quotas), "now": now}):
+        return []
+    return await _ClaimCall(tx, now, until, known).run(demand)
+
+
+async def _claim_simply(
+    tx: Tx, queue: str, room: int, now: Moment, until: Moment
+) -> list[Claim] | None:
+    """Claim in one statement; None, with nothing claimed, where there is more to decide."""
+    values = {
+        "queue": queue,
+        "room": max(0, room),
+        "now": now,
+        "until": until,
+        "floor": token_floor(now),
+    }
+    rows = await tx.alone(_SQL["simple"], values)
+    if rows[0][0]:
+        return None
+    if rows[0][1] is None:
+        return []
+    claims: list[Claim] = []
+    unreadable: list[tuple[Row, Unreadable]] = []
+    for row in rows:
+        try:
+            task = claimed_task_of(row[1:-1], queue, counted=True)
+        except Unreadable as why:
+            unreadable.append((row[1:], why))
+        else:
+            claims.append(Claim(task, Lease(queue, task.spec.id, row[-1], until)))
+    if unreadable:
+        await _condemn(tx, queue, unreadable, now)
+    return claims
+
+
+async def _condemn(
+    tx: Tx, queue: str, unreadable: Sequence[tuple[Row, Unreadable]], now: Moment
+) -> None:
+    """End tasks as dead whose rows cannot be decoded."""
+    ids = [row[0] for row, _ in unreadable]
+    errors = texts([f"the stored row cannot be read: {why}" for _, why in unreadable])
+    values = {"queue": queue, "now": now, "ids": texts(ids), "errors": errors}
+    tx.add(_SQL["mark_dead"], values)
+    freed = [(queue, row[HOLDS]) for row, _ in unreadable if row[HOLDS] is not None]
+    tx.tell_of_work(await start_successors(tx, freed))
+    tx.tell(TasksChanged(queue, tuple(ids)))
+
+
+class _ClaimCall:
+    """A claim that has more to decide than one statement does."""
+
+    def __init__(self, tx: Tx, now: Moment, until: Moment, known: KnownNames) -> None:
+        self._tx = tx
+        self._now = now
+        self._until = until
+        self._known = known
+        self._endings = Endings()
+        self._limits: dict[str, QueueLimits] = {}
+        self._claims: list[Claim] = []
+
+    async def run(self, demand: Demand) -> list[Claim]:
+        """Claim, and have those told who are to know what else became of tasks."""
+        queues = [*demand.quotas]
+        self._limits = await read_limits(self._tx, queues, lock=True)
+        await raise_tokens(self._tx, self._now)
+        promoted = [queue for queue in queues if await self._promote(queue)]
+        for queue, quota in demand.quotas.items():
+            await self._take(queue, min(quota, demand.limit - len(self._claims)))
+        for queue in queues:
+            await self._take(queue, demand.limit - len(self._claims))
+        for queue in promoted:
+            if await self._tx.fetch(_SQL["has_more"], {"queue": queue}):
+                self._tx.tell_of_work([queue])
+        await record(self._tx, self._endings, self._known)
+        return self._claims
+
+    async def _promote(self, queue: str) -> bool:
+        """Make due tasks pending; return whether there were any."""
+        tasks = await read_due(self._tx, queue, self._now, MAX_PROMOTED, self._endings)
+        for task in tasks:
+            task.move(Due(), self._now)
+        await write_tasks(self._tx, tasks)
+        return bool(tasks)
+
+    async def _take(self, queue: str, room: int) -> None:
+        """Append up to `room` claims, as far as the queue's limits allow."""
+        if room <= 0:
+            return
+        before = len(self._claims)
+        limits = self._limits.get(queue)
+        if limits is not None:
+            room = min(room, await limits.free(self._tx, self._now))
+        if self._claims and room > 0:
+            room = int(min(room, room_beside(self._held(queue))))
+        await self._fill(queue, room)
+        if limits is not None and len(self._claims) > before:
+            limits.spend(self._tx, len(self._claims) - before, self._now)
+
+    async def _fill(self, queue: str, room: int) -> None:
+        while room > 0:
+            asked = room
+            rows = await self._tx.fetch(_SQL["pending"], {"queue": queue, "room": asked})
+            tasks = await self._decode(queue, rows)
+            if any(task.crashes for task in tasks):
+                tasks, room = self._isolated(queue, tasks, room)
+            if any(task.spec.expires is not None for task in tasks):
+                tasks = await self._without_expired(queue, tasks)
+            await self._lease(queue, tasks)
+            room -= len(tasks)
+            if len(rows) < asked:
+                return
+
+    def _held(self, queue: str) -> list[Task]:
+        """Return those of the claimed tasks that are of a queue."""
+        return [claim.task for claim in self._claims if claim.task.queue == queue]
+
+    def _isolated(self, queue: str, tasks: list[Task], room: int) -> tuple[list[Task], int]:
+        """Return the first of some tasks, as many as may go together; and the room for all in all.
+
+        Some of them have crashed, which bounds how many others are handed out with them.
+        """
+        held = self._held(queue)
+        before = len(held)
+        for number, task in enumerate(tasks):
+            if not _may_start(task, self._now):
+                continue
+            beside = room_beside([*held, task])
+            if beside < 0:
+                return tasks[:number], len(held) - before
+            held.append(task)
+            if beside == 0:
+                return tasks[: number + 1], len(held) - before
+        return tasks, int(min(room, room_beside(held) + len(held) - before))
+
+    async def _without_expired(self, queue: str, tasks: Sequence[Task]) -> list[Task]:
+        """Return the tasks that may still start; end the others."""
+        fresh = [task for task in tasks if _may_start(task, self._now)]
+        if len(fresh) < len(tasks):
+            ended = [(queue, task.id) for task in tasks if not _may_start(task, self._now)]
+            states = [*(await read_tasks(self._tx, ended, self._endings)).values()]
+            for state in states:
+                state.move(Expired(), self._now)
+            self._tx.tell_of_work(await write_tasks(self._tx, states))
+            self._tx.tell(TasksChanged(queue, tuple(task for _, task in ended)))
+        return fresh
+
+    async def _decode(self, queue: str, rows: Sequence[Row]) -> list[Task]:
+        """Return rows as tasks; end those that cannot be decoded as dead."""
+        tasks: list[Task] = []
+        unreadable: list[tuple[Row, Unreadable]] = []
+        for row in rows:
+            try:
+                tasks.append(claimed_task_of(row[:WIDTH], queue, counted=False))
+            except Unreadable as why:
+                unreadable.append((row, why))
+        if unreadable:
+            await _condemn(self._tx, queue, unreadable, self._now)
+        return tasks
+
+    async def _lease(self, queue: str, tasks: Sequence[Task]) -> None:
+        """Make tasks active, each under a lease with a token of its own."""
+        if not tasks:
+            return
+        ids = texts([task.id for task in tasks])
+        values = {"queue": queue, "ids": ids, "until": self._until}
+        tokens: dict[str, int] = dict(await self._tx.fetch(_SQL["claim"], values))
+        for task in tasks:
+            lease = Lease(queue, task.id, tokens[task.id], self._until)
+            self._claims.append(Claim(task, lease))
+
+
+def _may_start(task: Task, now: Moment) -> bool:
+    expires = task.spec.expires
+    return expires is None or expires > now
+
+
+async def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:
+    """Move the end of leases to `until`."""
+    values = {
+        "queues": texts([lease.queue for lease in leases]),
+        "ids": texts([lease.id for lease in leases]),
+        "tokens": numbers([lease.token for lease in leases]),
+        "until": until,
+    }
+    renewed = {*map(tuple, await tx.alone(_SQL["extend"], values))}
+    return [
+        evolve(lease, until=until)
+        if (lease.queue, lease.id, lease.token) in renewed
+        else LeaseLost()
+        for lease in leases
+    ]
+
+
+async def next_due(tx: Tx, queues: Sequence[str]) -> Moment | None:
+    """Return when a scheduled or retrying task is due next, or a rate lets a pending one start."""
+    rows = await tx.fetch(_SQL["next_due"], {"queues": texts(queues)})
+    moments = [
+        moment for row in rows for moment in row if moment is not None and moment < LAST_MOMENT
+    ]
+    return min(moments + await next_starts(tx, queues), default=None)

@@ -1,0 +1,128 @@
+-- A claim of one queue in one statement, where nothing is to be decided but who gets what: no limit of the
+-- queue, nothing that became due, no task among the first that has crashed or has expired, and tokens that
+-- are above `floor`. Else `is_odd` says so, and nothing is claimed.
+-- SKIP LOCKED passes over what others are claiming. The tasks are locked in one materialized step with
+-- its own LIMIT: as a subquery of IN, it could be run more than once, and take more (facts of planners,
+-- not of the standard). Tokens are given in the order of the claim, and what is returned is sorted by
+-- them, as RETURNING has no order.
+-- name: simple
+WITH odd AS MATERIALIZED (
+    SELECT EXISTS (SELECT 1 FROM qcore.limits WHERE queue = %(queue)s)
+        OR EXISTS (
+            SELECT 1 FROM qcore.tasks
+            WHERE queue = %(queue)s AND state = 'scheduled' AND due <= %(now)s
+        )
+        OR EXISTS (
+            SELECT 1 FROM qcore.tasks
+            WHERE queue = %(queue)s AND state = 'retry' AND due <= %(now)s
+        )
+        OR (SELECT last_value <= %(floor)s FROM qcore.token) AS found
+), picked AS MATERIALIZED (
+    SELECT id, priority, sequence, crashes, expires
+    FROM qcore.tasks
+    WHERE queue = %(queue)s AND state = 'pending' AND NOT (SELECT found FROM odd)
+    ORDER BY priority DESC, sequence LIMIT %(room)s
+    FOR UPDATE SKIP LOCKED
+), doubtful AS MATERIALIZED (
+    SELECT EXISTS (SELECT 1 FROM picked WHERE crashes > 0 OR expires <= %(now)s) AS found
+), given AS MATERIALIZED (
+    SELECT id, nextval('qcore.token') AS token
+    FROM (SELECT id FROM picked ORDER BY priority DESC, sequence OFFSET 0) AS sorted
+    WHERE NOT (SELECT found FROM doubtful)
+), claimed AS (
+    UPDATE qcore.tasks AS t
+    SET state = 'active', until = %(until)s, token = g.token, attempts = t.attempts + 1
+    FROM given AS g WHERE t.queue = %(queue)s AND t.id = g.id
+    RETURNING t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created,
+        t.due, t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name,
+        t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token
+)
+SELECT odd.found OR doubtful.found AS is_odd, c.*
+FROM odd CROSS JOIN doubtful LEFT JOIN claimed AS c ON true
+ORDER BY c.token
+
+-- Whether a claim would find a task that is pending or due.
+-- name: anything
+SELECT 1
+FROM unnest(%(queues)s::text[]) AS n (queue)
+WHERE EXISTS (SELECT 1 FROM qcore.tasks AS t WHERE t.queue = n.queue AND t.state = 'pending')
+    OR EXISTS (
+        SELECT 1 FROM qcore.tasks AS t
+        WHERE t.queue = n.queue AND t.state = 'scheduled' AND t.due <= %(now)s
+    )
+    OR EXISTS (
+        SELECT 1 FROM qcore.tasks AS t
+        WHERE t.queue = n.queue AND t.state = 'retry' AND t.due <= %(now)s
+    )
+LIMIT 1
+
+-- name: pending
+SELECT id, state, priority, crashes, failures, attempts, max_crashes, created, due, not_before,
+    expires, retention, finished, unhandled_since, name, group_name, holds, error, result_type,
+    options, payload, result, sequence
+FROM qcore.tasks
+WHERE queue = %(queue)s AND state = 'pending'
+ORDER BY priority DESC, sequence LIMIT %(room)s
+FOR UPDATE SKIP LOCKED
+
+-- Tasks that are locked, in the order of the array.
+-- name: claim
+WITH given AS MATERIALIZED (
+    SELECT n.id, nextval('qcore.token') AS token
+    FROM (
+        SELECT id FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS u (id, place)
+        ORDER BY place OFFSET 0
+    ) AS n
+), claimed AS (
+    UPDATE qcore.tasks AS t
+    SET state = 'active', until = %(until)s, token = g.token, attempts = t.attempts + 1
+    FROM given AS g WHERE t.queue = %(queue)s AND t.id = g.id
+    RETURNING t.id, t.token
+)
+SELECT id, token FROM claimed ORDER BY token
+
+-- Whether tasks of a queue are pending, or wait in groups.
+-- name: has_more
+SELECT 1 WHERE EXISTS (SELECT 1 FROM qcore.tasks WHERE queue = %(queue)s AND state = 'pending')
+    OR EXISTS (SELECT 1 FROM qcore.tasks WHERE queue = %(queue)s AND state = 'aggregating')
+
+-- For pending rows that cannot be decoded.
+-- name: mark_dead
+UPDATE qcore.tasks AS t
+SET state = 'dead', finished = %(now)s, token = NULL, until = NULL, holds = NULL, error = n.error
+FROM unnest(%(ids)s::text[], %(errors)s::text[]) AS n (id, error)
+WHERE t.queue = %(queue)s AND t.id = n.id
+
+-- Leases that are good, locked in one order. What is renewed changes no index: a HOT update.
+-- name: extend
+WITH found AS MATERIALIZED (
+    SELECT t.queue, t.id
+    FROM unnest(%(queues)s::text[], %(ids)s::text[], %(tokens)s::bigint[]) AS n (queue, id, token)
+        JOIN qcore.tasks AS t ON t.queue = n.queue AND t.id = n.id
+    WHERE t.state = 'active' AND t.token = n.token
+    ORDER BY t.queue, t.id FOR UPDATE OF t
+)
+UPDATE qcore.tasks AS t SET until = %(until)s
+FROM found AS f WHERE t.queue = f.queue AND t.id = f.id
+RETURNING t.queue, t.id, t.token
+
+-- name: next_due
+SELECT
+    (
+        SELECT t.due FROM qcore.tasks AS t
+        WHERE t.queue = n.queue AND t.state = 'scheduled' ORDER BY t.due LIMIT 1
+    ),
+    (
+        SELECT t.due FROM qcore.tasks AS t
+        WHERE t.queue = n.queue AND t.state = 'retry' ORDER BY t.due LIMIT 1
+    )
+FROM unnest(%(queues)s::text[]) AS n (queue)
+
+-- name: tokens
+SELECT last_value > %(floor)s FROM qcore.token
+
+-- name: lock_tokens
+SELECT pg_advisory_xact_lock(%(key)s)
+
+-- name: raise_tokens
+SELECT setval('qcore.token', %(floor)s) FROM qcore.token WHERE last_value <= %(floor)s
