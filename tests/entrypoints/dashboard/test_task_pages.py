@@ -116,6 +116,19 @@ async def test_a_cursor_of_another_query_is_refused() -> None:
     assert response.status_code == 400
 
 
+async def test_a_page_looks_at_as_many_tasks_as_its_host_says() -> None:
+    """For a query; it tells so, and the next page goes on from there."""
+    q = a_queue()
+    for number in range(5):
+        await put(q, id=f"t-{number}")
+    at = browser(dashboard(q, look=2))
+    html = await at.page("tasks", q="text:nothing")
+    assert "2 tasks looked at; a page looks at 2 at most" in text_of(html)
+    [following] = html.css('a[rel="next"]')
+    html = await at.page(str(following.attributes["href"]))
+    assert len(html.css('a[rel="next"]')) == 1
+
+
 # --- one task ----------------------------------------------------------------------------------
 
 

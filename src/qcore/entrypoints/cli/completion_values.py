@@ -5,7 +5,7 @@ A store that does not answer in time completes nothing: whoever types is not to 
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from threading import Thread
@@ -13,8 +13,9 @@ from typing import Final, TypeAlias
 
 import click
 
-from qcore.app.client.qualifiers import ARGS, QUALIFIERS, QUEUE, STATE
+from qcore.app.client.qualifiers import QUEUE, STATE
 from qcore.app.client.queries import STATES
+from qcore.app.client.query_completion import qualifiers_beginning, typed_at_the_end
 from qcore.app.client.queue_listing import queue_names
 from qcore.domain.statistics import Resolution
 from qcore.entrypoints.cli.asking import Store, ask
@@ -117,20 +118,11 @@ NAMED: Final[Mapping[str, Find]] = {QUEUE: _queues, "name": _task_names, "id": _
 
 def query_term(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Complete a term of a query: its qualifier, then the last of its values."""
-    term = incomplete.rpartition(" ")[2]
-    before = incomplete.removesuffix(term)
-    qualifier, colon, values = term.removeprefix("-").partition(":")
-    if not colon:
-        sign = "-" if term.startswith("-") else ""
-        return [f"{before}{each}" for each in _beginning(term, _qualifiers(sign))]
-    start = incomplete.removesuffix(values.rpartition(",")[2])
-    return [
-        f"{start}{each}" for each in _beginning(incomplete[len(start) :], _values(ctx, qualifier))
-    ]
-
-
-def _qualifiers(sign: str) -> Sequence[str]:
-    return [f"{sign}{each}{'.' if each == ARGS else ':'}" for each in QUALIFIERS]
+    typed = typed_at_the_end(incomplete)
+    if typed.qualifier is None:
+        return [f"{typed.before}{each}" for each in qualifiers_beginning(typed)]
+    values = _beginning(typed.text, _values(ctx, typed.qualifier))
+    return [f"{typed.before}{each}" for each in values]
 
 
 def _values(ctx: click.Context, qualifier: str) -> Iterable[str]:

@@ -110,6 +110,15 @@ TOKEN_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     allow_from_autoenv=False,
     help="Of the moments on pages, such as Europe/Berlin.",
 )
+@click.option(
+    "--look",
+    type=int,
+    default=2_000,
+    show_default=True,
+    metavar="N",
+    allow_from_autoenv=False,
+    help="Look at so many tasks, at most, for a page of what a query finds.",
+)
 @log_level_option
 @click.pass_context
 def dashboard(
@@ -128,6 +137,7 @@ def dashboard(
     environment: str | None,
     colour: str | None,
     zone: str,
+    look: int,
     log_level: str,
     no_login: bool,
 ) -> None:
@@ -157,6 +167,7 @@ def dashboard(
             colour=colour,
             zone=zone,
             public_origins=public_origins,
+            look=look,
             mask=[*DEFAULT_MASK, *masks],
         )
         q = _store(url) if app is None else loaded(ctx, app, imports, url)

@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     zone: str
     mask: Collection[str]
     public_origins: Collection[str]
+    look: int
 
 
 def dashboard(q: Qcore, **options: Unpack[Options]) -> Dashboard:
@@ -63,6 +64,7 @@ def dashboard(q: Qcore, **options: Unpack[Options]) -> Dashboard:
     another. Fields of arguments, results and headers whose names fit a pattern of `mask` (by
     default `DEFAULT_MASK`) are never sent to a browser. `public_origins`, such as
     ["https://ops.example.com"], are where browsers find it behind a proxy that changes the host.
+    For a query, a page looks at `look` tasks, by default 2,000.
 
     Raises `InvalidOption` for a setting that makes no sense.
     """

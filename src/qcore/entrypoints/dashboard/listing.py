@@ -16,8 +16,6 @@ from qcore.ports import Counts
 
 ROWS = 50
 MOST_ROWS = 500
-LOOK = 2_000
-"""Tasks that one page looks at for a query that asks for more than queues and states."""
 
 
 @record
@@ -52,9 +50,9 @@ def row_of(board: Board, task: Task) -> Row:
 
 async def list_tasks(visit: Visit, query: Query) -> TaskList:
     """Return the page of a query that a request asks for: its parameters `cursor` and `limit`."""
-    cursor = visit.query.cursor()
+    cursor, look = visit.query.cursor(), visit.board.settings.look
     limit = visit.query.whole("limit", 1, MOST_ROWS, ROWS)
-    page = await visit.inspector.tasks(query, limit=limit, look=LOOK, cursor=cursor)
+    page = await visit.inspector.tasks(query, limit=limit, look=look, cursor=cursor)
     rows = [row_of(visit.board, each) for each in page.tasks]
     return TaskList(rows, page.looked, page.cursor, cursor is None, page.counts)
 

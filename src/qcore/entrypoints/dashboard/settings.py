@@ -31,6 +31,9 @@ USUAL_COLOURS: Final[Mapping[str, str]] = {
 }
 """How the name of an environment begins, and the colour that it has unless it is told another."""
 MAX_ENVIRONMENT: Final = 40
+DEFAULT_LOOK: Final = 2_000
+"""Tasks that one page looks at for a query that asks for more than queues and states."""
+MAX_LOOK: Final = 100_000
 
 
 @record
@@ -68,6 +71,8 @@ class Settings:
     environment: Environment | None
     zone: ZoneInfo
     public_origins: Collection[str]
+    look: int = DEFAULT_LOOK
+    """Tasks that a page looks at for a query."""
 
 
 def settings_of(
@@ -80,6 +85,7 @@ def settings_of(
     zone: str = "UTC",
     mask: Collection[str] = DEFAULT_MASK,
     public_origins: Collection[str] = (),
+    look: int = DEFAULT_LOOK,
     is_open: bool = False,
 ) -> Settings:
     """Return settings; raise `InvalidOption`, which names the one that is wrong.
@@ -96,7 +102,16 @@ def settings_of(
         Environment.of(environment, colour),
         zone_of(zone),
         origins,
+        _look(look),
     )
+
+
+def _look(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_LOOK:
+        raise InvalidOption(
+            f"look is {shown(given)}: expected a whole number of tasks from 1 to {MAX_LOOK:,}"
+        )
+    return given
 
 
 def _authentication(

@@ -6,6 +6,7 @@ from qcore.entrypoints.dashboard import assets
 from qcore.entrypoints.dashboard.pages import (
     account,
     bulk,
+    complete,
     doctor,
     edit,
     errors,
@@ -29,6 +30,7 @@ TABLE: Final = RouteTable(
         *workers.ROUTES,
         *periodic.ROUTES,
         *groups.ROUTES,
+        *complete.ROUTES,
         *task.ROUTES,
         *edit.ROUTES,
         *bulk.ROUTES,
