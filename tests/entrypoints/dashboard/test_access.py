@@ -151,7 +151,16 @@ async def test_a_session_ends_with_its_token_and_with_the_logout() -> None:
 
 
 @pytest.mark.parametrize(
-    "to", ["//evil.example", "https://evil.example", "/x", "javascript:1", "nowhere", "\\\\evil"]
+    "to",
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/x",
+        "javascript:1",
+        "nowhere",
+        "\\\\evil",
+        "x://[y",
+    ],
 )
 async def test_a_login_leads_to_pages_of_ours_alone(to: str) -> None:
     """A link to the form cannot send somebody elsewhere."""

@@ -102,6 +102,54 @@ async def test_hostile_text_in_a_parameter_of_one_route_is_refused(
         assert_harmless(response)
 
 
+OF_FORMS = {
+    "task-move": ("reason", "delay", "to", "confirm"),
+    "task-edit": ("arguments", "priority", "max_retry", "seen", "reason"),
+    "task-again": ("reason",),
+    "bulk": ("reason", "which", "limit", "pace", "count", "as_of", "delay", "to", "task"),
+    "bulk-edit": ("priority", "as_of"),
+    "queue-pause": ("reason",),
+    "queue-limit": ("rate", "in_flight", "reason"),
+    "queue-remove": ("reason",),
+    "group-aggregate": ("reason",),
+    "periodic-move": ("reason",),
+    "preferences": ("theme", "zone"),
+}
+MORE = {
+    ("task-move", "delay"): {"verb": "reschedule"},
+    ("task-move", "to"): {"verb": "move", "confirm": "yes"},
+    ("bulk", "delay"): {"verb": "reschedule", "confirm": "yes", "as_of": "1"},
+    ("bulk", "to"): {"verb": "move", "confirm": "yes", "as_of": "1"},
+    ("bulk", "task"): {"which": "ticked"},
+    **{("bulk", name): {"confirm": "yes", "as_of": "1"} for name in ("limit", "pace", "count")},
+    ("bulk", "as_of"): {"confirm": "yes"},
+    ("bulk-edit", "priority"): {"confirm": "yes", "as_of": "1"},
+}
+"""What a form says besides, so that a field is read."""
+
+
+@pytest.mark.parametrize("name", OF_FORMS)
+async def test_hostile_text_in_a_field_of_a_form_stays_text(name: str) -> None:
+    """It is refused, or is text on the page that the browser goes to; numbers have bounds."""
+    for field in OF_FORMS[name]:
+        q = await hostile_store()
+        at = browser(dashboard(q))
+        for value in (
+            WORD,
+            "\ud800".encode(errors="surrogatepass"),
+            "\0",
+            "nan",
+            "1e999",
+            "9" * 99,
+        ):
+            given: Any = {**PARAMETERS["POST", name], **MORE.get((name, field), {}), field: value}
+            response = await send(at, "POST", name, given)
+            assert response.status_code in {200, 303, 400, 404}, (field, value, response.text)
+            if response.status_code == 303:
+                response = await at.http.get(f"/{response.headers['location']}")
+            assert_harmless(response)
+
+
 @pytest.mark.parametrize("path", [f"/{CANARY}", "/..%2f", "/%3Cscript%3E", "/task/../queue", "//x"])
 async def test_hostile_text_in_a_path_stays_text(path: str) -> None:
     """It leads nowhere."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
+from math import nan
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -23,6 +24,7 @@ MAX_CURSOR: Final = 2_000
 MAX_DIGITS: Final = 15
 _WHOLE: Final = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}")
 MAX_MOMENT: Final = 30
+MAX_NUMBER: Final = 40
 _MOMENT: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
@@ -70,6 +72,22 @@ class Inputs:
                 f"{name} is {shown(text)}: expected a whole number from {least:,} to {most:,}"
             )
         return int(text)
+
+    def number(self, name: str, least: float, most: float) -> float | None:
+        """Return a number from `least` to `most`; None where it is not there."""
+        text = self.maybe(name, most=MAX_NUMBER)
+        if text is None:
+            return None
+        try:
+            number = float(text)
+        except ValueError:
+            number = nan
+        # which what is no number is not, either
+        if not least <= number <= most:
+            raise BadRequest(
+                f"{name} is {shown(text)}: expected a number from {least:g} to {most:,g}"
+            )
+        return number
 
     def moment(self, name: str, default: Moment) -> Moment:
         """Return a moment in epoch seconds."""

@@ -134,7 +134,11 @@ class Visit:
     def back(self, default: str = "") -> str:
         """Return the link to the page that a form names as `next`; never one to elsewhere."""
         given = self.form.maybe("next", most=MAX_BACK) or default
-        parts = urlsplit(given) if given.isprintable() and not given.startswith("/") else None
+        try:
+            parts = urlsplit(given) if given.isprintable() and not given.startswith("/") else None
+        except ValueError:
+            # a host in brackets that is none
+            parts = None
         if parts is None or parts.scheme or parts.netloc or parts.path not in self.links.names:
             return self.links.to("")
         try:

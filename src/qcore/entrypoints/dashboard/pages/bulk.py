@@ -1,7 +1,6 @@
 """Orders for many tasks: those that are ticked, or all of a query as it was at a moment."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -11,7 +10,7 @@ from qcore.app.client.qualifiers import STATE
 from qcore.app.client.queries import Query
 from qcore.domain.answers import Conflict, Duplicate, Moved
 from qcore.domain.errors import BrokerRefused
-from qcore.domain.moments import Moment
+from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import MAX_ID, MAX_QUEUE, TaskId
 from qcore.domain.text import shown
 from qcore.entrypoints.dashboard.audit import who
@@ -28,12 +27,13 @@ ALL: Final = "all"
 TICKED: Final = "ticked"
 MOST_TICKED: Final = 1_000
 MAX_PAIR: Final = 12 * (MAX_QUEUE + MAX_ID)
-MAX_NUMBER: Final = 40
 ASKS_ABOVE: Final = 100
 """Tasks for which a reason has to be given."""
 BATCH: Final = 100
 SAMPLE: Final = 10
 MOST_LIMIT: Final = 1_000_000_000
+LEAST_PACE: Final = 0.1
+"""Tasks a second: a stop is heard after the next one."""
 BEGUN: Final = "It has begun, and goes on without this page."
 NONE_TICKED: Final = "no task is ticked: tick some, or choose all of the query"
 
@@ -114,7 +114,11 @@ def _moved(part: Sequence[TaskId], outcomes: Outcomes) -> Sequence[TaskId]:
 
 
 def _pair(text: str) -> tuple[str, TaskId]:
-    match parse_qsl(text, keep_blank_values=True, max_num_fields=2):
+    try:
+        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=2, errors="strict")
+    except ValueError:
+        fields = []
+    match fields:
         case [("queue", queue), ("id", task)]:
             return queue, task
         case _:
@@ -163,7 +167,7 @@ async def _order_all(visit: Visit, order: Move) -> Answer:
         order.command(visit),
         as_of=as_of,
         limit=limit,
-        pace=_positive(visit, "pace"),
+        pace=visit.form.number("pace", LEAST_PACE, MOST_LIMIT),
         **who(visit),
     )
     return _started(visit, job, steps)
@@ -180,23 +184,10 @@ def _query(visit: Visit) -> Query:
 
 def _as_of(visit: Visit) -> Moment:
     """Return the moment of the page that asked; what came later is not touched."""
-    moment = _positive(visit, "as_of")
+    moment = visit.form.number("as_of", 0, LAST_MOMENT)
     if moment is None:
         raise BadRequest("as_of is missing: expected the moment that the page before has named")
     return min(moment, visit.now)
-
-
-def _positive(visit: Visit, name: str) -> float | None:
-    text = visit.form.maybe(name, most=MAX_NUMBER)
-    if text is None:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not isfinite(number) or number <= 0:
-        raise BadRequest(f"{name} is {shown(text)}: expected a number above 0")
-    return number
 
 
 # --- both ---------------------------------------------------------------------------------------
