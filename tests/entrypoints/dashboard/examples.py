@@ -55,7 +55,6 @@ ALSO: Final = (
         ("POST", "task-move", {**TASK, "verb": verb})
         for verb in ("discard", "cancel", "bring-back", "move")
     ),
-    ("POST", "task-move", {**TASK, "verb": "move", "confirm": "yes", "to": WORD[:100]}),
     ("POST", "bulk", {"verb": "move", "which": "all", "state": "dead", "queue": QUEUE}),
     ("GET", "", {"span": "90d"}),
     ("GET", "queue", {"queue": QUEUE, "span": "3h"}),

@@ -10,6 +10,7 @@ from qcore import Qcore
 from qcore.app.client.queries import Query
 from qcore.dashboard import ALL, Visitor, dashboard
 from qcore.domain.events import Event, Operated
+from qcore.domain.groups import Group
 from qcore.domain.new_task import NewTask
 from qcore.domain.states import State
 from qcore.entrypoints.dashboard.pages.groups import CALLS, MEMBERS
@@ -67,7 +68,7 @@ async def test_a_group_is_aggregated_at_once() -> None:
     q = Qcore("memory://", clock=ManualClock(), instruments=[told.append])
 
     @q.aggregator("user-1", queue="mail")
-    def one(group: str, members: Sequence[Any]) -> NewTask:
+    def one(group: Group, members: Sequence[Any]) -> NewTask:
         return a_task(id="digest", queue="mail", payload=str(len(members)).encode())
 
     for _ in range(3):
@@ -101,7 +102,7 @@ async def test_an_aggregator_that_fails_is_told() -> None:
     q = await with_groups(mail=["user-1"])
 
     @q.aggregator("user-1", queue="mail")
-    def one(group: str, members: Sequence[Any]) -> NewTask:
+    def one(group: Group, members: Sequence[Any]) -> NewTask:
         raise ValueError(f"no template for {group}")
 
     at = browser(dashboard(q))

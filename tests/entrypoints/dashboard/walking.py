@@ -25,6 +25,8 @@ ROLES: list[Any] = [
     set[str](),
 ]
 ROUTES = [route for route in TABLE.routes if route.name not in LOGIN_ALONE]
+DATA = {"complete"}
+"""What scripts ask for, which is no page."""
 PAGES = [route for route in ROUTES if not route.name.startswith("static/")]
 POSTS = [route for route in ROUTES if route.method == "POST"]
 EXAMPLES = [

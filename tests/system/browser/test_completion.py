@@ -1,18 +1,18 @@
 """The query box is completed by keys, as the combobox pattern has them."""
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from qcore import Qcore
 from tests.entrypoints.dashboard.kit import put
-from tests.system.browser.kit import a_browser, a_site
+from tests.system.browser.kit import a_site
 
-pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_a_query_is_completed_by_keys_alone() -> None:
+async def test_a_query_is_completed_by_keys_alone(browser: Browser) -> None:
     """From a qualifier to a name in quotes; Escape closes what is offered, and Enter asks."""
-    async with Qcore("memory://", instruments=[]) as q, a_browser() as browser:
+    async with Qcore("memory://", instruments=[]) as q:
         await put(q, queue="bulk,mail", name="email:welcome")
         async with a_site(browser, q) as site, site.page() as page:
             await page.goto("tasks")

@@ -13,14 +13,16 @@ from qcore.domain.states import State
 from qcore.entrypoints.dashboard import render
 from tests.entrypoints.dashboard.examples import ALSO, PARAMETERS
 from tests.entrypoints.dashboard.hostile import QUEUE, fill
-from tests.entrypoints.dashboard.walking import PAGES
+from tests.entrypoints.dashboard.walking import DATA, PAGES
 from tests.system.browser.kit import Site, a_site, address
 from tests.system.browser.looking import begin, faults
 
 pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="session")]
 
 Visit = tuple[str, str, Mapping[str, str]]
-SHOWN: Final = [each for each in PAGES if each.method == "GET" and not each.is_stream]
+SHOWN: Final = [
+    each for each in PAGES if each.method == "GET" and not each.is_stream and each.name not in DATA
+]
 WITHOUT_JOBS: Final = [each for each in SHOWN if each.name != "job"]
 ORDERS: Final = [each for each in ALSO if each[0] == "POST" and each[2].get("verb") != "bring-back"]
 """Those that are asked about first, and one that makes a tick."""

@@ -32,8 +32,8 @@ ASKS_ABOVE: Final = 100
 BATCH: Final = 100
 SAMPLE: Final = 10
 MOST_LIMIT: Final = 1_000_000_000
-LEAST_PACE: Final = 0.1
-"""Tasks a second: a stop is heard after the next one."""
+LEAST_PACE: Final = 0.001
+"""Tasks a second."""
 BEGUN: Final = "It has begun, and goes on without this page."
 NONE_TICKED: Final = "no task is ticked: tick some, or choose all of the query"
 
