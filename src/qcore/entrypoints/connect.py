@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from qcore.adapters.links.borrowing import driver_connection, is_awaited, source_of
 from qcore.adapters.links.postgres_schemes import SCHEMES as POSTGRES_SCHEMES
 from qcore.adapters.links.redis_schemes import SCHEMES as REDIS_SCHEMES
 from qcore.adapters.links.sqlite import BorrowedSqliteLink, Connection
@@ -93,11 +94,25 @@ def _url_of_project() -> str:
     return url
 
 
-def borrow(connection: Connection) -> Broker:
-    """Return a broker in the transaction of a caller's own SQLite connection."""
+def borrow(connection: object, broker: Broker) -> Broker:
+    """Return a broker in the transaction of a caller's own connection.
+
+    Raises `InvalidOption` for a connection of another database than that of `broker`.
+    """
+    borrowing = getattr(broker, "borrowing", None)
+    if callable(borrowing):
+        borrowed: Broker = borrowing(source_of(connection))
+        return borrowed
+    if not is_awaited(connection):
+        connection = driver_connection(connection)
+    if type(connection).__module__.partition(".")[0] == "psycopg":
+        raise InvalidOption(
+            "the connection is to a Postgres, where the tasks of this queue are not: give it a "
+            "URL such as postgresql://…"
+        )
     from qcore.adapters.sqlite import SqliteBroker
 
-    return SqliteBroker(BorrowedSqliteLink(connection))
+    return SqliteBroker(BorrowedSqliteLink(cast("Connection", connection)))
 
 
 def _memory(url: str) -> Broker:

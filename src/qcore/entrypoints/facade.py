@@ -6,11 +6,15 @@ from functools import partial
 from inspect import iscoroutinefunction
 from random import SystemRandom
 from types import TracebackType
-from typing import Final, Self, Unpack
+from typing import Final, Self, Unpack, overload
 
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
-from qcore.adapters.links.sqlite import Connection
+from qcore.adapters.links.borrowing import (
+    AwaitedConnection,
+    BlockingConnection,
+    is_awaited,
+)
 from qcore.adapters.links.urls import without_password
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import TracedBroker
@@ -161,6 +165,16 @@ class Qcore(Router):
         emit = Instruments(self.instruments)
         return TracedBroker(broker, emit) if emit.wants(BrokerCalled) else broker
 
+    def _client(self, broker: Broker) -> Client:
+        return Client(
+            self._trace(broker),
+            clock=self._given_clock or _clock_of(broker),
+            codec=self.codec,
+            max_payload=self._max_payload,
+            middleware=self._enqueue_middleware,
+            teller=self._enqueue_teller(),
+        )
+
     def _blocking_client(self, broker: Broker) -> BlockingClient:
         clock = self._given_clock or _clock_of(broker)
         return BlockingClient(
@@ -230,15 +244,23 @@ class Qcore(Router):
             node.lifespans_instead, node.state_instead = instead
             self._wire(*before)
 
-    def within(self, connection: Connection) -> BlockingClient:
-        """Return a client that enqueues in the transaction of a caller's own SQLite connection.
+    @overload
+    def within(self, connection: AwaitedConnection) -> Client: ...
+    @overload
+    def within(self, connection: BlockingConnection) -> BlockingClient: ...
+    def within(self, connection: AwaitedConnection | BlockingConnection) -> Client | BlockingClient:
+        """Return a client that enqueues in the transaction of a caller's own connection.
 
         Its tasks are there when that transaction is committed, and never were if it is undone. The
         database must be the one whose tasks the workers run: `Qcore("sqlite:///app.db")` with the
-        application's own file. The tables are made by whichever comes first, a worker or this.
-        Raises `InvalidOption` for what is no sqlite3.Connection.
+        application's own file, or `Qcore("postgresql://…")`. The tables are made by whichever comes
+        first, a worker or this. The connection is the driver's (sqlite3, psycopg), SQLAlchemy's (a
+        Session or Connection) or Django's. One that is awaited (psycopg's AsyncConnection,
+        SQLAlchemy's AsyncSession and AsyncConnection over psycopg) gets a client that awaits.
+        Raises `InvalidOption` for any other.
         """
-        return self._blocking_client(borrow(connection))
+        broker = borrow(connection, self.broker)
+        return self._client(broker) if is_awaited(connection) else self._blocking_client(broker)
 
     def worker(self, **settings: Unpack[WorkerOptions]) -> Worker:
         """Return a worker for these tasks; see `WorkerSettings`."""

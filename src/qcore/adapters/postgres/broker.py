@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from qcore.adapters.links.borrowing import Source
 from qcore.adapters.links.postgres import Link
 from qcore.adapters.postgres import (
     admin,
@@ -91,6 +92,13 @@ class PostgresBroker:
             link = self._link.blocking()
             self._blocking = self if link is self._link else PostgresBroker(link, keep=self._keep)
         return self._blocking
+
+    def borrowing(self, source: Source) -> "PostgresBroker":
+        """Return a broker over the same database that writes in a caller's own transaction.
+
+        `source` finds the driver's connection, of either colour, when it is to be used.
+        """
+        return PostgresBroker(self._link.borrowing(source), keep=self._keep)
 
     async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         """Store tasks."""

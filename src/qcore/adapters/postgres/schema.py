@@ -29,8 +29,10 @@ def lock_key(schema: str) -> int:
     return crc32(f"qcore schema {schema}".encode())
 
 
-async def prepare(tx: Tx, schema: str) -> None:
+async def prepare(tx: Tx, schema: str) -> bool:
     """Create the schema and the tables unless they exist, and add what an older qcore did not have.
+
+    Return whether all was as it should be.
 
     Raises `BrokerUnusable`, with nothing written, for another version, or an encoding that is not
     UTF-8.
@@ -43,19 +45,20 @@ async def prepare(tx: Tx, schema: str) -> None:
             "one that was created with ENCODING 'UTF8'"
         )
     if has_tables and await _version(tx) == VERSION:
-        return
+        return True
     # another process may be making the same tables at this moment
     await tx.fetch(_SCHEMA["lock"], {"key": lock_key(schema)})
     ((has_tables, has_schema, _),) = await tx.fetch(_SCHEMA["find"], {"schema": schema})
     if has_tables:
         await _upgrade(tx)
-        return
+        return False
     if not has_schema:
         # only then: with the schema there, the user needs no privilege to make one
         tx.add(f"CREATE SCHEMA {schema}", {})
     for sql in _MADE:
         tx.add(sql, {})
     tx.add(_SCHEMA["set_version"], {"version": VERSION})
+    return False
 
 
 async def _upgrade(tx: Tx) -> None:

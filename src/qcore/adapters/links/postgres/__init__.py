@@ -2,12 +2,14 @@
 
 from qcore.adapters.links.postgres import arrays
 from qcore.adapters.links.postgres.address import Address, parse
+from qcore.adapters.links.postgres.borrowed_connection import BorrowedPostgresLink
 from qcore.adapters.links.postgres.interfaces import Link, Prepare, Row, Tx, Values
 from qcore.adapters.links.postgres.link import BlockingPostgresLink, PostgresLink, link_to
 
 __all__ = [
     "Address",
     "BlockingPostgresLink",
+    "BorrowedPostgresLink",
     "Link",
     "PostgresLink",
     "Prepare",

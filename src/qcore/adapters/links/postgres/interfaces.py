@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from qcore.adapters.links.borrowing import Source
 from qcore.domain.moments import Moment
 from qcore.ports import Kinds, Notification, Notify, Subscription
 
@@ -46,8 +47,9 @@ class Tx(Protocol):
 TxFunction: TypeAlias = Callable[[Tx], Awaitable[T]]
 """A transaction's statements and decisions; it is run again if the first time was rolled back."""
 
-Prepare: TypeAlias = Callable[[Tx], Awaitable[None]]
-"""What is run before anything else, once for each server that is met."""
+Prepare: TypeAlias = Callable[[Tx], Awaitable[bool]]
+"""What is run before anything else, once for each server that is met; returns whether there was
+nothing to do."""
 
 
 class Link(Protocol):
@@ -100,6 +102,10 @@ class Link(Protocol):
 
     def blocking(self) -> "Link":
         """Return a link to the same database that never suspends."""
+        ...
+
+    def borrowing(self, source: Source) -> "Link":
+        """Return a link to the same database that writes in the transaction of a caller's own."""
         ...
 
 

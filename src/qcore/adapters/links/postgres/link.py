@@ -5,7 +5,8 @@ Theory of operation
 
 Layers. A broker calls a `PostgresLink` (this file), which takes a session (`sessions`) from its
 pool (`pool`) for each call. `server` has what the link that awaits and the one that blocks share:
-how to connect, the server's clock (`clock_sync`), and whether a pooler is between.
+how to connect, the server's clock (`clock_sync`), and whether a pooler is between. A
+`BorrowedPostgresLink` (`borrowed_connection`) has no pool, and writes in a caller's transaction.
 
 Round trips. BEGIN goes with the first statement of a transaction, COMMIT with its last
 (`transaction`), in a pipeline; a statement that decides alone is a transaction of its own. Where
@@ -33,9 +34,10 @@ from weakref import WeakSet
 
 from psycopg import Error
 
+from qcore.adapters.links.borrowing import Source
 from qcore.adapters.links.clock_sync import monotonic
 from qcore.adapters.links.postgres.address import Address
-from qcore.adapters.links.postgres.arrays import texts
+from qcore.adapters.links.postgres.borrowed_connection import BorrowedPostgresLink
 from qcore.adapters.links.postgres.errors import (
     is_disconnection,
     is_passing,
@@ -45,7 +47,7 @@ from qcore.adapters.links.postgres.errors import (
 )
 from qcore.adapters.links.postgres.interfaces import Prepare, TxFunction
 from qcore.adapters.links.postgres.listener import Subscriber
-from qcore.adapters.links.postgres.notes import Work, encoded
+from qcore.adapters.links.postgres.notes import Work, notify
 from qcore.adapters.links.postgres.pool import AnySession, AsyncGate, Gate, Pool, SyncGate
 from qcore.adapters.links.postgres.server import Server
 from qcore.adapters.links.postgres.sessions import AsyncSession, SyncSession
@@ -59,10 +61,6 @@ MAX_RACES: Final = 20
 """Times that a transaction is run again because of others."""
 FIRST_PAUSE: Final = 0.02
 MAX_PAUSE: Final = 0.5
-NOTIFY: Final = (
-    "SELECT pg_notify(n.channel, n.payload) "
-    "FROM unnest(%(channels)s::text[], %(payloads)s::text[]) AS n (channel, payload)"
-)
 
 
 class PostgresLink:
@@ -99,6 +97,10 @@ class PostgresLink:
     def blocking(self) -> "PostgresLink":
         """Return a link to the same database that never suspends."""
         return BlockingPostgresLink(self._server)
+
+    def borrowing(self, source: Source) -> "BorrowedPostgresLink":
+        """Return a link to the same database that writes in the transaction of a caller's own."""
+        return BorrowedPostgresLink(source, self, self._server)
 
     def on_connect(self, prepare: Prepare) -> None:
         """Run `prepare` before the first call, and again after the server was lost."""
@@ -154,13 +156,8 @@ class PostgresLink:
         self._server.hub.tell(notes)
         if self._server.is_pooled and self._server.address.pooler != "auto":
             return
-        said = encoded(self.schema, notes)
-        values = {
-            "channels": texts(name for name, _ in said),
-            "payloads": texts(payload for _, payload in said),
-        }
         try:
-            await session.execute(NOTIFY, values)
+            await session.execute(*notify(self.schema, notes))
         except Error:
             # what was committed is: whoever was to be told looks for themselves before long
             session.close()

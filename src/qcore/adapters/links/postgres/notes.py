@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final, TypeAlias
 
+from qcore.adapters.links.postgres.arrays import texts
+from qcore.adapters.links.postgres.interfaces import Statement
 from qcore.domain.record import record
 from qcore.ports import EntriesChanged, LeaseEnded, Notification, TasksChanged, WorkAvailable
 
@@ -22,6 +24,11 @@ class Work:
 
     queue: str
 
+
+NOTIFY: Final = (
+    "SELECT pg_notify(n.channel, n.payload) "
+    "FROM unnest(%(channels)s::text[], %(payloads)s::text[]) AS n (channel, payload)"
+)
 
 Note: TypeAlias = Work | LeaseEnded | TasksChanged | EntriesChanged
 """What is told of one queue."""
@@ -40,13 +47,14 @@ def channel(schema: str, name: str) -> str:
     return f"{schema}.{name}"
 
 
-def encoded(schema: str, notes: Iterable[Notification | Work]) -> dict[tuple[str, str], None]:
-    """Return the channels and payloads that say this, each once."""
-    found: dict[tuple[str, str], None] = {}
-    for note in notes:
-        for name, payload in _encode(note):
-            found[channel(schema, name), payload] = None
-    return found
+def notify(schema: str, notes: Iterable[Notification | Work]) -> Statement:
+    """Return the statement that says this, each once."""
+    said = dict.fromkeys(each for note in notes for each in _encode(note))
+    values = {
+        "channels": texts(channel(schema, name) for name, _ in said),
+        "payloads": texts(payload for _, payload in said),
+    }
+    return NOTIFY, values
 
 
 def _encode(note: Notification | Work) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Awaitable, Callable
 from threading import BoundedSemaphore
 from typing import Any, Final, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from qcore.adapters.links.postgres.sessions import AsyncSession, SyncSession
 from qcore.domain.errors import BrokerUnavailable
@@ -89,6 +89,7 @@ class Pool:
         self._gate = make_gate()
         self._shown = shown
         self._idle: list[AnySession] = []
+        finalize(self, _close_all, self._idle, os.getpid())
         self._generation = 0
         self._generations: dict[int, int] = {}
         self._pid = os.getpid()
@@ -148,5 +149,12 @@ class Pool:
     def _start_anew(self) -> None:
         _left_to_parents.extend(self._idle)
         self._idle, self._generations = [], {}
+        finalize(self, _close_all, self._idle, os.getpid())
         self._gate = self._make_gate()
         self._pid = os.getpid()
+
+
+def _close_all(sessions: list[AnySession], pid: int) -> None:
+    """Close the sessions of a pool that nobody has any more, or when the process ends."""
+    while sessions and pid == os.getpid():
+        sessions.pop().close()

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Final, Self, TypeVar
 
 from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, OperationalError
-from psycopg.pq import TransactionStatus
+from psycopg.pq import Format, TransactionStatus
 from psycopg.rows import tuple_row
 
 from qcore.adapters.links.postgres.interfaces import Row, Statement, Values
@@ -66,9 +66,15 @@ def is_quiet(connection: "Connection[Any] | AsyncConnection[Any]") -> bool:
 class SyncSession:
     """A connection that blocks: its `async def` methods never suspend."""
 
-    def __init__(self, connection: Connection[Row]) -> None:
+    def __init__(self, connection: Connection[Any]) -> None:
         self.connection = connection
-        self._cursor: Cursor[Row] = connection.cursor(binary=True, row_factory=tuple_row)
+        self._cursor = self._new_cursor()
+
+    def _new_cursor(self) -> Cursor[Row]:
+        # not what the connection makes: its owner may have set another class, as Django does
+        cursor = Cursor(self.connection, row_factory=tuple_row)
+        cursor.format = Format.BINARY
+        return cursor
 
     @classmethod
     async def connect(
@@ -96,7 +102,7 @@ class SyncSession:
         """Run statements in one round trip, and return the rows of the last."""
         with self.connection.pipeline():
             for sql, values in statements:
-                cursor = self.connection.cursor(binary=True, row_factory=tuple_row)
+                cursor = self._new_cursor()
                 cursor.execute(sql, values or None, prepare=bool(values))
         return cursor.fetchall() if cursor.description else []
 
@@ -108,9 +114,14 @@ class SyncSession:
 class AsyncSession:
     """A connection that awaits."""
 
-    def __init__(self, connection: AsyncConnection[Row]) -> None:
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
         self.connection = connection
-        self._cursor: AsyncCursor[Row] = connection.cursor(binary=True, row_factory=tuple_row)
+        self._cursor = self._new_cursor()
+
+    def _new_cursor(self) -> AsyncCursor[Row]:
+        cursor = AsyncCursor(self.connection, row_factory=tuple_row)
+        cursor.format = Format.BINARY
+        return cursor
 
     @classmethod
     async def connect(
@@ -138,7 +149,7 @@ class AsyncSession:
         """Run statements in one round trip, and return the rows of the last."""
         async with self.connection.pipeline():
             for sql, values in statements:
-                cursor = self.connection.cursor(binary=True, row_factory=tuple_row)
+                cursor = self._new_cursor()
                 await cursor.execute(sql, values or None, prepare=bool(values))
         return await cursor.fetchall() if cursor.description else []
 

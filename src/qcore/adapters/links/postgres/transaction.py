@@ -10,6 +10,8 @@ from qcore.adapters.links.postgres.interfaces import Row, Session, Statement, Va
 from qcore.adapters.links.postgres.notes import Work
 from qcore.ports import Notification
 
+COMMIT: Final[Statement] = ("COMMIT", {})
+
 _QUALIFIED: Final = re.compile(r"\bqcore\.")
 
 
@@ -21,14 +23,21 @@ def localizer(schema: str) -> Callable[[str], str]:
 
 
 class Transaction:
-    """`Tx` over a session of our own. BEGIN goes with the first statement, COMMIT with the last."""
+    """`Tx` over a session. `begin` goes with the first statement, `end` with the last."""
 
     def __init__(
-        self, session: Session, localized: Callable[[str], str], begin: tuple[Statement, ...]
+        self,
+        session: Session,
+        localized: Callable[[str], str],
+        begin: tuple[Statement, ...],
+        end: Statement = COMMIT,
     ) -> None:
         self._session = session
         self._localized = localized
         self._begin = begin
+        self._end = end
+        self._stands_alone = end is COMMIT
+        """Whether a single statement may be a transaction of its own."""
         self._added: list[Statement] = []
         self.has_begun = False
         self.may_have_committed = False
@@ -37,7 +46,7 @@ class Transaction:
 
     async def alone(self, sql: str, values: Values) -> list[Row]:
         """Run a statement that is a transaction of its own, unless one has begun already."""
-        if self.has_begun or self._added:
+        if self.has_begun or self._added or not self._stands_alone:
             return await self.fetch(sql, values)
         self.may_have_committed = True
         rows = await self._session.execute(self._localized(sql), values)
@@ -64,11 +73,11 @@ class Transaction:
         if not added and not self.has_begun:
             return
         self.may_have_committed = True
-        if len(added) == 1 and not self.has_begun:
+        if len(added) == 1 and not self.has_begun and self._stands_alone:
             await self._session.execute(*added[0])
             return
         begin = () if self.has_begun else self._begin
-        await self._session.pipeline([*begin, *added, ("COMMIT", {})])
+        await self._session.pipeline([*begin, *added, self._end])
 
     def tell(self, *notifications: Notification) -> None:
         """Have subscribers notified, here and in other processes, once it is committed."""
