@@ -10,7 +10,8 @@ import click
 from click.core import ParameterSource
 
 from qcore.entrypoints.cli.errors import Wrong
-from qcore.entrypoints.cli.loading import EXPECTED, load
+from qcore.entrypoints.cli.hosted import hosted_queue
+from qcore.entrypoints.cli.loading import EXPECTED, import_beside, load
 from qcore.entrypoints.cli.setting_types import Text, Url
 from qcore.entrypoints.cli.settings import source_of
 from qcore.entrypoints.connect import URL_VARIABLE
@@ -58,17 +59,37 @@ def log_level_option(command: C) -> C:
 
 def loaded(ctx: click.Context, app: str | None, imports: Sequence[str], url: str | None) -> Qcore:
     """Return the application's Qcore, on the store of a flag if there is one."""
+    hosted = hosted_queue()
+    if hosted is not None:
+        return _loaded_beside(hosted, ctx, imports)
     if app is None:
         raise Wrong(f"no application is named: {EXPECTED}, or QCORE_APP, or app in [tool.qcore]")
     is_flag = ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE
     if url is not None and is_flag:
         # child processes import the application too
         os.environ[URL_VARIABLE] = url
-    named = next(each for each in ctx.command.params if each.name == "imports")
-    q = load(app, imports, source=source_of(ctx, named))
+    q = load(app, imports, source=_source_of_imports(ctx))
     if is_flag and q.has_own_store:
         raise Wrong(f"{app} says itself where its tasks wait, {q.store}: leave out one, or --url")
     return q
+
+
+def _loaded_beside(hosted: Qcore, ctx: click.Context, imports: Sequence[str]) -> Qcore:
+    """Return the queue of the command line that these commands are a part of."""
+    for name, shown in (("app", "MODULE:NAME"), ("url", "--url")):
+        # a variable or the project file may be there for other commands
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise Wrong(
+                f"{shown} is given, and this command line has a queue of its own, {hosted.store}: "
+                f"leave out {shown}"
+            )
+    import_beside(imports, source=_source_of_imports(ctx))
+    return hosted
+
+
+def _source_of_imports(ctx: click.Context) -> str:
+    named = next(each for each in ctx.command.params if each.name == "imports")
+    return source_of(ctx, named)
 
 
 async def close(q: Qcore) -> None:

@@ -29,6 +29,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.task import Task
 from qcore.entrypoints.cli.audit_line import print_operated
 from qcore.entrypoints.cli.errors import NotFound, Unreachable, Unwell, Wrong
+from qcore.entrypoints.cli.hosted import hosted_queue
 from qcore.entrypoints.cli.output import cell
 from qcore.entrypoints.cli.times import Seconds
 from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of_environment
@@ -170,18 +171,23 @@ def _tell_unread(store: Store) -> None:
 
 @contextmanager
 def _store(url: str | None, app: str | None) -> Generator[Store]:
-    if app is None:
+    hosted = hosted_queue()
+    if app is None and hosted is None:
         url = url_of_environment() if url is None else url
         yield Store(url, connect(url), emit=print_operated)
         return
+    q = hosted if app is None and hosted is not None else _loaded(app or "")
+    with nullcontext() if url is None else q.swapped(url):
+        yield Store(q.store, q.broker, q, emit=print_operated)
+
+
+def _loaded(app: str) -> "Qcore":
     # late, as it brings the worker
     from qcore.entrypoints.cli.loading import load
 
     # what a module prints is no part of the answer
     with redirect_stdout(sys.stderr):
-        q = load(app, source="--app")
-    with nullcontext() if url is None else q.swapped(url):
-        yield Store(q.store, q.broker, q, emit=print_operated)
+        return load(app, source="--app")
 
 
 def refuse_missing_file(url: str, broker: Broker) -> None:

@@ -11,6 +11,7 @@ from qcore.adapters.links.urls import without_password
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.cli.hosted import hosted_queue
 from qcore.entrypoints.cli.settings import (
     ConfiguredCommand,
     key_of,
@@ -103,6 +104,9 @@ def _setting(ctx: click.Context, parameter: click.Parameter) -> Setting:
 
 def _shown_url(url: str | None) -> str:
     """Return a URL, by default the one that `Qcore()` goes by, as it may be shown."""
+    hosted = hosted_queue()
+    if hosted is not None:
+        return hosted.store
     try:
         url = url_of_environment() if url is None else url
     except InvalidOption as error:

@@ -20,6 +20,7 @@ from qcore.entrypoints.cli.application import (
 )
 from qcore.entrypoints.cli.asking import refuse_missing_file
 from qcore.entrypoints.cli.errors import Unwell, Wrong
+from qcore.entrypoints.cli.hosted import hosted_queue
 from qcore.entrypoints.cli.settings import ConfiguredCommand
 from qcore.entrypoints.connect import url_of_environment
 from qcore.entrypoints.facade import Qcore
@@ -170,7 +171,8 @@ def dashboard(
             look=look,
             mask=[*DEFAULT_MASK, *masks],
         )
-        q = _store(url) if app is None else loaded(ctx, app, imports, url)
+        is_of_store = app is None and hosted_queue() is None
+        q = _store(url) if is_of_store else loaded(ctx, app, imports, url)
         listening = listen(host, port)
     except InvalidOption as error:
         raise Wrong(str(error)) from None

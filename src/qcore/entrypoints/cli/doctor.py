@@ -14,6 +14,7 @@ from qcore.adapters.links.urls import without_password
 from qcore.domain.diagnostics import GRADES, Finding, Grade, error
 from qcore.domain.errors import BrokerUnavailable, BrokerUnusable, InvalidOption
 from qcore.entrypoints.cli.errors import Wrong
+from qcore.entrypoints.cli.hosted import hosted_queue
 from qcore.entrypoints.cli.output import terminal_width
 from qcore.entrypoints.connect import DEFAULT_URL, URL_VARIABLE, connect, url_of_environment
 from qcore.entrypoints.logs import configure
@@ -46,11 +47,10 @@ def doctor(url: str | None, *, strict: bool, as_json: bool) -> None:
     """
     configure("error")
     try:
-        url = url_of_environment() if url is None else url
-        found = run(_findings(connect(url)))
+        where, broker = _store(url)
+        found = run(_findings(broker))
     except InvalidOption as why:
         raise Wrong(str(why)) from None
-    where = without_password(url)
     if as_json:
         click.echo(json.dumps(as_record(where, found), indent=2))
     else:
@@ -59,6 +59,15 @@ def doctor(url: str | None, *, strict: bool, as_json: bool) -> None:
             click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
     if any(each.grade in FAILING[strict] for each in found):
         raise SystemExit(1)
+
+
+def _store(url: str | None) -> tuple[str, Broker]:
+    """Return what a store is called, and its broker."""
+    hosted = hosted_queue()
+    if hosted is not None and url is None:
+        return hosted.store, hosted.broker
+    url = url_of_environment() if url is None else url
+    return without_password(url), connect(url)
 
 
 async def _findings(broker: Broker) -> Sequence[Finding]:

@@ -39,6 +39,15 @@ def load(spec: str, imports: Sequence[str] = (), *, source: str = "--import") ->
     folder = _working_folder()
     sys.path[:] = [folder, *(each for each in sys.path if each != folder)]
     module = _imported(name)
+    import_beside(imports, source=source)
+    found = _attribute(module, name, attribute)
+    if not _is_queue(found):
+        raise Wrong(f"{spec} is a {type(found).__name__}, no Qcore: {_hint(module, name)}")
+    return found
+
+
+def import_beside(imports: Sequence[str], *, source: str) -> None:
+    """Import the modules that are named, or match a pattern; raise `Wrong` where that fails."""
     for each in imports:
         try:
             _import_beside(each)
@@ -47,10 +56,6 @@ def load(spec: str, imports: Sequence[str] = (), *, source: str = "--import") ->
     # a module may have caught what a signal raised in it
     leave_if_asked()
     _refuse_loaded_twice()
-    found = _attribute(module, name, attribute)
-    if not _is_queue(found):
-        raise Wrong(f"{spec} is a {type(found).__name__}, no Qcore: {_hint(module, name)}")
-    return found
 
 
 def _import_beside(name: str) -> None:
