@@ -9,6 +9,7 @@ its module has under the function's own name.
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
 from inspect import currentframe, isclass, ismethod
 from operator import attrgetter
@@ -61,7 +62,8 @@ class ProcessFunction:
     line: int = 0
     """Where its code begins: another function of that name may be declared for another queue."""
     included_by: tuple[str, ...] = field(default=(), eq=False)
-    """Modules to import too: they include its router, and so give it its clients and options."""
+    """Modules to import too, or functions to call, MODULE:NAME: they include its router or say
+    where its tasks wait, and so give it its clients and options."""
     arounds: tuple[str, ...] = field(default=(), eq=False)
     """Names of the arounds to be put around it, the outermost first."""
 
@@ -114,7 +116,7 @@ def find(where: ProcessFunction) -> Any:
     """
     module = import_module(where.module)
     for name in where.included_by:
-        import_module(name)
+        _prepare(name)
     handler = _declared.get(where)
     if handler is not None:
         return handler
@@ -125,6 +127,15 @@ def find(where: ProcessFunction) -> Any:
             f"{where.module}, imported by another process, neither has {where.name} nor declares a "
             f"handler of {where.pattern!r}: is it declared there whenever the module is imported?"
         ) from None
+
+
+@cache
+def _prepare(name: str) -> None:
+    """Import a module, or call a function of one; once in a process."""
+    module, colon, function = name.partition(":")
+    found = import_module(module)
+    if colon:
+        attrgetter(function)(found)()
 
 
 def _named(function: Callable[..., Any]) -> tuple[str, str]:

@@ -57,6 +57,8 @@ class RouterNode:
         """What a test has put in the place of all lifespans."""
         self.state_instead: Mapping[type, Any] = {}
         """What a test has put in the place of what lifespans and arounds yield, by type."""
+        self.configured_in: str | None = None
+        """What says where tasks wait, for a child process to do so too: a module by its import."""
         self.resolve = lru_cache(maxsize=4096)(self._resolve)
         self.sender: Sender = RootSender(self) if sender is None else sender
 

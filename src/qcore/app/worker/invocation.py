@@ -9,7 +9,7 @@ from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.kind import Kind
-from qcore.app.tasks.process_function import ProcessFunction, with_arounds
+from qcore.app.tasks.process_function import ProcessFunction, included, with_arounds
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import AnyHandler, Middleware, Next
 from qcore.app.worker.control import WorkerControl
@@ -82,6 +82,8 @@ class Invoker:
             return self._in_thread_slot(run, call, middleware)
         if handler.process_function is not None:
             place = with_arounds(handler.process_function, node.arounds_of(handler))
+            if node.configured_in is not None:
+                place = included(place, node.configured_in)
             return self._in_process_slot(run, place, args, kwargs, middleware)
         self._begin(run)
         function = self._function_of(handler)

@@ -1,4 +1,7 @@
-"""Find the queue that an argument such as `myapp.tasks:q` names, and import modules beside it."""
+"""Find the queue that an argument such as `myapp.tasks:q` names, and import modules beside it.
+
+It may name a function, too, such as the one that makes an application: that is called.
+"""
 
 import sys
 import sysconfig
@@ -6,9 +9,10 @@ import traceback
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import iscoroutinefunction, isfunction, signature
 from operator import attrgetter
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Final, NoReturn, TypeGuard
 
 from qcore.domain.errors import QcoreError
@@ -28,9 +32,10 @@ LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "pureli
 def load(spec: str, imports: Sequence[str] = (), *, source: str = "--import") -> Qcore:
     """Return the Qcore that `spec`, MODULE:NAME, names; raise `Wrong` where there is none.
 
-    Modules of the working folder come first, as with `python -m`. Then `imports` are imported, the
-    names of modules and patterns of names, which declare further tasks; `source` is where they were
-    named.
+    NAME may be a function without parameters, which makes one, or an application whose one it
+    configures. Modules of the working folder come first, as with `python -m`. Then `imports` are
+    imported, the names of modules and patterns of names, which declare further tasks; `source` is
+    where they were named.
     """
     name, colon, attribute = spec.partition(":")
     if not (name and colon and attribute):
@@ -41,8 +46,15 @@ def load(spec: str, imports: Sequence[str] = (), *, source: str = "--import") ->
     module = _imported(name)
     import_beside(imports, source=source)
     found = _attribute(module, name, attribute)
+    if isfunction(found):
+        found = _made_by(found, spec)
     if not _is_queue(found):
         raise Wrong(f"{spec} is a {type(found).__name__}, no Qcore: {_hint(module, name)}")
+    if not found.is_configured:
+        raise Wrong(
+            f"{spec} is not configured yet: name the function that makes the application and calls "
+            "q.configure(…), such as myapp:create_app, or --import a module that calls it"
+        )
     return found
 
 
@@ -56,6 +68,41 @@ def import_beside(imports: Sequence[str], *, source: str) -> None:
     # a module may have caught what a signal raised in it
     leave_if_asked()
     _refuse_loaded_twice()
+
+
+def _made_by(function: FunctionType, spec: str) -> object:
+    """Call a function; return what it makes, or the one queue that it configures."""
+    if iscoroutinefunction(function):
+        raise Wrong(f"{spec} is a coroutine function: expected a plain one, or a Qcore")
+    try:
+        signature(function).bind()
+    except TypeError as error:
+        raise Wrong(f"{spec} cannot be called without arguments: {error}") from None
+    try:
+        made: object = function()
+    except StoppedEarly:
+        raise
+    except BaseException as error:  # noqa: BLE001  (whatever the function of a user raises)
+        _refuse_broken(f"call {spec}", error)
+    leave_if_asked()
+    queue = made if _is_queue(made) else _beside(function, spec, made)
+    # a child process calls it, too
+    queue.node.configured_in = spec
+    return queue
+
+
+def _beside(function: FunctionType, spec: str, made: object) -> Qcore:
+    """Return the one configured queue that the modules of a function hold."""
+    modules = {spec.partition(":")[0], function.__module__} & sys.modules.keys()
+    held = [value for name in modules for value in list(vars(sys.modules[name]).values())]
+    queues = {id(each): each for each in held if _is_queue(each) and each.is_configured}
+    if len(queues) != 1:
+        found = f"{len(queues)} Qcores that are" if queues else "no Qcore that is"
+        raise Wrong(
+            f"{spec} returned a {type(made).__name__}, and its module holds {found} configured: "
+            "have it return its Qcore, or name that, and --import a module that calls it"
+        )
+    return queues.popitem()[1]
 
 
 def _import_beside(name: str) -> None:
@@ -104,13 +151,13 @@ def _imported(name: str) -> ModuleType:
             f"({_place(error)}); what only a script does belongs under if __name__ == '__main__':"
         ) from None
     except BaseException as error:  # noqa: BLE001  (whatever the module of a user raises)
-        _refuse_broken(name, error)
+        _refuse_broken(f"import {name}", error)
 
 
-def _refuse_broken(name: str, error: BaseException) -> NoReturn:
+def _refuse_broken(what: str, error: BaseException) -> NoReturn:
     # whoever has to mend their module wants to see where it broke
     print(traceback_of(error), file=sys.stderr)
-    raise Wrong(f"cannot import {name}: {described(error)}") from None
+    raise Wrong(f"cannot {what}: {described(error)}") from None
 
 
 def _place(error: BaseException) -> str:

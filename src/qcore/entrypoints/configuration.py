@@ -1,0 +1,361 @@
+"""Where the tasks of a `Qcore` wait, and what is made of that: clients, inspectors, entries.
+
+A queue may be declared before that is known, as in the module of an application whose factory
+reads the settings (`Qcore.later`). `swapped` puts another store over it for a while: what is
+configured in such a block counts when the block is over.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from inspect import iscoroutinefunction
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from qcore.adapters.clocks import SystemClock
+from qcore.adapters.instruments.logging import LoggingInstrument
+from qcore.adapters.links.urls import without_password
+from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
+from qcore.adapters.wrappers import TracedBroker
+from qcore.app.calls.codec import Codec
+from qcore.app.calls.introspection import unwraps_to
+from qcore.app.calls.options import Options
+from qcore.app.client.blocking_entries import BlockingEntries
+from qcore.app.client.blocking_inspector import BlockingInspector
+from qcore.app.client.client import BlockingClient, Client
+from qcore.app.client.enqueue_middleware import EnqueueMiddleware, TellEnqueued
+from qcore.app.client.entries import Entries
+from qcore.app.client.inspector import Inspector
+from qcore.app.client.own_frames import without_own_frames
+from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
+from qcore.app.tasks.lifespan import Lifespan
+from qcore.app.tasks.process_function import running_module
+from qcore.app.tasks.router import Router
+from qcore.app.tasks.router_tree import ErrorHook
+from qcore.app.worker.instruments import Instruments
+from qcore.domain.backoff import Curve
+from qcore.domain.errors import InvalidOption
+from qcore.domain.events import BrokerCalled, Operated, TasksEnqueued
+from qcore.domain.frozen_dict import FrozenDict
+from qcore.domain.record import record
+from qcore.domain.retry import Dice, RetryPolicy
+from qcore.entrypoints.connect import connect, url_of_environment
+from qcore.ports import Broker, Clock, Instrument, Serializer, timekeeper_of
+
+# seeded by the system: workers that share a seed would retry in step
+DICE: Final = SystemRandom().random
+
+NOTHING: Final[Mapping[type, object]] = FrozenDict()
+
+NOT_CONFIGURED: Final = (
+    "this Qcore is not configured yet: call q.configure(url) before it is used, where the "
+    "application is made; a test may use `with q.swapped():`"
+)
+_MADE: Final = frozenset(
+    (
+        *("broker", "store", "clock", "dice", "client", "blocking", "entries", "blocking_entries"),
+        *("inspector", "blocking_inspector", "_traced"),
+    )
+)
+"""What is made of a store; it is not there before one is known."""
+
+
+@record
+class Settings:
+    """What a queue is configured with."""
+
+    url: str | None
+    broker: Broker | None
+    clock: Clock | None
+    serializer: Serializer | None
+    dice: Dice
+    instruments: Sequence[Instrument] | None
+    max_payload: int
+    max_result: int
+
+
+@record
+class Store:
+    """A broker, what it is called, and the clock and the dice to go with it."""
+
+    broker: Broker
+    name: str
+    """As it may be shown: the URL, or the name of the broker's class."""
+    clock: Clock | None
+    """None for the broker's own time, or else this machine's."""
+    dice: Dice
+
+
+class ConfiguredRouter(Router):
+    """A router with a store, or one that is given its store later."""
+
+    def __init__(
+        self,
+        *,
+        defaults: Options | None = None,
+        retry: RetryPolicy | Curve | None = None,
+        is_failure: Callable[[BaseException], bool] | None = None,
+        on_error: ErrorHook | Sequence[ErrorHook] = (),
+    ) -> None:
+        super().__init__(
+            self, defaults=defaults, retry=retry, is_failure=is_failure, on_error=on_error
+        )
+        self.codec = _codec_of(None)
+        self.instruments: tuple[Instrument, ...] = ()
+        self.has_own_store = False
+        """Whether code says where tasks wait, rather than the settings."""
+        self._added_instruments: list[Instrument] = []
+        self._enqueue_middleware: list[EnqueueMiddleware] = []
+        self._wraps: list[Callable[[Broker], Broker]] = []
+        self._max_payload = DEFAULT_MAX_PAYLOAD
+        self._max_result = DEFAULT_MAX_RESULT
+        self._settings: Settings | None = None
+        self._configured: Store | None = None
+        self._swapped: list[Store] = []
+        """What `swapped` has put in the place of that, the innermost last."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of what is made of a store that none is known yet."""
+            if name in _MADE:
+                raise InvalidOption(NOT_CONFIGURED)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether it is known where tasks wait, `swapped` aside."""
+        return self._configured is not None
+
+    def configure(
+        self,
+        url: str | None = None,
+        *,
+        broker: Broker | None = None,
+        clock: Clock | None = None,
+        serializer: Serializer | None = None,
+        dice: Dice = DICE,
+        instruments: Sequence[Instrument] | None = None,
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
+        max_result: int = DEFAULT_MAX_RESULT,
+        again: bool = False,
+    ) -> None:
+        """Say where the tasks of a queue wait that `Qcore.later` made; nothing is opened yet.
+
+        The parameters are those of `Qcore`. To say the same once more changes nothing; another
+        store or setting raises `InvalidOption`, unless it is meant, with `again=True`, as where
+        each test makes an application: then all that is enqueued or run from now on is so over
+        there. In a block of `swapped` it counts when the block is over.
+        """
+        if url is not None and broker is not None:
+            raise InvalidOption("both url and broker are given: expected one of them")
+        listed = None if instruments is None else _listed(instruments)
+        settings = Settings(url, broker, clock, serializer, dice, listed, max_payload, max_result)
+        if self._configured is not None and not again:
+            if settings == self._settings:
+                return
+            raise InvalidOption(
+                f"this Qcore is configured already, with its tasks in {self._configured.name}: "
+                "configure it once; where another store is meant to take its place, as in tests "
+                "that make an application each, say q.configure(…, again=True)"
+            )
+        codec = _codec_of(serializer)
+        for handler in self.handlers():
+            handler.signature.check(codec)
+        name, broker = self._connect(url) if broker is None else (_shown(broker), broker)
+        self._max_result = byte_limit("max_result", max_result)
+        self._max_payload = byte_limit("max_payload", max_payload)
+        self.codec = codec
+        first = (LoggingInstrument(),) if listed is None else listed
+        self.instruments = (*first, *self._added_instruments)
+        self.has_own_store = settings.url is not None or settings.broker is not None
+        self._settings, self._configured = settings, Store(broker, name, clock, dice)
+        self.node.configured_in = running_module()
+        self._wire()
+
+    @contextmanager
+    def swapped(
+        self,
+        url: str = "memory://",
+        *,
+        broker: Broker | None = None,
+        clock: Clock | None = None,
+        dice: Dice | None = None,
+        lifespans: Sequence[Lifespan] | None = None,
+        provided: Mapping[type, object] = NOTHING,
+    ) -> Generator[Self]:
+        """Use another broker, clock or dice while the block lasts, as a test does.
+
+        Tasks stay declared; whatever enqueues or runs them in the block does so over there, also
+        where the queue is not configured yet. Without a `clock` it goes by the one that this queue
+        was given, or else by the other broker's time. `lifespans` are entered in the place of all
+        that are declared, `[]` for none; `provided` are objects in the place of what lifespans and
+        arounds yield, by the type that a handler asks for (`ctx.state`, `Provided`).
+        """
+        before = self._store
+        name, broker = self._connect(url) if broker is None else (_shown(broker), broker)
+        own_clock = None if before is None else before.clock
+        own_dice = DICE if before is None else before.dice
+        store = Store(broker, name, clock or own_clock, dice or own_dice)
+        self._swapped.append(store)
+        self._wire()
+        node = self.node
+        instead = node.lifespans_instead, node.state_instead
+        node.lifespans_instead = instead[0] if lifespans is None else [*lifespans]
+        node.state_instead = {**instead[1], **provided}
+        try:
+            yield self
+        finally:
+            node.lifespans_instead, node.state_instead = instead
+            self._swapped.remove(store)
+            self._wire()
+
+    def add_instrument(self, instrument: Instrument) -> None:
+        """Tell one more instrument from now on, of the broker's calls too if it wants those."""
+        self._added_instruments.append(instrument)
+        self.instruments = (*self.instruments, instrument)
+        self._wire()
+
+    def enqueue_middleware(self, middleware: EnqueueMiddleware) -> EnqueueMiddleware:
+        """Wrap a coroutine function `(tasks, send)` around every enqueue, here and in `swapped`.
+
+        It awaits `send(tasks)` with the `NewTask`s, perhaps with other headers, and returns its
+        answers; the first registered is the outermost. What a run enqueues when it succeeds is not
+        sent by a client, nor what a schedule makes. Over the blocking client it must not suspend.
+        Register it before the queue is used. Raises `InvalidOption` for what cannot be awaited.
+        """
+        if not unwraps_to(iscoroutinefunction, middleware):
+            raise InvalidOption(
+                f"{middleware!r} is no middleware: expected a coroutine function, "
+                "async def middleware(tasks, send)"
+            )
+        self._enqueue_middleware.append(middleware)
+        self._wire()
+        return middleware
+
+    def wrap_broker(self, wrap: Callable[[Broker], Broker]) -> None:
+        """Put a wrapper around the broker of all that is made of this queue from now on.
+
+        `wrap` is called with each broker, also with those of `swapped`, and returns one around it.
+        Call it before the queue is used.
+        """
+        self._wraps.append(wrap)
+        self._wire()
+
+    # --- what is made of a store -----------------------------------------------------------------
+
+    @property
+    def _store(self) -> Store | None:
+        """The store that is used now."""
+        return self._swapped[-1] if self._swapped else self._configured
+
+    def _connect(self, url: str | None) -> tuple[str, Broker]:
+        """Return a URL as it may be shown, and its broker."""
+        try:
+            url = url_of_environment() if url is None else url
+            broker = connect(url)
+            return without_password(url), broker
+        except InvalidOption as error:
+            # a traceback that shows variables is not to show a password
+            del url
+            raise without_own_frames(error)  # noqa: B904  (it is the same error)
+
+    def _wire(self) -> None:
+        """Make anew what is made of the store that is used now, or take it away."""
+        store = self._store
+        if store is None:
+            for name in _MADE & vars(self).keys():
+                delattr(self, name)
+            return
+        self.store = store.name
+        """Where tasks wait, as it may be shown: the URL, or the name of the broker's class."""
+        self.broker = broker = store.broker
+        self.clock = clock = self._clock_beside(broker)
+        self.dice = store.dice
+        self._traced = self._trace(broker)
+        self.client = self._client(self._traced, clock)
+        """For asynchronous code."""
+        self.blocking = self._blocking_client(self._trace(broker), clock)
+        """For code that blocks."""
+        told = Instruments(self.instruments).sender(Operated)
+        self.inspector = Inspector(self._traced, clock=clock, codec=self.codec, emit=told)
+        """Reads what the store holds and moves tasks, for asynchronous code."""
+        self.blocking_inspector = BlockingInspector(
+            self.blocking.inner.broker,
+            clock=self.blocking.inner.clock,
+            codec=self.codec,
+            emit=told,
+        )
+        """The same for code that blocks."""
+        self.entries = Entries(self.client, emit=told)
+        """The entries of periodic tasks, for asynchronous code."""
+        self.blocking_entries = BlockingEntries(self.blocking, emit=told)
+        """The entries of periodic tasks, for code that blocks."""
+
+    def _enqueue_teller(self) -> Callable[[], TellEnqueued | None]:
+        """Return a function that says what is to be told of each enqueue, if anything."""
+        return partial(Instruments(self.instruments).sender, TasksEnqueued)
+
+    def _trace(self, broker: Broker) -> Broker:
+        """Return a broker inside its wrappers.
+
+        Its calls are told to the instruments, if any of them wants that.
+        """
+        for wrap in self._wraps:
+            broker = wrap(broker)
+        emit = Instruments(self.instruments)
+        return TracedBroker(broker, emit) if emit.wants(BrokerCalled) else broker
+
+    def _client(self, traced: Broker, clock: Clock) -> Client:
+        return Client(
+            traced,
+            clock=clock,
+            codec=self.codec,
+            max_payload=self._max_payload,
+            middleware=self._enqueue_middleware,
+            teller=self._enqueue_teller(),
+        )
+
+    def _blocking_client(self, traced: Broker, clock: Clock) -> BlockingClient:
+        return BlockingClient(
+            traced,
+            clock=clock,
+            codec=self.codec,
+            max_payload=self._max_payload,
+            middleware=self._enqueue_middleware,
+            teller=self._enqueue_teller(),
+        )
+
+    def _clock_beside(self, broker: Broker) -> Clock:
+        """Return the clock that was given, or else that of a broker."""
+        given = None if self._store is None else self._store.clock
+        return given or _clock_of(broker)
+
+
+def _shown(broker: Broker) -> str:
+    return type(broker).__name__
+
+
+def _listed(instruments: Sequence[Instrument]) -> tuple[Instrument, ...]:
+    if not isinstance(instruments, Iterable):
+        raise InvalidOption(f"instruments is {instruments!r}: expected [{instruments!r}]")
+    return tuple(instruments)
+
+
+def _codec_of(serializer: Serializer | None) -> Codec:
+    """Return the codec that writes with a serializer, and reads what others wrote.
+
+    A serializer may say itself what it reads beside, in `also_reads`. One that has an `inner` may
+    be there to refuse what only looks like what that one wrote: beside it, nothing is read that it
+    does not name.
+    """
+    first = serializer or JsonSerializer()
+    plain = () if hasattr(first, "inner") else (JsonSerializer(), MessagePackSerializer())
+    beside: Sequence[Serializer] = getattr(first, "also_reads", plain)
+    return Codec([first, *beside])
+
+
+def _clock_of(broker: Broker) -> Clock:
+    """Return the clock that all who use a broker go by."""
+    timekeeper = timekeeper_of(broker)
+    return SystemClock() if timekeeper is None else SystemClock(time=timekeeper.time)
