@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from qcore.adapters.links.borrowing import driver_connection, is_awaited, source_of
 from qcore.adapters.links.postgres_schemes import SCHEMES as POSTGRES_SCHEMES
 from qcore.adapters.links.redis_schemes import SCHEMES as REDIS_SCHEMES
-from qcore.adapters.links.sqlite import BorrowedSqliteLink, Connection
+from qcore.adapters.links.sqlite import AwaitedSqliteLink, BorrowedSqliteLink, Connection
 from qcore.adapters.links.urls import one_of, parse_options, without_password
 from qcore.domain.errors import InvalidOption
 from qcore.domain.text import shown
@@ -103,15 +103,17 @@ def borrow(connection: object, broker: Broker) -> Broker:
     if callable(borrowing):
         borrowed: Broker = borrowing(source_of(connection))
         return borrowed
-    if not is_awaited(connection):
-        connection = driver_connection(connection)
+    from qcore.adapters.sqlite import SqliteBroker
+
+    is_async = is_awaited(connection)
+    connection = connection if is_async else driver_connection(connection)
     if type(connection).__module__.partition(".")[0] == "psycopg":
         raise InvalidOption(
             "the connection is to a Postgres, where the tasks of this queue are not: give it a "
             "URL such as postgresql://…"
         )
-    from qcore.adapters.sqlite import SqliteBroker
-
+    if is_async:
+        return SqliteBroker(AwaitedSqliteLink(source_of(connection)))
     return SqliteBroker(BorrowedSqliteLink(cast("Connection", connection)))
 
 

@@ -103,9 +103,9 @@ class Qcore(ConfiguredRouter):
         database must be the one whose tasks the workers run: `Qcore("sqlite:///app.db")` with the
         application's own file, or `Qcore("postgresql://…")`. The tables are made by whichever comes
         first, a worker or this. The connection is the driver's (sqlite3, psycopg), SQLAlchemy's (a
-        Session or Connection) or Django's. One that is awaited (psycopg's AsyncConnection,
-        SQLAlchemy's AsyncSession and AsyncConnection over psycopg) gets a client that awaits.
-        Raises `InvalidOption` for any other.
+        Session or Connection) or Django's. One that is awaited (of aiosqlite, psycopg's
+        AsyncConnection, SQLAlchemy's AsyncSession and AsyncConnection over either) gets a client
+        that awaits. Raises `InvalidOption` for any other.
         """
         borrowed = borrow(connection, self.broker)
         traced, clock = self._trace(borrowed), self._clock_beside(borrowed)

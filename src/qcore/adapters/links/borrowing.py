@@ -80,7 +80,7 @@ def _is_of(given: Any, package: str) -> bool:
     return any(each.__module__.partition(".")[0] == package for each in type(given).__mro__)
 
 
-def not_usable(connection: object) -> InvalidOption:
+def not_usable(connection: object, expected: str = EXPECTED) -> InvalidOption:
     """Return the error for a connection of another driver."""
     kind = type(connection)
-    return InvalidOption(f"the connection is a {kind.__module__}.{kind.__qualname__}: {EXPECTED}")
+    return InvalidOption(f"the connection is a {kind.__module__}.{kind.__qualname__}: {expected}")

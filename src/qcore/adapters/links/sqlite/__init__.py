@@ -1,8 +1,9 @@
-"""Links to SQLite: an awaiting one, a blocking one, and one over a caller's own connection."""
+"""Links to SQLite: an awaiting one, a blocking one, and two over a caller's own connection."""
 
 from sqlite3 import Connection
 
 from qcore.adapters.links.sqlite.async_link import AsyncSqliteLink
+from qcore.adapters.links.sqlite.awaited_connection import AwaitedSqliteLink
 from qcore.adapters.links.sqlite.blocking_link import BlockingSqliteLink
 from qcore.adapters.links.sqlite.borrowed_connection import BorrowedSqliteLink
 from qcore.adapters.links.sqlite.file_identity import log_of
@@ -12,6 +13,7 @@ from qcore.adapters.links.sqlite.table_names import table_names
 
 __all__ = [
     "AsyncSqliteLink",
+    "AwaitedSqliteLink",
     "BlockingSqliteLink",
     "BorrowedSqliteLink",
     "Connection",

@@ -42,11 +42,14 @@ class BorrowedSqliteLink:
     """
 
     def __init__(self, connection: Connection) -> None:
+        self._prepare: Prepare | None = None
+        self._take(connection)
+
+    def _take(self, connection: Connection) -> None:
         _check(connection)
         self._connection = connection
         # no waiting of our own for a lock: the connection's owner has set its timeout
         self._tx = _BorrowedTransaction(connection, 0.0)
-        self._prepare: Prepare | None = None
         self._path = _path_of(self._tx)
         self._watcher = watcher_of(self._path) if self._path else FileWatcher()
 
@@ -80,6 +83,15 @@ class BorrowedSqliteLink:
 
     async def read(self, function: TxFunction[T]) -> T:
         """Run a query within the caller's transaction, or one of its own that leaves no lock."""
+        return self._read(function)
+
+    async def write(
+        self, function: TxFunction[T], precheck: TxFunction[T | None] | None = None
+    ) -> T:
+        """Run a savepoint within the caller's transaction; begin that if there is none."""
+        return self._write(function, precheck)
+
+    def _read(self, function: TxFunction[T]) -> T:
         with self._errors_mapped():
             is_own = not self._connection.in_transaction
             if is_own:
@@ -90,10 +102,7 @@ class BorrowedSqliteLink:
                 if is_own and self._connection.in_transaction:
                     self._tx.execute("ROLLBACK")
 
-    async def write(
-        self, function: TxFunction[T], precheck: TxFunction[T | None] | None = None
-    ) -> T:
-        """Run a savepoint within the caller's transaction; begin that if there is none."""
+    def _write(self, function: TxFunction[T], precheck: TxFunction[T | None] | None) -> T:
         with self._errors_mapped():
             is_begun = self._connection.in_transaction
             if not is_begun:
