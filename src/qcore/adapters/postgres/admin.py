@@ -16,7 +16,7 @@ from qcore.adapters.postgres.records import ID, OPTIONS, WIDTH, encode_options, 
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
 from qcore.adapters.postgres.task_state import TaskState
-from qcore.adapters.postgres.transitions import read_tasks, write_tasks
+from qcore.adapters.postgres.transitions import places, read_tasks, write_tasks
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.audit import audit_record
 from qcore.domain.errors import InvalidOption
@@ -31,6 +31,8 @@ from qcore.ports import LeaseEnded, Page, TasksChanged
 _SQL: Final = statements("admin")
 MAX_PRIORITIES: Final = 100
 """Priorities of which the first task is looked at for how long a queue has waited."""
+MAX_PLACE: Final = (1 << 15) - 1
+"""What a priority is stored as at most."""
 MAX_SEQUENCE: Final = (1 << 63) - 1
 
 Answer = Moved | NotAllowed | Missing
@@ -38,7 +40,7 @@ Answer = Moved | NotAllowed | Missing
 
 async def get(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Task | None]:
     """Return tasks by id, None for one that is not stored."""
-    rows = await tx.fetch(_SQL["get"], {"ids": texts(dict.fromkeys(ids)), "queue": queue})
+    rows = await tx.fetch(_SQL["get"], places([(queue, task) for task in dict.fromkeys(ids)]))
     found = {row[ID]: task_of(row, queue) for row in rows}
     return [found.get(task) for task in ids]
 
@@ -56,6 +58,7 @@ async def browse(tx: Tx, queue: str, state: State, limit: int, cursor: str | Non
         "queue": queue,
         "state": str(state),
         "place": place,
+        "priority": int(max(-MAX_PLACE, min(MAX_PLACE, -place))),
         "sequence": sequence,
         "limit": limit + 1,
     }
@@ -127,7 +130,7 @@ async def _update(
     tx: Tx, queue: str, ids: Sequence[TaskId], change: Updated, now: Moment
 ) -> list[Answer]:
     """Change options of tasks that the command may change."""
-    rows = await tx.fetch(_SQL["lock"], {"ids": texts(dict.fromkeys(ids)), "queue": queue})
+    rows = await tx.fetch(_SQL["lock"], places([(queue, task) for task in dict.fromkeys(ids)]))
     found = {row[ID]: (row, task_of(row, queue)) for row in rows}
     answers: list[Answer] = []
     updated = Counter[TaskId]()
@@ -161,8 +164,7 @@ async def _update(
 def _write_specs(tx: Tx, queue: str, changes: Sequence[tuple[NewTask, bool, str | None]]) -> None:
     specs = [spec for spec, _, _ in changes]
     values = {
-        "queue": queue,
-        "ids": texts([spec.id for spec in specs]),
+        **places([(queue, spec.id) for spec in specs]),
         "places": numbers([n if moves else None for n, (_, moves, _) in enumerate(changes)]),
         "priorities": numbers([spec.priority for spec in specs]),
         "max_crashes": numbers([spec.max_crashes for spec in specs]),

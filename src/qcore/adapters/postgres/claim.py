@@ -14,6 +14,7 @@ from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
 from qcore.adapters.postgres.tokens import raise_tokens
 from qcore.adapters.postgres.transitions import (
+    places,
     read_due,
     read_tasks,
     start_successors,
@@ -83,7 +84,7 @@ async def _condemn(
     """End tasks as dead whose rows cannot be decoded."""
     ids = [row[0] for row, _ in unreadable]
     errors = texts([f"the stored row cannot be read: {why}" for _, why in unreadable])
-    values = {"queue": queue, "now": now, "ids": texts(ids), "errors": errors}
+    values = {**places([(queue, task) for task in ids]), "now": now, "errors": errors}
     tx.add(_SQL["mark_dead"], values)
     freed = [(queue, row[HOLDS]) for row, _ in unreadable if row[HOLDS] is not None]
     tx.tell_of_work(await start_successors(tx, freed))
@@ -205,8 +206,7 @@ class _ClaimCall:
         """Make tasks active, each under a lease with a token of its own."""
         if not tasks:
             return
-        ids = texts([task.id for task in tasks])
-        values = {"queue": queue, "ids": ids, "until": self._until}
+        values = {**places([(queue, task.id) for task in tasks]), "until": self._until}
         tokens: dict[str, int] = dict(await self._tx.fetch(_SQL["claim"], values))
         for task in tasks:
             lease = Lease(queue, task.id, tokens[task.id], self._until)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 async def read(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Details | None]:
     """Return the details of tasks, None for a task that is not stored."""
-    rows = await tx.fetch(_SQL["read"], {"ids": texts(dict.fromkeys(ids)), "queue": queue})
+    rows = await tx.fetch(_SQL["read"], _named([(queue, task) for task in dict.fromkeys(ids)]))
     found = {
         task: Details(
             _decode(_ERRORS, errors) or (),

@@ -68,7 +68,7 @@ async def _write(tx: Tx, change: EntryChange, now: Moment) -> EntryAnswer:
 
 async def entries(tx: Tx, queue: str, ids: Sequence[EntryId]) -> list[FoundEntry | None]:
     """Return entries by id, None where none lies in the queue."""
-    rows = await tx.fetch(_SQL["by_id"], {"ids": texts(dict.fromkeys(ids)), "queue": queue})
+    rows = await tx.fetch(_SQL["by_id"], places([(queue, each) for each in dict.fromkeys(ids)]))
     found = {row[0]: _read(queue, row) for row in rows}
     return [found.get(each) for each in ids]
 

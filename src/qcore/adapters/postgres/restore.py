@@ -53,7 +53,8 @@ class _Batch(EnqueueBatch):
         """Read which of the tasks that are stored give way."""
         if over is not None:
             values = {**places([*dict.fromkeys(named)]), "over": over}
-            self._aside = {*map(tuple, await tx.fetch(_SQL["set_aside"], values))}
+            rows = await tx.fetch(_SQL["set_aside"], values)
+            self._aside = {(queue, task) for queue, task, is_aside in rows if is_aside}
 
     def restore(self, snapshot: TaskSnapshot) -> Restoration:
         """Store a task as it was, unless its id or its unique key is taken."""

@@ -38,7 +38,7 @@ async def sweep(tx: Tx, request: SweepRequest, known: KnownNames) -> Swept:
         "queues": texts(queues),
         "now": request.now,
         "count": request.retention.count,
-        "age": request.retention.age,
+        "before": request.now - request.retention.age,
     }
     if request.limit < 1 or not await tx.alone(_SQL["anything"], values):
         return Swept()

@@ -114,7 +114,7 @@ class BorrowedPostgresLink:
                     raise mapped(error, self.shown) from error
 
     async def _attempt(self, session: AnySession, function: TxFunction[T]) -> T:
-        tx = Transaction(session, self._localized, SAVEPOINT, RELEASE)
+        tx = Transaction(session, self._localized, SAVEPOINT, RELEASE, stands_alone=False)
         try:
             if self._prepare is not None and not self._server.is_prepared:
                 self._server.is_prepared = await self._prepare(tx)

@@ -131,13 +131,18 @@ class PostgresLink:
         """Run a transaction, and return its answer when it is committed."""
 
         async def run(session: AnySession) -> T:
-            tx = Transaction(session, self._localized, self._server.begin)
+            tx = self._transaction(session)
             answer = await self._transact(session, tx, function)
             if tx.notifications:
                 await self._tell(session, tx.notifications)
             return answer
 
         return await self._repeated(run)
+
+    def _transaction(self, session: AnySession) -> Transaction:
+        # a pooler's session has no settings of ours before a transaction has begun
+        alone = not self._server.is_pooled
+        return Transaction(session, self._localized, self._server.begin, stands_alone=alone)
 
     async def _transact(self, session: AnySession, tx: Transaction, function: TxFunction[T]) -> T:
         try:
@@ -197,7 +202,7 @@ class PostgresLink:
         return answer
 
     async def _prepare_tables(self, session: AnySession, prepare: Prepare) -> None:
-        tx = Transaction(session, self._localized, self._server.begin)
+        tx = self._transaction(session)
         await self._transact(session, tx, prepare)
         self._server.is_prepared = True
 

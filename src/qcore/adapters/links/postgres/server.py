@@ -14,6 +14,11 @@ from qcore.domain.errors import BrokerUnusable
 
 OLDEST: Final = 130000
 """The oldest server that will do, as `server_version_num` tells it: PostgreSQL 13."""
+PLANNING: Final = dict.fromkeys(
+    ("jit", "enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"), "off"
+) | {"plan_cache_mode": "force_generic_plan"}
+"""Settings by which each statement is planned once in a session: every one of them finds its rows
+by an index, whatever statistics say that are of a time when the tables were empty, or full."""
 KEEPALIVES: Final = {"keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3}
 PREPARE_AFTER: Final = 5
 """Executions after which psycopg prepares a statement that it was not told to prepare."""
@@ -50,8 +55,7 @@ class Server:
         settings = {
             "statement_timeout": milliseconds,
             "lock_timeout": milliseconds,
-            # the statements are short, and all find their rows by an index
-            "jit": "off",
+            **PLANNING,
         }
         each = (f"set_config('{name}', '{value}', {is_local})" for name, value in settings.items())
         return f"SELECT {', '.join(each)}"

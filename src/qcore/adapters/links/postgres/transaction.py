@@ -31,12 +31,14 @@ class Transaction:
         localized: Callable[[str], str],
         begin: tuple[Statement, ...],
         end: Statement = COMMIT,
+        *,
+        stands_alone: bool = True,
     ) -> None:
         self._session = session
         self._localized = localized
         self._begin = begin
         self._end = end
-        self._stands_alone = end is COMMIT
+        self._stands_alone = stands_alone
         """Whether a single statement may be a transaction of its own."""
         self._added: list[Statement] = []
         self.has_begun = False

@@ -2,16 +2,16 @@
 SELECT t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created, t.due,
     t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name, t.group_name,
     t.holds, t.error, t.result_type, t.options, t.payload, t.result
-FROM unnest(%(ids)s::text[]) AS n (id)
-    JOIN qcore.tasks AS t ON t.queue = %(queue)s AND t.id = n.id
+FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
+    JOIN qcore.tasks AS t ON t.queue = n.queue AND t.id = n.id
 
 -- The same, to be changed.
 -- name: lock
 SELECT t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created, t.due,
     t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name, t.group_name,
     t.holds, t.error, t.result_type, t.options, t.payload, t.result
-FROM unnest(%(ids)s::text[]) AS n (id)
-    JOIN qcore.tasks AS t ON t.queue = %(queue)s AND t.id = n.id
+FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
+    JOIN qcore.tasks AS t ON t.queue = n.queue AND t.id = n.id
 ORDER BY t.id FOR UPDATE OF t
 
 -- name: browse_pending
@@ -19,8 +19,8 @@ SELECT id, state, priority, crashes, failures, attempts, max_crashes, created, d
     expires, retention, finished, unhandled_since, name, group_name, holds, error, result_type,
     options, payload, result, (-priority)::float8, sequence
 FROM qcore.tasks
-WHERE queue = %(queue)s AND state = 'pending' AND priority <= -%(place)s
-    AND (priority < -%(place)s OR sequence > %(sequence)s)
+WHERE queue = %(queue)s AND state = 'pending' AND priority <= %(priority)s::smallint
+    AND (priority < %(priority)s::smallint OR sequence > %(sequence)s)
 ORDER BY priority DESC, sequence LIMIT %(limit)s
 
 -- name: browse_scheduled
@@ -99,14 +99,14 @@ SELECT min(first.due) FROM (
 WITH changed AS MATERIALIZED (
     SELECT u.*, CASE WHEN u.place IS NOT NULL THEN nextval('qcore.sequence') END AS sequence
     FROM (
-        SELECT * FROM unnest(%(ids)s::text[], %(places)s::int[], %(priorities)s::smallint[],
+        SELECT * FROM unnest(%(queues)s::text[], %(ids)s::text[], %(places)s::int[], %(priorities)s::smallint[],
             %(max_crashes)s::int[], %(expires)s::float8[], %(retention)s::float8[],
             %(options)s::text[], %(payloads)s::bytea[])
-            AS v (id, place, priority, max_crashes, expires, retention, options, payload)
+            AS v (queue, id, place, priority, max_crashes, expires, retention, options, payload)
         ORDER BY place OFFSET 0
     ) AS u
 )
 UPDATE qcore.tasks AS t
 SET priority = c.priority, sequence = coalesce(c.sequence, t.sequence), max_crashes = c.max_crashes,
     expires = c.expires, retention = c.retention, options = c.options, payload = c.payload
-FROM changed AS c WHERE t.queue = %(queue)s AND t.id = c.id
+FROM changed AS c WHERE t.queue = c.queue AND t.id = c.id

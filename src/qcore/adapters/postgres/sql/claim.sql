@@ -18,7 +18,7 @@ WITH odd AS MATERIALIZED (
         )
         OR (SELECT last_value <= %(floor)s FROM qcore.token) AS found
 ), picked AS MATERIALIZED (
-    SELECT id, priority, sequence, crashes, expires
+    SELECT queue, id, priority, sequence, crashes, expires
     FROM qcore.tasks
     WHERE queue = %(queue)s AND state = 'pending' AND NOT (SELECT found FROM odd)
     ORDER BY priority DESC, sequence LIMIT %(room)s
@@ -26,13 +26,13 @@ WITH odd AS MATERIALIZED (
 ), doubtful AS MATERIALIZED (
     SELECT EXISTS (SELECT 1 FROM picked WHERE crashes > 0 OR expires <= %(now)s) AS found
 ), given AS MATERIALIZED (
-    SELECT id, nextval('qcore.token') AS token
-    FROM (SELECT id FROM picked ORDER BY priority DESC, sequence OFFSET 0) AS sorted
+    SELECT queue, id, nextval('qcore.token') AS token
+    FROM (SELECT queue, id FROM picked ORDER BY priority DESC, sequence OFFSET 0) AS sorted
     WHERE NOT (SELECT found FROM doubtful)
 ), claimed AS (
     UPDATE qcore.tasks AS t
     SET state = 'active', until = %(until)s, token = g.token, attempts = t.attempts + 1
-    FROM given AS g WHERE t.queue = %(queue)s AND t.id = g.id
+    FROM given AS g WHERE t.queue = g.queue AND t.id = g.id
     RETURNING t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created,
         t.due, t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name,
         t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token
@@ -41,18 +41,19 @@ SELECT odd.found OR doubtful.found AS is_odd, c.*
 FROM odd CROSS JOIN doubtful LEFT JOIN claimed AS c ON true
 ORDER BY c.token
 
--- Whether a claim would find a task that is pending or due.
+-- Whether a claim would find a task that is pending or due. No EXISTS, which may become a hash of all
+-- tasks there are.
 -- name: anything
 SELECT 1
 FROM unnest(%(queues)s::text[]) AS n (queue)
-WHERE EXISTS (SELECT 1 FROM qcore.tasks AS t WHERE t.queue = n.queue AND t.state = 'pending')
-    OR EXISTS (
-        SELECT 1 FROM qcore.tasks AS t
-        WHERE t.queue = n.queue AND t.state = 'scheduled' AND t.due <= %(now)s
+WHERE (SELECT true FROM qcore.tasks AS t WHERE t.queue = n.queue AND t.state = 'pending' LIMIT 1)
+    OR (
+        SELECT true FROM qcore.tasks AS t
+        WHERE t.queue = n.queue AND t.state = 'scheduled' AND t.due <= %(now)s LIMIT 1
     )
-    OR EXISTS (
-        SELECT 1 FROM qcore.tasks AS t
-        WHERE t.queue = n.queue AND t.state = 'retry' AND t.due <= %(now)s
+    OR (
+        SELECT true FROM qcore.tasks AS t
+        WHERE t.queue = n.queue AND t.state = 'retry' AND t.due <= %(now)s LIMIT 1
     )
 LIMIT 1
 
@@ -68,15 +69,16 @@ FOR UPDATE SKIP LOCKED
 -- Tasks that are locked, in the order of the array.
 -- name: claim
 WITH given AS MATERIALIZED (
-    SELECT n.id, nextval('qcore.token') AS token
+    SELECT n.queue, n.id, nextval('qcore.token') AS token
     FROM (
-        SELECT id FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS u (id, place)
+        SELECT queue, id FROM unnest(%(queues)s::text[], %(ids)s::text[])
+            WITH ORDINALITY AS u (queue, id, place)
         ORDER BY place OFFSET 0
     ) AS n
 ), claimed AS (
     UPDATE qcore.tasks AS t
     SET state = 'active', until = %(until)s, token = g.token, attempts = t.attempts + 1
-    FROM given AS g WHERE t.queue = %(queue)s AND t.id = g.id
+    FROM given AS g WHERE t.queue = g.queue AND t.id = g.id
     RETURNING t.id, t.token
 )
 SELECT id, token FROM claimed ORDER BY token
@@ -90,20 +92,21 @@ SELECT 1 WHERE EXISTS (SELECT 1 FROM qcore.tasks WHERE queue = %(queue)s AND sta
 -- name: mark_dead
 UPDATE qcore.tasks AS t
 SET state = 'dead', finished = %(now)s, token = NULL, until = NULL, holds = NULL, error = n.error
-FROM unnest(%(ids)s::text[], %(errors)s::text[]) AS n (id, error)
-WHERE t.queue = %(queue)s AND t.id = n.id
+FROM unnest(%(queues)s::text[], %(ids)s::text[], %(errors)s::text[]) AS n (queue, id, error)
+WHERE t.queue = n.queue AND t.id = n.id
 
--- Leases that are good, locked in one order. What is renewed changes no index: a HOT update.
+-- What is renewed changes no index: a HOT update. The tasks are found by their ids alone, and what they
+-- are is looked at afterwards: joined by a condition of theirs, as a planner might, all active ones would
+-- be gone through for each lease.
 -- name: extend
 WITH found AS MATERIALIZED (
-    SELECT t.queue, t.id
+    SELECT t.queue, t.id, t.token, t.state = 'active' AND t.token = n.token AS is_good
     FROM unnest(%(queues)s::text[], %(ids)s::text[], %(tokens)s::bigint[]) AS n (queue, id, token)
         JOIN qcore.tasks AS t ON t.queue = n.queue AND t.id = n.id
-    WHERE t.state = 'active' AND t.token = n.token
     ORDER BY t.queue, t.id FOR UPDATE OF t
 )
 UPDATE qcore.tasks AS t SET until = %(until)s
-FROM found AS f WHERE t.queue = f.queue AND t.id = f.id
+FROM found AS f WHERE t.queue = f.queue AND t.id = f.id AND f.is_good
 RETURNING t.queue, t.id, t.token
 
 -- name: next_due

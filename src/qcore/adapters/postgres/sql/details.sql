@@ -33,6 +33,6 @@ SELECT * FROM unnest(%(queues)s::text[], %(ids)s::text[], %(errors)s::text[], %(
 
 -- name: read
 SELECT t.id, d.errors, d.progress, d.saved, d.audit
-FROM unnest(%(ids)s::text[]) AS n (id)
-    JOIN qcore.tasks AS t ON t.queue = %(queue)s AND t.id = n.id
+FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
+    JOIN qcore.tasks AS t ON t.queue = n.queue AND t.id = n.id
     LEFT JOIN qcore.details AS d ON d.queue = t.queue AND d.id = t.id

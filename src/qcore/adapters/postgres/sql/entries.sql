@@ -17,8 +17,8 @@ DELETE FROM qcore.entries WHERE queue = %(queue)s AND id = %(id)s
 
 -- name: by_id
 SELECT e.id, e.revision, e.wake, e.encoded
-FROM unnest(%(ids)s::text[]) AS n (id)
-    JOIN qcore.entries AS e ON e.queue = %(queue)s AND e.id = n.id
+FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
+    JOIN qcore.entries AS e ON e.queue = n.queue AND e.id = n.id
 
 -- name: in_order
 SELECT id, revision, wake, encoded

@@ -1,5 +1,5 @@
 -- name: count
-SELECT queue, state, count(*) FROM qcore.tasks GROUP BY queue, state
+SELECT queue, state, number FROM qcore.count_tasks()
 
 -- name: any_task
 SELECT count(*) FROM qcore.tasks WHERE queue = %(queue)s

@@ -182,6 +182,14 @@ CREATE TABLE qcore.statistics (
     PRIMARY KEY (queue, seconds, start, name, slot)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0)
 
+-- All tasks are counted: the one thing for which the whole table is read, where statements of qcore are
+-- planned without that.
+-- name: count_tasks
+CREATE FUNCTION qcore.count_tasks() RETURNS TABLE (queue text, state text, number bigint)
+LANGUAGE sql STABLE SET enable_seqscan = on AS $$
+    SELECT t.queue, t.state, count(*) FROM qcore.tasks AS t GROUP BY t.queue, t.state
+$$
+
 -- name: add_counts
 CREATE FUNCTION qcore.add_counts(one jsonb, other jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
