@@ -5,19 +5,16 @@ reads the settings (`Qcore.later`). `swapped` puts another store over it for a w
 configured in such a block counts when the block is over.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from inspect import iscoroutinefunction
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.links.urls import without_password
-from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.adapters.wrappers import TracedBroker
-from qcore.app.calls.codec import Codec
 from qcore.app.calls.introspection import unwraps_to
 from qcore.app.calls.options import Options
 from qcore.app.client.blocking_entries import BlockingEntries
@@ -32,15 +29,17 @@ from qcore.app.tasks.lifespan import Lifespan
 from qcore.app.tasks.process_function import running_module
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import ErrorHook
+from qcore.app.worker.inline import InlineRunner
 from qcore.app.worker.instruments import Instruments
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption
 from qcore.domain.events import BrokerCalled, Operated, TasksEnqueued
 from qcore.domain.frozen_dict import FrozenDict
-from qcore.domain.record import record
 from qcore.domain.retry import Dice, RetryPolicy
 from qcore.entrypoints.connect import connect, url_of_environment
-from qcore.ports import Broker, Clock, Instrument, Serializer, timekeeper_of
+from qcore.entrypoints.inlining import Errors, InlineBlock
+from qcore.entrypoints.stores import Settings, Store, clock_of, codec_of, listed, name_of
+from qcore.ports import Broker, Clock, Instrument, Serializer
 
 # seeded by the system: workers that share a seed would retry in step
 DICE: Final = SystemRandom().random
@@ -60,32 +59,6 @@ _MADE: Final = frozenset(
 """What is made of a store; it is not there before one is known."""
 
 
-@record
-class Settings:
-    """What a queue is configured with."""
-
-    url: str | None
-    broker: Broker | None
-    clock: Clock | None
-    serializer: Serializer | None
-    dice: Dice
-    instruments: Sequence[Instrument] | None
-    max_payload: int
-    max_result: int
-
-
-@record
-class Store:
-    """A broker, what it is called, and the clock and the dice to go with it."""
-
-    broker: Broker
-    name: str
-    """As it may be shown: the URL, or the name of the broker's class."""
-    clock: Clock | None
-    """None for the broker's own time, or else this machine's."""
-    dice: Dice
-
-
 class ConfiguredRouter(Router):
     """A router with a store, or one that is given its store later."""
 
@@ -100,7 +73,7 @@ class ConfiguredRouter(Router):
         super().__init__(
             self, defaults=defaults, retry=retry, is_failure=is_failure, on_error=on_error
         )
-        self.codec = _codec_of(None)
+        self.codec = codec_of(None)
         self.instruments: tuple[Instrument, ...] = ()
         self.has_own_store = False
         """Whether code says where tasks wait, rather than the settings."""
@@ -127,6 +100,11 @@ class ConfiguredRouter(Router):
         """Whether it is known where tasks wait, `swapped` aside."""
         return self._configured is not None
 
+    @property
+    def is_inline(self) -> bool:
+        """Whether tasks are run where they are asked for just now."""
+        return self._store is not None and self._store.inline is not None
+
     def configure(
         self,
         url: str | None = None,
@@ -149,8 +127,8 @@ class ConfiguredRouter(Router):
         """
         if url is not None and broker is not None:
             raise InvalidOption("both url and broker are given: expected one of them")
-        listed = None if instruments is None else _listed(instruments)
-        settings = Settings(url, broker, clock, serializer, dice, listed, max_payload, max_result)
+        told = None if instruments is None else listed(instruments)
+        settings = Settings(url, broker, clock, serializer, dice, told, max_payload, max_result)
         if self._configured is not None and not again:
             if settings == self._settings:
                 return
@@ -159,14 +137,14 @@ class ConfiguredRouter(Router):
                 "configure it once; where another store is meant to take its place, as in tests "
                 "that make an application each, say q.configure(…, again=True)"
             )
-        codec = _codec_of(serializer)
+        codec = codec_of(serializer)
         for handler in self.handlers():
             handler.signature.check(codec)
-        name, broker = self._connect(url) if broker is None else (_shown(broker), broker)
+        name, broker = self._connect(url) if broker is None else (name_of(broker), broker)
         self._max_result = byte_limit("max_result", max_result)
         self._max_payload = byte_limit("max_payload", max_payload)
         self.codec = codec
-        first = (LoggingInstrument(),) if listed is None else listed
+        first = (LoggingInstrument(),) if told is None else told
         self.instruments = (*first, *self._added_instruments)
         self.has_own_store = settings.url is not None or settings.broker is not None
         self._settings, self._configured = settings, Store(broker, name, clock, dice)
@@ -192,11 +170,65 @@ class ConfiguredRouter(Router):
         that are declared, `[]` for none; `provided` are objects in the place of what lifespans and
         arounds yield, by the type that a handler asks for (`ctx.state`, `Provided`).
         """
+        name, broker = self._connect(url) if broker is None else (name_of(broker), broker)
+        with self._using(broker, name, clock, dice, lifespans=lifespans, provided=provided):
+            yield self
+
+    def inline(
+        self,
+        *,
+        errors: Errors = "raise",
+        clock: Clock | None = None,
+        dice: Dice | None = None,
+        lifespans: Sequence[Lifespan] | None = None,
+        provided: Mapping[type, object] = NOTHING,
+    ) -> InlineBlock[Self]:
+        """Run each task where it is asked for, in the caller's thread, while a block lasts.
+
+        `with q.inline():`, or `async with` where lifespans are declared and an event loop runs. A
+        task that is due is run once before its enqueue returns, with all that is around a handler
+        in a worker, and what follows it after it; the store is one in memory, of the block's own.
+        What a handler raises is raised there, too, once its task is settled; with `errors="keep"`
+        only its handle tells. The other parameters are those of `swapped`.
+        """
+
+        def use(block: InlineBlock[Self]) -> AbstractContextManager[Self]:
+            broker = connect("memory://")
+            return self._using(
+                broker, "inline", clock, dice, lifespans=lifespans, provided=provided, inline=block
+            )
+
+        def make(state: Mapping[type, Any]) -> InlineRunner:
+            return InlineRunner(
+                self._traced,
+                self,
+                self.client,
+                clock=self.clock,
+                dice=self.dice,
+                max_payload=self._max_payload,
+                max_result=self._max_result,
+                state=state,
+                emit=Instruments(self.instruments),
+            )
+
+        return InlineBlock(use, self.node.all_lifespans, make, errors=errors)
+
+    @contextmanager
+    def _using(
+        self,
+        broker: Broker,
+        name: str,
+        clock: Clock | None,
+        dice: Dice | None,
+        *,
+        lifespans: Sequence[Lifespan] | None,
+        provided: Mapping[type, object],
+        inline: InlineBlock[Any] | None = None,
+    ) -> Generator[Self]:
         before = self._store
-        name, broker = self._connect(url) if broker is None else (_shown(broker), broker)
         own_clock = None if before is None else before.clock
         own_dice = DICE if before is None else before.dice
-        store = Store(broker, name, clock or own_clock, dice or own_dice)
+        store = Store(broker, name, clock or own_clock, dice or own_dice, inline)
         self._swapped.append(store)
         self._wire()
         node = self.node
@@ -312,9 +344,16 @@ class ConfiguredRouter(Router):
             clock=clock,
             codec=self.codec,
             max_payload=self._max_payload,
-            middleware=self._enqueue_middleware,
+            middleware=self._middleware(is_awaited=True),
             teller=self._enqueue_teller(),
         )
+
+    def _middleware(self, *, is_awaited: bool) -> Sequence[EnqueueMiddleware]:
+        """Return what is around an enqueue; innermost what runs tasks inline, if anything does."""
+        inline = None if self._store is None else self._store.inline
+        if inline is None:
+            return self._enqueue_middleware
+        return [*self._enqueue_middleware, inline.awaited if is_awaited else inline.blocking]
 
     def _blocking_client(self, traced: Broker, clock: Clock) -> BlockingClient:
         return BlockingClient(
@@ -322,40 +361,11 @@ class ConfiguredRouter(Router):
             clock=clock,
             codec=self.codec,
             max_payload=self._max_payload,
-            middleware=self._enqueue_middleware,
+            middleware=self._middleware(is_awaited=False),
             teller=self._enqueue_teller(),
         )
 
     def _clock_beside(self, broker: Broker) -> Clock:
         """Return the clock that was given, or else that of a broker."""
         given = None if self._store is None else self._store.clock
-        return given or _clock_of(broker)
-
-
-def _shown(broker: Broker) -> str:
-    return type(broker).__name__
-
-
-def _listed(instruments: Sequence[Instrument]) -> tuple[Instrument, ...]:
-    if not isinstance(instruments, Iterable):
-        raise InvalidOption(f"instruments is {instruments!r}: expected [{instruments!r}]")
-    return tuple(instruments)
-
-
-def _codec_of(serializer: Serializer | None) -> Codec:
-    """Return the codec that writes with a serializer, and reads what others wrote.
-
-    A serializer may say itself what it reads beside, in `also_reads`. One that has an `inner` may
-    be there to refuse what only looks like what that one wrote: beside it, nothing is read that it
-    does not name.
-    """
-    first = serializer or JsonSerializer()
-    plain = () if hasattr(first, "inner") else (JsonSerializer(), MessagePackSerializer())
-    beside: Sequence[Serializer] = getattr(first, "also_reads", plain)
-    return Codec([first, *beside])
-
-
-def _clock_of(broker: Broker) -> Clock:
-    """Return the clock that all who use a broker go by."""
-    timekeeper = timekeeper_of(broker)
-    return SystemClock() if timekeeper is None else SystemClock(time=timekeeper.time)
+        return given or clock_of(broker)

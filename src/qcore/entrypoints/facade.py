@@ -107,6 +107,9 @@ class Qcore(ConfiguredRouter):
         AsyncConnection, SQLAlchemy's AsyncSession and AsyncConnection over either) gets a client
         that awaits. Raises `InvalidOption` for any other.
         """
+        if self.is_inline:
+            # run within the caller's transaction, too
+            return self.client if is_awaited(connection) else self.blocking
         borrowed = borrow(connection, self.broker)
         traced, clock = self._trace(borrowed), self._clock_beside(borrowed)
         if is_awaited(connection):

@@ -7,8 +7,9 @@ have the place of this one.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from inspect import isawaitable, iscoroutinefunction
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from qcore.app.calls.introspection import unwraps_to
 from qcore.app.calls.user_code import is_from_outside, log_failure, name_of
@@ -21,6 +22,37 @@ from qcore.log.logger import get_logger
 
 HOOK_TIMEOUT: Final = 5.0
 """Seconds, of real time, that an error hook may take, with the time that it waits for a thread."""
+
+
+class CallErrorHooks(Protocol):
+    """Calls error hooks."""
+
+    async def call(self, hooks: Sequence[ErrorHook], ctx: Context, error: BaseException) -> None:
+        """Call hooks one after the other; what they raise is logged."""
+        ...
+
+
+class HooksInPlace:
+    """Call hooks in this thread, without a time limit; plain ones in a block of `around`."""
+
+    def __init__(self, around: Callable[[], AbstractContextManager[None]]) -> None:
+        self._around = around
+
+    async def call(self, hooks: Sequence[ErrorHook], ctx: Context, error: BaseException) -> None:
+        """Call hooks one after the other."""
+        for hook in hooks:
+            try:
+                if unwraps_to(iscoroutinefunction, hook):
+                    await _awaited(hook, ctx, error)
+                    continue
+                with self._around():
+                    made = _called(hook, ctx, error)
+                if isawaitable(made):
+                    await made
+            except BaseException as trouble:
+                if is_from_outside(trouble):
+                    raise
+                log_failure(trouble, "error hook failed", hook, task_id=ctx.id)
 
 
 class ErrorHooks:

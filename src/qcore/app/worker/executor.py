@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps, next_step_task
 from qcore.app.calls.codec import Codec
@@ -13,7 +13,7 @@ from qcore.app.client.client import Client
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import AnyHandler
 from qcore.app.worker.failures import FailureJudge
-from qcore.app.worker.invocation import Invoker, TooLateToStart, check_may_start
+from qcore.app.worker.invocation import TooLateToStart, check_may_start
 from qcore.app.worker.pools.error_stand_in import readable
 from qcore.app.worker.run import Run
 from qcore.domain.error_groups import is_a
@@ -34,13 +34,23 @@ _DONE: Final = Succeeded()
 """The verdict of nearly every run: no result to keep, and nothing to follow."""
 
 
+class CallHandlers(Protocol):
+    """Calls handlers."""
+
+    def invoke(
+        self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Awaitable[object]:
+        """Return what a handler returns, or raise what it raises; or raise `TooLateToStart`."""
+        ...
+
+
 class Executor:
     """Run claimed tasks with the handlers of a router; what a handler raises never escapes."""
 
     def __init__(
         self,
         router: Router,
-        invoker: Invoker,
+        invoker: CallHandlers,
         judge: FailureJudge,
         *,
         clock: Clock,

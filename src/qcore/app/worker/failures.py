@@ -8,7 +8,7 @@ from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import AnyHandler
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.error_context import copy_notes, with_error_context
-from qcore.app.worker.error_hooks import ErrorHooks
+from qcore.app.worker.error_hooks import CallErrorHooks
 from qcore.app.worker.pools.child_ipc import ProcessDied
 from qcore.app.worker.run import Run
 from qcore.domain.control import RateLimited, Revoke, Snooze
@@ -26,7 +26,7 @@ class FailureJudge:
         self,
         router: Router,
         policy: RetryPolicy | None,
-        hooks: ErrorHooks,
+        hooks: CallErrorHooks,
         *,
         control: WorkerControl,
         clock: Clock,

@@ -90,7 +90,7 @@ class Invoker:
         if not middleware:
             awaitable: Awaitable[object] = function(run.ctx, *args, **kwargs)
             return awaitable
-        return _wrapped(partial(_called, function, args, kwargs), middleware)(run.ctx)
+        return wrapped(partial(called, function, args, kwargs), middleware)(run.ctx)
 
     def _function_of(self, handler: AnyHandler) -> Callable[..., Any]:
         function = self._functions.get(handler)
@@ -127,7 +127,7 @@ class Invoker:
         # it may have waited for long
         check_may_start(run.claim.task, self._clock)
         self._begin(run)
-        return await _wrapped(call, middleware)(run.ctx)
+        return await wrapped(call, middleware)(run.ctx)
 
     async def _in_thread(
         self,
@@ -167,14 +167,15 @@ class Invoker:
             raise
 
 
-def _called(
+def called(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], ctx: Context
 ) -> Awaitable[object]:
+    """Call a coroutine function with a context and arguments."""
     awaitable: Awaitable[object] = function(ctx, *args, **kwargs)
     return awaitable
 
 
-def _wrapped(call: Next, middleware: Sequence[Middleware]) -> Next:
+def wrapped(call: Next, middleware: Sequence[Middleware]) -> Next:
     """Return `call` inside every middleware, the first of them outermost."""
     for each in reversed(middleware):
         call = _around(each, call)

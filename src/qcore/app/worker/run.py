@@ -34,7 +34,7 @@ class Run:
         """The same by the wall clock, if it was."""
         self.seconds = 0.0
         """How long it ran, once its verdict is in the outbox; 0 where no handler was called."""
-        self.coroutine: asyncio.Task[None] | None = None
+        self.coroutine: asyncio.Task[Any] | None = None
         self.unknown_format: str | None = None
         """Why its task cannot be read by this version, where that is why it is put back."""
 
