@@ -33,9 +33,9 @@ def load(spec: str, imports: Sequence[str] = (), *, source: str = "--import") ->
     """Return the Qcore that `spec`, MODULE:NAME, names; raise `Wrong` where there is none.
 
     NAME may be a function without parameters, which makes one, or an application whose one it
-    configures. Modules of the working folder come first, as with `python -m`. Then `imports` are
-    imported, the names of modules and patterns of names, which declare further tasks; `source` is
-    where they were named.
+    configures; or an application of Flask that has one as an extension. Modules of the working
+    folder come first, as with `python -m`. Then `imports` are imported, the names of modules and
+    patterns of names, which declare further tasks; `source` is where they were named.
     """
     name, colon, attribute = spec.partition(":")
     if not (name and colon and attribute):
@@ -46,8 +46,7 @@ def load(spec: str, imports: Sequence[str] = (), *, source: str = "--import") ->
     module = _imported(name)
     import_beside(imports, source=source)
     found = _attribute(module, name, attribute)
-    if isfunction(found):
-        found = _made_by(found, spec)
+    found = _made_by(found, spec) if isfunction(found) else _of_extension(found)
     if not _is_queue(found):
         raise Wrong(f"{spec} is a {type(found).__name__}, no Qcore: {_hint(module, name)}")
     if not found.is_configured:
@@ -85,10 +84,17 @@ def _made_by(function: FunctionType, spec: str) -> object:
     except BaseException as error:  # noqa: BLE001  (whatever the function of a user raises)
         _refuse_broken(f"call {spec}", error)
     leave_if_asked()
+    made = _of_extension(made)
     queue = made if _is_queue(made) else _beside(function, spec, made)
     # a child process calls it, too
     queue.node.configured_in = spec
     return queue
+
+
+def _of_extension(found: object) -> object:
+    """Return the queue of an application of Flask, which is an extension of it; else what it is."""
+    extensions = getattr(found, "extensions", None)
+    return getattr(extensions.get("qcore"), "q", found) if isinstance(extensions, dict) else found
 
 
 def _beside(function: FunctionType, spec: str, made: object) -> Qcore:
