@@ -15,7 +15,7 @@ from qcore.entrypoints.dashboard.login_attempts import ADDRESSES, MOST, SPAN, Lo
 from qcore.entrypoints.dashboard.refusals import TooMany
 from qcore.entrypoints.dashboard.settings import settings_of
 from qcore.entrypoints.dashboard.table import TABLE
-from tests.entrypoints.dashboard.kit import a_queue, browser, text_of
+from tests.entrypoints.dashboard.kit import a_queue, as_role, browser, put, text_of
 
 TOKEN = "correct-horse-battery"
 READER = "a-token-to-look-only"
@@ -241,6 +241,31 @@ def test_rights_are_by_action_and_queue() -> None:
     assert str(rights.query(Right.TASK_READ)) == ""
     assert ALL.may(Right.TASK_DELETE, "any")
     assert READ_ONLY.query(Right.TASK_MOVE).has_queue("any") is False
+
+
+async def test_to_change_something_needs_the_right_to_see_it() -> None:
+    """Pages that ask before an order show its task: to who may not see that, there is none."""
+    q = a_queue()
+    task = await put(q, queue="mail", name="email:welcome")
+    order = {"queue": "mail", "id": task.id}
+    for rights, status in (({"task.*", "*.read@other"}, 200), ({"task.move", "task.edit"}, 404)):
+        at = browser(as_role(q, rights))
+        asked = await at.post("task-move", **order, verb="cancel")
+        form = await at.get("task-edit", **order)
+        assert (asked.status_code, form.status_code) == (status, status)
+        assert ("email:welcome" in asked.text + form.text) == (status == 200)
+
+
+def test_what_is_granted_for_queues_that_are_not_seen_is_no_right() -> None:
+    """Nor does it count for all queues."""
+    rights = Rights.of({"task.move", "task.read@mail", "queue.pause@*"})
+    assert rights.may(Right.TASK_MOVE, "mail")
+    assert not rights.may(Right.TASK_MOVE, "images")
+    assert not rights.may_everywhere(Right.TASK_MOVE)
+    assert rights.query(Right.TASK_MOVE).has_queue("mail")
+    assert not rights.query(Right.TASK_MOVE).has_queue("images")
+    assert not rights.may(Right.QUEUE_PAUSE)
+    assert Rights.of({"store.examine"}).may(Right.STORE_EXAMINE)
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ async def test_the_page_of_a_task_tells_its_whole_story() -> None:
 
 
 async def test_a_task_of_a_chain_shows_what_follows() -> None:
-    """With the arguments of the later steps."""
+    """With the arguments of the later steps; of a queue that somebody may not see, nothing."""
     q = a_queue()
 
     @q.task("first")
@@ -169,6 +169,10 @@ async def test_a_task_of_a_chain_shows_what_follows() -> None:
     assert html.css("ol li")[0].text() == 'second in later {"size": 7}'
     assert "qcore-chain" not in html.html
     assert "Each is enqueued when the one before it has succeeded." in text_of(html)
+    of_first = browser(as_role(q, {"*.read@default"}))
+    hidden = await of_first.page("task", queue="default", id=made.id)
+    assert "second" not in hidden.html
+    assert "later" not in hidden.html
     await q.inspector.cancel("default", [made.id])
     assert "None of it will run" in text_of(await at.page("task", queue="default", id=made.id))
 

@@ -40,7 +40,17 @@ class Right(StrEnum):
     STORE_EXAMINE = "store.examine"
     """Have the doctor examine the store, which all queues share."""
 
+    @property
+    def needed(self) -> "Collection[Right]":
+        """Return the right itself, and that to see what it changes: `task.read` for `task.move`.
 
+        Pages that ask before they change something show it.
+        """
+        read = f"{self.partition('.')[0]}.read"
+        return {self, Right(read)} if read in _VALUES else {self}
+
+
+_VALUES: Final = frozenset(map(str, Right))
 FREE: Final = frozenset({Right.ANYBODY, Right.VISITOR})
 """Rights that everybody has who is let in."""
 STORE_WIDE: Final = frozenset({Right.STORE_EXAMINE})
@@ -101,28 +111,41 @@ class Rights:
         return cls(tuple(Grant.of(each) for each in cast("Iterable[object]", given)))
 
     def may(self, right: Right, queue: str | None = None) -> bool:
-        """Return whether they have a right: for a queue, or without one for some queue at least."""
+        """Return whether they have a right: for a queue, or without one for some queue at least.
+
+        To change something needs the right to see it as well.
+        """
         if right in FREE:
             return True
         if right in STORE_WIDE:
             return self.may_everywhere(right)
+        return all(self._grants(each, queue) for each in right.needed)
+
+    def may_everywhere(self, right: Right) -> bool:
+        """Return whether they have a right for every queue that there is, or will be."""
+        return all(STAR in self._queues(each) for each in right.needed)
+
+    def query(self, right: Right) -> Query:
+        """Return the query for the tasks in those queues; with `&` it narrows any other."""
+        query = Query()
+        for each in sorted(right.needed):
+            query &= self._query(each)
+        return query
+
+    def _grants(self, right: Right, queue: str | None) -> bool:
         return any(
             each.has(right) and (queue is None or each.is_for(queue)) for each in self.grants
         )
 
-    def may_everywhere(self, right: Right) -> bool:
-        """Return whether they have a right for every queue that there is, or will be."""
-        return STAR in self.queues(right)
-
-    def queues(self, right: Right) -> Collection[str]:
-        """Return names and patterns of the queues for which they have a right."""
+    def _queues(self, right: Right) -> Collection[str]:
+        """Return names and patterns of the queues for which they are granted a right."""
         return {each.queue for each in self.grants if each.has(right)}
 
-    def query(self, right: Right) -> Query:
-        """Return the query for the tasks in those queues; with `&` it narrows any other."""
-        if self.may_everywhere(right):
+    def _query(self, right: Right) -> Query:
+        queues = self._queues(right)
+        if STAR in queues:
             return Query()
-        words = [Word(each, is_quoted=STAR not in each) for each in sorted(self.queues(right))]
+        words = [Word(each, is_quoted=STAR not in each) for each in sorted(queues)]
         return Query((Term(QUEUE, tuple(words or [NO_QUEUE])),))
 
 

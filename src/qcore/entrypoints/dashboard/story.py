@@ -102,7 +102,7 @@ async def story_of(visit: Visit, task: Task) -> Story:
         headers,
         origin,
         await _is_stored(visit, origin),
-        _steps(board, task, seen),
+        _steps(visit, task, seen),
         errors,
         details.progress,
         None if details.saved is None else len(details.saved),
@@ -130,12 +130,13 @@ def _result(board: Board, task: Task, seen: MaskedTask) -> tuple[bool, Any]:
     return True, seen.plain(found)
 
 
-def _steps(board: Board, task: Task, seen: MaskedTask) -> Sequence[Step]:
+def _steps(visit: Visit, task: Task, seen: MaskedTask) -> Sequence[Step]:
+    """Return what follows a task, in the queues that the visitor may see."""
     try:
-        plans = decode_steps(task.spec, board.codec)
+        plans = decode_steps(task.spec, visit.board.codec)
     except CannotDecode:
         return ()
-    return [
+    steps = [
         Step(
             str(plan["task"].get("name", "?")),
             str(plan["task"].get("queue", task.queue)),
@@ -143,6 +144,7 @@ def _steps(board: Board, task: Task, seen: MaskedTask) -> Sequence[Step]:
         )
         for plan in plans
     ]
+    return [each for each in steps if visit.may(Right.TASK_READ, each.queue)]
 
 
 def _options(task: Task) -> Iterator[tuple[str, object]]:

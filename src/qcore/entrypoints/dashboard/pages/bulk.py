@@ -71,7 +71,6 @@ async def _order_ticked(visit: Visit, order: Move) -> Answer:
     if not pairs:
         raise BadRequest(NONE_TICKED)
     for queue in {queue for queue, _ in pairs}:
-        visit.require(Right.TASK_READ, queue)
         visit.require(order.right, queue)
     if not _is_confirmed(visit) or _lacks_reason(visit, len(pairs)):
         found = [await visit.inspector.get(*pair) for pair in pairs[:SAMPLE]]
@@ -142,8 +141,7 @@ async def _order_all(visit: Visit, order: Move) -> Answer:
             "all tasks are asked for, whatever their state: choose one, or name it in the query, "
             "such as state:dead"
         )
-    rights = visit.visitor.rights
-    query = asked & rights.query(Right.TASK_READ) & rights.query(order.right)
+    query = asked & visit.visitor.rights.query(order.right)
     limit = visit.form.whole("limit", 1, MOST_LIMIT, 0) or None
     if not _is_confirmed(visit) or who(visit)["reason"] is None:
         preview = await visit.inspector.preview(

@@ -83,11 +83,10 @@ async def _carry_out(visit: Visit, order: QueryOrder) -> Answer:
     query = asked & Query.parse(f"state:{','.join(FAILED)} fingerprint:{fingerprint}")
     # of those that are seen, and no others: what somebody may not see is not counted either
     allowed = visit.visitor.rights.query(order.right)
-    readable = visit.visitor.rights.query(Right.TASK_READ)
     number = form.whole("number", 1, max(PACES), PACES[0])
     if form.maybe("confirm", most=len(YES)) != YES:
         preview = await visit.inspector.preview(
-            allowed & readable & query, order.move(), look=LOOK_BEFORE, sample=SAMPLE
+            allowed & query, order.move(), look=LOOK_BEFORE, sample=SAMPLE
         )
         values = {
             "order": order,
@@ -101,7 +100,7 @@ async def _carry_out(visit: Visit, order: QueryOrder) -> Answer:
         return Page("errors_confirm.html", f"{order.label}?", values, command)
     as_of = form.moment("as_of", visit.now)
     progress = await carried_out(
-        visit, order, allowed & readable & query, as_of, limit=number, look=LOOK_BEFORE
+        visit, order, allowed & query, as_of, limit=number, look=LOOK_BEFORE
     )
     to = visit.links.to("errors", q=str(asked) or None)
     return Done(to, told(order, progress), is_good=progress.done > 0)

@@ -76,10 +76,7 @@ def _not_kept(visit: Visit) -> Done:
 
 def _may_see(visit: Visit, found: Job) -> bool:
     """Return whether a visitor has begun a move, or may see and give it in every queue."""
-    rights = visit.visitor.rights
-    return visit.visitor == found.visitor or (
-        rights.may_everywhere(found.right) and rights.may_everywhere(Right.TASK_READ)
-    )
+    return visit.visitor == found.visitor or visit.visitor.rights.may_everywhere(found.right)
 
 
 ROUTES: Final = (
