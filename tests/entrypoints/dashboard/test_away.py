@@ -60,6 +60,8 @@ async def test_the_password_of_a_store_is_in_no_page_and_no_line() -> None:
             response = await ask(at, route)
             assert "hunter2" not in response.text, route.name
     assert "hunter2" not in str(lines)
+    # a URL has no capital at its beginning, unlike a sentence
+    assert "redis://ann@127.0.0.1:1/0: nothing listens there" in text_of(read(await at.get()))
     await q.close()
 
 

@@ -177,6 +177,24 @@ async def test_every_answer_has_the_headers_that_keep_it_safe(route: Route) -> N
         assert not [name for name in headers if name.startswith("access-control-")]
 
 
+@pytest.mark.parametrize(
+    ("method", "name", "allowed"),
+    [
+        ("PUT", "tasks", "GET, HEAD"),
+        ("GET", "bulk", "POST"),
+        ("DELETE", "doctor", "GET, POST, HEAD"),
+    ],
+)
+async def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(
+    method: str, name: str, allowed: str
+) -> None:
+    """In the header that says so, and in words."""
+    response = await browser(dashboard(await hostile_store())).http.request(method, f"/{name}")
+    assert response.status_code == 405
+    assert response.headers["allow"] == allowed
+    assert f"expected {allowed}" in response.text
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=named)
 async def test_a_request_without_a_body_is_answered_without_one(route: Route) -> None:
     """HEAD has the status and the headers of GET."""

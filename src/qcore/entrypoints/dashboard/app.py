@@ -164,18 +164,13 @@ class Dashboard:
             values = {**values, "next": f"{path}?{query}" if query else path}
         page = Page(template, refusal.status.phrase, values, status=int(refusal.status))
         response = self._renderer.response(page, visit, is_let_in=is_let_in)
-        response.headers.update(EXTRA.get(type(refusal), {}))
+        response.headers.update(refusal.headers)
         return response
 
 
 TEMPLATES: Final[Mapping[type[Refusal], str]] = {
     LoginNeeded: "login.html",
     StoreAway: "away.html",
-}
-EXTRA: Final[Mapping[type[Refusal], Mapping[str, str]]] = {
-    # not Basic: a browser would ask for it before it shows the form
-    LoginNeeded: {"www-authenticate": 'Bearer realm="qcore"'},
-    StoreAway: {"retry-after": "5"},
 }
 
 

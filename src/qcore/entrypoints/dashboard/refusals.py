@@ -1,12 +1,15 @@
 """Why a request is not answered as asked: each is a page with a status and what to do."""
 
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 
 class Refusal(Exception):
     """A request is refused; its text is shown, and says what was expected."""
 
     status = HTTPStatus.BAD_REQUEST
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class BadRequest(Refusal):
@@ -17,6 +20,8 @@ class LoginNeeded(Refusal):
     """Nobody is logged in."""
 
     status = HTTPStatus.UNAUTHORIZED
+    # not Basic: a browser would ask for it before it shows the form
+    headers = MappingProxyType({"www-authenticate": 'Bearer realm="qcore"'})
 
 
 class Forbidden(Refusal):
@@ -36,6 +41,10 @@ class WrongMethod(Refusal):
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
+    def __init__(self, text: str, allowed: Collection[str]) -> None:
+        super().__init__(text)
+        self.headers = {"allow": ", ".join(allowed)}
+
 
 class TooLarge(Refusal):
     """The form is larger than any of the dashboard's."""
@@ -53,6 +62,7 @@ class StoreAway(Refusal):
     """The store does not answer."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers = MappingProxyType({"retry-after": "5"})
 
 
 class Broken(Refusal):

@@ -72,8 +72,9 @@ def command(words: Sequence[str]) -> str:
 
 
 def capitalise(text: str) -> str:
-    """Return a sentence with a capital at its beginning; the rest may be names."""
-    return text[:1].upper() + text[1:]
+    """Return a sentence with a capital at its beginning, unless that is no word, such as a URL."""
+    is_word = text.partition(" ")[0].rstrip(",:").isalpha()
+    return text[:1].upper() + text[1:] if is_word else text
 
 
 def pair(task: Task) -> str:

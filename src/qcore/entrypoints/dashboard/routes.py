@@ -70,7 +70,9 @@ class RouteTable:
             raise NotThere(NOT_THERE)
         found = known.get("GET" if method == "HEAD" else method)
         if found is None:
-            raise WrongMethod(f"{shown(method)} is not allowed here: expected {', '.join(known)}")
+            allowed = [*known, "HEAD"] if "GET" in known else [*known]
+            text = f"{shown(method)} is not allowed here: expected {', '.join(allowed)}"
+            raise WrongMethod(text, allowed)
         return found
 
     def may_open(self, visit: Visit, name: str) -> bool:
