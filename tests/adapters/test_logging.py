@@ -198,10 +198,12 @@ def test_a_claim_is_a_line_at_debug() -> None:
 def test_an_enqueue_is_a_line_at_debug(
     answer: Admission | InvalidTask, facts: dict[str, object]
 ) -> None:
-    """It says what became of the task, and nothing of what is in it."""
+    """It says what became of the task in plain text, and nothing of what is in it."""
     task = {"task": "email:welcome", "task_id": "7", "queue": "critical"}
-    lines = logged(TasksEnqueued([CLAIM.task.spec], [answer]))
-    assert lines == [{"log_level": "debug", **task, **facts}]
+    [line] = logged(TasksEnqueued([CLAIM.task.spec], [answer]))
+    assert line == {"log_level": "debug", **task, **facts}
+    # a handler of `logging` shows the repr of an enum
+    assert {type(each) for each in line.values()} == {str}
 
 
 def test_a_verdict_that_came_too_late_is_a_warning() -> None:

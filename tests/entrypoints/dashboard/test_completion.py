@@ -87,6 +87,7 @@ async def test_a_page_names_its_completions() -> None:
     at = browser(dashboard(q))
     for page, parameters, link in (
         ("tasks", {}, "complete?q="),
+        ("errors", {}, "complete?q="),
         ("queue", {"queue": "a/b"}, "complete?queue=a%2Fb&q="),
     ):
         html = await at.page(page, **parameters)

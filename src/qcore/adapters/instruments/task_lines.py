@@ -80,7 +80,7 @@ class TaskLines:
             fields = task_fields(task)
             match answer:
                 case Enqueued(_, state):
-                    self._log.debug("task enqueued", state=state, **fields)
+                    self._log.debug("task enqueued", state=str(state), **fields)
                 case Duplicate(holder, state):
                     why = f"its unique key is held by {holder!r}, which is {state}"
                     self._log.debug("task not enqueued", reason=why, **fields)

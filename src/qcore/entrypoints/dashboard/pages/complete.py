@@ -1,13 +1,13 @@
 """Completion of the query box: qualifiers, and values that the visitor may see."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
 from starlette.responses import Response
 
-from qcore.app.client.qualifiers import QUEUE, STATE
+from qcore.app.client.qualifiers import ARGS, QUALIFIERS, QUEUE, STATE
 from qcore.app.client.queries import MAX_QUERY, STATES
 from qcore.app.client.query_completion import (
     as_value,
@@ -28,6 +28,15 @@ MOST_QUEUES: Final = 100
 """Queues whose tasks' names are looked for, while somebody types."""
 NO_ELEMENTS: Final = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
 RECENT: Final = timedelta(days=2)
+
+
+def completions(visit: Visit, **fixed: str) -> Mapping[str, object]:
+    """Return what the query box of a page needs; names are those of a queue, if that is given."""
+    return {
+        "completions": visit.links.to("complete", **fixed, q=""),
+        # for a browser without scripts
+        "qualifiers": [f"{name}.…:" if name == ARGS else f"{name}:" for name in QUALIFIERS],
+    }
 
 
 async def complete(visit: Visit) -> Response:

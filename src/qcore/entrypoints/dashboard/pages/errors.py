@@ -10,6 +10,7 @@ from qcore.domain.task_error import DISCARDED
 from qcore.domain.text import shown
 from qcore.domain.transitions import Discarded, RunNow
 from qcore.entrypoints.dashboard.inputs import Inputs
+from qcore.entrypoints.dashboard.pages.complete import completions
 from qcore.entrypoints.dashboard.query_orders import QueryOrder, carried_out, told
 from qcore.entrypoints.dashboard.refusals import BadRequest
 from qcore.entrypoints.dashboard.rights import Right
@@ -63,6 +64,7 @@ async def errors(visit: Visit) -> Page:
         "q": str(asked),
         "orders": [each for each in ORDERS if visit.may(each.right)],
         "discarded": str(WERE_DISCARDED),
+        **completions(visit),
     }
     return Page("errors.html", "Errors", values, ("errors", *_words(asked)), live={})
 

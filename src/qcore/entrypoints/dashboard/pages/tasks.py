@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from qcore.app.client.qualifiers import ARGS, QUALIFIERS, STATE
+from qcore.app.client.qualifiers import STATE
 from qcore.app.client.queries import STATES, Query
 from qcore.domain.states import State
 from qcore.entrypoints.dashboard.charts import charts_of
 from qcore.entrypoints.dashboard.listing import list_tasks, sizes_of
 from qcore.entrypoints.dashboard.moves import BY_VERB, Move
+from qcore.entrypoints.dashboard.pages.complete import completions
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Route
 from qcore.entrypoints.dashboard.visit import Page, Visit
@@ -70,8 +71,7 @@ async def _listed(
         "look": visit.board.settings.look,
         "moves": _moves(visit, tab, fixed.get("queue")),
         "has_state": tab != EVERY or _names_state(asked),
-        "completions": visit.links.to("complete", **fixed, q=""),
-        "qualifiers": [f"{name}.…:" if name == ARGS else f"{name}:" for name in QUALIFIERS],
+        **completions(visit, **fixed),
     }
 
 
