@@ -25,6 +25,7 @@ from qcore.app.client.entries import Entries
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
+from qcore.app.tasks.interactive import put
 from qcore.app.tasks.lifespan import Lifespan
 from qcore.app.tasks.process_function import running_module
 from qcore.app.tasks.router import Router
@@ -261,7 +262,7 @@ class ConfiguredRouter(Router):
                 f"{middleware!r} is no middleware: expected a coroutine function, "
                 "async def middleware(tasks, send)"
             )
-        self._enqueue_middleware.append(middleware)
+        put(self._enqueue_middleware, middleware)
         self._wire()
         return middleware
 

@@ -93,6 +93,11 @@ def drain_sync(
     q: Wired, *, jump: bool = True, until: Moment | None = None, most: int = ENOUGH
 ) -> int:
     """Do what `drain` does, for tests without an event loop."""
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001  (it is for those who run loops)
+        raise InvalidOption(
+            "drain_sync is called where an event loop runs, as in a notebook or a coroutine: await "
+            "drain(q) instead"
+        )
     return asyncio.run(drain(q, jump=jump, until=until, most=most))
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 from qcore.app.calls.call import TaskRequest
 from qcore.app.calls.introspection import unwraps_to
 from qcore.app.calls.name_patterns import best_match
+from qcore.app.tasks.interactive import is_rerun
 from qcore.domain.errors import InvalidOption, InvalidTask
 from qcore.domain.groups import MAX_MEMBERS, Group
 from qcore.domain.moments import Duration, Moment, seconds_of
@@ -105,7 +106,7 @@ class Aggregators:
     def refuse_taken(self, aggregator: Aggregator) -> None:
         """Raise `InvalidOption` if there is one for the same groups of the same queue."""
         taken = self._by_queue.get(aggregator.queue, {}).get(aggregator.pattern)
-        if taken is not None:
+        if taken is not None and not is_rerun(taken.function, aggregator.function):
             raise InvalidOption(
                 f"the groups {aggregator.pattern!r} have an aggregator already, "
                 f"{taken.function!r}: give each a pattern or a queue of its own"

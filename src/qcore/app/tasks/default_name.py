@@ -2,7 +2,8 @@
 
 A module that is run as a script is called `__main__`, in a child of its that `multiprocessing` has
 spawned `__mp_main__`. A worker imports it by its own name, and so that is what its tasks are named
-after.
+after. In a notebook or an interactive session there is no other name than `__main__`: its tasks are
+run there.
 """
 
 from collections.abc import Mapping
@@ -11,9 +12,11 @@ from inspect import unwrap
 from pathlib import Path
 from typing import Any, Final
 
+from qcore.app.tasks.interactive import is_interactive
 from qcore.domain.errors import InvalidOption
 
-SCRIPTS: Final = {"__main__", "__mp_main__"}
+MAIN: Final = "__main__"
+SCRIPTS: Final = {MAIN, "__mp_main__"}
 SOURCES: Final = {".py", ".pyw"}
 
 
@@ -26,11 +29,11 @@ def default_name(function: Any) -> str:
             "its tasks one, @q.task('name')"
         )
     if module in SCRIPTS:
-        module = _script_name(_globals_of(function))
+        module = _script_name(_globals_of(function)) or (MAIN if is_interactive() else None)
     if module is None:
         raise InvalidOption(
-            f"{own} is defined in no module that a worker could import, such as in a notebook, in "
-            "an interactive session or in python -c: give its tasks a name, @q.task('name')"
+            f"{own} is defined in no module that a worker could import, such as in python -c: "
+            "give its tasks a name, @q.task('name')"
         )
     return f"{module}.{own}"
 

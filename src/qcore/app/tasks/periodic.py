@@ -8,6 +8,7 @@ from qcore.app.calls.introspection import is_generator
 from qcore.app.calls.periodic_task import EntryOptions, PeriodicTask
 from qcore.app.tasks.default_name import default_name
 from qcore.app.tasks.handler import Handler
+from qcore.app.tasks.interactive import is_interactive, put
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Duration, seconds_of
 from qcore.domain.record import record
@@ -75,9 +76,12 @@ class PeriodicDeclarations:
         name = declared.task.name
         key = _queue_of(declared), name
         if key in self._names:
-            raise InvalidOption(
-                f"{name!r} is declared as periodic already: give each a name of its own, name=…"
-            )
+            if not is_interactive():
+                raise InvalidOption(
+                    f"{name!r} is declared as periodic already: give each a name of its own, name=…"
+                )
+            # a cell is run again
+            self.tasks = [each for each in self.tasks if (_queue_of(each), each.task.name) != key]
         self._names.add(key)
         self.tasks.append(declared)
 
@@ -96,7 +100,11 @@ class PeriodicDeclarations:
         seconds = seconds_of(every, "every")
         if seconds < SHORTEST:
             raise InvalidOption(f"every is {shown(every)}: expected {SHORTEST} second or more")
-        self.providers.append(Provider(provide, default_name(provide), seconds))
+        put(self.providers, Provider(provide, default_name(provide), seconds), _function_of)
+
+
+def _function_of(provider: Provider) -> Provide:
+    return provider.provide
 
 
 def _queue_of(declared: DeclaredTask) -> str | None:

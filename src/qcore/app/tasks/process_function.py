@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve, field
 
+from qcore.app.tasks.interactive import is_interactive
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 
@@ -79,6 +80,12 @@ def declare(handler: Declared, pattern: str) -> ProcessFunction:
     function = handler.function
     module, name = _named(function)
     running = running_module()
+    if is_interactive() and module == MAIN:
+        raise InvalidOption(
+            f"the handler of {pattern!r} is {function!r}, which is declared where somebody types, "
+            "as in a notebook: expected with process=True a function of a module, which another "
+            "process can import"
+        )
     if running not in (None, MAIN):
         module = running
     elif not _is_in_module(function, module, name, running):

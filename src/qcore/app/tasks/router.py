@@ -23,6 +23,7 @@ from qcore.app.tasks.around import Around, AroundFunction, declared
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.default_name import default_name
 from qcore.app.tasks.handler import Handler, Sender
+from qcore.app.tasks.interactive import put
 from qcore.app.tasks.kind import OneOrMoreKinds
 from qcore.app.tasks.lifespan import Lifespan, no_lifespan
 from qcore.app.tasks.periodic import POLL_EVERY, D, PeriodicDeclarations, V
@@ -129,7 +130,8 @@ class Router:
         `priority`, `max_retry`, `max_crashes`, `backoff`, `timeout`, `deadline`, `delay`, `at`,
         `expires`, `retention`, `task_id`, `group`, `headers`, `tags`, `unique_for`, `unique_key`,
         `on_duplicate`, `on_conflict`; see `qcore.types.Options`. Raises `InvalidOption` for a name
-        that has a handler already, and `InvalidTask` for an option that is wrong.
+        that has a handler already, unless a cell of a notebook is run again,
+        and `InvalidTask` for an option that is wrong.
         """
 
         def decorate(function: Callable[..., Any], /) -> Any:
@@ -161,7 +163,7 @@ class Router:
         options: Options,
         arounds: Sequence[Around] = (),
     ) -> AnyHandler:
-        self.node.refuse_taken([pattern])
+        self.node.refuse_taken([pattern], function)
         if pattern:
             # a wrong default would be refused at every enqueue: refuse it where it is declared
             TaskTemplate(pattern, options).check()
@@ -329,7 +331,7 @@ class Router:
                 f"{middleware!r} is no middleware: expected a coroutine function, "
                 "async def middleware(ctx, run)"
             )
-        self.middlewares.append(middleware)
+        put(self.middlewares, middleware)
         return middleware
 
     @overload
@@ -351,7 +353,8 @@ class Router:
         """
 
         def declare(function: AR, /) -> AR:
-            self.node.arounds.append(declared(function, only, running_module()))
+            added = declared(function, only, running_module())
+            put(self.node.arounds, added, lambda around: around.function)
             return function
 
         return declare if function is None else declare(function)
@@ -365,7 +368,7 @@ class Router:
         is_manager = isclass(lifespan) and issubclass(lifespan, AbstractAsyncContextManager)
         if not is_manager and not unwraps_to(isasyncgenfunction, lifespan):
             raise no_lifespan(lifespan)
-        self.lifespans.append(lifespan)
+        put(self.lifespans, lifespan)
         return lifespan
 
     def on_error(self, hook: H) -> H:
@@ -376,7 +379,7 @@ class Router:
                 f"{shown(hook)} is no error hook: expected a function (ctx, error), or a coroutine "
                 "function, and no generator, which a call does not start"
             )
-        self.error_hooks.append(hook)
+        put(self.error_hooks, hook)
         return hook
 
 

@@ -16,6 +16,7 @@ from qcore.app.tasks.aggregators import Aggregator, Aggregators
 from qcore.app.tasks.around import Around
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.handler import Handler, Sender
+from qcore.app.tasks.interactive import is_rerun
 from qcore.app.tasks.lifespan import Lifespan
 from qcore.app.tasks.periodic import PeriodicDeclarations
 from qcore.app.tasks.process_function import running_module
@@ -108,13 +109,16 @@ class RouterNode:
         self._refuse_aggregator(aggregator)
         self._put_aggregator(aggregator)
 
-    def refuse_taken(self, patterns: Iterable[str]) -> None:
-        """Raise `InvalidOption` for a pattern that has a handler, here or above."""
+    def refuse_taken(self, patterns: Iterable[str], function: object = None) -> None:
+        """Raise `InvalidOption` for a pattern that has a handler, here or above.
+
+        Unless a `function` is to take the place of a handler's that was declared by the same cell.
+        """
         names = list(patterns)
         for node, prefix in self._upwards():
             for name in names:
                 taken = node.handlers.get(f"{prefix}{name}")
-                if taken is not None:
+                if taken is not None and not is_rerun(taken.function, function):
                     raise InvalidOption(
                         f"{prefix + name!r} has a handler already, {taken.function!r}: give each a "
                         "name of its own"

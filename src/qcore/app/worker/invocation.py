@@ -8,6 +8,7 @@ from typing import Any
 from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.tasks.context import Context
+from qcore.app.tasks.interactive import is_interactive
 from qcore.app.tasks.kind import Kind
 from qcore.app.tasks.process_function import ProcessFunction, included, with_arounds
 from qcore.app.tasks.router import Router
@@ -66,6 +67,7 @@ class Invoker:
         self._emits_started = emit.wants(TaskStarted)
         self._functions: dict[AnyHandler, Callable[..., Any]] = {}
         """What is called of each handler: its function inside the arounds."""
+        self._is_interactive = is_interactive()
 
     def invoke(
         self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -96,7 +98,9 @@ class Invoker:
         function = self._functions.get(handler)
         if function is None:
             function = handler.enclosed(self._node.arounds_of(handler))
-            self._functions[handler] = function
+            if not self._is_interactive:
+                # there a cell may be run again that declares an around
+                self._functions[handler] = function
         return function
 
     def _begin(self, run: Run) -> None:
