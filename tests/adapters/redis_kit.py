@@ -22,7 +22,7 @@ from tests.servers.redis import RedisServer
 USUAL = RetentionPolicy()
 
 
-SHORT_LIVED = re.compile(r":(session|minute|day):")
+SHORT_LIVED = re.compile(r":(session|minute|hour|day):")
 """Keys that go by themselves: answers to requests, and statistics."""
 
 

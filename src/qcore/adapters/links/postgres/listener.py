@@ -8,12 +8,12 @@ not work, as a pooler gives each transaction another session, every quarter of a
 """
 
 import os
-import select
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from multiprocessing.connection import wait
 from random import SystemRandom
 from time import monotonic
 from typing import Any, Final
@@ -254,16 +254,14 @@ class _ListenerThread(threading.Thread):
         look_at = monotonic() + LOOK_EVERY
         while True:
             seconds = max(0.0, look_at - monotonic())
-            ready, _, _ = select.select(
-                [connection.fileno(), self._woken.fileno()], [], [], seconds
-            )
+            ready = wait([connection.fileno(), self._woken], seconds)
             # all that there is: leaving the loop over it earlier would lose the rest
             notes = [
                 decoded(each.channel.rpartition(".")[2], each.payload)
                 for each in connection.notifies(timeout=0)
             ]
             self._hub.tell([note for note in notes if note is not None])
-            if self._woken.fileno() in ready:
+            if self._woken in ready:
                 self._woken.recv(4_096)
                 return
             if monotonic() >= look_at:
@@ -278,8 +276,7 @@ class _ListenerThread(threading.Thread):
             self._pause(LOOK_WITHOUT)
 
     def _pause(self, seconds: float) -> None:
-        ready, _, _ = select.select([self._woken], [], [], seconds)
-        if ready:
+        if wait([self._woken], seconds):
             self._woken.recv(4_096)
 
     def _answer(self, error: Exception | None) -> None:
