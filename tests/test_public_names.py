@@ -21,10 +21,13 @@ PUBLIC = sorted(
 
 
 def modules() -> list[ModuleType]:
-    """Return every module of qcore but those for tests, and the benchmark."""
+    """Return every module of qcore but those for tests, the benchmark and Django."""
     found = pkgutil.walk_packages(qcore.__path__, "qcore.")
     names = [
-        each.name for each in found if "testing" not in each.name and "benchmark" not in each.name
+        each.name
+        for each in found
+        # what is for Django can be imported with settings of Django alone
+        if not any(part in each.name for part in ("testing", "benchmark", "qcore.django"))
     ]
     return [importlib.import_module(name) for name in names if not name.endswith("__main__")]
 

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from qcore.entrypoints.early_stop import leave_on_stop
 from qcore.entrypoints.exiting import leave_soon
@@ -14,9 +16,23 @@ from qcore.entrypoints.streams import (
 )
 from qcore.entrypoints.supervisor.link import follow_supervisor
 
+if TYPE_CHECKING:
+    import click
 
-def main() -> None:
-    """Run the command that the arguments name, and leave with its status."""
+    from qcore.entrypoints.facade import Qcore
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    name: str = "qcore",
+    find: "Callable[[], Qcore] | None" = None,
+) -> None:
+    """Run the command that the arguments name, and leave with its status.
+
+    A program that has this command line as one of its commands, such as `manage.py qcore`, gives
+    its arguments, its name, and a function that returns the queue that commands are about.
+    """
     # before a descriptor is opened
     open_closed_streams()
     if os.environ.get("_QCORE_COMPLETE", "").endswith("_complete"):
@@ -34,7 +50,8 @@ def main() -> None:
             raise
         sys.exit("qcore: the command line needs click: pip install 'qcore-queue[cli]'")
     try:
-        qcore(prog_name="qcore")
+        command = qcore if find is None else _hosted(find)
+        command(args=None if arguments is None else [*arguments], prog_name=name)
     except OSError as error:
         # of a store it is an error of qcore's: this one is of standard output
         give_up_stdout()
@@ -47,3 +64,9 @@ def main() -> None:
     except KeyboardInterrupt:
         # while a command is yet imported
         sys.exit(130)
+
+
+def _hosted(find: "Callable[[], Qcore]") -> "click.Group":
+    from qcore.entrypoints.cli.hosted_group import HostedGroup
+
+    return HostedGroup(find)

@@ -19,7 +19,7 @@ from qcore.domain.text import shown
 
 T = TypeVar("T")
 
-_Job: TypeAlias = Callable[[], None]
+Job: TypeAlias = Callable[[], None]
 
 _in_flight: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
 
@@ -40,7 +40,7 @@ class ThreadPool:
             raise InvalidOption(f"threads is {size!r}: expected at least 1")
         self.size = size
         self._calls = 0
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def submit(
@@ -65,10 +65,13 @@ class ThreadPool:
         self._calls += 1
         _in_flight[loop] = in_flight(loop) + 1
         future.add_done_callback(self._call_ended)
+        self._start(job)
+        return future
+
+    def _start(self, job: Job) -> None:
         if self._calls > len(self._threads) and len(self._threads) < self.size:
             self._grow()
         self._jobs.put(job)
-        return future
 
     def close(self) -> None:
         """Let each thread end once the calls that were submitted are done."""

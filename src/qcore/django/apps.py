@@ -1,0 +1,42 @@
+"""The application "qcore.django": it finds the tasks of the others."""
+
+from typing import Any, Final
+
+from django.apps import AppConfig
+from django.core import mail
+from django.db.models.signals import pre_migrate
+from django.utils.module_loading import autodiscover_modules
+
+TASKS: Final = "tasks"
+"""The module of an application in which its tasks are declared."""
+
+
+class QcoreConfig(AppConfig):
+    """Imports `tasks` of every installed application, so that a worker knows their tasks."""
+
+    name = "qcore.django"
+    label = "qcore"
+    verbose_name = "Queues"
+
+    def ready(self) -> None:
+        """Find tasks, and check the settings with `manage.py check`."""
+        from qcore.django import checks  # noqa: F401  (registers what it checks)
+        from qcore.django.backend_queues import queues_of_backends
+        from qcore.django.backends.running import register
+        from qcore.django.queue import q
+
+        if queues_of_backends():
+            register(q)
+        autodiscover_modules(TASKS)
+        pre_migrate.connect(_use_memory_in_tests, sender=self, dispatch_uid="qcore")
+
+
+def _use_memory_in_tests(**_: Any) -> None:
+    """Have no test write into the store of the settings.
+
+    A test runner has put an outbox in the place of e-mail before it makes the test database.
+    """
+    if hasattr(mail, "outbox"):
+        from qcore.django.testing import keep_in_memory
+
+        keep_in_memory()
