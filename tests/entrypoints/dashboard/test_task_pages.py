@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from qcore import Context, Qcore, chain
+from qcore import Context, Qcore, SkipRetry, chain
 from qcore.dashboard import ALL, Visitor, dashboard
 from qcore.domain.states import State
 from qcore.domain.task import Demand, Verdict
@@ -175,6 +175,43 @@ async def test_a_task_of_a_chain_shows_what_follows() -> None:
     assert "later" not in hidden.html
     await q.inspector.cancel("default", [made.id])
     assert "None of it will run" in text_of(await at.page("task", queue="default", id=made.id))
+
+
+async def test_a_chain_shows_how_far_it_has_come_and_where_it_has_stopped() -> None:
+    """Each step that is stored has its state and a link; what will never run is said."""
+    q = a_queue()
+
+    @q.task("first", retention=60)
+    async def first(ctx: Context) -> None: ...
+
+    @q.task("second", queue="later", retention=60)
+    async def second(ctx: Context) -> None: ...
+
+    @q.task("third", queue="last", max_retry=0)
+    async def third(ctx: Context) -> None:
+        raise SkipRetry("no")
+
+    @q.task("fourth")
+    async def fourth(ctx: Context) -> None: ...
+
+    steps = (first.call(), second.call(), third.using(task_id="3").call(), fourth.call())
+    await chain(*steps).enqueue()
+    await drain(q)
+    at = browser(dashboard(q))
+    [head] = (await q.inspector.browse("default", State.COMPLETED)).tasks
+    page = {"queue": "default", "id": head.id}
+    html = await at.page("task", **page)
+    [done] = (await q.inspector.browse("later", State.COMPLETED)).tasks
+    assert [" ".join(each.text().split()) for each in html.css("ol:not(.timeline) li")] == [
+        "second in later completed {}",
+        "third in last dead {}",
+        "fourth in default {}",
+    ]
+    links = [each.attributes["href"] for each in html.css("ol:not(.timeline) a")]
+    assert links == [f"task?queue=later&id={done.id}", "task?queue=last&id=3"]
+    assert "The chain has stopped" in text_of(html)
+    await q.inspector.run_now("last", ["3"])
+    assert "The chain has stopped" not in text_of(await at.page("task", **page))
 
 
 async def test_a_task_shows_what_it_followed() -> None:

@@ -6,7 +6,7 @@ covers it too.
 
 from base64 import b64decode, b64encode
 from binascii import Error as NoBase64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NotRequired, TypedDict
 
@@ -17,7 +17,7 @@ from qcore.app.calls.codec import Codec
 from qcore.domain.errors import CannotDecode, UnknownFormat
 from qcore.domain.ids import next_id
 from qcore.domain.moments import Moment, seconds_of
-from qcore.domain.new_task import NewTask
+from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.uniqueness import key_of
 
 CHAIN_HEADER: Final = "qcore-chain"
@@ -101,6 +101,16 @@ def decode_steps(task: NewTask, codec: Codec) -> Sequence[Plan]:
     return plans
 
 
+def ids_of_steps(task: NewTask, plans: Sequence[Plan]) -> Iterator[tuple[str, TaskId]]:
+    """Yield the queue and the id that each later step of a task has, or will have."""
+    queue, name = task.queue, task.id
+    for plan in plans:
+        fields = plan["task"]
+        name = fields.get("id") or next_id(queue, name)
+        queue = fields.get("queue", _DEFAULTS["queue"])
+        yield queue, name
+
+
 def next_step_task(task: NewTask, value: object, codec: Codec, now: Moment) -> NewTask:
     """Return the task of the next step, given the result of the one before it.
 
@@ -112,7 +122,7 @@ def next_step_task(task: NewTask, value: object, codec: Codec, now: Moment) -> N
         arguments = {**arguments, plan["takes"]: value}
     # a later version of qcore may have written fields that this one does not know
     fields = {name: each for name, each in plan["task"].items() if name in _DEFAULTS}
-    fields.setdefault("id", next_id(task.queue, task.id))
+    _, fields["id"] = next(ids_of_steps(task, [plan]))
     fields |= _timed(plan, now)
     if plan["unique"]:
         digests = codec.digests(arguments) | plan.get("digests", {})

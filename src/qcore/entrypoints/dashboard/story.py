@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import field
 
-from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps
+from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps, ids_of_steps
 from qcore.app.client.waiting import Hindrance
 from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import CannotDecode
@@ -36,7 +36,15 @@ class Step:
 
     name: str
     queue: str
+    id: str
     data: Any = field(hash=False)
+    state: State | None
+    """None for one that is not stored: not enqueued yet, or not kept any more."""
+
+    @property
+    def is_failed(self) -> bool:
+        """Return whether it has ended without success, so that nothing follows it."""
+        return self.state in {State.DEAD, State.ARCHIVED}
 
 
 @record
@@ -102,7 +110,7 @@ async def story_of(visit: Visit, task: Task) -> Story:
         headers,
         origin,
         await _is_stored(visit, origin),
-        _steps(visit, task, seen),
+        await _steps(visit, task, seen),
         errors,
         details.progress,
         None if details.saved is None else len(details.saved),
@@ -130,21 +138,22 @@ def _result(board: Board, task: Task, seen: MaskedTask) -> tuple[bool, Any]:
     return True, seen.plain(found)
 
 
-def _steps(visit: Visit, task: Task, seen: MaskedTask) -> Sequence[Step]:
+async def _steps(visit: Visit, task: Task, seen: MaskedTask) -> Sequence[Step]:
     """Return what follows a task, in the queues that the visitor may see."""
     try:
         plans = decode_steps(task.spec, visit.board.codec)
     except CannotDecode:
         return ()
-    steps = [
-        Step(
-            str(plan["task"].get("name", "?")),
-            str(plan["task"].get("queue", task.queue)),
-            seen.plain(plan["arguments"]),
-        )
-        for plan in plans
-    ]
-    return [each for each in steps if visit.may(Right.TASK_READ, each.queue)]
+    steps: list[Step] = []
+    before: State | None = task.state
+    for plan, (queue, name) in zip(plans, ids_of_steps(task.spec, plans), strict=True):
+        # none is enqueued before the one before it has succeeded
+        found = await visit.inspector.get(queue, name) if before is State.COMPLETED else None
+        before = None if found is None else found.state
+        if visit.may(Right.TASK_READ, queue):
+            data = seen.plain(plan["arguments"])
+            steps.append(Step(str(plan["task"].get("name", "?")), queue, name, data, before))
+    return steps
 
 
 def _options(task: Task) -> Iterator[tuple[str, object]]:
