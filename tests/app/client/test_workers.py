@@ -97,7 +97,7 @@ SERVING = a_worker(handlers=("test:task",))
         (
             [a_worker(handlers=("other",)), a_worker(handlers=("test:tas",))],
             Obstacle.NO_HANDLER,
-            "none of the 2 workers of 'default' knows 'test:task'",
+            "no worker of the queue 'default' knows 'test:task', of 2",
         ),
         (
             [a_worker(is_paused=True), a_worker(is_paused=True), a_worker(loop_lag=9.0)],
@@ -107,7 +107,7 @@ SERVING = a_worker(handlers=("test:task",))
         (
             [a_worker(in_hand=100), a_worker(in_hand=100), a_worker(is_stopping=True)],
             Obstacle.NO_ROOM,
-            "the workers that know it have 200 tasks in hand, as many as they take",
+            "the workers that know it have as many tasks in hand as they take: 200",
         ),
     ],
 )
@@ -176,12 +176,12 @@ async def cancelled(lab: Lab) -> None:
         (
             behind_another,
             Obstacle.IN_FLIGHT,
-            "1 tasks of the queue 'default' run, of 1 at a time",
+            "the queue 'default' runs as many as it may: 1 of 1",
         ),
         (
             beyond_the_rate,
             Obstacle.RATE,
-            "the queue 'default' starts at most 1 tasks in 60 s, and has done so",
+            "the queue 'default' has started as many as its rate lets it: 1 in 60 s",
         ),
         (
             after_another_of_its_key,

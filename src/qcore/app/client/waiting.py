@@ -110,7 +110,7 @@ def _pause(task: Task, limits: Limits) -> Hindrance | None:
 def _in_flight(task: Task, limits: Limits, active: int) -> Hindrance | None:
     if limits.in_flight is None or active < limits.in_flight:
         return None
-    text = f"{active:,} tasks of the queue {task.queue!r} run, of {limits.in_flight:,} at a time"
+    text = f"the queue {task.queue!r} runs as many as it may: {active:,} of {limits.in_flight:,}"
     return Hindrance(Obstacle.IN_FLIGHT, text)
 
 
@@ -118,8 +118,8 @@ def _rate(task: Task, limits: Limits) -> Hindrance | None:
     if limits.rate is None or task.state is not State.PENDING:
         return None
     text = (
-        f"the queue {task.queue!r} starts at most {limits.rate.count:,} tasks in "
-        f"{limits.rate.per:g} s, and has done so"
+        f"the queue {task.queue!r} has started as many as its rate lets it: "
+        f"{limits.rate.count:,} in {limits.rate.per:g} s"
     )
     return Hindrance(Obstacle.RATE, text)
 
@@ -130,7 +130,7 @@ def _workers(task: Task, workers: Sequence[WorkerInfo], now: Moment) -> Hindranc
         return Hindrance(Obstacle.NO_WORKER, f"no worker serves the queue {task.queue!r}")
     able = knowing(serving, None, task.name)
     if not able:
-        text = f"none of the {len(serving):,} workers of {task.queue!r} knows {task.name!r}"
+        text = f"no worker of the queue {task.queue!r} knows {task.name!r}, of {len(serving):,}"
         return Hindrance(Obstacle.NO_HANDLER, text)
     conditions = Counter(worker.condition(now) for worker in able)
     if not conditions[Condition.RUNNING]:
@@ -141,6 +141,6 @@ def _workers(task: Task, workers: Sequence[WorkerInfo], now: Moment) -> Hindranc
     claiming = [worker for worker in able if worker.condition(now) is Condition.RUNNING]
     if all(worker.in_hand >= worker.concurrency for worker in claiming):
         number = sum(worker.in_hand for worker in claiming)
-        text = f"the workers that know it have {number:,} tasks in hand, as many as they take"
+        text = f"the workers that know it have as many tasks in hand as they take: {number:,}"
         return Hindrance(Obstacle.NO_ROOM, text)
     return None
