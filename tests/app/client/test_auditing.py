@@ -31,7 +31,7 @@ class Watched(Lab):
         self.told: list[Operated] = []
         super().__init__()
         self.instruments = (self.note,)
-        self._wire(self.broker, self.store, self.clock, self.dice)
+        self._wire()
 
     def note(self, event: Event) -> None:
         """Keep what an operator has done."""
