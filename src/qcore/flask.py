@@ -4,8 +4,8 @@ Needs the extra `flask`: pip install 'qcore-queue[flask]'.
 """
 
 import os
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, cast
 
 import click
 from flask import Flask
@@ -56,7 +56,8 @@ class FlaskQcore:
             raise InvalidOption(
                 f"{app!r} has a queue already: expected one FlaskQcore for an application"
             )
-        self._configure(app.config.get(URL))
+        config = cast("Mapping[str, Any]", app.config)
+        self._configure(config.get(URL))
         self._app = app
         # a child process imports the module that makes the application, too
         self.q.node.configured_in = running_module() or self.q.node.configured_in

@@ -99,8 +99,8 @@ def borrow(connection: object, broker: Broker) -> Broker:
 
     Raises `InvalidOption` for a connection of another database than that of `broker`.
     """
-    borrowing = getattr(broker, "borrowing", None)
-    if callable(borrowing):
+    borrowing: Any = getattr(broker, "borrowing", None)
+    if borrowing is not None:
         borrowed: Broker = borrowing(source_of(connection))
         return borrowed
     from qcore.adapters.sqlite import SqliteBroker

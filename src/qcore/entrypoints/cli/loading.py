@@ -13,7 +13,7 @@ from inspect import iscoroutinefunction, isfunction, signature
 from operator import attrgetter
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Final, NoReturn, TypeGuard
+from typing import Final, NoReturn, TypeGuard, cast
 
 from qcore.domain.errors import QcoreError
 from qcore.domain.retry import described
@@ -94,7 +94,9 @@ def _made_by(function: FunctionType, spec: str) -> object:
 def _of_extension(found: object) -> object:
     """Return the queue of an application of Flask, which is an extension of it; else what it is."""
     extensions = getattr(found, "extensions", None)
-    return getattr(extensions.get("qcore"), "q", found) if isinstance(extensions, dict) else found
+    if not isinstance(extensions, dict):
+        return found
+    return getattr(cast("dict[str, object]", extensions).get("qcore"), "q", found)
 
 
 def _beside(function: FunctionType, spec: str, made: object) -> Qcore:
