@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from flask import Flask, current_app, g, has_app_context
+from flask import Flask, current_app, g, has_app_context, request
 from flask.testing import FlaskClient
 
 from qcore import Context, InvalidOption, Qcore
@@ -90,6 +90,25 @@ def test_a_request_enqueues(q: Qcore) -> None:
     assert ran == []
     drain_sync(q)
     assert ran == ["ann"]
+
+
+def test_a_task_that_runs_inline_has_a_context_beside_that_of_the_request(q: Qcore) -> None:
+    """What it leaves in `g` the view does not find, and the view's is there again after it."""
+    app = Flask("shop")
+    FlaskQcore(q, app)
+
+    @q.task("greet")
+    def greet(ctx: Context) -> None:
+        g.name = g.get("name", "nobody")
+
+    @app.post("/greetings")
+    def view() -> str:
+        g.name = "ann"
+        greet.enqueue_sync()
+        return f"{g.name} {request.method}"
+
+    with q.inline():
+        assert app.test_client().post("/greetings").text == "ann POST"
 
 
 def test_the_application_that_came_last_has_the_runs() -> None:

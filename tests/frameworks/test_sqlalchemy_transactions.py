@@ -104,6 +104,19 @@ async def test_a_task_is_there_if_a_row_is_that_was_awaited(
         assert (users(engine), await ids(q)) == (["bob"], ["bob"])
 
 
+async def test_a_test_that_swaps_the_store_finds_the_task_there(
+    q: Qcore, engine: Engine, async_engine: AsyncEngine
+) -> None:
+    """At once, and nothing is written beside the rows of the application."""
+    with q.swapped(), Session(engine) as session:
+        q.within(session).enqueue(NewTask("mail", id="ann"))
+        session.rollback()
+        async with AsyncSession(async_engine) as other:
+            await q.within(other).enqueue(NewTask("mail", id="bob"))
+        assert await ids(q) == ["ann", "bob"]
+    assert await ids(q) == []
+
+
 async def test_a_connection_of_aiosqlite_takes_tasks_along(q: Qcore, engine: Engine) -> None:
     """Without SQLAlchemy, too; what is enqueued can be asked for within the transaction."""
     async with aiosqlite.connect(engine.url.database or "") as own:

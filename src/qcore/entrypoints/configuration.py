@@ -40,7 +40,7 @@ from qcore.domain.retry import Dice, RetryPolicy
 from qcore.entrypoints.connect import connect, url_of_environment
 from qcore.entrypoints.inlining import Errors, InlineBlock
 from qcore.entrypoints.stores import Settings, Store, clock_of, codec_of, listed, name_of
-from qcore.ports import Broker, Clock, Instrument, Serializer
+from qcore.ports import Broker, Capability, Clock, Instrument, Serializer
 
 # seeded by the system: workers that share a seed would retry in step
 DICE: Final = SystemRandom().random
@@ -105,6 +105,11 @@ class ConfiguredRouter(Router):
     def is_inline(self) -> bool:
         """Whether tasks are run where they are asked for just now."""
         return self._store is not None and self._store.inline is not None
+
+    @property
+    def is_swapped_into_memory(self) -> bool:
+        """Whether a test has put a store in the place of another that no connection leads to."""
+        return bool(self._swapped) and Capability.SHARED not in self.broker.capabilities
 
     def configure(
         self,

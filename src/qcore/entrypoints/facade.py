@@ -105,10 +105,11 @@ class Qcore(ConfiguredRouter):
         first, a worker or this. The connection is the driver's (sqlite3, psycopg), SQLAlchemy's (a
         Session or Connection) or Django's. One that is awaited (of aiosqlite, psycopg's
         AsyncConnection, SQLAlchemy's AsyncSession and AsyncConnection over either) gets a client
-        that awaits. Raises `InvalidOption` for any other.
+        that awaits. Where a test has swapped the store for one in memory, tasks are there at once.
+        Raises `InvalidOption` for any other.
         """
-        if self.is_inline:
-            # run within the caller's transaction, too
+        if self.is_inline or self.is_swapped_into_memory:
+            # inline they are run within the caller's transaction, too
             return self.client if is_awaited(connection) else self.blocking
         borrowed = borrow(connection, self.broker)
         traced, clock = self._trace(borrowed), self._clock_beside(borrowed)
