@@ -4,11 +4,13 @@ import functools
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qcore import InvalidOption, Qcore
+from qcore.app.tasks.default_name import default_name
 from qcore.periodic import PeriodicTask
 from qcore.testing import ManualClock, drain, drain_sync
 
@@ -208,6 +210,17 @@ def test_python_itself_says_that_somebody_types() -> None:
         [sys.executable, "-i", "-q"], input=typed, capture_output=True, text=True, check=False
     )
     assert shell.stdout.split() == ["__main__.add", "2", "1"], shell.stderr
+
+
+@pytest.mark.usefixtures("prompt")
+def test_what_is_typed_after_a_script_is_not_of_its_module(tmp_path: Path) -> None:
+    """`python -i jobs.py`, `python -m asyncio` and `%run` leave a file's name in `__main__`."""
+    file = str(tmp_path / "jobs.py")
+    namespace: dict[str, Any] = {"__name__": "__main__", "__file__": file}
+    source = "def send(ctx): ..."
+    for name, expected in ((file, "jobs.send"), ("<stdin>", "__main__.send")):
+        exec(compile(source, name, "exec"), namespace)  # noqa: S102
+        assert default_name(namespace["send"]) == expected
 
 
 async def test_drain_sync_says_what_to_await(q: Qcore) -> None:

@@ -12,7 +12,7 @@ from inspect import unwrap
 from pathlib import Path
 from typing import Any, Final
 
-from qcore.app.tasks.interactive import is_interactive
+from qcore.app.tasks.interactive import is_interactive, is_typed
 from qcore.domain.errors import InvalidOption
 
 MAIN: Final = "__main__"
@@ -29,7 +29,8 @@ def default_name(function: Any) -> str:
             "its tasks one, @q.task('name')"
         )
     if module in SCRIPTS:
-        module = _script_name(_globals_of(function)) or (MAIN if is_interactive() else None)
+        script = None if is_typed(function) else _script_name(_globals_of(function))
+        module = MAIN if script is None and is_interactive() else script
     if module is None:
         raise InvalidOption(
             f"{own} is defined in no module that a worker could import, such as in python -c: "

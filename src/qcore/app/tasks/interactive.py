@@ -17,6 +17,12 @@ def is_interactive() -> bool:
     return hasattr(sys, "ps1")
 
 
+def is_typed(function: Any) -> bool:
+    """Return whether a function was typed at a prompt, also at that of `python -i jobs.py`."""
+    code = getattr(_innermost(function), "__code__", None)
+    return is_interactive() and code is not None and code.co_filename.startswith("<")
+
+
 def is_rerun(before: Any, now: Any) -> bool:
     """Return whether a function may take the place of one that had its place before.
 
