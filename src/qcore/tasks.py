@@ -1,6 +1,7 @@
 """A task as it is asked for, as it is stored, and the right to run it."""
 
 from qcore.app.tasks.cancel_reason import CancelReason
+from qcore.app.tasks.ends import Ended
 from qcore.domain.audit import AuditRecord
 from qcore.domain.groups import Group
 from qcore.domain.moments import Duration, Moment
@@ -18,6 +19,7 @@ __all__ = [
     "Details",
     "DetailsUpdate",
     "Duration",
+    "Ended",
     "Group",
     "Lease",
     "Moment",

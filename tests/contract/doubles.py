@@ -29,7 +29,7 @@ from qcore.domain.queue_limits import LimitChange, Limits
 from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, Verdict
-from qcore.domain.transitions import Command, Succeeded
+from qcore.domain.transitions import FOLLOWED, Command
 from qcore.ports import (
     Broker,
     Capability,
@@ -79,7 +79,7 @@ class EdgeBroker(ForwardingBroker):
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
         ended = [verdict.outcome for verdict in verdicts]
-        then = [task for each in ended if isinstance(each, Succeeded) for task in each.then]
+        then = [task for each in ended if isinstance(each, FOLLOWED) for task in each.then]
         queues = {*(verdict.lease.queue for verdict in verdicts), *(task.queue for task in then)}
         return await self._told(self.inner.settle(verdicts, now=now), queues)
 

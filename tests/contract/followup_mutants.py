@@ -13,7 +13,7 @@ from qcore.domain.answers import (
 )
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Verdict
-from qcore.domain.transitions import Succeeded
+from qcore.domain.transitions import FOLLOWED
 
 
 class ForgetsWhatFollows(MemoryBroker):
@@ -49,10 +49,10 @@ class FollowsFirst(MemoryBroker):
 
     async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
         for verdict in verdicts:
-            if isinstance(verdict.outcome, Succeeded) and self._holder(verdict.lease):
+            if isinstance(verdict.outcome, FOLLOWED) and self._holder(verdict.lease):
                 self._follow_up(verdict.outcome.then, now)
         without = [
-            evolve(v, outcome=evolve(v.outcome, then=())) if isinstance(v.outcome, Succeeded) else v
+            evolve(v, outcome=evolve(v.outcome, then=())) if isinstance(v.outcome, FOLLOWED) else v
             for v in verdicts
         ]
         return await super().settle(without, now=now)
@@ -74,13 +74,13 @@ class FollowsInASecondStep(MemoryBroker):
 
 
 def _followed(verdict: Verdict) -> Sequence[NewTask]:
-    return verdict.outcome.then if isinstance(verdict.outcome, Succeeded) else ()
+    return verdict.outcome.then if isinstance(verdict.outcome, FOLLOWED) else ()
 
 
 class FollowsTheLost(MemoryBroker):
     async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
         answers = await super().settle(verdicts, now=now)
         for verdict in verdicts:
-            if isinstance(verdict.outcome, Succeeded):
+            if isinstance(verdict.outcome, FOLLOWED):
                 self._follow_up(verdict.outcome.then, now)
         return answers

@@ -27,7 +27,7 @@ from qcore.domain.record import record
 from qcore.domain.states import State
 from qcore.entrypoints.alerts.alert_state import MOST, Standings, decide
 from qcore.entrypoints.alerts.delivery import Webhook
-from qcore.entrypoints.alerts.install import CHECKS
+from qcore.entrypoints.last_results import KEPT
 from qcore.errors import InvalidOption
 from qcore.testing import ManualClock, ScriptedDice, drain
 
@@ -232,7 +232,7 @@ async def test_few_checks_are_kept() -> None:
     app = App(Dead())
     await app.pass_time(60 * MINUTE)
     counts = await app.q.inspector.counts()
-    assert counts["alerts"][State.COMPLETED] <= CHECKS + 1
+    assert counts["alerts"][State.COMPLETED] <= KEPT + 1
 
 
 async def test_a_rule_that_cannot_be_checked_does_not_silence_the_others() -> None:

@@ -23,7 +23,7 @@ class OriginKind(StrEnum):
     """How a task came about."""
 
     AFTER = "after"
-    """Another task has succeeded: this is its follow-up, or the next step of its chain."""
+    """Another task has ended: this is its follow-up, the next step of its chain, or tells of it."""
     AGAIN = "again"
     """An operator has enqueued a task that had ended once more."""
     GROUP = "group"
@@ -60,7 +60,7 @@ def with_origin(task: NewTask, origin: Origin) -> NewTask:
 
 
 def following(task: NewTask, predecessor: NewTask) -> NewTask:
-    """Return a task that is enqueued as another has succeeded."""
+    """Return a task that is enqueued as another has ended."""
     return with_origin(task, Origin(OriginKind.AFTER, predecessor.queue, predecessor.id))
 
 

@@ -1,7 +1,7 @@
 """Transitions: what can happen to a task, each with what is known of it."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import field
 
@@ -57,6 +57,7 @@ class Exhausted:
     traceback: str | None = None
     version: str | None = None
     error_type: str | None = None
+    then: tuple[NewTask, ...] = ()
 
 
 @record
@@ -68,6 +69,7 @@ class Rejected:
     traceback: str | None = None
     version: str | None = None
     error_type: str | None = None
+    then: tuple[NewTask, ...] = ()
 
 
 @record
@@ -208,6 +210,9 @@ Transition: TypeAlias = (
     | Rescheduled
     | Updated
 )
+
+FOLLOWED: Final = (Succeeded, Exhausted, Rejected)
+"""Verdicts with tasks that are enqueued in the same step."""
 
 Command: TypeAlias = (
     RunNow | Archived | Discarded | BroughtBack | Deleted | Cancelled | Rescheduled | Updated

@@ -27,6 +27,7 @@ from qcore.domain.retry import Dice, RetryPolicy
 from qcore.entrypoints.configuration import DICE, ConfiguredRouter
 from qcore.entrypoints.connect import borrow
 from qcore.entrypoints.embedding import StartNotice, run_beside
+from qcore.entrypoints.ends import look_for_ends
 from qcore.ports import Broker, Clock, Instrument, Serializer
 
 
@@ -137,6 +138,7 @@ class Qcore(ConfiguredRouter):
             yield worker
 
     def _worker(self, settings: WorkerSettings, instruments: Sequence[Instrument]) -> Worker:
+        look_for_ends(self)
         worker = Worker(
             self._traced,
             self,
@@ -178,6 +180,7 @@ class Qcore(ConfiguredRouter):
 
         `queues` are those whose entries it looks at, besides what is declared here; None for all.
         """
+        look_for_ends(self)
         return Scheduler(
             self._traced,
             self,

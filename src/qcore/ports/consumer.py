@@ -57,11 +57,11 @@ class Consumer(Notifier, Protocol):
           verdict clears it.
         - `Crashed`: one crash more, and pending again at its old place, or dead at `max_crashes`.
         - `Cancelled`: dead with its reason. `Revoked`: gone.
-        - `Succeeded(then=…)`: those tasks are enqueued in the same step, in any queue, as `enqueue`
-          would; and not if the lease is lost. One that is refused there is left out, and is no
-          error. Within a batch they may be enqueued after all its verdicts. Where one step does not
-          reach two queues (a Redis cluster), they are enqueued in a step before, once the lease was
-          seen to be good.
+        - `Succeeded(then=…)`, `Exhausted(then=…)`, `Rejected(then=…)`: those tasks are enqueued in
+          the same step, in any queue, as `enqueue` would; and not if the lease is lost. One that is
+          refused there is left out, and is no error. Within a batch they may be enqueued after all
+          its verdicts. Where one step does not reach two queues (a Redis cluster), they are
+          enqueued in a step before, once the lease was seen to be good.
         - `Failed`, `Exhausted`, `Rejected` and `Crashed` are added to the errors in `details`.
         - Everything else of a task stays as it was: what was asked for, when it was created, its
           attempts, its counts, its saved work, and its error, but that `Succeeded` clears it.

@@ -30,7 +30,7 @@ from qcore.domain.new_task import TaskId
 from qcore.domain.snapshots import SET_ASIDE, TaskSnapshot, in_queue
 from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, RetentionPolicy, Task
-from qcore.domain.transitions import Command, Rescheduled, Succeeded, Transition
+from qcore.domain.transitions import FOLLOWED, Command, Rescheduled, Transition
 from qcore.ports import Broker, Capability
 from qcore.testing import strategies
 from qcore.testing.builders import NOW
@@ -284,7 +284,7 @@ def _batches(
     ends: Sequence[tuple[LeasePair, Transition]],
 ) -> Sequence[Sequence[tuple[LeasePair, Transition]]]:
     """Return what is settled together: nothing, if tasks follow, so that their order is plain."""
-    if any(isinstance(event, Succeeded) and event.then for _, event in ends):
+    if any(isinstance(event, FOLLOWED) and event.then for _, event in ends):
         return [[each] for each in ends]
     return [ends]
 

@@ -130,8 +130,8 @@ class OutcomeDraft:
         ready: dict[type, Transition] = {
             Succeeded: Succeeded(result, kind, then),
             Failed: Failed(f"failed {self.ticks}", again_at, self.flag, worker, traceback),
-            Exhausted: Exhausted("exhausted", worker, traceback),
-            Rejected: Rejected("rejected", worker, traceback),
+            Exhausted: Exhausted("exhausted", worker, traceback, then=then),
+            Rejected: Rejected("rejected", worker, traceback, then=then),
             Revoked: Revoked(),
             Snoozed: Snoozed(again_at, unhandled=self.flag),
             Released: Released(),

@@ -32,7 +32,7 @@ from qcore.domain.run_details import DetailsSaved, DetailsUpdate
 from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.states import ACTIVE, ENDED
 from qcore.domain.task import Claim, Demand, Lease, RetentionPolicy, Verdict, token_floor
-from qcore.domain.transitions import Command, Succeeded
+from qcore.domain.transitions import FOLLOWED, Command
 from qcore.domain.workers import WorkerInfo
 from qcore.ports import Capability, Kinds, Notify
 
@@ -129,7 +129,7 @@ class MemoryBroker(MemoryPeriodic):
                 answers.append(Settled(state))
                 if state not in ENDED or queue.limits.in_flight:
                     with_work.add(queue.name)
-                if isinstance(outcome, Succeeded) and outcome.then:
+                if isinstance(outcome, FOLLOWED) and outcome.then:
                     with_work |= self._follow_up(outcome.then, now)
             for queue in self._known(touched):
                 queue.count_endings(now)

@@ -14,7 +14,7 @@ from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.states import ACTIVE, ENDED, State
 from qcore.domain.task import Verdict
-from qcore.domain.transitions import Succeeded
+from qcore.domain.transitions import FOLLOWED
 from qcore.ports import TasksChanged
 
 KEPT_STATES = ENDED - {State.GONE}
@@ -23,7 +23,7 @@ KEPT_STATES = ENDED - {State.GONE}
 async def settle(
     tx: Tx, verdicts: Sequence[Verdict], now: Moment, known: KnownNames
 ) -> list[Settled | LeaseLost]:
-    """Apply each verdict to its task, and enqueue what follows a success."""
+    """Apply each verdict to its task, and enqueue what follows."""
     endings = Endings()
     tasks = await read_leased(tx, [verdict.lease for verdict in verdicts], endings)
     answers: list[Settled | LeaseLost] = []
@@ -36,7 +36,7 @@ async def settle(
         else:
             answers.append(Settled(task.move(verdict.outcome, now, verdict)))
             moved.append(task)
-            if isinstance(verdict.outcome, Succeeded):
+            if isinstance(verdict.outcome, FOLLOWED):
                 followups += verdict.outcome.then
     if not moved:
         return answers

@@ -20,7 +20,7 @@ from qcore.domain.lifecycle import MOVES, IllegalMove
 from qcore.domain.moments import Moment
 from qcore.domain.states import ACTIVE, State
 from qcore.domain.task import Lease, Verdict
-from qcore.domain.transitions import Revoked, Succeeded
+from qcore.domain.transitions import FOLLOWED, Revoked, Succeeded
 
 GONE: Final = Settled(State.GONE)
 DELETING: Final = {Revoked, Succeeded}
@@ -53,7 +53,7 @@ async def settle(
             continue
         taken.add(key)
         move, answer = _plan(verdicts[n], claimed, now)
-        if isinstance(outcome, Succeeded) and outcome.then:
+        if isinstance(outcome, FOLLOWED) and outcome.then:
             followed.append(n)
             endings.append(Ending(move, answer, lease, outcome.then))
             continue

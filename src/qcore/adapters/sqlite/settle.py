@@ -14,7 +14,7 @@ from qcore.domain.new_task import NewTask
 from qcore.domain.record import record
 from qcore.domain.states import ACTIVE, ENDED
 from qcore.domain.task import Verdict
-from qcore.domain.transitions import Succeeded
+from qcore.domain.transitions import FOLLOWED
 
 
 @record
@@ -26,7 +26,7 @@ class SettleResult:
 
 
 def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> SettleResult:
-    """Apply each verdict to its task, and enqueue what follows a success."""
+    """Apply each verdict to its task, and enqueue what follows."""
     tasks = read_leased(tx, [verdict.lease for verdict in verdicts])
     answers: list[Settled | LeaseLost] = []
     moved: list[TaskState] = []
@@ -38,7 +38,7 @@ def settle(tx: Tx, verdicts: Sequence[Verdict], now: Moment) -> SettleResult:
         else:
             answers.append(Settled(task.move(verdict.outcome, now, verdict)))
             moved.append(task)
-            if isinstance(verdict.outcome, Succeeded):
+            if isinstance(verdict.outcome, FOLLOWED):
                 followups += verdict.outcome.then
     with_successors = write_tasks(tx, moved)
     touched = {task.queue_row.key: task.queue_row for task in moved}

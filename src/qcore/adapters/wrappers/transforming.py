@@ -29,7 +29,7 @@ from qcore.domain.run_details import Details, DetailsSaved, DetailsUpdate
 from qcore.domain.snapshots import TaskSnapshot
 from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand, Task, Verdict
-from qcore.domain.transitions import Command, Succeeded, Updated
+from qcore.domain.transitions import FOLLOWED, Command, Succeeded, Updated
 from qcore.ports import Page, Verb
 
 T = TypeVar("T")
@@ -152,11 +152,16 @@ class TransformingBroker(ForwardingBroker):
 
     def _verdict_in(self, verdict: Verdict) -> Verdict:
         outcome, queue = verdict.outcome, verdict.lease.queue
-        if not isinstance(outcome, Succeeded) or (outcome.result is None and not outcome.then):
+        if not isinstance(outcome, FOLLOWED):
             return verdict
-        result = None if outcome.result is None else self.on_content_in(queue, outcome.result)
-        then = tuple(self._task_in(each) for each in outcome.then)
-        stored = Succeeded(result, outcome.content_type, then)
+        stored = outcome
+        if outcome.then:
+            then = tuple(self._task_in(each) for each in outcome.then)
+            stored = attrs.evolve(outcome, then=then)
+        if isinstance(stored, Succeeded) and stored.result is not None:
+            stored = attrs.evolve(stored, result=self.on_content_in(queue, stored.result))
+        if stored is outcome:
+            return verdict
         return Verdict(verdict.lease, stored, verdict.waited, verdict.ran)
 
     def _details_in(self, update: DetailsUpdate) -> DetailsUpdate:
@@ -244,7 +249,7 @@ def _with_payload(stored: StoredEntry, payload: bytes) -> StoredEntry:
 
 def _queues_of_verdict(verdict: Verdict) -> Iterable[str]:
     outcome = verdict.outcome
-    then = outcome.then if isinstance(outcome, Succeeded) else ()
+    then = outcome.then if isinstance(outcome, FOLLOWED) else ()
     return (verdict.lease.queue, *(each.queue for each in then))
 
 

@@ -169,6 +169,8 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
         check_context(name, self.signature)
         self.signature.check(_codec_of(sender))
         self.kind = _kind(name, self.signature, process=process)
+        self.is_heard = True
+        """Whether end hooks are called for its tasks."""
         self.arounds = arounds
         """Its own, inside of those of its routers."""
         self.process_function: ProcessFunction | None = None

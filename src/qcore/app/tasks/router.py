@@ -1,20 +1,18 @@
 """The router: which handler runs which task, and the middleware and hooks around them."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from inspect import isasyncgenfunction, isclass, iscoroutinefunction
 from typing import (
     Any,
     Concatenate,
     Final,
     ParamSpec,
     Protocol,
+    TypeAlias,
     TypeVar,
     Unpack,
     overload,
 )
 
-from qcore.app.calls.introspection import is_generator, unwraps_to
 from qcore.app.calls.options import Options
 from qcore.app.calls.periodic_task import EntryOptions
 from qcore.app.calls.task_template import TaskTemplate
@@ -22,13 +20,21 @@ from qcore.app.tasks.aggregators import A, AggregationOptions, Aggregator
 from qcore.app.tasks.around import Around, AroundFunction, declared
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.default_name import default_name
+from qcore.app.tasks.ends import (
+    END_STATES,
+    PREFIX,
+    Ended,
+    EndHook,
+    OneOrMoreStates,
+    check_hook,
+    end_states,
+)
 from qcore.app.tasks.handler import Handler, Sender
 from qcore.app.tasks.interactive import put
-from qcore.app.tasks.kind import OneOrMoreKinds
-from qcore.app.tasks.lifespan import Lifespan, no_lifespan
 from qcore.app.tasks.periodic import POLL_EVERY, D, PeriodicDeclarations, V
 from qcore.app.tasks.process_function import running_module
-from qcore.app.tasks.router_tree import AnyHandler, ErrorHook, Middleware, RouterNode
+from qcore.app.tasks.router_hooks import RouterHooks
+from qcore.app.tasks.router_tree import AnyHandler, ErrorHook, RouterNode
 from qcore.app.tasks.task_defaults import policy_parts, task_defaults
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption
@@ -41,10 +47,7 @@ from qcore.domain.text import shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
-M = TypeVar("M", bound="Middleware")
-H = TypeVar("H", bound="ErrorHook")
-L = TypeVar("L", bound="Lifespan")
-AR = TypeVar("AR", bound="AroundFunction")
+EndHandler: TypeAlias = Handler[[Ended], Any, Any]
 
 NO_ARGUMENTS: Final[Mapping[str, Any]] = FrozenDict()
 
@@ -60,7 +63,7 @@ class Decorate(Protocol):
     def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Handler[P, R, R]: ...
 
 
-class Router:
+class Router(RouterHooks):
     """Find the handler of a task by its name.
 
     The exact name comes first, else the longest prefix: a prefix is a pattern that ends in ":",
@@ -80,12 +83,7 @@ class Router:
         is_failure: Callable[[BaseException], bool] | None = None,
         on_error: ErrorHook | Sequence[ErrorHook] = (),
     ) -> None:
-        self.node = RouterNode(sender, task_defaults(defaults, retry, is_failure))
-        """Its place among routers."""
-        self.middlewares = self.node.middlewares
-        """Its own, outermost first."""
-        self.lifespans = self.node.lifespans
-        self.error_hooks = self.node.error_hooks
+        super().__init__(RouterNode(sender, task_defaults(defaults, retry, is_failure)))
         self.aggregators = self.node.aggregators
         self.resolve = self.node.resolve
         """Return the handler of a task's name, None where there is none."""
@@ -321,66 +319,46 @@ class Router:
 
         return decorate(pattern) if callable(pattern) else decorate
 
-    def middleware(self, middleware: M) -> M:
-        """Wrap a middleware around every handler, inside those registered before it.
-
-        Raises `InvalidOption` for what is no coroutine function: it could not be awaited.
-        """
-        if not unwraps_to(iscoroutinefunction, middleware):
-            raise InvalidOption(
-                f"{middleware!r} is no middleware: expected a coroutine function, "
-                "async def middleware(ctx, run)"
-            )
-        put(self.middlewares, middleware)
-        return middleware
-
     @overload
-    def around(self, function: AR, /) -> AR: ...
+    def on_end(self, function: Callable[[Context, Ended], Any], /) -> EndHandler: ...
     @overload
-    def around(self, *, only: OneOrMoreKinds) -> Callable[[AR], AR]: ...
-    def around(self, function: Any = None, *, only: OneOrMoreKinds | None = None) -> Any:
-        """Wrap code around every handler where it runs: in its very thread, process or coroutine.
+    def on_end(
+        self,
+        pattern: str = "",
+        *,
+        states: OneOrMoreStates = END_STATES,
+        **options: Unpack[Options],
+    ) -> Callable[[Callable[[Context, Ended], Any]], EndHandler]: ...
+    def on_end(
+        self,
+        pattern: str | Callable[[Context, Ended], Any] = "",
+        *,
+        states: OneOrMoreStates = END_STATES,
+        **options: Unpack[Options],
+    ) -> Any:
+        """Call `hook(ctx, end: Ended)` for each task that is completed, archived or dead.
 
-        Used as `@q.around` or as `@q.around(only="thread")`, for handlers of a kind or of several:
-        "coroutine", "thread", "process". It is a generator function of the context that yields
-        once, or a function that returns a context manager, such as one of `contextlib`; plain, or
-        async for coroutines only. It shares the handler's context variables, and is inside of all
-        middleware; the first registered is the outermost. What it yields `ctx.state` finds in this
-        run; `yield` returns what the handler has returned, and raises what it has raised. One that
-        catches that error has the task end as if None had been returned. What it raises itself is
-        the run's error. Raises `InvalidOption` for what cannot be called so; an async one around a
-        plain function is refused when a worker is made.
+        Used as `@q.on_end` or as `@q.on_end("email:", states="dead")`: for the tasks of an exact
+        name, or, if the pattern ends in ":" or is empty, of a prefix, within those of this router.
+        A hook is run as a task of its own, in the queue of the one that has ended unless its
+        `options` say another: a coroutine function, or a plain one, which runs in a thread; retried
+        when it fails, with the arounds and the hooks of errors of its router. It is called at least
+        once for each end: what a verdict of a worker ends is enqueued in the same step; what ends
+        otherwise, such as by an expiry, an operator or the loss of its worker, is looked for every
+        15 seconds. Raises `InvalidOption` for what is no such function.
         """
 
-        def declare(function: AR, /) -> AR:
-            added = declared(function, only, running_module())
-            put(self.node.arounds, added, lambda around: around.function)
-            return function
+        def declare(function: Callable[[Context, Ended], Any], /) -> EndHandler:
+            taken = end_states(states)
+            name = f"{PREFIX}{default_name(function)}"
+            handler = self._add(name, function, PolicyParts(), process=False, options=options)
+            check_hook(function, handler)
+            handler.is_heard = False
+            hook = EndHook("" if callable(pattern) else pattern, taken, handler)
+            put(self.node.end_hooks, hook, lambda each: each.handler.function)
+            return handler
 
-        return declare if function is None else declare(function)
-
-    def lifespan(self, lifespan: L) -> L:
-        """Run an async generator around the worker's life; handlers reach what it yields by type.
-
-        It yields once: an object, a tuple of objects, or None. It may be an asynchronous context
-        manager's maker, as of `contextlib.asynccontextmanager`. Raises `InvalidOption` for another.
-        """
-        is_manager = isclass(lifespan) and issubclass(lifespan, AbstractAsyncContextManager)
-        if not is_manager and not unwraps_to(isasyncgenfunction, lifespan):
-            raise no_lifespan(lifespan)
-        put(self.lifespans, lifespan)
-        return lifespan
-
-    def on_error(self, hook: H) -> H:
-        """Call `hook(ctx, error)` for every error that a handler raises, before it is judged."""
-        called: object = hook
-        if not callable(called) or is_generator(called):
-            raise InvalidOption(
-                f"{shown(hook)} is no error hook: expected a function (ctx, error), or a coroutine "
-                "function, and no generator, which a call does not start"
-            )
-        put(self.error_hooks, hook)
-        return hook
+        return declare(pattern) if callable(pattern) else declare
 
 
 def _arounds(given: AroundFunction | Sequence[AroundFunction]) -> Sequence[Around]:

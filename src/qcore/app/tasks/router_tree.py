@@ -15,6 +15,7 @@ from qcore.app.client.client import BlockingClient, Client
 from qcore.app.tasks.aggregators import Aggregator, Aggregators
 from qcore.app.tasks.around import Around
 from qcore.app.tasks.context import Context
+from qcore.app.tasks.ends import EndHook
 from qcore.app.tasks.handler import Handler, Sender
 from qcore.app.tasks.interactive import is_rerun
 from qcore.app.tasks.lifespan import Lifespan
@@ -51,6 +52,7 @@ class RouterNode:
         """Its own, outermost first."""
         self.lifespans: list[Lifespan] = []
         self.error_hooks: list[ErrorHook] = []
+        self.end_hooks: list[EndHook] = []
         self.aggregators = Aggregators()
         self.declarations = PeriodicDeclarations()
         """Its own periodic tasks, and providers of such."""
@@ -184,6 +186,23 @@ class RouterNode:
         if handler.owner is self:
             return self.error_hooks
         return [each for node in (self, *self.path_to(handler)) for each in node.error_hooks]
+
+    @property
+    def has_end_hooks(self) -> bool:
+        """Whether it has end hooks, or a node in it has."""
+        return bool(self.end_hooks) or any(each.has_end_hooks for each in self.included)
+
+    def end_hooks_of(self, name: str) -> Sequence[EndHook]:
+        """Return the end hooks for the tasks of a name, those here first.
+
+        None for those of hooks. Of a name without a handler those here alone count.
+        """
+        handler, prefix = self.resolve(name), ""
+        found: list[EndHook] = []
+        for node in (self, *(() if handler is None else self.path_to(handler))):
+            prefix = f"{prefix}{node.prefix}"
+            found += [each for each in node.end_hooks if each.takes(name, prefix)]
+        return found if handler is None or handler.is_heard else ()
 
     def policy_of(self, handler: AnyHandler, worker: RetryPolicy | None) -> RetryPolicy:
         """Return what follows a failure: the handler says it, its routers, the worker, this one."""

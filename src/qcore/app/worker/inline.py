@@ -23,6 +23,7 @@ from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import AnyHandler
 from qcore.app.tasks.run_details import progress_note, saved_note
 from qcore.app.worker.control import WorkerControl
+from qcore.app.worker.ends import EndTasks
 from qcore.app.worker.error_hooks import HooksInPlace
 from qcore.app.worker.executor import Executor
 from qcore.app.worker.failures import FailureJudge
@@ -106,6 +107,7 @@ class InlineRunner:
             worker=NAME,
             version=None,
         )
+        self._ends = EndTasks(router.node, client, clock)
         self._services = RunServices(
             state,
             router.node.state_instead,
@@ -151,6 +153,7 @@ class InlineRunner:
         if outcome is None:
             return None
         claim, now = run.claim, self._clock.now()
+        outcome = self._ends.with_ends(claim, outcome)
         verdict = Verdict(claim.lease, outcome)
         if run.began is not None:
             run.seconds = self._clock.monotonic() - run.began

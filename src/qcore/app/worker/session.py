@@ -16,6 +16,7 @@ from qcore.app.worker.capacity import Capacity
 from qcore.app.worker.claim_loop import ClaimLoop
 from qcore.app.worker.crash_isolation import CrashIsolation
 from qcore.app.worker.deadlines import Deadlines
+from qcore.app.worker.ends import EndTasks
 from qcore.app.worker.environment import WorkerEnvironment
 from qcore.app.worker.error_hooks import ErrorHooks
 from qcore.app.worker.executor import Executor
@@ -109,6 +110,7 @@ class WorkerSession:
             deadlines=self._deadlines,
             wakeup=self._wakeup,
             emit=emit,
+            ends=self._make_end_tasks(),
             on_end=on_end,
         )
         self._heartbeat = Heartbeat(
@@ -298,6 +300,11 @@ class WorkerSession:
             worker=name,
             version=env.settings.app_version,
         )
+
+    def _make_end_tasks(self) -> EndTasks | None:
+        """Return None where there are no end hooks, as nothing is then asked of a verdict."""
+        env, node = self._env, self._env.router.node
+        return EndTasks(node, env.client, env.clock) if node.has_end_hooks else None
 
     def _make_announcer(self) -> Announcer | None:
         """Return None where the broker does not list workers."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from qcore.app.client.wakeup import Wakeup
 from qcore.app.tasks.context import Context, RunServices
 from qcore.app.worker.deadlines import Deadlines
+from qcore.app.worker.ends import EndTasks
 from qcore.app.worker.executor import Executor
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.outbox import Outbox
@@ -20,6 +21,7 @@ class TaskRunner:
 
     `running` holds the runs in hand. The shutdown takes a run out of it to release its task, and
     the verdict that the run may still reach is then dropped. `on_end` is called after each run.
+    `ends` adds to verdicts what tells end hooks of them; None where there are none.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class TaskRunner:
         deadlines: Deadlines,
         wakeup: Wakeup,
         emit: Instruments,
+        ends: EndTasks | None,
         on_end: Callable[[], None],
     ) -> None:
         self.running = running
@@ -43,6 +46,7 @@ class TaskRunner:
         self._deadlines = deadlines
         self._wakeup = wakeup
         self._emit = emit
+        self._ends = ends
         self._on_end = on_end
         self._create_task = asyncio.get_running_loop().create_task
         self._send_finished = emit.sender(TaskFinished)
@@ -84,6 +88,8 @@ class TaskRunner:
             return  # the shutdown has released it
         self.running.discard(run)
         if verdict is not None:
+            if self._ends is not None:
+                verdict = self._ends.with_ends(run.claim, verdict)
             self._outbox.put(run, verdict)
         if self.wakes_at_end:
             self._wakeup()

@@ -8,22 +8,19 @@ from typing import Any, Final
 from attrs import field
 
 from qcore.app.calls.introspection import unwraps_to
-from qcore.app.client.queries import Query
 from qcore.app.tasks.context import Context
 from qcore.domain.backoff import exponential, fixed
 from qcore.domain.errors import BrokerUnavailable, InvalidOption
 from qcore.domain.moments import Duration, seconds_of
-from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.retry import described
-from qcore.domain.states import State
 from qcore.domain.text import shown
-from qcore.domain.transitions import Deleted
 from qcore.entrypoints.alerts.alert import Alert, Finding
 from qcore.entrypoints.alerts.alert_state import Key, Standings, decide, from_text, key_of, to_text
 from qcore.entrypoints.alerts.delivery import TIMEOUT, receiver_of
 from qcore.entrypoints.alerts.rules import DEFAULT_RULES, Rule, Store, TooFew, names_of
 from qcore.entrypoints.facade import Qcore
+from qcore.entrypoints.last_results import LastResults
 
 CHECK: Final = "qcore-alerts:check"
 """The periodic task that looks; its result is what the next one goes on with."""
@@ -36,9 +33,6 @@ FIRST_RETRY: Final = timedelta(seconds=5)
 LAST_RETRY: Final = timedelta(minutes=30)
 KEPT: Final = timedelta(days=30)
 """For how long what was told is remembered when no check can be made."""
-CHECKS: Final = 20
-"""Checks that are kept, as many as the history of a periodic task has."""
-LISTED: Final = 100
 CHECK_TIMEOUT: Final = timedelta(minutes=1)
 
 
@@ -58,8 +52,9 @@ class Watch:
     async def check(self, ctx: Context, send: Callable[[Alert], object]) -> str:
         """Look once; return what the next check goes on with."""
         now = self.q.clock.now()
-        kept = await self._checks()
-        before = from_text(await self._result(kept[0])) if kept else Standings(now)
+        results = LastResults(self.q.inspector, self.q.client, self.queue, CHECK)
+        last = await results.last()
+        before = Standings(now) if last is None else from_text(last)
         found: dict[Key, Finding] = {}
         unknown: set[str] = set()
         for rule in self.rules.values():
@@ -82,9 +77,7 @@ class Watch:
         )
         for alert in alerts:
             send(alert)
-        if kept[CHECKS:]:
-            # by themselves they would be kept for thirty days, each with all that is wrong
-            await self.q.broker.execute(self.queue, kept[CHECKS:], Deleted(), now=now)
+        await results.trim(now)
         return to_text(after)
 
     async def _found(self, rule: Rule) -> dict[Key, Finding]:
@@ -94,16 +87,6 @@ class Watch:
             for each in await rule.find(store)
             if each.queue != self.queue and (rule.queues is None or each.queue in rule.queues)
         }
-
-    async def _checks(self) -> Sequence[TaskId]:
-        """Return the checks that have ended well and are kept, the last one first."""
-        query = Query.where(queue=self.queue, state=State.COMPLETED, name=CHECK)
-        found = await self.q.inspector.tasks(query, limit=LISTED)
-        return [each.id for each in found.tasks]
-
-    async def _result(self, check: TaskId) -> str:
-        result: str = await self.q.client.handle(self.queue, check).result()
-        return result
 
 
 def send_alerts(
@@ -155,6 +138,8 @@ def send_alerts(
     @q.task(CHECK, queue=queue, retention=KEPT, retry=fixed(every), timeout=CHECK_TIMEOUT)
     async def check(ctx: Context) -> str:
         return await watch.check(ctx, lambda alert: ctx.then(deliver.call(alert)))
+
+    check.is_heard = False
 
 
 def _refuse_gaps(rule: Rule, every: float) -> None:

@@ -13,7 +13,7 @@ from qcore.domain.answers import Admission, LeaseLost, Settled
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
 from qcore.domain.task import Claim, Demand, Verdict
-from qcore.domain.transitions import Succeeded
+from qcore.domain.transitions import FOLLOWED
 from qcore.middleware.tracing import conventions
 from qcore.middleware.tracing.conventions import only
 from qcore.middleware.tracing.headers import extract, keeps_context, span_in, with_context
@@ -78,7 +78,7 @@ class SettlementTracing(ForwardingBroker):
 def _connected(verdict: Verdict, run: Context | None) -> Verdict:
     """Return a verdict whose follow-ups carry the context of their run."""
     outcome = verdict.outcome
-    if run is None or not isinstance(outcome, Succeeded) or not outcome.then:
+    if run is None or not isinstance(outcome, FOLLOWED) or not outcome.then:
         return verdict
     then = tuple(
         task if keeps_context(task, span_in(extract(task.headers))) else with_context(task, run)

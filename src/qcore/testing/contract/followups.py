@@ -10,7 +10,7 @@ from qcore.domain.new_task import KEEP, REPLACE, NewTask
 from qcore.domain.origin import Origin, OriginKind, following
 from qcore.domain.states import State
 from qcore.domain.task import Lease, Task, Verdict
-from qcore.domain.transitions import Cancelled, Failed, Rejected, Succeeded
+from qcore.domain.transitions import Cancelled, Exhausted, Failed, Rejected, Succeeded
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases, in_threads, step
@@ -35,11 +35,11 @@ from qcore.testing.contract.threads import twin_of
 class FollowUpCases(Cases):
     """Tasks that begin where others end."""
 
-    # - `Succeeded(then=…)`: those tasks are enqueued in the same step, in any queue, as `enqueue`
-    #   would; and not if the lease is lost. One that is refused there is left out, and is no
-    #   error. Within a batch they may be enqueued after all its verdicts. Where one step does not
-    #   reach two queues (a Redis cluster), they are enqueued in a step before, once the lease was
-    #   seen to be good.
+    # - `Succeeded(then=…)`, `Exhausted(then=…)`, `Rejected(then=…)`: those tasks are enqueued in
+    #   the same step, in any queue, as `enqueue` would; and not if the lease is lost. One that is
+    #   refused there is left out, and is no error. Within a batch they may be enqueued after all
+    #   its verdicts. Where one step does not reach two queues (a Redis cluster), they are
+    #   enqueued in a step before, once the lease was seen to be good.
 
     async def test_what_follows_is_enqueued(self, broker: Broker) -> None:
         """In the queue of the task that has ended, and in others; now or later."""
@@ -57,6 +57,31 @@ class FollowUpCases(Cases):
         came_from = Origin(OriginKind.AFTER, claim.task.queue, claim.task.id)
         assert [task.origin for task in found] == [came_from, None, None]
         assert ids(await take(broker, 9, "default", "b")) == ids_of(follow[:2])
+
+    async def test_what_follows_a_failure_is_enqueued(self, broker: Broker) -> None:
+        """As after a success, also in another queue; the task is kept with its error."""
+        for queue, state in (("one", State.ARCHIVED), ("two", State.DEAD)):
+            claim = await a_claimed(broker, a_task(queue=queue))
+            follow = (a_task(queue=queue, payload=b"1"), a_task(queue="b", due=NOW + 9))
+            if state is State.DEAD:
+                answer = await end(broker, claim, Rejected("no", then=follow))
+            else:
+                answer = await end(broker, claim, Exhausted("no", then=follow))
+            assert answer == Settled(state)
+            ended = await stored_task(broker, claim.task.spec)
+            assert (ended.state, ended.error) == (state, "no")
+            found = [await stored_task(broker, task) for task in follow]
+            assert [task.state for task in found] == [State.PENDING, State.SCHEDULED]
+            assert [task.spec for task in found] == list(follow)
+
+    async def test_nothing_follows_a_failure_that_does_not_count(self, broker: Broker) -> None:
+        """A stale worker adds nothing."""
+        claim = await a_claimed(broker)
+        await sweep_all(broker, now=NOW + LEASE)
+        then = (a_task(), a_task(queue="b"))
+        assert await end(broker, claim, Rejected("no", then=then)) == LeaseLost()
+        assert await end(broker, claim, Exhausted("no", then=then)) == LeaseLost()
+        assert [await find_task(broker, task) for task in then] == [None] * 2
 
     async def test_nothing_follows_a_verdict_that_does_not_count(self, broker: Broker) -> None:
         """A stale worker adds nothing, in its own queue or another."""
