@@ -96,6 +96,22 @@ def test_the_first_to_make_the_tables_may_undo_that(postgres_server: PostgresSer
     q.blocking.close()
 
 
+def test_tables_that_were_found_in_the_transaction_that_made_them_may_be_undone(
+    postgres_server: PostgresServer,
+) -> None:
+    """The second call of a transaction finds them there, and they are gone with it."""
+    q = Qcore(postgres_server.url(fresh_schema()))
+    with psycopg.connect(postgres_server.conninfo) as connection:
+        tasks = q.within(connection)
+        for _ in range(2):
+            tasks.enqueue(a_task())
+        connection.rollback()
+        tasks.enqueue(a_task())
+        connection.commit()
+    assert number(q) == 1
+    q.blocking.close()
+
+
 def test_a_call_that_fails_leaves_the_transaction_as_it_was(
     q: Qcore, postgres_server: PostgresServer
 ) -> None:

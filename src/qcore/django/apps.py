@@ -4,8 +4,10 @@ from typing import Any, Final
 
 from django.apps import AppConfig
 from django.core import mail
-from django.db.models.signals import pre_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.module_loading import autodiscover_modules
+
+from qcore.app.client.inline import run_inline
 
 TASKS: Final = "tasks"
 """The module of an application in which its tasks are declared."""
@@ -29,6 +31,20 @@ class QcoreConfig(AppConfig):
             register(q)
         autodiscover_modules(TASKS)
         pre_migrate.connect(_use_memory_in_tests, sender=self, dispatch_uid="qcore")
+        post_migrate.connect(_make_tables, sender=self, dispatch_uid="qcore")
+
+
+def _make_tables(*, using: str, **_: Any) -> None:
+    """Make the tables of the queue with those of the application, where they are in one database.
+
+    Its user may be the only one that may do so, and a request is not to wait for another's tables.
+    """
+    from qcore.django.queue import q
+
+    if using == q.settings.database and not q.is_swapped:
+        run_inline(q.blocking.inner.open())
+        # a connection of its own, that nobody needs any more
+        q.blocking.close()
 
 
 def _use_memory_in_tests(**_: Any) -> None:

@@ -26,6 +26,8 @@ SAVEPOINT: Final[tuple[Statement, ...]] = (("SAVEPOINT qcore", {}),)
 RELEASE: Final[Statement] = ("RELEASE SAVEPOINT qcore", {})
 FAILED: Final = "25P02"
 """The SQLSTATE of a transaction in which a statement has failed."""
+MISSING: Final = frozenset({"3F000", "42P01"})
+"""The SQLSTATEs where there is no schema, or no table."""
 
 
 class BorrowedPostgresLink:
@@ -110,7 +112,10 @@ class BorrowedPostgresLink:
                 if not is_disconnection(error):
                     await _undo(session)
                 races += 1
-                if not is_race(error) or races > MAX_RACES:
+                if error.sqlstate in MISSING and self._server.is_prepared:
+                    # they were seen in the transaction that had made them, and that was undone
+                    self._server.is_prepared = False
+                elif not is_race(error) or races > MAX_RACES:
                     raise mapped(error, self.shown) from error
 
     async def _attempt(self, session: AnySession, function: TxFunction[T]) -> T:
