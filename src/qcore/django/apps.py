@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from django.apps import AppConfig
-from django.core import mail
+from django.core import checks, mail
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.module_loading import autodiscover_modules
 
@@ -22,13 +22,14 @@ class QcoreConfig(AppConfig):
 
     def ready(self) -> None:
         """Find tasks, and check the settings with `manage.py check`."""
-        from qcore.django import checks  # noqa: F401  (registers what it checks)
         from qcore.django.backend_queues import queues_of_backends
-        from qcore.django.backends.running import register
+        from qcore.django.backends.running import register as register_handlers
+        from qcore.django.checks import check_settings
         from qcore.django.queue import q
 
+        checks.register(check_settings, "qcore")
         if queues_of_backends():
-            register(q)
+            register_handlers(q)
         autodiscover_modules(TASKS)
         pre_migrate.connect(_use_memory_in_tests, sender=self, dispatch_uid="qcore")
         post_migrate.connect(_make_tables, sender=self, dispatch_uid="qcore")

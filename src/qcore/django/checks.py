@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register  # noqa: A004  (Django's own name)
+from django.core.checks import CheckMessage, Warning  # noqa: A004  (Django's own name)
 
 from qcore.django.queue import q
 from qcore.django.settings import NAME, SQLITE
@@ -12,7 +12,6 @@ from qcore.django.settings import NAME, SQLITE
 IMMEDIATE = "IMMEDIATE"
 
 
-@register("qcore")
 def check_settings(**_: Any) -> Sequence[CheckMessage]:
     """Return what may go wrong; what is wrong was raised when `q` was made."""
     alias = q.settings.database

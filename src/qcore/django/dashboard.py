@@ -40,7 +40,8 @@ def _access(request: Request) -> Visitor | None:
     return visitor
 
 
-pages: Final = wsgi_dashboard(q, **{"access": _access, **q.settings.dashboard})
+_options: Final[dict[str, Any]] = {"access": _access, **q.settings.dashboard}
+pages: Final = wsgi_dashboard(q, **_options)
 
 
 @csrf_exempt  # the pages have checks of their own, by where a form comes from

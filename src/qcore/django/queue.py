@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from functools import partial
 from typing import Any, Final, overload
 
 from django.core.exceptions import ImproperlyConfigured
@@ -98,8 +97,7 @@ class DjangoQcore(Qcore):
         alias = self.settings.on_commit if asked is None else asked
         if not alias or not is_in_transaction(connections[alias]):
             return await send(tasks)
-        later = partial(copy_context().run, _run, send, tasks)
-        transaction.on_commit(AfterCommit(later), using=alias)
+        transaction.on_commit(AfterCommit(_later(send, tasks)), using=alias)
         now = self.clock.now()
         return [Enqueued(task.id, state_of_new(task, now)) for task in tasks]
 
@@ -131,11 +129,17 @@ class _OpenedInTransaction:
         await (self._within() or self._broker).open()
 
 
-def _run(send: SendTasks, tasks: Sequence[NewTask]) -> None:
+def _later(send: SendTasks, tasks: Sequence[NewTask]) -> Callable[[], None]:
+    """Return what sends tasks with the context variables of now, such as those of a trace."""
+    context = copy_context()
+
     async def sent() -> Sequence[EnqueueAnswer]:
         return await send(tasks)
 
-    run_inline(sent())
+    def call() -> None:
+        context.run(run_inline, sent())
+
+    return call
 
 
 @contextmanager

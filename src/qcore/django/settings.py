@@ -1,7 +1,7 @@
 """The setting QCORE: where tasks wait, and all else that a `Qcore` is given."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
 from attrs import field
@@ -43,7 +43,7 @@ def read_settings() -> QueueSettings:
         raise ImproperlyConfigured(
             f'{NAME} is {shown(given)}: expected a dict, such as {{"URL": "sqlite:///queue.db"}}'
         )
-    named: Mapping[str, Any] = given
+    named = cast("Mapping[str, Any]", given)
     for name in named:
         if name not in KNOWN:
             raise ImproperlyConfigured(
@@ -143,13 +143,13 @@ def _on_commit(given: object) -> str | None:
 def _mapping(name: str, given: object) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
         raise ImproperlyConfigured(f'{NAME}["{name}"] is {shown(given)}: expected a dict')
-    return given
+    return cast("Mapping[str, Any]", given)
 
 
 def _imported(name: str, given: object) -> Any:
     """Return the object of a dotted name, what a class makes, or what is no name."""
     if isinstance(given, list | tuple):
-        return [_imported(name, each) for each in given]
+        return [_imported(name, each) for each in cast("Sequence[object]", given)]
     if not isinstance(given, str):
         return given
     try:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, Final, cast
 
 from qcore.domain.text import shown
 
-MAX_DEPTH = 100
+MAX_DEPTH: Final = 100
 
 
 def as_json(value: object, where: str, depth: int = 0) -> Any:
@@ -25,14 +25,16 @@ def as_json(value: object, where: str, depth: int = 0) -> Any:
             _check_text(value, where)
             return value
         case bytes() | bytearray() | memoryview():
-            raise _refused(value, where)
+            raise _refused(cast("object", value), where)
         case Mapping():
+            pairs = cast("Mapping[object, object]", value).items()
             return {
                 _key(key, where): as_json(each, f"{where}[{key!r:.40}]", depth + 1)
-                for key, each in value.items()
+                for key, each in pairs
             }
         case Sequence():
-            return [as_json(each, f"{where}[{i}]", depth + 1) for i, each in enumerate(value)]
+            several = cast("Sequence[object]", value)
+            return [as_json(each, f"{where}[{i}]", depth + 1) for i, each in enumerate(several)]
         case _:
             raise _refused(value, where)
 

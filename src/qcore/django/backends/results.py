@@ -66,7 +66,7 @@ def result_of(world: World, asked: Any, task: Task, details: Details | None, cod
         worker_ids=[*runs.workers],
     )
     if task.result is not None:
-        set_value(result, codec.loads(task.result, task.result_type, Any))
+        set_value(result, codec.loads(task.result, task.result_type, object))
     return result
 
 

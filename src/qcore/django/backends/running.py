@@ -90,8 +90,8 @@ class _Run:
         alias = backend_of(ctx.task)
         kind: Any = import_string(settings.TASKS[alias]["BACKEND"])
         self._world = kind.world
-        backend = self._world.backends[alias]
-        self._sender = type(backend)
+        backend: Any = self._world.backends[alias]
+        self._sender: type[object] = type(backend)
         self._result = backend.result(ctx.task, Details(errors, saved=runs.encoded()))
         self.asked = self._result.task
         takes_context = self.asked.takes_context
