@@ -1,8 +1,11 @@
 """Arounds run where the handler does, see what comes of it, and provide what it needs."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -375,3 +378,27 @@ class TestProvided:
 
         with pytest.raises(Exception, match="session"):
             await a.enqueue(session=Session())
+
+
+@pytest.mark.system
+def test_a_script_has_its_arounds_in_its_child_processes(tmp_path: Path) -> None:
+    """There its module is called otherwise than in the worker."""
+    (tmp_path / "script.py").write_text(
+        "import os\n"
+        "from qcore import Qcore\n"
+        "from qcore.testing import ManualClock, drain_sync\n"
+        "q = Qcore('memory://', clock=ManualClock(), instruments=[])\n"
+        "@q.around\n"
+        "def pid(ctx):\n"
+        "    yield os.getpid()\n"
+        "@q.task('pid', process=True, retention=60, max_retry=0)\n"
+        "def look(ctx): return ctx.state(int)\n"
+        "if __name__ == '__main__':\n"
+        "    handle = look.enqueue_sync()\n"
+        "    drain_sync(q)\n"
+        "    print(handle.result(timeout=0) != os.getpid())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "True\n", done.stderr

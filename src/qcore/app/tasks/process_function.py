@@ -113,7 +113,19 @@ def with_arounds(where: ProcessFunction, arounds: Sequence[NamedAround]) -> Proc
     for module in dict.fromkeys(each.module for each in arounds):
         if module is not None:
             where = included(where, module)
-    return evolve(where, arounds=tuple(each.name for each in arounds))
+    return evolve(where, arounds=names_of(arounds))
+
+
+def names_of(arounds: Sequence[NamedAround]) -> tuple[str, ...]:
+    """Return the names of arounds, the same in a worker and in its child processes.
+
+    What the main module declares has another module's name there.
+    """
+    main = f"{CHILDS_MAIN}."
+    return tuple(
+        f"{MAIN}.{each.name.removeprefix(main)}" if each.name.startswith(main) else each.name
+        for each in arounds
+    )
 
 
 def find(where: ProcessFunction) -> Any:

@@ -21,7 +21,7 @@ from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.client.client import Client
 from qcore.app.tasks.context import Context, RunServices
 from qcore.app.tasks.handler import Handler
-from qcore.app.tasks.process_function import ProcessFunction, find
+from qcore.app.tasks.process_function import ProcessFunction, find, names_of
 from qcore.app.tasks.router_tree import AnyHandler, RouterNode
 from qcore.app.worker.pools.child_ipc import Job, Outcome, PipeRunStorage, Raised, Returned
 from qcore.app.worker.pools.child_signals import ChildSignals
@@ -109,7 +109,7 @@ def _function_of(found: Any, where: ProcessFunction) -> Callable[..., Any]:
     owner = getattr(found, "owner", None)
     handler: AnyHandler | None = found if isinstance(owner, RouterNode) else None
     arounds = owner.root.arounds_of(found) if isinstance(owner, RouterNode) else ()
-    names = tuple(each.name for each in arounds)
+    names = names_of(arounds)
     if names != where.arounds:
         raise InvalidOption(
             f"the handler of {where.pattern!r} is to run inside the arounds "
