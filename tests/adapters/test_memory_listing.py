@@ -26,7 +26,7 @@ STEPS = some.lists(
 def test_a_heap_is_listed_in_order_whatever_has_become_of_it(
     steps: list[tuple[str, str, tuple[float, int]]],
 ) -> None:
-    """Both ways, from any key on, each id once; and it stays a heap."""
+    """Both ways, from any key on, each id once, or of each number the first; it stays a heap."""
     heap, held = IdHeap(), dict[str, tuple[float, int]]()
     for step, task, key in steps:
         least = min(held.values(), default=None)
@@ -46,6 +46,8 @@ def test_a_heap_is_listed_in_order_whatever_has_become_of_it(
             assert [*heap.ascending(None)] == ordered
             assert [*heap.descending(None)] == ordered[::-1]
             assert [*heap.ascending(key)] == [each for each in ordered if held[each] > key]
+            firsts = {held[each][0]: each for each in ordered[::-1]}
+            assert [*heap.firsts()] == [firsts[each] for each in sorted(firsts)]
             assert [*heap.descending(key)] == [each for each in ordered[::-1] if held[each] < key]
     assert [heap.pop() for _ in range(len(heap))] == sorted(held, key=lambda each: held[each])
 

@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from operator import itemgetter
+from sys import maxsize
 from typing import Final, TypeAlias
 
 from attrs import define
@@ -137,6 +138,13 @@ class IdHeap:
         heap = self._sorted()
         end = len(heap) if before is None else bisect_left(heap, before, key=_key_of)
         return self._present(heap[at] for at in range(end - 1, -1, -1))
+
+    def firsts(self) -> Iterator[TaskId]:
+        """Yield the id with the smallest key of each first number, in the order of these."""
+        after: SortKey | None = None
+        while (task := next(self.ascending(after), None)) is not None:
+            yield task
+            after = self._keys[task][0], maxsize
 
     def _sorted(self) -> list[tuple[float, int, TaskId]]:
         if not self._is_sorted:

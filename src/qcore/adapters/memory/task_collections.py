@@ -4,11 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from heapq import nsmallest
 from itertools import islice
+from typing import Final
 
 from qcore.adapters.memory.stored_task import IdHeap, SortKey, StoredTask
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.states import ACTIVE, ENDED, GONE, PENDING, State
+
+MAX_PRIORITIES: Final = 100
+"""Of a queue, whose first tasks are looked at to say since when one has waited."""
 
 
 class TaskCollections:
@@ -19,6 +23,8 @@ class TaskCollections:
         self.tasks: dict[TaskId, StoredTask] = {}
         self.pending = IdHeap()
         self.waiting = IdHeap()
+        self._retries = 0
+        """How many of those that wait are in retry."""
         self.expiring = IdHeap()
         self.active: dict[TaskId, StoredTask] = {}
         self.ended = {State.COMPLETED: IdHeap(), State.ARCHIVED: IdHeap(), State.DEAD: IdHeap()}
@@ -76,22 +82,24 @@ class TaskCollections:
         return (task for members in self._groups.values() for task in members)
 
     def ready_since(self, now: Moment) -> Moment | None:
-        """Return when the earliest task was due that is pending, or could be."""
-        ready = [self.tasks[task].due for task in self.pending]
+        """Return when the earliest task was due that is pending, or could be.
+
+        Of pending ones the first of each priority counts.
+        """
+        firsts = islice(self.pending.firsts(), MAX_PRIORITIES)
+        ready = [self.tasks[task].due for task in firsts]
         if (first := self.waiting.first()) is not None and first[0] <= now:
             ready.append(first[0])
         return min(ready, default=None)
 
     def count(self) -> dict[State, int]:
         """Return the number of tasks by state."""
-        waiting = [self.tasks[task].state for task in self.waiting]
-        retry = waiting.count(State.RETRY)
         counts = {
-            State.SCHEDULED: len(waiting) - retry,
+            State.SCHEDULED: len(self.waiting) - self._retries,
             State.PENDING: len(self.pending),
             State.AGGREGATING: sum(map(len, self._groups.values())),
             ACTIVE: len(self.active),
-            State.RETRY: retry,
+            State.RETRY: self._retries,
             **{state: len(ended) for state, ended in self.ended.items()},
         }
         return {state: number for state, number in counts.items() if number}
@@ -161,6 +169,7 @@ class TaskCollections:
         match state:
             case State.SCHEDULED | State.RETRY:
                 self.waiting.add((stored.due, stored.sequence), task)
+                self._retries += state is State.RETRY
             case State.AGGREGATING:
                 self._groups[stored.spec.group or ""].add(stored.sort_key(), task)
             case State.COMPLETED:
@@ -185,6 +194,7 @@ class TaskCollections:
                     self.expiring.discard(task)
             case State.SCHEDULED | State.RETRY:
                 self.waiting.discard(task)
+                self._retries -= stored.state is State.RETRY
             case State.AGGREGATING:
                 members = self._groups[stored.spec.group or ""]
                 members.discard(task)
