@@ -1,5 +1,7 @@
 """How Redis keeps statistics: in hashes that go by themselves, with few commands for a batch."""
 
+from itertools import product
+
 import pytest
 
 from qcore.adapters.redis import RedisBroker
@@ -84,6 +86,24 @@ class TestStatistics(RedisCases):
                 await total_of(broker)
             assert self.server.cli("GET", key) == "data"
             self.server.cli("DEL", key)
+
+    async def test_many_periods_of_many_queues_are_read_in_few_calls(
+        self, broker: RedisBroker
+    ) -> None:
+        """In the order of the queues, then of time; periods of two queues may share a call."""
+        queues = ["b", "a", "c"]
+        moments = (NOW, NOW + 70 * 60)
+        for now in moments:
+            for queue in ("a", "b"):
+                claim = await a_claimed(broker, a_task(queue=queue))
+                await end(broker, claim, Succeeded(), now=now)
+        self.server.cli("CONFIG", "RESETSTAT")
+        rows = await broker.statistics(
+            queues, since=NOW - 9 * 60, until=NOW + 71 * 60, resolution=Resolution.MINUTE
+        )
+        starts = map(Resolution.MINUTE.start, moments)
+        assert [(row.queue, row.start) for row in rows] == [*product(("b", "a"), starts)]
+        assert self.server.cli("INFO", "commandstats")["cmdstat_evalsha"]["calls"] == 3
 
     async def test_names_in_the_place_of_numbers_are_read(self, broker: RedisBroker) -> None:
         """Before names were behind fields they had numbers; a period may have both."""

@@ -79,11 +79,16 @@ def _read(cursor: str) -> tuple[bytes, bytes]:
 
 async def count(runner: ScriptRunner) -> Counts:
     """Count the tasks of every queue that has any."""
-    groups = runner.queue_batches(await runner.registered_queues())
+    return await count_in(runner, await runner.registered_queues())
+
+
+async def count_in(runner: ScriptRunner, queues: Iterable[str]) -> Counts:
+    """Count the tasks of those queues that have any."""
+    groups = runner.queue_batches(queues)
+    keys = [[key for queue in group for key in runner.keys.counted(queue)] for group in groups]
+    replies = await runner.link.run(COUNT, [ScriptCall(each, ()) for each in keys])
     counts: dict[str, Mapping[State, int]] = {}
-    for group, reply in zip(
-        groups, await runner.run_idempotent(COUNT, [(g, ()) for g in groups]), strict=True
-    ):
+    for group, reply in zip(groups, replies, strict=True):
         for n, queue in enumerate(group):
             numbers = zip(COUNTED_STATES, reply[n * len(COUNTED_STATES) :], strict=False)
             if states := {state: number for state, number in numbers if number}:

@@ -67,7 +67,7 @@ themselves, in MessagePack, and the channels `…:wake` and `…:news` of a queu
 carry notifications (notifications.py).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
@@ -104,6 +104,8 @@ class Key(IntEnum):
 FAST_PATH_KEYS: Final = 4
 """How many of the first keys lua/enqueue.lua takes for tasks with default metadata that are pending
 at once in a queue that exists: fewer keys are a shorter command."""
+COUNTED_KEYS: Final = int(Key.DEAD)
+"""How many of the first keys lua/count.lua takes: a page waits for it, in thousands of queues."""
 ENTRY_KEYS: Final = ("entries", "entry-ids", "entry-wakes")
 """The names of the keys of a queue's entries, in the order of lua/lib/entries.lua."""
 WITH_ENTRIES: Final = len(Key) + len(ENTRY_KEYS)
@@ -133,13 +135,17 @@ class Keys:
         self.of = lru_cache(maxsize=1_000)(self._of)
         self.with_session = lru_cache(maxsize=1_000)(self._with_session)
         self.entries = lru_cache(maxsize=1_000)(self._entries)
-        self.period = lru_cache(maxsize=10_000)(self._period)
+        self._period = lru_cache(maxsize=10_000)(self._period_name)
 
     def _of(self, queue: str) -> Sequence[str]:
         """Return the names of a queue's keys in their order, with a session that nobody uses."""
-        # whoever counts thousands of queues asks for all of them, which no cache holds
+        return self.counted(queue, len(_NAMES))
+
+    def counted(self, queue: str, number: int = COUNTED_KEYS) -> Sequence[str]:
+        """Return the names of the first of a queue's keys: those that lua/count.lua takes."""
+        # not kept: whoever counts thousands of queues asks for all of them, which no cache holds
         prefix = self._name(queue, "")
-        return [prefix + name for name in _NAMES]
+        return [prefix + name for name in _NAMES[:number]]
 
     def _with_session(self, queue: str, session: str, number: int) -> Sequence[str]:
         """Return the names of the first of a queue's keys in their order, those of entries last."""
@@ -149,7 +155,7 @@ class Keys:
 
     def now(self, queue: str, now: Moment) -> Sequence[str]:
         """Return the names of the statistics to which a queue adds now (lua/lib/statistics.lua)."""
-        return [self.period(queue, each, each.start(now)) for each in Resolution]
+        return [self._period(queue, each, each.start(now)) for each in Resolution]
 
     def periods(self, queue: str, now: Moment) -> Iterator[str]:
         """Yield the names of all statistics that a queue may have now.
@@ -158,12 +164,18 @@ class Keys:
         """
         for each in Resolution:
             first, end = each.start(now - each.kept) - each, int(now) + 2 * each
-            for start in range(first, end, each):
-                yield self._name(queue, f"{each.name.lower()}:{start}")
+            yield from self.of_periods(queue, each, range(first, end, each))
 
-    def _period(self, queue: str, resolution: Resolution, start: int) -> str:
-        """Return the name of the statistics of a period."""
-        return self._name(queue, f"{resolution.name.lower()}:{start}")
+    def of_periods(
+        self, queue: str, resolution: Resolution, starts: Iterable[int]
+    ) -> Sequence[str]:
+        """Return the names of the statistics of periods, given by when they begin."""
+        # not kept, as they are many
+        prefix = self._name(queue, f"{resolution.name.lower()}:")
+        return [f"{prefix}{start}" for start in starts]
+
+    def _period_name(self, queue: str, resolution: Resolution, start: int) -> str:
+        return self.of_periods(queue, resolution, [start])[0]
 
     def _entries(self, queue: str) -> Sequence[str]:
         """Return the names of the keys of a queue's entries, in the order of `ENTRY_KEYS`."""
@@ -188,6 +200,7 @@ class Keys:
         return self._name(queue, "news")
 
 
+@lru_cache(maxsize=10_000)
 def queue_name(stored: bytes) -> str | None:
     """Return a name of the registry; None for one that no queue can have, as somebody has added."""
     try:

@@ -2,14 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from qcore.adapters.links.redis import ScriptCall
-from qcore.adapters.redis.script_runner import MAX_QUEUES_PER_CALL, ScriptRunner, chunks
+from qcore.adapters.redis.script_runner import ScriptRunner, chunks
 from qcore.adapters.redis.scripts import STATISTICS
 from qcore.domain.histogram import add
 from qcore.domain.moments import Moment
 from qcore.domain.statistics import OTHER, Resolution, StatisticsRow, statistics_of
+
+MAX_PERIODS_PER_CALL: Final = 100
+"""Hashes that one call reads: a busy one has a hundred fields."""
+MAX_KNOWN_FIELDS: Final = 10_000
+"""Fields whose meaning is remembered: the same ones come again in each period of a queue."""
 
 _FIELD: Final = re.compile(rb"[A-Z]|[wr]\d{1,2}")
 _KEY: Final = re.compile(
@@ -25,21 +31,22 @@ async def statistics(
     resolution: Resolution,
 ) -> list[StatisticsRow]:
     """Return what ended in queues between two moments, by queue, period and name."""
-    starts = [*resolution.starts(since, until)]
-    asked = [
-        (queue, chunk)
-        for queue in dict.fromkeys(await runner.registered_queues() if queues is None else queues)
-        for chunk in chunks(starts, MAX_QUEUES_PER_CALL)
-    ]
-    calls = [
-        ScriptCall([runner.keys.period(queue, resolution, start) for start in chunk], ())
-        for queue, chunk in asked
-    ]
+    starts = resolution.starts(since, until)
+    calls: list[ScriptCall] = []
+    asked: list[Sequence[tuple[str, int]]] = []
+    for group in runner.queue_batches(
+        await runner.registered_queues() if queues is None else queues
+    ):
+        keys = [key for queue in group for key in runner.keys.of_periods(queue, resolution, starts)]
+        calls += [ScriptCall(part, ()) for part in chunks(keys, MAX_PERIODS_PER_CALL)]
+        places = [(queue, start) for queue in group for start in starts]
+        asked += chunks(places, MAX_PERIODS_PER_CALL)
     replies = await runner.link.run(STATISTICS, calls)
     return [
         StatisticsRow(queue, name, start, statistics_of(counts))
-        for (queue, chunk), reply in zip(asked, replies, strict=True)
-        for start, stored in zip(chunk, reply, strict=True)
+        for places, reply in zip(asked, replies, strict=True)
+        for at, stored in zip(reply[::2], reply[1::2], strict=True)
+        for queue, start in [places[at]]
         for name, counts in sorted(_rows(stored).items())
     ]
 
@@ -54,8 +61,20 @@ def _rows(stored: Sequence[bytes]) -> dict[str, dict[str, int]]:
     names = {number: key[1:] for key, number in found.items() if key[:1] == b"#"}
     rows: dict[str, dict[str, int]] = {}
     for key, value in found.items():
-        if (read := _KEY.fullmatch(key)) and value.isdigit():
-            name = names.get(read["number"]) if read["number"] else read["name"]
+        if (read := _read(key)) and value.isdigit():
+            number, name, fields = read
+            if number:
+                name = names.get(number)
             row = rows.setdefault(OTHER if name is None else name.decode(errors="replace"), {})
-            add(row, {each.decode(): int(value) for each in _FIELD.findall(read["fields"])})
+            add(row, dict.fromkeys(fields, int(value)))
     return rows
+
+
+@lru_cache(MAX_KNOWN_FIELDS)
+def _read(key: bytes) -> tuple[bytes, bytes | None, Sequence[str]] | None:
+    """Return the number of a name, the name, and the fields that are written as one."""
+    found = _KEY.fullmatch(key)
+    if found is None:
+        return None
+    fields = [each.decode() for each in _FIELD.findall(found["fields"])]
+    return found["number"], found["name"], fields

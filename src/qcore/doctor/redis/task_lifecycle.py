@@ -10,7 +10,7 @@ from qcore.adapters.links.redis import Arg, Link, Reply, Script, ScriptCall
 from qcore.adapters.redis import admin, claim, enqueue, settle, sweep
 from qcore.adapters.redis.keys import Key
 from qcore.adapters.redis.script_runner import ScriptRunner
-from qcore.adapters.redis.scripts import COUNT, SCRIPTS
+from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.domain.answers import Enqueued, LeaseLost, Settled, Swept
 from qcore.domain.diagnostics import Finding, error, ok, warning
 from qcore.domain.errors import QcoreError
@@ -106,8 +106,8 @@ async def _begin(runner: ScriptRunner, queue: str, now: Moment) -> None:
     _expect("get", stored and (stored.spec.name, stored.state), (task.name, State.PENDING))
     page = await admin.browse(runner, queue, State.PENDING, 10, None)
     _expect("browse", [each.spec.id for each in page.tasks], [queue])
-    [counts] = await runner.run_idempotent(COUNT, [([queue], ())])
-    _expect("count", sum(counts), 1)
+    counts = await admin.count_in(runner, [queue])
+    _expect("count", counts, {queue: {State.PENDING: 1}})
 
 
 async def _end(runner: ScriptRunner, queue: str, now: Moment) -> None:

@@ -1,6 +1,8 @@
--- Read what has ended in some periods of a queue.
+-- Read what has ended in some periods of queues. Most queues have nothing in most minutes: what is
+-- not there takes no part of the reply.
 --
--- KEYS: the hashes of the periods. Reply: all fields and values of each.
+-- KEYS: the hashes of the periods. Reply: for each of them that is there its number among them, from
+-- 0, and all of its fields and values.
 
 local reply = {}
 for i, key in ipairs(KEYS) do
@@ -8,6 +10,9 @@ for i, key in ipairs(KEYS) do
   if found.err then
     return redis.error_reply('QCORE FOREIGN ' .. key .. ' ' .. redis.call('TYPE', key).ok)
   end
-  reply[i] = found
+  if #found > 0 then
+    reply[#reply + 1] = i - 1
+    reply[#reply + 1] = found
+  end
 end
 return reply
