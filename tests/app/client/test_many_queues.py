@@ -32,6 +32,18 @@ async def test_a_preview_says_that_it_has_not_seen_all() -> None:
     assert preview.count == preview.looked == FEW_READS
 
 
+async def test_a_preview_finds_what_is_behind_many_others() -> None:
+    """It looks at each queue and state as far as at the others."""
+    q = Qcore("memory://", clock=ManualClock(), instruments=[])
+    await q.broker.open()
+    many = [a_task(queue="a", name="many") for _ in range(300)]
+    one = a_task(queue="b", name="one")
+    dead = [a_stored_task(each, state=State.DEAD, finished=NOW) for each in (*many, one)]
+    await q.broker.restore([TaskSnapshot(each) for each in dead], now=NOW)
+    preview = await q.inspector.preview("state:dead name:one", RunNow(), look=100)
+    assert (preview.count, preview.looked, preview.is_complete) == (1, 51, False)
+
+
 async def test_pages_of_a_query_go_on_where_one_has_read_enough() -> None:
     """Each task is on one of them."""
     q = await with_dead_tasks()

@@ -133,7 +133,7 @@ async def test_of_many_queues_the_overview_charts_those_on_the_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And says so: to add up thousands takes long."""
-    monkeypatch.setattr("qcore.entrypoints.dashboard.pages.overview.FEW", 1)
+    monkeypatch.setattr("qcore.entrypoints.dashboard.pages.overview.MOST_QUEUES", 1)
     q = await with_runs(a=2, b=3)
     for queue in ("a", "b"):
         await put(q, queue=queue)

@@ -183,6 +183,10 @@ async def test_who_may_not_see_workers_is_told_nothing_of_them() -> None:
             "The first task of the queue mail has waited for 1 h 1 min.",
         ),
         ({"died": 2}, "2 tasks have ended for good without success since yesterday."),
+        (
+            {"died": 2, "counts_all_dead": False},
+            "2 tasks or more have ended for good without success since yesterday.",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(more: dict[str, Any], said: str | None) -> None:

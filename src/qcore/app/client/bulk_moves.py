@@ -132,7 +132,10 @@ class BulkMove:
         """Count what would be moved, looking at no more than `look` tasks, in so many reads."""
         count = looked = reads = 0
         first: list[Task] = []
-        async for _, page in self._pages(min(STEP, look)):
+        places = await self._places()
+        # each is read as far as the others, so that what is in one of them is found
+        share = max(1, look // max(1, min(len(places), most_reads(look))))
+        async for _, page in self._pages(places, min(STEP, share)):
             reads += 1
             if looked + len(page.tasks) > look or reads > most_reads(look):
                 return MovePreview(self._query, self._as_of, count, looked, first)
@@ -148,7 +151,7 @@ class BulkMove:
         """Give the order in steps, each for tasks that were just read; report after each."""
         so_far = MoveProgress()
         size = STEP if pace is None else min(STEP, ceil(pace))
-        async for queue, page in self._pages(size):
+        async for queue, page in self._pages(await self._places(), size):
             tasks = self._selected(page)[: None if limit is None else limit - so_far.done]
             step = await self._step(queue, tasks, clock.now())
             so_far += evolve(step, looked=len(page.tasks))
@@ -196,16 +199,29 @@ class BulkMove:
             return await move_to(self._writer, queue, ids, command, now=now)
         return await self._broker.execute(queue, ids, command, now=now)
 
-    async def _pages(self, size: int) -> AsyncGenerator[tuple[str, Page], None]:
-        """Yield what there is in the queues and states that the order can move."""
-        for queue, held in (await queues_of(self._broker, self._query)).items():
-            for state in [state for state in self._states if state in held]:
-                cursor: str | None = None
-                while True:
-                    page = await self._broker.browse(queue, state, size, cursor=cursor)
-                    yield queue, page
-                    if (cursor := page.cursor) is None:
-                        break
+    async def _places(self) -> Sequence[tuple[str, State]]:
+        """Return the queues and states that may have tasks which the order can move."""
+        queues = await queues_of(self._broker, self._query)
+        return [
+            (queue, state)
+            for queue, held in queues.items()
+            for state in self._states
+            if state in held
+        ]
+
+    async def _pages(
+        self, places: Sequence[tuple[str, State]], size: int
+    ) -> AsyncGenerator[tuple[str, Page], None]:
+        """Yield what there is in some places: a page of each, then the next of each."""
+        cursors: dict[tuple[str, State], str | None] = dict.fromkeys(places)
+        while cursors:
+            following: dict[tuple[str, State], str | None] = {}
+            for (queue, state), cursor in cursors.items():
+                page = await self._broker.browse(queue, state, size, cursor=cursor)
+                yield queue, page
+                if page.cursor is not None:
+                    following[queue, state] = page.cursor
+            cursors = following
 
     def _selected(self, page: Page) -> list[Task]:
         return [task for task in page.tasks if self._is_older(task) and self._fits(task)]

@@ -61,6 +61,8 @@ class Facts:
     sees_all_workers: bool = True
     died: int = 0
     """Tasks that have ended for good without success since yesterday."""
+    counts_all_dead: bool = True
+    """Whether those are of all queues; else there may be more."""
 
 
 def problems(facts: Facts) -> Sequence[Problem]:
@@ -191,8 +193,9 @@ def _backlog(facts: Facts) -> Iterator[Problem]:
 def _dead(facts: Facts) -> Iterator[Problem]:
     if facts.died:
         verb = "has" if facts.died == 1 else "have"
+        number = tasks(facts.died) if facts.counts_all_dead else f"{facts.died:,} tasks or more"
         yield Problem(
-            f"{tasks(facts.died)} {verb} ended for good without success since yesterday.",
+            f"{number} {verb} ended for good without success since yesterday.",
             "Look at their errors; what can be mended may be run again.",
             is_bad=False,
             to="errors",

@@ -84,11 +84,16 @@ class Grant:
 
     def has(self, right: Right) -> bool:
         """Return whether it is for an action."""
-        return is_like(right, tuple(self.action.split(STAR)))
+        return _is_like(right, self.action)
 
     def is_for(self, queue: str) -> bool:
         """Return whether it is for a queue."""
-        return is_like(queue, tuple(self.queue.split(STAR)))
+        return _is_like(queue, self.queue)
+
+
+def _is_like(text: str, pattern: str) -> bool:
+    # the star alone first: a page asks for a right of each queue, of which there may be thousands
+    return pattern == STAR or is_like(text, tuple(pattern.split(STAR)))
 
 
 @record

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
-from qcore.app.client.bulk_moves import DEFAULT_LOOK, MoveProgress
 from qcore.app.client.bulk_moves import Move as Command
+from qcore.app.client.bulk_moves import MoveProgress
 from qcore.app.client.qualifiers import STATE
 from qcore.app.client.queries import Query
 from qcore.domain.answers import Conflict, Duplicate, Moved
@@ -145,7 +145,7 @@ async def _order_all(visit: Visit, order: Move) -> Answer:
     limit = visit.form.whole("limit", 1, MOST_LIMIT, 0) or None
     if not _is_confirmed(visit) or who(visit)["reason"] is None:
         preview = await visit.inspector.preview(
-            query, _any(visit, order), look=DEFAULT_LOOK, sample=SAMPLE
+            query, _any(visit, order), look=visit.board.settings.look, sample=SAMPLE
         )
         count = preview.count if limit is None else min(limit, preview.count)
         if not _is_confirmed(visit) or _lacks_reason(visit, count):

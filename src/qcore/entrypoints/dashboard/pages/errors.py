@@ -20,7 +20,7 @@ from qcore.entrypoints.dashboard.visit import YES, Done, Page, Visit
 GROUPS: Final = 50
 LOOK: Final = 2_000
 """Failed tasks that the page looks at: of each queue and state an equal share, the latest."""
-LOOK_BEFORE: Final = 10_000
+LOOK_TO_MOVE: Final = 10_000
 """Tasks that are looked at to move those of one group, while a page is waited for."""
 SAMPLE: Final = 5
 PACES: Final = (10, 100, 1_000)
@@ -88,7 +88,7 @@ async def _carry_out(visit: Visit, order: QueryOrder) -> Answer:
     number = form.whole("number", 1, max(PACES), PACES[0])
     if form.maybe("confirm", most=len(YES)) != YES:
         preview = await visit.inspector.preview(
-            allowed & query, order.move(), look=LOOK_BEFORE, sample=SAMPLE
+            allowed & query, order.move(), look=visit.board.settings.look, sample=SAMPLE
         )
         values = {
             "order": order,
@@ -102,7 +102,7 @@ async def _carry_out(visit: Visit, order: QueryOrder) -> Answer:
         return Page("errors_confirm.html", f"{order.label}?", values, command)
     as_of = form.moment("as_of", visit.now)
     progress = await carried_out(
-        visit, order, allowed & query, as_of, limit=number, look=LOOK_BEFORE
+        visit, order, allowed & query, as_of, limit=number, look=LOOK_TO_MOVE
     )
     to = visit.links.to("errors", q=str(asked) or None)
     return Done(to, told(order, progress), is_good=progress.done > 0)

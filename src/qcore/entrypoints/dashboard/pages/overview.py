@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from heapq import nlargest
 from typing import Final
 
 from qcore.app.client.qualifiers import QUEUE
@@ -22,12 +23,14 @@ from qcore.entrypoints.dashboard.visit import Page, Visit
 from qcore.ports import worker_registry_of
 
 QUEUES: Final = 50
-MOST_QUEUES: Final = 500
-FEW: Final = 200
-"""Queues of which all that has ended in the last hour is added up; of more, those on the page."""
+MOST_QUEUES: Final = 200
+"""Queues of a page, and of which what has ended is added up: where there are more, of those on the
+page. A store has a row for each minute of each."""
 AN_HOUR: Final = timedelta(hours=1)
 NOTHING: Final = Statistics()
-DEAD: Final = frozenset({State.ARCHIVED, State.DEAD})
+DEAD: Final = (State.ARCHIVED, State.DEAD)
+NO_TASKS: Final = (0, 0)
+"""Of them, where a queue has none."""
 
 
 @record
@@ -65,13 +68,15 @@ async def overview(visit: Visit) -> Page:
     page = await visit.inspector.queues(selected, limit=limit, cursor=visit.query.cursor())
     counts = visit.seen(Right.QUEUE_READ, page.counts)
     shown = [each.name for each in page.queues]
-    is_small = len(counts) <= FEW
+    workers = await workers_of(visit)
+    served = {queue for worker in workers or () for queue in worker.queues}
+    is_small = len(served.union(counts)) <= MOST_QUEUES
     hour = await ended(visit, None if is_small else shown, AN_HOUR, Resolution.MINUTE)
     paces = {str(key[0]): Pace(each) for key, each in totals(hour, "queue").items()}
-    # of queues in which there are such tasks yet
-    dead = [name for name, sizes in counts.items() if not DEAD.isdisjoint(sizes)]
-    days = await ended(visit, dead, timedelta(days=1), Resolution.DAY)
-    workers = await workers_of(visit)
+    # of queues in which there are such tasks yet, of those with most
+    dead = {name: n for name, held in counts.items() if (n := sum(map(held.get, DEAD, NO_TASKS)))}
+    most = nlargest(MOST_QUEUES, dead, key=dead.__getitem__)
+    days = await ended(visit, most, timedelta(days=1), Resolution.DAY)
     facts = Facts(
         visit.now,
         counts,
@@ -80,6 +85,7 @@ async def overview(visit: Visit) -> Page:
         partial(visit.may, Right.WORKER_READ),
         visit.visitor.rights.may_everywhere(Right.WORKER_READ),
         sum(each.statistics.dead for each in days),
+        counts_all_dead=len(dead) <= MOST_QUEUES,
     )
     values = {
         "queues": page.queues,
