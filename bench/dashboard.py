@@ -113,7 +113,9 @@ async def _asked(q: Qcore, http: httpx.AsyncClient, queue: str) -> list[Asked]:
     # a job, so that there is one to be shown
     move = {"verb": "delete", "which": "all", "state": "completed", "q": "name:nobody:*"}
     begun = await http.post(
-        "/bulk-delete", data=move | {"confirm": "yes", "as_of": "1e12"}, headers=SAME_ORIGIN
+        "/bulk-delete",
+        data=move | {"confirm": "yes", "as_of": f"{q.clock.now()}"},
+        headers=SAME_ORIGIN,
     )
     job = begun.headers["location"].partition("?id=")[2]
     of_queue = {"queue": queue}
