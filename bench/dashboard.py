@@ -123,8 +123,8 @@ async def _asked(q: Qcore, http: httpx.AsyncClient, queue: str) -> list[Asked]:
     moves = ("run", "discard", "cancel", "reschedule")
     return [
         *(Asked(f"overview {span}", "", {"span": span}) for span in SPANS),
-        Asked("overview 3h, 200 queues", "", {"span": "3h", "limit": "200"}),
-        Asked("overview, 200 queues", "", {"limit": "200"}),
+        Asked("overview 3h, 100 queues", "", {"span": "3h", "limit": "100"}),
+        Asked("overview, 100 queues", "", {"limit": "100"}),
         Asked("overview by name", "", {"name": "0007"}),
         *(Asked(f"queue {tab}", "queue", of_queue | {"state": tab}) for tab in TABS),
         *(Asked(f"queue {span}", "queue", of_queue | {"span": span}) for span in SPANS),

@@ -25,7 +25,7 @@ DEFAULT_LOOK: Final = 2_000
 BATCH: Final = 250
 """Tasks that are read in one call where not all of them are of the query."""
 
-FEW_READS: Final = 100
+FEW_READS: Final = 50
 TASKS_A_READ: Final = 30
 """A read of a queue and state takes as long as so many more tasks in one read."""
 

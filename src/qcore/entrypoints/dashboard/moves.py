@@ -1,6 +1,6 @@
 """The orders that a page can give for a task: what each is called, needs and does."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 from uuid import uuid4
 
@@ -242,10 +242,11 @@ def moves_of(task: Task) -> Sequence[Move]:
     ]
 
 
-def choices(visit: Visit, order: Move, queues: Iterable[str]) -> Sequence[str]:
+async def choices(visit: Visit, order: Move) -> Sequence[str]:
     """Return the queues that a form offers: of those that there are, where the visitor may move."""
     if order.asked is None or not order.asked.are_queues:
         return ()
+    queues = await visit.inspector.counts()
     return sorted(each for each in queues if visit.may(order.right, each))[:MOST_CHOICES]
 
 

@@ -214,7 +214,7 @@ async def _asked(visit: Visit, order: Move, values: Mapping[str, object]) -> Pag
         "looked": 0,
         "move": order,
         "route": visit.name,
-        "choices": choices(visit, order, await visit.inspector.counts()),
+        "choices": await choices(visit, order),
         "asks_above": ASKS_ABOVE,
         "is_missing": _is_confirmed(visit),
     }

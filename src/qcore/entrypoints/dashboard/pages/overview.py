@@ -23,7 +23,7 @@ from qcore.entrypoints.dashboard.visit import Page, Visit
 from qcore.ports import worker_registry_of
 
 QUEUES: Final = 50
-MOST_QUEUES: Final = 200
+MOST_QUEUES: Final = 100
 """Queues of a page, and of which what has ended is added up: where there are more, of those on the
 page. A store has a row for each minute of each."""
 AN_HOUR: Final = timedelta(hours=1)

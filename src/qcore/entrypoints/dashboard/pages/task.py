@@ -46,7 +46,7 @@ async def _carry_out(visit: Visit, verb: str) -> Answer:
     queue, name = visit.form.queue(), visit.form.task()
     if order.asks and visit.form.maybe("confirm", most=len(YES)) != YES:
         found = await _found(visit, queue, name)
-        offered = choices(visit, order, await visit.inspector.counts())
+        offered = await choices(visit, order)
         values = {"move": order, "task": found, "route": visit.name, "choices": offered}
         command = order.typed("task", verb, name, "--queue", queue)
         return Page("confirm.html", f"{order.label}?", values, command)
