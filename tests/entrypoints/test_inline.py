@@ -220,7 +220,7 @@ def test_of_several_errors_the_first_is_raised_when_all_have_run(app: App) -> No
         with pytest.raises(OSError, match="one"):
             app.q.blocking.enqueue_many(calls)
         assert len(app.said) == 1
-        assert app.q.blocking_inspector.counts()["default"]["retry"] == 2
+        assert app.q.blocking_inspector.counts()["default"][State.RETRY] == 2
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,9 @@ def test_middleware_arounds_and_hooks_are_around_it(app: App) -> None:
         yield Session(said)
         said.append("closed")
 
-    q.on_error(lambda ctx, error: said.append(f"told of {error}"))
+    @q.on_error
+    def tell(ctx: Context, error: BaseException) -> None:
+        said.append(f"told of {error}")
 
     @q.task("session")
     def session(ctx: Context, session: Annotated[Session, Provided] = Provided) -> None:

@@ -82,7 +82,10 @@ def test_all_is_declared_before_it_is_configured(tmp_path: Path) -> None:
     q.include(router)
     q.every(60)(two)
     q.add_instrument(signals)
-    q.on_error(lambda ctx, error: None)
+
+    @q.on_error
+    def hear(ctx: Context, error: BaseException) -> None: ...
+
     q.wrap_broker(lambda broker: broker)
     q.configure(f"sqlite:///{tmp_path}/shop.db", clock=ManualClock())
     two.enqueue_sync()

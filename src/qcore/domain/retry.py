@@ -5,7 +5,15 @@ from typing import Final, TypeAlias
 
 from qcore.domain.backoff import Curve, Quartic, Roll, parse
 from qcore.domain.control import ControlFlow, RateLimited, Retry, Revoke, SkipRetry, Snooze
-from qcore.domain.error_groups import group_text, is_a, is_group, is_in_vain, meaning_of
+from qcore.domain.error_groups import (
+    BY_GRAVITY,
+    group_text,
+    is_a,
+    is_group,
+    is_in_vain,
+    leaves,
+    meaning_of,
+)
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 from qcore.domain.task import Task
@@ -27,15 +35,51 @@ def always(_error: BaseException) -> bool:
 
 
 @record
+class ErrorKinds:
+    """Which errors are retried, by their classes; of two that fit, the nearer to the error's own.
+
+    Of a group of exceptions each has to be one, or the group's own class.
+    """
+
+    retry_on: tuple[type[BaseException], ...] | None = None
+    """None for all but those of `give_up_on`."""
+    give_up_on: tuple[type[BaseException], ...] = ()
+
+    def retries(self, error: BaseException) -> bool:
+        """Return whether an error is retried."""
+        found = self._said(error)
+        if found is None and is_group(error):
+            return all(self.retries(each) for each in leaves(error))
+        if is_a(error, BY_GRAVITY):
+            # of a group: it asks for something itself
+            return True
+        return self.retry_on is None if found is None else found
+
+    def _said(self, error: BaseException) -> bool | None:
+        """Return what is said of an error's class; None for nothing."""
+        for kind in type(error).__mro__:
+            if kind in self.give_up_on:
+                return False
+            if kind in (self.retry_on or ()):
+                return True
+        return None
+
+
+ALL_ERRORS: Final = ErrorKinds()
+
+
+@record
 class RetryPolicy:
     """How a failed run is followed by another.
 
     `curve` turns failures and a roll into seconds; `is_failure` says whether an error burns the
-    retry budget (one that does not is retried all the same, as in Asynq's `IsFailure`).
+    retry budget (one that does not is retried all the same, as in Asynq's `IsFailure`); `kinds`
+    says which errors are retried at all.
     """
 
     curve: Curve = Quartic()
     is_failure: Callable[[BaseException], bool] = always
+    kinds: ErrorKinds = ALL_ERRORS
 
 
 @record
@@ -44,11 +88,15 @@ class PolicyParts:
 
     curve: Curve | None = None
     is_failure: Callable[[BaseException], bool] | None = None
+    kinds: ErrorKinds | None = None
 
     def over(self, other: "PolicyParts") -> "PolicyParts":
         """Return these parts, with another's where there is none."""
-        curve = other.curve if self.curve is None else self.curve
-        return PolicyParts(curve, other.is_failure if self.is_failure is None else self.is_failure)
+        return PolicyParts(
+            other.curve if self.curve is None else self.curve,
+            other.is_failure if self.is_failure is None else self.is_failure,
+            other.kinds if self.kinds is None else self.kinds,
+        )
 
     def whole(self) -> RetryPolicy:
         """Return the policy, with the usual parts where there is none."""
@@ -56,12 +104,19 @@ class PolicyParts:
         return RetryPolicy(
             usual.curve if self.curve is None else self.curve,
             usual.is_failure if self.is_failure is None else self.is_failure,
+            usual.kinds if self.kinds is None else self.kinds,
         )
 
 
 def parts_of(policy: RetryPolicy | None) -> PolicyParts:
-    """Return the parts of a policy, which says both; none of None."""
-    return PolicyParts() if policy is None else PolicyParts(policy.curve, policy.is_failure)
+    """Return the parts of a policy, which says a curve and what is a failure; none of None.
+
+    Which errors are retried it says only if not all are.
+    """
+    if policy is None:
+        return PolicyParts()
+    kinds = None if policy.kinds is ALL_ERRORS else policy.kinds
+    return PolicyParts(policy.curve, policy.is_failure, kinds)
 
 
 def judge(
@@ -70,8 +125,9 @@ def judge(
     """Return what `error`, raised by a run of `task`, means for the task.
 
     A curve that travels with the task comes before the policy's; what `Retry` says of when comes
-    before both. The dice spread what a curve says, and those whom a service told to come later. Of
-    a group of exceptions what is in it counts, and of several moments the latest.
+    before both. What the policy does not retry is dead. The dice spread what a curve says, and
+    those whom a service told to come later. Of a group of exceptions what is in it counts, and of
+    several moments the latest.
     """
     meaning = meaning_of(error, now)
     match meaning:
@@ -83,10 +139,17 @@ def judge(
             return Snoozed(meaning.moment(now))
         case RateLimited():
             return Snoozed(meaning.moment(now, dice()))
-        case _ if is_group(error) and is_in_vain(error):
+        case _ if _is_final(error, meaning, policy):
             return Rejected(described(error))
         case _:
             return _failed(error, meaning, task, policy, dice, now=now)
+
+
+def _is_final(error: BaseException, meaning: BaseException, policy: RetryPolicy) -> bool:
+    """Return whether nothing can be gained by another run, as a part of it said, or its policy."""
+    if is_group(error) and is_in_vain(error):
+        return True
+    return not isinstance(meaning, Retry) and not policy.kinds.retries(error)
 
 
 def _failed(

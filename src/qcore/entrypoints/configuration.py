@@ -30,6 +30,7 @@ from qcore.app.tasks.lifespan import Lifespan
 from qcore.app.tasks.process_function import running_module
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import ErrorHook
+from qcore.app.tasks.task_defaults import ErrorClasses
 from qcore.app.worker.inline import InlineRunner
 from qcore.app.worker.instruments import Instruments
 from qcore.domain.backoff import Curve
@@ -69,10 +70,18 @@ class ConfiguredRouter(Router):
         defaults: Options | None = None,
         retry: RetryPolicy | Curve | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
+        retry_on: ErrorClasses | None = None,
+        give_up_on: ErrorClasses | None = None,
         on_error: ErrorHook | Sequence[ErrorHook] = (),
     ) -> None:
         super().__init__(
-            self, defaults=defaults, retry=retry, is_failure=is_failure, on_error=on_error
+            self,
+            defaults=defaults,
+            retry=retry,
+            is_failure=is_failure,
+            retry_on=retry_on,
+            give_up_on=give_up_on,
+            on_error=on_error,
         )
         self.codec = codec_of(None)
         self.instruments: tuple[Instrument, ...] = ()

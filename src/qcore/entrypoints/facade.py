@@ -15,6 +15,7 @@ from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT
 from qcore.app.tasks.router_tree import ErrorHook
+from qcore.app.tasks.task_defaults import ErrorClasses
 from qcore.app.worker.groups.aggregate_now import aggregate_now
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.periodic.alone import Scheduler
@@ -40,9 +41,10 @@ class Qcore(ConfiguredRouter):
     one, else this machine's), the serializer, the dice that spread retries, and the instruments (a
     log by default). Nothing is opened before it is used.
 
-    `defaults` are options of all tasks, such as `{"max_retry": 5}`, `retry` and `is_failure` what
-    follows a failure, each unless a task or its router says so itself; `on_error` is one or several
-    functions that are called with every error, see `Router.on_error`.
+    `defaults` are options of all tasks, such as `{"max_retry": 5}`, `retry`, `is_failure`,
+    `retry_on` and `give_up_on` what follows a failure, each unless a task or its router says so
+    itself; `on_error` is one or several functions that are called with every error, see
+    `Router.on_error`.
     """
 
     def __init__(
@@ -59,9 +61,18 @@ class Qcore(ConfiguredRouter):
         defaults: Options | None = None,
         retry: RetryPolicy | Curve | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
+        retry_on: ErrorClasses | None = None,
+        give_up_on: ErrorClasses | None = None,
         on_error: ErrorHook | Sequence[ErrorHook] = (),
     ) -> None:
-        super().__init__(defaults=defaults, retry=retry, is_failure=is_failure, on_error=on_error)
+        super().__init__(
+            defaults=defaults,
+            retry=retry,
+            is_failure=is_failure,
+            retry_on=retry_on,
+            give_up_on=give_up_on,
+            on_error=on_error,
+        )
         self.configure(
             url,
             broker=broker,
@@ -80,6 +91,8 @@ class Qcore(ConfiguredRouter):
         defaults: Options | None = None,
         retry: RetryPolicy | Curve | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
+        retry_on: ErrorClasses | None = None,
+        give_up_on: ErrorClasses | None = None,
         on_error: ErrorHook | Sequence[ErrorHook] = (),
     ) -> Self:
         """Return a queue that declares tasks, and is told by `q.configure(…)` where they wait.
@@ -89,7 +102,13 @@ class Qcore(ConfiguredRouter):
         """
         q = cls.__new__(cls)
         ConfiguredRouter.__init__(
-            q, defaults=defaults, retry=retry, is_failure=is_failure, on_error=on_error
+            q,
+            defaults=defaults,
+            retry=retry,
+            is_failure=is_failure,
+            retry_on=retry_on,
+            give_up_on=give_up_on,
+            on_error=on_error,
         )
         return q
 

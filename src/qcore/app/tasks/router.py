@@ -35,7 +35,7 @@ from qcore.app.tasks.periodic import POLL_EVERY, D, PeriodicDeclarations, V
 from qcore.app.tasks.process_function import running_module
 from qcore.app.tasks.router_hooks import RouterHooks
 from qcore.app.tasks.router_tree import AnyHandler, ErrorHook, RouterNode
-from qcore.app.tasks.task_defaults import policy_parts, task_defaults
+from qcore.app.tasks.task_defaults import ErrorClasses, policy_parts, task_defaults
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption
 from qcore.domain.frozen_dict import FrozenDict
@@ -81,9 +81,12 @@ class Router(RouterHooks):
         defaults: Options | None = None,
         retry: RetryPolicy | Curve | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
+        retry_on: ErrorClasses | None = None,
+        give_up_on: ErrorClasses | None = None,
         on_error: ErrorHook | Sequence[ErrorHook] = (),
     ) -> None:
-        super().__init__(RouterNode(sender, task_defaults(defaults, retry, is_failure)))
+        policy = policy_parts(retry, is_failure, retry_on, give_up_on)
+        super().__init__(RouterNode(sender, task_defaults(defaults, policy)))
         self.aggregators = self.node.aggregators
         self.resolve = self.node.resolve
         """Return the handler of a task's name, None where there is none."""
@@ -103,6 +106,8 @@ class Router(RouterHooks):
         *,
         retry: RetryPolicy | Curve | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
+        retry_on: ErrorClasses | None = None,
+        give_up_on: ErrorClasses | None = None,
         process: bool = False,
         around: AroundFunction | Sequence[AroundFunction] = (),
         **options: Unpack[Options],
@@ -113,6 +118,8 @@ class Router(RouterHooks):
         *,
         retry: RetryPolicy | Curve | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
+        retry_on: ErrorClasses | None = None,
+        give_up_on: ErrorClasses | None = None,
         process: bool = False,
         around: AroundFunction | Sequence[AroundFunction] = (),
         **options: Unpack[Options],
@@ -122,7 +129,8 @@ class Router(RouterHooks):
         A module that is run as a script counts by the name that others import it by.
 
         Used as `@q.task` or as `@q.task(…)`. `retry` is a policy or a curve (failures and a roll to
-        seconds), `is_failure` says which errors burn the retry budget, `process=True` runs it in a
+        seconds), `is_failure` says which errors burn the retry budget, `retry_on` and
+        `give_up_on` which are retried at all, by classes, `process=True` runs it in a
         process of its own, and `around` is one or several arounds of its own, inside of those of
         its routers (see `Router.around`). The `options` are the defaults of its tasks: `queue`,
         `priority`, `max_retry`, `max_crashes`, `backoff`, `timeout`, `deadline`, `delay`, `at`,
@@ -134,7 +142,7 @@ class Router(RouterHooks):
 
         def decorate(function: Callable[..., Any], /) -> Any:
             called = name if isinstance(name, str) else default_name(function)
-            policy = policy_parts(retry, is_failure)
+            policy = policy_parts(retry, is_failure, retry_on, give_up_on)
             arounds = _arounds(around)
             return self._add(
                 called, function, policy, process=process, options=options, arounds=arounds
