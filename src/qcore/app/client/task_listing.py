@@ -157,7 +157,7 @@ async def queues_of(broker: Broker, query: Query) -> Mapping[str, Collection[Sta
 
     Where it names them outright, the broker need not be asked which there are.
     """
-    counts = await broker.count() if query.named_queues() is None else {}
+    counts: Counts = {} if query.named_queues() is not None else await broker.count()
     return _queues_in(counts, query)
 
 
