@@ -18,6 +18,7 @@ from qcore.domain.errors import (
     QcoreError,
     QueueHasTasks,
     ResultNotKept,
+    StoreMissing,
     UnknownFormat,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "QueueHasTasks",
     "RemoteError",
     "ResultNotKept",
+    "StoreMissing",
     "Suspended",
     "UnknownFormat",
 ]

@@ -39,13 +39,6 @@ def test_a_token_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
     assert "hunter2" not in result.output
 
 
-def test_to_look_makes_no_file(tmp_path: Path) -> None:
-    """A store that is not there is told, as by every other command."""
-    result = invoke("dashboard", "--url", "sqlite:///nowhere.db")
-    assert result.exit_code == 3
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(
     "option",
     [

@@ -78,6 +78,22 @@ async def test_it_serves_pages_until_a_signal_comes(
         assert served.process.returncode == 0
 
 
+async def test_it_opens_before_there_is_a_store(tmp_path: Path) -> None:
+    """The page says what makes one, makes none, and shows it once it is there."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    with dashboard(url, tmp_path / "log") as served:
+        async with httpx.AsyncClient(base_url=await served.listens()) as http:
+            page = await http.get("")
+            assert page.status_code == 503
+            assert "There is no store yet" in page.text
+            assert not (tmp_path / "store.db").exists()
+            async with Qcore(url) as q:
+                await q.client.enqueue(a_task(name="email:welcome"))
+            page = await http.get("tasks")
+        assert "email:welcome" in page.text
+    assert "there is no store yet" in served.log.read_text()
+
+
 HOST = """
 from starlette.applications import Starlette
 from qcore import Qcore

@@ -52,6 +52,10 @@ class BrokerUnusable(QcoreError):
     """Say that the store cannot serve until somebody acts: no database, wrong schema, read-only."""
 
 
+class StoreMissing(BrokerUnusable):
+    """Say that there is no store, and that who asks does not make one."""
+
+
 class QueueHasTasks(QcoreError):
     """Say that a queue is not removed, as it has tasks."""
 

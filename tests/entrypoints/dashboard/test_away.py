@@ -1,6 +1,7 @@
 """A store that does not answer: the page says so, and the next one is made when it is back."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.dashboard import dashboard
 from qcore.domain.errors import BrokerUnusable
 from qcore.entrypoints.dashboard import app
-from qcore.testing import ManualClock
+from qcore.testing import ManualClock, a_task
 from tests.entrypoints.dashboard.kit import browser, read, text_of
 from tests.entrypoints.dashboard.walking import FOUND, ROUTES, ask
 
@@ -63,6 +64,29 @@ async def test_the_password_of_a_store_is_in_no_page_and_no_line() -> None:
     # a URL has no capital at its beginning, unlike a sentence
     assert "redis://ann@127.0.0.1:1/0: nothing listens there" in text_of(read(await at.get()))
     await q.close()
+
+
+async def test_no_page_makes_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """Those of the store say that there is none, and are made once somebody else has made it."""
+    url = f"sqlite:///{tmp_path}/qcore.db"
+    q = Qcore(url, instruments=[])
+    q.broker.link.never_make_file()  # type: ignore[attr-defined]
+    at = browser(dashboard(q))
+    for route in ROUTES:
+        response = await ask(at, route)
+        assert response.status_code != 500, route.name
+        if route.method == "GET" and route.nav:
+            assert response.status_code == 503, route.name
+            assert "There is no store yet" in text_of(read(response))
+    assert _files_in(tmp_path) == []
+    async with Qcore(url, instruments=[]) as other:
+        await other.client.enqueue(a_task(name="email:welcome"))
+    assert "email:welcome" in text_of(await at.page("tasks"))
+    await q.close()
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return [*folder.iterdir()]
 
 
 async def test_a_store_that_hangs_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

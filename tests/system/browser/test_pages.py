@@ -9,6 +9,7 @@ from playwright.async_api import Browser, Page
 
 from qcore import BrokerUnavailable, Qcore
 from qcore.adapters.memory import MemoryBroker
+from qcore.domain.errors import StoreMissing
 from qcore.domain.states import State
 from qcore.entrypoints.dashboard import render
 from tests.entrypoints.dashboard.examples import ALSO, PARAMETERS
@@ -62,6 +63,13 @@ class Away(MemoryBroker):
         raise BrokerUnavailable("cannot reach the store")
 
 
+class Missing(MemoryBroker):
+    """A store that is not there yet."""
+
+    async def count(self) -> Any:
+        raise StoreMissing("/srv/shop/qcore.db: there is no such file")
+
+
 @pytest.mark.timeout(300)
 async def test_every_page_is_fit_for_every_eye(
     browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +94,8 @@ async def test_every_page_is_fit_for_every_eye(
         found += await _walk(shut, [("GET", "login", {})])
     async with Qcore(broker=Away(), instruments=[]) as q, a_site(browser, q) as away:
         found += await _walk(away, [("GET", "", {})])
+    async with Qcore(broker=Missing(), instruments=[]) as q, a_site(browser, q) as missing:
+        found += await _walk(missing, [("GET", "", {})])
     assert found == [], "\n".join(found)
     assert seen == _pages()
 

@@ -18,7 +18,6 @@ from qcore.entrypoints.cli.application import (
     loaded,
     log_level_option,
 )
-from qcore.entrypoints.cli.asking import refuse_missing_file
 from qcore.entrypoints.cli.errors import Unwell, Wrong
 from qcore.entrypoints.cli.hosted import hosted_queue
 from qcore.entrypoints.cli.settings import ConfiguredCommand
@@ -27,6 +26,7 @@ from qcore.entrypoints.facade import Qcore
 from qcore.entrypoints.logs import configure
 from qcore.entrypoints.loop import run
 from qcore.log.logger import get_logger
+from qcore.ports import Broker
 
 if TYPE_CHECKING:
     from qcore.entrypoints.dashboard.settings import Settings
@@ -173,6 +173,7 @@ def dashboard(
         )
         is_of_store = app is None and hosted_queue() is None
         q = _store(url) if is_of_store else loaded(ctx, app, imports, url)
+        _make_no_file(q.broker)
         listening = listen(host, port)
     except InvalidOption as error:
         raise Wrong(str(error)) from None
@@ -205,15 +206,29 @@ async def _serve(q: Qcore, settings: "Settings", listening: socket) -> None:
 
 
 def _store(url: str | None) -> Qcore:
-    """Return a queue without tasks on a store that is there."""
+    """Return a queue without tasks on a store."""
     url = url_of_environment() if url is None else url
     q = Qcore(url)
-    refuse_missing_file(url, q.broker)
     if url.startswith("memory:"):
         get_logger().warning(
             "a store in memory is that of its process alone: mount dashboard(q) where it is"
         )
     return q
+
+
+def _make_no_file(broker: Broker) -> None:
+    """See to it that to look at a file makes none; say so where there is none yet."""
+    from qcore.adapters.links.sqlite import AsyncSqliteLink
+    from qcore.adapters.sqlite import SqliteBroker
+
+    if not isinstance(broker, SqliteBroker) or not isinstance(broker.link, AsyncSqliteLink):
+        return
+    broker.link.never_make_file()
+    if broker.link.is_persistent and not Path(broker.link.path).exists():
+        get_logger().warning(
+            "there is no store yet: the first worker makes it, or the first task that is enqueued",
+            file=broker.link.path,
+        )
 
 
 def _token(file: Path | None) -> str | None:

@@ -21,6 +21,7 @@ from qcore.domain.errors import (
     InvalidOption,
     InvalidTask,
     QueueHasTasks,
+    StoreMissing,
 )
 from qcore.domain.text import traceback_of
 from qcore.entrypoints.dashboard.board import Board
@@ -35,6 +36,7 @@ from qcore.entrypoints.dashboard.refusals import (
     Broken,
     Forbidden,
     LoginNeeded,
+    NoStoreYet,
     NotThere,
     Refusal,
     StoreAway,
@@ -171,6 +173,7 @@ class Dashboard:
 TEMPLATES: Final[Mapping[type[Refusal], str]] = {
     LoginNeeded: "login.html",
     StoreAway: "away.html",
+    NoStoreYet: "no_store.html",
 }
 
 
@@ -187,6 +190,8 @@ def _refusal_of(error: Exception) -> Refusal:
             return error
         case InvalidOption() | InvalidTask() | QueueHasTasks():
             return BadRequest(str(error))
+        case StoreMissing():
+            return NoStoreYet(str(error))
         case BrokerUnavailable() | BrokerUnusable() | OSError() | TimeoutError():
             text = without_passwords(str(error) or "it did not answer in time")
             get_logger().warning("the store did not answer the dashboard", error=text)

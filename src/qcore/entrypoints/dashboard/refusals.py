@@ -65,6 +65,10 @@ class StoreAway(Refusal):
     headers = MappingProxyType({"retry-after": "5"})
 
 
+class NoStoreYet(StoreAway):
+    """There is no store: nobody has made it yet."""
+
+
 class Broken(Refusal):
     """A page could not be made, by a fault of ours or of the application's."""
 

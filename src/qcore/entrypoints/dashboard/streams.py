@@ -16,7 +16,7 @@ from typing import Final
 
 from qcore.app.client.inspector import Inspector
 from qcore.app.client.store_updates import StoreUpdate
-from qcore.domain.errors import BrokerUnavailable
+from qcore.domain.errors import BrokerUnavailable, StoreMissing
 from qcore.entrypoints.dashboard.refusals import TooMany
 from qcore.entrypoints.dashboard.server_signals import SERVER_SIGNALS
 from qcore.log.logger import get_logger
@@ -149,7 +149,7 @@ class Streams:
                     self._has_looked = True
                     for each in self._streams:
                         each.tell(update)
-        except BrokerUnavailable:
+        except (BrokerUnavailable, StoreMissing):
             # a store that was away from the beginning: the browsers come again
             self._end_all()
         except Exception as error:  # noqa: BLE001  (a stream that tells nothing would look live)

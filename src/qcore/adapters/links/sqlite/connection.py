@@ -24,7 +24,7 @@ from qcore.adapters.links.sqlite.lost_log import close_without_checkpoint, fold,
 from qcore.adapters.links.sqlite.only_name import other_name
 from qcore.adapters.links.sqlite.transaction import Transaction
 from qcore.adapters.links.sqlite.work_item import WorkItem
-from qcore.domain.errors import BrokerUnusable, InvalidOption
+from qcore.domain.errors import BrokerUnusable, InvalidOption, StoreMissing
 
 MEMORY: Final = ":memory:"
 TIMEOUT: Final = 5.0
@@ -54,6 +54,7 @@ class ManagedConnection:
             raise InvalidOption(f"timeout is {timeout!r}: expected 0 to {MAX_TIMEOUT} seconds")
         self.path = path
         self.is_persistent = path != MEMORY
+        self.makes_file = True
         self.lock = RLock()
         self._lock_timeout = timeout
         self._synchronous = synchronous
@@ -72,7 +73,9 @@ class ManagedConnection:
         """Return another one to the same file; itself for a database in memory, which has one."""
         if not self.is_persistent:
             return self
-        return ManagedConnection(self.path, self._lock_timeout, self._synchronous)
+        twin = ManagedConnection(self.path, self._lock_timeout, self._synchronous)
+        twin.makes_file = self.makes_file
+        return twin
 
     def run(self, items: Sequence[WorkItem[Any]]) -> None:
         """Run items, which then have their answer or error; those that write share a commit."""
@@ -82,6 +85,9 @@ class ManagedConnection:
                 connection = self.connect()
             except sqlite3.Error as error:
                 _fail(items, mapped(error, self.path))
+                return
+            except StoreMissing as error:
+                _fail(items, error)
                 return
             except BrokerUnusable as error:
                 _fail(items, BrokerUnusable(f"cannot use {self.path}: {error}"))
@@ -168,6 +174,8 @@ class ManagedConnection:
             raise BrokerUnusable(f"{other.problem}: {other.remedy}")
         # before connecting: if the file is replaced in between, we connect once more than needed
         before = inode_of(self.path)
+        if before is None and not self.makes_file:
+            raise StoreMissing(f"{self.path}: there is no such file")
         connection = sqlite3.connect(
             self.path,
             timeout=0,

@@ -50,6 +50,11 @@ class LinkBase:
         """Run `prepare` on each connection from now on, and `merge` after a log was lost."""
         self._connection.on_connect(prepare, merge)
 
+    def never_make_file(self) -> None:
+        """Raise `StoreMissing`, from now on, where there is no file: to look is not to make it."""
+        # one in memory is made by whoever uses it
+        self._connection.makes_file = not self._connection.is_persistent
+
     async def open(self) -> None:
         """Connect now rather than at the first call."""
         raise NotImplementedError
