@@ -31,6 +31,7 @@ from qcore.domain.task_fields import (
     text,
     text_to_text,
     whole,
+    whole_or,
 )
 from qcore.domain.text import shown
 
@@ -46,6 +47,10 @@ MAX_QUEUE: Final = 128
 MAX_ID: Final = 256
 MAX_PRIORITY: Final = 1000
 MAX_BUDGET: Final = 1_000_000
+ENDLESS: Final = 2_147_483_647
+"""As `max_retry`: there is no last retry. Any store's whole number holds it."""
+FOREVER: Final = 250_000_000_000.0
+"""As `retention`: seconds, 7,900 years, after which it is still before the year 10000."""
 REJECT: Final = "reject"
 REPLACE: Final = "replace"
 RERUN: Final = "rerun"
@@ -138,9 +143,9 @@ class NewTask:
     """Not to run before; None for at once."""
     max_retry: int = field(
         default=DEFAULT_MAX_RETRY,
-        metadata=option(whole(0, MAX_BUDGET), 0, MAX_BUDGET, changeable=True),
+        metadata=option(whole_or(ENDLESS, 0, MAX_BUDGET), 0, MAX_BUDGET, ENDLESS, changeable=True),
     )
-    """Retries after the first run."""
+    """Retries after the first run; `ENDLESS` for retries without end."""
     max_crashes: int = field(
         default=DEFAULT_MAX_CRASHES,
         metadata=option(whole(1, MAX_BUDGET), 1, MAX_BUDGET, changeable=True, indexed=True),
@@ -165,9 +170,9 @@ class NewTask:
     )
     """Not to start at or after this."""
     retention: float = field(
-        default=0.0, metadata=option(seconds, 0.25, 86_400, changeable=True, indexed=True)
+        default=0.0, metadata=option(seconds, 0.25, 86_400, FOREVER, changeable=True, indexed=True)
     )
-    """Seconds for which the completed task and its result are kept."""
+    """Seconds for which the completed task and its result are kept; `FOREVER` for good."""
     group: str | None = field(
         default=None, metadata=option(or_none(text(MAX_NAME)), "daily digest | ü", indexed=True)
     )
@@ -209,6 +214,16 @@ class NewTask:
     )
     """Words to find it by, sorted, each once; asked for as any collection of strings. At most 10 of
     1 to 64 characters without blanks and commas."""
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether it is retried without end."""
+        return self.max_retry == ENDLESS
+
+    @property
+    def is_kept_for_good(self) -> bool:
+        """Whether the completed task is kept until it is deleted."""
+        return self.retention == FOREVER
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no broker should have to store."""

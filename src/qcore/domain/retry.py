@@ -167,7 +167,7 @@ def _failed(
     """
     retry = meaning if isinstance(meaning, Retry) else None
     burns = retry is not None or bool(policy.is_failure(error))
-    if burns and task.failures >= task.spec.max_retry:
+    if burns and _is_spent(task):
         return Exhausted(described(error))
     again_at = None if retry is None else retry.moment(now)
     if again_at is None:
@@ -181,10 +181,15 @@ def fallback(error: BaseException, task: Task, *, now: Moment) -> Failed | Exhau
 
     It asks nothing of the error but its text, as the error may be what failed the policy.
     """
-    if task.failures >= task.spec.max_retry:
+    if _is_spent(task):
         return Exhausted(described(error))
     again_at = now + Quartic()(task.failures, FALLBACK_ROLL)
     return Failed(described(error), again_at=_within_calendar(again_at, now))
+
+
+def _is_spent(task: Task) -> bool:
+    """Return whether no retry is left."""
+    return task.failures >= task.spec.max_retry and not task.spec.is_endless
 
 
 def _within_calendar(moment: Moment, now: Moment) -> Moment:

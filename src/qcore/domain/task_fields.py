@@ -156,6 +156,17 @@ def whole(least: int, most: int) -> Check:
     return check
 
 
+def whole_or(endless: int, least: int, most: int) -> Check:
+    """Return a check for a whole number from `least` to `most`, or the one that has no end."""
+    inner = whole(least, most)
+
+    def check(what: str, value: int) -> None:
+        if value != endless or type(value) is not int:
+            inner(what, value)
+
+    return check
+
+
 def or_none(check: Check) -> Check:
     """Return a check that lets None pass."""
 

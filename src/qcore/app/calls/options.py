@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict
 from qcore.domain.backoff import Backoff
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
-from qcore.domain.new_task import FIELDS
+from qcore.domain.new_task import ENDLESS, FIELDS, FOREVER
 from qcore.domain.text import shown
 
 Convert: TypeAlias = Callable[[Any, Moment], Any]
@@ -21,7 +21,8 @@ class Options(TypedDict, total=False):
     """Options of one task. Durations are seconds or timedeltas; datetimes must be aware."""
 
     queue: str
-    max_retry: int
+    max_retry: int | None
+    """Retries after the first run; None for no last one."""
     max_crashes: int
     backoff: Backoff
     """The curve between retries, in place of the handler's own."""
@@ -37,8 +38,8 @@ class Options(TypedDict, total=False):
     """Not to start after it: a moment, or how long from now."""
     priority: int
     task_id: str
-    retention: Duration
-    """How long the completed task and its result are kept."""
+    retention: Duration | None
+    """How long the completed task and its result are kept; None for good."""
     group: str | None
     """What it waits in, to be made one task with the others of the group; see `aggregator`."""
     headers: Mapping[str, str]
@@ -61,7 +62,8 @@ class Changes(TypedDict, total=False):
     """Options that are to be others. Durations are seconds or timedeltas; datetimes are aware."""
 
     priority: int
-    max_retry: int
+    max_retry: int | None
+    """None for no last one."""
     max_crashes: int
     backoff: Backoff | None
     """None leaves it to the handler again."""
@@ -69,7 +71,8 @@ class Changes(TypedDict, total=False):
     deadline: datetime | Moment | None
     expires: Duration | datetime | None
     """A moment, or how long from now; None for no expiry."""
-    retention: Duration
+    retention: Duration | None
+    """None for good."""
     headers: Mapping[str, str]
     tags: Collection[str]
     """All of them anew."""
@@ -129,7 +132,11 @@ OPTIONS: Final[Mapping[str, tuple[str, Convert | None]]] = {
     "deadline": ("deadline", lambda value, _: moment_of(value, "deadline")),
     "expires": ("expires", _expires),
     "timeout": ("timeout", _or_none("timeout")),
-    "retention": ("retention", lambda value, _: seconds_of(value, "retention")),
+    "max_retry": ("max_retry", lambda value, _: ENDLESS if value is None else value),
+    "retention": (
+        "retention",
+        lambda value, _: FOREVER if value is None else seconds_of(value, "retention"),
+    ),
     "backoff": ("backoff", _backoff),
     "unique_for": ("unique_for", _or_none("unique_for")),
 }

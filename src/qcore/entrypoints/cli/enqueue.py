@@ -18,7 +18,7 @@ from qcore.entrypoints.cli.completion_values import queue_name, task_name
 from qcore.entrypoints.cli.errors import Wrong
 from qcore.entrypoints.cli.finding import Found
 from qcore.entrypoints.cli.output import cell, print_json, print_json_line
-from qcore.entrypoints.cli.times import Instant, Seconds
+from qcore.entrypoints.cli.times import NONE, Instant, OrNone, Seconds
 from qcore.entrypoints.cli.watching import watch
 
 DURATION: Final = "DURATION"
@@ -39,9 +39,16 @@ DURATION: Final = "DURATION"
 @click.option("--at", type=Instant(), metavar="MOMENT", help="When, such as 2026-11-30T08:00Z.")
 @click.option("--expires", type=Seconds(), metavar=DURATION, help="Not to start after this.")
 @click.option("--priority", type=int, metavar="N", help="The higher, the sooner.")
-@click.option("--max-retry", type=int, metavar="N", help="Retry it so often, at most.")
-@click.option("--timeout", type=Seconds(), metavar=DURATION, help="Of each run.")
-@click.option("--retention", type=Seconds(), metavar=DURATION, help="Keep it and its result.")
+@click.option(
+    "--max-retry", type=OrNone(click.INT), metavar="N", help="Retry it so often, at most; or none."
+)
+@click.option("--timeout", type=OrNone(Seconds()), metavar=DURATION, help="Of each run; or none.")
+@click.option(
+    "--retention",
+    type=OrNone(Seconds()),
+    metavar=DURATION,
+    help="Keep it and its result; none for good.",
+)
 @click.option("--group", metavar="NAME", help="What it waits in, to be aggregated.")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="To find it by; several times.")
 @click.option("--unique", "is_unique", is_flag=True, help="While one of the same arguments lives.")
@@ -103,9 +110,17 @@ def enqueue(
     ask(url, call, may_make_file=True, app=app)
 
 
+_OR_NONE: Final = ("max_retry", "timeout", "retention")
+"""Options that may be none, which is to say without end."""
+
+
 def _options(is_unique: bool, given: Mapping[str, Any]) -> Options:  # noqa: FBT001  (one of a call)
     """Return those of the options that were given."""
-    found = {name: value for name, value in given.items() if value is not None and value != ()}
+    found = {
+        name: None if value == NONE and name in _OR_NONE else value
+        for name, value in given.items()
+        if value is not None and value != ()
+    }
     if is_unique:
         if "unique_for" in found:
             raise Wrong("both --unique and --unique-for are given: expected one of them")

@@ -125,7 +125,7 @@ VERBS: Final[Mapping[str, Verb]] = {
 
 CHANGES: Final[Mapping[str, tuple[str, Any, str]]] = {
     "priority": ("N", int, "Higher goes first."),
-    "max_retry": ("N", int, "Retries after the first run."),
+    "max_retry": ("N", OrNone(click.INT), "Retries after the first run; or none, without end."),
     "max_crashes": ("N", int, "The crash that is the last."),
     "timeout": ("DURATION", OrNone(Seconds()), "Of each run; or none."),
     "deadline": ("MOMENT", OrNone(Instant()), "No run goes on past it; or none."),
@@ -134,7 +134,11 @@ CHANGES: Final[Mapping[str, tuple[str, Any, str]]] = {
         OrNone(Seconds()),
         "Not to start after so long from now; or none.",
     ),
-    "retention": ("DURATION", Seconds(), "How long a completed one is kept."),
+    "retention": (
+        "DURATION",
+        OrNone(Seconds()),
+        "How long a completed one is kept; or none, for good.",
+    ),
     "tags": ("TEXT", str, "All of them anew; once for each."),
 }
 """The options of update, by the names that `Changes` has for them."""

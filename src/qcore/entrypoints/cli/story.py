@@ -92,12 +92,12 @@ def story_record(story: Story) -> Mapping[str, Any]:
         "result": None if result is None else result.data,
         "result_base64": None if result is None else _base64(result),
         "unique_key": spec.unique_key,
-        "max_retry": spec.max_retry,
+        "max_retry": None if spec.is_endless else spec.max_retry,
         "max_crashes": spec.max_crashes,
         "timeout_seconds": spec.timeout,
         "deadline": moment_or_none(spec.deadline),
         "expires": moment_or_none(spec.expires),
-        "retention_seconds": spec.retention,
+        "retention_seconds": None if spec.is_kept_for_good else spec.retention,
         "progress": None
         if progress is None
         else {
@@ -141,7 +141,7 @@ def _pairs(story: Story) -> Iterator[tuple[str, str]]:
     yield "due", timestamp(task.due)
     yield "ended", moment_or_none(task.finished) or ""
     yield "attempts", f"{task.attempts}, {task.failures} failed, {task.crashes} crashed"
-    yield "retries", f"at most {spec.max_retry}"
+    yield "retries", "without end" if spec.is_endless else f"at most {spec.max_retry}"
     yield "priority", str(spec.priority)
     yield "tags", cell(", ".join(spec.tags))
     yield "group", cell(spec.group or "")
