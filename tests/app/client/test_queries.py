@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore import InvalidOption, State, Task
+from qcore.app.calls.chain_steps import CHAIN_HEADER, STEP_HEADER
 from qcore.app.client.qualifiers import QUALIFIERS
 from qcore.queries import Query, Term, Word
 from qcore.testing import a_task
@@ -186,6 +187,34 @@ TERMS = st.builds(Term, st.sampled_from(TEXTUAL), SEVERAL, is_negated=st.boolean
     st.lists(NAMES, min_size=1, max_size=3).map(tuple),
     st.booleans(),
 )
+
+
+CHAINED = [
+    (State.PENDING, {STEP_HEADER: "1/2", CHAIN_HEADER: "x"}, "open"),
+    (State.RETRY, {STEP_HEADER: "2/2"}, "open"),
+    (State.ARCHIVED, {CHAIN_HEADER: "x"}, "stopped"),
+    (State.DEAD, {STEP_HEADER: "2/2"}, "stopped"),
+    (State.COMPLETED, {STEP_HEADER: "1/2", CHAIN_HEADER: "x"}, "passed"),
+    (State.COMPLETED, {STEP_HEADER: "2/2"}, "done"),
+    (State.DEAD, {STEP_HEADER: "3/2"}, None),
+    (State.DEAD, {STEP_HEADER: "one of two"}, None),
+    (State.DEAD, {}, None),
+]
+
+
+@pytest.mark.parametrize(("state", "headers", "stands"), CHAINED)
+def test_a_step_is_found_by_how_its_chain_stands(
+    state: State, headers: dict[str, str], stands: str | None
+) -> None:
+    """In the states alone in which there can be such a step; a broker is asked for no others."""
+    task = Task(a_task(headers=headers), state, created=NOW, due=NOW)
+    for each in ("open", "stopped", "passed", "done", "*"):
+        query = Query.parse(f"chain:{each}")
+        fits = query.predicate(NOW, lambda task: task.spec.payload)(task)
+        assert fits == (stands is not None and each in {stands, "*"})
+        assert not fits or state in query.states()
+    assert Query.parse("chain:stopped").states() == [State.ARCHIVED, State.DEAD]
+    assert State.DEAD in Query.parse("-chain:stopped").states()
 
 
 @given(st.lists(TERMS, max_size=4).map(lambda terms: Query(tuple(terms))))

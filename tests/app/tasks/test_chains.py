@@ -22,7 +22,7 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.sealing import EncryptedSerializer, SignedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.calls.call import Call
-from qcore.app.calls.chain_header import CHAIN_HEADER
+from qcore.app.calls.chain_steps import CHAIN_HEADER, position_in
 from qcore.app.tasks.chains import MAX_STEPS
 from qcore.domain.ids import next_id
 from qcore.errors import CannotEncode
@@ -466,6 +466,18 @@ class TestSealed:
         await lab.run_due()
         assert (await stored(handle)).state is State.DEAD
         assert not shop.log
+
+    async def test_each_step_tells_which_it_is(self, lab: Lab) -> None:
+        """The last one, too, which carries no others."""
+
+        @lab.task("a", retention=60)
+        async def a(ctx: Context) -> None: ...
+
+        await chain(a.call(), a.call(), a.using(headers={"trace": "1"}).call()).enqueue()
+        await lab.run_due()
+        tasks = (await lab.inspector.browse("default", State.COMPLETED)).tasks
+        positions = sorted(filter(None, (position_in(each.spec.headers) for each in tasks)))
+        assert positions == [(1, 3), (2, 3), (3, 3)]
 
     async def test_headers_that_are_handed_on_do_not_hand_on_the_chain(self, lab: Lab) -> None:
         """A handler sees its headers without it."""

@@ -63,6 +63,8 @@ ALSO: Final = (
     ("POST", "errors-discard", {"fingerprint": FINGERPRINT}),
     ("GET", "workers", {"name": "a"}),
     ("GET", "groups", {"queue": QUEUE}),
+    ("GET", "chains", {"state": "open"}),
+    ("GET", "chains", {"state": "all", "q": "state:dead"}),
     *(("POST", "group-move", {**GROUP, "verb": verb}) for verb in ("run", "discard")),
     ("GET", "periodic", {"name": "a", "status": "active"}),
     ("GET", "periodic-entry", {"queue": QUEUE, "name": "unreadable"}),

@@ -1,9 +1,11 @@
 """A store that has hostile text in every field that takes text, and secrets that are masked."""
 
 import json
+from base64 import b64encode
 from typing import Final
 
 from qcore import Qcore
+from qcore.app.calls.chain_steps import CHAIN_HEADER, STEP_HEADER
 from qcore.domain.answers import Settled
 from qcore.domain.audit import attributed
 from qcore.domain.fingerprints import common_part, fingerprint
@@ -64,6 +66,15 @@ def id_of(state: State) -> str:
     return f"{state}-{WORD}"[:200]
 
 
+_STEP: Final = {"task": {"name": NAME}, "arguments": ARGUMENTS, "takes": None, "unique": False}
+_LATER: Final = [{**_STEP, "task": {"name": NAME, "queue": queue}} for queue in (QUEUE, OTHER)]
+HOSTILE_CHAIN: Final = {
+    STEP_HEADER: "2/4",
+    CHAIN_HEADER: f"application/json {b64encode(json.dumps({'steps': _LATER}).encode()).decode()}",
+}
+"""The headers of a step that two others follow."""
+
+
 def a_hostile_task(state: State, queue: str = QUEUE) -> NewTask:
     """Return a task that asks for all that may be asked for."""
     return NewTask(
@@ -73,7 +84,12 @@ def a_hostile_task(state: State, queue: str = QUEUE) -> NewTask:
         payload=json.dumps(ARGUMENTS).encode(),
         due=NOW + 3_600 if state is State.SCHEDULED else None,
         group=WORD if state is State.AGGREGATING else None,
-        headers={WORD: TEXT, "authorization": f"Bearer {SECRET}", "x": f"see {SECRET}"},
+        headers={
+            WORD: TEXT,
+            "authorization": f"Bearer {SECRET}",
+            "x": f"see {SECRET}",
+            **(HOSTILE_CHAIN if state is State.DEAD else {}),
+        },
         unique_key=f"{state}{WORD}"[:200],
         retention=3_600.0,
         tags=(f"<{CANARY}/x=1>", "\"'><b>"),

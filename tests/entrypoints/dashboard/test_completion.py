@@ -92,3 +92,14 @@ async def test_a_page_names_its_completions() -> None:
     ):
         html = await at.page(page, **parameters)
         assert html.css_first(".js-query").attributes["data-completions"] == link
+
+
+async def test_how_a_chain_stands_is_completed() -> None:
+    """The words that the qualifier takes."""
+    at = browser(dashboard(a_queue()))
+    assert await offered(at, "chain:") == [
+        "chain:open",
+        "chain:stopped",
+        "chain:passed",
+        "chain:done",
+    ]

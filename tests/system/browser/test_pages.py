@@ -41,7 +41,7 @@ VISITS: Final[list[Visit]] = [
     ("POST", "bulk", {**BULK, "confirm": "yes", "as_of": "9e9", "reason": "why not"}),
     ("GET", "jobs", {}),
 ]
-EMPTY: Final = ("", "tasks", "errors", "workers", "periodic", "groups", "jobs")
+EMPTY: Final = ("", "tasks", "errors", "workers", "periodic", "groups", "chains", "jobs")
 SEND: Final = """([to, fields]) => {
   const form = document.createElement("form");
   form.method = "post";

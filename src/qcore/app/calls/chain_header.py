@@ -13,15 +13,13 @@ from typing import Any, Final, NotRequired, TypedDict
 from attrs import fields_dict
 
 from qcore.app.calls.call import Step
+from qcore.app.calls.chain_steps import CHAIN_HEADER, after
 from qcore.app.calls.codec import Codec
 from qcore.domain.errors import CannotDecode, UnknownFormat
 from qcore.domain.ids import next_id
 from qcore.domain.moments import Moment, seconds_of
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.uniqueness import key_of
-
-CHAIN_HEADER: Final = "qcore-chain"
-"""The header that holds the later steps."""
 
 
 class Plan(TypedDict):
@@ -127,8 +125,9 @@ def next_step_task(task: NewTask, value: object, codec: Codec, now: Moment) -> N
     if plan["unique"]:
         digests = codec.digests(arguments) | plan.get("digests", {})
         fields["unique_key"] = key_of(fields["name"], digests)
-    if rest:
-        fields["headers"] = {**fields.get("headers", {}), CHAIN_HEADER: encode_steps(rest, codec)}
+    chained = {**after(task), **({CHAIN_HEADER: encode_steps(rest, codec)} if rest else {})}
+    if chained:
+        fields["headers"] = {**fields.get("headers", {}), **chained}
     fields |= {"payload": codec.dumps(arguments), "content_type": codec.content_type}
     return NewTask(**fields)
 

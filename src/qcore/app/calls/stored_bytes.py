@@ -9,7 +9,8 @@ from collections.abc import Callable
 from attrs import evolve
 
 from qcore.app.calls.call import Call, TaskRequest
-from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps
+from qcore.app.calls.chain_header import decode_steps
+from qcore.app.calls.chain_steps import CHAIN_HEADER
 from qcore.app.calls.codec import Codec
 from qcore.domain.errors import CannotDecode, CannotEncode
 from qcore.domain.new_task import NewTask

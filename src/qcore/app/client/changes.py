@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from attrs import evolve
 
-from qcore.app.calls.chain_header import CHAIN_HEADER
+from qcore.app.calls.chain_steps import CHAIN_HEADERS
 from qcore.app.calls.options import CLEARED_BY_NONE, Changes, Options, to_fields
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
@@ -20,7 +20,7 @@ from qcore.domain.transitions import Command, Rescheduled, Updated
 _OWN: Final[Mapping[str, Callable[[Any], Any]]] = {"headers": own_headers, "tags": own_tags}
 """Options whose values can be changed, and what copies them."""
 
-_RESERVED: Final = frozenset({CHAIN_HEADER, ORIGIN})
+_RESERVED: Final = CHAIN_HEADERS | {ORIGIN}
 """Headers that are the queue's, whatever others a task is given."""
 
 

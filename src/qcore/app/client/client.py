@@ -8,7 +8,8 @@ from typing import Any, TypeVar, cast, overload
 from attrs import evolve
 
 from qcore.app.calls.call import Call, Refused, Step, TaskRequest
-from qcore.app.calls.chain_header import CHAIN_HEADER, encode_steps, plan_step
+from qcore.app.calls.chain_header import encode_steps, plan_step
+from qcore.app.calls.chain_steps import CHAIN_HEADER, first_of
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.signature import Signature
 from qcore.app.calls.user_code import raise_naming, refusal
@@ -224,7 +225,7 @@ class Client:
                 f"{task.name}: the rest of its chain is {len(header):,} bytes: expected at most "
                 f"{self._max_payload:,}; store what it is about elsewhere and send where it is"
             )
-        return evolve(task, headers={**task.headers, CHAIN_HEADER: header})
+        return evolve(task, headers={**first_of(task, len(rest)), CHAIN_HEADER: header})
 
     def _tried(self, request: TaskRequest, now: Moment) -> NewTask | Refused:
         try:

@@ -2,10 +2,11 @@
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final, TypeAlias, cast
 
+from qcore.app.calls.chain_steps import STATES_OF, ChainState, chain_state
 from qcore.app.client.query_terms import Term, Word, is_like
 from qcore.domain.fingerprints import FINGERPRINT, common_part, fingerprint
 from qcore.domain.moments import Moment
@@ -72,11 +73,27 @@ MOMENT: Final = "2026-11-30T08:00Z"
 
 
 def _state(word: Word, _: tuple[Word, ...]) -> Test:
-    known = [str(state) for state in State if state is not State.GONE]
-    if word.text not in known:
-        raise Unfit(f"one of {', '.join(known)}")
+    if word.text not in VALUES[STATE]:
+        raise Unfit(f"one of {', '.join(VALUES[STATE])}")
     state = State(word.text)
     return lambda subject: subject.task.state is state
+
+
+def chains_of(word: Word) -> Collection[ChainState]:
+    """Return how the chains stand that a word means."""
+    return [each for each in ChainState if is_like(each, word.parts)]
+
+
+def chained_states(word: Word) -> Collection[State]:
+    """Return the states in which a step can be of the chains that a word means."""
+    return {state for each in chains_of(word) for state in STATES_OF[each]}
+
+
+def _chain(word: Word, _: tuple[Word, ...]) -> Test:
+    meant = chains_of(word)
+    if not meant:
+        raise Unfit(f"one of {', '.join(ChainState)}, or * for any chain")
+    return lambda subject: chain_state(subject.task) in meant
 
 
 def _exact(of: Callable[[Task], Sequence[str]]) -> Callable[[Word, tuple[Word, ...]], Test]:
@@ -271,6 +288,7 @@ def _group(task: Task) -> Sequence[str]:
 ARGS: Final = "args"
 STATE: Final = "state"
 QUEUE: Final = "queue"
+CHAIN: Final = "chain"
 
 QUALIFIERS: Final[Mapping[str, Qualifier]] = {
     STATE: Qualifier(_state),
@@ -279,6 +297,7 @@ QUALIFIERS: Final[Mapping[str, Qualifier]] = {
     "id": Qualifier(_exact(lambda task: (task.id,))),
     "tag": Qualifier(_exact(lambda task: task.spec.tags)),
     "group": Qualifier(_exact(_group)),
+    CHAIN: Qualifier(_chain),
     "priority": Qualifier(_number(lambda task: task.spec.priority)),
     "attempts": Qualifier(_number(lambda task: task.attempts)),
     "failures": Qualifier(_number(lambda task: task.failures)),
@@ -293,6 +312,12 @@ QUALIFIERS: Final[Mapping[str, Qualifier]] = {
     "text": Qualifier(_found_in(_anywhere), cost=3),
 }
 """By name. A new one is documented in docs/reference/queries.md."""
+
+VALUES: Final[Mapping[str, Sequence[str]]] = {
+    STATE: [str(state) for state in State if state is not State.GONE],
+    CHAIN: [str(each) for each in ChainState],
+}
+"""Of the qualifiers that take nothing else, to be completed."""
 
 
 def test_of(term: Term) -> Test:

@@ -9,12 +9,14 @@ from typing import Final, NoReturn, Self
 
 from qcore.app.client.qualifiers import (
     ARGS,
+    CHAIN,
     QUALIFIERS,
     QUEUE,
     STATE,
     ReadPayload,
     Subject,
     Unfit,
+    chained_states,
     test_of,
 )
 from qcore.app.client.query_terms import Term, Word, is_like
@@ -66,7 +68,7 @@ class Query:
 
     def states(self) -> Sequence[State]:
         """Return the states in which its tasks can be."""
-        return [state for state in STATES if self._lets(STATE, state)]
+        return [state for state in STATES if self._lets(STATE, state) and self._lets_chains(state)]
 
     def named_queues(self) -> Sequence[str] | None:
         """Return the queues in which its tasks can be; None where it names none outright."""
@@ -86,6 +88,13 @@ class Query:
             any(is_like(text, word.parts) for word in term.words) is not term.is_negated
             for term in self.terms
             if term.qualifier == qualifier
+        )
+
+    def _lets_chains(self, state: State) -> bool:
+        return all(
+            any(state in chained_states(word) for word in term.words)
+            for term in self.terms
+            if term.qualifier == CHAIN and not term.is_negated
         )
 
     # --- what is asked of each task ------------------------------------------------------------

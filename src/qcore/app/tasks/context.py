@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from attrs import field
 
 from qcore.app.calls.call import CallChain, TaskRequest
-from qcore.app.calls.chain_header import CHAIN_HEADER
+from qcore.app.calls.chain_steps import CHAIN_HEADERS
 from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.tasks.run_details import RunStorage
 from qcore.domain.errors import InvalidOption, InvalidTask, QcoreError
@@ -132,9 +132,8 @@ class Context:
         except AttributeError:
             # copied when they are asked for: few handlers ask
             headers = {**self.claim.task.spec.headers}
-            headers.pop(CHAIN_HEADER, None)
-            headers.pop(TICK, None)
-            headers.pop(ORIGIN, None)
+            for name in (*CHAIN_HEADERS, TICK, ORIGIN):
+                headers.pop(name, None)
             self._headers = headers
             amend = getattr(self, "_amend", None)
             if amend is not None:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 from attrs import field
 
 from qcore.app.calls.call import Call
-from qcore.app.calls.chain_header import CHAIN_HEADER
+from qcore.app.calls.chain_steps import CHAIN_HEADERS
 from qcore.app.calls.name_patterns import best_match
 from qcore.app.tasks.handler import Handler
 from qcore.domain.errors import InvalidOption
@@ -35,7 +35,7 @@ REMEMBERED: Final = 3_600.0
 """Seconds for which the task of a hook is kept, so that the same end is not told again; of a
 completed task nobody tells twice."""
 OneOrMoreStates: TypeAlias = State | str | Collection[State | str]
-_RESERVED: Final = (CHAIN_HEADER, TICK, ORIGIN)
+_RESERVED: Final = (*CHAIN_HEADERS, TICK, ORIGIN)
 
 
 @record

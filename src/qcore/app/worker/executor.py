@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps, next_step_task
+from qcore.app.calls.chain_header import decode_steps, next_step_task
+from qcore.app.calls.chain_steps import CHAIN_HEADER
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.calls.remote_result import RemoteResult

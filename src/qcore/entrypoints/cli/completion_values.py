@@ -13,8 +13,7 @@ from typing import Final, TypeAlias
 
 import click
 
-from qcore.app.client.qualifiers import QUEUE, STATE
-from qcore.app.client.queries import STATES
+from qcore.app.client.qualifiers import QUEUE, VALUES
 from qcore.app.client.query_completion import qualifiers_beginning, typed_at_the_end
 from qcore.app.client.queue_listing import queue_names
 from qcore.domain.statistics import Resolution
@@ -126,6 +125,6 @@ def query_term(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[
 
 
 def _values(ctx: click.Context, qualifier: str) -> Iterable[str]:
-    if qualifier == STATE:
-        return STATES
+    if qualifier in VALUES:
+        return VALUES[qualifier]
     return _found(NAMED[qualifier], ctx) if qualifier in NAMED else ()

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from attrs import field
 
-from qcore.app.calls.chain_header import CHAIN_HEADER
+from qcore.app.calls.chain_steps import CHAIN_HEADER
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.query_terms import STAR, is_like
 from qcore.domain.errors import InvalidOption

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from attrs import field
 
-from qcore.app.calls.chain_header import CHAIN_HEADER, decode_steps, ids_of_steps
+from qcore.app.calls.chain_header import decode_steps, ids_of_steps
+from qcore.app.calls.chain_steps import CHAIN_HEADERS
 from qcore.app.client.waiting import Hindrance
 from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import CannotDecode
@@ -25,7 +26,7 @@ ELSEWHERE: Final = frozenset(
     {"name", "id", "payload", "content_type", "queue", "due", "headers", "tags", "max_retry"}
 )
 """Options that have a place of their own on the page."""
-RESERVED: Final = frozenset({CHAIN_HEADER, ORIGIN})
+RESERVED: Final = CHAIN_HEADERS | {ORIGIN}
 """Headers that are shown as what they say."""
 MOMENTS: Final = frozenset({"deadline", "expires"})
 

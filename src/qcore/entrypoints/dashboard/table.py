@@ -6,6 +6,7 @@ from qcore.entrypoints.dashboard import assets
 from qcore.entrypoints.dashboard.pages import (
     account,
     bulk,
+    chains,
     complete,
     doctor,
     edit,
@@ -30,6 +31,7 @@ TABLE: Final = RouteTable(
         *workers.ROUTES,
         *periodic.ROUTES,
         *groups.ROUTES,
+        *chains.ROUTES,
         *complete.ROUTES,
         *task.ROUTES,
         *edit.ROUTES,

@@ -7,8 +7,8 @@ from typing import Final
 
 from starlette.responses import Response
 
-from qcore.app.client.qualifiers import ARGS, QUALIFIERS, QUEUE, STATE
-from qcore.app.client.queries import MAX_QUERY, STATES
+from qcore.app.client.qualifiers import ARGS, QUALIFIERS, QUEUE, VALUES
+from qcore.app.client.queries import MAX_QUERY
 from qcore.app.client.query_completion import (
     as_value,
     qualifiers_beginning,
@@ -59,8 +59,8 @@ async def complete(visit: Visit) -> Response:
 
 async def _values(visit: Visit, qualifier: str) -> Iterable[str]:
     match qualifier:
-        case _ if qualifier == STATE:
-            return STATES
+        case _ if qualifier in VALUES:
+            return VALUES[qualifier]
         case _ if qualifier == QUEUE:
             return await _queues(visit)
         case _ if qualifier == NAME:
