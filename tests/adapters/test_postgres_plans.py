@@ -47,11 +47,11 @@ ANALYZE {0}.tasks, {0}.details, {0}.entries
 """
 
 
-@pytest.fixture(scope="module", params=["empty", "full"])
+@pytest.fixture(scope="module", params=["empty", "full", "emptied"])
 def planner(
     request: pytest.FixtureRequest, postgres_server: PostgresServer
 ) -> Iterator[psycopg.Connection[Any]]:
-    """Give a connection that plans as ours do, before and after there is anything in the tables."""
+    """Give a connection that plans as ours do, before, while and after there is something."""
     schema = fresh_schema()
     with blocking_on(postgres_server, schema):
         pass
@@ -61,8 +61,12 @@ def planner(
         connection.execute(f"SET search_path = {schema}")
         for name, value in PLANNING.items():
             connection.execute(f"SET {name} = {value}")
-        if request.param == "full":
+        if request.param != "empty":
             connection.execute(FILL.format(schema, ROWS))  # type: ignore[arg-type]
+        if request.param == "emptied":
+            for table in GROWING:
+                connection.execute(f"DELETE FROM {table}")  # type: ignore[arg-type]  # noqa: S608
+                connection.execute(f"VACUUM (ANALYZE, TRUNCATE false) {table}")  # type: ignore[arg-type]
         yield connection
 
 

@@ -19,9 +19,9 @@ __all__ = ["diagnose"]
 async def diagnose(broker: Broker) -> Sequence[Finding]:
     """Return findings about the store of a broker, which need not be open before.
 
-    A `Diagnosable` broker is asked itself; those of Redis and SQLite are examined from here, also
-    inside a `ForwardingBroker`; any other is only opened. What is written to try things out is
-    removed again. Raises `BrokerUnavailable` or `BrokerUnusable` where nothing can be said.
+    A `Diagnosable` broker is asked itself; those of Redis, SQLite and Postgres are examined from
+    here, also inside a `ForwardingBroker`; any other is only opened. What is written to try things
+    out is removed again. Raises `BrokerUnavailable` or `BrokerUnusable` where nothing can be said.
     """
     while isinstance(broker, ForwardingBroker) and not isinstance(broker, Diagnosable):
         broker = broker.inner
@@ -32,9 +32,18 @@ async def diagnose(broker: Broker) -> Sequence[Finding]:
             return await redis.diagnose(broker.link, broker.namespace)
         case SqliteBroker():
             return await sqlite.diagnose(broker.link)
+        case _ if _is_of_postgres(broker):
+            from qcore.doctor import postgres
+
+            return await postgres.diagnose(broker.link)  # type: ignore[attr-defined]
         case _:
             await broker.open()
             what = (
                 f"it can be opened; {type(broker).__name__} has no `diagnose`, so no more is known"
             )
             return [ok("connection", what)]
+
+
+def _is_of_postgres(broker: Broker) -> bool:
+    """Return whether it is a `PostgresBroker`, for which there need not be a driver."""
+    return type(broker).__module__.startswith("qcore.adapters.postgres")

@@ -12,11 +12,12 @@ from qcore.adapters.links.postgres import Tx
 from qcore.adapters.links.postgres.arrays import blobs, numbers, texts
 from qcore.adapters.postgres import details_rows
 from qcore.adapters.postgres.endings import Endings
+from qcore.adapters.postgres.places import of_queue
 from qcore.adapters.postgres.records import ID, OPTIONS, WIDTH, encode_options, task_of
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
 from qcore.adapters.postgres.task_state import TaskState
-from qcore.adapters.postgres.transitions import places, read_tasks, write_tasks
+from qcore.adapters.postgres.transitions import read_tasks, write_tasks
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.audit import audit_record
 from qcore.domain.errors import InvalidOption
@@ -40,7 +41,7 @@ Answer = Moved | NotAllowed | Missing
 
 async def get(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Task | None]:
     """Return tasks by id, None for one that is not stored."""
-    rows = await tx.fetch(_SQL["get"], places([(queue, task) for task in dict.fromkeys(ids)]))
+    rows = await tx.fetch(_SQL["get"], of_queue(queue, dict.fromkeys(ids)))
     found = {row[ID]: task_of(row, queue) for row in rows}
     return [found.get(task) for task in ids]
 
@@ -130,7 +131,7 @@ async def _update(
     tx: Tx, queue: str, ids: Sequence[TaskId], change: Updated, now: Moment
 ) -> list[Answer]:
     """Change options of tasks that the command may change."""
-    rows = await tx.fetch(_SQL["lock"], places([(queue, task) for task in dict.fromkeys(ids)]))
+    rows = await tx.fetch(_SQL["lock"], of_queue(queue, dict.fromkeys(ids)))
     found = {row[ID]: (row, task_of(row, queue)) for row in rows}
     answers: list[Answer] = []
     updated = Counter[TaskId]()
@@ -164,7 +165,7 @@ async def _update(
 def _write_specs(tx: Tx, queue: str, changes: Sequence[tuple[NewTask, bool, str | None]]) -> None:
     specs = [spec for spec, _, _ in changes]
     values = {
-        **places([(queue, spec.id) for spec in specs]),
+        **of_queue(queue, [spec.id for spec in specs]),
         "places": numbers([n if moves else None for n, (_, moves, _) in enumerate(changes)]),
         "priorities": numbers([spec.priority for spec in specs]),
         "max_crashes": numbers([spec.max_crashes for spec in specs]),

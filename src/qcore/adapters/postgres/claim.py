@@ -6,15 +6,16 @@ from typing import Final
 from attrs import evolve
 
 from qcore.adapters.links.postgres import Row, Tx
-from qcore.adapters.links.postgres.arrays import numbers, texts
+from qcore.adapters.links.postgres.arrays import texts
+from qcore.adapters.postgres import places
 from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.limits import QueueLimits, next_starts, read_limits
+from qcore.adapters.postgres.places import of_queue
 from qcore.adapters.postgres.records import COLUMNS, WIDTH, Unreadable, claimed_task_of
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
 from qcore.adapters.postgres.tokens import raise_tokens
 from qcore.adapters.postgres.transitions import (
-    places,
     read_due,
     read_tasks,
     start_successors,
@@ -84,8 +85,7 @@ async def _condemn(
     """End tasks as dead whose rows cannot be decoded."""
     ids = [row[0] for row, _ in unreadable]
     errors = texts([f"the stored row cannot be read: {why}" for _, why in unreadable])
-    values = {**places([(queue, task) for task in ids]), "now": now, "errors": errors}
-    tx.add(_SQL["mark_dead"], values)
+    tx.add(_SQL["mark_dead"], {**of_queue(queue, ids), "now": now, "errors": errors})
     freed = [(queue, row[HOLDS]) for row, _ in unreadable if row[HOLDS] is not None]
     tx.tell_of_work(await start_successors(tx, freed))
     tx.tell(TasksChanged(queue, tuple(ids)))
@@ -206,7 +206,7 @@ class _ClaimCall:
         """Make tasks active, each under a lease with a token of its own."""
         if not tasks:
             return
-        values = {**places([(queue, task.id) for task in tasks]), "until": self._until}
+        values = {**of_queue(queue, [task.id for task in tasks]), "until": self._until}
         tokens: dict[str, int] = dict(await self._tx.fetch(_SQL["claim"], values))
         for task in tasks:
             lease = Lease(queue, task.id, tokens[task.id], self._until)
@@ -220,12 +220,7 @@ def _may_start(task: Task, now: Moment) -> bool:
 
 async def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:
     """Move the end of leases to `until`."""
-    values = {
-        "queues": texts([lease.queue for lease in leases]),
-        "ids": texts([lease.id for lease in leases]),
-        "tokens": numbers([lease.token for lease in leases]),
-        "until": until,
-    }
+    values = {**places.leases(leases), "until": until}
     renewed = {*map(tuple, await tx.alone(_SQL["extend"], values))}
     return [
         evolve(lease, until=until)

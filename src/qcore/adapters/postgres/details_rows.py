@@ -12,6 +12,7 @@ import msgspec
 
 from qcore.adapters.links.postgres import Tx
 from qcore.adapters.links.postgres.arrays import blobs, texts
+from qcore.adapters.postgres.places import of_queue
 from qcore.adapters.postgres.statements import statements
 from qcore.domain.audit import MAX_AUDIT, AuditRecord
 from qcore.domain.new_task import TaskId
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 async def read(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Details | None]:
     """Return the details of tasks, None for a task that is not stored."""
-    rows = await tx.fetch(_SQL["read"], _named([(queue, task) for task in dict.fromkeys(ids)]))
+    rows = await tx.fetch(_SQL["read"], of_queue(queue, dict.fromkeys(ids)))
     found = {
         task: Details(
             _decode(_ERRORS, errors) or (),
@@ -43,6 +44,8 @@ async def read(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Details | None
 
 async def add_errors(tx: Tx, errors: Sequence[tuple[str, TaskId, AttemptError]]) -> None:
     """Append errors to the histories of tasks; keep the last `MAX_ERRORS`."""
+    if not errors:
+        return
     added: defaultdict[tuple[str, TaskId], list[AttemptError]] = defaultdict(list)
     for queue, task, error in errors:
         added[queue, task].append(error)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from qcore.adapters.links.postgres import Tx, Values
 from qcore.adapters.links.postgres.arrays import blobs, numbers, texts
+from qcore.adapters.postgres.places import Place, in_order
 from qcore.adapters.postgres.records import (
     STATES,
     decode_options_leniently,
@@ -14,9 +15,7 @@ from qcore.adapters.postgres.records import (
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.transitions import (
     SUCCESSOR,
-    Place,
     delete_tasks,
-    places,
     release_unique_keys,
 )
 from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
@@ -85,7 +84,7 @@ class EnqueueBatch:
 
     async def read(self, tx: Tx, tasks: Sequence[NewTask]) -> None:
         """Lock and read what is stored under the ids and the unique keys."""
-        named = places([*dict.fromkeys((task.queue, task.id) for task in tasks)])
+        named = in_order((task.queue, task.id) for task in tasks)
         for queue, task_id, state in await tx.fetch(_SQL["by_id"], named):
             self._states[queue, task_id] = STATES.get(state, State.GONE)
         keys = {(task.queue, task.unique_key) for task in tasks if task.unique_key is not None}
@@ -93,7 +92,7 @@ class EnqueueBatch:
             await self._read_holders(tx, sorted(keys))
 
     async def _read_holders(self, tx: Tx, keys: Sequence[Key]) -> None:
-        wanted = [*keys, *((queue, SUCCESSOR + key) for queue, key in keys)]
+        wanted = sorted([*keys, *((queue, SUCCESSOR + key) for queue, key in keys)])
         values = {
             "queues": texts([queue for queue, _ in wanted]),
             "holds": texts([held for _, held in wanted]),

@@ -12,10 +12,10 @@ from typing import Final
 from qcore.adapters.links.postgres import Row, Tx
 from qcore.adapters.links.postgres.arrays import texts
 from qcore.adapters.postgres.enqueue import enqueue
+from qcore.adapters.postgres.places import of_queue, places
 from qcore.adapters.postgres.records import STATES
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.tokens import raise_tokens
-from qcore.adapters.postgres.transitions import places
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.periodic.changes import (
@@ -68,7 +68,7 @@ async def _write(tx: Tx, change: EntryChange, now: Moment) -> EntryAnswer:
 
 async def entries(tx: Tx, queue: str, ids: Sequence[EntryId]) -> list[FoundEntry | None]:
     """Return entries by id, None where none lies in the queue."""
-    rows = await tx.fetch(_SQL["by_id"], places([(queue, each) for each in dict.fromkeys(ids)]))
+    rows = await tx.fetch(_SQL["by_id"], of_queue(queue, dict.fromkeys(ids)))
     found = {row[0]: _read(queue, row) for row in rows}
     return [found.get(each) for each in ids]
 

@@ -8,8 +8,8 @@ from attrs import evolve
 from qcore.adapters.links.postgres import Tx
 from qcore.adapters.postgres import details_rows
 from qcore.adapters.postgres.enqueue import EnqueueBatch
+from qcore.adapters.postgres.places import Place, places
 from qcore.adapters.postgres.statements import statements
-from qcore.adapters.postgres.transitions import Place, places
 from qcore.domain.answers import Conflict, Duplicate, Restoration, Restored
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import TaskId
@@ -52,7 +52,7 @@ class _Batch(EnqueueBatch):
     async def read_set_aside(self, tx: Tx, named: Sequence[Place], over: str | None) -> None:
         """Read which of the tasks that are stored give way."""
         if over is not None:
-            values = {**places([*dict.fromkeys(named)]), "over": over}
+            values = {**places(named), "over": over}
             rows = await tx.fetch(_SQL["set_aside"], values)
             self._aside = {(queue, task) for queue, task, is_aside in rows if is_aside}
 

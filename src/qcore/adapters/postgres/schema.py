@@ -1,5 +1,6 @@
 """Creating the schema and its tables, and bringing those up to date that exist."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -16,6 +17,14 @@ OLDEST: Final = 1
 """The oldest version that is brought up to date."""
 
 _SCHEMA: Final = statements("schema")
+INDEXES: Final = frozenset(
+    {
+        f"{table}_pkey"
+        for table in ("tasks", "details", "limits", "workers", "entries", "statistics")
+    }
+    | {found for sql in _SCHEMA.values() for found in re.findall(r"INDEX (\w+) ON", sql)}
+)
+"""The names of the indexes that there should be."""
 _MADE: Final = [sql for sql in _SCHEMA.values() if sql.startswith("CREATE")]
 
 

@@ -7,10 +7,10 @@ from qcore.adapters.links.postgres import Tx, Values
 from qcore.adapters.links.postgres.arrays import blobs, numbers, texts
 from qcore.adapters.postgres import details_rows
 from qcore.adapters.postgres.endings import Endings
+from qcore.adapters.postgres.places import Place, in_order, places
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.task_state import TaskState
 from qcore.domain.moments import LAST_MOMENT, Moment
-from qcore.domain.new_task import TaskId
 from qcore.domain.states import ACTIVE, ENDED, GONE
 from qcore.domain.task import Lease
 from qcore.domain.transitions import Crashed, Expired
@@ -19,21 +19,10 @@ _SQL: Final = statements("transitions")
 SUCCESSOR: Final = "\n"
 """In front of the unique key that a task holds which waits for the end of the holder."""
 
-Place = tuple[str, TaskId]
-"""A queue and an id."""
-
-
-def places(pairs: Sequence[Place]) -> Values:
-    """Return the values of statements that name tasks."""
-    return {
-        "queues": texts([queue for queue, _ in pairs]),
-        "ids": texts([task for _, task in pairs]),
-    }
-
 
 async def read_tasks(tx: Tx, named: Sequence[Place], endings: Endings) -> dict[Place, TaskState]:
     """Lock and return those of the tasks that are stored."""
-    rows = await tx.fetch(_SQL["by_id"], places([*dict.fromkeys(named)]))
+    rows = await tx.fetch(_SQL["by_id"], in_order(named))
     return {(row[0], row[1]): TaskState(row, endings) for row in rows}
 
 
@@ -75,13 +64,13 @@ async def write_tasks(tx: Tx, moved: Sequence[TaskState]) -> set[str]:
     Return the queues in which the end of a task has made its successor due.
     """
     delete_tasks(tx, [(task.queue, task.id) for task in moved if task.state is GONE])
-    if stored := [task for task in moved if task.state is not GONE]:
+    stored = [task for task in moved if task.state is not GONE]
+    if stored:
         tx.add(_SQL["write"], _values_of(stored))
-        errors = [(task, task.new_error) for task in stored if task.new_error is not None]
-        if errors:
-            await details_rows.add_errors(
-                tx, [(task.queue, task.id, error) for task, error in errors]
-            )
+    await details_rows.add_errors(
+        tx,
+        [(task.queue, task.id, task.new_error) for task in stored if task.new_error is not None],
+    )
     freed = [
         (task.queue, task.holds) for task in moved if task.holds is not None and task.state in ENDED
     ]
@@ -109,9 +98,10 @@ async def start_successors(tx: Tx, freed: Sequence[tuple[str, str]]) -> set[str]
     """Give unique keys that are free to those that wait for them; return these queues."""
     if not freed:
         return set()
+    waiting = sorted((queue, SUCCESSOR + held) for queue, held in freed)
     values = {
-        "queues": texts([queue for queue, _ in freed]),
-        "holds": texts([held for _, held in freed]),
+        "queues": texts([queue for queue, _ in waiting]),
+        "waiting": texts([held for _, held in waiting]),
         "never": LAST_MOMENT,
     }
     return {queue for (queue,) in await tx.fetch(_SQL["start_successors"], values)}
@@ -120,12 +110,12 @@ async def start_successors(tx: Tx, freed: Sequence[tuple[str, str]]) -> set[str]
 def release_unique_keys(tx: Tx, named: Sequence[Place]) -> None:
     """Free the unique keys that tasks hold."""
     if named:
-        tx.add(_SQL["release_unique_key"], places(named))
+        tx.add(_SQL["release_unique_key"], in_order(named))
 
 
 def delete_tasks(tx: Tx, named: Sequence[Place]) -> None:
     """Delete tasks, and what is stored of their runs."""
     if named:
-        values = places(named)
+        values = in_order(named)
         tx.add(_SQL["delete"], values)
         tx.add(_SQL["delete_details"], values)

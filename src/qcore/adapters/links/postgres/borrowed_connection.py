@@ -58,6 +58,11 @@ class BorrowedPostgresLink:
         """Return a link that writes in the transaction of another connection."""
         return BorrowedPostgresLink(source, self._beside, self._server)
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler gives each transaction another session, as far as is known."""
+        return bool(self._server.is_pooled)
+
     def on_connect(self, prepare: Prepare) -> None:
         """Run `prepare` before a call until the tables are known to be there.
 

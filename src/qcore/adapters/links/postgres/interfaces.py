@@ -69,6 +69,11 @@ class Link(Protocol):
         """Return the name of the schema that the tables are in."""
         ...
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler gives each transaction another session, as far as is known."""
+        ...
+
     def on_connect(self, prepare: Prepare) -> None:
         """Run `prepare` before the first call, and again after the server was lost."""
         ...

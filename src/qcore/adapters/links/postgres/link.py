@@ -102,6 +102,11 @@ class PostgresLink:
         """Return a link to the same database that writes in the transaction of a caller's own."""
         return BorrowedPostgresLink(source, self, self._server)
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler gives each transaction another session, as far as is known."""
+        return bool(self._server.is_pooled)
+
     def on_connect(self, prepare: Prepare) -> None:
         """Run `prepare` before the first call, and again after the server was lost."""
         self._prepare = prepare

@@ -3,7 +3,7 @@ SELECT t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crash
     t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name, t.group_name,
     t.holds, t.error, t.result_type, t.options, t.payload, t.result
 FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
-    JOIN qcore.tasks AS t ON t.queue = n.queue AND t.id = n.id
+    JOIN qcore.tasks AS t ON t.queue = ANY(ARRAY[n.queue]) AND t.id BETWEEN (n.id COLLATE "C") AND (n.id COLLATE "C")
 
 -- The same, to be changed.
 -- name: lock
@@ -11,7 +11,7 @@ SELECT t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crash
     t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name, t.group_name,
     t.holds, t.error, t.result_type, t.options, t.payload, t.result
 FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
-    JOIN qcore.tasks AS t ON t.queue = n.queue AND t.id = n.id
+    JOIN qcore.tasks AS t ON t.queue = ANY(ARRAY[n.queue]) AND t.id BETWEEN (n.id COLLATE "C") AND (n.id COLLATE "C")
 ORDER BY t.id FOR UPDATE OF t
 
 -- name: browse_pending
@@ -109,4 +109,4 @@ WITH changed AS MATERIALIZED (
 UPDATE qcore.tasks AS t
 SET priority = c.priority, sequence = coalesce(c.sequence, t.sequence), max_crashes = c.max_crashes,
     expires = c.expires, retention = c.retention, options = c.options, payload = c.payload
-FROM changed AS c WHERE t.queue = c.queue AND t.id = c.id
+FROM changed AS c WHERE t.queue = ANY(ARRAY[c.queue]) AND t.id BETWEEN (c.id COLLATE "C") AND (c.id COLLATE "C")

@@ -32,7 +32,7 @@ WITH odd AS MATERIALIZED (
 ), claimed AS (
     UPDATE qcore.tasks AS t
     SET state = 'active', until = %(until)s, token = g.token, attempts = t.attempts + 1
-    FROM given AS g WHERE t.queue = g.queue AND t.id = g.id
+    FROM given AS g WHERE t.queue = ANY(ARRAY[g.queue]) AND t.id BETWEEN (g.id COLLATE "C") AND (g.id COLLATE "C")
     RETURNING t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created,
         t.due, t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name,
         t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token
@@ -75,13 +75,11 @@ WITH given AS MATERIALIZED (
             WITH ORDINALITY AS u (queue, id, place)
         ORDER BY place OFFSET 0
     ) AS n
-), claimed AS (
-    UPDATE qcore.tasks AS t
-    SET state = 'active', until = %(until)s, token = g.token, attempts = t.attempts + 1
-    FROM given AS g WHERE t.queue = g.queue AND t.id = g.id
-    RETURNING t.id, t.token
 )
-SELECT id, token FROM claimed ORDER BY token
+UPDATE qcore.tasks AS t
+SET state = 'active', until = %(until)s, token = g.token, attempts = t.attempts + 1
+FROM given AS g WHERE t.queue = ANY(ARRAY[g.queue]) AND t.id BETWEEN (g.id COLLATE "C") AND (g.id COLLATE "C")
+RETURNING t.id, t.token
 
 -- Whether tasks of a queue are pending, or wait in groups.
 -- name: has_more
@@ -93,20 +91,13 @@ SELECT 1 WHERE EXISTS (SELECT 1 FROM qcore.tasks WHERE queue = %(queue)s AND sta
 UPDATE qcore.tasks AS t
 SET state = 'dead', finished = %(now)s, token = NULL, until = NULL, holds = NULL, error = n.error
 FROM unnest(%(queues)s::text[], %(ids)s::text[], %(errors)s::text[]) AS n (queue, id, error)
-WHERE t.queue = n.queue AND t.id = n.id
+WHERE t.queue = ANY(ARRAY[n.queue]) AND t.id BETWEEN (n.id COLLATE "C") AND (n.id COLLATE "C")
 
--- What is renewed changes no index: a HOT update. The tasks are found by their ids alone, and what they
--- are is looked at afterwards: joined by a condition of theirs, as a planner might, all active ones would
--- be gone through for each lease.
+-- A token says that a task is active: any other has none. What is renewed changes no index: a HOT update.
 -- name: extend
-WITH found AS MATERIALIZED (
-    SELECT t.queue, t.id, t.token, t.state = 'active' AND t.token = n.token AS is_good
-    FROM unnest(%(queues)s::text[], %(ids)s::text[], %(tokens)s::bigint[]) AS n (queue, id, token)
-        JOIN qcore.tasks AS t ON t.queue = n.queue AND t.id = n.id
-    ORDER BY t.queue, t.id FOR UPDATE OF t
-)
 UPDATE qcore.tasks AS t SET until = %(until)s
-FROM found AS f WHERE t.queue = f.queue AND t.id = f.id AND f.is_good
+FROM unnest(%(queues)s::text[], %(ids)s::text[], %(tokens)s::bigint[]) AS n (queue, id, token)
+WHERE t.queue = ANY(ARRAY[n.queue]) AND t.id BETWEEN (n.id COLLATE "C") AND (n.id COLLATE "C") AND t.token = ANY(ARRAY[n.token])
 RETURNING t.queue, t.id, t.token
 
 -- name: next_due

@@ -1,8 +1,9 @@
 -- name: errors_of_tasks
 SELECT d.queue, d.id, d.errors
-FROM qcore.details AS d
-    JOIN unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
-    ON d.queue = n.queue AND d.id = n.id
+FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM qcore.details AS x WHERE x.queue = n.queue AND x.id = n.id OFFSET 0
+    ) AS d
 
 -- name: write_errors
 INSERT INTO qcore.details AS d (queue, id, errors)
@@ -11,9 +12,10 @@ ON CONFLICT (queue, id) DO UPDATE SET errors = excluded.errors
 
 -- name: audit_of_tasks
 SELECT d.queue, d.id, d.audit
-FROM qcore.details AS d
-    JOIN unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
-    ON d.queue = n.queue AND d.id = n.id
+FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM qcore.details AS x WHERE x.queue = n.queue AND x.id = n.id OFFSET 0
+    ) AS d
 
 -- name: write_audit
 INSERT INTO qcore.details AS d (queue, id, audit)
@@ -34,5 +36,9 @@ SELECT * FROM unnest(%(queues)s::text[], %(ids)s::text[], %(errors)s::text[], %(
 -- name: read
 SELECT t.id, d.errors, d.progress, d.saved, d.audit
 FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
-    JOIN qcore.tasks AS t ON t.queue = n.queue AND t.id = n.id
-    LEFT JOIN qcore.details AS d ON d.queue = t.queue AND d.id = t.id
+    CROSS JOIN LATERAL (
+        SELECT x.queue, x.id FROM qcore.tasks AS x WHERE x.queue = n.queue AND x.id = n.id OFFSET 0
+    ) AS t
+    LEFT JOIN LATERAL (
+        SELECT * FROM qcore.details AS x WHERE x.queue = t.queue AND x.id = t.id OFFSET 0
+    ) AS d ON true

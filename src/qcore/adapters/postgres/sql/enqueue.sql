@@ -15,7 +15,9 @@ WITH given AS MATERIALIZED (
         group_name, options, payload
     FROM given
     WHERE NOT EXISTS (
-        SELECT 1 FROM given AS g JOIN qcore.tasks AS t ON t.queue = g.queue AND t.id = g.id
+        SELECT 1 FROM given AS g CROSS JOIN LATERAL (
+            SELECT 1 FROM qcore.tasks AS x WHERE x.queue = g.queue AND x.id = g.id OFFSET 0
+        ) AS t
     )
     ORDER BY place
     RETURNING 1
@@ -25,18 +27,18 @@ SELECT count(*) FROM stored
 -- Which of the ids are stored.
 -- name: by_id
 SELECT t.queue, t.id, t.state
-FROM qcore.tasks AS t
-    JOIN unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
-    ON t.queue = n.queue AND t.id = n.id
-ORDER BY t.queue, t.id FOR UPDATE OF t
+FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM qcore.tasks AS x WHERE x.queue = n.queue AND x.id = n.id FOR UPDATE
+    ) AS t
 
 -- Which tasks hold the unique keys or wait for them, since when, and for how long: that is in `options`.
 -- name: holders
 SELECT t.queue, t.holds, t.id, t.state, t.created, t.options
-FROM qcore.tasks AS t
-    JOIN unnest(%(queues)s::text[], %(holds)s::text[]) AS n (queue, holds)
-    ON t.queue = n.queue AND t.holds = n.holds
-ORDER BY t.queue, t.id FOR UPDATE OF t
+FROM unnest(%(queues)s::text[], %(holds)s::text[]) AS n (queue, holds)
+    CROSS JOIN LATERAL (
+        SELECT * FROM qcore.tasks AS x WHERE x.queue = n.queue AND x.holds = n.holds FOR UPDATE
+    ) AS t
 
 -- Tasks as they are to be; their sequence numbers are given in this order.
 -- name: insert

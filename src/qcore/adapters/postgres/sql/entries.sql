@@ -18,7 +18,7 @@ DELETE FROM qcore.entries WHERE queue = %(queue)s AND id = %(id)s
 -- name: by_id
 SELECT e.id, e.revision, e.wake, e.encoded
 FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
-    JOIN qcore.entries AS e ON e.queue = n.queue AND e.id = n.id
+    JOIN qcore.entries AS e ON e.queue = ANY(ARRAY[n.queue]) AND e.id BETWEEN (n.id COLLATE "C") AND (n.id COLLATE "C")
 
 -- name: in_order
 SELECT id, revision, wake, encoded
@@ -52,6 +52,7 @@ SELECT name FROM found WHERE name IS NOT NULL
 
 -- name: states_of_tasks
 SELECT t.queue, t.id, t.state
-FROM qcore.tasks AS t
-    JOIN unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
-    ON t.queue = n.queue AND t.id = n.id
+FROM unnest(%(queues)s::text[], %(ids)s::text[]) AS n (queue, id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM qcore.tasks AS x WHERE x.queue = n.queue AND x.id = n.id OFFSET 0
+    ) AS t

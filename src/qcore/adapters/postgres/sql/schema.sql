@@ -95,7 +95,7 @@ CREATE INDEX tasks_pending ON qcore.tasks (queue, priority DESC, sequence) WHERE
 
 -- name: waiting
 CREATE INDEX tasks_waiting ON qcore.tasks (queue, state, due, sequence)
-WHERE state IN ('scheduled', 'retry')
+WHERE state IN ('scheduled', 'retry', 'aggregating')
 
 -- Without `until`, so that a lease is renewed within its page: few tasks are active.
 -- name: active

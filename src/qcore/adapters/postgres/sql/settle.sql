@@ -1,0 +1,16 @@
+-- Runs that have succeeded, of tasks that are gone by that: without retention, and without a unique key for
+-- which another one may wait. What a lease does not fit is left to the general case. A token says that a task
+-- is active: any other has none.
+-- name: succeed
+WITH gone AS (
+    DELETE FROM qcore.tasks AS t
+    USING unnest(%(queues)s::text[], %(ids)s::text[], %(tokens)s::bigint[]) AS n (queue, id, token)
+    WHERE t.queue = ANY(ARRAY[n.queue]) AND t.id BETWEEN (n.id COLLATE "C") AND (n.id COLLATE "C")
+        AND t.token = ANY(ARRAY[n.token]) AND t.retention = 0 AND t.holds IS NULL
+    RETURNING t.queue, t.id, t.name
+), forgotten AS (
+    DELETE FROM qcore.details AS d USING gone AS g
+    WHERE d.queue = ANY(ARRAY[g.queue]) AND d.id BETWEEN (g.id COLLATE "C") AND (g.id COLLATE "C")
+)
+SELECT queue, id, name, (SELECT true FROM qcore.limits WHERE in_flight IS NOT NULL LIMIT 1)
+FROM gone

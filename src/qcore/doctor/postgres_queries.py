@@ -1,0 +1,35 @@
+"""What the doctor asks a Postgres; of others' sessions a user may see less, which is no error."""
+
+from typing import Final
+
+SERVER: Final = """
+SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+    pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+    current_setting('synchronous_commit'), current_setting('fsync'), current_setting('autovacuum')
+"""
+
+CONNECTIONS: Final = """
+SELECT count(*), current_setting('max_connections')::int
+FROM pg_stat_activity WHERE backend_type = 'client backend'
+"""
+
+ACTIVITY: Final = """
+SELECT pid, application_name, state, extract(epoch FROM now() - xact_start)::float8
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    AND xact_start < now() - make_interval(secs => %(seconds)s)
+ORDER BY xact_start LIMIT 5
+"""
+
+TABLES: Final = """
+SELECT relname, n_live_tup, n_dead_tup, pg_size_pretty(pg_total_relation_size(relid)),
+    extract(epoch FROM now() - greatest(last_vacuum, last_autovacuum))::float8
+FROM pg_stat_user_tables WHERE schemaname = rtrim('qcore.', '.') ORDER BY relname
+"""
+
+INDEX_STATES: Final = """
+SELECT c.relname, i.indisvalid AND i.indisready
+FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = rtrim('qcore.', '.')
+"""
