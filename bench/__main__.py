@@ -6,7 +6,17 @@ import sys
 from importlib import import_module
 from os import getloadavg
 
-PARTS = ("memory", "sqlite", "claims", "redis", "stepping", "idle", "inspecting", "instruments")
+PARTS = (
+    "memory",
+    "sqlite",
+    "claims",
+    "redis",
+    "postgres",
+    "stepping",
+    "idle",
+    "inspecting",
+    "instruments",
+)
 
 
 def main() -> None:
