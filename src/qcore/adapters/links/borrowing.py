@@ -40,9 +40,9 @@ EXPECTED: Final = (
 def driver_connection(given: Any) -> Any:
     """Return the driver's connection of what blocks; what has none is returned as it is."""
     if _is_of(given, "sqlalchemy"):
-        session = given() if hasattr(given, "registry") else given
+        session: Any = given() if hasattr(given, "registry") else given
         # a Session has a Connection, and that has the pool's
-        connection = session.connection() if callable(session.connection) else session
+        connection: Any = session.connection() if callable(session.connection) else session
         return connection.connection.driver_connection
     if hasattr(given, "ensure_connection"):
         # Django makes its connection when it is first used

@@ -1,6 +1,6 @@
 """`BorrowedPostgresLink`, over a caller's own connection: tasks are written in its transaction."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Self, TypeVar
 
 from psycopg import AsyncConnection, Connection, Error
@@ -24,6 +24,10 @@ MAX_RACES: Final = 3
 """Times that a call is made again because of what others have committed meanwhile."""
 SAVEPOINT: Final[tuple[Statement, ...]] = (("SAVEPOINT qcore", {}),)
 RELEASE: Final[Statement] = ("RELEASE SAVEPOINT qcore", {})
+_SESSIONS: Final[Mapping[type[Any], Callable[[Any], AnySession]]] = {
+    Connection: SyncSession,
+    AsyncConnection: AsyncSession,
+}
 FAILED: Final = "25P02"
 """The SQLSTATE of a transaction in which a statement has failed."""
 MISSING: Final = frozenset({"3F000", "42P01"})
@@ -165,10 +169,9 @@ async def _undo(session: AnySession) -> None:
 
 
 def _session_over(connection: Any) -> AnySession:
-    if isinstance(connection, Connection):
-        return SyncSession(connection)
-    if isinstance(connection, AsyncConnection):
-        return AsyncSession(connection)
+    for kind, session in _SESSIONS.items():
+        if isinstance(connection, kind):
+            return session(connection)
     raise not_usable(connection)
 
 

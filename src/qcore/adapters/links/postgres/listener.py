@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 from psycopg import Connection, Error
 
 from qcore.adapters.links.postgres.notes import KINDS, Work, channel, decoded
+from qcore.adapters.links.postgres.sessions import literal
 from qcore.domain.text import traceback_of
 from qcore.log.logger import get_logger
 from qcore.ports import (
@@ -239,9 +240,9 @@ class _ListenerThread(threading.Thread):
             while not (self._is_stopped or self._is_renewed):
                 wanted = self._hub.channels()
                 for name in wanted - listening:
-                    connection.execute(f'LISTEN "{name}"')
+                    connection.execute(literal(f'LISTEN "{name}"'))
                 for name in listening - wanted:
-                    connection.execute(f'UNLISTEN "{name}"')
+                    connection.execute(literal(f'UNLISTEN "{name}"'))
                 if wanted - listening:
                     self._hub.tell_to_look()
                 listening = wanted

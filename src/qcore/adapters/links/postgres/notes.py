@@ -71,6 +71,9 @@ def _encode(note: Notification | Work) -> Iterator[tuple[str, str]]:
                 # without ids it says that any of the queue may have changed
                 payload = json.dumps([note.queue], ensure_ascii=False)
             yield "tasks", payload
+        case WorkAvailable():
+            # of no queue: told by those who look, and to nobody else
+            return
 
 
 def decoded(name: str, payload: str) -> Note | None:

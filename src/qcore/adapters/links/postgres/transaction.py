@@ -17,9 +17,11 @@ _QUALIFIED: Final = re.compile(r"\bqcore\.")
 
 def localizer(schema: str) -> Callable[[str], str]:
     """Return what names the tables of a statement as they are called in a schema."""
-    if schema == DEFAULT_SCHEMA:
-        return lambda sql: sql
-    return lru_cache(maxsize=None)(lambda sql: _QUALIFIED.sub(f"{schema}.", sql))
+
+    def localized(sql: str) -> str:
+        return _QUALIFIED.sub(f"{schema}.", sql)
+
+    return str if schema == DEFAULT_SCHEMA else lru_cache(maxsize=None)(localized)
 
 
 class Transaction:
