@@ -30,7 +30,7 @@ def server() -> Iterator[PostgresServer]:
 
 CROWDED = {"max_connections": "6", "superuser_reserved_connections": "0"}
 END_SESSIONS = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE application_name LIKE 'qcore%' AND pid <> pg_backend_pid()
 """
 
