@@ -223,6 +223,7 @@ def test_what_may_fail_is_there_before_it_does() -> None:
         cells = {(found.name, labels): cell for found, labels, cell in samples}
         assert cells[of.RUNS.name, ("default", "email:welcome", "rejected")] == (0.0,)
         assert cells[of.MISSED_TICKS.name, ("low",)] == (0.0,)
+        assert cells[of.CALL_ERRORS.name, ("claim",)] == (0.0,)
         assert {labels[1] for name, labels in cells if name == of.RUNS.name} == {"email:welcome"}
     assert metrics.series.changes() == []
 

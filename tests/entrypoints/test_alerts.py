@@ -92,7 +92,7 @@ async def test_dead_tasks_are_told_once_and_when_it_is_over() -> None:
     assert (first.value, first.bound) == (1, 0)
     assert first.text == "1 task of the queue mail died in the last 5 min."
     assert first.command == "qcore errors 'queue:mail state:dead'"
-    assert over.text == f"It is over: {first.text}"
+    assert over.text == f"Over: {first.text}"
     assert over.since == first.since < over.at
 
 

@@ -171,7 +171,7 @@ async def cancelled(lab: Lab) -> None:
     ("come", "obstacle", "text"),
     [
         (in_a_group, Obstacle.GROUPED, "it waits in the group 'g'"),
-        (later, Obstacle.NOT_DUE, "it is due in 90.0 s"),
+        (later, Obstacle.NOT_DUE, "it is due in 1 min 30 s"),
         (in_a_pause, Obstacle.PAUSED, "the queue 'default' is paused"),
         (
             behind_another,

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, KeysView, Sequence
 from operator import attrgetter
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, get_args
 from weakref import WeakSet
 
 from qcore.adapters.instruments import metric_catalogue as of
@@ -27,6 +27,7 @@ from qcore.domain.periodic.tick import tick_in
 from qcore.domain.statistics import Outcome, outcome_of
 from qcore.domain.task import Claim, Verdict
 from qcore.domain.transitions import Succeeded, Transition
+from qcore.ports import Verb
 
 MAX_REMEMBERED: Final = 10_000
 """Pairs of queue and name whose cells are found at once: names may be without end."""
@@ -153,6 +154,8 @@ class Metrics:
             if metric.kind == "counter" and metric.labels == of.OF_QUEUE:
                 for queue in event.queues:
                     cell(metric, queue)
+        for verb in get_args(Verb):
+            cell(of.CALL_ERRORS, verb)
 
     def _settled(self, event: TasksSettled) -> None:
         """Count runs as the store does: those whose verdicts were written.

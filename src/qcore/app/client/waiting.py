@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from qcore.app.calls.name_patterns import best_match
+from qcore.app.client.written_durations import duration
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.queue_limits import Limits
 from qcore.domain.record import record
@@ -97,7 +98,7 @@ def _moment(task: Task, now: Moment) -> Hindrance | None:
         text = f"it waits for the end of another task of the unique key {task.spec.unique_key!r}"
         return Hindrance(Obstacle.UNIQUE, text)
     if task.state is not State.PENDING and task.due > now:
-        return Hindrance(Obstacle.NOT_DUE, f"it is due in {task.due - now:,.1f} s")
+        return Hindrance(Obstacle.NOT_DUE, f"it is due in {duration(task.due - now)}")
     return None
 
 

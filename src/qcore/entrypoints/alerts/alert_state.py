@@ -133,7 +133,7 @@ def _alert(standing: Standing, environment: str, now: Moment) -> Alert:
         since=standing.since,
         at=now,
         is_over=not standing.is_on,
-        text=finding.text if standing.is_on else f"It is over: {finding.text}",
+        text=finding.text if standing.is_on else f"Over: {finding.text}",
         value=finding.value,
         bound=finding.bound,
         command=finding.command,
