@@ -42,13 +42,15 @@ async def statistics(
         places = [(queue, start) for queue in group for start in starts]
         asked += chunks(places, MAX_PERIODS_PER_CALL)
     replies = await runner.link.run(STATISTICS, calls)
-    return [
-        StatisticsRow(queue, name, start, statistics_of(counts))
-        for places, reply in zip(asked, replies, strict=True)
-        for at, stored in zip(reply[::2], reply[1::2], strict=True)
-        for queue, start in [places[at]]
-        for name, counts in sorted(_rows(stored).items())
-    ]
+    rows: list[StatisticsRow] = []
+    for places, reply in zip(asked, replies, strict=True):
+        for at, stored in zip(reply[::2], reply[1::2], strict=True):
+            queue, start = places[int(at)]
+            rows += [
+                StatisticsRow(queue, name, start, statistics_of(counts))
+                for name, counts in sorted(_rows(stored).items())
+            ]
+    return rows
 
 
 def _rows(stored: Sequence[bytes]) -> dict[str, dict[str, int]]:
