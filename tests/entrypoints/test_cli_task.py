@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qcore import Context, Qcore, SkipRetry
+from qcore.app.calls.chain_steps import STEP_HEADER
 from qcore.domain.origin import Origin, OriginKind, following, with_origin
 from qcore.testing import drain
 from qcore.testing.builders import a_task
@@ -74,6 +75,14 @@ def test_a_task_is_shown_with_what_it_came_from(q: Qcore) -> None:
     made, other = document_of("task", "show", "sum", "a")["tasks"]
     assert made["origin"] == {"kind": "group", "queue": "out", "name": "ann", "members": 3}
     assert other["origin"] is None
+
+
+def test_a_step_tells_which_it_is_and_how_its_chain_stands(q: Qcore) -> None:
+    """A chain that has stopped looks different from one that goes on."""
+    q.blocking.enqueue(a_task(id="step", headers={STEP_HEADER: "2/3"}))
+    assert dict(cells_of("task", "show", "step"))["chain"] == "step 2 of 3, open"
+    q.blocking_inspector.discard("default", ["step"])
+    assert dict(cells_of("task", "show", "step"))["chain"] == "step 2 of 3, stopped"
 
 
 def test_a_task_is_shown_with_what_it_waits_for() -> None:

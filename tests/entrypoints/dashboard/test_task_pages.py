@@ -169,10 +169,12 @@ async def test_a_task_of_a_chain_shows_what_follows() -> None:
     assert html.css("ol li")[0].text() == 'second in later {"size": 7}'
     assert "qcore-chain" not in html.html
     assert "Each is enqueued when the one before it has succeeded." in text_of(html)
+    assert "Step 1 of 2" in text_of(html)
     of_first = browser(as_role(q, {"*.read@default"}))
     hidden = await of_first.page("task", queue="default", id=made.id)
     assert "second" not in hidden.html
     assert "later" not in hidden.html
+    assert "Step 1" not in text_of(hidden)
     await q.inspector.cancel("default", [made.id])
     assert "None of it will run" in text_of(await at.page("task", queue="default", id=made.id))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from qcore.app.calls.chain_steps import chain_state, position_in
 from qcore.app.client.waiting import Hindrance
 from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import CannotDecode
@@ -138,6 +139,7 @@ def _pairs(story: Story) -> Iterator[tuple[str, str]]:
     yield "result", "" if story.result is None else cell(_text(story.result))
     yield "enqueued", timestamp(task.created)
     yield "origin", _origin(task)
+    yield "chain", _chain(task)
     yield "due", timestamp(task.due)
     yield "ended", moment_or_none(task.finished) or ""
     yield "attempts", f"{task.attempts}, {task.failures} failed, {task.crashes} crashed"
@@ -178,6 +180,12 @@ def _origin(task: Task) -> str:
         return ""
     members = f", {origin.members:,} tasks" if origin.members else ""
     return f"{origin.kind} {cell(origin.name)} in {cell(origin.queue)}{members}"
+
+
+def _chain(task: Task) -> str:
+    """Return which step of its chain a task is, and how that stands."""
+    position, stands = position_in(task.spec.headers), chain_state(task)
+    return "" if position is None else f"step {position.step} of {position.of}, {stands}"
 
 
 def _seconds(seconds: float | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from attrs import field
 
 from qcore.app.calls.chain_header import decode_steps, ids_of_steps
-from qcore.app.calls.chain_steps import CHAIN_HEADERS
+from qcore.app.calls.chain_steps import CHAIN_HEADERS, Position, position_in
 from qcore.app.client.waiting import Hindrance
 from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import CannotDecode
@@ -75,6 +75,8 @@ class Story:
     """What it came from, where the visitor may see that."""
     is_origin_stored: bool
     """Whether that is a task which is still there."""
+    position: Position | None
+    """Which step of its chain it is; None where later ones may not be seen, and of no chain."""
     steps: Sequence[Step]
     errors: Sequence[AttemptError]
     """The newest first."""
@@ -96,6 +98,8 @@ async def story_of(visit: Visit, task: Task) -> Story:
         () if task.state in ENDED else await visit.inspector.why_waiting(task.queue, task.id)
     )
     seen = board.mask.masked(task, board.read_payload)
+    steps = await _steps(visit, task, seen)
+    may_see_all = steps is not None and all(each is not None for each in steps)
     errors = [*reversed(details.errors)]
     has_result, result = _result(board, task, seen)
     headers = {name: text for name, text in task.spec.headers.items() if name not in RESERVED}
@@ -111,7 +115,8 @@ async def story_of(visit: Visit, task: Task) -> Story:
         headers,
         origin,
         await _is_stored(visit, origin),
-        await _steps(visit, task, seen),
+        position_in(task.spec.headers) if may_see_all else None,
+        [each for each in steps or () if each is not None],
         errors,
         details.progress,
         None if details.saved is None else len(details.saved),
@@ -139,21 +144,21 @@ def _result(board: Board, task: Task, seen: MaskedTask) -> tuple[bool, Any]:
     return True, seen.plain(found)
 
 
-async def _steps(visit: Visit, task: Task, seen: MaskedTask) -> Sequence[Step]:
-    """Return what follows a task, in the queues that the visitor may see."""
+async def _steps(visit: Visit, task: Task, seen: MaskedTask) -> Sequence[Step | None] | None:
+    """Return what follows a task, None for what the visitor may not see, and for the unreadable."""
     try:
         plans = decode_steps(task.spec, visit.board.codec)
     except CannotDecode:
-        return ()
-    steps: list[Step] = []
+        return None
+    steps: list[Step | None] = []
     before: State | None = task.state
     for plan, (queue, name) in zip(plans, ids_of_steps(task.spec, plans), strict=True):
         # none is enqueued before the one before it has succeeded
         found = await visit.inspector.get(queue, name) if before is State.COMPLETED else None
         before = None if found is None else found.state
-        if visit.may(Right.TASK_READ, queue):
-            data = seen.plain(plan["arguments"])
-            steps.append(Step(str(plan["task"].get("name", "?")), queue, name, data, before))
+        data = seen.plain(plan["arguments"])
+        step = Step(str(plan["task"].get("name", "?")), queue, name, data, before)
+        steps.append(step if visit.may(Right.TASK_READ, queue) else None)
     return steps
 
 
