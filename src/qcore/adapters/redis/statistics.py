@@ -43,9 +43,9 @@ async def statistics(
         asked += chunks(places, MAX_PERIODS_PER_CALL)
     replies = await runner.link.run(STATISTICS, calls)
     rows: list[StatisticsRow] = []
-    for places, reply in zip(asked, replies, strict=True):
+    for part, reply in zip(asked, replies, strict=True):
         for at, stored in zip(reply[::2], reply[1::2], strict=True):
-            queue, start = places[int(at)]
+            queue, start = part[int(at)]
             rows += [
                 StatisticsRow(queue, name, start, statistics_of(counts))
                 for name, counts in sorted(_rows(stored).items())
