@@ -19,11 +19,17 @@ from tests.log.kit import unconfigured_logs
 
 @contextmanager
 def working_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Work in a folder, without settings, and leave no trace of its modules in this process."""
+    """Work in a folder, without settings, and leave no trace of its modules in this process.
+
+    What another test has imported under the name of one of them is not there meanwhile.
+    """
     for name in [name for name in os.environ if name.startswith("QCORE_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", sys.path.copy())
+    own = {each.stem for each in folder.iterdir()}
+    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+        monkeypatch.delitem(sys.modules, name)
     modules = set(sys.modules)
     yield
     for name in set(sys.modules) - modules:

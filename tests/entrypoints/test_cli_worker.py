@@ -62,7 +62,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ),
         (["application:inner"], "application:inner is a type, no Qcore: did you mean"),
         (["application:note"], "application:note is a Handler, no Qcore: did you mean"),
-        (["json:loads"], "json:loads is a function, no Qcore: add q = Qcore() to the module"),
+        (["json:loads"], "json:loads cannot be called without arguments: missing a required"),
         (["application:q", "--queues", "a=0"], "the weight of 'a' is '0', no whole number from 1"),
         (["application:q", "--queues", "a=-1"], "the weight of 'a' is '-1'"),
         (["application:q", "--queues", "a=much"], "the weight of 'a' is 'much'"),
