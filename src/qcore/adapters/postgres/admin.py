@@ -1,6 +1,5 @@
 """`get`, `browse` and `execute`: what an operator asks of tasks, and commands them to do."""
 
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from math import inf
@@ -8,7 +7,7 @@ from typing import Final
 
 from msgspec import MsgspecError, msgpack
 
-from qcore.adapters.links.postgres import Tx
+from qcore.adapters.links.postgres import Row, Tx
 from qcore.adapters.links.postgres.arrays import blobs, numbers, texts
 from qcore.adapters.postgres import details_rows
 from qcore.adapters.postgres.endings import Endings
@@ -16,16 +15,15 @@ from qcore.adapters.postgres.places import of_queue
 from qcore.adapters.postgres.records import ID, OPTIONS, WIDTH, encode_options, task_of
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
-from qcore.adapters.postgres.task_state import TaskState
 from qcore.adapters.postgres.transitions import read_tasks, write_tasks
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.audit import audit_record
+from qcore.domain.decisions import carried_out, planned_changes
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import MOVES
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.states import ACTIVE, ENDED, State
-from qcore.domain.task import Task, changed
+from qcore.domain.task import Task
 from qcore.domain.transitions import Command, Updated
 from qcore.ports import LeaseEnded, Page, TasksChanged
 
@@ -104,7 +102,7 @@ async def execute(
     found = await read_tasks(tx, [(queue, task) for task in ids], endings)
     tasks = {task: state for (_, task), state in found.items()}
     tokens = {task: each.token for task, each in tasks.items() if each.state is ACTIVE}
-    answers = [_carry_out(tasks.get(task), command, now) for task in ids]
+    answers = [carried_out(tasks.get(task), command, now) for task in ids]
     named = [task for task, answer in zip(ids, answers, strict=True) if isinstance(answer, Moved)]
     moved = [tasks[task] for task in dict.fromkeys(named)]
     await write_tasks(tx, moved)
@@ -133,33 +131,21 @@ async def _update(
     """Change options of tasks that the command may change."""
     rows = await tx.fetch(_SQL["lock"], of_queue(queue, dict.fromkeys(ids)))
     found = {row[ID]: (row, task_of(row, queue)) for row in rows}
-    answers: list[Answer] = []
-    updated = Counter[TaskId]()
-    specs: list[tuple[NewTask, bool, str | None]] = []
-    for each in ids:
-        if each in updated:
-            # named twice: by then it is as it should be, and keeps its place
-            updated[each] += 1
-            answers.append(Moved(found[each][1].state))
-            continue
-        if each not in found:
-            answers.append(Missing())
-            continue
-        row, task = found[each]
-        if Updated not in MOVES[task.state]:
-            answers.append(NotAllowed(task.state))
-            continue
-        spec = changed(task.spec, change)
-        before, after = encode_options(task.spec), encode_options(spec)
-        # an unchanged value stays as stored, with options that only a newer qcore knows
-        options = row[OPTIONS] if before == after else after
-        specs.append((spec, spec.priority != task.spec.priority, options))
-        updated[each] = 1
-        answers.append(Moved(task.state))
-    if specs:
-        _write_specs(tx, queue, specs)
-    await _audit(tx, queue, [*updated.elements()], change, now)
-    return answers
+    plan = planned_changes(ids, {each: task for each, (_, task) in found.items()}, change)
+    if plan.changes:
+        _write_specs(
+            tx, queue, [_written(found[task.id][0], task, spec) for task, spec in plan.changes]
+        )
+    await _audit(tx, queue, plan.changed_ids, change, now)
+    return plan.answers
+
+
+def _written(row: Row, task: Task, spec: NewTask) -> tuple[NewTask, bool, str | None]:
+    """Return a task as it is to be, whether it changes its place, and its options."""
+    before, after = encode_options(task.spec), encode_options(spec)
+    # an unchanged value stays as stored, with options that only a newer qcore knows
+    options = row[OPTIONS] if before == after else after
+    return spec, spec.priority != task.spec.priority, options
 
 
 def _write_specs(tx: Tx, queue: str, changes: Sequence[tuple[NewTask, bool, str | None]]) -> None:
@@ -175,11 +161,3 @@ def _write_specs(tx: Tx, queue: str, changes: Sequence[tuple[NewTask, bool, str 
         "payloads": blobs([spec.payload for spec in specs]),
     }
     tx.add(_SQL["update"], values)
-
-
-def _carry_out(task: TaskState | None, command: Command, now: Moment) -> Answer:
-    if task is None or task.state is State.GONE:
-        return Missing()
-    if type(command) not in MOVES[task.state]:
-        return NotAllowed(task.state)
-    return Moved(task.move(command, now))

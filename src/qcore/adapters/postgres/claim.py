@@ -23,6 +23,7 @@ from qcore.adapters.postgres.transitions import (
 )
 from qcore.domain.answers import LeaseLost
 from qcore.domain.crash_isolation import room_beside
+from qcore.domain.decisions import isolated, may_start
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.task import Claim, Demand, Lease, Task, token_floor
 from qcore.domain.transitions import Due, Expired
@@ -147,7 +148,8 @@ class _ClaimCall:
             rows = await self._tx.fetch(_SQL["pending"], {"queue": queue, "room": asked})
             tasks = await self._decode(queue, rows)
             if any(task.crashes for task in tasks):
-                tasks, room = self._isolated(queue, tasks, room)
+                number, room = isolated(tasks, self._held(queue), room, self._now)
+                tasks = tasks[:number]
             if any(task.spec.expires is not None for task in tasks):
                 tasks = await self._without_expired(queue, tasks)
             await self._lease(queue, tasks)
@@ -159,29 +161,11 @@ class _ClaimCall:
         """Return those of the claimed tasks that are of a queue."""
         return [claim.task for claim in self._claims if claim.task.queue == queue]
 
-    def _isolated(self, queue: str, tasks: list[Task], room: int) -> tuple[list[Task], int]:
-        """Return the first of some tasks, as many as may go together; and the room for all in all.
-
-        Some of them have crashed, which bounds how many others are handed out with them.
-        """
-        held = self._held(queue)
-        before = len(held)
-        for number, task in enumerate(tasks):
-            if not _may_start(task, self._now):
-                continue
-            beside = room_beside([*held, task])
-            if beside < 0:
-                return tasks[:number], len(held) - before
-            held.append(task)
-            if beside == 0:
-                return tasks[: number + 1], len(held) - before
-        return tasks, int(min(room, room_beside(held) + len(held) - before))
-
     async def _without_expired(self, queue: str, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks that may still start; end the others."""
-        fresh = [task for task in tasks if _may_start(task, self._now)]
+        fresh = [task for task in tasks if may_start(task, self._now)]
         if len(fresh) < len(tasks):
-            ended = [(queue, task.id) for task in tasks if not _may_start(task, self._now)]
+            ended = [(queue, task.id) for task in tasks if not may_start(task, self._now)]
             states = [*(await read_tasks(self._tx, ended, self._endings)).values()]
             for state in states:
                 state.move(Expired(), self._now)
@@ -211,11 +195,6 @@ class _ClaimCall:
         for task in tasks:
             lease = Lease(queue, task.id, tokens[task.id], self._until)
             self._claims.append(Claim(task, lease))
-
-
-def _may_start(task: Task, now: Moment) -> bool:
-    expires = task.spec.expires
-    return expires is None or expires > now
 
 
 async def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:

@@ -13,11 +13,11 @@ from qcore.adapters.postgres.statistics import KnownNames, record
 from qcore.adapters.postgres.task_state import TaskState
 from qcore.adapters.postgres.transitions import read_leased, write_tasks
 from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.decisions import settled
 from qcore.domain.moments import Moment
-from qcore.domain.new_task import NewTask
-from qcore.domain.states import ACTIVE, ENDED, State
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Lease, Verdict
-from qcore.domain.transitions import FOLLOWED, Succeeded
+from qcore.domain.transitions import Succeeded
 from qcore.ports import TasksChanged
 
 _SQL: Final = statements("settle")
@@ -71,25 +71,14 @@ async def _settle_others(
     tx: Tx, verdicts: Sequence[Verdict], now: Moment, endings: Endings
 ) -> list[Settled | LeaseLost]:
     tasks = await read_leased(tx, [verdict.lease for verdict in verdicts], endings)
-    answers: list[Settled | LeaseLost] = []
-    moved: list[TaskState] = []
-    followups: list[NewTask] = []
-    for verdict, task in zip(verdicts, tasks, strict=True):
-        # a lease named twice has one TaskState, which its first verdict has moved
-        if task is None or task.state is not ACTIVE:
-            answers.append(LeaseLost())
-        else:
-            answers.append(Settled(task.move(verdict.outcome, now, verdict)))
-            moved.append(task)
-            if isinstance(verdict.outcome, FOLLOWED):
-                followups += verdict.outcome.then
-    if moved:
-        tx.tell_of_work(await write_tasks(tx, moved))
-        await _tell(tx, moved)
-    if followups:
+    done = settled(verdicts, tasks, now)
+    if done.moved:
+        tx.tell_of_work(await write_tasks(tx, done.moved))
+        await _tell(tx, done.moved)
+    if done.follow_ups:
         # a follow-up has a derived id: a Conflict says that an earlier run has enqueued it
-        await enqueue(tx, followups, now)
-    return answers
+        await enqueue(tx, done.follow_ups, now)
+    return done.answers
 
 
 async def _tell(tx: Tx, moved: Sequence[TaskState]) -> None:

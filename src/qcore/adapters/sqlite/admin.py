@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -15,17 +14,16 @@ from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
 from qcore.adapters.sqlite.rare_options import encode_options
 from qcore.adapters.sqlite.records import ID, KEY, MORE, PLACE, SEQUENCE, task_of
 from qcore.adapters.sqlite.statements import statements
-from qcore.adapters.sqlite.task_state import TaskState
 from qcore.adapters.sqlite.transitions import read_tasks, write_tasks
 from qcore.domain.answers import Missing, Moved, NotAllowed
 from qcore.domain.audit import audit_record
+from qcore.domain.decisions import carried_out, planned_changes
 from qcore.domain.errors import InvalidOption
-from qcore.domain.lifecycle import MOVES
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.record import record
 from qcore.domain.states import ENDED, State
-from qcore.domain.task import Task, changed
+from qcore.domain.task import Task
 from qcore.domain.transitions import Command, Updated
 from qcore.ports import Page
 
@@ -120,7 +118,7 @@ def execute(
     tokens = {task: tasks[task].token for task in tasks if tasks[task].state is State.ACTIVE}
     if isinstance(command, Updated):
         return CommandResult(_update(tx, queue_row, ids, command, now))
-    answers = [_carry_out(tasks.get(task), command, now) for task in ids]
+    answers = [carried_out(tasks.get(task), command, now) for task in ids]
     moved = [tasks[task] for task, answer in zip(ids, answers, strict=True) if _is_moved(answer)]
     write_tasks(tx, moved)
     write_queues(tx, [queue_row])
@@ -144,33 +142,18 @@ def _update(
     """Change options of tasks that the command may change."""
     rows = tx.execute(_SQL["get"], (json.dumps(ids), queue_row.name))
     found = {row[ID]: (row, task_of(row, queue_row.name)) for row in rows}
-    answers: list[Moved | NotAllowed | Missing] = []
-    updated = Counter[TaskId]()
-    for each in ids:
-        if each in updated:
-            # named twice: by then it is as it should be, and keeps its place
-            updated[each] += 1
-            answers.append(Moved(found[each][1].state))
-            continue
-        if each not in found:
-            answers.append(Missing())
-            continue
-        row, task = found[each]
-        if Updated not in MOVES[task.state]:
-            answers.append(NotAllowed(task.state))
-            continue
-        spec = changed(task.spec, change)
+    plan = planned_changes(ids, {each: task for each, (_, task) in found.items()}, change)
+    for task, spec in plan.changes:
+        row = found[task.id][0]
         same = spec.priority == task.spec.priority
         sequence = row[SEQUENCE] if same else queue_row.next_sequence()
         before, after = encode_options(task.spec), encode_options(spec)
         # an unchanged value stays as stored, with options that only a newer qcore knows
         more = row[MORE] if before == after else after
         tx.execute(_SQL["update"], (*_changeable(spec, sequence), more, row[KEY]))
-        updated[each] = 1
-        answers.append(Moved(task.state))
     write_queues(tx, [queue_row])
-    _audit(tx, [found[each][0][KEY] for each in updated.elements()], change, now)
-    return answers
+    _audit(tx, [found[each][0][KEY] for each in plan.changed_ids], change, now)
+    return plan.answers
 
 
 def _changeable(spec: NewTask, sequence: int) -> Row:
@@ -194,13 +177,3 @@ def _changeable(spec: NewTask, sequence: int) -> Row:
 
 def _is_moved(answer: Moved | NotAllowed | Missing) -> bool:
     return isinstance(answer, Moved)
-
-
-def _carry_out(
-    task: TaskState | None, command: Command, now: Moment
-) -> Moved | NotAllowed | Missing:
-    if task is None or task.state is State.GONE:
-        return Missing()
-    if type(command) not in MOVES[task.state]:
-        return NotAllowed(task.state)
-    return Moved(task.move(command, now))

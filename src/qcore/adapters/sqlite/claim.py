@@ -21,6 +21,7 @@ from qcore.adapters.sqlite.transitions import (
 )
 from qcore.domain.answers import LeaseLost
 from qcore.domain.crash_isolation import room_beside
+from qcore.domain.decisions import isolated, may_start
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 from qcore.domain.states import State
@@ -137,7 +138,9 @@ class _QueueClaim:
                 return
             tasks = self._decode(rows)
             if any(task.crashes for _, task in tasks):
-                tasks, room = self._isolated(into, tasks, room)
+                found = [task for _, task in tasks]
+                number, room = isolated(found, self._held(into), room, self._now)
+                tasks = tasks[:number]
             if any(task.spec.expires is not None for _, task in tasks):
                 tasks = self._without_expired(tasks)
             self._lease(into, tasks)
@@ -147,31 +150,11 @@ class _QueueClaim:
         """Return those of the claimed tasks that are of this queue."""
         return [claim.task for claim in claims if claim.task.queue == self.name]
 
-    def _isolated(
-        self, into: Sequence[Claim], tasks: list[tuple[int, Task]], room: int
-    ) -> tuple[list[tuple[int, Task]], int]:
-        """Return the first of some tasks, as many as may go together; and the room for all in all.
-
-        Some of them have crashed, which bounds how many others are handed out with them.
-        """
-        held = self._held(into)
-        before = len(held)
-        for number, (_, task) in enumerate(tasks):
-            if not _may_start(task, self._now):
-                continue
-            beside = room_beside([*held, task])
-            if beside < 0:
-                return tasks[:number], len(held) - before
-            held.append(task)
-            if beside == 0:
-                return tasks[: number + 1], len(held) - before
-        return tasks, int(min(room, room_beside(held) + len(held) - before))
-
     def _without_expired(self, tasks: Sequence[tuple[int, Task]]) -> list[tuple[int, Task]]:
         """Return the tasks that may still start; end the others."""
-        fresh = [(key, task) for key, task in tasks if _may_start(task, self._now)]
+        fresh = [(key, task) for key, task in tasks if may_start(task, self._now)]
         if len(fresh) < len(tasks):
-            self._expire([task.id for _, task in tasks if not _may_start(task, self._now)])
+            self._expire([task.id for _, task in tasks if not may_start(task, self._now)])
         return fresh
 
     def _decode(self, rows: Sequence[Row]) -> list[tuple[int, Task]]:
@@ -208,11 +191,6 @@ class _QueueClaim:
             task.move(Expired(), self._now)
         self.has_successors |= bool(write_tasks(self._tx, expired))
         self.has_ended = True
-
-
-def _may_start(task: Task, now: Moment) -> bool:
-    expires = task.spec.expires
-    return expires is None or expires > now
 
 
 def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:
