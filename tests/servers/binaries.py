@@ -17,6 +17,8 @@ from pathlib import Path
 from attrs import frozen
 
 SEVEN = (7, 0)
+IS_POSTGRES = re.compile(r"^postgres")
+"""The names of servers that are another kind's, see postgres_binaries."""
 
 
 @frozen
@@ -50,7 +52,8 @@ def newer() -> tuple[Binary, ...]:
     """Return the servers that QCORE_TEST_SERVERS names, else the first from 7.0 on the PATH."""
     named = os.environ.get("QCORE_TEST_SERVERS")
     if named:
-        return tuple(Binary.at(Path(path)) for path in named.split(os.pathsep))
+        paths = [Path(path) for path in named.split(os.pathsep)]
+        return tuple(Binary.at(path) for path in paths if not IS_POSTGRES.search(path.name))
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     paths = (Path(folder) / "redis-server" for folder in folders if folder)
     binaries = (Binary.at(path) for path in paths if os.access(path, os.X_OK))

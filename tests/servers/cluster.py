@@ -1,10 +1,10 @@
 """A Redis Cluster of our own."""
 
 from itertools import combinations
-from typing import Self
 
 from tests.servers.binaries import Binary
 from tests.servers.redis import HOST, RedisServer
+from tests.servers.server import Running
 from tests.servers.waiting import until
 
 SLOTS = 16384
@@ -12,7 +12,7 @@ MASTERS = 3
 CONFIG = ("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000")
 
 
-class RedisCluster:
+class RedisCluster(Running):
     """Three masters with a third of the slots each, and on demand with a replica or more each.
 
     A master without a replica takes its slots with it when it is killed: by default a cluster then
@@ -46,17 +46,6 @@ class RedisCluster:
     def url(self) -> str:
         places = ",".join(f"{HOST}:{node.port}" for node in self._first)
         return f"redis+cluster://{places}"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def start(self) -> None:
         """Start every node that does not run, and return when the whole cluster is well."""

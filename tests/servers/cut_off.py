@@ -6,11 +6,11 @@ seconds. So the other one is there from the start, and a server is only made to 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Self
 
 from tests.servers.binaries import Binary
 from tests.servers.ports import free_port
 from tests.servers.redis import HOST, RedisServer
+from tests.servers.server import Running
 from tests.servers.waiting import until
 
 SLOTS = range(16384)
@@ -49,24 +49,13 @@ REFUSALS: tuple[Callable[[RedisServer], None], ...] = (
 )
 
 
-class Pair:
+class Pair(Running):
     """A server that can be cut off, and the other one that has taken its place by then."""
 
     def __init__(self, binary: Binary, *config: str) -> None:
         self.old, self.new = RedisServer(binary, *config), RedisServer(binary, *config)
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _start(self) -> None:
+    def start(self) -> None:
         for server in (self.old, self.new):
             server.start()
 
@@ -103,8 +92,8 @@ class WatchedPair(Pair):
         self.sentinel.cli("SENTINEL", "REMOVE", NAME)
         self.sentinel.cli("SENTINEL", "MONITOR", NAME, HOST, server.port, 1)
 
-    def _start(self) -> None:
-        super()._start()
+    def start(self) -> None:
+        super().start()
         self.sentinel.start()
 
     def close(self) -> None:
@@ -139,8 +128,8 @@ class Nodes(Pair):
         self.old.flush()
         self.new.flush()
 
-    def _start(self) -> None:
-        super()._start()
+    def start(self) -> None:
+        super().start()
         for server in (self.old, self.new):
             server.cli("CLUSTER", "ADDSLOTS", *SLOTS)
         for server in (self.old, self.new):

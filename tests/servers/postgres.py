@@ -7,18 +7,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import Any, Self
+from typing import Any
 
-import psutil
 import psycopg
 
-from tests.servers.guarded import Guarded
-from tests.servers.ports import free_port
 from tests.servers.postgres_binaries import PostgresBinary
-from tests.servers.waiting import until
+from tests.servers.server import HOST, Server
 
-HOST = "127.0.0.1"
 NOBODY = 65_534
 """Postgres refuses to run as root: then it runs as this user, who owns nothing else."""
 AS_NOBODY = (
@@ -40,32 +35,16 @@ SETTINGS = {
 }
 
 
-class PostgresServer:
-    """A server on a port and in a folder that it keeps however often it ends and starts.
+class PostgresServer(Server):
+    """A Postgres server; SIGINT has it end all sessions, and write what it has."""
 
-    As a context manager it runs, and nothing is left of it afterwards.
-    """
+    stop_signal = signal.SIGINT
 
     def __init__(self, binary: PostgresBinary, **settings: str) -> None:
+        super().__init__("postgres")
         self.binary = binary
-        self.port = free_port()
-        self.folder = Path(mkdtemp(prefix="qcore-postgres-"))
         self._settings = SETTINGS | settings
-        self._process: Guarded | None = None
-        self._is_frozen = False
         self._programs = binary.folder
-
-    def __enter__(self) -> Self:
-        try:
-            self.make()
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<{self.binary} at {self.url()}>"
@@ -78,21 +57,13 @@ class PostgresServer:
     def data(self) -> Path:
         return self.folder / "data"
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None, f"{self} does not run"
-        return self._process.pid
+    def launch(self) -> None:
+        """Create its data before its first start."""
+        if not self.data.exists():
+            self._make()
+        super().launch()
 
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None and not self._process.has_ended
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
-
-    def make(self) -> None:
-        """Create its data."""
+    def _make(self) -> None:
         if os.geteuid() == 0:
             if not _is_for_all(self.binary.folder):
                 copied = self.folder / "server"
@@ -112,28 +83,12 @@ class PostgresServer:
     def _user(self) -> Sequence[str]:
         return (sys.executable, "-c", AS_NOBODY) if os.geteuid() == 0 else ()
 
-    def start(self) -> None:
-        """Start it, and return when it answers."""
-        self.launch()
-        self.wait()
-
-    def launch(self) -> None:
-        """Start it, and do not wait for its answer."""
-        assert not self.is_running, f"{self} runs already"
-        if self._process is not None:
-            # it ended by itself
-            self.kill()
+    def command(self) -> Sequence[str | Path]:
         settings = {"port": str(self.port), **self._settings}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        command = [*self._user(), self._programs / "postgres", "-D", self.data, *words]
-        self._process = Guarded(command, self.folder)
+        return [*self._user(), self._programs / "postgres", "-D", self.data, *words]
 
-    def wait(self) -> None:
-        """Return when it answers."""
-        until(self._answers, f"an answer of {self}")
-
-    def _answers(self) -> bool:
-        assert self.is_running, f"{self} ended by itself:\n{self.log}"
+    def answers(self) -> bool:
         try:
             self.sql("SELECT 1")
         except psycopg.OperationalError:
@@ -149,43 +104,6 @@ class PostgresServer:
     @property
     def conninfo(self) -> str:
         return f"host={HOST} port={self.port} user=postgres dbname=postgres"
-
-    def kill(self) -> None:
-        """End it at once, by SIGKILL."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End it by SIGINT: it ends all sessions, and writes what it has."""
-        self.thaw()
-        self._end(signal.SIGINT)
-
-    def freeze(self) -> None:
-        """Stop it and its sessions in their tracks: they take requests, and answer none."""
-        postmaster = psutil.Process(self.pid)
-        for process in (postmaster, *postmaster.children(recursive=True)):
-            process.suspend()
-        self._is_frozen = True
-
-    def thaw(self) -> None:
-        """Let it run on, if it is frozen."""
-        if self._is_frozen:
-            postmaster = psutil.Process(self.pid)
-            for process in (*postmaster.children(recursive=True), postmaster):
-                process.resume()
-            self._is_frozen = False
-
-    def close(self) -> None:
-        """End it and remove its folder."""
-        if self._process is not None:
-            self.thaw()
-            self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _end(self, how: signal.Signals) -> None:
-        assert self._process is not None, f"{self} does not run"
-        self._process.end(how)
-        self._process = None
-        self._is_frozen = False
 
 
 def _not_needed(folder: str, names: list[str]) -> set[str]:

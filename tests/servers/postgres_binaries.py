@@ -16,8 +16,9 @@ from pathlib import Path
 
 from attrs import frozen
 
+from tests.servers.binaries import IS_POSTGRES
+
 DEBIAN = Path("/usr/lib/postgresql")
-IS_POSTGRES = re.compile(r"postgres[^/]*$")
 
 
 @frozen
@@ -52,8 +53,10 @@ def others() -> tuple[PostgresBinary, ...]:
     """Return the servers that QCORE_TEST_SERVERS names, else the first that this machine has."""
     named = os.environ.get("QCORE_TEST_SERVERS")
     if named:
-        paths = [Path(path) for path in named.split(os.pathsep) if IS_POSTGRES.search(path)]
-        return tuple(map(PostgresBinary.at, paths))
+        named_paths = [Path(path) for path in named.split(os.pathsep)]
+        return tuple(
+            PostgresBinary.at(each) for each in named_paths if IS_POSTGRES.search(each.name)
+        )
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     candidates = [Path(folder) / "postgres" for folder in folders if folder]
     candidates += sorted(DEBIAN.glob("*/bin/postgres"), reverse=True)

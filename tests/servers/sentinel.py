@@ -1,10 +1,10 @@
 """A Redis watched by Sentinels, of our own."""
 
 from secrets import token_hex
-from typing import Self
 
 from tests.servers.binaries import Binary
 from tests.servers.redis import HOST, RedisServer
+from tests.servers.server import Running
 from tests.servers.waiting import until
 
 NAME = "main"
@@ -13,7 +13,7 @@ QUORUM = 2
 TIMES = (f"sentinel down-after-milliseconds {NAME} 1000", f"sentinel failover-timeout {NAME} 2000")
 
 
-class SentinelSet:
+class SentinelSet(Running):
     """A master, its replica, and three Sentinels that promote it when the master is gone.
 
     They have done so two to three seconds after `kill_master()`, the next time no sooner than four
@@ -60,17 +60,6 @@ class SentinelSet:
         """Return the other server."""
         first, second = self.servers
         return first if self.master is second else second
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def start(self) -> None:
         """Start everyone who does not run, and return when they are ready to fail over."""
