@@ -10,13 +10,12 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from inspect import iscoroutinefunction
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.links.urls import without_password
 from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.introspection import unwraps_to
-from qcore.app.calls.options import Options
 from qcore.app.client.blocking_entries import BlockingEntries
 from qcore.app.client.blocking_inspector import BlockingInspector
 from qcore.app.client.client import BlockingClient, Client
@@ -28,16 +27,13 @@ from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT
 from qcore.app.tasks.interactive import put
 from qcore.app.tasks.lifespan import Lifespan
 from qcore.app.tasks.process_function import running_module
-from qcore.app.tasks.router import Router
-from qcore.app.tasks.router_tree import ErrorHook
-from qcore.app.tasks.task_defaults import ErrorClasses
+from qcore.app.tasks.router import Router, RouterOptions
 from qcore.app.worker.inline import InlineRunner
 from qcore.app.worker.instruments import Instruments
-from qcore.domain.backoff import Curve
 from qcore.domain.errors import InvalidOption
 from qcore.domain.events import BrokerCalled, Operated, TasksEnqueued
 from qcore.domain.frozen_dict import FrozenDict
-from qcore.domain.retry import Dice, RetryPolicy
+from qcore.domain.retry import Dice
 from qcore.entrypoints.connect import connect, url_of_environment
 from qcore.entrypoints.inlining import Errors, InlineBlock
 from qcore.entrypoints.stores import Settings, Store, clock_of, codec_of, listed, name_of
@@ -64,25 +60,8 @@ _MADE: Final = frozenset(
 class ConfiguredRouter(Router):
     """A router with a store, or one that is given its store later."""
 
-    def __init__(
-        self,
-        *,
-        defaults: Options | None = None,
-        retry: RetryPolicy | Curve | None = None,
-        is_failure: Callable[[BaseException], bool] | None = None,
-        retry_on: ErrorClasses | None = None,
-        give_up_on: ErrorClasses | None = None,
-        on_error: ErrorHook | Sequence[ErrorHook] = (),
-    ) -> None:
-        super().__init__(
-            self,
-            defaults=defaults,
-            retry=retry,
-            is_failure=is_failure,
-            retry_on=retry_on,
-            give_up_on=give_up_on,
-            on_error=on_error,
-        )
+    def __init__(self, **said: Unpack[RouterOptions]) -> None:
+        super().__init__(self, **said)
         self.codec = codec_of(None)
         self.instruments: tuple[Instrument, ...] = ()
         self.has_own_store = False

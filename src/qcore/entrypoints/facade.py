@@ -14,6 +14,7 @@ from qcore.app.calls.options import Options
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT
+from qcore.app.tasks.router import RouterOptions
 from qcore.app.tasks.router_tree import ErrorHook
 from qcore.app.tasks.task_defaults import ErrorClasses
 from qcore.app.worker.groups.aggregate_now import aggregate_now
@@ -85,31 +86,15 @@ class Qcore(ConfiguredRouter):
         )
 
     @classmethod
-    def later(
-        cls,
-        *,
-        defaults: Options | None = None,
-        retry: RetryPolicy | Curve | None = None,
-        is_failure: Callable[[BaseException], bool] | None = None,
-        retry_on: ErrorClasses | None = None,
-        give_up_on: ErrorClasses | None = None,
-        on_error: ErrorHook | Sequence[ErrorHook] = (),
-    ) -> Self:
+    def later(cls, **said: Unpack[RouterOptions]) -> Self:
         """Return a queue that declares tasks, and is told by `q.configure(…)` where they wait.
 
         For an application that is made by a function. What needs a store (enqueue, worker,
-        inspector, …) raises `InvalidOption` before. The parameters are those of `Qcore`.
+        inspector, …) raises `InvalidOption` before. The parameters are those of `Qcore` that are said
+        of tasks: `defaults`, `retry`, `is_failure`, `retry_on`, `give_up_on`, `on_error`.
         """
         q = cls.__new__(cls)
-        ConfiguredRouter.__init__(
-            q,
-            defaults=defaults,
-            retry=retry,
-            is_failure=is_failure,
-            retry_on=retry_on,
-            give_up_on=give_up_on,
-            on_error=on_error,
-        )
+        ConfiguredRouter.__init__(q, **said)
         return q
 
     @overload

@@ -8,6 +8,7 @@ from typing import (
     ParamSpec,
     Protocol,
     TypeAlias,
+    TypedDict,
     TypeVar,
     Unpack,
     overload,
@@ -61,6 +62,17 @@ class Decorate(Protocol):
     ) -> Handler[P, Coroutine[Any, Any, R], R]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Handler[P, R, R]: ...
+
+
+class RouterOptions(TypedDict, total=False):
+    """What a router says for all of its tasks; see `Router`."""
+
+    defaults: Options | None
+    retry: RetryPolicy | Curve | None
+    is_failure: Callable[[BaseException], bool] | None
+    retry_on: ErrorClasses | None
+    give_up_on: ErrorClasses | None
+    on_error: ErrorHook | Sequence[ErrorHook]
 
 
 class Router(RouterHooks):
