@@ -3,8 +3,6 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pytest
@@ -14,7 +12,6 @@ from sqlalchemy.ext.asyncio import (
     AsyncSession,
     async_scoped_session,
     async_sessionmaker,
-    create_async_engine,
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
@@ -23,38 +20,13 @@ from qcore.sqlalchemy import provide_sessions
 from qcore.testing import ManualClock, drain, drain_sync
 from tests.frameworks import session_handlers
 from tests.frameworks.session_handlers import FILE
-
-INSERT = text("INSERT INTO users VALUES (:name)")
+from tests.frameworks.users_table import INSERT, users
 
 
 @pytest.fixture
 def q() -> Qcore:
     """Return a queue in memory."""
     return Qcore("memory://", clock=ManualClock(), instruments=[])
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    """Return an engine over a file with a table of names that are unique."""
-    made = create_engine(f"sqlite:///{tmp_path}/shop.db")
-    with made.begin() as connection:
-        connection.execute(text("CREATE TABLE users (name TEXT UNIQUE)"))
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-async def async_engine(engine: Engine) -> AsyncIterator[AsyncEngine]:
-    """Return an engine over the same file that is awaited."""
-    made = create_async_engine(f"sqlite+aiosqlite:///{engine.url.database}")
-    yield made
-    await made.dispose()
-
-
-def names(engine: Engine) -> list[str]:
-    """Return what was committed."""
-    with engine.connect() as connection:
-        return list(connection.scalars(text("SELECT name FROM users ORDER BY name")))
 
 
 class Spied(Session):
@@ -94,7 +66,7 @@ def test_what_a_handler_has_written_is_committed_when_it_returns(
     add.enqueue_sync("cleo", wrong="snooze")
     add.enqueue_sync("dora")
     drain_sync(q, jump=False)
-    assert names(engine) == ["ann", "dora"]
+    assert users(engine) == ["ann", "dora"]
 
 
 async def test_coroutines_have_sessions_that_are_awaited(
@@ -119,7 +91,7 @@ async def test_coroutines_have_sessions_that_are_awaited(
         await add.enqueue(name)
     await drain(q)
     assert len(seen) == 3
-    assert names(engine) == ["ann", "cleo"]
+    assert users(engine) == ["ann", "cleo"]
     assert async_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
@@ -140,7 +112,7 @@ async def test_a_scope_of_coroutines_ends_with_each_run(
     await add.enqueue("ann")
     await add.enqueue("bob")
     await drain(q)
-    assert names(engine) == ["ann", "bob"]
+    assert users(engine) == ["ann", "bob"]
     assert registry.registry.registry == {}
 
 
@@ -157,7 +129,7 @@ async def test_a_coroutine_that_is_cut_short_rolls_back_and_gives_its_connection
 
     await hang.enqueue()
     await drain(q)
-    assert names(engine) == []
+    assert users(engine) == []
     assert async_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
@@ -215,7 +187,7 @@ def test_a_handler_in_a_process_has_a_session_there(
     session_handlers.add.enqueue_sync("bob", fails=True)
     drain_sync(session_handlers.q)
     assert done.result(timeout=0) != os.getpid()
-    assert names(engine) == ["ann"]
+    assert users(engine) == ["ann"]
 
 
 def test_two_databases_are_told_apart_by_the_classes_of_their_sessions(
@@ -262,7 +234,7 @@ def test_a_routers_sessions_are_for_its_handlers_alone(q: Qcore, engine: Engine)
     inside.enqueue_sync()
     handle = outside.enqueue_sync()
     drain_sync(q)
-    assert names(engine) == ["ann"]
+    assert users(engine) == ["ann"]
     assert "no lifespan and no around yields a Session" in str(handle.errors()[0])
 
 
@@ -280,7 +252,7 @@ def test_another_session_can_take_its_place_in_a_test(q: Qcore, engine: Engine) 
             drain_sync(q)
         assert list(own.scalars(text("SELECT name FROM users"))) == ["ann"]
         own.rollback()
-    assert names(engine) == []
+    assert users(engine) == []
 
 
 @pytest.mark.parametrize("wrong", [None, "sqlite://", Session])

@@ -3,26 +3,18 @@
 Over Postgres see tests/adapters/test_postgres_borrowed.py.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiosqlite
 import pytest
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from qcore import Context, InvalidOption, NewTask, Qcore
 from qcore.errors import BrokerUnusable
-
-INSERT = text("INSERT INTO users VALUES (:name)")
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> str:
-    """Return the path of an application's database."""
-    return f"{tmp_path}/shop.db"
+from tests.frameworks.users_table import INSERT, users
 
 
 @pytest.fixture
@@ -36,33 +28,9 @@ async def q(file: str) -> AsyncIterator[Qcore]:
         yield made
 
 
-@pytest.fixture
-def engine(file: str) -> Iterator[Engine]:
-    """Return an engine over it, with a table."""
-    made = create_engine(f"sqlite:///{file}")
-    with made.begin() as connection:
-        connection.execute(text("CREATE TABLE users (name TEXT UNIQUE)"))
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-async def async_engine(file: str, engine: Engine) -> AsyncIterator[AsyncEngine]:
-    """Return an engine over it that is awaited."""
-    made = create_async_engine(f"sqlite+aiosqlite:///{file}")
-    yield made
-    await made.dispose()
-
-
 async def ids(q: Qcore) -> list[str]:
     """Return the ids of the tasks that were committed."""
     return sorted(task.id for task in (await q.inspector.tasks("queue:default")).tasks)
-
-
-def users(engine: Engine) -> list[str]:
-    """Return the users that were committed."""
-    with engine.connect() as connection:
-        return list(connection.scalars(text("SELECT name FROM users ORDER BY name")))
 
 
 @pytest.mark.parametrize(
