@@ -286,6 +286,7 @@ def _group(task: Task) -> Sequence[str]:
 
 
 ARGS: Final = "args"
+NAME: Final = "name"
 STATE: Final = "state"
 QUEUE: Final = "queue"
 CHAIN: Final = "chain"
@@ -293,7 +294,7 @@ CHAIN: Final = "chain"
 QUALIFIERS: Final[Mapping[str, Qualifier]] = {
     STATE: Qualifier(_state),
     QUEUE: Qualifier(_exact(lambda task: (task.queue,))),
-    "name": Qualifier(_exact(lambda task: (task.name,))),
+    NAME: Qualifier(_exact(lambda task: (task.name,))),
     "id": Qualifier(_exact(lambda task: (task.id,))),
     "tag": Qualifier(_exact(lambda task: task.spec.tags)),
     "group": Qualifier(_exact(_group)),

@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from qcore.app.client.qualifiers import ARGS, QUALIFIERS, QUEUE, VALUES
+from qcore.app.client.qualifiers import ARGS, NAME, QUALIFIERS, QUEUE, VALUES
 from qcore.app.client.queries import MAX_QUERY
 from qcore.app.client.query_completion import (
     as_value,
@@ -21,7 +21,6 @@ from qcore.entrypoints.dashboard.routes import Route
 from qcore.entrypoints.dashboard.visit import Visit
 from qcore.ports import recording_of
 
-NAME: Final = "name"
 MOST: Final = 20
 """Values that are offered: what comes later is found by typing on."""
 MOST_QUEUES: Final = 100
