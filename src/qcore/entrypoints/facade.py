@@ -90,8 +90,8 @@ class Qcore(ConfiguredRouter):
         """Return a queue that declares tasks, and is told by `q.configure(…)` where they wait.
 
         For an application that is made by a function. What needs a store (enqueue, worker,
-        inspector, …) raises `InvalidOption` before. The parameters are those of `Qcore` that are said
-        of tasks: `defaults`, `retry`, `is_failure`, `retry_on`, `give_up_on`, `on_error`.
+        inspector, …) raises `InvalidOption` before. The parameters are those of `Qcore` that are
+        about tasks: `defaults`, `retry`, `is_failure`, `retry_on`, `give_up_on`, `on_error`.
         """
         q = cls.__new__(cls)
         ConfiguredRouter.__init__(q, **said)

@@ -12,7 +12,7 @@ from qcore.adapters.links.postgres.arrays import blobs, numbers, texts
 from qcore.adapters.postgres import details_rows
 from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.places import of_queue
-from qcore.adapters.postgres.records import ID, OPTIONS, WIDTH, encode_options, task_of
+from qcore.adapters.postgres.records import ID, OPTIONS, STORED_OPTIONS, WIDTH, task_of
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
 from qcore.adapters.postgres.transitions import read_tasks, write_tasks
@@ -142,7 +142,7 @@ async def _update(
 
 def _written(row: Row, task: Task, spec: NewTask) -> tuple[NewTask, bool, str | None]:
     """Return a task as it is to be, whether it changes its place, and its options."""
-    before, after = encode_options(task.spec), encode_options(spec)
+    before, after = STORED_OPTIONS.encode(task.spec), STORED_OPTIONS.encode(spec)
     # an unchanged value stays as stored, with options that only a newer qcore knows
     options = row[OPTIONS] if before == after else after
     return spec, spec.priority != task.spec.priority, options

@@ -11,7 +11,7 @@ from qcore.adapters.postgres import places
 from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.limits import QueueLimits, next_starts, read_limits
 from qcore.adapters.postgres.places import of_queue
-from qcore.adapters.postgres.records import COLUMNS, WIDTH, Unreadable, claimed_task_of
+from qcore.adapters.postgres.records import COLUMNS, WIDTH, claimed_task_of
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
 from qcore.adapters.postgres.tokens import raise_tokens
@@ -25,6 +25,7 @@ from qcore.domain.answers import LeaseLost
 from qcore.domain.crash_isolation import room_beside
 from qcore.domain.decisions import isolated, may_start
 from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.stored_options import Unreadable
 from qcore.domain.task import Claim, Demand, Lease, Task, token_floor
 from qcore.domain.transitions import Due, Expired
 from qcore.ports import TasksChanged

@@ -6,9 +6,7 @@ whole.
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
-
-import msgspec
+from typing import Any, Final
 
 from qcore.adapters.links.postgres import Tx
 from qcore.adapters.links.postgres.arrays import blobs, texts
@@ -18,13 +16,9 @@ from qcore.domain.audit import MAX_AUDIT, AuditRecord
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import MAX_ERRORS, AttemptError, Details, Progress
 from qcore.domain.snapshots import TaskSnapshot
+from qcore.domain.stored_details import audit_in, columns_of, encoded, errors_in, progress_in
 
 _SQL: Final = statements("details")
-_ERRORS: Final = msgspec.json.Decoder(tuple[AttemptError, ...])
-_PROGRESS: Final = msgspec.json.Decoder(Progress)
-_AUDIT: Final = msgspec.json.Decoder(tuple[AuditRecord, ...])
-
-T = TypeVar("T")
 
 
 async def read(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Details | None]:
@@ -32,10 +26,10 @@ async def read(tx: Tx, queue: str, ids: Sequence[TaskId]) -> list[Details | None
     rows = await tx.fetch(_SQL["read"], of_queue(queue, dict.fromkeys(ids)))
     found = {
         task: Details(
-            _decode(_ERRORS, errors) or (),
-            _decode(_PROGRESS, progress),
+            errors_in(errors),
+            progress_in(progress),
             saved,
-            _decode(_AUDIT, audit) or (),
+            audit_in(audit),
         )
         for task, errors, progress, saved, audit in rows
     }
@@ -51,11 +45,11 @@ async def add_errors(tx: Tx, errors: Sequence[tuple[str, TaskId, AttemptError]])
         added[queue, task].append(error)
     values = _named([*added])
     kept = {
-        (queue, task): _decode(_ERRORS, errors_before) or ()
+        (queue, task): errors_in(errors_before)
         for queue, task, errors_before in await tx.fetch(_SQL["errors_of_tasks"], values)
     }
     histories = [
-        _encode((*kept.get(place, ()), *more)[-MAX_ERRORS:]) for place, more in added.items()
+        encoded((*kept.get(place, ()), *more)[-MAX_ERRORS:]) for place, more in added.items()
     ]
     tx.add(_SQL["write_errors"], {**values, "errors": texts(histories)})
 
@@ -68,9 +62,9 @@ async def add_audit(tx: Tx, queue: str, ids: Sequence[TaskId], record: AuditReco
     times = Counter(ids)
     values = _named([(queue, task) for task in times])
     rows = await tx.fetch(_SQL["audit_of_tasks"], values)
-    kept = {task: _decode(_AUDIT, audit) or () for _, task, audit in rows}
+    kept = {task: audit_in(audit) for _, task, audit in rows}
     trails = [
-        _encode((*kept.get(task, ()), *[record] * number)[-MAX_AUDIT:])
+        encoded((*kept.get(task, ()), *[record] * number)[-MAX_AUDIT:])
         for task, number in times.items()
     ]
     tx.add(_SQL["write_audit"], {**values, "audit": texts(trails)})
@@ -78,23 +72,21 @@ async def add_audit(tx: Tx, queue: str, ids: Sequence[TaskId], record: AuditReco
 
 def save(tx: Tx, queue: str, task: TaskId, progress: Progress | None, saved: bytes | None) -> None:
     """Store a running task's progress and saved work; None leaves what is stored."""
-    encoded = None if progress is None else _encode(progress)
-    tx.add(_SQL["save"], {"queue": queue, "id": task, "progress": encoded, "saved": saved})
+    written = None if progress is None else encoded(progress)
+    tx.add(_SQL["save"], {"queue": queue, "id": task, "progress": written, "saved": saved})
 
 
 def insert(tx: Tx, snapshots: Sequence[TaskSnapshot]) -> None:
     """Store the details of tasks as they were."""
-    details = [each.details for each in snapshots]
+    columns = [columns_of(each.details) for each in snapshots]
     tx.add(
         _SQL["insert"],
         {
             **_named([(each.queue, each.task.id) for each in snapshots]),
-            "errors": texts([_encode(d.errors) if d.errors else None for d in details]),
-            "progress": texts(
-                [None if d.progress is None else _encode(d.progress) for d in details]
-            ),
-            "saved": blobs([d.saved for d in details]),
-            "audit": texts([_encode(d.audit) if d.audit else None for d in details]),
+            "errors": texts([each["errors"] for each in columns]),
+            "progress": texts([each["progress"] for each in columns]),
+            "saved": blobs([each["saved"] for each in columns]),
+            "audit": texts([each["audit"] for each in columns]),
         },
     )
 
@@ -104,17 +96,3 @@ def _named(pairs: Sequence[tuple[str, TaskId]]) -> Mapping[str, Any]:
         "queues": texts([queue for queue, _ in pairs]),
         "ids": texts([task for _, task in pairs]),
     }
-
-
-def _encode(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _decode(decoder: msgspec.json.Decoder[T], text: str | None) -> T | None:
-    """Return what is stored; None where it was edited by hand into something else."""
-    if text is None:
-        return None
-    try:
-        return decoder.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None

@@ -8,8 +8,7 @@ from qcore.adapters.links.postgres.arrays import blobs, numbers, texts
 from qcore.adapters.postgres.places import Place, in_order
 from qcore.adapters.postgres.records import (
     STATES,
-    decode_options_leniently,
-    encode_options,
+    STORED_OPTIONS,
     values_of,
 )
 from qcore.adapters.postgres.statements import statements
@@ -109,7 +108,7 @@ class EnqueueBatch:
             # an ended task holds no key, unless it was ended by hand
             if self._states[queue, task] not in ENDED and (
                 key in self._successors
-                or self._lasts(since, decode_options_leniently(options).unique_for)
+                or self._lasts(since, STORED_OPTIONS.decode_leniently(options).unique_for)
             ):
                 self._holders[key] = task
             else:
@@ -220,7 +219,7 @@ def _rows_of(rows: Sequence[tuple[Task, str | None]]) -> Values:
         "retention": numbers([spec.retention for spec in specs]),
         "names": texts([spec.name for spec in specs]),
         "groups": texts([spec.group for spec in specs]),
-        "options": texts([encode_options(spec) for spec in specs]),
+        "options": texts([STORED_OPTIONS.encode(spec) for spec in specs]),
         "payloads": blobs([spec.payload for spec in specs]),
         "holds": texts([holds for _, holds in rows]),
         "attempts": numbers([task.attempts for task in tasks]),

@@ -5,10 +5,7 @@ Postgres checks what type a value has, so all that somebody's edit can spoil is 
 """
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import Any, Final
-
-from msgspec import DecodeError, defstruct, json
 
 from qcore.adapters.links.postgres import Row
 from qcore.adapters.links.postgres.arrays import blobs, numbers, texts
@@ -16,8 +13,8 @@ from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import FIELDS, NO_HEADERS, NewTask, unchecked_builder
 from qcore.domain.states import ACTIVE, ENDED, GONE, State
+from qcore.domain.stored_options import StoredOptions, Unreadable
 from qcore.domain.task import Task
-from qcore.domain.task_fields import default_test
 
 STATES: Final = {str(state): state for state in State}
 """States by value: a lookup here takes a tenth of the time of `State(value)`."""
@@ -59,59 +56,7 @@ COLUMN_OF: Final = {
 """Fields of `NewTask` to the columns that store them; the other fields are in `options`."""
 OTHERS: Final = [each for each in FIELDS.values() if each.name not in {*COLUMN_OF, "queue"}]
 
-MAX_SHOWN: Final = 60
-"""Characters of an unreadable value that an error message shows."""
-
-Options: Final[Any] = defstruct(
-    "Options",
-    [
-        (each.name, dict[str, str] if each.name == "headers" else each.type, each.default)
-        for each in OTHERS
-    ],
-    frozen=True,
-    omit_defaults=True,
-)
-"""Options that have no column; one that has its default is left out of the JSON.
-
-One that a newer qcore has stored and this one does not know is ignored. It is lost when this one
-changes another of the same task.
-"""
-NO_OPTIONS: Final = Options()
-_decode: Final = json.Decoder(Options).decode
-_fields: Final = attrgetter(*(each.name for each in OTHERS))
-has_defaults: Final = default_test(OTHERS)
-"""Return whether a task has the defaults of all of these options."""
-
-
-class Unreadable(ValueError):
-    """A row cannot be decoded as a task; the message says why."""
-
-
-def encode_options(task: NewTask) -> str | None:
-    """Return the value of the column `options`; None where all have their defaults."""
-    if has_defaults(task):
-        return None
-    return json.encode(Options(*_fields(task))).decode()
-
-
-def decode_options(text: str | None) -> Any:
-    """Return the stored options; raise `Unreadable` where they are no such JSON."""
-    if not text:
-        return NO_OPTIONS
-    try:
-        return _decode(text)
-    except (DecodeError, RecursionError):
-        shown = repr(text) if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]!r}…"
-        raise Unreadable(f"options is {shown}") from None
-
-
-def decode_options_leniently(text: str | None) -> Any:
-    """Return the stored options, or the defaults where they cannot be decoded."""
-    try:
-        return decode_options(text)
-    except Unreadable:
-        return NO_OPTIONS
-
+STORED_OPTIONS: Final = StoredOptions("options", OTHERS)
 
 _spec_of: Final = unchecked_builder(
     "row, queue, others",
@@ -139,14 +84,14 @@ def claimed_task_of(row: Row, queue: str, *, counted: bool) -> Task:
     `counted` says whether the row has the attempt that begins.
     """
     _check_moments(row)
-    return _task_of(row, queue, decode_options(row[OPTIONS]), ACTIVE, 1 - counted)
+    return _task_of(row, queue, STORED_OPTIONS.decode(row[OPTIONS]), ACTIVE, 1 - counted)
 
 
 def task_of(row: Row, queue: str) -> Task:
     """Decode a row of `COLUMNS` as a task, with defaults for what cannot be decoded."""
     if not _are_moments(row):
         row = tuple(_shown(each) for each in row)
-    options = decode_options_leniently(row[OPTIONS])
+    options = STORED_OPTIONS.decode_leniently(row[OPTIONS])
     return _task_of(row, queue, options, STATES.get(row[1], GONE), 0)
 
 
@@ -210,6 +155,6 @@ def values_of(
         "retention": numbers([task.retention for task in tasks]),
         "names": texts([task.name for task in tasks]),
         "groups": texts([task.group for task in tasks]),
-        "options": texts(map(encode_options, tasks)),
+        "options": texts(map(STORED_OPTIONS.encode, tasks)),
         "payloads": blobs([task.payload for task in tasks]),
     }

@@ -11,7 +11,7 @@ from msgspec import MsgspecError, msgpack
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite import details_rows
 from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
-from qcore.adapters.sqlite.rare_options import encode_options
+from qcore.adapters.sqlite.rare_options import RARE_OPTIONS
 from qcore.adapters.sqlite.records import ID, KEY, MORE, PLACE, SEQUENCE, task_of
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.transitions import read_tasks, write_tasks
@@ -147,7 +147,7 @@ def _update(
         row = found[task.id][0]
         same = spec.priority == task.spec.priority
         sequence = row[SEQUENCE] if same else queue_row.next_sequence()
-        before, after = encode_options(task.spec), encode_options(spec)
+        before, after = RARE_OPTIONS.encode(task.spec), RARE_OPTIONS.encode(spec)
         # an unchanged value stays as stored, with options that only a newer qcore knows
         more = row[MORE] if before == after else after
         tx.execute(_SQL["update"], (*_changeable(spec, sequence), more, row[KEY]))

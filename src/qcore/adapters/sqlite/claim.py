@@ -10,7 +10,6 @@ from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.limits import QueueLimits, next_starts, read_limits
 from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
 from qcore.adapters.sqlite.records import KEY, claimed_task_of
-from qcore.adapters.sqlite.row_validation import Unreadable
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.transitions import (
     free_unique_keys,
@@ -25,6 +24,7 @@ from qcore.domain.decisions import isolated, may_start
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 from qcore.domain.states import State
+from qcore.domain.stored_options import Unreadable
 from qcore.domain.task import Claim, Demand, Lease, Task
 from qcore.domain.transitions import Due, Expired
 

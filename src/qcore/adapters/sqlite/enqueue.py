@@ -7,7 +7,7 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.queue_rows import QueueRow, ensure_queues, write_queues
-from qcore.adapters.sqlite.rare_options import decode_options_leniently, has_defaults
+from qcore.adapters.sqlite.rare_options import RARE_OPTIONS
 from qcore.adapters.sqlite.records import STATES, full_row_of, row_of
 from qcore.adapters.sqlite.row_validation import text
 from qcore.adapters.sqlite.statements import statements
@@ -81,7 +81,7 @@ class QueueBatch:
             # an ended task holds no key, unless it was ended by hand
             if state not in ENDED and (
                 unique_key in self._successors
-                or self._lasts(since, decode_options_leniently(more).unique_for)
+                or self._lasts(since, RARE_OPTIONS.decode_leniently(more).unique_for)
             ):
                 self._holders[unique_key] = text(task)
                 self._keys[text(task)], self._states[text(task)] = key, state
@@ -135,7 +135,7 @@ class QueueBatch:
         if due is None:
             due = task.due if task.due is not None and state is State.SCHEDULED else self._now
         row = row_of(task, self.queue_row.key, sequence, state, self._now, due=due)
-        if has_defaults(task):
+        if RARE_OPTIONS.has_defaults(task):
             self._rows.append(row)
         else:
             self._full_rows[task.id] = full_row_of(row, task, self._hold_of(task))

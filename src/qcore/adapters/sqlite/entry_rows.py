@@ -11,11 +11,11 @@ from itertools import islice
 from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite.row_validation import abbreviated
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.moments import Moment
 from qcore.domain.periodic.entry import EntryId, FoundEntry, StoredEntry, UnreadableEntry
 from qcore.domain.periodic.stored_form import decode_entry
+from qcore.domain.stored_options import abbreviated
 
 _SQL: Final = statements("entries")
 

@@ -5,23 +5,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from qcore.adapters.links.sqlite import Row
-from qcore.adapters.sqlite.rare_options import (
-    RARE_FIELDS,
-    decode_options,
-    decode_options_leniently,
-    encode_options,
-)
+from qcore.adapters.sqlite.rare_options import RARE_FIELDS, RARE_OPTIONS
 from qcore.adapters.sqlite.row_validation import (
     COLUMN_OF,
     COLUMNS,
     RowTypes,
-    Unreadable,
-    abbreviated,
 )
 from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NO_HEADERS, NewTask, unchecked_builder
 from qcore.domain.states import ACTIVE, ENDED, GONE, PENDING, State
+from qcore.domain.stored_options import Unreadable, abbreviated
 from qcore.domain.task import Task
 
 STATES: Final = {str(state): state for state in State}
@@ -77,7 +71,7 @@ def row_of(
 
 def full_row_of(row: Row, task: NewTask, holds: str | None) -> Row:
     """Return the values of the statement "insert_full", given those of "insert"."""
-    return *row, encode_options(task), holds
+    return *row, RARE_OPTIONS.encode(task), holds
 
 
 def claimed_task_of(row: Row, queue: str) -> Task:
@@ -86,7 +80,8 @@ def claimed_task_of(row: Row, queue: str) -> Task:
     Raises `Unreadable`.
     """
     _ROW_TYPES.check(row)
-    return _task_of(row, queue, _headers_of(row[HEADERS]), decode_options(row[MORE]), claimed=True)
+    rare = RARE_OPTIONS.decode(row[MORE])
+    return _task_of(row, queue, _headers_of(row[HEADERS]), rare, claimed=True)
 
 
 def task_of(row: Row, queue: str) -> Task:
@@ -96,7 +91,7 @@ def task_of(row: Row, queue: str) -> Task:
         headers = _headers_of(row[HEADERS])
     except Unreadable:
         headers = NO_HEADERS
-    return _task_of(row, queue, headers, decode_options_leniently(row[MORE]))
+    return _task_of(row, queue, headers, RARE_OPTIONS.decode_leniently(row[MORE]))
 
 
 def _headers_of(text: str | None) -> Mapping[str, str]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from qcore.adapters.links.sqlite import Row, Tx
-from qcore.adapters.sqlite import details_rows
 from qcore.adapters.sqlite.enqueue import SUCCESSOR, QueueBatch
 from qcore.adapters.sqlite.queue_rows import QueueRow, ensure_queues, write_queues
 from qcore.adapters.sqlite.records import full_row_of, place_of, row_of
@@ -23,6 +22,7 @@ from qcore.domain.snapshots import (
     restored_state,
 )
 from qcore.domain.states import ENDED, State
+from qcore.domain.stored_details import columns_of
 from qcore.domain.task import Task
 
 _SQL: Final = statements("restore")
@@ -83,7 +83,7 @@ class _Batch(QueueBatch):
         holds = self._key_for(task, holder)
         self._restored.append(self._row(task, state, holds, is_waiting=holder is not None))
         if snapshot.details != NO_DETAILS:
-            values = details_rows.values_of(snapshot.details)
+            values = columns_of(snapshot.details)
             self._details.append({"queue": self.queue_row.key, "id": task.id, **values})
         return Restored(task.id, state)
 

@@ -15,11 +15,10 @@ from qcore.adapters.links.sqlite import Row
 from qcore.adapters.sqlite.statements import statements
 from qcore.domain.moments import LAST_MOMENT
 from qcore.domain.new_task import FIELDS
+from qcore.domain.stored_options import Unreadable, abbreviated
 
 MAX_WHOLE: Final = 1 << 62
 """Half of what SQLite stores, so that a counter has room to grow."""
-MAX_SHOWN: Final = 60
-"""Characters of an unreadable value that an error message shows."""
 
 _COLUMNS: Final = {
     line.split()[0]: line
@@ -46,10 +45,6 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     # an UPDATE typed in a shell stores TEXT in a BLOB column
     "BLOB": (bytes, str),
 }
-
-
-class Unreadable(ValueError):
-    """A row cannot be decoded as a task; the message says why."""
 
 
 def unreadable(column: str, value: object) -> str:
@@ -120,13 +115,6 @@ def _coerced(value: object, default: object) -> object:
     if isinstance(value, bytes) and isinstance(default, str):
         return value.decode(errors="replace")
     return default
-
-
-def abbreviated(value: object) -> str:
-    """Return the repr of a value, cut off after `MAX_SHOWN` characters."""
-    if isinstance(value, str | bytes) and len(value) > MAX_SHOWN:
-        return f"{value[:MAX_SHOWN]!r}…"
-    return repr(value)
 
 
 def text(value: object) -> str:
