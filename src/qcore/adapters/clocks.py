@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from structlog.typing import FilteringBoundLogger
-
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Moment
 from qcore.log.logger import get_logger
@@ -19,8 +17,6 @@ LONGEST_BLIND: Final = 1.0
 """The same for a sleeper that is to notice soon."""
 JUMP: Final = 1.0
 """Seconds by which the time moves against the monotonic clock if it was set, not merely slewed."""
-
-_log: FilteringBoundLogger = get_logger("qcore.clock")
 
 
 class SystemClock:
@@ -130,4 +126,4 @@ def call_and_log(call: Callable[[], None]) -> None:
     try:
         call()
     except Exception:  # noqa: BLE001  (the next call must come whatever this one raised)
-        _log.exception("a periodic call failed, and goes on", call=repr(call))
+        get_logger("qcore.clock").exception("a periodic call failed, and goes on", call=repr(call))

@@ -14,30 +14,30 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.links.urls import without_password
-from qcore.adapters.wrappers import TracedBroker
 from qcore.app.calls.introspection import unwraps_to
-from qcore.app.client.blocking_entries import BlockingEntries
-from qcore.app.client.blocking_inspector import BlockingInspector
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.enqueue_middleware import EnqueueMiddleware, TellEnqueued
-from qcore.app.client.entries import Entries
-from qcore.app.client.inspector import Inspector
 from qcore.app.client.own_frames import without_own_frames
 from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT, byte_limit
 from qcore.app.tasks.interactive import put
 from qcore.app.tasks.lifespan import Lifespan
 from qcore.app.tasks.process_function import running_module
 from qcore.app.tasks.router import Router, RouterOptions
-from qcore.app.worker.inline import InlineRunner
 from qcore.app.worker.instruments import Instruments
 from qcore.domain.errors import InvalidOption
 from qcore.domain.events import BrokerCalled, Operated, TasksEnqueued
 from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.retry import Dice
 from qcore.entrypoints.connect import connect, url_of_environment
-from qcore.entrypoints.inlining import Errors, InlineBlock
 from qcore.entrypoints.stores import Settings, Store, clock_of, codec_of, listed, name_of
 from qcore.ports import Broker, Capability, Clock, Instrument, Serializer
+
+if TYPE_CHECKING:
+    from qcore.app.client.blocking_entries import BlockingEntries
+    from qcore.app.client.blocking_inspector import BlockingInspector
+    from qcore.app.client.entries import Entries
+    from qcore.app.client.inspector import Inspector
+    from qcore.entrypoints.inlining import Errors, InlineBlock
 
 # seeded by the system: workers that share a seed would retry in step
 DICE: Final = SystemRandom().random
@@ -48,17 +48,23 @@ NOT_CONFIGURED: Final = (
     "this Qcore is not configured yet: call q.configure(url) before it is used, where the "
     "application is made; a test may use `with q.swapped():`"
 )
-_MADE: Final = frozenset(
-    (
-        *("broker", "store", "clock", "dice", "client", "blocking", "entries", "blocking_entries"),
-        *("inspector", "blocking_inspector", "_traced"),
-    )
-)
+_MADE_LATE: Final = frozenset({"inspector", "blocking_inspector", "entries", "blocking_entries"})
+"""What is made of a store when it is first asked for, as programs that only enqueue never do."""
+_MADE: Final = _MADE_LATE | {"broker", "store", "clock", "dice", "client", "blocking", "_traced"}
 """What is made of a store; it is not there before one is known."""
 
 
 class ConfiguredRouter(Router):
     """A router with a store, or one that is given its store later."""
+
+    inspector: "Inspector"
+    """Reads what the store holds and moves tasks, for asynchronous code."""
+    blocking_inspector: "BlockingInspector"
+    """The same for code that blocks."""
+    entries: "Entries"
+    """The entries of periodic tasks, for asynchronous code."""
+    blocking_entries: "BlockingEntries"
+    """The entries of periodic tasks, for code that blocks."""
 
     def __init__(self, **said: Unpack[RouterOptions]) -> None:
         super().__init__(self, **said)
@@ -79,10 +85,13 @@ class ConfiguredRouter(Router):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Say of what is made of a store that none is known yet."""
-            if name in _MADE:
+            """Make what is made late of a store; say of all of it that none is known yet."""
+            if name not in _MADE:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if self._store is None:
                 raise InvalidOption(NOT_CONFIGURED)
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            # two threads that ask at once get the same
+            return vars(self).setdefault(name, self._make_late(name))
 
     @property
     def is_configured(self) -> bool:
@@ -171,12 +180,12 @@ class ConfiguredRouter(Router):
     def inline(
         self,
         *,
-        errors: Errors = "raise",
+        errors: "Errors" = "raise",
         clock: Clock | None = None,
         dice: Dice | None = None,
         lifespans: Sequence[Lifespan] | None = None,
         provided: Mapping[type, object] = NOTHING,
-    ) -> InlineBlock[Self]:
+    ) -> "InlineBlock[Self]":
         """Run each task where it is asked for, in the caller's thread, while a block lasts.
 
         `with q.inline():`, or `async with` where lifespans are declared and an event loop runs. A
@@ -185,6 +194,8 @@ class ConfiguredRouter(Router):
         What a handler raises is raised there, too, once its task is settled; with `errors="keep"`
         only its handle tells. The other parameters are those of `swapped`.
         """
+        from qcore.app.worker.inline import InlineRunner
+        from qcore.entrypoints.inlining import InlineBlock
 
         def use(block: InlineBlock[Self]) -> AbstractContextManager[Self]:
             broker = connect("memory://")
@@ -217,7 +228,7 @@ class ConfiguredRouter(Router):
         *,
         lifespans: Sequence[Lifespan] | None,
         provided: Mapping[type, object],
-        inline: InlineBlock[Any] | None = None,
+        inline: "InlineBlock[Any] | None" = None,
     ) -> Generator[Self]:
         before = self._store
         own_clock = None if before is None else before.clock
@@ -289,9 +300,9 @@ class ConfiguredRouter(Router):
     def _wire(self) -> None:
         """Make anew what is made of the store that is used now, or take it away."""
         store = self._store
+        for name in (_MADE if store is None else _MADE_LATE) & vars(self).keys():
+            delattr(self, name)
         if store is None:
-            for name in _MADE & vars(self).keys():
-                delattr(self, name)
             return
         self.store = store.name
         """Where tasks wait, as it may be shown: the URL, or the name of the broker's class."""
@@ -303,20 +314,29 @@ class ConfiguredRouter(Router):
         """For asynchronous code."""
         self.blocking = self._blocking_client(self._trace(broker), clock)
         """For code that blocks."""
+
+    def _make_late(self, name: str) -> object:
         told = Instruments(self.instruments).sender(Operated)
-        self.inspector = Inspector(self._traced, clock=clock, codec=self.codec, emit=told)
-        """Reads what the store holds and moves tasks, for asynchronous code."""
-        self.blocking_inspector = BlockingInspector(
-            self.blocking.inner.broker,
-            clock=self.blocking.inner.clock,
-            codec=self.codec,
-            emit=told,
-        )
-        """The same for code that blocks."""
-        self.entries = Entries(self.client, emit=told)
-        """The entries of periodic tasks, for asynchronous code."""
-        self.blocking_entries = BlockingEntries(self.blocking, emit=told)
-        """The entries of periodic tasks, for code that blocks."""
+        match name:
+            case "inspector":
+                from qcore.app.client.inspector import Inspector
+
+                return Inspector(self._traced, clock=self.clock, codec=self.codec, emit=told)
+            case "blocking_inspector":
+                from qcore.app.client.blocking_inspector import BlockingInspector
+
+                inner = self.blocking.inner
+                return BlockingInspector(
+                    inner.broker, clock=inner.clock, codec=self.codec, emit=told
+                )
+            case "entries":
+                from qcore.app.client.entries import Entries
+
+                return Entries(self.client, emit=told)
+            case _:
+                from qcore.app.client.blocking_entries import BlockingEntries
+
+                return BlockingEntries(self.blocking, emit=told)
 
     def _enqueue_teller(self) -> Callable[[], TellEnqueued | None]:
         """Return a function that says what is to be told of each enqueue, if anything."""
@@ -330,7 +350,11 @@ class ConfiguredRouter(Router):
         for wrap in self._wraps:
             broker = wrap(broker)
         emit = Instruments(self.instruments)
-        return TracedBroker(broker, emit) if emit.wants(BrokerCalled) else broker
+        if not emit.wants(BrokerCalled):
+            return broker
+        from qcore.adapters.wrappers import TracedBroker
+
+        return TracedBroker(broker, emit)
 
     def _client(self, traced: Broker, clock: Clock) -> Client:
         return Client(

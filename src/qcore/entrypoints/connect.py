@@ -2,19 +2,21 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from qcore.adapters.links.borrowing import driver_connection, is_awaited, source_of
 from qcore.adapters.links.postgres_schemes import SCHEMES as POSTGRES_SCHEMES
 from qcore.adapters.links.redis_schemes import SCHEMES as REDIS_SCHEMES
-from qcore.adapters.links.sqlite import AwaitedSqliteLink, BorrowedSqliteLink, Connection
 from qcore.adapters.links.urls import one_of, parse_options, without_password
 from qcore.domain.errors import InvalidOption
 from qcore.domain.text import shown
 from qcore.entrypoints.project_file import SOURCE, project_settings
-from qcore.entrypoints.registered_brokers import GROUP, connect_registered, registered_schemes
 from qcore.ports import Broker
+
+# a store's own modules are imported where its URL is seen
+if TYPE_CHECKING:
+    from qcore.adapters.links.sqlite import Connection
 
 DEFAULT_URL: Final = "sqlite:///qcore.db"
 URL_VARIABLE: Final = "QCORE_URL"
@@ -60,6 +62,8 @@ def connect(url: str) -> Broker:
     maker = MAKERS.get(scheme)
     if maker is not None:
         return maker(url)
+    from qcore.entrypoints.registered_brokers import GROUP, connect_registered, registered_schemes
+
     broker = connect_registered(scheme, url) if scheme else None
     if broker is None:
         known = [*MAKERS, *(each for each in registered_schemes() if each not in MAKERS)]
@@ -103,6 +107,7 @@ def borrow(connection: object, broker: Broker) -> Broker:
     if borrowing is not None:
         borrowed: Broker = borrowing(source_of(connection))
         return borrowed
+    from qcore.adapters.links.sqlite import AwaitedSqliteLink, BorrowedSqliteLink
     from qcore.adapters.sqlite import SqliteBroker
 
     is_async = is_awaited(connection)

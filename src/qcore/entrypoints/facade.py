@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self, Unpack, overload
+from typing import TYPE_CHECKING, Self, Unpack, overload
 
 from qcore.adapters.links.borrowing import (
     AwaitedConnection,
@@ -17,20 +17,20 @@ from qcore.app.client.size_limits import DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_RESULT
 from qcore.app.tasks.router import RouterOptions
 from qcore.app.tasks.router_tree import ErrorHook
 from qcore.app.tasks.task_defaults import ErrorClasses
-from qcore.app.worker.groups.aggregate_now import aggregate_now
 from qcore.app.worker.instruments import Instruments
-from qcore.app.worker.periodic.alone import Scheduler
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
-from qcore.app.worker.worker import Worker
 from qcore.domain.backoff import Curve
 from qcore.domain.errors import QcoreError
 from qcore.domain.new_task import DEFAULT_QUEUE, TaskId
 from qcore.domain.retry import Dice, RetryPolicy
 from qcore.entrypoints.configuration import DICE, ConfiguredRouter
 from qcore.entrypoints.connect import borrow
-from qcore.entrypoints.embedding import StartNotice, run_beside
-from qcore.entrypoints.ends import look_for_ends
 from qcore.ports import Broker, Clock, Instrument, Serializer
+
+# what runs tasks is imported by the methods that need it: most processes only enqueue
+if TYPE_CHECKING:
+    from qcore.app.worker.periodic.alone import Scheduler
+    from qcore.app.worker.worker import Worker
 
 
 class Qcore(ConfiguredRouter):
@@ -122,12 +122,12 @@ class Qcore(ConfiguredRouter):
             return self._client(traced, clock)
         return self._blocking_client(traced, clock)
 
-    def worker(self, **settings: Unpack[WorkerOptions]) -> Worker:
+    def worker(self, **settings: Unpack[WorkerOptions]) -> "Worker":
         """Return a worker for these tasks; see `WorkerSettings`."""
         return self._worker(WorkerSettings(**settings), self.instruments)
 
     @asynccontextmanager
-    async def running(self, **settings: Unpack[WorkerOptions]) -> AsyncGenerator[Worker, None]:
+    async def running(self, **settings: Unpack[WorkerOptions]) -> AsyncGenerator["Worker", None]:
         """Run a worker beside the block, on its event loop: `async with q.running(…) as worker:`.
 
         The store is opened and the lifespans are entered before the block begins; what keeps the
@@ -136,12 +136,17 @@ class Qcore(ConfiguredRouter):
         is raised when the block ends, unless the block itself raises one. `settings` are those of
         `worker`. The store stays open: `async with q, q.running(…):` closes it, too.
         """
+        from qcore.entrypoints.embedding import StartNotice, run_beside
+
         notice = StartNotice()
         worker = self._worker(WorkerSettings(**settings), (*self.instruments, notice))
         async with run_beside(worker, notice):
             yield worker
 
-    def _worker(self, settings: WorkerSettings, instruments: Sequence[Instrument]) -> Worker:
+    def _worker(self, settings: WorkerSettings, instruments: Sequence[Instrument]) -> "Worker":
+        from qcore.app.worker.worker import Worker
+        from qcore.entrypoints.ends import look_for_ends
+
         look_for_ends(self)
         worker = Worker(
             self._traced,
@@ -167,6 +172,8 @@ class Qcore(ConfiguredRouter):
         Its aggregator is called here. Raises `InvalidOption` where it has none, and `QcoreError`
         where that fails: then the members that are left wait as before.
         """
+        from qcore.app.worker.groups.aggregate_now import aggregate_now
+
         made = await aggregate_now(
             self._traced,
             self,
@@ -179,11 +186,14 @@ class Qcore(ConfiguredRouter):
         )
         return [event.task.id for event in made]
 
-    def scheduler(self, queues: Sequence[str] | None = None) -> Scheduler:
+    def scheduler(self, queues: Sequence[str] | None = None) -> "Scheduler":
         """Return a scheduler of periodic tasks that runs none: workers have one of their own.
 
         `queues` are those whose entries it looks at, besides what is declared here; None for all.
         """
+        from qcore.app.worker.periodic.alone import Scheduler
+        from qcore.entrypoints.ends import look_for_ends
+
         look_for_ends(self)
         return Scheduler(
             self._traced,

@@ -1,7 +1,7 @@
 """What a queue is configured with, and the store that it uses."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
@@ -9,8 +9,10 @@ from qcore.app.calls.codec import Codec
 from qcore.domain.errors import InvalidOption
 from qcore.domain.record import record
 from qcore.domain.retry import Dice
-from qcore.entrypoints.inlining import InlineBlock
 from qcore.ports import Broker, Clock, Instrument, Serializer, timekeeper_of
+
+if TYPE_CHECKING:
+    from qcore.entrypoints.inlining import InlineBlock
 
 
 @record
@@ -37,7 +39,7 @@ class Store:
     clock: Clock | None
     """None for the broker's own time, or else this machine's."""
     dice: Dice
-    inline: InlineBlock[Any] | None = None
+    inline: "InlineBlock[Any] | None" = None
     """What runs its tasks where they are asked for; None where workers do."""
 
 

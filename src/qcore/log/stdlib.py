@@ -5,15 +5,14 @@ A formatter such as `%(levelname)s %(message)s` shows a message alone, so the fi
 """
 
 import logging
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from structlog.processors import KeyValueRenderer
-from structlog.typing import EventDict
+if TYPE_CHECKING:
+    from structlog.typing import EventDict
 
 LEVELS: Final = {**logging.getLevelNamesMapping(), "EXCEPTION": logging.ERROR}
 TAKEN: Final = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 """Attributes that a record has by itself: a field of such a name is in the message alone."""
-_fields: Final = KeyValueRenderer()
 
 
 def has_handlers(name: str) -> bool:
@@ -21,7 +20,7 @@ def has_handlers(name: str) -> bool:
     return logging.getLogger(name).hasHandlers()
 
 
-def write(name: str, method: str, event: EventDict) -> None:
+def write(name: str, method: str, event: "EventDict") -> None:
     """Log an event of structlog: `method` is its level, or "exception"."""
     logger, level = logging.getLogger(name), LEVELS.get(method.upper(), logging.INFO)
     if not logger.isEnabledFor(level):
@@ -31,12 +30,11 @@ def write(name: str, method: str, event: EventDict) -> None:
     logger.log(level, _message(event, stack), exc_info=exc_info, extra=_extra(event))
 
 
-def _message(event: EventDict, stack: object) -> str:
-    fields = {name: value for name, value in event.items() if name != "event"}
-    said = [f"{event.get('event')}", str(_fields(None, "", fields)) if fields else ""]
-    line = " ".join(filter(None, said))
+def _message(event: "EventDict", stack: object) -> str:
+    fields = (f"{name}={value!r}" for name, value in event.items() if name != "event")
+    line = " ".join((f"{event.get('event')}", *fields))
     return line if stack is None else f"{line}\n{stack}"
 
 
-def _extra(event: EventDict) -> dict[str, Any]:
+def _extra(event: "EventDict") -> dict[str, Any]:
     return {name: value for name, value in event.items() if name not in TAKEN and name != "event"}

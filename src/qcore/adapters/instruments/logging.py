@@ -4,9 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from logging import DEBUG
-from typing import Any, Final
-
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING, Any, Final
 
 from qcore.adapters.instruments.task_lines import Level, TaskLines, some
 from qcore.domain.events import (
@@ -30,6 +28,9 @@ from qcore.domain.events import (
 from qcore.domain.groups import Group
 from qcore.domain.retry import described
 from qcore.log.logger import is_enabled, is_shown
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 WARNING_INTERVAL: Final = 60.0
 """Seconds between two warnings of the same name without a handler."""
@@ -72,7 +73,7 @@ class LoggingInstrument(TaskLines):
 
     def __init__(
         self,
-        logger: FilteringBoundLogger | None = None,
+        logger: "FilteringBoundLogger | None" = None,
         *,
         successes: Level = "debug",
         now: Callable[[], float] = time.monotonic,

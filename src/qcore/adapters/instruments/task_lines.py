@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import islice
-from typing import Any, Final, Literal, TypeAlias
-
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from qcore.domain.answers import Conflict, Duplicate, Enqueued, LeaseLost, Settled
 from qcore.domain.events import (
@@ -35,6 +34,9 @@ from qcore.domain.transitions import (
 )
 from qcore.log.logger import get_logger
 
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
 EXPECTED: Final = (Succeeded, Snoozed, Revoked, Released)
 """Outcomes that are logged as debug: nothing has gone wrong."""
 MAX_NAMES: Final = 20
@@ -51,8 +53,8 @@ class TaskLines:
     so a line has those; that a task became due is seen by the line of its claim.
     """
 
-    def __init__(self, logger: FilteringBoundLogger | None, successes: Level) -> None:
-        self._log: FilteringBoundLogger = logger or get_logger()
+    def __init__(self, logger: "FilteringBoundLogger | None", successes: Level) -> None:
+        self._logger = logger
         self.successes: Level = successes
         """The level of a run that succeeded."""
         self._logs_debug = True
@@ -68,6 +70,11 @@ class TaskLines:
             PeriodicMissed: self._missed,
             Operated: self._operated,
         }
+
+    @cached_property
+    def _log(self) -> "FilteringBoundLogger":
+        """The logger that was given, or else qcore's own; a worker binds it."""
+        return self._logger or get_logger()
 
     def add_fields(self, function: Callable[[Claim], Mapping[str, object]]) -> None:
         """Add the fields that a function returns for a claim to each line about its run."""

@@ -44,8 +44,6 @@ _locked: Final[dict[Inode | None, int]] = {}
 """Open descriptors of files whose log was lost. To close one would release SQLite's own locks on
 the file, which belong to the process."""
 
-logger: Final = get_logger()
-
 
 class Connection(fork_safety.ForkSensitive, Protocol):
     """A `ManagedConnection`, as far as it is needed here."""
@@ -72,7 +70,7 @@ def leave_lost_log(connections: Sequence[Connection]) -> None:
             # another thread has noticed it first
             return
         path, files, connection = losers[0].path, losers[0].files, losers[0].connection
-        logger.warning("the log of the database was removed or replaced", path=path)
+        get_logger().warning("the log of the database was removed or replaced", path=path)
         copy: Path | None = None
         if connection is not None and files is not None:
             copy = _kept(connection, path, files)
@@ -122,7 +120,7 @@ def _copied(connection: sqlite3.Connection, path: str) -> Path | None:
         reason = str(error)
     else:
         return copy
-    logger.error("what the lost log holds cannot be read", path=path, error=reason)
+    get_logger().error("what the lost log holds cannot be read", path=path, error=reason)
     return None
 
 
@@ -141,11 +139,13 @@ def _merge(copy: Path, connections: Sequence[Connection]) -> None:
             if each.merge is not None:
                 merged = _merged(each.connect(), each.merge, copy)
                 copy.unlink()
-                logger.warning("tasks of the lost log were merged", path=each.path, tasks=merged)
+                get_logger().warning(
+                    "tasks of the lost log were merged", path=each.path, tasks=merged
+                )
                 return
     except (sqlite3.Error, BrokerUnusable, OSError) as error:
         reason = str(error)
-    logger.error("tasks of the lost log are left in a copy", copy=str(copy), error=reason)
+    get_logger().error("tasks of the lost log are left in a copy", copy=str(copy), error=reason)
 
 
 def _merged(connection: sqlite3.Connection, merge: Merge, copy: Path) -> int:
