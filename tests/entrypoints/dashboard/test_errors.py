@@ -170,3 +170,31 @@ async def test_a_form_that_makes_no_sense_moves_nothing(given: dict[str, str]) -
     assert response.status_code == 400
     assert next(iter(given)) in response.text.lower()
     assert await q.inspector.totals() == {State.DEAD: 1}
+
+
+@pytest.mark.parametrize(("error", "is_same"), [("no {} here", False), ("no '{}' here", True)])
+async def test_a_command_is_shown_where_it_finds_the_same_tasks(error: str, is_same: bool) -> None:  # noqa: FBT001
+    """A terminal masks nothing: a masked value gives its error another fingerprint there."""
+    q = a_queue()
+
+    @q.task("t")
+    async def handler(ctx: Any, token: str) -> None:
+        raise SkipRetry(error.format(token))
+
+    await handler.enqueue(token="hunter-two")
+    await drain(q)
+    at = browser(dashboard(q))
+    given = fields_of(await at.page("errors"), "errors-retry")
+    query = f"state:dead fingerprint:{given['fingerprint']}"
+    in_terminal = await q.inspector.tasks(query)
+    assert len(in_terminal.tasks) == is_same
+    of_all = {"verb": "run", "which": "all", "q": query}
+    for html in (
+        await at.page("tasks", q=query),
+        await at.page("queue", queue="default", q=query),
+        await at.page("errors", q=query),
+        read(await at.post("errors-retry", **given)),
+        read(await at.post("bulk", **of_all)),
+    ):
+        assert "t" in text_of(html)
+        assert len(html.css(".command")) == is_same

@@ -290,6 +290,7 @@ NAME: Final = "name"
 STATE: Final = "state"
 QUEUE: Final = "queue"
 CHAIN: Final = "chain"
+CAUSE: Final = "fingerprint"
 
 QUALIFIERS: Final[Mapping[str, Qualifier]] = {
     STATE: Qualifier(_state),
@@ -307,7 +308,7 @@ QUALIFIERS: Final[Mapping[str, Qualifier]] = {
     "finished": Qualifier(_time(lambda task: task.finished)),
     "due": Qualifier(_time(lambda task: task.due, ahead=True)),
     "error": Qualifier(_found_in(_error), cost=1),
-    "fingerprint": Qualifier(_fingerprint, cost=2),
+    CAUSE: Qualifier(_fingerprint, cost=2),
     ARGS: Qualifier(_argument, cost=2),
     "payload": Qualifier(_found_in(_payload), cost=3),
     "text": Qualifier(_found_in(_anywhere), cost=3),

@@ -14,6 +14,7 @@ from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import MAX_ID, MAX_QUEUE, TaskId
 from qcore.domain.text import shown
 from qcore.entrypoints.dashboard.audit import who
+from qcore.entrypoints.dashboard.commands import typed
 from qcore.entrypoints.dashboard.jobs import Job, Steps
 from qcore.entrypoints.dashboard.listing import row_of
 from qcore.entrypoints.dashboard.moves import BY_VERB, Move, Outcomes, choices
@@ -157,7 +158,9 @@ async def _order_all(visit: Visit, order: Move) -> Answer:
                 "looked": preview.looked,
                 "sample": [row_of(visit.board, each) for each in preview.sample],
             }
-            return await _asked(visit, order, values)
+            errors = (task.error for task in preview.sample)
+            command = typed(asked, errors, *order.typed("tasks", order.verb, str(asked)))
+            return await _asked(visit, order, values, command)
     as_of, total = _as_of(visit), visit.form.whole("count", 0, MOST_LIMIT, 0)
     job = job_of(visit, order, str(asked), (total if limit is None else min(total, limit)) or None)
     steps = visit.board.inspector_of(job.note).move(
@@ -206,7 +209,9 @@ def _lacks_reason(visit: Visit, count: int) -> bool:
     return count > ASKS_ABOVE and who(visit)["reason"] is None
 
 
-async def _asked(visit: Visit, order: Move, values: Mapping[str, object]) -> Page:
+async def _asked(
+    visit: Visit, order: Move, values: Mapping[str, object], command: Sequence[str] = ()
+) -> Page:
     given: Mapping[str, object] = {
         "pairs": (),
         "query": None,
@@ -218,8 +223,6 @@ async def _asked(visit: Visit, order: Move, values: Mapping[str, object]) -> Pag
         "asks_above": ASKS_ABOVE,
         "is_missing": _is_confirmed(visit),
     }
-    query = values.get("query")
-    command = order.typed("tasks", order.verb, str(query)) if query else ()
     return Page("bulk_confirm.html", f"{order.label}?", {**given, **values}, command)
 
 

@@ -11,6 +11,7 @@ from qcore.app.client.queries import Query
 from qcore.domain.errors import CannotDecode
 from qcore.domain.record import record
 from qcore.domain.task import Task
+from qcore.entrypoints.dashboard.commands import typed
 from qcore.entrypoints.dashboard.listing import Row, list_tasks
 from qcore.entrypoints.dashboard.pages.complete import completions
 from qcore.entrypoints.dashboard.rights import Right
@@ -65,7 +66,8 @@ async def chains(visit: Visit) -> Page:
         "look": visit.board.settings.look,
         **completions(visit),
     }
-    return Page("chains.html", "Chains", values, ("tasks", "list", str(query)), live={})
+    command = typed(query, (each.task.error for each in found.rows), "tasks", "list", str(query))
+    return Page("chains.html", "Chains", values, command, live={})
 
 
 def _row_of(visit: Visit, row: Row) -> ChainRow:

@@ -9,6 +9,7 @@ from qcore.domain.fingerprints import FINGERPRINT
 from qcore.domain.task_error import DISCARDED
 from qcore.domain.text import shown
 from qcore.domain.transitions import Discarded, RunNow
+from qcore.entrypoints.dashboard.commands import typed
 from qcore.entrypoints.dashboard.inputs import Inputs
 from qcore.entrypoints.dashboard.pages.complete import completions
 from qcore.entrypoints.dashboard.query_orders import QueryOrder, carried_out, told
@@ -66,7 +67,8 @@ async def errors(visit: Visit) -> Page:
         "discarded": str(WERE_DISCARDED),
         **completions(visit),
     }
-    return Page("errors.html", "Errors", values, ("errors", *_words(asked)), live={})
+    command = typed(asked, (each.message for each in report.groups), "errors", *_words(asked))
+    return Page("errors.html", "Errors", values, command, live={})
 
 
 async def retry(visit: Visit) -> Answer:
@@ -98,7 +100,8 @@ async def _carry_out(visit: Visit, order: QueryOrder) -> Answer:
             "query": query,
             "paces": _paces(preview.count, is_all=preview.is_complete),
         }
-        command = ("tasks", order.verb, str(query), "--limit", str(number))
+        errors = (task.error for task in preview.sample)
+        command = typed(query, errors, "tasks", order.verb, str(query), "--limit", str(number))
         return Page("errors_confirm.html", f"{order.label}?", values, command)
     as_of = form.moment("as_of", visit.now)
     progress = await carried_out(

@@ -7,7 +7,8 @@ from qcore.app.client.qualifiers import STATE
 from qcore.app.client.queries import STATES, Query
 from qcore.domain.states import State
 from qcore.entrypoints.dashboard.charts import charts_of
-from qcore.entrypoints.dashboard.listing import list_tasks, sizes_of
+from qcore.entrypoints.dashboard.commands import typed
+from qcore.entrypoints.dashboard.listing import TaskList, list_tasks, sizes_of
 from qcore.entrypoints.dashboard.moves import BY_VERB, Move
 from qcore.entrypoints.dashboard.pages.complete import completions
 from qcore.entrypoints.dashboard.rights import Right
@@ -23,7 +24,7 @@ async def tasks(visit: Visit) -> Page:
     """Show the tasks of a query, in the queues that the visitor may see."""
     allowed = visit.visitor.rights.query(Right.TASK_READ)
     values = await _listed(visit, allowed, None, {})
-    return Page("tasks.html", "Tasks", values, _command(visit, Query()), live={})
+    return Page("tasks.html", "Tasks", values, _command(visit, Query(), values), live={})
 
 
 async def queue(visit: Visit) -> Page:
@@ -45,7 +46,7 @@ async def queue(visit: Visit) -> Page:
         "charts_scope": "",
         "charts_fixed": {"queue": name},
     }
-    return Page("queue.html", name, values, _command(visit, own), live={"queue": name})
+    return Page("queue.html", name, values, _command(visit, own, values), live={"queue": name})
 
 
 async def _listed(
@@ -92,10 +93,12 @@ def _of_tab(tab: str) -> Query:
     return Query() if tab == EVERY else Query.where(state=tab)
 
 
-def _command(visit: Visit, own: Query) -> Sequence[str]:
+def _command(visit: Visit, own: Query, values: Mapping[str, Any]) -> Sequence[str]:
     tab = visit.query.one_of("state", TABS, EVERY)
-    query = str(own & _of_tab(tab) & visit.query.query())
-    return ("tasks", "list", query) if query else ("tasks", "list")
+    query = own & _of_tab(tab) & visit.query.query()
+    listed: TaskList | None = values.get("list")
+    errors = () if listed is None else (row.task.error for row in listed.rows)
+    return typed(query, errors, "tasks", "list", *filter(None, [str(query)]))
 
 
 ROUTES: Final = (
