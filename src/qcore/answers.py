@@ -16,6 +16,7 @@ from qcore.domain.answers import (
     Restored,
     Settled,
     Swept,
+    SweptTask,
 )
 from qcore.domain.groups import Stale
 from qcore.domain.run_details import DetailsSaved
@@ -38,4 +39,5 @@ __all__ = [
     "Settled",
     "Stale",
     "Swept",
+    "SweptTask",
 ]

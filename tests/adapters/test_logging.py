@@ -4,10 +4,20 @@ from typing import Any
 
 import pytest
 import structlog
+from attrs import evolve
 from structlog.testing import CapturingLogger, capture_logs
 
 from qcore.adapters.instruments.logging import LoggingInstrument
-from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued, LeaseLost, Settled, Swept
+from qcore.domain.answers import (
+    Admission,
+    Conflict,
+    Duplicate,
+    Enqueued,
+    LeaseLost,
+    Settled,
+    Swept,
+    SweptTask,
+)
 from qcore.domain.audit import ACTIONS
 from qcore.domain.errors import InvalidTask
 from qcore.domain.events import (
@@ -63,6 +73,17 @@ ENTRY = StoredEntry(an_entry(), EntryState(NOW))
 AGAIN = "2027-01-15T08:00:15.000+00:00"
 
 
+CRASHED = Crashed("lost")
+
+
+def moved(state: State, transition: Crashed | Expired) -> TasksSwept:
+    """Return a sweep that has moved the task."""
+    spec = CLAIM.task.spec
+    task = SweptTask(spec.queue, spec.id, state, transition, spec.name, attempts=2)
+    numbers = {"crashed" if isinstance(transition, Crashed) else "expired": 1}
+    return TasksSwept(Swept(**numbers, tasks=(task,)))
+
+
 def logged(*events: Event) -> list[MutableMapping[str, Any]]:
     """Return the lines that events leave."""
     with capture_logs() as lines:
@@ -98,6 +119,14 @@ def settled(outcome: Transition, answer: Settled | LeaseLost | None = None) -> T
         (LeaseWasLost(CLAIM), "warning", "lease lost", {**FACTS, "token": 5}),
         (TasksSwept(Swept(crashed=3)), "warning", "workers were lost", {"crashed": 3}),
         (TasksSwept(Swept(expired=2)), "warning", "tasks expired", {"expired": 2}),
+        (moved(State.PENDING, CRASHED), "warning", "task crashed", FACTS | {"error": "lost"}),
+        (
+            moved(State.DEAD, CRASHED),
+            "error",
+            "task is dead after too many crashes",
+            FACTS | {"error": "lost"},
+        ),
+        (moved(State.DEAD, Expired()), "warning", "task expired", FACTS),
         (NoHandler(CLAIM), "warning", "no handler for this name", FACTS),
         (
             NoHandler(CLAIM, "no argument 'cc' here"),
@@ -241,6 +270,24 @@ def test_what_follows_a_task_is_a_line_each() -> None:
     assert line == {"event": "follow-up enqueued", "log_level": "debug", **facts}
 
 
+def test_what_is_trimmed_is_a_line_each() -> None:
+    """Of the oldest moves of all; without a name where the store does not read it for that."""
+    named = SweptTask("critical", "7", State.GONE, name="email:welcome")
+    [first, last] = logged(
+        TasksSwept(Swept(trimmed=2, tasks=(named, SweptTask("critical", "8", State.GONE))))
+    )
+    line = {"event": "task trimmed", "log_level": "debug", "queue": "critical"}
+    assert first == line | {"task": "email:welcome", "task_id": "7"}
+    assert last == line | {"task_id": "8"}
+
+
+def test_of_what_is_swept_and_not_named_the_number_is_told() -> None:
+    """Of all that was moved, where only a part of it is named."""
+    swept = moved(State.DEAD, Expired()).swept
+    _, line = logged(TasksSwept(evolve(swept, expired=5_000)))
+    assert (line["event"], line["expired"]) == ("tasks expired", 5_000)
+
+
 def test_ticks_that_were_missed_are_a_warning() -> None:
     """A task that was to be is not."""
     [line] = logged(PeriodicMissed(ENTRY, 3))
@@ -263,11 +310,10 @@ BY_WORKERS: dict[type, Event] = {
     **{kind: settled(outcome) for kind, outcome in ENDS.items()},
     Claimed: TasksClaimed([CLAIM]),
     Aggregated: TasksAggregated("g", ["7"], CLAIM.task.spec),
-    Expired: TasksSwept(Swept(expired=1)),
+    Expired: moved(State.DEAD, Expired()),
 }
 """What is told of a move that nobody has commanded."""
 WITHOUT_A_LINE = {Due: "its claim is one, and a store moves it without a word"}
-WITHOUT_AN_ID = {Expired: "a sweep answers with numbers"}
 
 
 def told_of(kind: type) -> Event | None:
@@ -288,9 +334,8 @@ def test_each_move_of_the_table_is_one_line_that_names_its_task(kind: type) -> N
         return
     assert told is not None
     [line] = logged(told)
-    if kind not in WITHOUT_AN_ID:
-        assert "7" in {line.get("task_id"), *line.get("task_ids", ())}
-        assert line["queue"] == "critical"
+    assert "7" in {line.get("task_id"), *line.get("task_ids", ())}
+    assert line["queue"] == "critical"
     if kind in ENDS:
         assert {**FACTS, "seconds": 0.5}.items() <= line.items()
 

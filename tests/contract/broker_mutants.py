@@ -146,6 +146,24 @@ class SweepsWithoutEnd(MemoryBroker):
         return await super().sweep(queues, limit * 1_000, now=now)
 
 
+class NamesNothingSwept(MemoryBroker):
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: float) -> Swept:
+        return evolve(await super().sweep(queues, limit, now=now), tasks=())
+
+
+class NamesAllSwept(MemoryBroker):
+    async def sweep(self, queues: Sequence[str], limit: int, *, now: float) -> Swept:
+        sweep = super().sweep
+        moved = [await sweep([queue], limit, now=now) for queue in queues]
+        return Swept(
+            sum(each.crashed for each in moved),
+            sum(each.expired for each in moved),
+            sum(each.trimmed for each in moved),
+            any(each.more for each in moved),
+            tuple(task for each in moved for task in each.tasks),
+        )
+
+
 class StartsTokensAgain(MemoryBroker):
     async def settle(self, verdicts: Sequence[Verdict], *, now: float) -> Any:
         answers = await super().settle(verdicts, now=now)

@@ -1,11 +1,18 @@
 """The answers of a broker: each expected outcome of a call is a value of its own type."""
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from itertools import islice
+from typing import Final, TypeAlias
+
+from attrs import field
 
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.states import State
+from qcore.domain.transitions import Crashed, Expired
+
+MAX_SWEPT_TASKS: Final = 1_000
+"""Tasks that the answer of a sweep names: the number of all is in any case there."""
 
 
 @record
@@ -64,6 +71,22 @@ class LeaseLost:
 
 
 @record
+class SweptTask:
+    """A task that a sweep has moved."""
+
+    queue: str
+    id: TaskId
+    state: State
+    """Where it is now: pending or dead; gone where it was trimmed."""
+    transition: Crashed | Expired | None = None
+    """What has happened to it; None where its time of keeping was over."""
+    name: str | None = None
+    """None of a trimmed task, where the store would have to read it for that."""
+    attempts: int | None = None
+    """How often it was started; None of a trimmed one."""
+
+
+@record
 class Swept:
     """How many tasks a sweep moved, and whether it stopped at its limit with more to do."""
 
@@ -71,6 +94,21 @@ class Swept:
     expired: int = 0
     trimmed: int = 0
     more: bool = False
+    tasks: tuple[SweptTask, ...] = field(default=(), eq=False, repr=False)
+    """The tasks themselves, `MAX_SWEPT_TASKS` at most."""
+
+
+SweptByKind: TypeAlias = tuple[list[SweptTask], list[SweptTask], list[SweptTask]]
+"""What a sweep has moved in a queue: crashed, expired and trimmed tasks."""
+
+
+def swept(queues: Iterable[SweptByKind], limit: int) -> Swept:
+    """Return the answer of a sweep of some queues that moved at most `limit` of each kind."""
+    every = [*queues]
+    crashed, expired, trimmed = (sum(len(each[n]) for each in every) for n in range(3))
+    more = any(len(kind) >= limit for each in every for kind in each)
+    tasks = islice((task for each in every for kind in each for task in kind), MAX_SWEPT_TASKS)
+    return Swept(crashed, expired, trimmed, more, (*tasks,))
 
 
 @record

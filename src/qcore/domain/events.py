@@ -98,7 +98,7 @@ class TasksSettled:
 
 @record
 class TasksSwept:
-    """Time has moved tasks: workers were lost that had them, or they did not start in time."""
+    """Time has moved tasks: workers were lost, tasks did not start in time, or were kept enough."""
 
     swept: Swept
 

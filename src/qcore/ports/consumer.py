@@ -103,6 +103,8 @@ class Consumer(Notifier, Protocol):
         - An archived or a dead task is gone when it is older than `RetentionPolicy.age` seconds, or
           when its queue has more than `RetentionPolicy.count` of them: the oldest first.
         - Only the queues named; the answer counts what was moved, and says whether there is more.
+        - It names the tasks that were moved, those that crashed or expired with what became of
+          them; of very many the first `MAX_SWEPT_TASKS`.
 
         Where tasks are active, an answer also says that the store could be written: a sweep raises
         while `extend` would. Workers rely on it to take no task whose lease nobody could renew.

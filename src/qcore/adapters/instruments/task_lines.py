@@ -1,12 +1,13 @@
 """Lines of the moves that tasks make, one for each move: see `TaskLines`."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from qcore.domain.answers import Conflict, Duplicate, Enqueued, LeaseLost, Settled
+from qcore.domain.answers import Conflict, Duplicate, Enqueued, LeaseLost, Settled, SweptTask
 from qcore.domain.events import (
     Operated,
     PeriodicMissed,
@@ -24,6 +25,7 @@ from qcore.domain.task import Claim, Verdict
 from qcore.domain.transitions import (
     Crashed,
     Exhausted,
+    Expired,
     Failed,
     Rejected,
     Released,
@@ -49,8 +51,8 @@ class TaskLines:
     """Log each move of a task once, when the store has it, with what tells its run from others.
 
     An outcome is logged as it was settled rather than as it was reached: a verdict that came too
-    late, or was refused and replaced, has moved nothing. Of a sweep the store answers with numbers,
-    so a line has those; that a task became due is seen by the line of its claim.
+    late, or was refused and replaced, has moved nothing. Where a sweep has moved more tasks than it
+    names, a line has their number. That a task became due is seen by the line of its claim.
     """
 
     def __init__(self, logger: "FilteringBoundLogger | None", successes: Level) -> None:
@@ -175,18 +177,39 @@ class TaskLines:
             case Rejected(error):
                 fields |= _cause(outcome)
                 self._log.error("task rejected", error=error, **fields)
-            case Crashed(error) if state is State.DEAD:
-                self._log.error("task is dead after too many crashes", error=error, **fields)
-            case Crashed(error):
-                self._log.warning("task crashed", error=error, **fields)
+            case Crashed():
+                self._crashed(outcome, state, fields)
             case _:
                 self._log.warning(f"task {type(outcome).__name__.lower()}", **fields)
 
     def _swept(self, event: TasksSwept) -> None:
-        if event.swept.crashed:
-            self._log.warning("workers were lost", crashed=event.swept.crashed)
-        if event.swept.expired:
-            self._log.warning("tasks expired", expired=event.swept.expired)
+        swept = event.swept
+        for task in swept.tasks:
+            if task.transition is not None or self._logs_debug:
+                self._swept_one(task)
+        named = Counter(type(task.transition) for task in swept.tasks)
+        if swept.crashed > named[Crashed]:
+            self._log.warning("workers were lost", crashed=swept.crashed)
+        if swept.expired > named[Expired]:
+            self._log.warning("tasks expired", expired=swept.expired)
+
+    def _swept_one(self, swept: SweptTask) -> None:
+        known = {"task": swept.name, "attempt": swept.attempts}
+        fields: dict[str, Any] = {"task_id": swept.id, "queue": swept.queue}
+        fields |= {name: value for name, value in known.items() if value is not None}
+        match swept.transition:
+            case None:
+                self._log.debug("task trimmed", **fields)
+            case Expired():
+                self._log.warning("task expired", **fields)
+            case crashed:
+                self._crashed(crashed, swept.state, fields)
+
+    def _crashed(self, crashed: Crashed, state: State, fields: dict[str, Any]) -> None:
+        if state is State.DEAD:
+            self._log.error("task is dead after too many crashes", error=crashed.error, **fields)
+        else:
+            self._log.warning("task crashed", error=crashed.error, **fields)
 
     # --- operators -----------------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ from qcore.domain.answers import (
     Restoration,
     Settled,
     Swept,
+    SweptByKind,
+    swept,
 )
 from qcore.domain.diagnostics import Finding, Grade
 from qcore.domain.groups import Stale, check_aggregate
@@ -177,20 +179,14 @@ class MemoryBroker(MemoryPeriodic):
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
         """Take back tasks of lost workers, end expired ones, trim those kept long enough."""
-        crashed = expired = trimmed = 0
-        more = False
+        done: list[SweptByKind] = []
         with self._lock:
             for queue in self._known(queues):
-                done = (
-                    queue.crash(limit, now),
-                    queue.expire(limit, now),
-                    queue.trim(limit, now, self._keep),
-                )
-                crashed, expired, trimmed = crashed + done[0], expired + done[1], trimmed + done[2]
-                more = more or max(done) >= limit
+                done.append(queue.sweep(limit, now, self._keep))
                 queue.count_endings(now)
-        self._tell(queues if crashed else (), queues)
-        return Swept(crashed, expired, trimmed, more)
+        answer = swept(done, limit)
+        self._tell(queues if answer.crashed else (), queues)
+        return answer
 
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
         """Return when the next scheduled or retrying task of these queues is due."""

@@ -10,7 +10,14 @@ from attrs import evolve
 from qcore.adapters.memory.restoring import RestorableQueue
 from qcore.adapters.memory.statistics import QueueStatistics
 from qcore.adapters.memory.stored_task import StoredTask
-from qcore.domain.answers import Admission, Conflict, Duplicate, Enqueued
+from qcore.domain.answers import (
+    Admission,
+    Conflict,
+    Duplicate,
+    Enqueued,
+    SweptByKind,
+    SweptTask,
+)
 from qcore.domain.crash_isolation import CrashView, room_beside
 from qcore.domain.effects import apply
 from qcore.domain.groups import Group, Stale
@@ -249,35 +256,50 @@ class Queue(RestorableQueue):
             self.statistics.add(ended, now)
         self._endings.clear()
 
-    def crash(self, limit: int, now: Moment) -> int:
-        """Take back up to `limit` active tasks whose lease has run out; return how many."""
+    def sweep(self, limit: int, now: Moment, keep: RetentionPolicy) -> SweptByKind:
+        """Move and delete the tasks that are due for it, up to `limit` of each kind."""
+        crashed, expired = self._crash(limit, now), self._expire(limit, now)
+        # completed tasks are ordered by the end of their own retention, and have no maximum count
+        trimmed: list[SweptTask] = []
+        for state, policy in (
+            (State.COMPLETED, RetentionPolicy(len(self.tasks), 0.0)),
+            (State.ARCHIVED, keep),
+            (State.DEAD, keep),
+        ):
+            trimmed += self._trim(state, limit - len(trimmed), now, policy)
+        return crashed, expired, trimmed
+
+    def _crash(self, limit: int, now: Moment) -> list[SweptTask]:
+        """Take back up to `limit` active tasks whose lease has run out."""
         late = [stored for stored in self.active.values() if stored.until <= now]
         late.sort(key=lambda stored: (stored.until, stored.token))
-        for stored in late[:limit]:
-            self.move(stored, Crashed(), now)
-        return min(limit, len(late))
+        return [self._overdue(stored, Crashed(), now) for stored in late[:limit]]
 
-    def expire(self, limit: int, now: Moment) -> int:
-        """End up to `limit` pending tasks whose `expires` has passed; return how many."""
-        for done in range(limit):
+    def _expire(self, limit: int, now: Moment) -> list[SweptTask]:
+        """End up to `limit` pending tasks whose `expires` has passed."""
+        done: list[SweptTask] = []
+        while len(done) < limit:
             first = self.expiring.first()
             if first is None or first[0] > now:
-                return done
-            self.move(self.tasks[self.expiring.pop()], Expired(), now)
-        return limit
+                break
+            done.append(self._overdue(self.tasks[self.expiring.pop()], Expired(), now))
+        return done
 
-    def trim(self, limit: int, now: Moment, keep: RetentionPolicy) -> int:
-        """Delete up to `limit` ended tasks that are past their retention; return how many."""
-        # completed tasks are ordered by the end of their own retention, and have no maximum count
-        done = self._trim(State.COMPLETED, limit, now, RetentionPolicy(len(self.tasks), 0.0))
-        done += self._trim(State.ARCHIVED, limit - done, now, keep)
-        return done + self._trim(State.DEAD, limit - done, now, keep)
+    def _overdue(self, stored: StoredTask, event: Crashed | Expired, now: Moment) -> SweptTask:
+        state, spec = self.move(stored, event, now), stored.spec
+        return SweptTask(self.name, spec.id, state, event, spec.name, stored.attempts)
 
-    def _trim(self, state: State, limit: int, now: Moment, keep: RetentionPolicy) -> int:
+    def _trim(
+        self, state: State, limit: int, now: Moment, keep: RetentionPolicy
+    ) -> list[SweptTask]:
+        """Delete up to `limit` tasks that ended so and are past their retention."""
         kept = self.ended[state]
-        for done in range(limit):
+        done: list[SweptTask] = []
+        while len(done) < limit:
             first = kept.first()
             if first is None or (first[0] + keep.age > now and len(kept) <= keep.count):
-                return done
-            self._transfer(self.tasks[kept.pop()], State.GONE)
-        return limit
+                break
+            stored = self.tasks[kept.pop()]
+            self._transfer(stored, State.GONE)
+            done.append(SweptTask(self.name, stored.spec.id, State.GONE, name=stored.spec.name))
+        return done

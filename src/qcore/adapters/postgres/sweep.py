@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
-from qcore.adapters.links.postgres import Tx
+from qcore.adapters.links.postgres import Row, Tx
 from qcore.adapters.links.postgres.arrays import texts
 from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
 from qcore.adapters.postgres.transitions import delete_tasks, read_overdue, write_tasks
-from qcore.domain.answers import Swept
+from qcore.domain.answers import Swept, SweptByKind, SweptTask, swept
 from qcore.domain.moments import Moment
 from qcore.domain.record import record as record_class
 from qcore.domain.states import ENDED, State
@@ -43,19 +43,17 @@ async def sweep(tx: Tx, request: SweepRequest, known: KnownNames) -> Swept:
     if request.limit < 1 or not await tx.alone(_SQL["anything"], values):
         return Swept()
     await tx.fetch(_SQL["touch"], {"queues": texts(queues)})
-    crashed = expired = trimmed = 0
-    more = False
     endings = Endings()
-    for queue in queues:
-        done = (
+    done: list[SweptByKind] = [
+        (
             await _move(tx, Crashed(), queue, request, endings),
             await _move(tx, Expired(), queue, request, endings),
             await _trim(tx, queue, request),
         )
-        crashed, expired, trimmed = crashed + done[0], expired + done[1], trimmed + done[2]
-        more = more or max(done) >= request.limit
+        for queue in queues
+    ]
     await record(tx, endings, known)
-    return Swept(crashed, expired, trimmed, more)
+    return swept(done, request.limit)
 
 
 async def _move(
@@ -64,8 +62,8 @@ async def _move(
     queue: str,
     request: SweepRequest,
     endings: Endings,
-) -> int:
-    """Move the tasks that are overdue in one way; return how many."""
+) -> list[SweptTask]:
+    """Move the tasks that are overdue in one way."""
     values = {"queue": queue, "now": request.now, "limit": request.limit}
     tasks = await read_overdue(tx, type(transition), values, endings)
     for task in tasks:
@@ -76,20 +74,25 @@ async def _move(
         tx.tell_of_work({queue, *with_successors})
         ended = tuple(task.id for task in tasks if task.state in ENDED)
         tx.tell(*([TasksChanged(queue, ended)] if ended else ()))
-    return len(tasks)
+    return [
+        SweptTask(task.queue, task.id, task.state, transition, task.name, task.attempts)
+        for task in tasks
+    ]
 
 
-async def _trim(tx: Tx, queue: str, request: SweepRequest) -> int:
-    """Delete ended tasks that are past their retention; return how many."""
+async def _trim(tx: Tx, queue: str, request: SweepRequest) -> list[SweptTask]:
+    """Delete ended tasks that are past their retention."""
     values = {"queue": queue, "now": request.now, "limit": request.limit}
     done = _delete(tx, await tx.fetch(_SQL["retention_over"], values))
     for state in (State.ARCHIVED, State.DEAD):
-        if done < request.limit:
-            done += await _trim_ended(tx, queue, state, request, request.limit - done)
+        if len(done) < request.limit:
+            done += await _trim_ended(tx, queue, state, request, request.limit - len(done))
     return done
 
 
-async def _trim_ended(tx: Tx, queue: str, state: State, request: SweepRequest, limit: int) -> int:
+async def _trim_ended(
+    tx: Tx, queue: str, state: State, request: SweepRequest, limit: int
+) -> list[SweptTask]:
     policy = request.retention
     place = {"queue": queue, "state": str(state)}
     excess = await tx.fetch(_SQL["excess"], {**place, "count": policy.count})
@@ -104,6 +107,6 @@ async def _trim_ended(tx: Tx, queue: str, state: State, request: SweepRequest, l
     return _delete(tx, await tx.fetch(_SQL["past_retention"], values))
 
 
-def _delete(tx: Tx, rows: Sequence[tuple[str, str]]) -> int:
-    delete_tasks(tx, rows)
-    return len(rows)
+def _delete(tx: Tx, rows: Sequence[Row]) -> list[SweptTask]:
+    delete_tasks(tx, [(queue, task) for queue, task, _ in rows])
+    return [SweptTask(queue, task, State.GONE, name=name) for queue, task, name in rows]

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 from qcore.adapters.links.redis import Arg
+from qcore.adapters.redis.encoding import decode_id
 from qcore.adapters.redis.script_runner import MAX_TASKS_PER_CALL, ScriptRunner, refuse_in_part
 from qcore.adapters.redis.scripts import SWEEP
 from qcore.adapters.redis.snapshot import Snapshot
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
-from qcore.domain.answers import Swept
+from qcore.domain.answers import Swept, SweptByKind, SweptTask, swept
 from qcore.domain.moments import Moment
 from qcore.domain.states import State
-from qcore.domain.transitions import Crashed, Expired, Transition
+from qcore.domain.transitions import Crashed, Expired
 
 CRASHED, EXPIRED, TRIMMED = range(3)
 
@@ -31,14 +32,11 @@ class _Sweep:
         self._runner = runner
         self._limit = limit
         self._now = now
-        self._done: dict[str, list[int]] = {}
+        self._done: dict[str, SweptByKind] = {}
 
     def swept(self) -> Swept:
-        """Return how many tasks were swept so far."""
-        every = [[0, 0, 0], *self._done.values()]
-        more = any(max(done) >= self._limit for done in self._done.values())
-        crashed, expired, trimmed = (sum(done) for done in zip(*every, strict=True))
-        return Swept(crashed, expired, trimmed, more)
+        """Return what was swept so far."""
+        return swept(self._done.values(), self._limit)
 
     async def sweep_once(self, groups: Sequence[list[str]]) -> list[list[str]]:
         """Sweep some groups of queues once; return those that may have more."""
@@ -49,15 +47,16 @@ class _Sweep:
             full = False
             rows = zip(group, reply[::3], reply[1::3], reply[2::3], strict=True) if reply else ()
             for queue, trimmed, late, stale in rows:
-                done = self._done.setdefault(queue, [0, 0, 0])
+                done = self._done.setdefault(queue, ([], [], []))
                 room = [self._room(queue, kind) for kind in (CRASHED, EXPIRED, TRIMMED)]
                 moved = (
                     await self._move(queue, late, State.ACTIVE, Crashed()),
                     await self._move(queue, stale, State.PENDING, Expired()),
-                    trimmed,
+                    [SweptTask(queue, decode_id(name), State.GONE) for name in trimmed],
                 )
-                self._done[queue] = [sum(pair) for pair in zip(done, moved, strict=True)]
-                full = full or any(0 < n == most for n, most in zip(moved, room, strict=True))
+                for kind, more in zip(done, moved, strict=True):
+                    kind.extend(more)
+                full = full or any(0 < len(n) == most for n, most in zip(moved, room, strict=True))
             if full:
                 again.append(group)
         return again
@@ -70,14 +69,15 @@ class _Sweep:
         return words
 
     def _room(self, queue: str, kind: int) -> int:
-        done = self._done.get(queue, (0, 0, 0))[kind]
+        done = len(self._done[queue][kind]) if queue in self._done else 0
         return max(0, min(MAX_TASKS_PER_CALL, self._limit - done))
 
     async def _move(
-        self, queue: str, rows: Sequence[bytes], state: State, event: Transition
-    ) -> int:
+        self, queue: str, rows: Sequence[bytes], state: State, event: Crashed | Expired
+    ) -> list[SweptTask]:
         """Apply an event to tasks, each if it is unchanged since it was found."""
-        moves: list[ConditionalWrite] = []
+        writes: list[ConditionalWrite] = []
+        tasks: list[SweptTask] = []
         for name, value, progress, score, called in zip(
             *(rows[n::5] for n in range(5)), strict=True
         ):
@@ -87,6 +87,13 @@ class _Sweep:
             task_state = snapshot.task_state()
             # a pending task's score is its negated priority, not a moment: the guard is for any
             guard = task_state.snapshot_guard(score if state is State.ACTIVE else None)
-            ending = snapshot.task_name, event, task_state.apply(event, self._now), None
-            moves.append((queue, name, 0, [*guard, *task_state.encode_change()], ending))
-        return sum(refuse_in_part(await apply_transitions(self._runner, moves, self._now)))
+            after = task_state.apply(event, self._now)
+            ending = snapshot.task_name, event, after, None
+            writes.append((queue, name, 0, [*guard, *task_state.encode_change()], ending))
+            tasks.append(
+                SweptTask(
+                    queue, decode_id(name), after, event, snapshot.task_name, task_state.attempts
+                )
+            )
+        made = refuse_in_part(await apply_transitions(self._runner, writes, self._now))
+        return [task for task, was_made in zip(tasks, made, strict=True) if was_made]

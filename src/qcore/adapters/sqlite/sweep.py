@@ -6,15 +6,16 @@ from typing import Final
 
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
-from qcore.adapters.sqlite.row_validation import seconds, unreadable
+from qcore.adapters.sqlite.row_validation import seconds, text, unreadable
 from qcore.adapters.sqlite.statements import statements
+from qcore.adapters.sqlite.task_state import TaskState
 from qcore.adapters.sqlite.transitions import (
     delete_tasks,
     read_expired,
     read_lease_expired,
     write_tasks,
 )
-from qcore.domain.answers import Swept
+from qcore.domain.answers import Swept, SweptByKind, SweptTask, swept
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.states import State
@@ -49,22 +50,19 @@ def nothing_to_sweep(tx: Tx, request: SweepRequest) -> Swept | None:
 
 def sweep(tx: Tx, request: SweepRequest) -> Swept:
     """Move and delete the tasks that are due for it, up to the limit."""
-    crashed = expired = trimmed = 0
-    more = False
     found = read_queues(tx, request.queues)
+    done: list[SweptByKind] = []
     for queue_row in [found[name] for name in request.queues if name in found]:
         _mend(tx, queue_row, request)
-        done = (
-            _crash(tx, queue_row, request),
-            _expire(tx, queue_row, request),
-            _trim(tx, queue_row, request),
-        )
-        crashed, expired, trimmed = crashed + done[0], expired + done[1], trimmed + done[2]
-        more = more or max(done) >= request.limit
-    if crashed or expired or trimmed:
+        late = read_lease_expired(tx, queue_row, request.now, request.limit)
+        crashed = _move(tx, late, Crashed(), request.now)
+        stale = read_expired(tx, queue_row, request.now, request.limit)
+        expired = _move(tx, stale, Expired(), request.now)
+        done.append((crashed, expired, _trim(tx, queue_row, request)))
+    if any(any(kinds) for kinds in done):
         # else nothing is written, which would wake the workers of other processes
         write_queues(tx, found.values())
-    return Swept(crashed, expired, trimmed, more)
+    return swept(done, request.limit)
 
 
 def _mend(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> None:
@@ -78,30 +76,25 @@ def _mend(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> None:
     tx.executemany(_SQL["end_lease"], [(request.now, key) for key, _ in rows])
 
 
-def _crash(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> int:
-    """Take back active tasks whose lease has run out; return how many."""
-    tasks = read_lease_expired(tx, queue_row, request.now, request.limit)
+def _move(
+    tx: Tx, tasks: Sequence[TaskState], transition: Crashed | Expired, now: Moment
+) -> list[SweptTask]:
+    """Take back tasks whose lease has run out, or end those whose `expires` has passed."""
     for task in tasks:
-        task.move(Crashed(), request.now)
+        task.move(transition, now)
     write_tasks(tx, tasks)
-    return len(tasks)
+    return [
+        SweptTask(task.queue_row.name, task.id, task.state, transition, task.name, task.attempts)
+        for task in tasks
+    ]
 
 
-def _expire(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> int:
-    """End pending tasks whose `expires` has passed; return how many."""
-    tasks = read_expired(tx, queue_row, request.now, request.limit)
-    for task in tasks:
-        task.move(Expired(), request.now)
-    write_tasks(tx, tasks)
-    return len(tasks)
-
-
-def _trim(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> int:
-    """Delete ended tasks that are past their retention; return how many."""
+def _trim(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> list[SweptTask]:
+    """Delete ended tasks that are past their retention."""
     rows = tx.execute(_SQL["retention_over"], (queue_row.key, request.now, request.limit))
     done = _delete(tx, queue_row, State.COMPLETED, [key for (key,) in rows])
     for state in (State.ARCHIVED, State.DEAD):
-        oldest = tx.execute(_SQL["oldest"], (queue_row.key, state, request.limit - done))
+        oldest = tx.execute(_SQL["oldest"], (queue_row.key, state, request.limit - len(done)))
         keys = _past_retention(oldest, queue_row.counts[state], request)
         done += _delete(tx, queue_row, state, keys)
     return done
@@ -118,7 +111,12 @@ def _past_retention(oldest: Sequence[Row], number: int, request: SweepRequest) -
     ]
 
 
-def _delete(tx: Tx, queue_row: QueueRow, state: State, keys: Sequence[int]) -> int:
+def _delete(tx: Tx, queue_row: QueueRow, state: State, keys: Sequence[int]) -> list[SweptTask]:
+    if not keys:
+        return []
+    rows = tx.execute(_SQL["named"], (json.dumps(keys),))
     delete_tasks(tx, keys)
     queue_row.count_move(state, State.GONE, len(keys))
-    return len(keys)
+    return [
+        SweptTask(queue_row.name, text(task), State.GONE, name=text(name)) for task, name in rows
+    ]

@@ -61,7 +61,7 @@ class Sweeper:
         while True:
             answers = await self._retrying.call("sweep", self._sweep)
             for swept in answers:
-                if swept.crashed or swept.expired:
+                if swept.crashed or swept.expired or swept.trimmed:
                     self._emit(TasksSwept(swept))
             if not any(swept.more for swept in answers):
                 await self._pause()

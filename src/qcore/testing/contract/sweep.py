@@ -1,12 +1,13 @@
 """Cases of `Consumer.sweep`: crashed, expired and trimmed tasks."""
 
 import pytest
+from attrs import evolve
 
-from qcore.domain.answers import LeaseLost, Swept
+from qcore.domain.answers import MAX_SWEPT_TASKS, LeaseLost, Swept, SweptTask
 from qcore.domain.new_task import NewTask
 from qcore.domain.states import State
 from qcore.domain.task import RetentionPolicy, Verdict
-from qcore.domain.transitions import Archived, Exhausted, Rejected, Succeeded
+from qcore.domain.transitions import Archived, Crashed, Exhausted, Expired, Rejected, Succeeded
 from qcore.ports import Broker
 from qcore.testing.builders import LEASE, NOW, a_task, some_tasks
 from qcore.testing.contract.base import Cases
@@ -219,6 +220,49 @@ class SweepCases(Cases):
         assert await sweep_all(broker, now=NOW + 50) == Swept()
         assert await broker.count() == before
 
+    # - It names the tasks that were moved, those that crashed or expired with what became of
+    #   them; of very many the first `MAX_SWEPT_TASKS`.
+
+    async def test_a_sweep_names_what_it_moved(self) -> None:
+        """Each task with its queue and id, and what became of it; the name of all that are kept."""
+        async with self.opened(RetentionPolicy(age=10.0)) as broker:
+            over = await _ended(broker, 1, Exhausted("no")), await _ended(broker, 2, Rejected("no"))
+            done = await a_claimed(broker, a_task(retention=1, queue="b"))
+            await end(broker, done, Succeeded())
+            lost = a_task(name="mail:a", queue="a")
+            poison = a_task(name="mail:b", queue="b", max_crashes=1)
+            for each in (lost, poison):
+                await put(broker, each)
+                await take(broker, 1, each.queue)
+            await put(broker, stale := a_task(name="mail:c", expires=NOW + 1), a_task())
+            swept = await sweep_all(broker, "a", "b", "default", now=NOW + 60)
+            trimmed = [*over[0], *over[1], done.task.spec]
+            expected = [
+                SweptTask("a", lost.id, State.PENDING, Crashed(), "mail:a", 1),
+                SweptTask("b", poison.id, State.DEAD, Crashed(), "mail:b", 1),
+                SweptTask("default", stale.id, State.DEAD, Expired(), "mail:c", 0),
+                *(SweptTask(task.queue, task.id, State.GONE) for task in trimmed),
+            ]
+            # a store need not read the name of what it deletes
+            moved = [each if each.transition else evolve(each, name=None) for each in swept.tasks]
+            assert sorted(moved, key=_id_of) == sorted(expected, key=_id_of)
+
+    async def test_a_sweep_names_no_more_than_that(self, broker: Broker) -> None:
+        """The numbers are those of all."""
+        queues = ("a", "b")
+        for queue in queues:
+            await put(broker, *some_tasks(MAX_SWEPT_TASKS - 100, queue=queue, expires=NOW + 1))
+        swept = await sweep_all(broker, *queues, limit=MAX_SWEPT_TASKS, now=NOW + 60)
+        assert swept == Swept(expired=2 * MAX_SWEPT_TASKS - 200)
+        assert len({each.id for each in swept.tasks}) == len(swept.tasks) == MAX_SWEPT_TASKS
+
+    async def test_what_was_not_moved_is_not_named(self, broker: Broker) -> None:
+        """A sweep of nothing has no names, and the next one has none of the last."""
+        await a_claimed(broker)
+        assert (await sweep_all(broker, now=NOW)).tasks == ()
+        assert len((await sweep_all(broker, now=NOW + 60)).tasks) == 1
+        assert (await sweep_all(broker, now=NOW + 60)).tasks == ()
+
     # at most `limit` crashed, expired and trimmed tasks each a queue
 
     async def test_a_sweep_takes_back_at_most_its_limit(self, broker: Broker) -> None:
@@ -261,6 +305,10 @@ class SweepCases(Cases):
         swept = Swept(crashed=3, more=True)
         assert await sweep_all(broker, "a", "b", limit=2, now=NOW + 60) == swept
         assert await sweep_all(broker, "d", "c", limit=2, now=NOW + 60) == swept
+
+
+def _id_of(task: SweptTask) -> str:
+    return task.id
 
 
 async def _ended(

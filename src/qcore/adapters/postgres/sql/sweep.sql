@@ -44,7 +44,7 @@ SELECT 1 FROM qcore.tasks WHERE queue = ANY(%(queues)s::text[]) AND state = 'act
 LIMIT 1 FOR UPDATE SKIP LOCKED
 
 -- name: retention_over
-SELECT queue, id FROM qcore.tasks
+SELECT queue, id, name FROM qcore.tasks
 WHERE queue = %(queue)s AND state = 'completed' AND finished + retention <= %(now)s
 ORDER BY finished + retention, sequence LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 
@@ -56,7 +56,7 @@ ORDER BY finished DESC, sequence DESC OFFSET %(count)s LIMIT 1
 
 -- Archived or dead tasks up to there, or that are too old: the oldest first.
 -- name: past_retention
-SELECT queue, id FROM qcore.tasks
+SELECT queue, id, name FROM qcore.tasks
 WHERE queue = %(queue)s AND state = %(state)s AND state IN ('archived', 'dead')
     AND ((finished, sequence) <= (%(finished)s, %(sequence)s) OR finished <= %(before)s)
 ORDER BY finished, sequence LIMIT %(limit)s FOR UPDATE SKIP LOCKED

@@ -3,8 +3,9 @@
 -- ARGV[3]: now. ARGV[4]: how many archived, and how many dead tasks a queue may keep. ARGV[5]: the
 -- moment before which tasks ended that are too old to keep. Then for each queue: how many to find
 -- whose lease ended, how many that expired, how many to trim; none more than 250.
--- Reply: for each queue three elements: how many tasks were trimmed; and, of the tasks whose lease
--- ended and of those that expired, their ids, values up to the bar, run records, scores, and names.
+-- Reply: for each queue three elements: the ids of the tasks that were trimmed; and, of those whose
+-- lease ended and of those that expired, their ids, values up to the bar, run records, scores, and
+-- names. Names of trimmed tasks would cost reading their payloads.
 -- Nothing at all where nothing is active, expires or has ended.
 
 local now, count, old = ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -68,26 +69,29 @@ local function overdue(base, key, limit)
   return reply
 end
 
-local function delete_tasks(base, state, ids)
+local function delete_tasks(base, state, ids, done)
   remove_members(KEYS[base + state], ids)
   delete_fields(KEYS[base + TASKS], ids)
   delete_fields(KEYS[base + PROGRESS], ids)
   delete_details(base, ids)
-  return #ids
+  for _, id in ipairs(ids) do
+    done[#done + 1] = id
+  end
 end
 
 local function trim(base, limit)
   local over = scored_up_to(KEYS[base + RETAINED], now, limit, 'LIMIT', 0, limit)
   remove_members(KEYS[base + RETAINED], over)
-  local done = delete_tasks(base, COMPLETED, over)
+  local done = {}
+  delete_tasks(base, COMPLETED, over, done)
   for _, state in ipairs({ ARCHIVED, DEAD }) do
     local key = KEYS[base + state]
-    local excess = math.min(call('ZCARD', key) - count, limit - done)
+    local excess = math.min(call('ZCARD', key) - count, limit - #done)
     if excess > 0 then
-      done = done + delete_tasks(base, state, call('ZRANGE', key, 0, excess - 1))
+      delete_tasks(base, state, call('ZRANGE', key, 0, excess - 1), done)
     end
-    local left = limit - done
-    done = done + delete_tasks(base, state, scored_up_to(key, old, left, 'LIMIT', 0, left))
+    local left = limit - #done
+    delete_tasks(base, state, scored_up_to(key, old, left, 'LIMIT', 0, left), done)
   end
   return done
 end

@@ -40,6 +40,9 @@ SELECT key, place FROM qcore_tasks
 WHERE queue = ? AND state = ?
 ORDER BY place, token, sequence LIMIT ?
 
+-- name: named
+SELECT t.id, t.name FROM json_each(?) AS n CROSS JOIN qcore_tasks AS t ON t.key = n.value
+
 -- Tasks whose place somebody has edited: behind the end of the year 9999 are moments that never come,
 -- and behind all numbers texts and blobs.
 -- name: misplaced
