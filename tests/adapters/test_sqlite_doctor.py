@@ -201,6 +201,25 @@ async def test_a_large_file_is_told_of(file: Path, monkeypatch: pytest.MonkeyPat
     assert "unused" in told[0].found
 
 
+async def test_a_brief_examination_does_not_read_a_large_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, and who does; a small file it reads as a whole, as well."""
+    await enqueue(file)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE qcore_queues SET pending = 7")
+    broker = connect(url_of(file))
+    assert of(await diagnose(broker, thorough=False), "leftovers").grade is Grade.WARNING
+    monkeypatch.setattr(doctor, "MAX_CHECKED_BRIEFLY", 1)
+    found = await diagnose(broker, thorough=False)
+    assert "leftovers" not in {each.about for each in found}
+    assert of(found, "queues").found == "1 with tasks, 7 of them pending"
+    told = of(found, "integrity")
+    assert (told.grade, told.to_do) == (Grade.ADVICE, "`qcore doctor` does")
+    assert of(await diagnose(broker), "leftovers").grade is Grade.WARNING
+    await broker.close()
+
+
 async def test_a_reader_that_was_left_open_is_told_of(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,12 +16,14 @@ from qcore.ports import Broker, Diagnosable
 __all__ = ["diagnose"]
 
 
-async def diagnose(broker: Broker) -> Sequence[Finding]:
+async def diagnose(broker: Broker, *, thorough: bool = True) -> Sequence[Finding]:
     """Return findings about the store of a broker, which need not be open before.
 
     A `Diagnosable` broker is asked itself; those of Redis, SQLite and Postgres are examined from
     here, also inside a `ForwardingBroker`; any other is only opened. What is written to try things
-    out is removed again. Raises `BrokerUnavailable` or `BrokerUnusable` where nothing can be said.
+    out is removed again. Unless `thorough`, a large SQLite file is not read as a whole, which takes
+    a second for a million tasks; a finding says so. Raises `BrokerUnavailable` or `BrokerUnusable`
+    where nothing can be said.
     """
     while isinstance(broker, ForwardingBroker) and not isinstance(broker, Diagnosable):
         broker = broker.inner
@@ -31,7 +33,7 @@ async def diagnose(broker: Broker) -> Sequence[Finding]:
         case RedisBroker():
             return await redis.diagnose(broker.link, broker.namespace)
         case SqliteBroker():
-            return await sqlite.diagnose(broker.link)
+            return await sqlite.diagnose(broker.link, thorough=thorough)
         case _ if _is_of_postgres(broker):
             from qcore.doctor import postgres
 

@@ -4,6 +4,7 @@ import glob
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
@@ -18,7 +19,9 @@ from qcore.domain.states import State
 META: Final = "qcore_meta"
 GIGABYTE: Final = 1 << 30
 MAX_CHECKED: Final = GIGABYTE
-"""Bytes of a file up to which `quick_check`, which reads every page, is run."""
+"""Bytes of a file up to which it is read as a whole, for damage and for what was edited."""
+MAX_CHECKED_BRIEFLY: Final = 32 << 20
+"""The same of an examination that is not thorough, as a page waits for it: 0.1 s."""
 HELD_FOR: Final = 1.0
 """Seconds in which no checkpoint gets further, so that it must be one reader that was left open."""
 LOW_DISK: Final = GIGABYTE
@@ -32,7 +35,7 @@ SYNCHRONOUS_LEVELS: Final = ("off", "normal", "full", "extra")
 """As SQLite numbers them (sqlite.org/pragma.html#pragma_synchronous)."""
 
 
-async def diagnose(link: Link) -> list[Finding]:
+async def diagnose(link: Link, *, thorough: bool = True) -> list[Finding]:
     """Return findings; raise as `link.open` does where the database cannot be used.
 
     A file that does not exist is not created, and neither are tables in an application's file.
@@ -56,7 +59,8 @@ async def diagnose(link: Link) -> list[Finding]:
     if tables and META not in tables:
         return [*_without_tables(file, tables), *found]
     await link.open()
-    return [*_file_sizes(file), *found, *await link.read(_database)]
+    examined = await link.read(partial(_database, thorough=thorough))
+    return [*_file_sizes(file), *found, *examined]
 
 
 def _exists(file: Path) -> bool:
@@ -126,10 +130,14 @@ def _disk_space(file: Path) -> Iterator[Finding]:
     )
 
 
-def _database(tx: Tx) -> list[Finding]:
+def _database(tx: Tx, *, thorough: bool) -> list[Finding]:
     """Query the database for what only it knows."""
-    checks = (_version, _journal, _log, _durability, _pages, _health, _queues, _leftovers)
-    return [finding for check in checks for finding in check(tx)]
+    checks = (_version, _journal, _log, _durability, _pages)
+    found = [finding for check in checks for finding in check(tx)]
+    pages, page = (int(tx.execute(f"PRAGMA {name}")[0][0]) for name in ("page_count", "page_size"))
+    if pages * page > (MAX_CHECKED if thorough else MAX_CHECKED_BRIEFLY):
+        return [*found, _unread(pages * page), *_queues(tx)]
+    return [*found, *_health(tx), *_queues(tx), *leftovers(tx), *entries(tx)]
 
 
 def _version(tx: Tx) -> Iterator[Finding]:
@@ -197,15 +205,16 @@ def _pages(tx: Tx) -> Iterator[Finding]:
         )
 
 
+def _unread(size: int) -> Finding:
+    """Say that a file was not read as a whole."""
+    return advice(
+        "integrity",
+        f"not checked, and the tasks not counted: that takes long in a file of {spelled(size)}",
+        "at a quiet hour: `PRAGMA quick_check`" if size > MAX_CHECKED else "`qcore doctor` does",
+    )
+
+
 def _health(tx: Tx) -> Iterator[Finding]:
-    size = _size(tx)
-    if size > MAX_CHECKED:
-        yield advice(
-            "integrity",
-            f"not checked: that takes long in a file of {spelled(size)}",
-            "at a quiet hour: `PRAGMA quick_check`",
-        )
-        return
     rows = [str(row[0]) for row in tx.execute("PRAGMA quick_check(3)")]
     if rows == ["ok"]:
         yield ok("integrity", "quick_check finds nothing wrong")
@@ -221,19 +230,6 @@ def _queues(tx: Tx) -> Iterator[Finding]:
     queues = count_tasks(tx)
     pending = sum(states.get(State.PENDING, 0) for states in queues.values())
     yield ok("queues", f"{len(queues):,} with tasks, {pending:,} of them pending")
-
-
-def _leftovers(tx: Tx) -> Iterator[Finding]:
-    """Find what somebody has edited, unless the tasks are too many to be counted."""
-    if _size(tx) <= MAX_CHECKED:
-        yield from leftovers(tx)
-        yield from entries(tx)
-
-
-def _size(tx: Tx) -> int:
-    """Return the bytes of the database."""
-    pages, size = (int(tx.execute(f"PRAGMA {name}")[0][0]) for name in ("page_count", "page_size"))
-    return pages * size
 
 
 def spelled(size: float) -> str:

@@ -24,7 +24,8 @@ async def examine(visit: Visit) -> Page:
     # late: no other page needs it
     from qcore.doctor import diagnose
 
-    found = [_without_passwords(each) for each in await diagnose(visit.board.q.broker)]
+    examined = await diagnose(visit.board.q.broker, thorough=False)
+    found = [_without_passwords(each) for each in examined]
     return Page("doctor.html", "Doctor", {"findings": _worst_first(found)}, COMMAND)
 
 
