@@ -124,7 +124,7 @@ async def browse_entries(
 async def entry_queues(runner: ScriptRunner) -> list[str]:
     """Return the queues in which entries lie, of those that the registry names."""
     groups = runner.queue_batches(await registered(runner))
-    calls = [ScriptCall([runner.keys.entries(queue)[1] for queue in each], ()) for each in groups]
+    calls = [ScriptCall([*map(runner.keys.entry_ids, each)], ()) for each in groups]
     counts = await runner.link.run(COUNT_ENTRIES, calls)
     pairs = zip(chain.from_iterable(groups), chain.from_iterable(counts), strict=True)
     return [queue for queue, count in pairs if count]

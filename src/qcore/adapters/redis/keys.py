@@ -181,6 +181,11 @@ class Keys:
         """Return the names of the keys of a queue's entries, in the order of `ENTRY_KEYS`."""
         return [self._name(queue, name) for name in ENTRY_KEYS]
 
+    def entry_ids(self, queue: str) -> str:
+        """Return the name of the key that lists the ids of a queue's entries."""
+        # not kept: whoever counts those of thousands of queues asks for each once
+        return self._name(queue, ENTRY_KEYS[1])
+
     def _session(self, queue: str, session: str) -> str:
         return self._name(queue, f"session:{session}")
 

@@ -33,21 +33,19 @@ async def statistics(
     """Return what ended in queues between two moments, by queue, period and name."""
     starts = resolution.starts(since, until)
     calls: list[ScriptCall] = []
-    asked: list[Sequence[tuple[str, int]]] = []
-    for group in runner.queue_batches(
-        await runner.registered_queues() if queues is None else queues
-    ):
+    asked: list[tuple[Sequence[str], int]] = []
+    known = await runner.registered_queues() if queues is None else queues
+    for group in runner.queue_batches(known):
         keys = [key for queue in group for key in runner.keys.of_periods(queue, resolution, starts)]
         calls += [ScriptCall(part, ()) for part in chunks(keys, MAX_PERIODS_PER_CALL)]
-        places = [(queue, start) for queue in group for start in starts]
-        asked += chunks(places, MAX_PERIODS_PER_CALL)
+        asked += [(group, first) for first in range(0, len(keys), MAX_PERIODS_PER_CALL)]
     replies = await runner.link.run(STATISTICS, calls)
     rows: list[StatisticsRow] = []
-    for part, reply in zip(asked, replies, strict=True):
+    for (those, first), reply in zip(asked, replies, strict=True):
         for at, stored in zip(reply[::2], reply[1::2], strict=True):
-            queue, start = part[int(at)]
+            queue, period = divmod(first + int(at), len(starts))
             rows += [
-                StatisticsRow(queue, name, start, statistics_of(counts))
+                StatisticsRow(those[queue], name, starts[period], statistics_of(counts))
                 for name, counts in sorted(_rows(stored).items())
             ]
     return rows

@@ -43,9 +43,9 @@ class Span:
         return float(self.by * self.periods)
 
     @property
-    def since(self) -> timedelta:
+    def seconds(self) -> float:
         """Return how far back it goes."""
-        return timedelta(seconds=self.width * self.bars)
+        return self.width * self.bars
 
     def label_of(self, start: Moment, zone: ZoneInfo) -> str:
         """Return how a bar that begins at a moment is called; days are those of UTC."""
@@ -134,31 +134,38 @@ def span_of(visit: Visit) -> Span:
     return SPANS[visit.query.one_of("span", SPANS, HOUR.name)]
 
 
+def minutes_of(visit: Visit) -> float:
+    """Return the seconds of which a page has the minutes that shows the last hour beside a span."""
+    span = span_of(visit)
+    return max(HOUR.seconds, span.seconds) if span.by is HOUR.by else HOUR.seconds
+
+
 async def charts_of(
     visit: Visit,
     queues: str | Collection[str] | None,
-    hour: Sequence[StatisticsRow] | None = None,
+    minutes: Sequence[StatisticsRow] | None = None,
 ) -> Charts | None:
     """Return the charts of queues, of all with None; None where the store does not count.
 
-    Of the span that the request asks for, and of what the visitor may see. `hour` is what has ended
-    in the last hour, where a page has read that already.
+    Of the span that the request asks for, and of what the visitor may see. `minutes` are those of
+    `minutes_of`, where a page has read them already.
     """
     if recording_of(visit.board.q.broker) is None:
         return None
     span = span_of(visit)
-    if hour is not None and span is HOUR:
-        return drawn(hour, span, visit.now, visit.zone)
-    rows = await ended(visit, queues, span.since, span.by)
+    if minutes is not None and span.by is HOUR.by:
+        return drawn(minutes, span, visit.now, visit.zone)
+    rows = await ended(visit, queues, span.seconds, span.by)
     return drawn(rows, span, visit.now, visit.zone)
 
 
 async def ended(
-    visit: Visit, queues: str | Collection[str] | None, since: timedelta, by: Resolution
+    visit: Visit, queues: str | Collection[str] | None, seconds: float, by: Resolution
 ) -> Sequence[StatisticsRow]:
     """Return what has ended in queues that the visitor may see; nothing where nobody counts."""
     if recording_of(visit.board.q.broker) is None:
         return ()
+    since = timedelta(seconds=seconds)
     rows = await visit.inspector.statistics(queues, since=since, by=by)
     # asked once for each queue: there may be thousands, with many rows each
     seen = {name for name in {each.queue for each in rows} if visit.may(Right.QUEUE_READ, name)}

@@ -1,7 +1,6 @@
 """The first page: how all queues stand, and what is wrong now."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 from heapq import nlargest
 from typing import Final
@@ -14,9 +13,9 @@ from qcore.domain.record import record
 from qcore.domain.states import State
 from qcore.domain.statistics import Resolution, Statistics, merged, totals
 from qcore.domain.workers import WorkerInfo
-from qcore.entrypoints.dashboard.charts import charts_of, ended
+from qcore.entrypoints.dashboard.charts import HOUR, charts_of, ended, minutes_of
 from qcore.entrypoints.dashboard.listing import sizes_of
-from qcore.entrypoints.dashboard.problems import Facts, problems
+from qcore.entrypoints.dashboard.problems import Facts, always, problems
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Route
 from qcore.entrypoints.dashboard.visit import Page, Visit
@@ -26,7 +25,6 @@ QUEUES: Final = 50
 MOST_QUEUES: Final = 100
 """Queues of a page, and of which what has ended is added up: where there are more, of those on the
 page. A store has a row for each minute of each."""
-AN_HOUR: Final = timedelta(hours=1)
 NOTHING: Final = Statistics()
 DEAD: Final = (State.ARCHIVED, State.DEAD)
 NO_TASKS: Final = (0, 0)
@@ -71,19 +69,23 @@ async def overview(visit: Visit) -> Page:
     workers = await workers_of(visit)
     served = {queue for worker in workers or () for queue in worker.queues}
     is_small = len(served.union(counts)) <= MOST_QUEUES
-    hour = await ended(visit, None if is_small else shown, AN_HOUR, Resolution.MINUTE)
+    charted = None if is_small else shown
+    minutes = await ended(visit, charted, minutes_of(visit), Resolution.MINUTE)
+    since = Resolution.MINUTE.start(visit.now - HOUR.seconds)
+    hour = [row for row in minutes if row.start >= since]
     paces = {str(key[0]): Pace(each) for key, each in totals(hour, "queue").items()}
     # of queues in which there are such tasks yet, of those with most
     dead = {name: n for name, held in counts.items() if (n := sum(map(held.get, DEAD, NO_TASKS)))}
     most = nlargest(MOST_QUEUES, dead, key=dead.__getitem__)
-    days = await ended(visit, most, timedelta(days=1), Resolution.DAY)
+    days = await ended(visit, most, float(Resolution.DAY), Resolution.DAY)
+    sees_all_workers = visit.visitor.rights.may_everywhere(Right.WORKER_READ)
     facts = Facts(
         visit.now,
         counts,
         page.queues,
         workers,
-        partial(visit.may, Right.WORKER_READ),
-        visit.visitor.rights.may_everywhere(Right.WORKER_READ),
+        always if sees_all_workers else partial(visit.may, Right.WORKER_READ),
+        sees_all_workers,
         sum(each.statistics.dead for each in days),
         counts_all_dead=len(dead) <= MOST_QUEUES,
     )
@@ -100,7 +102,7 @@ async def overview(visit: Visit) -> Page:
         "nothing": Pace(NOTHING),
         "workers": workers,
         "problems": problems(facts),
-        "charts": await charts_of(visit, None if is_small else shown, hour),
+        "charts": await charts_of(visit, charted, minutes),
         "charts_scope": "" if is_small else "of the queues below",
         "charts_fixed": {"name": named or None},
     }
