@@ -15,8 +15,8 @@ import pytest
 from qcore import Qcore, State
 from tests.system import schedule_application
 from tests.system.kit import ROOT
-from tests.system.redis_kit import until
 from tests.system.schedule_application import DEATH, INTERVAL
+from tests.system.yard import until
 
 QUEUE: Final = "default"
 ENTRY: Final = "report"
@@ -34,7 +34,7 @@ class SchedulerProcess:
         self.process = self._begun(death)
 
     def _begun(self, death: str | None = None) -> "subprocess.Popen[bytes]":
-        module = ["tests.system.redis_clock", str(self._clock)] if self._clock else ["qcore"]
+        module = ["tests.system.wrong_clock", str(self._clock)] if self._clock else ["qcore"]
         command = [sys.executable, "-m", *module, "scheduler", f"{schedule_application.__name__}:q"]
         environment = os.environ | {"QCORE_URL": self._url}
         if death is not None:

@@ -15,7 +15,7 @@ from tests.entrypoints.test_alerts import Receiver
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 from tests.system.kit import ROOT
-from tests.system.redis_kit import until
+from tests.system.yard import until
 
 pytestmark = pytest.mark.system
 

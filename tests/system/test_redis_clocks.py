@@ -9,8 +9,8 @@ from qcore import State
 from qcore.domain.task import Claim, Demand
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
-from tests.system.redis_application import ask_for_later, hold, work
-from tests.system.redis_kit import Yard, measured, opened, until
+from tests.system.journal_application import ask_for_later, hold, work
+from tests.system.yard import Yard, measured, opened, until
 
 pytestmark = pytest.mark.system
 

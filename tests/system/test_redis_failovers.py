@@ -11,8 +11,9 @@ from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSet
-from tests.system.redis_kit import keys_left, measured, opened
-from tests.system.redis_producers import Producers
+from tests.system.producers import Producers
+from tests.system.redis_keys import keys_left
+from tests.system.yard import measured, opened
 
 pytestmark = pytest.mark.system
 

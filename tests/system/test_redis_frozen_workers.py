@@ -11,8 +11,8 @@ from qcore import State
 from qcore.types import Handler
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
-from tests.system.redis_application import hold, hold_loop, hold_thread, q, work
-from tests.system.redis_kit import Yard, opened, until
+from tests.system.journal_application import hold, hold_loop, hold_thread, q, work
+from tests.system.yard import Yard, opened, until
 
 pytestmark = pytest.mark.system
 

@@ -15,8 +15,8 @@ from qcore.domain.workers import ANNOUNCE_EVERY
 from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer
-from tests.system.redis_application import work
-from tests.system.redis_kit import Yard, measured, opened, until
+from tests.system.journal_application import work
+from tests.system.yard import Yard, measured, opened, until
 
 pytestmark = pytest.mark.system
 

@@ -11,9 +11,10 @@ from qcore import State, Task
 from qcore.domain.new_task import DEFAULT_MAX_CRASHES
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
-from tests.system.redis_application import q, work
-from tests.system.redis_journal import Entry
-from tests.system.redis_kit import RedisWorkerProcess, Yard, keys_left, measured, opened, until
+from tests.system.journal import Entry
+from tests.system.journal_application import q, work
+from tests.system.redis_keys import keys_left
+from tests.system.yard import Yard, YardWorker, measured, opened, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -89,7 +90,7 @@ class Killer:
 
     def __init__(self, yard: Yard) -> None:
         self._yard = yard
-        self._serving: list[RedisWorkerProcess] = []
+        self._serving: list[YardWorker] = []
         self._lines = 0
         self.killed: dict[int, float] = {}
         """When, by process id."""
@@ -102,7 +103,7 @@ class Killer:
             self._serving.append(self._yard.hire(*OPTIONS))
             await until(self._is_time, "time for the next one")
 
-    def _kill(self, victim: RedisWorkerProcess) -> None:
+    def _kill(self, victim: YardWorker) -> None:
         self.killed[victim.pid] = self._last = monotonic()
         victim.end()
         self._lines = len(self._yard.journal.entries())

@@ -8,8 +8,9 @@ import pytest
 
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
-from tests.system.redis_kit import Yard, keys_left, measured, opened
-from tests.system.redis_producers import Producers
+from tests.system.producers import Producers
+from tests.system.redis_keys import keys_left
+from tests.system.yard import Yard, measured, opened
 
 pytestmark = pytest.mark.system
 

@@ -9,9 +9,9 @@ from qcore import Qcore
 from tests.servers.binaries import SERVERS
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
-from tests.system.redis_kit import until
 from tests.system.schedule_application import DEATHS
 from tests.system.schedule_kit import ENTRY, Collector, SchedulerProcess
+from tests.system.yard import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

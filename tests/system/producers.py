@@ -1,4 +1,4 @@
-"""Producers that go on whatever happens to their Redis, and know what they were promised."""
+"""Producers that go on whatever happens to their store, and know what they were promised."""
 
 import asyncio
 import threading
@@ -8,9 +8,9 @@ from typing import Final, Self
 
 from qcore import BrokerUnavailable, Qcore
 from qcore.types import Call
-from tests.system.redis_application import work
-from tests.system.redis_journal import Journal
-from tests.system.redis_kit import FLOW, measured, until
+from tests.system.journal import Journal
+from tests.system.journal_application import work
+from tests.system.yard import FLOW, measured, until
 
 A_PAUSE: Final = 0.002
 """Seconds between what one producer asks for: so much a worker keeps up with."""

@@ -1,4 +1,4 @@
-"""`python -m tests.system.redis_clock SECONDS …`: qcore, on a machine whose clock is wrong."""
+"""`python -m tests.system.wrong_clock SECONDS …`: qcore, on a machine whose clock is wrong."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Worker processes on a Redis of our own, and producers that go on whatever happens to it."""
+"""Worker processes on a store that many share, and the journals that they keep."""
 
 import asyncio
 import logging
@@ -14,9 +14,8 @@ from typing import Final
 
 from qcore import BrokerUnavailable, Handle, Qcore, State, Task
 from qcore.types import Call
-from tests.servers.redis import RedisServer
+from tests.system.journal import FOLDER, Journal
 from tests.system.kit import ROOT, WorkerProcess
-from tests.system.redis_journal import FOLDER, Journal
 
 PATIENCE: Final = 60.0
 """Seconds after which what has not happened will not, even where servers fail over."""
@@ -25,8 +24,6 @@ LIVE: Final = frozenset(State) - {State.COMPLETED, State.ARCHIVED, State.DEAD, S
 FLOW: Final = 100
 """So many runs of a worker, or answers to a producer, are no coincidence."""
 AT_ONCE: Final = 1_000
-FOR_EVER: Final = -1
-"""How long a key lives that does not expire, as PTTL says it."""
 
 
 async def until(
@@ -42,12 +39,12 @@ async def until(
         await asyncio.sleep(GLANCE)
 
 
-class RedisWorkerProcess(WorkerProcess):
-    """A `qcore worker` that serves the application for Redis; its clock may be wrong."""
+class YardWorker(WorkerProcess):
+    """A `qcore worker` that serves the application with journals; its clock may be wrong."""
 
     def __init__(self, url: str, log: Path, *options: str, clock: float = 0.0) -> None:
-        module = ["tests.system.redis_clock", str(clock)] if clock else ["qcore"]
-        application = "tests.system.redis_application:q"
+        module = ["tests.system.wrong_clock", str(clock)] if clock else ["qcore"]
+        application = "tests.system.journal_application:q"
         self._log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
@@ -74,23 +71,23 @@ class RedisWorkerProcess(WorkerProcess):
 
 
 class Yard:
-    """A Redis, the application on it, and worker processes; a folder for their journals."""
+    """A store, the application on it, and worker processes; a folder for their journals."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
         self.q = Qcore(url)
         self.journal = Journal(folder)
-        self.workers: list[RedisWorkerProcess] = []
+        self.workers: list[YardWorker] = []
         self._folder = folder
 
-    def hire(self, *options: str, clock: float = 0.0) -> RedisWorkerProcess:
+    def hire(self, *options: str, clock: float = 0.0) -> YardWorker:
         """Start a worker."""
         log = self._folder / f"worker-{len(self.workers)}.log"
-        worker = RedisWorkerProcess(self.url, log, *options, clock=clock)
+        worker = YardWorker(self.url, log, *options, clock=clock)
         self.workers.append(worker)
         return worker
 
-    async def crew(self, number: int, *options: str) -> Sequence[RedisWorkerProcess]:
+    async def crew(self, number: int, *options: str) -> Sequence[YardWorker]:
         """Start workers, and wait until all serve."""
         workers = [self.hire(*options) for _ in range(number)]
         for worker in workers:
@@ -134,7 +131,7 @@ class Yard:
             await self.q.inspector.delete(queue, ids[start : start + AT_ONCE])
 
     async def flows(
-        self, workers: Sequence[RedisWorkerProcess], queue: str | None = None, least: int = FLOW
+        self, workers: Sequence[YardWorker], queue: str | None = None, least: int = FLOW
     ) -> float:
         """Wait until each worker has run so many tasks; return when all had begun one."""
         since = monotonic()
@@ -177,8 +174,3 @@ def opened(url: str, folder: Path) -> Iterator[Yard]:
 def measured(what: str, value: float) -> None:
     """Tell a figure to whoever runs the tests with `--log-cli-level=info`; it asserts nothing."""
     logging.getLogger("measured").info("%s: %.3g", what, value)
-
-
-def keys_left(server: RedisServer) -> set[str]:
-    """Return which keys a server has that do not go away by themselves."""
-    return {key for key in server.cli("KEYS", "*") if server.cli("PTTL", key) == FOR_EVER}

@@ -1,4 +1,4 @@
-"""An application for worker processes on a Redis; its handlers speak through journals."""
+"""An application for worker processes on a store that many share; handlers write journals."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qcore import Context, Qcore
 from qcore.adapters.instruments.logging import LoggingInstrument
-from tests.system.redis_journal import FOLDER, Scribe
+from tests.system.journal import FOLDER, Scribe
 
 GLANCE = 0.01
 LONGEST = 60.0
