@@ -66,6 +66,31 @@ async def test_a_restart_is_not_noticed_and_tasks_survive_it(server: PostgresSer
     await broker.close()
 
 
+async def test_what_was_committed_is_answered_whatever_happens_then(server: PostgresServer) -> None:
+    """Not written again, nor refused: who waits cannot be told, nor the server asked its time."""
+    broker = broker_on(server, fresh_schema(), timeout="1")
+    twin = broker.blocking()
+    await twin.open()
+
+    def meanwhile(_: object) -> None:
+        if server.is_running and not ended:
+            ended.append(True)
+            server.kill()
+            # another call finds out, so that the server's time is not known any more
+            with pytest.raises(BrokerUnavailable):
+                run_to_end(twin.count())
+            server.start()
+
+    ended: list[bool] = [True]
+    subscription = await broker.subscribe(["default"], {WorkAvailable}, meanwhile)
+    ended.clear()
+    answers = await broker.enqueue([task := a_task()], now=NOW)
+    assert list(answers) == [Enqueued(task.id, State.PENDING)]
+    await subscription.close()
+    assert (await broker.get("default", [task.id]))[0] is not None
+    await broker.close()
+
+
 async def test_a_server_that_stays_away_is_unavailable(server: PostgresServer) -> None:
     """Once the timeout is over, and not before; then it is served again."""
     broker = broker_on(server, fresh_schema(), timeout="1")
@@ -88,9 +113,9 @@ async def test_a_server_that_is_frozen_is_given_up(server: PostgresServer) -> No
     await twin.open()
     server.freeze()
     try:
-        with pytest.raises(BrokerUnavailable):
+        with pytest.raises(BrokerUnavailable, match="has not answered for"):
             await broker.enqueue([a_task()], now=NOW)
-        with pytest.raises(BrokerUnavailable):
+        with pytest.raises(BrokerUnavailable, match="has not answered for"):
             await asyncio.to_thread(run_to_end, twin.enqueue([a_task()], now=NOW))
     finally:
         server.thaw()

@@ -82,6 +82,11 @@ class Address:
     "none"; "auto" asks the server."""
 
     @property
+    def hosts(self) -> int:
+        """Return how many hosts are named; each may be several addresses."""
+        return str(self.conninfo.get("host", "")).count(",") + 1
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """Return what is equal for addresses of one database and schema."""
         return (*sorted((name, str(value)) for name, value in self.conninfo.items()), self.schema)

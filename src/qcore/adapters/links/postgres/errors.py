@@ -3,6 +3,7 @@
 A class of codes is its first two characters (postgresql.org/docs, appendix A).
 """
 
+import re
 from typing import Final
 
 from psycopg import DataError, Error, InterfaceError, OperationalError
@@ -10,7 +11,7 @@ from psycopg import DataError, Error, InterfaceError, OperationalError
 from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, QcoreError
 
 READ_ONLY: Final = "25006"
-RACES: Final = frozenset({"40001", "40P01", "23505", "55P03"})
+RACES: Final = frozenset({"40001", "40P01", "23505"})
 """Errors after which the same transaction may succeed at once: others wrote at the same time."""
 TRY_ELSEWHERE: Final = frozenset({READ_ONLY, "57P01", "57P02", "57P03", "57P05", "08006", "08003"})
 """Errors of a server that is not the one to ask any more: connections to it are given up."""
@@ -43,6 +44,7 @@ PERMANENT: Final = {
     "0A000": "the server does not know what it was asked for: is it older than PostgreSQL 13?",
     "58030": "the server's disk failed to read or write: look at its log",
     "58P01": "the server misses a file: look at its log",
+    "TLS": "TLS was not agreed on: change sslmode or sslrootcert in the URL, or the server",
     "XX001": "the database is damaged: look at the server's log",
     "XX002": "an index is damaged: REINDEX it",
 }
@@ -71,21 +73,26 @@ def mapped(error: Error, shown: str) -> QcoreError:
 
 
 def _not_reached(words: str, shown: str) -> QcoreError:
-    # what libpq says before there is a session has no code (libpq, fe-connect.c)
-    for code in ("28P01", "28000", "3D000"):
-        if any(each in words for each in _WORDS[code]):
+    for said, code in _SAID.items():
+        if re.search(said, words):
+            if code in TRANSIENT:
+                return BrokerUnavailable(f"{shown}: {TRANSIENT[code]} ({words})")
             return BrokerUnusable(f"cannot use {shown}: {PERMANENT[code]} ({words})")
-    if any(each in words for each in _WORDS["53300"]):
-        return BrokerUnavailable(f"{shown}: {TRANSIENT['53300']} ({words})")
     return BrokerUnavailable(f"{shown} does not answer ({words})")
 
 
-_WORDS: Final = {
-    "28P01": ("password authentication failed", "no password supplied"),
-    "28000": ("no pg_hba.conf entry", "authentication failed"),
-    "3D000": ('database "',),
-    "53300": ("too many clients already", "remaining connection slots", "too many connections"),
+_SAID: Final = {
+    "too many clients already|remaining connection slots|too many connections"
+    "|no more connections allowed": "53300",
+    "password authentication failed|no password supplied": "28P01",
+    "pg_hba.conf|authentication failed|no such user": "28000",
+    'role ".*" (does not exist|is not permitted)': "28000",
+    'database ".*" does not exist|no such database': "3D000",
+    "permission denied for database": "42501",
+    "does not support SSL|certificate verify failed|certificate file|server certificate": "TLS",
 }
+"""What a server, PgBouncer or libpq says before there is a session, and the code that it is of: an
+error then has none. The first that fits counts."""
 
 
 def is_disconnection(error: Error) -> bool:

@@ -164,8 +164,6 @@ class PostgresLink:
 
     async def _tell(self, session: AnySession, notes: Sequence[Notification | Work]) -> None:
         self._server.hub.tell(notes)
-        if self._server.is_pooled and self._server.address.pooler != "auto":
-            return
         try:
             await session.execute(*notify(self.schema, notes))
         except Error:
@@ -181,7 +179,7 @@ class PostgresLink:
                 return await self._once(run, ends - monotonic())
             except Error as error:
                 races += is_race(error)
-                if is_race(error) and races <= MAX_RACES:
+                if is_race(error) and races <= MAX_RACES and monotonic() < ends:
                     await self._pause(SystemRandom().uniform(0.0, 0.001 * races))
                     continue
                 if not is_passing(error) or monotonic() + pause > ends:
@@ -197,7 +195,9 @@ class PostgresLink:
                     await self._prepare_tables(session, self._prepare)
                 answer = await run(session)
                 if self._server.clock.is_stale:
-                    await self._server.ask_time(session)
+                    # the call is done, and must not be made again for this
+                    with suppress(Error):
+                        await self._server.ask_time(session)
             finally:
                 self._pool.release(session)
         except Error as error:

@@ -10,9 +10,9 @@ not work, as a pooler gives each transaction another session, every quarter of a
 import os
 import socket
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from random import SystemRandom
 from time import monotonic
@@ -182,7 +182,7 @@ class _ListenerThread(threading.Thread):
         self._waker.setblocking(False)  # noqa: FBT003  (its only argument)
         self._lock = threading.Lock()
         self._waiting: list[Future[Exception | None]] = []
-        self._is_stopped = self._is_renewed = False
+        self._is_stopped = self._is_renewed = self._is_listening = False
         self._failure: type[Exception] | None = None
 
     def heard(self) -> "Future[Exception | None]":
@@ -199,9 +199,10 @@ class _ListenerThread(threading.Thread):
         self._wake()
 
     def renew(self) -> None:
-        """Have it connect anew."""
-        self._is_renewed = True
-        self._wake()
+        """Have it connect anew, unless it does: then it is not to try again any earlier."""
+        if self._is_listening:
+            self._is_renewed = True
+            self._wake()
 
     def _wake(self) -> None:
         # a full pipe wakes it as well; one that is closed belongs to a thread that has ended
@@ -235,7 +236,7 @@ class _ListenerThread(threading.Thread):
         if connection is None:
             self._look()
             return
-        with connection:
+        with connection, self._listening():
             listening: set[str] = set()
             while not (self._is_stopped or self._is_renewed):
                 wanted = self._hub.channels()
@@ -249,6 +250,14 @@ class _ListenerThread(threading.Thread):
                 self._failure = None
                 self._answer(None)
                 self._receive(connection)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        self._is_listening = True
+        try:
+            yield
+        finally:
+            self._is_listening = False
 
     def _receive(self, connection: "Connection[Any]") -> None:
         """Pass on what arrives until this thread is woken."""

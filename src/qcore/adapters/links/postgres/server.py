@@ -10,6 +10,7 @@ from qcore.adapters.links.postgres.address import Address
 from qcore.adapters.links.postgres.interfaces import Statement
 from qcore.adapters.links.postgres.listener import ListenerHub, hub_of
 from qcore.adapters.links.postgres.pool import AnySession, Pool
+from qcore.adapters.links.postgres.sessions import BoundedConnection
 from qcore.domain.errors import BrokerUnusable
 
 OLDEST: Final = 130000
@@ -54,7 +55,8 @@ class Server:
         milliseconds = int(self.address.timeout * 1_000)
         settings = {
             "statement_timeout": milliseconds,
-            "lock_timeout": milliseconds,
+            # earlier, so that the error says what was waited for
+            "lock_timeout": milliseconds * 9 // 10,
             **PLANNING,
         }
         each = (f"set_config('{name}', '{value}', {is_local})" for name, value in settings.items())
@@ -70,12 +72,14 @@ class Server:
         self.clock.invalidate()
         for pool in tuple(self._pools):
             pool.leave()
+        self.hub.renew()
 
     def conninfo(self, name: str = "qcore") -> dict[str, Any]:
         """Return the parameters of a connection; those of the URL come first."""
         return {
             "application_name": name,
-            "connect_timeout": max(2, round(self.address.timeout)),
+            # of each host: one that does not answer must leave time for the others
+            "connect_timeout": max(2, round(self.address.timeout / self.address.hosts)),
             "target_session_attrs": "read-write",
             "tcp_user_timeout": int(self.address.timeout * 1_000),
             **KEEPALIVES,
@@ -125,9 +129,8 @@ class Server:
         """Return a connection to listen on; None where LISTEN does not work."""
         if self.is_pooled:
             return None
-        connection: Connection[Any] = Connection.connect(
-            **self.conninfo("qcore listener"), autocommit=True
-        )
+        connection = BoundedConnection.connect(**self.conninfo("qcore listener"), autocommit=True)
+        connection.patience = self.address.timeout
         if self.is_pooled is None:
             row = connection.execute("SELECT pg_backend_pid()").fetchone()
             self.is_pooled = row is not None and row[0] != connection.info.backend_pid

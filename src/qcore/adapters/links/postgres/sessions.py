@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, LiteralString, Self, TypeVar
 
-from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, OperationalError
+from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, Error, OperationalError
 from psycopg.pq import Format, TransactionStatus
 from psycopg.rows import tuple_row
 
@@ -36,7 +36,9 @@ def bounded(waiting: Generator[Any, Any, T], seconds: float) -> Generator[Any, A
         return result
 
 
-class _BoundedConnection(Connection[Row]):
+class BoundedConnection(Connection[Row]):
+    """Waits for the server no longer than `patience` seconds at a time."""
+
     patience: float = 60.0
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
@@ -48,6 +50,11 @@ class _BoundedAsyncConnection(AsyncConnection[Row]):
 
     async def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         return await super().wait(bounded(gen, self.patience), *args, **kwargs)
+
+
+def _first(error: OperationalError) -> Error:
+    """Return what went wrong in a pipeline: to leave it may fail as well, and hide that."""
+    return error.__context__ if isinstance(error.__context__, Error) else error
 
 
 def literal(sql: Any) -> LiteralString:
@@ -70,10 +77,15 @@ def is_quiet(connection: "Connection[Any] | AsyncConnection[Any]") -> bool:
 
 
 class SyncSession:
-    """A connection that blocks: its `async def` methods never suspend."""
+    """A connection that blocks: its `async def` methods never suspend.
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    `prepares` says whether statements with values are prepared at once; None leaves that to the
+    connection, as its owner has set it: behind a pooler they are not to be.
+    """
+
+    def __init__(self, connection: Connection[Any], *, prepares: bool | None = None) -> None:
         self.connection = connection
+        self._prepares = prepares
         self._cursor = self._new_cursor()
 
     def _new_cursor(self) -> Cursor[Row]:
@@ -87,11 +99,11 @@ class SyncSession:
         cls, conninfo: Mapping[str, Any], patience: float, prepare: int | None
     ) -> Self:
         """Connect in autocommit."""
-        connection = _BoundedConnection.connect(
+        connection = BoundedConnection.connect(
             **conninfo, autocommit=True, prepare_threshold=prepare
         )
         connection.patience = patience + MARGIN
-        return cls(connection)
+        return cls(connection, prepares=True)
 
     @property
     def is_usable(self) -> bool:
@@ -101,16 +113,19 @@ class SyncSession:
     async def execute(self, sql: str, values: Values | None = None) -> list[Row]:
         """Run a statement and return its rows; none where it has no result."""
         cursor = self._cursor
-        cursor.execute(literal(sql), values, prepare=values is not None)
+        cursor.execute(literal(sql), values, prepare=values is not None and self._prepares)
         return cursor.fetchall() if cursor.description else []
 
     async def pipeline(self, statements: Sequence[Statement]) -> list[Row]:
         """Run statements in one round trip, and return the rows of the last."""
         cursor = self._cursor
-        with self.connection.pipeline():
-            for sql, values in statements:
-                cursor = self._new_cursor()
-                cursor.execute(literal(sql), values or None, prepare=bool(values))
+        try:
+            with self.connection.pipeline():
+                for sql, values in statements:
+                    cursor, prepares = self._new_cursor(), bool(values) and self._prepares
+                    cursor.execute(literal(sql), values or None, prepare=prepares)
+        except OperationalError as error:
+            raise _first(error) from None
         return cursor.fetchall() if cursor.description else []
 
     def close(self) -> None:
@@ -119,10 +134,11 @@ class SyncSession:
 
 
 class AsyncSession:
-    """A connection that awaits."""
+    """A connection that awaits; see `SyncSession`."""
 
-    def __init__(self, connection: AsyncConnection[Any]) -> None:
+    def __init__(self, connection: AsyncConnection[Any], *, prepares: bool | None = None) -> None:
         self.connection = connection
+        self._prepares = prepares
         self._cursor = self._new_cursor()
 
     def _new_cursor(self) -> AsyncCursor[Row]:
@@ -139,7 +155,7 @@ class AsyncSession:
             **conninfo, autocommit=True, prepare_threshold=prepare
         )
         connection.patience = patience + MARGIN
-        return cls(connection)
+        return cls(connection, prepares=True)
 
     @property
     def is_usable(self) -> bool:
@@ -149,16 +165,19 @@ class AsyncSession:
     async def execute(self, sql: str, values: Values | None = None) -> list[Row]:
         """Run a statement and return its rows; none where it has no result."""
         cursor = self._cursor
-        await cursor.execute(literal(sql), values, prepare=values is not None)
+        await cursor.execute(literal(sql), values, prepare=values is not None and self._prepares)
         return await cursor.fetchall() if cursor.description else []
 
     async def pipeline(self, statements: Sequence[Statement]) -> list[Row]:
         """Run statements in one round trip, and return the rows of the last."""
         cursor = self._cursor
-        async with self.connection.pipeline():
-            for sql, values in statements:
-                cursor = self._new_cursor()
-                await cursor.execute(literal(sql), values or None, prepare=bool(values))
+        try:
+            async with self.connection.pipeline():
+                for sql, values in statements:
+                    cursor, prepares = self._new_cursor(), bool(values) and self._prepares
+                    await cursor.execute(literal(sql), values or None, prepare=prepares)
+        except OperationalError as error:
+            raise _first(error) from None
         return await cursor.fetchall() if cursor.description else []
 
     def close(self) -> None:
