@@ -115,7 +115,7 @@ async def test_a_server_that_is_frozen_is_given_up(server: PostgresServer) -> No
     try:
         with pytest.raises(BrokerUnavailable, match="has not answered for"):
             await broker.enqueue([a_task()], now=NOW)
-        with pytest.raises(BrokerUnavailable, match="has not answered for"):
+        with pytest.raises(BrokerUnavailable, match="not answer"):
             await asyncio.to_thread(run_to_end, twin.enqueue([a_task()], now=NOW))
     finally:
         server.thaw()

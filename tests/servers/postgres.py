@@ -64,29 +64,32 @@ class PostgresServer(Server):
         super().launch()
 
     def _make(self) -> None:
+        self._own_folder()
+        self._make_data()
+
+    def _own_folder(self) -> None:
         if os.geteuid() == 0:
             if not _is_for_all(self.binary.folder):
                 copied = self.folder / "server"
                 shutil.copytree(self.binary.folder.parent, copied, ignore=_not_needed)
                 self._programs = copied / "bin"
             os.chown(self.folder, NOBODY, NOBODY)
+
+    def _make_data(self) -> None:
         options = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         self.run("initdb", "-D", self.data, *options)
 
     def run(self, program: str, *words: str | Path) -> str:
         """Run one of its programs to its end; return what it says."""
-        command = [*self._user(), self._programs / program, *words]
+        command = [*as_nobody(), self._programs / program, *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == 0, f"{program} has failed: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def _user(self) -> Sequence[str]:
-        return (sys.executable, "-c", AS_NOBODY) if os.geteuid() == 0 else ()
-
     def command(self) -> Sequence[str | Path]:
         settings = {"port": str(self.port), **self._settings}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [*self._user(), self._programs / "postgres", "-D", self.data, *words]
+        return [*as_nobody(), self._programs / "postgres", "-D", self.data, *words]
 
     def answers(self) -> bool:
         try:
@@ -104,6 +107,11 @@ class PostgresServer(Server):
     @property
     def conninfo(self) -> str:
         return f"host={HOST} port={self.port} user=postgres dbname=postgres"
+
+
+def as_nobody() -> Sequence[str]:
+    """Return what to begin a command with that refuses to run as root."""
+    return (sys.executable, "-c", AS_NOBODY) if os.geteuid() == 0 else ()
 
 
 def _not_needed(folder: str, names: list[str]) -> set[str]:

@@ -99,12 +99,19 @@ class Server(Running):
 
     def kill(self) -> None:
         """End it at once, by SIGKILL."""
-        self._end(signal.SIGKILL)
+        self.end(signal.SIGKILL)
 
     def stop(self) -> None:
         """Ask it to end, and return when it has."""
         self.thaw()
-        self._end(self.stop_signal)
+        self.end(self.stop_signal)
+
+    def end(self, how: signal.Signals) -> None:
+        """Send it a signal, and return when it has ended."""
+        assert self._process is not None, f"{self} does not run"
+        self._process.end(how)
+        self._process = None
+        self._is_frozen = False
 
     def freeze(self) -> None:
         """Stop it in its tracks: it takes connections and requests, and answers none."""
@@ -133,9 +140,3 @@ class Server(Running):
         """Return its processes, the one that makes others first."""
         first = psutil.Process(self.pid)
         return [first, *first.children(recursive=True)]
-
-    def _end(self, how: signal.Signals) -> None:
-        assert self._process is not None, f"{self} does not run"
-        self._process.end(how)
-        self._process = None
-        self._is_frozen = False

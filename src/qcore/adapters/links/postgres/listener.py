@@ -10,7 +10,7 @@ not work, as a pooler gives each transaction another session, every quarter of a
 import os
 import socket
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
@@ -252,7 +252,7 @@ class _ListenerThread(threading.Thread):
                 self._receive(connection)
 
     @contextmanager
-    def _listening(self) -> Iterator[None]:
+    def _listening(self) -> Generator[None]:
         self._is_listening = True
         try:
             yield
