@@ -9,6 +9,9 @@ endif
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
 
+# The tests start hundreds of interpreters, each of which would compile all of qcore anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-redis test-contract test-rest test-system check docs bench bench-peers clean

@@ -8,11 +8,12 @@ own subclass in the same form runs in the same way.
 """
 
 import asyncio
+import itertools
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from inspect import iscoroutinefunction, signature
 from pathlib import Path
 from threading import Barrier, Event
@@ -27,6 +28,7 @@ T = TypeVar("T")
 Case: TypeAlias = Callable[..., Coroutine[Any, Any, None]]
 
 DEFAULT_RETENTION: Final = RetentionPolicy()
+_numbers: Final = itertools.count()
 
 
 class Cases:
@@ -38,8 +40,11 @@ class Cases:
     patience: ClassVar[float] = 10.0
     """Seconds to wait for another thread or process before a case fails."""
 
-    folder: Path
-    """An empty folder of the case's own, for a store that needs one."""
+    @cached_property
+    def folder(self) -> Path:
+        """An empty folder of the case's own, for a store that needs one."""
+        # not tmp_path, which makes one for each case of every store
+        return self._folders.mktemp(f"store{next(_numbers)}", numbered=False)
 
     def make_broker(self, keep: RetentionPolicy) -> Broker:
         """Return a broker that is not open, and that keeps as much of the past as `keep` says.
@@ -81,8 +86,8 @@ class Cases:
         return await asyncio.to_thread(event.wait, self.patience)
 
     @pytest.fixture(autouse=True)
-    def _own_folder(self, tmp_path: Path) -> None:
-        self.folder = tmp_path
+    def _take_folders(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self._folders = tmp_path_factory
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

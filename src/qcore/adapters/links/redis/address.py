@@ -4,6 +4,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, TypeAlias
 
@@ -162,7 +163,7 @@ class Address:
             username=username,
             password=password,
             client_name=self.client_name,
-            driver=DriverInfo().add_upstream_driver("qcore", _version()),
+            driver=_driver(),
             # half of a call's timeout: where the reply does not come, there is time for one retry
             timeout=self.timeout / 2,
             tls=tls,
@@ -199,8 +200,11 @@ def format_host(at: HostPort) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _version() -> str:
+@cache
+def _driver() -> DriverInfo:
+    """Return what a server is told of us, made once: it reads the metadata of two distributions."""
     try:
-        return version("qcore-queue")
+        own = version("qcore-queue")
     except PackageNotFoundError:
-        return "0"
+        own = "0"
+    return DriverInfo().add_upstream_driver("qcore", own)
