@@ -14,6 +14,7 @@ PARTS = (
     "postgres",
     "stepping",
     "idle",
+    "sqlite_processes",
     "inspecting",
     "instruments",
 )

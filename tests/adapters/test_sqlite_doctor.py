@@ -48,7 +48,7 @@ async def test_a_file_that_is_well_has_nothing_to_mend(file: Path) -> None:
     assert bad(found, "disk") == []
     assert [each.about for each in found] == [
         "file", "disk", "version", "journal", "persistence", "integrity", "queues",
-        "leftovers",
+        "leftovers", "wake-ups",
     ]  # fmt: skip
     assert of(found, "queues").found == "1 with tasks, 1 of them pending"
     assert str(file) in of(found, "file").found
@@ -237,6 +237,16 @@ async def test_a_reader_that_was_left_open_is_told_of(
         reader.execute("COMMIT")
         assert bad(await examined(url_of(file)), "disk") == []
         await broker.close()
+
+
+async def test_wake_ups_that_cannot_be_had_are_told_of(file: Path) -> None:
+    """Something else has the name of the file by which workers are told."""
+    await enqueue(file)
+    file.with_name(f"{file.name}-notify").mkdir()
+    [told] = bad(await examined(url_of(file)), "disk")
+    assert (told.about, told.grade) == ("wake-ups", Grade.ADVICE)
+    assert "directory" in told.found
+    assert "every 20 ms" in told.found
 
 
 async def test_a_copy_of_what_a_lost_log_held_is_told_of(file: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
-from qcore.adapters.links.sqlite import Link, Tx, log_of, other_name, table_names
+from qcore.adapters.links.sqlite import Link, Tx, log_of, other_name, table_names, why_not_told
 from qcore.adapters.sqlite.queue_rows import count_tasks
 from qcore.doctor.sqlite_entries import entries
 from qcore.doctor.sqlite_leftovers import leftovers
@@ -60,7 +60,7 @@ async def diagnose(link: Link, *, thorough: bool = True) -> list[Finding]:
         return [*_without_tables(file, tables), *found]
     await link.open()
     examined = await link.read(partial(_database, thorough=thorough))
-    return [*_file_sizes(file), *found, *examined]
+    return [*_file_sizes(file), *found, *examined, *_wake_ups(link.path)]
 
 
 def _exists(file: Path) -> bool:
@@ -230,6 +230,20 @@ def _queues(tx: Tx) -> Iterator[Finding]:
     queues = count_tasks(tx)
     pending = sum(states.get(State.PENDING, 0) for states in queues.values())
     yield ok("queues", f"{len(queues):,} with tasks, {pending:,} of them pending")
+
+
+def _wake_ups(path: str) -> Iterator[Finding]:
+    """Find whether a process that waits is told of what others commit."""
+    why = why_not_told(path)
+    if why is None:
+        yield ok("wake-ups", "a worker that waits is told of what other processes commit")
+    else:
+        yield advice(
+            "wake-ups",
+            f"a worker that waits cannot be told of what other processes commit ({why}): it looks "
+            "every 20 ms, also while nothing happens",
+            "on Linux, see that the folder is on a local disk and lets this user make files",
+        )
 
 
 def spelled(size: float) -> str:

@@ -10,6 +10,7 @@ from qcore.adapters.links.sqlite.file_identity import log_of
 from qcore.adapters.links.sqlite.interfaces import Link, Prepare, Row, Tx, TxFunction, Values
 from qcore.adapters.links.sqlite.only_name import other_name
 from qcore.adapters.links.sqlite.table_names import table_names
+from qcore.adapters.links.sqlite.write_signal import why_not_told
 
 __all__ = [
     "AsyncSqliteLink",
@@ -26,4 +27,5 @@ __all__ = [
     "log_of",
     "other_name",
     "table_names",
+    "why_not_told",
 ]

@@ -108,12 +108,15 @@ class BorrowedSqliteLink:
             if not is_begun:
                 self._begin()
             try:
-                return self._run(function, precheck)
+                answer = self._run(function, precheck)
             except BaseException:
                 # one that was begun for this alone would keep its lock, and nobody knows of it
                 if not is_begun and self._connection.in_transaction:
                     self._tx.execute("ROLLBACK")
                 raise
+            # its owner does not tell when it is committed, which nobody else can do before
+            self._watcher.tell_of_writing()
+            return answer
 
     def _begin(self) -> None:
         # its owner commits nothing that they have not begun: ours would never end. The attribute

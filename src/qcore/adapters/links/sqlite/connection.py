@@ -9,7 +9,7 @@ fail there report an error.
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import RLock
 from time import monotonic
@@ -60,6 +60,8 @@ class ManagedConnection:
         self._synchronous = synchronous
         self._prepare: Prepare | None = None
         self.merge: Merge | None = None
+        self.on_commit: Callable[[], None] | None = None
+        """Called after each transaction that has changed a row, with the lock held."""
         self.connection: sqlite3.Connection | None = None
         self.files: OpenFiles | None = None
         self._next_log_check = 0.0
@@ -74,7 +76,7 @@ class ManagedConnection:
         if not self.is_persistent:
             return self
         twin = ManagedConnection(self.path, self._lock_timeout, self._synchronous)
-        twin.makes_file = self.makes_file
+        twin.makes_file, twin.on_commit = self.makes_file, self.on_commit
         return twin
 
     def run(self, items: Sequence[WorkItem[Any]]) -> None:
@@ -214,11 +216,14 @@ class ManagedConnection:
         self, items: Sequence[WorkItem[Any]], connection: sqlite3.Connection, tx: Transaction
     ) -> None:
         """Run items in one transaction, or each in its own if that one was rolled back."""
+        changes = connection.total_changes
         try:
             is_committed = _commit(items, connection, tx)
         except sqlite3.Error as error:
             _fail(items, error)
             return
+        if is_committed and self.on_commit is not None and connection.total_changes != changes:
+            self.on_commit()
         if not is_committed and len(items) > 1:
             for item in items:
                 self._write([item.reset()], connection, tx)

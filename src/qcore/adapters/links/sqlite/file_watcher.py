@@ -1,25 +1,28 @@
-"""Subscriptions to a file, and the thread that polls it for writes of other processes.
+"""Subscriptions to a file, and the thread that waits for writes of other processes.
 
-SQLite has no notifications between processes, but `PRAGMA data_version` changes when another
-connection has committed (sqlite.org/pragma.html#pragma_data_version). What this process writes, its
-subscribers are told at once.
+SQLite has no notifications between processes. Of what qcore commits a `WriteSignal` tells. For what
+others commit the thread polls `PRAGMA data_version`, which changes when another connection has
+committed (sqlite.org/pragma.html#pragma_data_version). Of what this process writes, its subscribers
+are told at once.
 """
 
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import count
-from threading import RLock, Thread, current_thread
-from time import sleep
+from threading import RLock, Thread
+from time import monotonic, sleep
 from typing import Final
 from weakref import WeakValueDictionary
 
-from qcore.adapters.links.sqlite import fork_safety
+from qcore.adapters.links.sqlite import exit_hooks, fork_safety
 from qcore.adapters.links.sqlite.connection import ManagedConnection
 from qcore.adapters.links.sqlite.interfaces import FindEnded, Tx
+from qcore.adapters.links.sqlite.look_schedule import LookSchedule
+from qcore.adapters.links.sqlite.write_signal import WriteSignal
 from qcore.domain.errors import BrokerUnusable
 from qcore.domain.new_task import TaskId
+from qcore.domain.queue_limits import Rate
 from qcore.ports import (
     EntriesChanged,
     Kinds,
@@ -31,10 +34,14 @@ from qcore.ports import (
 )
 
 THREAD_NAME: Final = "qcore-sqlite-watch"
-POLL_INTERVAL: Final = 0.02
-"""Seconds between two polls, each of which takes up to 0.1 ms of processor time."""
-POLLS_PER_FILE_CHECK: Final = 5
-"""Polls between two checks whether the file or its log was removed or replaced."""
+LOCK_TIMEOUT: Final = 0.02
+"""Seconds that a look waits for a lock on the file."""
+FILE_CHECK_INTERVAL: Final = 0.9
+"""Seconds between two checks whether the file, its log or `-notify` was removed or replaced: less
+than two idle looks, so that it is noticed within about a second."""
+RATE: Final = Rate(10, 0.2)
+"""How often subscribers are notified of what others write, at most: to hear of each commit would
+slow a busy worker."""
 WORK: Final = WorkAvailable()
 
 
@@ -74,16 +81,17 @@ class Subscriber:
 
 
 class FileWatcher:
-    """Notify subscribers of writes of this process, as it is told, and of others, as it polls.
+    """Notify subscribers of writes of this process, as it is told, and of others, as it hears.
 
-    Without a path, for a database in memory, it does not poll: nobody else can write there.
+    Without a path, for a database in memory, it hears of none: nobody else can write there.
     """
 
     def __init__(self, path: str | None = None) -> None:
         self._subscribers: tuple[Subscriber, ...] = ()
         self._thread: Thread | None = None
         self._version: int | None = None
-        self._connection = None if path is None else ManagedConnection(path, timeout=POLL_INTERVAL)
+        self._connection = None if path is None else ManagedConnection(path, timeout=LOCK_TIMEOUT)
+        self.signal = None if path is None else WriteSignal(path)
         # the connection's lock: before a fork locks are taken in any order, so two could deadlock
         self.lock = RLock() if self._connection is None else self._connection.lock
         if self._connection is not None:
@@ -93,20 +101,34 @@ class FileWatcher:
     def add(self, subscriber: Subscriber) -> None:
         """Notify a subscriber of what is written from now on; the first one starts the thread."""
         with self.lock:
-            if not self._subscribers and self._connection is not None:
+            if self._thread is None and self._connection is not None and self.signal is not None:
+                self.signal.listen()
                 self._has_changed(self._connection)
                 self._thread = Thread(
-                    target=self._poll, args=(self._connection,), name=THREAD_NAME, daemon=True
+                    target=self._watch,
+                    args=(self._connection, self.signal),
+                    name=THREAD_NAME,
+                    daemon=True,
                 )
                 self._thread.start()
             self._subscribers = (*self._subscribers, subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
-        """End a subscription; the last one stops the thread."""
+        """End a subscription; the last one ends the thread."""
         with self.lock:
             self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
-            if not self._subscribers:
-                self._thread = None
+            if not self._subscribers and self.signal is not None:
+                self.signal.interrupt()
+
+    def tell_of_commit(self) -> None:
+        """Tell other processes that this one has written."""
+        if self.signal is not None:
+            self.signal.tell_of_commit()
+
+    def tell_of_writing(self) -> None:
+        """Tell other processes, and this one, that a caller's transaction has written."""
+        if self.signal is not None:
+            self.signal.tell_of_writing()
 
     def tell_of_work(self, queues: Iterable[str]) -> None:
         """Notify that these queues may have something new to claim, or to wait for."""
@@ -154,25 +176,52 @@ class FileWatcher:
     def reset_in_child(self) -> None:
         """Drop the parent's subscribers and its thread, which a fork does not copy."""
         self._subscribers, self._thread = (), None
+        if self.signal is not None:
+            self.signal.reset_in_child()
 
-    def _poll(self, connection: ManagedConnection) -> None:
-        """Poll the file until nobody is subscribed, or a later subscriber has started a thread."""
-        for poll in count(1):
-            # half the processor time of waiting for an Event
-            sleep(POLL_INTERVAL)
-            if self._thread is not current_thread():
-                break
-            if poll % POLLS_PER_FILE_CHECK == 0:
-                # the next poll then connects to the new file, which counts as a change
+    # --- writes of others ----------------------------------------------------------------------
+
+    def _watch(self, connection: ManagedConnection, signal: WriteSignal) -> None:
+        """Notify of what other processes write until nobody is subscribed."""
+        schedule, next_check, full = LookSchedule(), 0.0, 0.0
+        while self._is_wanted(signal):
+            own = signal.own
+            interval = schedule.next_interval(monotonic(), is_told=signal.is_listening)
+            told = signal.wait(interval)
+            now = monotonic()
+            if now >= next_check:
+                # the look then connects to the new file, which counts as a change
                 connection.leave_moved_files()
-            if self._has_changed(connection):
-                for each in self._subscribers:
-                    for notification in each.on_foreign_write():
-                        self._notify(each, notification)
+                signal.listen()
+                next_check = now + FILE_CHECK_INTERVAL
+            before, has_changed = self._version, self._has_changed(connection)
+            if told.will_commit:
+                schedule.expect(now)
+            elif has_changed:
+                schedule.has_come()
+                if before is not None and not told.has_committed and own == signal.own:
+                    schedule.untold(now)
+            if has_changed or any(told):
+                self._notify_all()
+                full = RATE.after(full, now, 1)
+                sleep(max(0.0, RATE.next(full) - now))
         connection.close()
 
+    def _is_wanted(self, signal: WriteSignal) -> bool:
+        """Return whether anybody is subscribed; else make way for a later thread."""
+        with self.lock:
+            if not self._subscribers:
+                self._thread = None
+                signal.leave()
+            return self._thread is not None
+
+    def _notify_all(self) -> None:
+        for each in self._subscribers:
+            for notification in each.on_foreign_write():
+                self._notify(each, notification)
+
     def _has_changed(self, connection: ManagedConnection) -> bool:
-        """Return whether another connection has written since the last poll."""
+        """Return whether another connection has written since the last look."""
         try:
             version = connection.data_version()
         except (sqlite3.Error, BrokerUnusable):
@@ -197,3 +246,12 @@ def watcher_of(path: str) -> FileWatcher:
         if watcher is None:
             watcher = _watchers[key] = FileWatcher(path)
         return watcher
+
+
+@exit_hooks.register
+def _leave_all() -> None:
+    """Remove the files of those watchers whose thread the end of the process cuts short."""
+    with _watchers_lock:
+        for watcher in _watchers.values():
+            if watcher.signal is not None:
+                watcher.signal.leave()

@@ -1,0 +1,133 @@
+"""`EventCount`: a counter in a file, which processes map to wait until it is advanced.
+
+An eventcount (Reed and Kanodia, 1979), by a futex. Who waits for something reads the number, looks,
+and then waits for the number to change: if it is advanced after the look, that wait ends.
+"""
+
+import ctypes
+import fcntl
+import mmap
+import os
+import struct
+from contextlib import suppress
+from stat import S_IMODE
+from time import sleep
+from typing import Final, Self
+
+from qcore.adapters.links.sqlite.file_identity import Inode, inode_of
+from qcore.adapters.links.sqlite.futex import Futexes
+
+WAKES: Final = 2
+"""Waiters that `advance` wakes by itself: not one, as that may be stopped, or wait for its GIL."""
+WORDS: Final = struct.Struct("=II")
+"""The number that is waited for, and one that is only read."""
+LEAVE_TIMEOUT: Final = 0.05
+LEAVE_POLL: Final = 0.001
+"""Seconds between two tries to lock a file that somebody is about to remove."""
+
+
+class EventCount:
+    """An open counter. Raises `OSError` where the file cannot be opened, mapped or locked."""
+
+    def __init__(self, path: str, *, beside: str | None = None) -> None:
+        """Open a counter that is there; make it `beside` a database, as accessible as that."""
+        self._path = path
+        self._futexes = Futexes()
+        self._descriptor = _opened(path, beside)
+        try:
+            found = os.fstat(self._descriptor)
+            self.inode: Inode = (found.st_dev, found.st_ino)
+            if beside is not None and found.st_size < WORDS.size:
+                os.ftruncate(self._descriptor, WORDS.size)
+            self._word = ctypes.c_uint32.from_buffer(_mapped(self._descriptor))
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        self._address = ctypes.addressof(self._word)
+
+    @classmethod
+    def listening(cls, path: str, beside: str) -> Self:
+        """Return a counter that is there until `leave` at least; make it if there is none."""
+        for _ in range(int(LEAVE_TIMEOUT / LEAVE_POLL)):
+            count = cls(path, beside=beside)
+            try:
+                fcntl.flock(count._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                if inode_of(path) == count.inode:
+                    return count
+            except BlockingIOError:
+                sleep(LEAVE_POLL)
+            except BaseException:
+                count.close()
+                raise
+            count.close()
+        raise BlockingIOError(f"{path}: somebody keeps an exclusive lock on it")
+
+    def advance(self) -> None:
+        """Add 1 to the number; wake `WAKES` who wait for it, each of whom wakes the others."""
+        self._futexes.add_one(self._address, WAKES)
+
+    def advance_second(self) -> None:
+        """Add 1 to the second number."""
+        self._futexes.add_one(self._address + WORDS.size // 2, 0)
+
+    def read(self) -> tuple[int, int]:
+        """Return both numbers."""
+        # not from the mapping: who reads that of a file which was truncated is killed (SIGBUS)
+        numbers: tuple[int, int] = WORDS.unpack(self._read())
+        return numbers
+
+    def _read(self) -> bytes:
+        stored = os.pread(self._descriptor, WORDS.size, 0)
+        if len(stored) < WORDS.size:
+            raise OSError(f"{self._path} was truncated")
+        return stored
+
+    def wait(self, number: int, seconds: float) -> None:
+        """Wait while the number is this one, and for so long at most; may return early."""
+        self._futexes.wait(self._address, number, seconds)
+
+    def wake_behind(self, number: int) -> None:
+        """Wake all who wait for the number to change from another one than this."""
+        self._futexes.wake_behind(self._address, number)
+
+    def interrupt(self) -> None:
+        """Wake those of this process who wait."""
+        self._futexes.wake_process(self._address)
+
+    def leave(self) -> None:
+        """Remove the file if nobody else listens."""
+        with suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if inode_of(self._path) == self.inode:
+                os.unlink(self._path)  # noqa: PTH108  (a path of bytes or str, as given)
+
+    def close(self) -> None:
+        """Close the file, which releases the lock, unless a fork has copied the descriptor."""
+        os.close(self._descriptor)
+        # with the last reference the mapping goes, and its own copy of the descriptor
+        del self._word
+
+
+def _opened(path: str, beside: str | None) -> int:
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    if beside is None:
+        return os.open(path, flags)
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags)
+    # as SQLite does with log and index: whoever may write to the database may write there
+    with suppress(OSError):
+        like = os.stat(beside)  # noqa: PTH116
+        os.fchmod(descriptor, S_IMODE(like.st_mode))
+        if os.geteuid() == 0:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+    return descriptor
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    try:
+        return mmap.mmap(descriptor, WORDS.size)
+    except ValueError as error:
+        # of a file that is shorter
+        raise OSError(str(error)) from error

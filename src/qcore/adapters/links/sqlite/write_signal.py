@@ -1,0 +1,199 @@
+"""`WriteSignal`: tell the other processes that have a database open of a commit, and be told.
+
+Theory of operation.
+
+1. Listeners share a counter in a file beside the database, `-notify`. A writer commits, and then
+   advances the counter. That wakes a few of those who wait, as to wake one takes a microsecond or
+   more, and each of them wakes the rest before it does anything else.
+2. The file is there while anybody listens. A listener holds a shared lock on it (`flock`), and who
+   gets an exclusive one when it leaves removes it. Where there is no file, a writer does nothing.
+3. A listener that is killed leaves its lock, which the kernel releases, and its place among those
+   who wait, which the kernel forgets. No writer ever waits for a listener.
+4. What is written in a caller's own transaction is committed by the caller, of which qcore is not
+   told. So a second counter says that there may be a commit, for which listeners then look often.
+5. Who cannot map the file, or does not know of it, such as an older qcore or a shell, does not tell
+   of its commits. Listeners look now and then by themselves (`LookSchedule`).
+"""
+
+import os
+from contextlib import suppress
+from threading import Lock
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from qcore.adapters.links.sqlite.file_identity import Inode, inode_of
+
+if TYPE_CHECKING:
+    from qcore.adapters.links.sqlite.event_count import EventCount
+
+
+class Told(NamedTuple):
+    """What other processes have told while this one waited."""
+
+    has_committed: bool
+    will_commit: bool
+
+
+NOTHING: Final = Told(has_committed=False, will_commit=False)
+
+
+class WriteSignal:
+    """The signal of one database, as one process uses it; any thread may tell, one may wait."""
+
+    def __init__(self, path: str) -> None:
+        self._database = os.path.realpath(path)
+        self._path = notify_of(self._database)
+        self._lock = Lock()
+        self._own = 0
+        """How often this process has advanced the first counter."""
+        self._telling: EventCount | None = None
+        self._refused: Inode | None = None
+        """The file that could not be opened to tell."""
+        self._listening: EventCount | None = None
+        self._heard = (0, 0)
+        """Both counters as they were last read, the first without what this process has added."""
+        self._is_interrupted = False
+
+    # --- tell ----------------------------------------------------------------------------------
+
+    def tell_of_commit(self) -> None:
+        """Tell those who listen, but not this process, that a transaction was committed."""
+        self._tell(is_own=True)
+
+    def tell_of_writing(self) -> None:
+        """Tell those who listen that a transaction is open which its owner may commit."""
+        self._tell(is_own=False)
+
+    def _tell(self, *, is_own: bool) -> None:
+        inode = inode_of(self._path)
+        if inode is None or inode == self._refused:
+            return
+        with self._lock:
+            try:
+                if self._telling is None or self._telling.inode != inode:
+                    self._telling = _event_count(self._path)
+                if is_own:
+                    # before the counter, so that no other commit is taken for this one
+                    self._own += 1
+                else:
+                    self._telling.advance_second()
+                self._telling.advance()
+            except OSError:
+                self._telling, self._refused = None, inode
+
+    # --- listen --------------------------------------------------------------------------------
+
+    def listen(self) -> bool:
+        """Be told from now on; return whether that is possible."""
+        with self._lock:
+            if self._listening is not None and self._listening.inode == inode_of(self._path):
+                return True
+            self._drop_listening()
+            try:
+                self._listening = _event_count(self._path, beside=self._database)
+                _, self._heard = self._counters(self._listening)
+            except OSError:
+                self._drop_listening()
+            return self._listening is not None
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether it is told."""
+        return self._listening is not None
+
+    @property
+    def own(self) -> int:
+        """Return how often this process has told."""
+        return self._own
+
+    def wait(self, seconds: float) -> Told:
+        """Wait until another process tells, or for so long; return what was told."""
+        count = self._listening
+        if count is None:
+            sleep(seconds)
+            return NOTHING
+        ends = monotonic() + seconds
+        try:
+            return self._wait(count, ends)
+        except OSError:
+            # somebody has truncated the file
+            self._listening = None
+            return NOTHING
+
+    def _wait(self, count: "EventCount", ends: float) -> Told:
+        number, heard = self._read(count)
+        while heard == self._heard and (left := ends - monotonic()) > 0:
+            if self._is_interrupted:
+                self._is_interrupted = False
+                break
+            waited_for = number
+            count.wait(waited_for, left)
+            number, heard = self._read(count)
+            if number != waited_for:
+                count.wake_behind(number)
+        before, self._heard = self._heard, heard
+        return Told(
+            has_committed=heard[0] != before[0],
+            will_commit=heard[1] != before[1],
+        )
+
+    def _read(self, count: "EventCount") -> tuple[int, tuple[int, int]]:
+        # not while this process tells: it adds to its own number and to the counter
+        with self._lock:
+            return self._counters(count)
+
+    def _counters(self, count: "EventCount") -> tuple[int, tuple[int, int]]:
+        """Return the first counter, and both without what this process has told."""
+        first, second = count.read()
+        return first, (first - self._own, second)
+
+    def interrupt(self) -> None:
+        """End the wait of this process's listener."""
+        with self._lock, suppress(OSError):
+            self._is_interrupted = True
+            if self._listening is not None:
+                self._listening.interrupt()
+
+    def leave(self) -> None:
+        """Be told no more; remove the file if nobody else listens."""
+        with self._lock:
+            if self._listening is not None:
+                self._listening.leave()
+            self._drop_listening()
+
+    def reset_in_child(self) -> None:
+        """Leave the lock to the parent; drop what another thread may have held at the fork."""
+        self._lock = Lock()
+        self._drop_listening()
+
+    def _drop_listening(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+
+
+def notify_of(path: str) -> str:
+    """Return the path of the file by which listeners of a database are told of commits."""
+    return f"{path}-notify"
+
+
+def why_not_told(path: str) -> str | None:
+    """Return why those who listen to a database cannot be told of commits; None if they can."""
+    database = os.path.realpath(path)
+    try:
+        count = _event_count(notify_of(database), beside=database)
+    except OSError as error:
+        return str(error)
+    count.leave()
+    count.close()
+    return None
+
+
+def _event_count(path: str, *, beside: str | None = None) -> "EventCount":
+    """Open the counter to tell, or, `beside` the database, to listen."""
+    try:
+        # late: it loads ctypes, and many a producer has nobody to tell
+        from qcore.adapters.links.sqlite.event_count import EventCount
+    except ImportError as error:
+        raise OSError(str(error)) from error
+    return EventCount(path) if beside is None else EventCount.listening(path, beside)

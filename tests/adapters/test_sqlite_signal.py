@@ -1,0 +1,484 @@
+"""What other processes commit is told: by whom, to whom, and what a listener does that is not."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Generator,
+    Iterator,
+)
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from qcore.adapters.links.sqlite import AsyncSqliteLink, event_count, look_schedule
+from qcore.adapters.links.sqlite.look_schedule import LookSchedule
+from qcore.adapters.links.sqlite.write_signal import Told, WriteSignal, why_not_told
+from qcore.adapters.sqlite import SqliteBroker
+from qcore.domain.states import State
+from qcore.ports import LeaseEnded, Notification, TasksChanged, WorkAvailable
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task
+
+PATIENCE = 20
+COMMITTED = Told(has_committed=True, will_commit=False)
+WRITING = Told(has_committed=True, will_commit=True)
+NOTHING = Told(has_committed=False, will_commit=False)
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there are futexes on Linux alone")
+
+OTHER = """
+import os, sqlite3, sys, time
+from qcore.adapters.links.sqlite import BlockingSqliteLink, BorrowedSqliteLink
+from qcore.adapters.links.sqlite.write_signal import WriteSignal
+from qcore.adapters.sqlite import SqliteBroker
+from qcore.app.client.inline import run_inline
+from qcore.domain.run_details import DetailsUpdate, Progress
+from qcore.domain.task import Verdict
+from qcore.domain.transitions import Cancelled, Succeeded
+from qcore.testing.builders import NOW, a_demand, a_task
+
+path = sys.argv[1]
+broker = SqliteBroker(BlockingSqliteLink(path))
+"""
+
+ENQUEUE = "run_inline(broker.enqueue([a_task()], now=NOW))"
+
+WITHIN = """
+connection = sqlite3.connect(path)
+run_inline(SqliteBroker(BorrowedSqliteLink(connection)).enqueue([a_task()], now=NOW))
+time.sleep(0.1)
+connection.commit()
+"""
+
+CANCEL = "run_inline(broker.execute('default', ['one'], Cancelled(), now=NOW))"
+
+CLAIM = "(claim,) = run_inline(broker.claim(a_demand(), now=NOW, until=NOW + 30))\n"
+PROGRESS = (
+    CLAIM
+    + """
+run_inline(broker.save_details([DetailsUpdate(claim.lease, progress=Progress(NOW, 0.5))]))
+"""
+)
+RESULT = CLAIM + "run_inline(broker.settle([Verdict(claim.lease, Succeeded(b'1'))], now=NOW))"
+
+MOUNT = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+
+SHELL = """
+connection = sqlite3.connect(path)
+connection.execute("CREATE TABLE others (number INTEGER)")
+connection.commit()
+"""
+
+LISTEN = """
+print(WriteSignal(path).listen(), flush=True)
+time.sleep(60)
+"""
+
+HUNDREDS = """
+children = []
+for _ in range(int(sys.argv[2])):
+    ready, told = os.pipe()
+    child = os.fork()
+    if not child:
+        signal = WriteSignal(path)
+        signal.listen()
+        os.write(told, b".")
+        os._exit(0 if signal.wait(20).has_committed else 1)
+    os.close(told)
+    os.read(ready, 1)
+    os.close(ready)
+    children.append(child)
+print("ready", flush=True)
+print([os.waitpid(child, 0)[1] for child in children].count(0), flush=True)
+"""
+
+ROUNDS = """
+signal = WriteSignal(path)
+print("ready", flush=True)
+for number, line in enumerate(sys.stdin, 1):
+    os.pwrite(int(sys.argv[2]), number.to_bytes(4, "little"), 0)
+    signal.tell_of_commit()
+"""
+
+ROUNDS_OF = 3_000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file that is not there yet."""
+    return tmp_path / "qcore.db"
+
+
+@pytest.fixture
+async def broker(path: Path) -> AsyncIterator[SqliteBroker]:
+    """A broker that awaits."""
+    broker = SqliteBroker(AsyncSqliteLink(path))
+    await broker.open()
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+def never_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is told does not look by itself, so that what it hears it was told."""
+    monkeypatch.setattr(look_schedule, "IDLE_INTERVAL", 60.0)
+
+
+@pytest.fixture
+def listener(path: Path) -> Iterator[WriteSignal]:
+    """Somebody who listens."""
+    path.touch()
+    signal = WriteSignal(str(path))
+    assert signal.listen()
+    yield signal
+    signal.leave()
+
+
+def notify_file(path: Path) -> Path:
+    """Return the path of the file by which listeners are told."""
+    return path.with_name(f"{path.name}-notify")
+
+
+def command(script: str, path: Path, *arguments: object) -> list[str]:
+    """Return the command that runs a script in another process."""
+    return [sys.executable, "-c", OTHER + script, str(path), *map(str, arguments)]
+
+
+async def elsewhere(script: str, path: Path) -> None:
+    """Run a script in another process."""
+    child = await asyncio.create_subprocess_exec(*command(script, path))
+    assert await child.wait() == 0
+
+
+@contextmanager
+def running(
+    script: str, path: Path, *arguments: object, pass_fds: Collection[int] = ()
+) -> Generator[subprocess.Popen[str]]:
+    """Run a script that says when it is ready."""
+    with subprocess.Popen(
+        command(script, path, *arguments),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=pass_fds,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline()
+        yield child
+        child.kill()
+
+
+@asynccontextmanager
+async def notified(
+    broker: SqliteBroker, kind: type[Notification]
+) -> AsyncGenerator[asyncio.Queue[Notification]]:
+    """Lend a queue of the notifications of one kind."""
+    queue: asyncio.Queue[Notification] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def notify(notification: Notification) -> None:
+        loop.call_soon_threadsafe(queue.put_nowait, notification)
+
+    subscription = await broker.subscribe(["default"], {kind}, notify)
+    try:
+        yield queue
+    finally:
+        await subscription.close()
+
+
+async def until(
+    notifications: asyncio.Queue[Notification], is_there: Callable[[], Awaitable[bool]]
+) -> None:
+    """Look at each notification whether something is there."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            await notifications.get()
+            if await is_there():
+                return
+
+
+# --- what is told ------------------------------------------------------------------------------
+
+
+@pytest.mark.system
+@pytest.mark.usefixtures("never_looks")
+@pytest.mark.parametrize("script", [ENQUEUE, WITHIN], ids=["committed", "in a transaction"])
+async def test_a_task_of_another_process_is_told(
+    broker: SqliteBroker, path: Path, script: str
+) -> None:
+    """Whether qcore commits it, or the caller in whose transaction it is, a while later."""
+
+    async def is_stored() -> bool:
+        return await broker.count() == {"default": {State.PENDING: 1}}
+
+    async with notified(broker, WorkAvailable) as notifications:
+        await elsewhere(script, path)
+        await until(notifications, is_stored)
+
+
+@pytest.mark.system
+@pytest.mark.usefixtures("never_looks")
+async def test_a_command_of_another_process_that_ends_a_lease_is_told(
+    broker: SqliteBroker, path: Path
+) -> None:
+    """A task that runs here is cancelled there."""
+    await broker.enqueue([a_task(id="one")], now=NOW)
+    (claim,) = await broker.claim(a_demand(), now=NOW, until=NOW + LEASE)
+    async with notified(broker, LeaseEnded) as notifications:
+        await elsewhere(CANCEL, path)
+        async with asyncio.timeout(PATIENCE):
+            assert await notifications.get() == LeaseEnded("default", claim.lease.token)
+
+
+@pytest.mark.system
+@pytest.mark.usefixtures("never_looks")
+@pytest.mark.parametrize("script", [RESULT, PROGRESS], ids=["result", "progress"])
+async def test_what_becomes_of_a_task_in_another_process_is_told(
+    broker: SqliteBroker, path: Path, script: str
+) -> None:
+    """It was enqueued here, and ends, or tells of its progress, there."""
+
+    async def is_seen() -> bool:
+        ((task,), (details,)) = await asyncio.gather(
+            broker.get("default", ["one"]), broker.details("default", ["one"])
+        )
+        assert task is not None
+        assert details is not None
+        return task.result == b"1" or details.progress is not None
+
+    await broker.enqueue([a_task(id="one", retention=60)], now=NOW)
+    async with notified(broker, TasksChanged) as notifications:
+        await elsewhere(script, path)
+        await until(notifications, is_seen)
+
+
+@pytest.mark.system
+def test_no_wake_up_is_lost(listener: WriteSignal, path: Path) -> None:
+    """Each number that is written before it is told ends the wait of whoever has read the last."""
+    numbers = path.with_name("numbers")
+    numbers.write_bytes(bytes(4))
+    with (
+        numbers.open("r+b") as file,
+        running(ROUNDS, path, file.fileno(), pass_fds=[file.fileno()]) as other,
+    ):
+        assert other.stdin is not None
+        for number in range(1, ROUNDS_OF + 1):
+            other.stdin.write("\n")
+            other.stdin.flush()
+            while int.from_bytes(os.pread(file.fileno(), 4, 0), "little") < number:
+                assert listener.wait(PATIENCE) == COMMITTED
+
+
+@pytest.mark.system
+def test_hundreds_of_listeners_are_told_by_one_commit(path: Path) -> None:
+    """A writer wakes a few, who wake the others; the last that leaves removes the file."""
+    path.touch()
+    with running(HUNDREDS, path, 200) as listeners:
+        WriteSignal(str(path)).tell_of_commit()
+        assert listeners.stdout is not None
+        assert listeners.stdout.readline() == "200\n"
+
+
+def may_mount() -> bool:
+    """Return whether this process may have mounts of its own."""
+    unshare = shutil.which("unshare")
+    return (
+        unshare is not None
+        and not subprocess.run(
+            [unshare, "-m", "true"], check=False, stderr=subprocess.DEVNULL
+        ).returncode
+    )
+
+
+@pytest.mark.system
+@pytest.mark.usefixtures("never_looks")
+@pytest.mark.skipif(not may_mount(), reason="it takes the right to mount")
+async def test_a_process_that_has_mounted_the_folder_elsewhere_tells(
+    broker: SqliteBroker, path: Path
+) -> None:
+    """A container has its own mounts of the same file."""
+    mounted = path.parent / "mounted"
+    mounted.mkdir()
+    async with notified(broker, WorkAvailable) as notifications:
+        inside = command(ENQUEUE, mounted / path.name)
+        child = await asyncio.create_subprocess_exec(
+            "unshare", "-m", "sh", "-c", MOUNT, "sh", path.parent, mounted, *inside
+        )
+        assert await child.wait() == 0
+        async with asyncio.timeout(PATIENCE):
+            await notifications.get()
+
+
+@pytest.mark.system
+def test_a_listener_that_was_killed_keeps_nobody_from_anything(
+    listener: WriteSignal, path: Path
+) -> None:
+    """Others are told, and whoever leaves last removes the file all the same."""
+    with running(LISTEN, path) as other:
+        os.kill(other.pid, signal.SIGKILL)
+    WriteSignal(str(path)).tell_of_commit()
+    assert listener.wait(PATIENCE) == COMMITTED
+    listener.leave()
+    assert not notify_file(path).exists()
+
+
+@pytest.mark.system
+def test_listeners_that_are_stopped_keep_nobody_from_being_told(
+    listener: WriteSignal, path: Path
+) -> None:
+    """Those that a writer wakes by itself do not wake the rest before they go on."""
+    with ExitStack() as stack:
+        others = [stack.enter_context(running(LISTEN, path)) for _ in range(event_count.WAKES - 1)]
+        for other in others:
+            os.kill(other.pid, signal.SIGSTOP)
+        WriteSignal(str(path)).tell_of_commit()
+        assert listener.wait(PATIENCE) == COMMITTED
+
+
+# --- forks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.system
+def test_a_child_of_a_fork_tells_its_parent_and_does_not_listen_for_it(
+    listener: WriteSignal, path: Path
+) -> None:
+    """What the child commits is another process's, and its end takes nothing from the parent."""
+    child = os.fork()
+    if not child:
+        listener.reset_in_child()
+        listener.leave()
+        listener.tell_of_commit()
+        os._exit(0)
+    assert listener.wait(PATIENCE) == COMMITTED
+    os.waitpid(child, 0)
+    assert notify_file(path).exists()
+    # its end has not released the parent's lock: who leaves now does not remove the file
+    other = WriteSignal(str(path))
+    other.listen()
+    other.leave()
+    assert notify_file(path).exists()
+
+
+# --- the file ----------------------------------------------------------------------------------
+
+
+def test_the_file_is_there_while_somebody_listens(path: Path) -> None:
+    """Whoever writes makes none; it is as accessible as the database."""
+    path.touch(mode=0o640)
+    first, second = (WriteSignal(str(path)) for _ in range(2))
+    first.tell_of_commit()
+    assert not notify_file(path).exists()
+    assert first.listen()
+    assert second.listen()
+    assert notify_file(path).stat().st_mode == path.stat().st_mode
+    first.leave()
+    assert notify_file(path).exists()
+    second.leave()
+    assert not notify_file(path).exists()
+
+
+def test_what_a_process_commits_it_is_not_told_itself(listener: WriteSignal) -> None:
+    """Its subscribers have been told already; but of a caller's commit it learns like others."""
+    listener.tell_of_commit()
+    assert listener.wait(0) == NOTHING
+    listener.tell_of_writing()
+    assert listener.wait(0) == WRITING
+
+
+def test_a_file_that_was_removed_is_made_anew(listener: WriteSignal, path: Path) -> None:
+    """The next look makes another, and those who tell use that."""
+    writer = WriteSignal(str(path))
+    writer.tell_of_commit()
+    assert listener.wait(0) == COMMITTED
+    notify_file(path).unlink()
+    writer.tell_of_commit()
+    assert listener.wait(0) == NOTHING
+    assert listener.listen()
+    writer.tell_of_commit()
+    assert listener.wait(0) == COMMITTED
+
+
+def test_a_file_that_was_truncated_ends_nobody(listener: WriteSignal, path: Path) -> None:
+    """To read its mapping would end the process: it is looked at in another way, and mended."""
+    writer = WriteSignal(str(path))
+    writer.tell_of_commit()
+    os.truncate(notify_file(path), 0)
+    writer.tell_of_commit()
+    assert listener.wait(0) == NOTHING
+    assert not listener.is_listening
+    assert listener.listen()
+    WriteSignal(str(path)).tell_of_commit()
+    assert listener.wait(0) == COMMITTED
+
+
+# --- who is not told ---------------------------------------------------------------------------
+
+
+@pytest.mark.system
+async def test_without_the_file_the_database_is_looked_at(broker: SqliteBroker, path: Path) -> None:
+    """Where something else has its name it cannot be made; `qcore doctor` says so."""
+    notify_file(path).mkdir()
+    assert why_not_told(str(path)) is not None
+    async with notified(broker, WorkAvailable) as notifications:
+        await elsewhere(ENQUEUE, path)
+        async with asyncio.timeout(PATIENCE):
+            await notifications.get()
+
+
+@pytest.mark.system
+async def test_a_commit_of_which_nobody_tells_is_noticed(broker: SqliteBroker, path: Path) -> None:
+    """As of an older qcore, or of a shell."""
+    async with notified(broker, WorkAvailable) as notifications:
+        await elsewhere(SHELL, path)
+        async with asyncio.timeout(PATIENCE):
+            await notifications.get()
+
+
+# --- when to look ------------------------------------------------------------------------------
+
+
+def test_who_is_told_looks_seldom() -> None:
+    """Twice a second, and fifty times for who is not told."""
+    schedule = LookSchedule()
+    assert schedule.next_interval(0.0, is_told=True) == look_schedule.IDLE_INTERVAL
+    assert schedule.next_interval(0.0, is_told=False) == look_schedule.INTERVAL
+
+
+def test_after_a_commit_that_was_not_told_it_looks_often_for_a_while() -> None:
+    """Somebody writes who does not tell, and may go on."""
+    schedule = LookSchedule()
+    schedule.untold(100.0)
+    assert schedule.next_interval(109.0, is_told=True) == look_schedule.INTERVAL
+    assert schedule.next_interval(111.0, is_told=True) == look_schedule.IDLE_INTERVAL
+
+
+def test_a_commit_that_is_expected_is_looked_for_at_growing_intervals() -> None:
+    """It is noticed soon after it, be the transaction short or long; and given up in the end."""
+    schedule, now = LookSchedule(), 100.0
+    schedule.expect(now)
+    looks: list[float] = []
+    while now < 104.0:
+        interval = schedule.next_interval(now, is_told=True)
+        assert interval <= max(look_schedule.FIRST_INTERVAL, 0.31 * (now - 100.0) + 0.001)
+        looks.append(interval)
+        now += interval
+    assert looks == sorted(looks)
+    assert looks[-1] == look_schedule.INTERVAL
+    assert schedule.next_interval(106.0, is_told=True) == look_schedule.IDLE_INTERVAL
+
+
+def test_a_commit_that_has_come_is_not_looked_for_any_more() -> None:
+    """As one transaction writes at a time, the first commit is the one that was expected."""
+    schedule = LookSchedule()
+    schedule.expect(100.0)
+    schedule.has_come()
+    assert schedule.next_interval(100.1, is_told=True) == look_schedule.IDLE_INTERVAL
