@@ -104,8 +104,6 @@ class Key(IntEnum):
 FAST_PATH_KEYS: Final = 4
 """How many of the first keys lua/enqueue.lua takes for tasks with default metadata that are pending
 at once in a queue that exists: fewer keys are a shorter command."""
-COUNTED_KEYS: Final = int(Key.DEAD)
-"""How many of the first keys lua/count.lua takes: a page waits for it, in thousands of queues."""
 ENTRY_KEYS: Final = ("entries", "entry-ids", "entry-wakes")
 """The names of the keys of a queue's entries, in the order of lua/lib/entries.lua."""
 WITH_ENTRIES: Final = len(Key) + len(ENTRY_KEYS)
@@ -119,6 +117,7 @@ COUNTED_STATES: Final = [STATE_OF[number] for number in sorted(STATE_OF)]
 """The states in the order in which lua/count.lua counts them."""
 
 
+_COUNTED_NAMES: Final = ["meta", *(str(state) for state in COUNTED_STATES)]
 _NAMES: Final = ["session:-" if key is Key.SESSION else key.name.lower() for key in Key]
 """What the keys of a queue are called behind its name, in their order."""
 
@@ -139,13 +138,14 @@ class Keys:
 
     def _of(self, queue: str) -> Sequence[str]:
         """Return the names of a queue's keys in their order, with a session that nobody uses."""
-        return self.counted(queue, len(_NAMES))
+        prefix = self._name(queue, "")
+        return [prefix + name for name in _NAMES]
 
-    def counted(self, queue: str, number: int = COUNTED_KEYS) -> Sequence[str]:
-        """Return the names of the first of a queue's keys: those that lua/count.lua takes."""
+    def counted(self, queue: str) -> Sequence[str]:
+        """Return the names of the keys of a queue that lua/count.lua takes."""
         # not kept: whoever counts thousands of queues asks for all of them, which no cache holds
         prefix = self._name(queue, "")
-        return [prefix + name for name in _NAMES[:number]]
+        return [prefix + name for name in _COUNTED_NAMES]
 
     def _with_session(self, queue: str, session: str, number: int) -> Sequence[str]:
         """Return the names of the first of a queue's keys in their order, those of entries last."""
