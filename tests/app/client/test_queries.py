@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from qcore import InvalidOption, State, Task
 from qcore.app.calls.chain_steps import CHAIN_HEADER, STEP_HEADER
 from qcore.app.client.qualifiers import QUALIFIERS
+from qcore.domain.origin import Origin, OriginKind, following, with_origin
 from qcore.queries import Query, Term, Word
 from qcore.testing import a_task
 from qcore.testing.builders import NOW
@@ -215,6 +216,22 @@ def test_a_step_is_found_by_how_its_chain_stands(
         assert not fits or state in query.states()
     assert Query.parse("chain:stopped").states() == [State.ARCHIVED, State.DEAD]
     assert State.DEAD in Query.parse("-chain:stopped").states()
+
+
+def test_a_task_is_found_by_what_it_came_from() -> None:
+    """A task, a group or a periodic task; by the whole name, and not by what has none."""
+    found = {
+        following(a_task(id="b"), a_task(id="a*1")): '"a*1"',
+        with_origin(a_task(id="c"), Origin(OriginKind.GROUP, "mail", "user 7", 3)): '"user 7"',
+        a_task(id="d"): "d",
+    }
+    for spec, name in found.items():
+        task = Task(spec, State.PENDING, created=NOW, due=NOW)
+        fits = Query.parse(f"origin:{name}").predicate(NOW, lambda task: task.spec.payload)
+        assert fits(task) is (spec.id != "d")
+        assert not Query.parse("origin:a").predicate(NOW, lambda _: b"")(task)
+    with pytest.raises(InvalidOption, match="the whole id of a task"):
+        Query.parse("origin:a*")
 
 
 @given(st.lists(TERMS, max_size=4).map(lambda terms: Query(tuple(terms))))

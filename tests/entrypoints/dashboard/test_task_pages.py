@@ -396,3 +396,26 @@ async def test_a_delay_that_makes_no_sense_moves_nothing(delay: str) -> None:
     response = await order(browser(dashboard(q)), task, "reschedule", delay=delay)
     assert response.status_code == 400
     assert await q.inspector.get("mail", task) == before
+
+
+async def test_a_task_that_has_ended_leads_to_what_it_has_enqueued() -> None:
+    """In whatever queue that is; one that has not ended has enqueued nothing yet."""
+    q = a_queue()
+
+    @q.task("order", retention=60)
+    async def order(ctx: Context) -> None:
+        ctx.then(bill.call())
+        ctx.then(bill.using(queue="b", task_id="mine").call())
+
+    @q.task("bill", queue="a")
+    async def bill(ctx: Context) -> None: ...
+
+    made = await order.enqueue()
+    at = browser(dashboard(q))
+    assert "Led to" not in text_of(await at.page("task", queue="default", id=made.id))
+    await q.worker(queues=["default"], burst=True).run()
+    html = await at.page("task", queue="default", id=made.id)
+    [link] = [each for each in html.css("dd a") if "Find what it" in each.text()]
+    found = await at.page(str(link.attributes["href"]))
+    assert {each.text() for each in found.css("tbody td a")} >= {"a", "b"}
+    assert "mine" in [each.text() for each in found.css("tbody .id")]

@@ -285,6 +285,13 @@ def _group(task: Task) -> Sequence[str]:
     return () if task.spec.group is None else (task.spec.group,)
 
 
+def _origin(word: Word, _: tuple[Word, ...]) -> Test:
+    if len(word.parts) > 1:
+        # nobody finds out bit by bit what is in a queue that is not theirs to see
+        raise Unfit("the whole id of a task, or the name of a group or of a periodic task")
+    return lambda subject: (it := subject.task.origin) is not None and it.name == word.text
+
+
 ARGS: Final = "args"
 NAME: Final = "name"
 STATE: Final = "state"
@@ -299,6 +306,7 @@ QUALIFIERS: Final[Mapping[str, Qualifier]] = {
     "id": Qualifier(_exact(lambda task: (task.id,))),
     "tag": Qualifier(_exact(lambda task: task.spec.tags)),
     "group": Qualifier(_exact(_group)),
+    "origin": Qualifier(_origin),
     CHAIN: Qualifier(_chain),
     "priority": Qualifier(_number(lambda task: task.spec.priority)),
     "attempts": Qualifier(_number(lambda task: task.attempts)),
