@@ -99,6 +99,9 @@ def what_is_slow(node: Mapping[str, Any]) -> str | None:
         return f"{kind} compares each with each: {node['Join Filter']}"
     if table not in GROWING or kind in {"ModifyTable", "LockRows"}:
         return None
+    if kind == "Tid Scan":
+        # of rows that another step has found
+        return None
     if kind not in {"Index Scan", "Index Only Scan"}:
         return f"{kind} of {table}"
     index, condition = node["Index Name"], node.get("Index Cond", "")

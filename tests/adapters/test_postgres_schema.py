@@ -101,3 +101,19 @@ def _open(url: str) -> None:
         run_to_end(broker.open())
     finally:
         run_to_end(broker.close())
+
+
+def test_tables_of_an_older_qcore_are_brought_up_to_date(postgres_server: PostgresServer) -> None:
+    """What is added to them is what new ones are made with."""
+    older, newer = fresh_schema(), fresh_schema()
+    for schema in (older, newer):
+        with blocking_on(postgres_server, schema):
+            pass
+    postgres_server.sql(f"ALTER INDEX {older}.tasks_pkey RESET (fillfactor)")
+    postgres_server.sql(f"UPDATE {older}.meta SET version = 1")  # noqa: S608
+    with blocking_on(postgres_server, older) as broker:
+        run_to_end(broker.enqueue([a_task()], now=NOW))
+    assert postgres_server.sql(f"SELECT version FROM {older}.meta") == [(VERSION,)]  # noqa: S608
+    options = "SELECT reloptions FROM pg_class WHERE oid = '{}.tasks_pkey'::regclass"
+    assert postgres_server.sql(options.format(older)) == [(["fillfactor=50"],)]
+    assert postgres_server.sql(options.format(newer)) == [(["fillfactor=50"],)]

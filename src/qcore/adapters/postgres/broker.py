@@ -20,6 +20,7 @@ from qcore.adapters.postgres import (
 )
 from qcore.adapters.postgres.limits import limited_queues, set_limit
 from qcore.adapters.postgres.limits import limits as limits_of
+from qcore.adapters.postgres.plain_leases import PlainLeases
 from qcore.adapters.postgres.schema import preparing
 from qcore.adapters.postgres.statistics import KnownNames
 from qcore.adapters.postgres.workers import announce, withdraw
@@ -67,6 +68,7 @@ class PostgresBroker:
         self._keep = keep
         self._blocking: PostgresBroker | None = None
         self._known = KnownNames()
+        self._plain = PlainLeases()
         link.on_connect(preparing(link.schema))
         self.time: Callable[[], Moment] = link.time
         """Return what time the server has."""
@@ -106,17 +108,18 @@ class PostgresBroker:
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
-        return await self._link.write(
+        claims = await self._link.write(
             partial(claim.claim, demand=demand, now=now, until=until, known=self._known)
         )
+        for each in claims:
+            self._plain.add(each.lease, each.task)
+        return claims
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
         """Apply verdicts to claimed tasks, which ends their leases."""
-        return await self._link.write(
-            partial(settle.settle, verdicts=verdicts, now=now, known=self._known)
-        )
+        return await self._link.write(settle.Settling(verdicts, now, self._known, self._plain))
 
     async def save_details(
         self, updates: Sequence[DetailsUpdate]

@@ -6,12 +6,12 @@ from typing import Final
 from attrs import evolve
 
 from qcore.adapters.links.postgres import Row, Tx
-from qcore.adapters.links.postgres.arrays import texts
+from qcore.adapters.links.postgres.arrays import numbers, texts
 from qcore.adapters.postgres import places
 from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.limits import QueueLimits, next_starts, read_limits
 from qcore.adapters.postgres.places import of_queue
-from qcore.adapters.postgres.records import COLUMNS, WIDTH, claimed_task_of
+from qcore.adapters.postgres.records import COLUMNS, ID, WIDTH, claimed_task_of
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
 from qcore.adapters.postgres.tokens import raise_tokens
@@ -41,43 +41,50 @@ async def claim(
     tx: Tx, demand: Demand, now: Moment, until: Moment, known: KnownNames
 ) -> list[Claim]:
     """Claim each queue's quota, then fill what room is left in the order of the queues."""
-    if len(demand.quotas) == 1:
-        (queue,) = demand.quotas
-        claims = await _claim_simply(tx, queue, demand.limit, now, until)
-        if claims is not None:
-            return claims
-    elif not await tx.alone(_SQL["anything"], {"queues": texts(demand.quotas), "now": now}):
-        return []
-    return await _ClaimCall(tx, now, until, known).run(demand)
+    claims, rest = await _claim_simply(tx, demand, now, until)
+    if rest is not None:
+        claims += await _ClaimCall(tx, now, until, known, claims).run(rest)
+    return claims
 
 
 async def _claim_simply(
-    tx: Tx, queue: str, room: int, now: Moment, until: Moment
-) -> list[Claim] | None:
-    """Claim in one statement; None, with nothing claimed, where there is more to decide."""
-    values = {
-        "queue": queue,
-        "room": max(0, room),
-        "now": now,
-        "until": until,
-        "floor": token_floor(now),
-    }
-    rows = await tx.alone(_SQL["simple"], values)
-    if rows[0][0]:
-        return None
-    if rows[0][1] is None:
-        return []
+    tx: Tx, demand: Demand, now: Moment, until: Moment
+) -> tuple[list[Claim], Demand | None]:
+    """Claim in one statement; return, too, what is left to claim where there is more to decide."""
+    room = max(0, demand.limit)
+    values = {"room": room, "now": now, "until": until, "floor": token_floor(now)}
+    if len(demand.quotas) == 1:
+        (queue,) = demand.quotas
+        rows = await tx.alone(_SQL["simple"], {**values, "queue": queue})
+        is_odd, is_short, found = rows[0][0], False, [(queue, row[1:]) for row in rows]
+    else:
+        named = {"queues": texts(demand.quotas), "quotas": numbers(demand.quotas.values())}
+        rows = await tx.alone(_SQL["several"], {**values, **named})
+        is_odd, is_short, found = rows[0][0], rows[0][-1], [(row[-2], row[1:-2]) for row in rows]
+    if is_odd:
+        return [], demand
+    if found[0][1][ID] is None:
+        return [], demand if is_short else None
+    claims = await _decoded(tx, found, now, until)
+    # what is short was locked by others: the queues are looked through one by one
+    return claims, Demand(room - len(found), demand.quotas) if is_short else None
+
+
+async def _decoded(
+    tx: Tx, found: Sequence[tuple[str, Row]], now: Moment, until: Moment
+) -> list[Claim]:
+    """Return rows with the tokens of their leases as claims; end those that cannot be decoded."""
     claims: list[Claim] = []
-    unreadable: list[tuple[Row, Unreadable]] = []
-    for row in rows:
+    unreadable: dict[str, list[tuple[Row, Unreadable]]] = {}
+    for queue, row in found:
         try:
-            task = claimed_task_of(row[1:-1], queue, counted=True)
+            task = claimed_task_of(row[:-1], queue, counted=True)
         except Unreadable as why:
-            unreadable.append((row[1:], why))
+            unreadable.setdefault(queue, []).append((row, why))
         else:
             claims.append(Claim(task, Lease(queue, task.spec.id, row[-1], until)))
-    if unreadable:
-        await _condemn(tx, queue, unreadable, now)
+    for queue, some in unreadable.items():
+        await _condemn(tx, queue, some, now)
     return claims
 
 
@@ -96,7 +103,9 @@ async def _condemn(
 class _ClaimCall:
     """A claim that has more to decide than one statement does."""
 
-    def __init__(self, tx: Tx, now: Moment, until: Moment, known: KnownNames) -> None:
+    def __init__(
+        self, tx: Tx, now: Moment, until: Moment, known: KnownNames, before: Sequence[Claim]
+    ) -> None:
         self._tx = tx
         self._now = now
         self._until = until
@@ -104,6 +113,8 @@ class _ClaimCall:
         self._endings = Endings()
         self._limits: dict[str, QueueLimits] = {}
         self._claims: list[Claim] = []
+        self._before = before
+        """What the same call has claimed already."""
 
     async def run(self, demand: Demand) -> list[Claim]:
         """Claim, and have those told who are to know what else became of tasks."""
@@ -137,7 +148,7 @@ class _ClaimCall:
         limits = self._limits.get(queue)
         if limits is not None:
             room = min(room, await limits.free(self._tx, self._now))
-        if self._claims and room > 0:
+        if (self._claims or self._before) and room > 0:
             room = int(min(room, room_beside(self._held(queue))))
         await self._fill(queue, room)
         if limits is not None and len(self._claims) > before:
@@ -160,7 +171,8 @@ class _ClaimCall:
 
     def _held(self, queue: str) -> list[Task]:
         """Return those of the claimed tasks that are of a queue."""
-        return [claim.task for claim in self._claims if claim.task.queue == queue]
+        claims = (*self._before, *self._claims)
+        return [claim.task for claim in claims if claim.task.queue == queue]
 
     async def _without_expired(self, queue: str, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks that may still start; end the others."""

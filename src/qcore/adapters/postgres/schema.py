@@ -10,9 +10,9 @@ from qcore.adapters.links.postgres import Prepare, Tx
 from qcore.adapters.postgres.statements import statements
 from qcore.domain.errors import BrokerUnusable
 
-ADDED: Final[Mapping[int, Sequence[str]]] = {}
+ADDED: Final[Mapping[int, Sequence[str]]] = {2: ["primary_key_room"]}
 """What each version has added to the one before it, by the names of the statements that make it."""
-VERSION: Final = 1
+VERSION: Final = 2
 OLDEST: Final = 1
 """The oldest version that is brought up to date."""
 

@@ -8,16 +8,16 @@ from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.enqueue import enqueue
 from qcore.adapters.postgres.limits import read_limits
 from qcore.adapters.postgres.places import leases
+from qcore.adapters.postgres.plain_leases import PlainLeases
 from qcore.adapters.postgres.statements import statements
-from qcore.adapters.postgres.statistics import KnownNames, record
+from qcore.adapters.postgres.statistics import KnownNames, record, values_of_successes
 from qcore.adapters.postgres.task_state import TaskState
 from qcore.adapters.postgres.transitions import read_leased, write_tasks
 from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.decisions import settled
 from qcore.domain.moments import Moment
 from qcore.domain.states import ENDED, State
-from qcore.domain.task import Lease, Verdict
-from qcore.domain.transitions import Succeeded
+from qcore.domain.task import Verdict
 from qcore.ports import TasksChanged
 
 _SQL: Final = statements("settle")
@@ -26,48 +26,70 @@ KEPT_STATES: Final = ENDED - {State.GONE}
 _GONE: Final = Settled(State.GONE)
 
 
-async def settle(
-    tx: Tx, verdicts: Sequence[Verdict], now: Moment, known: KnownNames
-) -> list[Settled | LeaseLost]:
-    """Apply each verdict to its task, and enqueue what follows."""
-    endings = Endings()
-    gone: set[Lease] = set()
-    if _are_plain(verdicts):
-        gone = await _succeed(tx, verdicts, now, endings)
-    others = [verdict for verdict in verdicts if verdict.lease not in gone] if gone else verdicts
-    answers = iter(await _settle_others(tx, others, now, endings) if others else ())
-    await record(tx, endings, known)
-    return [_GONE if verdict.lease in gone else next(answers) for verdict in verdicts]
+class Settling:
+    """A call of `settle`: what a statement of its own has committed is not done again.
+
+    A transaction's function is run again where others wrote the same at the same time.
+    """
+
+    def __init__(
+        self, verdicts: Sequence[Verdict], now: Moment, known: KnownNames, plain: PlainLeases
+    ) -> None:
+        self._verdicts = verdicts
+        self._now = now
+        self._known = known
+        self._plain = plain
+        self._names = plain.names_of(verdicts)
+        self._committed: frozenset[int] = frozenset()
+        """The tokens of the leases whose tasks are gone, whatever becomes of the others."""
+
+    async def __call__(self, tx: Tx) -> list[Settled | LeaseLost]:
+        """Apply each verdict to its task, and enqueue what follows."""
+        gone = self._committed
+        if not gone and self._names is not None:
+            gone = await self._succeed(tx, self._names)
+            if not tx.has_begun:
+                self._committed = gone
+        if len(gone) < len(self._verdicts):
+            return await self._settle_others(tx, gone)
+        self._plain.forget(self._verdicts)
+        return [_GONE] * len(self._verdicts)
+
+    async def _succeed(self, tx: Tx, names: Sequence[str]) -> frozenset[int]:
+        """Delete the tasks that a success ends without more to decide, and count them.
+
+        In one statement; where a lease is lost, nothing is counted. Return the tokens of those
+        that were deleted.
+        """
+        counted = values_of_successes(names, self._verdicts, self._now, self._known)
+        if counted is None:
+            return frozenset()
+        named = leases(verdict.lease for verdict in self._verdicts)
+        values = {**named, **counted, "number": len(names)}
+        ((number, tokens, limited),) = await tx.alone(_SQL["succeed"], values)
+        if number and limited:
+            # one that is no longer active may have kept others of its queue from being claimed
+            tx.tell_of_work({verdict.lease.queue for verdict in self._verdicts})
+        if number == len(names):
+            return frozenset(verdict.lease.token for verdict in self._verdicts)
+        return frozenset(tokens or ())
+
+    async def _settle_others(self, tx: Tx, gone: frozenset[int]) -> list[Settled | LeaseLost]:
+        endings = Endings()
+        others = [verdict for verdict in self._verdicts if verdict.lease.token not in gone]
+        for verdict, name in zip(self._verdicts, self._names or (), strict=False):
+            if verdict.lease.token in gone:
+                ending = (name, verdict.outcome, State.GONE, verdict)
+                endings.add(verdict.lease.queue, ending, self._now)
+        answers = iter(await _settle(tx, others, self._now, endings))
+        await record(tx, endings, self._known)
+        self._plain.forget(self._verdicts)
+        return [
+            _GONE if verdict.lease.token in gone else next(answers) for verdict in self._verdicts
+        ]
 
 
-def _are_plain(verdicts: Sequence[Verdict]) -> bool:
-    """Return whether they are of runs that succeeded, with nothing to follow; no task twice."""
-    for verdict in verdicts:
-        if type(verdict.outcome) is not Succeeded or verdict.outcome.then:
-            return False
-    return len({(each.lease.queue, each.lease.id) for each in verdicts}) == len(verdicts)
-
-
-async def _succeed(
-    tx: Tx, verdicts: Sequence[Verdict], now: Moment, endings: Endings
-) -> set[Lease]:
-    """Delete the tasks that a success ends without more to decide; return their leases."""
-    rows = await tx.fetch(_SQL["succeed"], leases(verdict.lease for verdict in verdicts))
-    names = {(queue, task): name for queue, task, name, _ in rows}
-    gone: set[Lease] = set()
-    for verdict in verdicts:
-        lease = verdict.lease
-        name = names.get((lease.queue, lease.id))
-        if name is not None:
-            gone.add(lease)
-            endings.add(lease.queue, (name, verdict.outcome, State.GONE, verdict), now)
-    if rows and rows[0][-1]:
-        # one that is no longer active may have kept others of its queue from being claimed
-        tx.tell_of_work({lease.queue for lease in gone})
-    return gone
-
-
-async def _settle_others(
+async def _settle(
     tx: Tx, verdicts: Sequence[Verdict], now: Moment, endings: Endings
 ) -> list[Settled | LeaseLost]:
     tasks = await read_leased(tx, [verdict.lease for verdict in verdicts], endings)

@@ -6,13 +6,13 @@ so the table does not grow where nobody sweeps. What is read of a period is its 
 of the shorter periods in it.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from qcore.adapters.links.postgres import Row, Tx
+from qcore.adapters.links.postgres import Row, Tx, Values
 from qcore.adapters.links.postgres.arrays import texts
 from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.statements import statements
@@ -26,7 +26,9 @@ from qcore.domain.statistics import (
     add_rows,
     statistics_of,
     tallied,
+    tallied_successes,
 )
+from qcore.domain.task import Verdict
 
 _SQL: Final = statements("statistics")
 _COUNTS: Final = msgspec.json.Decoder(dict[str, int])
@@ -81,6 +83,34 @@ async def _record(
     known.set(queue, start, {*rows})
 
 
+def values_of_successes(
+    names: Sequence[str], verdicts: Sequence[Verdict], now: Moment, known: KnownNames
+) -> Values | None:
+    """Return what adds successes to the rows of the minute, given by the names of their tasks.
+
+    None where there is a name that may have no row yet.
+    """
+    start = _MINUTE.start(now)
+    by_queue: defaultdict[str, tuple[list[str], list[Verdict]]] = defaultdict(lambda: ([], []))
+    for name, verdict in zip(names, verdicts, strict=True):
+        some_names, some_verdicts = by_queue[verdict.lease.queue]
+        some_names.append(name)
+        some_verdicts.append(verdict)
+    rows: list[tuple[str, str, FieldCounts]] = []
+    for queue, some in by_queue.items():
+        rows_of_names = known.get(queue, start)
+        if rows_of_names is None or not rows_of_names.issuperset(some[0]):
+            return None
+        rows += [(queue, name, counts) for name, counts in tallied_successes(*some).items()]
+    return {
+        "seconds": int(_MINUTE),
+        "start": start,
+        "counted": texts([queue for queue, _, _ in rows]),
+        "names": texts([name for _, name, _ in rows]),
+        "counts": texts([_encode(counts) for _, _, counts in rows]),
+    }
+
+
 async def _fold(tx: Tx, queue: str, minute: int) -> None:
     """Add what is too old for its resolution to the next one, and delete what none keeps."""
     for resolution in Resolution:
@@ -105,7 +135,7 @@ async def _add_to(tx: Tx, queue: str, resolution: Resolution, old: Mapping[int, 
 def _add(tx: Tx, queue: str, resolution: Resolution, start: int, rows: Rows) -> None:
     """Add counts to the rows of a period."""
     counted = {name: counts for name, counts in rows.items() if counts}
-    encoded = [msgspec.json.encode(counts).decode() for counts in counted.values()]
+    encoded = [_encode(counts) for counts in counted.values()]
     values = {"queue": queue, "seconds": int(resolution), "start": start}
     tx.add(_SQL["add"], {**values, "names": texts(counted), "counts": texts(encoded)})
 
@@ -147,6 +177,10 @@ def _by_period(found: Sequence[Row]) -> dict[int, Rows]:
     for start, name, counts in found:
         add_rows(periods.setdefault(start, {}), {name: _decode(counts)})
     return periods
+
+
+def _encode(counts: FieldCounts) -> str:
+    return msgspec.json.encode(counts).decode()
 
 
 def _decode(counts: str) -> dict[str, int]:

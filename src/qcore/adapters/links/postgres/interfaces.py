@@ -23,6 +23,11 @@ class Tx(Protocol):
     Statements name the tables as `qcore.…`, whatever their schema is called.
     """
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there are statements that are undone if a later one, or the commit, fails."""
+        ...
+
     async def alone(self, sql: str, values: Values) -> list[Row]:
         """Run a statement that is a transaction of its own, unless one has begun already."""
         ...

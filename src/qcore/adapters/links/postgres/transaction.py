@@ -95,6 +95,8 @@ class Transaction:
 class Reading:
     """`Tx` of a query: each statement is a transaction of its own."""
 
+    has_begun = False
+
     def __init__(self, session: Session, localized: Callable[[str], str]) -> None:
         self._session = session
         self._localized = localized

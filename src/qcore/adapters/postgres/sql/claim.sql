@@ -1,10 +1,11 @@
--- A claim of one queue in one statement, where nothing is to be decided but who gets what: no limit of the
--- queue, nothing that became due, no task among the first that has crashed or has expired, and tokens that
--- are above `floor`. Else `is_odd` says so, and nothing is claimed.
+-- A claim in one statement, where nothing is to be decided but who gets what: no limit of a queue, nothing
+-- that became due, no task among the first that has crashed or has expired, and tokens that are above
+-- `floor`. Else `is_odd` says so, and nothing is claimed.
 -- SKIP LOCKED passes over what others are claiming. The tasks are locked in one materialized step with
 -- its own LIMIT: as a subquery of IN, it could be run more than once, and take more (facts of planners,
--- not of the standard). Tokens are given in the order of the claim, and what is returned is sorted by
--- them, as RETURNING has no order.
+-- not of the standard). They are updated where they lie (`ctid`), as nobody else can move them by then.
+-- Tokens are given in the order of the claim, and what is returned is sorted by them, as RETURNING has no
+-- order.
 -- name: simple
 WITH odd AS MATERIALIZED (
     SELECT EXISTS (SELECT 1 FROM qcore.limits WHERE queue = %(queue)s)
@@ -18,21 +19,20 @@ WITH odd AS MATERIALIZED (
         )
         OR (SELECT last_value <= %(floor)s FROM qcore.token) AS found
 ), picked AS MATERIALIZED (
-    SELECT queue, id, priority, sequence, crashes, expires
-    FROM qcore.tasks
-    WHERE queue = %(queue)s AND state = 'pending' AND NOT (SELECT found FROM odd)
-    ORDER BY priority DESC, sequence LIMIT %(room)s
-    FOR UPDATE SKIP LOCKED
+    SELECT p.*, nextval('qcore.token') AS token
+    FROM (
+        SELECT ctid AS place, crashes, expires
+        FROM qcore.tasks
+        WHERE queue = %(queue)s AND state = 'pending' AND NOT (SELECT found FROM odd)
+        ORDER BY priority DESC, sequence LIMIT %(room)s
+        FOR UPDATE SKIP LOCKED
+    ) AS p
 ), doubtful AS MATERIALIZED (
     SELECT EXISTS (SELECT 1 FROM picked WHERE crashes > 0 OR expires <= %(now)s) AS found
-), given AS MATERIALIZED (
-    SELECT queue, id, nextval('qcore.token') AS token
-    FROM (SELECT queue, id FROM picked ORDER BY priority DESC, sequence OFFSET 0) AS sorted
-    WHERE NOT (SELECT found FROM doubtful)
 ), claimed AS (
     UPDATE qcore.tasks AS t
-    SET state = 'active', until = %(until)s, token = g.token, attempts = t.attempts + 1
-    FROM given AS g WHERE t.queue = ANY(ARRAY[g.queue]) AND t.id BETWEEN (g.id COLLATE "C") AND (g.id COLLATE "C")
+    SET state = 'active', until = %(until)s, token = p.token, attempts = t.attempts + 1
+    FROM picked AS p WHERE t.ctid = p.place AND NOT (SELECT found FROM doubtful)
     RETURNING t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created,
         t.due, t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name,
         t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token
@@ -41,21 +41,74 @@ SELECT odd.found OR doubtful.found AS is_odd, c.*
 FROM odd CROSS JOIN doubtful LEFT JOIN claimed AS c ON true
 ORDER BY c.token
 
--- Whether a claim would find a task that is pending or due. No EXISTS, which may become a hash of all
--- tasks there are.
--- name: anything
-SELECT 1
-FROM unnest(%(queues)s::text[]) AS n (queue)
-WHERE (SELECT true FROM qcore.tasks AS t WHERE t.queue = n.queue AND t.state = 'pending' LIMIT 1)
-    OR (
-        SELECT true FROM qcore.tasks AS t
-        WHERE t.queue = n.queue AND t.state = 'scheduled' AND t.due <= %(now)s LIMIT 1
-    )
-    OR (
-        SELECT true FROM qcore.tasks AS t
-        WHERE t.queue = n.queue AND t.state = 'retry' AND t.due <= %(now)s LIMIT 1
-    )
-LIMIT 1
+-- The same for several queues. Each one's `share` is its quota, as far as it has so many, and then what room
+-- is left, in the order of the queues; `taken` is the first of these, which comes first. Where others claim
+-- at the same time fewer may be left than were counted: `is_short` says that there may be more elsewhere.
+-- name: several
+WITH wanted AS MATERIALIZED (
+    SELECT * FROM unnest(%(queues)s::text[], %(quotas)s::int[])
+        WITH ORDINALITY AS u (queue, quota, place)
+), odd AS MATERIALIZED (
+    SELECT EXISTS (SELECT 1 FROM qcore.limits WHERE queue = ANY(%(queues)s::text[]))
+        OR (SELECT last_value <= %(floor)s FROM qcore.token)
+        OR EXISTS (
+            SELECT 1 FROM wanted AS w
+            WHERE (
+                SELECT true FROM qcore.tasks AS t
+                WHERE t.queue = w.queue AND t.state = 'scheduled' AND t.due <= %(now)s LIMIT 1
+            )
+            OR (
+                SELECT true FROM qcore.tasks AS t
+                WHERE t.queue = w.queue AND t.state = 'retry' AND t.due <= %(now)s LIMIT 1
+            )
+        ) AS found
+), counted AS MATERIALIZED (
+    SELECT w.*, (
+        SELECT count(*) FROM (
+            SELECT 1 FROM qcore.tasks AS t
+            WHERE t.queue = w.queue AND t.state = 'pending' LIMIT %(room)s
+        ) AS first
+    ) AS number
+    FROM wanted AS w WHERE NOT (SELECT found FROM odd)
+), quotas AS MATERIALIZED (
+    SELECT c.*, least(c.number, c.quota) AS taken FROM counted AS c
+), shares AS MATERIALIZED (
+    SELECT q.queue, q.place, q.taken, (q.taken + greatest(0, least(
+        q.number - q.taken,
+        %(room)s - sum(q.taken) OVER () - sum(q.number - q.taken) OVER (ORDER BY q.place)
+            + (q.number - q.taken)
+    )))::bigint AS share
+    FROM quotas AS q
+), picked AS MATERIALIZED (
+    SELECT p.*, nextval('qcore.token') AS token
+    FROM (
+        SELECT t.spot, t.crashes, t.expires
+        FROM shares AS s CROSS JOIN LATERAL (
+            SELECT x.*, row_number() OVER () AS rank
+            FROM (
+                SELECT y.ctid AS spot, y.crashes, y.expires
+                FROM qcore.tasks AS y
+                WHERE y.queue = s.queue AND y.state = 'pending'
+                ORDER BY y.priority DESC, y.sequence LIMIT s.share
+                FOR UPDATE SKIP LOCKED
+            ) AS x
+        ) AS t
+        ORDER BY t.rank > s.taken, s.place, t.rank OFFSET 0
+    ) AS p
+), doubtful AS MATERIALIZED (
+    SELECT EXISTS (SELECT 1 FROM picked WHERE crashes > 0 OR expires <= %(now)s) AS found
+), claimed AS (
+    UPDATE qcore.tasks AS t
+    SET state = 'active', until = %(until)s, token = p.token, attempts = t.attempts + 1
+    FROM picked AS p WHERE t.ctid = p.spot AND NOT (SELECT found FROM doubtful)
+    RETURNING t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created,
+        t.due, t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name,
+        t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token, t.queue
+)
+SELECT odd.found OR doubtful.found AS is_odd, c.*,
+    (SELECT coalesce(sum(share), 0) FROM shares) > (SELECT count(*) FROM picked) AS is_short
+FROM odd CROSS JOIN doubtful LEFT JOIN claimed AS c ON true
+ORDER BY c.token
 
 -- name: pending
 SELECT id, state, priority, crashes, failures, attempts, max_crashes, created, due, not_before,

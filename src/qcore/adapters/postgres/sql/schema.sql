@@ -37,8 +37,9 @@ CREATE SEQUENCE qcore.token AS bigint
 
 -- Few columns are indexed, and none of them for all states: a partial index for each way in which tasks of
 -- a state are looked for. Room is left on each page (fillfactor), so that what changes no index stays on its
--- page and needs no vacuum (a HOT update): renewed leases above all. Texts are compared byte by byte, as
--- Python does.
+-- page and needs no vacuum (a HOT update): renewed leases above all. A claim is none, and adds an entry to the
+-- primary key: half of its pages is left for that, as a page that is full is looked through for entries that
+-- may go, for each that comes. Texts are compared byte by byte, as Python does.
 -- `due` is when a task may run; `until` the end of the lease of an active one, whose `token` is null in any
 -- other state; `finished` the moment at which it ended.
 -- `holds` is the unique key that the task holds; null once the task has ended, or the key's time was over
@@ -74,7 +75,7 @@ CREATE TABLE qcore.tasks (
     options text,
     payload bytea NOT NULL,
     result bytea,
-    PRIMARY KEY (queue, id),
+    PRIMARY KEY (queue, id) WITH (fillfactor = 50),
     CHECK (state IN (
         'scheduled', 'pending', 'aggregating', 'active', 'retry', 'completed', 'archived', 'dead'
     )),
@@ -89,6 +90,10 @@ CREATE TABLE qcore.tasks (
     autovacuum_analyze_scale_factor = 0.05,
     autovacuum_vacuum_cost_delay = 0
 )
+
+-- Of what exists already, only pages that are split from now on have the room.
+-- name: primary_key_room
+ALTER INDEX qcore.tasks_pkey SET (fillfactor = 50)
 
 -- name: pending
 CREATE INDEX tasks_pending ON qcore.tasks (queue, priority DESC, sequence) WHERE state = 'pending'
