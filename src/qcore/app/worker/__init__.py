@@ -5,7 +5,8 @@ parts below. A task passes through three parts, all on the event loop:
 
 - claim: `ClaimLoop` demands as much of each queue as there is room for (`Capacity`), and waits for
   a notification, a due moment (`NextDue`) or the end of a run when there is nothing to claim;
-- execute: `TaskRunner` starts a coroutine for each claim, in which `Executor` resolves the handler,
+- execute: `TaskRunner` starts an asyncio task for each claim (an eager one since Python 3.12, which
+  runs up to the handler's first wait while it is made), in which `Executor` resolves the handler,
   decodes its arguments, has `Invoker` call it and `FailureJudge` judge what it raises;
 - settle: `Outbox` writes the verdicts in batches, after the progress of their runs
   (`ProgressWriter`), and keeps them through an outage.

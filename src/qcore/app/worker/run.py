@@ -35,6 +35,7 @@ class Run:
         self.seconds = 0.0
         """How long it ran, once its verdict is in the outbox; 0 where no handler was called."""
         self.coroutine: asyncio.Task[Any] | None = None
+        """The task that executes it; None up to its first wait, where it was started eagerly."""
         self.unknown_format: str | None = None
         """Why its task cannot be read by this version, where that is why it is put back."""
 
@@ -60,7 +61,7 @@ class Run:
     def is_current(self) -> bool:
         """Return whether its coroutine is being run by its event loop, rather than closed."""
         try:
-            return asyncio.current_task() is self.coroutine
+            return asyncio.current_task() is self.coroutine or self.coroutine is None
         except RuntimeError:
             # no loop runs
             return False

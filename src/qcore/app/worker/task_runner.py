@@ -1,7 +1,9 @@
-"""From a claim to its verdict: each claim runs in a coroutine of its own."""
+"""From a claim to its verdict: each claim runs in an asyncio task of its own."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from qcore.app.client.wakeup import Wakeup
 from qcore.app.tasks.context import Context, RunServices
@@ -15,9 +17,16 @@ from qcore.domain.events import NoHandler, TaskFinished, TasksClaimed
 from qcore.domain.task import Claim
 from qcore.domain.transitions import Released, Snoozed, Transition
 
+HAS_EAGER_TASKS: Final = sys.version_info >= (3, 12)
+"""Whether asyncio can run a coroutine up to its first wait while it makes the task for it."""
+
 
 class TaskRunner:
     """Start claims; execute each, and hand its verdict to the outbox.
+
+    On Python 3.12 and newer a claim's asyncio task is an eager one: its coroutine runs up to its
+    first wait while the task is made, and where it never waits the event loop does not hear of it.
+    A loop that has a task factory makes the tasks by that.
 
     `running` holds the runs in hand. The shutdown takes a run out of it to release its task, and
     the verdict that the run may still reach is then dropped. `on_end` is called after each run.
@@ -48,18 +57,45 @@ class TaskRunner:
         self._emit = emit
         self._ends = ends
         self._on_end = on_end
-        self._create_task = asyncio.get_running_loop().create_task
+        self._loop = asyncio.get_running_loop()
+        self._is_eager = HAS_EAGER_TASKS and self._loop.get_task_factory() is None
         self._send_finished = emit.sender(TaskFinished)
 
     def start(self, claims: Sequence[Claim]) -> None:
-        """Start a coroutine for each claim."""
+        """Start an asyncio task for each claim, in order, in the next turn of the loop."""
         if claims and self._emit.wants(TasksClaimed):
             self._emit(TasksClaimed(claims))
-        create_task, host, running = self._create_task, self._host, self.running
-        for claim in claims:
-            run = Run(claim, Context(claim, host))
-            running.add(run)
+        host = self._host
+        runs = [Run(claim, Context(claim, host)) for claim in claims]
+        if self._is_eager:
+            # not here and now: the claim loop sends its next claim before these run; and before
+            # they are known, so that whoever wants to cancel one finds it begun
+            self._loop.call_soon(self._start_eagerly, runs)
+        self.running.update(runs)
+        if not self._is_eager:
+            self._start(runs)
+
+    def _start(self, runs: Sequence[Run]) -> None:
+        create_task = self._loop.create_task
+        for run in runs:
             run.coroutine = create_task(self._execute_and_settle(run))
+
+    def _start_eagerly(self, runs: Sequence[Run]) -> None:
+        """Run each coroutine up to its first wait: most handlers never wait.
+
+        Those are over before the loop knows their tasks, which it neither queues nor calls back.
+        """
+        # type stubs for Python 3.11 do not know the option
+        make_task: Any = asyncio.Task
+        loop = self._loop
+        for started, run in enumerate(runs, 1):
+            coroutine = self._execute_and_settle(run)
+            try:
+                run.coroutine = make_task(coroutine, loop=loop, eager_start=True)
+            except BaseException:
+                # Ctrl-C in a handler ends the loop; the others are cancelled with it
+                self._start(runs[started:])
+                raise
 
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Release claims that are not to be started here and now; that burns nothing."""
@@ -76,9 +112,9 @@ class TaskRunner:
             self.running.discard(run)
             if not isinstance(error, GeneratorExit):
                 self._outbox.put(run, Released())
-            if run.coroutine is not None:
+            if run.is_current() and (coroutine := asyncio.current_task()) is not None:
                 # the program gets it: asyncio need not log that nobody has retrieved it
-                run.coroutine.add_done_callback(_retrieve)
+                coroutine.add_done_callback(_retrieve)
             raise
         finally:
             if run.ctx.deadline is not None:
@@ -103,5 +139,5 @@ class TaskRunner:
             self._send_finished(TaskFinished(run.claim, verdict, run.seconds))
 
 
-def _retrieve(coroutine: asyncio.Task[None]) -> None:
+def _retrieve(coroutine: asyncio.Task[Any]) -> None:
     _ = coroutine.cancelled() or coroutine.exception()
