@@ -41,6 +41,27 @@ async def test_an_examination_shows_what_is_broken_first() -> None:
     assert html.css(CANARY) == []
 
 
+async def test_what_the_last_examination_has_found_stays_on_the_overview() -> None:
+    """What is broken; to those who may ask for one, and on the page of the doctor, with its age."""
+    q = examined()
+    app = dashboard(q, access=lambda request: {"*"} if "ann" in request.headers else {"*.read"})
+    ann, ben = browser(app), browser(app)
+    ann.http.headers["ann"] = "yes"
+    assert "is full" not in (await ann.get()).text
+    await ann.post("doctor")
+    html = await ann.page()
+    [problem] = [each for each in html.css(".problems li") if "is full" in each.text()]
+    assert "give it more" in problem.text()
+    assert "Memory: redis" in problem.text()
+    assert "a newer one is there" not in text_of(html)
+    assert html.css(CANARY) == []
+    assert "is full" not in (await ben.get()).text
+    q.clock.advance(180)  # type: ignore[attr-defined]
+    again = text_of(await ann.page("doctor"))
+    assert "is full" in again
+    assert "3 min ago" in again
+
+
 @pytest.mark.parametrize("right", ["*.read", "*@mail*", "store.examine@mail"])
 async def test_who_may_not_do_that_cannot_have_it_examined(right: str) -> None:
     """It writes to try things out, and tells of all queues."""

@@ -1,5 +1,7 @@
 """What all pages of a dashboard share: the queue that they show, and how it was set up."""
 
+from collections.abc import Sequence
+
 from qcore.app.calls.codec import Codec
 from qcore.app.client.auditing import Emit
 from qcore.app.client.client import Client
@@ -8,14 +10,24 @@ from qcore.app.client.inspector import Inspector
 from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.task_listing import payload_reader
 from qcore.app.worker.instruments import Instruments
+from qcore.domain.diagnostics import Finding
 from qcore.domain.events import Operated
 from qcore.domain.moments import Moment
+from qcore.domain.record import record
 from qcore.entrypoints.dashboard.jobs import Jobs
 from qcore.entrypoints.dashboard.masked_broker import MaskedBroker
 from qcore.entrypoints.dashboard.settings import Settings
 from qcore.entrypoints.dashboard.streams import Streams
 from qcore.entrypoints.facade import Qcore
 from qcore.ports import Broker
+
+
+@record
+class Examination:
+    """What the doctor has found, and when; without what is not to be seen."""
+
+    at: Moment
+    findings: Sequence[Finding]
 
 
 class Board:
@@ -29,6 +41,8 @@ class Board:
         """Tells the instruments of the queue what operators do; None if none of them wants that."""
         self.streams = Streams()
         self.jobs = Jobs()
+        self.examined: Examination | None = None
+        """The last that somebody has asked this process for."""
         self._inspector: tuple[Broker, Inspector] | None = None
 
     @property

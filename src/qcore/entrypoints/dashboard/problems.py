@@ -7,6 +7,7 @@ from attrs import field
 
 from qcore.app.client.queue_listing import QueueSummary
 from qcore.app.client.reading_inspector import WAITING
+from qcore.domain.diagnostics import Finding, Grade
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.states import State
@@ -63,6 +64,8 @@ class Facts:
     """Tasks that have ended for good without success since yesterday."""
     counts_all_dead: bool = True
     """Whether those are of all queues; else there may be more."""
+    findings: Sequence[Finding] = ()
+    """What the doctor has found when it was last asked."""
 
 
 def problems(facts: Facts) -> Sequence[Problem]:
@@ -74,6 +77,7 @@ def problems(facts: Facts) -> Sequence[Problem]:
         *_held(facts),
         *_backlog(facts),
         *_dead(facts),
+        *_found(facts),
     ]
     return sorted(found, key=lambda each: not each.is_bad)
 
@@ -202,6 +206,17 @@ def _dead(facts: Facts) -> Iterator[Problem]:
             parameters={"q": "state:dead,archived finished:<1d"},
             command=("errors", "state:dead,archived finished:<1d"),
         )
+
+
+def _found(facts: Facts) -> Iterator[Problem]:
+    for each in facts.findings:
+        if each.grade in {Grade.WARNING, Grade.ERROR}:
+            yield Problem(
+                f"{each.about[:1].upper()}{each.about[1:]}: {each.found}.",
+                each.to_do,
+                is_bad=each.grade is Grade.ERROR,
+                to="doctor",
+            )
 
 
 def _waiting(held: Mapping[State, int]) -> int:

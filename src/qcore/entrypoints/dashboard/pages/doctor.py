@@ -6,6 +6,7 @@ from typing import Final
 from attrs import evolve
 
 from qcore.domain.diagnostics import GRADES, Finding
+from qcore.entrypoints.dashboard.board import Examination
 from qcore.entrypoints.dashboard.masking import without_passwords
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Route
@@ -14,9 +15,9 @@ from qcore.entrypoints.dashboard.visit import Page, Visit
 COMMAND: Final = ("doctor",)
 
 
-async def ask(visit: Visit) -> Page:  # noqa: ARG001  (every page is asked so)
-    """Say what an examination does, and offer it."""
-    return Page("doctor.html", "Doctor", {"findings": None}, COMMAND)
+async def ask(visit: Visit) -> Page:
+    """Say what an examination does, and offer it; show what the last one has found."""
+    return Page("doctor.html", "Doctor", {"examined": visit.board.examined}, COMMAND)
 
 
 async def examine(visit: Visit) -> Page:
@@ -24,9 +25,10 @@ async def examine(visit: Visit) -> Page:
     # late: no other page needs it
     from qcore.doctor import diagnose
 
-    examined = await diagnose(visit.board.q.broker, thorough=False)
-    found = [_without_passwords(each) for each in examined]
-    return Page("doctor.html", "Doctor", {"findings": _worst_first(found)}, COMMAND)
+    found = await diagnose(visit.board.q.broker, thorough=False)
+    findings = _worst_first([_without_passwords(each) for each in found])
+    visit.board.examined = examined = Examination(visit.now, findings)
+    return Page("doctor.html", "Doctor", {"examined": examined}, COMMAND)
 
 
 def _worst_first(found: Sequence[Finding]) -> Sequence[Finding]:

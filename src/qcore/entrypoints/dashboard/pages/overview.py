@@ -79,6 +79,7 @@ async def overview(visit: Visit) -> Page:
     most = nlargest(MOST_QUEUES, dead, key=dead.__getitem__)
     days = await ended(visit, most, float(Resolution.DAY), Resolution.DAY)
     sees_all_workers = visit.visitor.rights.may_everywhere(Right.WORKER_READ)
+    examined = visit.board.examined if visit.may(Right.STORE_EXAMINE) else None
     facts = Facts(
         visit.now,
         counts,
@@ -88,6 +89,7 @@ async def overview(visit: Visit) -> Page:
         sees_all_workers,
         sum(each.statistics.dead for each in days),
         counts_all_dead=len(dead) <= MOST_QUEUES,
+        findings=() if examined is None else examined.findings,
     )
     values = {
         "queues": page.queues,
