@@ -8,6 +8,8 @@ from qcore.testing.builders import NOW, a_task
 from tests.adapters.doctoring import bad, examined, of
 from tests.adapters.postgres_kit import blocking_on, fresh_schema
 from tests.servers.postgres import PostgresServer
+from tests.servers.postgres_binaries import POSTGRES
+from tests.servers.postgres_pair import PostgresPair
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ async def test_a_database_that_is_well_has_nothing_to_mend(
     found = await examined(postgres_server.url(schema))
     assert bad(found, "persistence", "vacuum") == []
     assert {each.about for each in found} >= {
-        "version", "connections", "transactions", "tables", "indexes", "queues",
+        "version", "connections", "transactions", "replication", "tables", "indexes", "queues",
     }  # fmt: skip
     assert of(found, "queues").found == "1 with tasks, 1 of them pending"
     assert of(found, "persistence").grade is Grade.ERROR
@@ -52,6 +54,67 @@ async def test_a_transaction_that_was_left_open_is_named(
         told = of(await examined(postgres_server.url(schema)), "transactions")
         assert told.grade is Grade.WARNING
         assert f"process {shell.info.backend_pid} of a forgotten shell" in told.found
+
+
+async def test_a_transaction_that_was_prepared_and_never_decided_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has no process that could be ended, and outlives the server."""
+    monkeypatch.setattr(doctor, "LONG", 0.0)
+    schema = fresh_schema()
+    with (
+        PostgresServer(POSTGRES[-1], max_prepared_transactions="1") as server,
+        blocking_on(server, schema),
+    ):
+        with psycopg.connect(server.conninfo, autocommit=True) as owner:
+            owner.execute("BEGIN")
+            owner.execute("PREPARE TRANSACTION 'the caller''s'")
+        told = of(await examined(server.url(schema)), "transactions")
+        assert told.grade is Grade.WARNING
+        assert "the caller's" in told.found
+        server.sql(told.to_do.rpartition("or ")[2])
+        assert of(await examined(server.url(schema)), "transactions").grade is Grade.OK
+
+
+@pytest.mark.parametrize("kind", ["MUCH_WAL", "MANY_TRANSACTIONS"])
+async def test_a_slot_that_nobody_reads_is_named(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It keeps the log, and what transactions have deleted, for a reader that never comes."""
+    monkeypatch.setattr(doctor, kind, 0)
+    schema = fresh_schema()
+    slot = "SELECT pg_create_logical_replication_slot('forgotten', 'pgoutput')"
+    with (
+        PostgresServer(POSTGRES[-1], wal_level="logical") as server,
+        blocking_on(server, schema) as broker,
+    ):
+        assert of(await examined(server.url(schema)), "replication").grade is Grade.OK
+        server.sql(slot)
+        run_to_end(broker.enqueue([a_task()], now=NOW))
+        told = of(await examined(server.url(schema)), "replication")
+        assert told.grade is Grade.WARNING
+        assert "the slot forgotten, which nobody reads" in told.found
+        server.sql(told.to_do.rpartition("or ")[2])
+        assert of(await examined(server.url(schema)), "replication").grade is Grade.OK
+
+
+async def test_a_standby_that_holds_rows_back_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a long query there, of which this server knows nothing but what it must keep."""
+    monkeypatch.setattr(doctor, "MANY_TRANSACTIONS", 0)
+    schema = fresh_schema()
+    feedback = {"hot_standby_feedback": "on", "wal_receiver_status_interval": "1000s"}
+    with (
+        PostgresPair(POSTGRES[-1], **feedback) as pair,
+        blocking_on(pair.primary, schema) as broker,
+    ):
+        pair.standby.sql("SELECT 1")
+        for _ in range(3):
+            run_to_end(broker.enqueue([a_task()], now=NOW))
+        told = of(await examined(pair.primary.url(schema)), "replication")
+        assert told.grade is Grade.WARNING
+        assert "the standby walreceiver" in told.found
 
 
 async def test_dead_rows_are_told_of(

@@ -12,8 +12,8 @@ from tests.servers.waiting import until
 class Standby(PostgresServer):
     """A copy of a primary that follows it by streaming replication, until it is promoted."""
 
-    def __init__(self, binary: PostgresBinary, primary: PostgresServer) -> None:
-        super().__init__(binary)
+    def __init__(self, binary: PostgresBinary, primary: PostgresServer, **settings: str) -> None:
+        super().__init__(binary, **settings)
         self._primary = primary
 
     def _make_data(self) -> None:
@@ -35,9 +35,9 @@ class Standby(PostgresServer):
 class PostgresPair(Running):
     """A primary and its standby; a commit waits for both, so that none is lost with the primary."""
 
-    def __init__(self, binary: PostgresBinary) -> None:
+    def __init__(self, binary: PostgresBinary, **of_standby: str) -> None:
         self.primary = PostgresServer(binary)
-        self.standby = Standby(binary, self.primary)
+        self.standby = Standby(binary, self.primary, **of_standby)
 
     def url(self, schema: str = "qcore", **options: str) -> str:
         """Return a URL that names both, the primary first."""

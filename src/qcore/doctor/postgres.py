@@ -10,6 +10,8 @@ from qcore.doctor.postgres_queries import (
     ACTIVITY,
     CONNECTIONS,
     INDEX_STATES,
+    PREPARED,
+    REPLICATION,
     SERVER,
     TABLES,
 )
@@ -22,6 +24,10 @@ MANY_DEAD: Final = 50_000
 """Dead rows of a table from which they matter, if there are more of them than of live ones."""
 LONG: Final = 600.0
 """Seconds from which an open transaction is one that somebody has forgotten."""
+MUCH_WAL: Final = 1 << 30
+"""Bytes of the log that a replication slot keeps from which they matter."""
+MANY_TRANSACTIONS: Final = 1_000_000
+"""Transactions whose deleted rows are kept for a reader from which that matters."""
 CROWDED: Final = 0.8
 """Share of the server's connections in use from which there is a warning."""
 
@@ -36,6 +42,8 @@ async def _examined(tx: Tx) -> list[Finding]:
     (server,) = await tx.fetch(SERVER, {})
     (connections,) = await tx.fetch(CONNECTIONS, {})
     activity = await tx.fetch(ACTIVITY, {"seconds": LONG})
+    prepared = await tx.fetch(PREPARED, {"seconds": LONG})
+    replication = await tx.fetch(REPLICATION, {})
     tables = await tx.fetch(TABLES, {})
     indexes = await tx.fetch(INDEX_STATES, {})
     counts = await count_tasks(tx)
@@ -43,7 +51,8 @@ async def _examined(tx: Tx) -> list[Finding]:
     return [
         *_server(server),
         *_connections(connections),
-        *_transactions(activity),
+        *_transactions(activity, prepared),
+        *_replication(replication),
         *_tables(tables),
         *_indexes(indexes),
         ok("queues", f"{len(counts):,} with tasks, {pending:,} of them pending"),
@@ -112,16 +121,54 @@ def _connections(row: Row) -> Iterator[Finding]:
         yield ok("connections", f"{used} of {most} are in use")
 
 
-def _transactions(rows: Sequence[Row]) -> Iterator[Finding]:
-    if not rows:
+def _transactions(rows: Sequence[Row], prepared: Sequence[Row]) -> Iterator[Finding]:
+    if not rows and not prepared:
         yield ok("transactions", f"none has been open for {LONG / 60:.0f} minutes")
     for pid, name, state, seconds in rows:
         whose = f" of {name}" if name else ""
-        yield warning(
-            "transactions",
-            f"that of process {pid}{whose} has been open for {seconds / 60:,.0f} minutes, {state}: "
-            "VACUUM cannot remove what is deleted meanwhile, and claims get slower",
+        yield _forgotten(
+            f"that of process {pid}{whose}",
+            seconds,
+            state,
             f"end it, with SELECT pg_terminate_backend({pid}) if need be",
+        )
+    for name, seconds in prepared:
+        quoted = name.replace("'", "''")
+        yield _forgotten(
+            f"{name!r}",
+            seconds,
+            "prepared for a commit in two phases",
+            f"decide it: COMMIT PREPARED '{quoted}', or ROLLBACK PREPARED '{quoted}'",
+        )
+
+
+def _forgotten(which: str, seconds: float, state: str, what_to_do: str) -> Finding:
+    return warning(
+        "transactions",
+        f"{which} has been open for {seconds / 60:,.0f} minutes, {state}: VACUUM cannot remove "
+        "what is deleted meanwhile, and claims get slower",
+        what_to_do,
+    )
+
+
+def _replication(rows: Sequence[Row]) -> Iterator[Finding]:
+    lagging = [row for row in rows if row[3] > MUCH_WAL or row[4] > MANY_TRANSACTIONS]
+    if not lagging:
+        yield ok("replication", f"{len(rows)} readers of the log, none far behind")
+    for name, is_slot, is_active, kept, transactions in lagging:
+        what = [f"keeps {kept / (1 << 20):,.0f} MB of the log"] if kept > MUCH_WAL else []
+        if transactions > MANY_TRANSACTIONS:
+            what.append(
+                f"keeps VACUUM from what the last {transactions:,} transactions have deleted"
+            )
+        which = f"the slot {name}, {'which lags' if is_active else 'which nobody reads'},"
+        yield warning(
+            "replication",
+            f"{which if is_slot else f'the standby {name}, whose queries are long,'} "
+            f"{' and '.join(what)}",
+            f"have its reader catch up, or SELECT pg_drop_replication_slot('{name}')"
+            if is_slot
+            else "end its long queries, or turn off hot_standby_feedback there",
         )
 
 

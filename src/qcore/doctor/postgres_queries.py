@@ -21,6 +21,29 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
 ORDER BY xact_start LIMIT 5
 """
 
+PREPARED: Final = """
+SELECT gid, extract(epoch FROM now() - prepared)::float8
+FROM pg_prepared_xacts
+WHERE database = current_database() AND prepared < now() - make_interval(secs => %(seconds)s)
+ORDER BY prepared LIMIT 5
+"""
+
+# What a slot keeps on a server that is a standby itself is told from what that has replayed. A
+# standby without a slot holds rows back, too, where it has hot_standby_feedback.
+REPLICATION: Final = """
+SELECT slot_name, true, active, coalesce(
+        (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END
+        - restart_lsn)::bigint, 0
+    ), greatest(age(xmin), age(catalog_xmin), 0)
+FROM pg_replication_slots
+UNION ALL
+SELECT application_name, false, true, 0, age(backend_xmin)
+FROM pg_stat_replication AS r
+WHERE backend_xmin IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM pg_replication_slots AS s WHERE s.active_pid = r.pid)
+ORDER BY 1
+"""
+
 TABLES: Final = """
 SELECT relname, n_live_tup, n_dead_tup, pg_size_pretty(pg_total_relation_size(relid)),
     extract(epoch FROM now() - greatest(last_vacuum, last_autovacuum))::float8
