@@ -26,7 +26,7 @@ from qcore.testing.contract import (
 from qcore.testing.contract.unusual_input import BulkCases
 from qcore.testing.machine import broker_machine
 from tests.servers.postgres import PostgresServer
-from tests.servers.postgres_binaries import POSTGRES
+from tests.servers.postgres_binaries import OF_THE_CONTRACT
 
 Connect: TypeAlias = Callable[[], Awaitable[AnySession]]
 MakeGate: TypeAlias = Callable[[], Gate]
@@ -41,7 +41,7 @@ class KeptPool(Pool):
         pass
 
 
-newest = pytest.mark.parametrize("postgres_server", POSTGRES[-1:], ids=str, indirect=True)
+on_few_servers = pytest.mark.parametrize("postgres_server", OF_THE_CONTRACT, ids=str, indirect=True)
 
 
 class PostgresContract(
@@ -97,7 +97,7 @@ class PostgresContract(
         run_state_machine_as_test(machine, settings=settings(max_examples=self.examples))
 
 
-@newest
+@on_few_servers
 class TestPostgresBroker(PostgresContract):
     """The Postgres broker keeps the contract over the link that awaits."""
 

@@ -2,7 +2,8 @@
 
 The newest comes from a wheel, which the Makefile unpacks. An older one, such as that of Debian, is
 tested besides where it is: the first `postgres` on the PATH, or in the folders in which Debian has
-them, or each of those that QCORE_TEST_SERVERS names:
+them, or each of those that QCORE_TEST_SERVERS names. On these the whole contract is run, too, in
+place of the newest:
 
     QCORE_TEST_SERVERS=/usr/lib/postgresql/15/bin/postgres make test
 """
@@ -49,14 +50,17 @@ def of_the_wheel() -> PostgresBinary:
     return PostgresBinary.at(path)
 
 
+def named() -> tuple[PostgresBinary, ...]:
+    """Return the servers that QCORE_TEST_SERVERS names."""
+    paths = os.environ.get("QCORE_TEST_SERVERS", "").split(os.pathsep)
+    found = tuple(Path(path) for path in paths if IS_POSTGRES.search(Path(path).name))
+    return tuple(map(PostgresBinary.at, found))
+
+
 def others() -> tuple[PostgresBinary, ...]:
-    """Return the servers that QCORE_TEST_SERVERS names, else the first that this machine has."""
-    named = os.environ.get("QCORE_TEST_SERVERS")
-    if named:
-        named_paths = [Path(path) for path in named.split(os.pathsep)]
-        return tuple(
-            PostgresBinary.at(each) for each in named_paths if IS_POSTGRES.search(each.name)
-        )
+    """Return the servers that are named, else the first that this machine has."""
+    if os.environ.get("QCORE_TEST_SERVERS"):
+        return named()
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     candidates = [Path(folder) / "postgres" for folder in folders if folder]
     candidates += sorted(DEBIAN.glob("*/bin/postgres"), reverse=True)
@@ -66,3 +70,5 @@ def others() -> tuple[PostgresBinary, ...]:
 
 POSTGRES = tuple(sorted((of_the_wheel(), *others()), key=lambda binary: binary.version))
 """What tests of one server run on, the oldest first: fewer where a machine has fewer."""
+OF_THE_CONTRACT = named() or POSTGRES[-1:]
+"""What the contract is run on, which takes minutes."""
