@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from qcore.adapters.links.borrowing import AwaitedConnection, BlockingConnection
+from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.coalescing import EnqueueAnswer, enqueue_divided
 from qcore.app.client.enqueue_middleware import SendTasks
@@ -45,6 +46,13 @@ class DjangoQcore(Qcore):
         self.around(only=("thread", "process"))(close_connections)
         self.around(only="coroutine")(close_connections_of_coroutine)
         self.enqueue_middleware(self._send)
+
+    def _connect(self, url: str | None) -> tuple[str, Broker]:
+        name, broker = super()._connect(url)
+        if self.settings.database is not None and isinstance(broker, SqliteBroker):
+            # with its tables beside Django's own, as the setting says: no news for the log
+            broker = SqliteBroker(broker.link, beside_others=True)
+        return name, broker
 
     @property
     def is_swapped(self) -> bool:

@@ -144,8 +144,9 @@ def _sqlite(url: str) -> Broker:
             "sqlite:////absolute/path.db"
         )
     options = parse_options(parts.query, SQLITE_OPTIONS, "sqlite:///")
-    # whoever names the file of an application wants to enqueue in its transactions: see `within`
-    return SqliteBroker(AsyncSqliteLink(file, **options), beside_others=True)
+    # whoever names the file of an application wants to enqueue in its transactions, see `within`;
+    # or it is the wrong one
+    return SqliteBroker(AsyncSqliteLink(file, **options), beside_others=None)
 
 
 def _redis(url: str) -> Broker:

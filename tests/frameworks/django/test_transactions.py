@@ -1,14 +1,20 @@
 """Tasks and transactions of Django: after a commit, at once, or over Django's own connection."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.test import override_settings
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, override_settings
+from django.urls import path
+from structlog.testing import capture_logs
 
 from qcore import Context, InvalidOption, InvalidTask, State
 from qcore.django.queue import DjangoQcore
@@ -189,3 +195,41 @@ def test_a_swapped_queue_is_not_in_the_database() -> None:
             enqueue(q)
             assert waiting(q) == 0
         assert waiting(q) == 1
+
+
+@pytest.mark.parametrize("answer", [200, 500])
+def test_a_request_that_is_one_transaction_has_its_tasks(
+    q: DjangoQcore, monkeypatch: pytest.MonkeyPatch, answer: int
+) -> None:
+    """With ATOMIC_REQUESTS they are there if the view returns, and never were if it raises."""
+    seen: list[int] = []
+
+    def view(_: HttpRequest) -> HttpResponse:
+        User.objects.create(username="ann")
+        enqueue(q)
+        seen.append(waiting(q))
+        if answer != HTTPStatus.OK:
+            raise Undone
+        return HttpResponse()
+
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", value=True)
+    with override_settings(ROOT_URLCONF=(path("order/", view),)):
+        response = Client(raise_request_exception=False).get("/order/")
+    assert (response.status_code, seen) == (answer, [0])
+    assert waiting(q) == User.objects.count() == (answer == HTTPStatus.OK)
+
+
+@pytest.mark.parametrize("way", ["DATABASE", "URL"])
+def test_tables_beside_those_of_django_are_no_news(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The setting says where they are; who names an application's file by a URL is told."""
+    file = tmp_path / "site.db"
+    with closing(sqlite3.connect(file)) as site, site:
+        site.execute("CREATE TABLE orders (id INTEGER)")
+    site_database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}
+    monkeypatch.setitem(settings.DATABASES, "site", site_database)
+    where = {"DATABASE": "site"} if way == "DATABASE" else {"URL": f"sqlite:///{file}"}
+    with capture_logs() as told:
+        assert waiting(queue_of(**where)) == 0
+    assert len(told) == (way == "URL")

@@ -80,7 +80,8 @@ class SqliteBroker:
     """Keep tasks in a SQLite database, reached by a link.
 
     Each call is one transaction. Over a `BorrowedSqliteLink` it is a part of the caller's own.
-    A file that has another application's tables is refused, unless `beside_others`.
+    A file that has another application's tables is refused, unless `beside_others`; with None it
+    is not, and the log says so when tables are made there.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class SqliteBroker:
         link: Link,
         *,
         keep: RetentionPolicy = DEFAULT_RETENTION,
-        beside_others: bool = False,
+        beside_others: bool | None = False,
     ) -> None:
         self._link = link
         self._keep = keep

@@ -26,14 +26,15 @@ _SCHEMA: Final = statements("schema")
 _TABLES: Final = [sql for sql in _SCHEMA.values() if sql.startswith("CREATE")]
 
 
-def prepare(tx: Tx, *, beside_others: bool = False) -> None:
+def prepare(tx: Tx, *, beside_others: bool | None = False) -> None:
     """Create the tables unless they exist, and add those that an older qcore did not have.
 
     In a file of our own this also turns on the write-ahead log, with which readers and a writer do
     not wait for each other, and a commit is one write. Raises `BrokerUnusable`, with nothing
     written, if the database has another schema version, or another application's tables: unless
     `beside_others`, for a file that is an application's too, or will be. Its journal mode is kept
-    then, and so is `user_version`, by which an application may number its own schema.
+    then, and so is `user_version`, by which an application may number its own schema. With None
+    the tables are made beside others as well, and the log says so: it may be the wrong file.
     """
     if not tx.owns_file:
         version = _version(tx)
@@ -52,7 +53,7 @@ def prepare(tx: Tx, *, beside_others: bool = False) -> None:
     if version is None and not others:
         # WAL cannot be turned on inside a transaction; the file is still empty
         tx.execute("PRAGMA journal_mode = WAL")
-    elif version is None and not beside_others:
+    elif version is None and beside_others is False:
         raise _taken(others)
     tx.execute("BEGIN IMMEDIATE")
     version = _version(tx)
@@ -63,17 +64,18 @@ def prepare(tx: Tx, *, beside_others: bool = False) -> None:
     tx.execute("COMMIT")
 
 
-def _create_in_file(tx: Tx, *, beside_others: bool) -> None:
+def _create_in_file(tx: Tx, *, beside_others: bool | None) -> None:
     """Create the tables, and say in the file's header whose it is, unless it has others."""
     others = _others(tx)
-    if others and not beside_others:
+    if others and beside_others is False:
         raise _taken(others)
     _create(tx)
     if others:
-        get_logger().warning("tables made in a database that has others", others=others)
+        if beside_others is None:
+            get_logger().warning("tables made in a database that has others", others=others)
         return
     tx.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    if not beside_others:
+    if beside_others is False:
         tx.execute(f"PRAGMA user_version = {VERSION}")
 
 
