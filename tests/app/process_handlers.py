@@ -62,7 +62,8 @@ def pid(ctx: Context) -> int:
 
 def about(ctx: Context, job: Job) -> list[object]:
     """Return what this process knows of its task."""
-    return [ctx.id, ctx.name, ctx.attempt, ctx.lease.token, dict(ctx.headers), job.path]
+    about = [ctx.id, ctx.name, ctx.worker, ctx.attempt, ctx.lease.token, dict(ctx.headers)]
+    return [*about, job.path]
 
 
 CONTROL_FLOW: Final[Mapping[str, ControlFlow]] = {

@@ -8,10 +8,11 @@ import pytest
 
 from qcore import Context, InvalidOption, NewTask, Qcore, Router, SkipRetry, Snooze, State
 from qcore.adapters.memory import MemoryBroker
+from qcore.app.tasks.ends import LOOK
 from qcore.backoff import fixed
 from qcore.domain.task import Demand, Verdict
 from qcore.domain.transitions import Released
-from qcore.entrypoints.ends import EVERY, LOOK
+from qcore.entrypoints.ends import EVERY
 from qcore.tasks import Ended
 from qcore.testing import ManualClock, drain
 
@@ -94,6 +95,20 @@ async def test_the_call_is_stored_in_the_step_of_the_verdict(shop: Shop) -> None
     assert counts["default"][State.PENDING] == 1
     await drain(shop.q)
     assert shop.told == [("1", "completed", None)]
+
+
+@pytest.mark.parametrize("has_looked", [False, True])
+async def test_a_drain_to_the_last_of_many_retries_does_not_look_on_its_way(
+    shop: Shop, *, has_looked: bool
+) -> None:
+    """The retries of three weeks take 26 runs, and the hook one; whoever looks says until when."""
+    if has_looked:
+        await shop.look()
+    await shop.pay.using(task_id="1", max_retry=25).enqueue("badly")
+    assert await drain(shop.q) == 26 + 1
+    assert [each.attempts for each in shop.heard] == [26]
+    await shop.look()
+    assert len(shop.heard) == 1
 
 
 async def test_what_ends_without_a_verdict_is_looked_for(shop: Shop) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from qcore.app.client.client import Client
 from qcore.app.client.inspector import Inspector
 from qcore.app.tasks.context import Context
-from qcore.app.tasks.ends import ended
+from qcore.app.tasks.ends import LOOK, ended
 from qcore.app.tasks.router import Router
 from qcore.app.worker.ends import EndTasks
 from qcore.domain.backoff import fixed
@@ -26,8 +26,6 @@ from qcore.domain.task_error import DISCARDED, MOVING
 from qcore.entrypoints.last_results import LastResults
 from qcore.ports import Clock
 
-LOOK: Final = "qcore-ends:look"
-"""The periodic task that looks."""
 EVERY: Final = 15.0
 """Seconds between two looks."""
 OVERLAP: Final = 60.0

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Final, Protocol, Unpack
 
 from qcore.app.client.inspector import Inspector
+from qcore.app.tasks.ends import LOOK
 from qcore.app.worker.periodic.alone import Scheduler
 from qcore.app.worker.settings import WorkerOptions
 from qcore.app.worker.worker import Worker
@@ -50,7 +51,8 @@ async def drain(
     The clock of `q` must be a `ManualClock`: between the runs it jumps to the next moment at which
     a task is due or a group is ready to be aggregated, never past `until`; with `jump=False` only
     what is due already is run. Periodic tasks are made at their ticks on the way; only with `until`
-    it jumps to these too, as they have no end. A group whose aggregator fails is left as it is.
+    it jumps to these too, as they have no end, and only then looks for what has ended without a
+    verdict, for end hooks. A group whose aggregator fails is left as it is.
     Raises AssertionError after `most` runs, and, without `until`, when a task was put back because
     no handler here takes it.
     """
@@ -59,7 +61,7 @@ async def drain(
         raise InvalidOption(f"the clock is {clock!r}: drain(q) needs Qcore(…, clock=ManualClock())")
     last = math.inf if until is None else until
     last = last if jump else clock.now()
-    with closing(_Ticks(q)) as ticks:
+    with closing(_Ticks(q, looks=until is not None)) as ticks:
         return await _drain(q, ticks, last, until=until, most=most)
 
 
@@ -121,8 +123,11 @@ def _jumping(clock: Clock) -> AbstractContextManager[object]:
 class _Ticks:
     """The ticks of periodic tasks, where the broker has any."""
 
-    def __init__(self, q: Wired) -> None:
+    def __init__(self, q: Wired, *, looks: bool) -> None:
         self._scheduler = None if periodic_of(q.broker) is None else q.scheduler()
+        if self._scheduler is not None and not looks:
+            # every 15 seconds: on the way to the retries of three weeks there would be no end of it
+            self._scheduler.leave_out(LOOK)
         self._clock = q.clock
 
     @property

@@ -96,12 +96,13 @@ async def test_a_process_knows_its_task(lab: Lab) -> None:
     """Context and decoded arguments travel to the child."""
     handle = await enqueue(lab, "about", job={"path": "/tmp/x"})
     claim = None
-    async with lab.working(process_pool=1):
+    async with lab.working(process_pool=1, name="blue"):
         claim = await lab.signals.claimed.next()
         await lab.signals.settled.next()
     assert await handle.result() == [
         handle.id,
         "about",
+        "blue",
         1,
         claim.lease.token,
         {"a": "b"},

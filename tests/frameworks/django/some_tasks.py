@@ -1,5 +1,7 @@
 """Tasks of Django, in a module as an application has them."""
 
+import asyncio
+import time
 from typing import Any
 
 import django
@@ -69,6 +71,18 @@ def leave() -> None:
 def return_an_object() -> object:
     """Return what JSON has not."""
     return object()
+
+
+@task
+def linger(seconds: float) -> None:
+    """Hold a thread."""
+    time.sleep(seconds)
+
+
+@task(queue_name="mail")
+async def linger_in_loop(seconds: float) -> None:
+    """Go on, unless it is cancelled."""
+    await asyncio.sleep(seconds)
 
 
 @task

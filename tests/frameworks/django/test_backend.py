@@ -1,17 +1,25 @@
 """The backend for Django's tasks: those of Django 6, or of django-tasks before it."""
 
 import asyncio
-from collections.abc import Iterator
+import os
+from collections.abc import Awaitable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
+from socket import gethostname
 from typing import Any
 
 import django
 import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
+from qcore.clocks import SystemClock
+from qcore.django import q
 from qcore.django.testing import InMemoryQueue
+from qcore.domain.task import Demand
+from qcore.testing import ManualClock
 from tests.frameworks.django import some_tasks
 
 package = import_module("django.tasks" if django.VERSION >= (6,) else "django_tasks")
@@ -71,7 +79,7 @@ def test_a_task_is_ready_then_successful(queue: InMemoryQueue) -> None:
     result.refresh()
 
     assert (result.status, result.return_value, result.attempts) == (Status.SUCCESSFUL, 3, 1)
-    assert len(result.worker_ids) == 1
+    assert result.worker_ids == [f"{gethostname()}:{os.getpid()}"]
     assert result.enqueued_at <= result.started_at <= result.finished_at
     assert result.last_attempted_at == result.started_at
     assert result.errors == []
@@ -155,12 +163,95 @@ def test_receivers_are_told_of_each_run(
 ) -> None:
     """When it is enqueued, started and finished, with the result as it then is."""
     result = getattr(some_tasks, task).enqueue(*args)
-    assert queue.run_tasks() == 1
+    queue.run_tasks()
     assert heard.told == [("enqueued", "READY"), ("started", "RUNNING"), ("finished", status)]
     assert heard.results[-1].id == result.id
     assert heard.results[-1].finished_at is not None
     result.refresh()
     assert result.status.value == status
+
+
+def enqueued(task: Any, *args: Any, **options: Any) -> Any:
+    """Enqueue a task through a backend that has options besides; return its result."""
+    params = {**settings.TASKS["default"], "OPTIONS": options}
+    return type(package.task_backends["default"])("default", params).enqueue(task, args, {})
+
+
+def ends_without_a_run(queue: InMemoryQueue, way: str) -> Any:
+    """Enqueue a task that ends so; return its result."""
+    clock, broker = queue.q.clock, queue.q.broker
+    assert isinstance(clock, ManualClock)
+    if way == "cancelled":
+        result = some_tasks.add.enqueue(1, 2)
+        queue.q.blocking.handle("default", result.id).cancel()
+    elif way == "expired":
+        result = enqueued(some_tasks.greet, "Ann", expires=60)
+        clock.advance(61)
+    else:
+        result = enqueued(some_tasks.add, 1, 2, max_crashes=1)
+        demand = Demand(1, {"default": 1})
+        asyncio.run(wait(broker.claim(demand, now=clock.now(), until=clock.now() + 1)))
+        clock.advance(2)
+    return result
+
+
+async def wait(answer: Awaitable[object]) -> None:
+    """Wait for an answer."""
+    await answer
+
+
+@pytest.mark.parametrize("way", ["cancelled", "expired", "lost"])
+def test_receivers_are_told_of_a_task_that_ends_without_a_run(
+    queue: InMemoryQueue, heard: Heard, way: str
+) -> None:
+    """It has failed, and is told of once."""
+    queue.run_tasks(until=queue.q.clock.now() + 20)
+    result = ends_without_a_run(queue, way)
+    for _ in range(3):
+        queue.run_tasks(until=queue.q.clock.now() + 20)
+    assert heard.told == [("enqueued", "READY"), ("finished", "FAILED")]
+    assert heard.results[-1].id == result.id
+    assert heard.results[-1].errors[0].traceback
+    assert heard.results[-1].finished_at is not None
+
+
+def test_a_task_that_is_dead_by_its_run_is_told_of_once(queue: InMemoryQueue, heard: Heard) -> None:
+    """By the run; the end hook finds out that it was."""
+    some_tasks.return_an_object.enqueue()
+    assert queue.run_tasks() == 1 + 1
+    queue.run_tasks(until=queue.q.clock.now() + 40)
+    assert [name for name, _ in heard.told] == ["enqueued", "started", "finished"]
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("linger", 0.3), ("linger_in_loop", 60)])
+def test_receivers_are_told_of_a_task_whose_time_was_over(
+    heard: Heard, name: str, seconds: float
+) -> None:
+    """It has failed, and what a thread returns then is nothing."""
+    with q.swapped("memory://", clock=SystemClock()):
+        result = enqueued(getattr(some_tasks, name), seconds, timeout=0.1)
+        asyncio.run(q.worker(burst=True).run())
+        result.refresh()
+    assert (result.status, result.attempts) == (Status.FAILED, 1)
+    assert [name for name, _ in heard.told] == ["enqueued", "started", "finished"]
+    assert heard.results[-1].status == Status.FAILED
+    assert heard.results[-1].errors[-1].exception_class is TimeoutError
+
+
+def test_receivers_may_use_the_orm(queue: InMemoryQueue, heard: Heard, database: object) -> None:
+    """Also where the task is a coroutine: they are not called on its event loop."""
+    users: list[int] = []
+
+    def count(**_: Any) -> None:
+        users.append(User.objects.count())
+
+    signals.task_finished.connect(count)
+    try:
+        some_tasks.greet.enqueue("Ann")
+        queue.run_tasks()
+    finally:
+        signals.task_finished.disconnect(count)
+    assert users == [0]
 
 
 def test_a_receiver_that_raises_does_no_harm(queue: InMemoryQueue) -> None:
@@ -214,9 +305,9 @@ def test_a_result_that_json_would_change_fails_once(queue: InMemoryQueue) -> Non
     """It is not run again: its work is done."""
     task = some_tasks.return_an_object.using(backend="anywhere")
     result = task.enqueue()
-    assert queue.run_tasks() == 1
+    queue.run_tasks()
     result.refresh()
-    assert result.status == Status.FAILED
+    assert (result.status, result.attempts) == (Status.FAILED, 1)
     assert "the result is <object" in result.errors[0].traceback
 
 

@@ -51,6 +51,8 @@ class RunServices:
     """What a test has put in the place of what is yielded, by type."""
     build: BuildTask | None = None
     storage: RunStorage | None = None
+    worker: str = ""
+    """The worker's name."""
 
 
 NO_SERVICES: Final = RunServices()
@@ -119,6 +121,15 @@ class Context:
     def queue(self) -> str:
         """Return the task's queue."""
         return self.claim.task.spec.queue
+
+    @property
+    def worker(self) -> str:
+        """Return the name of the worker that runs this, as it is in errors of its tasks.
+
+        The host's and the process id, unless the worker was given another; empty in a context that
+        was made by hand.
+        """
+        return self._services.worker
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -27,6 +27,8 @@ from qcore.domain.states import State
 from qcore.domain.task import Task
 from qcore.domain.text import shown
 
+LOOK: Final = "qcore-ends:look"
+"""The periodic task that looks for ends of which no verdict has told."""
 PREFIX: Final = "on-end:"
 """How the name of a hook's task begins, within its router."""
 END_STATES: Final = (State.COMPLETED, State.ARCHIVED, State.DEAD)

@@ -71,6 +71,13 @@ class PeriodicDeclarations:
             self._append(each)
         self.providers += others.providers
 
+    def without(self, name: str) -> "PeriodicDeclarations":
+        """Return these without the periodic tasks of a name."""
+        others = PeriodicDeclarations()
+        others.add_all(self)
+        others.tasks = [each for each in others.tasks if each.task.name != name]
+        return others
+
     def _append(self, declared: DeclaredTask) -> None:
         # two of one name in a queue would take each other's place again and again
         name = declared.task.name

@@ -113,6 +113,7 @@ class InlineRunner:
             router.node.state_instead,
             build=self._build,
             storage=_Storage(broker, clock, max_payload),
+            worker=NAME,
         )
 
     async def run_due(self) -> BaseException | None:

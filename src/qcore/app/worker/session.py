@@ -105,6 +105,7 @@ class WorkerSession:
                 env.router.node.state_instead,
                 build=self._build_follow_up,
                 storage=self._progress_writer,
+                worker=settings.name,
             ),
             outbox=self._outbox,
             deadlines=self._deadlines,

@@ -29,28 +29,32 @@ class Runs:
     """When the last one began."""
     raised: tuple[tuple[int, str], ...] = field(default=())
     """The number of a run, and the dotted name of the class of what it raised."""
+    told: int = 0
+    """The number of the run after which receivers were told that the task has finished."""
 
     def begun(self, worker: str, now: Moment) -> "Runs":
         """Return these and one that begins."""
         first = now if self.first is None else self.first
         return evolve(self, workers=(*self.workers, worker)[-MAX_RUNS:], first=first, last=now)
 
-    def failed(self, attempt: int, error: BaseException) -> "Runs":
+    def failed(self, attempt: int, error: BaseException, *, is_last: bool) -> "Runs":
         """Return these, with what the last one raised."""
-        return evolve(self, raised=(*self.raised, (attempt, path_of(type(error))))[-MAX_ERRORS:])
+        raised = (*self.raised, (attempt, path_of(type(error))))[-MAX_ERRORS:]
+        return evolve(self, raised=raised, told=attempt if is_last else self.told)
 
     def encoded(self) -> bytes:
         """Return them as bytes."""
-        return json.dumps([self.workers, self.first, self.last, self.raised]).encode()
+        return json.dumps([self.workers, self.first, self.last, self.raised, self.told]).encode()
 
 
 def runs_of(saved: bytes | None) -> Runs:
     """Return the runs that were saved; none where nothing was."""
     if saved is None:
         return Runs()
-    workers, first, last, raised = json.loads(saved)
+    # what was saved before there was `told` has none
+    workers, first, last, raised, *told = json.loads(saved)
     pairs: Sequence[Any] = raised
-    return Runs(tuple(workers), first, last, tuple((number, path) for number, path in pairs))
+    return Runs(tuple(workers), first, last, tuple((number, path) for number, path in pairs), *told)
 
 
 def path_of(kind: type) -> str:

@@ -51,6 +51,11 @@ class Scheduler:
         self._retrying = Retrying(clock, dice, emit)
         self._stopping = asyncio.Event()
         self._made: PeriodicScheduler | None = None
+        self._left_out = ""
+
+    def leave_out(self, name: str) -> None:
+        """Neither declare a periodic task nor make its ticks, though the code declares it."""
+        self._left_out = name
 
     @property
     def next_tick(self) -> Moment | None:
@@ -93,7 +98,7 @@ class Scheduler:
             self._made = PeriodicScheduler(
                 self._broker,
                 self._periodic,
-                self._router.declarations(),
+                self._router.declarations().without(self._left_out),
                 client=self._client,
                 queues=self._queues or [DEFAULT_QUEUE, *self._router.queues()],
                 finds_queues=self._queues is None,

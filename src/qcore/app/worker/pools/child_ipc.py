@@ -45,6 +45,8 @@ class Job:
     """The follow-ups that a middleware has asked for so far."""
     headers: Mapping[str, str] | None = None
     """The run's own headers, which a middleware may have changed; None for those of the task."""
+    worker: str = ""
+    """The name of the worker."""
 
 
 @record

@@ -93,7 +93,8 @@ def _do(job: Job, storage: PipeRunStorage) -> Outcome:
         args, kwargs = _arguments(job, found, client)
         function = _function_of(found, job.function)
         build = None if client is None else partial(_build, client, job.clock_offset)
-        ctx = Context(job.claim, RunServices(build=build, storage=storage), deadline=job.deadline)
+        services = RunServices(build=build, storage=storage, worker=job.worker)
+        ctx = Context(job.claim, services, deadline=job.deadline)
         ctx.give_back(job.follow_ups)
         ctx.own_headers = job.headers
         value = refuse_unstarted(_call(function, ctx, *args, **kwargs), "handler")

@@ -120,6 +120,7 @@ class Reservation:
                 clock_offset,
                 ctx.follow_ups,
                 ctx.own_headers,
+                ctx.worker,
             )
             return child.do(job, ctx)
 
