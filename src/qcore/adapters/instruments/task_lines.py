@@ -52,7 +52,8 @@ class TaskLines:
 
     An outcome is logged as it was settled rather than as it was reached: a verdict that came too
     late, or was refused and replaced, has moved nothing. Where a sweep has moved more tasks than it
-    names, a line has their number. That a task became due is seen by the line of its claim.
+    names, a line has their number. That a task became due is seen by the line of its claim; that a
+    claim came upon one that had expired is known to the store alone.
     """
 
     def __init__(self, logger: "FilteringBoundLogger | None", successes: Level) -> None:
