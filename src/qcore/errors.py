@@ -3,7 +3,6 @@
 from qcore.app.client.inline import Suspended
 from qcore.app.tasks.context import NoState
 from qcore.app.tasks.lifespan import LifespanFailed
-from qcore.app.worker.pools.child_ipc import ProcessDied
 from qcore.app.worker.pools.error_stand_in import RemoteError
 from qcore.domain.errors import (
     AggregationFailure,
@@ -15,6 +14,7 @@ from qcore.domain.errors import (
     InvalidOption,
     InvalidTask,
     NoResult,
+    ProcessDied,
     QcoreError,
     QueueHasTasks,
     ResultNotKept,

@@ -64,6 +64,10 @@ class AggregationFailure(QcoreError):
     """Say that an aggregator has raised an error, or takes too long; the members wait as before."""
 
 
+class ProcessDied(QcoreError):
+    """Say that a handler's process ended before it answered: killed, out of memory, or a crash."""
+
+
 class NoResult(QcoreError):
     """Say why a task has no result to give: it is gone, it failed for good, or it keeps none."""
 

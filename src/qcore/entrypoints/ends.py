@@ -89,7 +89,7 @@ class Look:
 def look_for_ends(q: Any) -> None:
     """Have a queue with end hooks look for ends, unless it does."""
     router: Router = q
-    if not router.node.has_end_hooks or router.node.handlers.get(LOOK) is not None:
+    if router.node.handlers.get(LOOK) is not None:
         return
 
     look = Look(q)

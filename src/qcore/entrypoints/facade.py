@@ -145,9 +145,8 @@ class Qcore(ConfiguredRouter):
 
     def _worker(self, settings: WorkerSettings, instruments: Sequence[Instrument]) -> "Worker":
         from qcore.app.worker.worker import Worker
-        from qcore.entrypoints.ends import look_for_ends
 
-        look_for_ends(self)
+        self._look_for_ends()
         worker = Worker(
             self._traced,
             self,
@@ -192,9 +191,8 @@ class Qcore(ConfiguredRouter):
         `queues` are those whose entries it looks at, besides what is declared here; None for all.
         """
         from qcore.app.worker.periodic.alone import Scheduler
-        from qcore.entrypoints.ends import look_for_ends
 
-        look_for_ends(self)
+        self._look_for_ends()
         return Scheduler(
             self._traced,
             self,
@@ -204,6 +202,12 @@ class Qcore(ConfiguredRouter):
             queues=queues,
             emit=Instruments(self.instruments),
         )
+
+    def _look_for_ends(self) -> None:
+        if self.node.has_end_hooks:
+            from qcore.entrypoints.ends import look_for_ends
+
+            look_for_ends(self)
 
     async def open(self) -> None:
         """Make the store ready now, rather than at its first use."""

@@ -13,9 +13,9 @@ import pytest
 from qcore import Handle, InvalidOption, State
 from qcore.adapters.clocks import SystemClock
 from qcore.app.tasks.process_function import ProcessFunction
-from qcore.app.worker.pools.child_ipc import ProcessDied
 from qcore.app.worker.pools.child_signals import SIGNALS_CHILDREN_IGNORE
 from qcore.app.worker.pools.processes import ProcessPool, Reservation
+from qcore.errors import ProcessDied
 from qcore.testing import a_context, a_task, drain
 from qcore.testing.builders import NOW
 from tests.app import process_handlers

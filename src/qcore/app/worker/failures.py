@@ -9,10 +9,10 @@ from qcore.app.tasks.router_tree import AnyHandler
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.error_context import copy_notes, with_error_context
 from qcore.app.worker.error_hooks import CallErrorHooks
-from qcore.app.worker.pools.child_ipc import ProcessDied
 from qcore.app.worker.run import Run
 from qcore.domain.control import RateLimited, Revoke, Snooze
 from qcore.domain.error_groups import meaning_of
+from qcore.domain.errors import ProcessDied
 from qcore.domain.retry import Dice, RetryPolicy, described, fallback, judge
 from qcore.domain.task import Task
 from qcore.domain.transitions import Crashed, Failed, Rejected, Released, Transition

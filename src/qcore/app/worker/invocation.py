@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.tasks.cancel_reason import CancelReason
@@ -17,11 +17,13 @@ from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.deadlines import Deadlines
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.pools.handler_pools import HandlerPools
-from qcore.app.worker.pools.processes import Reservation
 from qcore.app.worker.run import Run
 from qcore.domain.events import TaskStarted
 from qcore.domain.task import Task
 from qcore.ports import Clock
+
+if TYPE_CHECKING:
+    from qcore.app.worker.pools.processes import Reservation
 
 
 class TooLateToStart(Exception):
@@ -156,7 +158,7 @@ class Invoker:
     async def _in_process(
         self,
         run: Run,
-        process: Reservation,
+        process: "Reservation",
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         ctx: Context,

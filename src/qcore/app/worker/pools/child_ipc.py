@@ -25,10 +25,6 @@ from qcore.domain.record import record
 from qcore.domain.task import Claim, Lease
 
 
-class ProcessDied(QcoreError):
-    """Say that a handler's process ended before it answered: killed, out of memory, or a crash."""
-
-
 @record
 class Job:
     """A function that a child is to call, and the run that it is called for."""

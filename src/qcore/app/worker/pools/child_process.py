@@ -18,7 +18,6 @@ from qcore.app.worker.pools.child_ipc import (
     ChildRequest,
     Job,
     Outcome,
-    ProcessDied,
     Raised,
     Returned,
 )
@@ -26,6 +25,7 @@ from qcore.app.worker.pools.child_main import serve
 from qcore.app.worker.pools.error_record import recorded
 from qcore.app.worker.pools.process_end import ProcessEnd
 from qcore.app.worker.pools.results import name_of
+from qcore.domain.errors import ProcessDied
 
 # a forked child would inherit the worker's threads, locks and connections in mid-flight
 _spawning = multiprocessing.get_context("spawn")

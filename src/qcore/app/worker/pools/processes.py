@@ -14,13 +14,13 @@ from typing import Any, Generic, Self, TypeVar
 
 from qcore.app.tasks.context import Context
 from qcore.app.tasks.process_function import ProcessFunction
-from qcore.app.worker.pools.child_ipc import Job, Outcome, ProcessDied, Raised
+from qcore.app.worker.pools.child_ipc import Job, Outcome, Raised
 from qcore.app.worker.pools.child_process import ChildProcess
 from qcore.app.worker.pools.error_record import ErrorRecord, recorded
 from qcore.app.worker.pools.error_stand_in import rebuilt
 from qcore.app.worker.pools.results import unpacked
 from qcore.app.worker.pools.threads import ThreadPool
-from qcore.domain.errors import InvalidOption
+from qcore.domain.errors import InvalidOption, ProcessDied
 from qcore.domain.moments import Moment
 
 T = TypeVar("T")
