@@ -1,5 +1,6 @@
 """Check that a handler's first parameter can be the context, and that no other one is."""
 
+from collections.abc import Callable
 from inspect import Parameter
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin, is_typeddict
@@ -7,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_or
 from qcore.app.calls.signature import Signature
 from qcore.app.tasks.context import Context
 from qcore.domain.errors import InvalidOption
+from qcore.domain.text import shown
 
 _UNIONS: Final = (Union, UnionType)
 
@@ -34,6 +36,21 @@ def check_context(name: str, signature: Signature) -> None:
                 f"the handler of {name!r} has the context as its parameter {parameter!r}: expected "
                 "it to come first, as in (ctx: Context, …)"
             )
+
+
+def refuse_data(ctx: object, function: Callable[..., Any]) -> None:
+    """Raise `TypeError` for a number, a text and the like in the place of a context.
+
+    An object of another class may be a test's own context, and None none.
+    """
+    if isinstance(ctx, Context) or ctx is None or type(ctx).__module__ != "builtins":
+        return
+    name, value = getattr(function, "__name__", "it"), shown(ctx)
+    raise TypeError(
+        f"{name}({value}, …) has {value} as the context, which is the first argument of a handler: "
+        f"expected {name}(a_context(), {value}, …), of qcore.testing, to call it here; or "
+        f"{name}.enqueue({value}, …), to have a worker call it"
+    )
 
 
 def _may_be_context(kind: Any) -> bool:

@@ -17,7 +17,7 @@ from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.handles import BlockingHandle, Handle
 from qcore.app.tasks.around import Around, enclosed
 from qcore.app.tasks.context import Context
-from qcore.app.tasks.context_parameter import check_context
+from qcore.app.tasks.context_parameter import check_context, refuse_data
 from qcore.app.tasks.kind import Kind
 from qcore.app.tasks.process_function import ProcessFunction, declare, included
 from qcore.domain.errors import CannotDecode, InvalidOption, InvalidTask
@@ -198,7 +198,11 @@ class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):
             template.rebase(name, defaults)
 
     def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> Out:
-        """Call the function, here and now."""
+        """Call the function, here and now.
+
+        Raises `TypeError` for a value such as a number or a text in the place of the context.
+        """
+        refuse_data(ctx, self.function)
         return self.function(ctx, *args, **kwargs)
 
     def arguments_of(self, task: Task) -> dict[str, Any]:
