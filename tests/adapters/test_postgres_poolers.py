@@ -4,6 +4,8 @@ from threading import Event
 
 import psycopg
 import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from qcore import Context, Qcore
 from qcore.adapters.links.inline import run_to_end
@@ -13,8 +15,10 @@ from qcore.domain.answers import Enqueued
 from qcore.domain.diagnostics import Grade
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.states import State
-from qcore.ports import WorkAvailable
+from qcore.domain.task import RetentionPolicy
+from qcore.ports import Broker, WorkAvailable
 from qcore.testing.builders import NOW, a_task
+from qcore.testing.machine import broker_machine
 from tests.adapters.doctoring import examined, of
 from tests.adapters.postgres_kit import fresh_schema
 from tests.servers.pooler import POOLERS, Pooler
@@ -22,6 +26,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_binaries import POSTGRES
 
 PATIENCE = 10.0
+EXAMPLES = 3
 MANY = 40
 """Calls of which each would meet what one before has left in a session."""
 
@@ -66,6 +71,19 @@ async def test_a_worker_runs_tasks_through_a_pooler(pooler: Pooler, schema: str)
         assert await read == [2 * number for number in range(MANY)]
         await worker
         assert await q.inspector.counts() == {"default": {State.COMPLETED: 2 * MANY}}
+
+
+def test_a_broker_behind_a_pooler_agrees_with_the_memory_broker(
+    pooler: Pooler, server: PostgresServer
+) -> None:
+    """Whatever is asked, in whatever order, both give the same answers."""
+    schema = fresh_schema()
+
+    def make(keep: RetentionPolicy) -> Broker:
+        server.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        return PostgresBroker(link_to(parse(pooler.url(schema))), keep=keep)
+
+    run_state_machine_as_test(broker_machine(make), settings=settings(max_examples=EXAMPLES))
 
 
 async def test_waiting_workers_look_for_tasks(pooler: Pooler, schema: str) -> None:
