@@ -5,8 +5,10 @@ from time import monotonic
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from qcore.adapters.links.inline import run_to_end
+from qcore.adapters.links.postgres.sessions import SyncSession
 from qcore.domain.answers import Enqueued
 from qcore.domain.errors import BrokerUnavailable
 from qcore.domain.states import State
@@ -122,6 +124,23 @@ async def test_a_server_that_is_frozen_is_given_up(server: PostgresServer) -> No
     await broker.enqueue([task := a_task()], now=NOW)
     assert (await broker.get("default", [task.id]))[0] is not None
     await broker.close()
+
+
+def test_the_driver_logs_no_broken_pipeline_of_ours(
+    server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its error is raised, and one line is enough; of others' pipelines it goes on to tell."""
+    conninfo = conninfo_to_dict(server.conninfo)
+    ours = run_to_end(SyncSession.connect(conninfo, patience=PATIENCE, prepare=None)).connection
+    others = psycopg.connect(server.conninfo)
+    server.kill()
+    told: list[int] = []
+    for connection in (ours, others):
+        with pytest.raises(psycopg.OperationalError), connection.pipeline():
+            connection.execute("SELECT 1").fetchone()
+        told.append(len([each for each in caplog.records if each.name == "psycopg"]))
+    server.start()
+    assert told == [0, 1]
 
 
 async def test_who_waits_hears_of_tasks_after_a_restart(server: PostgresServer) -> None:

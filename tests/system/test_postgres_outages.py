@@ -146,3 +146,4 @@ def are_calm(workers: Sequence[YardWorker]) -> None:
         measured("lines of a worker's log about it", len(lines))
         assert len(lines) < 20, worker.log
         assert "Traceback" not in worker.log
+        assert "error ignored" not in worker.log

@@ -4,6 +4,7 @@ A server that is frozen answers nothing, and neither libpq nor `statement_timeou
 connections bound how long they wait: `wait` is where psycopg waits for a socket, whatever for.
 """
 
+import logging
 import select
 from collections.abc import Generator, Mapping, Sequence
 from time import monotonic
@@ -50,6 +51,18 @@ class _BoundedAsyncConnection(AsyncConnection[Row]):
 
     async def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         return await super().wait(bounded(gen, self.patience), *args, **kwargs)
+
+
+class _OfOthers(logging.Filter):
+    """Passes over what psycopg says of a pipeline of ours that broke: its error is raised."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        pipeline = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        connection = getattr(pipeline, "_conn", None)
+        return not isinstance(connection, BoundedConnection | _BoundedAsyncConnection)
+
+
+logging.getLogger("psycopg").addFilter(_OfOthers())
 
 
 def _first(error: OperationalError) -> Error:
