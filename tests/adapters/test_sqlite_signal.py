@@ -15,15 +15,25 @@ from collections.abc import (
     Generator,
     Iterator,
 )
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
 
 import pytest
 
-from qcore.adapters.links.sqlite import AsyncSqliteLink, event_count, look_schedule
+from qcore.adapters.links.sqlite import (
+    AsyncSqliteLink,
+    BlockingSqliteLink,
+    Tx,
+    event_count,
+    look_schedule,
+    write_signal,
+)
 from qcore.adapters.links.sqlite.look_schedule import LookSchedule
 from qcore.adapters.links.sqlite.write_signal import Told, WriteSignal, why_not_told
 from qcore.adapters.sqlite import SqliteBroker
+from qcore.app.client.inline import run_inline
 from qcore.domain.states import State
 from qcore.ports import LeaseEnded, Notification, TasksChanged, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
@@ -78,6 +88,13 @@ connection.execute("CREATE TABLE others (number INTEGER)")
 connection.commit()
 """
 
+HOLD = """
+connection = sqlite3.connect(path, isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("ready", flush=True)
+time.sleep(60)
+"""
+
 LISTEN = """
 print(WriteSignal(path).listen(), flush=True)
 time.sleep(60)
@@ -92,7 +109,10 @@ for _ in range(int(sys.argv[2])):
         signal = WriteSignal(path)
         signal.listen()
         os.write(told, b".")
-        os._exit(0 if signal.wait(20).has_committed else 1)
+        began = time.monotonic()
+        told = signal.wait(60)
+        # what it was not told it would find when the wait is over
+        os._exit(0 if told.has_committed and time.monotonic() < began + 50 else 1)
     os.close(told)
     os.read(ready, 1)
     os.close(ready)
@@ -342,6 +362,82 @@ def test_listeners_that_are_stopped_keep_nobody_from_being_told(
             os.kill(other.pid, signal.SIGSTOP)
         WriteSignal(str(path)).tell_of_commit()
         assert listener.wait(PATIENCE) == COMMITTED
+
+
+# --- who waits to write ------------------------------------------------------------------------
+
+
+def writing(link: BlockingSqliteLink, act: Callable[[], object], word: str | None = "word") -> None:
+    """Run a transaction that writes a word, if any, and does something while it has the lock."""
+
+    def write(tx: Tx) -> None:
+        tx.execute("CREATE TABLE IF NOT EXISTS words (word TEXT)")
+        if word is not None:
+            tx.execute("INSERT INTO words VALUES (?)", (word,))
+        act()
+
+    run_inline(link.write(write))
+
+
+def fail() -> None:
+    """Raise an error."""
+    raise ZeroDivisionError
+
+
+@pytest.mark.usefixtures("listener")
+@pytest.mark.parametrize(
+    ("word", "act"),
+    [("word", bool), ("word", fail), (None, bool)],
+    ids=["committed", "rolled back", "nothing written"],
+)
+def test_who_waits_to_write_is_woken_by_the_end_of_a_transaction(
+    path: Path, monkeypatch: pytest.MonkeyPatch, word: str | None, act: Callable[[], object]
+) -> None:
+    """It does not try again before that: the first in line is told."""
+    monkeypatch.setattr(write_signal, "LONGEST_WAIT", 60.0)
+    holder, waiter = (BlockingSqliteLink(path, timeout=60) for _ in range(2))
+    run_inline(holder.open())
+    run_inline(waiter.open())
+    waits = Event()
+
+    def wait(self: WriteSignal, seconds: float) -> None:
+        waits.set()
+        wait_for_release(self, seconds)
+
+    def hold() -> None:
+        thread.start()
+        assert waits.wait(PATIENCE)
+        act()
+
+    wait_for_release = WriteSignal.wait_for_release
+    monkeypatch.setattr(WriteSignal, "wait_for_release", wait)
+    thread = Thread(target=writing, args=(waiter, bool))
+    with suppress(ZeroDivisionError):
+        writing(holder, hold, word)
+    ends = monotonic() + PATIENCE
+    while thread.is_alive() and monotonic() < ends:
+        # it may not have been in line yet when the first one ended
+        with suppress(ZeroDivisionError):
+            writing(holder, act, word)
+        thread.join(0.01)
+    assert not thread.is_alive()
+    run_inline(holder.close())
+    run_inline(waiter.close())
+
+
+@pytest.mark.system
+@pytest.mark.usefixtures("listener")
+def test_a_writer_that_was_killed_keeps_the_lock_from_nobody(path: Path) -> None:
+    """Who waits for it was told nothing, and tries by itself."""
+    link = BlockingSqliteLink(path, timeout=60)
+    writing(link, bool)
+    with running(HOLD, path) as other:
+        thread = Thread(target=writing, args=(link, bool))
+        thread.start()
+        other.kill()
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
+    run_inline(link.close())
 
 
 # --- forks -------------------------------------------------------------------------------------

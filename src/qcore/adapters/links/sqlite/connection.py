@@ -9,7 +9,7 @@ fail there report an error.
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from threading import RLock
 from time import monotonic
@@ -22,8 +22,9 @@ from qcore.adapters.links.sqlite.file_identity import OpenFiles, files_at, inode
 from qcore.adapters.links.sqlite.interfaces import Merge, Prepare
 from qcore.adapters.links.sqlite.lost_log import close_without_checkpoint, fold, leave_lost_log
 from qcore.adapters.links.sqlite.only_name import other_name
-from qcore.adapters.links.sqlite.transaction import Transaction
+from qcore.adapters.links.sqlite.transaction import Transaction, poll
 from qcore.adapters.links.sqlite.work_item import WorkItem
+from qcore.adapters.links.sqlite.write_signal import WriteSignal
 from qcore.domain.errors import BrokerUnusable, InvalidOption, StoreMissing
 
 MEMORY: Final = ":memory:"
@@ -60,8 +61,9 @@ class ManagedConnection:
         self._synchronous = synchronous
         self._prepare: Prepare | None = None
         self.merge: Merge | None = None
-        self.on_commit: Callable[[], None] | None = None
-        """Called after each transaction that has changed a row, with the lock held."""
+        self.signal: WriteSignal | None = None
+        """By which other processes are told of commits, and tell of theirs; None for one that does
+        not write, or in memory."""
         self.connection: sqlite3.Connection | None = None
         self.files: OpenFiles | None = None
         self._next_log_check = 0.0
@@ -76,7 +78,7 @@ class ManagedConnection:
         if not self.is_persistent:
             return self
         twin = ManagedConnection(self.path, self._lock_timeout, self._synchronous)
-        twin.makes_file, twin.on_commit = self.makes_file, self.on_commit
+        twin.makes_file, twin.signal = self.makes_file, self.signal
         return twin
 
     def run(self, items: Sequence[WorkItem[Any]]) -> None:
@@ -94,7 +96,7 @@ class ManagedConnection:
             except BrokerUnusable as error:
                 _fail(items, BrokerUnusable(f"cannot use {self.path}: {error}"))
                 return
-            tx = Transaction(connection, self._lock_timeout)
+            tx = self._transaction(connection)
             writers = [item for item in items if not item.run_without_lock(tx)]
             if writers:
                 self._write(writers, connection, tx)
@@ -185,7 +187,7 @@ class ManagedConnection:
             check_same_thread=False,
             cached_statements=STATEMENTS,
         )
-        tx = Transaction(connection, self._lock_timeout)
+        tx = self._transaction(connection)
         try:
             tx.execute(f"PRAGMA synchronous = {self._synchronous}")
             tx.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -212,6 +214,10 @@ class ManagedConnection:
         self._disconnect.atexit = False
         return connection
 
+    def _transaction(self, connection: sqlite3.Connection) -> Transaction:
+        wait = poll if self.signal is None else self.signal.wait_for_release
+        return Transaction(connection, self._lock_timeout, wait)
+
     def _write(
         self, items: Sequence[WorkItem[Any]], connection: sqlite3.Connection, tx: Transaction
     ) -> None:
@@ -222,11 +228,21 @@ class ManagedConnection:
         except sqlite3.Error as error:
             _fail(items, error)
             return
-        if is_committed and self.on_commit is not None and connection.total_changes != changes:
-            self.on_commit()
+        finally:
+            self._tell(has_written=connection.total_changes != changes)
         if not is_committed and len(items) > 1:
             for item in items:
                 self._write([item.reset()], connection, tx)
+
+    def _tell(self, *, has_written: bool) -> None:
+        """Tell other processes that a transaction has ended."""
+        if self.signal is None:
+            return
+        if has_written:
+            # also where it was rolled back, in vain, which is seldom
+            self.signal.tell_of_commit()
+        else:
+            self.signal.tell_of_release()
 
     def _map_errors(self, items: Sequence[WorkItem[Any]]) -> None:
         """Map SQLite's errors, and disconnect after one that is permanent."""

@@ -1,7 +1,8 @@
 """`EventCount`: a counter in a file, which processes map to wait until it is advanced.
 
 An eventcount (Reed and Kanodia, 1979), by a futex. Who waits for something reads the number, looks,
-and then waits for the number to change: if it is advanced after the look, that wait ends.
+and then waits for the number to change: if it is advanced after the look, that wait ends. Beside it
+are a second number, which is only read, and a place to wait in line.
 """
 
 import ctypes
@@ -19,8 +20,9 @@ from qcore.adapters.links.sqlite.futex import Futexes
 
 WAKES: Final = 2
 """Waiters that `advance` wakes by itself: not one, as that may be stopped, or wait for its GIL."""
-WORDS: Final = struct.Struct("=II")
-"""The number that is waited for, and one that is only read."""
+WORDS: Final = struct.Struct("=III")
+"""The number that is waited for, one that is only read, and 0, at which to wait in line."""
+SECOND, LINE = 4, 8
 LEAVE_TIMEOUT: Final = 0.05
 LEAVE_POLL: Final = 0.001
 """Seconds between two tries to lock a file that somebody is about to remove."""
@@ -63,18 +65,29 @@ class EventCount:
         raise BlockingIOError(f"{path}: somebody keeps an exclusive lock on it")
 
     def advance(self) -> None:
-        """Add 1 to the number; wake `WAKES` who wait for it, each of whom wakes the others."""
-        self._futexes.add_one(self._address, WAKES)
+        """Add 1 to the number; wake `WAKES` who wait for it, and the first in line.
+
+        Each of those who wait for the number is to wake the others.
+        """
+        self._futexes.add_one(self._address, WAKES, other=self._address + LINE)
 
     def advance_second(self) -> None:
-        """Add 1 to the second number."""
-        self._futexes.add_one(self._address + WORDS.size // 2, 0)
+        """Add 1 to the second number; wake the first in line."""
+        self._futexes.add_one(self._address + SECOND, 0, other=self._address + LINE)
+
+    def wake_first(self) -> None:
+        """Wake the first in line."""
+        self._futexes.wake_one(self._address + LINE)
+
+    def wait_in_line(self, seconds: float) -> None:
+        """Wait to be woken as the first in line, and for so long at most."""
+        self._futexes.wait(self._address + LINE, 0, seconds)
 
     def read(self) -> tuple[int, int]:
         """Return both numbers."""
         # not from the mapping: who reads that of a file which was truncated is killed (SIGBUS)
-        numbers: tuple[int, int] = WORDS.unpack(self._read())
-        return numbers
+        first, second, _ = WORDS.unpack(self._read())
+        return first, second
 
     def _read(self) -> bytes:
         stored = os.pread(self._descriptor, WORDS.size, 0)

@@ -120,11 +120,6 @@ class FileWatcher:
             if not self._subscribers and self.signal is not None:
                 self.signal.interrupt()
 
-    def tell_of_commit(self) -> None:
-        """Tell other processes that this one has written."""
-        if self.signal is not None:
-            self.signal.tell_of_commit()
-
     def tell_of_writing(self) -> None:
         """Tell other processes, and this one, that a caller's transaction has written."""
         if self.signal is not None:

@@ -25,9 +25,10 @@ SYSTEM_CALLS: Final = {
 }
 """The number of the system call by machine: the C library has no function for it."""
 POINTER_SIZE: Final = 8
-WAKE_OP, WAIT_BITSET, WAKE_BITSET = 5, 9, 10
-ADD_ONE: Final = 1 << 28 | 1 << 12 | 0xFFF
-"""Of `WAKE_OP`: add 1 to the word. It wakes one more waiter if that was -1: there is no "never"."""
+WAKE, WAKE_OP, WAIT_BITSET, WAKE_BITSET = 1, 5, 9, 10
+ADD_ONE: Final = 1 << 28 | 1 << 24 | 1 << 12 | 0xFFF
+"""Of `WAKE_OP`: add 1 to the second word, and wake its waiters unless it was -1, which no waiter
+notices in years: there is no "always"."""
 ALL: Final = (1 << 31) - 1
 VALUES: Final = 24
 """Bits of a waiter's mask of which one stands for the value that it waits for to change; the others
@@ -51,12 +52,16 @@ class Futexes:
         self._waiting = _typed(ctypes.CDLL(None, use_errno=True))
         self._quick = _typed(ctypes.PyDLL(None, use_errno=True))
 
-    def add_one(self, address: int, wakes: int) -> None:
-        """Add 1 to a word and wake up to `wakes` of its waiters, in one step.
+    def add_one(self, address: int, wakes: int, *, other: int) -> None:
+        """Add 1 to a word and wake up to `wakes` of its waiters, and one of those of the `other`.
 
         Raises `OSError` where the file that is mapped there was truncated.
         """
-        _check(self._quick(self._number, address, WAKE_OP, wakes, 0, address, ADD_ONE))
+        _check(self._quick(self._number, other, WAKE_OP, 1, wakes, address, ADD_ONE))
+
+    def wake_one(self, address: int) -> None:
+        """Wake one who waits for a word, the one that has waited longest."""
+        _check(self._quick(self._number, address, WAKE, 1, 0, 0, 0))
 
     def wait(self, address: int, value: int, seconds: float) -> None:
         """Wait to be woken, for `seconds` at most; not at all if the word is not `value`."""

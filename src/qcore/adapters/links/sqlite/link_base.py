@@ -35,7 +35,7 @@ class LinkBase:
         self._connection = ManagedConnection(absolute, timeout, synchronous)
         is_file = self._connection.is_persistent
         self._watcher = watcher_of(self._connection.path) if is_file else FileWatcher()
-        self._connection.on_commit = self._watcher.tell_of_commit
+        self._connection.signal = self._watcher.signal
 
     @property
     def is_persistent(self) -> bool:

@@ -1,11 +1,11 @@
 """`Transaction`: statements on a connection, and the waiting for another process's lock.
 
-Waiting is done here, by polling, as SQLite's own busy handler sleeps up to 0.1 s between tries and
-so lets an unlucky process starve.
+Waiting is done here, as SQLite's own busy handler sleeps up to 0.1 s between tries and so lets an
+unlucky process starve.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, sleep
 from typing import Final
 
@@ -13,19 +13,33 @@ from qcore.adapters.links.sqlite.errors import is_transient, is_undecodable
 from qcore.adapters.links.sqlite.interfaces import Row, Values
 
 LOCK_POLL: Final = 0.0005
-"""Seconds between two tries to take a lock."""
+"""Seconds between two tries to take a lock of whose release nobody tells."""
 LEAST, GREATEST = -(1 << 63), (1 << 63) - 1
 """The integers that SQLite stores."""
 
 
+def poll(_seconds: float) -> None:
+    """Wait for the time after which a lock is worth another try."""
+    sleep(LOCK_POLL)
+
+
 class Transaction:
-    """`Tx` over a connection: runs statements, and waits while another connection has the lock."""
+    """`Tx` over a connection: runs statements, and waits while another connection has the lock.
+
+    `wait` waits until the lock may be free, for the seconds that it is given at most.
+    """
 
     owns_file = True
 
-    def __init__(self, connection: sqlite3.Connection, lock_timeout: float) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        lock_timeout: float,
+        wait: Callable[[float], None] = poll,
+    ) -> None:
         self._connection = connection
         self._lock_timeout = lock_timeout
+        self._wait = wait
 
     def execute(self, sql: str, values: Values = ()) -> list[Row]:
         """Run a statement and return all its rows.
@@ -56,7 +70,7 @@ class Transaction:
     def _execute_when_unlocked(self, sql: str, values: Values) -> list[Row]:
         deadline = monotonic() + self._lock_timeout
         while True:
-            sleep(LOCK_POLL)
+            self._wait(max(0.0, deadline - monotonic()))
             try:
                 return self._fetch(sql, values)
             except sqlite3.OperationalError as error:

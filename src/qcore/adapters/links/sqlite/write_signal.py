@@ -11,7 +11,9 @@ Theory of operation.
    who wait, which the kernel forgets. No writer ever waits for a listener.
 4. What is written in a caller's own transaction is committed by the caller, of which qcore is not
    told. So a second counter says that there may be a commit, for which listeners then look often.
-5. Who cannot map the file, or does not know of it, such as an older qcore or a shell, does not tell
+5. Who waits for the lock of the database waits in line in the same file. A writer that has
+   committed wakes the first by the same system call.
+6. Who cannot map the file, or does not know of it, such as an older qcore or a shell, does not tell
    of its commits. Listeners look now and then by themselves (`LookSchedule`).
 """
 
@@ -22,9 +24,14 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from qcore.adapters.links.sqlite.file_identity import Inode, inode_of
+from qcore.adapters.links.sqlite.transaction import LOCK_POLL
 
 if TYPE_CHECKING:
     from qcore.adapters.links.sqlite.event_count import EventCount
+
+
+LONGEST_WAIT: Final = 0.005
+"""Seconds in line for the lock of the database: not everybody tells of its release."""
 
 
 class Told(NamedTuple):
@@ -65,21 +72,60 @@ class WriteSignal:
         self._tell(is_own=False)
 
     def _tell(self, *, is_own: bool) -> None:
-        inode = inode_of(self._path)
-        if inode is None or inode == self._refused:
-            return
         with self._lock:
+            count = self._writable()
+            if count is None:
+                return
             try:
-                if self._telling is None or self._telling.inode != inode:
-                    self._telling = _event_count(self._path)
                 if is_own:
                     # before the counter, so that no other commit is taken for this one
                     self._own += 1
                 else:
-                    self._telling.advance_second()
-                self._telling.advance()
+                    count.advance_second()
+                count.advance()
+            except OSError:
+                self._refuse(count)
+
+    def _writable(self) -> "EventCount | None":
+        """Return the counter, None where there is none that can be used."""
+        inode = inode_of(self._path)
+        if inode is None or inode == self._refused:
+            return None
+        if self._telling is None or self._telling.inode != inode:
+            try:
+                self._telling = _event_count(self._path)
             except OSError:
                 self._telling, self._refused = None, inode
+        return self._telling
+
+    def _refuse(self, count: "EventCount") -> None:
+        """Use this counter no more."""
+        self._telling, self._refused = None, count.inode
+
+    # --- wait for the lock of the database -----------------------------------------------------
+
+    def tell_of_release(self) -> None:
+        """Tell who waits for the lock that a transaction has ended which has written nothing."""
+        with self._lock:
+            if self._telling is not None:
+                with suppress(OSError):
+                    self._telling.wake_first()
+
+    def wait_for_release(self, seconds: float) -> None:
+        """Wait in line until the lock of the database may be free, and for so long at most.
+
+        Where one cannot be told of it, wait for the time after which it is worth another try.
+        """
+        with self._lock:
+            count = self._writable()
+        try:
+            if count is not None:
+                count.wait_in_line(min(LONGEST_WAIT, seconds))
+                return
+        except OSError:
+            # the file was truncated since
+            pass
+        sleep(LOCK_POLL)
 
     # --- listen --------------------------------------------------------------------------------
 
