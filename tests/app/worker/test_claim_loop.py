@@ -13,6 +13,7 @@ from qcore.domain.answers import LeaseLost, Settled
 from qcore.domain.moments import Moment
 from qcore.domain.task import Claim, Demand, Verdict
 from qcore.testing import a_task, some_tasks
+from qcore.testing.contract.crash_isolation import put_crashed
 from tests.app import process_handlers
 from tests.app.kit import Lab, turn
 from tests.contract.doubles import EdgeBroker
@@ -153,6 +154,114 @@ class TestBurst:
         worker = lab.worker(burst=True)
         await worker.run()
         assert await lab.inspector.totals() == {State.DEAD: 1}
+
+
+class TestSecondClaim:
+    """Where claims take long, what has run is claimed again beside one that is on its way."""
+
+    def lab(self) -> Lab:
+        """Return a lab whose first claim takes long, and each one after a task has run, too."""
+        lab = Lab(far := Far())
+        far.way.clear()
+
+        @lab.task("quick")
+        async def quick(ctx: Context) -> None:
+            far.way.clear()
+
+        self.far = far
+        return lab
+
+    async def answer(self, lab: Lab) -> None:
+        """Let the claims through that are on their way; those after them take long again."""
+        await turn(50)
+        lab.manual.advance(0.01)
+        self.far.way.set()
+        await turn(200)
+
+    async def test_a_claim_that_takes_longer_than_what_runs_has_another_beside_it(self) -> None:
+        """Each is of half of the concurrency, and together they are of no more than all of it."""
+        lab = self.lab()
+        await lab.client.enqueue_many(some_tasks(12, name="quick"))
+        async with lab.working(concurrency=4) as worker:
+            await self.answer(lab)
+            executed, asked = worker.executed, self.far.asked
+            assert executed in {2, 4}
+            assert (await self.far.count())["default"][State.ACTIVE] == 4
+            await self.answer(lab)
+            assert worker.executed == executed + 4
+            assert self.far.asked == asked + 2
+            await self.answer(lab)
+            await self.answer(lab)
+            assert worker.executed == 12
+
+    async def test_a_broker_that_answers_soon_is_asked_once_at_a_time(self) -> None:
+        """A second claim would cost more than it is of use."""
+        lab = self.lab()
+        await lab.client.enqueue_many(some_tasks(12, name="quick"))
+        async with lab.working(concurrency=4) as worker:
+            await turn(50)
+            self.far.way.set()
+            await turn(200)
+            executed = worker.executed
+            assert self.far.asked * 2 == executed + 2
+            assert (await self.far.count())["default"][State.ACTIVE] == 2
+
+    async def test_nothing_is_claimed_beside_a_claim_of_a_queue_that_had_no_more(self) -> None:
+        """The last claim was not filled: another one would find nothing."""
+        lab = self.lab()
+        await lab.client.enqueue_many(some_tasks(3, name="quick"))
+        async with lab.working(concurrency=8) as worker:
+            await self.answer(lab)
+            assert worker.executed == 3
+            worker.resume()
+            await turn(100)
+            assert self.far.asked == 2
+
+    async def test_a_burst_does_not_end_while_a_claim_is_on_its_way(self) -> None:
+        """It runs all that there is, and leaves nothing claimed."""
+        lab = self.lab()
+        await lab.client.enqueue_many(some_tasks(11, name="quick"))
+        worker = lab.worker(burst=True, concurrency=4)
+        running = asyncio.create_task(worker.run())
+        while not running.done():
+            await self.answer(lab)
+        await running
+        assert worker.executed == 11
+        assert await lab.inspector.totals() == {}
+
+    async def test_who_stops_leaves_nothing_claimed(self) -> None:
+        """Both claims are awaited: what they bring runs, or is given back."""
+        lab = self.lab()
+        await lab.client.enqueue_many(some_tasks(12, name="quick"))
+        async with lab.working(concurrency=4) as worker:
+            await self.answer(lab)
+            assert (await self.far.count())["default"][State.ACTIVE] == 4
+            worker.stop()
+            await turn(50)
+            self.far.way.set()
+        assert await lab.inspector.totals() == {State.PENDING: 12 - worker.executed}
+
+    async def test_nothing_else_is_started_beside_a_task_at_its_last_chance(self) -> None:
+        """What a claim brings that was on its way already is given back."""
+        lab = self.lab()
+        go = asyncio.Event()
+
+        @lab.task("fatal")
+        async def fatal(ctx: Context) -> None:
+            await go.wait()
+
+        await put_crashed(self.far.inner, [a_task(name="fatal", max_crashes=3, priority=1)], 2)
+        await lab.client.enqueue_many([a_task(name="quick", priority=2) for _ in range(4)])
+        await lab.client.enqueue_many([a_task(name="quick") for _ in range(6)])
+        async with lab.working(concurrency=4) as worker:
+            await self.answer(lab)
+            assert (await self.far.count())["default"][State.ACTIVE] == 3
+            await self.answer(lab)
+            assert (worker.executed, worker.running) == (4, 1)
+            go.set()
+            for _ in range(4):
+                await self.answer(lab)
+            assert worker.executed == 11
 
 
 class LateNextDue(EdgeBroker):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any, Final
 
-from qcore.app.client.wakeup import Wakeup, first_completed
+from qcore.app.client.wakeup import Wakeup, first_completed, hide_from_cancel_all
 from qcore.app.worker.capacity import Capacity, only, within
 from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.crash_isolation import CrashIsolation
@@ -25,6 +25,9 @@ from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand
 from qcore.ports import Broker, Clock
 
+SLOW_CLAIM: Final = 0.0015
+"""Seconds from which on a claim takes longer than half of the concurrency of short tasks, so that a
+second one beside it is of more use than what it costs the processor."""
 LONGEST_IDLE: Final = 10.0
 """Seconds after which an idle worker claims again without a wake-up, in case one was lost."""
 
@@ -33,7 +36,8 @@ class ClaimLoop:
     """Turn a worker's free capacity into claims, and claims into runs.
 
     Half of the concurrency is claimed at a time: while one half runs the other is claimed, and
-    neither waits for the other.
+    neither waits for the other. Where a claim takes longer than what runs meanwhile, as over a
+    network or where the broker waits for a disk, the half that has run is claimed beside it.
     """
 
     def __init__(
@@ -75,6 +79,14 @@ class ClaimLoop:
         self._wakeup = wakeup
         self._clock = clock
         self._retrying = retrying
+        self._may_have_more = False
+        """Whether the last claim was filled."""
+        self._claim_seconds = 0.0
+        """The longest that the broker took to answer a claim lately; each claim halves it."""
+        self._claiming = 0
+        """How many tasks the claims in flight may bring."""
+        self._beside: asyncio.Task[None] | None = None
+        """The second claim in flight."""
         self.last_claim: Moment | None = None
         """When a claim was last answered, with tasks or without."""
 
@@ -86,12 +98,21 @@ class ClaimLoop:
     async def serve(self) -> None:
         """Claim until the worker is asked to stop, or, in a burst, until nothing is left to do."""
         # a broker that is unavailable when the worker is to stop is not waited for
-        with suppress(GaveUp):
-            while not self._control.stopping.is_set():
-                await self._turn()
+        try:
+            with suppress(GaveUp):
+                while not self._control.stopping.is_set():
+                    await self._turn()
+            with suppress(GaveUp):
+                await self._end_of_second()
+        finally:
+            self._runner.on_idle = None
+            if self._beside is not None:
+                self._beside.cancel()
 
     async def _turn(self) -> None:
         """Claim once, or wait until there is a reason to."""
+        if self._beside is not None and self._beside.done():
+            await self._end_of_second()
         if self._isolation.is_active and (closed := self._isolation.seconds_closed()) > 0:
             self._runner.wakes_at_end = True
             await self._wait(self._clock.sleep(closed))
@@ -99,7 +120,7 @@ class ClaimLoop:
         running = self._runner.running
         # a run whose handler has ended, and whose error hooks are being called, leaves its place
         in_hand = len(running) - min(self._hooks.in_hand, self._concurrency)
-        room = min(self._concurrency - in_hand, self._batch)
+        room = min(self._concurrency - in_hand - self._claiming, self._batch)
         demands = self._capacity.demands(self._weights, room)
         self._runner.wakes_at_end = (
             self._capacity.is_tight or self._is_burst or self._isolation.is_active
@@ -109,14 +130,14 @@ class ClaimLoop:
             return
         self._wakeup.clear()
         # a run in hand, or a verdict not written yet, may enqueue what this claim does not see
-        was_idle = not running and self._outbox.is_empty
-        claimed, is_filled = await self._claim_and_start(demands, room)
+        was_idle = not running and self._outbox.is_empty and self._beside is None
+        claimed, is_filled = await self._claim_first(demands, room, is_idle=not running)
         if is_filled:
             # there may be more, which can be claimed while these start; but where thread or
             # process slots count, they have to be taken before the next demand is computed
             if self._capacity.may_be_tight:
                 await asyncio.sleep(0)
-        elif self._is_burst and not claimed and not running:
+        elif self._is_burst and not claimed and not running and self._beside is None:
             await self._end_burst(was_idle=was_idle)
         else:
             if claimed:
@@ -126,6 +147,54 @@ class ClaimLoop:
 
     # --- claim ---------------------------------------------------------------------------------
 
+    async def _claim_first(
+        self, demands: Sequence[Demand], room: int, *, is_idle: bool
+    ) -> tuple[int, bool]:
+        """Claim, and beside it what else there is room for once nothing runs."""
+        self._claiming += room
+        try:
+            if self._is_second_of_use():
+                self._runner.on_idle = self._claim_beside
+                if is_idle:
+                    self._claim_beside()
+            return await self._claim_and_start(demands, room)
+        finally:
+            self._runner.on_idle = None
+            self._claiming -= room
+
+    def _is_second_of_use(self) -> bool:
+        """Return whether there is more to claim, which the first half does not wait for anyway."""
+        is_slow = self._claim_seconds >= SLOW_CLAIM
+        return is_slow and self._may_have_more and not self._capacity.may_be_tight
+
+    def _claim_beside(self) -> None:
+        self._runner.on_idle = None
+        room = min(self._concurrency - self._claiming, self._batch)
+        if self._beside is not None or self._isolation.is_active or self._control.is_paused:
+            return
+        if room <= 0 or self._control.stopping.is_set():
+            return
+        self._claiming += room
+        demands = self._capacity.demands(self._weights, room)
+        self._beside = asyncio.create_task(self._claim_second(demands, room))
+        # what it claims must be known when the program ends, as in `WorkerSession.serve`
+        hide_from_cancel_all(self._beside)
+
+    async def _claim_second(self, demands: Sequence[Demand], room: int) -> None:
+        try:
+            await self._claim_and_start(demands, room)
+        finally:
+            self._claiming -= room
+            self._wakeup()
+
+    async def _end_of_second(self) -> None:
+        """Wait for the second claim in flight, if there is one; raise what it raises."""
+        if self._beside is not None:
+            try:
+                await self._beside
+            finally:
+                self._beside = None
+
     async def _claim_and_start(self, demands: Sequence[Demand], room: int) -> tuple[int, bool]:
         """Return how many tasks were started, and whether there may be more to claim."""
         left, is_filled = room, False
@@ -134,6 +203,10 @@ class ClaimLoop:
             claims = await self._claim(demand)
             self._capacity.learn(claims)
             is_filled = is_filled or len(claims) >= demand.limit
+            if self._isolation.is_active and self._isolation.seconds_closed() > 0:
+                # by a claim that was in flight beside this one
+                self._runner.give_back(claims)
+                claims = ()
             if any([claim.task.crashes for claim in claims]):  # noqa: C419  (twice as fast)
                 claims = self._isolated(claims)
                 # the broker may have held back others for their sake
@@ -142,6 +215,7 @@ class ClaimLoop:
             left -= len(claims)
             if left <= 0 or self._isolation.is_active:
                 break
+        self._may_have_more = is_filled
         return room - left, is_filled
 
     def _isolated(self, claims: Sequence[Claim]) -> Sequence[Claim]:
@@ -151,7 +225,7 @@ class ClaimLoop:
         return started
 
     async def _claim(self, demand: Demand) -> Sequence[Claim]:
-        lease, left = self._lease, demand.limit
+        lease, left, asked = self._lease, demand.limit, self._clock.monotonic()
 
         async def claim(queues: Sequence[str]) -> Sequence[Claim]:
             nonlocal left
@@ -167,6 +241,7 @@ class ClaimLoop:
             lambda: self._quarantine.serve([*demand.quotas], claim),
             stop=self._control.stopping,
         )
+        self._claim_seconds = max(self._clock.monotonic() - asked, self._claim_seconds / 2)
         return [*chain.from_iterable(answers)]
 
     # --- wait ----------------------------------------------------------------------------------

@@ -49,6 +49,8 @@ class TaskRunner:
         self.running = running
         self.wakes_at_end = False
         """Whether the end of a run wakes the claim loop: not while it has room anyway."""
+        self.on_idle: Callable[[], None] | None = None
+        """Called when a run ends and none is left."""
         self._executor = executor
         self._host = host
         self._outbox = outbox
@@ -127,10 +129,16 @@ class TaskRunner:
             if self._ends is not None:
                 verdict = self._ends.with_ends(run.claim, verdict)
             self._outbox.put(run, verdict)
-        if self.wakes_at_end:
-            self._wakeup()
+        if self.wakes_at_end or self.on_idle is not None:
+            self._wake_claims()
         if verdict is not None:
             self._report(run, verdict)
+
+    def _wake_claims(self) -> None:
+        if self.wakes_at_end:
+            self._wakeup()
+        if self.on_idle is not None and not self.running:
+            self.on_idle()
 
     def _report(self, run: Run, verdict: Transition) -> None:
         if isinstance(verdict, Snoozed) and verdict.unhandled:
