@@ -2,6 +2,7 @@ import pytest
 
 from qcore import connect
 from qcore.adapters.links.postgres import parse
+from qcore.adapters.links.postgres.server import Server
 from qcore.domain.errors import InvalidOption
 
 
@@ -27,6 +28,21 @@ def test_several_hosts_and_a_socket_can_be_named() -> None:
     """As libpq has them."""
     assert parse("postgresql://a:1,b:2/d").conninfo["host"] == "a,b"
     assert parse("postgresql:///d?host=/run/postgresql").conninfo["host"] == "/run/postgresql"
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [
+        ("", 2),
+        ("?timeout=30", 10),
+        ("?timeout=0.5", 2),
+        ("?timeout=30&connect_timeout=7", "7"),
+    ],
+)
+def test_each_of_several_hosts_has_its_share_of_the_timeout(query: str, seconds: object) -> None:
+    """One that answers nothing leaves time for the others; libpq waits 2 seconds at least."""
+    server = Server(parse(f"postgresql://a,b:5433,c/d{query}"))
+    assert server.conninfo()["connect_timeout"] == seconds
 
 
 def test_no_password_is_shown() -> None:
