@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 NOW = str(ROOT / "src")
 BEFORE = os.environ.get("QCORE_BENCH_BEFORE")
 PAIRS = int(os.environ.get("QCORE_BENCH_PAIRS", "8"))
-TASKS = 200
+TASKS, WARM_UP = 200, 5
 SETTLE = 2.0
 WINDOW = 20.0
 PUSHES, GAP = 300, 0.02
@@ -103,11 +103,11 @@ def done(tree: str, url: str, role: str, *arguments: object) -> Any:
 def wake(tree: str) -> dict[str, Any]:
     with a_file() as url, running(tree, url, "worker") as worker:
         time.sleep(SETTLE)
-        moments = done(tree, url, "produce", TASKS)
+        moments = done(tree, url, "produce", WARM_UP + TASKS)[WARM_UP:]
         time.sleep(GAP * 10)
         worker.terminate()
         starts = dict(said(worker)["starts"])
-    assert len(starts) == TASKS
+    assert len(starts) == WARM_UP + TASKS
     asked = [1000 * (starts[begun] - begun) for begun, _ in moments]
     answered = [1000 * (starts[begun] - end) for begun, end in moments]
     return {

@@ -132,7 +132,7 @@ class ManagedConnection:
 
     def has_lost_log(self) -> bool:
         """Return whether its log or index was removed or replaced."""
-        return self.files is not None and self.files.has_lost_log(files_at(self.path))
+        return self.files is not None and self.files.has_lost_log()
 
     def _leave_lost_log(self) -> None:
         """Reconnect all connections that this process has to the file."""
@@ -266,7 +266,7 @@ def _close_all() -> None:
 
 def _disconnect(connection: sqlite3.Connection, path: str, files: OpenFiles) -> None:
     """Close a connection; as the last one, it must not remove a log that it does not have open."""
-    if files.database == inode_of(path) and files.has_lost_log(files_at(path)):
+    if files.database == inode_of(path) and files.has_lost_log():
         close_without_checkpoint(connection, path)
     else:
         connection.close()

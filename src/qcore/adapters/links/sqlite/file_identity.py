@@ -18,20 +18,21 @@ _warned: Final[dict[str, Inode]] = {}
 
 
 class OpenFiles(NamedTuple):
-    """The files of a database, None for one that is not there."""
+    """The files of a database, None for one that is not there, and its real path."""
 
+    real: str
     database: Inode | None
     log: Inode | None
     log_index: Inode | None
 
-    def has_lost_log(self, found: "OpenFiles") -> bool:
+    def has_lost_log(self) -> bool:
         """Return whether the log or its index, once open, is no longer what is found by name.
 
         Nobody removes them rightly while a connection is open: who closes the last one does.
         """
         return any(
-            mine is not None and theirs != mine
-            for mine, theirs in ((self.log, found.log), (self.log_index, found.log_index))
+            mine is not None and inode_of(name) != mine
+            for mine, name in ((self.log, log_of(self.real)), (self.log_index, index_of(self.real)))
         )
 
 
@@ -47,7 +48,7 @@ def inode_of(path: str) -> Inode | None:
 def files_at(path: str) -> OpenFiles:
     """Return the files of the database at `path`; SQLite names log and index by its real path."""
     real = os.path.realpath(path)
-    return OpenFiles(inode_of(path), inode_of(log_of(real)), inode_of(index_of(real)))
+    return OpenFiles(real, inode_of(path), inode_of(log_of(real)), inode_of(index_of(real)))
 
 
 def log_of(path: str) -> str:

@@ -19,7 +19,7 @@ from qcore.adapters.links.sqlite import exit_hooks, fork_safety
 from qcore.adapters.links.sqlite.connection import ManagedConnection
 from qcore.adapters.links.sqlite.interfaces import FindEnded, Tx
 from qcore.adapters.links.sqlite.look_schedule import LookSchedule
-from qcore.adapters.links.sqlite.write_signal import WriteSignal
+from qcore.adapters.links.sqlite.write_signal import Told, WriteSignal
 from qcore.domain.errors import BrokerUnusable
 from qcore.domain.new_task import TaskId
 from qcore.domain.queue_limits import Rate
@@ -36,9 +36,9 @@ from qcore.ports import (
 THREAD_NAME: Final = "qcore-sqlite-watch"
 LOCK_TIMEOUT: Final = 0.02
 """Seconds that a look waits for a lock on the file."""
-FILE_CHECK_INTERVAL: Final = 0.9
+FILE_CHECK_INTERVAL: Final = 0.4
 """Seconds between two checks whether the file, its log or `-notify` was removed or replaced: less
-than two idle looks, so that it is noticed within about a second."""
+than from one idle look to the next, which notices it."""
 RATE: Final = Rate(10, 0.2)
 """How often subscribers are notified of what others write, at most: to hear of each commit would
 slow a busy worker."""
@@ -179,28 +179,47 @@ class FileWatcher:
     def _watch(self, connection: ManagedConnection, signal: WriteSignal) -> None:
         """Notify of what other processes write until nobody is subscribed."""
         schedule, next_check, full = LookSchedule(), 0.0, 0.0
+        heard, known = 0, (0, 0)
         while self._is_wanted(signal):
-            own = signal.own
             interval = schedule.next_interval(monotonic(), is_told=signal.is_listening)
-            told = signal.wait(interval)
-            now = monotonic()
+            told, now = signal.wait(interval), monotonic()
+            if is_news := told.has_committed and not told.will_commit:
+                # without a look, which would put it off; the next one finds it once more
+                heard += 1
+                schedule.has_come()
+            else:
+                before, known = known, (signal.own, heard)
+                is_news = self._look(connection, schedule, told, is_explained=known != before)
+            if is_news:
+                self._notify_all()
+                full = RATE.after(full, now, 1)
+                if (pause := RATE.next(full) - now) > 0:
+                    sleep(pause)
             if now >= next_check:
-                # the look then connects to the new file, which counts as a change
+                # the next look then connects to the new file, which counts as a change
                 connection.leave_moved_files()
                 signal.listen()
                 next_check = now + FILE_CHECK_INTERVAL
-            before, has_changed = self._version, self._has_changed(connection)
-            if told.will_commit:
-                schedule.expect(now)
-            elif has_changed:
-                schedule.has_come()
-                if before is not None and not told.has_committed and own == signal.own:
-                    schedule.untold(now)
-            if has_changed or any(told):
-                self._notify_all()
-                full = RATE.after(full, now, 1)
-                sleep(max(0.0, RATE.next(full) - now))
         connection.close()
+
+    def _look(
+        self,
+        connection: ManagedConnection,
+        schedule: LookSchedule,
+        told: Told,
+        *,
+        is_explained: bool,
+    ) -> bool:
+        """Return whether to notify. What has changed is explained by commits that were told."""
+        before, has_changed = self._version, self._has_changed(connection)
+        if told.will_commit:
+            schedule.expect(monotonic())
+            return True
+        if has_changed:
+            schedule.has_come()
+            if before is not None and not is_explained:
+                schedule.untold(monotonic())
+        return has_changed
 
     def _is_wanted(self, signal: WriteSignal) -> bool:
         """Return whether anybody is subscribed; else make way for a later thread."""
