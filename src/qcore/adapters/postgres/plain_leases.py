@@ -11,9 +11,9 @@ from typing import Final
 from qcore.domain.task import Lease, Task, Verdict
 from qcore.domain.transitions import Succeeded
 
-MAX_REMEMBERED: Final = 100_000
-"""Leases whose names are remembered: of more than any worker has in hand, and of a few that it has
-lost."""
+MAX_REMEMBERED: Final = 10_000
+"""Leases whose names are remembered: a few times what a worker has in hand. What was forgotten is
+read."""
 
 
 class PlainLeases:

@@ -4,8 +4,8 @@ Postgres checks what type a value has, so all that somebody's edit can spoil is 
 `options`: a claim refuses such a row, and an inspector is shown it with defaults.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from qcore.adapters.links.postgres import Row
 from qcore.adapters.links.postgres.arrays import blobs, numbers, texts
@@ -15,6 +15,8 @@ from qcore.domain.new_task import FIELDS, NO_HEADERS, NewTask, unchecked_builder
 from qcore.domain.states import ACTIVE, ENDED, GONE, State
 from qcore.domain.stored_options import StoredOptions, Unreadable
 from qcore.domain.task import Task
+
+T = TypeVar("T")
 
 STATES: Final = {str(state): state for state in State}
 """States by value: a lookup here takes a tenth of the time of `State(value)`."""
@@ -138,6 +140,11 @@ def _task_of(row: Row, queue: str, options: Any, state: State, more: int) -> Tas
 # --- the way in --------------------------------------------------------------------------------
 
 
+def _sparse(array: Callable[[Sequence[T | None]], str], values: Sequence[T | None]) -> str:
+    """Return an array; an empty one if all are None, which `unnest` fills up beside the others."""
+    return "{}" if values.count(None) == len(values) else array(values)
+
+
 def values_of(
     tasks: Sequence[NewTask], states: Sequence[State], dues: Sequence[Moment], now: Moment
 ) -> Mapping[str, Any]:
@@ -150,11 +157,11 @@ def values_of(
         "priorities": numbers([task.priority for task in tasks]),
         "max_crashes": numbers([task.max_crashes for task in tasks]),
         "due": numbers(dues),
-        "not_before": numbers([task.due for task in tasks]),
-        "expires": numbers([task.expires for task in tasks]),
+        "not_before": _sparse(numbers, [task.due for task in tasks]),
+        "expires": _sparse(numbers, [task.expires for task in tasks]),
         "retention": numbers([task.retention for task in tasks]),
         "names": texts([task.name for task in tasks]),
-        "groups": texts([task.group for task in tasks]),
-        "options": texts(map(STORED_OPTIONS.encode, tasks)),
+        "groups": _sparse(texts, [task.group for task in tasks]),
+        "options": _sparse(texts, [*map(STORED_OPTIONS.encode, tasks)]),
         "payloads": blobs([task.payload for task in tasks]),
     }
