@@ -54,8 +54,8 @@ docs: $(VENV)/docs.stamp ## Build the documentation site in build/docs, and chec
 bench: $(VENV)/dev.stamp ## Run the benchmarks
 	@$(PY) -m bench
 
-bench-peers: $(VENV)/dev.stamp ## Run qcore beside its Python peers, each in an environment of its own
-	@$(PY) -m bench.peers
+bench-peers: $(VENV)/dev.stamp ## Run qcore beside its Python peers on Redis, or on STORE=postgres
+	@$(PY) -m bench.peers $(if $(STORE),--store $(STORE))
 
 clean: ## Remove the environments, caches and build products
 	rm -rf .venv .venv-* .bench build dist signup-output .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

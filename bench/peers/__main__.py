@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.peers.catalogue import ENTRIES, Entry, chosen
+from bench.peers.catalogue import STORES, chosen
 from bench.peers.chart import chart
 from bench.peers.failures import Failure
 from bench.peers.plans import Limits
 from bench.peers.rounds import contest
 from bench.peers.summary import is_clean, summarised
-from bench.peers.table import BEGIN, document, put_in
+from bench.peers.table import document, marks, put_in
 
 
 def main() -> None:
-    words = _parser().parse_args()
+    words = _words()
     if words.figures:
         results = json.loads(words.figures.read_text())
     else:
@@ -40,7 +40,7 @@ def _measured(words: argparse.Namespace) -> dict[str, Any]:
         signal.signal(each, lambda number, _frame: sys.exit(128 + number))
     limits = Limits(tasks=words.tasks, seconds=words.seconds, probes=words.probes)
     try:
-        return summarised(contest(words.only, limits, words.rounds))
+        return summarised(contest(words.store, words.entries, limits, words.rounds))
     except Failure as failure:
         sys.exit(str(failure))
 
@@ -48,21 +48,26 @@ def _measured(words: argparse.Namespace) -> dict[str, Any]:
 def _write_table(path: Path, results: Mapping[str, Any]) -> None:
     """Write the table into a page that has a place for it, or as a page of its own."""
     page = path.read_text() if path.exists() else ""
-    block = document(results)
-    path.write_text(put_in(page, block) if BEGIN in page else f"{block}\n")
+    block, store = document(results), results["store"]["name"]
+    begin, _ = marks(store)
+    path.write_text(put_in(page, block, store) if begin in page else f"{block}\n")
 
 
-def _entries(names: str) -> list[Entry]:
+def _words() -> argparse.Namespace:
+    parser = _parser()
+    words = parser.parse_args()
     try:
-        return chosen(names.split(","))
+        words.entries = chosen(words.store, words.only)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        parser.error(str(error))
+    return words
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     add = parser.add_argument
-    add("--only", type=_entries, default=ENTRIES, metavar="NAMES", help="as in qcore,huey")
+    add("--store", choices=STORES, default="redis", help="that all are measured on (%(default)s)")
+    add("--only", type=lambda names: names.split(","), metavar="NAMES", help="as in qcore,huey")
     add("--rounds", type=int, default=3, help="after a warm-up (%(default)s)")
     add("--tasks", type=int, default=100_000, help="most tasks in one step (%(default)s)")
     add("--seconds", type=float, default=3.0, help="that a drain should take (%(default)s)")

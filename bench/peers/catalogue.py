@@ -6,6 +6,10 @@ from qcore.domain.record import record
 
 ALL_AWAITED = ("awaited", "concurrent")
 AT_MOST, AT_LEAST = "at most once", "at least once"
+BY_LEASE = (
+    "after it ran; else given to another when its lease of 30 s runs out, which is renewed while "
+    "it runs; a worker that lost its lease can settle nothing"
+)
 
 
 @record
@@ -24,6 +28,8 @@ class Entry:
     """When a task counts as done, and what becomes of one whose worker was lost."""
     setup: str
     """How its worker is set up here, where that is not its default."""
+    store: str = "redis"
+    """The key in `STORES` of the one that it is measured on."""
 
 
 ENTRIES = (
@@ -35,8 +41,7 @@ ENTRIES = (
         environment=None,
         ways=("awaited", "concurrent", "blocking", "bulk"),
         delivery=f"{AT_LEAST}, fenced",
-        acknowledged="after it ran; else given to another when its lease of 30 s runs out, which "
-        "is renewed while it runs; a worker that lost its lease can settle nothing",
+        acknowledged=BY_LEASE,
         setup="all defaults: 100 coroutines",
     ),
     Entry(
@@ -153,17 +158,68 @@ ENTRIES = (
         "been given a `Retry`",
         setup="no fork for each task, nothing kept",
     ),
+    Entry(
+        name="qcore-postgres",
+        title="qcore",
+        module="qcore",
+        distribution="qcore-queue",
+        environment=None,
+        ways=("awaited", "concurrent", "blocking", "bulk"),
+        delivery=f"{AT_LEAST}, fenced",
+        acknowledged=BY_LEASE,
+        setup="all defaults: 100 coroutines, 50 claimed at a time",
+        store="postgres",
+    ),
+    *(
+        Entry(
+            name=f"pgqueuer-{number}",
+            title=f"pgqueuer, {number} consumer{'s' if number > 1 else ''}",
+            module=f"pgqueuer_{word}",
+            distribution="pgqueuer",
+            environment="postgres",
+            ways=(*ALL_AWAITED, "bulk"),
+            delivery=AT_LEAST,
+            acknowledged="after it ran; else given to another when its heartbeat, renewed while "
+            "it runs, is 30 s old",
+            setup="asyncpg, a connection for each consumer, all in one process; 50 fetched at a "
+            "time (default: 10)",
+            store="postgres",
+        )
+        for number, word in ((1, "one"), (3, "three"))
+    ),
+    Entry(
+        name="procrastinate",
+        title="Procrastinate",
+        module="procrastinate",
+        distribution="procrastinate",
+        environment="postgres",
+        ways=(*ALL_AWAITED, "bulk"),
+        delivery=AT_MOST,
+        acknowledged="after it ran; else left as it is: a task of the application's own must look "
+        "for stalled ones",
+        setup="100 coroutines, nothing kept",
+        store="postgres",
+    ),
 )
 CATALOGUE: Mapping[str, Entry] = {entry.name: entry for entry in ENTRIES}
+STORES: Mapping[str, str] = {"redis": "Redis", "postgres": "Postgres"}
+"""The stores that systems are measured on, and how they are written."""
 
 
-def chosen(names: Iterable[str]) -> list[Entry]:
-    """Return the entries of some names, in the catalogue's order.
+def is_ours(name: str) -> bool:
+    """Return whether a system is qcore, over whichever store."""
+    return CATALOGUE[name].module == "qcore"
 
-    Raises `ValueError` for a name that is not there.
+
+def chosen(store: str, names: Iterable[str] | None = None) -> list[Entry]:
+    """Return the entries of a store, or those of some names, in the catalogue's order.
+
+    Raises `ValueError` for a name that the store does not have.
     """
-    wanted = set(names)
-    if unknown := wanted - CATALOGUE.keys():
-        known = ", ".join(CATALOGUE)
-        raise ValueError(f"there is no system {min(unknown)!r}: expected some of {known}")
-    return [entry for entry in ENTRIES if entry.name in wanted]
+    known = {entry.name: entry for entry in ENTRIES if entry.store == store}
+    wanted = known.keys() if names is None else set(names)
+    if unknown := wanted - known.keys():
+        raise ValueError(
+            f"there is no system {min(unknown)!r} on {store}: expected some of {', '.join(known)}"
+        )
+    return [entry for name, entry in known.items() if name in wanted]

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
-from bench.peers.catalogue import AT_MOST, CATALOGUE
-from bench.peers.summary import OURS
+from bench.peers.catalogue import AT_MOST, CATALOGUE, is_ours
 
 HEADING = "Tasks drained a second by one worker process"
 WIDTH = 760
@@ -107,7 +106,7 @@ def _written(value: float | str) -> str:
 
 
 def _kind(name: str) -> str:
-    if name == OURS:
+    if is_ours(name):
         return "ours"
     return "most" if CATALOGUE[name].delivery == AT_MOST else "peer"
 
@@ -116,7 +115,7 @@ def _subtitle(results: Mapping[str, Any]) -> str:
     machine, rounds = results["machine"], results["rounds"]
     figures = f"median and range of {rounds} rounds" if rounds > 1 else "one round"
     return (
-        f"Tasks that do nothing; {figures}; Redis {machine['redis']}, "
+        f"Tasks that do nothing; {figures}; {results['store']['version']}, "
         f"{machine['processors']} processors, {machine['day']}"
     )
 

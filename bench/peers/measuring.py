@@ -7,19 +7,20 @@ from typing import Any
 from bench.peers.failures import Failure
 from bench.peers.plans import Plan
 from bench.peers.processes import Side, Worker
-from bench.peers.server import Store
+from bench.peers.stores import Store
 from qcore.entrypoints.benchmark.report import percentile
 
 SETTLE = 1.0
 """Seconds that a worker has, after its last task has begun, to say that it is done."""
-IDLE = 2.0
 PERCENTS = (50, 95, 99)
+IDLE = 2.0
 CONNECTING = 5
 """Probes whose latency does not count: the first of a client opens its connection."""
 
 
 def measure(side: Side, plan: Plan, store: Store) -> dict[str, Any]:
     """Return the figures of one run."""
+    store.serve(side.module, lambda: side.prepare(plan.patience))
     rates = {f"{way}_per_s": _asked(side, way, plan, store) for way in plan.asks}
     store.flush()
     empty = store.costs()
@@ -34,15 +35,15 @@ def measure(side: Side, plan: Plan, store: Store) -> dict[str, Any]:
                 f"in {plan.patience:.0f} s"
             )
         time.sleep(SETTLE)
-        idle = store.idle_commands(IDLE)
+        idle = _idle(store)
         latencies, audit = _probed(side, worker, plan)
     return rates | {
         "drain_per_s": round(drained["rate"]),
         "latency_ms": {f"p{p}": round(1000 * percentile(latencies, p), 3) for p in PERCENTS},
         "worker_rss_mb": round(drained["rss_mb"], 1),
-        "redis_us_per_task": round(1e6 * spent / plan.drain, 1),
-        "redis_bytes_per_task": round((full.memory - empty.memory) / plan.drain),
-        "idle_commands_per_s": round(idle, 1),
+        "store_us_per_task": round(1e6 * spent / plan.drain, 1),
+        "store_bytes_per_task": round((full.size - empty.size) / plan.drain),
+        **idle,
         **audit,
     }
 
@@ -52,6 +53,16 @@ def _asked(side: Side, way: str, plan: Plan, store: Store) -> int:
     store.flush()
     count = plan.asks[way]
     return round(count / side.ask(way, count, "warm", plan.patience))
+
+
+def _idle(store: Store) -> dict[str, float]:
+    """Return how many requests a second the server is given by a worker with nothing to do."""
+    began, before = time.monotonic(), store.costs().requests
+    time.sleep(IDLE)
+    after = store.costs().requests
+    if before is None or after is None:
+        return {}
+    return {"idle_requests_per_s": round((after - before) / (time.monotonic() - began), 1)}
 
 
 def _probed(side: Side, worker: Worker, plan: Plan) -> tuple[Sequence[float], dict[str, int]]:

@@ -26,7 +26,11 @@ class Side:
     title: str
     interpreter: str
     module: str
-    port: int
+    url: str
+
+    def prepare(self, limit: float) -> None:
+        """Make what a system needs in an empty store."""
+        self._answer(limit, "prepare")
 
     def ask(self, way: str, count: int, how: str, limit: float) -> float:
         """Ask for tasks; return the seconds that it took."""
@@ -81,7 +85,7 @@ class Side:
         return (self.interpreter, "-m", "bench.peers.systems", self.module)
 
     def _environment(self) -> dict[str, str]:
-        return os.environ | {"BENCH_REDIS_PORT": str(self.port)}
+        return os.environ | {"BENCH_URL": self.url}
 
 
 class Worker:

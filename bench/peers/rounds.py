@@ -2,7 +2,8 @@
 
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from os import cpu_count, getloadavg
 from typing import Any
@@ -13,8 +14,15 @@ from bench.peers.environments import interpreter, version_of
 from bench.peers.failures import Failure
 from bench.peers.measuring import measure
 from bench.peers.plans import Limits, Plan
+from bench.peers.postgres_store import a_postgres
 from bench.peers.processes import Side
-from bench.peers.server import Store, a_store
+from bench.peers.redis_store import a_redis
+from bench.peers.stores import Store
+
+STORES: Mapping[str, Callable[[], AbstractContextManager[Store]]] = {
+    "redis": a_redis,
+    "postgres": a_postgres,
+}
 
 
 class Contest:
@@ -53,7 +61,7 @@ class Contest:
             self.runs.pop(entry.name, None)
 
     def _prepare(self, entry: Entry) -> None:
-        self._sides[entry] = Side(entry.title, interpreter(entry), entry.module, self._store.port)
+        self._sides[entry] = Side(entry.title, interpreter(entry), entry.module, self._store.url)
 
     def _plan(self, entry: Entry) -> None:
         first = plans.warm_up(entry.ways, self._limits)
@@ -65,22 +73,23 @@ class Contest:
         self.runs.setdefault(entry.name, []).append(figures)
 
 
-def contest(entries: Sequence[Entry], limits: Limits, rounds: int) -> dict[str, Any]:
-    """Measure some systems; return the machine, the plans and the figures of every run."""
+def contest(name: str, entries: Sequence[Entry], limits: Limits, rounds: int) -> dict[str, Any]:
+    """Measure some systems; return the store, the machine, the plans and all figures."""
     load = getloadavg()[0]
-    with a_store() as store:
+    with STORES[name]() as store:
         it = Contest(entries, limits, store)
         it.warm_up()
         for number in range(1, rounds + 1):
             it.round(number)
+        version = store.version()
         machine = {
             "day": datetime.now(UTC).date().isoformat(),
             "python": platform.python_version(),
-            "redis": store.version(),
             "processors": cpu_count(),
             "load_before": round(load, 1),
         }
     return {
+        "store": {"name": name, "version": version},
         "machine": machine,
         "rounds": rounds,
         "systems": {

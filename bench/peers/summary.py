@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from bench.peers.catalogue import is_ours
 from bench.runs import merged, spread
 
-OURS = "qcore"
 ONE_BY_ONE = ("blocking", "awaited")
 AUDITED = ("lost", "duplicated")
 
@@ -46,12 +46,13 @@ def _ratio(
     theirs: Callable[[Run], float],
 ) -> dict[str, Any] | None:
     """Return None if qcore or all its peers were left out."""
-    peers = {name: system["runs"] for name, system in systems.items() if name != OURS}
-    if OURS not in systems or not peers:
+    peers = {name: system["runs"] for name, system in systems.items() if not is_ours(name)}
+    own = next((system["runs"] for name, system in systems.items() if is_ours(name)), None)
+    if own is None or not peers:
         return None
     fastest = max(peers, key=lambda name: median(map(theirs, peers[name])))
     best: Sequence[float] = [max(map(theirs, runs)) for runs in zip(*peers.values(), strict=True)]
-    mine = map(ours, systems[OURS]["runs"])
+    mine = map(ours, own)
     quotients = [rate / other for rate, other in zip(mine, best, strict=True)]
     return {"peer": fastest, **spread(quotients)}
 

@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.peers.catalogue import CATALOGUE
+from bench.peers.catalogue import CATALOGUE, STORES
 from bench.peers.summary import AUDITED
-
-BEGIN, END = "<!-- bench-peers -->", "<!-- /bench-peers -->"
 
 HUNDRED = 100
 """Milliseconds from which on fractions say nothing."""
@@ -25,13 +23,19 @@ def document(results: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def put_in(page: str, block: str) -> str:
+def marks(store: str) -> tuple[str, str]:
+    """Return what stands before and behind the figures of a store in a page."""
+    return f"<!-- bench-peers {store} -->", f"<!-- /bench-peers {store} -->"
+
+
+def put_in(page: str, block: str, store: str) -> str:
     """Return a page with another block between its marks. Raises `ValueError` if it has none."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
+    begin, end = marks(store)
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"the page has no {begin} … {end}")
+    return f"{before}{begin}\n\n{block}\n\n{end}{after}"
 
 
 def rates(results: Mapping[str, Any]) -> str:
@@ -50,14 +54,15 @@ def rates(results: Mapping[str, Any]) -> str:
 
 def costs(results: Mapping[str, Any]) -> str:
     """Return what an idle worker answers in, and what all of it takes."""
+    store = results["store"]["name"]
     head = (
         "medians",
         "p50, ms",
         "p95, ms",
         "p99, ms",
         "idle, commands/s",
-        "Redis, µs a task",
-        "Redis, bytes a task",
+        f"{STORES[store]}, µs a task",
+        f"{STORES[store]}, bytes a task",
         "worker, MB",
     )
     rows = []
@@ -68,9 +73,9 @@ def costs(results: Mapping[str, Any]) -> str:
             (
                 CATALOGUE[name].title,
                 *(_ms(latency[percent]["median"]) for percent in ("p50", "p95", "p99")),
-                f"{figures['idle_commands_per_s']['median']:,.1f}",
-                f"{figures['redis_us_per_task']['median']:,.0f}",
-                f"{figures['redis_bytes_per_task']['median']:,.0f}",
+                _idle(figures.get("idle_requests_per_s")),
+                f"{figures['store_us_per_task']['median']:,.0f}",
+                f"{figures['store_bytes_per_task']['median']:,.0f}",
                 f"{figures['worker_rss_mb']['median']:.0f}",
             )
         )
@@ -108,6 +113,10 @@ def spread(figure: Mapping[str, float] | None) -> str:
     return median if least == greatest else f"{median} ({least}–{greatest})"
 
 
+def _idle(figure: Mapping[str, float] | None) -> str:
+    return "–" if figure is None else f"{figure['median']:,.1f}"
+
+
 def _ms(milliseconds: float) -> str:
     return f"{milliseconds:,.0f}" if milliseconds >= HUNDRED else f"{milliseconds:.3g}"
 
@@ -128,8 +137,8 @@ def _preface(results: Mapping[str, Any]) -> str:
     machine, rounds = results["machine"], results["rounds"]
     range_of = f"median and range of {rounds} rounds" if rounds > 1 else "one round"
     text = (
-        f"Measured on {machine['day']}: {machine['processors']} processors, Redis "
-        f"{machine['redis']} without persistence, Python {machine['python']}, load average "
+        f"Measured on {machine['day']}: {machine['processors']} processors, "
+        f"{results['store']['version']}, Python {machine['python']}, load average "
         f"{machine['load_before']} before; {range_of} after a warm-up."
     )
     if drain := results["ratios"]["drain_over_fastest_peer"]:

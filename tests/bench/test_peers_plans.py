@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from bench.peers import plans
-from bench.peers.catalogue import CATALOGUE, Entry, chosen
+from bench.peers.catalogue import CATALOGUE, STORES, Entry, chosen, is_ours
 from bench.peers.environments import PINS, pinned, version_of
 from bench.peers.plans import Limits
 from bench.peers.systems import ledger as the_ledger
@@ -57,13 +57,28 @@ def test_what_is_drained_was_asked_for_in_the_fastest_way() -> None:
 
 def test_systems_are_chosen_by_name_in_the_order_of_the_catalogue() -> None:
     """The order of a round does not depend on who types."""
-    assert [entry.name for entry in chosen(["saq", "qcore"])] == ["qcore", "saq"]
+    assert [entry.name for entry in chosen("redis", ["saq", "qcore"])] == ["qcore", "saq"]
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_each_store_has_qcore_and_its_peers(store: str) -> None:
+    """Who names nobody has all of them; all are in one of the contests."""
+    entries = chosen(store)
+    assert [is_ours(entry.name) for entry in entries].count(True) == 1
+    assert len(entries) > 2
+    assert {entry.store for entry in entries} == {store}
 
 
 def test_a_system_that_is_not_there_is_refused() -> None:
     """A slip of the pen is not a shorter contest."""
-    with pytest.raises(ValueError, match="there is no system 'sqa': expected some of qcore, "):
-        chosen(["saq", "sqa"])
+    with pytest.raises(ValueError, match="no system 'sqa' on redis: expected some of qcore, "):
+        chosen("redis", ["saq", "sqa"])
+
+
+def test_a_system_of_another_store_is_refused() -> None:
+    """Figures of two servers make no ratio."""
+    with pytest.raises(ValueError, match="no system 'huey' on postgres"):
+        chosen("postgres", ["huey"])
 
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=lambda entry: entry.name)

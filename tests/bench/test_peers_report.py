@@ -6,10 +6,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bench.peers.catalogue import CATALOGUE
+from bench.peers.catalogue import CATALOGUE, STORES, is_ours
 from bench.peers.chart import LEFT, WIDTH, chart
 from bench.peers.summary import is_clean, summarised
-from bench.peers.table import BEGIN, END, costs, document, promises, put_in, rates
+from bench.peers.table import costs, document, marks, promises, put_in, rates
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explanation" / "benchmarks.md").read_text(encoding="utf-8")
@@ -24,9 +24,9 @@ def a_run(drain: int = 1_000, *, lost: int = 0, p50: float = 1.0, **rates: int) 
         "drain_per_s": drain,
         "latency_ms": {"p50": p50, "p95": 2.0, "p99": 123.4},
         "worker_rss_mb": 40.0,
-        "redis_us_per_task": 11.0,
-        "redis_bytes_per_task": 280,
-        "idle_commands_per_s": 0.5,
+        "store_us_per_task": 11.0,
+        "store_bytes_per_task": 280,
+        "idle_requests_per_s": 0.5,
         "lost": lost,
         "duplicated": 0,
     }
@@ -38,10 +38,10 @@ def results(
     """Return what a contest of these runs prints."""
     return summarised(
         {
+            "store": {"name": "redis", "version": "Redis 7.0.15 without persistence"},
             "machine": {
                 "day": "2026-11-22",
                 "python": "3.11.7",
-                "redis": "7.0.15",
                 "processors": 2,
                 "load_before": 0.1,
             },
@@ -168,16 +168,23 @@ def test_there_is_no_ratio_without_both_sides(names: list[str]) -> None:
 
 def test_only_what_is_between_the_marks_is_replaced() -> None:
     """The text around the figures is nobody's but its author's."""
-    page = f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n"
-    once = put_in(page, "new")
-    assert once == f"before\n\n{BEGIN}\n\nnew\n\n{END}\n\nafter\n"
-    assert put_in(once, "new") == once
+    begin, end = marks("redis")
+    page = f"before\n\n{begin}\nold\n{end}\n\nafter\n"
+    once = put_in(page, "new", "redis")
+    assert once == f"before\n\n{begin}\n\nnew\n\n{end}\n\nafter\n"
+    assert put_in(once, "new", "redis") == once
 
 
 def test_a_page_without_a_place_for_the_figures_is_refused() -> None:
     """Figures are not put just anywhere."""
     with pytest.raises(ValueError, match="bench-peers"):
-        put_in(f"{BEGIN} and no end", "new")
+        put_in(f"{marks('redis')[0]} and no end", "new", "redis")
+
+
+def test_figures_of_one_store_do_not_replace_those_of_another() -> None:
+    """A page may have a place for each."""
+    page = "".join(f"{begin}\nold\n{end}\n" for begin, end in map(marks, STORES))
+    assert put_in(page, "new", "postgres").count("old") == len(STORES) - 1
 
 
 def elements(svg: str, name: str, kind: str | None = None) -> list[ET.Element]:
@@ -209,7 +216,7 @@ def test_at_most_once_is_drawn_hollow() -> None:
     assert len(bars(svg, "most")) == sum(
         entry.delivery == "at most once" for entry in CATALOGUE.values()
     )
-    assert len(bars(svg, "ours")) == 1
+    assert len(bars(svg, "ours")) == sum(map(is_ours, CATALOGUE))
 
 
 def test_a_range_is_drawn_from_the_least_to_the_greatest() -> None:
@@ -231,7 +238,8 @@ def test_the_chart_can_be_read_on_a_dark_page_and_aloud() -> None:
 
 def test_the_document_and_its_chart_are_of_the_same_run() -> None:
     """Each rate that the page prints in bold is written at the end of a bar."""
-    block = PAGE.partition(BEGIN)[2].partition(END)[0]
+    begin, end = marks("redis")
+    block = PAGE.partition(begin)[2].partition(end)[0]
     drained = re.findall(r"\*\*([\d,]+)(?: \([\d,–]+\))?\*\* \|$", block, flags=re.MULTILINE)
     written = [text.text for text in elements(PICTURE, "text")]
     assert drained

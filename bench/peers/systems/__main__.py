@@ -1,5 +1,6 @@
 """What the driver starts, in a system's own environment.
 
+- `MODULE prepare`: make what the system needs in an empty store.
 - `MODULE ask WAY COUNT warm|fill`: ask for tasks; print the seconds that it took.
 - `MODULE probe FIRST COUNT`: ask for tasks now and then; print when each was asked for.
 - `MODULE work TASKS PROBES`: be a worker.
@@ -27,6 +28,9 @@ def main() -> None:
         return made()
 
     match verb, words:
+        case "prepare", []:
+            system().prepare()
+            _say(None)
         case "ask", [way, count, how]:
             _say(produce(system(), way, range(int(count)), warm=how == "warm"))
         case "probe", [first, count]:

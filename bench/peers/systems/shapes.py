@@ -4,11 +4,12 @@ import asyncio
 import os
 from collections.abc import Coroutine, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvloop
 
-PORT = int(os.environ["BENCH_REDIS_PORT"])
-URL = f"redis://127.0.0.1:{PORT}/0"
+URL = os.environ["BENCH_URL"]
+PORT = urlsplit(URL).port or 0
 CONCURRENCY = 100
 """Of systems that run coroutines."""
 THREADS = 8
@@ -19,6 +20,9 @@ EMAIL = "user@example.com"
 
 class System:
     """A queue with one task, `noop`, which does nothing but say `ran(n)`."""
+
+    def prepare(self) -> None:
+        """Make what it needs in an empty store."""
 
     def work(self) -> None:
         """Be a worker, for ever."""

@@ -4,7 +4,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from bench.peers.failures import Failure
-from qcore.domain.record import record
+from bench.peers.stores import Costs
 
 KEEPER = ("sh", "-c", '"$@" & read -r _; kill $!; wait $!', "sh")
 """Runs a command for as long as its standard input is open, that is until we end, however we do."""
@@ -22,40 +22,30 @@ PATIENCE = 10.0
 GLANCE = 0.02
 
 
-@record
-class Costs:
-    """What the server has spent, and holds."""
-
-    cpu_s: float
-    memory: int
-    commands: int
-
-
-class Store:
+class RedisStore:
     """A running Redis."""
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.url = f"redis://127.0.0.1:{port}/0"
         self._client = redis.Redis(port=port)
+        self._asked = 0
+        """How many of the commands are questions of ours."""
+
+    def serve(self, system: str, prepare: Callable[[], object]) -> None:
+        """Do nothing: no system needs tables."""
 
     def flush(self) -> None:
         self._client.flushall()
 
     def version(self) -> str:
-        return str(self._info()["redis_version"])
+        return f"Redis {self._info()['redis_version']} without persistence"
 
     def costs(self) -> Costs:
         info = self._info()
         cpu = float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
-        return Costs(cpu, int(info["used_memory"]), int(info["total_commands_processed"]))
-
-    def idle_commands(self, seconds: float) -> float:
-        """Return how many commands a second the server is given in the next `seconds`."""
-        began, before = time.monotonic(), self.costs().commands
-        time.sleep(seconds)
-        # the question itself is one
-        commands = self.costs().commands - before - 1
-        return commands / (time.monotonic() - began)
+        requests = int(info["total_commands_processed"]) - self._asked
+        return Costs(cpu, int(info["used_memory"]), requests)
 
     def answers(self) -> bool:
         try:
@@ -64,14 +54,15 @@ class Store:
             return False
 
     def _info(self) -> Any:
+        self._asked += 1
         return self._client.info()
 
 
 @contextmanager
-def a_store() -> Iterator[Store]:
+def a_redis() -> Iterator[RedisStore]:
     """Run a server while the block lasts."""
     with TemporaryDirectory(prefix="qcore-bench-") as folder:
-        store = Store(_free_port())
+        store = RedisStore(_free_port())
         where = ("--port", str(store.port), "--bind", "127.0.0.1", "--dir", folder)
         command = (*KEEPER, _program(), *where, "--save", "", "--appendonly", "no")
         with Popen(command, stdin=PIPE, stdout=DEVNULL, start_new_session=True) as process:
@@ -83,7 +74,7 @@ def a_store() -> Iterator[Store]:
                 process.stdin.close()
 
 
-def _wait_for(store: Store) -> None:
+def _wait_for(store: RedisStore) -> None:
     deadline = time.monotonic() + PATIENCE
     while not store.answers():
         if time.monotonic() > deadline:

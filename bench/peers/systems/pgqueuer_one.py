@@ -1,0 +1,7 @@
+"""pgqueuer with one consumer."""
+
+from bench.peers.systems.pgqueuer import Pgqueuer
+
+
+def system() -> Pgqueuer:
+    return Pgqueuer(1)
