@@ -65,6 +65,10 @@ class Settled:
     state: State
 
 
+SETTLED: Final = {state: Settled(state) for state in State}
+"""The answers to verdicts that counted, made once."""
+
+
 @record
 class LeaseLost:
     """The lease is over: somebody else has or had the task since. Nothing was written."""

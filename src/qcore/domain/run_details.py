@@ -4,7 +4,7 @@ from typing import Final
 
 from attrs import evolve, field
 
-from qcore.domain.audit import MAX_AUDIT, AuditRecord, audit_record
+from qcore.domain.audit import ACTIONS, MAX_AUDIT, AuditRecord, audit_record
 from qcore.domain.errors import InvalidTask
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
@@ -92,6 +92,8 @@ class Details:
 NO_DETAILS: Final = Details()
 
 _FAULTY: Final = (Failed, Exhausted, Rejected, Crashed)
+_NOTED: Final = frozenset({*_FAULTY, *ACTIONS})
+"""Transitions that may add to the details."""
 
 
 def attempt_error(event: Transition, attempt: int, now: Moment) -> AttemptError | None:
@@ -103,6 +105,8 @@ def attempt_error(event: Transition, attempt: int, now: Moment) -> AttemptError 
 
 def after(details: Details, event: Transition, attempt: int, now: Moment) -> Details:
     """Return a task's details after a transition."""
+    if type(event) not in _NOTED:
+        return details
     fault = attempt_error(event, attempt, now)
     if fault is not None:
         return evolve(details, errors=(*details.errors, fault)[-MAX_ERRORS:])

@@ -10,6 +10,7 @@ from qcore.adapters.memory.queue import Queue
 from qcore.adapters.memory.stored_task import StoredTask
 from qcore.adapters.memory.subscriptions import Subscriber
 from qcore.domain.answers import (
+    SETTLED,
     Admission,
     Enqueued,
     LeaseLost,
@@ -113,9 +114,10 @@ class MemoryBroker(MemoryPeriodic):
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
         """Apply verdicts to claimed tasks, which ends their leases."""
+        legal = MOVES[ACTIVE]
         for verdict in verdicts:
             # before the first is applied: a batch is applied whole or not at all
-            if type(verdict.outcome) not in MOVES[ACTIVE]:
+            if type(verdict.outcome) not in legal:
                 raise IllegalMove(f"{verdict.outcome!r} is no verdict on an active task")
         answers: list[Settled | LeaseLost] = []
         with_work: set[str] = set()
@@ -128,7 +130,7 @@ class MemoryBroker(MemoryPeriodic):
                     continue
                 queue = self._queues[verdict.lease.queue]
                 state = queue.move(stored, outcome, now, verdict)
-                answers.append(Settled(state))
+                answers.append(SETTLED[state])
                 if state not in ENDED or queue.limits.in_flight:
                     with_work.add(queue.name)
                 if isinstance(outcome, FOLLOWED) and outcome.then:

@@ -26,7 +26,7 @@ from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import KEEP, REJECT, RERUN, NewTask, TaskId
 from qcore.domain.queue_limits import NO_LIMITS, LimitChange, Limits, ruled
 from qcore.domain.run_details import DetailsUpdate, after, noted
-from qcore.domain.states import ACTIVE, ENDED, State
+from qcore.domain.states import ACTIVE, ENDED, GONE, State
 from qcore.domain.statistics import Ending, tallied
 from qcore.domain.task import (
     Claim,
@@ -103,7 +103,7 @@ class Queue(RestorableQueue):
                 return refused
             gives_way.append(old)
         for each in gives_way:
-            self._transfer(each, State.GONE)
+            self._remove(each)
         return None
 
     def _refuse(self, spec: NewTask, old: StoredTask | None) -> Conflict | None:
@@ -134,7 +134,9 @@ class Queue(RestorableQueue):
             room = int(min(room, room_beside(self._held(into))))
         before = len(into)
         token = max(self.token, token_floor(now))
-        while room > 0 and pending:
+        # by `keys`, as a call for each task costs more
+        active, name, left = self.active, self.name, pending.keys
+        while room > 0 and left:
             stored = tasks[pending.pop()]
             spec = stored.spec
             if spec.expires is not None and spec.expires <= now:
@@ -148,13 +150,12 @@ class Queue(RestorableQueue):
                 room = int(min(room, beside + 1))
             if spec.expires is not None:
                 self.expiring.discard(spec.id)
-            token += 1
+            self.token = token = token + 1
             stored.state = ACTIVE
-            stored.token = self.token = token
-            stored.until = until
+            stored.token, stored.until = token, until
             stored.attempts += 1
-            self.active[spec.id] = stored
-            into.append(Claim(stored.to_task(), Lease(spec.queue, spec.id, stored.token, until)))
+            active[spec.id] = stored
+            into.append(Claim(stored.to_task(), Lease(name, spec.id, token, until)))
             room -= 1
         if self.limits.rate is not None and len(into) > before:
             self._bucket_full = self.limits.rate.after(self._bucket_full, now, len(into) - before)
@@ -223,8 +224,13 @@ class Queue(RestorableQueue):
         self, stored: StoredTask, event: Transition, now: Moment, verdict: Verdict | None = None
     ) -> State:
         """Apply a transition, note it for the statistics, and return the new state."""
-        state = apply(stored, event, now)
+        state = advance(stored, event)
         self._endings.append((stored.spec.name, event, state, verdict))
+        if state is GONE:
+            # nothing is left of it that the transition could change
+            self._remove(stored)
+            return state
+        apply(stored, event, now)
         stored.details = after(stored.details, event, stored.attempts, now)
         if isinstance(event, Updated):
             self._update(stored, changed(stored.spec, event))
@@ -300,6 +306,6 @@ class Queue(RestorableQueue):
             if first is None or (first[0] + keep.age > now and len(kept) <= keep.count):
                 break
             stored = self.tasks[kept.pop()]
-            self._transfer(stored, State.GONE)
+            self._remove(stored)
             done.append(SweptTask(self.name, stored.spec.id, State.GONE, name=stored.spec.name))
         return done

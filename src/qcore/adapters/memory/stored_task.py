@@ -86,29 +86,30 @@ class IdHeap:
     def __init__(self) -> None:
         # flat tuples: comparing nested ones, (key, id), takes half as long again
         self._heap: list[tuple[float, int, TaskId]] = []
-        self._keys: dict[TaskId, SortKey] = {}
+        self.keys: dict[TaskId, SortKey] = {}
+        """The ids that are in it, and their keys; not to be changed from outside."""
         self._is_sorted = True
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.keys)
 
     def __iter__(self) -> Iterator[TaskId]:
-        return iter(self._keys)
+        return iter(self.keys)
 
     def add(self, key: SortKey, task: TaskId) -> None:
-        self._keys[task] = key
+        self.keys[task] = key
         self._is_sorted = False
         heappush(self._heap, (*key, task))
 
     def discard(self, task: TaskId) -> None:
-        if self._keys.pop(task, None) is not None and len(self._heap) > 2 * len(self._keys) + 64:
-            self._heap = [(*key, task) for task, key in self._keys.items()]
+        if self.keys.pop(task, None) is not None and len(self._heap) > 2 * len(self.keys) + 64:
+            self._heap = [(*key, task) for task, key in self.keys.items()]
             self._is_sorted = False
             heapify(self._heap)
 
     def first(self) -> SortKey | None:
         """Return the smallest key."""
-        heap, keys = self._heap, self._keys
+        heap, keys = self._heap, self.keys
         while heap:
             first, second, task = heap[0]
             if keys.get(task) == (first, second):
@@ -119,7 +120,7 @@ class IdHeap:
 
     def pop(self) -> TaskId:
         """Remove and return the id with the smallest key; there must be one."""
-        heap, keys = self._heap, self._keys
+        heap, keys = self._heap, self.keys
         self._is_sorted = False
         while True:
             first, second, task = heappop(heap)
@@ -144,7 +145,7 @@ class IdHeap:
         after: SortKey | None = None
         while (task := next(self.ascending(after), None)) is not None:
             yield task
-            after = self._keys[task][0], maxsize
+            after = self.keys[task][0], maxsize
 
     def _sorted(self) -> list[tuple[float, int, TaskId]]:
         if not self._is_sorted:
@@ -153,7 +154,7 @@ class IdHeap:
         return self._heap
 
     def _present(self, entries: Iterator[tuple[float, int, TaskId]]) -> Iterator[TaskId]:
-        keys, last = self._keys, None
+        keys, last = self.keys, None
         for first, second, task in entries:
             # one that was removed and added again with its key is there twice, side by side
             if keys.get(task) == (first, second) and task != last:

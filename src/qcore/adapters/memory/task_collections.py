@@ -125,6 +125,9 @@ class TaskCollections:
 
     def _transfer(self, stored: StoredTask, state: State, now: Moment = 0.0) -> None:
         """Move a task from the collection of its state to that of another."""
+        if state is GONE:
+            self._remove(stored)
+            return
         task = stored.spec.id
         self._remove_from_collection(stored, task)
         stored.state = state
@@ -132,9 +135,18 @@ class TaskCollections:
         key = stored.spec.unique_key
         if key is not None and state in ENDED:
             self._release_unique_key(key, task)
-        if state in ENDED and state is not GONE:
+        if state in ENDED:
             self._changed.append(task)
         self._add_to_collection(stored, now)
+
+    def _remove(self, stored: StoredTask) -> None:
+        """Remove a task that is gone."""
+        task, key = stored.spec.id, stored.spec.unique_key
+        self._remove_from_collection(stored, task)
+        del self.tasks[task]
+        stored.state = GONE
+        if key is not None:
+            self._release_unique_key(key, task)
 
     def _release_unique_key(self, key: str, task: TaskId) -> None:
         """Free a key that an ended task held, or give it to the task that waits for that."""
@@ -162,9 +174,6 @@ class TaskCollections:
             self.pending.add((-stored.spec.priority, stored.sequence), task)
             if stored.spec.expires is not None:
                 self.expiring.add((stored.spec.expires, stored.sequence), task)
-            return
-        if state is GONE:
-            del self.tasks[task]
             return
         match state:
             case State.SCHEDULED | State.RETRY:
