@@ -66,6 +66,13 @@ class _Serializer:
             raise CannotDecode(f"cannot be read as {_name(kind)}: {_reason(error)}") from error
         return value
 
+    def reader(self, kind: type[T]) -> Callable[[bytes], T]:
+        """Return what reads data as a `kind`; its errors are not those of `loads`."""
+        if getattr(self.loads, "__func__", None) is not _Serializer.loads:
+            # somebody's own
+            return lambda data: self.loads(data, kind)
+        return self._decoder_of(kind).decode
+
     def why_unreadable(self, kind: object) -> str | None:
         """Return why no value can be read as a type; None where one can."""
         try:

@@ -9,7 +9,9 @@ class Serializer(Protocol):
     """Values to bytes and back.
 
     One that has a method `why_unreadable(kind)` is asked for each annotation when a handler is
-    declared: it returns why no value can be read as the type, None where one can.
+    declared: it returns why no value can be read as the type, None where one can. Of one that has a
+    method `reader(kind)`, workers read arguments with the function of bytes that it returns, and
+    with `loads` what that raises an error for.
     """
 
     @property

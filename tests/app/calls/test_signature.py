@@ -100,7 +100,7 @@ def of(function: Callable[..., Any]) -> Signature:
 
 def called(function: Callable[..., Any], payload: bytes) -> Any:
     """Call a function as a worker would, and return what it returns."""
-    args, kwargs = of(function).decode(payload, "application/json", CODEC)
+    args, kwargs = of(function).decoder("application/json", CODEC)(payload)
     return function(None, *args, **kwargs)
 
 

@@ -76,12 +76,7 @@ class Codec:
         serializers has: `UnknownFormat` then, unless values are sealed here, as what has no seal is
         not to be trusted.
         """
-        serializer = self._by_type.get(content_type or self.content_type)
-        if serializer is None:
-            raise (CannotDecode if self._is_sealed else UnknownFormat)(
-                f"content type {content_type!r} is unknown here: this side reads "
-                f"{', '.join(sorted(self._by_type))}"
-            )
+        serializer = self._reading(content_type)
         try:
             return serializer.loads(data, kind)
         except CannotDecode:
@@ -89,6 +84,30 @@ class Codec:
         except BaseException as error:
             reraise_ctrl_c(error)
             raise CannotDecode(f"the serializer raised {described(error)}") from error
+
+    def reader(self, content_type: str | None, kind: type[T]) -> Callable[[bytes], T]:
+        """Return what reads data of a content type as a `kind`, quicker than `loads`.
+
+        Of data that do not fit it may raise anything: `loads` says what is wrong with them. Raises
+        as `loads` for a content type that none of the serializers has.
+        """
+        serializer = self._reading(content_type)
+        # of its class: one that passes on what it does not have itself may seal what another reads
+        make: Callable[[Serializer, type[T]], Callable[[bytes], T]] | None
+        make = getattr(type(serializer), "reader", None)
+        return (
+            (lambda data: serializer.loads(data, kind)) if make is None else make(serializer, kind)
+        )
+
+    def _reading(self, content_type: str | None) -> Serializer:
+        """Return the serializer that reads a content type."""
+        serializer = self._by_type.get(content_type or self.content_type)
+        if serializer is None:
+            raise (CannotDecode if self._is_sealed else UnknownFormat)(
+                f"content type {content_type!r} is unknown here: this side reads "
+                f"{', '.join(sorted(self._by_type))}"
+            )
+        return serializer
 
 
 def _cannot_encode(error: BaseException) -> CannotEncode:

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import Parameter, iscoroutinefunction
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -15,10 +15,17 @@ from qcore.app.calls.introspection import innermost, signature_of
 from qcore.app.calls.parameters import parameters_of
 from qcore.app.calls.provided import Provided, provided_kind
 from qcore.app.calls.remote_result import RemoteResult
+from qcore.app.calls.user_code import reraise_ctrl_c
 from qcore.domain.errors import CannotDecode, InvalidTask, UnknownFormat
+from qcore.domain.frozen_dict import FrozenDict
 from qcore.domain.text import shown
 
 _OPEN: Final = Arrival(Any)
+
+NO_NAMES: Final[Mapping[str, Any]] = FrozenDict()
+
+Decode: TypeAlias = Callable[[bytes], tuple[Sequence[Any], Mapping[str, Any]]]
+"""Returns a handler's arguments, by place and by name, of a payload; see `Signature.decode`."""
 
 
 class Signature:
@@ -220,6 +227,26 @@ class Signature:
             if not self._has_optional or all(each is not msgspec.UNSET for each in values):
                 return values, {}
         return (), self._given(model)
+
+    def decoder(self, content_type: str, codec: Codec) -> Decode:
+        """Return `decode` for payloads of one format, with what is the same for all looked up.
+
+        Raises `UnknownFormat` or `CannotDecode` where nothing here reads that format.
+        """
+        decode = partial(self.decode, content_type=content_type, codec=codec)
+        if self._open or self._has_optional or not self._positional:
+            return decode
+        read, astuple = codec.reader(content_type, self.model), msgspec.structs.astuple
+
+        def decode_positional(payload: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
+            try:
+                return astuple(read(payload)), NO_NAMES
+            except BaseException as error:  # noqa: BLE001  (whatever the classes of values raise)
+                reraise_ctrl_c(error)
+                # once more, to say what does not fit
+                return decode(payload)
+
+        return decode_positional
 
     def named(self, payload: bytes, content_type: str, codec: Codec) -> dict[str, Any]:
         """Return a payload's arguments by name; raise `CannotDecode` if they do not fit."""

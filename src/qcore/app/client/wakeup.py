@@ -17,12 +17,13 @@ class Wakeup:
         self._loop = loop
         self._thread = get_ident()
         self._event = asyncio.Event()
-        self._is_set = False
+        self.is_set = False
+        """Whether it wakes already: a call would change nothing."""
 
     def __call__(self) -> None:
         """Wake the coroutine."""
-        if not self._is_set:
-            self._is_set = True
+        if not self.is_set:
+            self.is_set = True
             if get_ident() == self._thread:
                 # on the loop's thread its self-pipe need not be written to
                 self._event.set()
@@ -33,7 +34,7 @@ class Wakeup:
 
     def clear(self) -> None:
         """Unset it."""
-        self._is_set = False
+        self.is_set = False
         self._event.clear()
 
     async def wait(self) -> None:

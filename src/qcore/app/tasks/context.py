@@ -85,6 +85,7 @@ class Context:
     _headers: dict[str, str]
     _amend: Callable[[dict[str, str]], None]
     _provided: Mapping[type, Any]
+    _log: "FilteringBoundLogger"
 
     def __init__(
         self, claim: Claim, services: RunServices = NO_SERVICES, *, deadline: Moment | None = None
@@ -100,7 +101,6 @@ class Context:
         self._is_cancelled = False
         self._follow_ups: tuple[NewTask, ...] = ()
         self._is_over = False
-        self._log: FilteringBoundLogger | None = None
 
     @property
     def task(self) -> Task:
@@ -300,11 +300,13 @@ class Context:
     @property
     def log(self) -> "FilteringBoundLogger":
         """Return a structlog logger bound to this run."""
-        if self._log is None:
+        try:
+            return self._log
+        except AttributeError:
             self._log = get_logger("qcore.task").bind(
                 task=self.name, task_id=self.id, queue=self.queue, attempt=self.attempt
             )
-        return self._log
+            return self._log
 
     def provide(self, *values: object) -> None:
         """Have `state` return objects in this run, by their types; what comes later wins.

@@ -7,7 +7,9 @@ parts below. A task passes through three parts, all on the event loop:
   a notification, a due moment (`NextDue`) or the end of a run when there is nothing to claim;
 - execute: `TaskRunner` starts an asyncio task for each claim (an eager one since Python 3.12, which
   runs up to the handler's first wait while it is made), in which `Executor` resolves the handler,
-  decodes its arguments, has `Invoker` call it and `FailureJudge` judge what it raises;
+  decodes its arguments, has `Invoker` call it and `FailureJudge` judge what it raises; what is the
+  same for all runs of a handler, as what reads its payloads and what is put around its function, is
+  looked up with the first (`PreparedHandler`);
 - settle: `Outbox` writes the verdicts in batches, after the progress of their runs
   (`ProgressWriter`), and keeps them through an outage.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Set as AbstractSet
 
 from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.worker.run import Run
@@ -11,7 +12,7 @@ from qcore.ports import Clock
 
 
 class Deadlines:
-    """Watch the runs in hand.
+    """Watch the runs in hand, which are `running`.
 
     A timer for each run would be made and cancelled fifty thousand times a second, and hardly ever
     fire; here only a deadline earlier than all others restarts the one timer.
@@ -20,34 +21,43 @@ class Deadlines:
     clock: neither setting the time nor suspending the machine ends a run that still has time.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, running: AbstractSet[Run]) -> None:
         self._clock = clock
-        self._now, self._monotonic = clock.now, clock.monotonic
-        self._ends: dict[Run, float] = {}
-        """When runs must end, by the monotonic clock."""
+        self._monotonic = clock.monotonic
+        self._ahead = 0.0
+        """By how much the wall clock is ahead of the monotonic one."""
+        self._running = running
         self._alarm = math.inf
+        """When the timer ends, by the monotonic clock."""
         self._sleeper: asyncio.Task[None] | None = None
+
+    def compare_clocks(self) -> None:
+        """Find out by how much the clocks differ, for the runs that start in this turn of the loop.
+
+        The time of a store takes longer to tell than the monotonic clock.
+        """
+        self._ahead = self._clock.now() - self._monotonic()
 
     def start(self, run: Run) -> None:
         """Start the clock of a run whose handler is about to be called."""
         began = run.began = self._monotonic()
-        now = run.started = self._now()
+        now = run.started = began + self._ahead
         spec = run.claim.task.spec
-        if spec.timeout is None and spec.deadline is None:
-            # without a call for tasks that have neither, as most are
+        timeout = spec.timeout
+        if spec.deadline is not None:
+            deadline = run.ctx.deadline = deadline_of(spec, now)
+            timeout = deadline - now
+        elif timeout is None:
             return
-        deadline = run.ctx.deadline = deadline_of(spec, now)
-        end = self._ends[run] = began + deadline - now
+        else:
+            # without a call, as most tasks have this alone
+            run.ctx.deadline = now + timeout
+        end = run.must_end = began + timeout
         if end < self._alarm:
             self._restart(end)
 
-    def forget(self, run: Run) -> None:
-        """Stop watching a run, which has ended."""
-        self._ends.pop(run, None)
-
     def close(self) -> None:
         """Stop watching."""
-        self._ends.clear()
         self._alarm = math.inf
         if self._sleeper is not None:
             self._sleeper.cancel()
@@ -63,12 +73,16 @@ class Deadlines:
             await self._clock.sleep(rest)
         self._sleeper = None
         now = self._clock.monotonic()
-        for run in [run for run, end in self._ends.items() if end <= now]:
-            del self._ends[run]
-            run.cancel(CancelReason.TIMEOUT)
+        next_end = math.inf
+        for run in self._running:
+            if run.must_end <= now:
+                run.must_end = math.inf
+                run.cancel(CancelReason.TIMEOUT)
+            else:
+                next_end = min(next_end, run.must_end)
         self._alarm = math.inf
-        if self._ends:
-            self._restart(min(self._ends.values()))
+        if next_end < math.inf:
+            self._restart(next_end)
 
 
 def deadline_of(spec: NewTask, now: Moment) -> Moment:

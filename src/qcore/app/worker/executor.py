@@ -1,7 +1,8 @@
 """One claim in, one verdict out: resolve the handler, decode, invoke, judge."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from qcore.app.calls.chain_header import decode_steps, next_step_task
@@ -9,18 +10,21 @@ from qcore.app.calls.chain_steps import CHAIN_HEADER
 from qcore.app.calls.codec import Codec
 from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.calls.remote_result import RemoteResult
+from qcore.app.calls.signature import Decode
 from qcore.app.calls.user_code import is_ctrl_c, reraise_ctrl_c
 from qcore.app.client.client import Client
+from qcore.app.tasks.interactive import is_interactive
 from qcore.app.tasks.router import Router
 from qcore.app.tasks.router_tree import AnyHandler
 from qcore.app.worker.failures import FailureJudge
-from qcore.app.worker.invocation import TooLateToStart, check_may_start
+from qcore.app.worker.invocation import Invoke, TooLateToStart, check_may_start
 from qcore.app.worker.pools.error_stand_in import readable
 from qcore.app.worker.run import Run
 from qcore.domain.error_groups import is_a
 from qcore.domain.errors import RESULT_NOT_KEPT, CannotEncode, InvalidTask, UnknownFormat
 from qcore.domain.new_task import NewTask
 from qcore.domain.origin import following
+from qcore.domain.record import record
 from qcore.domain.retry import described
 from qcore.domain.task import Task
 from qcore.domain.transitions import Rejected, Snoozed, Succeeded, Transition
@@ -31,6 +35,9 @@ NO_HANDLER_SNOOZE: Final = 15.0
 NO_HANDLER_LIMIT: Final = 86_400.0
 """Seconds after which a task that no worker has a handler for is dead."""
 
+MAX_PREPARED: Final = 4_096
+"""Handlers for whose runs is remembered what is the same for all of them."""
+
 _DONE: Final = Succeeded()
 """The verdict of nearly every run: no result to keep, and nothing to follow."""
 
@@ -38,11 +45,18 @@ _DONE: Final = Succeeded()
 class CallHandlers(Protocol):
     """Calls handlers."""
 
-    def invoke(
-        self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Awaitable[object]:
-        """Return what a handler returns, or raise what it raises; or raise `TooLateToStart`."""
+    def prepare(self, handler: AnyHandler) -> Invoke:
+        """Return what calls a handler, with what is the same for all of its runs looked up."""
         ...
+
+
+@record
+class PreparedHandler:
+    """What is the same for all runs of a handler whose payloads are of one format."""
+
+    handler: AnyHandler
+    decode: Decode
+    invoke: Invoke
 
 
 class Executor:
@@ -70,21 +84,30 @@ class Executor:
         self._max_result = max_result
         self._worker = worker
         self._version = version
+        # in a notebook a cell may be run again that declares an around
+        self._prepared: Callable[[AnyHandler, str], PreparedHandler] = (
+            self._prepare if is_interactive() else lru_cache(MAX_PREPARED)(self._prepare)
+        )
+
+    def _prepare(self, handler: AnyHandler, content_type: str) -> PreparedHandler:
+        decode = handler.signature.decoder(content_type, self._codec)
+        return PreparedHandler(handler, decode, self._invoker.prepare(handler))
 
     def execute(self, run: Run) -> Awaitable[Transition | None]:
         """Return the verdict on a run; None if its lease is lost, as no verdict would count."""
         task = run.claim.task
-        handler = self._router.resolve(task.spec.name)
+        spec = task.spec
+        handler = self._router.resolve(spec.name)
         if handler is None:
             return _resolved(self._leave(task, f"no worker had a handler for {task.name!r}"))
         try:
-            check_may_start(task, self._clock)
-            args, kwargs = handler.signature.decode(
-                task.spec.payload, task.spec.content_type, self._codec
-            )
-            if task.spec.headers:
+            if spec.expires is not None or spec.deadline is not None:
+                check_may_start(spec, self._clock)
+            prepared = self._prepared(handler, spec.content_type)
+            args, kwargs = prepared.decode(spec.payload)
+            if spec.headers:
                 # a result that could not be passed on must not be computed
-                decode_steps(task.spec, self._codec)
+                decode_steps(spec, self._codec)
         except TooLateToStart as late:
             return _resolved(self._rejected(str(late)))
         except UnknownFormat as error:
@@ -94,13 +117,14 @@ class Executor:
             reraise_ctrl_c(error)
             return _resolved(self._rejected(described(error)))
         # not a coroutine itself: each coroutine between the loop and a handler costs every await
-        return self._invoke_and_judge(handler, run, args, kwargs)
+        return self._invoke_and_judge(prepared, run, args, kwargs)
 
     async def _invoke_and_judge(
-        self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, prepared: PreparedHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Transition | None:
+        handler = prepared.handler
         try:
-            value = await self._invoker.invoke(handler, run, args, kwargs)
+            value = await prepared.invoke(run, args, kwargs)
             if value is not None:
                 refuse_unstarted(value, "handler")
         except TooLateToStart as late:

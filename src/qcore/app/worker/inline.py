@@ -28,7 +28,7 @@ from qcore.app.worker.error_hooks import HooksInPlace
 from qcore.app.worker.executor import Executor
 from qcore.app.worker.failures import FailureJudge
 from qcore.app.worker.instruments import Instruments
-from qcore.app.worker.invocation import called, wrapped
+from qcore.app.worker.invocation import Invoke, called, wrapped
 from qcore.app.worker.run import Run
 from qcore.domain.answers import LeaseLost
 from qcore.domain.errors import QcoreError
@@ -157,11 +157,11 @@ class InlineRunner:
         outcome = self._ends.with_ends(claim, outcome)
         verdict = Verdict(claim.lease, outcome)
         if run.began is not None:
-            run.seconds = self._clock.monotonic() - run.began
-            verdict = Verdict(claim.lease, outcome, run.started - claim.task.due, run.seconds)
+            ran = self._clock.monotonic() - run.began
+            verdict = Verdict(claim.lease, outcome, run.started - claim.task.due, ran)
         answers = await self._broker.settle([verdict], now=now)
         self._emit(TasksSettled([verdict], answers, [claim]))
-        self._emit(TaskFinished(claim, outcome, run.seconds))
+        self._emit(TaskFinished(claim, outcome, verdict.ran or 0.0))
         return outcome
 
     def _build(self, request: TaskRequest) -> NewTask:
@@ -176,10 +176,13 @@ class _InPlaceInvoker:
         self._clock = clock
         self._emit = emit
 
-    def invoke(
+    def prepare(self, handler: AnyHandler) -> Invoke:
+        """Return what calls a handler."""
+        return partial(self._invoke, handler)
+
+    def _invoke(
         self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Awaitable[object]:
-        """Return what the handler returns, or raise what it raises."""
         run.began, run.started = self._clock.monotonic(), self._clock.now()
         self._emit(TaskStarted(run.claim))
         function = handler.enclosed(self._node.arounds_of(handler))

@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qcore.app.calls.introspection import refuse_unstarted
 from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.tasks.context import Context
-from qcore.app.tasks.interactive import is_interactive
 from qcore.app.tasks.kind import Kind
 from qcore.app.tasks.process_function import ProcessFunction, included, with_arounds
 from qcore.app.tasks.router import Router
@@ -19,22 +18,22 @@ from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.pools.handler_pools import HandlerPools
 from qcore.app.worker.run import Run
 from qcore.domain.events import TaskStarted
-from qcore.domain.task import Task
+from qcore.domain.new_task import NewTask
 from qcore.ports import Clock
 
 if TYPE_CHECKING:
     from qcore.app.worker.pools.processes import Reservation
+
+Invoke: TypeAlias = Callable[[Run, Sequence[Any], Mapping[str, Any]], Awaitable[object]]
+"""Returns what a handler returns, or raises what it raises; or raises `TooLateToStart`."""
 
 
 class TooLateToStart(Exception):
     """Say that a task may not start any more; its text is the reason that is stored."""
 
 
-def check_may_start(task: Task, clock: Clock) -> None:
+def check_may_start(spec: NewTask, clock: Clock) -> None:
     """Raise `TooLateToStart` for a task that has expired, or whose deadline has passed."""
-    spec = task.spec
-    if spec.expires is None and spec.deadline is None:
-        return
     now = clock.now()
     if spec.expires is not None and spec.expires <= now:
         raise TooLateToStart("expired")
@@ -66,63 +65,71 @@ class Invoker:
         self._control = control
         self._clock = clock
         self._emit = emit
-        self._emits_started = emit.wants(TaskStarted)
-        self._functions: dict[AnyHandler, Callable[..., Any]] = {}
-        """What is called of each handler: its function inside the arounds."""
-        self._is_interactive = is_interactive()
+        self._begin = self._start_and_tell if emit.wants(TaskStarted) else deadlines.start
 
-    def invoke(
-        self, handler: AnyHandler, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Awaitable[object]:
-        """Return what the handler returns, or raise what it raises.
+    def prepare(self, handler: AnyHandler) -> Invoke:
+        """Return what calls a handler.
 
-        Raises `TooLateToStart` where the task may not start any more once there is a slot for it.
+        It raises `TooLateToStart` where the task may not start any more once there is a slot.
         """
         node = self._node
-        # without a call for a handler of the queue itself, as most are
-        middleware = node.middlewares if handler.owner is node else node.middlewares_of(handler)
-        if handler.kind is Kind.THREAD:
-            call = partial(self._in_thread, run, handler, args, kwargs)
-            return self._in_thread_slot(run, call, middleware)
+        arounds, middleware = node.arounds_of(handler), tuple(node.middlewares_of(handler))
         if handler.process_function is not None:
-            place = with_arounds(handler.process_function, node.arounds_of(handler))
+            place = with_arounds(handler.process_function, arounds)
             if node.configured_in is not None:
                 place = included(place, node.configured_in)
-            return self._in_process_slot(run, place, args, kwargs, middleware)
-        self._begin(run)
-        function = self._function_of(handler)
-        if not middleware:
-            awaitable: Awaitable[object] = function(run.ctx, *args, **kwargs)
+            return partial(self._in_process_slot, place, middleware)
+        function = handler.enclosed(arounds)
+        if handler.kind is Kind.THREAD:
+            return partial(self._in_thread_slot, function, middleware)
+        if middleware:
+            return partial(self._in_middleware, function, middleware)
+        begin = self._begin
+
+        def on_loop(run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Awaitable[object]:
+            begin(run)
+            # without a dict of names where there are none, as is usual
+            awaitable: Awaitable[object] = (
+                function(run.ctx, *args, **kwargs) if kwargs else function(run.ctx, *args)
+            )
             return awaitable
+
+        return on_loop
+
+    def _in_middleware(
+        self,
+        function: Callable[..., Any],
+        middleware: Sequence[Middleware],
+        run: Run,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Awaitable[object]:
+        self._begin(run)
         return wrapped(partial(called, function, args, kwargs), middleware)(run.ctx)
 
-    def _function_of(self, handler: AnyHandler) -> Callable[..., Any]:
-        function = self._functions.get(handler)
-        if function is None:
-            function = handler.enclosed(self._node.arounds_of(handler))
-            if not self._is_interactive:
-                # there a cell may be run again that declares an around
-                self._functions[handler] = function
-        return function
-
-    def _begin(self, run: Run) -> None:
+    def _start_and_tell(self, run: Run) -> None:
         self._deadlines.start(run)
-        if self._emits_started:
-            self._emit(TaskStarted(run.claim))
+        self._emit(TaskStarted(run.claim))
 
     async def _in_thread_slot(
-        self, run: Run, call: Next, middleware: Sequence[Middleware]
+        self,
+        function: Callable[..., Any],
+        middleware: Sequence[Middleware],
+        run: Run,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
     ) -> object:
+        call = partial(self._in_thread, run, function, args, kwargs)
         async with self._pools.slots[Kind.THREAD]:
             return await self._in_slot(run, call, middleware)
 
     async def _in_process_slot(
         self,
-        run: Run,
         function: ProcessFunction,
+        middleware: Sequence[Middleware],
+        run: Run,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-        middleware: Sequence[Middleware],
     ) -> object:
         pools = self._pools
         async with pools.slots[Kind.PROCESS], pools.processes.reserved(function) as process:
@@ -131,19 +138,20 @@ class Invoker:
 
     async def _in_slot(self, run: Run, call: Next, middleware: Sequence[Middleware]) -> object:
         # it may have waited for long
-        check_may_start(run.claim.task, self._clock)
+        check_may_start(run.claim.task.spec, self._clock)
+        self._deadlines.compare_clocks()
         self._begin(run)
         return await wrapped(call, middleware)(run.ctx)
 
     async def _in_thread(
         self,
         run: Run,
-        handler: AnyHandler,
+        function: Callable[..., Any],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         ctx: Context,
     ) -> object:
-        future = self._pools.threads.submit(self._function_of(handler), ctx, *args, **kwargs)
+        future = self._pools.threads.submit(function, ctx, *args, **kwargs)
         while True:
             try:
                 return refuse_unstarted(await asyncio.shield(future), "handler")

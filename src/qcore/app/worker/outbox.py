@@ -1,8 +1,8 @@
 """Verdicts that wait to be written: settled in batches, and kept until the broker has them."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from qcore.app.client.division import divided
@@ -53,7 +53,7 @@ class Outbox:
         self._progress_writer = progress_writer
         self._worker = worker
         self._version = version
-        self._waiting: deque[tuple[Run, Verdict]] = deque()
+        self._waiting: list[tuple[Run, Verdict]] = []
         self._sending: list[tuple[Run, Verdict]] = []
         self._refused: set[tuple[str, int]] = set()
         """Queue and token of the leases whose verdicts were refused, and replaced."""
@@ -64,19 +64,19 @@ class Outbox:
         """When a worker that shuts down stops repeating `settle`, by the monotonic clock; None
         while it runs."""
 
-    def put(self, run: Run, verdict: Transition) -> None:
-        """Take the verdict on a run, which has ended now."""
-        claim, began = run.claim, run.began
-        if began is None:
-            # its handler was not called
-            self._waiting.append((run, Verdict(claim.lease, verdict)))
-        else:
-            waited, ran = run.started - claim.task.due, self._monotonic() - began
-            run.seconds = ran
-            self._waiting.append((run, Verdict(claim.lease, verdict, waited, ran)))
-        if len(self._waiting) == 1:
+    def put(self, run: Run, outcome: Transition) -> float:
+        """Take the verdict on a run, which has ended now; return for how many seconds it ran."""
+        waiting, claim, began = self._waiting, run.claim, run.began
+        if not waiting:
             self._filled.set()
             self._emptied.clear()
+        if began is None:
+            # its handler was not called
+            waiting.append((run, Verdict(claim.lease, outcome)))
+            return 0.0
+        ran = self._monotonic() - began
+        waiting.append((run, Verdict(claim.lease, outcome, run.started - claim.task.due, ran)))
+        return ran
 
     def runs(self) -> list[Run]:
         """Return the runs whose verdicts are not written yet. Thread-safe."""
@@ -113,8 +113,9 @@ class Outbox:
 
     async def _try_to_send(self) -> None:
         """Write what waits, in one batch; raise the error of an outage, and keep what it kept."""
-        size = min(LARGEST_BATCH - len(self._sending), len(self._waiting))
-        self._sending += [self._waiting.popleft() for _ in range(size)]
+        size = LARGEST_BATCH - len(self._sending)
+        self._sending += islice(self._waiting, size)
+        del self._waiting[:size]
         verdicts = [verdict for _, verdict in self._sending]
         if self._progress_writer.has_any:
             await self._progress_writer.flush(verdict.lease for verdict in verdicts)

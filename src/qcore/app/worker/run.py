@@ -1,6 +1,7 @@
 """One run: a claim while this worker executes it."""
 
 import asyncio
+from math import inf
 from typing import Any
 
 from qcore.app.tasks.cancel_reason import CancelReason
@@ -18,10 +19,13 @@ class Run:
         "coroutine",
         "ctx",
         "has_ended",
-        "seconds",
+        "must_end",
         "started",
         "unknown_format",
     )
+
+    started: Moment
+    """When its handler was called, by the wall clock; set together with `began`."""
 
     def __init__(self, claim: Claim, ctx: Context) -> None:
         self.claim = claim
@@ -30,12 +34,10 @@ class Run:
         """Whether the handler has returned or raised: the verdict on it must not be cancelled."""
         self.began: float | None = None
         """When its handler was called, by the monotonic clock."""
-        self.started: Moment = 0.0
-        """The same by the wall clock, if it was."""
-        self.seconds = 0.0
-        """How long it ran, once its verdict is in the outbox; 0 where no handler was called."""
         self.coroutine: asyncio.Task[Any] | None = None
         """The task that executes it; None up to its first wait, where it was started eagerly."""
+        self.must_end = inf
+        """When its time is over, by the monotonic clock."""
         self.unknown_format: str | None = None
         """Why its task cannot be read by this version, where that is why it is put back."""
 

@@ -75,7 +75,7 @@ class WorkerSession:
         self._wakeup = Wakeup(asyncio.get_running_loop())
         self._pools = HandlerPools(settings.threads, settings.process_pool)
         self._hooks = ErrorHooks(settings.threads, control=env.control, on_call=self._wakeup)
-        self._deadlines = Deadlines(clock)
+        self._deadlines = Deadlines(clock, running)
         self._lease_loss = LeaseLoss(running, asyncio.get_running_loop(), emit)
         self._progress_writer = ProgressWriter(
             env.broker,

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from qcore.app.client.wakeup import Wakeup
@@ -77,26 +77,30 @@ class TaskRunner:
         if not self._is_eager:
             self._start(runs)
 
-    def _start(self, runs: Sequence[Run]) -> None:
+    def _start(self, runs: Iterable[Run]) -> None:
+        self._loop.call_soon(self._deadlines.compare_clocks)
         create_task = self._loop.create_task
         for run in runs:
             run.coroutine = create_task(self._execute_and_settle(run))
 
-    def _start_eagerly(self, runs: Sequence[Run]) -> None:
+    def _start_eagerly(self, runs: Iterable[Run]) -> None:
         """Run each coroutine up to its first wait: most handlers never wait.
 
         Those are over before the loop knows their tasks, which it neither queues nor calls back.
         """
         # type stubs for Python 3.11 do not know the option
         make_task: Any = asyncio.Task
-        loop = self._loop
-        for started, run in enumerate(runs, 1):
+        self._deadlines.compare_clocks()
+        loop, left = self._loop, iter(runs)
+        for run in left:
             coroutine = self._execute_and_settle(run)
             try:
-                run.coroutine = make_task(coroutine, loop=loop, eager_start=True)
+                task = make_task(coroutine, loop=loop, eager_start=True)
+                if not task.done():
+                    run.coroutine = task
             except BaseException:
                 # Ctrl-C in a handler ends the loop; the others are cancelled with it
-                self._start(runs[started:])
+                self._start(left)
                 raise
 
     def give_back(self, claims: Sequence[Claim]) -> None:
@@ -118,21 +122,22 @@ class TaskRunner:
                 # the program gets it: asyncio need not log that nobody has retrieved it
                 coroutine.add_done_callback(_retrieve)
             raise
-        finally:
-            if run.ctx.deadline is not None:
-                self._deadlines.forget(run)
         self._on_end()
-        if run not in self.running:
-            return  # the shutdown has released it
-        self.running.discard(run)
-        if verdict is not None:
-            if self._ends is not None:
-                verdict = self._ends.with_ends(run.claim, verdict)
-            self._outbox.put(run, verdict)
-        if self.wakes_at_end or self.on_idle is not None:
+        try:
+            self.running.remove(run)
+        except KeyError:
+            # the shutdown has released it
+            return
+        if verdict is None:
             self._wake_claims()
-        if verdict is not None:
-            self._report(run, verdict)
+            return
+        if self._ends is not None:
+            verdict = self._ends.with_ends(run.claim, verdict)
+        seconds = self._outbox.put(run, verdict)
+        if self.on_idle is not None or (self.wakes_at_end and not self._wakeup.is_set):
+            self._wake_claims()
+        if self._send_finished is not None or run.began is None:
+            self._report(run, verdict, seconds)
 
     def _wake_claims(self) -> None:
         if self.wakes_at_end:
@@ -140,11 +145,11 @@ class TaskRunner:
         if self.on_idle is not None and not self.running:
             self.on_idle()
 
-    def _report(self, run: Run, verdict: Transition) -> None:
+    def _report(self, run: Run, verdict: Transition, seconds: float) -> None:
         if isinstance(verdict, Snoozed) and verdict.unhandled:
             self._emit(NoHandler(run.claim, run.unknown_format))
         if self._send_finished is not None:
-            self._send_finished(TaskFinished(run.claim, verdict, run.seconds))
+            self._send_finished(TaskFinished(run.claim, verdict, seconds))
 
 
 def _retrieve(coroutine: asyncio.Task[Any]) -> None:

@@ -69,6 +69,7 @@ class Worker:
             emit=emit,
             retrying=Retrying(clock, dice, emit),
         )
+        self._max_tasks = settings.max_tasks
         self._running: set[Run] = set()
         self._session: WorkerSession | None = None
         """The run that is going on, or the last one."""
@@ -182,5 +183,5 @@ class Worker:
     def _count_run(self) -> None:
         """Count a run that has ended, and stop after `max_tasks` of them."""
         self.executed += 1
-        if self.executed == self._environment.settings.max_tasks:
+        if self.executed == self._max_tasks:
             self.stop()
