@@ -47,9 +47,9 @@ class Side:
         with (
             TemporaryFile("w+") as errors,
             Popen(
-                (*self._command(), "work", str(tasks), str(probes)),
+                self.command("work", str(tasks), str(probes)),
                 cwd=ROOT,
-                env=self._environment(),
+                env=self.environment(),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=errors,
@@ -67,9 +67,9 @@ class Side:
     def _answer(self, limit: float, *words: str) -> Any:
         try:
             done = subprocess.run(
-                (*self._command(), *words),
+                self.command(*words),
                 cwd=ROOT,
-                env=self._environment(),
+                env=self.environment(),
                 capture_output=True,
                 text=True,
                 timeout=limit,
@@ -81,10 +81,12 @@ class Side:
             raise Failure(f"{self.title}: {words} failed: {done.stderr[-LAST_WORDS:]}")
         return json.loads(done.stdout.splitlines()[-1])
 
-    def _command(self) -> tuple[str, ...]:
-        return (self.interpreter, "-m", "bench.peers.systems", self.module)
+    def command(self, *words: str) -> tuple[str, ...]:
+        """Return what starts a process of this side."""
+        return (self.interpreter, "-m", "bench.peers.systems", self.module, *words)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return the environment of its processes, which says where the server is."""
         return os.environ | {"BENCH_URL": self.url}
 
 

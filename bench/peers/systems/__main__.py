@@ -4,6 +4,7 @@
 - `MODULE ask WAY COUNT warm|fill`: ask for tasks; print the seconds that it took.
 - `MODULE probe FIRST COUNT`: ask for tasks now and then; print when each was asked for.
 - `MODULE work TASKS PROBES`: be a worker.
+- `MODULE turns`: ask for as many tasks, blocking, as each line of the input says; print how long.
 
 `MODULE` is one of this package, and has a `system()`.
 """
@@ -17,6 +18,7 @@ from importlib import import_module
 from bench.peers.systems.probing import probe
 from bench.peers.systems.producing import produce
 from bench.peers.systems.shapes import System
+from bench.peers.systems.turns import take_turns
 from bench.peers.systems.working import work
 
 
@@ -37,6 +39,8 @@ def main() -> None:
             _say(probe(system(), range(int(first), int(first) + int(count))))
         case "work", [tasks, probes]:
             work(system, int(tasks), int(probes))
+        case "turns", []:
+            take_turns(system())
         case _:
             sys.exit(__doc__)
 
