@@ -81,6 +81,7 @@ def test_every_verb_is_a_member_that_is_listed() -> None:
         "blocking",
         "capabilities",
         "diagnose",
+        "take_ended",
         "time",
     }
 

@@ -35,6 +35,7 @@ from qcore.ports import (
     Aggregating,
     Broker,
     Capability,
+    ClaimEndings,
     Clock,
     Diagnosable,
     Limiting,
@@ -70,6 +71,7 @@ BROKERS: Final = [
     Recording,
     WorkerRegistry,
     Timekeeper,
+    ClaimEndings,
     Diagnosable,
 ]
 """What a broker is, and what it may be besides."""

@@ -17,6 +17,7 @@ from qcore.domain.answers import (
     Settled,
     Swept,
     SweptTask,
+    UnreadableTask,
 )
 from qcore.domain.groups import Stale
 from qcore.domain.run_details import DetailsSaved
@@ -40,4 +41,5 @@ __all__ = [
     "Stale",
     "Swept",
     "SweptTask",
+    "UnreadableTask",
 ]

@@ -17,6 +17,7 @@ from qcore.domain.answers import (
     Settled,
     Swept,
     SweptTask,
+    UnreadableTask,
 )
 from qcore.domain.audit import ACTIONS
 from qcore.domain.errors import InvalidTask
@@ -76,12 +77,14 @@ AGAIN = "2027-01-15T08:00:15.000+00:00"
 CRASHED = Crashed("lost")
 
 
-def moved(state: State, transition: Crashed | Expired) -> TasksSwept:
-    """Return a sweep that has moved the task."""
+def moved(state: State, transition: Crashed | Expired | UnreadableTask) -> TasksSwept:
+    """Return what a sweep that has moved the task tells, or a claim that has ended it."""
     spec = CLAIM.task.spec
     task = SweptTask(spec.queue, spec.id, state, transition, spec.name, attempts=2)
-    numbers = {"crashed" if isinstance(transition, Crashed) else "expired": 1}
-    return TasksSwept(Swept(**numbers, tasks=(task,)))
+    number = {Crashed: "crashed", Expired: "expired", UnreadableTask: "unreadable"}[
+        type(transition)
+    ]
+    return TasksSwept(Swept(**{number: 1}, tasks=(task,)))  # type: ignore[arg-type]
 
 
 def logged(*events: Event) -> list[MutableMapping[str, Any]]:
@@ -127,6 +130,13 @@ def settled(outcome: Transition, answer: Settled | LeaseLost | None = None) -> T
             FACTS | {"error": "lost"},
         ),
         (moved(State.DEAD, Expired()), "warning", "task expired", FACTS),
+        (
+            moved(State.DEAD, UnreadableTask("headers is 7")),
+            "error",
+            "task cannot be read",
+            FACTS | {"error": "headers is 7"},
+        ),
+        (TasksSwept(Swept(unreadable=2)), "error", "tasks cannot be read", {"unreadable": 2}),
         (NoHandler(CLAIM), "warning", "no handler for this name", FACTS),
         (
             NoHandler(CLAIM, "no argument 'cc' here"),

@@ -130,6 +130,7 @@ TICK = a_task(headers=with_tick({}, Tick("report", NOW, 4.0, is_late=False)))
     ("event", "expected"),
     [
         (TasksSwept(Swept(crashed=2, expired=3)), {(of.CRASHED, ()): 2, (of.EXPIRED, ()): 3}),
+        (TasksSwept(Swept(unreadable=4)), {(of.UNREADABLE, ()): 4}),
         (LeaseWasLost(CLAIM), {(of.LEASES_LOST, ("default",)): 1}),
         (NoHandler(CLAIM), {(of.NO_HANDLER, ("default",)): 1}),
         (LoopBlocked(1.0, ""), {(of.LOOP_BLOCKED, ()): 1}),

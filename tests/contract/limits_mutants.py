@@ -9,6 +9,7 @@ from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.memory.queue import Queue
 from qcore.adapters.memory.stored_task import StoredTask
 from qcore.adapters.memory.subscriptions import Subscribers
+from qcore.domain.answers import SweptTask
 from qcore.domain.queue_limits import (
     NO_LIMITS,
     LimitChange,
@@ -86,28 +87,33 @@ def _stopped_when_paused(self: Queue, now: float) -> int:
 
 def _takes_a_token_for_each_try(
     self: Queue, into: list[Claim], room: int, now: float, until: float
-) -> None:
+) -> Sequence[SweptTask]:
     before, pending = len(into), len(self.pending)
-    Queue.take(self, into, room, now, until)
+    ended = Queue.take(self, into, room, now, until)
     expired = pending - len(self.pending) - (len(into) - before)
     if self.limits.rate is not None and expired > 0:
         self._bucket_full = self.limits.rate.after(self._bucket_full, now, expired)
+    return ended
 
 
 def _takes_tokens_in_vain(
     self: Queue, into: list[Claim], room: int, now: float, until: float
-) -> None:
+) -> Sequence[SweptTask]:
     before = len(into)
-    Queue.take(self, into, room, now, until)
+    ended = Queue.take(self, into, room, now, until)
     if self.limits.rate is not None and room > 0 and len(into) == before:
         self._bucket_full = self.limits.rate.after(self._bucket_full, now, 1)
+    return ended
 
 
-def _takes_as_if_alone(self: Queue, into: list[Claim], room: int, now: float, until: float) -> None:
+def _takes_as_if_alone(
+    self: Queue, into: list[Claim], room: int, now: float, until: float
+) -> Sequence[SweptTask]:
     full = self._bucket_full
-    Queue.take(self, into, room, now, until)
+    ended = Queue.take(self, into, room, now, until)
     if len(into) > 3:
         self._bucket_full = full
+    return ended
 
 
 def _puts_back(

@@ -6,6 +6,7 @@ from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
+    ClaimEndingsContract,
     GroupContract,
     LimitsContract,
     PeriodicContract,
@@ -18,6 +19,7 @@ from qcore.testing.machine import broker_machine
 
 class TestMemoryBroker(
     BrokerContract,
+    ClaimEndingsContract,
     UniqueContract,
     GroupContract,
     LimitsContract,

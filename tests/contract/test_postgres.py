@@ -13,6 +13,7 @@ from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
+    ClaimEndingsContract,
     DurableContract,
     GroupContract,
     LimitsContract,
@@ -46,6 +47,7 @@ on_few_servers = pytest.mark.parametrize("postgres_server", OF_THE_CONTRACT, ids
 
 class PostgresContract(
     BrokerContract,
+    ClaimEndingsContract,
     SharedContract,
     DurableContract,
     TimeContract,

@@ -19,6 +19,7 @@ ROLES = (
     "Operator",
     "Broker",
     "Timekeeper",
+    "ClaimEndings",
     "Limiting",
     "Aggregating",
     "Periodic",

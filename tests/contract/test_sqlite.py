@@ -7,6 +7,7 @@ from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
+    ClaimEndingsContract,
     DurableContract,
     GroupContract,
     LimitsContract,
@@ -21,6 +22,7 @@ from qcore.testing.machine import broker_machine
 
 class TestSqliteBroker(
     BrokerContract,
+    ClaimEndingsContract,
     SharedContract,
     DurableContract,
     UniqueContract,
@@ -47,6 +49,7 @@ class TestBlockingSqliteBroker(TestSqliteBroker):
 
 class TestSqliteBrokerInMemory(
     BrokerContract,
+    ClaimEndingsContract,
     UniqueContract,
     GroupContract,
     LimitsContract,

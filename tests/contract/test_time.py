@@ -11,6 +11,7 @@ from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
+    ClaimEndingsContract,
     GroupContract,
     LimitsContract,
     PeriodicContract,
@@ -54,6 +55,7 @@ def test_a_broker_with_the_capability_must_inherit_the_contract() -> None:
 
     others = (
         BrokerContract,
+        ClaimEndingsContract,
         UniqueContract,
         GroupContract,
         LimitsContract,

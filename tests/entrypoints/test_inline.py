@@ -438,6 +438,19 @@ def test_instruments_hear_of_it_as_of_a_workers_run(app: App) -> None:
         assert word in story
 
 
+def test_instruments_hear_of_what_has_expired(app: App) -> None:
+    """It is ended by the claim of the next call, and is run by nobody."""
+    signals = Signals()
+    app.q.add_instrument(signals)
+    with app.q.inline():
+        app.plain.using(delay=1, expires=2).enqueue_sync("stale")
+        assert isinstance(app.q.clock, ManualClock)
+        app.q.clock.advance(60)
+        app.plain.enqueue_sync("good")
+    [told] = signals.swept.seen
+    assert [(task.name, task.state) for task in told.swept.tasks] == [("plain", State.DEAD)]
+
+
 def test_the_queues_own_store_is_used_again_after_the_block() -> None:
     """Even where the block ends with an error."""
     app = App()

@@ -12,7 +12,7 @@ from qcore.domain.states import State
 from qcore.domain.transitions import Crashed, Expired
 
 MAX_SWEPT_TASKS: Final = 1_000
-"""Tasks that the answer of a sweep names: the number of all is in any case there."""
+"""Tasks that a `Swept` names: the number of all is in any case there."""
 
 
 @record
@@ -75,24 +75,35 @@ class LeaseLost:
 
 
 @record
+class UnreadableTask:
+    """A claim found that what is stored of a task cannot be read, for the reason in `error`."""
+
+    error: str
+
+
+@record
 class SweptTask:
-    """A task that a sweep has moved."""
+    """A task that a sweep has moved, or a claim has ended instead of handing it out."""
 
     queue: str
     id: TaskId
     state: State
     """Where it is now: pending or dead; gone where it was trimmed."""
-    transition: Crashed | Expired | None = None
+    transition: Crashed | Expired | UnreadableTask | None = None
     """What has happened to it; None where its time of keeping was over."""
     name: str | None = None
-    """None of a trimmed task, where the store would have to read it for that."""
+    """None of a trimmed task, where the store would have to read it for that, and where a name
+    cannot be read."""
     attempts: int | None = None
     """How often it was started; None of a trimmed one."""
 
 
 @record
 class Swept:
-    """How many tasks a sweep moved, and whether it stopped at its limit with more to do."""
+    """How many tasks a sweep moved, and whether it stopped at its limit with more to do.
+
+    Or those that a claim has ended, as `ClaimEndings` tells.
+    """
 
     crashed: int = 0
     expired: int = 0
@@ -100,6 +111,8 @@ class Swept:
     more: bool = False
     tasks: tuple[SweptTask, ...] = field(default=(), eq=False, repr=False)
     """The tasks themselves, `MAX_SWEPT_TASKS` at most."""
+    unreadable: int = 0
+    """Tasks that are dead because a claim could not read what is stored of them."""
 
 
 SweptByKind: TypeAlias = tuple[list[SweptTask], list[SweptTask], list[SweptTask]]

@@ -98,7 +98,10 @@ class TasksSettled:
 
 @record
 class TasksSwept:
-    """Time has moved tasks: workers were lost, tasks did not start in time, or were kept enough."""
+    """Tasks were moved by no run: workers were lost, they had expired, or were kept long enough.
+
+    A sweep has moved them; or a claim has ended them, as they had expired or could not be read.
+    """
 
     swept: Swept
 

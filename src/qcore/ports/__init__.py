@@ -2,8 +2,8 @@
 
 A `Broker` is composed by reader: `Producer` (a client), `Consumer` (a worker), `Reader` (a task's
 handle), `Operator` (an inspector). What a broker may have besides is a protocol of its own:
-`Limiting`, `Aggregating`, `Periodic`, `Recording`, `WorkerRegistry`, `Timekeeper`, `Diagnosable`,
-each asked for by a function such as `limiting_of`.
+`Limiting`, `Aggregating`, `Periodic`, `Recording`, `WorkerRegistry`, `Timekeeper`, `ClaimEndings`,
+`Diagnosable`, each asked for by a function such as `limiting_of`.
 
 Every bullet in the docstrings of a broker's protocols is a promise, and has a case in
 `qcore.testing.contract`. Batches go in, and answers come back in the order asked. Moments are
@@ -17,6 +17,7 @@ it was written, or that to which the error has answers.
 from qcore.ports.aggregating import Aggregating, aggregating_of
 from qcore.ports.broker import Broker, Verb
 from qcore.ports.capability import Capability
+from qcore.ports.claim_endings import ClaimEndings, claim_endings_of
 from qcore.ports.clock import Alarms, Clock, alarms_of, start_upkeep
 from qcore.ports.consumer import Consumer
 from qcore.ports.diagnosable import Diagnosable, diagnosable_of
@@ -47,6 +48,7 @@ __all__ = [
     "Alarms",
     "Broker",
     "Capability",
+    "ClaimEndings",
     "Clock",
     "Consumer",
     "Counts",
@@ -74,6 +76,7 @@ __all__ = [
     "WorkerRegistry",
     "aggregating_of",
     "alarms_of",
+    "claim_endings_of",
     "diagnosable_of",
     "limiting_of",
     "periodic_of",

@@ -24,3 +24,5 @@ class Capability(StrEnum):
     """The store has a clock, and all who use it go by it: the broker is a `Timekeeper`."""
     WORKERS = "workers"
     """Workers announce themselves in it: the broker is a `WorkerRegistry`."""
+    CLAIM_ENDINGS = "claim_endings"
+    """It names the tasks that its claims have ended: the broker is a `ClaimEndings`."""

@@ -3,12 +3,14 @@
 from qcore.ports import (
     Aggregating,
     Broker,
+    ClaimEndings,
     Limiting,
     Periodic,
     Recording,
     Timekeeper,
     WorkerRegistry,
     aggregating_of,
+    claim_endings_of,
     limiting_of,
     periodic_of,
     recording_of,
@@ -56,4 +58,11 @@ def worker_registry(broker: Broker) -> WorkerRegistry:
     """Return a broker as one that lists workers; fail where it declares that it does not."""
     found = worker_registry_of(broker)
     assert found is not None, "expected Capability.WORKERS"
+    return found
+
+
+def claim_endings(broker: Broker) -> ClaimEndings:
+    """Return a broker as one that names what its claims ended; fail where it does not."""
+    found = claim_endings_of(broker)
+    assert found is not None, "expected Capability.CLAIM_ENDINGS"
     return found

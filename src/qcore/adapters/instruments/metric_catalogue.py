@@ -51,6 +51,9 @@ CRASHED: Final = Metric(
 EXPIRED: Final = Metric(
     "qcore_tasks_expired_total", "counter", "Tasks that had not started in time."
 )
+UNREADABLE: Final = Metric(
+    "qcore_tasks_unreadable_total", "counter", "Tasks that claims could not read, and ended."
+)
 LEASES_LOST: Final = Metric(
     "qcore_leases_lost_total", "counter", "Runs whose lease ran out meanwhile.", OF_QUEUE
 )
@@ -119,7 +122,7 @@ WORKERS: Final = Metric(
 )
 
 COUNTED: Final = (
-    *(RUNS, WAITED, RAN, CRASHED, EXPIRED, LEASES_LOST, LATE_VERDICTS, NO_HANDLER),
+    *(RUNS, WAITED, RAN, CRASHED, EXPIRED, UNREADABLE, LEASES_LOST, LATE_VERDICTS, NO_HANDLER),
     *(AGGREGATION_FAILURES, TICKS, TICK_LATENESS, MISSED_TICKS, PERIODIC_FAILURES),
     *(CALLS, CALL_ERRORS, LOOP_BLOCKED),
 )

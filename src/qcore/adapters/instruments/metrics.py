@@ -203,6 +203,7 @@ class Metrics:
     def _swept(self, event: TasksSwept) -> None:
         self._count(of.CRASHED, number=event.swept.crashed)
         self._count(of.EXPIRED, number=event.swept.expired)
+        self._count(of.UNREADABLE, number=event.swept.unreadable)
 
     def _lease_lost(self, event: LeaseWasLost) -> None:
         self._count(of.LEASES_LOST, event.claim.lease.queue)

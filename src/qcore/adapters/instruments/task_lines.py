@@ -7,7 +7,15 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from qcore.domain.answers import Conflict, Duplicate, Enqueued, LeaseLost, Settled, SweptTask
+from qcore.domain.answers import (
+    Conflict,
+    Duplicate,
+    Enqueued,
+    LeaseLost,
+    Settled,
+    SweptTask,
+    UnreadableTask,
+)
 from qcore.domain.events import (
     Operated,
     PeriodicMissed,
@@ -51,9 +59,9 @@ class TaskLines:
     """Log each move of a task once, when the store has it, with what tells its run from others.
 
     An outcome is logged as it was settled rather than as it was reached: a verdict that came too
-    late, or was refused and replaced, has moved nothing. Where a sweep has moved more tasks than it
-    names, a line has their number. That a task became due is seen by the line of its claim; that a
-    claim came upon one that had expired is known to the store alone.
+    late, or was refused and replaced, has moved nothing. Where a sweep or a claim has moved more
+    tasks than it names, a line has their number. That a task became due is seen by the line of its
+    claim.
     """
 
     def __init__(self, logger: "FilteringBoundLogger | None", successes: Level) -> None:
@@ -195,6 +203,8 @@ class TaskLines:
             self._log.warning("workers were lost", crashed=swept.crashed)
         if swept.expired > named[Expired]:
             self._log.warning("tasks expired", expired=swept.expired)
+        if swept.unreadable > named[UnreadableTask]:
+            self._log.error("tasks cannot be read", unreadable=swept.unreadable)
 
     def _swept_one(self, swept: SweptTask) -> None:
         known = {"task": swept.name, "attempt": swept.attempts}
@@ -205,6 +215,8 @@ class TaskLines:
                 self._log.debug("task trimmed", **fields)
             case Expired():
                 self._log.warning("task expired", **fields)
+            case UnreadableTask(error):
+                self._log.error("task cannot be read", error=error, **fields)
             case crashed:
                 self._crashed(crashed, swept.state, fields)
 

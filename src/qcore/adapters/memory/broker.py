@@ -23,9 +23,11 @@ from qcore.domain.answers import (
     Settled,
     Swept,
     SweptByKind,
+    SweptTask,
     swept,
 )
 from qcore.domain.diagnostics import Finding, Grade
+from qcore.domain.ended_tasks import EndedTasks
 from qcore.domain.groups import Stale, check_aggregate
 from qcore.domain.lifecycle import MOVES, IllegalMove
 from qcore.domain.moments import Moment
@@ -53,12 +55,14 @@ class MemoryBroker(MemoryPeriodic):
             Capability.PERIODIC,
             Capability.STATISTICS,
             Capability.WORKERS,
+            Capability.CLAIM_ENDINGS,
         }
     )
 
     def __init__(self, *, keep: RetentionPolicy = DEFAULT_RETENTION) -> None:
         super().__init__()
         self._keep = keep
+        self._ended_tasks = EndedTasks()
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""
@@ -96,19 +100,25 @@ class MemoryBroker(MemoryPeriodic):
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
         claims: list[Claim] = []
+        ended: list[SweptTask] = []
         promoted = 0
         with self._lock:
             served = [(self._queues[q], n) for q, n in demand.quotas.items() if q in self._queues]
             for queue, _ in served:
                 promoted += queue.promote(now)
             for queue, quota in served:
-                queue.take(claims, min(quota, demand.limit - len(claims)), now, until)
+                ended += queue.take(claims, min(quota, demand.limit - len(claims)), now, until)
             for queue, _ in served:
-                queue.take(claims, demand.limit - len(claims), now, until)
+                ended += queue.take(claims, demand.limit - len(claims), now, until)
                 queue.count_endings(now)
+        self._ended_tasks.add(ended)
         with_work = {queue.name for queue, _ in served if queue.has_work} if promoted else ()
         self._tell(with_work, demand.quotas)
         return claims
+
+    def take_ended(self) -> Sequence[Swept]:
+        """Return the tasks that claims have ended, and forget them."""
+        return self._ended_tasks.take()
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment

@@ -123,8 +123,8 @@ class Queue(RestorableQueue):
             self._transfer(stored, advance(stored, Due()))
         return MAX_PROMOTED
 
-    def take(self, into: list[Claim], room: int, now: Moment, until: Moment) -> None:
-        """Append up to `room` claims, as far as the limits allow."""
+    def take(self, into: list[Claim], room: int, now: Moment, until: Moment) -> Sequence[SweptTask]:
+        """Append up to `room` claims, as far as the limits allow; return the tasks that ended."""
         pending, tasks = self.pending, self.tasks
         if self.limits.rate is not None and pending and room > 0:
             full = self.limits.corrected(len(self.active), self._bucket_full, now)
@@ -133,6 +133,7 @@ class Queue(RestorableQueue):
         if into and room > 0:
             room = int(min(room, room_beside(self._held(into))))
         before = len(into)
+        ended: list[SweptTask] = []
         token = max(self.token, token_floor(now))
         # by `keys`, as a call for each task costs more
         active, name, left = self.active, self.name, pending.keys
@@ -140,7 +141,7 @@ class Queue(RestorableQueue):
             stored = tasks[pending.pop()]
             spec = stored.spec
             if spec.expires is not None and spec.expires <= now:
-                self.move(stored, Expired(), now)
+                ended.append(self._overdue(stored, Expired(), now))
                 continue
             if stored.crashes:
                 beside = room_beside([*self._held(into), stored])
@@ -159,6 +160,7 @@ class Queue(RestorableQueue):
             room -= 1
         if self.limits.rate is not None and len(into) > before:
             self._bucket_full = self.limits.rate.after(self._bucket_full, now, len(into) - before)
+        return ended
 
     def _held(self, claims: Sequence[Claim]) -> list[CrashView]:
         """Return those of the claimed tasks that are of this queue."""

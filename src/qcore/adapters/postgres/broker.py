@@ -37,6 +37,7 @@ from qcore.domain.answers import (
     Settled,
     Swept,
 )
+from qcore.domain.ended_tasks import EndedTasks
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
@@ -69,6 +70,7 @@ class PostgresBroker:
         self._blocking: PostgresBroker | None = None
         self._known = KnownNames()
         self._plain = PlainLeases()
+        self._ended_tasks = EndedTasks()
         link.on_connect(preparing(link.schema))
         self.time: Callable[[], Moment] = link.time
         """Return what time the server has."""
@@ -108,12 +110,17 @@ class PostgresBroker:
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
-        claims = await self._link.write(
+        claims, ended = await self._link.write(
             partial(claim.claim, demand=demand, now=now, until=until, known=self._known)
         )
         for each in claims:
             self._plain.add(each.lease, each.task)
+        self._ended_tasks.add(ended)
         return claims
+
+    def take_ended(self) -> Sequence[Swept]:
+        """Return the tasks that claims have ended, and forget them."""
+        return self._ended_tasks.take()
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment

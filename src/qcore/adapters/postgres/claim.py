@@ -11,7 +11,7 @@ from qcore.adapters.postgres import places
 from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.limits import QueueLimits, next_starts, read_limits
 from qcore.adapters.postgres.places import of_queue
-from qcore.adapters.postgres.records import COLUMNS, ID, WIDTH, claimed_task_of
+from qcore.adapters.postgres.records import COLUMNS, ID, WIDTH, claimed_task_of, task_of
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
 from qcore.adapters.postgres.tokens import raise_tokens
@@ -21,9 +21,10 @@ from qcore.adapters.postgres.transitions import (
     start_successors,
     write_tasks,
 )
-from qcore.domain.answers import LeaseLost
+from qcore.domain.answers import LeaseLost, SweptTask
 from qcore.domain.crash_isolation import room_beside
 from qcore.domain.decisions import isolated, may_start
+from qcore.domain.ended_tasks import unreadable_task
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.stored_options import Unreadable
 from qcore.domain.task import Claim, Demand, Lease, Task, token_floor
@@ -39,18 +40,23 @@ HOLDS: Final = COLUMNS.index("holds")
 
 async def claim(
     tx: Tx, demand: Demand, now: Moment, until: Moment, known: KnownNames
-) -> list[Claim]:
-    """Claim each queue's quota, then fill what room is left in the order of the queues."""
-    claims, rest = await _claim_simply(tx, demand, now, until)
+) -> tuple[list[Claim], list[SweptTask]]:
+    """Claim each queue's quota, then fill what room is left in the order of the queues.
+
+    Return the claims, and the tasks that ended instead of being claimed: expired, or unreadable.
+    """
+    claims, ended, rest = await _claim_simply(tx, demand, now, until)
     if rest is not None:
-        claims += await _ClaimCall(tx, now, until, known, claims).run(rest)
-    return claims
+        call = _ClaimCall(tx, now, until, known, claims)
+        claims += await call.run(rest)
+        ended += call.ended
+    return claims, ended
 
 
 async def _claim_simply(
     tx: Tx, demand: Demand, now: Moment, until: Moment
-) -> tuple[list[Claim], Demand | None]:
-    """Claim in one statement; return, too, what is left to claim where there is more to decide."""
+) -> tuple[list[Claim], list[SweptTask], Demand | None]:
+    """Claim in one statement; return, too, what ended, and what is left where there is more."""
     room = max(0, demand.limit)
     values = {"room": room, "now": now, "until": until, "floor": token_floor(now)}
     if len(demand.quotas) == 1:
@@ -62,19 +68,21 @@ async def _claim_simply(
         rows = await tx.alone(_SQL["several"], {**values, **named})
         is_odd, is_short, found = rows[0][0], rows[0][-1], [(row[-2], row[1:-2]) for row in rows]
     if is_odd:
-        return [], demand
+        return [], [], demand
     if found[0][1][ID] is None:
-        return [], demand if is_short else None
-    claims = await _decoded(tx, found, now, until)
+        return [], [], demand if is_short else None
+    claims, ended = await _decoded(tx, found, now, until)
     # what is short was locked by others: the queues are looked through one by one
-    return claims, Demand(room - len(found), demand.quotas) if is_short else None
+    rest = Demand(room - len(found), demand.quotas) if is_short else None
+    return claims, ended, rest
 
 
 async def _decoded(
     tx: Tx, found: Sequence[tuple[str, Row]], now: Moment, until: Moment
-) -> list[Claim]:
+) -> tuple[list[Claim], list[SweptTask]]:
     """Return rows with the tokens of their leases as claims; end those that cannot be decoded."""
     claims: list[Claim] = []
+    ended: list[SweptTask] = []
     unreadable: dict[str, list[tuple[Row, Unreadable]]] = {}
     for queue, row in found:
         try:
@@ -84,20 +92,22 @@ async def _decoded(
         else:
             claims.append(Claim(task, Lease(queue, task.spec.id, row[-1], until)))
     for queue, some in unreadable.items():
-        await _condemn(tx, queue, some, now)
-    return claims
+        ended += await _condemn(tx, queue, some, now)
+    return claims, ended
 
 
 async def _condemn(
     tx: Tx, queue: str, unreadable: Sequence[tuple[Row, Unreadable]], now: Moment
-) -> None:
+) -> list[SweptTask]:
     """End tasks as dead whose rows cannot be decoded."""
     ids = [row[0] for row, _ in unreadable]
-    errors = texts([f"the stored row cannot be read: {why}" for _, why in unreadable])
-    tx.add(_SQL["mark_dead"], {**of_queue(queue, ids), "now": now, "errors": errors})
+    errors = [f"the stored row cannot be read: {why}" for _, why in unreadable]
+    tx.add(_SQL["mark_dead"], {**of_queue(queue, ids), "now": now, "errors": texts(errors)})
     freed = [(queue, row[HOLDS]) for row, _ in unreadable if row[HOLDS] is not None]
     tx.tell_of_work(await start_successors(tx, freed))
     tx.tell(TasksChanged(queue, tuple(ids)))
+    tasks = [task_of(row[:WIDTH], queue) for row, _ in unreadable]
+    return [unreadable_task(task, error) for task, error in zip(tasks, errors, strict=True)]
 
 
 class _ClaimCall:
@@ -115,6 +125,8 @@ class _ClaimCall:
         self._claims: list[Claim] = []
         self._before = before
         """What the same call has claimed already."""
+        self.ended: list[SweptTask] = []
+        """Tasks that ended instead of being claimed."""
 
     async def run(self, demand: Demand) -> list[Claim]:
         """Claim, and have those told who are to know what else became of tasks."""
@@ -184,6 +196,7 @@ class _ClaimCall:
                 state.move(Expired(), self._now)
             self._tx.tell_of_work(await write_tasks(self._tx, states))
             self._tx.tell(TasksChanged(queue, tuple(task for _, task in ended)))
+            self.ended += [state.swept(Expired()) for state in states]
         return fresh
 
     async def _decode(self, queue: str, rows: Sequence[Row]) -> list[Task]:
@@ -196,7 +209,7 @@ class _ClaimCall:
             except Unreadable as why:
                 unreadable.append((row, why))
         if unreadable:
-            await _condemn(self._tx, queue, unreadable, self._now)
+            self.ended += await _condemn(self._tx, queue, unreadable, self._now)
         return tasks
 
     async def _lease(self, queue: str, tasks: Sequence[Task]) -> None:

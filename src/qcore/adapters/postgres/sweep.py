@@ -74,10 +74,7 @@ async def _move(
         tx.tell_of_work({queue, *with_successors})
         ended = tuple(task.id for task in tasks if task.state in ENDED)
         tx.tell(*([TasksChanged(queue, ended)] if ended else ()))
-    return [
-        SweptTask(task.queue, task.id, task.state, transition, task.name, task.attempts)
-        for task in tasks
-    ]
+    return [task.swept(transition) for task in tasks]
 
 
 async def _trim(tx: Tx, queue: str, request: SweepRequest) -> list[SweptTask]:

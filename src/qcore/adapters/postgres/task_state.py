@@ -5,13 +5,14 @@ from typing import Self
 from qcore.adapters.links.postgres import Row
 from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.records import STATES
+from qcore.domain.answers import SweptTask
 from qcore.domain.effects import apply
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import AttemptError, attempt_error
 from qcore.domain.states import ENDED, GONE, State
 from qcore.domain.task import Verdict
-from qcore.domain.transitions import Due, RunNow, Succeeded, Transition
+from qcore.domain.transitions import Crashed, Due, Expired, RunNow, Succeeded, Transition
 
 WIDTH = 17
 """Columns that a task is read from."""
@@ -113,3 +114,7 @@ class TaskState:
         self.state = after
         self.finished = now if after in ENDED else None
         return after
+
+    def swept(self, transition: Crashed | Expired) -> SweptTask:
+        """Return what is told of a task that time has moved."""
+        return SweptTask(self.queue, self.id, self.state, transition, self.name, self.attempts)

@@ -39,6 +39,7 @@ from qcore.domain.answers import (
     Settled,
     Swept,
 )
+from qcore.domain.ended_tasks import EndedTasks
 from qcore.domain.errors import QcoreError
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.moments import Moment
@@ -71,6 +72,7 @@ IN_MEMORY: Final = frozenset(
         Capability.PERIODIC,
         Capability.STATISTICS,
         Capability.WORKERS,
+        Capability.CLAIM_ENDINGS,
     }
 )
 ON_DISK: Final = IN_MEMORY | {Capability.SHARED, Capability.DURABLE}
@@ -96,6 +98,7 @@ class SqliteBroker:
         self._beside_others = beside_others
         self._blocking: SqliteBroker | None = None
         self._leases = LeaseRegistry()
+        self._ended_tasks = EndedTasks()
         link.on_connect(partial(prepare, beside_others=beside_others), merge_lost)
 
     @property
@@ -143,9 +146,15 @@ class SqliteBroker:
         )
         if result.queues_with_work:
             self._link.tell_of_work(result.queues_with_work)
-        self._link.tell_of_tasks(dict.fromkeys(result.queues_with_ended, ()))
+        if result.ended:
+            self._ended_tasks.add(result.ended)
+            self._link.tell_of_tasks({task.queue: () for task in result.ended})
         self._leases.add(claim.lease for claim in result.claims)
         return result.claims
+
+    def take_ended(self) -> Sequence[Swept]:
+        """Return the tasks that claims have ended, and forget them."""
+        return self._ended_tasks.take()
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment

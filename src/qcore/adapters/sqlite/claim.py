@@ -9,7 +9,7 @@ from attrs import evolve
 from qcore.adapters.links.sqlite import Row, Tx
 from qcore.adapters.sqlite.limits import QueueLimits, next_starts, read_limits
 from qcore.adapters.sqlite.queue_rows import QueueRow, read_queues, write_queues
-from qcore.adapters.sqlite.records import KEY, claimed_task_of
+from qcore.adapters.sqlite.records import KEY, claimed_task_of, task_of
 from qcore.adapters.sqlite.statements import statements
 from qcore.adapters.sqlite.transitions import (
     free_unique_keys,
@@ -18,9 +18,10 @@ from qcore.adapters.sqlite.transitions import (
     read_tasks,
     write_tasks,
 )
-from qcore.domain.answers import LeaseLost
+from qcore.domain.answers import LeaseLost, SweptTask
 from qcore.domain.crash_isolation import room_beside
 from qcore.domain.decisions import isolated, may_start
+from qcore.domain.ended_tasks import unreadable_task
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
 from qcore.domain.states import State
@@ -42,8 +43,8 @@ class ClaimResult:
     queues_with_work: Sequence[str]
     """Queues in which some of the tasks that became due were not claimed, or became due by the
     end of others."""
-    queues_with_ended: Sequence[str] = ()
-    """Queues in which tasks ended without being claimed: expired, or unreadable."""
+    ended: Sequence[SweptTask] = ()
+    """Tasks that ended instead of being claimed: expired, or unreadable."""
 
 
 def nothing_to_claim(tx: Tx, queues: Sequence[str], now: Moment) -> ClaimResult | None:
@@ -75,7 +76,7 @@ def claim(tx: Tx, demand: Demand, now: Moment, until: Moment) -> ClaimResult:
             for queue, _ in queues
             if queue.has_successors or (queue in promoted and queue.has_more)
         ],
-        [queue.name for queue, _ in queues if queue.has_ended],
+        [task for queue, _ in queues for task in queue.ended],
     )
 
 
@@ -91,8 +92,8 @@ class _QueueClaim:
         self._now = now
         self._until = until
         self.name = queue_row.name
-        self.has_ended = False
-        """Whether a task expired, or was condemned as unreadable."""
+        self.ended: list[SweptTask] = []
+        """Tasks that expired, or were condemned as unreadable."""
         self.has_successors = False
         """Whether the end of such a task has made another one due."""
 
@@ -165,13 +166,14 @@ class _QueueClaim:
             try:
                 tasks.append((row[KEY], claimed_task_of(row, self._queue_row.name)))
             except Unreadable as why:
-                unreadable.append((self._now, f"the stored row cannot be read: {why}", row[KEY]))
+                error = f"the stored row cannot be read: {why}"
+                unreadable.append((self._now, error, row[KEY]))
+                self.ended.append(unreadable_task(task_of(row, self._queue_row.name), error))
         if unreadable:
             self._tx.executemany(_SQL["mark_dead"], unreadable)
             keys = [key for *_, key in unreadable]
             self.has_successors |= free_unique_keys(self._tx, self._queue_row, keys)
             self._queue_row.count_move(State.PENDING, State.DEAD, len(unreadable))
-            self.has_ended = True
         return tasks
 
     def _lease(self, into: list[Claim], tasks: Sequence[tuple[int, Task]]) -> None:
@@ -190,7 +192,7 @@ class _QueueClaim:
         for task in expired:
             task.move(Expired(), self._now)
         self.has_successors |= bool(write_tasks(self._tx, expired))
-        self.has_ended = True
+        self.ended += [task.swept(Expired()) for task in expired]
 
 
 def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:

@@ -83,10 +83,7 @@ def _move(
     for task in tasks:
         task.move(transition, now)
     write_tasks(tx, tasks)
-    return [
-        SweptTask(task.queue_row.name, task.id, task.state, transition, task.name, task.attempts)
-        for task in tasks
-    ]
+    return [task.swept(transition) for task in tasks]
 
 
 def _trim(tx: Tx, queue_row: QueueRow, request: SweepRequest) -> list[SweptTask]:

@@ -6,13 +6,14 @@ from qcore.adapters.links.sqlite import Row
 from qcore.adapters.sqlite.queue_rows import QueueRow
 from qcore.adapters.sqlite.records import STATES, place_of
 from qcore.adapters.sqlite.row_validation import RowTypes
+from qcore.domain.answers import SweptTask
 from qcore.domain.effects import apply
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.run_details import AttemptError, attempt_error
 from qcore.domain.states import GONE, State
 from qcore.domain.task import Verdict
-from qcore.domain.transitions import RunNow, Succeeded, Transition
+from qcore.domain.transitions import Crashed, Expired, RunNow, Succeeded, Transition
 
 _ROW_TYPES: Final = RowTypes(
     (
@@ -135,6 +136,12 @@ class TaskState:
         if isinstance(transition, RunNow):
             self.expires, self.sequence = None, self.queue_row.next_sequence()
         return self._enter(after, now)
+
+    def swept(self, transition: Crashed | Expired) -> SweptTask:
+        """Return what is told of a task that time has moved."""
+        return SweptTask(
+            self.queue_row.name, self.id, self.state, transition, self.name, self.attempts
+        )
 
     def _enter(self, state: State, now: Moment) -> State:
         self.queue_row.count_move(self.state, state)

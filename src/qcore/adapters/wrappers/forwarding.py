@@ -45,6 +45,7 @@ from qcore.ports import (
     Verb,
     WorkerRegistry,
     aggregating_of,
+    claim_endings_of,
     limiting_of,
     periodic_of,
     recording_of,
@@ -190,6 +191,14 @@ class ForwardingBroker:
     async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
         call = partial(self.inner.remove_queue, queue, now=now)
         return await self.around("remove_queue", call, queue=queue, now=now)
+
+    # --- with `Capability.CLAIM_ENDINGS` -------------------------------------------------------
+
+    def take_ended(self) -> Sequence[Swept]:
+        endings = claim_endings_of(self.inner)
+        if endings is None:
+            raise _lacking(Capability.CLAIM_ENDINGS)
+        return endings.take_ended()
 
     # --- with `Capability.LIMITS` --------------------------------------------------------------
 

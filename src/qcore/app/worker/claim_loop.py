@@ -12,6 +12,7 @@ from qcore.app.worker.control import WorkerControl
 from qcore.app.worker.crash_isolation import CrashIsolation
 from qcore.app.worker.error_hooks import ErrorHooks
 from qcore.app.worker.groups.scheduler import GroupScheduler
+from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.next_due import NextDue
 from qcore.app.worker.outbox import Outbox
 from qcore.app.worker.quarantine import Quarantine
@@ -19,11 +20,12 @@ from qcore.app.worker.retrying import GaveUp, Retrying
 from qcore.app.worker.settings import WorkerSettings
 from qcore.app.worker.sweeper import Sweeper
 from qcore.app.worker.task_runner import TaskRunner
+from qcore.domain.events import TasksSwept
 from qcore.domain.moments import Moment
 from qcore.domain.queue_weights import QueueWeights
 from qcore.domain.states import State
 from qcore.domain.task import Claim, Demand
-from qcore.ports import Broker, Clock
+from qcore.ports import Broker, Clock, claim_endings_of
 
 SLOW_CLAIM: Final = 0.0015
 """Seconds from which on a claim takes longer than half of the concurrency of short tasks, so that a
@@ -59,8 +61,10 @@ class ClaimLoop:
         wakeup: Wakeup,
         clock: Clock,
         retrying: Retrying,
+        emit: Instruments,
     ) -> None:
         self._broker = broker
+        self._endings = claim_endings_of(broker)
         self._runner = runner
         self._lease = settings.lease
         self._concurrency = settings.concurrency
@@ -79,6 +83,7 @@ class ClaimLoop:
         self._wakeup = wakeup
         self._clock = clock
         self._retrying = retrying
+        self._emit = emit
         self._may_have_more = False
         """Whether the last claim was filled."""
         self._claim_seconds = 0.0
@@ -234,6 +239,8 @@ class ClaimLoop:
             claims = await self._broker.claim(wanted, now=now, until=now + lease)
             left -= len(claims)
             self.last_claim = now
+            for swept in () if self._endings is None else self._endings.take_ended():
+                self._emit(TasksSwept(swept))
             return claims
 
         answers = await self._retrying.call(

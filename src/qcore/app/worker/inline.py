@@ -32,13 +32,19 @@ from qcore.app.worker.invocation import Invoke, called, wrapped
 from qcore.app.worker.run import Run
 from qcore.domain.answers import LeaseLost
 from qcore.domain.errors import QcoreError
-from qcore.domain.events import TaskFinished, TasksClaimed, TasksSettled, TaskStarted
+from qcore.domain.events import (
+    TaskFinished,
+    TasksClaimed,
+    TasksSettled,
+    TasksSwept,
+    TaskStarted,
+)
 from qcore.domain.new_task import NewTask
 from qcore.domain.retry import Dice
 from qcore.domain.run_details import DetailsUpdate
 from qcore.domain.task import Claim, Demand, Lease, Verdict
 from qcore.domain.transitions import Crashed, Exhausted, Failed, Rejected, Transition
-from qcore.ports import Broker, Clock
+from qcore.ports import Broker, Clock, claim_endings_of
 
 NAME: Final = "inline"
 """The name of the worker in stored errors."""
@@ -83,6 +89,7 @@ class InlineRunner:
         emit: Instruments,
     ) -> None:
         self._broker = broker
+        self._endings = claim_endings_of(broker)
         self._clock = clock
         self._emit = emit
         self._client = client
@@ -131,6 +138,8 @@ class InlineRunner:
         queues = await self._broker.count()
         demand = Demand(LARGEST_CLAIM, dict.fromkeys(queues, 0))
         claims = await self._broker.claim(demand, now=now, until=now + LEASE) if queues else ()
+        for swept in () if self._endings is None else self._endings.take_ended():
+            self._emit(TasksSwept(swept))
         if claims and self._emit.wants(TasksClaimed):
             self._emit(TasksClaimed(claims))
         return claims

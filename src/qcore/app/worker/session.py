@@ -270,6 +270,7 @@ class WorkerSession:
             wakeup=self._wakeup,
             clock=env.clock,
             retrying=env.retrying,
+            emit=env.emit,
         )
 
     def _make_executor(self) -> Executor:

@@ -34,6 +34,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_
 
 # ruff: noqa: E402  (what is rewritten must not be imported before it is registered)
 from qcore.testing.contract.base import Cases
+from qcore.testing.contract.claim_endings import ClaimEndingsContract
 from qcore.testing.contract.groups import GroupContract
 from qcore.testing.contract.limits import LimitsContract
 from qcore.testing.contract.schedulers import PeriodicContract
@@ -48,6 +49,7 @@ __all__ = [
     "CONTRACTS",
     "BrokerContract",
     "Cases",
+    "ClaimEndingsContract",
     "DurableContract",
     "GroupContract",
     "LimitsContract",

@@ -9,6 +9,7 @@ from qcore.testing.contract.callbacks import CallbackCases
 from qcore.testing.contract.cancellation import CancellationCases
 from qcore.testing.contract.changes import RescheduleCases, UpdateCases
 from qcore.testing.contract.claim import DemandCases, HandOutCases
+from qcore.testing.contract.claim_endings import ClaimEndingsContract
 from qcore.testing.contract.commands import CommandCases
 from qcore.testing.contract.crash_isolation import CrashIsolationCases
 from qcore.testing.contract.due import DueCases
@@ -50,6 +51,7 @@ CONTRACTS: Final = {
     Capability.TIME: TimeContract,
     Capability.UNIQUE: UniqueContract,
     Capability.WORKERS: WorkersContract,
+    Capability.CLAIM_ENDINGS: ClaimEndingsContract,
 }
 
 
