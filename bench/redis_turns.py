@@ -8,7 +8,7 @@ itself, beside the qcore of another working tree if one is named.
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -84,7 +84,7 @@ class _Turns:
 
 
 @contextmanager
-def _turns(side: Side, tree: Path | None) -> Iterator[_Turns]:
+def _turns(side: Side, tree: Path | None) -> Generator[_Turns]:
     """Start a side, on the qcore of a tree if one is given."""
     source = {} if tree is None else {"PYTHONPATH": str(tree.resolve() / "src")}
     environment = side.environment() | source

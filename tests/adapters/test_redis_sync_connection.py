@@ -1,8 +1,10 @@
 """The blocking connection: its timeouts, which are the kernel's, and who may end it."""
 
+import gc
 import os
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -136,6 +138,17 @@ def test_a_child_leaves_its_parent_the_connection(
     with their, inherited:
         inherited.sendall(b"x")
         assert their.recv(1) == b"x"
+
+
+def test_a_connection_that_is_dropped_is_closed(server: socket.socket) -> None:
+    """A script that never closes its queue is warned of nothing."""
+    connection = connected(server, LATER)
+    their, _ = server.accept()
+    with their, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del connection
+        gc.collect()
+        assert their.recv(1) == b""
 
 
 def test_nobody_listening_is_a_failed_attempt(server: socket.socket) -> None:

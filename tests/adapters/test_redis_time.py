@@ -1,16 +1,23 @@
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
+import hiredis
 import pytest
 
 from qcore import Context, Qcore
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.links.clock_sync import ServerClock
+from qcore.adapters.links.redis import Link, link_over
+from qcore.adapters.links.redis.connection_base import ConnectionSettings
+from qcore.adapters.links.redis.sync_connection import SyncSocketConnection
+from qcore.adapters.links.redis.url import parse
 from qcore.domain.answers import LeaseLost
 from qcore.domain.task import Claim, Demand, Verdict
 from qcore.domain.transitions import Succeeded
 from qcore.testing import Signals
+from qcore.testing.contract.base import step
 from tests.servers.redis import RedisServer
 
 HOUR = 3_600.0
@@ -162,3 +169,81 @@ def test_a_clock_that_stood_still_is_set_right_by_the_next_answer(
     server.update(8601.0, 1_001.0, 1_001.3)
     assert not server.is_stale
     assert server.now() == pytest.approx(5_001.0 + HOUR, abs=0.2)
+
+
+class Recorded(SyncSocketConnection):
+    """A connection that tells which commands it has sent at once."""
+
+    def __init__(self, settings: ConnectionSettings, sent: list[list[str]]) -> None:
+        super().__init__(settings)
+        self.sent = sent
+
+    def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:
+        data = b"".join(command)
+        reader: Any = hiredis.Reader()
+        reader.feed(data)
+        words: list[str] = []
+        while reader.has_data() and (each := reader.gets()):
+            words.append(each[0].decode())
+        self.sent.append(words)
+        super().send_packed_command([data], check_health=check_health)
+
+
+@pytest.fixture
+def recorded(empty_redis: RedisServer) -> Iterator[tuple[Link, list[list[str]]]]:
+    """Yield an open link, and what it sends."""
+    sent: list[list[str]] = []
+    settings = parse(empty_redis.url).connection_settings()
+    link = link_over(no_connection, lambda: Recorded(settings, sent)).blocking()
+    step(link.command("PING"))
+    sent.clear()
+    yield link, sent
+    step(link.close())
+
+
+def is_always_old(_clock: ServerClock, _now: float) -> bool:
+    """Say that the last reply is old, whenever it was."""
+    return True
+
+
+def no_connection() -> Any:
+    """Refuse to await."""
+    raise AssertionError("nothing here awaits")
+
+
+def test_the_time_is_asked_with_a_call_that_is_made_anyway(
+    recorded: tuple[Link, list[list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call waits for no round trip more, and has its own replies."""
+    link, sent = recorded
+    told: list[float] = []
+    update = ServerClock.update
+
+    def updated(clock: ServerClock, moment: float, before: float, after: float) -> None:
+        told.append(moment)
+        update(clock, moment, before, after)
+
+    monkeypatch.setattr(ServerClock, "update", updated)
+    monkeypatch.setattr(ServerClock, "is_old", is_always_old)
+    assert step(link.command("ECHO", "hello")) == b"hello"
+    assert sent == [["ECHO", "TIME"]]
+    assert told[0] == pytest.approx(time.time(), abs=60)
+
+
+def test_a_time_that_is_refused_is_asked_for_again(
+    recorded: tuple[Link, list[list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply of the call beside it counts, and no later one is taken for another's."""
+    link, sent = recorded
+    monkeypatch.setattr(ServerClock, "is_old", is_always_old)
+    monkeypatch.setattr("qcore.adapters.links.redis.link.TIME", (None, ("TIME", "flies")))
+    assert step(link.command("ECHO", "hello")) == b"hello"
+    assert step(link.command("ECHO", "again")) == b"again"
+    assert sent == [["ECHO", "TIME"]] * 2
+
+
+def test_a_young_clock_is_not_set(recorded: tuple[Link, list[list[str]]]) -> None:
+    """Nothing is sent but the call."""
+    link, sent = recorded
+    step(link.command("ECHO", "hello"))
+    assert sent == [["ECHO"]]

@@ -54,6 +54,10 @@ class ServerClock:
         now = monotonic()
         return now - self._asked_at > MAX_AGE or time.time() - now - self._wall_ahead > SUSPENDED
 
+    def is_old(self, now: float) -> bool:
+        """Return whether the last reply is old by `now`, a reading of `monotonic`."""
+        return now - self._asked_at > MAX_AGE
+
     def invalidate(self) -> None:
         """Take the next reply whatever its uncertainty: another server may have another clock."""
         self._asked_at = -inf

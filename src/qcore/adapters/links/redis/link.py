@@ -35,7 +35,9 @@ be sent again, the writes are too.
 
 Time. TIME is asked for when the link opens, when it has left a server, and every few seconds while
 there are calls; between replies the server's clock is the local monotonic one plus an offset
-(`clock_sync`). What the server is, INFO tells with the first two, and once a minute.
+(`clock_sync`). What the server is, INFO tells with the first two, and once a minute. While that is
+known, TIME goes with the next call's own pipeline: the claim of a worker that was idle would else
+wait for one more round trip every few seconds.
 
 Messages. A listener has a connection of its own, subscribed to channels (`pubsub`): a task on the
 loop, or a thread for a blocking link. No exception ends it: it reconnects with backoff, wherever
@@ -66,7 +68,7 @@ from qcore.adapters.links.redis.durability import Durability
 from qcore.adapters.links.redis.errors import is_transient, mapped
 from qcore.adapters.links.redis.failover import Failover
 from qcore.adapters.links.redis.interfaces import OnConnected, OnMessage, Script, ScriptCall
-from qcore.adapters.links.redis.pool import Request, Transport
+from qcore.adapters.links.redis.pool import Request, Requests, Transport
 from qcore.adapters.links.redis.pubsub import CHECK_AFTER, ChannelListener, ListenerFactory
 from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply
 from qcore.adapters.links.redis.retries import MISSING, RequestFactory, Retries, raise_refusal
@@ -145,8 +147,7 @@ class RedisLink:
         time, *infos = replies
         if isinstance(time, Exception):
             raise mapped(time, self.shown, new=True) from time
-        seconds, microseconds = time
-        self._clock.update(int(seconds) + int(microseconds) / 1e6, sent, monotonic())
+        self._take_time(time, sent)
         if infos:
             self._met_at, self._met_after = sent, departures
             self._judge(*infos)
@@ -299,14 +300,17 @@ class RedisLink:
             return []
         if not self._is_open:
             await self.open()
-        ends = monotonic() + self._timeout
+        began = monotonic()
+        ends = began + self._timeout
         departures = self._failover.departures
         answers: list[Reply] = []
         failure: Exception | None = None
         # not by `_attempt`: where all replies arrive at once, as usual, they are in order
         try:
-            first = _LazyRequests(request, number) if number > 1 else [request(0, 0, False)]  # noqa: FBT003
-            await self._transport.exchange(first, answers)
+            if self._clock.is_old(began) and not together and self._may_ask_along(began):
+                await self._exchange_with_time(request, number, answers)
+            else:
+                await self._transport.exchange(_first_requests(request, number), answers)
         except (RedisError, OSError) as error:
             failure = error
         if failure is not None or _has_errors(answers):
@@ -328,19 +332,51 @@ class RedisLink:
                 await self._ask_again()
         return answers
 
+    def _may_ask_along(self, now: float) -> bool:
+        """Return whether TIME alone is to be asked, and of the one server there is."""
+        is_one = self.is_multi_slot and self._sentinels is None
+        is_met = self._met_after == self._failover.departures
+        return is_one and is_met and now - self._met_at < MEET_EVERY
+
+    async def _exchange_with_time(
+        self, request: RequestFactory, number: int, answers: list[Reply]
+    ) -> None:
+        """Exchange requests, and TIME behind them, whose reply is not among the answers."""
+        sent = monotonic()
+        try:
+            await self._transport.exchange(_LazyRequests(request, number, (TIME,)), answers)
+        except (RedisError, OSError):
+            if len(answers) < number:
+                raise
+        told: Reply | Exception = answers.pop() if len(answers) > number else None
+        # where it was lost or refused, the server is asked in a call of its own
+        if told is not None and not isinstance(told, Exception):
+            self._take_time(told, sent)
+
+    def _take_time(self, told: Sequence[bytes], sent: float) -> None:
+        seconds, microseconds = told
+        self._clock.update(int(seconds) + int(microseconds) / 1e6, sent, monotonic())
+
+
+def _first_requests(request: RequestFactory, number: int) -> Requests:
+    return _LazyRequests(request, number) if number > 1 else [request(0, 0, False)]  # noqa: FBT003
+
 
 class _LazyRequests:
     """Requests made when they are taken: Redis works on the first while others are made."""
 
-    def __init__(self, request: RequestFactory, number: int) -> None:
+    def __init__(self, request: RequestFactory, number: int, last: Sequence[Request] = ()) -> None:
         self._request = request
         self._number = number
+        self._last = last
 
     def __len__(self) -> int:
-        return self._number
+        return self._number + len(self._last)
 
     def __iter__(self) -> Iterator[Request]:
-        return (self._request(n, 0, False) for n in range(self._number))  # noqa: FBT003
+        for n in range(self._number):
+            yield self._request(n, 0, False)  # noqa: FBT003
+        yield from self._last
 
 
 def _has_errors(answers: Sequence[Reply | Exception]) -> bool:

@@ -125,6 +125,12 @@ class SyncSocketConnection:
                     closed.shutdown(socket.SHUT_RDWR)
             closed.close()
 
+    def __del__(self) -> None:
+        """Close the socket of a client that was dropped, as many a script's is, and say nothing."""
+        with suppress(Exception):
+            if self._socket is not None:
+                self._socket.close()
+
     def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:  # noqa: ARG002
         """Send buffers; raise `TimeoutError` where they are not taken in time."""
         here = self._socket
