@@ -27,8 +27,8 @@ Spoil = Callable[[RedisServer], object]
 
 SPOILT: Final[dict[str, tuple[Spoil, Spoil]]] = {
     "newer": (
+        lambda server: server.cli("HSET", META, "version", "3"),
         lambda server: server.cli("HSET", META, "version", "2"),
-        lambda server: server.cli("HSET", META, "version", "1"),
     ),
     "foreign": (
         lambda server: server.cli("SET", "qcore:{bad}:dead", "theirs"),

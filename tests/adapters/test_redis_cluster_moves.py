@@ -118,7 +118,7 @@ class TestMovingSlots(RedisCases):
         slot = Slot(self.cluster)
         slot.begin()
         slot.carry()
-        assert await broker.link.command("HGET", KEY, "version") == b"1"
+        assert await broker.link.command("HGET", KEY, "version") == b"2"
         assert self.pauses.taken == []
         slot.end()
 

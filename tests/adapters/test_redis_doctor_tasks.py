@@ -8,7 +8,7 @@ from qcore.doctor.redis.queues import KNOWN, leftovers, queue_reports
 from qcore.doctor.redis.server_queries import ServerQueries
 from qcore.domain.diagnostics import Grade
 from qcore.domain.task import RetentionPolicy
-from qcore.testing.contract.steps import on_work
+from qcore.testing.contract.steps import on_work, take
 from qcore.testing.fakes import fake_redis_broker
 from tests.adapters.doctoring import examined, of, opened
 from tests.servers.redis import RedisServer
@@ -21,14 +21,14 @@ async def test_a_queue_of_a_newer_qcore_is_an_error(own_redis: RedisServer) -> N
     own_redis.cli("HSET", "qcore:{mail}:meta", "version", KNOWN + 1)
     told = of(await examined(own_redis.url), "queues")
     assert told.grade is Grade.ERROR
-    assert told.found.startswith("mail was written by a newer qcore: format 2")
+    assert told.found.startswith(f"mail was written by a newer qcore: format {KNOWN + 1}")
     assert told.to_do == "upgrade this qcore"
 
 
 def test_the_format_that_is_known_is_the_scripts() -> None:
     """A new format of the scripts is known here, too."""
     text = lua("lib/version")
-    assert f"local VERSION = {KNOWN}\n" in text
+    assert f"local VERSION = '{KNOWN}'\n" in text
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,18 @@ async def test_what_does_not_fit_together_is_found(
     told = of(await examined(own_redis.url), "leftovers")
     assert told.grade is grade
     assert words in told.found
+
+
+async def test_tasks_in_blocks_are_no_leftovers(own_redis: RedisServer) -> None:
+    """Each counts as one that waits, and is in one state, also when some are claimed."""
+    async with opened(own_redis) as broker:
+        now = broker.time()
+        await broker.enqueue([NewTask("mail", id=f"{n:032x}") for n in range(100)], now=now)
+        assert own_redis.cli("HLEN", "qcore:{default}:blocks") == 2
+        await take(broker, 10, now=now)
+    found = await examined(own_redis.url)
+    assert of(found, "leftovers").grade is Grade.OK
+    assert of(found, "workers").found == "default: 90 tasks wait, and no worker listens"
 
 
 async def test_to_enqueue_a_leftover_again_mends_it(own_redis: RedisServer) -> None:

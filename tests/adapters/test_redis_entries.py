@@ -275,7 +275,7 @@ class TestOddEntries(RedisCases):
         for queue in ("bad", "good"):
             await put_entry(broker, an_entry(queue=queue))
             await put(broker, a_task(queue=queue))
-        self.server.cli("HSET", "qcore:{bad}:meta", "version", "2")
+        self.server.cli("HSET", "qcore:{bad}:meta", "version", "3")
         assert made(await tick(broker, "bad", "good")) == 1
         with pytest.raises(BrokerUnusable, match="newer qcore"):
             await put_entry(broker, an_entry("other", queue="bad"))

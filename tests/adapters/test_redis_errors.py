@@ -138,7 +138,7 @@ NEVER = [
     ),
     (
         "QCORE UNMARKED qcore:{mail}:meta qcore:{mail}:tasks",
-        "made the key qcore:{mail}:tasks: if qcore did, .* HSET qcore:{mail}:meta version 1 mends",
+        "made the key qcore:{mail}:tasks: if qcore did, .* HSET qcore:{mail}:meta version 2 mends",
     ),
     ("QCORE NEWER 3", "written by a newer qcore: upgrade this one, .* format 3"),
     (

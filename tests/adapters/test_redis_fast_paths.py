@@ -64,7 +64,8 @@ def key(name: Key) -> str:
 EDITS: Final[Sequence[Sequence[Word]]] = (
     *(("SET", key(each), "x") for each in Key if each is not Key.SESSION),
     *(("DEL", key(each)) for each in (Key.META, Key.TASKS, Key.PENDING, Key.PROGRESS)),
-    ("HSET", key(Key.META), "version", "2"),
+    ("HSET", key(Key.META), "version", "1"),
+    ("HSET", key(Key.META), "version", "3"),
     ("HSET", key(Key.META), "version", "x"),
     ("HSET", key(Key.META), "token", "x"),
     ("HSET", key(Key.META), "token", "9" * 15),
@@ -105,6 +106,18 @@ class Store:
 
     def put(self, kind: str, id: str) -> None:  # noqa: A002  (as the field is called)
         step(self.broker.enqueue([NewTask("n", id=id, queue=QUEUE, **KINDS[kind])], now=NOW))
+
+    def pack(self, number: int) -> None:
+        """Add pending tasks that are in blocks."""
+        tasks = [NewTask("n", id=f"{number:02x}{n:030x}", queue=QUEUE) for n in range(number)]
+        step(self.broker.enqueue(tasks, now=NOW))
+
+    def crowd(self, last: int) -> None:
+        """Add pending tasks that are in no block; `last` is the number of the last task."""
+        self.pack(8)
+        self.client.hset(key(Key.META), "version", 1)
+        self.pack(70)
+        self.client.hset(key(Key.META), mapping={"version": 2, "sequence": last})
 
     def fill(self, number: int) -> None:
         """Add active tasks."""
@@ -255,6 +268,7 @@ STEPS: Final[st.SearchStrategy[Step]] = st.one_of(
     ),
     st.builds(lambda number: lambda store: store.take(number), st.integers(1, 3)),
     st.builds(lambda outcome: lambda store: store.settle(outcome), st.sampled_from(OUTCOMES)),
+    st.builds(lambda number: lambda store: store.pack(number), st.sampled_from([8, 70])),
     LIMITED,
 )
 EDITED: Final[st.SearchStrategy[Step]] = st.builds(
@@ -265,6 +279,9 @@ EDITED: Final[st.SearchStrategy[Step]] = st.builds(
 @st.composite
 def states(draw: st.DrawFn) -> list[Step]:
     """Draw the steps to a state of a queue: half of them to one that a fast path nearly handles."""
+    if draw(st.integers(0, 9)) == 0:
+        last = draw(st.sampled_from([253, 254, 255, 256]))
+        return [lambda store: store.crowd(last), *draw(st.lists(EDITED, max_size=1))]
     if draw(st.booleans()):
         return [*draw(st.lists(STEPS, max_size=5)), *draw(st.lists(EDITED, max_size=1))]
     active = draw(st.sampled_from([0, 1, 7, 8, 9]))
@@ -387,7 +404,7 @@ def test_a_task_is_settled_as_without_the_fast_path(
         words += ["t", tokens[id], 1, int(Key.ACTIVE), id, 1, int(Key.RETRY), NOW + 1, id]
         words += ["1 1 1 0 - - - - - -|", "", "", ""]
     words += ([""] if changed else []) + encode_statistics(counts)
-    is_same(pair, "transition", [*KEYS, *STATISTICS[:2]], [is_retry, 7, *words])
+    is_same(pair, "transition", [*KEYS, *STATISTICS[: len(Resolution)]], [is_retry, 7, *words])
 
 
 @pytest.mark.parametrize("active", [0, 7, 9])
@@ -400,7 +417,7 @@ def test_the_most_frequent_requests_take_the_fast_path(pair: Pair, active: int) 
     [_, *words] = encode_tasks([NewTask("n", id="a", queue=QUEUE)], NOW)
     assert pair.one.call(fast_path("enqueue"), KEYS[:FAST_PATH_KEYS], ["0", 7, 0, *words]) == b""
     words = ["0", 7, repr(NOW), repr(NOW + LEASE), 1, "yes", "1e12", 1]
-    reply = pair.one.call(fast_path("claim"), [*KEYS, *STATISTICS[:2]], words)
+    reply = pair.one.call(fast_path("claim"), [*KEYS, *STATISTICS[: len(Resolution)]], words)
     assert isinstance(reply, list)
     assert reply[0] == b"done"
 
@@ -413,5 +430,8 @@ def test_successes_take_the_fast_path(pair: Pair, counts: Mapping[str, FieldCoun
     pair.one.take(2)
     tokens = [claim.lease.token for claim in pair.one.claims]
     words = ["0", 7, 2, 0, "a", "b", *tokens, *encode_statistics(counts)]
-    assert pair.one.call(fast_path("transition"), [*KEYS, *STATISTICS[:2]], words) == b""
+    assert (
+        pair.one.call(fast_path("transition"), [*KEYS, *STATISTICS[: len(Resolution)]], words)
+        == b""
+    )
     assert step(pair.one.broker.count()) == {}

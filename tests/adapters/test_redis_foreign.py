@@ -174,7 +174,7 @@ class TestForeignData(RedisCases):
             assert "holds what is not ours" in str(await raised(broker, call))
         assert self.stored() == before
 
-    @pytest.mark.parametrize("version", ["2", "10"])
+    @pytest.mark.parametrize("version", ["3", "10"])
     async def test_a_queue_that_a_newer_qcore_has_written_is_refused(
         self, broker: RedisBroker, version: str
     ) -> None:
@@ -193,7 +193,7 @@ class TestForeignData(RedisCases):
 
     async def test_an_empty_queue_of_a_newer_qcore_is_refused(self, broker: RedisBroker) -> None:
         """A worker that would wait for ever, as its tasks are where it does not look, is told."""
-        self.server.cli("HSET", f"{QUEUE}meta", "version", "2")
+        self.server.cli("HSET", f"{QUEUE}meta", "version", "3")
         for name in ("claim", "sweep", "next due", "get", "enqueue"):
             assert "newer qcore" in str(await raised(broker, CALLS[name]))
 

@@ -124,9 +124,9 @@ class TestOddMembers(RedisCases):
     async def test_a_version_that_is_none_is_named(self, broker: RedisBroker, version: str) -> None:
         """It is not taken for that of a newer qcore; what to do helps."""
         await self.spoilt(broker, "version", version)
-        assert f"HSET {META} version 1" in await self.raised(broker)
-        assert self.remedies("queues") == [f"HSET {META} version 1"]
-        self.server.cli("HSET", META, "version", "1")
+        assert f"HSET {META} version 2" in await self.raised(broker)
+        assert self.remedies("queues") == [f"HSET {META} version 2"]
+        self.server.cli("HSET", META, "version", "2")
         assert "before" in ids(await take(broker))
 
     @pytest.mark.parametrize("whole", [False, True], ids=["the version", "all of it"])
@@ -135,10 +135,10 @@ class TestOddMembers(RedisCases):
         await self.spoilt(broker, "version", None)
         if whole:
             self.server.cli("DEL", META)
-        assert f"HSET {META} version 1 mends it" in await self.raised(broker)
+        assert f"HSET {META} version 2 mends it" in await self.raised(broker)
         [remedy] = self.remedies("queues")
-        assert remedy.startswith(f"if qcore made them: HSET {META} version 1;")
-        self.server.cli("HSET", META, "version", "1")
+        assert remedy.startswith(f"if qcore made them: HSET {META} version 2;")
+        self.server.cli("HSET", META, "version", "2")
         await put(broker, a_task(id="after"))
         assert {*ids(await take(broker))} == {"before", "after"}
 

@@ -147,7 +147,7 @@ class TestUnique(RedisCases):
         assert len(asked) > 50
         assert [line for line in asked if HASH.encode() in line] == []
 
-    async def test_one_plain_task_is_given_four_keys(self, broker: RedisBroker) -> None:
+    async def test_one_plain_task_is_given_five_keys(self, broker: RedisBroker) -> None:
         """As ever; one with a unique key is given all there are."""
         await put(broker, a_task())
         teach(self.server)
@@ -156,7 +156,7 @@ class TestUnique(RedisCases):
             await put(broker, one())
         asked = [line for line in heard if b'"EVALSHA"' in line]
         assert [HASH.encode() in line for line in asked] == [False, True]
-        assert b'" "4" "' in asked[0]
+        assert b'" "5" "' in asked[0]
 
     async def test_a_batch_is_one_call(self, broker: RedisBroker) -> None:
         """However often a key comes in it: all of it goes in at once, or nothing."""

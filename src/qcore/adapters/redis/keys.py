@@ -12,11 +12,13 @@ key                        type         what it holds
 ========================== ============ ==========================================================
 meta                       hash         version (of this layout), sequence and token (the last that
                                         were given), large (if a task of more than 4 KiB was ever
-                                        enqueued), limits ("count per full in_flight paused", "-"
-                                        for none)
+                                        enqueued), packed (tasks in blocks, less the blocks), limits
+                                        ("count per full in_flight paused", "-" for none)
 tasks                      hash         id to value: sequence, metadata, bar, options
 pending                    sorted set   sequence and id, by negated priority; Redis sorts members of
-                                        one score as text, so they are first in, first out
+                                        one score as text, so they are first in, first out; or, for
+                                        a block, the sequence of its first task and byte 2
+blocks                     hash         a sequence to a block: members of `pending`
 scheduled, retry           sorted sets  ids, by the moment they are due
 aggregating                sorted set   ids of tasks that wait in groups, by when they were due
 active                     sorted set   ids, by the end of the lease
@@ -37,6 +39,17 @@ minute:N, hour:N, day:N    hash         statistics of the period that begins at 
                                         to how often, those of all further names without blank and
                                         name; gone after a time
 ========================== ============ ==========================================================
+
+A *block* is a run of pending tasks of priority 0 that `pending` has under one member, as a member
+for each would take about 110 bytes (docs/adr/0009). It covers 64 sequence numbers, of which the
+first is a multiple of 64 and names it, and is the members of its tasks, one behind the other. Other
+tasks of priority 0 have numbers before or behind all tasks of a block, so that its place in
+`pending` is the place of them all. Only ids of 17 bytes go into blocks, as ours are: those of eight
+tasks or more in one enqueue, and of 64 that came one by one while many wait. Whoever claims takes a
+block's first tasks; whoever moves a single task cuts it out.
+
+The version is 2. Version 1 has no blocks, and a queue of version 1 gets none, so that the qcore
+before can work on it, too; a queue of version 2 it takes for one of a newer qcore, and refuses it.
 
 A *sequence* is the task's place among those of its priority: the number in hexadecimal behind a
 letter that says how many digits it has, so that texts sort as numbers. *Metadata* are what scripts
@@ -86,22 +99,23 @@ class Key(IntEnum):
     TASKS = 2
     PENDING = 3
     SESSION = 4
-    SCHEDULED = 5
-    RETRY = 6
-    AGGREGATING = 7
-    ACTIVE = 8
-    COMPLETED = 9
-    ARCHIVED = 10
-    DEAD = 11
-    PROGRESS = 12
-    EXPIRING = 13
-    RETAINED = 14
-    UNIQUE = 15
-    DETAILS = 16
-    GROUPS = 17
+    BLOCKS = 5
+    SCHEDULED = 6
+    RETRY = 7
+    AGGREGATING = 8
+    ACTIVE = 9
+    COMPLETED = 10
+    ARCHIVED = 11
+    DEAD = 12
+    PROGRESS = 13
+    EXPIRING = 14
+    RETAINED = 15
+    UNIQUE = 16
+    DETAILS = 17
+    GROUPS = 18
 
 
-FAST_PATH_KEYS: Final = 4
+FAST_PATH_KEYS: Final = 5
 """How many of the first keys lua/enqueue.lua takes for tasks with default metadata that are pending
 at once in a queue that exists: fewer keys are a shorter command."""
 ENTRY_KEYS: Final = ("entries", "entry-ids", "entry-wakes")

@@ -15,11 +15,15 @@ from qcore.domain.diagnostics import Finding, advice, error, ok, warning
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 
-KNOWN: Final = 1
+KNOWN: Final = 2
 """The newest format of a queue that this qcore writes (lua/lib/version.lua)."""
+SAVED: Final = 100
+"""Bytes that a task which waits in a queue of an older format takes more, in round numbers."""
 MOST: Final = 200
 """Queues that are examined."""
 TOGETHER: Final = 20
+SHOWN: Final = 3
+"""Queues of an older format that are named."""
 SAMPLE: Final = 100
 MAX_DIGITS: Final = 16
 """Of a sequence (lua/lib/version.lua)."""
@@ -29,7 +33,7 @@ READS: Final = 3
 """How often something has to be amiss in turn: tasks change state while they are counted."""
 
 _OWN: Final = tuple(key for key in Key if key is not Key.SESSION)
-_HASHES: Final = {Key.META, Key.TASKS, Key.PROGRESS, Key.UNIQUE, Key.DETAILS}
+_HASHES: Final = {Key.META, Key.TASKS, Key.BLOCKS, Key.PROGRESS, Key.UNIQUE, Key.DETAILS}
 _KINDS: Final = (
     *(b"hash" if key in _HASHES else b"zset" for key in _OWN),
     *(b"hash", b"zset", b"zset"),
@@ -53,7 +57,7 @@ class QueueReport:
     """None where they could not be counted."""
     records: int
     placed: int
-    """Places in the sorted sets of states."""
+    """Places in the sorted sets of states, each task of a block for itself."""
     pending: int
     """Tasks that could be claimed now."""
     grouped: int = 0
@@ -65,6 +69,11 @@ class QueueReport:
     def is_made(self) -> bool:
         """Whether qcore made it, and knows its format."""
         return self.version is not None and self.version.isdigit() and int(self.version) <= KNOWN
+
+    @property
+    def is_older(self) -> bool:
+        """Whether it is of the format that earlier versions of qcore know, too."""
+        return self.version == "1"
 
     @property
     def stray(self) -> int:
@@ -91,7 +100,7 @@ async def queue_reports(
 
 def _questions(keys: Keys, queue: str, now: Moment) -> Iterator[RedisCommand]:
     names = keys.of(queue)
-    yield "HMGET", names[Key.META - 1], "version", "sequence"
+    yield "HMGET", names[Key.META - 1], "version", "sequence", "packed"
     yield from (("TYPE", name) for name in _typed(keys, queue))
     yield "HLEN", names[Key.TASKS - 1]
     yield "HLEN", names[Key.PROGRESS - 1]
@@ -109,7 +118,7 @@ def _typed(keys: Keys, queue: str) -> list[str]:
 
 
 def _report_of(keys: Keys, queue: str, row: Sequence[Reply]) -> QueueReport:
-    (version, sequence), kinds = row[0] or (None, None), row[1 : 1 + len(_KINDS)]
+    (version, sequence, packed), kinds = row[0] or (None, None, None), row[1 : 1 + len(_KINDS)]
     tasks, records, *rest = row[1 + len(_KINDS) :]
     placed, (*due, members, some) = rest[: len(_PLACES)], rest[len(_PLACES) :]
     names = keys.of(queue)
@@ -119,7 +128,8 @@ def _report_of(keys: Keys, queue: str, row: Sequence[Reply]) -> QueueReport:
         if kind not in {b"none", ours}
     }
     found = dict(zip(_PLACES, placed, strict=True))
-    pending, waiting = found[Key.PENDING], found[Key.AGGREGATING]
+    in_blocks = int(packed) if found[Key.PENDING] and packed and packed.isdigit() else 0
+    pending, waiting = (found[Key.PENDING] or 0) + in_blocks, found[Key.AGGREGATING]
     odd = next((each for each in some or () if not _is_member(each)), None)
     return QueueReport(
         queue,
@@ -129,7 +139,7 @@ def _report_of(keys: Keys, queue: str, row: Sequence[Reply]) -> QueueReport:
         foreign,
         None if tasks is None or None in placed else tasks,
         records or 0,
-        sum(each or 0 for each in placed),
+        sum(each or 0 for each in placed) + in_blocks,
         sum(each or 0 for each in (pending, *due)),
         0 if members is None or waiting is None else members - waiting,
         None if odd is None else repr(odd)[1:],
@@ -150,7 +160,24 @@ def formats(found: Sequence[QueueReport], beyond: int = 0) -> list[Finding]:
     bad = [finding for look in found for finding in _format(look)]
     made = sum(look.is_made for look in found)
     more = f"; {beyond:,} more were not looked at" if beyond else ""
+    if older := [look for look in found if look.is_older]:
+        return [*bad, _older(older, more)]
     return bad or [ok("queues", f"{made:,} there, each of format {KNOWN}{more}")]
+
+
+def _older(found: Sequence[QueueReport], more: str) -> Finding:
+    """Tell which queues are of an older format, and how to have them save memory."""
+    names = ", ".join(look.queue for look in found[:SHOWN])
+    others = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
+    waiting = sum(look.pending for look in found)
+    each = "" if len(found) == 1 else ", and so for each"
+    return advice(
+        "queues",
+        f"{names}{others}: of format 1, which earlier versions of qcore know too; each of the "
+        f"{waiting:,} tasks that wait takes up to {SAVED} bytes more there than in format {KNOWN}"
+        f"{more}",
+        f"once no process runs an earlier version: HSET {found[0].meta} version {KNOWN}{each}",
+    )
 
 
 def _is_sequence(text: str) -> bool:

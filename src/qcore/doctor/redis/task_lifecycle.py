@@ -11,6 +11,7 @@ from qcore.adapters.redis import admin, claim, enqueue, settle, sweep
 from qcore.adapters.redis.keys import Key
 from qcore.adapters.redis.script_runner import ScriptRunner
 from qcore.adapters.redis.scripts import SCRIPTS
+from qcore.doctor.redis.queues import KNOWN
 from qcore.domain.answers import Enqueued, LeaseLost, Settled, Swept
 from qcore.domain.diagnostics import Finding, error, ok, warning
 from qcore.domain.errors import QcoreError
@@ -75,7 +76,7 @@ async def _run_lifecycle(runner: ScriptRunner, queue: str) -> bool:
     try:
         heard.clear()
         # a queue that is there already: the registry never hears of it
-        await runner.link.command("HSET", runner.keys.of(queue)[Key.META - 1], "version", 1)
+        await runner.link.command("HSET", runner.keys.of(queue)[Key.META - 1], "version", KNOWN)
         now = runner.link.time()
         await _begin(runner, queue, now)
         woke = await _comes(heard, runner.link)

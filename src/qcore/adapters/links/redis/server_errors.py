@@ -236,7 +236,7 @@ BY_CLASS: Final[Sequence[tuple[type[Exception], str]]] = [
 
 UNEXPECTED: Final = permanent("it answers as no Redis of version 6.2 or newer would")
 
-MENDED: Final = {"version": "1", "sequence": "1000000000000"}
+MENDED: Final = {"version": "2", "sequence": "1000000000000"}
 """What a field of a queue's meta may be set to: a sequence greater than any that was given."""
 
 _COMMAND: Final = re.compile("'([^']+)' command")
@@ -271,8 +271,8 @@ def raised_by_script(text: str) -> Meaning:
         meta, key = rest[0], " ".join(rest[1:])
         return permanent(
             f"nothing says whether qcore or foreign data made the key {key}: if qcore did, "
-            f"somebody has edited the queue, and HSET {meta} version 1 mends it; else choose "
-            "another namespace=, or another database; nothing was overwritten"
+            f"somebody has edited the queue, and HSET {meta} version {MENDED['version']} mends it; "
+            "else choose another namespace=, or another database; nothing was overwritten"
         )
     if kind == "FOREIGN":
         key, held = " ".join(rest[:-1]), "".join(rest[-1:])

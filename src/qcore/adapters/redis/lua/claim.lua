@@ -62,10 +62,10 @@ if clock[1] + clock[2] / 1e6 > tonumber(ARGV[7]) then
   return {}
 end
 
-local searched, limits_of = {}, {}
+local searched, limits_of, has_blocks = {}, {}, {}
 for base = 0, last_base, WIDTH do
-  local _, problem, text = read_version(base)
-  limits_of[base] = parse_limits(text)
+  local _, problem, text, _, packed = read_version(base)
+  limits_of[base], has_blocks[base] = parse_limits(text), not problem and packed > 0
   if problem then
     return problem
   end
@@ -335,12 +335,20 @@ local function pop(base, size)
     state = 'more'
     return
   end
-  local ids = call('ZRANGE', KEYS[base + PENDING], 0, size - 1)
   local known = call('HMGET', KEYS[base + META], 'token', 'large')
-  local found = #ids
-  for i = 1, found do
-    ids[i] = sub(ids[i], end_of_sequence(ids[i]))
+  -- of few tasks, most often none is in a block: the one before was dissolved
+  local ids, remove, has_block = nil, nil, has_blocks[base] and size >= FEWEST
+  if not has_block then
+    ids = call('ZRANGE', KEYS[base + PENDING], 0, size - 1)
+    for i = 1, #ids do
+      ids[i] = sub(ids[i], end_of_sequence(ids[i]))
+      has_block = has_block or ids[i] == BLOCK
+    end
   end
+  if has_block then
+    ids, remove = blocks_of(base).take_first(size)
+  end
+  local found = #ids
   if known[2] then
     cut_to_size(base, ids)
   end
@@ -358,7 +366,11 @@ local function pop(base, size)
   if #ids == 0 then
     return
   end
-  call('ZREMRANGEBYRANK', KEYS[base + PENDING], 0, #ids - 1)
+  if remove then
+    remove(#ids)
+  else
+    call('ZREMRANGEBYRANK', KEYS[base + PENDING], 0, #ids - 1)
+  end
   local token = math.max(last_token(known[1]), earliest_token)
   local last = format('%.0f', token + #ids)
   call('HSET', KEYS[base + META], 'token', last)

@@ -11,7 +11,7 @@
 -- Reply: for each task that was refused, its index (from 0), and the number of the key of a state:
 -- that of the task with its id; or, with a colon and an id in hexadecimal behind it, that of the
 -- task which holds its unique key. For one that waits for the end of another, its index and "s". Or "needs_all_keys", and nothing was written: the call needs all
--- keys, and leave to create the queue. The first four keys do for tasks with default metadata that
+-- keys, and leave to create the queue. The first five keys do for tasks with default metadata that
 -- are pending at once in a queue that exists.
 -- Errors: QCORE FOREIGN where a key of a queue to be created exists.
 
@@ -19,7 +19,7 @@ local earlier = earlier_reply()
 if earlier then
   return earlier
 end
-local version, problem = read_version(0)
+local version, problem, _, last_number = read_version(0)
 if problem then
   return problem
 end
@@ -33,12 +33,18 @@ if not version then
   end
   call('HSET', KEYS[META], 'version', VERSION)
 end
+local makes_blocks, MANY = version ~= '1', 128
 
 local FIRST, KEEPS = 5, 107
-local ids = {}
+local BLANK = 32
+local ids, packs, at_once = {}, makes_blocks, 0
 for i = FIRST, #ARGV, 3 do
+  local placement = ARGV[i + 2]
   ids[#ids + 1] = ARGV[i]
+  packs = packs and #ARGV[i] == ID_SIZE
+  at_once = at_once + ((placement == '' or byte(placement) == BLANK) and 1 or 0)
 end
+packs = packs and at_once >= FEWEST
 local found = call('HMGET', KEYS[TASKS], unpack(ids))
 local known = false
 for i = 1, #ids do
@@ -86,7 +92,27 @@ elseif #KEYS == WIDTH then
     return problem
   end
 end
-local sequence = call('HINCRBY', KEYS[META], 'sequence', #ids) - #ids
+
+-- Tasks that go into blocks have the numbers of whole blocks, which nobody else has: then no task is
+-- between those of a block. Where somebody has set the sequence back, and it comes to blocks that
+-- are there, none is made.
+local sequence, reserved = last_number, #ids
+if packs then
+  sequence = math.ceil((last_number + 1) / SPAN) * SPAN - 1
+  reserved = sequence + math.ceil(#ids / SPAN) * SPAN - last_number
+  local fields = {}
+  for number = sequence + 1, sequence + #ids, SPAN do
+    fields[#fields + 1] = encode_sequence(number)
+  end
+  local taken = redis.pcall('HMGET', KEYS[BLOCKS], unpack(fields))
+  if taken.err then
+    return wrong_type(KEYS[BLOCKS])
+  end
+  for i = 1, #fields do
+    packs = packs and not taken[i]
+  end
+end
+call('HINCRBY', KEYS[META], 'sequence', reserved)
 local values, pending, scheduled, expiring, reply = {}, {}, {}, {}, {}
 local aggregating, grouped, added_to_group = {}, {}, {}
 local LARGE = 4096
@@ -112,7 +138,7 @@ end
 -- Delete all of a task but its value.
 local function delete_all_but_value(id, value, state)
   if state == PENDING then
-    call('ZREM', KEYS[PENDING], sub(value, 1, end_of_sequence(value) - 1) .. id)
+    blocks_of(0).remove({ sub(value, 1, end_of_sequence(value) - 1) .. id })
     call('ZREM', KEYS[EXPIRING], id)
   elseif state == AGGREGATING then
     local due = call('ZSCORE', KEYS[AGGREGATING], id)
@@ -213,7 +239,53 @@ if known or ARGV[4] ~= '' then
   end
 end
 
+-- Put the pending tasks of priority 0 with the SPAN numbers from `start` into a block, of which the
+-- latest task of this call has the last one or a later one.
+local function pack_latest(latest, start)
+  local rank = call('ZRANK', KEYS[PENDING], latest)
+  local lowest = math.max(0, rank - SPAN - #ids)
+  local rows = call('ZRANGE', KEYS[PENDING], lowest, rank)
+  local field, heads, first, entries = encode_sequence(start), {}, nil, {}
+  local size = #field
+  for number = start, start + SPAN - 1, 16 do
+    heads[sub(encode_sequence(number), 1, -2)] = true
+  end
+  for i, row in ipairs(rows) do
+    if heads[sub(row, 1, size - 1)] then
+      if #row ~= size + ID_SIZE then
+        return
+      end
+      first = first or i
+      entries[#entries + 1] = row
+    end
+  end
+  -- where the first one has the priority 0, all behind it have
+  if #entries >= FEWEST and call('ZSCORE', KEYS[PENDING], rows[first]) == '0'
+    and not redis.pcall('HGET', KEYS[BLOCKS], field) then
+    lowest = lowest + first - 1
+    call('ZREMRANGEBYRANK', KEYS[PENDING], lowest, lowest + #entries - 1)
+    blocks_of(0).put_back(table.concat(entries))
+    blocks_of(0).count(#entries - 1)
+  end
+end
+
 local first
+
+-- The members in the block that tasks go into, and the index of its first number; and how many tasks are
+-- in blocks less the blocks.
+local entries, last_entry, begins, blocks, packed = {}, 0, 1, {}, 0
+
+local function end_block()
+  if last_entry > 0 then
+    local content = table.concat(entries, '', 1, last_entry)
+    local at = #pending
+    pending[at + 1], pending[at + 2] = 0, blocks_of(0).member(content)
+    at = #blocks
+    blocks[at + 1], blocks[at + 2] = blocks_of(0).field(content), content
+    packed, last_entry = packed + last_entry - 1, 0
+  end
+end
+
 for i = 1, #ids do
   local id, body, due = ids[i], ARGV[FIRST + 3 * i - 2], placements[i] or ARGV[FIRST + 3 * i - 1]
   if not left_out[i] then
@@ -243,9 +315,18 @@ for i = 1, #ids do
       if byte(body) ~= BAR then
         neg_priority, expires = task_meta(prefix .. body)
       end
-      at = #pending
-      pending[at + 1] = neg_priority
-      pending[at + 2] = prefix .. id
+      if packs and neg_priority == '0' then
+        if i >= begins + SPAN then
+          end_block()
+          begins = i - (i - 1) % SPAN
+        end
+        last_entry = last_entry + 1
+        entries[last_entry] = prefix .. id
+      else
+        at = #pending
+        pending[at + 1] = neg_priority
+        pending[at + 2] = prefix .. id
+      end
       if expires ~= '-' then
         expiring[#expiring + 1] = expires
         expiring[#expiring + 1] = id
@@ -253,6 +334,8 @@ for i = 1, #ids do
     end
   end
 end
+
+end_block()
 
 if #values > 0 then
   call('HSET', KEYS[TASKS], unpack(values))
@@ -264,6 +347,10 @@ end
 if #pending > 0 then
   call('ZADD', KEYS[PENDING], unpack(pending))
   add_members(KEYS[EXPIRING], expiring)
+end
+if #blocks > 0 then
+  call('HSET', KEYS[BLOCKS], unpack(blocks))
+  blocks_of(0).count(packed)
 end
 add_members(KEYS[SCHEDULED], scheduled)
 add_members(KEYS[AGGREGATING], aggregating)
@@ -294,6 +381,15 @@ end
 if starts_group or (#pending > 0 and idle == 0)
   or (#scheduled > 0 and is_lowest_score(KEYS[SCHEDULED], first)) then
   wake_workers(0)
+end
+
+-- Put those that have come one by one into a block, once the last of its numbers is given. Not while
+-- few wait: then they are soon claimed. Not where one with such a number cannot be in a block: it
+-- belongs between the others.
+local complete = math.floor((sequence + #ids + 1) / SPAN)
+if makes_blocks and complete > 1 and not packs and idle >= MANY and #pending > 0
+  and complete > math.floor((sequence + 1) / SPAN) then
+  pack_latest(pending[#pending], (complete - 1) * SPAN)
 end
 reply = table.concat(reply, ' ')
 remember_reply(reply)

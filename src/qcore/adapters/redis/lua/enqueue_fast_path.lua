@@ -10,13 +10,16 @@ if ARGV[1] == '0' and #ARGV == 7 and ARGV[7] == '' then
   local version = pcall('HGET', KEYS[1], 'version')
   local idle = pcall('ZCARD', KEYS[3])
   local body = ARGV[6]
-  local types_fit = #KEYS == 4
-    or type(pcall('ZCARD', KEYS[5])) == 'number' and type(pcall('ZCARD', KEYS[7])) == 'number'
-    and type(pcall('ZCARD', KEYS[13])) == 'number' and type(pcall('ZCARD', KEYS[17])) == 'number'
-  if version == '1' and type(idle) == 'number' and types_fit and string.byte(body) == 124
-    and #body <= 4096 then
+  local types_fit = #KEYS == 5
+    or type(pcall('ZCARD', KEYS[6])) == 'number' and type(pcall('ZCARD', KEYS[8])) == 'number'
+    and type(pcall('ZCARD', KEYS[14])) == 'number' and type(pcall('ZCARD', KEYS[18])) == 'number'
+  if (version == '1' or version == '2') and type(idle) == 'number' and types_fit
+    and string.byte(body) == 124 and #body <= 4096 then
     local number = not call('HGET', KEYS[2], ARGV[5]) and pcall('HINCRBY', KEYS[1], 'sequence', 1)
-    if type(number) == 'number' and number > 0 and number < 1e16 then
+    if version == '2' and idle >= 128 and type(number) == 'number' and number % 64 == 63 then
+      -- it is the last of SPAN, whose tasks go into a block: enqueue.lua gives it once more
+      call('HINCRBY', KEYS[1], 'sequence', -1)
+    elseif type(number) == 'number' and number > 0 and number < 1e16 then
       local digits = string.format('%x', number)
       local sequence = string.char(96 + #digits) .. digits
       call('HSET', KEYS[2], ARGV[5], sequence .. body)

@@ -19,6 +19,10 @@ for base = 0, #KEYS - WIDTH, WIDTH do
       break
     end
     local id = sub(first[1], end_of_sequence(first[1]))
+    local content = id == BLOCK and blocks_of(base).read(first[1])
+    if content then
+      id = sub(content, end_of_sequence(content), blocks_of(base).width(content))
+    end
     found[#found + 1] = id
     found[#found + 1] = call('HGET', KEYS[base + TASKS], id)
     found[#found + 1] = call('HGET', KEYS[base + PROGRESS], id)

@@ -8,7 +8,7 @@
 -- What is left then is META, and perhaps what somebody has added by hand. A key whose time to live
 -- is over is gone at once, and no command but those of the other scripts is needed.
 
-local version, problem = read_version(0)
+local version, problem, _, _, packed = read_version(0)
 problem = problem or version and check_types(0, ALL_KEYS) or check_entry_types(WIDTH)
 if problem then
   return problem
@@ -19,7 +19,7 @@ if version then
   for key = SCHEDULED, DEAD do
     tasks = tasks + call('ZCARD', KEYS[key])
   end
-  tasks = tasks + call('ZCARD', KEYS[PENDING])
+  tasks = tasks + call('ZCARD', KEYS[PENDING]) + packed
 end
 if tasks + entries > 0 then
   return { tasks, entries }
@@ -38,7 +38,7 @@ if version then
   end
   if not is_passed then
     -- the clock has not passed the last token: a queue of this name must not give it again
-    call('HDEL', KEYS[META], 'sequence', 'large', 'limits')
+    call('HDEL', KEYS[META], 'sequence', 'large', 'limits', 'packed')
   end
 end
 return { 0, 0 }

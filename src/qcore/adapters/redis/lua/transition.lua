@@ -48,6 +48,9 @@ local function is_unchanged(id, record, expected_value)
   local key, member, score = tonumber(argument()), argument(), argument()
   local value = call('HGET', KEYS[TASKS], id)
   local now = call('ZSCORE', KEYS[key], member)
+  if not now and value and key == PENDING and blocks_of(0).find(id, value) then
+    now = '0'
+  end
   return value and now and (not expected_value or value == expected_value)
     and (record or '') == expected_record
     and sub(value, 1, end_of_sequence(value) - 1) == sequence and (score == '' or now == score)
@@ -147,6 +150,9 @@ end
 for key in pairs(entering) do
   written[#written + 1] = key
 end
+if leaving[PENDING] or entering[PENDING] then
+  written[#written + 1] = BLOCKS
+end
 problem = check_types(0, written)
 if problem then
   return problem
@@ -159,7 +165,11 @@ if has_details then
   delete_details(0, deleted)
 end
 for key, members in pairs(leaving) do
-  remove_members(KEYS[key], members)
+  if key == PENDING then
+    blocks_of(0).remove(members)
+  else
+    remove_members(KEYS[key], members)
+  end
 end
 delete_fields(KEYS[TASKS], dropped)
 delete_fields(KEYS[PROGRESS], dropped)
@@ -169,6 +179,9 @@ end
 delete_fields(KEYS[PROGRESS], unrecorded)
 release_unique_keys(0, uniques, holders)
 for key, members in pairs(entering) do
+  for i = 2, key == PENDING and #members or 0, 2 do
+    blocks_of(0).make_way(members[i - 1], members[i])
+  end
   add_members(KEYS[key], members)
 end
 if #recorded > 0 then

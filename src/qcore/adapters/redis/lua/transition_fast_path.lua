@@ -10,7 +10,7 @@ if ARGV[1] == '0' and ARGV[4] == '0' then
   local known = pcall('HMGET', KEYS[META], 'version', 'limits', 'sequence')
   local records = pcall('HMGET', KEYS[PROGRESS], unpack(ARGV, 5, 4 + number))
   local sequence = known[3]
-  local holds = known[1] == '1' and not known[2]
+  local holds = (known[1] == '1' or known[1] == '2') and not known[2]
     and (not sequence or #sequence < 17 and string.match(sequence, '^%d+$'))
     and call('EXISTS', KEYS[DETAILS]) == 0 and type(pcall('ZCARD', KEYS[ACTIVE])) == 'number'
   for i = 1, number do

@@ -9,4 +9,7 @@ local function find_state(base, id, value)
       return state, score
     end
   end
+  if #id == ID_SIZE and blocks_of(base).find(id, value) then
+    return PENDING, '0'
+  end
 end

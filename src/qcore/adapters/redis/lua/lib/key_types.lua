@@ -4,7 +4,7 @@
 local function check_types(base, keys)
   for i = 1, #keys do
     local key, name, answer = keys[i], KEYS[base + keys[i]], nil
-    if key == TASKS or key == PROGRESS or key == UNIQUE or key == DETAILS then
+    if key == TASKS or key == BLOCKS or key == PROGRESS or key == UNIQUE or key == DETAILS then
       answer = redis.pcall('HGET', name, '')
     else
       answer = redis.pcall('ZCARD', name)

@@ -5,7 +5,8 @@ local function check_unused(base)
   local found, unmarked
   for key = 1, WIDTH do
     local kind = key ~= SESSION and call('TYPE', KEYS[base + key]).ok or 'none'
-    local is_hash = key == META or key == TASKS or key == PROGRESS or key == UNIQUE or key == DETAILS
+    local is_hash = key == META or key == TASKS or key == BLOCKS or key == PROGRESS or key == UNIQUE
+      or key == DETAILS
     if kind ~= 'none' and kind ~= (is_hash and 'hash' or 'zset') then
       found = found or wrong_type(KEYS[base + key])
     elseif kind ~= 'none' then
