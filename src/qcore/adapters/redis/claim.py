@@ -13,9 +13,8 @@ from qcore.adapters.redis.keys import Key
 from qcore.adapters.redis.records import (
     RunRecord,
     Unreadable,
+    decode_claimed,
     decode_meta,
-    decode_task,
-    has_default_head,
 )
 from qcore.adapters.redis.script_runner import (
     MAX_TASKS_PER_CALL,
@@ -31,7 +30,6 @@ from qcore.domain.crash_isolation import most_together
 from qcore.domain.errors import QcoreError
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.record import record
-from qcore.domain.states import ACTIVE
 from qcore.domain.task import Claim, Demand, Lease
 
 PROMOTING: Final = ("no", "last", "yes", "yes", "yes", "yes")
@@ -160,7 +158,7 @@ class _ClaimRun:
         runner, claims, until = self._runner, self.claims, self._until
         undecodable: list[ConditionalWrite] = []
         before = len(claims)
-        remembered: dict[tuple[str, int], RememberedClaim] = {}
+        remembered: dict[int, RememberedClaim] = {}
         for last, names, values, records in packs:
             token = last
             for name, value, progress in zip(names, values, records, strict=True):
@@ -169,18 +167,15 @@ class _ClaimRun:
                     continue
                 id = decode_id(name)  # noqa: A001
                 try:
-                    task = decode_task(queue, id, ACTIVE, value, progress or b"1")
+                    task, head, is_plain = decode_claimed(queue, id, value, progress)
                 except Unreadable as why:
                     undecodable.append(
                         (queue, name, 0, self._death_of(name, token, value, str(why)), None)
                     )
                     continue
-                head = value[: value.index(b"|") + 1]
-                is_plain = has_default_head(head)
-                called = task.spec.name
-                remembered[queue, token] = (id, name, head, progress, called, is_plain)
+                remembered[token] = (id, name, head, progress, task.spec.name, is_plain)
                 claims.append(Claim(task, Lease(queue, id, token, until)))
-        runner.remember_claims(remembered)
+        runner.remember_claims(queue, remembered)
         self._quotas[queue] = max(0, self._quotas[queue] - len(claims) + before)
         if undecodable:
             await apply_transitions(runner, undecodable, self._now)

@@ -23,8 +23,9 @@ from qcore.domain.new_task import (
     NO_HEADERS,
     NewTask,
     unchecked_builder,
+    usual_task,
 )
-from qcore.domain.states import ENDED, State
+from qcore.domain.states import ACTIVE, ENDED, State
 from qcore.domain.task import Task
 from qcore.domain.task_fields import default_test
 
@@ -100,6 +101,9 @@ Spec: Final[Any] = defstruct(
 
 _encode: Final = Encoder().encode
 _decode: Final = Decoder(Spec).decode
+_decode_plain: Final = Decoder(tuple[str, float, bytes]).decode
+PLAIN: Final = b"\x93"
+"""How a `Spec` begins that has a name, the moment of its enqueue and a payload alone."""
 
 _placed: Final = attrgetter(*PLACES)
 _HEADERS: Final = [*PLACES].index("headers")
@@ -176,12 +180,6 @@ class TaskMeta:
 
 
 DEFAULT_META: Final = TaskMeta()
-
-
-def has_default_head(head: bytes) -> bool:
-    """Return whether a value up to its bar is a sequence alone, without metadata."""
-    # as `end_of_sequence` has it, without its call: this is asked of every task that is claimed
-    return bool(head) and head[0] - 95 == len(head) - 1
 
 
 def decode_meta(value: bytes) -> TaskMeta:
@@ -322,6 +320,33 @@ _unreadable: Final = unchecked_builder(
         timeout=None,
     ),
 )
+
+
+def decode_claimed(
+    queue: str,
+    id: str,  # noqa: A002  (as the field is called)
+    value: bytes,
+    record: bytes | None,
+) -> tuple[Task, bytes, bool]:
+    """Decode a task that was just claimed; raise `Unreadable`.
+
+    `record` is None where it is the bare token of a first attempt. Returns the task, the head of
+    its value, up to the bar, and whether its metadata are the defaults.
+    """
+    bar = value.find(b"|")
+    head = value[: bar + 1]
+    # as `end_of_sequence` has it, without its call: this is asked of every task that is claimed
+    has_default_head = bar > 0 and value[0] - 95 == bar
+    if record is None and has_default_head and value.startswith(PLAIN, bar + 1):
+        # as nearly all are; what is wrong with one is said below
+        try:
+            name, created, payload = _decode_plain(value[bar + 1 :])
+        except MsgspecError:
+            pass
+        else:
+            asked = usual_task(queue, id, name, payload)
+            return Task(asked, ACTIVE, created, created, 1), head, True
+    return decode_task(queue, id, ACTIVE, value, record or b"1"), head, has_default_head
 
 
 def decode_task(queue: str, id: str, state: State, value: bytes, record: bytes | None) -> Task:  # noqa: A002

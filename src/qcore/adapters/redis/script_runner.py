@@ -20,6 +20,7 @@ what a call changes, it changes atomically. The rules that all calls keep are th
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import repeat
 from typing import Final, TypeAlias, TypeVar, cast
 
 from qcore.adapters.links.redis import Arg, Link, Reply, Script, ScriptCall
@@ -31,7 +32,7 @@ from qcore.domain.answers import has_kind
 from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
-from qcore.domain.task import Lease, RetentionPolicy
+from qcore.domain.task import RetentionPolicy
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ MAX_TASKS_PER_CALL: Final = 250
 MAX_QUEUES_PER_CALL: Final = 50
 """Queues in one call of a script: each is examined, whether it has tasks or not."""
 MAX_REMEMBERED_CLAIMS: Final = 20_000
-"""Claims whose tasks are remembered."""
+"""Claims of a queue whose tasks are remembered."""
 
 RememberedClaim: TypeAlias = tuple[TaskId, StoredId, bytes, bytes | None, str, bool]
 """A task as it was claimed: its id, its stored id, its value up to the bar, its run record, None
@@ -55,7 +56,8 @@ class ScriptRunner:
         self.keep: Final = keep
         self.keys: Final = Keys(namespace)
         self._sessions = SessionPool()
-        self._claimed: dict[tuple[str, int], RememberedClaim] = {}
+        self._claimed: dict[str, dict[int, RememberedClaim]] = {}
+        """By queue and token."""
 
     async def registered_queues(self) -> list[str]:
         """Return the queues that have ever had anything, and were not removed, in order."""
@@ -146,25 +148,29 @@ class ScriptRunner:
         """Return the names of the sessions none of whose requests is on the way."""
         return self._sessions.idle()
 
-    def remember_claims(self, claimed: Mapping[tuple[str, int], RememberedClaim]) -> None:
-        """Remember the tasks that were claimed, by queue and token."""
-        for _ in range(len(self._claimed) + len(claimed) - MAX_REMEMBERED_CLAIMS):
+    def remember_claims(self, queue: str, claimed: Mapping[int, RememberedClaim]) -> None:
+        """Remember the tasks that were claimed from a queue, by token."""
+        if not claimed:
+            return
+        known = self._claimed.setdefault(queue, {})
+        known.update(claimed)
+        for _ in range(len(known) - MAX_REMEMBERED_CLAIMS):
             # the oldest: its lease has most likely ended, and else it is read to be settled
-            self._claimed.pop(next(iter(self._claimed), ("", 0)), None)
-        self._claimed.update(claimed)
+            known.pop(next(iter(known), 0), None)
 
-    def remembered_claims(self, leases: Sequence[Lease]) -> list[RememberedClaim | None]:
-        """Return for each lease the task that was claimed under it, if it is remembered."""
-        found = [self._claimed.get((lease.queue, lease.token)) for lease in leases]
-        return [
-            claimed if claimed is not None and claimed[0] == lease.id else None
-            for claimed, lease in zip(found, leases, strict=True)
-        ]
+    def remembered_claims(self, queue: str, tokens: Iterable[int]) -> list[RememberedClaim | None]:
+        """Return for each token the task that was claimed with it, if it is remembered."""
+        known = self._claimed.get(queue, {})
+        return [*map(known.get, tokens)]
 
-    def forget_claims(self, leases: Sequence[Lease]) -> None:
-        """Forget the tasks of leases that were settled."""
-        for lease in leases:
-            self._claimed.pop((lease.queue, lease.token), None)
+    def forget_claims(self, queue: str, tokens: Iterable[int]) -> None:
+        """Forget the tasks that were claimed with tokens, as their leases have ended."""
+        known = self._claimed.get(queue, {})
+        for _ in map(known.pop, tokens, repeat(None)):
+            pass
+        if not known:
+            # there may be queues without end
+            self._claimed.pop(queue, None)
 
 
 def raise_outage(replies: Iterable[Reply]) -> None:

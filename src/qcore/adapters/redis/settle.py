@@ -31,10 +31,9 @@ async def settle(
     runner: ScriptRunner, verdicts: Sequence[Verdict], now: Moment
 ) -> list[Settled | LeaseLost]:
     """End leases."""
-    leases = [verdict.lease for verdict in verdicts]
-    if await settle_successes(runner, verdicts, leases, now):
-        runner.forget_claims(leases)
+    if await settle_successes(runner, verdicts, now):
         return [GONE] * len(verdicts)
+    leases = [verdict.lease for verdict in verdicts]
     for verdict in verdicts:
         # checked before the first write: an illegal verdict must leave the whole batch unwritten
         if type(verdict.outcome) not in MOVES[ACTIVE]:
@@ -67,7 +66,7 @@ async def settle(
         answers[n] = last
     # before the claims are forgotten: those that were refused are settled once more
     settled: list[Settled | LeaseLost] = refuse_in_part(answers)
-    runner.forget_claims(leases)
+    _forget(runner, leases)
     return settled
 
 
@@ -89,9 +88,12 @@ def _plan(
 
 async def _claimed(runner: ScriptRunner, leases: Sequence[Lease]) -> list[RememberedClaim | None]:
     """Return the task of each lease as it was claimed, None where the token is not current."""
-    found = runner.remembered_claims(leases)
-    if None not in found:
-        return found
+    found: list[RememberedClaim | None] = [None] * len(leases)
+    for queue, places in group_by_queue((lease.queue, n) for n, lease in enumerate(leases)).items():
+        known = runner.remembered_claims(queue, (leases[n].token for n in places))
+        for n, claimed in zip(places, known, strict=True):
+            if claimed is not None and claimed[0] == leases[n].id:
+                found[n] = claimed
     missing = ((leases[n].queue, n) for n, claimed in enumerate(found) if claimed is None)
     for queue, places in group_by_queue(missing).items():
         # claimed by another process, or forgotten since
@@ -107,3 +109,9 @@ async def _claimed(runner: ScriptRunner, leases: Sequence[Lease]) -> list[Rememb
                     False,
                 )
     return found
+
+
+def _forget(runner: ScriptRunner, leases: Sequence[Lease]) -> None:
+    by_queue = group_by_queue((lease.queue, lease.token) for lease in leases)
+    for queue, tokens in by_queue.items():
+        runner.forget_claims(queue, tokens)
