@@ -1,12 +1,14 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from qcore import NewTask, Qcore, State
-from qcore.entrypoints.benchmark.journal import Audit, Journal
+from qcore.entrypoints.benchmark import run
+from qcore.entrypoints.benchmark.journal import Audit, DrainPlan, Journal
 from qcore.entrypoints.benchmark.report import Report, percentile
 from qcore.entrypoints.benchmark.run import measure
 from qcore.entrypoints.benchmark.workload import Workload
@@ -198,9 +200,9 @@ def test_of_no_values_there_is_no_percentile() -> None:
 # --- the audit ----------------------------------------------------------------------------------
 
 
-def noted(path: Path, *tasks: str) -> Journal:
+def noted(path: Path, *tasks: str, warm_up: int = 0) -> Journal:
     """Return the journal of some runs."""
-    journal = Journal(path)
+    journal = Journal(path, warm_up=warm_up)
     for task in tasks:
         journal.record(task)
     journal.close()
@@ -231,3 +233,30 @@ def test_a_single_call_has_no_rate(tmp_path: Path) -> None:
     assert noted(tmp_path / "journal", "a").rate() == 0
     assert noted(tmp_path / "journal").rate() == 0
     assert noted(tmp_path / "journal", "a", "b").rate() > 0
+
+
+def test_a_warm_up_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate is of the runs after it: here a slow one, then two in a second."""
+    moments = iter([0.0, 100.0, 100.5, 101.0])
+    monkeypatch.setattr("qcore.entrypoints.benchmark.journal.perf_counter", lambda: next(moments))
+    assert noted(tmp_path / "journal", "a", "b", "c", "d", warm_up=2).rate() == 2.0
+
+
+def test_runs_that_all_were_a_warm_up_have_no_rate(tmp_path: Path) -> None:
+    """As where tasks were lost."""
+    assert noted(tmp_path / "journal", "a", "b", warm_up=3).rate() == 0
+
+
+async def test_the_drain_is_of_a_backlog_behind_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the ways of enqueueing leave is run first; five times one of them is timed."""
+    plans: list[DrainPlan] = []
+    started = run.started_worker
+
+    def noting(workload: Workload, path: Path, plan: DrainPlan) -> Any:
+        plans.append(plan)
+        return started(workload, path, plan)
+
+    monkeypatch.setattr(run, "started_worker", noting)
+    report = await measure("memory://", 10)
+    assert report.is_clean
+    assert plans == [DrainPlan(warm_up=10 + 10 + 2 + 10, timed=50)]

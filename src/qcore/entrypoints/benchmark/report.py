@@ -18,7 +18,7 @@ class Report:
     enqueue_concurrent_per_s: float
     """One by one, from 32 producers at once."""
     drain_per_s: float
-    """Between the first and the last run of a handler that does nothing."""
+    """Runs of a handler that does nothing, by one worker that is warm, from a long backlog."""
     latencies: Sequence[float]
     """Seconds from enqueue to the start of the handler, in an idle worker."""
     worker_rss_mb: float

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from qcore.domain.errors import QcoreError
+from qcore.entrypoints.benchmark.journal import DrainPlan
 from qcore.entrypoints.benchmark.worker_run import WorkerReport, run_worker
 from qcore.entrypoints.benchmark.workload import Workload
 from qcore.entrypoints.logs import configure
@@ -41,14 +42,14 @@ class BenchmarkWorker(Protocol):
 
 @asynccontextmanager
 async def started_worker(
-    workload: Workload, path: Path, expected: int
+    workload: Workload, path: Path, plan: DrainPlan
 ) -> AsyncGenerator[BenchmarkWorker, None]:
     """Run a worker while the block lasts; it writes a journal at `path`."""
     if Capability.SHARED not in workload.q.broker.capabilities:
         async with asyncio.TaskGroup() as group:
-            yield _InProcess(workload, path, expected, group)
+            yield _InProcess(workload, path, plan, group)
         return
-    child = _ChildProcess(workload, path, expected)
+    child = _ChildProcess(workload, path, plan)
     try:
         yield child
     finally:
@@ -59,13 +60,13 @@ class _InProcess:
     """A worker in this process: the store lives in its memory."""
 
     def __init__(
-        self, workload: Workload, path: Path, expected: int, group: asyncio.TaskGroup
+        self, workload: Workload, path: Path, plan: DrainPlan, group: asyncio.TaskGroup
     ) -> None:
         self._drained: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
         self._report = group.create_task(
             run_worker(
-                workload, path, expected, drained=self._drained.set_result, stopped=self._stop.wait
+                workload, path, plan, drained=self._drained.set_result, stopped=self._stop.wait
             )
         )
 
@@ -80,11 +81,11 @@ class _InProcess:
 class _ChildProcess:
     """A worker in a spawned process; a pipe carries its rate, the order to stop, and its report."""
 
-    def __init__(self, workload: Workload, path: Path, expected: int) -> None:
+    def __init__(self, workload: Workload, path: Path, plan: DrainPlan) -> None:
         self._pipe, theirs = _spawning.Pipe()
         self._process = _spawning.Process(
             target=child_main,
-            args=(theirs, workload.url, workload.queue, path, expected),
+            args=(theirs, workload.url, workload.queue, path, plan),
             daemon=True,
         )
         self._process.start()
@@ -113,7 +114,7 @@ class _ChildProcess:
         self._process.join()
 
 
-def child_main(pipe: Connection, url: str, queue: str, path: Path, expected: int) -> None:
+def child_main(pipe: Connection, url: str, queue: str, path: Path, plan: DrainPlan) -> None:
     """Run the worker until the parent sends something or goes away: the child's main function."""
     # Ctrl-C reaches the whole process group; the parent decides what to do about it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -125,6 +126,6 @@ def child_main(pipe: Connection, url: str, queue: str, path: Path, expected: int
 
     async def main() -> WorkerReport:
         async with (workload := Workload(url, queue)).q:
-            return await run_worker(workload, path, expected, drained=pipe.send, stopped=stopped)
+            return await run_worker(workload, path, plan, drained=pipe.send, stopped=stopped)
 
     pipe.send(run(main()))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from qcore.domain.record import record
-from qcore.entrypoints.benchmark.journal import Journal
+from qcore.entrypoints.benchmark.journal import DrainPlan, Journal
 from qcore.entrypoints.benchmark.workload import Workload
 
 STALLED: Final = 1.0
@@ -29,22 +29,22 @@ class WorkerReport:
 async def run_worker(
     workload: Workload,
     path: Path,
-    expected: int,
+    plan: DrainPlan,
     *,
     drained: Callable[[float], None],
     stopped: Callable[[], Awaitable[object]],
 ) -> WorkerReport:
     """Serve the workload's queue until `stopped` returns, with a journal at `path`.
 
-    Calls `drained` with the rate, in tasks a second, of the first `expected` runs.
+    Calls `drained` with the rate, in tasks a second, of the runs of the plan that are timed.
     """
     worker = workload.q.worker(queues=[workload.queue])
-    with closing(Journal(path)) as journal:
+    with closing(Journal(path, warm_up=plan.warm_up)) as journal:
         workload.record_run = journal.record
         # a worker that cannot start fails the group
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
-            await _all_run(workload, journal, expected)
+            await _all_run(workload, journal, plan.total)
             drained(journal.rate())
             await stopped()
             worker.stop()

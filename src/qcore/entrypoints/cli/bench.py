@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=20_000,
     show_default=True,
-    help="To enqueue in bulk, and by 32 producers; a fifth of it one by one.",
+    help="To enqueue in bulk, and by 32 producers; a fifth one by one; fivefold to drain.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(url: str | None, tasks: int, *, as_json: bool) -> None:
     """Measure how fast tasks are enqueued and run, and check that each runs exactly once.
+
+    The drain is that of a worker that is warm, from a backlog.
 
     Works in a queue of its own, and leaves the store as it was. Exits with 1 if a task was lost, or
     ran twice.
