@@ -165,6 +165,13 @@ def test_time_is_that_of_the_inner_broker() -> None:
         ForwardingBroker(MemoryBroker()).time()
 
 
+def test_what_claims_have_ended_is_told_by_the_inner_broker_if_it_can() -> None:
+    """Its capabilities are asked for that, too."""
+    assert ForwardingBroker(MemoryBroker()).take_ended() == ()
+    with pytest.raises(InvalidOption, match=r"no Capability\.CLAIM_ENDINGS"):
+        ForwardingBroker(Bare()).take_ended()
+
+
 class Counting(ForwardingBroker):
     """A wrapper with a setting, and with something that it changes."""
 
