@@ -17,7 +17,7 @@ from bench.redis_store import a_server
 from bench.runs import repeated
 from qcore import Context, Qcore
 from qcore.adapters.links.redis import link_over, link_to
-from qcore.adapters.links.redis.sync_connection import SyncSocketConnection
+from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.links.redis.url import parse
 from qcore.adapters.redis import RedisBroker
 from qcore.entrypoints.loop import run
@@ -42,7 +42,7 @@ async def _once(url: str, scale: Scale) -> dict[str, Any]:
         )
 
     ours = _app(RedisBroker(link_to(address)))
-    other = _app(RedisBroker(link_over(theirs, lambda: SyncSocketConnection(settings))))
+    other = _app(RedisBroker(link_over(theirs, lambda: sync_connection(settings))))
     async with ours, other:
         slices = max(1, scale.one_by_one // SLICE)
         return {

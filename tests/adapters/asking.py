@@ -12,7 +12,7 @@ from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
 from qcore.adapters.links.redis.connection_base import connecting
 from qcore.adapters.links.redis.errors import is_transient, mapped
 from qcore.adapters.links.redis.resp import encode
-from qcore.adapters.links.redis.sync_connection import SyncSocketConnection
+from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.links.redis.url import parse
 from tests.servers.binaries import SERVERS
 
@@ -21,7 +21,7 @@ WRITE = "return redis.call('HSET', KEYS[1], 'a', '1')"
 
 def blocking(url: str, *commands: Any) -> Any:
     """Send commands over a connection that blocks; return the last answer."""
-    connection = SyncSocketConnection(parse(url).connection_settings())
+    connection = sync_connection(parse(url).connection_settings())
     try:
         with connecting():
             connection.connect()

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ from qcore.adapters.links.redis.connection_base import (
     TlsSettings,
 )
 from qcore.adapters.links.redis.resp import encode
-from qcore.adapters.links.redis.sync_connection import SyncSocketConnection
+from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.links.redis.tls import client_context
 from qcore.adapters.links.redis.url import parse
 from tests.servers.binaries import SERVERS, Binary
@@ -315,7 +316,7 @@ def test_a_client_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
 def made(address: Address, *, blocking: bool, to: HostPort | None = None) -> Any:
     """Return a connection, not yet connected."""
     settings = address.connection_settings(to)
-    return SyncSocketConnection(settings) if blocking else AsyncSocketConnection(settings)
+    return sync_connection(settings) if blocking else AsyncSocketConnection(settings)
 
 
 def test_a_connection_is_made_as_the_address_says() -> None:
@@ -329,6 +330,17 @@ def test_a_connection_is_made_as_the_address_says() -> None:
     assert SECRET not in repr(settings)
 
 
+def test_redis_py_makes_the_connection_that_the_settings_say() -> None:
+    """Its class takes them all, and has what they say."""
+    connection = made(parse("rediss://ann:s3cr3t@db:7000/2?timeout=3&name=web-1"), blocking=True)
+    assert (connection.host, connection.port, connection.db) == ("db", 7000, 2)
+    assert (connection.username, connection.password) == ("ann", SECRET)
+    assert connection.socket_timeout == connection.socket_connect_timeout == 1.5
+    assert connection.socket_keepalive
+    assert connection.client_name == "web-1"
+    assert connection.protocol == 2
+
+
 def test_a_setting_that_a_connection_does_not_know_is_refused() -> None:
     """Nothing that somebody asks for is ignored in silence."""
     settings: Any = ConnectionSettings
@@ -336,10 +348,37 @@ def test_a_setting_that_a_connection_does_not_know_is_refused() -> None:
         settings(host="db", port=6379, read_from="replica")
 
 
+def test_nothing_is_sent_but_what_was_asked_for() -> None:
+    """No command is repeated, no health is checked, no maintenance is announced."""
+    connection = made(parse("rediss://db"), blocking=True)
+    assert connection.retry.get_retries() == 0
+    assert connection.health_check_interval == 0
+    assert not connection.maint_notifications_config.enabled
+
+
+@pytest.mark.parametrize(
+    ("url", "blocking", "kind"),
+    [
+        ("redis://db", True, redis.Connection),
+        ("redis://db", False, AsyncSocketConnection),
+        ("rediss://db", True, redis.SSLConnection),
+        ("rediss://db", False, AsyncSocketConnection),
+        ("redis+unix:///run/redis.sock", True, redis.UnixDomainSocketConnection),
+        ("redis+unix:///run/redis.sock", False, AsyncSocketConnection),
+    ],
+)
+def test_a_connection_is_of_the_kind_that_the_url_names(
+    url: str, kind: type[object], *, blocking: bool
+) -> None:
+    """Plain, over TLS, or over a socket; one that blocks or one that awaits."""
+    assert type(made(parse(url), blocking=blocking)) is kind
+
+
 def test_a_socket_is_named_by_its_path() -> None:
     """Neither host nor port."""
     settings = parse("redis+unix:///run/redis.sock?db=3").connection_settings()
     assert (settings.path, settings.host, settings.port) == ("/run/redis.sock", "", 0)
+    assert made(parse("redis+unix:///run/redis.sock?db=3"), blocking=True).path == settings.path
 
 
 @pytest.mark.parametrize("url", ["redis+sentinel://one/mine/2", "redis+cluster://one"])
@@ -364,6 +403,9 @@ def test_a_sentinel_has_a_user_of_its_own() -> None:
 def test_certificates_are_checked_unless_told_otherwise(verify: str, mode: ssl.VerifyMode) -> None:
     """With the certificate its name is checked too, or neither."""
     address = parse(f"rediss://db?verify={verify}")
+    connection = made(address, blocking=True)
+    assert connection.cert_reqs is mode
+    assert connection.check_hostname is (verify == "full")
     context = client_context(address.connection_settings().tls or TlsSettings())
     assert context.verify_mode is mode
     assert context.check_hostname is (verify == "full")

@@ -10,7 +10,7 @@ from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
 from qcore.adapters.links.redis.connection_base import ConnectionSettings
 from qcore.adapters.links.redis.pool import AsyncPool, Request, SyncPool
 from qcore.adapters.links.redis.resp import BATCH_BYTES, Arg, Reply, encode, encode_batched
-from qcore.adapters.links.redis.sync_connection import SyncSocketConnection
+from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.redis import enqueue
 from qcore.domain.new_task import NewTask
 from qcore.domain.states import State
@@ -40,7 +40,7 @@ class Requests:
 
 def blocking(port: int, *asked: Requests) -> list[Reply | Exception]:
     """Exchange requests, one bunch after the other, over connections that block."""
-    pool = SyncPool(lambda: SyncSocketConnection(ConnectionSettings(host=HOST, port=port)))
+    pool = SyncPool(lambda: sync_connection(ConnectionSettings(host=HOST, port=port)))
     answers: list[Reply | Exception] = []
     for requests in asked:
         try:

@@ -1,7 +1,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 import pytest
@@ -11,7 +11,7 @@ from qcore.adapters.clocks import SystemClock
 from qcore.adapters.links.clock_sync import ServerClock
 from qcore.adapters.links.redis import Link, link_over
 from qcore.adapters.links.redis.connection_base import ConnectionSettings
-from qcore.adapters.links.redis.sync_connection import SyncSocketConnection
+from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.links.redis.url import parse
 from qcore.domain.answers import LeaseLost
 from qcore.domain.task import Claim, Demand, Verdict
@@ -171,12 +171,15 @@ def test_a_clock_that_stood_still_is_set_right_by_the_next_answer(
     assert server.now() == pytest.approx(5_001.0 + HOUR, abs=0.2)
 
 
-class Recorded(SyncSocketConnection):
+class Recorded:
     """A connection that tells which commands it has sent at once."""
 
     def __init__(self, settings: ConnectionSettings, sent: list[list[str]]) -> None:
-        super().__init__(settings)
+        self.inner = sync_connection(settings)
         self.sent = sent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
     def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:
         data = b"".join(command)
@@ -186,7 +189,7 @@ class Recorded(SyncSocketConnection):
         while reader.has_data() and (each := reader.gets()):
             words.append(each[0].decode())
         self.sent.append(words)
-        super().send_packed_command([data], check_health=check_health)
+        self.inner.send_packed_command([data], check_health=check_health)
 
 
 @pytest.fixture
@@ -194,7 +197,7 @@ def recorded(empty_redis: RedisServer) -> Iterator[tuple[Link, list[list[str]]]]
     """Yield an open link, and what it sends."""
     sent: list[list[str]] = []
     settings = parse(empty_redis.url).connection_settings()
-    link = link_over(no_connection, lambda: Recorded(settings, sent)).blocking()
+    link = link_over(no_connection, lambda: cast("Any", Recorded(settings, sent))).blocking()
     step(link.command("PING"))
     sent.clear()
     yield link, sent

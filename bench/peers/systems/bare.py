@@ -14,8 +14,8 @@ from bench.peers.systems.qcore import noop
 from bench.peers.systems.shapes import EMAIL, PORT, URL, Blocking
 from qcore import Qcore
 from qcore.adapters.links.redis import link_over
-from qcore.adapters.links.redis.connection_base import ConnectionSettings, SyncConnection
-from qcore.adapters.links.redis.sync_connection import SyncSocketConnection
+from qcore.adapters.links.redis.connection_base import SyncConnection
+from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.links.redis.url import parse
 from qcore.adapters.redis import RedisBroker
 
@@ -52,8 +52,8 @@ def _recorded() -> tuple[bytes, list[bytes]]:
     sent: list[bytes] = []
     settings = parse(URL).connection_settings()
 
-    def recording() -> SyncConnection:
-        return _Recording(settings, sent)
+    def recording() -> Any:
+        return _Recording(sync_connection(settings), sent)
 
     q = Qcore(broker=RedisBroker(link_over(_none, recording)))
     task = q.task(noop.name)(noop.function)
@@ -63,16 +63,19 @@ def _recorded() -> tuple[bytes, list[bytes]]:
     return bytes.fromhex(handles[-1].id), reader.gets()
 
 
-class _Recording(SyncSocketConnection):
+class _Recording:
     """A connection that keeps the last command it has sent."""
 
-    def __init__(self, settings: ConnectionSettings, sent: list[bytes]) -> None:
-        super().__init__(settings)
+    def __init__(self, inner: SyncConnection, sent: list[bytes]) -> None:
+        self._inner = inner
         self._sent = sent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
     def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:
         self._sent[:] = command
-        super().send_packed_command(self._sent, check_health=check_health)
+        self._inner.send_packed_command(self._sent, check_health=check_health)
 
 
 def _none() -> Any:

@@ -1,7 +1,7 @@
 """What both kinds of connection share: settings, the handshake, and how a failed attempt is told.
 
-`AsyncConnection` and `SyncConnection` are all that pools and listeners know of a connection. Ours
-are in `async_connection` and `sync_connection`; redis-py's and fakeredis' fit as well.
+`AsyncConnection` and `SyncConnection` are all that pools and listeners know of a connection. The
+asynchronous one is ours (`async_connection`), the blocking one is redis-py's (`sync_connection`).
 """
 
 import sys
@@ -116,11 +116,7 @@ class ConnectionSettings:
 
 
 class SyncConnection(Protocol):
-    """What is used of blocking connections: ours, redis-py's or fakeredis'.
-
-    A reply that does not arrive in time, `timeout` seconds if given, is a `TimeoutError`: the
-    system's or redis-py's.
-    """
+    """What is used of redis-py's blocking connections, and of fakeredis'."""
 
     def connect(self) -> None: ...
     def disconnect(self) -> None: ...

@@ -32,7 +32,7 @@ from qcore.adapters.links.redis.pubsub_connection import (
     SyncPubSubConnection,
 )
 from qcore.adapters.links.redis.sentinel import SentinelTransport
-from qcore.adapters.links.redis.sync_connection import SyncSocketConnection
+from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.domain.record import record
 
 
@@ -44,7 +44,7 @@ def link_to(address: Address) -> RedisLink:
         return AsyncSocketConnection(address.connection_settings(at))
 
     def connect_sync(at: HostPort | None) -> SyncConnection:
-        return SyncSocketConnection(address.connection_settings(at))
+        return sync_connection(address.connection_settings(at))
 
     return _link(
         _async_side(lambda: route.transport(_async_pool), connect, address.shown),
@@ -66,7 +66,7 @@ def _async_pool(settings: Callable[[], ConnectionSettings]) -> Pool:
 
 
 def _sync_pool(settings: Callable[[], ConnectionSettings]) -> Pool:
-    return SyncPool(lambda: SyncSocketConnection(settings()))
+    return SyncPool(lambda: sync_connection(settings()))
 
 
 class _Route:

@@ -58,7 +58,7 @@ class SyncPubSubConnection:
         # not `can_read`, which in redis-py 8.0 uses `select`, limited to 1,024 descriptors
         try:
             return self._connection.read_response(timeout=seconds, disconnect_on_error=False)
-        except (TimeoutError, RedisTimeoutError):
+        except RedisTimeoutError:
             return None
 
     async def close(self) -> None:
