@@ -1,9 +1,10 @@
 """Tasks that a worker's claims end, over each store: their lines in the log, and the metrics."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 from structlog.testing import capture_logs
 
@@ -18,9 +19,11 @@ from qcore.adapters.wrappers import TransformingBroker
 from qcore.ports import Broker
 from qcore.testing import ManualClock, a_task, drain
 from tests.adapters.postgres_kit import broker_on, fresh_schema
+from tests.adapters.redis_kit import broker_at
 from tests.servers.postgres import PostgresServer
+from tests.servers.redis import RedisServer
 
-Line: TypeAlias = MutableMapping[str, Any]
+Line: TypeAlias = dict[str, Any]
 
 STALE = {"task": "mail", "task_id": "stale", "queue": "default", "attempt": 0}
 DAMAGE = "UPDATE {}.tasks SET options = 'x' WHERE id = 'odd'"
@@ -64,7 +67,8 @@ async def ended(
         counts = {metric: cell[0] for metric, _, cell in metrics.samples()}
         assert counts[of.EXPIRED] == 1
         assert counts[of.UNREADABLE] == (before is not None)
-    shown = [line for line in lines if line["event"] in {"task expired", "task cannot be read"}]
+    told = {"task expired", "task cannot be read"}
+    shown = [dict(line) for line in lines if line["event"] in told]
     return sorted(shown, key=lambda line: str(line["task_id"]), reverse=True)
 
 
@@ -111,6 +115,23 @@ async def test_what_a_claim_ends_in_postgres_has_its_line(postgres_server: Postg
     found = await ended(broker_on(postgres_server, schema), damage)
     why = "the stored row cannot be read: options is 'x'"
     assert found == [expired(), unreadable(why)]
+
+
+async def test_what_a_claim_ends_in_redis_has_its_line(redis_server: RedisServer) -> None:
+    """What is stored of a task may have been edited there, too."""
+    namespace = f"endings-{uuid4().hex}"
+    broker = broker_at(f"{redis_server.url}?namespace={namespace}")
+
+    async def damage() -> None:
+        tasks = f"{namespace}:{{default}}:tasks"
+        value = redis_server.cli("HGET", tasks, "odd")
+        redis_server.cli("HSET", tasks, "odd", value[: len(value) // 2])
+
+    first, second = await ended(broker, damage)
+    assert first == expired()
+    assert second["error"].startswith("what is stored of it cannot be read: ")
+    # the name is a part of what cannot be read: an inspector shows this one, too
+    assert second == unreadable(second["error"], attempt=1) | {"task": "unreadable"}
 
 
 async def test_a_row_that_the_fast_claim_of_postgres_finds_damaged_has_its_line(

@@ -12,6 +12,7 @@ from qcore.domain.task import RetentionPolicy
 from qcore.ports import Broker
 from qcore.testing.contract import (
     BrokerContract,
+    ClaimEndingsContract,
     DurableContract,
     GroupContract,
     LimitsContract,
@@ -33,6 +34,7 @@ from tests.servers.sentinel import SentinelSet
 
 class RedisContract(
     BrokerContract,
+    ClaimEndingsContract,
     SharedContract,
     DurableContract,
     TimeContract,

@@ -33,6 +33,7 @@ from qcore.domain.answers import (
     Settled,
     Swept,
 )
+from qcore.domain.ended_tasks import EndedTasks
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
@@ -70,6 +71,7 @@ class RedisBroker:
             Capability.STATISTICS,
             Capability.TIME,
             Capability.WORKERS,
+            Capability.CLAIM_ENDINGS,
         }
     )
 
@@ -78,6 +80,7 @@ class RedisBroker:
     ) -> None:
         self.link = link
         self._keep = keep
+        self._ended_tasks = EndedTasks()
         self.namespace: Final = namespace
         self._runner = ScriptRunner(link, keep, namespace)
         self._has_permissions = False
@@ -118,7 +121,11 @@ class RedisBroker:
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
-        return await claim.claim(self._runner, demand, now, until)
+        return await claim.claim(self._runner, demand, now, until, self._ended_tasks)
+
+    def take_ended(self) -> Sequence[Swept]:
+        """Return the tasks that claims have ended, and forget them."""
+        return self._ended_tasks.take()
 
     async def settle(
         self, verdicts: Sequence[Verdict], *, now: Moment

@@ -15,6 +15,7 @@ from qcore.adapters.redis.records import (
     Unreadable,
     decode_claimed,
     decode_meta,
+    decode_or_describe,
 )
 from qcore.adapters.redis.script_runner import (
     MAX_TASKS_PER_CALL,
@@ -25,24 +26,29 @@ from qcore.adapters.redis.script_runner import (
 )
 from qcore.adapters.redis.scripts import CLAIM, EXTEND, NEXT_DUE
 from qcore.adapters.redis.transitions import ConditionalWrite, apply_transitions
-from qcore.domain.answers import LeaseLost
+from qcore.domain.answers import LeaseLost, SweptTask
 from qcore.domain.crash_isolation import most_together
+from qcore.domain.ended_tasks import EndedTasks, unreadable_task
 from qcore.domain.errors import QcoreError
 from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
+from qcore.domain.states import ACTIVE, State
 from qcore.domain.task import Claim, Demand, Lease
+from qcore.domain.transitions import Expired
 
 PROMOTING: Final = ("no", "last", "yes", "yes", "yes", "yes")
 """ARGV[6] of lua/claim.lua, by how many more calls of this claim may promote 200 due tasks each."""
 
 
 async def claim(
-    runner: ScriptRunner, demand: Demand, now: Moment, until: Moment
+    runner: ScriptRunner, demand: Demand, now: Moment, until: Moment, ended: EndedTasks
 ) -> Sequence[Claim]:
     """Claim tasks: each queue's quota first, then what room is left in the order given.
 
-    Raises only where nothing was claimed: claims that were lost with an error would crash when
-    their leases end.
+    Those that end instead, as they have expired or cannot be read, are added to `ended`. Raises
+    only where nothing was claimed: claims that were lost with an error would crash when their
+    leases end.
     """
     run = _ClaimRun(runner, demand, now, until)
     groups = runner.queue_batches(demand.quotas)
@@ -50,6 +56,7 @@ async def claim(
         await run.take_quotas(groups)
     for group in groups:
         await run.take(group)
+    ended.add(run.ended)
     if run.error is not None and not run.claims:
         raise run.error
     return run.claims
@@ -79,6 +86,8 @@ class _ClaimRun:
         self._empty: set[str] = set()
         self._promotions = len(PROMOTING) - 1
         self.claims: list[Claim] = []
+        self.ended: list[SweptTask] = []
+        """Tasks that ended instead of being claimed."""
         self.error: QcoreError | None = None
         """The first error of a call."""
 
@@ -157,6 +166,7 @@ class _ClaimRun:
     async def _decode_claims(self, queue: str, packs: Sequence[_Pack]) -> None:
         runner, claims, until = self._runner, self.claims, self._until
         undecodable: list[ConditionalWrite] = []
+        died: list[SweptTask] = []
         before = len(claims)
         remembered: dict[int, RememberedClaim] = {}
         for last, names, values, records in packs:
@@ -164,33 +174,45 @@ class _ClaimRun:
             for name, value, progress in zip(names, values, records, strict=True):
                 token += 1
                 if value is None:
+                    if progress is not None:
+                        self.ended.append(_expired(queue, decode_id(name), progress))
                     continue
                 id = decode_id(name)  # noqa: A001
                 try:
                     task, head, is_plain = decode_claimed(queue, id, value, progress)
                 except Unreadable as why:
-                    undecodable.append(
-                        (queue, name, 0, self._death_of(name, token, value, str(why)), None)
-                    )
+                    error = f"what is stored of it cannot be read: {why}"
+                    death = self._death_of(name, token, value, error)
+                    undecodable.append((queue, name, 0, death, None))
+                    described = decode_or_describe(queue, id, ACTIVE, value, progress)
+                    died.append(unreadable_task(evolve(described, attempts=1), error))
                     continue
                 remembered[token] = (id, name, head, progress, task.spec.name, is_plain)
                 claims.append(Claim(task, Lease(queue, id, token, until)))
         runner.remember_claims(queue, remembered)
         self._quotas[queue] = max(0, self._quotas[queue] - len(claims) + before)
         if undecodable:
-            await apply_transitions(runner, undecodable, self._now)
+            made = await apply_transitions(runner, undecodable, self._now)
+            self.ended += [task for task, was in zip(died, made, strict=True) if was is True]
 
-    def _death_of(self, name: bytes, token: int, value: bytes, why: str) -> list[Arg]:
+    def _death_of(self, name: bytes, token: int, value: bytes, error: str) -> list[Arg]:
         """Return the guard and change that make a claimed task dead that cannot be decoded."""
         last = RunRecord(None)
         last.attempts, last.finished = 1, self._now
-        last.error = f"what is stored of it cannot be read: {why}"
+        last.error = error
         left: list[Arg] = [int(Key.ACTIVE), name]
         with suppress(Unreadable):
             if (unique := decode_meta(value).unique) is not None:
                 left += (int(Key.UNIQUE), unique)
         entered = int(Key.DEAD), repr(self._now), name
         return ["t", token, len(left) // 2, *left, 1, *entered, last.text(), "", "", ""]
+
+
+def _expired(queue: str, id: TaskId, record: bytes) -> SweptTask:  # noqa: A002
+    """Return a task that has expired, given its attempts and its name."""
+    attempts, _, name = record.partition(b" ")
+    called = name.decode(errors="replace") or None
+    return SweptTask(queue, id, State.DEAD, Expired(), called, int(attempts))
 
 
 async def extend(

@@ -14,6 +14,7 @@ from qcore.adapters.redis.scripts import SCRIPTS
 from qcore.doctor.redis.queues import KNOWN
 from qcore.domain.answers import Enqueued, LeaseLost, Settled, Swept
 from qcore.domain.diagnostics import Finding, error, ok, warning
+from qcore.domain.ended_tasks import EndedTasks
 from qcore.domain.errors import QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask
@@ -129,7 +130,7 @@ async def _end(runner: ScriptRunner, queue: str, now: Moment) -> None:
 
 
 async def _claimed(runner: ScriptRunner, queue: str, now: Moment) -> Lease:
-    claims = await claim.claim(runner, Demand(1, {queue: 1}), now, now + LEASE)
+    claims = await claim.claim(runner, Demand(1, {queue: 1}), now, now + LEASE, EndedTasks())
     _expect("claim", [each.task.spec.id for each in claims], [queue])
     return claims[0].lease
 

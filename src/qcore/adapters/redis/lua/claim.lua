@@ -34,6 +34,8 @@
 -- Reply: "due"; or "more" if there may be more to claim though there is room; else "done". Then for
 -- each queue any number of quadruples: the token before the first; ids; values, nil for a task that
 -- was not claimed; run records, nil for one that is the bare token, which counts up from the first.
+-- Of a task that expired, the number of its attempts and its name stand in place of the record. A
+-- duplicate request is told of no task that expired.
 -- Nothing at all after the deadline, or where no queue has a task pending, scheduled or to be
 -- retried.
 
@@ -411,12 +413,13 @@ local function take(base, wanted, claims)
       end
       if not value then
         -- an id without a value, as of a store that somebody has edited, is no task
-        record = false
+        records[i] = false
       elseif expires ~= '-' and tonumber(expires) <= moment then
         expired[#expired + 1] = id
         expired_records[#expired], uniques[#expired] = record, unique
         names[#expired] = task_name(value)
         values[i] = false
+        records[i] = (string.match(record or '', '^%S+ (%d+)') or '0') .. ' ' .. names[#expired]
       else
         if expires ~= '-' then
           expiring[#expiring + 1] = id
