@@ -88,3 +88,22 @@ async def test_an_empty_page_says_how_a_chain_comes_onto_it() -> None:
     at = browser(dashboard(a_queue()))
     assert "No chain has stopped" in text_of(await at.page("chains"))
     assert "No chain is stored" in text_of(await at.page("chains", state="open"))
+
+
+async def test_a_page_that_has_looked_at_others_alone_says_so() -> None:
+    """In a large store chains may be behind thousands of other tasks."""
+    q = a_queue()
+
+    @q.task("fetch")
+    async def fetch(ctx: Context) -> None: ...
+
+    for n in range(20):
+        await put(q, name="alone", id=f"{n}", queue="a")
+    await chain(fetch.using(queue="b").call(), fetch.call()).enqueue()
+    at = browser(dashboard(q, look=10))
+    html, pages = await at.page("chains", state="open"), 1
+    while not rows_of(html):
+        assert "Of the 10 tasks looked at so far, none is such a step" in text_of(html)
+        [link] = html.css("a[rel=next]")
+        html, pages = await at.page(link.attributes["href"] or ""), pages + 1
+    assert pages > 1
