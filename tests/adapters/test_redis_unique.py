@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qcore import BrokerUnavailable
 from qcore.adapters.redis import RedisBroker
 from qcore.adapters.redis.encoding import encode_sequence, end_of_sequence
-from qcore.adapters.redis.records import decode_meta, decode_task, encode_task, has_default_head
+from qcore.adapters.redis.records import decode_claimed, decode_meta, decode_task, encode_task
 from qcore.adapters.redis.scripts import ENQUEUE, TRANSITION
 from qcore.doctor import diagnose
 from qcore.domain.answers import Conflict, Duplicate, Enqueued, Settled
@@ -85,7 +85,7 @@ def test_every_key_comes_back(task: NewTask) -> None:
     value = encode_sequence(77).encode() + encode_task(task, NOW)
     assert decode_task("default", "i", State.PENDING, value, None).spec == task
     head = value[: value.index(b"|") + 1]
-    assert not has_default_head(head)
+    assert decode_claimed("default", "i", value, None)[1:] == (head, False)
     assert decode_meta(head).unique == decode_meta(value).unique
 
 
