@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from attrs import evolve
+
 from qcore.domain.record import record
 
 ALL_AWAITED = ("awaited", "concurrent")
@@ -32,18 +34,19 @@ class Entry:
     """The key in `STORES` of the one that it is measured on."""
 
 
+QCORE = Entry(
+    name="qcore",
+    title="qcore",
+    module="qcore",
+    distribution="qcore-queue",
+    environment=None,
+    ways=("awaited", "concurrent", "blocking", "bulk"),
+    delivery=f"{AT_LEAST}, fenced",
+    acknowledged=BY_LEASE,
+    setup="all defaults: 100 coroutines",
+)
 ENTRIES = (
-    Entry(
-        name="qcore",
-        title="qcore",
-        module="qcore",
-        distribution="qcore-queue",
-        environment=None,
-        ways=("awaited", "concurrent", "blocking", "bulk"),
-        delivery=f"{AT_LEAST}, fenced",
-        acknowledged=BY_LEASE,
-        setup="all defaults: 100 coroutines",
-    ),
+    QCORE,
     Entry(
         name="taskiq-streams",
         title="taskiq, Redis stream",
@@ -158,15 +161,9 @@ ENTRIES = (
         "been given a `Retry`",
         setup="no fork for each task, nothing kept",
     ),
-    Entry(
+    evolve(
+        QCORE,
         name="qcore-postgres",
-        title="qcore",
-        module="qcore",
-        distribution="qcore-queue",
-        environment=None,
-        ways=("awaited", "concurrent", "blocking", "bulk"),
-        delivery=f"{AT_LEAST}, fenced",
-        acknowledged=BY_LEASE,
         setup="all defaults: 100 coroutines, 50 claimed at a time",
         store="postgres",
     ),

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from qcore import Context, NewTask, State
+from qcore import Context, Handle, NewTask, State
 from qcore.adapters.sealing import EncryptedSerializer, SignedSerializer
 from qcore.adapters.serializers import JsonSerializer, MessagePackSerializer
 from qcore.app.calls.codec import Codec
@@ -62,11 +62,8 @@ class Around:
         return self._inner.loads(data[::-1], kind)
 
 
-@pytest.mark.parametrize(
-    "own", [BackwardsJson(), Around(JsonSerializer())], ids=["of its kind", "around it"]
-)
-async def test_no_other_than_the_serializer_itself_reads_arguments(own: Any) -> None:
-    """Though the built-in one, which it is made of, has a quicker way: that is not its own."""
+async def with_a_sum(own: Any) -> tuple[Lab, Handle[int]]:
+    """Return a laboratory with a serializer of a user's own, by which a task waits in it."""
     lab = Lab(serializer=own)
 
     @lab.task("add", retention=60)
@@ -75,6 +72,15 @@ async def test_no_other_than_the_serializer_itself_reads_arguments(own: Any) -> 
 
     handle = await add.enqueue(40, second=2)
     assert (await stored(handle)).spec.payload == own.dumps({"first": 40, "second": 2})
+    return lab, handle
+
+
+@pytest.mark.parametrize(
+    "own", [BackwardsJson(), Around(JsonSerializer())], ids=["of its kind", "around it"]
+)
+async def test_no_other_than_the_serializer_itself_reads_arguments(own: Any) -> None:
+    """Though the built-in one, which it is made of, has a quicker way: that is not its own."""
+    lab, handle = await with_a_sum(own)
     await lab.client.enqueue(
         NewTask("add", id="forged", payload=JsonSerializer().dumps({"first": 1, "second": 2}))
     )
@@ -122,14 +128,7 @@ async def test_a_serializer_of_a_users_own_reads_what_it_wrote(
 ) -> None:
     """Though a built-in serializer has the same content type: arguments and results come back."""
     own = Backwards(builtin.content_type)
-    lab = Lab(serializer=own)
-
-    @lab.task("add", retention=60)
-    async def add(ctx: Context, first: int, second: int) -> int:
-        return first + second
-
-    handle = await add.enqueue(40, second=2)
-    assert (await stored(handle)).spec.payload == own.dumps({"first": 40, "second": 2})
+    lab, handle = await with_a_sum(own)
     await lab.run_due()
     assert await handle.result() == 42
 

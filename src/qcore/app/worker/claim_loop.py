@@ -110,7 +110,6 @@ class ClaimLoop:
             with suppress(GaveUp):
                 await self._end_of_second()
         finally:
-            self._runner.on_idle = None
             if self._beside is not None:
                 self._beside.cancel()
 
