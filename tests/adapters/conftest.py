@@ -1,6 +1,7 @@
-"""Servers that a test may set otherwise."""
+"""A place for an SQLite file, and servers that a test may set otherwise."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,12 @@ from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 
 SETTINGS = "maxmemory", "maxmemory-policy", "min-replicas-to-write", "slowlog-log-slower-than"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Give the path of a file that is not there yet."""
+    return tmp_path / "qcore.db"
 
 
 @pytest.fixture(scope="module")

@@ -61,12 +61,6 @@ asyncio.run(main())
 )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file that is not there yet."""
-    return tmp_path / "qcore.db"
-
-
 def killed(script: str, path: Path, words: int) -> set[str]:
     """Run a script, kill it after so many words, and return all it said."""
     command = [sys.executable, "-c", script, path]

@@ -54,12 +54,6 @@ run_inline(broker.execute("default", ["the-one"], Cancelled(), now=NOW))
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file that is not there yet."""
-    return tmp_path / "qcore.db"
-
-
-@pytest.fixture
 def broker(path: Path) -> Iterator[SqliteBroker]:
     """A broker that blocks, which forgets at once what was archived or is dead."""
     broker = SqliteBroker(BlockingSqliteLink(path), keep=RetentionPolicy(count=0))

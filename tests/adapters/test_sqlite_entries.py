@@ -78,12 +78,6 @@ print(tasks, refused, flush=True)
 """
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file that is not there yet."""
-    return tmp_path / "qcore.db"
-
-
 def broker_of(path: Path) -> SqliteBroker:
     """Return a broker on a file; as good as that of another process."""
     return SqliteBroker(BlockingSqliteLink(path, timeout=60, synchronous="normal"))

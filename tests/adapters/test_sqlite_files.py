@@ -31,12 +31,6 @@ from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file that is not there yet."""
-    return tmp_path / "qcore.db"
-
-
 def broker_of(path: Path) -> SqliteBroker:
     """Return a broker on a file; as good as that of another process."""
     return SqliteBroker(BlockingSqliteLink(path))

@@ -34,12 +34,6 @@ run_inline(broker.enqueue([a_task()], now=NOW))
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file that is not there yet."""
-    return tmp_path / "qcore.db"
-
-
-@pytest.fixture
 async def broker(path: Path) -> AsyncIterator[SqliteBroker]:
     """A broker that awaits."""
     broker = SqliteBroker(AsyncSqliteLink(path))

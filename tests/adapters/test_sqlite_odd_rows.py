@@ -42,12 +42,6 @@ UNREADABLE = {
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file that is not there yet."""
-    return tmp_path / "qcore.db"
-
-
-@pytest.fixture
 def broker(path: Path) -> Iterator[SqliteBroker]:
     """A broker with five tasks, t0 to t4, each with a header."""
     broker = SqliteBroker(BlockingSqliteLink(path))

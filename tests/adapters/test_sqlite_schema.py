@@ -48,12 +48,6 @@ def refusal(path: Path) -> str:
     return message
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file that is not there yet."""
-    return tmp_path / "qcore.db"
-
-
 def test_a_new_file_says_whose_it_is(path: Path) -> None:
     """A file of ours has our application id and the schema's version, and a write-ahead log."""
     broker = broker_at(path)

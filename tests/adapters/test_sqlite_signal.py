@@ -133,12 +133,6 @@ ROUNDS_OF = 3_000
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file that is not there yet."""
-    return tmp_path / "qcore.db"
-
-
-@pytest.fixture
 async def broker(path: Path) -> AsyncIterator[SqliteBroker]:
     """A broker that awaits."""
     broker = SqliteBroker(AsyncSqliteLink(path))

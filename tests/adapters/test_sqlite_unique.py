@@ -59,12 +59,6 @@ for n in range(int(rounds)):
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file that is not there yet."""
-    return tmp_path / "qcore.db"
-
-
-@pytest.fixture
 def broker(path: Path) -> Iterator[SqliteBroker]:
     """A broker on the file."""
     broker = SqliteBroker(BlockingSqliteLink(path))
