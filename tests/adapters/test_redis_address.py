@@ -454,6 +454,14 @@ def test_a_server_is_reached_by_its_socket(
         assert b" db=2 " in said
 
 
+def test_what_a_server_is_told_of_the_driver_is_made_once() -> None:
+    """To make it reads the metadata of distributions, which takes longer than to connect."""
+    url = "redis://localhost"
+    settings = [parse(url).connection_settings(), parse(url).connection_settings()]
+
+    assert settings[0].driver is settings[1].driver is not None
+
+
 def ask(connection: SyncConnection) -> bytes:
     """Return what the server lists of its clients."""
     try:
