@@ -78,16 +78,17 @@ class Story(Document):
             self.runner.run(each.close())
         self._stack.close()
         structlog.reset_defaults()
-        sys.path[:] = self._old_path
         for name in sys.modules.keys() - self._old_modules.keys():
             if name == self._module.__name__ or self._is_ours(sys.modules[name]):
                 del sys.modules[name]
+        sys.path[:] = self._old_path
         if self._old_url is not None:
             os.environ["QCORE_URL"] = self._old_url
 
     def _is_ours(self, module: ModuleType) -> bool:
-        file = getattr(module, "__file__", None)
-        return file is not None and Path(file).is_relative_to(self.folder)
+        # a package without `__init__.py` has folders and no file
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        return any(Path(place).is_relative_to(self.folder) for place in places if place)
 
     def run_python(self, example: Example) -> None:
         """Run a block of Python in the story's namespace, or write it to a file and import that."""

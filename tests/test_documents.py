@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -32,6 +33,23 @@ def test_every_block_of_code_runs_or_is_of_a_language_that_cannot(document: Path
     run = [each for each in openings if each[2].partition(" ")[0] not in SHOWN_ONLY]
     assert [(indent, mark) for indent, mark, _ in run] == [("", "```")] * len(run)
     assert len(list(Story.read(document))) == len(run)
+
+
+def test_a_story_leaves_no_module_of_its_folder_behind(tmp_path: Path) -> None:
+    """A package that it writes without `__init__.py`, which has no file of its own, neither."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        '```python title="a_story_s_package/module.py"\nNUMBER = 7\n```\n\n'
+        "```python\nfrom a_story_s_package.module import NUMBER\n\nassert NUMBER == 7\n```\n"
+    )
+    modules, path = set(sys.modules), sys.path.copy()
+    story = Story.read(page)
+    story.open()
+    for example in story:
+        example.evaluate()
+    assert "a_story_s_package" in sys.modules
+    story.close()
+    assert (set(sys.modules), sys.path) == (modules, path)
 
 
 PORTS = sorted(name for name in ports.__all__ if getattr(getattr(ports, name), "_is_protocol", 0))
