@@ -1,18 +1,20 @@
 """`BorrowedPostgresLink`, over a caller's own connection: tasks are written in its transaction."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from psycopg import AsyncConnection, Connection, Error
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from qcore.adapters.links.borrowing import Source, not_usable
+from qcore.adapters.links.postgres.borrowed_sessions import (
+    AsyncBorrowedSession,
+    BorrowedSession,
+)
 from qcore.adapters.links.postgres.errors import is_disconnection, is_race, mapped
 from qcore.adapters.links.postgres.interfaces import Link, Prepare, Statement, TxFunction
 from qcore.adapters.links.postgres.notes import notify
-from qcore.adapters.links.postgres.pool import AnySession
 from qcore.adapters.links.postgres.server import Server
-from qcore.adapters.links.postgres.sessions import AsyncSession, SyncSession
 from qcore.adapters.links.postgres.transaction import Reading, Transaction, localizer
 from qcore.domain.errors import BrokerUnusable, InvalidOption
 from qcore.domain.moments import Moment
@@ -24,9 +26,10 @@ MAX_RACES: Final = 3
 """Times that a call is made again because of what others have committed meanwhile."""
 SAVEPOINT: Final[tuple[Statement, ...]] = (("SAVEPOINT qcore", {}),)
 RELEASE: Final[Statement] = ("RELEASE SAVEPOINT qcore", {})
+AnySession: TypeAlias = BorrowedSession | AsyncBorrowedSession
 _SESSIONS: Final[Mapping[type[Any], Callable[[Any], AnySession]]] = {
-    Connection: SyncSession,
-    AsyncConnection: AsyncSession,
+    Connection: BorrowedSession,
+    AsyncConnection: AsyncBorrowedSession,
 }
 FAILED: Final = "25P02"
 """The SQLSTATE of a transaction in which a statement has failed."""

@@ -6,7 +6,9 @@ Theory of operation
 Layers. A broker calls a `PostgresLink` (this file), which takes a session (`sessions`) from its
 pool (`pool`) for each call. `server` has what the link that awaits and the one that blocks share:
 how to connect, the server's clock (`clock_sync`), and whether a pooler is between. A
-`BorrowedPostgresLink` (`borrowed_connection`) has no pool, and writes in a caller's transaction.
+`BorrowedPostgresLink` (`borrowed_connection`) has no pool, and writes in a caller's transaction, by
+cursors of psycopg's (`borrowed_sessions`); sessions of our own are faster below these
+(`extended_query`).
 
 Round trips. BEGIN goes with the first statement of a transaction, COMMIT with its last
 (`transaction`), in a pipeline; a statement that decides alone is a transaction of its own. Where

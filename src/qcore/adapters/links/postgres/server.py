@@ -7,7 +7,7 @@ from psycopg import Connection
 
 from qcore.adapters.links.clock_sync import ServerClock, monotonic
 from qcore.adapters.links.postgres.address import Address
-from qcore.adapters.links.postgres.interfaces import Statement
+from qcore.adapters.links.postgres.interfaces import Session, Statement
 from qcore.adapters.links.postgres.listener import ListenerHub, hub_of
 from qcore.adapters.links.postgres.pool import AnySession, Pool
 from qcore.adapters.links.postgres.sessions import BoundedConnection
@@ -21,8 +21,6 @@ PLANNING: Final = dict.fromkeys(
 """Settings by which each statement is planned once in a session: every one of them finds its rows
 by an index, whatever statistics say that are of a time when the tables were empty, or full."""
 KEEPALIVES: Final = {"keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3}
-PREPARE_AFTER: Final = 5
-"""Executions after which psycopg prepares a statement that it was not told to prepare."""
 
 
 class Server:
@@ -84,12 +82,13 @@ class Server:
             "tcp_user_timeout": int(self.address.timeout * 1_000),
             **KEEPALIVES,
             **self.address.conninfo,
+            # as what is sent is encoded
+            "client_encoding": "utf8",
         }
 
     async def connect(self, kind: type[AnySession]) -> AnySession:
         """Connect, with the settings that a session is to have."""
-        prepare = None if self.is_pooled else PREPARE_AFTER
-        session = await kind.connect(self.conninfo(), self.address.timeout, prepare)
+        session = await kind.connect(self.conninfo(), self.address.timeout)
         try:
             await self._meet(session)
         except BaseException:
@@ -99,7 +98,6 @@ class Server:
 
     async def _meet(self, session: AnySession) -> None:
         sent = monotonic()
-        # not prepared: behind a pooler, the next transaction would not know it
         ((pid, version, told),) = await session.execute(
             "SELECT pg_backend_pid(), current_setting('server_version_num')::int, "
             "extract(epoch FROM clock_timestamp())::float8"
@@ -114,11 +112,11 @@ class Server:
             # a pooler tells its clients a number of its own (pgbouncer, Odyssey, PgCat)
             self.is_pooled = pid != session.connection.info.backend_pid
         if self.is_pooled:
-            session.connection.prepare_threshold = None
+            session.prepare_nothing()
             return
         await session.execute(self._settings(is_local=False))
 
-    async def ask_time(self, session: AnySession) -> None:
+    async def ask_time(self, session: Session) -> None:
         """Ask the server for its time."""
         sent = monotonic()
         sql = "SELECT extract(epoch FROM clock_timestamp())::float8"

@@ -1,0 +1,205 @@
+"""Statements over libpq's extended query protocol, below psycopg's cursors.
+
+A cursor of psycopg's takes any query and any value, and describes what it answers: that costs it
+some 150 microseconds a statement. The statements here are a fixed set: a connection prepares each
+once, and finds once how its rows are loaded.
+
+`ExtendedQuery` has generators that yield what they wait for, as psycopg's `wait` of either colour
+runs them. That cancels on the server what is cancelled here, and reads what is still to come.
+"""
+
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+from psycopg import DataError, Error, OperationalError
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq.abc import PGconn, PGresult
+from psycopg.waiting import Ready, Wait
+
+from qcore.adapters.links.postgres.interfaces import Row, Statement, Values
+
+Waiting: TypeAlias = Generator[Wait, Ready, list[Row]]
+"""Yields what it waits for, is sent what is ready, and returns rows."""
+Parameters: TypeAlias = list[bytes | None]
+
+_PARAMETER: Final = re.compile(r"%(?:\((\w+)\)s|%)")
+
+
+@lru_cache(maxsize=1_024)
+def numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return a statement with `$1` for each of the first of its `%(name)s`, and so on; the names.
+
+    What is written `%%` is a `%`.
+    """
+    numbers: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        name: str | None = found[1]
+        return "%" if name is None else f"${numbers.setdefault(name, len(numbers) + 1)}"
+
+    return _PARAMETER.sub(number, sql).encode(), (*numbers,)
+
+
+def _text(value: str) -> bytes:
+    if "\0" in value:
+        # libpq takes it for the end of the text
+        raise DataError("a text of Postgres cannot contain the character \\u0000")
+    return value.encode()
+
+
+_Encoder: TypeAlias = tuple[int, Format, Callable[[Any], bytes | None]]
+_ENCODERS: Final[Mapping[type[Any], _Encoder]] = {
+    int: (20, Format.TEXT, lambda value: b"%d" % value),
+    float: (701, Format.TEXT, lambda value: repr(value).encode()),
+    bool: (16, Format.TEXT, lambda value: b"t" if value else b"f"),
+    bytes: (17, Format.BINARY, bytes),
+    str: (0, Format.TEXT, _text),
+    type(None): (0, Format.TEXT, lambda _: None),
+}
+"""By the type of a value: the OID of the type that the server is told (0 for what it expects
+there), the format in which the value is sent, and how it is encoded."""
+
+
+def _encoder_of(kind: type[Any]) -> _Encoder:
+    for base in kind.__mro__:
+        if base in _ENCODERS:
+            return _ENCODERS[base]
+    raise DataError(f"a {kind.__name__} cannot be sent to Postgres")
+
+
+class _Plan:
+    """A statement for values of certain types; a connection knows it by its name, if it has one."""
+
+    def __init__(self, sql: str, kinds: Sequence[type[Any]], name: bytes | None) -> None:
+        self.name = name
+        self.is_prepared = False
+        # without values a `%` is one
+        self.sql, self.names = numbered(sql) if kinds else (sql.encode(), ())
+        encoders = [_encoder_of(kind) for kind in kinds]
+        self.types = [oid for oid, _, _ in encoders]
+        self._formats = [form for _, form, _ in encoders]
+        self._encoders = [encode for _, _, encode in encoders]
+        self._transformer = Transformer()
+        self._has_loaders = False
+
+    def bind(self, values: Values) -> Parameters:
+        """Return the values as they are sent."""
+        return [
+            encode(values[name]) for encode, name in zip(self._encoders, self.names, strict=True)
+        ]
+
+    def send(self, pgconn: PGconn, parameters: Parameters) -> None:
+        if self.name is None:
+            pgconn.send_query_params(self.sql, parameters, self.types, self._formats, Format.BINARY)
+        else:
+            pgconn.send_query_prepared(self.name, parameters, self._formats, Format.BINARY)
+
+    def rows(self, result: PGresult) -> list[Row]:
+        if result.status != ExecStatus.TUPLES_OK:
+            return []
+        self._transformer.set_pgresult(result, set_loaders=not self._has_loaders)
+        self._has_loaders = self.is_prepared
+        return self._transformer.load_rows(0, result.ntuples, tuple)
+
+
+class ExtendedQuery:
+    """Runs statements over a connection in autocommit, which nobody else uses meanwhile."""
+
+    def __init__(self, pgconn: PGconn) -> None:
+        self._pgconn = pgconn
+        self.prepares = True
+        """Whether statements with values are prepared."""
+        self._plans: dict[tuple[str, tuple[type[object], ...]], _Plan] = {}
+
+    def execute(self, sql: str, values: Values | None) -> Waiting:
+        """Run a statement and return its rows; none where it has no result."""
+        plan = self._plan(sql, values)
+        if plan.name is not None and not plan.is_prepared:
+            return (yield from self.pipeline([(sql, values or {})]))
+        plan.send(self._pgconn, plan.bind(values or {}))
+        results = yield from _results(self._pgconn, is_pipeline=False)
+        _check(results, 1)
+        return plan.rows(results[0])
+
+    def pipeline(self, statements: Sequence[Statement]) -> Waiting:
+        """Run statements in one round trip, and return the rows of the last."""
+        pgconn = self._pgconn
+        # all of them before any is sent: what was sent is committed, whatever is raised here
+        bound = [(plan := self._plan(*each), plan.bind(each[1])) for each in statements]
+        preparing: list[_Plan | None] = []
+        """What each of the results says to be prepared, if it says so."""
+        pgconn.enter_pipeline_mode()
+        for plan, parameters in bound:
+            if plan.name is not None and not plan.is_prepared and plan not in preparing:
+                pgconn.send_prepare(plan.name, plan.sql, plan.types)
+                preparing.append(plan)
+            plan.send(pgconn, parameters)
+            preparing.append(None)
+        pgconn.pipeline_sync()
+        results = yield from _results(pgconn, is_pipeline=True)
+        for each, result in zip(preparing, results, strict=False):
+            if each is not None:
+                each.is_prepared = result.status == ExecStatus.COMMAND_OK
+        _check(results, len(preparing))
+        return bound[-1][0].rows(results[-1])
+
+    def _plan(self, sql: str, values: Mapping[str, object] | None) -> _Plan:
+        if not values:
+            return _Plan(sql, (), None)
+        kinds = (*[type(values[name]) for name in numbered(sql)[1]],)
+        plan = self._plans.get((sql, kinds))
+        if plan is None:
+            name = b"qcore_%d" % len(self._plans) if self.prepares else None
+            plan = self._plans[sql, kinds] = _Plan(sql, kinds, name)
+        return plan
+
+
+def _results(pgconn: PGconn, *, is_pipeline: bool) -> Generator[Wait, Ready, list[PGresult]]:
+    """Flush what was sent, and return what came until all had, or the connection was lost."""
+    results: list[PGresult] = []
+    try:
+        while pgconn.flush():
+            if (yield Wait.RW) & Ready.R:
+                pgconn.consume_input()
+        yield from _receive(pgconn, results, is_pipeline=is_pipeline)
+    except Error:
+        # a server that ends a session may have said why before it was gone
+        if not any(map(_is_error, results)):
+            raise
+    return results
+
+
+def _receive(
+    pgconn: PGconn, results: list[PGresult], *, is_pipeline: bool
+) -> Generator[Wait, Ready, None]:
+    """Append results as they come: until none is left, or the end of the pipeline."""
+    while True:
+        while pgconn.is_busy():
+            if (yield Wait.R):
+                pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            if not is_pipeline or pgconn.status != ConnStatus.OK:
+                return
+        elif result.status == ExecStatus.PIPELINE_SYNC:
+            pgconn.exit_pipeline_mode()
+            return
+        else:
+            results.append(result)
+
+
+def _check(results: Sequence[PGresult], number: int) -> None:
+    """Raise the first error, or that there are fewer results than statements."""
+    for result in results:
+        if _is_error(result):
+            raise error_from_result(result)
+    if len(results) < number:
+        raise OperationalError("the connection to the server is lost")
+
+
+def _is_error(result: PGresult) -> bool:
+    return result.status in {ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE}
