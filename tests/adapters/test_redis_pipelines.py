@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
 from qcore.adapters.links.redis.connection_base import ConnectionSettings
 from qcore.adapters.links.redis.pool import AsyncPool, Request, SyncPool
-from qcore.adapters.links.redis.resp import BATCH_BYTES, Arg, Reply, encode, encode_batched
+from qcore.adapters.links.redis.resp import (
+    BATCH_BYTES,
+    Arg,
+    Reply,
+    command_format,
+    encode,
+    encode_batched,
+)
 from qcore.adapters.links.redis.sync_connection import sync_connection
 from qcore.adapters.redis import enqueue
 from qcore.domain.new_task import NewTask
@@ -111,6 +118,21 @@ def test_commands_go_over_the_wire_in_order_and_small_ones_together(
     sent = [*encode_batched(commands)]
     assert b"".join(sent) == b"".join(encode(commands))
     assert all(len(piece) >= BATCH_BYTES for piece in sent[:-1])
+
+
+@given(words, st.data())
+def test_a_command_whose_words_are_filled_in_is_the_command(words: list[Arg], data: Any) -> None:
+    """Whatever the other words have in them, percent signs too."""
+    varies = data.draw(st.sets(st.integers(0, len(words) - 1)))
+    command = ["%d%%s%", *words]
+    form = command_format([None if n - 1 in varies else word for n, word in enumerate(command)])
+    filled = [_bytes(words[n]) for n in sorted(varies)]
+    sent = form % tuple(each for word in filled for each in (len(word), word))
+    assert [sent] == encode([tuple(command)])
+
+
+def _bytes(word: Arg) -> bytes:
+    return word if isinstance(word, bytes) else str(word).encode()
 
 
 async def test_a_large_batch_is_encoded_while_redis_stores_what_was_sent(

@@ -12,13 +12,16 @@ from qcore.domain.new_task import TaskId
 
 ENTROPY_BYTES = 10
 DIGITS = 32
+VERSION_7 = 0x7 << 76 | 0x2 << 62
+"""The version, and the variant of RFC 9562, each in its bits of an id,"""
+RANDOM_BITS = (1 << 80) - 1 & ~(0xF << 76 | 0x3 << 62)
+"""and the bits that are random."""
 
 
 def task_id(now: Moment, entropy: bytes) -> TaskId:
     """Return the id for a moment (its milliseconds, 48 bits) and ten bytes of entropy."""
-    bits = int.from_bytes(entropy) & ~(0xF << 76) | (0x7 << 76)
-    bits = bits & ~(0x3 << 62) | (0x2 << 62)
-    return f"{int(now * 1000):012x}{bits:020x}"
+    random = int.from_bytes(entropy) & RANDOM_BITS
+    return "%032x" % (int(now * 1000) << 80 | random | VERSION_7)
 
 
 def follow_up_id(queue: str, task: TaskId, created: Moment, position: int) -> TaskId:

@@ -51,7 +51,10 @@ class ServerClock:
     @property
     def is_stale(self) -> bool:
         """Whether the server should be asked again."""
-        now = monotonic()
+        return self.is_stale_at(monotonic())
+
+    def is_stale_at(self, now: float) -> bool:
+        """Return whether the server should be asked again by `now`, a reading of `monotonic`."""
         return now - self._asked_at > MAX_AGE or time.time() - now - self._wall_ahead > SUSPENDED
 
     def is_old(self, now: float) -> bool:

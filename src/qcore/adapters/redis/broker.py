@@ -1,7 +1,7 @@
 """The Redis broker: tasks that any number of processes on any machines share."""
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from qcore.adapters.links.redis import Link
 from qcore.adapters.redis import (
@@ -115,9 +115,11 @@ class RedisBroker:
             self._blocking = RedisBroker(link, keep=self._keep, namespace=self.namespace)
         return self._blocking
 
-    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
+    def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Coroutine[Any, Any, Sequence[Admission]]:
         """Store tasks."""
-        return await enqueue.enqueue(self._runner, tasks, now)
+        return enqueue.enqueue(self._runner, tasks, now)
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
@@ -197,7 +199,7 @@ class RedisBroker:
     async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:
         """Remove a queue that has neither tasks nor entries."""
         twins = [self] if self._blocking is None else [self, self._blocking]
-        sessions = [name for each in twins for name in each._runner.idle_sessions()]  # noqa: SLF001  (one of us)
+        sessions = [name for each in twins for name in each._runner.sessions.idle()]  # noqa: SLF001  (one of us)
         return await admin.remove_queue(self._runner, queue, now, sessions)
 
     async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:

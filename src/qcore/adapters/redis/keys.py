@@ -161,7 +161,7 @@ class Keys:
         prefix = self._name(queue, "")
         return [prefix + name for name in _COUNTED_NAMES]
 
-    def _with_session(self, queue: str, session: str, number: int) -> Sequence[str]:
+    def _with_session(self, queue: str, session: str, number: int) -> tuple[str, ...]:
         """Return the names of the first of a queue's keys in their order, those of entries last."""
         keys = [*self.of(queue), *self.entries(queue)][:number]
         keys[Key.SESSION - 1] = self._session(queue, session)

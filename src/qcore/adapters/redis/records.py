@@ -113,6 +113,10 @@ _END: Final = [*PLACES].index("unique_for")
 _has_default_places: Final = default_test([FIELDS[name] for name in PLACES])
 _has_default_end: Final = default_test([FIELDS[name] for name in [*PLACES][_END:]])
 _has_default_names: Final = default_test(NAMED)
+_is_usual: Final = default_test(
+    [each for each in FIELDS.values() if each.name not in {"id", "queue", "name", "payload", "due"}]
+)
+"""Return whether nothing else was asked of a new task."""
 has_default_meta: Final = default_test([FIELDS[name] for name in META_FIELDS])
 """Return whether the metadata of a new task are the defaults."""
 
@@ -120,6 +124,8 @@ has_default_meta: Final = default_test([FIELDS[name] for name in META_FIELDS])
 def encode_task(task: NewTask, now: Moment) -> bytes:
     """Return a new task as it is stored behind its sequence: metadata, a bar, and its `Spec`."""
     spec: list[Any] = [task.name, now, task.payload]
+    if task.due is None and _is_usual(task):
+        return b"|" + _encode(spec)
     if not (_has_default_places(task) and _has_default_names(task)):
         spec += _tail_of(task)
     if has_default_meta(task):

@@ -9,7 +9,7 @@ sessions.
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from uuid import uuid4
 
@@ -19,11 +19,8 @@ class Session:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._numbers = count(1)
-
-    def next(self) -> int:
+        self.next: Callable[[], int] = count(1).__next__
         """Return the serial number of the next request."""
-        return next(self._numbers)
 
 
 class SessionPool:

@@ -114,7 +114,10 @@ class Client:
         answer = answers[0]
         if isinstance(answer, InvalidTask):
             raise answer
-        return self._handle(request, task, answer)
+        # not by `_handle`: a call is a hundredth of a lone enqueue
+        return Handle(
+            self, task, answer, None if isinstance(request, NewTask) else request.signature
+        )
 
     async def enqueue_many(self, requests: Iterable[TaskRequest]) -> list[Handle[Any] | Refused]:
         """Store many tasks in one call; each answer is at its task's place.

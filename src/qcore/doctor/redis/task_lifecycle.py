@@ -162,6 +162,12 @@ class _RecordingLink:
         self._keys |= dict.fromkeys(key for call in calls for key in call.keys)
         return await self._link.run(script, calls, durable=durable, partial=partial)
 
+    async def run_one(
+        self, script: Script, keys: Sequence[str], number: int, args: Sequence[Arg], encoded: bytes
+    ) -> Reply:
+        self._keys |= dict.fromkeys(keys)
+        return await self._link.run_one(script, keys, number, args, encoded)
+
     async def command(self, *words: Arg) -> Reply:
         if words[0] == "HSET":
             self._keys[str(words[1])] = None

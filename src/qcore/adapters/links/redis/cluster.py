@@ -67,6 +67,12 @@ class ClusterTransport:
                 answers[n] = await self._ask_importing_node(node, requests[n][1])
         replies += answers
 
+    async def ask(self, request: Request) -> Reply | Exception:
+        """Send one command to its node; return its reply or error."""
+        answers: list[Reply | Exception] = []
+        await self.exchange([request], answers)
+        return answers[0]
+
     def _learn(
         self, positions: Mapping[HostPort, Sequence[int]], errors: Mapping[int, Exception]
     ) -> None:
@@ -156,14 +162,12 @@ class ClusterTransport:
         failure: Failure = RedisConnectionError("the cluster has no nodes")
         nodes = dict.fromkeys([*self._new_owners, *self.nodes, *self._pools])
         for node in sorted(nodes, key=self._suspects.__contains__):
-            replies: list[Reply | Exception] = []
             try:
-                await self.pool_to(node).exchange([(None, SLOTS)], replies)
+                reply: Reply = await self.pool_to(node).ask((None, SLOTS))
             except (RedisError, OSError) as error:
                 failure = error
                 self._suspects.add(node)
                 continue
-            reply: Reply = replies[0]
             if isinstance(reply, RedisError):
                 failure = reply
             elif slots := dict(_parse_slots(reply, node)):
@@ -178,7 +182,9 @@ class ClusterTransport:
         for node in {*self._pools} - {*masters}:
             self._pools[node].leave()
 
-    async def _ask_importing_node(self, node: HostPort, command: RedisCommand) -> Reply | Exception:
+    async def _ask_importing_node(
+        self, node: HostPort, command: RedisCommand | bytes
+    ) -> Reply | Exception:
         """Return the reply of the node that a slot is being moved to."""
         replies: list[Reply | Exception] = []
         try:

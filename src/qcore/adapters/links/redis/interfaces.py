@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha1
 from typing import Final, Protocol, TypeAlias
 
-from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply
+from qcore.adapters.links.redis.resp import Arg, RedisCommand, Reply, command_format
 from qcore.adapters.links.redis.topology import Topology
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
@@ -23,6 +23,13 @@ class Script:
         self.text: Final = text
         # EVALSHA names scripts by SHA-1 (redis.io); nothing is kept secret by it
         self.digest: Final = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def call_format(self, keys: Sequence[str], args: Sequence[Arg | None]) -> bytes:
+        """Return a call that is no repeated one as a `command_format`.
+
+        It is filled in with its number and the arguments that are None.
+        """
+        return command_format(("EVALSHA", self.digest, len(keys), *keys, 0, None, *args))
 
 
 @record
@@ -82,6 +89,15 @@ class Link(Protocol):
         one; an error that the script itself raises is raised. With `durable`, wait for as many
         replicas or disks as the address asks for. With `partial`, a `QcoreError` takes the place of
         each reply that did not arrive.
+        """
+        ...
+
+    async def run_one(
+        self, script: Script, keys: Sequence[str], number: int, args: Sequence[Arg], encoded: bytes
+    ) -> Reply:
+        """Call a script once, and return its reply: as `run` does, in half of the time.
+
+        `encoded` is the call, by the script's `call_format`.
         """
         ...
 

@@ -24,10 +24,11 @@ from qcore.adapters.links.redis.connection_base import (
     SyncConnection,
     connecting,
 )
-from qcore.adapters.links.redis.resp import RedisCommand, Reply, encode, encode_batched
+from qcore.adapters.links.redis.resp import RedisCommand, Reply, encode_batched, encoded
 
-Request: TypeAlias = tuple[str | None, RedisCommand]
-"""A command, and one of its keys: None for a command that any node of a cluster may answer."""
+Request: TypeAlias = tuple[str | None, RedisCommand | bytes]
+"""A command, encoded or not, and one of its keys: None for one that any node of a cluster may
+answer."""
 
 
 class Requests(Protocol):
@@ -54,6 +55,12 @@ class Transport(Protocol):
         are on their way.
         """
         ...
+
+    async def ask(self, request: Request) -> Reply | Exception:
+        """Send one command; return its reply, an error reply as an exception."""
+        replies: list[Reply | Exception] = []
+        await self.exchange([request], replies)
+        return replies[0]
 
     async def locate(self, key: str) -> HostPort | None:
         """Return the server that serves a key, None where there is only one; raise as `exchange`.
@@ -102,7 +109,7 @@ class Pool(Transport, Protocol):
 def _encoded(requests: Requests) -> Iterable[bytes]:
     if len(requests) == 1:
         ((_, command),) = requests
-        return encode([command])
+        return (encoded(command),)
     return encode_batched(command for _, command in requests)
 
 
@@ -115,39 +122,37 @@ class SyncPool:
         self._process = os.getpid()
 
     async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
-        # not through `send`: a lone command pays for each object on its way
+        pending = await self.send(requests)
+        await pending.receive(replies)
+
+    async def ask(self, request: Request) -> Reply | Exception:
+        # not by `exchange`: a lone command pays for each object on its way
         idle = self._idle
-        self._receive(self._send(requests), idle, len(requests), replies)
+        connection = self._take()
+        try:
+            connection.send_packed_command((encoded(request[1]),), check_health=False)
+            try:
+                reply = connection.read_response()
+            except ResponseError as error:
+                reply = error
+        except BaseException:
+            connection.disconnect()
+            raise
+        self.give_back(connection, idle)
+        return reply
 
     async def send(self, requests: Requests) -> "_SyncPendingReplies":
         idle = self._idle
-        return _SyncPendingReplies(self._send(requests), idle, len(requests), self._receive)
-
-    def _send(self, requests: Requests) -> SyncConnection:
         connection = self._take()
         try:
             connection.send_packed_command(_encoded(requests), check_health=False)
         except BaseException:
             connection.disconnect()
             raise
-        return connection
+        return _SyncPendingReplies(self, idle, connection, len(requests))
 
-    def _receive(
-        self,
-        connection: SyncConnection,
-        idle: deque[SyncConnection],
-        number: int,
-        replies: list[Reply | Exception],
-    ) -> None:
-        try:
-            for _ in range(number):
-                try:
-                    replies.append(connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
-        except BaseException:
-            connection.disconnect()
-            raise
+    def give_back(self, connection: SyncConnection, idle: deque[SyncConnection]) -> None:
+        """Keep a connection whose replies were read with the idle ones, where it was taken from."""
         if len(idle) < MAX_IDLE:
             idle.append(connection)
             if idle is not self._idle:
@@ -194,20 +199,27 @@ class SyncPool:
 class _SyncPendingReplies:
     def __init__(
         self,
-        connection: SyncConnection,
+        pool: SyncPool,
         idle: deque[SyncConnection],
+        connection: SyncConnection,
         number: int,
-        receive: Callable[
-            [SyncConnection, deque[SyncConnection], int, list[Reply | Exception]], None
-        ],
     ) -> None:
-        self._connection = connection
+        self._pool = pool
         self._idle = idle
+        self._connection = connection
         self._number = number
-        self._receive = receive
 
     async def receive(self, replies: list[Reply | Exception]) -> None:
-        self._receive(self._connection, self._idle, self._number, replies)
+        try:
+            for _ in range(self._number):
+                try:
+                    replies.append(self._connection.read_response())
+                except ResponseError as error:
+                    replies.append(error)
+        except BaseException:
+            self._connection.disconnect()
+            raise
+        self._pool.give_back(self._connection, self._idle)
 
     async def abandon(self) -> None:
         self._connection.disconnect()
@@ -230,6 +242,12 @@ class AsyncPool:
     async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
         pending = await self.send(requests)
         await pending.receive(replies)
+
+    async def ask(self, request: Request) -> Reply | Exception:
+        replies: list[Reply | Exception] = []
+        pending = await self.send([request])
+        await pending.receive(replies)
+        return replies[0]
 
     async def send(self, requests: Requests) -> "_AsyncPendingReplies":
         here = self._loops.get(asyncio.get_running_loop())

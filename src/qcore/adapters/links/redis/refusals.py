@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from qcore.adapters.links.redis.connection_base import ConnectFailed
 from qcore.adapters.links.redis.pool import Request, Transport
-from qcore.adapters.links.redis.resp import Reply, is_error_reply
+from qcore.adapters.links.redis.resp import is_error_reply
 from qcore.adapters.links.redis.server_errors import TOO_LARGE
 from qcore.domain.errors import BrokerRefused
 
@@ -39,10 +39,9 @@ def is_large(request: Request) -> bool:
 
 async def answers_another(transport: Transport, request: Request) -> bool:
     """Return whether the server that a request goes to answers a small one."""
-    replies: list[Reply | Exception] = []
     with suppress(RedisError, OSError):
-        await transport.exchange([(request[0], ("TIME",))], replies)
-    return bool(replies) and not isinstance(replies[0], Exception)
+        return not isinstance(await transport.ask((request[0], ("TIME",))), Exception)
+    return False
 
 
 def refusal(request: Request, shown: str) -> BrokerRefused:
@@ -54,4 +53,7 @@ def refusal(request: Request, shown: str) -> BrokerRefused:
 
 
 def _size(request: Request) -> int:
-    return sum(len(arg) for arg in request[1] if not isinstance(arg, int))
+    command = request[1]
+    if isinstance(command, bytes):
+        return len(command)
+    return sum(len(arg) for arg in command if not isinstance(arg, int))

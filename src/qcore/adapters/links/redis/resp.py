@@ -21,15 +21,21 @@ BATCH_BYTES: Final = 1 << 14
 # hiredis' stub takes tuples of one argument only; redis-py's parser is not annotated
 _hiredis: Any = hiredis
 _parser: Any = DefaultParser
-_encode: Final[Callable[[RedisCommand], bytes]] = _hiredis.pack_command
+encode_command: Final[Callable[[RedisCommand], bytes]] = _hiredis.pack_command
+"""Return a command as bytes to send."""
+
+
+def encoded(command: RedisCommand | bytes) -> bytes:
+    """Return a command as bytes to send, if it is not that already."""
+    return command if isinstance(command, bytes) else encode_command(command)
 
 
 def encode(commands: Iterable[RedisCommand]) -> list[bytes]:
     """Return commands as bytes to send, a buffer each."""
-    return [_encode(command) for command in commands]
+    return [encode_command(command) for command in commands]
 
 
-def encode_batched(commands: Iterable[RedisCommand]) -> Iterator[bytes]:
+def encode_batched(commands: Iterable[RedisCommand | bytes]) -> Iterator[bytes]:
     """Yield commands as bytes to send, small ones joined: each buffer costs a system call.
 
     A command is taken from the iterable only after all buffers before it were taken, so Redis can
@@ -38,12 +44,27 @@ def encode_batched(commands: Iterable[RedisCommand]) -> Iterator[bytes]:
     joined: list[bytes] = []
     size = 0
     for command in commands:
-        joined.append(_encode(command))
+        joined.append(encoded(command))
         size += len(joined[-1])
         if size >= BATCH_BYTES:
             yield b"".join(joined)
             joined, size = [], 0
     yield b"".join(joined)
+
+
+def command_format(words: Iterable[Arg | None]) -> bytes:
+    """Return a command as a format of its words that are None, each given as its size and bytes.
+
+    To fill in three words takes a quarter of the time of encoding the fifteen of a lone enqueue.
+    """
+    formats = [_format(word) for word in words]
+    return b"*%d\r\n%b" % (len(formats), b"".join(formats))
+
+
+def _format(word: Arg | None) -> bytes:
+    if word is None:
+        return b"$%d\r\n%b\r\n"
+    return encode_command((word,)).removeprefix(b"*1\r\n").replace(b"%", b"%%")
 
 
 def new_reader() -> Any:

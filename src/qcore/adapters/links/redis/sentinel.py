@@ -9,7 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from qcore.adapters.links.clock_sync import monotonic
 from qcore.adapters.links.redis.address import HostPort
-from qcore.adapters.links.redis.pool import Pool, Requests
+from qcore.adapters.links.redis.pool import Pool, Request, Requests
 from qcore.adapters.links.redis.resp import Reply
 
 QUICK: Final = 0.1
@@ -46,12 +46,21 @@ class SentinelTransport:
 
     async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
         """Send all commands to the master in one pipeline; append the replies in order."""
+        pool = await self._pool_to_master()
+        await pool.exchange(requests, replies)
+
+    async def ask(self, request: Request) -> Reply | Exception:
+        """Send one command to the master; return its reply, an error reply as an exception."""
+        pool = await self._pool_to_master()
+        return await pool.ask(request)
+
+    async def _pool_to_master(self) -> Pool:
         master = self._master
         if master is None:
             found = await self.find_master()
             # another thread or task may have found it meanwhile
             master = self._master = self._master or found
-        await self._pool(master).exchange(requests, replies)
+        return self._pool(master)
 
     def _pool(self, at: HostPort) -> Pool:
         """Return the one pool to a server, also to threads that ask at the same time."""
@@ -110,10 +119,8 @@ class SentinelTransport:
         return others * 2 > len(self._order)
 
     async def _named_by(self, sentinel: Pool) -> HostPort:
-        replies: list[Reply | Exception] = []
         question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name)
-        await sentinel.exchange([(None, question)], replies)
-        reply: Reply = replies[0]
+        reply: Reply = await sentinel.ask((None, question))
         if isinstance(reply, Exception):
             raise reply
         if reply is None:
