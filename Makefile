@@ -14,7 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-redis test-contract test-rest test-system check docs bench bench-peers clean
+.PHONY: help demo test test-redis test-contract test-adapters test-rest test-system
+.PHONY: check check-pyright check-mypy check-style docs bench bench-peers clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,11 +24,11 @@ help: ## List the targets
 demo: $(VENV)/demo.stamp ## Run the example application, signup
 	@$(PY) -m examples.signup
 
-# In four parts at once: tests with real processes mostly wait for them, while the contract over Redis,
-# which is tried over five kinds of it, the contract over the other brokers and all the rest share the
-# cores.
+# In five parts at once: tests with real processes mostly wait for them, while the contract over Redis,
+# which is tried over five kinds of it, the contract over the other brokers, the adapters and all the
+# rest share the cores.
 test: $(VENV)/dev.stamp ## Run every test, the slow ones with real processes too
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=4 test-redis test-contract test-rest test-system
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=5 test-redis test-contract test-adapters test-rest test-system
 
 test-redis: $(VENV)/dev.stamp
 	@$(PY) -m pytest tests/contract/test_redis.py
@@ -35,17 +36,27 @@ test-redis: $(VENV)/dev.stamp
 test-contract: $(VENV)/dev.stamp
 	@$(PY) -m pytest tests/contract --ignore=tests/contract/test_redis.py
 
+test-adapters: $(VENV)/dev.stamp
+	@$(PY) -m pytest tests/adapters -m "not system"
+
 test-rest: $(VENV)/dev.stamp
-	@$(PY) -m pytest --ignore=tests/contract -m "not system"
+	@$(PY) -m pytest --ignore=tests/contract --ignore=tests/adapters -m "not system"
 
 test-system: $(VENV)/dev.stamp
 	@$(PY) -m pytest -m system tests
 
 check: $(VENV)/dev.stamp ## Lint, check the format, the types and the architecture
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 check-pyright check-mypy check-style
+
+check-pyright: $(VENV)/dev.stamp
+	$(VENV)/bin/pyright --pythonpath $(PY)
+
+check-mypy: $(VENV)/dev.stamp
+	$(VENV)/bin/mypy
+
+check-style: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
-	$(VENV)/bin/pyright --pythonpath $(PY)
 	$(VENV)/bin/lint-imports --no-logo
 
 docs: $(VENV)/docs.stamp ## Build the documentation site in build/docs, and check its links

@@ -230,7 +230,7 @@ class Databases(Pair):
 
 
 UNSHARED: Final = settings(
-    max_examples=200,
+    max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 """Each example empties the databases that the fixture gives."""

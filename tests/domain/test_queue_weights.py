@@ -35,9 +35,10 @@ def test_shares_hold_within_two_percent_over_ten_thousand(
     weights: dict[str, int], sizes: list[int]
 ) -> None:
     """Asked for in batches of any sizes, ten thousand turns are shared by weight."""
-    rooms: list[int] = []
-    while sum(rooms) < 10_000:
-        rooms.append(min(sizes[len(rooms) % len(sizes)], 10_000 - sum(rooms)))
+    rooms, left = list[int](), 10_000
+    while left:
+        rooms.append(min(sizes[len(rooms) % len(sizes)], left))
+        left -= rooms[-1]
     turns = served(Weighted(weights), rooms)
     for queue, weight in weights.items():
         assert turns[queue] == pytest.approx(10_000 * weight / sum(weights.values()), rel=0.02)
