@@ -6,7 +6,7 @@ from qcore import connect
 from qcore.adapters.links.inline import run_to_end
 from qcore.adapters.postgres.schema import VERSION
 from qcore.domain.errors import BrokerUnusable
-from qcore.testing.builders import NOW, a_task
+from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 from tests.adapters.postgres_kit import blocking_on, broker_on, fresh_schema
 from tests.servers.postgres import HOST, PostgresServer
 
@@ -110,10 +110,19 @@ def test_tables_of_an_older_qcore_are_brought_up_to_date(postgres_server: Postgr
         with blocking_on(postgres_server, schema):
             pass
     postgres_server.sql(f"ALTER INDEX {older}.tasks_pkey RESET (fillfactor)")
+    postgres_server.sql(f"DROP TABLE {older}.token_bound")
+    postgres_server.sql(f"ALTER SEQUENCE {older}.token SET LOGGED")
+    postgres_server.sql(f"SELECT setval('{older}.token', 4000000000000000)")
     postgres_server.sql(f"UPDATE {older}.meta SET version = 1")  # noqa: S608
     with blocking_on(postgres_server, older) as broker:
         run_to_end(broker.enqueue([a_task()], now=NOW))
+        (claim,) = run_to_end(broker.claim(a_demand(), now=NOW, until=NOW + LEASE))
+    assert claim.lease.token > 4_000_000_000_000_000
     assert postgres_server.sql(f"SELECT version FROM {older}.meta") == [(VERSION,)]  # noqa: S608
+    assert tables(postgres_server, older) == tables(postgres_server, newer)
+    persistence = "SELECT relpersistence::text FROM pg_class WHERE oid = '{}.token'::regclass"
+    for schema in (older, newer):
+        assert postgres_server.sql(persistence.format(schema)) == [("u",)]
     options = "SELECT reloptions FROM pg_class WHERE oid = '{}.tasks_pkey'::regclass"
     assert postgres_server.sql(options.format(older)) == [(["fillfactor=50"],)]
     assert postgres_server.sql(options.format(newer)) == [(["fillfactor=50"],)]

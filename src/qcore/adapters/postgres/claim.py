@@ -14,7 +14,7 @@ from qcore.adapters.postgres.places import of_queue
 from qcore.adapters.postgres.records import COLUMNS, ID, WIDTH, claimed_task_of, task_of
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record
-from qcore.adapters.postgres.tokens import raise_tokens
+from qcore.adapters.postgres.tokens import AHEAD, raise_bound, raise_tokens
 from qcore.adapters.postgres.transitions import (
     read_due,
     read_tasks,
@@ -58,7 +58,14 @@ async def _claim_simply(
 ) -> tuple[list[Claim], list[SweptTask], Demand | None]:
     """Claim in one statement; return, too, what ended, and what is left where there is more."""
     room = max(0, demand.limit)
-    values = {"room": room, "now": now, "until": until, "floor": token_floor(now)}
+    values = {
+        "room": room,
+        "now": now,
+        "until": until,
+        "floor": token_floor(now),
+        "ahead": AHEAD,
+        "is_lax": tx.is_alone,
+    }
     if len(demand.quotas) == 1:
         (queue,) = demand.quotas
         rows = await tx.alone(_SQL["simple"], {**values, "queue": queue})
@@ -123,6 +130,7 @@ class _ClaimCall:
         self._endings = Endings()
         self._limits: dict[str, QueueLimits] = {}
         self._claims: list[Claim] = []
+        self._bound: int | None = None
         self._before = before
         """What the same call has claimed already."""
         self.ended: list[SweptTask] = []
@@ -132,7 +140,7 @@ class _ClaimCall:
         """Claim, and have those told who are to know what else became of tasks."""
         queues = [*demand.quotas]
         self._limits = await read_limits(self._tx, queues, lock=True)
-        await raise_tokens(self._tx, self._now)
+        self._bound = await raise_tokens(self._tx, self._now)
         promoted = [queue for queue in queues if await self._promote(queue)]
         for queue, quota in demand.quotas.items():
             await self._take(queue, min(quota, demand.limit - len(self._claims)))
@@ -218,6 +226,7 @@ class _ClaimCall:
             return
         values = {**of_queue(queue, [task.id for task in tasks]), "until": self._until}
         tokens: dict[str, int] = dict(await self._tx.fetch(_SQL["claim"], values))
+        raise_bound(self._tx, max(tokens.values()), self._bound)
         for task in tasks:
             lease = Lease(queue, task.id, tokens[task.id], self._until)
             self._claims.append(Claim(task, lease))

@@ -15,7 +15,7 @@ from qcore.adapters.postgres.enqueue import enqueue
 from qcore.adapters.postgres.places import of_queue, places
 from qcore.adapters.postgres.records import STATES
 from qcore.adapters.postgres.statements import statements
-from qcore.adapters.postgres.tokens import raise_tokens
+from qcore.adapters.postgres.tokens import raise_bound, raise_tokens
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.periodic.changes import (
@@ -53,8 +53,9 @@ async def _write(tx: Tx, change: EntryChange, now: Moment) -> EntryAnswer:
         tx.add(_SQL["delete"], named)
         return EntryWritten(None, admissions)
     # a number that no entry of the queue has had: a token, as leases have
-    await raise_tokens(tx, now)
+    bound = await raise_tokens(tx, now)
     ((revision,),) = await tx.fetch(_SQL["next_revision"], {})
+    raise_bound(tx, revision, bound)
     values = {
         **named,
         "revision": revision,

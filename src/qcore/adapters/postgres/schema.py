@@ -10,9 +10,12 @@ from qcore.adapters.links.postgres import Prepare, Tx
 from qcore.adapters.postgres.statements import statements
 from qcore.domain.errors import BrokerUnusable
 
-ADDED: Final[Mapping[int, Sequence[str]]] = {2: ["primary_key_room"]}
+ADDED: Final[Mapping[int, Sequence[str]]] = {
+    2: ["primary_key_room"],
+    3: ["token_bound", "unlogged_token"],
+}
 """What each version has added to the one before it, by the names of the statements that make it."""
-VERSION: Final = 2
+VERSION: Final = 3
 OLDEST: Final = 1
 """The oldest version that is brought up to date."""
 
@@ -64,7 +67,7 @@ async def prepare(tx: Tx, schema: str) -> bool:
     if not has_schema:
         # only then: with the schema there, the user needs no privilege to make one
         tx.add(f"CREATE SCHEMA {schema}", {})
-    for sql in _MADE:
+    for sql in (*_MADE, _SCHEMA["unlogged_token"]):
         tx.add(sql, {})
     tx.add(_SCHEMA["set_version"], {"version": VERSION})
     return False

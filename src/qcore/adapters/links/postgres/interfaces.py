@@ -28,6 +28,11 @@ class Tx(Protocol):
         """Whether there are statements that are undone if a later one, or the commit, fails."""
         ...
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether a statement that `alone` runs next is a transaction of its own."""
+        ...
+
     async def alone(self, sql: str, values: Values) -> list[Row]:
         """Run a statement that is a transaction of its own, unless one has begun already."""
         ...

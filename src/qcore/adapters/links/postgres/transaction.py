@@ -48,9 +48,14 @@ class Transaction:
         """Whether a commit was sent: if its answer is lost, nobody knows what became of it."""
         self.notifications: list[Notification | Work] = []
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether a statement that `alone` runs next is a transaction of its own."""
+        return self._stands_alone and not self.has_begun and not self._added
+
     async def alone(self, sql: str, values: Values) -> list[Row]:
         """Run a statement that is a transaction of its own, unless one has begun already."""
-        if self.has_begun or self._added or not self._stands_alone:
+        if not self.is_alone:
             return await self.fetch(sql, values)
         self.may_have_committed = True
         rows = await self._session.execute(self._localized(sql), values)
@@ -77,7 +82,7 @@ class Transaction:
         if not added and not self.has_begun:
             return
         self.may_have_committed = True
-        if len(added) == 1 and not self.has_begun and self._stands_alone:
+        if len(added) == 1 and self.is_alone:
             await self._session.execute(*added[0])
             return
         begin = () if self.has_begun else self._begin
@@ -96,6 +101,7 @@ class Reading:
     """`Tx` of a query: each statement is a transaction of its own."""
 
     has_begun = False
+    is_alone = True
 
     def __init__(self, session: Session, localized: Callable[[str], str]) -> None:
         self._session = session

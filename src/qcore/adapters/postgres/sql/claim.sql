@@ -1,6 +1,8 @@
 -- A claim in one statement, where nothing is to be decided but who gets what: no limit of a queue, nothing
 -- that became due, no task among the first that has crashed or has expired, and tokens that are above
--- `floor`. Else `is_odd` says so, and nothing is claimed.
+-- `floor` and neither above the bound of tokens nor `ahead` below it. Else `is_odd` says so, and nothing is claimed.
+-- Where there is a bound (see `tokens.py`), and nothing else is in the transaction (`is_lax`), the commit does not
+-- wait for the disk: what a server forgets that fails is claimed again, under another token.
 -- SKIP LOCKED passes over what others are claiming. The tasks are locked in one materialized step with
 -- its own LIMIT: as a subquery of IN, it could be run more than once, and take more (facts of planners,
 -- not of the standard). They are updated where they lie (`ctid`), as nobody else can move them by then.
@@ -17,7 +19,10 @@ WITH odd AS MATERIALIZED (
             SELECT 1 FROM qcore.tasks
             WHERE queue = %(queue)s AND state = 'retry' AND due <= %(now)s
         )
-        OR (SELECT last_value <= %(floor)s FROM qcore.token) AS found
+        OR t.last_value <= %(floor)s
+        OR coalesce(t.last_value NOT BETWEEN b.bound - %(ahead)s AND b.bound - 1, false) AS found,
+        b.bound
+    FROM qcore.token AS t LEFT JOIN qcore.token_bound AS b ON true
 ), picked AS MATERIALIZED (
     SELECT p.*, nextval('qcore.token') AS token
     FROM (
@@ -28,7 +33,14 @@ WITH odd AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) AS p
 ), doubtful AS MATERIALIZED (
-    SELECT EXISTS (SELECT 1 FROM picked WHERE crashes > 0 OR expires <= %(now)s) AS found
+    SELECT EXISTS (
+        SELECT 1 FROM picked
+        WHERE crashes > 0 OR expires <= %(now)s OR token > (SELECT bound FROM odd)
+    ) AS found
+), lax AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+    FROM odd CROSS JOIN doubtful
+    WHERE %(is_lax)s AND odd.bound IS NOT NULL AND NOT odd.found AND NOT doubtful.found
 ), claimed AS (
     UPDATE qcore.tasks AS t
     SET state = 'active', until = %(until)s, token = p.token, attempts = t.attempts + 1
@@ -38,7 +50,7 @@ WITH odd AS MATERIALIZED (
         t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token
 )
 SELECT odd.found OR doubtful.found AS is_odd, c.*
-FROM odd CROSS JOIN doubtful LEFT JOIN claimed AS c ON true
+FROM odd CROSS JOIN doubtful LEFT JOIN lax ON true LEFT JOIN claimed AS c ON true
 ORDER BY c.token
 
 -- The same for several queues. Each one's `share` is its quota, as far as it has so many, and then what room
@@ -50,7 +62,8 @@ WITH wanted AS MATERIALIZED (
         WITH ORDINALITY AS u (queue, quota, place)
 ), odd AS MATERIALIZED (
     SELECT EXISTS (SELECT 1 FROM qcore.limits WHERE queue = ANY(%(queues)s::text[]))
-        OR (SELECT last_value <= %(floor)s FROM qcore.token)
+        OR k.last_value <= %(floor)s
+        OR coalesce(k.last_value NOT BETWEEN b.bound - %(ahead)s AND b.bound - 1, false)
         OR EXISTS (
             SELECT 1 FROM wanted AS w
             WHERE (
@@ -61,7 +74,9 @@ WITH wanted AS MATERIALIZED (
                 SELECT true FROM qcore.tasks AS t
                 WHERE t.queue = w.queue AND t.state = 'retry' AND t.due <= %(now)s LIMIT 1
             )
-        ) AS found
+        ) AS found,
+        b.bound
+    FROM qcore.token AS k LEFT JOIN qcore.token_bound AS b ON true
 ), counted AS MATERIALIZED (
     SELECT w.*, (
         SELECT count(*) FROM (
@@ -96,7 +111,14 @@ WITH wanted AS MATERIALIZED (
         ORDER BY t.rank > s.taken, s.place, t.rank OFFSET 0
     ) AS p
 ), doubtful AS MATERIALIZED (
-    SELECT EXISTS (SELECT 1 FROM picked WHERE crashes > 0 OR expires <= %(now)s) AS found
+    SELECT EXISTS (
+        SELECT 1 FROM picked
+        WHERE crashes > 0 OR expires <= %(now)s OR token > (SELECT bound FROM odd)
+    ) AS found
+), lax AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+    FROM odd CROSS JOIN doubtful
+    WHERE %(is_lax)s AND odd.bound IS NOT NULL AND NOT odd.found AND NOT doubtful.found
 ), claimed AS (
     UPDATE qcore.tasks AS t
     SET state = 'active', until = %(until)s, token = p.token, attempts = t.attempts + 1
@@ -107,7 +129,7 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT odd.found OR doubtful.found AS is_odd, c.*,
     (SELECT coalesce(sum(share), 0) FROM shares) > (SELECT count(*) FROM picked) AS is_short
-FROM odd CROSS JOIN doubtful LEFT JOIN claimed AS c ON true
+FROM odd CROSS JOIN doubtful LEFT JOIN lax ON true LEFT JOIN claimed AS c ON true
 ORDER BY c.token
 
 -- name: pending
@@ -166,10 +188,29 @@ SELECT
 FROM unnest(%(queues)s::text[]) AS n (queue)
 
 -- name: tokens
-SELECT last_value > %(floor)s FROM qcore.token
+SELECT t.last_value > %(floor)s
+    AND coalesce(t.last_value BETWEEN b.bound - %(ahead)s AND b.bound - 1, true), b.bound
+FROM qcore.token AS t LEFT JOIN qcore.token_bound AS b ON true
 
 -- name: lock_tokens
 SELECT pg_advisory_xact_lock(%(key)s)
 
+-- Commits to the disk whatever the session's setting is: a bound that others see has to be there.
 -- name: raise_tokens
-SELECT setval('qcore.token', %(floor)s) FROM qcore.token WHERE last_value <= %(floor)s
+WITH low AS MATERIALIZED (
+    SELECT greatest(t.last_value, b.bound, %(floor)s) AS given
+    FROM qcore.token AS t LEFT JOIN qcore.token_bound AS b ON true
+    WHERE t.last_value <= %(floor)s OR t.last_value NOT BETWEEN b.bound - %(ahead)s AND b.bound - 1
+), raised AS (
+    UPDATE qcore.token_bound SET bound = low.given + 2 * %(ahead)s
+    FROM low
+    RETURNING CASE WHEN current_setting('synchronous_commit') = 'off'
+        THEN set_config('synchronous_commit', 'on', true) END
+)
+SELECT setval('qcore.token', low.given + %(ahead)s) FROM low LEFT JOIN raised ON true
+
+-- name: bound
+SELECT bound FROM qcore.token_bound
+
+-- name: raise_bound
+UPDATE qcore.token_bound SET bound = greatest(bound, %(bound)s)

@@ -31,9 +31,24 @@ UPDATE qcore.meta SET version = %(version)s
 -- name: sequence
 CREATE SEQUENCE qcore.sequence AS bigint
 
--- Fencing tokens, of all queues. They are kept above the time in microseconds: see `tokens.py`.
+-- Fencing tokens, of all queues. They are kept above the time in microseconds, and up to the bound of the table's
+-- one row: see `tokens.py`.
 -- name: token
 CREATE SEQUENCE qcore.token AS bigint
+
+-- name: token_bound
+CREATE TABLE qcore.token_bound (bound bigint NOT NULL) WITH (fillfactor = 10)
+
+-- A sequence that begins anew when the server has failed. Before PostgreSQL 15 there is none: then it has no bound.
+-- name: unlogged_token
+DO $$
+BEGIN
+    IF current_setting('server_version_num')::integer >= 150000 THEN
+        ALTER SEQUENCE qcore.token SET UNLOGGED;
+        INSERT INTO qcore.token_bound SELECT last_value FROM qcore.token;
+    END IF;
+END
+$$
 
 -- Few columns are indexed, and none of them for all states: a partial index for each way in which tasks of
 -- a state are looked for. Room is left on each page (fillfactor), so that what changes no index stays on its
