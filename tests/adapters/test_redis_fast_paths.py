@@ -198,7 +198,10 @@ class Pair:
         return {}
 
     def published(self, n: int) -> list[tuple[bytes, bytes]]:
-        """Return all that was published to one of them since this was asked last."""
+        """Return what scripts have published to one of them since this was asked last.
+
+        A fake also tells of each command that has written a key.
+        """
         self.stores[n].client.publish("end", "")
         found: list[tuple[bytes, bytes]] = []
         while True:
@@ -207,7 +210,8 @@ class Pair:
             if message["type"] == "pmessage":
                 if message["channel"] == b"end":
                     return found
-                found.append((message["channel"], message["data"]))
+                if not message["channel"].startswith(b"__key"):
+                    found.append((message["channel"], message["data"]))
 
     def close(self) -> None:
         for listener in self.listeners:
@@ -296,22 +300,26 @@ def states(draw: st.DrawFn) -> list[Step]:
 ENQUEUES: Final = st.tuples(
     st.sampled_from(["0", "0", "0", "1"]),
     st.sampled_from(["default", *KINDS]),
-    st.sampled_from(["new", *IDS]),
+    st.sampled_from(["new", "fe" * 16, *IDS]),
     st.sampled_from([FAST_PATH_KEYS, len(Key)]),
     st.booleans(),
+    st.sampled_from([0, 0, 6, 7, 63, 64, 130]),
 )
-"""Whether it may be a duplicate request, the kind and id of a task, the keys, leave to create."""
+"""Whether it may be a duplicate request, the kind and id of a task, the keys, leave to create, and
+how many others come before it."""
 
 CLAIMS: Final = st.tuples(
     st.sampled_from(["0", "0", "0", "1"]),
     st.sampled_from([NOW, 0.0, 5e9]),
-    st.integers(0, 3),
+    st.sampled_from([0, 1, 2, 3, 8, 64, 100, 250]),
     st.sampled_from(["no", "last", "yes"]),
-    st.sampled_from(["1e12", "0"]),
-    st.integers(0, 3),
+    st.sampled_from(["1e12", "1e12", "0"]),
+    st.sampled_from([250, 250, 250, 0, 2]),
     st.sampled_from([1, 1, 1, 2]),
+    st.sampled_from([(), (), (0, "-"), (2, 3)]),
 )
-"""Whether it may be a duplicate request, now, room, promotion, the deadline, the quota, queues."""
+"""Whether it may be a duplicate request, now, room, promotion, the deadline, the quota, queues, and
+how many were given before and may be given together."""
 
 
 TRANSITIONS: Final = st.tuples(
@@ -345,18 +353,20 @@ def is_same(pair: Pair, script: str, keys: Sequence[str], words: Sequence[Word])
 @given(state=states(), request_=ENQUEUES)
 @example(
     [lambda store: store.put("default", "a"), lambda store: store.edit(EDITS[3])],
-    ("0", "default", "new", len(Key), False),
+    ("0", "default", "new", len(Key), False, 0),
 )
 @UNSHARED
-def test_a_task_is_enqueued_as_without_the_fast_path(
-    pair: Pair, state: Sequence[Step], request_: tuple[str, str, str, int, bool]
+def test_tasks_are_enqueued_as_without_the_fast_path(
+    pair: Pair, state: Sequence[Step], request_: tuple[str, str, str, int, bool, int]
 ) -> None:
     """Whatever is stored, and whatever is to be."""
     pair.clear()
     for each in state:
         each(pair.one)
-    is_retry, kind, id, number, may_create = request_  # noqa: A001  (as the field is called)
-    [_, *words] = encode_tasks([NewTask("n", id=id, queue=QUEUE, **KINDS[kind])], NOW)
+    is_retry, kind, id, number, may_create, before = request_  # noqa: A001  (as the field is called)
+    tasks = [NewTask("n", id=f"fd{n:030x}", queue=QUEUE) for n in range(before)]
+    tasks.append(NewTask("n", id=id, queue=QUEUE, **KINDS[kind]))
+    [_, *words] = encode_tasks(tasks, NOW)
     if kind not in NEEDS_FEW_KEYS:
         number = len(Key)
     is_same(pair, "enqueue", KEYS[:number], [is_retry, 7, int(may_create), *words])
@@ -364,17 +374,19 @@ def test_a_task_is_enqueued_as_without_the_fast_path(
 
 @given(state=states(), request_=CLAIMS)
 @UNSHARED
-def test_a_task_is_claimed_as_without_the_fast_path(
-    pair: Pair, state: Sequence[Step], request_: tuple[str, float, int, str, str, int, int]
+def test_tasks_are_claimed_as_without_the_fast_path(
+    pair: Pair,
+    state: Sequence[Step],
+    request_: tuple[str, float, int, str, str, int, int, tuple[Word, ...]],
 ) -> None:
     """Whatever is stored, and whatever is asked for."""
     pair.clear()
     for each in state:
         each(pair.one)
-    is_retry, now, room, promoting, deadline, quota, queues = request_
+    is_retry, now, room, promoting, deadline, quota, queues, given = request_
     words = [is_retry, 7, repr(now), repr(now + LEASE), room, promoting, deadline]
     keys = [*KEYS, *OTHER_KEYS][: queues * len(Key)] + STATISTICS[: len(Resolution) * queues]
-    is_same(pair, "claim", keys, [*words, *[quota] * queues])
+    is_same(pair, "claim", keys, [*words, *[quota] * queues, *given * queues])
 
 
 @given(
@@ -399,7 +411,8 @@ def test_a_task_is_settled_as_without_the_fast_path(
     tokens = {claim.task.id: claim.lease.token for claim in pair.one.claims}
     deleted = {id: tokens.get(id, 1) + (is_held == "lost") for id, is_held in deletions}  # noqa: A001  (as the field is called)
     changed = [id for id in tokens if id not in deleted and other == "retried"]  # noqa: A001  (as the field is called)
-    words: list[Word] = [len(deleted), len(changed), *deleted, *changed, *deleted.values()]
+    held = " ".join(map(str, deleted.values()))
+    words: list[Word] = [len(deleted), len(changed), held, *deleted, *changed]
     for id in changed:  # noqa: A001  (as the field is called)
         words += ["t", tokens[id], 1, int(Key.ACTIVE), id, 1, int(Key.RETRY), NOW + 1, id]
         words += ["1 1 1 0 - - - - - -|", "", "", ""]
@@ -422,14 +435,34 @@ def test_the_most_frequent_requests_take_the_fast_path(pair: Pair, active: int) 
     assert reply[0] == b"done"
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_batches_take_the_fast_path(pair: Pair, version: int) -> None:
+    """Into blocks, and from blocks or, in a queue of version 1, from members of their own."""
+    pair.one.put("scheduled", "a")
+    pair.one.client.hset(key(Key.META), mapping={"version": version, "sequence": 300})
+    pair.one.pack(70)
+    tasks = [NewTask("n", id=f"fd{n:030x}", queue=QUEUE) for n in range(100)]
+    [_, *words] = encode_tasks(tasks, NOW)
+    reply = pair.one.call(fast_path("enqueue"), KEYS[:FAST_PATH_KEYS], ["0", 7, 0, *words])
+    assert reply == (b"" if version == 2 else None)
+    keys = [*KEYS, *STATISTICS[: len(Resolution)]]
+    for number in (40, 25):
+        words = ["0", 7, repr(NOW), repr(NOW + LEASE), number, "yes", "1e12", number]
+        reply = pair.one.call(fast_path("claim"), keys, words)
+        assert isinstance(reply, list)
+        [(_, ids, values, records)] = reply[1]
+        assert len(ids) == len(values) == number
+        assert records is None
+
+
 @pytest.mark.parametrize("counts", [{}, {"n": {"S": 2}}])
 def test_successes_take_the_fast_path(pair: Pair, counts: Mapping[str, FieldCounts]) -> None:
     """Many at once too, with statistics and without."""
     for id in ("a", "b"):  # noqa: A001  (as the field is called)
         pair.one.put("default", id)
     pair.one.take(2)
-    tokens = [claim.lease.token for claim in pair.one.claims]
-    words = ["0", 7, 2, 0, "a", "b", *tokens, *encode_statistics(counts)]
+    tokens = " ".join(str(claim.lease.token) for claim in pair.one.claims)
+    words = ["0", 7, 2, 0, tokens, "a", "b", *encode_statistics(counts)]
     assert (
         pair.one.call(fast_path("transition"), [*KEYS, *STATISTICS[: len(Resolution)]], words)
         == b""

@@ -62,7 +62,7 @@ async def claim(
     return run.claims
 
 
-_Pack = tuple[int, Sequence[bytes], Sequence[bytes | None], Sequence[bytes | None]]
+_Pack = tuple[int, Sequence[bytes], Sequence[bytes | None], Sequence[bytes | None] | None]
 """The token before the first, ids, values, and run records: see lua/claim.lua."""
 
 
@@ -169,8 +169,8 @@ class _ClaimRun:
         died: list[SweptTask] = []
         before = len(claims)
         remembered: dict[int, RememberedClaim] = {}
-        for last, names, values, records in packs:
-            token = last
+        for last, names, values, given in packs:
+            token, records = last, given or [None] * len(names)
             for name, value, progress in zip(names, values, records, strict=True):
                 token += 1
                 if value is None:

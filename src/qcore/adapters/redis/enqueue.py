@@ -29,6 +29,8 @@ MAX_BYTES_PER_CALL: Final = 1 << 19
 NEEDS_ALL_KEYS: Final = b"needs_all_keys"
 SUCCEEDS: Final = b"s"
 MUST_EXIST, MAY_CREATE = "0", "1"
+UNPLACED: Final = "-"
+"""In the place of the moment, where no task has a placement."""
 GROUPED, KEEPS = "g", "k"
 MODES: Final = {REJECT: 0, REPLACE: 1, RERUN: 2}
 """What is done where another task has the unique key, as lua/enqueue.lua has it."""
@@ -55,7 +57,7 @@ async def enqueue(
     number = session.next()
     digits = b"%d" % number
     encoded = _plain_format(keys) % (len(digits), digits, len(name), name, len(body), body)
-    args = (MUST_EXIST, "", name, body, "")
+    args = (MUST_EXIST, UNPLACED, name, body)
     reply: bytes = await runner.link.run_one(ENQUEUE, keys, number, args, encoded)
     runner.sessions.release([session])
     if not reply:
@@ -68,7 +70,7 @@ async def enqueue(
 @lru_cache(maxsize=1_000)
 def _plain_format(keys: tuple[str, ...]) -> bytes:
     """Return the call for a plain task, but for its number, the id and the value."""
-    return ENQUEUE.call_format(keys, (MUST_EXIST, "", None, None, ""))
+    return ENQUEUE.call_format(keys, (MUST_EXIST, UNPLACED, None, None))
 
 
 async def _enqueue_any(
@@ -246,21 +248,25 @@ class _Chunk:
 
 def _words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Arg]:
     """Yield leave to create the queue, now if a placement has more than a moment, and the tasks."""
+    rows = [_words_of(task, now) for task in tasks]
     yield leave
+    if not any(placement for _, _, placement in rows):
+        yield UNPLACED
+        yield from (word for name, body, _ in rows for word in (name, body))
+        return
     has_more = any(task.unique_key is not None or task.on_conflict == KEEP for task in tasks)
     yield repr(now) if has_more else ""
-    for task in tasks:
-        yield from _words_of(task, now)
+    for row in rows:
+        yield from row
 
 
 def _plain_words(leave: str, tasks: Collection[NewTask], now: Moment) -> Iterator[Arg]:
     """Yield what `_words` does for tasks without placements, in two thirds of the time."""
     yield leave
-    yield ""
+    yield UNPLACED
     for task in tasks:
         yield encode_id(task.id)
         yield encode_task(task, now)
-        yield ""
 
 
 def _words_of(task: NewTask, now: Moment) -> tuple[StoredId, bytes, str]:

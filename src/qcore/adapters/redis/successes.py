@@ -64,4 +64,5 @@ def _words(
     if not all(are_plain) or [lease.id for lease in leases] != [*ids]:
         return None
     ended = tallied_successes(called, verdicts)
-    return [len(tokens), 0, *names, *tokens, *encode_statistics(ended)]
+    held = " ".join(map(str, tokens))
+    return [len(tokens), 0, held, *names, *encode_statistics(ended)]

@@ -80,9 +80,9 @@ def encode_transitions(
     writes: Sequence[ConditionalWrite], audit: AuditRecord | None = None
 ) -> list[Arg]:
     """Return the arguments of lua/transition.lua; deletions go ahead of the others."""
-    tokens = [write[2] for write in writes if write[2]]
-    words: list[Arg] = [len(tokens), len(writes) - len(tokens), *(write[1] for write in writes)]
-    words += tokens
+    tokens = [str(write[2]) for write in writes if write[2]]
+    words: list[Arg] = [len(tokens), len(writes) - len(tokens), " ".join(tokens)]
+    words += [write[1] for write in writes]
     for write in writes[len(tokens) :]:
         words += write[3]
     if len(tokens) < len(writes):

@@ -33,7 +33,8 @@
 -- many it may give together with these, "-" for no bound.
 -- Reply: "due"; or "more" if there may be more to claim though there is room; else "done". Then for
 -- each queue any number of quadruples: the token before the first; ids; values, nil for a task that
--- was not claimed; run records, nil for one that is the bare token, which counts up from the first.
+-- was not claimed; run records, nil for one that is the bare token, which counts up from the first,
+-- and nil in place of all of them where each is.
 -- Of a task that expired, the number of its attempts and its name stand in place of the record. A
 -- duplicate request is told of no task that expired.
 -- Nothing at all after the deadline, or where no queue has a task pending, scheduled or to be
@@ -241,10 +242,10 @@ end
 -- Return the run record, in full, of a task that is claimed.
 local function claimed_record(record, token)
   if not record then
-    return format('%.0f 1 0 0 - - - - - -|', token)
+    return format('%d 1 0 0 - - - - - -|', token)
   end
   local _, stop, attempts = string.find(record, '^%S+ (%d+)')
-  return format('%.0f %.0f', token, (attempts or 0) + 1) .. sub(record, (stop or #record) + 1)
+  return format('%d %d', token, (attempts or 0) + 1) .. sub(record, (stop or #record) + 1)
 end
 
 -- Say whether a sorted set of at most FEW members gets more than FEW.
@@ -374,10 +375,10 @@ local function pop(base, size)
     call('ZREMRANGEBYRANK', KEYS[base + PENDING], 0, #ids - 1)
   end
   local token = math.max(last_token(known[1]), earliest_token)
-  local last = format('%.0f', token + #ids)
+  local last = format('%d', token + #ids)
   call('HSET', KEYS[base + META], 'token', last)
   local at = #given
-  given[at + 1], given[at + 2], given[at + 3] = queue, format('%.0f', token + 1), last
+  given[at + 1], given[at + 2], given[at + 3] = queue, format('%d', token + 1), last
   return ids, values, records, token
 end
 
@@ -399,10 +400,10 @@ local function take(base, wanted, claims)
       break
     end
     local rows, active, expiring, expired, expired_records, uniques, at = {}, {}, {}, {}, {}, {}, 0
-    local names = {}
+    local names, has_records = {}, false
     local outgrown = outgrows(KEYS[base + ACTIVE], #ids)
     if outgrown then
-      rows, active, at = { DUMMY, '' }, { 0, DUMMY }, 2
+      rows, active, at = { DUMMY, '' }, { '0', DUMMY }, 2
     end
     for i = 1, #ids do
       local id, value, record = ids[i], values[i], records[i]
@@ -418,7 +419,7 @@ local function take(base, wanted, claims)
         expired[#expired + 1] = id
         expired_records[#expired], uniques[#expired] = record, unique
         names[#expired] = task_name(value)
-        values[i] = false
+        values[i], has_records = false, true
         records[i] = (string.match(record or '', '^%S+ (%d+)') or '0') .. ' ' .. names[#expired]
       else
         if expires ~= '-' then
@@ -426,9 +427,9 @@ local function take(base, wanted, claims)
         end
         if record or not has_default_meta then
           record = claimed_record(record, token + i)
-          records[i] = record
+          records[i], has_records = record, true
         end
-        rows[at + 1], rows[at + 2] = id, record or token + i
+        rows[at + 1], rows[at + 2] = id, record or format('%d', token + i)
         active[at + 1], active[at + 2] = lease, id
         at = at + 2
       end
@@ -444,7 +445,7 @@ local function take(base, wanted, claims)
     end
     remove_members(KEYS[base + EXPIRING], expiring)
     move_to_dead(base, expired, expired_records, uniques, names)
-    claims[#claims + 1] = { token, ids, values, records }
+    claims[#claims + 1] = { token, ids, values, has_records and records }
     taken = taken + at / 2
     held[base / WIDTH + 1] = held[base / WIDTH + 1] + at / 2
   end

@@ -1,8 +1,8 @@
 -- Store tasks of one queue.
 --
 -- ARGV[3]: "1" if the queue may be created. ARGV[4]: now, empty where no task has a unique key or
--- keeps what has ended under its id.
--- Then for each task three arguments: its id, each once; its value without the sequence; and its
+-- keeps what has ended under its id, "-" where none has a placement.
+-- Then for each task its id, each once; its value without the sequence; and, unless none has one, its
 -- placement: empty for a pending task, a moment for a scheduled one, "g" and the moment it was due
 -- for one that waits in its group. In front of that stands "k" if it keeps a task of its id that has
 -- ended. A task with a unique key has behind it, each after a blank: until when it holds the key
@@ -36,10 +36,12 @@ end
 local makes_blocks, MANY = version ~= '1', 128
 
 local FIRST, KEEPS = 5, 107
+-- How many arguments there are of each task.
+local STRIDE = ARGV[4] == '-' and 2 or 3
 local BLANK = 32
 local ids, packs, at_once = {}, makes_blocks, 0
-for i = FIRST, #ARGV, 3 do
-  local placement = ARGV[i + 2]
+for i = FIRST, #ARGV, STRIDE do
+  local placement = STRIDE == 3 and ARGV[i + 2] or ''
   ids[#ids + 1] = ARGV[i]
   packs = packs and #ARGV[i] == ID_SIZE
   at_once = at_once + ((placement == '' or byte(placement) == BLANK) and 1 or 0)
@@ -55,7 +57,8 @@ end
 -- how long it is held, and what is done where another holds it. By key: what UNIQUE has.
 local placements, keeps, unique, held_until, modes = {}, {}, {}, {}, {}
 local stored_holder, stored_successor = {}, {}
-if ARGV[4] ~= '' then
+local has_conditions = ARGV[4] ~= '' and STRIDE == 3
+if has_conditions then
   local asked = {}
   for i = 1, #ids do
     local body, placement = ARGV[FIRST + 3 * i - 2], ARGV[FIRST + 3 * i - 1]
@@ -233,7 +236,7 @@ local function asked_due(placement)
   return byte(placement) == GROUPED and sub(placement, 2) or placement
 end
 
-if known or ARGV[4] ~= '' then
+if known or has_conditions then
   for i = 1, #ids do
     decide(i)
   end
@@ -287,7 +290,8 @@ local function end_block()
 end
 
 for i = 1, #ids do
-  local id, body, due = ids[i], ARGV[FIRST + 3 * i - 2], placements[i] or ARGV[FIRST + 3 * i - 1]
+  local body = ARGV[FIRST + STRIDE * (i - 1) + 1]
+  local id, due = ids[i], placements[i] or STRIDE == 3 and ARGV[FIRST + 3 * i - 1] or ''
   if not left_out[i] then
     local prefix = encode_sequence(sequence + i)
     large = large or #body > LARGE
@@ -338,7 +342,15 @@ end
 end_block()
 
 if #values > 0 then
-  call('HSET', KEYS[TASKS], unpack(values))
+  -- Up to 512 short fields Redis stores a hash as a listpack, where n fields cost O(n²). Where many come
+  -- into few, add a dummy longer than 64 bytes, which converts it to a hash table, then remove it.
+  local dummy = #ids >= FEWEST and call('HLEN', KEYS[TASKS]) < 512 and '\1' .. string.rep(' ', 64)
+  if dummy then
+    call('HSET', KEYS[TASKS], dummy, '', unpack(values))
+    call('HDEL', KEYS[TASKS], dummy)
+  else
+    call('HSET', KEYS[TASKS], unpack(values))
+  end
 end
 if large then
   -- from now on a claim reads sizes before it reads values

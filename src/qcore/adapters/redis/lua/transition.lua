@@ -1,9 +1,10 @@
 -- Transition tasks of one queue: write what Python has decided, each if its guard holds, that is,
 -- if the task still is what Python took it for.
 --
--- ARGV[3]: how many active tasks are just deleted. ARGV[4]: how many others are changed. Then the
--- ids, of both; the tokens of those deleted; and for each of the others its guard and its change. A
--- guard is one of
+-- ARGV[3]: how many active tasks are just deleted. ARGV[4]: how many others are changed. ARGV[5]: the
+-- tokens of those deleted, with a blank between, as an argument for each would cost the server more
+-- than all else of it here. Then the ids, of both; and for each of the others its guard and its change.
+-- A guard is one of
 --   "t", token: an active task with this token;
 --   "s", sequence, run record (empty for none), key, member, score (empty for any): a task that is
 --     in this sorted set with this sequence and record;
@@ -30,8 +31,8 @@ end
 
 local deletions, changes = tonumber(ARGV[3]), tonumber(ARGV[4])
 local number = deletions + changes
-local at = 5 + number + deletions
-local records = call('HMGET', KEYS[PROGRESS], unpack(ARGV, 5, 4 + number))
+local at = 6 + number
+local records = call('HMGET', KEYS[PROGRESS], unpack(ARGV, 6, 5 + number))
 local reply = {}
 local deleted, leaving, entering = {}, {}, {}
 local dropped, unrecorded, recorded, values = {}, {}, {}, {}
@@ -112,18 +113,18 @@ end
 
 local all = true
 
-for i = 1, deletions do
-  local token = ARGV[4 + number + i]
+for token in string.gmatch(ARGV[5], '%S+') do
+  local i = #reply + 1
   local holds = records[i] == token or has_token(records[i], token)
   reply[i] = holds and '1' or '0'
   if holds then
-    deleted[#deleted + 1] = ARGV[4 + i]
+    deleted[#deleted + 1] = ARGV[5 + i]
   else
     all = false
   end
 end
 for i = deletions + 1, number do
-  local id, record = ARGV[4 + i], records[i]
+  local id, record = ARGV[5 + i], records[i]
   local holds
   local guard = argument()
   if guard == 't' then
