@@ -2,7 +2,9 @@
 
 - `wake`: from the call of enqueue, and from its answer, to the task's start in another process;
 - `idle`: what a worker costs that has nothing to do, in percent of a core;
-- `listeners`: the processor time of enqueueing a task beside so many listeners, against none;
+- `listeners`: the processor time of enqueueing a task beside so many listeners, against as many
+  processes that only have the file open (`told`); and beside these against none (`open`), which is
+  SQLite's own cost, as the kernel looks through the locks of all;
 - `drain`: how fast two and four workers empty a full queue, against one.
 
 With QCORE_BENCH_BEFORE, the folder `src` of another tree, each figure is of both, in turn, and
@@ -30,7 +32,7 @@ PAIRS = int(os.environ.get("QCORE_BENCH_PAIRS", "8"))
 TASKS, WARM_UP = 200, 5
 SETTLE = 2.0
 WINDOW = 20.0
-PUSHES, GAP = 300, 0.02
+PUSHES, GAP = {0.0: 3_000, 0.02: 300}, 0.02
 CROWDS = (1, 100, 300)
 DRAINED = 20_000
 CREWS = (2, 4)
@@ -131,20 +133,27 @@ def idle(tree: str) -> dict[str, Any]:
 
 def listeners(tree: str) -> dict[str, Any]:
     return {
-        f"{name}_{crowd}": with_crowd / alone
+        f"{name}_{crowd}_{kind}": value
         for name, gap in (("at_once", 0.0), ("now_and_then", GAP))
         for crowd in CROWDS
-        for alone, with_crowd in [(_pushed(tree, 0, gap), _pushed(tree, crowd, gap))]
+        for kind, value in _beside(tree, crowd, gap).items()
     }
 
 
-def _pushed(tree: str, crowd: int, gap: float) -> float:
+def _beside(tree: str, crowd: int, gap: float) -> dict[str, float]:
+    alone, opened, told = (
+        _pushed(tree, *each, gap) for each in ((0, "open"), (crowd, "open"), (crowd, "listen"))
+    )
+    return {"open": opened / alone, "told": told / opened}
+
+
+def _pushed(tree: str, crowd: int, role: str, gap: float) -> float:
     """Return the processor time that it takes to enqueue a task, in seconds."""
     with a_file() as url, ExitStack() as stack:
         done(tree, url, "fill", 1_000)
         if crowd:
-            stack.enter_context(running(tree, url, "listen", crowd))
-        return median(done(tree, url, "push", PUSHES, gap))
+            stack.enter_context(running(tree, url, role, crowd))
+        return median(done(tree, url, "push", PUSHES[gap], gap))
 
 
 def drain(tree: str) -> dict[str, Any]:

@@ -81,10 +81,10 @@ def push(number: int, gap: float) -> None:
     say(seconds)
 
 
-def listen(number: int) -> None:
-    """Subscribe to the queue in so many processes, until SIGTERM."""
+def stay(number: int, *, listens: bool) -> None:
+    """Have the file open in so many processes, and be told of commits, until SIGTERM."""
     pthread_sigmask(SIG_BLOCK, [SIGTERM])
-    children = [pid for _ in range(number) if (pid := _forked())]
+    children = [pid for _ in range(number) if (pid := _forked(listens=listens))]
     say("ready")
     sigwait([SIGTERM])
     for pid in children:
@@ -92,11 +92,11 @@ def listen(number: int) -> None:
         os.waitpid(pid, 0)
 
 
-def _forked() -> int:
+def _forked(*, listens: bool) -> int:
     ready, told = os.pipe()
     child = os.fork()
     if not child:
-        asyncio.run(_subscribed(told))
+        asyncio.run(_opened(told, listens=listens))
         os._exit(0)
     os.close(told)
     os.read(ready, 1)
@@ -104,9 +104,11 @@ def _forked() -> int:
     return child
 
 
-async def _subscribed(told: int) -> None:
+async def _opened(told: int, *, listens: bool) -> None:
     broker = SqliteBroker(AsyncSqliteLink(os.environ["QCORE_URL"].removeprefix("sqlite:///")))
-    await broker.subscribe(["default"], {WorkAvailable}, lambda _: None)
+    await broker.count()
+    if listens:
+        await broker.subscribe(["default"], {WorkAvailable}, lambda _: None)
     os.write(told, b".")
     sigwait([SIGTERM])
 
@@ -122,8 +124,8 @@ def main() -> None:
     }
     if role in awaited:
         run(awaited[role]())
-    elif role == "listen":
-        listen(int(numbers[0]))
+    elif role in {"open", "listen"}:
+        stay(int(numbers[0]), listens=role == "listen")
     elif role == "push":
         push(int(numbers[0]), numbers[1])
     else:

@@ -16,8 +16,10 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from math import inf, nan
 from pathlib import Path
-from threading import Event, Thread
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
 from time import monotonic
 
 import pytest
@@ -27,13 +29,23 @@ from qcore.adapters.links.sqlite import (
     BlockingSqliteLink,
     Tx,
     event_count,
+    file_watcher,
     look_schedule,
     write_signal,
 )
+from qcore.adapters.links.sqlite.event_count import EventCount
+from qcore.adapters.links.sqlite.file_watcher import FileWatcher, Subscriber
 from qcore.adapters.links.sqlite.look_schedule import LookSchedule
-from qcore.adapters.links.sqlite.write_signal import Told, WriteSignal, why_not_told
+from qcore.adapters.links.sqlite.write_signal import (
+    CROWD_RATE,
+    LONGEST_REST,
+    Told,
+    WriteSignal,
+    why_not_told,
+)
 from qcore.adapters.sqlite import SqliteBroker
 from qcore.app.client.inline import run_inline
+from qcore.domain.queue_limits import Rate
 from qcore.domain.states import State
 from qcore.ports import LeaseEnded, Notification, TasksChanged, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
@@ -358,6 +370,61 @@ def test_listeners_that_are_stopped_keep_nobody_from_being_told(
         assert listener.wait(PATIENCE) == COMMITTED
 
 
+# --- how often -------------------------------------------------------------------------------
+
+
+def turns(listener: WriteSignal, number: int, now: float = 100.0) -> list[float]:
+    """Return how long so many listeners rest that were told at the same moment."""
+    return [round(listener.next_turn(now) - now, 6) for _ in range(number)]
+
+
+def test_a_crowd_of_listeners_is_told_in_turn(listener: WriteSignal) -> None:
+    """A few wait again at once, the others one after the other, and nobody rests for long."""
+    at_once, pace = CROWD_RATE.count - 1, CROWD_RATE.pace
+    rests = turns(listener, 300)
+    assert max(rests[:at_once]) <= 0
+    assert rests[at_once : at_once + 3] == [pace, 2 * pace, 3 * pace]
+    assert rests == sorted(rests)
+    assert rests[-1] <= LONGEST_REST
+    # after a while in which nobody was told all are told at once
+    assert max(turns(listener, at_once, now=101.0)) <= 0
+
+
+@pytest.mark.parametrize("number", [1e12, inf, nan, -inf], ids=str)
+def test_a_moment_of_another_clock_makes_nobody_rest_for_ever(
+    listener: WriteSignal, path: Path, number: float
+) -> None:
+    """As of before a boot: the file was left behind by a power cut."""
+    EventCount(f"{path}-notify").moment = number
+    assert turns(listener, 1)[0] <= LONGEST_REST
+    assert turns(listener, 1, now=102.0)[0] <= 0
+
+
+def test_who_was_told_rests_until_its_turn(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is committed meanwhile is not lost: the counter tells of it."""
+    monkeypatch.setattr(write_signal, "CROWD_RATE", Rate(1, 100.0))
+    rests, go_on = SimpleQueue[float](), Event()
+    told = Semaphore(0)
+
+    def rest(seconds: float) -> None:
+        rests.put(seconds)
+        go_on.wait(PATIENCE)
+
+    monkeypatch.setattr(file_watcher, "sleep", rest)
+    path.touch()
+    watcher, writer = FileWatcher(str(path)), WriteSignal(str(path))
+    subscriber = Subscriber(["default"], {WorkAvailable}, lambda _: told.release(), watcher)
+    watcher.add(subscriber)
+    writer.tell_of_commit()
+    assert told.acquire(timeout=PATIENCE)
+    assert rests.get(timeout=PATIENCE) == pytest.approx(100, rel=0.01)
+    writer.tell_of_commit()
+    assert not told.acquire(blocking=False)
+    go_on.set()
+    assert told.acquire(timeout=PATIENCE)
+    watcher.remove(subscriber)
+
+
 # --- who waits to write ------------------------------------------------------------------------
 
 
@@ -484,14 +551,30 @@ def test_what_a_process_commits_it_is_not_told_itself(listener: WriteSignal) -> 
     assert listener.wait(0) == WRITING
 
 
-def test_a_file_that_was_removed_is_made_anew(listener: WriteSignal, path: Path) -> None:
+def test_a_file_that_was_removed_is_made_anew(
+    listener: WriteSignal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The next look makes another, and those who tell use that."""
+    monkeypatch.setattr(write_signal, "CHECK_INTERVAL", 0.0)
     writer = WriteSignal(str(path))
     writer.tell_of_commit()
     assert listener.wait(0) == COMMITTED
     notify_file(path).unlink()
     writer.tell_of_commit()
     assert listener.wait(0) == NOTHING
+    assert listener.listen()
+    writer.tell_of_commit()
+    assert listener.wait(0) == COMMITTED
+
+
+def test_who_tells_notices_at_once_that_the_last_listener_left(
+    listener: WriteSignal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves a mark in the file that it removes: whoever has that open looks for another one."""
+    monkeypatch.setattr(write_signal, "CHECK_INTERVAL", 60.0)
+    writer = WriteSignal(str(path))
+    writer.tell_of_commit()
+    listener.leave()
     assert listener.listen()
     writer.tell_of_commit()
     assert listener.wait(0) == COMMITTED

@@ -2,7 +2,7 @@
 
 An eventcount (Reed and Kanodia, 1979), by a futex. Who waits for something reads the number, looks,
 and then waits for the number to change: if it is advanced after the look, that wait ends. Beside it
-are a second number, which is only read, and a place to wait in line.
+are a second number, which is only read, a place to wait in line, and a moment that all may store.
 """
 
 import ctypes
@@ -13,16 +13,18 @@ import struct
 from contextlib import suppress
 from stat import S_IMODE
 from time import sleep
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from qcore.adapters.links.sqlite.file_identity import Inode, inode_of
 from qcore.adapters.links.sqlite.futex import Futexes
 
 WAKES: Final = 2
 """Waiters that `advance` wakes by itself: not one, as that may be stopped, or wait for its GIL."""
-WORDS: Final = struct.Struct("=III")
-"""The number that is waited for, one that is only read, and 0, at which to wait in line."""
-SECOND, LINE = 4, 8
+WORDS: Final = struct.Struct("=IIIId")
+"""The number that is waited for, one that is only read, 0, at which to wait in line, 1 once the
+file was removed, and a moment."""
+SECOND, LINE, REMOVED, MOMENT = 4, 8, 12, 16
+NOT_REMOVED, IS_REMOVED = bytes(4), struct.pack("=I", 1)
 LEAVE_TIMEOUT: Final = 0.05
 LEAVE_POLL: Final = 0.001
 """Seconds between two tries to lock a file that somebody is about to remove."""
@@ -46,6 +48,9 @@ class EventCount:
             os.close(self._descriptor)
             raise
         self._address = ctypes.addressof(self._word)
+        line = self._address + LINE
+        self._add_one = self._futexes.adder(self._address, WAKES, other=line)
+        self._add_one_to_second = self._futexes.adder(self._address + SECOND, 0, other=line)
 
     @classmethod
     def listening(cls, path: str, beside: str) -> Self:
@@ -55,6 +60,7 @@ class EventCount:
             try:
                 fcntl.flock(count._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 if inode_of(path) == count.inode:
+                    count._write(REMOVED, NOT_REMOVED)
                     return count
             except BlockingIOError:
                 sleep(LEAVE_POLL)
@@ -69,11 +75,15 @@ class EventCount:
 
         Each of those who wait for the number is to wake the others.
         """
-        self._futexes.add_one(self._address, WAKES, other=self._address + LINE)
+        self._check(self._add_one())
 
     def advance_second(self) -> None:
         """Add 1 to the second number; wake the first in line."""
-        self._futexes.add_one(self._address + SECOND, 0, other=self._address + LINE)
+        self._check(self._add_one_to_second())
+
+    def _check(self, answer: int) -> None:
+        if answer == -1:
+            raise OSError(f"{self._path} was truncated")
 
     def wake_first(self) -> None:
         """Wake the first in line."""
@@ -85,15 +95,33 @@ class EventCount:
 
     def read(self) -> tuple[int, int]:
         """Return both numbers."""
-        # not from the mapping: who reads that of a file which was truncated is killed (SIGBUS)
-        first, second, _ = WORDS.unpack(self._read())
+        first, second, _, _, _ = self._read()
         return first, second
 
-    def _read(self) -> bytes:
+    @property
+    def is_removed(self) -> bool:
+        """Whether the last who listened has removed the file."""
+        return bool(self._read()[3])
+
+    @property
+    def moment(self) -> float:
+        """Return the moment that was stored last, which may be any number."""
+        stored: float = self._read()[4]
+        return stored
+
+    @moment.setter
+    def moment(self, moment: float) -> None:
+        self._write(MOMENT, struct.pack("=d", moment))
+
+    def _read(self) -> tuple[Any, ...]:
+        # not from the mapping: who reads that of a file which was truncated is killed (SIGBUS)
         stored = os.pread(self._descriptor, WORDS.size, 0)
         if len(stored) < WORDS.size:
             raise OSError(f"{self._path} was truncated")
-        return stored
+        return WORDS.unpack(stored)
+
+    def _write(self, position: int, value: bytes) -> None:
+        os.pwrite(self._descriptor, value, position)
 
     def wait(self, number: int, seconds: float) -> None:
         """Wait while the number is this one, and for so long at most; may return early."""
@@ -112,6 +140,7 @@ class EventCount:
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if inode_of(self._path) == self.inode:
+                self._write(REMOVED, IS_REMOVED)
                 os.unlink(self._path)  # noqa: PTH108  (a path of bytes or str, as given)
 
     def close(self) -> None:

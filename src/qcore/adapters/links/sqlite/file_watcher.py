@@ -193,7 +193,7 @@ class FileWatcher:
             if is_news:
                 self._notify_all()
                 full = RATE.after(full, now, 1)
-                if (pause := RATE.next(full) - now) > 0:
+                if (pause := max(RATE.next(full), signal.next_turn(now)) - now) > 0:
                     sleep(pause)
             if now >= next_check:
                 # the next look then connects to the new file, which counts as a change

@@ -12,6 +12,7 @@ import platform
 import struct
 import sys
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -51,13 +52,17 @@ class Futexes:
         # PyDLL keeps the GIL: to give it away for a microsecond may cost milliseconds
         self._waiting = _typed(ctypes.CDLL(None, use_errno=True))
         self._quick = _typed(ctypes.PyDLL(None, use_errno=True))
+        self._untyped = ctypes.PyDLL(None).syscall
+        self._untyped.restype = ctypes.c_long
 
-    def add_one(self, address: int, wakes: int, *, other: int) -> None:
-        """Add 1 to a word and wake up to `wakes` of its waiters, and one of those of the `other`.
+    def adder(self, address: int, wakes: int, *, other: int) -> Callable[[], int]:
+        """Return what adds 1 to a word, wakes up to `wakes` of its waiters and one of the `other`.
 
-        Raises `OSError` where the file that is mapped there was truncated.
+        It returns -1 where the file that is mapped there was truncated.
         """
-        _check(self._quick(self._number, other, WAKE_OP, 1, wakes, address, ADD_ONE))
+        # of values converted once, and without errno: half the time of `_quick`
+        arguments = (self._number, other, WAKE_OP, 1, wakes, address, ADD_ONE)
+        return partial(self._untyped, *map(ctypes.c_long, arguments))
 
     def wake_one(self, address: int) -> None:
         """Wake one who waits for a word, the one that has waited longest."""

@@ -13,18 +13,24 @@ Theory of operation.
    told. So a second counter says that there may be a commit, for which listeners then look often.
 5. Who waits for the lock of the database waits in line in the same file. A writer that has
    committed wakes the first by the same system call.
-6. Who cannot map the file, or does not know of it, such as an older qcore or a shell, does not tell
+6. A listener that was told rests before it waits again, the longer the more of them there are, by a
+   token bucket that all share (`CROWD_RATE`): who does not wait costs the writer nothing. What it
+   missed meanwhile it finds by the counter. So a writer that never pauses wakes a few hundred
+   processes a second, not all of them fifty times.
+7. Who cannot map the file, or does not know of it, such as an older qcore or a shell, does not tell
    of its commits. Listeners look now and then by themselves (`LookSchedule`).
 """
 
 import os
 from contextlib import suppress
+from math import inf
 from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from qcore.adapters.links.sqlite.file_identity import Inode, inode_of
 from qcore.adapters.links.sqlite.transaction import LOCK_POLL
+from qcore.domain.queue_limits import Rate
 
 if TYPE_CHECKING:
     from qcore.adapters.links.sqlite.event_count import EventCount
@@ -32,6 +38,12 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT: Final = 0.005
 """Seconds in line for the lock of the database: not everybody tells of its release."""
+CHECK_INTERVAL: Final = 0.1
+"""Seconds for which a writer does not look whether somebody has removed the file by hand."""
+CROWD_RATE: Final = Rate(20, 0.04)
+"""How often all listeners of a database together go back to being told, while it is written to."""
+LONGEST_REST: Final = 0.5
+"""Seconds after which a listener's turn has come, however many there are."""
 
 
 class Told(NamedTuple):
@@ -54,6 +66,7 @@ class WriteSignal:
         self._own = 0
         """How often this process has advanced the first counter."""
         self._telling: EventCount | None = None
+        self._next_check = -inf
         self._refused: Inode | None = None
         """The file that could not be opened to tell."""
         self._listening: EventCount | None = None
@@ -88,9 +101,13 @@ class WriteSignal:
 
     def _writable(self) -> "EventCount | None":
         """Return the counter, None where there is none that can be used."""
-        if self._telling is None and not os.access(self._path, os.F_OK):
-            # the usual case where nobody listens: a third of the time of a `stat` that raises
-            return None
+        if self._telling is None:
+            if not os.access(self._path, os.F_OK):
+                # the usual case where nobody listens: a third of the time of a `stat` that raises
+                return None
+        elif monotonic() < self._next_check and not self._is_removed(self._telling):
+            return self._telling
+        self._next_check = monotonic() + CHECK_INTERVAL
         inode = inode_of(self._path)
         if inode is None or inode == self._refused:
             self._telling = None
@@ -101,6 +118,12 @@ class WriteSignal:
             except OSError:
                 self._telling, self._refused = None, inode
         return self._telling
+
+    def _is_removed(self, count: "EventCount") -> bool:
+        try:
+            return count.is_removed
+        except OSError:
+            return True
 
     def _refuse(self, count: "EventCount") -> None:
         """Use this counter no more."""
@@ -196,6 +219,25 @@ class WriteSignal:
         """Return the first counter, and both without what this process has told."""
         first, second = count.read()
         return first, (first - self._own, second)
+
+    def next_turn(self, now: float) -> float:
+        """Return when this listener is to wait again, which has been told something now.
+
+        All listeners take their turns from one bucket, which is a moment in the file. Two who do so
+        at once may get the same turn. Moments are those of the monotonic clock.
+        """
+        count = self._listening
+        if count is None:
+            return now
+        try:
+            # in this order, for what is no number: it may be left from before a boot
+            stored = min(now + LONGEST_REST, count.moment)
+            full = CROWD_RATE.after(stored, now, 1)
+            count.moment = full
+        except OSError:
+            self._listening = None
+            return now
+        return CROWD_RATE.next(full)
 
     def interrupt(self) -> None:
         """End the wait of this process's listener."""
