@@ -15,6 +15,9 @@ from structlog.testing import capture_logs
 
 import qcore
 from qcore.adapters.links.redis import pubsub
+from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
+from qcore.adapters.links.redis.connection_base import ConnectionSettings
+from qcore.adapters.links.redis.pubsub_connection import AsyncPubSubConnection, PubSubConnection
 from qcore.adapters.links.redis.resp import Reply
 from qcore.adapters.redis import RedisBroker
 from qcore.testing.builders import a_task
@@ -22,7 +25,7 @@ from qcore.testing.contract.base import step
 from qcore.testing.contract.steps import on_work, put, take
 from tests.adapters.redis_kit import RedisCases, broker_at
 from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer
+from tests.servers.redis import HOST, RedisServer
 from tests.servers.waiting import until
 
 PATIENCE = 10.0
@@ -205,7 +208,7 @@ MESSAGE = [b"message", b"news", b"said"]
 SUBSCRIBED = [b"subscribe", b"news", 1]
 
 
-class Scripted:
+class Scripted(PubSubConnection):
     """Connections that receive what is written down for each, and then nothing."""
 
     def __init__(self, *scripts: list[Reply | Exception]) -> None:
@@ -341,4 +344,48 @@ class TestFailures:
         await listener.start(PATIENCE)
         await asyncio.wait_for(heard.wait(), PATIENCE)
         await listener.close()
+        assert [line["event"] for line in self.logs] == ["Redis listener reconnects"]
+
+    @pytest.mark.parametrize(
+        "junk",
+        [b"?\r\n", b"-ERR no\r\n", b"+PONG\r\n", b"*2\r\n$7\r\nmessage\r\n$4\r\nnews\r\n", b""],
+        ids=["no RESP", "an error reply", "no subscription", "no message", "the end"],
+    )
+    async def test_what_a_socket_brings_that_is_no_message_is_followed_by_the_next(
+        self, junk: bytes
+    ) -> None:
+        """On the loop replies are passed on where they are read, and failures to who listens."""
+        subscribed = b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"
+        message = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$4\r\nsaid\r\n"
+        scripts = [subscribed + message * 2, subscribed + message + junk]
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"news\r\n")
+            writer.write(scripts.pop())
+            if junk or not scripts:
+                await reader.read()
+            writer.close()
+
+        heard: list[bytes] = []
+        has_heard = asyncio.Event()
+
+        def on_message(_channel: str, content: bytes) -> None:
+            heard.append(content)
+            if len(heard) == 3:
+                has_heard.set()
+
+        async with await asyncio.start_server(answer, HOST, 0) as server:
+            port = server.sockets[0].getsockname()[1]
+
+            async def connect() -> PubSubConnection:
+                made = AsyncSocketConnection(ConnectionSettings(host=HOST, port=port))
+                await made.connect()
+                return AsyncPubSubConnection(made)
+
+            reader = pubsub.ChannelReader(connect, ["news"], lambda: None, on_message, "db")
+            listener = pubsub.LoopListener(reader)
+            await listener.start(PATIENCE)
+            await asyncio.wait_for(has_heard.wait(), PATIENCE)
+            await listener.close()
+        assert heard == [b"said"] * 3
         assert [line["event"] for line in self.logs] == ["Redis listener reconnects"]

@@ -121,9 +121,11 @@ class RedisBroker:
         """Store tasks."""
         return enqueue.enqueue(self._runner, tasks, now)
 
-    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
+    def claim(
+        self, demand: Demand, *, now: Moment, until: Moment
+    ) -> Coroutine[Any, Any, Sequence[Claim]]:
         """Take tasks, each under a lease that ends at `until`."""
-        return await claim.claim(self._runner, demand, now, until, self._ended_tasks)
+        return claim.claim(self._runner, demand, now, until, self._ended_tasks)
 
     def take_ended(self) -> Sequence[Swept]:
         """Return the tasks that claims have ended, and forget them."""

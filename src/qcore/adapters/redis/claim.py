@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from math import inf
 from typing import Final
 
@@ -9,7 +10,7 @@ from attrs import evolve
 
 from qcore.adapters.links.redis import Arg, Reply
 from qcore.adapters.redis.encoding import decode_id, encode_id
-from qcore.adapters.redis.keys import Key
+from qcore.adapters.redis.keys import Key, Keys
 from qcore.adapters.redis.records import (
     RunRecord,
     Unreadable,
@@ -18,6 +19,7 @@ from qcore.adapters.redis.records import (
     decode_or_describe,
 )
 from qcore.adapters.redis.script_runner import (
+    MAX_QUEUES_PER_CALL,
     MAX_TASKS_PER_CALL,
     RememberedClaim,
     ScriptRunner,
@@ -34,6 +36,7 @@ from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.states import ACTIVE, State
+from qcore.domain.statistics import Resolution
 from qcore.domain.task import Claim, Demand, Lease
 from qcore.domain.transitions import Expired
 
@@ -51,15 +54,28 @@ async def claim(
     leases end.
     """
     run = _ClaimRun(runner, demand, now, until)
-    groups = runner.queue_batches(demand.quotas)
-    if len(groups) > 1:
-        await run.take_quotas(groups)
-    for group in groups:
-        await run.take(group)
+    if 0 < len(demand.quotas) <= (MAX_QUEUES_PER_CALL if runner.link.is_multi_slot else 1):
+        await run.take_at_once()
+    else:
+        groups = runner.queue_batches(demand.quotas)
+        if len(groups) > 1:
+            await run.take_quotas(groups)
+        for group in groups:
+            await run.take(group)
     ended.add(run.ended)
     if run.error is not None and not run.claims:
         raise run.error
     return run.claims
+
+
+@lru_cache(maxsize=100)
+def _first_call(
+    keys: Keys, queues: tuple[str, ...], session: str, minute: int
+) -> tuple[Sequence[str], bytes]:
+    """Return the keys of a claim's first call, and it as a format of its number and arguments."""
+    taken = keys.with_statistics(queues, session, len(Key), minute)
+    args = [None, None, None, PROMOTING[-1], None, *[None] * len(queues)]
+    return taken, CLAIM.call_format(taken, args)
 
 
 _Pack = tuple[int, Sequence[bytes], Sequence[bytes | None], Sequence[bytes | None] | None]
@@ -94,6 +110,36 @@ class _ClaimRun:
     @property
     def _room(self) -> int:
         return self._limit - len(self.claims)
+
+    async def take_at_once(self) -> None:
+        """Claim where one call can take the keys of all queues, and mostly is enough.
+
+        What an idle worker does between its wake-up and a task, with cold caches, it does here: of
+        the call it encodes only what varies, and each function less is three microseconds less.
+        """
+        runner, quotas, now = self._runner, self._quotas, self._now
+        room, session = min(self._limit, MAX_TASKS_PER_CALL), runner.sessions.acquire()
+        queues, number = (*quotas,), session.next()
+        minute = int(now // Resolution.MINUTE)
+        keys, form = _first_call(runner.keys, queues, session.name, minute)
+        words = [
+            b"%a" % now,
+            b"%a" % self._until,
+            b"%d" % room,
+            b"%a" % runner.link.retry_deadline(),
+            *[b"%d" % quota for quota in quotas.values()],
+        ]
+        sized = [part for word in (b"%d" % number, *words) for part in (len(word), word)]
+        args: list[Arg] = [*words[:3], PROMOTING[-1], *words[3:]]
+        reply = await runner.link.run_one(CLAIM, keys, number, args, form % (*sized,))
+        runner.sessions.release([session])
+        if reply and reply[0] == b"due":
+            self._promotions -= 1
+            await self.take(queues)
+            return
+        stopped = await self._add_claims(_Call(quotas, room), reply)
+        if self._room > 0 and (stopped or 0 < room == len(self.claims)):
+            await self.take(queues)
 
     async def take_quotas(self, groups: Sequence[Sequence[str]]) -> None:
         """Claim each queue's quota, where one call cannot take the keys of all queues."""

@@ -147,6 +147,7 @@ class Keys:
         self.workers: Final = (f"{namespace}:{{ }}:workers", f"{namespace}:{{ }}:worker-info")
         self.of = lru_cache(maxsize=1_000)(self._of)
         self.with_session = lru_cache(maxsize=1_000)(self._with_session)
+        self.with_statistics = lru_cache(maxsize=100)(self._with_statistics)
         self.entries = lru_cache(maxsize=1_000)(self._entries)
         self._period = lru_cache(maxsize=10_000)(self._period_name)
 
@@ -165,6 +166,20 @@ class Keys:
         """Return the names of the first of a queue's keys in their order, those of entries last."""
         keys = [*self.of(queue), *self.entries(queue)][:number]
         keys[Key.SESSION - 1] = self._session(queue, session)
+        return tuple(keys)
+
+    def _with_statistics(
+        self, queues: tuple[str, ...], session: str, number: int, minute: int
+    ) -> tuple[str, ...]:
+        """Return the keys of a call that adds to the statistics of a minute, counted from 1970.
+
+        The first of the first queue's keys, all of the others, and the statistics of each.
+        """
+        keys = [*self.with_session(queues[0], session, number)]
+        for queue in queues[1:]:
+            keys += self.of(queue)
+        for queue in queues:
+            keys += self.now(queue, minute * Resolution.MINUTE)
         return tuple(keys)
 
     def now(self, queue: str, now: Moment) -> Sequence[str]:

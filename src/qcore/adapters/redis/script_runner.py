@@ -32,6 +32,7 @@ from qcore.domain.answers import has_kind
 from qcore.domain.errors import BrokerRefused, BrokerUnavailable, BrokerUnusable, QcoreError
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import TaskId
+from qcore.domain.statistics import Resolution
 from qcore.domain.task import RetentionPolicy
 
 T = TypeVar("T")
@@ -119,12 +120,14 @@ class ScriptRunner:
         sessions = [self.sessions.acquire() for _ in asked]
         calls: list[ScriptCall] = []
         for (queues, words), session in zip(asked, sessions, strict=True):
-            keys = [*self.keys.with_session(queues[0], session.name, number)]
-            for queue in queues[1:]:
-                keys += self.keys.of(queue)
+            keys: Sequence[str]
             if now is not None:
-                for queue in queues:
-                    keys += self.keys.now(queue, now)
+                minute = int(now // Resolution.MINUTE)
+                keys = self.keys.with_statistics((*queues,), session.name, number, minute)
+            else:
+                keys = [*self.keys.with_session(queues[0], session.name, number)]
+                for queue in queues[1:]:
+                    keys += self.keys.of(queue)
             calls.append(ScriptCall(keys, words, session.next()))
         replies = await self.link.run(script, calls, durable=durable, partial=partial)
         answered = sessions

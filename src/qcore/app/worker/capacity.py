@@ -52,6 +52,8 @@ class Capacity:
         if room <= 0:
             return []
         whole = weights.split(room)
+        if not self.may_be_tight:
+            return [whole]
         limits = {queue: self._limit(queue, room) for queue in whole.quotas}
         tight = {queue: limit for queue, limit in limits.items() if limit < room}
         if not tight:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
@@ -203,7 +204,7 @@ class ClaimLoop:
         """Return how many tasks were started, and whether there may be more to claim."""
         left, is_filled = room, False
         for whole in demands:
-            demand = within(whole, left)
+            demand = whole if whole.limit <= left else within(whole, left)
             claims = await self._claim(demand)
             self._capacity.learn(claims)
             is_filled = is_filled or len(claims) >= demand.limit
@@ -234,7 +235,9 @@ class ClaimLoop:
         async def claim(queues: Sequence[str]) -> Sequence[Claim]:
             nonlocal left
             now = self._clock.now()
-            wanted = within(only(demand, queues), left)
+            wanted = demand
+            if len(queues) < len(demand.quotas) or demand.limit > left:
+                wanted = within(only(demand, queues), left)
             claims = await self._broker.claim(wanted, now=now, until=now + lease)
             left -= len(claims)
             self.last_claim = now
@@ -244,7 +247,7 @@ class ClaimLoop:
 
         answers = await self._retrying.call(
             "claim",
-            lambda: self._quarantine.serve([*demand.quotas], claim),
+            partial(self._quarantine.serve, [*demand.quotas], claim),
             stop=self._control.stopping,
         )
         self._claim_seconds = max(self._clock.monotonic() - asked, self._claim_seconds / 2)

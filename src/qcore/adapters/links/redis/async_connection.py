@@ -8,7 +8,7 @@ run, instead of being answered meanwhile.
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -34,6 +34,8 @@ class AsyncSocketConnection:
         self._reader: Any = None
         self._waiter: asyncio.Future[bool] | None = None
         self._error: Exception | None = None
+        self._deliver: Callable[[Reply], bool] | None = None
+        self._heard_at = 0.0
 
     async def connect(self) -> None:
         """Connect, unless that was done and the server is still there; raise `ConnectFailed`."""
@@ -180,6 +182,37 @@ class AsyncSocketConnection:
             raise reply
         return reply
 
+    async def deliver(self, call: Callable[[Reply], bool], seconds: float) -> None:
+        """Call with each reply until it returns False, or none came in so many seconds.
+
+        A reply is passed on where it is read, without a turn of the loop in between: a worker that
+        is woken has its next claim on the way by then.
+        """
+        self._deliver, self._heard_at = call, self._loop.time()
+        self._pass_on()
+        try:
+            while self._deliver is not None:
+                if self._error is not None:
+                    raise self._error
+                rest = self._heard_at + seconds - self._loop.time()
+                if rest <= 0:
+                    return
+                await self._more(rest)
+        finally:
+            self._deliver = None
+
+    def _pass_on(self) -> None:
+        """Pass on the replies that have arrived, to whom they are delivered."""
+        try:
+            while self._deliver is not None and (reply := self._reader.gets()) is not INCOMPLETE:
+                if isinstance(reply, Exception):
+                    raise reply  # noqa: TRY301  (as the callback may raise)
+                self._heard_at = self._loop.time()
+                if not self._deliver(reply):
+                    self._deliver = None
+        except Exception as error:  # noqa: BLE001  (raised by `deliver`)
+            self._fail(error)
+
     async def _more(self, seconds: float) -> bool:
         """Wait until bytes or an error have arrived; return False after so many seconds."""
         waiter: asyncio.Future[bool] = self._loop.create_future()
@@ -207,7 +240,9 @@ class AsyncSocketConnection:
         else:
             if not received:
                 self._fail(RedisConnectionError("the server closed the connection"))
-        if self._waiter is not None:
+        self._pass_on()
+        # who has replies delivered is woken at their end alone
+        if self._waiter is not None and (self._deliver is None or self._error is not None):
             _resolve(self._waiter, True)  # noqa: FBT003
 
     def _fail(self, error: Exception) -> None:

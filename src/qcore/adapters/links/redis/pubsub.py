@@ -14,7 +14,6 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from random import SystemRandom
 from time import monotonic
 from typing import Final, Protocol, TypeAlias
@@ -152,15 +151,21 @@ class ChannelReader:
 
     async def _dispatch_all(self, connection: PubSubConnection) -> None:
         last = monotonic()
+
+        def dispatch(reply: Reply) -> bool:
+            nonlocal last
+            last = monotonic()
+            self._dispatch(reply)
+            return not (self.is_closed or self._is_renewed)
+
         while not self.is_closed:
             if self._is_renewed:
                 raise RedisConnectionError("the subscription is to be renewed")
-            reply = await connection.receive(min(CHECK_AFTER, PING_AFTER))
-            if reply is None and monotonic() - last < PING_AFTER:
+            await connection.deliver(dispatch, min(CHECK_AFTER, PING_AFTER))
+            if monotonic() - last >= PING_AFTER:
+                dispatch(await _ping(connection))
+            elif not self.is_closed:
                 await self._check()
-                continue
-            last = monotonic()
-            self._dispatch(reply or await _ping(connection))
 
     async def renew(self) -> None:
         """Close the connection, now or as soon as it is subscribed, so that another one is made."""
@@ -187,13 +192,13 @@ class ChannelReader:
             raise RedisConnectionError("the subscription was lost")
         if reply[0] == b"message":
             _, channel, content = reply
-            self._call(partial(self._on_message, channel.decode(), content))
+            self._call(self._on_message, channel.decode(), content)
 
-    def _call(self, callback: Callable[[], None]) -> None:
+    def _call(self, callback: Callable[..., None], *args: object) -> None:
         if self.is_closed:
             return
         try:
-            callback()
+            callback(*args)
         except Exception as error:  # noqa: BLE001  (a callback is not ours)
             # logged once: a callback into an event loop that was closed fails every time
             if not self._callback_has_failed:

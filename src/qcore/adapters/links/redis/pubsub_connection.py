@@ -1,9 +1,11 @@
 """Connections that receive messages: replies that arrive without having been asked for."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
 from qcore.adapters.links.redis.connection_base import AsyncConnection, SyncConnection
 from qcore.adapters.links.redis.resp import Arg, Reply, encode
 
@@ -22,12 +24,20 @@ class PubSubConnection(Protocol):
         """
         ...
 
+    async def deliver(self, call: Callable[[Reply], bool], seconds: float) -> None:
+        """Call with each message or reply until it returns False, or none came in so many seconds.
+
+        Raises what the connection or the call raises.
+        """
+        while (reply := await self.receive(seconds)) is not None and call(reply):
+            pass
+
     async def close(self) -> None:
         """Disconnect."""
         ...
 
 
-class AsyncPubSubConnection:
+class AsyncPubSubConnection(PubSubConnection):
     """Over an asynchronous connection."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -39,11 +49,17 @@ class AsyncPubSubConnection:
     async def receive(self, seconds: float | None = None) -> Reply:
         return await self._connection.read_response(timeout=seconds)
 
+    async def deliver(self, call: Callable[[Reply], bool], seconds: float) -> None:
+        if isinstance(self._connection, AsyncSocketConnection):
+            await self._connection.deliver(call, seconds)
+        else:
+            await super().deliver(call, seconds)
+
     async def close(self) -> None:
         await self._connection.disconnect(nowait=True)
 
 
-class SyncPubSubConnection:
+class SyncPubSubConnection(PubSubConnection):
     """Over a blocking connection."""
 
     def __init__(self, connection: SyncConnection) -> None:
