@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import psycopg
 import pytest
+from attrs import evolve
 
 from qcore.adapters.links.inline import run_to_end
 from qcore.adapters.postgres import PostgresBroker
@@ -125,3 +126,21 @@ def test_a_lease_that_another_process_has_claimed_can_be_settled(
     with blocking_on(postgres_server, schema) as other:
         assert settle(other, claims) == [GONE] * 2
     assert succeeded(broker, "a") == 2
+
+
+def test_a_success_is_found_wherever_its_row_was_moved_to(
+    postgres_server: PostgresServer, schema: str, broker: PostgresBroker
+) -> None:
+    """Another process has renewed some of the leases, and the rows of others took their places."""
+    fill(broker, a=6)
+    claims = claim(broker, 6, {"a": 6})
+    with blocking_on(postgres_server, schema) as other:
+        leases = [each.lease for each in claims[1::2]]
+        assert run_to_end(other.extend(leases, until=NOW + 60)) == [
+            evolve(each, until=NOW + 60) for each in leases
+        ]
+    postgres_server.sql(f"VACUUM FULL {schema}.tasks")
+    fill(broker, b=3)
+    assert settle(broker, claims) == [GONE] * 6
+    assert succeeded(broker, "a") == 6
+    assert ids(claim(broker, 9, {"a": 6, "b": 3})) == ["b0", "b1", "b2"]

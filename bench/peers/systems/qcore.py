@@ -1,5 +1,6 @@
 """qcore, with every safety on: leases, tokens, and whatever else a worker does by default."""
 
+import gc
 from collections.abc import Sequence
 
 from bench.peers.systems.ledger import ran
@@ -32,6 +33,9 @@ class QcoreApp(Awaiting, Blocking):
 
     async def serve(self) -> None:
         configure("warning")
+        # as `qcore worker` does: what was imported stays
+        gc.collect()
+        gc.freeze()
         async with q:
             await q.worker(concurrency=CONCURRENCY).run()
 

@@ -110,13 +110,13 @@ class PostgresBroker:
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
-        claims, ended = await self._link.write(
+        claimed = await self._link.write(
             partial(claim.claim, demand=demand, now=now, until=until, known=self._known)
         )
-        for each in claims:
-            self._plain.add(each.lease, each.task)
-        self._ended_tasks.add(ended)
-        return claims
+        for each, place in zip(claimed.claims, claimed.places, strict=True):
+            self._plain.add(each.lease, each.task, place)
+        self._ended_tasks.add(claimed.ended)
+        return claimed.claims
 
     def take_ended(self) -> Sequence[Swept]:
         """Return the tasks that claims have ended, and forget them."""
@@ -138,7 +138,9 @@ class PostgresBroker:
         self, leases: Sequence[Lease], *, until: Moment
     ) -> Sequence[Lease | LeaseLost]:
         """Renew leases."""
-        return await self._link.write(partial(claim.extend, leases=leases, until=until))
+        extended = await self._link.write(partial(claim.extend, leases=leases, until=until))
+        self._plain.forget(leases)
+        return extended
 
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
         """Take back tasks of lost workers, end expired ones, trim those kept long enough."""

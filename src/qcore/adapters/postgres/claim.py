@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from attrs import evolve
+from attrs import Factory, evolve
 
 from qcore.adapters.links.postgres import Row, Tx
 from qcore.adapters.links.postgres.arrays import numbers, texts
@@ -13,7 +13,8 @@ from qcore.adapters.postgres.limits import QueueLimits, next_starts, read_limits
 from qcore.adapters.postgres.places import of_queue
 from qcore.adapters.postgres.records import COLUMNS, ID, WIDTH, claimed_task_of, task_of
 from qcore.adapters.postgres.statements import statements
-from qcore.adapters.postgres.statistics import KnownNames, record
+from qcore.adapters.postgres.statistics import KnownNames
+from qcore.adapters.postgres.statistics import record as record_endings
 from qcore.adapters.postgres.tokens import AHEAD, raise_bound, raise_tokens
 from qcore.adapters.postgres.transitions import (
     read_due,
@@ -26,6 +27,7 @@ from qcore.domain.crash_isolation import room_beside
 from qcore.domain.decisions import isolated, may_start
 from qcore.domain.ended_tasks import unreadable_task
 from qcore.domain.moments import LAST_MOMENT, Moment
+from qcore.domain.record import record
 from qcore.domain.stored_options import Unreadable
 from qcore.domain.task import Claim, Demand, Lease, Task, token_floor
 from qcore.domain.transitions import Due, Expired
@@ -36,27 +38,38 @@ _SQL: Final = statements("claim")
 MAX_PROMOTED: Final = 1_000
 """Due tasks that one claim makes pending in one queue: a bound on how long they are locked."""
 HOLDS: Final = COLUMNS.index("holds")
+TOKEN: Final = WIDTH
+PLACE: Final = WIDTH + 1
 
 
-async def claim(
-    tx: Tx, demand: Demand, now: Moment, until: Moment, known: KnownNames
-) -> tuple[list[Claim], list[SweptTask]]:
-    """Claim each queue's quota, then fill what room is left in the order of the queues.
+@record
+class Claimed:
+    """What a claim has found; `places` has the `ctid` of the row of each, as Postgres sends it."""
 
-    Return the claims, and the tasks that ended instead of being claimed: expired, or unreadable.
-    """
-    claims, ended, rest = await _claim_simply(tx, demand, now, until)
+    claims: list[Claim] = Factory(list[Claim])
+    places: list[bytes] = Factory(list[bytes])
+    ended: list[SweptTask] = Factory(list[SweptTask])
+    """Tasks that ended instead of being claimed: expired, or unreadable."""
+
+    def add(self, claim: Claim, place: bytes) -> None:
+        """Add a claim."""
+        self.claims.append(claim)
+        self.places.append(place)
+
+
+async def claim(tx: Tx, demand: Demand, now: Moment, until: Moment, known: KnownNames) -> Claimed:
+    """Claim each queue's quota, then fill what room is left in the order of the queues."""
+    claimed = Claimed()
+    rest = await _claim_simply(tx, demand, now, until, claimed)
     if rest is not None:
-        call = _ClaimCall(tx, now, until, known, claims)
-        claims += await call.run(rest)
-        ended += call.ended
-    return claims, ended
+        await _ClaimCall(tx, now, until, known, claimed).run(rest)
+    return claimed
 
 
 async def _claim_simply(
-    tx: Tx, demand: Demand, now: Moment, until: Moment
-) -> tuple[list[Claim], list[SweptTask], Demand | None]:
-    """Claim in one statement; return, too, what ended, and what is left where there is more."""
+    tx: Tx, demand: Demand, now: Moment, until: Moment, claimed: Claimed
+) -> Demand | None:
+    """Claim in one statement; return what is left of the demand where there is more to decide."""
     room = max(0, demand.limit)
     values = {
         "room": room,
@@ -75,32 +88,28 @@ async def _claim_simply(
         rows = await tx.alone(_SQL["several"], {**values, **named})
         is_odd, is_short, found = rows[0][0], rows[0][-1], [(row[-2], row[1:-2]) for row in rows]
     if is_odd:
-        return [], [], demand
+        return demand
     if found[0][1][ID] is None:
-        return [], [], demand if is_short else None
-    claims, ended = await _decoded(tx, found, now, until)
+        return demand if is_short else None
+    await _add_decoded(tx, found, now, until, claimed)
     # what is short was locked by others: the queues are looked through one by one
-    rest = Demand(room - len(found), demand.quotas) if is_short else None
-    return claims, ended, rest
+    return Demand(room - len(found), demand.quotas) if is_short else None
 
 
-async def _decoded(
-    tx: Tx, found: Sequence[tuple[str, Row]], now: Moment, until: Moment
-) -> tuple[list[Claim], list[SweptTask]]:
-    """Return rows with the tokens of their leases as claims; end those that cannot be decoded."""
-    claims: list[Claim] = []
-    ended: list[SweptTask] = []
+async def _add_decoded(
+    tx: Tx, found: Sequence[tuple[str, Row]], now: Moment, until: Moment, claimed: Claimed
+) -> None:
+    """Add rows with the tokens of their leases as claims; end those that cannot be decoded."""
     unreadable: dict[str, list[tuple[Row, Unreadable]]] = {}
     for queue, row in found:
         try:
-            task = claimed_task_of(row[:-1], queue, counted=True)
+            task = claimed_task_of(row[:WIDTH], queue, counted=True)
         except Unreadable as why:
             unreadable.setdefault(queue, []).append((row, why))
         else:
-            claims.append(Claim(task, Lease(queue, task.spec.id, row[-1], until)))
+            claimed.add(Claim(task, Lease(queue, task.spec.id, row[TOKEN], until)), row[PLACE])
     for queue, some in unreadable.items():
-        ended += await _condemn(tx, queue, some, now)
-    return claims, ended
+        claimed.ended.extend(await _condemn(tx, queue, some, now))
 
 
 async def _condemn(
@@ -121,7 +130,7 @@ class _ClaimCall:
     """A claim that has more to decide than one statement does."""
 
     def __init__(
-        self, tx: Tx, now: Moment, until: Moment, known: KnownNames, before: Sequence[Claim]
+        self, tx: Tx, now: Moment, until: Moment, known: KnownNames, claimed: Claimed
     ) -> None:
         self._tx = tx
         self._now = now
@@ -129,28 +138,26 @@ class _ClaimCall:
         self._known = known
         self._endings = Endings()
         self._limits: dict[str, QueueLimits] = {}
-        self._claims: list[Claim] = []
         self._bound: int | None = None
-        self._before = before
-        """What the same call has claimed already."""
-        self.ended: list[SweptTask] = []
-        """Tasks that ended instead of being claimed."""
+        self._claimed = claimed
+        """What is added to: it may have what one statement has claimed already."""
 
-    async def run(self, demand: Demand) -> list[Claim]:
+    async def run(self, demand: Demand) -> None:
         """Claim, and have those told who are to know what else became of tasks."""
         queues = [*demand.quotas]
         self._limits = await read_limits(self._tx, queues, lock=True)
         self._bound = await raise_tokens(self._tx, self._now)
         promoted = [queue for queue in queues if await self._promote(queue)]
+        claims = self._claimed.claims
+        most = len(claims) + demand.limit
         for queue, quota in demand.quotas.items():
-            await self._take(queue, min(quota, demand.limit - len(self._claims)))
+            await self._take(queue, min(quota, most - len(claims)))
         for queue in queues:
-            await self._take(queue, demand.limit - len(self._claims))
+            await self._take(queue, most - len(claims))
         for queue in promoted:
             if await self._tx.fetch(_SQL["has_more"], {"queue": queue}):
                 self._tx.tell_of_work([queue])
-        await record(self._tx, self._endings, self._known)
-        return self._claims
+        await record_endings(self._tx, self._endings, self._known)
 
     async def _promote(self, queue: str) -> bool:
         """Make due tasks pending; return whether there were any."""
@@ -164,15 +171,16 @@ class _ClaimCall:
         """Append up to `room` claims, as far as the queue's limits allow."""
         if room <= 0:
             return
-        before = len(self._claims)
+        claims = self._claimed.claims
+        before = len(claims)
         limits = self._limits.get(queue)
         if limits is not None:
             room = min(room, await limits.free(self._tx, self._now))
-        if (self._claims or self._before) and room > 0:
+        if claims and room > 0:
             room = int(min(room, room_beside(self._held(queue))))
         await self._fill(queue, room)
-        if limits is not None and len(self._claims) > before:
-            limits.spend(self._tx, len(self._claims) - before, self._now)
+        if limits is not None and len(claims) > before:
+            limits.spend(self._tx, len(claims) - before, self._now)
 
     async def _fill(self, queue: str, room: int) -> None:
         while room > 0:
@@ -191,8 +199,7 @@ class _ClaimCall:
 
     def _held(self, queue: str) -> list[Task]:
         """Return those of the claimed tasks that are of a queue."""
-        claims = (*self._before, *self._claims)
-        return [claim.task for claim in claims if claim.task.queue == queue]
+        return [claim.task for claim in self._claimed.claims if claim.task.queue == queue]
 
     async def _without_expired(self, queue: str, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks that may still start; end the others."""
@@ -204,7 +211,7 @@ class _ClaimCall:
                 state.move(Expired(), self._now)
             self._tx.tell_of_work(await write_tasks(self._tx, states))
             self._tx.tell(TasksChanged(queue, tuple(task for _, task in ended)))
-            self.ended += [state.swept(Expired()) for state in states]
+            self._claimed.ended.extend([state.swept(Expired()) for state in states])
         return fresh
 
     async def _decode(self, queue: str, rows: Sequence[Row]) -> list[Task]:
@@ -217,7 +224,7 @@ class _ClaimCall:
             except Unreadable as why:
                 unreadable.append((row, why))
         if unreadable:
-            self.ended += await _condemn(self._tx, queue, unreadable, self._now)
+            self._claimed.ended.extend(await _condemn(self._tx, queue, unreadable, self._now))
         return tasks
 
     async def _lease(self, queue: str, tasks: Sequence[Task]) -> None:
@@ -225,11 +232,11 @@ class _ClaimCall:
         if not tasks:
             return
         values = {**of_queue(queue, [task.id for task in tasks]), "until": self._until}
-        tokens: dict[str, int] = dict(await self._tx.fetch(_SQL["claim"], values))
-        raise_bound(self._tx, max(tokens.values()), self._bound)
+        leased = {row[0]: row[1:] for row in await self._tx.fetch(_SQL["claim"], values)}
+        raise_bound(self._tx, max(token for token, _ in leased.values()), self._bound)
         for task in tasks:
-            lease = Lease(queue, task.id, tokens[task.id], self._until)
-            self._claims.append(Claim(task, lease))
+            token, place = leased[task.id]
+            self._claimed.add(Claim(task, Lease(queue, task.id, token, self._until)), place)
 
 
 async def extend(tx: Tx, leases: Sequence[Lease], until: Moment) -> list[Lease | LeaseLost]:

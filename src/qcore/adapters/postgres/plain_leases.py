@@ -1,52 +1,64 @@
 """Which leases are of tasks that end, if their run succeeds, without anything to decide.
 
-A verdict has a lease, and no more of the task. What the statistics count it by is its name: so it
-is remembered from the claim, where a run's success deletes the task and changes nothing else.
+A verdict has a lease, and no more of the task. So what a claim knows of it is remembered, where a
+run's success deletes the task and changes nothing else: the name that the statistics count it by,
+and where its row lies.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from qcore.domain.record import record
 from qcore.domain.task import Lease, Task, Verdict
 from qcore.domain.transitions import Succeeded
 
 MAX_REMEMBERED: Final = 10_000
-"""Leases whose names are remembered: a few times what a worker has in hand. What was forgotten is
-read."""
+"""Leases that are remembered: a few times what a worker has in hand. What was forgotten is read."""
+
+
+@record
+class PlainLease:
+    """What is known of a lease: its task's name, and the `ctid` of its row, as Postgres sends it.
+
+    Postgres moves a row that it updates.
+    """
+
+    name: str
+    place: bytes
 
 
 class PlainLeases:
-    """The names of tasks under a lease that have no unique key and no retention, by its token."""
+    """Leases of tasks that have no unique key and no retention, by their tokens."""
 
     def __init__(self) -> None:
-        self._names: OrderedDict[int, str] = OrderedDict()
+        self._known: OrderedDict[int, PlainLease] = OrderedDict()
 
-    def add(self, lease: Lease, task: Task) -> None:
-        """Remember the name of a task that was claimed, if it is a plain one."""
+    def add(self, lease: Lease, task: Task, place: bytes) -> None:
+        """Remember a lease that a claim has made, if its task is a plain one."""
         spec = task.spec
         if spec.retention == 0 and spec.unique_key is None:
-            self._names[lease.token] = spec.name
-            if len(self._names) > MAX_REMEMBERED:
-                self._names.popitem(last=False)
+            self._known[lease.token] = PlainLease(spec.name, place)
+            if len(self._known) > MAX_REMEMBERED:
+                self._known.popitem(last=False)
 
-    def names_of(self, verdicts: Sequence[Verdict]) -> list[str] | None:
-        """Return the names of tasks that succeeded, with nothing to follow and none of them twice.
+    def of(self, verdicts: Sequence[Verdict]) -> list[PlainLease] | None:
+        """Return the leases of runs that succeeded, with nothing to follow and none of them twice.
 
         None where there is one that is not known to be plain.
         """
-        names: list[str] = []
+        found: list[PlainLease] = []
         tokens: set[int] = set()
         for verdict in verdicts:
             token, outcome = verdict.lease.token, verdict.outcome
-            name = self._names.get(token)
-            if name is None or type(outcome) is not Succeeded or outcome.then or token in tokens:
+            known = self._known.get(token)
+            if known is None or type(outcome) is not Succeeded or outcome.then or token in tokens:
                 return None
-            names.append(name)
+            found.append(known)
             tokens.add(token)
-        return names
+        return found
 
-    def forget(self, verdicts: Sequence[Verdict]) -> None:
-        """Forget leases that have ended."""
-        for verdict in verdicts:
-            self._names.pop(verdict.lease.token, None)
+    def forget(self, leases: Iterable[Lease]) -> None:
+        """Forget leases that have ended, or whose rows were moved as they were renewed."""
+        for lease in leases:
+            self._known.pop(lease.token, None)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from qcore.adapters.links.postgres import Tx
+from qcore.adapters.links.postgres import Tx, Values
+from qcore.adapters.links.postgres.arrays import numbers, row_places
 from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.enqueue import enqueue
 from qcore.adapters.postgres.limits import read_limits
-from qcore.adapters.postgres.places import leases
-from qcore.adapters.postgres.plain_leases import PlainLeases
+from qcore.adapters.postgres.plain_leases import PlainLease, PlainLeases
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames, record, values_of_successes
 from qcore.adapters.postgres.task_state import TaskState
@@ -39,54 +39,67 @@ class Settling:
         self._now = now
         self._known = known
         self._plain = plain
-        self._names = plain.names_of(verdicts)
+        self._leases = plain.of(verdicts)
         self._committed: frozenset[int] = frozenset()
         """The tokens of the leases whose tasks are gone, whatever becomes of the others."""
 
     async def __call__(self, tx: Tx) -> list[Settled | LeaseLost]:
         """Apply each verdict to its task, and enqueue what follows."""
         gone = self._committed
-        if not gone and self._names is not None:
-            gone = await self._succeed(tx, self._names)
+        if not gone and self._leases is not None:
+            gone = await self._succeed(tx, self._leases)
             if not tx.has_begun:
                 self._committed = gone
         if len(gone) < len(self._verdicts):
             return await self._settle_others(tx, gone)
-        self._plain.forget(self._verdicts)
+        self._forget()
         return [_GONE] * len(self._verdicts)
 
-    async def _succeed(self, tx: Tx, names: Sequence[str]) -> frozenset[int]:
+    def _forget(self) -> None:
+        self._plain.forget(verdict.lease for verdict in self._verdicts)
+
+    async def _succeed(self, tx: Tx, known: Sequence[PlainLease]) -> frozenset[int]:
         """Delete the tasks that a success ends without more to decide, and count them.
 
         In one statement; where a lease is lost, nothing is counted. Return the tokens of those
         that were deleted.
         """
+        names = [each.name for each in known]
         counted = values_of_successes(names, self._verdicts, self._now, self._known)
         if counted is None:
             return frozenset()
-        named = leases(verdict.lease for verdict in self._verdicts)
-        values = {**named, **counted, "number": len(names)}
+        values = {**counted, "number": len(known), **_places(self._verdicts, known)}
         ((number, tokens, limited),) = await tx.alone(_SQL["succeed"], values)
         if number and limited:
             # one that is no longer active may have kept others of its queue from being claimed
             tx.tell_of_work({verdict.lease.queue for verdict in self._verdicts})
-        if number == len(names):
+        if number == len(known):
             return frozenset(verdict.lease.token for verdict in self._verdicts)
         return frozenset(tokens or ())
 
     async def _settle_others(self, tx: Tx, gone: frozenset[int]) -> list[Settled | LeaseLost]:
         endings = Endings()
         others = [verdict for verdict in self._verdicts if verdict.lease.token not in gone]
-        for verdict, name in zip(self._verdicts, self._names or (), strict=False):
+        for verdict, each in zip(self._verdicts, self._leases or (), strict=False):
             if verdict.lease.token in gone:
-                ending = (name, verdict.outcome, State.GONE, verdict)
+                ending = (each.name, verdict.outcome, State.GONE, verdict)
                 endings.add(verdict.lease.queue, ending, self._now)
         answers = iter(await _settle(tx, others, self._now, endings))
         await record(tx, endings, self._known)
-        self._plain.forget(self._verdicts)
+        self._forget()
         return [
             _GONE if verdict.lease.token in gone else next(answers) for verdict in self._verdicts
         ]
+
+
+def _places(verdicts: Sequence[Verdict], known: Sequence[PlainLease]) -> Values:
+    """Return where the rows of leases lie, in the order in which others lock them."""
+    pairs = [(verdict.lease, each.place) for verdict, each in zip(verdicts, known, strict=True)]
+    pairs.sort(key=lambda pair: (pair[0].queue, pair[0].id))
+    return {
+        "places": row_places([place for _, place in pairs]),
+        "tokens": numbers([lease.token for lease, _ in pairs]),
+    }
 
 
 async def _settle(

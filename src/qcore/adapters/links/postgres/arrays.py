@@ -5,6 +5,10 @@ psycopg adapts lists in Python, element by element: a hundred payloads take it 0
 """
 
 from collections.abc import Iterable
+from struct import Struct
+from typing import Final
+
+_PLACE: Final = Struct(">IH")
 
 
 def numbers(values: Iterable[float | None]) -> str:
@@ -26,6 +30,12 @@ def blobs(values: Iterable[bytes | None]) -> str:
 def flags(values: Iterable[bool]) -> str:
     """Return an array of booleans."""
     return f"{{{','.join(['t' if each else 'f' for each in values])}}}"
+
+
+def row_places(values: Iterable[bytes]) -> str:
+    """Return an array of what `ctid` is: the number of a block, and of the row within it."""
+    places = [f'"({block},{number})"' for block, number in map(_PLACE.unpack, values)]
+    return f"{{{','.join(places)}}}"
 
 
 def _quoted(text: str) -> str:

@@ -47,7 +47,8 @@ WITH odd AS MATERIALIZED (
     FROM picked AS p WHERE t.ctid = p.place AND NOT (SELECT found FROM doubtful)
     RETURNING t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created,
         t.due, t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name,
-        t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token
+        t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token,
+        t.ctid AS place
 )
 SELECT odd.found OR doubtful.found AS is_odd, c.*
 FROM odd CROSS JOIN doubtful LEFT JOIN lax ON true LEFT JOIN claimed AS c ON true
@@ -125,7 +126,8 @@ WITH wanted AS MATERIALIZED (
     FROM picked AS p WHERE t.ctid = p.spot AND NOT (SELECT found FROM doubtful)
     RETURNING t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created,
         t.due, t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name,
-        t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token, t.queue
+        t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token,
+        t.ctid AS place, t.queue
 )
 SELECT odd.found OR doubtful.found AS is_odd, c.*,
     (SELECT coalesce(sum(share), 0) FROM shares) > (SELECT count(*) FROM picked) AS is_short
@@ -154,7 +156,7 @@ WITH given AS MATERIALIZED (
 UPDATE qcore.tasks AS t
 SET state = 'active', until = %(until)s, token = g.token, attempts = t.attempts + 1
 FROM given AS g WHERE t.queue = ANY(ARRAY[g.queue]) AND t.id BETWEEN (g.id COLLATE "C") AND (g.id COLLATE "C")
-RETURNING t.id, t.token
+RETURNING t.id, t.token, t.ctid
 
 -- Whether tasks of a queue are pending, or wait in groups.
 -- name: has_more

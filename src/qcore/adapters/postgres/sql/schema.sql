@@ -37,7 +37,7 @@ CREATE SEQUENCE qcore.sequence AS bigint
 CREATE SEQUENCE qcore.token AS bigint
 
 -- name: token_bound
-CREATE TABLE qcore.token_bound (bound bigint NOT NULL) WITH (fillfactor = 10)
+CREATE TABLE qcore.token_bound (bound bigint NOT NULL)
 
 -- A sequence that begins anew when the server has failed. Before PostgreSQL 15 there is none: then it has no bound.
 -- name: unlogged_token
