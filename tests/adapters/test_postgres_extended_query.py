@@ -102,6 +102,24 @@ def test_the_first_error_of_a_pipeline_is_raised_and_the_session_goes_on(
     assert session.is_usable
 
 
+def test_what_is_sent_behind_a_pipeline_is_run_when_that_is_committed_or_undone(
+    session: SyncSession,
+) -> None:
+    """What becomes of it is not told: the rows are those of the pipeline, and so is the error."""
+    rows(session, "CREATE TEMP TABLE seen (it int)")
+    insert, double = "INSERT INTO seen VALUES (%(it)s)", "SELECT 2 * %(it)s::int"
+    behind = (insert, {"it": 2})
+    assert run_to_end(session.pipeline([(insert, {"it": 1}), (double, {"it": 4})], behind)) == [
+        (8,)
+    ]
+    with pytest.raises(psycopg.errors.NumericValueOutOfRange):
+        run_to_end(session.pipeline([(insert, {"it": 3}), (double, {"it": 2**31})], behind))
+    assert run_to_end(session.pipeline([(insert, {"it": 4})], ("SELEC", {}))) == []
+    assert session.is_usable
+    assert rows(session, "SELECT it FROM seen ORDER BY it") == [(1,), (2,), (2,), (4,)]
+    assert rows(session, PREPARED) == [(2,)]
+
+
 @pytest.mark.parametrize("value", ["a\0b", object()])
 def test_what_cannot_be_sent_is_refused_before_anything_is(
     session: SyncSession, value: object

@@ -121,31 +121,48 @@ class ExtendedQuery:
         if plan.name is not None and not plan.is_prepared:
             return (yield from self.pipeline([(sql, values or {})]))
         plan.send(self._pgconn, plan.bind(values or {}))
-        results = yield from _results(self._pgconn, is_pipeline=False)
+        (results,) = yield from _results(self._pgconn, 0)
         _check(results, 1)
         return plan.rows(results[0])
 
-    def pipeline(self, statements: Sequence[Statement]) -> Waiting:
-        """Run statements in one round trip, and return the rows of the last."""
-        pgconn = self._pgconn
+    def pipeline(self, statements: Sequence[Statement], behind: Statement | None = None) -> Waiting:
+        """Run statements in one round trip, and return the rows of the last.
+
+        `behind` is sent with them, and run when they are done: what becomes of it is not told.
+        """
+        parts = [statements] if behind is None else [statements, [behind]]
         # all of them before any is sent: what was sent is committed, whatever is raised here
-        bound = [(plan := self._plan(*each), plan.bind(each[1])) for each in statements]
+        bound = [
+            [(plan := self._plan(*each), plan.bind(each[1])) for each in part] for part in parts
+        ]
+        self._pgconn.enter_pipeline_mode()
+        begun: set[_Plan] = set()
+        sent = [self._send(part, begun) for part in bound]
+        results = yield from _results(self._pgconn, len(parts))
+        for preparing, found in zip(sent, results, strict=False):
+            for each, result in zip(preparing, found, strict=False):
+                if each is not None:
+                    each.is_prepared = result.status == ExecStatus.COMMAND_OK
+        _check(results[0], len(sent[0]))
+        return bound[0][-1][0].rows(results[0][-1])
+
+    def _send(
+        self, bound: Sequence[tuple[_Plan, Parameters]], begun: set[_Plan]
+    ) -> list[_Plan | None]:
+        """Send statements and a sync; return what each of the results says to be prepared.
+
+        `begun` has what the pipeline prepares already.
+        """
         preparing: list[_Plan | None] = []
-        """What each of the results says to be prepared, if it says so."""
-        pgconn.enter_pipeline_mode()
         for plan, parameters in bound:
-            if plan.name is not None and not plan.is_prepared and plan not in preparing:
-                pgconn.send_prepare(plan.name, plan.sql, plan.types)
+            if plan.name is not None and not plan.is_prepared and plan not in begun:
+                self._pgconn.send_prepare(plan.name, plan.sql, plan.types)
                 preparing.append(plan)
-            plan.send(pgconn, parameters)
+                begun.add(plan)
+            plan.send(self._pgconn, parameters)
             preparing.append(None)
-        pgconn.pipeline_sync()
-        results = yield from _results(pgconn, is_pipeline=True)
-        for each, result in zip(preparing, results, strict=False):
-            if each is not None:
-                each.is_prepared = result.status == ExecStatus.COMMAND_OK
-        _check(results, len(preparing))
-        return bound[-1][0].rows(results[-1])
+        self._pgconn.pipeline_sync()
+        return preparing
 
     def _plan(self, sql: str, values: Mapping[str, object] | None) -> _Plan:
         if not values:
@@ -158,38 +175,43 @@ class ExtendedQuery:
         return plan
 
 
-def _results(pgconn: PGconn, *, is_pipeline: bool) -> Generator[Wait, Ready, list[PGresult]]:
-    """Flush what was sent, and return what came until all had, or the connection was lost."""
-    results: list[PGresult] = []
+def _results(pgconn: PGconn, syncs: int) -> Generator[Wait, Ready, list[list[PGresult]]]:
+    """Flush what was sent, and return what came up to each sync, or until the connection was lost.
+
+    Without syncs it was one statement alone.
+    """
+    results: list[list[PGresult]] = [[]]
     try:
         while pgconn.flush():
             if (yield Wait.RW) & Ready.R:
                 pgconn.consume_input()
-        yield from _receive(pgconn, results, is_pipeline=is_pipeline)
+        yield from _receive(pgconn, results, syncs)
     except Error:
         # a server that ends a session may have said why before it was gone
-        if not any(map(_is_error, results)):
+        if len(results) == 1 and not any(map(_is_error, results[0])):
             raise
     return results
 
 
 def _receive(
-    pgconn: PGconn, results: list[PGresult], *, is_pipeline: bool
+    pgconn: PGconn, results: list[list[PGresult]], syncs: int
 ) -> Generator[Wait, Ready, None]:
-    """Append results as they come: until none is left, or the end of the pipeline."""
+    """Append results as they come: until none is left, or the last sync."""
     while True:
         while pgconn.is_busy():
             if (yield Wait.R):
                 pgconn.consume_input()
         result = pgconn.get_result()
         if result is None:
-            if not is_pipeline or pgconn.status != ConnStatus.OK:
+            if not syncs or pgconn.status != ConnStatus.OK:
                 return
-        elif result.status == ExecStatus.PIPELINE_SYNC:
+        elif result.status != ExecStatus.PIPELINE_SYNC:
+            results[-1].append(result)
+        elif len(results) < syncs:
+            results.append([])
+        else:
             pgconn.exit_pipeline_mode()
             return
-        else:
-            results.append(result)
 
 
 def _check(results: Sequence[PGresult], number: int) -> None:

@@ -146,3 +146,17 @@ class Session(Protocol):
     def is_usable(self) -> bool:
         """Whether it is connected, idle, and in no transaction, as far as is known here."""
         ...
+
+
+class OwnSession(Session, Protocol):
+    """A connection of our own."""
+
+    async def pipeline(
+        self, statements: Sequence[Statement], behind: Statement | None = None
+    ) -> list[Row]:
+        """Run statements in one round trip, and return the rows of the last.
+
+        `behind` is sent with them, and is run when what they did is committed, or undone; what
+        becomes of it is not told.
+        """
+        ...

@@ -20,14 +20,14 @@ lost before a commit was sent. What became of a commit whose answer was lost can
 for what had been written. A server that is read-only, or shuts down, is left: new connections go to
 whichever of the URL's hosts takes writes (libpq's target_session_attrs).
 
-Messages. `listener` has the one connection of this process that listens; NOTIFY is sent after the
-commit, as a transaction of its own: within, all commits that notify would wait for each other
-(src/backend/commands/async.c, PreCommit_Notify).
+Messages. `listener` has the one connection of this process that listens. NOTIFY is sent along with
+the commit, as a transaction of its own behind it: within, all commits that notify would wait for
+each other (src/backend/commands/async.c, PreCommit_Notify).
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from random import SystemRandom
@@ -49,13 +49,13 @@ from qcore.adapters.links.postgres.errors import (
 )
 from qcore.adapters.links.postgres.interfaces import Prepare, TxFunction
 from qcore.adapters.links.postgres.listener import Subscriber
-from qcore.adapters.links.postgres.notes import Work, notify
+from qcore.adapters.links.postgres.notes import notify
 from qcore.adapters.links.postgres.pool import AnySession, AsyncGate, Gate, Pool, SyncGate
 from qcore.adapters.links.postgres.server import Server
 from qcore.adapters.links.postgres.sessions import AsyncSession, SyncSession
-from qcore.adapters.links.postgres.transaction import Reading, Transaction, localizer
+from qcore.adapters.links.postgres.transaction import OwnTransaction, Reading, localizer
 from qcore.domain.moments import Moment
-from qcore.ports import Kinds, Notification, Notify
+from qcore.ports import Kinds, Notify
 
 T = TypeVar("T")
 
@@ -141,17 +141,19 @@ class PostgresLink:
             tx = self._transaction(session)
             answer = await self._transact(session, tx, function)
             if tx.notifications:
-                await self._tell(session, tx.notifications)
+                await self._tell(session, tx)
             return answer
 
         return await self._repeated(run)
 
-    def _transaction(self, session: AnySession) -> Transaction:
+    def _transaction(self, session: AnySession) -> OwnTransaction:
         # a pooler's session has no settings of ours before a transaction has begun
         alone = not self._server.is_pooled
-        return Transaction(session, self._localized, self._server.begin, stands_alone=alone)
+        return OwnTransaction(session, self.schema, self._server.begin, stands_alone=alone)
 
-    async def _transact(self, session: AnySession, tx: Transaction, function: TxFunction[T]) -> T:
+    async def _transact(
+        self, session: AnySession, tx: OwnTransaction, function: TxFunction[T]
+    ) -> T:
         try:
             answer = await function(tx)
             await tx.commit()
@@ -164,10 +166,12 @@ class PostgresLink:
             raise
         return answer
 
-    async def _tell(self, session: AnySession, notes: Sequence[Notification | Work]) -> None:
-        self._server.hub.tell(notes)
+    async def _tell(self, session: AnySession, tx: OwnTransaction) -> None:
+        self._server.hub.tell(tx.notifications)
+        if not tx.untold:
+            return
         try:
-            await session.execute(*notify(self.schema, notes))
+            await session.execute(*notify(self.schema, tx.untold))
         except Error:
             # what was committed is: whoever was to be told looks for themselves before long
             session.close()

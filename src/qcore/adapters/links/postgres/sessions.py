@@ -99,9 +99,11 @@ class SyncSession:
         rows: list[Row] = self.connection.wait(self._query.execute(sql, values))
         return rows
 
-    async def pipeline(self, statements: Sequence[Statement]) -> list[Row]:
-        """Run statements in one round trip, and return the rows of the last."""
-        rows: list[Row] = self.connection.wait(self._query.pipeline(statements))
+    async def pipeline(
+        self, statements: Sequence[Statement], behind: Statement | None = None
+    ) -> list[Row]:
+        """Run statements in one round trip, and return the rows of the last; then `behind`."""
+        rows: list[Row] = self.connection.wait(self._query.pipeline(statements, behind))
         return rows
 
     def close(self) -> None:
@@ -137,9 +139,11 @@ class AsyncSession:
         rows: list[Row] = await self.connection.wait(self._query.execute(sql, values))
         return rows
 
-    async def pipeline(self, statements: Sequence[Statement]) -> list[Row]:
-        """Run statements in one round trip, and return the rows of the last."""
-        rows: list[Row] = await self.connection.wait(self._query.pipeline(statements))
+    async def pipeline(
+        self, statements: Sequence[Statement], behind: Statement | None = None
+    ) -> list[Row]:
+        """Run statements in one round trip, and return the rows of the last; then `behind`."""
+        rows: list[Row] = await self.connection.wait(self._query.pipeline(statements, behind))
         return rows
 
     def close(self) -> None:

@@ -1,13 +1,13 @@
 """`Transaction`: statements that go over a session in as few round trips as their answers allow."""
 
 import re
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Final
 
 from qcore.adapters.links.postgres.address import DEFAULT_SCHEMA
-from qcore.adapters.links.postgres.interfaces import Row, Session, Statement, Values
-from qcore.adapters.links.postgres.notes import Work
+from qcore.adapters.links.postgres.interfaces import OwnSession, Row, Session, Statement, Values
+from qcore.adapters.links.postgres.notes import Work, notify
 from qcore.ports import Notification
 
 COMMIT: Final[Statement] = ("COMMIT", {})
@@ -15,13 +15,14 @@ COMMIT: Final[Statement] = ("COMMIT", {})
 _QUALIFIED: Final = re.compile(r"\bqcore\.")
 
 
+@cache
 def localizer(schema: str) -> Callable[[str], str]:
     """Return what names the tables of a statement as they are called in a schema."""
 
     def localized(sql: str) -> str:
         return _QUALIFIED.sub(f"{schema}.", sql)
 
-    return str if schema == DEFAULT_SCHEMA else lru_cache(maxsize=None)(localized)
+    return str if schema == DEFAULT_SCHEMA else cache(localized)
 
 
 class Transaction:
@@ -58,7 +59,7 @@ class Transaction:
         if not self.is_alone:
             return await self.fetch(sql, values)
         self.may_have_committed = True
-        rows = await self._session.execute(self._localized(sql), values)
+        rows = await self._run_last([(self._localized(sql), values)])
         self.may_have_committed = False
         return rows
 
@@ -83,10 +84,16 @@ class Transaction:
             return
         self.may_have_committed = True
         if len(added) == 1 and self.is_alone:
-            await self._session.execute(*added[0])
+            await self._run_last(added)
             return
         begin = () if self.has_begun else self._begin
-        await self._session.pipeline([*begin, *added, self._end])
+        await self._run_last([*begin, *added, self._end])
+
+    async def _run_last(self, statements: Sequence[Statement]) -> list[Row]:
+        """Run the statements with which a transaction ends."""
+        if len(statements) == 1:
+            return await self._session.execute(*statements[0])
+        return await self._session.pipeline(statements)
 
     def tell(self, *notifications: Notification) -> None:
         """Have subscribers notified, here and in other processes, once it is committed."""
@@ -95,6 +102,30 @@ class Transaction:
     def tell_of_work(self, queues: Iterable[str]) -> None:
         """Have those notified who wait for something to claim from these queues."""
         self.notifications += map(Work, queues)
+
+
+class OwnTransaction(Transaction):
+    """The same on a connection of our own: NOTIFY is sent along, to be run behind the commit."""
+
+    def __init__(
+        self, session: OwnSession, schema: str, begin: tuple[Statement, ...], *, stands_alone: bool
+    ) -> None:
+        super().__init__(session, localizer(schema), begin, stands_alone=stands_alone)
+        self._own_session = session
+        self._schema = schema
+        self._sent = 0
+
+    @property
+    def untold(self) -> list[Notification | Work]:
+        """Return the notifications that have not been sent to other processes."""
+        return self.notifications[self._sent :]
+
+    async def _run_last(self, statements: Sequence[Statement]) -> list[Row]:
+        if not self.untold:
+            return await super()._run_last(statements)
+        behind = notify(self._schema, self.untold)
+        self._sent = len(self.notifications)
+        return await self._own_session.pipeline(statements, behind)
 
 
 class Reading:
