@@ -42,6 +42,11 @@ TOKEN: Final = WIDTH
 PLACE: Final = WIDTH + 1
 
 
+def _token(found: tuple[str, Row]) -> int:
+    token: int = found[1][TOKEN]
+    return token
+
+
 @record
 class Claimed:
     """What a claim has found; `places` has the `ctid` of the row of each, as Postgres sends it."""
@@ -100,6 +105,7 @@ async def _add_decoded(
     tx: Tx, found: Sequence[tuple[str, Row]], now: Moment, until: Moment, claimed: Claimed
 ) -> None:
     """Add rows with the tokens of their leases as claims; end those that cannot be decoded."""
+    found = sorted(found, key=_token)
     unreadable: dict[str, list[tuple[Row, Unreadable]]] = {}
     for queue, row in found:
         try:
