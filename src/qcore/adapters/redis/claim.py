@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from itertools import chain
 from math import inf
 from typing import Final
 
@@ -40,6 +41,7 @@ from qcore.domain.statistics import Resolution
 from qcore.domain.task import Claim, Demand, Lease
 from qcore.domain.transitions import Expired
 
+MINUTE: Final = int(Resolution.MINUTE)
 PROMOTING: Final = ("no", "last", "yes", "yes", "yes", "yes")
 """ARGV[6] of lua/claim.lua, by how many more calls of this claim may promote 200 due tasks each."""
 
@@ -120,18 +122,14 @@ class _ClaimRun:
         runner, quotas, now = self._runner, self._quotas, self._now
         room, session = min(self._limit, MAX_TASKS_PER_CALL), runner.sessions.acquire()
         queues, number = (*quotas,), session.next()
-        minute = int(now // Resolution.MINUTE)
+        minute = int(now // MINUTE)
         keys, form = _first_call(runner.keys, queues, session.name, minute)
-        words = [
-            b"%a" % now,
-            b"%a" % self._until,
-            b"%d" % room,
-            b"%a" % runner.link.retry_deadline(),
-            *[b"%d" % quota for quota in quotas.values()],
-        ]
-        sized = [part for word in (b"%d" % number, *words) for part in (len(word), word)]
-        args: list[Arg] = [*words[:3], PROMOTING[-1], *words[3:]]
-        reply = await runner.link.run_one(CLAIM, keys, number, args, form % (*sized,))
+        moments = b"%a" % now, b"%a" % self._until, b"%a" % runner.link.retry_deadline()
+        shares = map(b"%d".__mod__, quotas.values())
+        words = (b"%d" % number, *moments[:2], b"%d" % room, moments[2], *shares)
+        encoded = form % (*chain.from_iterable(zip(map(len, words), words, strict=True)),)
+        args: Sequence[Arg] = (*words[1:4], PROMOTING[-1], *words[4:])
+        reply = await runner.link.run_one(CLAIM, keys, number, args, encoded)
         runner.sessions.release([session])
         if reply and reply[0] == b"due":
             self._promotions -= 1

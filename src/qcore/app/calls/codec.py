@@ -76,7 +76,7 @@ class Codec:
         serializers has: `UnknownFormat` then, unless values are sealed here, as what has no seal is
         not to be trusted.
         """
-        serializer = self._reading(content_type)
+        serializer = self._first if content_type is None else self._reading(content_type)
         try:
             return serializer.loads(data, kind)
         except CannotDecode:

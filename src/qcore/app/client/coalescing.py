@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -65,13 +65,15 @@ class EnqueueCoalescer:
         self._producer = producer
         self._local = threading.local()
 
-    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[EnqueueAnswer]:
+    def enqueue(
+        self, tasks: Sequence[NewTask], *, now: Moment
+    ) -> Awaitable[Sequence[EnqueueAnswer]]:
         """Store tasks, together with those of other callers."""
         loop = asyncio.get_running_loop()
         batcher: _LoopBatcher | None = getattr(self._local, "batcher", None)
         if batcher is None or batcher.loop is not loop:
             batcher = self._local.batcher = _LoopBatcher(self._producer, loop)
-        return await batcher.enqueue(tasks, now=now)
+        return batcher.enqueue(tasks, now=now)
 
 
 class _LoopBatcher:

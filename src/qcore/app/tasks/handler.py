@@ -1,6 +1,6 @@
 """A handler: the function behind a task's name, its options, and how callers enqueue it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
 from weakref import WeakSet
@@ -79,6 +79,9 @@ class HandlerWithOptions(Generic[P, R]):
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Return a call as a value, for `enqueue_many`, `chain` or `ctx.then`; not checked yet."""
+        return self._bound(args, kwargs)
+
+    def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> BoundCall[R]:
         handler = self.handler
         return BoundCall(self._template, handler.signature, args, kwargs, sender=handler.sender)
 
@@ -103,14 +106,14 @@ class HandlerWithOptions(Generic[P, R]):
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Enqueue the task; see `Client.enqueue`."""
-        call = self.call(*args, **kwargs)
+        call = self._bound(args, kwargs)
         # a traceback that shows variables is not to show them
         del args, kwargs
         return await self.handler.sender.client.enqueue(call)
 
     def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> BlockingHandle[R]:
         """Enqueue the task from code that blocks; see `Client.enqueue`."""
-        call = self.call(*args, **kwargs)
+        call = self._bound(args, kwargs)
         del args, kwargs
         return self.handler.sender.blocking.enqueue(call)
 

@@ -61,12 +61,13 @@ class TaskRunner:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._is_eager = HAS_EAGER_TASKS and self._loop.get_task_factory() is None
+        self._send_claimed = emit.sender(TasksClaimed)
         self._send_finished = emit.sender(TaskFinished)
 
     def start(self, claims: Sequence[Claim]) -> None:
         """Start an asyncio task for each claim, in order, in the next turn of the loop."""
-        if claims and self._emit.wants(TasksClaimed):
-            self._emit(TasksClaimed(claims))
+        if claims and self._send_claimed is not None:
+            self._send_claimed(TasksClaimed(claims))
         host = self._host
         runs = [Run(claim, Context(claim, host)) for claim in claims]
         if self._is_eager:
@@ -105,8 +106,8 @@ class TaskRunner:
 
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Release claims that are not to be started here and now; that burns nothing."""
-        if claims and self._emit.wants(TasksClaimed):
-            self._emit(TasksClaimed(claims))
+        if claims and self._send_claimed is not None:
+            self._send_claimed(TasksClaimed(claims))
         for claim in claims:
             self._outbox.put(Run(claim, Context(claim, self._host)), Released())
 

@@ -116,6 +116,8 @@ class RedisLink:
         self._listeners: WeakSet[ChannelListener] = WeakSet()
         self._make_blocking = make_blocking
         self._timeout = timeout
+        # not less than the clocks of a cluster's nodes may differ by
+        self._retried_for = max(timeout, DEFAULT_TIMEOUT)
         self._durability = durability or Durability()
         self.waits_for_durability = self._durability.is_requested
         """Whether a durable call waits for replicas or disks."""
@@ -250,9 +252,7 @@ class RedisLink:
 
     def retry_deadline(self) -> Moment:
         """Return until when, by the server's clock, a call made now may be sent again."""
-        # not less than the clocks of a cluster's nodes may differ by
-        seconds = max(self._timeout, DEFAULT_TIMEOUT)
-        return self._clock.now() + seconds if self._clock.is_known else LAST_MOMENT
+        return self._clock.now() + self._retried_for if self._clock.is_known else LAST_MOMENT
 
     async def command(self, *args: Arg) -> Reply:
         """Send a command that may be executed twice; return its reply."""

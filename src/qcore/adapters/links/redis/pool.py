@@ -24,6 +24,7 @@ from qcore.adapters.links.redis.connection_base import (
     SyncConnection,
     connecting,
 )
+from qcore.adapters.links.redis.loop_connections import MAX_IDLE, LoopConnections
 from qcore.adapters.links.redis.resp import RedisCommand, Reply, encode_batched, encoded
 
 Request: TypeAlias = tuple[str | None, RedisCommand | bytes]
@@ -38,8 +39,6 @@ class Requests(Protocol):
     def __iter__(self) -> Iterator[Request]: ...
 
 
-MAX_IDLE: Final = 16
-"""Idle connections that are kept, per event loop or process."""
 MAX_IN_USE: Final = 64
 """Connections in use per event loop: further callers wait for one."""
 
@@ -237,19 +236,37 @@ class AsyncPool:
 
     def __init__(self, make: Callable[[], AsyncConnection]) -> None:
         self._make = make
-        self._loops: dict[asyncio.AbstractEventLoop, _LoopConnections] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, LoopConnections] = {}
 
     async def exchange(self, requests: Requests, replies: list[Reply | Exception]) -> None:
         pending = await self.send(requests)
         await pending.receive(replies)
 
     async def ask(self, request: Request) -> Reply | Exception:
-        replies: list[Reply | Exception] = []
-        pending = await self.send([request])
-        await pending.receive(replies)
-        return replies[0]
+        # not by `exchange`, as in `SyncPool`
+        here, idle, connection = await self._take()
+        try:
+            await connection.send_packed_command((encoded(request[1]),), check_health=False)
+            try:
+                reply = await connection.read_response()
+            except ResponseError as error:
+                reply = error
+        except BaseException:
+            await here.drop(connection)
+            raise
+        await here.give_back(connection, idle)
+        return reply
 
     async def send(self, requests: Requests) -> "_AsyncPendingReplies":
+        here, idle, connection = await self._take()
+        try:
+            await connection.send_packed_command(_encoded(requests), check_health=False)
+        except BaseException:
+            await here.drop(connection)
+            raise
+        return _AsyncPendingReplies(here, idle, connection, len(requests))
+
+    async def _take(self) -> tuple[LoopConnections, deque[AsyncConnection], AsyncConnection]:
         here = self._loops.get(asyncio.get_running_loop())
         if here is None:
             here = await self._enter_loop()
@@ -258,16 +275,10 @@ class AsyncPool:
         here.in_use += 1
         idle = here.idle
         try:
-            connection = idle.pop() if idle else await self._connected()
-            try:
-                await connection.send_packed_command(_encoded(requests), check_health=False)
-            except BaseException:
-                await connection.disconnect(nowait=True)
-                raise
+            return here, idle, idle.pop() if idle else await self._connected()
         except BaseException:
             here.release()
             raise
-        return _AsyncPendingReplies(here, idle, connection, len(requests))
 
     async def _connected(self) -> AsyncConnection:
         connection = self._make()
@@ -279,7 +290,7 @@ class AsyncPool:
             raise
         return connection
 
-    async def _enter_loop(self) -> "_LoopConnections":
+    async def _enter_loop(self) -> LoopConnections:
         """Return the running loop's connections; close those of loops that were closed."""
         for loop in list(self._loops):
             if loop.is_closed():
@@ -287,7 +298,7 @@ class AsyncPool:
                 if gone is not None:
                     gone.leave()
                     await gone.close_left(nowait=True)
-        return self._loops.setdefault(asyncio.get_running_loop(), _LoopConnections())
+        return self._loops.setdefault(asyncio.get_running_loop(), LoopConnections())
 
     async def locate(self, key: str) -> HostPort | None:  # noqa: ARG002  (one server has all keys)
         return None
@@ -308,63 +319,10 @@ class AsyncPool:
         await here.close_left(nowait=False)
 
 
-class _LoopConnections:
-    """The connections of one loop, with a semaphore: asyncio's takes 2 of a command's 90 µs."""
-
-    def __init__(self) -> None:
-        self.idle: deque[AsyncConnection] = deque()
-        self.in_use = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._left: list[deque[AsyncConnection]] = []
-        self._closing: asyncio.Task[None] | None = None
-
-    def leave(self) -> None:
-        """Have idle connections closed, and those in use when they come back; from any thread."""
-        left, self.idle = self.idle, deque()
-        self._left.append(left)
-
-    def close_soon(self) -> None:
-        """Close in a task what was left."""
-        self._closing = asyncio.get_running_loop().create_task(self.close_left(nowait=True))
-
-    async def close_left(self, *, nowait: bool) -> None:
-        """Close what was left."""
-        while self._left:
-            left = self._left.pop()
-            while left:
-                # connections of a closed loop cannot be told any more
-                with suppress(RuntimeError):
-                    await left.pop().disconnect(nowait=nowait)
-
-    async def wait_for_turn(self) -> None:
-        """Wait until a connection may have become free."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        try:
-            await waiter
-        except BaseException:
-            if waiter.done() and not waiter.cancelled():
-                # cancelled when it was already this one's turn: the next one has it instead
-                self._wake_next()
-            raise
-
-    def release(self) -> None:
-        """Count one connection less in use."""
-        self.in_use -= 1
-        self._wake_next()
-
-    def _wake_next(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-
-
 class _AsyncPendingReplies:
     def __init__(
         self,
-        here: _LoopConnections,
+        here: LoopConnections,
         idle: deque[AsyncConnection],
         connection: AsyncConnection,
         number: int,
@@ -375,26 +333,16 @@ class _AsyncPendingReplies:
         self._number = number
 
     async def receive(self, replies: list[Reply | Exception]) -> None:
-        connection, idle = self._connection, self._idle
         try:
             for _ in range(self._number):
                 try:
-                    replies.append(await connection.read_response())
+                    replies.append(await self._connection.read_response())
                 except ResponseError as error:
                     replies.append(error)
         except BaseException:
-            await connection.disconnect(nowait=True)
+            await self.abandon()
             raise
-        else:
-            if idle is self._here.idle and len(idle) < MAX_IDLE:
-                idle.append(connection)
-            else:
-                await connection.disconnect(nowait=True)
-        finally:
-            self._here.release()
+        await self._here.give_back(self._connection, self._idle)
 
     async def abandon(self) -> None:
-        try:
-            await self._connection.disconnect(nowait=True)
-        finally:
-            self._here.release()
+        await self._here.drop(self._connection)
