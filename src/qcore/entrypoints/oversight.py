@@ -8,7 +8,14 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +24,6 @@ from qcore.domain.events import Event, WorkerStarted, WorkerStopping
 from qcore.entrypoints.exiting import leave_within
 from qcore.entrypoints.facade import Qcore
 from qcore.entrypoints.health.claim_probe import ClaimProbe
-from qcore.entrypoints.health.server import answering
 from qcore.entrypoints.health.vital_signs import ClaimProof, Pulse, WorkerSigns
 from qcore.entrypoints.memory_use import memory_in_mb
 from qcore.entrypoints.process_limits import ProcessLimits, watch_limits
@@ -85,9 +91,7 @@ class Oversight:
         async with AsyncExitStack() as stack:
             stack.callback(self._stop_probing)
             if self._link is None:
-                signs = WorkerSigns(self._pulse, self._proof)
-                port = self._options.health_port
-                stack.enter_context(answering(signs, self._options.health_host, port))
+                stack.enter_context(self._answering())
             else:
                 stack.callback(self._link.follow, _ignore)
                 self._link.follow(partial(self._obey, asyncio.get_running_loop(), worker))
@@ -102,6 +106,17 @@ class Oversight:
             for helper in helpers:
                 stack.callback(helper.cancel)
             yield
+
+    def _answering(self) -> AbstractContextManager[None]:
+        """Serve health while the block lasts, where there is a port for it."""
+        port = self._options.health_port
+        if port is None:
+            return nullcontext()
+        # late: it loads h11
+        from qcore.entrypoints.health.server import answering
+
+        signs = WorkerSigns(self._pulse, self._proof)
+        return answering(signs, self._options.health_host, port)
 
     @contextmanager
     def _measured(self) -> Generator[None, None, None]:

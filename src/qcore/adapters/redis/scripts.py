@@ -9,6 +9,7 @@ holds these declarations against the names that the files use. In front of the p
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -200,8 +201,9 @@ CALLED: Final[Mapping[str, Sequence[str]]] = {
 _FOLDER: Final = files("qcore.adapters.redis") / "lua"
 
 
+@cache
 def lua(name: str) -> str:
-    """Return the text of a file of the folder `lua`."""
+    """Return the text of a file of the folder `lua`, the same object each time."""
     return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
 
@@ -209,19 +211,21 @@ def assembled(name: str, *, with_fast_path: bool = True) -> Script:
     """Return a script; without its fast path, what stands behind that handles every request."""
     front = FAST_PATHS.get(name) if with_fast_path else None
     early = [] if front is None else _parts(FAST_PATH_INCLUDES[front])
-    texts = [] if front is None else [fast_path(name)]
-    texts += [
-        f"local function {called}(KEYS, ARGV)\n{assembled(called).text}\nend\n"
-        for called in CALLED.get(name, ())
-    ]
+    texts = [] if front is None else [*_fast_path(front)]
+    for called in CALLED.get(name, ()):
+        texts += [f"local function {called}(KEYS, ARGV)", *assembled(called).parts, "end\n"]
     texts += [_part(part) for part in _parts(INCLUDES[name]) if part not in early]
-    return Script("\n".join([*texts, lua(name)]))
+    return Script(*texts, lua(name))
 
 
 def fast_path(name: str) -> str:
     """Return the text of a script's fast path, behind the parts that it uses."""
-    front = FAST_PATHS[name]
-    return "\n".join([*map(_part, _parts(FAST_PATH_INCLUDES[front])), lua(front)])
+    return "\n".join(_fast_path(FAST_PATHS[name]))
+
+
+def _fast_path(front: str) -> Iterator[str]:
+    yield from map(_part, _parts(FAST_PATH_INCLUDES[front]))
+    yield lua(front)
 
 
 def _part(name: str) -> str:

@@ -1,6 +1,7 @@
 """`qcore worker module:q`: run the tasks of an application."""
 
 import gc
+import linecache
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ from typing import Any, Final, NoReturn, TypeVar, cast
 import click
 
 from qcore.adapters.instruments.logging import LoggingInstrument
-from qcore.app.worker.pools.child_process import prepared_children
+from qcore.app.worker.pools.child_setup import prepared_children
 from qcore.app.worker.settings import WorkerOptions, WorkerSettings
 from qcore.app.worker.worker import Worker
 from qcore.domain.errors import InvalidOption, QcoreError
@@ -178,6 +179,8 @@ async def _work(q: Qcore, made: Worker, oversight: Oversight) -> None:
     # what was imported stays: the collector need not go through it again and again
     gc.collect()
     gc.freeze()
+    # the sources of generated methods, as of attrs and dataclasses
+    linecache.clearcache()
     with obey_signals(made, unheard=partial(_leave_unheard, made), at_once=_leave_soon):
         try:
             async with oversight.over(made):

@@ -17,12 +17,20 @@ OnMessage: TypeAlias = Callable[[str, bytes], None]
 
 
 class Script:
-    """A Lua script, which Redis executes atomically; servers know it by its digest."""
+    """A Lua script, which Redis executes atomically; servers know it by its digest.
 
-    def __init__(self, text: str) -> None:
-        self.text: Final = text
+    It is kept as its parts, which many scripts have in common: a server is sent its text but once.
+    """
+
+    def __init__(self, *parts: str) -> None:
+        self.parts: Final = parts
         # EVALSHA names scripts by SHA-1 (redis.io); nothing is kept secret by it
-        self.digest: Final = sha1(text.encode(), usedforsecurity=False).hexdigest()
+        self.digest: Final = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """Return the whole script."""
+        return "\n".join(self.parts)
 
     def call_format(self, keys: Sequence[str], args: Sequence[Arg | None]) -> bytes:
         """Return a call that is no repeated one as a `command_format`.

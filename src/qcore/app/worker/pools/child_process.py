@@ -6,8 +6,6 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Final
 from weakref import WeakSet
@@ -22,6 +20,7 @@ from qcore.app.worker.pools.child_ipc import (
     Returned,
 )
 from qcore.app.worker.pools.child_main import serve
+from qcore.app.worker.pools.child_setup import preparations
 from qcore.app.worker.pools.error_record import recorded
 from qcore.app.worker.pools.process_end import ProcessEnd
 from qcore.app.worker.pools.results import name_of
@@ -36,23 +35,8 @@ CHILD_EXIT_TIMEOUT: Final = 10.0
 START_TIMEOUT: Final = 120.0
 """Seconds for a process to start and to import the module of a handler."""
 
-_at_start: Final[list[Callable[[], object]]] = []
 _children: Final[WeakSet["ChildProcess"]] = WeakSet()
 _exiting: Final = threading.Event()
-
-
-@contextmanager
-def prepared_children(prepare: Callable[[], object]) -> Generator[None, None, None]:
-    """Have every child process that is started within the block call a function first.
-
-    What sets up the worker's own process, such as its log, has to set up the children too. The
-    function is pickled.
-    """
-    _at_start.append(prepare)
-    try:
-        yield
-    finally:
-        _at_start.remove(prepare)
 
 
 @atexit.register
@@ -74,7 +58,9 @@ class ChildProcess:
         if _exiting.is_set():
             raise ProcessDied("the worker's own process is about to exit")
         self._pipe, childs_end = _spawning.Pipe()
-        self._process = _spawning.Process(target=serve, args=(childs_end, *_at_start), daemon=True)
+        self._process = _spawning.Process(
+            target=serve, args=(childs_end, *preparations), daemon=True
+        )
         self._process.start()
         childs_end.close()
         self._end = ProcessEnd(self._process.pid or 0, self._process.sentinel)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import django
 from django.core.management.base import BaseCommand
 
-from qcore.app.worker.pools.child_process import prepared_children
+from qcore.app.worker.pools.child_setup import prepared_children
 
 if TYPE_CHECKING:
     from qcore.django.queue import DjangoQcore
