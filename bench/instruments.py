@@ -1,14 +1,16 @@
-"""What instruments cost a task that does nothing, on the memory broker, by processor time.
+"""What instruments cost a task that does nothing, by processor time of the process that has them.
 
-They take turns, and each is compared with a queue without instruments right before it. Beside
+They take turns, and each is compared with a queue without instruments right before it; on the
+memory broker, and all but traces on a Redis server of the benchmark's own. Beside
 `traces_…` stands `sdk_…`: what OpenTelemetry's SDK takes for a span of each send and each run, a
 link and the measurements, called as directly as it goes. Spans are dropped at their end, not
 exported.
 """
 
 import gc
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from time import process_time
 from typing import Any
 
@@ -20,6 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind
 
+from bench.redis_store import a_server
 from bench.runs import spread
 from qcore import Context, NewTask, Qcore
 from qcore.alerts import Alert, send_alerts
@@ -33,26 +36,30 @@ from qcore.instruments import LoggingInstrument
 from qcore.metrics import Metrics
 from qcore.tracing import trace_tasks
 
-TASKS = 2_000
-ROUNDS = 9
+TASKS = 5_000
+ROUNDS = 15
 ONE_PERCENT = ParentBased(TraceIdRatioBased(0.01))
 SAMPLERS: Mapping[str, Sampler] = {"1_percent": ONE_PERCENT, "100_percent": ALWAYS_ON}
 
 PHASES = ("enqueue", "drain")
 Times = dict[str, float]
 """Microseconds of processor time for a task, of each phase."""
-Measure = Callable[[], Awaitable[Times]]
+Measure = Callable[[str], Awaitable[Times]]
+"""Takes the URL of a store."""
+MEMORY = "memory://"
+ON_REDIS = ("none", "log", "metrics", "log_metrics", "log_metrics_alerts")
 
 
 def figures() -> dict[str, Any]:
     configure("warning")
-    return run(_figures())
+    with a_server() as server:
+        redis = run(_figures(server.url, {each: MEASURES[each] for each in ON_REDIS}))
+    return {"memory": run(_figures(MEMORY, MEASURES)), "redis": redis}
 
 
-async def _figures() -> dict[str, Any]:
-    measures = dict(_measures())
+async def _figures(url: str, measures: Mapping[str, Measure]) -> dict[str, Any]:
     rounds = [
-        {name: (await _none(), await measure()) for name, measure in measures.items()}
+        {name: (await _none(url), await measure(url)) for name, measure in measures.items()}
         for _ in range(ROUNDS + 1)
     ]
     # without the first, which warms up
@@ -73,27 +80,15 @@ def _summed(pairs: Sequence[tuple[Times, Times]]) -> dict[str, Any]:
     return found
 
 
-def _measures() -> Iterator[tuple[str, Measure]]:
-    yield "none", _none
-    yield "log", lambda: _of_queue(_queue(LoggingInstrument()))
-    yield "metrics", lambda: _of_queue(_queue(Metrics()))
-    yield "log_metrics", lambda: _of_queue(_queue(LoggingInstrument(), Metrics()))
-    yield "log_metrics_alerts", lambda: _of_queue(_alerting())
-    yield "traces_without_sdk", lambda: _of_queue(_traced())
-    for name, sampler in SAMPLERS.items():
-        yield f"traces_{name}", lambda sampler=sampler: _of_queue(_traced(*_providers(sampler)))  # type: ignore[misc]
-        yield f"sdk_{name}", lambda sampler=sampler: _of_queue(_bare(*_providers(sampler)))  # type: ignore[misc]
-
-
-async def _none() -> Times:
-    return await _of_queue(_queue())
-
-
 # --- qcore -----------------------------------------------------------------------------------
 
 
-def _queue(*instruments: Any) -> Qcore:
-    q = Qcore("memory://", instruments=instruments)
+async def _none(url: str) -> Times:
+    return await _of_queue(_queue(url))
+
+
+def _queue(url: str, *instruments: Any) -> Qcore:
+    q = Qcore(url, instruments=instruments)
     q.task("bench:noop")(_noop)
     return q
 
@@ -102,8 +97,8 @@ async def _noop(ctx: Context) -> None:
     """Do nothing."""
 
 
-def _alerting() -> Qcore:
-    q = _queue(LoggingInstrument(), Metrics())
+def _alerting(url: str) -> Qcore:
+    q = _queue(url, LoggingInstrument(), Metrics())
     send_alerts(q, _told, environment="bench")
     return q
 
@@ -112,8 +107,10 @@ async def _told(alert: Alert) -> None:
     """Nobody listens."""
 
 
-def _traced(tracers: TracerProvider | None = None, meters: MeterProvider | None = None) -> Qcore:
-    q = _queue()
+def _traced(
+    url: str, tracers: TracerProvider | None = None, meters: MeterProvider | None = None
+) -> Qcore:
+    q = _queue(url)
     trace_tasks(q, tracer_provider=tracers, meter_provider=meters)
     return q
 
@@ -149,12 +146,12 @@ _SENT = {"messaging.system": "qcore", "messaging.operation.name": "send", "messa
 _RAN = _SENT | {"messaging.operation.name": "process"}
 
 
-def _bare(tracers: TracerProvider, meters: MeterProvider) -> Qcore:
+def _bare(url: str, tracers: TracerProvider, meters: MeterProvider) -> Qcore:
     """Return a queue with a span around each send and each run, as simply as it goes.
 
     They are joined by a link, and measured: nothing else of what `trace_tasks` does.
     """
-    q = _queue()
+    q = _queue(url)
     tracer, meter = tracers.get_tracer("bench"), meters.get_meter("bench")
     sent, took = meter.create_counter("sent"), meter.create_histogram("took")
     ran = meter.create_histogram("ran")
@@ -193,7 +190,31 @@ def _bare(tracers: TracerProvider, meters: MeterProvider) -> Qcore:
 
 
 @contextmanager
-def _timed(times: Times, phase: str) -> Iterator[None]:
+def _timed(times: Times, phase: str) -> Generator[None]:
     began = process_time()
     yield
     times[phase] = 1e6 * (process_time() - began) / TASKS
+
+
+# --- all of them -----------------------------------------------------------------------------
+
+
+def _measures() -> Iterator[tuple[str, Measure]]:
+    yield "none", _none
+    yield "log", lambda url: _of_queue(_queue(url, LoggingInstrument()))
+    yield "metrics", lambda url: _of_queue(_queue(url, Metrics()))
+    yield "log_metrics", lambda url: _of_queue(_queue(url, LoggingInstrument(), Metrics()))
+    yield "log_metrics_alerts", lambda url: _of_queue(_alerting(url))
+    yield "traces_without_sdk", lambda url: _of_queue(_traced(url))
+    for name, sampler in SAMPLERS.items():
+        yield f"traces_{name}", partial(_with_sdk, _traced, sampler)
+        yield f"sdk_{name}", partial(_with_sdk, _bare, sampler)
+
+
+async def _with_sdk(
+    make: Callable[[str, TracerProvider, MeterProvider], Qcore], sampler: Sampler, url: str
+) -> Times:
+    return await _of_queue(make(url, *_providers(sampler)))
+
+
+MEASURES = dict(_measures())

@@ -13,6 +13,8 @@ from qcore.adapters.instruments.metric_series import (
     observe,
 )
 from qcore.adapters.instruments.metrics import Metrics
+from qcore.adapters.memory import MemoryBroker
+from qcore.adapters.wrappers import TracedBroker
 from qcore.domain.answers import LeaseLost, Settled, Swept
 from qcore.domain.events import (
     AggregationFailed,
@@ -43,7 +45,8 @@ from qcore.domain.transitions import (
     Transition,
 )
 from qcore.events import Event
-from qcore.testing.builders import NOW, a_claim, a_task
+from qcore.ports import MAX_CALL_TIMES
+from qcore.testing.builders import LEASE, NOW, a_claim, a_demand, a_task
 from qcore.testing.entries import an_entry
 
 CLAIM = a_claim(a_task(name="email:welcome"))
@@ -169,6 +172,55 @@ def test_an_event_counts(
         if number
     }
     assert found == expected
+
+
+async def test_calls_of_a_broker_are_counted_with_and_without_events() -> None:
+    """At latest when somebody asks; their times do not wait in memory without bound."""
+    metrics = Metrics()
+    broker = TracedBroker(MemoryBroker(), metrics)
+    number = 3 * MAX_CALL_TIMES + 7
+    for _ in range(number):
+        await broker.claim(a_demand(1), now=NOW, until=NOW + LEASE)
+    await broker.count()
+    assert len(metrics.call_times("claim")) <= MAX_CALL_TIMES
+    assert counted(metrics, of.CALLS) == {("claim",): number, ("count",): 1}
+    assert metrics.call_times("claim") == []
+
+
+def test_what_comes_while_calls_are_counted_is_counted_with_the_next() -> None:
+    """Threads go on to note calls meanwhile, without the lock: none is lost, none counts twice."""
+    series = Series()
+    buffer, coming = series.buffer(of.CALLS, "enqueue"), [0.25]
+
+    class Slow(float):
+        """Seconds that another call is noted beside, as soon as somebody sorts them."""
+
+        def __lt__(self, other: float) -> bool:
+            while coming:
+                buffer.append(coming.pop())
+            return float(self) < other
+
+    buffer += [Slow(0.25), Slow(0.25)]
+    cells = [[cell for found, _, cell in series.samples() if found is of.CALLS] for _ in range(3)]
+    assert [(sum(cell[:-1]), cell[-1]) for [cell] in cells] == [(2, 0.5), (3, 0.75), (3, 0.75)]
+
+
+def test_a_batch_of_runs_is_counted_as_they_are_one_by_one() -> None:
+    """Whatever is in it: several names and queues, runs that failed, those without a handler."""
+    other = a_claim(a_task(name="sms", queue="low"))
+    runs: list[tuple[Claim, Transition, float | None]] = [
+        (CLAIM, Succeeded(), 0.5),
+        (other, Succeeded(), 0.02),
+        (CLAIM, Failed("x", again_at=NOW), 9.0),
+        (other, Rejected("x"), None),
+        (CLAIM, Succeeded(), None),
+    ]
+    for some in (runs, runs[:2], runs[:1] * 3, runs[4:], runs[:0]):
+        together, alone = Metrics(), Metrics()
+        together(settled(*some))
+        for run in some:
+            alone(settled(run))
+        assert sorted(together.samples(), key=repr) == sorted(alone.samples(), key=repr)
 
 
 def test_names_without_end_are_counted_together() -> None:

@@ -17,6 +17,7 @@ from qcore.domain.states import State
 from qcore.domain.task import Verdict
 from qcore.domain.transitions import Succeeded
 from qcore.ports import (
+    MAX_CALL_TIMES,
     Aggregating,
     Broker,
     Capability,
@@ -27,7 +28,7 @@ from qcore.ports import (
     WorkerRegistry,
 )
 from qcore.testing import FaultyBroker
-from qcore.testing.builders import LEASE, NOW, a_demand, a_task
+from qcore.testing.builders import LEASE, NOW, a_demand, a_lease, a_task
 
 Call: TypeAlias = Callable[[], Awaitable[Any]]
 
@@ -249,6 +250,46 @@ async def test_every_call_of_a_traced_broker_is_told_of(verb: str) -> None:
     ]
 
 
+async def test_times_of_the_calls_that_come_with_each_task_are_told_without_events() -> None:
+    """In lists, of either colour, until these are full; what goes wrong is an event as ever."""
+    told, times = Told(), {verb: list[float]() for verb in ("enqueue", "claim", "settle")}
+
+    class Times:
+        call_times = times.__getitem__
+
+        def __call__(self, event: BrokerCalled) -> None:
+            told.emit(event)
+
+    faulty = FaultyBroker(MemoryBroker())
+    broker = TracedBroker(faulty, Times(), timer=told.timer)
+
+    async def call(id_: str) -> None:
+        await broker.enqueue([a_task(id=id_)], now=NOW)
+        [claim] = await broker.claim(a_demand(1), now=NOW, until=NOW + LEASE)
+        await broker.settle([Verdict(claim.lease, Succeeded())], now=NOW)
+
+    await call("1")
+    await broker.count()
+    assert times == {"enqueue": [0.25], "claim": [0.25], "settle": [0.25]}
+    assert told.events == [BrokerCalled("count", 0.25)]
+    for each in times.values():
+        each[:] = [0.25] * MAX_CALL_TIMES
+    await call("2")
+    assert {len(each) for each in times.values()} == {MAX_CALL_TIMES}
+    assert [(event.verb, event.tasks) for event in told.events[1:]] == [
+        ("enqueue", 1),
+        ("claim", 1),
+        ("settle", 1),
+    ]
+    times["enqueue"].clear()
+    await broker.blocking().enqueue([a_task(id="3")], now=NOW)
+    faulty.fail("enqueue", error=(lost := BrokerUnavailable("away")))
+    with pytest.raises(BrokerUnavailable, match="away"):
+        await broker.enqueue([a_task(id="4")], now=NOW)
+    assert times["enqueue"] == [0.25]
+    assert told.events[-1] == BrokerCalled("enqueue", 0.25, 1, lost)
+
+
 async def test_a_traced_call_says_how_many_tasks_it_was_about() -> None:
     """Those it was given, or those that it gave; in either colour."""
     told = Told()
@@ -281,4 +322,14 @@ async def test_a_traced_call_that_fails_is_told_of_and_raises() -> None:
     faulty.fail("enqueue", error=(lost := BrokerUnavailable("away")))
     with pytest.raises(BrokerUnavailable, match="away"):
         await broker.enqueue([a_task(), a_task()], now=NOW)
-    assert told.events == [BrokerCalled("enqueue", 0.25, 2, lost)]
+    faulty.fail("claim", error=lost)
+    faulty.fail("settle", error=lost)
+    with pytest.raises(BrokerUnavailable, match="away"):
+        await broker.claim(a_demand(2), now=NOW, until=NOW + LEASE)
+    with pytest.raises(BrokerUnavailable, match="away"):
+        await broker.settle([Verdict(a_lease(), Succeeded())], now=NOW)
+    assert told.events == [
+        BrokerCalled("enqueue", 0.25, 2, lost),
+        BrokerCalled("claim", 0.25, 0, lost),
+        BrokerCalled("settle", 0.25, 1, lost),
+    ]

@@ -23,6 +23,8 @@ from qcore import (
 )
 from qcore.adapters.clocks import SystemClock
 from qcore.adapters.instruments.logging import LoggingInstrument
+from qcore.adapters.instruments.metric_catalogue import CALLS
+from qcore.adapters.instruments.metrics import Metrics
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.serializers import MessagePackSerializer
 from qcore.adapters.wrappers import ForwardingBroker, TracedBroker
@@ -438,6 +440,17 @@ async def test_calls_of_the_broker_are_told_to_who_wants_to_know(home: Path) -> 
     q.within(connection).enqueue(greet.call())
     connection.close()
     assert calls.verbs() == {"open": 1, "enqueue": 1}
+
+
+async def test_all_who_want_to_know_of_calls_are_told_of_all() -> None:
+    """Also where one of them has lists for the times: then they would tell the others nothing."""
+    calls, metrics = Calls(), Metrics()
+    for instruments, verbs in (([calls, metrics], {"open": 1, "enqueue": 1}), ([metrics], {})):
+        q = Qcore("memory://", instruments=instruments)
+        await q.client.enqueue(NewTask("mail", id="1"))
+        assert calls.verbs() == verbs
+    cells = {labels: cell for found, labels, cell in metrics.samples() if found is CALLS}
+    assert sum(cells["enqueue",][:-1]) == 2
 
 
 def test_nobody_who_wants_to_know_of_calls_costs_nothing() -> None:

@@ -1,6 +1,7 @@
 """Events: the facts that instruments are told, in the past tense."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 from attrs import field
@@ -13,7 +14,7 @@ from qcore.domain.new_task import NewTask, TaskId
 from qcore.domain.periodic.entry import StoredEntry
 from qcore.domain.record import record
 from qcore.domain.task import Claim, Verdict
-from qcore.domain.transitions import Transition
+from qcore.domain.transitions import Succeeded, Transition
 
 
 @record
@@ -94,6 +95,15 @@ class TasksSettled:
     answers: Sequence[Settled | LeaseLost]
     claims: Sequence[Claim]
     """What was claimed, each at the place of its verdict."""
+
+    @cached_property
+    def all_succeeded(self) -> bool:
+        """Whether all runs have succeeded, and in time, as those of most batches have."""
+        # loops, not `all`: every task pays for this, and a generator would cost it three times
+        for verdict in self.verdicts:
+            if type(verdict.outcome) is not Succeeded:
+                return False
+        return {*map(type, self.answers)} <= {Settled}
 
 
 @record

@@ -21,7 +21,7 @@ from qcore.ports.claim_endings import ClaimEndings, claim_endings_of
 from qcore.ports.clock import Alarms, Clock, alarms_of, start_upkeep
 from qcore.ports.consumer import Consumer
 from qcore.ports.diagnosable import Diagnosable, diagnosable_of
-from qcore.ports.instrument import Instrument
+from qcore.ports.instrument import MAX_CALL_TIMES, Instrument
 from qcore.ports.limiting import Limiting, limiting_of
 from qcore.ports.operator import Counts, Operator, Page
 from qcore.ports.periodic import Periodic, periodic_of
@@ -44,6 +44,7 @@ from qcore.ports.timekeeper import Timekeeper, timekeeper_of
 from qcore.ports.worker_registry import WorkerRegistry, worker_registry_of
 
 __all__ = [
+    "MAX_CALL_TIMES",
     "Aggregating",
     "Alarms",
     "Broker",

@@ -1,8 +1,11 @@
 """`Instrument`: what is told of events."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from qcore.domain.events import Event
+
+MAX_CALL_TIMES: Final = 1_000
+"""Calls of a verb whose times wait for an instrument to take them."""
 
 
 class Instrument(Protocol):
@@ -12,6 +15,12 @@ class Instrument(Protocol):
     no others are made for it; without one it is told of all. Calls of the broker are measured only
     where an instrument wants `BrokerCalled`. It may have a method `follow`, which is called with
     each `Worker` that is made: what measures how busy that is.
+
+    It may have a method `call_times(verb: str) -> list[float] | None`. Where nobody else wants
+    `BrokerCalled`, the seconds of each "enqueue", "claim" and "settle" that went well are appended
+    to the list in place of an event, which takes longer to make and to send than the call takes to
+    measure. The instrument takes them out; while there are `MAX_CALL_TIMES` in it, and where there
+    is no list, events are sent. Any thread may append at any time.
     """
 
     def __call__(self, event: Event) -> None:

@@ -9,10 +9,10 @@ import attrs
 import pytest
 from structlog.testing import capture_logs
 
-from qcore import Context, Handle, NewTask, State, Task
+from qcore import Context, Handle, NewTask, Qcore, State, Task
 from qcore.adapters.serializers import JsonSerializer
 from qcore.errors import CannotDecode
-from qcore.events import Event, TaskFinished
+from qcore.events import BrokerCalled, Event, TaskFinished
 from qcore.tasks import Group
 from qcore.testing import drain
 from qcore.testing.builders import NOW
@@ -311,6 +311,38 @@ async def test_an_instrument_may_raise_anything(odd: type[BaseException]) -> Non
     assert await verdict_on(handle) == (State.ARCHIVED, 0, "ValueError: x")
     assert {log["event"] for log in logs} == {"instrument failed"}
     assert f"<Broken, whose repr raises {odd.__name__}>" in {log["code"] for log in logs}
+
+
+async def test_an_instrument_may_raise_anything_when_it_is_asked_for_its_lists(
+    odd: type[BaseException],
+) -> None:
+    """Of the times of calls: then it is told by events, and whoever calls hears nothing."""
+
+    class Broken:
+        wants = frozenset({BrokerCalled})
+        call_times: Any = staticmethod(raising(odd))
+
+        def __init__(self) -> None:
+            self.verbs: list[str] = []
+
+        def __call__(self, event: Event) -> None:
+            assert isinstance(event, BrokerCalled)
+            self.verbs.append(event.verb)
+
+    class Worse(Broken):
+        call_times = property(raising(odd))
+
+    class Strange(Broken):
+        @staticmethod
+        def call_times(verb: str) -> Any:
+            return verb
+
+    for broken in (Broken(), Worse(), Strange()):
+        with capture_logs() as logs:
+            q = Qcore("memory://", instruments=[broken])
+            await q.client.enqueue(NewTask("a", id="1"))
+        assert broken.verbs == ["open", "enqueue"]
+        assert {log["event"] for log in logs} <= {"instrument failed"}
 
 
 async def test_middleware_may_raise_anything(lab: Lab, odd: type[BaseException]) -> None:

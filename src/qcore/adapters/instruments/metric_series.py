@@ -31,15 +31,12 @@ class LabelBounds:
 
     def bounded(self, metric: Metric, values: Sequence[str]) -> tuple[str, ...]:
         """Return the values of a metric's labels as they are shown."""
-        shown: list[str] = []
-        for label, value in zip(metric.labels, map(cleaned, values), strict=True):
-            match label:
-                case "queue":
-                    shown.append(_admitted(value, self._queues, MAX_QUEUES))
-                case "name":
-                    shown.append(_admitted(value, self._names[shown[0]], MAX_NAMES))
-                case _:
-                    shown.append(value)
+        shown = [cleaned(each) for each in values]
+        # a queue is the first label of a metric that has one, and a name the second
+        if "queue" in metric.labels:
+            shown[0] = _admitted(shown[0], self._queues, MAX_QUEUES)
+        if "name" in metric.labels:
+            shown[1] = _admitted(shown[1], self._names[shown[0]], MAX_NAMES)
         return tuple(shown)
 
 
@@ -53,6 +50,8 @@ def _admitted(value: str, known: set[str], most: int) -> str:
 
 def cleaned(value: str) -> str:
     """Return a label's value that any tool can show: printable, of bounded length, never empty."""
+    if value.isprintable() and len(value) <= MAX_LABEL:
+        return value
     text = value.encode(errors="backslashreplace").decode()
     text = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
     return text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
@@ -85,13 +84,17 @@ def observe(cell: Cell, seconds: Collection[float]) -> None:
 
 
 class Series:
-    """All counters and histograms of a process, or of several. To be used under its `lock`."""
+    """All counters and histograms of a process, or of several. To be used under its `lock`.
+
+    Only to a buffer anybody appends at any time: the lock takes longer than to measure a call.
+    """
 
     def __init__(self) -> None:
         self.lock: Final = Lock()
         self._bounds = LabelBounds()
         self._cells: dict[tuple[str, tuple[str, ...]], Cell] = {}
         self._told: dict[tuple[str, tuple[str, ...]], Cell] = {}
+        self._buffers: dict[tuple[Metric, tuple[str, ...]], list[float]] = {}
         for metric in COUNTED:
             if not metric.labels:
                 # 0 from the beginning: a rate needs two values
@@ -105,14 +108,28 @@ class Series:
             cell = self._cells[key] = _empty(metric)
         return cell
 
+    def buffer(self, metric: Metric, *values: str) -> list[float]:
+        """Return the list of the seconds that are yet to be counted in a histogram."""
+        return self._buffers.setdefault((metric, values), [])
+
+    def count_buffered(self) -> None:
+        """Count what is in buffers; so is done when the numbers are asked for."""
+        for (metric, values), buffer in self._buffers.items():
+            if number := len(buffer):
+                observe(self.cell(metric, *values), buffer[:number])
+                # others go on to append meanwhile
+                del buffer[:number]
+
     def samples(self) -> list[Sample]:
         """Return all that was counted."""
+        self.count_buffered()
         return [
             (METRICS[name], labels, tuple(cell)) for (name, labels), cell in self._cells.items()
         ]
 
     def changes(self) -> list[Change]:
         """Return what has grown since this was asked for the last time."""
+        self.count_buffered()
         changes: list[Change] = []
         for key, cell in self._cells.items():
             told = self._told.get(key)

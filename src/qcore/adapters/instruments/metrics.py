@@ -1,8 +1,7 @@
 """`Metrics`: an instrument that counts and measures what workers, clients and brokers do."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, KeysView, Sequence
-from operator import attrgetter
+from collections.abc import Callable, KeysView, Sequence
 from typing import Any, Final, Protocol, get_args
 from weakref import WeakSet
 
@@ -25,8 +24,8 @@ from qcore.domain.events import (
 )
 from qcore.domain.periodic.tick import tick_in
 from qcore.domain.statistics import Outcome, outcome_of
-from qcore.domain.task import Claim, Verdict
-from qcore.domain.transitions import Succeeded, Transition
+from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.ports import Verb
 
 MAX_REMEMBERED: Final = 10_000
@@ -37,11 +36,6 @@ RUN_OUTCOMES: Final = tuple(
     each for each in Outcome if each not in {Outcome.CANCELLED, Outcome.EXPIRED}
 )
 """Those that a run may have."""
-_PLAIN: Final = {Succeeded}
-_kind: Final[Callable[[Claim], tuple[str, str]]] = attrgetter("task.spec.queue", "task.spec.name")
-_outcome: Final[Callable[[Verdict], Transition]] = attrgetter("outcome")
-_waited: Final[Callable[[Verdict], float | None]] = attrgetter("waited")
-_ran: Final[Callable[[Verdict], float | None]] = attrgetter("ran")
 
 
 class Load(Protocol):
@@ -92,7 +86,6 @@ class Metrics:
         """What was counted."""
         self._workers: WeakSet[Load] = WeakSet()
         self._runs: dict[tuple[str, str], _Runs] = {}
-        self._calls: dict[str, Cell] = {}
         self._takers: dict[type, Callable[[Any], None]] = {
             WorkerStarted: self._started,
             TasksSettled: self._settled,
@@ -118,6 +111,11 @@ class Metrics:
         if take is not None:
             with self.series.lock:
                 take(event)
+
+    def call_times(self, verb: str) -> list[float]:
+        """Return the list of how long calls of a verb took that are yet to be counted."""
+        with self.series.lock:
+            return self.series.buffer(of.CALLS, verb)
 
     def follow(self, worker: Load) -> None:
         """Measure the load of a worker from now on, while it is there."""
@@ -160,26 +158,27 @@ class Metrics:
     def _settled(self, event: TasksSettled) -> None:
         """Count runs as the store does: those whose verdicts were written.
 
-        A worker's batch is most often of one name, and all have succeeded: then no statement here
-        is executed for each of them, as every task would pay for it.
+        A worker's batch is most often of one name, and all have succeeded: then it is counted as a
+        whole, as every task pays for what is done for each.
         """
         claims, verdicts, answers = event.claims, event.verdicts, event.answers
-        if {*map(type, map(_outcome, verdicts))} == _PLAIN and LeaseLost not in {
-            *map(type, answers)
-        }:
-            kinds = {*map(_kind, claims)}
-            if len(kinds) == 1:
-                self._ended(*kinds.pop(), Outcome.SUCCEEDED, verdicts)
+        if event.all_succeeded:
+            names = {claim.task.spec.name for claim in claims}
+            queues = {claim.lease.queue for claim in claims}
+            if len(names) == len(queues) == 1:
+                self._ended(queues.pop(), names.pop(), Outcome.SUCCEEDED, verdicts)
                 return
-        groups: defaultdict[tuple[str, str, Outcome], list[Verdict]] = defaultdict(list)
+        succeeded: defaultdict[tuple[str, str], list[Verdict]] = defaultdict(list)
         for claim, verdict, answer in zip(claims, verdicts, answers, strict=True):
             spec = claim.task.spec
             if isinstance(answer, LeaseLost):
                 self._count(of.LATE_VERDICTS, spec.queue)
+            elif type(verdict.outcome) is Succeeded:
+                succeeded[spec.queue, spec.name].append(verdict)
             elif (outcome := outcome_of(verdict.outcome, answer.state)) is not None:
-                groups[spec.queue, spec.name, outcome].append(verdict)
-        for (queue, name, outcome), some in groups.items():
-            self._ended(queue, name, outcome, some)
+                self._ended(spec.queue, spec.name, outcome, [verdict])
+        for (queue, name), some in succeeded.items():
+            self._ended(queue, name, Outcome.SUCCEEDED, some)
 
     def _ended(self, queue: str, name: str, outcome: Outcome, runs: Sequence[Verdict]) -> None:
         """Count runs of one queue, name and outcome."""
@@ -189,8 +188,8 @@ class Metrics:
             cell = cells.outcomes[outcome] = self.series.cell(of.RUNS, queue, name, outcome.value)
         cell[0] += len(runs)
         # where no handler was called, there are none
-        observe(cells.waited, _told(map(_waited, runs)))
-        observe(cells.ran, _told(map(_ran, runs)))
+        observe(cells.waited, [each for run in runs if (each := run.waited) is not None])
+        observe(cells.ran, [each for run in runs if (each := run.ran) is not None])
 
     def _new_runs(self, queue: str, name: str) -> _Runs:
         if len(self._runs) >= MAX_REMEMBERED:
@@ -233,18 +232,12 @@ class Metrics:
         self._count(of.LOOP_BLOCKED)
 
     def _called(self, event: BrokerCalled) -> None:
-        cell = self._calls.get(event.verb)
-        if cell is None:
-            cell = self._calls[event.verb] = self.series.cell(of.CALLS, event.verb)
-        observe_one(cell, event.seconds)
+        # comes where a list of times is full
+        self.series.count_buffered()
+        observe_one(self.series.cell(of.CALLS, event.verb), event.seconds)
         if isinstance(event.error, Exception):
             # a call that was cancelled has not failed
             self._count(of.CALL_ERRORS, event.verb)
 
     def _count(self, metric: of.Metric, *labels: str, number: int = 1) -> None:
         self.series.cell(metric, *labels)[0] += number
-
-
-def _told(seconds: Iterable[float | None]) -> list[float]:
-    """Return those seconds that there are."""
-    return [each for each in seconds if each is not None]

@@ -134,7 +134,7 @@ class TaskLines:
     # --- the end of a run ----------------------------------------------------------------------
 
     def _settled(self, event: TasksSettled) -> None:
-        if not self._logs_successes and _are_successes(event):
+        if not self._logs_successes and event.all_succeeded:
             return
         for claim, verdict, answer in zip(event.claims, event.verdicts, event.answers, strict=True):
             # of most tasks: without a call more
@@ -276,10 +276,3 @@ def _cause(outcome: Failed | Exhausted | Rejected, *, has_traceback: bool = True
     if not has_traceback:
         del fields["stack"]
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _are_successes(event: TasksSettled) -> bool:
-    """Return whether all verdicts are successes that were in time, as those of most batches are."""
-    return {*map(type, event.answers)} == {Settled} and {
-        type(verdict.outcome) for verdict in event.verdicts
-    } == {Succeeded}
