@@ -49,6 +49,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Times:
     """Put time, and both ways to sleep, under the test's control."""
     times = Times()
     monkeypatch.setattr(clocks, "time", times)
+    monkeypatch.setattr(clocks, "_STARTED", times.reading)
     monkeypatch.setattr(clocks.asyncio, "sleep", times.asleep)
     return times
 
@@ -129,7 +130,20 @@ async def test_who_sleeps_at_most_so_long_wakes_then_or_at_the_moment(
         assert times.moment == before + 2.5
     await times.clock(colour).sleep_until(times.moment, at_most=10.0)
     await times.clock(colour).sleep(1.5)
-    assert times.naps == [1.0, 1.0, 0.5, 1.0, 1.0, 0.5, 1.5]
+    assert times.naps == [1.0, 1.0, 0.5, 0.5, 1.0, 1.0, 1.5]
+
+
+@in_both_colours
+@pytest.mark.parametrize(
+    ("reading", "first"), [(50.25, 0.75), (50.75, 0.25), (50.96875, 1.03125)], ids=str
+)
+async def test_all_who_sleep_at_most_so_long_look_at_the_same_moments(
+    times: Times, colour: str, reading: float, first: float
+) -> None:
+    """They wake the process once. One that is very near is left out: a timer may end early."""
+    times.reading = reading
+    await times.clock(colour).sleep_until(times.moment + 3.0, at_most=10.0)
+    assert times.naps[:2] == [first, 1.0]
 
 
 async def test_a_sleep_is_never_too_short() -> None:

@@ -13,8 +13,12 @@ from qcore.log.logger import get_logger
 
 MAX_SLEEP: Final = 60.0
 """Seconds after which a sleeper reads the clock again: the wall clock may have been set."""
-LONGEST_BLIND: Final = 1.0
-"""The same for a sleeper that is to notice soon."""
+LOOK_INTERVAL: Final = 1.0
+"""The same for a sleeper that is to notice soon. All of a process look at the same moments, so that
+its loop wakes once for all of them."""
+SHORTEST_SLEEP: Final = 0.05
+"""Seconds before such a moment in which a sleeper waits for the next one."""
+_STARTED: Final = time.monotonic()
 JUMP: Final = 1.0
 """Seconds by which the time moves against the monotonic clock if it was set, not merely slewed."""
 
@@ -52,7 +56,7 @@ class SystemClock:
             now, reading = self._time(), time.monotonic()
             if abs(now - reading - ahead) > JUMP:
                 return 0.0
-            return min(moment - now, began + at_most - reading, LONGEST_BLIND)
+            return min(moment - now, began + at_most - reading, _until_next_look(reading))
 
         return rest
 
@@ -101,6 +105,12 @@ class _BlockingSystemClock(SystemClock):
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(max(0.0, seconds))  # noqa: ASYNC251
+
+
+def _until_next_look(reading: float) -> float:
+    """Return the seconds from a reading of the monotonic clock to the next look of all sleepers."""
+    rest = LOOK_INTERVAL - (reading - _STARTED) % LOOK_INTERVAL
+    return rest if rest >= SHORTEST_SLEEP else rest + LOOK_INTERVAL
 
 
 def tick(seconds: float, call: Callable[[], None], stopped: threading.Event) -> None:
