@@ -164,7 +164,7 @@ ENTRIES = (
     evolve(
         QCORE,
         name="qcore-postgres",
-        setup="all defaults: 100 coroutines, 50 claimed at a time",
+        setup="all defaults: 100 coroutines, 50 claimed at a time; claims do not wait for the disk",
         store="postgres",
     ),
     *(
