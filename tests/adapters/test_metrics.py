@@ -15,7 +15,7 @@ from qcore.adapters.instruments.metric_series import (
 from qcore.adapters.instruments.metrics import Metrics
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import TracedBroker
-from qcore.domain.answers import LeaseLost, Settled, Swept
+from qcore.domain.answers import LeaseLost, Settled, Swept, SweptTask, UnreadableTask
 from qcore.domain.events import (
     AggregationFailed,
     BrokerCalled,
@@ -37,6 +37,7 @@ from qcore.domain.statistics import MAX_NAMES, OTHER
 from qcore.domain.task import Claim, Verdict
 from qcore.domain.transitions import (
     Crashed,
+    Expired,
     Failed,
     Rejected,
     Released,
@@ -132,8 +133,39 @@ TICK = a_task(headers=with_tick({}, Tick("report", NOW, 4.0, is_late=False)))
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (TasksSwept(Swept(crashed=2, expired=3)), {(of.CRASHED, ()): 2, (of.EXPIRED, ()): 3}),
-        (TasksSwept(Swept(unreadable=4)), {(of.UNREADABLE, ()): 4}),
+        (
+            TasksSwept(
+                Swept(
+                    crashed=2,
+                    expired=4,
+                    trimmed=1,
+                    tasks=(
+                        SweptTask("mail", "1", State.PENDING, Crashed("gone"), "a", 1),
+                        SweptTask("mail", "2", State.DEAD, Crashed("gone"), "b", 3),
+                        SweptTask("mail", "3", State.DEAD, Expired(), "a", 0),
+                        SweptTask("mail", "4", State.GONE),
+                    ),
+                )
+            ),
+            {
+                (of.CRASHED, ("mail", "a")): 1,
+                (of.CRASHED, ("mail", "b")): 1,
+                (of.EXPIRED, ("mail", "a")): 1,
+                (of.EXPIRED, (OTHER, OTHER)): 3,
+            },
+        ),
+        (
+            TasksSwept(
+                Swept(
+                    unreadable=2,
+                    tasks=(
+                        SweptTask("mail", "1", State.DEAD, UnreadableTask("cut"), "a", 0),
+                        SweptTask("mail", "2", State.DEAD, UnreadableTask("cut"), None, 0),
+                    ),
+                )
+            ),
+            {(of.UNREADABLE, ("mail", "a")): 1, (of.UNREADABLE, ("mail", OTHER)): 1},
+        ),
         (LeaseWasLost(CLAIM), {(of.LEASES_LOST, ("default",)): 1}),
         (NoHandler(CLAIM), {(of.NO_HANDLER, ("default",)): 1}),
         (LoopBlocked(1.0, ""), {(of.LOOP_BLOCKED, ()): 1}),
@@ -275,10 +307,19 @@ def test_what_may_fail_is_there_before_it_does() -> None:
     for samples in (metrics.samples(), whole.samples()):
         cells = {(found.name, labels): cell for found, labels, cell in samples}
         assert cells[of.RUNS.name, ("default", "email:welcome", "rejected")] == (0.0,)
+        assert cells[of.CRASHED.name, ("default", "email:welcome")] == (0.0,)
         assert cells[of.MISSED_TICKS.name, ("low",)] == (0.0,)
         assert cells[of.CALL_ERRORS.name, ("claim",)] == (0.0,)
         assert {labels[1] for name, labels in cells if name == of.RUNS.name} == {"email:welcome"}
     assert metrics.series.changes() == []
+
+
+def test_what_has_run_may_crash_and_is_there_before_it_does() -> None:
+    """Also of a name that a prefix stands for, unknown until then."""
+    metrics = Metrics()
+    metrics(finished())
+    for metric in (of.CRASHED, of.EXPIRED, of.UNREADABLE):
+        assert counted(metrics, metric) == {("default", "email:welcome"): 0}
 
 
 def test_what_another_version_counts_is_left_out() -> None:

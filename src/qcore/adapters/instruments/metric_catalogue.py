@@ -46,13 +46,16 @@ WAITED: Final = Metric(
 )
 RAN: Final = Metric("qcore_task_run_seconds", "histogram", "How long handlers took.", OF_NAME)
 CRASHED: Final = Metric(
-    "qcore_tasks_crashed_total", "counter", "Tasks taken back from workers that were lost."
+    "qcore_tasks_crashed_total", "counter", "Tasks taken back from workers that were lost.", OF_NAME
 )
 EXPIRED: Final = Metric(
-    "qcore_tasks_expired_total", "counter", "Tasks that had not started in time."
+    "qcore_tasks_expired_total", "counter", "Tasks that had not started in time.", OF_NAME
 )
 UNREADABLE: Final = Metric(
-    "qcore_tasks_unreadable_total", "counter", "Tasks that claims could not read, and ended."
+    "qcore_tasks_unreadable_total",
+    "counter",
+    "Tasks that claims could not read, and ended.",
+    OF_NAME,
 )
 LEASES_LOST: Final = Metric(
     "qcore_leases_lost_total", "counter", "Runs whose lease ran out meanwhile.", OF_QUEUE

@@ -1,13 +1,13 @@
 """`Metrics`: an instrument that counts and measures what workers, clients and brokers do."""
 
 from collections import defaultdict
-from collections.abc import Callable, KeysView, Sequence
+from collections.abc import Callable, KeysView, Mapping, Sequence
 from typing import Any, Final, Protocol, get_args
 from weakref import WeakSet
 
 from qcore.adapters.instruments import metric_catalogue as of
 from qcore.adapters.instruments.metric_series import Cell, Sample, Series, observe, observe_one
-from qcore.domain.answers import LeaseLost
+from qcore.domain.answers import LeaseLost, UnreadableTask
 from qcore.domain.events import (
     AggregationFailed,
     BrokerCalled,
@@ -23,9 +23,9 @@ from qcore.domain.events import (
     WorkerStarted,
 )
 from qcore.domain.periodic.tick import tick_in
-from qcore.domain.statistics import Outcome, outcome_of
+from qcore.domain.statistics import OTHER, Outcome, outcome_of
 from qcore.domain.task import Verdict
-from qcore.domain.transitions import Succeeded
+from qcore.domain.transitions import Crashed, Expired, Succeeded
 from qcore.ports import Verb
 
 MAX_REMEMBERED: Final = 10_000
@@ -36,6 +36,12 @@ RUN_OUTCOMES: Final = tuple(
     each for each in Outcome if each not in {Outcome.CANCELLED, Outcome.EXPIRED}
 )
 """Those that a run may have."""
+SWEPT: Final[Mapping[type, of.Metric]] = {
+    Crashed: of.CRASHED,
+    Expired: of.EXPIRED,
+    UnreadableTask: of.UNREADABLE,
+}
+"""What counts the tasks that a sweep or a claim has moved, by what has happened to them."""
 
 
 class Load(Protocol):
@@ -148,6 +154,7 @@ class Metrics:
             if name and not name.endswith(":"):
                 for outcome in RUN_OUTCOMES:
                     cell(of.RUNS, queue, name, outcome.value)
+                self._begin_swept(queue, name)
         for metric in of.COUNTED:
             if metric.kind == "counter" and metric.labels == of.OF_QUEUE:
                 for queue in event.queues:
@@ -197,12 +204,30 @@ class Metrics:
         cell = self.series.cell
         runs = _Runs(cell(of.WAITED, queue, name), cell(of.RAN, queue, name))
         self._runs[queue, name] = runs
+        # of a name that only a prefix stands for, nothing is there yet
+        self._begin_swept(queue, name)
         return runs
 
+    def _begin_swept(self, queue: str, name: str) -> None:
+        for metric in SWEPT.values():
+            self.series.cell(metric, queue, name)
+
     def _swept(self, event: TasksSwept) -> None:
-        self._count(of.CRASHED, number=event.swept.crashed)
-        self._count(of.EXPIRED, number=event.swept.expired)
-        self._count(of.UNREADABLE, number=event.swept.unreadable)
+        """Count what was moved by no run: of very many only the first are told by name."""
+        swept = event.swept
+        unnamed = {
+            of.CRASHED: swept.crashed,
+            of.EXPIRED: swept.expired,
+            of.UNREADABLE: swept.unreadable,
+        }
+        for task in swept.tasks:
+            metric = SWEPT.get(type(task.transition))
+            if metric is not None:
+                self._count(metric, task.queue, task.name or OTHER)
+                unnamed[metric] -= 1
+        for metric, number in unnamed.items():
+            if number > 0:
+                self._count(metric, OTHER, OTHER, number=number)
 
     def _lease_lost(self, event: LeaseWasLost) -> None:
         self._count(of.LEASES_LOST, event.claim.lease.queue)
