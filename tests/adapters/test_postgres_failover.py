@@ -7,8 +7,10 @@ import pytest
 
 from qcore.adapters.links.postgres import link_to, parse
 from qcore.adapters.postgres import PostgresBroker
-from qcore.domain.answers import Enqueued
+from qcore.domain.answers import Enqueued, LeaseLost
 from qcore.domain.states import State
+from qcore.domain.task import Verdict
+from qcore.domain.transitions import Succeeded
 from qcore.ports import WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 from tests.adapters.postgres_kit import fresh_schema
@@ -61,6 +63,33 @@ async def test_the_host_that_takes_writes_is_found_wherever_it_stands(pair: Post
     answers = await asyncio.gather(*[broker.enqueue([a_task()], now=NOW) for _ in range(5)])
     assert all(isinstance(each, Enqueued) for (each,) in answers)
     assert pair.primary.sql(f"SELECT count(*) FROM {schema}.tasks") == [(5,)]  # noqa: S608
+    await broker.close()
+
+
+async def test_tokens_grow_though_a_standby_does_not_know_the_last_claims(
+    pair: PostgresPair,
+) -> None:
+    """Claims do not wait for it, and the sequence of the tokens is not sent to it."""
+    broker = PostgresBroker(link_to(parse(pair.url(fresh_schema(), timeout="20"))))
+    await broker.open()
+    await broker.enqueue([a_task() for _ in range(50)], now=NOW)
+    (first,) = await broker.claim(a_demand(1), now=NOW, until=NOW + LEASE)
+    pair.standby.freeze()
+    claims = await broker.claim(a_demand(40), now=NOW, until=NOW + LEASE)
+    assert len(claims) == 40
+    await asyncio.to_thread(pair.primary.kill)
+    pair.standby.thaw()
+    await asyncio.to_thread(pair.standby.promote)
+
+    again = await broker.claim(a_demand(50), now=NOW, until=NOW + LEASE)
+    forgotten = {each.task.id for each in again} & {each.task.id for each in claims}
+    tokens = [each.lease.token for each in (first, *claims, *again)]
+    assert tokens == sorted(set(tokens))
+    answers = await broker.settle([Verdict(each.lease, Succeeded()) for each in claims], now=NOW)
+    lost = {
+        claim.task.id for claim, each in zip(claims, answers, strict=True) if each == LeaseLost()
+    }
+    assert lost == forgotten
     await broker.close()
 
 
