@@ -620,7 +620,7 @@ async def test_a_commit_of_which_nobody_tells_is_noticed(broker: SqliteBroker, p
 
 
 def test_who_is_told_looks_seldom() -> None:
-    """Twice a second, and fifty times for who is not told."""
+    """Once a second, and fifty times for who is not told."""
     schedule = LookSchedule()
     assert schedule.next_interval(0.0, is_told=True) == look_schedule.IDLE_INTERVAL
     assert schedule.next_interval(0.0, is_told=False) == look_schedule.INTERVAL

@@ -38,7 +38,7 @@ LOCK_TIMEOUT: Final = 0.02
 """Seconds that a look waits for a lock on the file."""
 FILE_CHECK_INTERVAL: Final = 0.9
 """Seconds between two checks whether the file, its log or `-notify` was removed or replaced: less
-than between every second idle look, which notices it."""
+than from one idle look to the next, which notices it."""
 RATE: Final = Rate(10, 0.2)
 """How often subscribers are notified of what others write, at most: to hear of each commit would
 slow a busy worker."""
