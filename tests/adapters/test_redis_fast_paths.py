@@ -280,9 +280,59 @@ EDITED: Final[st.SearchStrategy[Step]] = st.builds(
 )
 
 
+def edit(*command: Word) -> Step:
+    """Return a step that does something by hand."""
+    return lambda store: store.edit(command)
+
+
+def begin(store: Store) -> None:
+    """Let all sequences be of one length, as they are but for the first tasks of a queue."""
+    store.put("default", "first")
+    store.edit(("HSET", key(Key.META), "sequence", "5055"))
+
+
+BACKLOG: Final[st.SearchStrategy[Step]] = st.one_of(
+    st.sampled_from([8, 70]).map(lambda number: lambda store: store.pack(number)),
+    st.tuples(
+        st.sampled_from(["default", "urgent", "retained", "expiring", "scheduled"]),
+        st.sampled_from([*IDS, "fd" + "0" * 30]),
+    ).map(lambda task: lambda store: store.put(*task)),
+    st.sampled_from([1, 9]).map(lambda number: lambda store: store.take(number)),
+    st.sampled_from(OUTCOMES).map(lambda outcome: lambda store: store.settle(outcome)),
+)
+SPOILT: Final = (
+    edit("HSET", key(Key.META), "large", "1"),
+    edit("HSET", key(Key.META), "limits", "- - 0 1 0"),
+    edit("HSET", key(Key.META), "sequence", "4990"),
+    edit("HSET", key(Key.META), "packed", "1"),
+    edit("HDEL", key(Key.META), "packed"),
+    edit("HDEL", key(Key.BLOCKS), "d13c0"),
+    edit("HSET", key(Key.BLOCKS), "d13c0", "d13c0|"),
+    edit("HSET", key(Key.BLOCKS), "d1400", "d1400\1" + "x" * 16),
+    edit("HSET", key(Key.PROGRESS), "a", "0 2 1 1 - - - - - -|"),
+    edit("HSET", key(Key.PROGRESS), "a", "0 2 1 0 - - - - - -|no"),
+    edit("ZADD", key(Key.RETRY), repr(NOW - 1), "a"),
+    edit("ZADD", key(Key.DEAD), "1", "a"),
+)
+
+
+@st.composite
+def backlogs(draw: st.DrawFn) -> list[Step]:
+    """Draw the steps to a backlog of lone tasks and of blocks, with one edit at most."""
+    active = draw(st.sampled_from([0, 0, 1, 8, 9]))
+    return [
+        begin,
+        lambda store: store.fill(active),
+        *draw(st.lists(BACKLOG, min_size=1, max_size=4)),
+        *draw(st.lists(st.sampled_from(SPOILT), max_size=1)),
+    ]
+
+
 @st.composite
 def states(draw: st.DrawFn) -> list[Step]:
     """Draw the steps to a state of a queue: half of them to one that a fast path nearly handles."""
+    if draw(st.booleans()):
+        return draw(backlogs())
     if draw(st.integers(0, 9)) == 0:
         last = draw(st.sampled_from([253, 254, 255, 256]))
         return [lambda store: store.crowd(last), *draw(st.lists(EDITED, max_size=1))]
@@ -304,9 +354,10 @@ ENQUEUES: Final = st.tuples(
     st.sampled_from([FAST_PATH_KEYS, len(Key)]),
     st.booleans(),
     st.sampled_from([0, 0, 6, 7, 63, 64, 130]),
+    st.sampled_from(["default", "default", "urgent", "retained"]),
 )
 """Whether it may be a duplicate request, the kind and id of a task, the keys, leave to create, and
-how many others come before it."""
+how many others come before it, each third of another kind."""
 
 CLAIMS: Final = st.tuples(
     st.sampled_from(["0", "0", "0", "1"]),
@@ -353,21 +404,24 @@ def is_same(pair: Pair, script: str, keys: Sequence[str], words: Sequence[Word])
 @given(state=states(), request_=ENQUEUES)
 @example(
     [lambda store: store.put("default", "a"), lambda store: store.edit(EDITS[3])],
-    ("0", "default", "new", len(Key), False, 0),
+    ("0", "default", "new", len(Key), False, 0, "default"),
 )
 @UNSHARED
 def test_tasks_are_enqueued_as_without_the_fast_path(
-    pair: Pair, state: Sequence[Step], request_: tuple[str, str, str, int, bool, int]
+    pair: Pair, state: Sequence[Step], request_: tuple[str, str, str, int, bool, int, str]
 ) -> None:
     """Whatever is stored, and whatever is to be."""
     pair.clear()
     for each in state:
         each(pair.one)
-    is_retry, kind, id, number, may_create, before = request_  # noqa: A001  (as the field is called)
-    tasks = [NewTask("n", id=f"fd{n:030x}", queue=QUEUE) for n in range(before)]
+    is_retry, kind, id, number, may_create, before, third = request_  # noqa: A001  (as the field is called)
+    kinds = ["default", "default", third]
+    tasks = [
+        NewTask("n", id=f"fd{n:030x}", queue=QUEUE, **KINDS[kinds[n % 3]]) for n in range(before)
+    ]
     tasks.append(NewTask("n", id=id, queue=QUEUE, **KINDS[kind]))
     [_, *words] = encode_tasks(tasks, NOW)
-    if kind not in NEEDS_FEW_KEYS:
+    if {kind, third} - {*NEEDS_FEW_KEYS}:
         number = len(Key)
     is_same(pair, "enqueue", KEYS[:number], [is_retry, 7, int(may_create), *words])
 
@@ -453,6 +507,24 @@ def test_batches_take_the_fast_path(pair: Pair, version: int) -> None:
         [(_, ids, values, records)] = reply[1]
         assert len(ids) == len(values) == number
         assert records is None
+
+
+@pytest.mark.parametrize("kind", ["urgent", "retained", "default"])
+def test_tasks_with_run_records_in_full_take_the_fast_path(pair: Pair, kind: str) -> None:
+    """Those with metadata of their own, and those that were given back."""
+    for id in ("a", "b"):  # noqa: A001  (as the field is called)
+        pair.one.put(kind, id)
+    pair.one.take(1)
+    pair.one.settle(Released())
+    keys = [*KEYS, *STATISTICS[: len(Resolution)]]
+    words: list[Word] = ["0", 7, repr(NOW), repr(NOW + LEASE), 2, "yes", "1e12", 2]
+    reply = pair.one.call(fast_path("claim"), keys, words)
+    assert isinstance(reply, list)
+    [(before, ids, _, records)] = reply[1]
+    held = " ".join(str(before + n) for n in (1, 2))
+    assert any(record is not None and b" " in record for record in records)
+    assert pair.one.call(fast_path("transition"), keys, ["0", 7, 2, 0, held, *ids]) == b""
+    assert step(pair.one.broker.count()) == {}
 
 
 @pytest.mark.parametrize("counts", [{}, {"n": {"S": 2}}])

@@ -337,7 +337,8 @@ def decode_claimed(
     """Decode a task that was just claimed; raise `Unreadable`.
 
     `record` is None where it is the bare token of a first attempt. Returns the task, the head of
-    its value, up to the bar, and whether its metadata are the defaults.
+    its value, up to the bar, and whether a success just deletes it: nothing of it is kept, and it
+    holds no unique key.
     """
     bar = value.find(b"|")
     head = value[: bar + 1]
@@ -352,7 +353,8 @@ def decode_claimed(
         else:
             asked = usual_task(queue, id, name, payload)
             return Task(asked, ACTIVE, created, created, 1), head, True
-    return decode_task(queue, id, ACTIVE, value, record or b"1"), head, has_default_head
+    task = decode_task(queue, id, ACTIVE, value, record or b"1")
+    return task, head, task.spec.unique_key is None and not task.spec.retention
 
 
 def decode_task(queue: str, id: str, state: State, value: bytes, record: bytes | None) -> Task:  # noqa: A002

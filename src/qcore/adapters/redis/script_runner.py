@@ -46,7 +46,7 @@ MAX_REMEMBERED_CLAIMS: Final = 20_000
 
 RememberedClaim: TypeAlias = tuple[TaskId, StoredId, bytes, bytes | None, str, bool]
 """A task as it was claimed: its id, its stored id, its value up to the bar, its run record, None
-for one that is the bare token, its name, and whether its metadata are the defaults."""
+for one that is the bare token, its name, and whether a success just deletes it."""
 
 
 class ScriptRunner:

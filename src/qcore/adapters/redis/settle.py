@@ -24,7 +24,7 @@ from qcore.domain.transitions import FOLLOWED, Revoked, Succeeded
 
 GONE: Final = Settled(State.GONE)
 DELETING: Final = {Revoked, Succeeded}
-"""Verdicts that delete a task with default metadata: it has no retention."""
+"""Verdicts that delete a task without retention."""
 
 
 async def settle(
@@ -75,8 +75,8 @@ def _plan(
 ) -> tuple[ConditionalWrite, Settled]:
     """Return the conditional write of a verdict, and its answer if the guard holds."""
     lease, outcome = verdict.lease, verdict.outcome
-    _, name, value, record, called, is_plain = claimed
-    if type(outcome) in DELETING and is_plain:
+    _, name, value, record, called, is_just_deleted = claimed
+    if type(outcome) in DELETING and is_just_deleted:
         ending = called, outcome, State.GONE, verdict
         return (lease.queue, name, lease.token, (), ending), GONE
     task_state = TaskState(name, State.ACTIVE, value, record or b"%d" % lease.token)

@@ -60,8 +60,8 @@ def _words(
     if not all(claims):
         return None
     known = cast("Sequence[RememberedClaim]", claims)
-    ids, names, _, _, called, are_plain = zip(*known, strict=True)
-    if not all(are_plain) or [lease.id for lease in leases] != [*ids]:
+    ids, names, _, _, called, are_deleted = zip(*known, strict=True)
+    if not all(are_deleted) or [lease.id for lease in leases] != [*ids]:
         return None
     ended = tallied_successes(called, verdicts)
     held = " ".join(map(str, tokens))

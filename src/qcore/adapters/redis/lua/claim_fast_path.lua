@@ -1,6 +1,5 @@
 -- The fast path of claim.lua: claim the first pending tasks of the only queue asked for, of one and up
--- to 250, if the metadata of each are the defaults, none was claimed before, and nothing that is
--- scheduled or to be retried is due. That is most of what busy workers claim, and what idle workers
+-- to 250, if none of them expires or has crashed, and nothing that is scheduled or to be retried is due. That is most of what busy workers claim, and what idle workers
 -- are woken for. Any other request goes on to claim.lua behind it, of which nothing is created before:
 -- creating its functions takes longer than all of this for one task, and what it does for each of many
 -- twice as long.
@@ -62,29 +61,43 @@ if ARGV[1] == '0' and #KEYS == 21 then
     fits = not next(pcall('ZRANGEBYSCORE', KEYS[6], '-inf', now, 'LIMIT', 0, 1))
       and not next(pcall('ZRANGEBYSCORE', KEYS[7], '-inf', now, 'LIMIT', 0, 1))
   end
-  local values = fits and pcall('HMGET', KEYS[2], unpack(ids)) or {}
+  local values, is_full = fits and pcall('HMGET', KEYS[2], unpack(ids)) or {}, nil
   for i = 1, count do
     local value = values[i]
-    if not value or byte(value, start) ~= 124 then
+    if not value then
       fits = false
       break
+    elseif byte(value, start) ~= 124 then
+      -- its run record is written in full, as its metadata are not the defaults
+      is_full = is_full or {}
+      is_full[i] = true
+      if not string.find(value, '^%-?%d+ %- %S+ %S+ [01][^ |]* ?[^ |]*|', start) then
+        fits = false
+        break
+      end
     end
   end
   if fits then
-    local active, clock = pcall('ZCARD', KEYS[9]), call('TIME')
+    local active, clock, earlier = pcall('ZCARD', KEYS[9]), call('TIME'), nil
     fits = type(active) == 'number' and type(pcall('ZCARD', KEYS[12])) == 'number'
       and type(pcall('ZCARD', KEYS[14])) == 'number'
       and clock[1] + clock[2] / 1e6 <= tonumber(ARGV[7])
     -- each active task has a run record: where there are no more of them, no other task has one
     if count < FEW or pcall('HLEN', KEYS[13]) ~= active then
-      local records = pcall('HMGET', KEYS[13], unpack(ids))
+      earlier = pcall('HMGET', KEYS[13], unpack(ids))
       for i = 1, count do
-        fits = fits and records[i] == false
+        local record = earlier[i]
+        is_full = is_full or record and {}
+        if record then
+          is_full[i] = true
+        end
+        fits = fits and (record == false or record and string.find(record, '^%S+ %d+ %d+ 0 '))
       end
     end
     if fits then
       local before = math.max(tonumber(last), math.floor(math.min(now * 1e6, 4e15)))
       local lease, rows, leases, at, tens = ARGV[4], {}, {}, 0, nil
+      local records = is_full and {}
       local digits = count > 1 and { [0] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9' }
       -- with more than FEW of claim.lua, neither is to be a listpack
       local dummy = active <= FEW and active + count > FEW and '\1' .. string.rep(' ', 64)
@@ -97,7 +110,17 @@ if ARGV[1] == '0' and #KEYS == 21 then
         if count > 1 and (digit == 0 or not tens) then
           tens = token < 10 and '' or format('%d', (token - digit) / 10)
         end
-        rows[at + 1], rows[at + 2] = id, tens and tens .. digits[digit] or format('%d', token)
+        token = tens and tens .. digits[digit] or format('%d', token)
+        if records then
+          records[i] = false
+          if is_full[i] then
+            local record = earlier and earlier[i] or '0 0 0 0 - - - - - -|'
+            local attempts, more = string.match(record, '^%S+ (%d+)(.*)$')
+            token = token .. format(' %d', attempts + 1) .. more
+            records[i] = token
+          end
+        end
+        rows[at + 1], rows[at + 2] = id, token
         leases[at + 1], leases[at + 2] = lease, id
         at = at + 2
       end
@@ -125,7 +148,7 @@ if ARGV[1] == '0' and #KEYS == 21 then
         call('ZREM', KEYS[9], dummy)
       end
       call('SET', KEYS[4], ARGV[2] .. ' 1 ' .. first .. ' ' .. token, 'PX', '60000')
-      return { 'done', { { before, ids, values, false } } }
+      return { 'done', { { before, ids, values, records or false } } }
     end
   end
 end

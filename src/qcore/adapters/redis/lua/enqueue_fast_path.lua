@@ -1,6 +1,6 @@
--- The fast path of enqueue.lua: store tasks with default metadata, pending at once, in a queue that
--- exists, with payloads of up to 4,096 bytes: one task, or so many that go into blocks. That is most of
--- what is enqueued. Any other request goes on to enqueue.lua behind it, of which nothing is created
+-- The fast path of enqueue.lua: store tasks that are pending at once, do not expire, and take up to
+-- 4,096 bytes, in a queue that exists: one task of priority 0, or so many that those go into blocks.
+-- That is most of what is enqueued. Any other request goes on to enqueue.lua behind it, of which nothing is created
 -- before: creating its functions takes as long as all of this for one task, and what it does for each
 -- of many more than twice as long.
 --
@@ -23,7 +23,7 @@ if ARGV[1] == '0' and ARGV[4] == '-' then
   if fits and number == 1 then
     local body = ARGV[6]
     -- where the last of SPAN numbers comes, their tasks go into a block: enqueue.lua puts them there
-    if string.byte(body) == 124 and #body <= 4096
+    if (string.byte(body) == 124 or string.find(body, '^0 %- %S+ %S+ 0|')) and #body <= 4096
       and not (version == '2' and idle >= 128 and (last + 1) % 64 == 63)
       and not call('HGET', KEYS[2], ARGV[5]) then
       local digits = format('%x', last + 1)
@@ -38,11 +38,15 @@ if ARGV[1] == '0' and ARGV[4] == '-' then
       return ''
     end
   elseif fits and number >= 8 then
-    local byte, ids = string.byte, {}
+    local byte, match, ids, scores = string.byte, string.match, {}, {}
     for i = 1, number do
       local id, body = words[3 + 2 * i], words[4 + 2 * i]
       ids[i] = id
-      fits = fits and #id == 17 and #body <= 4096 and byte(body) == 124
+      fits = fits and #id == 17 and #body <= 4096
+      if fits and byte(body) ~= 124 then
+        scores[i] = match(body, '^(%-?%d+) %- %S+ %S+ 0|')
+        fits = scores[i]
+      end
     end
     -- the numbers of whole blocks, as in enqueue.lua
     local first = math.ceil((last + 1) / 64) * 64
@@ -64,24 +68,36 @@ if ARGV[1] == '0' and ARGV[4] == '-' then
       local DIGITS = {
         '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
       }
-      local values, pending, blocks = {}, {}, {}
+      local values, pending, blocks, in_blocks = {}, {}, {}, 0
       for n, field in ipairs(fields) do
-        local pieces, at = {}, 0
+        local pieces, at, first_member = {}, 0, nil
         for high = 64 * n - 63, math.min(64 * n, number), 16 do
           local digits = format('%x', (first + high - 1) / 16)
           local head = string.char(97 + #digits) .. digits
           for i = high, math.min(high + 15, number) do
-            local digit, id = DIGITS[i - high + 1], ids[i]
+            local digit, id, score = DIGITS[i - high + 1], ids[i], scores[i]
             values[2 * i - 1], values[2 * i] = id, head .. digit .. words[4 + 2 * i]
-            pieces[at + 1], pieces[at + 2], pieces[at + 3] = head, digit, id
-            at = at + 3
+            if not score or score == '0' then
+              first_member = first_member or head .. digit
+              pieces[at + 1], pieces[at + 2], pieces[at + 3] = head, digit, id
+              at = at + 3
+            else
+              local last_pending = #pending
+              pending[last_pending + 1], pending[last_pending + 2] = score, head .. digit .. id
+            end
           end
         end
-        pending[2 * n - 1], pending[2 * n] = '0', field .. '\2'
-        blocks[2 * n - 1], blocks[2 * n] = field, table.concat(pieces)
+        if at > 0 then
+          local last_pending, last_block = #pending, #blocks
+          pending[last_pending + 1], pending[last_pending + 2] = '0', first_member .. '\2'
+          blocks[last_block + 1], blocks[last_block + 2] = field, table.concat(pieces)
+          in_blocks = in_blocks + at / 3 - 1
+        end
       end
-      call('HSET', KEYS[1], 'sequence', format('%d', first - 1 + 64 * #fields),
-        'packed', format('%d', packed + number - #fields))
+      call('HSET', KEYS[1], 'sequence', format('%d', first - 1 + 64 * #fields))
+      if in_blocks > 0 then
+        call('HSET', KEYS[1], 'packed', format('%d', packed + in_blocks))
+      end
       -- as in enqueue.lua, where the hash is a listpack, it is converted
       local dummy = call('HLEN', KEYS[2]) < 512 and '\1' .. string.rep(' ', 64)
       if dummy then
@@ -91,7 +107,9 @@ if ARGV[1] == '0' and ARGV[4] == '-' then
         call('HSET', KEYS[2], unpack(values))
       end
       call('ZADD', KEYS[3], unpack(pending))
-      call('HSET', KEYS[5], unpack(blocks))
+      if #blocks > 0 then
+        call('HSET', KEYS[5], unpack(blocks))
+      end
       if idle == 0 then
         call('PUBLISH', string.sub(KEYS[1], 1, -5) .. 'wake', '')
       end

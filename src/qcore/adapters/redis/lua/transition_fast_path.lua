@@ -1,5 +1,5 @@
--- The fast path of transition.lua: delete active tasks in their first attempt, all of them still held,
--- in a queue without limits and run details. That is what follows on most successes. Any other request
+-- The fast path of transition.lua: delete active tasks, all of them still held, in a queue without
+-- limits and run details. That is what follows on most successes. Any other request
 -- goes on to transition.lua behind it, of which nothing is created before: creating its functions
 -- takes longer than all of this for one task.
 --
@@ -16,8 +16,16 @@ if ARGV[1] == '0' and ARGV[4] == '0' then
   for i = 1, last - 5 do
     holds = holds and records[i]
   end
+  local held = holds and table.concat(records, ' ')
+  if holds and held ~= ARGV[5] then
+    -- some of them may have more than a token
+    for i = 1, last - 5 do
+      records[i] = string.match(records[i], '^(%d+) ') or records[i]
+    end
+    held = table.concat(records, ' ')
+  end
   -- where the key has another type, nothing is written yet
-  if holds and table.concat(records, ' ') == ARGV[5]
+  if held == ARGV[5]
     and type(pcall('HDEL', KEYS[TASKS], unpack(ARGV, 6, last))) == 'number' then
     call('ZREM', KEYS[ACTIVE], unpack(ARGV, 6, last))
     call('HDEL', KEYS[PROGRESS], unpack(ARGV, 6, last))
