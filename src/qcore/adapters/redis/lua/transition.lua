@@ -145,6 +145,9 @@ end
 -- most queues have no run details
 local has_details = call('EXISTS', KEYS[DETAILS]) == 1
 local written = { TASKS, (has_details or audit ~= '') and DETAILS or nil }
+if #deleted > 0 then
+  written[#written + 1] = ACTIVE
+end
 for key in pairs(leaving) do
   written[#written + 1] = key
 end
