@@ -6,29 +6,23 @@
 --
 -- KEYS, ARGV and reply are those of enqueue.lua, and so is the effect: a test compares the two.
 
-if ARGV[1] == '0' and ARGV[4] == '-' then
-  local call, pcall, format = redis.call, redis.pcall, string.format
-  -- a local is found without a look into the table of globals
-  local words = ARGV
-  local number = (#ARGV - 4) / 2
-  local known = pcall('HMGET', KEYS[1], 'version', 'sequence', 'packed')
-  local version, last, packed = known[1], known[2] or '0', known[3] or '0'
+if ARGV[1] == '0' and #ARGV == 6 and ARGV[4] == '-' then
+  local call, pcall = redis.call, redis.pcall
+  local version = pcall('HGET', KEYS[1], 'version')
   local idle = pcall('ZCARD', KEYS[3])
-  local fits = (version == '2' or version == '1' and number == 1) and type(idle) == 'number'
-    and #last < 16 and string.match(last, '^%d+$') and #packed < 16 and string.match(packed, '^%d+$')
-    and (#KEYS == 5
-      or type(pcall('ZCARD', KEYS[6])) == 'number' and type(pcall('ZCARD', KEYS[8])) == 'number'
-      and type(pcall('ZCARD', KEYS[14])) == 'number' and type(pcall('ZCARD', KEYS[18])) == 'number')
-  last, packed = tonumber(last), tonumber(packed)
-  if fits and number == 1 then
-    local body = ARGV[6]
-    -- where the last of SPAN numbers comes, their tasks go into a block: enqueue.lua puts them there
-    if (string.byte(body) == 124 or string.find(body, '^0 %- %S+ %S+ 0|')) and #body <= 4096
-      and not (version == '2' and idle >= 128 and (last + 1) % 64 == 63)
-      and not call('HGET', KEYS[2], ARGV[5]) then
-      local digits = format('%x', last + 1)
+  local body = ARGV[6]
+  local types_fit = #KEYS == 5
+    or type(pcall('ZCARD', KEYS[6])) == 'number' and type(pcall('ZCARD', KEYS[8])) == 'number'
+    and type(pcall('ZCARD', KEYS[14])) == 'number' and type(pcall('ZCARD', KEYS[18])) == 'number'
+  if (version == '1' or version == '2') and type(idle) == 'number' and types_fit and #body <= 4096
+    and (string.byte(body) == 124 or string.find(body, '^0 %- %S+ %S+ 0|')) then
+    local number = not call('HGET', KEYS[2], ARGV[5]) and pcall('HINCRBY', KEYS[1], 'sequence', '1')
+    if version == '2' and idle >= 128 and type(number) == 'number' and number % 64 == 63 then
+      -- it is the last of SPAN, whose tasks go into a block: enqueue.lua gives it once more
+      call('HINCRBY', KEYS[1], 'sequence', '-1')
+    elseif type(number) == 'number' and number > 0 and number < 1e16 then
+      local digits = string.format('%x', number)
       local sequence = string.char(96 + #digits) .. digits
-      call('HINCRBY', KEYS[1], 'sequence', '1')
       call('HSET', KEYS[2], ARGV[5], sequence .. body)
       call('ZADD', KEYS[3], '0', sequence .. ARGV[5])
       if idle == 0 then
@@ -37,7 +31,22 @@ if ARGV[1] == '0' and ARGV[4] == '-' then
       call('SET', KEYS[4], ARGV[2] .. ' ', 'PX', '60000')
       return ''
     end
-  elseif fits and number >= 8 then
+  end
+elseif ARGV[1] == '0' and #ARGV >= 20 and ARGV[4] == '-' then
+  local call, pcall, format = redis.call, redis.pcall, string.format
+  -- a local is found without a look into the table of globals
+  local words = ARGV
+  local number = (#ARGV - 4) / 2
+  local known = pcall('HMGET', KEYS[1], 'version', 'sequence', 'packed')
+  local last, packed = known[2] or '0', known[3] or '0'
+  local idle = pcall('ZCARD', KEYS[3])
+  local fits = known[1] == '2' and type(idle) == 'number'
+    and #last < 16 and string.match(last, '^%d+$') and #packed < 16 and string.match(packed, '^%d+$')
+    and (#KEYS == 5
+      or type(pcall('ZCARD', KEYS[6])) == 'number' and type(pcall('ZCARD', KEYS[8])) == 'number'
+      and type(pcall('ZCARD', KEYS[14])) == 'number' and type(pcall('ZCARD', KEYS[18])) == 'number')
+  if fits then
+    last, packed = tonumber(last), tonumber(packed)
     local byte, match, ids, scores = string.byte, string.match, {}, {}
     for i = 1, number do
       local id, body = words[3 + 2 * i], words[4 + 2 * i]
