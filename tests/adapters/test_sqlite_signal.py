@@ -383,11 +383,28 @@ def test_a_crowd_of_listeners_is_told_in_turn(listener: WriteSignal) -> None:
     at_once, pace = CROWD_RATE.count - 1, CROWD_RATE.pace
     rests = turns(listener, 300)
     assert max(rests[:at_once]) <= 0
-    assert rests[at_once : at_once + 3] == [pace, 2 * pace, 3 * pace]
+    assert rests[at_once : at_once + 3] == pytest.approx([pace, 2 * pace, 3 * pace])
     assert rests == sorted(rests)
     assert rests[-1] <= LONGEST_REST
     # after a while in which nobody was told all are told at once
     assert max(turns(listener, at_once, now=101.0)) <= 0
+
+
+@pytest.mark.parametrize(
+    ("commits", "seconds", "tokens"), [(9, 0.01, 1), (10, 0.01, 5), (10, 10.0, 1)]
+)
+def test_a_turn_takes_more_where_somebody_writes_without_a_pause(
+    listener: WriteSignal, path: Path, commits: int, seconds: float, tokens: int
+) -> None:
+    """Ten commits since the last turn, of 500 a second at least."""
+    count, writer = EventCount(f"{path}-notify"), WriteSignal(str(path))
+    listener.next_turn(100.0)
+    for _ in range(commits):
+        writer.tell_of_commit()
+    listener.wait(0)
+    before = max(count.moment, 100.0 + seconds)
+    listener.next_turn(100.0 + seconds)
+    assert round((count.moment - before) / CROWD_RATE.pace) == tokens
 
 
 @pytest.mark.parametrize("number", [1e12, inf, nan, -inf], ids=str)

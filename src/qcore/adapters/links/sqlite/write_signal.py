@@ -15,8 +15,8 @@ Theory of operation.
    committed wakes the first by the same system call.
 6. A listener that was told rests before it waits again, the longer the more of them there are, by a
    token bucket that all share (`CROWD_RATE`): who does not wait costs the writer nothing. What it
-   missed meanwhile it finds by the counter. So a writer that never pauses wakes a few hundred
-   processes a second, not all of them fifty times.
+   missed meanwhile it finds by the counter. A turn takes more of the bucket while there are many
+   commits: a writer that never pauses wakes 500 processes a second, not all of them fifty times.
 7. Who cannot map the file, or does not know of it, such as an older qcore or a shell, does not tell
    of its commits. Listeners look now and then by themselves (`LookSchedule`).
 """
@@ -40,8 +40,12 @@ LONGEST_WAIT: Final = 0.005
 """Seconds in line for the lock of the database: not everybody tells of its release."""
 CHECK_INTERVAL: Final = 0.1
 """Seconds for which a writer does not look whether somebody has removed the file by hand."""
-CROWD_RATE: Final = Rate(20, 0.04)
+CROWD_RATE: Final = Rate(100, 0.04)
 """How often all listeners of a database together go back to being told, while it is written to."""
+MANY: Final = Rate(10, 0.02)
+"""Commits since a listener's last turn from which on, and as often, its turn takes `DEAR` tokens:
+who writes without a pause is not to be slowed by a crowd."""
+DEAR: Final = 5
 LONGEST_REST: Final = 0.5
 """Seconds after which a listener's turn has come, however many there are."""
 
@@ -72,6 +76,8 @@ class WriteSignal:
         self._listening: EventCount | None = None
         self._heard = (0, 0)
         """Both counters as they were last read, the first without what this process has added."""
+        self._last_turn = (0, -inf)
+        """The first counter at this listener's last turn, and the moment of it."""
         self._is_interrupted = False
 
     # --- tell ----------------------------------------------------------------------------------
@@ -232,12 +238,18 @@ class WriteSignal:
         try:
             # in this order, for what is no number: it may be left from before a boot
             stored = min(now + LONGEST_REST, count.moment)
-            full = CROWD_RATE.after(stored, now, 1)
+            full = CROWD_RATE.after(stored, now, self._tokens(now))
             count.moment = full
         except OSError:
             self._listening = None
             return now
         return CROWD_RATE.next(full)
+
+    def _tokens(self, now: float) -> int:
+        """Return what a turn takes, by how often there were commits since the last one."""
+        (number, since), self._last_turn = self._last_turn, (self._heard[0], now)
+        commits = self._heard[0] - number
+        return DEAR if commits >= max(MANY.count, (now - since) / MANY.pace) else 1
 
     def interrupt(self) -> None:
         """End the wait of this process's listener."""
