@@ -109,6 +109,17 @@ def test_successes_are_counted_if_a_lease_of_the_batch_is_lost(broker: PostgresB
     assert succeeded(broker, "a") == 4
 
 
+def test_a_token_settles_only_the_task_that_it_was_given_for(broker: PostgresBroker) -> None:
+    """A lease of another task's id with it is lost, and neither task is touched."""
+    fill(broker, a=3)
+    first, second, third = claim(broker, 3, {"a": 3})
+    # of a name that the statistics know, so that it is only the id that speaks against it
+    assert settle(broker, [third]) == [GONE]
+    forged = evolve(first, lease=evolve(first.lease, id=second.lease.id))
+    assert settle(broker, [forged]) == [LeaseLost()]
+    assert settle(broker, [first, second]) == [GONE, GONE]
+
+
 def test_successes_of_several_queues_and_names_are_counted_apart(broker: PostgresBroker) -> None:
     """One statement counts them all."""
     for _ in range(2):

@@ -19,11 +19,12 @@ MAX_REMEMBERED: Final = 10_000
 
 @record
 class PlainLease:
-    """What is known of a lease: its task's name, and the `ctid` of its row, as Postgres sends it.
+    """A lease, and what is known of it: its task's name, and the `ctid` of its row, as it was sent.
 
     Postgres moves a row that it updates.
     """
 
+    lease: Lease
     name: str
     place: bytes
 
@@ -38,7 +39,7 @@ class PlainLeases:
         """Remember a lease that a claim has made, if its task is a plain one."""
         spec = task.spec
         if spec.retention == 0 and spec.unique_key is None:
-            self._known[lease.token] = PlainLease(spec.name, place)
+            self._known[lease.token] = PlainLease(lease, spec.name, place)
             if len(self._known) > MAX_REMEMBERED:
                 self._known.popitem(last=False)
 
@@ -50,12 +51,15 @@ class PlainLeases:
         found: list[PlainLease] = []
         tokens: set[int] = set()
         for verdict in verdicts:
-            token, outcome = verdict.lease.token, verdict.outcome
-            known = self._known.get(token)
-            if known is None or type(outcome) is not Succeeded or outcome.then or token in tokens:
+            lease, outcome = verdict.lease, verdict.outcome
+            known = self._known.get(lease.token)
+            if known is None or (known.lease is not lease and known.lease != lease):
+                # not known, or of another task: the token alone does not say which
+                return None
+            if type(outcome) is not Succeeded or outcome.then or lease.token in tokens:
                 return None
             found.append(known)
-            tokens.add(token)
+            tokens.add(lease.token)
         return found
 
     def forget(self, leases: Iterable[Lease]) -> None:
