@@ -149,6 +149,20 @@ def test_a_claim_of_many_statements_raises_the_bound_above_its_tokens(
     assert given[-1] <= bound <= given[-1] + 2 * AHEAD
 
 
+def test_tokens_grow_where_a_copy_was_restored_into_tables_that_were_there(
+    lazy_server: PostgresServer, schema: str
+) -> None:
+    """As `pg_restore --data-only` does it: of two bounds the greater one counts."""
+    with blocking_on(lazy_server, schema) as broker:
+        enqueue(broker, 3)
+        before = tokens(claim(broker, 1))
+        restored = before[-1] + 10 * AHEAD
+        lazy_server.sql(f"INSERT INTO {schema}.token_bound VALUES ({restored})")  # noqa: S608
+        (token,) = tokens(claim(broker, 1))
+        assert token > restored
+        assert len(claim(broker, 1)) == 1
+
+
 def test_a_server_without_unlogged_sequences_has_no_bound(
     postgres_server: PostgresServer, schema: str
 ) -> None:

@@ -2,7 +2,8 @@
 
 A sequence does not wait for transactions. Where it has fallen behind the time it is set a second
 ahead, so that a busy queue does this every few seconds, and one that was restored from a copy gives
-greater tokens than before as soon as it has been away for that long.
+greater tokens than before as soon as it has been away for that long. Data that were restored into
+tables that were there bring a second bound with them: the greater one counts.
 
 No token is given twice, though claims do not wait for the disk (ADR 10). The sequence is unlogged:
 when the server has failed, it begins anew. The bound, a row of the table `token_bound`, is logged:
@@ -36,7 +37,7 @@ async def raise_tokens(tx: Tx, now: Moment) -> int | None:
         # one after the other: `setval` must not undo what another one has set
         tx.add(_SQL["lock_tokens"], {"key": LOCK})
         tx.add(_SQL["raise_tokens"], {"floor": floor, "ahead": AHEAD})
-        bound = next((bound for (bound,) in await tx.fetch(_SQL["bound"], {})), None)
+        ((bound,),) = await tx.fetch(_SQL["bound"], {})
     return bound
 
 

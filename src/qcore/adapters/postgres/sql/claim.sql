@@ -22,7 +22,7 @@ WITH odd AS MATERIALIZED (
         OR t.last_value <= %(floor)s
         OR coalesce(t.last_value NOT BETWEEN b.bound - %(ahead)s AND b.bound - 1, false) AS found,
         b.bound
-    FROM qcore.token AS t LEFT JOIN qcore.token_bound AS b ON true
+    FROM qcore.token AS t CROSS JOIN (SELECT max(bound) AS bound FROM qcore.token_bound) AS b
 ), picked AS MATERIALIZED (
     SELECT p.*, nextval('qcore.token') AS token
     FROM (
@@ -76,7 +76,7 @@ WITH wanted AS MATERIALIZED (
             )
         ) AS found,
         b.bound
-    FROM qcore.token AS k LEFT JOIN qcore.token_bound AS b ON true
+    FROM qcore.token AS k CROSS JOIN (SELECT max(bound) AS bound FROM qcore.token_bound) AS b
 ), counted AS MATERIALIZED (
     SELECT w.*, (
         SELECT count(*) FROM (
@@ -190,17 +190,20 @@ FROM unnest(%(queues)s::text[]) AS n (queue)
 -- name: tokens
 SELECT t.last_value > %(floor)s
     AND coalesce(t.last_value BETWEEN b.bound - %(ahead)s AND b.bound - 1, true), b.bound
-FROM qcore.token AS t LEFT JOIN qcore.token_bound AS b ON true
+FROM qcore.token AS t CROSS JOIN (SELECT max(bound) AS bound FROM qcore.token_bound) AS b
 
 -- name: lock_tokens
 SELECT pg_advisory_xact_lock(%(key)s)
 
 -- Commits to the disk whatever the session's setting is: a bound that others see has to be there.
 -- name: raise_tokens
-WITH low AS MATERIALIZED (
-    SELECT greatest(t.last_value, b.bound, %(floor)s) AS given
-    FROM qcore.token AS t LEFT JOIN qcore.token_bound AS b ON true
-    WHERE t.last_value <= %(floor)s OR t.last_value NOT BETWEEN b.bound - %(ahead)s AND b.bound - 1
+WITH seen AS MATERIALIZED (
+    SELECT t.last_value, b.bound
+    FROM qcore.token AS t CROSS JOIN (SELECT max(bound) AS bound FROM qcore.token_bound) AS b
+), low AS MATERIALIZED (
+    SELECT greatest(last_value, bound, %(floor)s) AS given
+    FROM seen
+    WHERE last_value <= %(floor)s OR last_value NOT BETWEEN bound - %(ahead)s AND bound - 1
 ), raised AS (
     UPDATE qcore.token_bound SET bound = low.given + 2 * %(ahead)s
     FROM low
@@ -210,7 +213,7 @@ WITH low AS MATERIALIZED (
 SELECT setval('qcore.token', low.given + %(ahead)s) FROM low LEFT JOIN raised ON true
 
 -- name: bound
-SELECT bound FROM qcore.token_bound
+SELECT max(bound) FROM qcore.token_bound
 
 -- name: raise_bound
 UPDATE qcore.token_bound SET bound = greatest(bound, %(bound)s)
