@@ -216,7 +216,7 @@ class TestLostReplies(CutReplies):
 
     async def test_a_reply_that_comes_too_late_is_asked_for_again(self) -> None:
         """The work is done once, whether the server was slow or the way back."""
-        self.url += "?timeout=0.2"
+        self.url += "?timeout=1"
         async with self.opened() as broker:
             await put(broker, a_task())
             for call in (put(broker, a_task()), take(broker)):
