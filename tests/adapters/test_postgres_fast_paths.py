@@ -9,6 +9,7 @@ from attrs import evolve
 from qcore.adapters.links.inline import run_to_end
 from qcore.adapters.postgres import PostgresBroker
 from qcore.domain.answers import LeaseLost, Settled
+from qcore.domain.errors import BrokerRefused
 from qcore.domain.states import State
 from qcore.domain.statistics import Resolution
 from qcore.domain.task import Claim, Demand, Verdict
@@ -95,6 +96,23 @@ def test_what_another_is_claiming_in_one_queue_is_made_up_from_the_next(
         other.execute(f"SELECT * FROM {schema}.tasks WHERE queue = 'a' FOR UPDATE")  # type: ignore[arg-type]  # noqa: S608
         claims = claim(broker, 4, {"a": 2, "b": 2})
     assert ids(claims) == ["b0", "b1", "b2", "b3"]
+
+
+def test_claims_are_returned_though_what_follows_on_them_fails(
+    broker: PostgresBroker, postgres_server: PostgresServer, schema: str
+) -> None:
+    """They are committed: lost with the error they would crash when their leases end."""
+    fill(broker, a=3)
+    postgres_server.sql(f"UPDATE {schema}.tasks SET options = '[' WHERE id = 'a1'")  # noqa: S608
+    # what somebody has put in the way of the verdict on the one that cannot be read
+    postgres_server.sql(f"ALTER TABLE {schema}.tasks ADD CHECK (state <> 'dead')")
+    assert ids(claim(broker, 3, {"a": 3})) == ["a0", "a2"]
+    # of nothing but that one nothing is claimed, and the error says why
+    postgres_server.sql(
+        f"UPDATE {schema}.tasks SET state = 'pending', token = NULL WHERE id = 'a1'"  # noqa: S608
+    )
+    with pytest.raises(BrokerRefused, match="violates check constraint"):
+        claim(broker, 3, {"a": 3})
 
 
 def test_successes_are_counted_if_a_lease_of_the_batch_is_lost(broker: PostgresBroker) -> None:

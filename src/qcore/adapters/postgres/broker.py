@@ -38,6 +38,7 @@ from qcore.domain.answers import (
     Swept,
 )
 from qcore.domain.ended_tasks import EndedTasks
+from qcore.domain.errors import QcoreError
 from qcore.domain.groups import Group, Stale, check_aggregate
 from qcore.domain.moments import Moment
 from qcore.domain.new_task import NewTask, TaskId
@@ -110,9 +111,13 @@ class PostgresBroker:
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
-        claimed = await self._link.write(
-            partial(claim.claim, demand=demand, now=now, until=until, known=self._known)
-        )
+        claiming = claim.Claiming(demand, now, until, self._known)
+        try:
+            claimed = await self._link.write(claiming)
+        except QcoreError:
+            claimed = claiming.committed
+            if not claimed.claims:
+                raise
         for each, place in zip(claimed.claims, claimed.places, strict=True):
             self._plain.add(each.lease, each.task, place)
         self._ended_tasks.add(claimed.ended)

@@ -1,7 +1,7 @@
 """`claim`, `extend` and `next_due`: handing out tasks under leases, and renewing those."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
 
 from attrs import Factory, evolve
 
@@ -41,6 +41,9 @@ HOLDS: Final = COLUMNS.index("holds")
 TOKEN: Final = WIDTH
 PLACE: Final = WIDTH + 1
 
+UnreadableRows: TypeAlias = Mapping[str, Sequence[tuple[Row, Unreadable]]]
+"""Rows, by queue, with why they cannot be decoded."""
+
 
 def _token(found: tuple[str, Row]) -> int:
     token: int = found[1][TOKEN]
@@ -62,19 +65,45 @@ class Claimed:
         self.places.append(place)
 
 
-async def claim(tx: Tx, demand: Demand, now: Moment, until: Moment, known: KnownNames) -> Claimed:
-    """Claim each queue's quota, then fill what room is left in the order of the queues."""
-    claimed = Claimed()
-    rest = await _claim_simply(tx, demand, now, until, claimed)
-    if rest is not None:
-        await _ClaimCall(tx, now, until, known, claimed).run(rest)
-    return claimed
+class Claiming:
+    """A call of `claim`: what a statement of its own has committed is not lost with what follows.
+
+    A transaction's function is run again where others wrote the same at the same time, and what
+    fails is raised to the caller: tasks that nobody knows of would crash when their leases end.
+    """
+
+    def __init__(self, demand: Demand, now: Moment, until: Moment, known: KnownNames) -> None:
+        self._demand = demand
+        self._now = now
+        self._until = until
+        self._known = known
+        self.committed = Claimed()
+        """What is claimed, whatever becomes of the rest of the call."""
+
+    async def __call__(self, tx: Tx) -> Claimed:
+        """Claim each queue's quota, then fill what room is left in the order of the queues."""
+        if self.committed.claims:
+            return self.committed
+        now, until = self._now, self._until
+        claimed = Claimed()
+        is_alone = tx.is_alone
+        rest, unreadable = await _claim_simply(tx, self._demand, now, until, claimed)
+        if is_alone and (unreadable or rest is not None):
+            self.committed = Claimed([*claimed.claims], [*claimed.places])
+        for queue, some in unreadable.items():
+            claimed.ended.extend(await _condemn(tx, queue, some, now))
+        if rest is not None:
+            await _ClaimCall(tx, now, until, self._known, claimed).run(rest)
+        return claimed
 
 
 async def _claim_simply(
     tx: Tx, demand: Demand, now: Moment, until: Moment, claimed: Claimed
-) -> Demand | None:
-    """Claim in one statement; return what is left of the demand where there is more to decide."""
+) -> tuple[Demand | None, UnreadableRows]:
+    """Claim in one statement; return what is left of the demand where there is more to decide.
+
+    And, by queue, the rows among the claimed ones that cannot be decoded.
+    """
     room = max(0, demand.limit)
     values = {
         "room": room,
@@ -93,18 +122,18 @@ async def _claim_simply(
         rows = await tx.alone(_SQL["several"], {**values, **named})
         is_odd, is_short, found = rows[0][0], rows[0][-1], [(row[-2], row[1:-2]) for row in rows]
     if is_odd:
-        return demand
+        return demand, {}
     if found[0][1][ID] is None:
-        return demand if is_short else None
-    await _add_decoded(tx, found, now, until, claimed)
+        return demand if is_short else None, {}
+    unreadable = _add_decoded(found, until, claimed)
     # what is short was locked by others: the queues are looked through one by one
-    return Demand(room - len(found), demand.quotas) if is_short else None
+    return Demand(room - len(found), demand.quotas) if is_short else None, unreadable
 
 
-async def _add_decoded(
-    tx: Tx, found: Sequence[tuple[str, Row]], now: Moment, until: Moment, claimed: Claimed
-) -> None:
-    """Add rows with the tokens of their leases as claims; end those that cannot be decoded."""
+def _add_decoded(
+    found: Sequence[tuple[str, Row]], until: Moment, claimed: Claimed
+) -> UnreadableRows:
+    """Add rows with the tokens of their leases as claims; return those that cannot be decoded."""
     found = sorted(found, key=_token)
     unreadable: dict[str, list[tuple[Row, Unreadable]]] = {}
     for queue, row in found:
@@ -114,8 +143,7 @@ async def _add_decoded(
             unreadable.setdefault(queue, []).append((row, why))
         else:
             claimed.add(Claim(task, Lease(queue, task.spec.id, row[TOKEN], until)), row[PLACE])
-    for queue, some in unreadable.items():
-        claimed.ended.extend(await _condemn(tx, queue, some, now))
+    return unreadable
 
 
 async def _condemn(
