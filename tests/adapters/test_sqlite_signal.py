@@ -597,17 +597,26 @@ def test_who_tells_notices_at_once_that_the_last_listener_left(
     assert listener.wait(0) == COMMITTED
 
 
-def test_a_file_that_was_truncated_ends_nobody(listener: WriteSignal, path: Path) -> None:
-    """To read its mapping would end the process: it is looked at in another way, and mended."""
+@pytest.mark.parametrize("size", [0, 12])
+def test_a_file_that_was_truncated_ends_nobody(
+    listener: WriteSignal, path: Path, size: int
+) -> None:
+    """To read its mapping would end the process: it is looked at in another way, and mended.
+
+    Who has found it too short to tell by it, as that of an older qcore may be, uses it then.
+    """
     writer = WriteSignal(str(path))
     writer.tell_of_commit()
-    os.truncate(notify_file(path), 0)
-    writer.tell_of_commit()
+    os.truncate(notify_file(path), size)
+    newcomer = WriteSignal(str(path))
+    for each in (writer, newcomer):
+        each.tell_of_commit()
     assert listener.wait(0) == NOTHING
     assert not listener.is_listening
     assert listener.listen()
-    WriteSignal(str(path)).tell_of_commit()
-    assert listener.wait(0) == COMMITTED
+    for each in (writer, newcomer):
+        each.tell_of_commit()
+        assert listener.wait(0) == COMMITTED
 
 
 # --- who is not told ---------------------------------------------------------------------------

@@ -57,6 +57,13 @@ class Told(NamedTuple):
     will_commit: bool
 
 
+class _File(NamedTuple):
+    """A file as it was found at a path."""
+
+    inode: Inode
+    size: int
+
+
 NOTHING: Final = Told(has_committed=False, will_commit=False)
 
 
@@ -71,8 +78,8 @@ class WriteSignal:
         """How often this process has advanced the first counter."""
         self._telling: EventCount | None = None
         self._next_check = -inf
-        self._refused: Inode | None = None
-        """The file that could not be opened to tell."""
+        self._refused: _File | None = None
+        """The file that could not be used to tell; a listener lengthens one that is too short."""
         self._listening: EventCount | None = None
         self._heard = (0, 0)
         """Both counters as they were last read, the first without what this process has added."""
@@ -103,7 +110,7 @@ class WriteSignal:
                     count.advance_second()
                 count.advance()
             except OSError:
-                self._refuse(count)
+                self._telling, self._refused = None, _file_at(self._path)
 
     def _writable(self) -> "EventCount | None":
         """Return the counter, None where there is none that can be used."""
@@ -114,15 +121,15 @@ class WriteSignal:
         elif monotonic() < self._next_check and not self._is_removed(self._telling):
             return self._telling
         self._next_check = monotonic() + CHECK_INTERVAL
-        inode = inode_of(self._path)
-        if inode is None or inode == self._refused:
+        file = _file_at(self._path)
+        if file is None or file == self._refused:
             self._telling = None
             return None
-        if self._telling is None or self._telling.inode != inode:
+        if self._telling is None or self._telling.inode != file.inode:
             try:
                 self._telling = _event_count(self._path)
             except OSError:
-                self._telling, self._refused = None, inode
+                self._telling, self._refused = None, file
         return self._telling
 
     def _is_removed(self, count: "EventCount") -> bool:
@@ -130,10 +137,6 @@ class WriteSignal:
             return count.is_removed
         except OSError:
             return True
-
-    def _refuse(self, count: "EventCount") -> None:
-        """Use this counter no more."""
-        self._telling, self._refused = None, count.inode
 
     # --- wait for the lock of the database -----------------------------------------------------
 
@@ -291,6 +294,15 @@ def why_not_told(path: str) -> str | None:
     count.leave()
     count.close()
     return None
+
+
+def _file_at(path: str) -> _File | None:
+    """Return the file at a path, None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  (half the time of Path.stat)
+    except OSError:
+        return None
+    return _File((found.st_dev, found.st_ino), found.st_size)
 
 
 def _event_count(path: str, *, beside: str | None = None) -> "EventCount":
