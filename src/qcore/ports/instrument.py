@@ -20,7 +20,8 @@ class Instrument(Protocol):
     `BrokerCalled`, the seconds of each "enqueue", "claim" and "settle" that went well are appended
     to the list in place of an event, which takes longer to make and to send than the call takes to
     measure. The instrument takes them out; while there are `MAX_CALL_TIMES` in it, and where there
-    is no list, events are sent. Any thread may append at any time.
+    is no list, events are sent. Any thread may append at any time. What is of a class that is
+    derived from `list` counts as no list.
     """
 
     def __call__(self, event: Event) -> None:

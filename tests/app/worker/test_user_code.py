@@ -337,7 +337,15 @@ async def test_an_instrument_may_raise_anything_when_it_is_asked_for_its_lists(
         def call_times(verb: str) -> Any:
             return verb
 
-    for broken in (Broken(), Worse(), Strange()):
+    class Unwilling(list[float]):
+        append: Any = raising(odd)
+
+    class Sly(Broken):
+        @staticmethod
+        def call_times(verb: str) -> Any:
+            return Unwilling()
+
+    for broken in (Broken(), Worse(), Strange(), Sly()):
         with capture_logs() as logs:
             q = Qcore("memory://", instruments=[broken])
             await q.client.enqueue(NewTask("a", id="1"))

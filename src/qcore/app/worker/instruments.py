@@ -67,7 +67,8 @@ def _call_times(instrument: Instrument, verb: str) -> list[float] | None:
     except BaseException as error:  # noqa: BLE001  (its trouble is not the worker's)
         log_failure(error, "instrument failed", instrument)
         return None
-    return cast("list[float]", times) if isinstance(times, list) else None
+    # no other kind of list: its methods would be the instrument's code, in the midst of a call
+    return cast("list[float]", times) if type(times) is list else None
 
 
 def _kinds_wanted(instrument: Instrument) -> Collection[type[Event]] | None:
