@@ -163,3 +163,24 @@ async def test_what_is_cancelled_here_is_cancelled_on_the_server(
     assert postgres_server.sql(active) == [(0,)]
     assert await session.execute("SELECT %(it)s::int", {"it": 1}) == [(1,)]
     session.close()
+
+
+def test_a_statement_has_the_same_name_in_every_session(postgres_server: PostgresServer) -> None:
+    """So a pooler that gives a call another's session never has it run another statement."""
+    conninfo = conninfo_to_dict(postgres_server.conninfo)
+    statements: list[tuple[str, dict[str, object]]] = [
+        ("SELECT %(n)s::text || 1", {"n": "1"}),
+        ("SELECT %(n)s::text || 2", {"n": "1"}),
+        # as a text is sent, but prepared for itself
+        ("SELECT %(n)s::text || 1", {"n": None}),
+    ]
+    names = []
+    for order in (statements, statements[::-1]):
+        opened = run_to_end(SyncSession.connect(conninfo, PATIENCE))
+        for sql, values in order:
+            run_to_end(opened.execute(sql, values))
+        found = run_to_end(opened.execute("SELECT statement, name FROM pg_prepared_statements"))
+        names.append(sorted(found))
+        opened.close()
+    assert names[0] == names[1]
+    assert len({*names[0]}) == len(statements)

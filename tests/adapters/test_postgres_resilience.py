@@ -52,6 +52,17 @@ def test_sessions_that_were_ended_are_replaced_unnoticed(server: PostgresServer)
         assert run_to_end(broker.count()) == {}
 
 
+def test_a_session_that_has_lost_what_it_had_prepared_is_replaced_unnoticed(
+    server: PostgresServer,
+) -> None:
+    """As one of a pooler that is taken for none: every later call over it would fail."""
+    with blocking_on(server, fresh_schema()) as broker:
+        for n in range(2):
+            run_to_end(broker.enqueue([a_task(id=f"{n}")], now=NOW))
+            run_to_end(broker.link.read(lambda tx: tx.fetch("DEALLOCATE ALL", {})))
+        assert len(run_to_end(broker.claim(a_demand(), now=NOW, until=NOW + LEASE))) == 2
+
+
 async def test_a_restart_is_not_noticed_and_tasks_survive_it(server: PostgresServer) -> None:
     """A call that meets it waits until the server is back, within its timeout."""
     broker = broker_on(server, fresh_schema(), timeout="20")

@@ -16,6 +16,9 @@ RACES: Final = frozenset({"40001", "40P01", "23505"})
 TRY_ELSEWHERE: Final = frozenset({READ_ONLY, "57P01", "57P02", "57P03", "57P05", "08006", "08003"})
 """Errors of a server that is not the one to ask any more: connections to it are given up."""
 
+CHANGED_SESSION: Final = ("26000", "42P05")
+"""Errors of a session that has lost what was prepared in it, or has what was not."""
+
 TRANSIENT: Final = {
     READ_ONLY: "the server is read-only, as a standby is: the next connection looks for a primary",
     "57P01": "the server shuts down",
@@ -28,6 +31,11 @@ TRANSIENT: Final = {
     "40P01": "other transactions waited for each other",
     "53300": "the server has no connection left: raise max_connections, or lower `connections`",
     "53200": "the server is out of memory",
+    **dict.fromkeys(
+        CHANGED_SESSION,
+        "the session is not the one that has prepared the statements: where a pooler is between, "
+        "say pooler=transaction in the URL",
+    ),
     "25P03": "the session was idle in a transaction for too long for the server",
     "25P04": "a transaction took too long for the server",
 }
@@ -106,6 +114,11 @@ def is_disconnection(error: Error) -> bool:
 def must_leave(error: Error) -> bool:
     """Return whether connections to the server are to be given up."""
     return is_disconnection(error) or error.sqlstate in TRY_ELSEWHERE
+
+
+def is_unusable(error: Error) -> bool:
+    """Return whether the session that has met an error is to be given up, and no other."""
+    return error.sqlstate in CHANGED_SESSION
 
 
 def is_race(error: Error) -> bool:

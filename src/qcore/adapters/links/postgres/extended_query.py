@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
+from zlib import crc32
 
 from psycopg import DataError, Error, OperationalError
 from psycopg.adapt import Transformer
@@ -71,16 +72,26 @@ def _encoder_of(kind: type[Any]) -> _Encoder:
     raise DataError(f"a {kind.__name__} cannot be sent to Postgres")
 
 
+def _name_of(sql: bytes, kinds: Sequence[type[Any]]) -> bytes:
+    """Return the name of a statement for values of certain types, the same in every session.
+
+    A pooler that is taken for none may give a call another's session. Under a number, that could
+    have another statement.
+    """
+    values = " ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+    return b"qcore_%08x_%d" % (crc32(sql, crc32(values.encode())), len(sql))
+
+
 class _Plan:
     """A statement for values of certain types; a connection knows it by its name, if it has one."""
 
-    def __init__(self, sql: str, kinds: Sequence[type[Any]], name: bytes | None) -> None:
-        self.name = name
+    def __init__(self, sql: str, kinds: Sequence[type[Any]], *, prepares: bool) -> None:
         self.is_prepared = False
         # without values a `%` is one
         self.sql, self.names = numbered(sql) if kinds else (sql.encode(), ())
         encoders = [_encoder_of(kind) for kind in kinds]
         self.types = [oid for oid, _, _ in encoders]
+        self.name = _name_of(self.sql, kinds) if prepares else None
         self._formats = [form for _, form, _ in encoders]
         self._encoders = [encode for _, _, encode in encoders]
         self._transformer = Transformer()
@@ -166,12 +177,11 @@ class ExtendedQuery:
 
     def _plan(self, sql: str, values: Mapping[str, object] | None) -> _Plan:
         if not values:
-            return _Plan(sql, (), None)
+            return _Plan(sql, (), prepares=False)
         kinds = (*[type(values[name]) for name in numbered(sql)[1]],)
         plan = self._plans.get((sql, kinds))
         if plan is None:
-            name = b"qcore_%d" % len(self._plans) if self.prepares else None
-            plan = self._plans[sql, kinds] = _Plan(sql, kinds, name)
+            plan = self._plans[sql, kinds] = _Plan(sql, kinds, prepares=self.prepares)
         return plan
 
 

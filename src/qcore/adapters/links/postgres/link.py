@@ -44,6 +44,7 @@ from qcore.adapters.links.postgres.errors import (
     is_disconnection,
     is_passing,
     is_race,
+    is_unusable,
     mapped,
     must_leave,
 )
@@ -204,6 +205,10 @@ class PostgresLink:
                     # the call is done, and must not be made again for this
                     with suppress(Error):
                         await self._server.ask_time(session)
+            except Error as error:
+                if is_unusable(error):
+                    session.close()
+                raise
             finally:
                 self._pool.release(session)
         except Error as error:
