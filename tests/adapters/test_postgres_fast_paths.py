@@ -1,6 +1,8 @@
 """Claims and verdicts that one statement decides, and where it leaves the rest to others."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import psycopg
 import pytest
@@ -96,6 +98,33 @@ def test_what_another_is_claiming_in_one_queue_is_made_up_from_the_next(
         other.execute(f"SELECT * FROM {schema}.tasks WHERE queue = 'a' FOR UPDATE")  # type: ignore[arg-type]  # noqa: S608
         claims = claim(broker, 4, {"a": 2, "b": 2})
     assert ids(claims) == ["b0", "b1", "b2", "b3"]
+
+
+def test_a_task_that_is_changed_while_it_is_claimed_does_not_make_a_queue_look_empty(
+    broker: PostgresBroker, postgres_server: PostgresServer, schema: str
+) -> None:
+    """As by who gives it another priority just before the claim locks its row."""
+    fill(broker, a=600)
+    claim(broker, 1, {"a": 1})
+    ended = Event()
+    change = (
+        f"UPDATE {schema}.tasks SET due = due WHERE id IN (SELECT id FROM {schema}.tasks "  # noqa: S608
+        "WHERE state = 'pending' ORDER BY sequence LIMIT 3)"
+    )
+
+    def change_often() -> None:
+        with psycopg.connect(postgres_server.conninfo, autocommit=True) as changing:
+            while not ended.is_set():
+                changing.execute(change.encode())
+
+    with ThreadPoolExecutor(1) as pool:
+        changed = pool.submit(change_often)
+        try:
+            for demand in (Demand(1, {"a": 1}), Demand(1, {"a": 1, "b": 1})) * 250:
+                assert len(run_to_end(broker.claim(demand, now=NOW, until=NOW + 30))) == 1
+        finally:
+            ended.set()
+        changed.result()
 
 
 def test_claims_are_returned_though_what_follows_on_them_fails(

@@ -116,7 +116,8 @@ async def _claim_simply(
     if len(demand.quotas) == 1:
         (queue,) = demand.quotas
         rows = await tx.alone(_SQL["simple"], {**values, "queue": queue})
-        is_odd, is_short, found = rows[0][0], False, [(queue, row[1:]) for row in rows]
+        is_odd, found = rows[0][0], [(queue, row[1:-1]) for row in rows]
+        is_short = rows[0][-1] > (0 if found[0][1][ID] is None else len(found))
     else:
         named = {"queues": texts(demand.quotas), "quotas": numbers(demand.quotas.values())}
         rows = await tx.alone(_SQL["several"], {**values, **named})
@@ -126,7 +127,7 @@ async def _claim_simply(
     if found[0][1][ID] is None:
         return demand if is_short else None, {}
     unreadable = _add_decoded(found, until, claimed)
-    # what is short was locked by others: the queues are looked through one by one
+    # what is short was locked or changed by others: the queues are looked through one by one
     return Demand(room - len(found), demand.quotas) if is_short else None, unreadable
 
 

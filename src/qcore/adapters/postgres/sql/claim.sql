@@ -3,7 +3,8 @@
 -- `floor` and neither above the bound of tokens nor `ahead` below it. Else `is_odd` says so, and nothing is claimed.
 -- Where there is a bound (see `tokens.py`), and nothing else is in the transaction (`is_lax`), the commit does not
 -- wait for the disk: what a server forgets that fails is claimed again, under another token.
--- SKIP LOCKED passes over what others are claiming. The tasks are locked in one materialized step with
+-- SKIP LOCKED passes over what others are claiming. What somebody has changed since the statement began is picked,
+-- but not to be found to be updated: where more were `picked` than are claimed, there may be more. The tasks are locked in one materialized step with
 -- its own LIMIT: as a subquery of IN, it could be run more than once, and take more (facts of planners,
 -- not of the standard). They are updated where they lie (`ctid`), as nobody else can move them by then.
 -- Tokens are given in the order of the claim. What is returned is to be sorted by them, as RETURNING has no order:
@@ -50,12 +51,12 @@ WITH odd AS MATERIALIZED (
         t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token,
         t.ctid AS place
 )
-SELECT odd.found OR doubtful.found AS is_odd, c.*
+SELECT odd.found OR doubtful.found AS is_odd, c.*, (SELECT count(*) FROM picked) AS picked
 FROM odd CROSS JOIN doubtful LEFT JOIN lax ON true LEFT JOIN claimed AS c ON true
 
 -- The same for several queues. Each one's `share` is its quota, as far as it has so many, and then what room
 -- is left, in the order of the queues; `taken` is the first of these, which comes first. Where others claim
--- at the same time fewer may be left than were counted: `is_short` says that there may be more elsewhere.
+-- or change tasks at the same time fewer may be left than were counted: `is_short` says that there may be more elsewhere.
 -- name: several
 WITH wanted AS MATERIALIZED (
     SELECT * FROM unnest(%(queues)s::text[], %(quotas)s::int[])
@@ -129,7 +130,7 @@ WITH wanted AS MATERIALIZED (
         t.ctid AS place, t.queue
 )
 SELECT odd.found OR doubtful.found AS is_odd, c.*,
-    (SELECT coalesce(sum(share), 0) FROM shares) > (SELECT count(*) FROM picked) AS is_short
+    (SELECT coalesce(sum(share), 0) FROM shares) > (SELECT count(*) FROM claimed) AS is_short
 FROM odd CROSS JOIN doubtful LEFT JOIN lax ON true LEFT JOIN claimed AS c ON true
 
 -- name: pending
