@@ -1,7 +1,7 @@
 """The Redis broker: tasks that any number of processes on any machines share."""
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from qcore.adapters.links.redis import Link
 from qcore.adapters.redis import (
@@ -115,17 +115,13 @@ class RedisBroker:
             self._blocking = RedisBroker(link, keep=self._keep, namespace=self.namespace)
         return self._blocking
 
-    def enqueue(
-        self, tasks: Sequence[NewTask], *, now: Moment
-    ) -> Coroutine[Any, Any, Sequence[Admission]]:
+    async def enqueue(self, tasks: Sequence[NewTask], *, now: Moment) -> Sequence[Admission]:
         """Store tasks."""
-        return enqueue.enqueue(self._runner, tasks, now)
+        return await enqueue.enqueue(self._runner, tasks, now)
 
-    def claim(
-        self, demand: Demand, *, now: Moment, until: Moment
-    ) -> Coroutine[Any, Any, Sequence[Claim]]:
+    async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
-        return claim.claim(self._runner, demand, now, until, self._ended_tasks)
+        return await claim.claim(self._runner, demand, now, until, self._ended_tasks)
 
     def take_ended(self) -> Sequence[Swept]:
         """Return the tasks that claims have ended, and forget them."""
