@@ -23,7 +23,9 @@ WITH odd AS MATERIALIZED (
         OR t.last_value <= %(floor)s
         OR coalesce(t.last_value NOT BETWEEN b.bound - %(ahead)s AND b.bound - 1, false) AS found,
         b.bound
-    FROM qcore.token AS t CROSS JOIN (SELECT max(bound) AS bound FROM qcore.token_bound) AS b
+    FROM qcore.token AS t LEFT JOIN (
+        SELECT bound FROM qcore.token_bound ORDER BY bound DESC LIMIT 1
+    ) AS b ON true
 ), picked AS MATERIALIZED (
     SELECT p.*, nextval('qcore.token') AS token
     FROM (
@@ -34,10 +36,9 @@ WITH odd AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) AS p
 ), doubtful AS MATERIALIZED (
-    SELECT EXISTS (
-        SELECT 1 FROM picked
-        WHERE crashes > 0 OR expires <= %(now)s OR token > (SELECT bound FROM odd)
-    ) AS found
+    SELECT count(*) AS picked,
+        coalesce(bool_or(crashes > 0 OR expires <= %(now)s OR token > (SELECT bound FROM odd)), false) AS found
+    FROM picked
 ), lax AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
     FROM odd CROSS JOIN doubtful
@@ -51,7 +52,7 @@ WITH odd AS MATERIALIZED (
         t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token,
         t.ctid AS place
 )
-SELECT odd.found OR doubtful.found AS is_odd, c.*, (SELECT count(*) FROM picked) AS picked
+SELECT odd.found OR doubtful.found AS is_odd, c.*, doubtful.picked
 FROM odd CROSS JOIN doubtful LEFT JOIN lax ON true LEFT JOIN claimed AS c ON true
 
 -- The same for several queues. Each one's `share` is its quota, as far as it has so many, and then what room
@@ -77,7 +78,9 @@ WITH wanted AS MATERIALIZED (
             )
         ) AS found,
         b.bound
-    FROM qcore.token AS k CROSS JOIN (SELECT max(bound) AS bound FROM qcore.token_bound) AS b
+    FROM qcore.token AS k LEFT JOIN (
+        SELECT bound FROM qcore.token_bound ORDER BY bound DESC LIMIT 1
+    ) AS b ON true
 ), counted AS MATERIALIZED (
     SELECT w.*, (
         SELECT count(*) FROM (
@@ -191,7 +194,9 @@ FROM unnest(%(queues)s::text[]) AS n (queue)
 -- name: tokens
 SELECT t.last_value > %(floor)s
     AND coalesce(t.last_value BETWEEN b.bound - %(ahead)s AND b.bound - 1, true), b.bound
-FROM qcore.token AS t CROSS JOIN (SELECT max(bound) AS bound FROM qcore.token_bound) AS b
+FROM qcore.token AS t LEFT JOIN (
+        SELECT bound FROM qcore.token_bound ORDER BY bound DESC LIMIT 1
+    ) AS b ON true
 
 -- name: lock_tokens
 SELECT pg_advisory_xact_lock(%(key)s)
@@ -200,7 +205,9 @@ SELECT pg_advisory_xact_lock(%(key)s)
 -- name: raise_tokens
 WITH seen AS MATERIALIZED (
     SELECT t.last_value, b.bound
-    FROM qcore.token AS t CROSS JOIN (SELECT max(bound) AS bound FROM qcore.token_bound) AS b
+    FROM qcore.token AS t LEFT JOIN (
+        SELECT bound FROM qcore.token_bound ORDER BY bound DESC LIMIT 1
+    ) AS b ON true
 ), low AS MATERIALIZED (
     SELECT greatest(last_value, bound, %(floor)s) AS given
     FROM seen
