@@ -50,6 +50,12 @@ def test_a_line_is_no_wider_than_the_terminal(
     assert lines[0].cell_len <= max(width, least)
 
 
+def test_a_column_without_a_text_has_its_place() -> None:
+    """It is seen to have it, before others are given what is left."""
+    columns = [Column("AA", least=2, grows=True), Column("", grows=True), Column("B", least=6)]
+    assert list(layout(columns, (), 10).widths) == [1, 1, 6]
+
+
 def test_a_column_that_matters_less_is_left_out_first() -> None:
     """And comes back where there is room."""
     columns = [Column("A", least=10), Column("B", rank=1, least=10), Column("C", rank=2, least=10)]

@@ -41,6 +41,7 @@ def probe_commands(keys: Keys, queue: str, route: ConnectionInfo | None) -> Iter
         ("HGET", meta, "version"),
         ("HGETALL", meta),
         ("HINCRBY", meta, "sequence", "no number"),
+        ("HLEN", tasks),
         ("HMGET", tasks, "-"),
         ("HSET", meta, "version", "1", "no value"),
         ("HSTRLEN", tasks, "-"),

@@ -84,7 +84,7 @@ def layout(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Layout
 
 def _wanted(column: Column, number: int, rows: Sequence[Row]) -> int:
     cells = (row.cells[number].cell_len for row in rows)
-    return max(0 if column.grows else column.least, len(column.title), *cells, 0)
+    return max(1 if column.grows else column.least, len(column.title), *cells)
 
 
 def _fitted(cell: Text, width: int, *, is_right: bool) -> Text:

@@ -27,6 +27,7 @@ end
 try('HGET', hash, 'a')
 try('HMGET', hash, 'a')
 try('HGETALL', hash)
+try('HLEN', hash)
 try('HSTRLEN', hash, 'a')
 if try('ZREM', sorted, 'a') then
   try('ZADD', sorted, 0, 'a')
