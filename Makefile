@@ -26,7 +26,9 @@ demo: $(VENV)/demo.stamp ## Run the example application, signup
 
 # In five parts at once: tests with real processes mostly wait for them, while the contract over Redis,
 # which is tried over five kinds of it, the contract over the other brokers, the adapters and all the
-# rest share the cores.
+# rest share the cores. The machine's searches are with the adapters, as these take least time.
+SEARCHES := tests/contract/test_machine_searches.py
+
 test: $(VENV)/dev.stamp ## Run every test, the slow ones with real processes too
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=5 test-redis test-contract test-adapters test-rest test-system
 
@@ -34,10 +36,10 @@ test-redis: $(VENV)/dev.stamp
 	@$(PY) -m pytest tests/contract/test_redis.py
 
 test-contract: $(VENV)/dev.stamp
-	@$(PY) -m pytest tests/contract --ignore=tests/contract/test_redis.py
+	@$(PY) -m pytest tests/contract --ignore=tests/contract/test_redis.py --ignore=$(SEARCHES)
 
 test-adapters: $(VENV)/dev.stamp
-	@$(PY) -m pytest tests/adapters -m "not system"
+	@$(PY) -m pytest tests/adapters $(SEARCHES) -m "not system"
 
 test-rest: $(VENV)/dev.stamp
 	@$(PY) -m pytest --ignore=tests/contract --ignore=tests/adapters -m "not system"

@@ -1,4 +1,4 @@
-"""The contract of limits and of groups can fail, and so can the machine."""
+"""The contract of limits and of groups can fail."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,6 @@ from qcore.testing.contract.concurrency_limits import ONE_A_DAY, PAUSED, RESUMED
 from qcore.testing.contract.rate_limits import UNEVEN
 from tests.contract import group_mutants
 from tests.contract import limits_mutants as mutants
-from tests.contract.machine_search import assert_the_machine_catches
 
 PACE = "test_a_rate_is_a_burst_and_a_pace"
 PAUSE = "test_a_paused_queue_hands_out_nothing"
@@ -178,48 +177,3 @@ def test_a_broken_broker_fails_the_case_named_after_it(
     run(**given)
     with pytest.raises((AssertionError, ValueError, pytest.fail.Exception)):
         getattr(a_suite(broker, patience=0.05), case)(**given)
-
-
-MACHINE_CATCHES = [
-    mutants.ForgetsRates,
-    mutants.ForgetsHowManyRun,
-    mutants.ForgetsPauses,
-    mutants.LetsOneMoreRun,
-    mutants.TakesInVain,
-    mutants.PutsBack,
-    mutants.BeginsEmpty,
-    mutants.FillsAgain,
-    mutants.SetsOneAlone,
-    mutants.NeverLifts,
-    mutants.TellsNoStarts,
-    mutants.TellsStartsOfTheKept,
-    mutants.LimitsAll,
-    group_mutants.JoinsWhenPromoted,
-    group_mutants.ForgetsGroups,
-    group_mutants.ListsOneTooMany,
-    group_mutants.ListsNoLast,
-    group_mutants.MergesWhatIsThere,
-    group_mutants.KeepsMembers,
-    group_mutants.AdmitsFirst,
-    group_mutants.LetsMembersGoFirst,
-]
-
-
-NEITHER_LIMITS_NOR_GROUPS = (
-    "both_have_the_same_entries",
-    "execute",
-    "extend",
-    "note",
-    "restore",
-    "show",
-    "statistics",
-    "sweep",
-    "time_comes",
-    "write_entries",
-)
-
-
-@pytest.mark.parametrize("broker", MACHINE_CATCHES)
-def test_the_machine_catches_a_broken_broker(broker: type[MemoryBroker]) -> None:
-    """A broker that breaks a promise gives an answer that the memory broker does not."""
-    assert_the_machine_catches(broker, without=NEITHER_LIMITS_NOR_GROUPS)

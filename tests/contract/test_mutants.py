@@ -1,4 +1,4 @@
-"""The contract and the machine can fail: each broken broker here fails what is named after it."""
+"""The contract can fail: each broken broker here fails the case that is named after it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,6 @@ from tests.contract import (
     run_details_mutants,
     subscription_mutants,
 )
-from tests.contract.machine_search import assert_the_machine_catches
 
 AT_ONCE = "test_of_verdicts_settled_at_once_one_counts"
 
@@ -278,47 +277,3 @@ def test_a_blocking_suite_refuses_a_suspension() -> None:
     getattr(a_suite(brokers.Suspends), case)()
     with pytest.raises(pytest.fail.Exception, match="suspended"):
         getattr(a_suite(brokers.Suspends, blocking=True), case)()
-
-
-MACHINE_CATCHES = [
-    brokers.IgnoresTokens,
-    brokers.ForgetsPriority,
-    brokers.IsEarly,
-    brokers.CountsInSeconds,
-    brokers.KeepsTheDeleted,
-    brokers.SweepsWithoutEnd,
-    brokers.StopsAtAConflict,
-    brokers.BurnsSnoozes,
-    brokers.LosesResults,
-    brokers.RepeatsPages,
-    brokers.CountsTooMany,
-    brokers.PutsLast,
-    run_details_mutants.AnswersNotesBackwards,
-    run_details_mutants.NotesWhatHasEnded,
-    run_details_mutants.ShowsTheLatestFirst,
-    run_details_mutants.ShowsNoTracebacks,
-    run_details_mutants.ShowsNoLostWorkers,
-    run_details_mutants.Bequeaths,
-    run_details_mutants.ShowsOrdersBackwards,
-    run_details_mutants.RecordsNobody,
-    followup_mutants.ForgetsWhatFollows,
-]
-
-
-OTHER_PORTS = (
-    "aggregate",
-    "both_have_the_same_entries",
-    "both_have_the_same_groups",
-    "both_have_the_same_limits",
-    "restore",
-    "set_limit",
-    "show",
-    "statistics",
-    "write_entries",
-)
-
-
-@pytest.mark.parametrize("broker", MACHINE_CATCHES)
-def test_the_machine_catches_a_broken_broker(broker: type[MemoryBroker]) -> None:
-    """A broker that breaks a promise gives an answer that the memory broker does not."""
-    assert_the_machine_catches(broker, without=OTHER_PORTS)
