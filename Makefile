@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-redis test-contract test-adapters test-rest test-system
+.PHONY: help demo test test-redis test-contract test-searches test-adapters test-rest test-system
 .PHONY: check check-pyright check-mypy check-style docs bench bench-peers clean
 
 help: ## List the targets
@@ -24,13 +24,13 @@ help: ## List the targets
 demo: $(VENV)/demo.stamp ## Run the example application, signup
 	@$(PY) -m examples.signup
 
-# In five parts at once: tests with real processes mostly wait for them, while the contract over Redis,
-# which is tried over five kinds of it, the contract over the other brokers, the adapters and all the
-# rest share the cores. The machine's searches are with the adapters, as these take least time.
+# In six parts at once: tests with real processes mostly wait for them, while the contract over Redis,
+# which is tried over five kinds of it, the contract over the other brokers, the machine's searches for
+# planted faults, the adapters and all the rest share the cores.
 SEARCHES := tests/contract/test_machine_searches.py
 
 test: $(VENV)/dev.stamp ## Run every test, the slow ones with real processes too
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=5 test-redis test-contract test-adapters test-rest test-system
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=6 test-redis test-contract test-searches test-adapters test-rest test-system
 
 test-redis: $(VENV)/dev.stamp
 	@$(PY) -m pytest tests/contract/test_redis.py
@@ -39,7 +39,10 @@ test-contract: $(VENV)/dev.stamp
 	@$(PY) -m pytest tests/contract --ignore=tests/contract/test_redis.py --ignore=$(SEARCHES)
 
 test-adapters: $(VENV)/dev.stamp
-	@$(PY) -m pytest tests/adapters $(SEARCHES) -m "not system"
+	@$(PY) -m pytest tests/adapters -m "not system"
+
+test-searches: $(VENV)/dev.stamp
+	@$(PY) -m pytest $(SEARCHES)
 
 test-rest: $(VENV)/dev.stamp
 	@$(PY) -m pytest --ignore=tests/contract --ignore=tests/adapters -m "not system"
