@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from qcore.adapters.links.redis.address import HostPort
 from qcore.adapters.links.redis.errors import must_leave
-from qcore.adapters.links.redis.pool import PendingReplies, Pool, Request, Requests
+from qcore.adapters.links.redis.pool import PendingReplies, Pool, Request, Requests, Transport
 from qcore.adapters.links.redis.resp import RedisCommand, Reply
 
 Failure: TypeAlias = RedisError | OSError
@@ -24,7 +24,7 @@ ASKING: Final[RedisCommand] = ("ASKING",)
 SLOTS: Final[RedisCommand] = ("CLUSTER", "SLOTS")
 
 
-class ClusterTransport:
+class ClusterTransport(Transport):
     """A pool per node, and the slot map, read from any node; asynchronous or blocking as they are.
 
     Where a slot has moved, or its node does not answer, the error takes the place of the reply. A
@@ -66,12 +66,6 @@ class ClusterTransport:
                 node: HostPort = _redirected_to(error)
                 answers[n] = await self._ask_importing_node(node, requests[n][1])
         replies += answers
-
-    async def ask(self, request: Request) -> Reply | Exception:
-        """Send one command to its node; return its reply or error."""
-        answers: list[Reply | Exception] = []
-        await self.exchange([request], answers)
-        return answers[0]
 
     def _learn(
         self, positions: Mapping[HostPort, Sequence[int]], errors: Mapping[int, Exception]
