@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from qcore import Context, State
 from qcore.adapters.memory import MemoryBroker
@@ -192,6 +193,39 @@ class TestLost:
             await turn()
             assert worker.running == 0
         assert told == []
+
+    async def test_a_run_that_has_lost_its_lease_is_not_released(self) -> None:
+        """Its task is not this worker's to give back, whatever its handler does when cancelled."""
+        lab = Lab()
+        go = threading.Event()
+
+        @lab.task("thread")
+        def thread(ctx: Context) -> None:
+            assert go.wait(PATIENCE)
+
+        @lab.task("coroutine")
+        async def coroutine(ctx: Context) -> None:
+            while not go.is_set():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(1)
+
+        @lab.task("late")
+        async def late(ctx: Context) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+
+        handles = [await each.enqueue() for each in (thread, coroutine, late)]
+        async with lab.working():
+            await lab.signals.started.wait(3)
+            await turn()
+            await lab.inspector.cancel("default", [handle.id for handle in handles])
+            await lab.signals.lease_lost.wait(3)
+        go.set()
+        assert (await lab.signals.stopped.next()).released == 0
+        assert lab.signals.finished.seen == lab.signals.settled.seen == []
 
     async def test_a_thread_that_lost_its_lease_keeps_its_slot(self) -> None:
         """A thread is told, and its place is free when it has ended."""

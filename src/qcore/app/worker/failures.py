@@ -47,9 +47,9 @@ class FailureJudge:
         self, run: Run, handler: AnyHandler, error: BaseException
     ) -> Transition | None:
         """Return the verdict on a run whose handler raised; None where its lease is lost."""
+        if run.has_lost_lease:
+            return None
         match run.cancel_reason:
-            case CancelReason.LEASE_LOST:
-                return None
             case CancelReason.SHUTDOWN:
                 return Released()
             case None if self.is_ending(run) and not isinstance(error, SystemExit):

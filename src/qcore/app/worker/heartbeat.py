@@ -7,7 +7,6 @@ from typing import Final
 
 from qcore.app.client.division import OUTAGES, divided
 from qcore.app.client.inline import run_inline
-from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.worker.instruments import Instruments
 from qcore.app.worker.run import Run
 from qcore.domain.answers import LeaseLost
@@ -125,7 +124,7 @@ class Heartbeat:
 
     def _held(self) -> list[Run]:
         """Return the runs whose leases are to be renewed: not those that were found to be lost."""
-        return [run for run in self._runs() if run.cancel_reason is not CancelReason.LEASE_LOST]
+        return [run for run in self._runs() if not run.has_lost_lease]
 
     def _take(self, runs: Sequence[Run], answers: Sequence[Lease | LeaseLost]) -> None:
         for run, answer in zip(runs, answers, strict=True):

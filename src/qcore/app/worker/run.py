@@ -19,6 +19,7 @@ class Run:
         "coroutine",
         "ctx",
         "has_ended",
+        "has_lost_lease",
         "must_end",
         "started",
         "unknown_format",
@@ -32,6 +33,8 @@ class Run:
         self.ctx = ctx
         self.has_ended = False
         """Whether the handler has returned or raised: the verdict on it must not be cancelled."""
+        self.has_lost_lease = False
+        """Whether its task is no longer this worker's: no verdict counts, whatever ends it."""
         self.began: float | None = None
         """When its handler was called, by the monotonic clock."""
         self.coroutine: asyncio.Task[Any] | None = None
@@ -45,6 +48,8 @@ class Run:
         """Cancel the handler; a later reason takes the place of an earlier one."""
         if self.has_ended:
             return
+        if reason is CancelReason.LEASE_LOST:
+            self.has_lost_lease = True
         self.ctx.cancel_reason = reason
         self.ctx.cancel()
         if self.coroutine is not None:
@@ -74,7 +79,7 @@ class Run:
         The event loop was too busy to take the result in time, which is not the handler's fault.
         A lost lease stays the reason: no verdict counts then.
         """
-        if self.cancel_reason is not CancelReason.LEASE_LOST:
+        if not self.has_lost_lease:
             self.ctx.cancel_reason = None
         task = asyncio.current_task()
         if task is not None:

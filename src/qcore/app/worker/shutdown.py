@@ -81,8 +81,9 @@ class Shutdown:
             # its handler ignores the cancellation: the task is released all the same, and a
             # daemon thread ends with this process
             self._running.discard(run)
-            self._outbox.put(run, Released())
-        return len(runs)
+            if not run.has_lost_lease:
+                self._outbox.put(run, Released())
+        return sum(not run.has_lost_lease for run in runs)
 
     async def _all_ended(self) -> None:
         while self._running:

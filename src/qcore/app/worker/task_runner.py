@@ -117,7 +117,7 @@ class TaskRunner:
         except BaseException as error:
             # only when the event loop ends; where it still turns for a while the task is given back
             self.running.discard(run)
-            if not isinstance(error, GeneratorExit):
+            if not isinstance(error, GeneratorExit) and not run.has_lost_lease:
                 self._outbox.put(run, Released())
             if run.is_current() and (coroutine := asyncio.current_task()) is not None:
                 # the program gets it: asyncio need not log that nobody has retrieved it
