@@ -12,7 +12,7 @@ from qcore.adapters.instruments.metric_series import (
     cleaned,
     observe,
 )
-from qcore.adapters.instruments.metrics import Metrics
+from qcore.adapters.instruments.metrics import RUN_OUTCOMES, Metrics
 from qcore.adapters.memory import MemoryBroker
 from qcore.adapters.wrappers import TracedBroker
 from qcore.domain.answers import LeaseLost, Settled, Swept, SweptTask, UnreadableTask
@@ -33,7 +33,7 @@ from qcore.domain.groups import Group
 from qcore.domain.periodic.entry import EntryState, StoredEntry
 from qcore.domain.periodic.tick import Tick, with_tick
 from qcore.domain.states import State
-from qcore.domain.statistics import MAX_NAMES, OTHER
+from qcore.domain.statistics import MAX_NAMES, OTHER, Outcome
 from qcore.domain.task import Claim, Verdict
 from qcore.domain.transitions import (
     Crashed,
@@ -63,6 +63,11 @@ def counted(metrics: Metrics, metric: of.Metric) -> dict[tuple[str, ...], float]
     }
 
 
+def happened(metrics: Metrics, metric: of.Metric) -> dict[tuple[str, ...], float]:
+    """Return what of a metric is more than 0."""
+    return {labels: number for labels, number in counted(metrics, metric).items() if number}
+
+
 def settled(*runs: tuple[Claim, Transition, float | None]) -> TasksSettled:
     """Return verdicts that were written, of runs that took so long and had waited for 2 s."""
     return TasksSettled(
@@ -88,7 +93,7 @@ def test_a_run_counts_by_queue_name_and_outcome_with_its_times(*, at_once: bool)
     for batch in [runs] if at_once else [runs[:2], runs[2:]]:
         metrics(settled(*batch))
     name = ("default", "email:welcome")
-    assert counted(metrics, of.RUNS) == {(*name, "succeeded"): 2, (*name, "retried"): 1}
+    assert happened(metrics, of.RUNS) == {(*name, "succeeded"): 2, (*name, "retried"): 1}
     cells = {found.name: cell for found, _, cell in metrics.samples()}
     ran, waited = cells[of.RAN.name], cells[of.WAITED.name]
     assert (ran[of.BOUNDS.index(0.5)], ran[of.BOUNDS.index(5.0)], ran[-1]) == (2, 1, 5.0)
@@ -100,7 +105,7 @@ def test_runs_of_several_names_are_told_apart() -> None:
     metrics = Metrics()
     mail, sms = a_claim(a_task(name="sms")), a_claim(a_task(name="sms", queue="low"))
     metrics(settled(*[(each, Succeeded(), 0.1) for each in (CLAIM, mail, sms, mail)]))
-    assert counted(metrics, of.RUNS) == {
+    assert happened(metrics, of.RUNS) == {
         ("default", "email:welcome", "succeeded"): 1,
         ("default", "sms", "succeeded"): 2,
         ("low", "sms", "succeeded"): 1,
@@ -111,9 +116,9 @@ def test_what_was_given_back_is_no_run() -> None:
     """As a worker leaves, or has no handler; and a rejection without a run has no times."""
     metrics = Metrics()
     metrics(settled((CLAIM, Released(), None), (CLAIM, Snoozed(NOW, unhandled=True), None)))
-    assert counted(metrics, of.RUNS) == {}
+    assert happened(metrics, of.RUNS) == {}
     metrics(settled((CLAIM, Rejected("too late"), None)))
-    assert counted(metrics, of.RUNS) == {("default", "email:welcome", "rejected"): 1}
+    assert happened(metrics, of.RUNS) == {("default", "email:welcome", "rejected"): 1}
     assert counted(metrics, of.WAITED) == {("default", "email:welcome"): 0}
 
 
@@ -123,7 +128,7 @@ def test_the_last_crash_of_a_task_is_told_apart() -> None:
     verdict = Verdict(CLAIM.lease, Crashed("gone"))
     answers = [Settled(State.PENDING), Settled(State.DEAD)]
     metrics(TasksSettled([verdict] * 2, answers, [CLAIM] * 2))
-    outcomes = {labels[2]: number for labels, number in counted(metrics, of.RUNS).items()}
+    outcomes = {labels[2]: number for labels, number in happened(metrics, of.RUNS).items()}
     assert outcomes == {"crashed": 1, "poisoned": 1}
 
 
@@ -200,8 +205,7 @@ def test_an_event_counts(
     found = {
         (metric, labels): number
         for metric in of.COUNTED
-        for labels, number in counted(metrics, metric).items()
-        if number
+        for labels, number in happened(metrics, metric).items()
     }
     assert found == expected
 
@@ -262,7 +266,7 @@ def test_names_without_end_are_counted_together() -> None:
         metrics(finished(a_claim(a_task(name=f"user-{number}"))))
     for number in range(MAX_QUEUES + 5):
         metrics(finished(a_claim(a_task(queue=f"queue-{number}"))))
-    runs = counted(metrics, of.RUNS)
+    runs = happened(metrics, of.RUNS)
     assert runs["default", OTHER, "succeeded"] == 5
     assert sum(runs.values()) == MAX_NAMES + MAX_QUEUES + 10
     assert len({queue for queue, _, _ in runs}) == MAX_QUEUES + 1
@@ -314,12 +318,16 @@ def test_what_may_fail_is_there_before_it_does() -> None:
     assert metrics.series.changes() == []
 
 
-def test_what_has_run_may_crash_and_is_there_before_it_does() -> None:
+def test_what_has_run_may_fail_and_crash_and_is_there_before_it_does() -> None:
     """Also of a name that a prefix stands for, unknown until then."""
     metrics = Metrics()
     metrics(finished())
     for metric in (of.CRASHED, of.EXPIRED, of.UNREADABLE):
         assert counted(metrics, metric) == {("default", "email:welcome"): 0}
+    runs = counted(metrics, of.RUNS)
+    assert {outcome for (_, _, outcome), number in runs.items() if not number} == {
+        each.value for each in RUN_OUTCOMES if each is not Outcome.SUCCEEDED
+    }
 
 
 def test_what_another_version_counts_is_left_out() -> None:

@@ -152,9 +152,7 @@ class Metrics:
         for name, queue in event.tasks.items():
             # not of a prefix, whose names are yet to come
             if name and not name.endswith(":"):
-                for outcome in RUN_OUTCOMES:
-                    cell(of.RUNS, queue, name, outcome.value)
-                self._begin_swept(queue, name)
+                self._begin(queue, name)
         for metric in of.COUNTED:
             if metric.kind == "counter" and metric.labels == of.OF_QUEUE:
                 for queue in event.queues:
@@ -205,10 +203,12 @@ class Metrics:
         runs = _Runs(cell(of.WAITED, queue, name), cell(of.RAN, queue, name))
         self._runs[queue, name] = runs
         # of a name that only a prefix stands for, nothing is there yet
-        self._begin_swept(queue, name)
+        self._begin(queue, name)
         return runs
 
-    def _begin_swept(self, queue: str, name: str) -> None:
+    def _begin(self, queue: str, name: str) -> None:
+        for outcome in RUN_OUTCOMES:
+            self.series.cell(of.RUNS, queue, name, outcome.value)
         for metric in SWEPT.values():
             self.series.cell(metric, queue, name)
 
