@@ -11,6 +11,7 @@ from qcore.doctor.postgres_queries import (
     CONNECTIONS,
     INDEX_STATES,
     PREPARED,
+    PRIVILEGES,
     REPLICATION,
     SERVER,
     TABLES,
@@ -44,10 +45,9 @@ async def _examined(tx: Tx) -> list[Finding]:
     activity = await tx.fetch(ACTIVITY, {"seconds": LONG})
     prepared = await tx.fetch(PREPARED, {"seconds": LONG})
     replication = await tx.fetch(REPLICATION, {})
+    missing = await tx.fetch(PRIVILEGES, {})
     tables = await tx.fetch(TABLES, {})
     indexes = await tx.fetch(INDEX_STATES, {})
-    counts = await count_tasks(tx)
-    pending = sum(states.get(State.PENDING, 0) for states in counts.values())
     return [
         *_server(server),
         *_connections(connections),
@@ -55,7 +55,8 @@ async def _examined(tx: Tx) -> list[Finding]:
         *_replication(replication),
         *_tables(tables),
         *_indexes(indexes),
-        ok("queues", f"{len(counts):,} with tasks, {pending:,} of them pending"),
+        *_permissions(missing),
+        *([] if missing else await _queues(tx)),
     ]
 
 
@@ -200,3 +201,23 @@ def _indexes(rows: Sequence[Row]) -> Iterator[Finding]:
         yield error("indexes", f"invalid: {', '.join(invalid)}", "REINDEX them")
     if not missing and not invalid:
         yield ok("indexes", f"all {len(INDEXES)} are there and valid")
+
+
+def _permissions(missing: Sequence[Row]) -> Iterator[Finding]:
+    if not missing:
+        yield ok("permissions", "the user may do all that clients, workers and operators do")
+        return
+    user = missing[0][0]
+    lacks = "; ".join(f"{privileges} on {names}" for _, privileges, names in missing)
+    statements = [f"GRANT {privileges} ON {names} TO {user}" for _, privileges, names in missing]
+    yield error(
+        "permissions",
+        f"{user} lacks {lacks}",
+        f"have the owner of the tables run {'; '.join(statements)}",
+    )
+
+
+async def _queues(tx: Tx) -> list[Finding]:
+    counts = await count_tasks(tx)
+    pending = sum(states.get(State.PENDING, 0) for states in counts.values())
+    return [ok("queues", f"{len(counts):,} with tasks, {pending:,} of them pending")]

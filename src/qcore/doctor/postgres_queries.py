@@ -56,3 +56,32 @@ FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = rtrim('qcore.', '.')
 """
+
+# What the user lacks that qcore needs: a row for each list of privileges, with the names that it is
+# lacking on. Of the tables `meta` is only read, and `token_bound` is never added to.
+PRIVILEGES: Final = """
+WITH wanted AS (
+    SELECT c.oid, c.relkind = 'S' AS is_sequence, 'qcore.' || c.relname AS name,
+        CASE
+            WHEN c.relkind = 'S' THEN CASE c.relname
+                WHEN 'token' THEN '{SELECT,USAGE,UPDATE}' ELSE '{USAGE}' END
+            WHEN c.relname = 'meta' THEN '{SELECT}'
+            WHEN c.relname = 'token_bound' THEN '{SELECT,UPDATE}'
+            ELSE '{SELECT,INSERT,UPDATE,DELETE}'
+        END::text[] AS privileges
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = rtrim('qcore.', '.') AND c.relkind IN ('r', 'S')
+), missing AS (
+    SELECT w.is_sequence, w.name, (
+            SELECT string_agg(p.privilege, ', ' ORDER BY p.place)
+            FROM unnest(w.privileges) WITH ORDINALITY AS p (privilege, place)
+            WHERE NOT CASE WHEN w.is_sequence THEN has_sequence_privilege(w.oid, p.privilege)
+                ELSE has_table_privilege(w.oid, p.privilege) END
+        ) AS privileges
+    FROM wanted AS w
+)
+SELECT quote_ident(current_user), privileges,
+    CASE WHEN is_sequence THEN 'SEQUENCE ' ELSE '' END || string_agg(name, ', ' ORDER BY name)
+FROM missing WHERE privileges IS NOT NULL GROUP BY is_sequence, privileges
+ORDER BY is_sequence, min(name)
+"""

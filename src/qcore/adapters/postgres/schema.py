@@ -9,6 +9,7 @@ from zlib import crc32
 from qcore.adapters.links.postgres import Prepare, Tx
 from qcore.adapters.postgres.statements import statements
 from qcore.domain.errors import BrokerUnusable
+from qcore.domain.record import record
 
 ADDED: Final[Mapping[int, Sequence[str]]] = {
     2: ["primary_key_room"],
@@ -46,44 +47,97 @@ async def prepare(tx: Tx, schema: str) -> bool:
 
     Return whether all was as it should be.
 
-    Raises `BrokerUnusable`, with nothing written, for another version, or an encoding that is not
-    UTF-8.
+    Raises `BrokerUnusable`, with nothing written, for another version, an encoding that is not
+    UTF-8, and a user who may not read the tables, or may not make or change them where that is due.
     """
-    found = await tx.alone(_SCHEMA["find"], {"schema": schema})
-    ((has_tables, _, encoding),) = found
-    if encoding != "UTF8":
+    found = await _find(tx, schema)
+    if found.encoding != "UTF8":
         raise BrokerUnusable(
-            f"the database has the encoding {encoding}, which cannot store every text: expected "
-            "one that was created with ENCODING 'UTF8'"
+            f"the database has the encoding {found.encoding}, which cannot store every text: "
+            "expected one that was created with ENCODING 'UTF8'"
         )
-    if has_tables and await _version(tx) == VERSION:
-        return True
+    if found.table_owner is not None:
+        if not found.may_read:
+            raise BrokerUnusable(
+                f"{found.user} may not read the tables in the schema {schema}: have their owner, "
+                f"{found.table_owner}, run {'; '.join(grants(schema, found.user))}"
+            )
+        if await _version(tx) == VERSION:
+            return True
     # another process may be making the same tables at this moment
     await tx.fetch(_SCHEMA["lock"], {"key": lock_key(schema)})
-    ((has_tables, has_schema, _),) = await tx.fetch(_SCHEMA["find"], {"schema": schema})
-    if has_tables:
-        await _upgrade(tx)
+    found = await _find(tx, schema)
+    if found.table_owner is not None:
+        await _upgrade(tx, found, schema)
         return False
-    if not has_schema:
+    if found.schema_owner is None:
+        if not found.may_make_schema:
+            raise BrokerUnusable(
+                f"there is no schema {schema}, and {found.user} may not make one: have somebody "
+                f"who may run CREATE SCHEMA {schema} AUTHORIZATION {found.user}"
+            )
         # only then: with the schema there, the user needs no privilege to make one
         tx.add(f"CREATE SCHEMA {schema}", {})
+    elif not found.may_make_tables:
+        raise BrokerUnusable(
+            f"the schema {schema} has no tables, and {found.user} may not make them: connect once "
+            f"as its owner, {found.schema_owner}, as by `qcore queues`"
+        )
     for sql in (*_MADE, _SCHEMA["unlogged_token"]):
         tx.add(sql, {})
     tx.add(_SCHEMA["set_version"], {"version": VERSION})
     return False
 
 
-async def _upgrade(tx: Tx) -> None:
+def grants(schema: str, user: str) -> Sequence[str]:
+    """Return the statements by which the owner of the tables lets another user use them.
+
+    `user` is quoted as SQL has it.
+    """
+    return (
+        f"GRANT USAGE ON SCHEMA {schema} TO {user}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}",
+        f"GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA {schema} TO {user}",
+    )
+
+
+@record
+class _Found:
+    """What there is of a schema, and what the user may do with it. Names are quoted as in SQL."""
+
+    encoding: str
+    user: str
+    schema_owner: str | None
+    table_owner: str | None
+    may_make_schema: bool
+    may_make_tables: bool
+    may_read: bool
+    may_change: bool
+
+
+async def _find(tx: Tx, schema: str) -> _Found:
+    (row,) = await tx.alone(_SCHEMA["find"], {"schema": schema})
+    return _Found(*row)
+
+
+async def _upgrade(tx: Tx, found: _Found, schema: str) -> None:
     """Add what the versions after the one that is there have added.
 
     Workers of the older qcore that are connected go on: they do not know of the new tables.
     """
     version = await _version(tx)
+    if version == VERSION:
+        return
+    if not found.may_change:
+        raise BrokerUnusable(
+            f"the tables in the schema {schema} have version {version}, and this qcore needs "
+            f"{VERSION}: {found.user} may not change them. Connect once as their owner, "
+            f"{found.table_owner}, as by `qcore queues`"
+        )
     for newer in range(version + 1, VERSION + 1):
         for name in ADDED[newer]:
             tx.add(_SCHEMA[name], {})
-    if version < VERSION:
-        tx.add(_SCHEMA["raise_version"], {"version": VERSION})
+    tx.add(_SCHEMA["raise_version"], {"version": VERSION})
 
 
 async def _version(tx: Tx) -> int:

@@ -45,7 +45,7 @@ PERMANENT: Final = {
     "28P01": "the password is wrong: change it in the URL",
     "28000": "the server refuses this user: change pg_hba.conf, or the user in the URL",
     "3D000": "there is no such database: create it",
-    "42501": "this user lacks a privilege: GRANT it",
+    "42501": "this user lacks a privilege: GRANT it, as `qcore doctor` says in full",
     "3F000": "there is no such schema: was it dropped?",
     "42P01": "a table is missing: was it dropped?",
     "42703": "a column is missing: was a table changed?",

@@ -2,14 +2,20 @@
 
 -- From the catalog's tables: functions such as to_regclass answer from a cache, which does not know within a
 -- transaction what another one has made meanwhile.
+-- Names of users are quoted, as messages have them within statements.
 -- name: find
 SELECT
-    EXISTS (
-        SELECT 1 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE n.nspname = %(schema)s AND c.relname = 'meta'
-    ),
-    EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s),
-    current_setting('server_encoding')
+    current_setting('server_encoding'),
+    quote_ident(current_user),
+    quote_ident(pg_get_userbyid(n.nspowner)),
+    quote_ident(pg_get_userbyid(c.relowner)),
+    has_database_privilege(current_database(), 'CREATE'),
+    coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE'), false),
+    coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), false),
+    coalesce(pg_has_role(c.relowner, 'USAGE'), false)
+FROM (SELECT) AS one
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = %(schema)s
+    LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'meta'
 
 -- name: lock
 SELECT pg_advisory_xact_lock(%(key)s)
