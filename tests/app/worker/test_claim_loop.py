@@ -159,14 +159,20 @@ class TestBurst:
 class TestSecondClaim:
     """Where claims take long, what has run is claimed again beside one that is on its way."""
 
-    def lab(self) -> Lab:
-        """Return a lab whose first claim takes long, and each one after a task has run, too."""
+    def lab(self, *, waits: bool = True, takes: float = 0.0) -> Lab:
+        """Return a lab whose first claim takes long, and each one after a task has run, too.
+
+        `waits` says whether its handler waits for anything, `takes` how many seconds it runs.
+        """
         lab = Lab(far := Far())
         far.way.clear()
 
         @lab.task("quick")
         async def quick(ctx: Context) -> None:
             far.way.clear()
+            lab.manual.advance(takes)
+            if waits:
+                await asyncio.sleep(0)
 
         self.far = far
         return lab
@@ -193,6 +199,50 @@ class TestSecondClaim:
             await self.answer(lab)
             await self.answer(lab)
             assert worker.executed == 12
+
+    async def test_each_is_of_the_whole_concurrency_where_no_handler_waits(self) -> None:
+        """What runs now will have ended when they are answered."""
+        lab = self.lab(waits=False)
+        await lab.client.enqueue_many(some_tasks(20, name="quick"))
+        async with lab.working(concurrency=4) as worker:
+            await self.answer(lab)
+            executed = worker.executed
+            assert (await self.far.count())["default"][State.ACTIVE] == 8
+            await self.answer(lab)
+            assert worker.executed == executed + 8
+
+    async def test_they_are_halves_where_handlers_take_long(self) -> None:
+        """What waited here for a handler that computes could run at another worker."""
+        lab = self.lab(waits=False, takes=0.01)
+        await lab.client.enqueue_many(some_tasks(20, name="quick"))
+        async with lab.working(concurrency=4):
+            for _ in range(3):
+                await self.answer(lab)
+                assert (await self.far.count())["default"][State.ACTIVE] == 4
+
+    async def test_what_does_not_fit_after_all_is_given_back(self) -> None:
+        """No more than the concurrency runs; the others are pending again, none burned."""
+        lab = self.lab(waits=False)
+        go = asyncio.Event()
+
+        @lab.task("slow")
+        async def slow(ctx: Context) -> None:
+            self.far.way.clear()
+            await go.wait()
+
+        await lab.client.enqueue_many(some_tasks(8, name="quick"))
+        await lab.client.enqueue_many(some_tasks(8, name="slow"))
+        async with lab.working(concurrency=4) as worker:
+            for _ in range(6):
+                await self.answer(lab)
+            assert (worker.executed, worker.running) == (8, 4)
+            assert await lab.inspector.totals() == {State.ACTIVE: 4, State.PENDING: 4}
+            page = await lab.inspector.browse("default", State.PENDING)
+            assert {(task.failures, task.crashes) for task in page.tasks} == {(0, 0)}
+            go.set()
+            for _ in range(6):
+                await self.answer(lab)
+            assert worker.executed == 16
 
     async def test_a_broker_that_answers_soon_is_asked_once_at_a_time(self) -> None:
         """A second claim would cost more than it is of use."""

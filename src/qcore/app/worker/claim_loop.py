@@ -31,6 +31,8 @@ from qcore.ports import Broker, Clock, claim_endings_of
 SLOW_CLAIM: Final = 0.0015
 """Seconds from which on a claim takes longer than half of the concurrency of short tasks, so that a
 second one beside it is of more use than what it costs the processor."""
+SHORT_RUNS: Final = 0.005
+"""Seconds within which runs have ended that were started together, where they count as short."""
 LONGEST_IDLE: Final = 10.0
 """Seconds after which an idle worker claims again without a wake-up, in case one was lost."""
 
@@ -40,7 +42,9 @@ class ClaimLoop:
 
     Half of the concurrency is claimed at a time: while one half runs the other is claimed, and
     neither waits for the other. Where a claim takes longer than what runs meanwhile, as over a
-    network or where the broker waits for a disk, the half that has run is claimed beside it.
+    network or where the broker waits for a disk, the half that has run is claimed beside it. There,
+    as long as no handler waits for anything, each of the two claims is as large as the concurrency:
+    what runs now will have ended when they are answered. What does not fit then is given back.
     """
 
     def __init__(
@@ -89,6 +93,8 @@ class ClaimLoop:
         """Whether the last claim was filled."""
         self._claim_seconds = 0.0
         """The longest that the broker took to answer a claim lately; each claim halves it."""
+        self._are_short = False
+        """Whether what was started last has ended at once: no handler waited for anything."""
         self._claiming = 0
         """How many tasks the claims in flight may bring."""
         self._beside: asyncio.Task[None] | None = None
@@ -123,9 +129,12 @@ class ClaimLoop:
             await self._wait(self._clock.sleep(closed))
             return
         running = self._runner.running
-        # a run whose handler has ended, and whose error hooks are being called, leaves its place
-        in_hand = len(running) - min(self._hooks.in_hand, self._concurrency)
-        room = min(self._concurrency - in_hand - self._claiming, self._batch)
+        reads_ahead = self._reads_ahead()
+        room = (
+            self._concurrency
+            if reads_ahead
+            else min(self._concurrency - self._in_hand() - self._claiming, self._batch)
+        )
         demands = self._capacity.demands(self._weights, room)
         self._runner.wakes_at_end = (
             self._capacity.is_tight or self._is_burst or self._isolation.is_active
@@ -136,7 +145,9 @@ class ClaimLoop:
         self._wakeup.clear()
         # a run in hand, or a verdict not written yet, may enqueue what this claim does not see
         was_idle = not running and self._outbox.is_empty and self._beside is None
-        claimed, is_filled = await self._claim_first(demands, room, is_idle=not running)
+        claimed, is_filled = await self._claim_first(
+            demands, room, beside=reads_ahead or not running
+        )
         if is_filled:
             # there may be more, which can be claimed while these start; but where thread or
             # process slots count, they have to be taken before the next demand is computed
@@ -153,14 +164,14 @@ class ClaimLoop:
     # --- claim ---------------------------------------------------------------------------------
 
     async def _claim_first(
-        self, demands: Sequence[Demand], room: int, *, is_idle: bool
+        self, demands: Sequence[Demand], room: int, *, beside: bool
     ) -> tuple[int, bool]:
-        """Claim, and beside it what else there is room for once nothing runs."""
+        """Claim, and beside it what else there is room for, now or once nothing runs."""
         self._claiming += room
         try:
             if self._is_second_of_use():
                 self._runner.on_idle = self._claim_beside
-                if is_idle:
+                if beside:
                     self._claim_beside()
             return await self._claim_and_start(demands, room)
         finally:
@@ -172,9 +183,21 @@ class ClaimLoop:
         is_slow = self._claim_seconds >= SLOW_CLAIM
         return is_slow and self._may_have_more and not self._capacity.may_be_tight
 
+    def _reads_ahead(self) -> bool:
+        """Return whether what is claimed now may take the places of what runs now."""
+        return self._are_short and self._batch > 1 and self._is_second_of_use()
+
+    def _in_hand(self) -> int:
+        # a run whose handler has ended, and whose error hooks are being called, leaves its place
+        return len(self._runner.running) - min(self._hooks.in_hand, self._concurrency)
+
     def _claim_beside(self) -> None:
         self._runner.on_idle = None
-        room = min(self._concurrency - self._claiming, self._batch)
+        room = (
+            self._concurrency
+            if self._reads_ahead()
+            else min(self._concurrency - self._claiming, self._batch)
+        )
         if self._beside is not None or self._isolation.is_active or self._control.is_paused:
             return
         if room <= 0 or self._control.stopping.is_set():
@@ -216,12 +239,34 @@ class ClaimLoop:
                 claims = self._isolated(claims)
                 # the broker may have held back others for their sake
                 is_filled = True
-            self._runner.start(claims)
             left -= len(claims)
+            await self._start(claims)
             if left <= 0 or self._isolation.is_active:
                 break
         self._may_have_more = is_filled
         return room - left, is_filled
+
+    async def _start(self, claims: Sequence[Claim]) -> None:
+        """Start what was claimed; give back what was claimed for places that are not free yet."""
+        if len(claims) > self._concurrency - self._in_hand():
+            # another claim may have started others in this turn of the loop
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                self._runner.give_back(claims)
+                raise
+        free = self._concurrency - self._in_hand()
+        if len(claims) > free:
+            self._runner.give_back(claims[free:])
+            claims = claims[:free]
+        if claims:
+            self._runner.start(claims)
+            # called when each of them has come to its end, or to the first thing it waits for
+            asyncio.get_running_loop().call_soon(self._after_first_steps, self._clock.monotonic())
+
+    def _after_first_steps(self, started: float) -> None:
+        is_quick = self._clock.monotonic() - started <= SHORT_RUNS
+        self._are_short = is_quick and not self._runner.running
 
     def _isolated(self, claims: Sequence[Claim]) -> Sequence[Claim]:
         """Return what to start of claims of which some have crashed; give back the rest."""

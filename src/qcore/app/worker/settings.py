@@ -81,7 +81,7 @@ class WorkerSettings:
     strict: bool = False
     """Whether a queue is served only when those before it are empty."""
     concurrency: int = 100
-    """Tasks in hand at a time, of whatever kind."""
+    """Tasks that run at a time, of whatever kind."""
     threads: int = 32
     """The size of the pool for plain functions."""
     process_pool: int = Factory(_processors)
