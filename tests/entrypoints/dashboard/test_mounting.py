@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 import uvicorn
+from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
@@ -129,6 +130,15 @@ async def test_a_queue_of_any_name_can_be_shown_and_paused(name: str) -> None:
     response = await at.post("queue-pause", **fields)
     assert response.status_code == 303
     assert (await q.inspector.limits(name)).is_paused
+
+
+async def test_dashboards_of_a_process_share_their_compiled_templates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second one that is mounted shows a page without another moment for compiling."""
+    await browser(dashboard(a_queue())).page()
+    monkeypatch.setattr(Environment, "compile", None)
+    await browser(dashboard(a_queue())).page()
 
 
 async def test_a_page_far_below_has_links_that_lead_back() -> None:

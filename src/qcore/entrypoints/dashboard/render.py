@@ -3,7 +3,7 @@
 import shlex
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, cast
 from urllib.parse import urlencode
 
@@ -96,29 +96,36 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 
+@cache
+def templates() -> Environment:
+    """Return the templates, which every dashboard of a process shares: each is compiled once."""
+    made = Environment(
+        loader=PackageLoader(PACKAGE, "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        finalize=visible,
+    )
+    filters: dict[str, Any] = made.filters
+    filters.update(FILTERS)
+    globals_: dict[str, Any] = cast("Any", made.globals)
+    globals_.update(Right=Right, State=State, themes=THEMES)
+    return made
+
+
 class Renderer:
     """Make pages of templates."""
 
     def __init__(self, table: RouteTable) -> None:
         self._table = table
-        self._templates = Environment(
-            loader=PackageLoader(PACKAGE, "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-            finalize=visible,
-        )
-        filters: dict[str, Any] = self._templates.filters
-        filters.update(FILTERS)
-        globals_: dict[str, Any] = cast("Any", self._templates.globals)
-        globals_.update(Right=Right, State=State, themes=THEMES)
 
     def response(self, page: Page, visit: Visit, *, is_let_in: bool = True) -> Response:
         """Return a page; for somebody who is not let in, without what leads to others."""
         said = said_to(visit.request)
-        html = self._templates.get_template(page.template).render(
+        template = templates().get_template(page.template)
+        html = template.render(
             **page.values, **self._common(page, visit, is_let_in=is_let_in), said=said
         )
         response = HTMLResponse(html, status_code=page.status)
