@@ -8,8 +8,11 @@ import pytest
 from qcore import Context, Qcore, SkipRetry
 from qcore.app.calls.chain_steps import STEP_HEADER
 from qcore.domain.origin import Origin, OriginKind, following, with_origin
+from qcore.domain.workers import RunningTask
+from qcore.entrypoints.written_times import timestamp
+from qcore.ports import worker_registry_of
 from qcore.testing import drain
-from qcore.testing.builders import a_task
+from qcore.testing.builders import a_demand, a_task, a_worker
 from tests.entrypoints.cli_kit import (
     a_store_in,
     cells_of,
@@ -88,6 +91,28 @@ def test_a_step_tells_which_it_is_and_how_its_chain_stands(q: Qcore) -> None:
 def test_a_task_is_shown_with_what_it_waits_for() -> None:
     """Why it does not run, in a sentence."""
     assert dict(cells_of("task", "show", "a"))["waits as"] == "no worker serves the queue 'out'"
+
+
+def test_a_task_that_runs_is_shown_with_its_worker(q: Qcore) -> None:
+    """And since when it has run there; without it where no worker tells of the task."""
+    now = q.clock.now()
+
+    async def claimed_and_announced() -> None:
+        async with q:
+            await q.broker.claim(a_demand(2, out=2), now=now, until=now + 60)
+            registry = worker_registry_of(q.broker)
+            assert registry is not None
+            run = RunningTask("out", "a", "mail", now)
+            await registry.announce(
+                a_worker(name="worker-1", running=(run,), seen=now, expires=now + 60)
+            )
+
+    asyncio.run(claimed_and_announced())
+    [running, other] = document_of("task", "show", "a", "b")["tasks"]
+    assert running["running"] == {"worker": "worker-1", "since": timestamp(now)}
+    assert other["running"] is None
+    assert dict(cells_of("task", "show", "a"))["runs on"] == f"worker-1 since {timestamp(now)}"
+    assert "runs on" not in dict(cells_of("task", "show", "twin", "--queue", "out"))
 
 
 def test_json_has_the_whole_story() -> None:

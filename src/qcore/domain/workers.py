@@ -1,6 +1,6 @@
 """What a worker announces of itself, and what may be concluded from how old that is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -97,6 +97,22 @@ class WorkerInfo:
         if self.is_stopping:
             return Condition.STOPPING
         return Condition.PAUSED if self.is_paused else Condition.RUNNING
+
+
+def run_of(
+    workers: Iterable[WorkerInfo], queue: str, task: TaskId
+) -> tuple[WorkerInfo, RunningTask] | None:
+    """Return the worker that has a task in hand, with since when; None where none tells of it.
+
+    The latest run counts: a worker that is frozen may tell of one that another has begun since.
+    """
+    runs = (
+        (info, each)
+        for info in workers
+        for each in info.running
+        if (each.queue, each.id) == (queue, task)
+    )
+    return max(runs, key=lambda run: run[1].since, default=None)
 
 
 def in_order(infos: list[WorkerInfo]) -> list[WorkerInfo]:

@@ -48,6 +48,18 @@ async def test_each_queue_is_a_row_with_its_sizes_and_its_wait() -> None:
     assert html.css("svg.bar")[0].attributes["aria-label"] == "1 scheduled, 1 pending"
 
 
+async def test_tasks_whose_retries_are_spent_are_seen() -> None:
+    """In the sums and in the row of the queue, apart from those that are dead."""
+    q = a_queue()
+    made = await put(q, queue="a")
+    await q.inspector.discard("a", [made.id])
+    html = await browser(dashboard(q)).page()
+    assert html.css(".card.s-archived .figure")[0].text() == "1"
+    assert html.css(".card.s-dead .figure")[0].text() == "0"
+    [cell] = html.css('tbody td[data-label="Archived"]')
+    assert cell.text().strip() == "1"
+
+
 async def test_what_has_ended_in_the_last_hour_is_counted() -> None:
     """Runs, and the share of them that failed."""
     q = a_queue()
@@ -203,3 +215,14 @@ def test_many_queues_are_one_problem() -> None:
     assert found.text == (
         "No worker serves the queues q0, q1, q2 and 4,997 more: 5,000 tasks wait in them."
     )
+
+
+def test_of_several_queues_those_with_most_tasks_are_named() -> None:
+    """Not those first in the alphabet; the page and the command are of the same."""
+    waiting = {"a": 1, "b": 1, "c": 2, "mail": 700}
+    sizes = {name: {State.PENDING: number} for name, number in waiting.items()}
+    [found] = problems(facts(sizes=sizes, queues=[], workers=[a_worker(queues={"other": 1})]))
+    assert found.text.startswith("No worker serves the queues mail, c, a and 1 more")
+    assert found.advice.startswith("Start a worker that serves them")
+    assert found.parameters == {"queue": "mail"}
+    assert found.command[-1] == "mail,c,a"

@@ -10,12 +10,14 @@ from qcore.dashboard import ALL, Visitor, dashboard
 from qcore.domain.states import State
 from qcore.domain.task import Demand, Verdict
 from qcore.domain.transitions import Exhausted
+from qcore.domain.workers import RunningTask
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.settings import settings_of
 from qcore.events import Event, Operated
 from qcore.testing import ManualClock, drain
-from qcore.testing.builders import NOW
+from qcore.testing.builders import NOW, a_demand
 from tests.entrypoints.dashboard.kit import Browser, a_queue, as_role, browser, put, text_of
+from tests.entrypoints.dashboard.test_overview import with_a_worker
 
 
 def payload(**arguments: Any) -> bytes:
@@ -244,6 +246,49 @@ async def test_a_task_shows_what_it_followed() -> None:
     assert f"Follows {made.id} in secret" in text_of(html)
     assert "which is not stored any more" in text_of(html)
     assert link not in [each.attributes.get("href") for each in html.css("dd a")]
+
+
+async def a_running_task(q: Qcore, *, announced: bool = True) -> None:
+    """Have a worker claim a task, and tell of it."""
+    await put(q, id="a", name="email:welcome", queue="mail")
+    await q.broker.claim(a_demand(1, mail=1), now=NOW, until=NOW + 60)
+    q.clock.advance(65)  # type: ignore[attr-defined]
+    for name, since in (("worker-1", NOW), ("frozen", NOW - 90)):
+        runs = (RunningTask("mail", "a", "email:welcome", since),) if announced else ()
+        await with_a_worker(
+            q, id=name, name=name, queues={"mail": 1}, running=runs, expires=NOW + 600
+        )
+
+
+async def test_a_task_that_runs_shows_on_which_worker_and_since_when() -> None:
+    """With a link to it; not of one that was frozen, and has lost it since."""
+    q = a_queue()
+    await a_running_task(q)
+    html = await browser(dashboard(q)).page("task", queue="mail", id="a")
+    first = html.css(".timeline li")[0]
+    assert "Attempt 1 began on worker-1 1 min 5 s ago" in " ".join(first.text().split())
+    assert first.css("a")[0].attributes["href"] == "workers?name=worker-1"
+    assert "Where does it run?" not in text_of(html)
+
+
+async def test_of_a_task_that_no_worker_tells_of_the_page_says_so() -> None:
+    """Its worker may have been killed, and a task that only looks active waits for its lease."""
+    q = a_queue()
+    await a_running_task(q, announced=False)
+    assert "No worker tells of it yet" in text_of(
+        await browser(dashboard(q)).page("task", queue="mail", id="a")
+    )
+
+
+async def test_who_may_not_see_workers_is_not_told_where_a_task_runs() -> None:
+    """Neither that, nor that none tells of it."""
+    for announced in (True, False):
+        q = a_queue()
+        await a_running_task(q, announced=announced)
+        at = browser(as_role(q, ["task.read", "worker.read@other"]))
+        text = text_of(await at.page("task", queue="mail", id="a"))
+        assert "worker-1" not in text
+        assert "Where does it run?" not in text
 
 
 async def test_a_result_is_shown() -> None:

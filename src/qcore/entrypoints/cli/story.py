@@ -13,12 +13,14 @@ from qcore.domain.audit import AuditRecord
 from qcore.domain.errors import CannotDecode
 from qcore.domain.record import record
 from qcore.domain.run_details import NO_DETAILS, AttemptError, Details
-from qcore.domain.states import ENDED
+from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
+from qcore.domain.workers import RunningTask, WorkerInfo, run_of
 from qcore.entrypoints.cli.asking import SEALED, Store
 from qcore.entrypoints.cli.output import cell, is_terminal, print_pairs
 from qcore.entrypoints.cli.task_output import coloured, in_json, moment_or_none, task_record
 from qcore.entrypoints.written_times import timestamp
+from qcore.ports import worker_registry_of
 
 """Stands in the content type of what is signed or encrypted, before how it is."""
 
@@ -45,6 +47,8 @@ class Story:
     arguments: Stored
     result: Stored | None
     """What its handler has returned; None where nothing is kept of that."""
+    run: tuple[WorkerInfo, RunningTask] | None = None
+    """The worker that has it in hand, with since when; None where none tells of it."""
 
     @property
     def traceback(self) -> str | None:
@@ -59,7 +63,8 @@ async def story_of(store: Store, task: Task) -> Story:
     spec = task.spec
     arguments = _read(store, spec.payload, spec.content_type)
     result = None if task.result is None else _read(store, task.result, task.result_type or "")
-    return Story(task, details or NO_DETAILS, waits_for, arguments, result)
+    run = await _run(store, task) if task.state is State.ACTIVE else None
+    return Story(task, details or NO_DETAILS, waits_for, arguments, result, run)
 
 
 def _read(store: Store, raw: bytes, content_type: str) -> Stored:
@@ -78,6 +83,12 @@ def _read(store: Store, raw: bytes, content_type: str) -> Stored:
 
 async def _waits_for(store: Store, task: Task) -> Sequence[Hindrance]:
     return await store.inspector.why_waiting(task.queue, task.id) or ()
+
+
+async def _run(store: Store, task: Task) -> tuple[WorkerInfo, RunningTask] | None:
+    if worker_registry_of(store.broker) is None:
+        return None
+    return run_of(await store.inspector.workers(), task.queue, task.id)
 
 
 def story_record(story: Story) -> Mapping[str, Any]:
@@ -106,6 +117,7 @@ def story_record(story: Story) -> Mapping[str, Any]:
             "fraction": progress.fraction,
             "message": progress.message,
         },
+        "running": _run_record(story),
         "errors": [_error_record(each) for each in story.details.errors],
         "audit": [_audit_record(each) for each in story.details.audit],
         "why_waiting": [{"obstacle": each.obstacle, "text": each.text} for each in story.waits_for],
@@ -135,6 +147,7 @@ def _pairs(story: Story) -> Iterator[tuple[str, str]]:
     yield "id", cell(task.id)
     yield "name", cell(task.name)
     yield "state", coloured(task.state)
+    yield "runs on", _runs_on(story)
     yield "arguments", cell(_text(story.arguments))
     yield "result", "" if story.result is None else cell(_text(story.result))
     yield "enqueued", timestamp(task.created)
@@ -190,6 +203,20 @@ def _chain(task: Task) -> str:
 
 def _seconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:g} s"
+
+
+def _runs_on(story: Story) -> str:
+    if story.run is None:
+        return ""
+    worker, run = story.run
+    return f"{cell(worker.name)} since {timestamp(run.since)}"
+
+
+def _run_record(story: Story) -> Mapping[str, Any] | None:
+    if story.run is None:
+        return None
+    worker, run = story.run
+    return {"worker": worker.name, "since": timestamp(run.since)}
 
 
 def _progress(story: Story) -> str:

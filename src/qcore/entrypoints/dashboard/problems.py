@@ -98,11 +98,12 @@ def _unserved(facts: Facts) -> Iterator[Problem]:
         )
         return
     served = {queue for worker in facts.workers for queue in worker.queues}
-    alone = {queue: number for queue, number in waiting.items() if queue not in served}
+    alone = _most_first({each: n for each, n in waiting.items() if each not in served})
     if alone:
+        them = "it" if len(alone) == 1 else "them"
         yield Problem(
             unserved(alone),
-            "Start a worker that serves it, or move the tasks elsewhere.",
+            f"Start a worker that serves {them}, or move the tasks elsewhere.",
             to="queue",
             parameters={"queue": next(iter(alone))},
             command=("worker", "myapp.tasks:q", "--queues", ",".join(list(alone)[:NAMED])),
@@ -139,11 +140,12 @@ def _paused(facts: Facts) -> Iterator[Problem]:
         if each.is_paused and (waits := _waiting(each.sizes))
     }
     if paused:
+        paused = _most_first(paused)
         be = "is" if len(paused) == 1 else "are"
         yield Problem(
             f"{named('The queue', 'The queues', paused)} {be} paused, and "
             f"{wait(sum(paused.values()))}.",
-            "Resume it when what it was paused for is over.",
+            f"Resume {'it' if len(paused) == 1 else 'them'} when the reason for the pause is over.",
             is_bad=False,
             to="queue",
             parameters={"queue": next(iter(paused))},
@@ -162,6 +164,7 @@ def _held(facts: Facts) -> Iterator[Problem]:
         and each.sizes.get(State.PENDING, 0)
     }
     if held:
+        held = _most_first(held)
         be = "runs" if len(held) == 1 else "run"
         yield Problem(
             f"{named('The queue', 'The queues', held)} {be} as many tasks as the limit lets: "
@@ -217,6 +220,11 @@ def _found(facts: Facts) -> Iterator[Problem]:
                 is_bad=each.grade is Grade.ERROR,
                 to="doctor",
             )
+
+
+def _most_first(waiting: Mapping[str, int]) -> dict[str, int]:
+    """Return queues with their numbers of tasks, those with most first: few are named."""
+    return dict(sorted(waiting.items(), key=lambda each: -each[1]))
 
 
 def _waiting(held: Mapping[State, int]) -> int:

@@ -17,6 +17,7 @@ from qcore.domain.record import record
 from qcore.domain.run_details import NO_DETAILS, AttemptError, Progress
 from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
+from qcore.domain.workers import run_of
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.masking import MaskedTask
 from qcore.entrypoints.dashboard.rights import Right
@@ -59,6 +60,8 @@ class Event:
     error: AttemptError | None = None
     order: AuditRecord | None = None
     """Who gave it which order, of what an operator did."""
+    worker: str | None = None
+    """Which worker has it in hand, of a run that has not ended."""
 
 
 @record
@@ -84,6 +87,8 @@ class Story:
     saved: int | None
     """Bytes of partial work."""
     waits_for: Sequence[Hindrance]
+    is_untold: bool
+    """Whether it is in the hands of a worker, and none that the visitor may see tells of it."""
     options: Sequence[tuple[str, object]]
     """Those that were asked for."""
     events: Sequence[Event]
@@ -97,6 +102,7 @@ async def story_of(visit: Visit, task: Task) -> Story:
     waits_for = (
         () if task.state in ENDED else await visit.inspector.why_waiting(task.queue, task.id)
     )
+    run = await _run(visit, task)
     seen = board.mask.masked(task, board.read_payload)
     steps = await _steps(visit, task, seen)
     may_see_all = steps is not None and all(each is not None for each in steps)
@@ -121,9 +127,21 @@ async def story_of(visit: Visit, task: Task) -> Story:
         details.progress,
         None if details.saved is None else len(details.saved),
         waits_for or (),
+        task.state is State.ACTIVE and run is None and visit.may(Right.WORKER_READ, task.queue),
         [*_options(task)],
-        sorted(_events(task, errors, details.audit), key=lambda each: -each.at),
+        sorted(_events(task, errors, details.audit, run), key=lambda each: -each.at),
     )
+
+
+async def _run(visit: Visit, task: Task) -> Event | None:
+    """Return the run of a task that has not ended; None where no worker tells of it."""
+    if task.state is not State.ACTIVE or not visit.may(Right.WORKER_READ, task.queue):
+        return None
+    found = run_of(await visit.workers() or (), task.queue, task.id)
+    if found is None:
+        return None
+    worker, run = found
+    return Event(run.since, f"attempt {task.attempts} began", State.ACTIVE, worker=worker.name)
 
 
 async def _is_stored(visit: Visit, origin: Origin | None) -> bool:
@@ -171,9 +189,11 @@ def _options(task: Task) -> Iterator[tuple[str, object]]:
 
 
 def _events(
-    task: Task, errors: Sequence[AttemptError], audit: Sequence[AuditRecord]
+    task: Task, errors: Sequence[AttemptError], audit: Sequence[AuditRecord], run: Event | None
 ) -> Iterator[Event]:
     """Yield what happened, of one moment the latest first."""
+    if run is not None:
+        yield run
     if task.finished is not None:
         yield Event(task.finished, task.state, task.state)
     elif task.state in {State.SCHEDULED, State.RETRY}:

@@ -12,12 +12,14 @@ from qcore.app.client.inspector import Inspector
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
+from qcore.domain.workers import WorkerInfo
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.inputs import Inputs
 from qcore.entrypoints.dashboard.links import Links
 from qcore.entrypoints.dashboard.moments import zone_of
 from qcore.entrypoints.dashboard.refusals import NotThere
 from qcore.entrypoints.dashboard.rights import Right, Visitor
+from qcore.ports import worker_registry_of
 
 T = TypeVar("T")
 
@@ -115,6 +117,20 @@ class Visit:
         if self.visitor.rights.may_everywhere(right):
             return queues
         return {queue: held for queue, held in queues.items() if self.may(right, queue)}
+
+    async def workers(self) -> Sequence[WorkerInfo] | None:
+        """Return the workers of queues whose workers the visitor may see.
+
+        None where the broker lists none, or the visitor may see none.
+        """
+        registered = worker_registry_of(self.board.q.broker) is not None
+        if not registered or not self.may(Right.WORKER_READ):
+            return None
+        return [
+            each
+            for each in await self.inspector.workers()
+            if any(self.may(Right.WORKER_READ, queue) for queue in each.queues)
+        ]
 
     def require(self, right: Right, queue: str) -> None:
         """Raise `NotThere` where the visitor has no right for a queue."""

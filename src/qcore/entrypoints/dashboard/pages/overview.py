@@ -1,6 +1,5 @@
 """The first page: how all queues stand, and what is wrong now."""
 
-from collections.abc import Sequence
 from functools import partial
 from heapq import nlargest
 from typing import Final
@@ -12,14 +11,12 @@ from qcore.domain.new_task import MAX_QUEUE
 from qcore.domain.record import record
 from qcore.domain.states import State
 from qcore.domain.statistics import Resolution, Statistics, merged, totals
-from qcore.domain.workers import WorkerInfo
 from qcore.entrypoints.dashboard.charts import HOUR, charts_of, ended, minutes_of
 from qcore.entrypoints.dashboard.listing import sizes_of
 from qcore.entrypoints.dashboard.problems import Facts, always, problems
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Route
 from qcore.entrypoints.dashboard.visit import Page, Visit
-from qcore.ports import worker_registry_of
 
 QUEUES: Final = 50
 MOST_QUEUES: Final = 100
@@ -66,7 +63,7 @@ async def overview(visit: Visit) -> Page:
     page = await visit.inspector.queues(selected, limit=limit, cursor=visit.query.cursor())
     counts = visit.seen(Right.QUEUE_READ, page.counts)
     shown = [each.name for each in page.queues]
-    workers = await workers_of(visit)
+    workers = await visit.workers()
     served = {queue for worker in workers or () for queue in worker.queues}
     is_small = len(served.union(counts)) <= MOST_QUEUES
     charted = None if is_small else shown
@@ -109,20 +106,6 @@ async def overview(visit: Visit) -> Page:
         "charts_fixed": {"name": named or None},
     }
     return Page("overview.html", "Overview", values, ("queues",), live={})
-
-
-async def workers_of(visit: Visit) -> Sequence[WorkerInfo] | None:
-    """Return the workers of queues whose workers the visitor may see.
-
-    None where the broker lists none, or the visitor may see none.
-    """
-    if worker_registry_of(visit.board.q.broker) is None or not visit.may(Right.WORKER_READ):
-        return None
-    return [
-        each
-        for each in await visit.inspector.workers()
-        if any(visit.may(Right.WORKER_READ, queue) for queue in each.queues)
-    ]
 
 
 def _queues_like(name: str) -> Query:

@@ -8,7 +8,6 @@ from attrs import field
 from qcore.domain.moments import Moment
 from qcore.domain.record import record
 from qcore.domain.workers import Condition, RunningTask, WorkerInfo
-from qcore.entrypoints.dashboard.pages.overview import workers_of
 from qcore.entrypoints.dashboard.rights import Right
 from qcore.entrypoints.dashboard.routes import Route
 from qcore.entrypoints.dashboard.visit import Page, Visit
@@ -60,7 +59,7 @@ async def workers(visit: Visit) -> Page:
     """Show the workers of queues that the visitor may see, those that hang first."""
     searched = visit.query.text("name", most=MAX_SEARCHED, default="")
     limit = visit.query.whole("limit", 1, MOST_WORKERS, WORKERS)
-    there = await workers_of(visit)
+    there = await visit.workers()
     found = [_shown(visit, each) for each in there or () if _fits(visit, each, searched)]
     found.sort(key=lambda each: BY_GRAVITY.index(each.condition))
     values = {
