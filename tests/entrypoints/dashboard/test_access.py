@@ -60,11 +60,43 @@ async def test_what_has_no_address_is_refused() -> None:
     assert (await browser(nameless).get()).status_code == 403
 
 
-@pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", "via", "x-real-ip"])
+@pytest.mark.parametrize(
+    "name",
+    ["x-forwarded-for", "X-Forwarded-Proto", "forwarded", "via", "x-real-ip", "x-envoy-peer"],
+)
 async def test_what_a_proxy_passes_on_is_refused(name: str) -> None:
     """It comes from this machine, and who sent it there is not known."""
     at = browser(dashboard(a_queue()))
     assert (await at.http.get("/", headers={name: "127.0.0.1"})).status_code == 403
+
+
+async def test_a_proxy_that_adds_no_header_is_known_by_its_protocol() -> None:
+    """As nginx is where only proxy_pass is set: it speaks HTTP/1.0, and asks for this machine."""
+    app = dashboard(a_queue())
+
+    async def behind_nginx(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "http_version": "1.0"}, receive, send)
+
+    assert (await browser(behind_nginx).get()).status_code == 403
+    assert (await browser(app).get()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec-fetch-site": "same-origin", "referer": "https://ops.example.com/queues/"}, 403),
+        ({"sec-fetch-site": "same-origin", "origin": "https://ops.example.com"}, 403),
+        ({"sec-fetch-site": "same-origin", "referer": "http://localhost:8080/"}, 200),
+        ({"sec-fetch-site": "same-origin", "referer": "http://[::1]:8080/"}, 200),
+        ({"sec-fetch-site": "cross-site", "referer": "https://chat.example.com/"}, 200),
+    ],
+)
+async def test_a_page_of_ours_at_another_name_is_behind_a_proxy(
+    headers: dict[str, str], status: int
+) -> None:
+    """A browser says that the page is ours, and where it is; a link from elsewhere is followed."""
+    at = browser(dashboard(a_queue()))
+    assert (await at.http.get("/", headers=headers)).status_code == status
 
 
 # --- everybody ---------------------------------------------------------------------------------

@@ -9,7 +9,13 @@ from starlette.requests import Request
 
 from qcore.app.client.auditing import default_operator
 from qcore.domain.errors import InvalidOption
-from qcore.entrypoints.dashboard.origin import address_of, host_of, is_address, is_loopback
+from qcore.entrypoints.dashboard.origin import (
+    address_of,
+    host_of,
+    is_address,
+    is_loopback,
+    is_passed_on,
+)
 from qcore.entrypoints.dashboard.refusals import Forbidden
 from qcore.entrypoints.dashboard.rights import ALL, Admitted, Visitor, visitor_of
 
@@ -41,7 +47,6 @@ class LoopbackAuthentication:
     """
 
     has_login = False
-    PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
     async def visitor(self, request: Request) -> Visitor | None:
         """Return the visitor from this machine; raise `Forbidden` for any other."""
@@ -52,9 +57,7 @@ class LoopbackAuthentication:
                 f"machine alone, as localhost or 127.0.0.1; {INSTEAD}"
             )
         # what comes over a socket in the file system has no address: a proxy is behind it
-        if any(name in request.headers for name in self.PASSED_ON) or not is_loopback(
-            address_of(request)
-        ):
+        if is_passed_on(request) or not is_loopback(address_of(request)):
             raise Forbidden(
                 "this request comes from another machine, or through a proxy: without a login this "
                 f"dashboard answers this machine alone; {INSTEAD}"

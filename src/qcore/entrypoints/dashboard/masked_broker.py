@@ -1,4 +1,4 @@
-"""A broker whose tasks are masked as they come out: errors, tracebacks, progress and headers.
+"""A broker whose tasks are masked as they come out: errors, tracebacks, progress, headers, tags.
 
 So whatever asks it, a list, a query, a group of failures or a page that is yet to be written, never
 has what is not to be seen. Payloads come out as they are: `Mask.masked` reads them.
@@ -29,8 +29,8 @@ class MaskedBroker(TransformingBroker):
         self._read = read
 
     def on_task_out(self, task: Task) -> Task:
-        """Return a task whose error and headers may be seen."""
-        if task.error is None and not task.spec.headers:
+        """Return a task whose error, headers, tags and unique key may be seen."""
+        if task.error is None and not _quotes(task.spec):
             return task
         seen = self._mask.masked(task, self._read)
         error = None if task.error is None else seen.text(task.error)
@@ -56,12 +56,19 @@ class MaskedBroker(TransformingBroker):
         return evolve(details, errors=errors, progress=progress, audit=audit)
 
 
+def _quotes(spec: NewTask) -> bool:
+    """Return whether there is something beside the arguments that may quote them."""
+    return bool(spec.headers or spec.tags or spec.unique_key)
+
+
 def _spec(spec: NewTask, seen: MaskedTask) -> NewTask:
-    if not spec.headers:
+    if not _quotes(spec):
         return spec
     # unchecked, as it is stored: it may have been written under other rules
     made: Any = another(spec, spec.id, spec.payload)
     made.headers = FrozenDict(seen.headers(spec.headers))
+    made.tags = tuple(map(seen.text, spec.tags))
+    made.unique_key = None if spec.unique_key is None else seen.text(spec.unique_key)
     masked: NewTask = made
     return masked
 

@@ -76,6 +76,28 @@ def _is_ours(origin: str, request: Request, public_origins: Collection[str]) -> 
     return host is not None and given == f"{scheme}://{_authority(host)}"
 
 
+PASSED_ON: Final = ("forwarded", "via", "x-real-ip", "x-client-ip", "cf-connecting-ip")
+PASSED_ON_AS: Final = ("x-forwarded-", "x-envoy-")
+"""Headers of proxies, and how others of theirs begin."""
+
+
+def is_passed_on(request: Request) -> bool:
+    """Return whether a request to this machine's own name has come through a proxy that tells so.
+
+    By its headers; by HTTP/1.0, which nginx speaks unless it is told otherwise, and no browser; or
+    by a page of ours, as a browser says, at another machine's name.
+    """
+    if any(each in PASSED_ON or each.startswith(PASSED_ON_AS) for each in request.headers):
+        return True
+    if request.scope.get("http_version") == "1.0":
+        return True
+    if request.headers.get("sec-fetch-site") != "same-origin":
+        return False
+    pages = (_split(request.headers.get(name, "")) for name in ("origin", "referer"))
+    names = [page.hostname for page in pages if page is not None and page.hostname]
+    return not all(map(is_loopback, names))
+
+
 def is_loopback(host: str) -> bool:
     """Return whether an address or a name is this machine's own."""
     name = host.strip("[]").rstrip(".").lower()
