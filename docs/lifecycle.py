@@ -9,7 +9,7 @@ from qcore.domain.states import ENDED, State
 from qcore.domain.transitions import Command, Transition
 
 PAGE: Final = Path(__file__).parent / "reference" / "lifecycle.md"
-COMMANDS: Final = frozenset(get_args(Command))
+COMMANDS: Final[tuple[type, ...]] = get_args(Command)
 
 Arrow: TypeAlias = tuple[State, type, State, str]
 """From, transition, to, and the condition under which it goes there, "" for always."""
@@ -31,13 +31,11 @@ def arrows() -> Iterator[Arrow]:
 
 def page() -> str:
     """Return the page as it should be."""
-    all_arrows = list(arrows())
-    by_itself = [arrow for arrow in all_arrows if arrow[1] not in COMMANDS]
-    by_command = [arrow for arrow in all_arrows if arrow[1] in COMMANDS]
+    by_itself = [arrow for arrow in arrows() if arrow[1] not in COMMANDS]
     return _TEMPLATE.format(
         ended=", ".join(f"*{state}*" for state in State if state in ENDED and MOVES[state]),
         by_itself=_diagram(by_itself),
-        by_command=_diagram(by_command),
+        by_command="\n".join(_commands()),
         rows="\n".join(_rows()),
         transitions="\n".join(
             f"| {each.__name__} | {each.__doc__} |" for each in get_args(Transition)
@@ -54,6 +52,20 @@ def _diagram(chosen: Iterable[Arrow]) -> str:
         labels.setdefault((start, end), []).append(label)
     lines = [f"    {start} --> {end}: {', '.join(names)}" for (start, end), names in labels.items()]
     return "\n".join(["stateDiagram-v2", *lines])
+
+
+def _commands() -> Iterator[str]:
+    """Yield a table with a row for each state and a column for each command."""
+    yield f"| | {' | '.join(each.__name__ for each in COMMANDS)} |"
+    yield f"|---|{'---|' * len(COMMANDS)}"
+    for state, row in MOVES.items():
+        if any(each in row for each in COMMANDS):
+            ends = (_short(row[each]) if each in row else "–" for each in COMMANDS)
+            yield f"| **{state}** | {' | '.join(ends)} |"
+
+
+def _short(cell: Cell) -> str:
+    return "where it was" if isinstance(cell, Return) else _shown(cell)
 
 
 def _rows() -> Iterator[str]:
@@ -96,9 +108,9 @@ id. *Gone* is the state of a task that is no longer stored.
 
 ## What an operator may command
 
-```mermaid
+To which state each command moves a task; – where it is refused, and the task stays as it is.
+
 {by_command}
-```
 
 ## The table
 

@@ -15,9 +15,10 @@ MAX_NAME: Final = 32
 EVERY: Final = 2
 """Seconds after which the page of one that runs is asked for again."""
 NOT_KEPT: Final = (
-    "This move is not known: it may have ended long ago, be somebody else's, or have run in "
-    "another process of the dashboard."
+    "This move is not known: it may have ended long ago, be somebody else's, or run in another "
+    "process of the server."
 )
+LOOKS_AGAIN: Final = f"{NOT_KEPT} The page looks again every {EVERY} seconds."
 
 
 async def jobs(visit: Visit) -> Page:
@@ -26,10 +27,13 @@ async def jobs(visit: Visit) -> Page:
 
 
 async def job(visit: Visit) -> Page:
-    """Show one move of many; all of them where it is not known."""
+    """Show one move of many; all of them where it is not known.
+
+    Where the server has several processes, one of the next requests reaches that which knows it.
+    """
     found = _found(visit, visit.query)
     if found is None:
-        return _listed(visit, NOT_KEPT)
+        return _listed(visit, LOOKS_AGAIN, every=EVERY)
     return Page("job.html", found.label, {"job": found}, every=0 if found.is_over else EVERY)
 
 
@@ -64,9 +68,9 @@ def _found(visit: Visit, inputs: Inputs) -> Job | None:
     return found if found is not None and _may_see(visit, found) else None
 
 
-def _listed(visit: Visit, text: str = "") -> Page:
+def _listed(visit: Visit, text: str = "", every: int = 0) -> Page:
     shown = [each for each in visit.board.jobs.all if _may_see(visit, each)]
-    every = EVERY if any(not each.is_over for each in shown) else 0
+    every = EVERY if any(not each.is_over for each in shown) else every
     return Page("jobs.html", "Moves of many", {"jobs": shown, "text": text}, every=every)
 
 
