@@ -127,6 +127,11 @@ def test_a_driver_is_imported_when_a_url_asks_for_it() -> None:
             r"broker's distribution registers",
             id="a scheme that nobody knows",
         ),
+        pytest.param(
+            "postgresql+psycopg://app:secret@db/shop",
+            r"as SQLAlchemy's do: expected postgresql://, without \+psycopg$",
+            id="a scheme of SQLAlchemy",
+        ),
         pytest.param("qcore.db", r"has the scheme '': expected one of", id="no scheme"),
         pytest.param("", r"has the scheme '': expected one of", id="no URL"),
         pytest.param(

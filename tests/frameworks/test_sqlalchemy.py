@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from typing import Annotated, Any, ClassVar
 
@@ -260,3 +262,32 @@ def test_what_makes_no_sessions_is_refused_where_it_is_given(q: Qcore, wrong: An
     """A class would make sessions without an engine."""
     with pytest.raises(InvalidOption, match="expected a sessionmaker, a scoped_session"):
         provide_sessions(q, wrong)
+
+
+def test_plain_sessions_need_no_greenlet() -> None:
+    """SQLAlchemy 2.1 installs it for those alone who say `sqlalchemy[asyncio]`."""
+    program = """
+import sys
+
+sys.modules["greenlet"] = None
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session, sessionmaker
+from typing import Annotated
+from qcore import Context, Provided, Qcore
+from qcore.sqlalchemy import provide_sessions
+from qcore.testing import ManualClock, drain_sync
+
+q = Qcore("memory://", clock=ManualClock())
+provide_sessions(q, sessionmaker(create_engine("sqlite://")))
+
+@q.task("one", retention=60)
+def one(ctx: Context, session: Annotated[Session, Provided] = Provided) -> int:
+    return session.scalar(text("SELECT 1"))
+
+handle = one.enqueue_sync()
+drain_sync(q)
+print(handle.result())
+"""
+    run = [sys.executable, "-c", program]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.endswith("\n1\n"), done.stderr

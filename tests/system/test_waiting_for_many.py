@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -39,20 +39,20 @@ BETWEEN_KILLS = 40
 
 
 @contextmanager
-def sqlite(folder: Path) -> Iterator[str]:
+def sqlite(folder: Path) -> Generator[str]:
     """Give an SQLite file."""
     yield f"sqlite:///{folder / 'albums.db'}"
 
 
 @contextmanager
-def redis(_: Path) -> Iterator[str]:
+def redis(_: Path) -> Generator[str]:
     """Give a Redis."""
     with RedisServer(SERVERS[-1]) as server:
         yield server.url
 
 
 @contextmanager
-def postgres(_: Path) -> Iterator[str]:
+def postgres(_: Path) -> Generator[str]:
     """Give a Postgres."""
     with PostgresServer(POSTGRES[-1]) as server:
         yield server.url()

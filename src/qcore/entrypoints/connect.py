@@ -66,6 +66,12 @@ def connect(url: str) -> Broker:
 
     broker = connect_registered(scheme, url) if scheme else None
     if broker is None:
+        own, plus, driver = scheme.partition("+")
+        if own in {"postgresql", "postgres"} and plus:
+            raise InvalidOption(
+                f"the URL {without_password(url)!r} has the scheme {scheme!r}, as SQLAlchemy's do: "
+                f"expected {own}://, without +{driver}"
+            )
         known = [*MAKERS, *(each for each in registered_schemes() if each not in MAKERS)]
         raise InvalidOption(
             f"the URL {without_password(url)!r} has the scheme {scheme!r}: expected one of "

@@ -220,6 +220,12 @@ async def test_what_makes_no_sense_is_refused_and_nothing_is_changed() -> None:
     assert await stored_entry(lab.broker) == before
 
 
+def test_a_bad_name_is_refused_by_that_word() -> None:
+    """And not by what an entry keeps it as."""
+    with pytest.raises(InvalidTask, match=r"^the name of a periodic task is 'each hour'"):
+        PeriodicTask("@hourly", NewTask("report", id="1"), name="each hour")
+
+
 async def test_of_two_who_change_an_entry_both_do() -> None:
     """One after the other: who was too late reads it again."""
     broker = FaultyBroker(MemoryBroker())

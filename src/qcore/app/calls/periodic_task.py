@@ -10,7 +10,7 @@ from qcore.app.calls.call import Call, TaskRequest
 from qcore.domain.errors import InvalidOption, InvalidTask
 from qcore.domain.moments import Duration, Moment, moment_of, seconds_of
 from qcore.domain.new_task import NewTask
-from qcore.domain.periodic.entry import Entry, Missed, Overlap
+from qcore.domain.periodic.entry import Entry, Missed, Overlap, check_name
 from qcore.domain.schedules.every import Every
 from qcore.domain.schedules.schedule import Schedule
 from qcore.domain.schedules.texts import schedule_from
@@ -72,6 +72,7 @@ class PeriodicTask:
         self._name: Final = name
         self.fields: Final = entry_fields(options)
         # a bad name or option is refused where it is declared; the call is built when it is stored
+        check_name("the name of a periodic task", self.name)
         self._entry(NewTask("?", id="?"), None)
 
     @property

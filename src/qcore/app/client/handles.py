@@ -4,9 +4,10 @@ from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from math import inf
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, Unpack
 
 from qcore.app.calls.codec import Codec
+from qcore.app.calls.foreign_names import OF_HANDLES, missing
 from qcore.app.calls.signature import Signature
 from qcore.app.client.changes import (
     ChangesWithArguments,
@@ -105,6 +106,12 @@ class Handle(Generic[R_co]):
     def __repr__(self) -> str:
         """Show which task it is."""
         return f"<{type(self).__name__} {self._task.name} {self.queue}/{self.id}>"
+
+    if not TYPE_CHECKING:  # which would take any attribute then
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise `AttributeError`, which says what another queue's method is here."""
+            raise missing(self, name, OF_HANDLES)
 
     # --- read ----------------------------------------------------------------------------------
 
@@ -277,6 +284,12 @@ class BlockingHandle(Generic[R_co]):
     def __repr__(self) -> str:
         """Show which task it is."""
         return repr(self._handle).replace("Handle", "BlockingHandle", 1)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise `AttributeError`, which says what another queue's method is here."""
+            raise missing(self, name, OF_HANDLES)
 
     def task(self) -> Task | None:
         """Return the task as it is now, None when it is no longer stored."""

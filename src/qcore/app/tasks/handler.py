@@ -2,13 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Unpack,
+    cast,
+)
 from weakref import WeakSet
 
 from attrs import field
 
 from qcore.app.calls.call import Call, Step
 from qcore.app.calls.codec import Codec
+from qcore.app.calls.foreign_names import OF_TASKS, missing
 from qcore.app.calls.name_patterns import best_match
 from qcore.app.calls.options import Options, merge_options
 from qcore.app.calls.signature import Signature
@@ -135,6 +146,12 @@ class HandlerWithOptions(Generic[P, R]):
 
     def _queue(self, given: str | None) -> str:
         return self.options.get("queue", DEFAULT_QUEUE) if given is None else given
+
+    if not TYPE_CHECKING:  # which would take any attribute then
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise `AttributeError`, which says what another queue's method is here."""
+            raise missing(self, name, OF_TASKS)
 
 
 class Handler(HandlerWithOptions[P, R], Generic[P, Out, R]):

@@ -27,7 +27,8 @@ KEPT_HISTORY: Final = 20
 MISSED: Final = "missed"
 """How the note of a tick begins up to which others were left out, as nobody was there in time."""
 
-_check_id: Final = text(MAX_ENTRY_ID, without=" ")
+check_name: Final = text(MAX_ENTRY_ID, without=" ")
+"""Refuses what is no name of an entry."""
 _check_schedule: Final = text(MAX_SCHEDULE)
 _check_missed: Final = one_of("skip", "one", "all")
 _check_overlap: Final = one_of("allow", "skip", "queue")
@@ -84,7 +85,7 @@ class Entry:
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no scheduler could carry out."""
-        _check_id("the id of an entry", self.task.id)
+        check_name("the name of an entry", self.task.id)
         _check_schedule("schedule", self.schedule)
         _check_missed("missed", self.missed)
         _check_overlap("overlap", self.overlap)
