@@ -149,6 +149,16 @@ async def test_a_wait_that_is_given_up_takes_nothing() -> None:
     assert (await signals.stopped.next(timeout=0)).released == 1
 
 
+async def test_a_signal_that_has_come_when_the_time_is_over_is_handed_out() -> None:
+    """A busy loop gets to both at once: what came is not said to be missing."""
+    signals = Signals()
+    waiting = asyncio.create_task(signals.stopped.next(timeout=0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    signals(WorkerStopped(1))
+    assert (await waiting).released == 1
+
+
 async def test_a_signal_may_come_from_another_thread() -> None:
     """The heartbeat's thread gives signals too."""
     signals = Signals()

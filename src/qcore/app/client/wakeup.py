@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from threading import get_ident
 from typing import Any
 
@@ -29,8 +29,8 @@ class Wakeup:
                 # on the loop's thread its self-pipe need not be written to
                 self._wake()
                 return
-            # nobody waits on a closed loop, and call_soon_threadsafe would raise
-            if not self._loop.is_closed():
+            # nobody waits on a loop that is closed, which may be at this very moment
+            with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:

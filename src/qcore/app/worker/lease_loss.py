@@ -1,6 +1,7 @@
 """Cancel a run whose lease is lost: its task is another worker's now, or was taken back."""
 
 import asyncio
+from contextlib import suppress
 
 from qcore.app.tasks.cancel_reason import CancelReason
 from qcore.app.worker.instruments import Instruments
@@ -24,15 +25,16 @@ class LeaseLoss:
 
     def report(self, run: Run) -> None:
         """Cancel a run soon. Thread-safe."""
-        self._loop.call_soon_threadsafe(self._cancel, run)
+        # a subscription may outlive the loop for a moment, and a closed loop takes no calls
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._cancel, run)
 
     def report_token(self, queue: str, token: int) -> None:
         """Cancel the run that has this lease, if one here does. Thread-safe."""
         # the event loop changes the set meanwhile; `copy` is one atomic step
         for run in self._running.copy():
             lease = run.claim.lease
-            # a subscription may outlive the loop for a moment, and a closed loop takes no calls
-            if (lease.token, lease.queue) == (token, queue) and not self._loop.is_closed():
+            if (lease.token, lease.queue) == (token, queue):
                 self.report(run)
 
     def _cancel(self, run: Run) -> None:
