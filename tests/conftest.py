@@ -26,7 +26,7 @@ settings.register_profile(
 )
 settings.load_profile("ci")
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds for what has been closed to end."""
 
 

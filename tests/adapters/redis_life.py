@@ -39,7 +39,7 @@ from qcore.testing.contract.steps import browse_all, ids_of, on_work, put, sweep
 from qcore.testing.entries import an_entry, decided, put_entry, removed
 from qcore.testing.entries import made as made_ticks
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 LATER = NOW + 1_000
 MANY_DAYS = 100 * 86_400
 OUTCOMES = (

@@ -22,7 +22,7 @@ from qcore.testing.builders import NOW, a_task
 from tests.adapters.postgres_kit import fresh_schema
 from tests.servers.postgres import HOST, PostgresServer
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @pytest.fixture

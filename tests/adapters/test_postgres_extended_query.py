@@ -14,7 +14,7 @@ from qcore.adapters.links.postgres.sessions import AsyncSession, SyncSession
 from qcore.domain.states import State
 from tests.servers.postgres import PostgresServer
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 PREPARED = "SELECT count(*) FROM pg_prepared_statements"
 
 

@@ -25,7 +25,7 @@ from tests.servers.pooler import POOLERS, Pooler
 from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_binaries import POSTGRES
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 EXAMPLES = 3
 MANY = 40
 """Calls of which each would meet what one before has left in a session."""

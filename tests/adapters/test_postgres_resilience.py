@@ -20,7 +20,7 @@ from tests.adapters.postgres_kit import blocking_on, broker_on, fresh_schema
 from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_binaries import POSTGRES
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 
 @pytest.fixture(scope="module")

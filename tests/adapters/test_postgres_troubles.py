@@ -14,7 +14,7 @@ from tests.adapters.postgres_kit import fresh_schema
 from tests.servers.postgres import HOST, PostgresServer
 from tests.servers.postgres_binaries import POSTGRES
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 30.0
 GLANCE: Final = 0.02
 TASKS: Final = 10
 FAILURES: Final = 4

@@ -60,7 +60,7 @@ class Shop:
 
     async def next(self, count: int) -> set[str]:
         """Return the queues of the next runs."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return {await self.ran.get() for _ in range(count)}
 
     def spoil(self) -> None:

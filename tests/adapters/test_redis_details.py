@@ -68,7 +68,7 @@ from tests.servers.redis import RedisServer
 
 __all__ = ["pauses"]
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 HASH = "qcore:{default}:details"
 NEWS = "qcore:{default}:news"
 TASKS_OF_B = "qcore:{b}:tasks"

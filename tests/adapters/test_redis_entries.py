@@ -40,7 +40,7 @@ from tests.servers.redis import RedisServer
 
 __all__ = ["pauses"]
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 QUEUE = "qcore:{default}:"
 ENTRIES, IDS, WAKES = (f"{QUEUE}{name}" for name in ("entries", "entry-ids", "entry-wakes"))
 AT = NOW + 60

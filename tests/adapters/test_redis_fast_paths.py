@@ -205,7 +205,7 @@ class Pair:
         self.stores[n].client.publish("end", "")
         found: list[tuple[bytes, bytes]] = []
         while True:
-            message = self.listeners[n].get_message(timeout=5)
+            message = self.listeners[n].get_message(timeout=30)
             assert message is not None
             if message["type"] == "pmessage":
                 if message["channel"] == b"end":

@@ -36,7 +36,7 @@ from tests.adapters.redis_kit import CutReplies, asks, pauses
 
 __all__ = ["pauses"]
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class TestLostReplies(CutReplies):

@@ -173,7 +173,7 @@ async def test_a_turn_of_someone_who_goes_is_the_next_ones(empty_redis: RedisSer
     await asyncio.sleep(0)
     await channels[0].abandon()
     gone.cancel()
-    await asyncio.wait_for(there, 5)
+    await asyncio.wait_for(there, 30)
     assert gone.cancelled()
     for channel in (*channels[1:], await there):
         await channel.receive(answers := [])
@@ -215,7 +215,7 @@ class TestPoolsOfACluster:
         both = Barrier(2)
 
         def make(node: HostPort) -> Pool:
-            both.wait(5.0)
+            both.wait(30.0)
             return SyncPool(lambda: pytest.fail(f"{node} was connected to"))
 
         transport = ClusterTransport(make, [("here", 1)])

@@ -28,7 +28,7 @@ from tests.servers.proxy import Proxy
 from tests.servers.redis import HOST, RedisServer
 from tests.servers.waiting import until
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 OURS = "qcore-redis-listener"
 """What tasks and threads that listen are called."""
 

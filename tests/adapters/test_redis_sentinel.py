@@ -11,7 +11,7 @@ from qcore.adapters.links.redis.sentinel import SentinelTransport
 from qcore.testing.contract.base import in_threads, step
 
 MANY = 4
-PATIENCE = 10.0
+PATIENCE = 30.0
 HERE = [b"here", b"6379"]
 PING: Request = (None, ("PING",))
 

@@ -21,7 +21,7 @@ from tests.servers.redis import RedisServer
 
 __all__ = ["pauses"]
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 MINUTE = f"qcore:{{default}}:minute:{Resolution.MINUTE.start(NOW)}"
 HOUR = f"qcore:{{default}}:hour:{Resolution.HOUR.start(NOW)}"
 DAY = f"qcore:{{default}}:day:{Resolution.DAY.start(NOW)}"

@@ -44,7 +44,7 @@ from tests.servers.redis import RedisServer
 
 __all__ = ["pauses"]
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 FAR = NOW + 100_000
 KEY = "the one"
 QUOTED = "the%20one"

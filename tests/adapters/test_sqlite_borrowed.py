@@ -20,7 +20,7 @@ from qcore.domain.transitions import RunNow, Succeeded
 from qcore.ports import Capability, LeaseEnded, Notification, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @pytest.fixture

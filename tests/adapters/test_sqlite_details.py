@@ -36,7 +36,7 @@ from qcore.domain.transitions import (
 from qcore.ports import Notification, TasksChanged
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 HALF = Progress(NOW, 0.5, "half of it")
 MEGABYTE = bytes(range(256)) * 4096
 

@@ -258,7 +258,7 @@ async def test_a_link_closed_twice_leaves_no_thread(link: AsyncSqliteLink) -> No
     (thread,) = set(threading.enumerate()) - before
     await link.close()
     await link.close()
-    thread.join(timeout=5)
+    thread.join(timeout=30)
     assert not thread.is_alive()
 
 

@@ -19,7 +19,7 @@ from qcore.testing.builders import NOW, a_task
 from qcore.testing.contract.steps import on_work
 from qcore.testing.entries import an_entry, put_entry
 
-PATIENCE = 10
+PATIENCE = 30.0
 
 ENQUEUE = """
 import sys

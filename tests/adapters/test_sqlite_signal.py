@@ -50,7 +50,7 @@ from qcore.domain.states import State
 from qcore.ports import LeaseEnded, Notification, TasksChanged, WorkAvailable
 from qcore.testing.builders import LEASE, NOW, a_demand, a_task
 
-PATIENCE = 20
+PATIENCE = 30.0
 COMMITTED = Told(has_committed=True, will_commit=False)
 WRITING = Told(has_committed=True, will_commit=True)
 NOTHING = Told(has_committed=False, will_commit=False)

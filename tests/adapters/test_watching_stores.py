@@ -17,7 +17,7 @@ from qcore.testing.contract.steps import end, take
 from tests.servers.binaries import SERVERS
 from tests.servers.redis import RedisServer
 
-PATIENCE = 20.0
+PATIENCE = 30.0
 
 ENQUEUE_TWO = """
 import os

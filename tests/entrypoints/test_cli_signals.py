@@ -29,7 +29,7 @@ class Listener:
     async def on(self, number: signal.Signals) -> str:
         """Send a signal to this process, and return what the worker was told."""
         os.kill(os.getpid(), number)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.told.get()
 
 

@@ -63,7 +63,7 @@ def fastapi(q: Qcore, within: Lifespan) -> Any:
     @app.post("/greetings/{name}", status_code=201)
     async def greet(name: str) -> dict[str, Any]:
         handle = await q.handlers()[0].enqueue(name)
-        return {"text": await handle.result(timeout=5)}
+        return {"text": await handle.result(timeout=30)}
 
     return app
 
@@ -73,7 +73,7 @@ def starlette(q: Qcore, within: Lifespan) -> Any:
 
     async def greet(request: Request) -> JSONResponse:
         handle = await q.handlers()[0].enqueue(request.path_params["name"])
-        return JSONResponse({"text": await handle.result(timeout=5)}, 201)
+        return JSONResponse({"text": await handle.result(timeout=30)}, 201)
 
     routes = [Route("/greetings/{name}", greet, methods=["POST"])]
     return Starlette(routes=routes, lifespan=within)
@@ -85,7 +85,7 @@ def litestar(q: Qcore, within: Lifespan) -> Any:
     @post("/greetings/ann")
     async def greet() -> dict[str, Any]:
         handle = await q.handlers()[0].enqueue("ann")
-        return {"text": await handle.result(timeout=5)}
+        return {"text": await handle.result(timeout=30)}
 
     return Litestar([greet], lifespan=[within])
 

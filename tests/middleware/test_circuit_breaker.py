@@ -516,7 +516,7 @@ class TestWithAWorker:
 
         def hang_in_thread(ctx: Context) -> None:
             begun.set()
-            assert told.wait(10)
+            assert told.wait(30)
 
         handler: Any = hang_in_thread if in_thread else hang
         task = lab.task("http:get", timeout=10 if where == "own" else None)(handler)

@@ -227,9 +227,9 @@ class TestThreads:
         def slow(ctx: Context) -> str:
             assert not ctx.is_cancelled
             begun.set()
-            assert told.wait(10)
+            assert told.wait(30)
             assert ctx.is_cancelled
-            assert go.wait(10)
+            assert go.wait(30)
             return "half"
 
         @lab.task("next")
@@ -258,7 +258,7 @@ class TestThreads:
         @lab.task("slow", max_retry=0)
         def slow(ctx: Context) -> None:
             begun.set()
-            assert told.wait(10)
+            assert told.wait(30)
             raise ValueError("half done")
 
         handle = await slow.enqueue()

@@ -23,7 +23,7 @@ kill -"${signal:-KILL}" $! 2>/dev/null
 wait $!
 test $word = 0 || rm -rf "$FOLDER"
 """
-PATIENCE = 20.0
+PATIENCE = 30.0
 """Seconds within which a process ends that was told to."""
 
 

@@ -10,7 +10,7 @@ from tests.servers.ports import free_port
 
 T = TypeVar("T")
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 # What a connection goes through in asyncio before its protocol hears of it, and one to spare.
 TURNS = 6
 

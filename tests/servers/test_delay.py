@@ -23,7 +23,7 @@ def far_away() -> Iterator[int]:
 @pytest.fixture
 def wire(far_away: int) -> Iterator[socket.socket]:
     """Give a connection to it."""
-    with socket.create_connection(("127.0.0.1", far_away), timeout=20) as wire:
+    with socket.create_connection(("127.0.0.1", far_away), timeout=30) as wire:
         yield wire
 
 

@@ -42,7 +42,7 @@ def wire(proxy: Proxy) -> Iterator[socket.socket]:
 
 def connected(proxy: Proxy) -> socket.socket:
     """Connect to the server through its proxy."""
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=30)
 
 
 def said(wire: socket.socket) -> bytes:
@@ -125,7 +125,7 @@ def test_held_replies_come_when_they_are_released(
     wire.settimeout(0.05)
     with pytest.raises(TimeoutError):
         wire.recv(100)
-    wire.settimeout(10)
+    wire.settimeout(30)
     proxy.release()
     assert wire.recv(100) == b":2\r\n"
 
@@ -139,7 +139,7 @@ def test_a_cut_reply_is_lost_after_the_work(
     wire.sendall(b"*3\r\n$6\r\nGETSET\r\n$1\r\na\r\n$3\r\nnew\r\n")
     whole = b"$100\r\n" + LONG + b"\r\n"
     assert said(wire) == whole[: len(whole) // 2] + b"!"
-    assert cut.wait(10)
+    assert cut.wait(30)
     assert behind.cli("GET", "a") == "new"
     with connected(proxy) as again:
         again.sendall(INCR)

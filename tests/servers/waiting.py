@@ -6,7 +6,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 20.0
+PATIENCE = 30.0
 """Seconds after which what has not happened will not."""
 GLANCE = 0.01
 

@@ -39,7 +39,7 @@ async def port_of(worker: SupervisorProcess) -> int:
 
 def scraped(port: int) -> Samples:
     """Return what an endpoint says."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         return samples_of(answer.read().decode())
 
 

@@ -136,7 +136,7 @@ async def test_what_enqueues_itself_for_ever_is_an_error_too() -> None:
 
     await mail.enqueue()
     with pytest.raises(AssertionError, match="endless"):
-        await asyncio.wait_for(drain(q, most=50), 5)
+        await asyncio.wait_for(drain(q, most=50), 30)
 
 
 async def test_a_task_without_a_handler_is_an_error() -> None:

@@ -12,7 +12,7 @@ from qcore.testing.contract.base import in_threads, step
 from qcore.testing.contract.steps import put
 from qcore.testing.fakes import fake_redis_broker
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 MANY = 4
 
 

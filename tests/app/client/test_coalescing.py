@@ -311,7 +311,7 @@ def test_a_client_outlives_an_event_loop() -> None:
     async def again() -> None:
         gate.open_gate = asyncio.Event()
         gate.open_gate.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await line.enqueue([a_task()], now=NOW)
 
     asyncio.run(crowd())

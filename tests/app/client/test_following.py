@@ -211,7 +211,7 @@ class TestBlocking:
         with ThreadPoolExecutor(1) as threads:
             waiting = threads.submit(handle.result)
             asyncio.run(lab.run_due())
-            assert waiting.result(10) == 7
+            assert waiting.result(30) == 7
 
     def test_who_waits_moves_a_clock_that_stands(self, broker: Watched) -> None:
         """Virtual time passes for code that blocks, and the timeout comes at its moment."""
@@ -240,9 +240,9 @@ class TestBlocking:
         handle = lab.blocking.enqueue(a_task(retention=60))
         with ThreadPoolExecutor(1) as threads:
             waiting = threads.submit(lambda: list(handle.watch()))
-            assert listening.wait(10)
+            assert listening.wait(30)
             handle.cancel()
-            seen = waiting.result(10)
+            seen = waiting.result(30)
         assert seen[-1] == TaskUpdate(State.DEAD, None)
         assert handle.progress() is None
 

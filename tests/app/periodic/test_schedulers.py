@@ -648,6 +648,6 @@ async def _pass(clock: ManualClock, seconds: float) -> None:
 
 async def _until(lab: Lab, names: set[str]) -> None:
     """Wait until there are entries of these names, and no others."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while {each.name for each in await lab.entries.list()} != names:  # noqa: ASYNC110
             await asyncio.sleep(0.001)

@@ -114,7 +114,7 @@ async def test_a_worker_that_runs_has_what_a_cell_declares_anew(
             log = run("", n=2)["log"]
             run("@q.task('add', retention=60)\nasync def add(ctx):\n    return n\n", n=3)
             run(CELL.replace('f"around {n}"', "'around again'"))
-            assert await (await run("")["add"].enqueue()).result(timeout=5) == 3
+            assert await (await run("")["add"].enqueue()).result(timeout=30) == 3
     await own.close()
     assert "around again" in log
     assert log.count("around 1") == 0

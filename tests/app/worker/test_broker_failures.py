@@ -204,7 +204,7 @@ class TestShutdown:
         await lab.signals.broker_failed.next()
         begun = lab.clock.now()
         worker.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 30)
         assert begun + 25 <= lab.clock.now() <= begun + 36
         assert await handle.status() is State.ACTIVE
 
@@ -220,7 +220,7 @@ class TestShutdown:
         running = asyncio.create_task(worker.run())
         await lab.signals.started.next()
         worker.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 30)
         assert await handle.result() == 1
 
     async def test_a_worker_that_cannot_claim_leaves_when_told(
@@ -233,7 +233,7 @@ class TestShutdown:
         running = asyncio.create_task(worker.run())
         await lab.signals.broker_failed.next()
         worker.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 30)
         assert lab.clock.now() == NOW
 
     async def test_who_asks_twice_does_not_wait_for_it(self, broker: FaultyBroker) -> None:
@@ -247,7 +247,7 @@ class TestShutdown:
         running = asyncio.create_task(worker.run())
         await lab.signals.broker_failed.next()
         worker.stop(at_once=True)
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 30)
         assert lab.clock.now() == NOW
 
 

@@ -27,7 +27,7 @@ class TestRoom:
 
         @lab.task("slow", queue="slow")
         def slow(ctx: Context) -> None:
-            assert go.wait(10)
+            assert go.wait(30)
 
         for _ in range(10):
             await slow.enqueue()
@@ -72,7 +72,7 @@ class TestRoom:
 
         @lab.task("a", queue="a")
         def in_thread(ctx: Context) -> None:
-            assert go.wait(10)
+            assert go.wait(30)
 
         @lab.task("b", queue="b")
         async def coroutine(ctx: Context) -> None:

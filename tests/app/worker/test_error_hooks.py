@@ -92,7 +92,7 @@ class TestHooksThatTakeLong:
         @lab.on_error
         def blocks(ctx: Context, error: BaseException) -> None:
             loop.call_soon_threadsafe(begun.set)
-            assert go.wait(10)
+            assert go.wait(30)
 
         @lab.task("fails", max_retry=0)
         async def fails(ctx: Context) -> None:
@@ -124,7 +124,7 @@ class TestHooksThatTakeLong:
 
         def blocks(ctx: Context, error: BaseException) -> None:
             loop.call_soon_threadsafe(begun.set)
-            go.wait(10)
+            go.wait(30)
 
         @lab.task("fails", max_retry=0)
         async def fails(ctx: Context) -> None:

@@ -31,7 +31,7 @@ async def test_what_waited_too_long_for_a_slot_does_not_begin(
     @lab.task("slow", timeout=None)
     def slow(ctx: Context) -> None:
         ran.append(ctx.id)
-        assert go.wait(10)
+        assert go.wait(30)
 
     await slow.enqueue()
     late = await slow.using(
@@ -90,7 +90,7 @@ async def test_what_was_done_in_time_counts_though_the_loop_heard_of_it_late() -
 
     @lab.task("rude")
     async def rude(ctx: Context) -> None:
-        assert done.wait(10)
+        assert done.wait(30)
         # the loop stands still until the timeout of the other is over
         end = time.monotonic() + 0.4
         while time.monotonic() < end:

@@ -17,7 +17,7 @@ from qcore.testing import FaultyBroker
 from qcore.testing.builders import NOW
 from tests.app.kit import Lab, stored, turn
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Real seconds after which what did not come is taken not to come."""
 
 

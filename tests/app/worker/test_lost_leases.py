@@ -12,7 +12,7 @@ from qcore.ports import Kinds, LeaseEnded, Notify, Subscription
 from qcore.testing import FaultyBroker
 from tests.app.kit import Lab, stored, turn
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Real seconds after which what did not come is taken not to come."""
 
 

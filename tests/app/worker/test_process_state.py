@@ -89,7 +89,7 @@ async def test_a_crash_leaves_nothing_of_what_the_handler_had_started(tmp_path: 
     task = await stored(handle)
     assert task.error == "ProcessDied: its process was ended by SIGKILL"
     pids = [int(each.read_text()) for each in (path, path.with_suffix(".program"))]
-    psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10)
+    psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=30)
     assert all(is_gone(pid) for pid in pids)
 
 
@@ -114,7 +114,7 @@ async def test_an_idle_process_that_was_killed_burns_nobody_a_crash() -> None:
         await lab.signals.settled.next()
         child = psutil.Process(await first.result())
         child.kill()
-        child.wait(10)
+        child.wait(30)
         second = await lab.client.enqueue(a_task(name="pid", retention=600))
         await lab.signals.settled.next()
     assert await second.result() != child.pid

@@ -219,7 +219,7 @@ class TestPool:
             await clock.sleep_until(clock.now() + 0.01)
         grandchild = psutil.Process(int(file.read_text()))
         await started.kill()
-        psutil.wait_procs([grandchild], timeout=10)
+        psutil.wait_procs([grandchild], timeout=30)
         assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
 
     async def test_what_is_meant_for_the_worker_does_not_reach_its_child(

@@ -217,7 +217,7 @@ class TestSlots:
 
         @lab.task("slow")
         def slow(ctx: Context) -> None:
-            assert go.wait(10)
+            assert go.wait(30)
 
         for _ in range(10):
             await slow.enqueue()
@@ -237,7 +237,7 @@ class TestSlots:
 
         @lab.task("slow")
         def slow(ctx: Context) -> None:
-            assert go.wait(10)
+            assert go.wait(30)
 
         @lab.task("quick")
         async def quick(ctx: Context) -> None: ...
@@ -259,7 +259,7 @@ class TestSlots:
 
         @lab.task("slow", queue="slow")
         def slow(ctx: Context) -> None:
-            assert go.wait(10)
+            assert go.wait(30)
 
         @lab.task("mail", queue="mail")
         async def mail(ctx: Context) -> None:
@@ -282,7 +282,7 @@ class TestSlots:
 
         @lab.task("slow")
         def slow(ctx: Context) -> None:
-            assert go.wait(10)
+            assert go.wait(30)
 
         @lab.task("mail")
         async def mail(ctx: Context) -> None:

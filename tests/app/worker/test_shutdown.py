@@ -55,7 +55,7 @@ async def test_an_idle_worker_leaves_at_once(lab: Lab) -> None:
     await lab.signals.worker_started.next()
     await turn()
     worker.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 30)
     assert lab.clock.now() == NOW
 
 
@@ -100,7 +100,7 @@ async def test_a_second_stop_does_not_wait(lab: Lab) -> None:
     await turn()
     assert not running.done()
     worker.stop(at_once=True)
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 30)
     assert lab.clock.now() == NOW
     assert await handle.status() is State.PENDING
 
@@ -156,7 +156,7 @@ async def test_a_thread_that_never_ends_does_not_hold_the_worker(lab: Lab) -> No
 
     @lab.task("slow")
     def slow(ctx: Context) -> None:
-        assert go.wait(10)
+        assert go.wait(30)
         assert ctx.is_cancelled
         saw.set()
 
@@ -175,7 +175,7 @@ async def test_what_waits_in_line_is_released_too(lab: Lab) -> None:
 
     @lab.task("slow")
     def slow(ctx: Context) -> None:
-        assert go.wait(10)
+        assert go.wait(30)
 
     for _ in range(2):
         await slow.enqueue()

@@ -74,9 +74,9 @@ class TestThreads:
         def slow(ctx: Context) -> str:
             assert not ctx.is_cancelled
             begun.set()
-            assert told.wait(10)
+            assert told.wait(30)
             assert ctx.is_cancelled
-            assert go.wait(10)
+            assert go.wait(30)
             return "half"
 
         @lab.task("next")

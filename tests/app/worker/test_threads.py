@@ -8,7 +8,7 @@ from qcore import Context, InvalidOption
 from qcore.app.worker.pools.threads import ThreadPool
 from tests.app.kit import Lab, turn
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 where: contextvars.ContextVar[str] = contextvars.ContextVar("where")
 

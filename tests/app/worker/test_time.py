@@ -118,7 +118,7 @@ async def test_time_in_line_is_not_time_of_the_run() -> None:
 
     @lab.task("slow", timeout=10, retention=60)
     def slow(ctx: Context) -> float:
-        go.wait(10)
+        go.wait(30)
         assert ctx.deadline is not None
         return ctx.deadline
 
@@ -146,7 +146,7 @@ async def test_a_worker_may_run_again() -> None:
     await slow.using(timeout=5).enqueue()
     await worker.run()
     handle = await slow.using(timeout=50, headers={"a": "b"}).enqueue()
-    await asyncio.wait_for(worker.run(), 5)
+    await asyncio.wait_for(worker.run(), 30)
     assert (await stored(handle)).state is State.ARCHIVED
 
 

@@ -231,7 +231,7 @@ async def test_a_thread_that_comes_free_is_not_left_idle() -> None:
 
     @lab.task("slow", queue="slow")
     def slow(ctx: Context) -> None:
-        assert go.acquire(timeout=10)
+        assert go.acquire(timeout=30)
 
     async with lab.crew(2, queues=["slow", "mail"], threads=1):
         for _ in range(10):
