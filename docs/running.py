@@ -15,12 +15,13 @@ The story's folder is a temporary one, so nothing that an example writes is left
 import ast
 import asyncio
 import inspect
+import logging
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
-from contextlib import ExitStack, chdir
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack, chdir, contextmanager
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,7 +65,8 @@ class Story(Document):
         """Set the stage."""
         self._old_modules = dict(sys.modules)
         self._old_path = list(sys.path)
-        self._old_url = os.environ.pop("QCORE_URL", None)
+        self._stack.enter_context(same_process())
+        os.environ.pop("QCORE_URL", None)
         self.folder = Path(self._stack.enter_context(TemporaryDirectory())).resolve()
         self._stack.enter_context(chdir(self.folder))
         self.runner = self._stack.enter_context(asyncio.Runner())
@@ -82,8 +84,6 @@ class Story(Document):
             if name == self._module.__name__ or self._is_ours(sys.modules[name]):
                 del sys.modules[name]
         sys.path[:] = self._old_path
-        if self._old_url is not None:
-            os.environ["QCORE_URL"] = self._old_url
 
     def _is_ours(self, module: ModuleType) -> bool:
         # a package without `__init__.py` has folders and no file
@@ -146,6 +146,27 @@ class Story(Document):
             check=False,
         )
         return done.returncode, done.stdout
+
+
+@contextmanager
+def same_process() -> Generator[None, None, None]:
+    """Put back the environment and the root logger, which commands and applications set."""
+    environment, root = os.environ.copy(), logging.getLogger()
+    handlers, level = root.handlers.copy(), root.level
+    try:
+        yield
+    finally:
+        left = os.environ.copy()
+        # pytest says in the environment where it is, and gives each of its phases handlers
+        for name in (environment.keys() | left.keys()) - {"PYTEST_CURRENT_TEST"}:
+            if name not in environment:
+                del os.environ[name]
+            elif environment[name] != left.get(name):
+                os.environ[name] = environment[name]
+        for handler in root.handlers.copy():
+            if handler not in handlers and not type(handler).__module__.startswith("_pytest"):
+                root.removeHandler(handler)
+        root.setLevel(level)
 
 
 def _is_in(output: str, lines: Iterable[str]) -> bool:

@@ -8,6 +8,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from docs.running import same_process
 from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster
 from tests.servers.postgres import PostgresServer
@@ -48,6 +49,13 @@ def _no_thread_is_left() -> Iterator[None]:
         if thread.name.startswith("qcore"):
             thread.join(PATIENCE)
             assert not thread.is_alive(), f"{thread.name} is left behind"
+
+
+@pytest.fixture(autouse=True)
+def _same_process() -> Iterator[None]:
+    """Have the environment and the root logger for other tests as they were for this one."""
+    with same_process():
+        yield
 
 
 @pytest.fixture(autouse=True)

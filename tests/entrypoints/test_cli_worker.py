@@ -1,5 +1,6 @@
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -469,4 +470,5 @@ async def note(ctx: Context) -> None: ...
     assert exits.status() is State.ARCHIVED
     assert note.status() is State.COMPLETED
     assert "a task has tried to end the process" in result.stderr
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "it was put back"
     q.blocking.close()
