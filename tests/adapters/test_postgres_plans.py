@@ -121,11 +121,28 @@ def test_every_statement_finds_its_rows_by_an_index(
     assert not slow or name in WHOLE | GLANCES
 
 
+@pytest.mark.parametrize("name", ["claim.simple", "claim.several"])
 def test_pending_tasks_are_read_in_the_order_of_their_index(
-    planner: psycopg.Connection[Any],
+    planner: psycopg.Connection[Any], name: str
 ) -> None:
     """So a claim reads as many as it takes, of however many there are."""
-    found = nodes(planned(planner, STATEMENTS["claim.simple"]))
-    scans = [each for each in found if each.get("Index Name") == "tasks_pending"]
-    assert [each["Node Type"] for each in scans] == ["Index Scan"]
-    assert "Sort" not in scans[0]["Parent Relationship"]
+    found = [*nodes(planned(planner, STATEMENTS[name]))]
+    locked = [each for each in found if each["Node Type"] == "LockRows"]
+    assert [each["Plans"][0]["Index Name"] for each in locked] == ["tasks_pending"] * 2
+
+
+@pytest.mark.parametrize("name", ["claim.simple", "claim.several"])
+def test_what_was_claimed_before_is_not_read_again(
+    planner: psycopg.Connection[Any], name: str
+) -> None:
+    """A scan of a priority begins behind a task; the ones between priorities have none."""
+    scans = [
+        each["Index Cond"]
+        for each in nodes(planned(planner, STATEMENTS[name]))
+        if each.get("Index Name") == "tasks_pending"
+    ]
+    of_one = [each for each in scans if "priority = " in each]
+    assert all("sequence > " in each for each in of_one)
+    between = [each for each in scans if each not in of_one]
+    assert all("priority < " in each and "priority > " in each for each in between)
+    assert len(of_one) == len(between) > 0

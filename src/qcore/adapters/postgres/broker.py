@@ -21,6 +21,7 @@ from qcore.adapters.postgres import (
 from qcore.adapters.postgres.limits import limited_queues, set_limit
 from qcore.adapters.postgres.limits import limits as limits_of
 from qcore.adapters.postgres.plain_leases import PlainLeases
+from qcore.adapters.postgres.scan_starts import ScanStarts
 from qcore.adapters.postgres.schema import preparing
 from qcore.adapters.postgres.statistics import KnownNames
 from qcore.adapters.postgres.workers import announce, withdraw
@@ -71,6 +72,7 @@ class PostgresBroker:
         self._blocking: PostgresBroker | None = None
         self._known = KnownNames()
         self._plain = PlainLeases()
+        self._starts = ScanStarts()
         self._ended_tasks = EndedTasks()
         link.on_connect(preparing(link.schema))
         self.time: Callable[[], Moment] = link.time
@@ -96,6 +98,7 @@ class PostgresBroker:
         if self._blocking is None:
             link = self._link.blocking()
             self._blocking = self if link is self._link else PostgresBroker(link, keep=self._keep)
+            self._blocking._starts = self._starts  # noqa: SLF001  (of the same class)
         return self._blocking
 
     def borrowing(self, source: Source) -> "PostgresBroker":
@@ -111,7 +114,7 @@ class PostgresBroker:
 
     async def claim(self, demand: Demand, *, now: Moment, until: Moment) -> Sequence[Claim]:
         """Take tasks, each under a lease that ends at `until`."""
-        claiming = claim.Claiming(demand, now, until, self._known)
+        claiming = claim.Claiming(demand, now, until, known=self._known, starts=self._starts)
         try:
             claimed = await self._link.write(claiming)
         except QcoreError:
@@ -131,7 +134,10 @@ class PostgresBroker:
         self, verdicts: Sequence[Verdict], *, now: Moment
     ) -> Sequence[Settled | LeaseLost]:
         """Apply verdicts to claimed tasks, which ends their leases."""
-        return await self._link.write(settle.Settling(verdicts, now, self._known, self._plain))
+        settling = settle.Settling(verdicts, now, self._known, self._plain)
+        answers = await self._link.write(settling)
+        self._starts.forget(settling.given_back)
+        return answers
 
     async def save_details(
         self, updates: Sequence[DetailsUpdate]
@@ -150,7 +156,10 @@ class PostgresBroker:
     async def sweep(self, queues: Sequence[str], limit: int, *, now: Moment) -> Swept:
         """Take back tasks of lost workers, end expired ones, trim those kept long enough."""
         request = sweep.SweepRequest(queues, limit, self._keep, now)
-        return await self._link.write(partial(sweep.sweep, request=request, known=self._known))
+        swept = await self._link.write(partial(sweep.sweep, request=request, known=self._known))
+        if swept.crashed:
+            self._starts.forget(queues)
+        return swept
 
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
         """Return when the next scheduled or retrying task of these queues is due."""
@@ -189,19 +198,23 @@ class PostgresBroker:
         self, queue: str, ids: Sequence[TaskId], command: Command, *, now: Moment
     ) -> Sequence[Moved | NotAllowed | Missing]:
         """Carry out a command on tasks of one queue."""
-        return await self._link.write(
+        answers = await self._link.write(
             partial(
                 admin.execute, queue=queue, ids=ids, command=command, now=now, known=self._known
             )
         )
+        self._starts.forget([queue])
+        return answers
 
     async def restore(
         self, snapshots: Sequence[TaskSnapshot], *, now: Moment, over: str | None = None
     ) -> Sequence[Restoration]:
         """Store tasks as they were."""
-        return await self._link.write(
+        answers = await self._link.write(
             partial(restore.restore, snapshots=snapshots, now=now, over=over)
         )
+        self._starts.forget([each.queue for each in snapshots])
+        return answers
 
     async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:  # noqa: ARG002  (tokens are kept for all queues together)
         """Remove a queue that has no tasks and no entries."""

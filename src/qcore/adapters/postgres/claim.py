@@ -5,13 +5,14 @@ from typing import Final, TypeAlias
 
 from attrs import Factory, evolve
 
-from qcore.adapters.links.postgres import Row, Tx
+from qcore.adapters.links.postgres import Row, Tx, Values
 from qcore.adapters.links.postgres.arrays import numbers, texts
 from qcore.adapters.postgres import places
 from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.limits import QueueLimits, next_starts, read_limits
 from qcore.adapters.postgres.places import of_queue
-from qcore.adapters.postgres.records import COLUMNS, ID, WIDTH, claimed_task_of, task_of
+from qcore.adapters.postgres.records import COLUMNS, WIDTH, claimed_task_of, task_of
+from qcore.adapters.postgres.scan_starts import Scan, ScanStarts, ranges_of
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames
 from qcore.adapters.postgres.statistics import record as record_endings
@@ -40,6 +41,8 @@ MAX_PROMOTED: Final = 1_000
 HOLDS: Final = COLUMNS.index("holds")
 TOKEN: Final = WIDTH
 PLACE: Final = WIDTH + 1
+SEQUENCE: Final = WIDTH + 2
+PRIORITY: Final = COLUMNS.index("priority")
 
 UnreadableRows: TypeAlias = Mapping[str, Sequence[tuple[Row, Unreadable]]]
 """Rows, by queue, with why they cannot be decoded."""
@@ -72,11 +75,20 @@ class Claiming:
     fails is raised to the caller: tasks that nobody knows of would crash when their leases end.
     """
 
-    def __init__(self, demand: Demand, now: Moment, until: Moment, known: KnownNames) -> None:
+    def __init__(
+        self,
+        demand: Demand,
+        now: Moment,
+        until: Moment,
+        *,
+        known: KnownNames,
+        starts: ScanStarts,
+    ) -> None:
         self._demand = demand
         self._now = now
         self._until = until
         self._known = known
+        self._starts = starts
         self.committed = Claimed()
         """What is claimed, whatever becomes of the rest of the call."""
 
@@ -87,7 +99,7 @@ class Claiming:
         now, until = self._now, self._until
         claimed = Claimed()
         is_alone = tx.is_alone
-        rest, unreadable = await _claim_simply(tx, self._demand, now, until, claimed)
+        rest, unreadable = await self._claim_simply(tx, claimed)
         if is_alone and (unreadable or rest is not None):
             self.committed = Claimed([*claimed.claims], [*claimed.places])
         for queue, some in unreadable.items():
@@ -96,46 +108,76 @@ class Claiming:
             await _ClaimCall(tx, now, until, self._known, claimed).run(rest)
         return claimed
 
+    async def _claim_simply(self, tx: Tx, claimed: Claimed) -> tuple[Demand | None, UnreadableRows]:
+        """Claim in one statement; return what is left of the demand if there is more to decide.
 
-async def _claim_simply(
-    tx: Tx, demand: Demand, now: Moment, until: Moment, claimed: Claimed
-) -> tuple[Demand | None, UnreadableRows]:
-    """Claim in one statement; return what is left of the demand where there is more to decide.
+        And, by queue, the rows among the claimed ones that cannot be decoded.
+        """
+        demand, now = self._demand, self._now
+        room = max(0, demand.limit)
+        values = {
+            "room": room,
+            "now": now,
+            "until": self._until,
+            "floor": token_floor(now),
+            "ahead": AHEAD,
+            "is_lax": tx.is_alone,
+        }
+        is_odd, is_short, found = await self._claimed_rows(tx, values)
+        if is_odd:
+            return demand, {}
+        if not found:
+            return demand if is_short else None, {}
+        unreadable = _add_decoded(found, self._until, claimed)
+        # what is short was locked or changed by others: the queues are looked through one by one
+        return Demand(room - len(found), demand.quotas) if is_short else None, unreadable
 
-    And, by queue, the rows among the claimed ones that cannot be decoded.
-    """
-    room = max(0, demand.limit)
-    values = {
-        "room": room,
-        "now": now,
-        "until": until,
-        "floor": token_floor(now),
-        "ahead": AHEAD,
-        "is_lax": tx.is_alone,
-    }
-    if len(demand.quotas) == 1:
-        (queue,) = demand.quotas
-        rows = await tx.alone(_SQL["simple"], {**values, "queue": queue})
-        is_odd, found = rows[0][0], [(queue, row[1:-1]) for row in rows]
-        is_short = rows[0][-1] > (0 if found[0][1][ID] is None else len(found))
-    else:
-        named = {"queues": texts(demand.quotas), "quotas": numbers(demand.quotas.values())}
-        rows = await tx.alone(_SQL["several"], {**values, **named})
-        is_odd, is_short, found = rows[0][0], rows[0][-1], [(row[-2], row[1:-2]) for row in rows]
-    if is_odd:
-        return demand, {}
-    if found[0][1][ID] is None:
-        return demand if is_short else None, {}
-    unreadable = _add_decoded(found, until, claimed)
-    # what is short was locked or changed by others: the queues are looked through one by one
-    return Demand(room - len(found), demand.quotas) if is_short else None, unreadable
+    async def _claimed_rows(
+        self, tx: Tx, values: Values
+    ) -> tuple[bool, bool, list[tuple[str, Row]]]:
+        """Claim; once more, of all that is pending, if there is nothing behind earlier claims.
+
+        Return whether there is more to decide, whether there may be more to claim, and the rows
+        of the claimed tasks with their queues, in the order of their tokens.
+        """
+        quotas = self._demand.quotas
+        while True:
+            scans = [*map(self._starts.begin, quotas)]
+            ranges = ranges_of(scans)
+            if len(quotas) == 1:
+                (queue,) = quotas
+                values = {**values, **ranges, "queue": queue}
+                rows = await tx.alone(_SQL["simple"], values)
+                found = [(queue, row[1:-1]) for row in rows if row[1] is not None]
+                is_short = rows[0][-1] > len(found)
+            else:
+                named = {"queues": texts(quotas), "quotas": numbers(quotas.values())}
+                rows = await tx.alone(_SQL["several"], {**values, **ranges, **named})
+                found = [(row[-2], row[1:-2]) for row in rows if row[1] is not None]
+                is_short = rows[0][-1]
+            if rows[0][0]:
+                return True, False, []
+            found.sort(key=_token)
+            self._note(scans, found)
+            if found or is_short or all(scan.is_whole for scan in scans):
+                return False, is_short, found
+
+    def _note(self, scans: Sequence[Scan], found: Sequence[tuple[str, Row]]) -> None:
+        """Note where the next claims may begin."""
+        places: dict[str, list[tuple[int, int]]] = {scan.queue: [] for scan in scans}
+        for queue, row in found:
+            places[queue].append((row[PRIORITY], row[SEQUENCE]))
+        is_full = len(found) >= self._demand.limit
+        for scan in scans:
+            some = places[scan.queue]
+            has_quota = len(some) >= self._demand.quotas[scan.queue]
+            self._starts.end(scan, some, is_filled=is_full and has_quota)
 
 
 def _add_decoded(
     found: Sequence[tuple[str, Row]], until: Moment, claimed: Claimed
 ) -> UnreadableRows:
     """Add rows with the tokens of their leases as claims; return those that cannot be decoded."""
-    found = sorted(found, key=_token)
     unreadable: dict[str, list[tuple[Row, Unreadable]]] = {}
     for queue, row in found:
         try:

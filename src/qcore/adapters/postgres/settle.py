@@ -42,6 +42,8 @@ class Settling:
         self._leases = plain.of(verdicts)
         self._committed: frozenset[int] = frozenset()
         """The tokens of the leases whose tasks are gone, whatever becomes of the others."""
+        self.given_back: set[str] = set()
+        """The queues in which tasks are pending again."""
 
     async def __call__(self, tx: Tx) -> list[Settled | LeaseLost]:
         """Apply each verdict to its task, and enqueue what follows."""
@@ -79,17 +81,20 @@ class Settling:
 
     async def _settle_others(self, tx: Tx, gone: frozenset[int]) -> list[Settled | LeaseLost]:
         endings = Endings()
+        self.given_back.clear()
         others = [verdict for verdict in self._verdicts if verdict.lease.token not in gone]
         for verdict, each in zip(self._verdicts, self._leases or (), strict=False):
             if verdict.lease.token in gone:
                 ending = (each.name, verdict.outcome, State.GONE, verdict)
                 endings.add(verdict.lease.queue, ending, self._now)
-        answers = iter(await _settle(tx, others, self._now, endings))
+        answers = await _settle(tx, others, self._now, endings)
+        for verdict, answer in zip(others, answers, strict=True):
+            if isinstance(answer, Settled) and answer.state is State.PENDING:
+                self.given_back.add(verdict.lease.queue)
         await record(tx, endings, self._known)
         self._forget()
-        return [
-            _GONE if verdict.lease.token in gone else next(answers) for verdict in self._verdicts
-        ]
+        told = iter(answers)
+        return [_GONE if verdict.lease.token in gone else next(told) for verdict in self._verdicts]
 
 
 def _places(verdicts: Sequence[Verdict], known: Sequence[PlainLease]) -> Values:

@@ -7,6 +7,8 @@
 -- but not to be found to be updated: where more were `picked` than are claimed, there may be more. The tasks are locked in one materialized step with
 -- its own LIMIT: as a subquery of IN, it could be run more than once, and take more (facts of planners,
 -- not of the standard). They are updated where they lie (`ctid`), as nobody else can move them by then.
+-- The index of what is pending is read in ranges (see `scan_starts.py`): what lies between two priorities, and
+-- then what lies behind a task of the lower one. As one range it could only begin at a priority's first entry.
 -- Tokens are given in the order of the claim. What is returned is to be sorted by them, as RETURNING has no order:
 -- to sort rows that come in their order mostly costs a client next to nothing, and the server a copy of each.
 -- name: simple
@@ -29,11 +31,27 @@ WITH odd AS MATERIALIZED (
 ), picked AS MATERIALIZED (
     SELECT p.*, nextval('qcore.token') AS token
     FROM (
-        SELECT ctid AS place, crashes, expires
-        FROM qcore.tasks
-        WHERE queue = %(queue)s AND state = 'pending' AND NOT (SELECT found FROM odd)
-        ORDER BY priority DESC, sequence LIMIT %(room)s
-        FOR UPDATE SKIP LOCKED
+        SELECT t.place, t.crashes, t.expires
+        FROM unnest(%(above)s::int[], %(priorities)s::int[], %(behind)s::bigint[])
+            AS r (above, priority, behind)
+        CROSS JOIN LATERAL (
+            SELECT * FROM (
+                SELECT ctid AS place, crashes, expires FROM qcore.tasks AS x
+                WHERE x.queue = %(queue)s AND x.state = 'pending'
+                    AND x.priority < r.above AND x.priority > r.priority
+                ORDER BY x.priority DESC, x.sequence LIMIT %(room)s
+                FOR UPDATE SKIP LOCKED
+            ) AS between
+            UNION ALL
+            SELECT * FROM (
+                SELECT ctid AS place, crashes, expires FROM qcore.tasks AS x
+                WHERE x.queue = %(queue)s AND x.state = 'pending'
+                    AND x.priority = r.priority AND x.sequence > r.behind
+                ORDER BY x.sequence LIMIT %(room)s
+                FOR UPDATE SKIP LOCKED
+            ) AS behind
+        ) AS t
+        WHERE NOT (SELECT found FROM odd) LIMIT %(room)s
     ) AS p
 ), doubtful AS MATERIALIZED (
     SELECT count(*) AS picked,
@@ -50,7 +68,7 @@ WITH odd AS MATERIALIZED (
     RETURNING t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created,
         t.due, t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name,
         t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token,
-        t.ctid AS place
+        t.ctid AS place, t.sequence
 )
 SELECT odd.found OR doubtful.found AS is_odd, c.*, doubtful.picked
 FROM odd CROSS JOIN doubtful LEFT JOIN lax ON true LEFT JOIN claimed AS c ON true
@@ -62,6 +80,10 @@ FROM odd CROSS JOIN doubtful LEFT JOIN lax ON true LEFT JOIN claimed AS c ON tru
 WITH wanted AS MATERIALIZED (
     SELECT * FROM unnest(%(queues)s::text[], %(quotas)s::int[])
         WITH ORDINALITY AS u (queue, quota, place)
+), ranges AS MATERIALIZED (
+    SELECT * FROM unnest(
+        %(ranges_of)s::text[], %(above)s::int[], %(priorities)s::int[], %(behind)s::bigint[]
+    ) AS u (queue, above, priority, behind)
 ), odd AS MATERIALIZED (
     SELECT EXISTS (SELECT 1 FROM qcore.limits WHERE queue = ANY(%(queues)s::text[]))
         OR k.last_value <= %(floor)s
@@ -84,8 +106,22 @@ WITH wanted AS MATERIALIZED (
 ), counted AS MATERIALIZED (
     SELECT w.*, (
         SELECT count(*) FROM (
-            SELECT 1 FROM qcore.tasks AS t
-            WHERE t.queue = w.queue AND t.state = 'pending' LIMIT %(room)s
+            SELECT 1 FROM ranges AS r CROSS JOIN LATERAL (
+                SELECT * FROM (
+                    SELECT 1 FROM qcore.tasks AS x
+                    WHERE x.queue = w.queue AND x.state = 'pending'
+                        AND x.priority < r.above AND x.priority > r.priority
+                    LIMIT %(room)s
+                ) AS between
+                UNION ALL
+                SELECT * FROM (
+                    SELECT 1 FROM qcore.tasks AS x
+                    WHERE x.queue = w.queue AND x.state = 'pending'
+                        AND x.priority = r.priority AND x.sequence > r.behind
+                    LIMIT %(room)s
+                ) AS behind
+            ) AS t
+            WHERE r.queue = w.queue LIMIT %(room)s
         ) AS first
     ) AS number
     FROM wanted AS w WHERE NOT (SELECT found FROM odd)
@@ -105,11 +141,25 @@ WITH wanted AS MATERIALIZED (
         FROM shares AS s CROSS JOIN LATERAL (
             SELECT x.*, row_number() OVER () AS rank
             FROM (
-                SELECT y.ctid AS spot, y.crashes, y.expires
-                FROM qcore.tasks AS y
-                WHERE y.queue = s.queue AND y.state = 'pending'
-                ORDER BY y.priority DESC, y.sequence LIMIT s.share
-                FOR UPDATE SKIP LOCKED
+                SELECT y.*
+                FROM ranges AS r CROSS JOIN LATERAL (
+                    SELECT * FROM (
+                        SELECT x.ctid AS spot, x.crashes, x.expires FROM qcore.tasks AS x
+                        WHERE x.queue = s.queue AND x.state = 'pending'
+                            AND x.priority < r.above AND x.priority > r.priority
+                        ORDER BY x.priority DESC, x.sequence LIMIT s.share
+                        FOR UPDATE SKIP LOCKED
+                    ) AS between
+                    UNION ALL
+                    SELECT * FROM (
+                        SELECT x.ctid AS spot, x.crashes, x.expires FROM qcore.tasks AS x
+                        WHERE x.queue = s.queue AND x.state = 'pending'
+                            AND x.priority = r.priority AND x.sequence > r.behind
+                        ORDER BY x.sequence LIMIT s.share
+                        FOR UPDATE SKIP LOCKED
+                    ) AS behind
+                ) AS y
+                WHERE r.queue = s.queue LIMIT s.share
             ) AS x
         ) AS t
         ORDER BY t.rank > s.taken, s.place, t.rank OFFSET 0
@@ -130,7 +180,7 @@ WITH wanted AS MATERIALIZED (
     RETURNING t.id, t.state, t.priority, t.crashes, t.failures, t.attempts, t.max_crashes, t.created,
         t.due, t.not_before, t.expires, t.retention, t.finished, t.unhandled_since, t.name,
         t.group_name, t.holds, t.error, t.result_type, t.options, t.payload, t.result, t.token,
-        t.ctid AS place, t.queue
+        t.ctid AS place, t.sequence, t.queue
 )
 SELECT odd.found OR doubtful.found AS is_odd, c.*,
     (SELECT coalesce(sum(share), 0) FROM shares) > (SELECT count(*) FROM claimed) AS is_short
