@@ -164,25 +164,32 @@ ENTRIES = (
     evolve(
         QCORE,
         name="qcore-postgres",
-        setup="all defaults: 100 coroutines, 50 claimed at a time; claims do not wait for the disk",
+        setup="all defaults: 100 coroutines; claims do not wait for the disk",
         store="postgres",
     ),
     *(
         Entry(
-            name=f"pgqueuer-{number}",
-            title=f"pgqueuer, {number} consumer{'s' if number > 1 else ''}",
-            module=f"pgqueuer_{word}",
+            name=f"pgqueuer-{name}",
+            title=f"pgqueuer, {title}",
+            module=f"pgqueuer_{name}",
             distribution="pgqueuer",
             environment="postgres",
             ways=(*ALL_AWAITED, "bulk"),
             delivery=AT_LEAST,
             acknowledged="after it ran; else given to another when its heartbeat, renewed while "
             "it runs, is 30 s old",
-            setup="asyncpg, a connection for each consumer, all in one process; 50 fetched at a "
-            "time (default: 10)",
+            setup=f"asyncpg, {setup}",
             store="postgres",
         )
-        for number, word in ((1, "one"), (3, "three"))
+        for name, title, setup in (
+            ("one", "as it comes", "one consumer; 10 fetched at a time, by default"),
+            ("three", "3 consumers", "3 consumers in one process, each with a connection"),
+            (
+                "tuned",
+                "3 consumers of 100",
+                "3 consumers in one process, each with a connection; 100 fetched at a time",
+            ),
+        )
     ),
     Entry(
         name="procrastinate",

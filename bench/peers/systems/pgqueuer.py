@@ -12,13 +12,13 @@ from pgqueuer.models import Job
 from bench.peers.systems.ledger import ran
 from bench.peers.systems.shapes import EMAIL, URL, Awaiting, run
 
-BATCH = 50
-"""Tasks that are fetched at a time: as many as qcore claims."""
+DEFAULT_BATCH = 10
 
 
 class Pgqueuer(Awaiting):
-    def __init__(self, consumers: int) -> None:
+    def __init__(self, consumers: int, batch: int = DEFAULT_BATCH) -> None:
         self._consumers = consumers
+        self._batch = batch
 
     def prepare(self) -> None:
         run(self._install())
@@ -38,18 +38,18 @@ class Pgqueuer(Awaiting):
         await self._queries.enqueue(["noop"] * len(payloads), payloads, [0] * len(payloads))
 
     async def serve(self) -> None:
-        await asyncio.gather(*(_consume() for _ in range(self._consumers)))
+        await asyncio.gather(*(_consume(self._batch) for _ in range(self._consumers)))
 
 
 def _payload(n: int) -> bytes:
     return json.dumps({"n": n, "email": EMAIL}).encode()
 
 
-async def _consume() -> None:
+async def _consume(batch: int) -> None:
     queue = PgQueuer(AsyncpgDriver(await asyncpg.connect(URL)))
 
     @queue.entrypoint("noop")
     async def noop(job: Job) -> None:
         ran(json.loads(job.payload)["n"])
 
-    await queue.run(batch_size=BATCH)
+    await queue.run(batch_size=batch)

@@ -1,4 +1,4 @@
-"""pgqueuer with one consumer."""
+"""pgqueuer as it comes, with one consumer."""
 
 from bench.peers.systems.pgqueuer import Pgqueuer
 
