@@ -329,3 +329,51 @@ def test_a_transaction_of_django_takes_tasks_along(postgres_server: PostgresServ
     command = [sys.executable, "-c", DJANGO, HOST, str(postgres_server.port), url]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "1\n", done.stderr
+
+
+@pytest.fixture
+def elsewhere(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the conninfo of another database of the same server."""
+    name = fresh_schema()
+    postgres_server.sql(f"CREATE DATABASE {name}")
+    yield f"{postgres_server.conninfo} dbname={name}"
+    postgres_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_connection_to_another_database_is_refused(q: Qcore, elsewhere: str) -> None:
+    """A task there would be seen by nobody; nothing is written, and the transaction goes on."""
+    with psycopg.connect(elsewhere) as connection:
+        connection.execute("CREATE TABLE orders (id int)")
+        for _ in range(2):
+            with pytest.raises(QcoreError, match="the connection is to the database 'qcore_"):
+                q.within(connection).enqueue(a_task())
+        schemas = connection.execute("SELECT to_regnamespace(%s)", (q.broker.link.schema,))  # type: ignore[attr-defined]
+        assert schemas.fetchone() == (None,)
+        connection.commit()
+    assert number(q) == 0
+
+
+async def test_a_session_on_another_database_is_refused(
+    postgres_server: PostgresServer, elsewhere: str
+) -> None:
+    """Of a client that awaits, too."""
+    q = Qcore(postgres_server.url(fresh_schema()))
+    async with await psycopg.AsyncConnection.connect(elsewhere) as connection:
+        with pytest.raises(QcoreError, match="the connection is to the database 'qcore_"):
+            await q.within(connection).enqueue(a_task())
+    await q.close()
+
+
+async def test_another_name_of_the_same_host_is_the_same_database(
+    postgres_server: PostgresServer,
+) -> None:
+    """The servers are asked who they are."""
+    q = Qcore(postgres_server.url(fresh_schema()).replace(HOST, "localhost"))
+    with psycopg.connect(postgres_server.conninfo) as connection:
+        q.within(connection).enqueue(a_task())
+        connection.commit()
+    async with await psycopg.AsyncConnection.connect(postgres_server.conninfo) as other:
+        await q.within(other).enqueue(a_task())
+        await other.commit()
+    assert sum((await q.inspector.totals()).values()) == 2
+    await q.close()

@@ -33,6 +33,7 @@ from qcore.app.client.enqueue_middleware import EnqueueMiddleware, SendTasks
 from qcore.domain.answers import Admission, Conflict, Enqueued, LeaseLost, Settled
 from qcore.domain.events import BrokerCalled, Event, TasksEnqueued
 from qcore.domain.task import Verdict
+from qcore.entrypoints.connect import connect
 from qcore.testing import ManualClock, Signals, assert_enqueued, drain
 from qcore.testing.builders import NOW
 from tests.contract.doubles import Store, TimedBroker
@@ -363,11 +364,12 @@ class TestStoresTime:
             assert has_time_of(q, lambda: NOW)
         assert has_time_of(q, lambda: NOW)
 
-    def test_within_a_transaction_time_is_that_of_its_database(self) -> None:
+    def test_within_a_transaction_time_is_that_of_its_database(self, tmp_path: Path) -> None:
         """A store without a clock has this machine's, unless a clock was given."""
         for clock, moment in ((None, time.time), (ManualClock(), lambda: NOW)):
-            q = Qcore(broker=TimedBroker(Store()), clock=clock)
-            connection = sqlite3.connect(":memory:")
+            path = tmp_path / ("system.db" if clock is None else "manual.db")
+            q = Qcore(broker=TimedBroker(Store(), connect(f"sqlite:///{path}")), clock=clock)
+            connection = sqlite3.connect(path)
             try:
                 before = moment()
                 client = q.within(connection)
@@ -436,8 +438,9 @@ async def test_calls_of_the_broker_are_told_to_who_wants_to_know(home: Path) -> 
     with q.swapped():
         await greet.enqueue()
         assert calls.verbs() == {"open": 1, "enqueue": 1}
+    in_file = Qcore(f"sqlite:///{home / 'here.db'}", instruments=[calls])
     connection = sqlite3.connect(home / "here.db")
-    q.within(connection).enqueue(greet.call())
+    in_file.within(connection).enqueue(greet.call())
     connection.close()
     assert calls.verbs() == {"open": 1, "enqueue": 1}
 

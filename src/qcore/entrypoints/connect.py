@@ -109,9 +109,11 @@ def borrow(connection: object, broker: Broker) -> Broker:
 
     Raises `InvalidOption` for a connection of another database than that of `broker`.
     """
-    borrowing: Any = getattr(broker, "borrowing", None)
-    if borrowing is not None:
-        borrowed: Broker = borrowing(source_of(connection))
+    store: Any = broker
+    while hasattr(store, "inner"):
+        store = store.inner
+    if hasattr(store, "borrowing"):
+        borrowed: Broker = store.borrowing(source_of(connection))
         return borrowed
     from qcore.adapters.links.sqlite import AwaitedSqliteLink, BorrowedSqliteLink
     from qcore.adapters.sqlite import SqliteBroker
@@ -123,9 +125,16 @@ def borrow(connection: object, broker: Broker) -> Broker:
             "the connection is to a Postgres, where the tasks of this queue are not: give it a "
             "URL such as postgresql://…"
         )
+    if not isinstance(store, SqliteBroker):
+        raise InvalidOption(
+            f"the tasks of this queue are kept by a {type(store).__name__}, and no transaction of "
+            "an application's has them: expected the URL of the database, sqlite:///… or "
+            "postgresql://…; in a test, q.swapped()"
+        )
+    path = store.link.path
     if is_async:
-        return SqliteBroker(AwaitedSqliteLink(source_of(connection)))
-    return SqliteBroker(BorrowedSqliteLink(cast("Connection", connection)))
+        return SqliteBroker(AwaitedSqliteLink(source_of(connection), path))
+    return SqliteBroker(BorrowedSqliteLink(cast("Connection", connection), path))
 
 
 def _memory(url: str) -> Broker:

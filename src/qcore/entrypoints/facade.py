@@ -111,7 +111,8 @@ class Qcore(ConfiguredRouter):
         Session or Connection) or Django's. One that is awaited (of aiosqlite, psycopg's
         AsyncConnection, SQLAlchemy's AsyncSession and AsyncConnection over either) gets a client
         that awaits. Where a test has swapped the store for one in memory, tasks are there at once.
-        Raises `InvalidOption` for any other.
+        Raises `InvalidOption` for any other, and for a connection to another database: at the
+        latest when something is enqueued.
         """
         if self.is_inline or self.is_swapped_into_memory:
             # inline they are run within the caller's transaction, too

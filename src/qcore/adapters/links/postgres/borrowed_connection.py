@@ -14,6 +14,7 @@ from qcore.adapters.links.postgres.borrowed_sessions import (
 from qcore.adapters.links.postgres.errors import is_disconnection, is_race, mapped
 from qcore.adapters.links.postgres.interfaces import Link, Prepare, Statement, TxFunction
 from qcore.adapters.links.postgres.notes import notify
+from qcore.adapters.links.postgres.same_database import check_database
 from qcore.adapters.links.postgres.server import Server
 from qcore.adapters.links.postgres.transaction import Reading, Transaction, localizer
 from qcore.domain.errors import BrokerUnusable, InvalidOption
@@ -156,13 +157,29 @@ class BorrowedPostgresLink:
     async def _borrowed(self) -> AnySession:
         """Return a session over the connection that is to be used now."""
         connection = await self._source()
-        if self._session is None or self._session.connection is not connection:
-            self._session = _session_over(connection)
+        session = self._session
+        is_known = session is not None and session.connection is connection
+        if session is None or not is_known:
+            session = _session_over(connection)
         if connection.pgconn.pipeline_status != PipelineStatus.OFF:
             raise InvalidOption(
                 "the connection is in pipeline mode: enqueue before or after the pipeline"
             )
-        return self._session
+        if not is_known:
+            await self._check(session)
+            self._session = session
+        return session
+
+    async def _check(self, session: AnySession) -> None:
+        blocks = isinstance(session, BorrowedSession)
+        beside = self._beside.blocking() if blocks else self._beside
+        try:
+            await check_database(session, self._server, beside)
+        except Error as error:
+            raise mapped(error, self.shown) from error
+        finally:
+            if beside is not self._beside:
+                await beside.close()
 
 
 async def _undo(session: AnySession) -> None:

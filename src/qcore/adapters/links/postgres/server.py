@@ -33,6 +33,8 @@ class Server:
         """Whether the tables were found, or made, since a server was last left."""
         self.is_pooled: bool | None = {"transaction": True, "none": False}.get(address.pooler)
         """Whether each transaction has another session; None while that is not known."""
+        self.places: Final[set[tuple[str, str, str]]] = set()
+        """Host, port and name with which callers' connections to this database were made."""
         self._pools: WeakSet[Pool] = WeakSet()
 
     @property

@@ -26,8 +26,9 @@ class AwaitedSqliteLink(BorrowedSqliteLink):
     it one after the other: so a transaction of many statements is sent as one call.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, expected: str | None = None) -> None:
         self._source = source
+        self._expected = expected
         self._taken: object = None
         self._prepare = None
         # not known before the connection is there

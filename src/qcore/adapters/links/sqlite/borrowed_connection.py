@@ -6,6 +6,7 @@ from sqlite3 import Connection, Error, ProgrammingError
 from typing import Self, TypeVar
 
 from qcore.adapters.links.sqlite.errors import mapped
+from qcore.adapters.links.sqlite.file_identity import is_same_file
 from qcore.adapters.links.sqlite.file_watcher import FileWatcher, Subscriber, watcher_of
 from qcore.adapters.links.sqlite.interfaces import (
     FindEnded,
@@ -38,11 +39,13 @@ class BorrowedSqliteLink:
     """Write in the transaction of a caller's connection, which begins if there is none.
 
     Never commits: a task is enqueued when the caller's own rows are committed, or not at all. The
-    connection is used in the calling thread, and nothing suspends.
+    connection is used in the calling thread, and nothing suspends. `expected` is the file in which
+    the tasks are; None takes the connection's. Raises `InvalidOption` for a connection to another.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, expected: str | None = None) -> None:
         self._prepare: Prepare | None = None
+        self._expected = expected
         self._take(connection)
 
     def _take(self, connection: Connection) -> None:
@@ -51,6 +54,12 @@ class BorrowedSqliteLink:
         # no waiting of our own for a lock: the connection's owner has set its timeout
         self._tx = _BorrowedTransaction(connection, 0.0)
         self._path = _path_of(self._tx)
+        if self._expected is not None and not is_same_file(self._path, self._expected):
+            raise InvalidOption(
+                f"the connection is to {self.path}, and the tasks of this queue are in "
+                f"{self._expected}, where nobody would look for this one: expected a connection to "
+                "that file, or a queue with the URL of the other"
+            )
         self._watcher = watcher_of(self._path) if self._path else FileWatcher()
 
     @property

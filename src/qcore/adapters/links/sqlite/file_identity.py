@@ -51,6 +51,14 @@ def files_at(path: str) -> OpenFiles:
     return OpenFiles(real, inode_of(path), inode_of(log_of(real)), inode_of(index_of(real)))
 
 
+def is_same_file(one: str, other: str) -> bool:
+    """Return whether two paths lead to one file, which need not be there yet."""
+    mine = inode_of(one)
+    return os.path.realpath(one) == os.path.realpath(other) or (
+        mine is not None and mine == inode_of(other)
+    )
+
+
 def log_of(path: str) -> str:
     """Return the path of the write-ahead log of a database."""
     return f"{path}-wal"
