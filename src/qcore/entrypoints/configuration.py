@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from qcore.adapters.instruments.logging import LoggingInstrument
 from qcore.adapters.links.urls import without_password
+from qcore.app.calls.foreign_names import OF_QUEUES, missing
 from qcore.app.calls.introspection import unwraps_to
 from qcore.app.client.client import BlockingClient, Client
 from qcore.app.client.enqueue_middleware import EnqueueMiddleware, TellEnqueued
@@ -87,7 +88,7 @@ class ConfiguredRouter(Router):
         def __getattr__(self, name: str) -> Any:
             """Make what is made late of a store; say of all of it that none is known yet."""
             if name not in _MADE:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+                raise missing(self, name, OF_QUEUES)
             if self._store is None:
                 raise InvalidOption(NOT_CONFIGURED)
             # two threads that ask at once get the same

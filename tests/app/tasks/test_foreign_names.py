@@ -1,11 +1,13 @@
 """A line of another queue that was not moved says what it becomes."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
 
 from qcore import Context, Qcore
+from qcore.app.calls.foreign_names import OF_HANDLES, OF_QUEUES, OF_TASKS
 
 q = Qcore("memory://")
 
@@ -43,6 +45,28 @@ def test_a_handle_says_what_another_queues_method_is_here(name: str, here: str) 
         with pytest.raises(AttributeError) as raised:
             getattr(handle, name)
         assert str(raised.value).endswith(f" has no attribute {name!r}; it is {here} of {handle!r}")
+
+
+@pytest.mark.parametrize("queue", [q, Qcore.later()])
+@pytest.mark.parametrize(
+    ("name", "here"),
+    [
+        ("enqueue", "client.enqueue(…), or blocking.enqueue(…), of task.call(…)"),
+        ("actor", "task(…)"),
+        ("cron", "periodic(…)"),
+    ],
+)
+def test_a_queue_says_what_another_queues_method_is_here(queue: Any, name: str, here: str) -> None:
+    """Also one of which no store is known yet."""
+    with pytest.raises(AttributeError, match=f"no attribute {name!r}; it is {re.escape(here)} of "):
+        getattr(queue, name)
+
+
+def test_no_name_of_ours_is_said_to_be_missing() -> None:
+    """What is there is not looked for among the others' names."""
+    names = [OF_TASKS, OF_HANDLES, OF_QUEUES]
+    for owner, known in zip((charge, charge.handle("7"), q), names, strict=True):
+        assert not known.keys() & set(dir(owner))
 
 
 def test_any_other_attribute_is_missing_as_it_is_of_any_object() -> None:

@@ -13,7 +13,7 @@ OF_TASKS: Final[Mapping[str, str]] = {
         ("apply_async", "apply_async_on_commit", "send_with_options", "kicker", "schedule"),
         _OPTIONS,
     ),
-    **dict.fromkeys(("s", "si", "signature", "subtask", "message", "message_with_options"), _CALL),
+    **dict.fromkeys(("s", "si", "subtask", "message", "message_with_options"), _CALL),
     **dict.fromkeys(("map", "starmap", "chunks"), "call(…) for each, and enqueue_many of a client"),
     "apply": "enqueue_sync(…) within q.inline()",
     "call_local": "the function itself, called with a_context() of qcore.testing",
@@ -37,6 +37,20 @@ OF_HANDLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("info", "refresh", "meta"), "task(), progress()"),
 }
 """Of a handle."""
+
+OF_QUEUES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("enqueue", "enqueue_job", "send_task", "enqueue_in", "enqueue_at", "apply"),
+        "client.enqueue(…), or blocking.enqueue(…), of task.call(…)",
+    ),
+    "enqueue_many": "client.enqueue_many(…), or blocking.enqueue_many(…), of task.call(…)",
+    **dict.fromkeys(("actor", "shared_task", "job", "db_task"), "task(…)"),
+    **dict.fromkeys(("cron", "crontab", "periodic_task", "schedule"), "periodic(…)"),
+    **dict.fromkeys(("on_startup", "startup", "on_event", "on_shutdown", "shutdown"), "lifespan"),
+    **dict.fromkeys(("pre_execute", "post_execute"), "around"),
+    **dict.fromkeys(("revoke", "AsyncResult", "fetch_job", "result"), "client.handle(queue, id)"),
+}
+"""Of a `Qcore`."""
 
 
 def missing(owner: object, name: str, known: Mapping[str, str]) -> AttributeError:
