@@ -48,7 +48,7 @@ async def test_what_waits_on_a_cluster_and_who_listens_there(empty_cluster: Redi
     await broker.enqueue(tasks, now=1.0)
     subscriptions = [await on_work(broker, [queue], lambda: None) for queue in queues[1:]]
     found = await examined(empty_cluster.url)
-    assert of(found, "workers").found == "queue-0: 1 tasks wait, and no worker listens"
+    assert of(found, "workers").found == "queue-0: 1 task waits, and no worker listens"
     assert of(found, "queues").found.startswith("8 there")
     for subscription in subscriptions:
         await subscription.close()

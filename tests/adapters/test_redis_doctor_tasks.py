@@ -158,7 +158,7 @@ async def test_queues_that_nobody_serves_are_a_warning(own_redis: RedisServer) -
         until(lambda: broker.time() > now + 0.001, "the task to be due")
         [told] = [each for each in await examined(own_redis.url) if each.about == "workers"]
         assert told.grade is Grade.WARNING
-        assert told.found == "high: 1 tasks wait, and no worker listens"
+        assert told.found == "high: 1 task waits, and no worker listens"
         other = await on_work(broker, ["high"], lambda: None)
         told = of(await examined(own_redis.url), "workers")
         assert told.grade is Grade.OK

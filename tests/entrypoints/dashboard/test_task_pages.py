@@ -16,7 +16,7 @@ from qcore.entrypoints.dashboard.settings import settings_of
 from qcore.events import Event, Operated
 from qcore.testing import ManualClock, drain
 from qcore.testing.builders import NOW, a_demand
-from tests.entrypoints.dashboard.kit import Browser, a_queue, as_role, browser, put, text_of
+from tests.entrypoints.dashboard.kit import Browser, a_queue, as_role, browser, put, read, text_of
 from tests.entrypoints.dashboard.test_overview import with_a_worker
 
 
@@ -104,6 +104,23 @@ async def test_a_value_that_makes_no_sense_is_400_and_says_what_was_expected(
     assert response.status_code == 400
     assert "xpected" in response.text
     assert 'href="./"' in response.text
+
+
+@pytest.mark.parametrize("path", ["tasks", "queue", "errors", "chains"])
+async def test_a_query_that_cannot_be_read_stays_in_its_box(path: str) -> None:
+    """To be mended there, in the list that was asked for; with what is wrong."""
+    q = a_queue()
+    await put(q, queue="mail")
+    query = "name:email:* agrs.user:7"
+    response = await browser(dashboard(q)).get(path, queue="mail", state="all", q=query)
+    assert response.status_code == 400
+    html = read(response)
+    assert html.css('input[name="q"]')[0].attributes["value"] == query
+    [form] = html.css("form.query")
+    assert form.attributes["action"] == path
+    assert form.css('input[name="queue"]')[0].attributes["value"] == "mail"
+    assert "The query has 'agrs.user:7'" in text_of(html)
+    assert html.css(".failure a")[0].attributes["href"] == f"{path}?queue=mail&state=all"
 
 
 async def test_a_cursor_of_another_query_is_refused() -> None:

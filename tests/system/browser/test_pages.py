@@ -13,7 +13,7 @@ from qcore.domain.errors import StoreMissing
 from qcore.domain.states import State
 from qcore.entrypoints.dashboard import render
 from tests.entrypoints.dashboard.examples import ALSO, PARAMETERS
-from tests.entrypoints.dashboard.hostile import QUEUE, fill
+from tests.entrypoints.dashboard.hostile import QUEUE, WORD, fill
 from tests.entrypoints.dashboard.walking import DATA, PAGES
 from tests.system.browser.kit import Site, a_site, address
 from tests.system.browser.looking import begin, faults
@@ -34,6 +34,7 @@ VISITS: Final[list[Visit]] = [
     *(("GET", each.name, PARAMETERS.get(("GET", each.name), {})) for each in WITHOUT_JOBS),
     *(each for each in ALSO if each[0] == "GET" and each[2].get("state") not in ALIKE),
     ("GET", "no-such-page", {}),
+    ("GET", "queue", {"queue": QUEUE, "q": WORD}),
     *ORDERS,
     ("POST", "bulk", BULK),
     ("POST", "doctor", {}),

@@ -42,9 +42,10 @@ def findings_of(waiting: Mapping[str, int], heard: Mapping[str, int]) -> Iterato
     """Tell, of how many wait in each queue and how many listen for it, who is not served."""
     for queue, many in waiting.items():
         if not heard[queue]:
+            wait = "task waits" if many == 1 else "tasks wait"
             yield warning(
                 "workers",
-                f"{queue}: {many:,} tasks wait, and no worker listens",
+                f"{queue}: {many:,} {wait}, and no worker listens",
                 f"start one that serves it: qcore worker … --queues {queue}",
             )
     served = [queue for queue in waiting if heard[queue]]

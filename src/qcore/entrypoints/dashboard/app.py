@@ -32,6 +32,7 @@ from qcore.entrypoints.dashboard.links import Links, path_of, with_slash
 from qcore.entrypoints.dashboard.masking import without_passwords
 from qcore.entrypoints.dashboard.origin import refuse_forged
 from qcore.entrypoints.dashboard.refusals import (
+    BadQuery,
     BadRequest,
     Broken,
     Forbidden,
@@ -44,6 +45,7 @@ from qcore.entrypoints.dashboard.refusals import (
 from qcore.entrypoints.dashboard.render import Renderer
 from qcore.entrypoints.dashboard.rights import Right, Rights, Visitor
 from qcore.entrypoints.dashboard.routes import Answer, Route, RouteTable
+from qcore.entrypoints.dashboard.unreadable_query import page_of
 from qcore.entrypoints.dashboard.visit import NOT_THERE, Done, Page, Visit
 from qcore.log.logger import get_logger
 
@@ -158,6 +160,8 @@ class Dashboard:
 
     def _refused(self, refusal: Refusal, visit: Visit) -> Response:
         is_let_in = visit.visitor is not NOBODY
+        if isinstance(refusal, BadQuery) and visit.request.method in {"GET", "HEAD"}:
+            return self._renderer.response(page_of(visit, refusal), visit)
         template = TEMPLATES.get(type(refusal), "refused.html")
         values: Mapping[str, object] = {"text": str(refusal), "next": ""}
         if isinstance(refusal, LoginNeeded) and visit.request.method in {"GET", "HEAD"}:

@@ -13,7 +13,7 @@ from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import LAST_MOMENT, Moment
 from qcore.domain.new_task import MAX_ID, MAX_QUEUE
 from qcore.domain.text import is_utf8, shown
-from qcore.entrypoints.dashboard.refusals import BadRequest, TooLarge
+from qcore.entrypoints.dashboard.refusals import BadQuery, BadRequest, TooLarge
 
 MAX_BODY: Final = 262_144
 """Bytes of a form: arguments of a task are edited in one."""
@@ -118,12 +118,16 @@ class Inputs:
         return self.text("id", most=MAX_ID)
 
     def query(self) -> Query:
-        """Return the query for tasks in the field `q`."""
+        """Return the query for tasks in the field `q`; raise `BadQuery` where it is none."""
         text = self.text("q", most=MAX_QUERY, default="")
         try:
             return Query.parse(text.strip())
         except InvalidOption as error:
-            raise BadRequest(str(error)) from None
+            raise BadQuery(str(error), text) from None
+
+    def first(self, name: str) -> str | None:
+        """Return the first value of a name, unchecked; None where there is none."""
+        return next(iter(self._values.get(name, ())), None)
 
     def cursor(self) -> str | None:
         """Return where a page begins; whoever made it checks what it holds."""

@@ -16,6 +16,14 @@ class BadRequest(Refusal):
     """A value of the request makes no sense."""
 
 
+class BadQuery(BadRequest):
+    """The query for tasks cannot be read."""
+
+    def __init__(self, text: str, query: str) -> None:
+        super().__init__(text)
+        self.query = query
+
+
 class LoginNeeded(Refusal):
     """Nobody is logged in."""
 
