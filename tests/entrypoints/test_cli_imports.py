@@ -136,7 +136,7 @@ for command in COMMANDS:
 
 def test_every_command_has_its_help_where_the_extra_cli_alone_is_installed() -> None:
     """What a command needs beside that is imported when it is run, which says what is missing."""
-    extras = ["a2wsgi", "jinja2", "prometheus_client", "rich", "starlette", "textual", "uvicorn"]
+    extras = ["jinja2", "prometheus_client", "rich", "starlette", "textual", "uvicorn"]
     extras += ["cryptography", "pydantic", "uvloop", "watchfiles"]
     code = WITHOUT_EXTRAS.format(extras=extras)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,6 +1,7 @@
 """Where it is mounted: under a prefix, behind proxies, in applications that block, on a port."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from structlog.testing import capture_logs
 
 from qcore import Qcore
 from qcore.dashboard import dashboard, wsgi_dashboard
+from qcore.entrypoints.dashboard.inputs import MAX_BODY
 from qcore.entrypoints.dashboard.serve import Server, listen, url_of
 from tests.entrypoints.dashboard.kit import SAME_ORIGIN, a_queue, browser, links_of, put, read
 
@@ -230,6 +232,31 @@ def test_an_application_that_blocks_has_the_same_pages(blocking: Any) -> None:
     assert call(blocking, environ(""))[0].startswith("308")
     status, body = call(blocking, environ("/queue", "queue=nobody", REQUEST_METHOD="HEAD"))
     assert (status, body) == ("200 OK", "")
+
+
+def test_a_browser_that_goes_away_leaves_nothing_that_waits(
+    blocking: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A page is made before any of it is sent: asyncio would complain of what is left over."""
+    answer = iter(blocking(environ("/"), lambda *_: None))
+    assert next(answer)
+    del answer
+    gc.collect()
+    blocking.close()
+    assert caplog.text == ""
+
+
+def test_a_form_that_is_too_large_is_refused_where_the_application_blocks(blocking: Any) -> None:
+    """No more of it is read than shows that."""
+    body = BytesIO(b"x" * (2 * MAX_BODY))
+    asked = environ(
+        "/preferences",
+        REQUEST_METHOD="POST",
+        CONTENT_LENGTH=str(2 * MAX_BODY),
+        HTTP_SEC_FETCH_SITE="same-origin",
+    )
+    assert call(blocking, {**asked, "wsgi.input": body})[0].startswith("413")
+    assert body.tell() == MAX_BODY + 1
 
 
 def test_the_end_of_an_application_that_blocks_ends_its_moves_of_many() -> None:
