@@ -1,6 +1,6 @@
 """The first page: how the queues stand, what is wrong now, and what somebody may see of it."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +11,7 @@ from qcore.domain.queue_limits import Limits
 from qcore.domain.states import State
 from qcore.entrypoints.dashboard.problems import Facts, problems
 from qcore.ports import worker_registry_of
-from qcore.testing import drain
+from qcore.testing import ManualClock, drain
 from qcore.testing.builders import NOW, a_worker
 from tests.entrypoints.dashboard.kit import a_queue, as_role, browser, put, text_of
 
@@ -215,6 +215,29 @@ def test_many_queues_are_one_problem() -> None:
     assert found.text == (
         "No worker serves the queues q0, q1, q2 and 4,997 more: 5,000 tasks wait in them."
     )
+
+
+async def test_the_errors_since_yesterday_are_those_that_are_counted() -> None:
+    """The store counts by days of UTC: the link leads to all of them, and to none before."""
+    q = a_queue()
+
+    @q.task("t", queue="a", max_retry=0)
+    async def handler(ctx: Any) -> None:
+        raise ValueError("no")
+
+    clock = cast("ManualClock", q.clock)
+    for _ in range(3):
+        # just after midnight of three days, of which the last is today
+        clock.advance(-clock.now() % 86_400 + 60)
+        await handler.enqueue()
+        await drain(q, jump=False)
+    clock.advance(86_400 - 120)
+    at = browser(dashboard(q))
+    html = await at.page()
+    [link] = [each for each in html.css(".problems a") if "since yesterday" in each.text()]
+    assert link.text().startswith("2 tasks")
+    html = await at.page(str(link.attributes["href"]))
+    assert [each.text() for each in html.css(".cause .figure")] == ["2 tasks"]
 
 
 def test_of_several_queues_those_with_most_tasks_are_named() -> None:

@@ -1,6 +1,7 @@
 """What is wrong now, in words, and what to do: concluded from what a store tells of itself."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from attrs import field
@@ -200,14 +201,17 @@ def _backlog(facts: Facts) -> Iterator[Problem]:
 def _dead(facts: Facts) -> Iterator[Problem]:
     if facts.died:
         verb = "has" if facts.died == 1 else "have"
+        # the store counts by days of UTC: what it has counted is what the link shows
+        yesterday = datetime.fromtimestamp(facts.now, UTC) - timedelta(days=1)
+        query = f"state:dead,archived finished:>{yesterday:%Y-%m-%d}"
         number = tasks(facts.died) if facts.counts_all_dead else f"{facts.died:,} tasks or more"
         yield Problem(
             f"{number} {verb} ended for good without success since yesterday.",
             "Look at their errors; what can be mended may be run again.",
             is_bad=False,
             to="errors",
-            parameters={"q": "state:dead,archived finished:<1d"},
-            command=("errors", "state:dead,archived finished:<1d"),
+            parameters={"q": query},
+            command=("errors", query),
         )
 
 
