@@ -58,7 +58,15 @@ KINDS = st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), st.booleans())
 @given(
     kinds=st.lists(KINDS, max_size=30),
     query=st.sampled_from(
-        ["", "name:x", "queue:a,b name:y", "state:scheduled", "-queue:a -name:x"]
+        [
+            "",
+            "name:x",
+            "queue:a,b name:y",
+            "state:scheduled",
+            "-queue:a -name:x",
+            "id:7,1,3,0 name:x",
+            "id:2,1 queue:a,b",
+        ]
     ),
     limit=st.integers(1, 7),
     look=st.integers(1, 9),
@@ -83,6 +91,8 @@ def test_pages_together_have_every_task_of_a_query_once(
             "queue:a,b name:y": lambda task: task.queue in {"a", "b"} and task.name == "y",
             "state:scheduled": lambda task: task.due is not None,
             "-queue:a -name:x": lambda task: task.queue != "a" and task.name != "x",
+            "id:7,1,3,0 name:x": lambda task: task.id in {"7", "1", "3", "0"} and task.name == "x",
+            "id:2,1 queue:a,b": lambda task: task.id in {"1", "2"} and task.queue in {"a", "b"},
         }[query]
         assert sorted(ids(pages)) == sorted((task.queue, task.id) for task in tasks if fits(task))
         assert all(len(page.tasks) <= limit and page.looked <= look for page in pages)
@@ -99,6 +109,30 @@ async def test_a_page_costs_what_its_limit_costs() -> None:
     assert (len(page.tasks), page.looked) == (10, 10)
     assert broker.asked == [10]
     assert broker.counted == 0, "a queue that is named need not be looked for"
+
+
+async def test_ids_are_found_at_once_however_many_tasks_there_are() -> None:
+    """In every queue that the query lets: none is browsed. A pattern is looked for as ever."""
+    broker = Counting()
+    lab = Lab(broker)
+    await lab.client.enqueue_many([a_task(id=f"{i}") for i in range(3_000)])
+    await lab.client.enqueue(a_task(id="2990", queue="other"))
+    page = await lab.inspector.tasks("id:2990,x state:pending")
+    assert ids([page]) == [("default", "2990"), ("other", "2990")]
+    assert (page.looked, page.cursor, broker.asked) == (2, None, [])
+    assert ids([await lab.inspector.tasks("id:2990 -queue:other")]) == [("default", "2990")]
+    assert ids([await lab.inspector.tasks("id:2990 state:dead")]) == []
+    assert ids([await lab.inspector.tasks("id:299* -id:299")]) == []
+    assert broker.asked
+
+
+async def test_ids_are_looked_for_in_so_many_queues_a_page() -> None:
+    """Each queue is asked for them: of thousands a page asks some, and says where to go on."""
+    lab = Lab()
+    await lab.client.enqueue_many([a_task(id="a", queue=f"q{i:03}") for i in range(120)])
+    pages = await all_pages(lab, "id:a,b", look=200, limit=500)
+    assert [len(page.tasks) for page in pages] == [50, 50, 20]
+    assert len(set(ids(pages))) == 120
 
 
 async def test_a_page_stops_when_it_has_looked_at_as_many_as_it_may() -> None:

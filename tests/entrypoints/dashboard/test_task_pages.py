@@ -120,7 +120,26 @@ async def test_a_query_that_cannot_be_read_stays_in_its_box(path: str) -> None:
     assert form.attributes["action"] == path
     assert form.css('input[name="queue"]')[0].attributes["value"] == "mail"
     assert "The query has 'agrs.user:7'" in text_of(html)
-    assert html.css(".failure a")[0].attributes["href"] == f"{path}?queue=mail&state=all"
+    assert html.css(".failure a")[-1].attributes["href"] == f"{path}?queue=mail&state=all"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("a", "id:a"), (' b "c', 'id:"b \\"c"'), ("name:", None), ("<b>", 'id:"<b>"')],
+)
+async def test_a_word_alone_leads_to_the_query_that_may_be_meant(
+    typed: str, meant: str | None
+) -> None:
+    """Such as the id of a task, which somebody has pasted: its page is two clicks away."""
+    q = a_queue()
+    await put(q, id="a")
+    at = browser(dashboard(q))
+    html = read(await at.get("tasks", q=typed))
+    offered = [each.text() for each in html.css(".failure a code")]
+    assert offered[:1] == ([] if meant is None else [meant])
+    if typed == "a":
+        html = await at.page(str(html.css(".failure a")[0].attributes["href"]))
+        assert [each.text() for each in html.css("tbody .id")] == ["a"]
 
 
 async def test_a_cursor_of_another_query_is_refused() -> None:

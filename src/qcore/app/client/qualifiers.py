@@ -296,6 +296,7 @@ ARGS: Final = "args"
 NAME: Final = "name"
 STATE: Final = "state"
 QUEUE: Final = "queue"
+ID: Final = "id"
 CHAIN: Final = "chain"
 CAUSE: Final = "fingerprint"
 
@@ -303,7 +304,7 @@ QUALIFIERS: Final[Mapping[str, Qualifier]] = {
     STATE: Qualifier(_state),
     QUEUE: Qualifier(_exact(lambda task: (task.queue,))),
     NAME: Qualifier(_exact(lambda task: (task.name,))),
-    "id": Qualifier(_exact(lambda task: (task.id,))),
+    ID: Qualifier(_exact(lambda task: (task.id,))),
     "tag": Qualifier(_exact(lambda task: task.spec.tags)),
     "group": Qualifier(_exact(_group)),
     "origin": Qualifier(_origin),

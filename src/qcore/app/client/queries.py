@@ -10,6 +10,7 @@ from typing import Final, NoReturn, Self
 from qcore.app.client.qualifiers import (
     ARGS,
     CHAIN,
+    ID,
     QUALIFIERS,
     QUEUE,
     STATE,
@@ -22,6 +23,7 @@ from qcore.app.client.qualifiers import (
 from qcore.app.client.query_terms import Term, Word, is_like
 from qcore.domain.errors import InvalidOption
 from qcore.domain.moments import Moment
+from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.states import State
 from qcore.domain.task import Task
@@ -72,11 +74,19 @@ class Query:
 
     def named_queues(self) -> Sequence[str] | None:
         """Return the queues in which its tasks can be; None where it names none outright."""
+        named = self._named(QUEUE)
+        return None if named is None else sorted(named)
+
+    def named_ids(self) -> Sequence[TaskId] | None:
+        """Return the ids that its tasks can have; None where it names none outright."""
+        return self._named(ID)
+
+    def _named(self, qualifier: str) -> Sequence[str] | None:
         for term in self.terms:
-            if term.qualifier == QUEUE and not term.is_negated:
-                names = {word.text for word in term.words if len(word.parts) == 1}
+            if term.qualifier == qualifier and not term.is_negated:
+                names = dict.fromkeys(word.text for word in term.words if len(word.parts) == 1)
                 if len(names) == len({word.text for word in term.words}):
-                    return sorted(name for name in names if self.has_queue(name))
+                    return [name for name in names if self._lets(qualifier, name)]
         return None
 
     def has_queue(self, name: str) -> bool:

@@ -14,6 +14,7 @@ from qcore.app.client.qualifiers import ReadPayload
 from qcore.app.client.queries import STATES, Query
 from qcore.domain.errors import CannotDecode, InvalidOption
 from qcore.domain.moments import Moment, moment_of
+from qcore.domain.new_task import TaskId
 from qcore.domain.record import record
 from qcore.domain.states import State, state_of
 from qcore.domain.task import Task
@@ -28,6 +29,10 @@ BATCH: Final = 250
 FEW_READS: Final = 50
 TASKS_A_READ: Final = 30
 """A read of a queue and state takes as long as so many more tasks in one read."""
+
+
+TASKS_A_LOOKUP: Final = 4
+"""To look for ids in a queue takes as long as so many more tasks in one read."""
 
 
 def most_reads(look: int) -> int:
@@ -78,6 +83,9 @@ class TaskListing:
         Ages are counted from the moment of the first page.
         """
         first = Place() if cursor is None else self._decoded(cursor)
+        ids = self._query.named_ids()
+        if ids is not None:
+            return await self._page_of_ids(ids, first, limit, look)
         if self._query.needs_tasks:
             self._fits = self._query.predicate(self._now, self._read)
         tasks: list[Task] = []
@@ -94,14 +102,36 @@ class TaskListing:
                 place = _after(place, page)
         return TaskPage(tasks, looked, counts=self._counts)
 
+    async def _page_of_ids(
+        self, ids: Sequence[TaskId], first: Place, limit: int, look: int
+    ) -> TaskPage:
+        """Return the tasks of ids, which the broker finds at once in each queue."""
+        fits = self._query.predicate(self._now, self._read)
+        tasks: list[Task] = []
+        looked, reads, most = 0, 0, max(FEW_READS, look // TASKS_A_LOOKUP)
+        for queue in await self._queues(first):
+            at = _number_in(first) if queue == first.queue else 0
+            while at < len(ids):
+                if len(tasks) >= limit or looked >= look or reads >= most:
+                    place = Place(queue, State.PENDING, str(at))
+                    return TaskPage(tasks, looked, self._encoded(place), self._counts)
+                part = ids[at : at + min(limit - len(tasks), look - looked)]
+                found = [each for each in await self._broker.get(queue, part) if each is not None]
+                tasks += filter(fits, found)
+                looked, reads, at = looked + len(found), reads + 1, at + len(part)
+        return TaskPage(tasks, looked, counts=self._counts)
+
+    async def _queues(self, first: Place) -> Mapping[str, Collection[State]]:
+        """Return the queues that can have such tasks, from a place on, with their states."""
+        if self._query.named_queues() is None:
+            self._counts = await self._broker.count()
+        held = _queues_in(self._counts or {}, self._query)
+        return {queue: states for queue, states in held.items() if queue >= first.queue}
+
     async def _places(self, first: Place) -> AsyncIterator[Place]:
         """Yield the beginnings of queues and states that can have such tasks, from a place on."""
         states = self._query.states()
-        if self._query.named_queues() is None:
-            self._counts = await self._broker.count()
-        for queue, held in _queues_in(self._counts or {}, self._query).items():
-            if queue < first.queue:
-                continue
+        for queue, held in (await self._queues(first)).items():
             for state in [state for state in states if state in held]:
                 if queue != first.queue or first.state is None:
                     yield Place(queue, state)
@@ -166,6 +196,13 @@ def _queues_in(counts: Counts, query: Query) -> Mapping[str, Collection[State]]:
     if named is not None:
         return dict.fromkeys(named, STATES)
     return {queue: {*counts[queue]} for queue in sorted(counts) if query.has_queue(queue)}
+
+
+def _number_in(place: Place) -> int:
+    """Return how many ids were looked for in the queue of a place before it."""
+    if place.cursor is None or not place.cursor.isdecimal():
+        raise InvalidOption(f"cursor is {shown(place.cursor)}: expected that of a page")
+    return int(place.cursor)
 
 
 def _after(place: Place, page: Page) -> Place | None:

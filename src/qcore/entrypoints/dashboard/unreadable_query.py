@@ -1,7 +1,9 @@
 """The page of a query that cannot be read: what is wrong with it, and the query, to be mended."""
 
+from collections.abc import Sequence
 from typing import Final
 
+from qcore.app.client.query_terms import quoted
 from qcore.entrypoints.dashboard.pages.complete import completions
 from qcore.entrypoints.dashboard.refusals import BadQuery
 from qcore.entrypoints.dashboard.visit import Page, Visit
@@ -19,7 +21,17 @@ def page_of(visit: Visit, refusal: BadQuery) -> Page:
         "text": str(refusal),
         "q": refusal.query,
         "kept": kept,
+        "instead": _instead(refusal.query),
         **completions(visit, **queue),
     }
     status = int(refusal.status)
     return Page("unreadable_query.html", "This query cannot be read", values, status=status)
+
+
+def _instead(text: str) -> Sequence[str]:
+    """Return queries that may be meant by words without a qualifier, such as an id."""
+    words = text.strip()
+    if not words or ":" in words:
+        return ()
+    asked = words if words.isalnum() else quoted(words)
+    return [f"{each}:{asked}" for each in ("id", "text")]
