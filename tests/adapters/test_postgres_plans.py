@@ -95,8 +95,9 @@ def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def what_is_slow(node: Mapping[str, Any]) -> str | None:
     """Return what of a step takes longer the more there is; None where it does not."""
     kind, table = node["Node Type"], node.get("Relation Name")
-    if "Join Filter" in node:
-        return f"{kind} compares each with each: {node['Join Filter']}"
+    compared = node.get("Join Filter", node.get("Filter", "") if kind == "CTE Scan" else "")
+    if "Join Filter" in node or re.search(r"\w = \w+\.", compared):
+        return f"{kind} compares each with each: {compared}"
     if table not in GROWING or kind in {"ModifyTable", "LockRows"}:
         return None
     if kind == "Tid Scan":

@@ -8,11 +8,13 @@ import pytest
 from attrs import define
 
 from qcore.adapters.links.inline import run_to_end
-from qcore.adapters.postgres import PostgresBroker, scan_starts
+from qcore.adapters.postgres import PostgresBroker
 from qcore.adapters.postgres.scan_starts import (
     ABOVE_ALL,
     BELOW_ALL,
     BUSY,
+    MAX_PRIORITIES,
+    WHOLE_AT_LATEST,
     WHOLE_EVERY,
     WHOLE_SHARE,
     Scan,
@@ -73,30 +75,78 @@ class TestStarts:
         scan = self.starts.begin("q")
         assert scan.above == [ABOVE_ALL, 3, -2]
         assert scan.priorities == [3, -2, BELOW_ALL]
-        assert scan.behind == [BUSY, 1, 0]
+        assert scan.behind == [BUSY, 1, None]
 
     def test_a_claim_that_took_longer_does_not_lead_back(self) -> None:
         """Claims are answered in any order."""
         self.claim(5, priority=3)
-        assert self.starts.begin("q").behind == [BUSY, 1, 0]
+        assert self.starts.begin("q").behind == [BUSY, 1, None]
 
     def test_a_claim_that_was_not_filled_is_followed_by_one_of_all(self) -> None:
         """What it did not find may lie ahead."""
         self.claim(BUSY + 1, priority=3, is_filled=False)
         assert self.starts.begin("q").is_whole
 
-    @pytest.mark.parametrize(("took", "pause"), [(0.001, WHOLE_EVERY), (1.0, WHOLE_SHARE)])
-    def test_all_is_read_from_time_to_time(self, took: float, pause: float) -> None:
-        """The longer that takes, the less often."""
-        self.clock.now += WHOLE_EVERY
+    def read_whole(self, last: int, *, took: float = 0.0, priority: int = 3) -> None:
+        """Have the time pass, and a claim read all of the index."""
+        self.clock.now += WHOLE_AT_LATEST
         scan = self.starts.begin("q")
         assert scan.is_whole
         self.clock.now += took
-        self.starts.end(scan, [(3, BUSY + 9)], is_filled=True)
+        self.starts.end(scan, [(priority, last)], is_filled=True)
+
+    @pytest.mark.parametrize(
+        ("took", "pause"),
+        [(0.001, WHOLE_EVERY), (0.1, 0.1 * WHOLE_SHARE), (1.0, WHOLE_AT_LATEST)],
+    )
+    def test_all_is_read_from_time_to_time(self, took: float, pause: float) -> None:
+        """The longer that takes, the less often; but for what takes long only once."""
+        self.read_whole(BUSY + 9, took=took)
+        self.clock.now += WHOLE_EVERY * 0.99
+        assert not self.starts.begin("q").is_whole
+        self.read_whole(BUSY + 19, took=took)
         self.clock.now += pause * 0.99
         assert not self.starts.begin("q").is_whole
         self.clock.now += pause * 0.02
         assert self.starts.begin("q").is_whole
+
+    def test_claims_go_on_behind_what_was_found_ahead(self) -> None:
+        """More may lie there than one claim takes."""
+        self.read_whole(7)
+        assert self.starts.begin("q").behind == [7, None]
+
+    def test_a_claim_that_was_on_its_way_meanwhile_does_not_pass_over_it(self) -> None:
+        """It has begun behind what lies ahead."""
+        before = self.starts.begin("q")
+        self.read_whole(7)
+        self.starts.end(before, [(3, BUSY + 9), (1, 5)], is_filled=True)
+        assert self.starts.begin("q").behind == [7, 5, None]
+
+    def test_a_priority_that_was_not_reached_is_read_from_its_first_entry_when_it_is(self) -> None:
+        """However often all was read, and filled by a higher one."""
+        self.read_whole(BUSY + 9)
+        scan = self.starts.begin("q")
+        assert scan.priorities == [3, BELOW_ALL]
+        self.starts.end(scan, [(-2, 1)], is_filled=True)
+        assert self.starts.begin("q").priorities == [3, -2, BELOW_ALL]
+
+    def test_a_priority_of_which_nothing_is_left_is_not_read_so_by_every_claim(self) -> None:
+        """There, what was claimed is passed over once."""
+        self.read_whole(2, priority=-2)
+        assert self.starts.begin("q").behind == [BUSY, 2, None]
+
+    def test_few_priorities_are_remembered(self) -> None:
+        """Each is searched for by every claim."""
+        for priority in range(100):
+            self.claim(5, priority=priority)
+        assert len(self.starts.begin("q").starts) == MAX_PRIORITIES
+
+    def test_places_may_be_less_than_nothing(self) -> None:
+        """An operator may have set the sequence to whatever it takes."""
+        self.claim(1, priority=7)
+        scan = self.starts.begin("q")
+        self.starts.end(scan, [(8, -5)], is_filled=True)
+        assert self.starts.begin("q").behind[0] == -5
 
     def test_what_is_forgotten_is_that_of_some_queues(self) -> None:
         """Those in which a task was put back."""
@@ -113,12 +163,18 @@ def schema() -> str:
 
 
 @pytest.fixture
+def clock() -> Clock:
+    """Return the clock of the test's broker."""
+    return Clock()
+
+
+@pytest.fixture
 def broker(
-    postgres_server: PostgresServer, schema: str, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, schema: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PostgresBroker]:
     """Give a broker that reads no index whole merely because time has passed."""
-    monkeypatch.setattr(scan_starts, "WHOLE_EVERY", 3_600.0)
     with blocking_on(postgres_server, schema) as opened:
+        monkeypatch.setattr(opened, "_starts", ScanStarts(clock))
         yield opened
 
 
@@ -161,24 +217,30 @@ def ids(claims: Sequence[Claim]) -> list[str]:
     return [each.task.id for each in claims]
 
 
+@pytest.mark.parametrize("pause", [0.0, WHOLE_EVERY / 10])
 @pytest.mark.parametrize("queues", [("default",), ("default", "other")])
 def test_claims_of_a_busy_queue_do_not_pass_over_what_was_claimed(
     postgres_server: PostgresServer,
     schema: str,
     monkeypatch: pytest.MonkeyPatch,
     queues: tuple[str, ...],
+    pause: float,
 ) -> None:
-    """Though an older transaction keeps every entry in the index."""
-    monkeypatch.setattr(scan_starts, "WHOLE_EVERY", 3_600.0)
+    """Though an older transaction keeps every entry in the index, of whatever priority."""
+    clock = Clock()
     with (
         psycopg.connect(postgres_server.conninfo) as old,
         blocking_on(postgres_server, schema) as broker,
     ):
+        monkeypatch.setattr(broker, "_starts", ScanStarts(clock))
         for queue in queues:
-            enqueue(broker, some_tasks(4 * BUSY, queue=queue))
+            for priority in range(4):
+                enqueue(broker, some_tasks(BUSY, queue=queue, priority=priority))
         old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         old.execute("SELECT 1")
-        work_off(broker, 4 * BUSY, *queues)
+        for _ in range(4 * BUSY // BATCH):
+            work_off(broker, BATCH, *queues)
+            clock.now += pause
     # sessions tell of what they have read when they end
     claims = 4 * BUSY * len(queues) // BATCH
     in_the_way = sum(range(0, claims * BATCH, BATCH))
@@ -242,16 +304,81 @@ def test_a_task_whose_transaction_took_longer_is_claimed_when_the_others_are(
     assert ids(claim(broker, BATCH, *queues)) == ["late"]
 
 
+@pytest.mark.parametrize("queues", [("default",), ("default", "other")])
+def test_a_claim_takes_as_many_as_there_are(
+    postgres_server: PostgresServer, broker: PostgresBroker, queues: tuple[str, ...]
+) -> None:
+    """Of which one lies ahead: a worker that gets less than it asks for waits for a wake-up."""
+    with psycopg.connect(postgres_server.conninfo) as connection:
+        enqueue(within(broker, connection), [a_task(id="late")])
+        for queue in queues:
+            enqueue(broker, some_tasks(2 * BUSY + 1, queue=queue))
+        work_off(broker, 2 * BUSY, *queues)
+        connection.commit()
+    assert len(claim(broker, BATCH, *queues)) == len(queues) + 1
+
+
 def test_it_is_claimed_when_the_time_for_that_has_come(
-    postgres_server: PostgresServer, broker: PostgresBroker, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, broker: PostgresBroker, clock: Clock
 ) -> None:
     """However many others there are."""
-    monkeypatch.setattr(scan_starts, "WHOLE_EVERY", 0.0)
-    monkeypatch.setattr(scan_starts, "WHOLE_SHARE", 0.0)
     with psycopg.connect(postgres_server.conninfo) as connection:
-        slow = within(broker, connection)
-        enqueue(slow, [a_task(id="late")])
+        enqueue(within(broker, connection), [a_task(id="late")])
         enqueue(broker, some_tasks(3 * BUSY))
         work_off(broker, 2 * BUSY)
         connection.commit()
+    assert ids(claim(broker, 1)) != ["late"]
+    clock.now += WHOLE_EVERY
     assert ids(claim(broker, 1)) == ["late"]
+
+
+def test_many_that_come_late_are_claimed_one_claim_after_the_other(
+    postgres_server: PostgresServer, broker: PostgresBroker, clock: Clock
+) -> None:
+    """As a call that enqueues many takes long, beside which single ones are enqueued."""
+    with psycopg.connect(postgres_server.conninfo) as connection:
+        enqueue(within(broker, connection), [a_task(id=str(n)) for n in range(4 * BATCH)])
+        enqueue(broker, some_tasks(3 * BUSY))
+        work_off(broker, BUSY)
+        connection.commit()
+    clock.now += WHOLE_EVERY
+    late = [each for _ in range(4) for each in ids(claim(broker, BATCH))]
+    assert late == [str(n) for n in range(4 * BATCH)]
+
+
+def test_places_that_begin_anew_change_no_order(
+    postgres_server: PostgresServer, schema: str, broker: PostgresBroker, clock: Clock
+) -> None:
+    """As where the tables were restored from a copy while workers run."""
+    enqueue(broker, some_tasks(2 * BUSY, priority=5))
+    work_off(broker, 2 * BUSY)
+    with psycopg.connect(postgres_server.conninfo, autocommit=True) as owner:
+        owner.execute(f"ALTER SEQUENCE {schema}.sequence RESTART")  # type: ignore[arg-type]
+    enqueue(broker, some_tasks(2 * BATCH, priority=5))
+    enqueue(broker, some_tasks(2 * BATCH))
+    clock.now += WHOLE_EVERY
+    claims = [each for _ in range(2) for each in claim(broker, BATCH)]
+    assert {each.task.spec.priority for each in claims} == {5}
+
+
+def test_a_queue_before_others_is_read_whole_where_it_leaves_them_room(
+    postgres_server: PostgresServer, broker: PostgresBroker
+) -> None:
+    """Served strictly in order, what lies ahead in it comes before all of theirs."""
+    demand = Demand(BATCH, {"default": 0, "other": 0})
+    with psycopg.connect(postgres_server.conninfo) as connection:
+        enqueue(within(broker, connection), [a_task(id="late")])
+        enqueue(broker, some_tasks(2 * BUSY))
+        work_off(broker, 2 * BUSY)
+        connection.commit()
+    enqueue(broker, some_tasks(2 * BATCH, queue="other"))
+    claims = [run_to_end(broker.claim(demand, now=NOW, until=NOW + 30)) for _ in range(2)]
+    assert claims[1][0].task.id == "late"
+
+
+def test_a_claim_of_nothing_is_answered_at_once(broker: PostgresBroker) -> None:
+    """Of a busy queue, too."""
+    enqueue(broker, some_tasks(3 * BUSY))
+    work_off(broker, 2 * BUSY)
+    demand = Demand(0, {"default": 0})
+    assert not run_to_end(broker.claim(demand, now=NOW, until=NOW + 30))

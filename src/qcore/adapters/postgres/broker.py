@@ -218,6 +218,7 @@ class PostgresBroker:
 
     async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:  # noqa: ARG002  (tokens are kept for all queues together)
         """Remove a queue that has no tasks and no entries."""
+        self._starts.forget([queue])
         return await self._link.write(partial(queue_rows.remove_queue, queue=queue))
 
     async def set_limit(self, queue: str, change: LimitChange, *, now: Moment) -> Limits:

@@ -12,7 +12,7 @@ from qcore.adapters.postgres.endings import Endings
 from qcore.adapters.postgres.limits import QueueLimits, next_starts, read_limits
 from qcore.adapters.postgres.places import of_queue
 from qcore.adapters.postgres.records import COLUMNS, WIDTH, claimed_task_of, task_of
-from qcore.adapters.postgres.scan_starts import Scan, ScanStarts, ranges_of
+from qcore.adapters.postgres.scan_starts import Scan, ScanStarts, ends_of, ranges_of
 from qcore.adapters.postgres.statements import statements
 from qcore.adapters.postgres.statistics import KnownNames
 from qcore.adapters.postgres.statistics import record as record_endings
@@ -151,7 +151,11 @@ class Claiming:
                 found = [(queue, row[1:-1]) for row in rows if row[1] is not None]
                 is_short = rows[0][-1] > len(found)
             else:
-                named = {"queues": texts(quotas), "quotas": numbers(quotas.values())}
+                named = {
+                    "queues": texts(quotas),
+                    "quotas": numbers(quotas.values()),
+                    "ends": ends_of(scans),
+                }
                 rows = await tx.alone(_SQL["several"], {**values, **ranges, **named})
                 found = [(row[-2], row[1:-2]) for row in rows if row[1] is not None]
                 is_short = rows[0][-1]
@@ -159,19 +163,22 @@ class Claiming:
                 return True, False, []
             found.sort(key=_token)
             self._note(scans, found)
-            if found or is_short or all(scan.is_whole for scan in scans):
-                return False, is_short, found
+            # what lies ahead counts, too, where there is less behind earlier claims than is asked
+            is_all = len(found) >= values["room"] or all(scan.is_whole for scan in scans)
+            if found or is_short or is_all:
+                return False, is_short or not is_all, found
 
     def _note(self, scans: Sequence[Scan], found: Sequence[tuple[str, Row]]) -> None:
         """Note where the next claims may begin."""
         places: dict[str, list[tuple[int, int]]] = {scan.queue: [] for scan in scans}
         for queue, row in found:
             places[queue].append((row[PRIORITY], row[SEQUENCE]))
-        is_full = len(found) >= self._demand.limit
-        for scan in scans:
-            some = places[scan.queue]
-            has_quota = len(some) >= self._demand.quotas[scan.queue]
-            self._starts.end(scan, some, is_filled=is_full and has_quota)
+        # what room a queue leaves goes to those behind it in the order
+        is_filled = len(found) >= self._demand.limit
+        for scan in reversed(scans):
+            some, quota = places[scan.queue], self._demand.quotas[scan.queue]
+            self._starts.end(scan, some, is_filled=is_filled and len(some) >= quota)
+            is_filled = is_filled and len(some) <= quota
 
 
 def _add_decoded(

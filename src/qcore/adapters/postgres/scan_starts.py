@@ -6,29 +6,50 @@ entry passes over all of those: after a minute of a busy queue hundreds of thous
 claim. So a claim begins behind the last task of each priority that was claimed before it.
 
 What is pending further ahead is passed over then: a task that another worker has given back, or one
-whose transaction took longer to commit than those that came after it. Therefore the whole index is
-read from time to time, when a claim finds less than it asks for, and after this broker itself has
-put a task back.
+whose transaction took longer to commit than those that came after it. Therefore a priority is read
+from its first entry from time to time, and claims go on behind what was found there; and so is the
+whole index when a claim finds less than it asks for, and after this broker itself has put a task
+back.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, chain
 from typing import Final
 
+from attrs import Factory
+
 from qcore.adapters.links.postgres import Values
-from qcore.adapters.links.postgres.arrays import numbers, texts
+from qcore.adapters.links.postgres.arrays import numbers
 from qcore.domain.record import record
 
 BUSY: Final = 1_000
 """Tasks that are claimed from a queue before its claims begin elsewhere than at the first entry."""
 WHOLE_EVERY: Final = 0.25
-"""Seconds after which the whole index is read again."""
+"""Seconds after which a priority is read from its first entry again."""
 WHOLE_SHARE: Final = 20
-"""So many times as long as a claim took that read the whole index pass before the next one."""
+"""So many times as long as a claim took that did so pass before the next one."""
+WHOLE_AT_LATEST: Final = 5.0
+"""Seconds after which it is read so in any case, however long that takes."""
+MAX_PRIORITIES: Final = 16
+"""Priorities of a queue that are remembered: each costs a claim two more searches in the index."""
 ABOVE_ALL: Final = 32_768
 """Greater than every priority, as their column is a `smallint`."""
 BELOW_ALL: Final = -32_769
+
+
+class Start:
+    """Behind which task of a priority claims begin, and until when they do.
+
+    All claims that have begun behind it move it on together. Once another one has taken its place,
+    the answers to those that are still on their way change nothing any more.
+    """
+
+    __slots__ = ("sequence", "until")
+
+    def __init__(self, sequence: int, until: float) -> None:
+        self.sequence = sequence
+        self.until = until
 
 
 @record
@@ -41,15 +62,31 @@ class Scan:
     queue: str
     asked: float
     """When the claim was asked for."""
-    above: Sequence[int] = (ABOVE_ALL,)
-    priorities: Sequence[int] = (BELOW_ALL,)
-    behind: Sequence[int] = (0,)
-    """The `sequence` of a task of each of the priorities."""
+    starts: Mapping[int, Start] = Factory(dict[int, Start])
+    """By priority, the highest first."""
 
     @property
     def is_whole(self) -> bool:
         """Whether all of the index is read."""
-        return len(self.above) == 1
+        return not self.starts
+
+    @property
+    def above(self) -> Sequence[int]:
+        """Return below which priority each range begins."""
+        return [ABOVE_ALL, *self.starts]
+
+    @property
+    def priorities(self) -> Sequence[int]:
+        """Return the priority at which each range ends."""
+        return [*self.starts, BELOW_ALL]
+
+    @property
+    def behind(self) -> Sequence[int | None]:
+        """Return the `sequence` of a task of each of these priorities.
+
+        None for the last, which no task has: then Postgres does not search the index.
+        """
+        return [*(start.sequence for start in self.starts.values()), None]
 
 
 class ScanStarts:
@@ -60,23 +97,17 @@ class ScanStarts:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._queues: dict[str, _Start] = {}
+        self._queues: dict[str, _Queue] = {}
 
     def begin(self, queue: str) -> Scan:
         """Return what a claim is to read."""
         now = self._monotonic()
-        start = self._queues.get(queue)
-        if start is None or start.claimed < BUSY or now >= start.whole_at:
+        known = self._queues.get(queue)
+        if known is None or known.claimed < BUSY:
             return Scan(queue, now)
-        last = sorted(start.last.items(), reverse=True)
-        priorities = [priority for priority, _ in last]
-        return Scan(
-            queue,
-            now,
-            [ABOVE_ALL, *priorities],
-            [*priorities, BELOW_ALL],
-            [*(sequence for _, sequence in last), 0],
-        )
+        # a copy, as another thread may add to it
+        starts = sorted(known.starts.copy().items(), reverse=True)
+        return Scan(queue, now, {each: start for each, start in starts if start.until > now})
 
     def end(self, scan: Scan, found: Sequence[tuple[int, int]], *, is_filled: bool) -> None:
         """Note the priority and `sequence` of each task that a claim has found, in their order.
@@ -86,13 +117,21 @@ class ScanStarts:
         if not (is_filled or scan.is_whole):
             self.forget([scan.queue])
             return
-        start = self._queues.setdefault(scan.queue, _Start())
-        if scan.is_whole:
-            now = self._monotonic()
-            start.whole_at = now + max(WHOLE_EVERY, WHOLE_SHARE * (now - scan.asked))
-        start.claimed += len(found)
-        for priority, sequence in dict(found).items():
-            start.last[priority] = max(sequence, start.last.get(priority, 0))
+        known = self._queues.setdefault(scan.queue, _Queue())
+        known.claimed += len(found)
+        last = dict(found)
+        reached = min(last, default=ABOVE_ALL) if is_filled else BELOW_ALL
+        for priority in last.keys() & scan.starts.keys():
+            start = scan.starts[priority]
+            start.sequence = max(start.sequence, last.pop(priority))
+        # those above that were read from their first entries, and of which nothing is pending
+        nothing = {
+            priority: start.sequence
+            for priority, start in known.starts.copy().items()
+            if priority > reached and priority not in scan.starts
+        }
+        if begun := nothing | last:
+            known.begin_at(begun, self._monotonic(), scan.asked)
 
     def forget(self, queues: Iterable[str]) -> None:
         """Have the next claims of these queues read the whole index: something may lie ahead."""
@@ -100,20 +139,38 @@ class ScanStarts:
             self._queues.pop(queue, None)
 
 
-class _Start:
-    __slots__ = ("claimed", "last", "whole_at")
+class _Queue:
+    __slots__ = ("claimed", "starts", "took")
 
     def __init__(self) -> None:
         self.claimed = 0
-        self.last: dict[int, int] = {}
-        self.whole_at = 0.0
+        self.starts: dict[int, Start] = {}
+        self.took = WHOLE_AT_LATEST
+        """Seconds that the last claim took which read a priority from its first entry."""
+
+    def begin_at(self, last: Mapping[int, int], now: float, asked: float) -> None:
+        """Begin behind the last tasks of priorities that were read from their first entry."""
+        took = now - asked
+        # of two, as a server may stand still for once
+        pause = WHOLE_SHARE * min(took, self.took)
+        self.took = took
+        until = now + min(max(WHOLE_EVERY, pause), WHOLE_AT_LATEST)
+        for priority, sequence in last.items():
+            self.starts.pop(priority, None)
+            self.starts[priority] = Start(sequence, until)
+        for oldest in [*self.starts][:-MAX_PRIORITIES]:
+            self.starts.pop(oldest, None)
 
 
 def ranges_of(scans: Sequence[Scan]) -> Values:
     """Return the ranges of queues as the values of a claim's statement."""
     return {
-        "ranges_of": texts([scan.queue for scan in scans for _ in scan.above]),
         "above": numbers(chain.from_iterable(scan.above for scan in scans)),
         "priorities": numbers(chain.from_iterable(scan.priorities for scan in scans)),
         "behind": numbers(chain.from_iterable(scan.behind for scan in scans)),
     }
+
+
+def ends_of(scans: Sequence[Scan]) -> str:
+    """Return how many ranges there are up to the last one of each queue."""
+    return numbers(accumulate(len(scan.above) for scan in scans))

@@ -76,14 +76,13 @@ FROM odd CROSS JOIN doubtful LEFT JOIN lax ON true LEFT JOIN claimed AS c ON tru
 -- The same for several queues. Each one's `share` is its quota, as far as it has so many, and then what room
 -- is left, in the order of the queues; `taken` is the first of these, which comes first. Where others claim
 -- or change tasks at the same time fewer may be left than were counted: `is_short` says that there may be more elsewhere.
+-- Each queue has a slice of the arrays of ranges, up to its `last_range`: to join them by its name would compare
+-- each range with each queue.
 -- name: several
 WITH wanted AS MATERIALIZED (
-    SELECT * FROM unnest(%(queues)s::text[], %(quotas)s::int[])
-        WITH ORDINALITY AS u (queue, quota, place)
-), ranges AS MATERIALIZED (
-    SELECT * FROM unnest(
-        %(ranges_of)s::text[], %(above)s::int[], %(priorities)s::int[], %(behind)s::bigint[]
-    ) AS u (queue, above, priority, behind)
+    SELECT u.*, lag(last_range, 1, 0) OVER (ORDER BY place) + 1 AS first_range
+    FROM unnest(%(queues)s::text[], %(quotas)s::int[], %(ends)s::int[])
+        WITH ORDINALITY AS u (queue, quota, last_range, place)
 ), odd AS MATERIALIZED (
     SELECT EXISTS (SELECT 1 FROM qcore.limits WHERE queue = ANY(%(queues)s::text[]))
         OR k.last_value <= %(floor)s
@@ -106,7 +105,12 @@ WITH wanted AS MATERIALIZED (
 ), counted AS MATERIALIZED (
     SELECT w.*, (
         SELECT count(*) FROM (
-            SELECT 1 FROM ranges AS r CROSS JOIN LATERAL (
+            SELECT 1 FROM (
+                SELECT unnest((%(above)s::int[])[w.first_range:w.last_range]) AS above,
+                    unnest((%(priorities)s::int[])[w.first_range:w.last_range]) AS priority,
+                    unnest((%(behind)s::bigint[])[w.first_range:w.last_range]) AS behind
+            ) AS r
+            CROSS JOIN LATERAL (
                 SELECT * FROM (
                     SELECT 1 FROM qcore.tasks AS x
                     WHERE x.queue = w.queue AND x.state = 'pending'
@@ -121,14 +125,14 @@ WITH wanted AS MATERIALIZED (
                     LIMIT %(room)s
                 ) AS behind
             ) AS t
-            WHERE r.queue = w.queue LIMIT %(room)s
+            LIMIT %(room)s
         ) AS first
     ) AS number
     FROM wanted AS w WHERE NOT (SELECT found FROM odd)
 ), quotas AS MATERIALIZED (
     SELECT c.*, least(c.number, c.quota) AS taken FROM counted AS c
 ), shares AS MATERIALIZED (
-    SELECT q.queue, q.place, q.taken, (q.taken + greatest(0, least(
+    SELECT q.queue, q.place, q.first_range, q.last_range, q.taken, (q.taken + greatest(0, least(
         q.number - q.taken,
         %(room)s - sum(q.taken) OVER () - sum(q.number - q.taken) OVER (ORDER BY q.place)
             + (q.number - q.taken)
@@ -142,7 +146,12 @@ WITH wanted AS MATERIALIZED (
             SELECT x.*, row_number() OVER () AS rank
             FROM (
                 SELECT y.*
-                FROM ranges AS r CROSS JOIN LATERAL (
+                FROM (
+                    SELECT unnest((%(above)s::int[])[s.first_range:s.last_range]) AS above,
+                        unnest((%(priorities)s::int[])[s.first_range:s.last_range]) AS priority,
+                        unnest((%(behind)s::bigint[])[s.first_range:s.last_range]) AS behind
+                ) AS r
+                CROSS JOIN LATERAL (
                     SELECT * FROM (
                         SELECT x.ctid AS spot, x.crashes, x.expires FROM qcore.tasks AS x
                         WHERE x.queue = s.queue AND x.state = 'pending'
@@ -159,7 +168,7 @@ WITH wanted AS MATERIALIZED (
                         FOR UPDATE SKIP LOCKED
                     ) AS behind
                 ) AS y
-                WHERE r.queue = s.queue LIMIT s.share
+                LIMIT s.share
             ) AS x
         ) AS t
         ORDER BY t.rank > s.taken, s.place, t.rank OFFSET 0
