@@ -377,3 +377,17 @@ async def test_another_name_of_the_same_host_is_the_same_database(
         await other.commit()
     assert sum((await q.inspector.totals()).values()) == 2
     await q.close()
+
+
+def test_a_database_that_cannot_be_asked_is_taken_for_the_same(
+    q: Qcore, postgres_server: PostgresServer
+) -> None:
+    """As where the queue's own URL leads nowhere from here; it is asked once."""
+    nowhere = Qcore(
+        f"postgresql://postgres@{HOST}:1/postgres?schema={q.broker.link.schema}&timeout=1"
+    )  # type: ignore[attr-defined]
+    with psycopg.connect(postgres_server.conninfo) as connection:
+        for _ in range(2):
+            nowhere.within(connection).enqueue(a_task())
+        connection.commit()
+    assert number(q) == 2

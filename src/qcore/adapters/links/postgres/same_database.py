@@ -31,7 +31,8 @@ class Asked(Protocol):
 async def check_database(session: Asked, server: Server, beside: Link) -> None:
     """Raise `InvalidOption` for a connection to another database than that of a server.
 
-    `beside` is a link to it. Where that cannot be asked, nothing is raised.
+    `beside` is a link to it. Where that cannot be asked, the connection is taken for one to the
+    same, and it is not asked again: each enqueue would wait for the answer.
     """
     pgconn = session.connection.pgconn
     if pgconn.status != ConnStatus.OK or pgconn.transaction_status == TransactionStatus.INERROR:
@@ -44,8 +45,8 @@ async def check_database(session: Asked, server: Server, beside: Link) -> None:
         try:
             wanted = await beside.read(_identity)
         except (BrokerUnavailable, BrokerUnusable):
-            return
-        if await session.execute(IDENTITY) != wanted:
+            wanted = None
+        if wanted is not None and await session.execute(IDENTITY) != wanted:
             host, port, name = place
             raise InvalidOption(
                 f"the connection is to the database {name!r} of {host}:{port}, and the tasks of "
