@@ -14,7 +14,7 @@ from qcore.adapters.links.postgres.borrowed_sessions import (
 from qcore.adapters.links.postgres.errors import is_disconnection, is_race, mapped
 from qcore.adapters.links.postgres.interfaces import Link, Prepare, Statement, TxFunction
 from qcore.adapters.links.postgres.notes import notify
-from qcore.adapters.links.postgres.same_database import check_database
+from qcore.adapters.links.postgres.same_database import check_database, is_known
 from qcore.adapters.links.postgres.server import Server
 from qcore.adapters.links.postgres.transaction import Reading, Transaction, localizer
 from qcore.domain.errors import BrokerUnusable, InvalidOption
@@ -158,15 +158,16 @@ class BorrowedPostgresLink:
         """Return a session over the connection that is to be used now."""
         connection = await self._source()
         session = self._session
-        is_known = session is not None and session.connection is connection
-        if session is None or not is_known:
+        is_same = session is not None and session.connection is connection
+        if session is None or not is_same:
             session = _session_over(connection)
         if connection.pgconn.pipeline_status != PipelineStatus.OFF:
             raise InvalidOption(
                 "the connection is in pipeline mode: enqueue before or after the pipeline"
             )
-        if not is_known:
-            await self._check(session)
+        if not is_same:
+            if not is_known(session, self._server):
+                await self._check(session)
             self._session = session
         return session
 

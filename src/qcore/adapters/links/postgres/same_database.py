@@ -28,32 +28,41 @@ class Asked(Protocol):
         ...
 
 
+def is_known(session: Asked, server: Server) -> bool:
+    """Return whether a connection is known to be to the database of a server, or cannot be asked.
+
+    One that cannot, as its transaction has failed, says so when it is used next.
+    """
+    pgconn = session.connection.pgconn
+    if pgconn.status != ConnStatus.OK or pgconn.transaction_status == TransactionStatus.INERROR:
+        return True
+    place = _place_of(session)
+    return place in server.places or _is_named(place, server)
+
+
 async def check_database(session: Asked, server: Server, beside: Link) -> None:
     """Raise `InvalidOption` for a connection to another database than that of a server.
 
     `beside` is a link to it. Where that cannot be asked, the connection is taken for one to the
     same, and it is not asked again: each enqueue would wait for the answer.
     """
-    pgconn = session.connection.pgconn
-    if pgconn.status != ConnStatus.OK or pgconn.transaction_status == TransactionStatus.INERROR:
-        # what is asked of it next says so
-        return
-    place = (_text(pgconn.host), _text(pgconn.port), _text(pgconn.db))
-    if place in server.places:
-        return
-    if not _is_named(place, server):
-        try:
-            wanted = await beside.read(_identity)
-        except (BrokerUnavailable, BrokerUnusable):
-            wanted = None
-        if wanted is not None and await session.execute(IDENTITY) != wanted:
-            host, port, name = place
-            raise InvalidOption(
-                f"the connection is to the database {name!r} of {host}:{port}, and the tasks of "
-                f"this queue are in {server.address.shown}, where nobody would look for this one: "
-                "expected a connection to that database, or a queue with the URL of the other"
-            )
+    try:
+        wanted = await beside.read(_identity)
+    except (BrokerUnavailable, BrokerUnusable):
+        wanted = None
+    host, port, name = place = _place_of(session)
+    if wanted is not None and await session.execute(IDENTITY) != wanted:
+        raise InvalidOption(
+            f"the connection is to the database {name!r} of {host}:{port}, and the tasks of this "
+            f"queue are in {server.address.shown}, where nobody would look for this one: expected "
+            "a connection to that database, or a queue with the URL of the other"
+        )
     server.places.add(place)
+
+
+def _place_of(session: Asked) -> Place:
+    pgconn = session.connection.pgconn
+    return _text(pgconn.host), _text(pgconn.port), _text(pgconn.db)
 
 
 async def _identity(tx: Tx) -> list[Row]:
