@@ -578,7 +578,7 @@ def test_two_of_one_name_are_refused() -> None:
         ({"missed": "some"}, "missed is 'some'"),
         ({"jitter": -1}, "jitter"),
         ({"nope": 1}, "there is no option 'nope'"),
-        ({"name": "a b"}, "id is 'a b'"),
+        ({"name": "a b"}, "name of a periodic task is 'a b'"),
     ],
 )
 def test_a_wrong_option_is_refused_where_it_is_declared(
