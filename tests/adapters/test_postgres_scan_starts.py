@@ -54,18 +54,18 @@ class TestStarts:
         self.claim(BUSY, priority=3)
         self.claim(1, priority=-2)
 
-    def claim(self, last: int, *, priority: int, is_filled: bool = True) -> Scan:
+    def claim(self, last: int, *, priority: int, is_all: bool = False) -> Scan:
         """Claim tasks up to this `sequence`."""
         scan = self.starts.begin("q")
         found = [(priority, last - n) for n in reversed(range(min(last, BUSY)))]
-        self.starts.end(scan, found, is_filled=is_filled)
+        self.starts.end(scan, found, is_all=is_all)
         return scan
 
     def test_a_quiet_queue_is_read_from_its_first_entry(self) -> None:
         """Few entries are in the way there, and nothing is passed over."""
         starts = ScanStarts(self.clock)
         scan = starts.begin("q")
-        starts.end(scan, [(0, n) for n in range(BUSY - 1)], is_filled=True)
+        starts.end(scan, [(0, n) for n in range(BUSY - 1)], is_all=False)
         assert scan.is_whole
         assert starts.begin("q").is_whole
         assert starts.begin("other").is_whole
@@ -84,7 +84,7 @@ class TestStarts:
 
     def test_a_claim_that_was_not_filled_is_followed_by_one_of_all(self) -> None:
         """What it did not find may lie ahead."""
-        self.claim(BUSY + 1, priority=3, is_filled=False)
+        self.claim(BUSY + 1, priority=3, is_all=True)
         assert self.starts.begin("q").is_whole
 
     def read_whole(self, last: int, *, took: float = 0.0, priority: int = 3) -> None:
@@ -93,7 +93,7 @@ class TestStarts:
         scan = self.starts.begin("q")
         assert scan.is_whole
         self.clock.now += took
-        self.starts.end(scan, [(priority, last)], is_filled=True)
+        self.starts.end(scan, [(priority, last)], is_all=False)
 
     @pytest.mark.parametrize(
         ("took", "pause"),
@@ -119,7 +119,7 @@ class TestStarts:
         """It has begun behind what lies ahead."""
         before = self.starts.begin("q")
         self.read_whole(7)
-        self.starts.end(before, [(3, BUSY + 9), (1, 5)], is_filled=True)
+        self.starts.end(before, [(3, BUSY + 9), (1, 5)], is_all=False)
         assert self.starts.begin("q").behind == [7, 5, None]
 
     def test_a_priority_that_was_not_reached_is_read_from_its_first_entry_when_it_is(self) -> None:
@@ -127,7 +127,7 @@ class TestStarts:
         self.read_whole(BUSY + 9)
         scan = self.starts.begin("q")
         assert scan.priorities == [3, BELOW_ALL]
-        self.starts.end(scan, [(-2, 1)], is_filled=True)
+        self.starts.end(scan, [(-2, 1)], is_all=False)
         assert self.starts.begin("q").priorities == [3, -2, BELOW_ALL]
 
     def test_a_priority_of_which_nothing_is_left_is_not_read_so_by_every_claim(self) -> None:
@@ -145,7 +145,7 @@ class TestStarts:
         """An operator may have set the sequence to whatever it takes."""
         self.claim(1, priority=7)
         scan = self.starts.begin("q")
-        self.starts.end(scan, [(8, -5)], is_filled=True)
+        self.starts.end(scan, [(8, -5)], is_all=False)
         assert self.starts.begin("q").behind[0] == -5
 
     def test_what_is_forgotten_is_that_of_some_queues(self) -> None:

@@ -162,13 +162,15 @@ class Claiming:
             if rows[0][0]:
                 return True, False, []
             found.sort(key=_token)
-            self._note(scans, found)
+            self._note(scans, found, is_short=is_short)
             # what lies ahead counts, too, where there is less behind earlier claims than is asked
             is_all = len(found) >= values["room"] or all(scan.is_whole for scan in scans)
             if found or is_short or is_all:
                 return False, is_short or not is_all, found
 
-    def _note(self, scans: Sequence[Scan], found: Sequence[tuple[str, Row]]) -> None:
+    def _note(
+        self, scans: Sequence[Scan], found: Sequence[tuple[str, Row]], *, is_short: bool
+    ) -> None:
         """Note where the next claims may begin."""
         places: dict[str, list[tuple[int, int]]] = {scan.queue: [] for scan in scans}
         for queue, row in found:
@@ -177,7 +179,8 @@ class Claiming:
         is_filled = len(found) >= self._demand.limit
         for scan in reversed(scans):
             some, quota = places[scan.queue], self._demand.quotas[scan.queue]
-            self._starts.end(scan, some, is_filled=is_filled and len(some) >= quota)
+            is_all = not is_short and not (is_filled and len(some) >= quota)
+            self._starts.end(scan, some, is_all=is_all)
             is_filled = is_filled and len(some) <= quota
 
 

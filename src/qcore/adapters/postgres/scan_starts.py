@@ -109,18 +109,18 @@ class ScanStarts:
         starts = sorted(known.starts.copy().items(), reverse=True)
         return Scan(queue, now, {each: start for each, start in starts if start.until > now})
 
-    def end(self, scan: Scan, found: Sequence[tuple[int, int]], *, is_filled: bool) -> None:
+    def end(self, scan: Scan, found: Sequence[tuple[int, int]], *, is_all: bool) -> None:
         """Note the priority and `sequence` of each task that a claim has found, in their order.
 
-        `is_filled` says whether there were as many as it asked for.
+        `is_all` says that there was no other one in what it has read.
         """
-        if not (is_filled or scan.is_whole):
+        if is_all and not scan.is_whole:
             self.forget([scan.queue])
             return
         known = self._queues.setdefault(scan.queue, _Queue())
         known.claimed += len(found)
         last = dict(found)
-        reached = min(last, default=ABOVE_ALL) if is_filled else BELOW_ALL
+        reached = BELOW_ALL if is_all else min(last, default=ABOVE_ALL)
         for priority in last.keys() & scan.starts.keys():
             start = scan.starts[priority]
             start.sequence = max(start.sequence, last.pop(priority))
