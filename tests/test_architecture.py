@@ -25,3 +25,13 @@ def test_no_adapter_but_the_links_may_touch_a_wire() -> None:
     paths = (ROOT / "src" / "qcore" / "adapters").iterdir()
     names = {path.stem for path in paths} - {"__init__", "__pycache__", "links"}
     assert {f"qcore.adapters.{name}" for name in names} <= set(contracts["wires"]["source_modules"])
+
+
+def test_system_tests_are_marked_in_their_own_modules() -> None:
+    """`make test-system` collects no others, so a mark that a helper lends would be missed."""
+    lent = [
+        path
+        for path in (ROOT / "tests").rglob("*.py")
+        if not path.name.startswith("test_") and "mark.system" in path.read_text(encoding="utf-8")
+    ]
+    assert lent == []
