@@ -15,6 +15,7 @@ from qcore.testing.contract import (
     WorkersContract,
 )
 from qcore.testing.machine import broker_machine
+from tests.contract.bulk import without_bulk
 
 
 class TestMemoryBroker(
@@ -37,6 +38,7 @@ class TestMemoryBroker(
         return MemoryBroker(keep=keep)
 
 
+@without_bulk
 class TestBlockingMemoryBroker(TestMemoryBroker):
     """Stepped without a loop, it keeps the contract too, and never suspends."""
 

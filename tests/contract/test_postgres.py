@@ -24,8 +24,8 @@ from qcore.testing.contract import (
     UniqueContract,
     WorkersContract,
 )
-from qcore.testing.contract.unusual_input import BulkCases
 from qcore.testing.machine import broker_machine
+from tests.contract.bulk import without_bulk
 from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_binaries import OF_THE_CONTRACT
 
@@ -104,12 +104,8 @@ class TestPostgresBroker(PostgresContract):
     """The Postgres broker keeps the contract over the link that awaits."""
 
 
+@without_bulk
 class TestBlockingPostgresBroker(TestPostgresBroker):
     """Over the link that blocks it keeps the contract too, and never suspends."""
 
     blocking = True
-
-
-# the same statements are sent by both colours: cases of many thousand tasks are tried once
-for _name in [each for each in vars(BulkCases) if "thousand" in each]:
-    setattr(TestBlockingPostgresBroker, _name, None)

@@ -23,9 +23,9 @@ from qcore.testing.contract import (
     UniqueContract,
     WorkersContract,
 )
-from qcore.testing.contract.unusual_input import BulkCases
 from qcore.testing.fakes import fake_redis_broker
 from qcore.testing.machine import MakeBroker, broker_machine
+from tests.contract.bulk import without_bulk
 from tests.servers.binaries import valkey
 from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer
@@ -69,14 +69,7 @@ class RedisContract(
         run_state_machine_as_test(machine, settings=settings(max_examples=self.examples))
 
 
-def without_bulk(suite: type[RedisContract]) -> type[RedisContract]:
-    """Leave out the cases of many thousand tasks: ten runs of them would take over a minute."""
-    for name in vars(BulkCases):
-        if name.startswith("test_") and "thousand" in name:
-            setattr(suite, name, None)
-    return suite
-
-
+@without_bulk
 class TestOnAFake(RedisContract):
     """The contract is kept over the link that awaits, where there is no server."""
 
@@ -93,7 +86,6 @@ class TestOnAFake(RedisContract):
         return empty
 
 
-@without_bulk
 class TestBlockingOnAFake(TestOnAFake):
     """It is kept over the link that blocks too, and nothing suspends."""
 
@@ -136,6 +128,7 @@ class TestOnAServer(ServerContract):
         return self.on(redis_server)
 
 
+@without_bulk
 class TestBlockingOnAServer(TestOnAServer):
     """It is kept there over the link that blocks."""
 
@@ -164,6 +157,7 @@ class TestBlockingOnACluster(TestOnACluster):
     blocking = True
 
 
+@without_bulk
 class TestOnWhatSentinelsWatch(ServerContract):
     """It is kept on a master that Sentinels name."""
 
@@ -172,7 +166,6 @@ class TestOnWhatSentinelsWatch(ServerContract):
         return self.on(redis_sentinel)
 
 
-@without_bulk
 class TestBlockingOnWhatSentinelsWatch(TestOnWhatSentinelsWatch):
     """It is kept there over the link that blocks."""
 

@@ -39,7 +39,6 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
                     monkeypatch.setattr(module, replaced, by)
 
 
-@test_redis.without_bulk
 @pytest.mark.usefixtures("in_blocks")
 class TestInBlocks(test_redis.TestOnAFake):
     """It is kept whatever becomes of them."""

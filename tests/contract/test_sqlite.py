@@ -18,6 +18,7 @@ from qcore.testing.contract import (
     WorkersContract,
 )
 from qcore.testing.machine import broker_machine
+from tests.contract.bulk import without_bulk
 
 
 class TestSqliteBroker(
@@ -41,12 +42,14 @@ class TestSqliteBroker(
         return SqliteBroker(AsyncSqliteLink(self.folder / "qcore.db"), keep=keep)
 
 
+@without_bulk
 class TestBlockingSqliteBroker(TestSqliteBroker):
     """Over the link that blocks it keeps the contract too, and never suspends."""
 
     blocking = True
 
 
+@without_bulk
 class TestSqliteBrokerInMemory(
     BrokerContract,
     ClaimEndingsContract,

@@ -37,7 +37,7 @@ from qcore.testing.contract.timekeeper import TimeContract
 from qcore.testing.contract.tokens import TokenCases
 from qcore.testing.contract.unchanged import UnchangedCases
 from qcore.testing.contract.unique import UniqueContract
-from qcore.testing.contract.unusual_input import BulkCases, UnusualTextCases
+from qcore.testing.contract.unusual_input import BulkCases, LargePayloadCases, UnusualTextCases
 from qcore.testing.contract.wakeups import NextDueCases, SubscribeCases
 from qcore.testing.contract.worker_registry import WorkersContract
 
@@ -90,6 +90,7 @@ class BrokerContract(
     UnchangedCases,
     LeakCases,
     UnusualTextCases,
+    LargePayloadCases,
     BulkCases,
     LargeBatchCases,
     TokenCases,

@@ -170,8 +170,8 @@ class UnusualTextCases(Cases):
         assert (await sweep_all(broker)).crashed == 1
 
 
-class BulkCases(Cases):
-    """Large payloads, large batches."""
+class LargePayloadCases(Cases):
+    """Payloads, results and headers from none to a mebibyte."""
 
     async def test_a_payload_and_a_result_may_be_a_mebibyte(self, broker: Broker) -> None:
         """A mebibyte of any bytes comes back as it was, both ways."""
@@ -194,6 +194,10 @@ class BulkCases(Cases):
         task = a_task(headers={f"header-{n}": "v" * n for n in range(100)})
         await put(broker, task)
         assert (await take_one(broker)).task.spec.headers == task.headers
+
+
+class BulkCases(Cases):
+    """Batches of ten thousand tasks and more."""
 
     async def test_ten_thousand_tasks_go_all_the_way_in_single_batches(
         self, broker: Broker
