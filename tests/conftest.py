@@ -9,6 +9,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from docs.running import same_process
+from qcore.entrypoints import exiting
 from tests.servers.binaries import SERVERS
 from tests.servers.cluster import RedisCluster
 from tests.servers.postgres import PostgresServer
@@ -49,6 +50,17 @@ def _no_thread_is_left() -> Iterator[None]:
         if thread.name.startswith("qcore"):
             thread.join(PATIENCE)
             assert not thread.is_alive(), f"{thread.name} is left behind"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _patient_exits() -> Iterator[None]:
+    """Give a loop that is closed more time than a command does, which exits where that is over.
+
+    On a busy machine it would end all tests, with the status of a success.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exiting, "INTERPRETER_EXIT_TIMEOUT", PATIENCE)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -41,9 +41,11 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
-def opened(server: PostgresServer, who: str, database: str = "postgres", options: str = "") -> None:
+def opened(
+    server: PostgresServer, who: str, database: str = "postgres", options: str = "&timeout=30"
+) -> None:
     """Connect as somebody."""
-    url = f"postgresql://{who}@{HOST}:{server.port}/{database}?timeout=0.5{options}"
+    url = f"postgresql://{who}@{HOST}:{server.port}/{database}?{options}"
     broker = PostgresBroker(link_to(parse(url))).blocking()
     try:
         run_to_end(broker.open())
@@ -81,7 +83,7 @@ def test_limits_of_a_user_and_of_a_database_pass(
 ) -> None:
     """Others may leave; a database that is full is not one that is missing."""
     with pytest.raises(BrokerUnavailable, match="no connection left"):
-        opened(server, who, database)
+        opened(server, who, database, "&timeout=1")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_an_error_in_the_midst_of_a_call_leaves_nothing_behind(
 ) -> None:
     """Of the batch nothing is stored; once the trouble is over, all of it is."""
     schema, ids = fresh_schema(), ["1", "2", "3"]
-    with blocking_on(server, schema, timeout="0.5") as broker:
+    with blocking_on(server, schema, timeout="1") as broker:
         with psycopg.connect(server.conninfo, autocommit=True) as owner:
             owner.execute(f"""
                 CREATE FUNCTION {schema}.fail() RETURNS trigger LANGUAGE plpgsql AS $$

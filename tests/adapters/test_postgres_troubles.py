@@ -90,7 +90,7 @@ async def test_a_worker_goes_on_when_the_trouble_is_over(
 ) -> None:
     """What its tasks have done by then is written, and none is run again."""
     schema = fresh_schema()
-    url = f"postgresql://worker@{HOST}:{server.port}/postgres?schema={schema}&timeout=0.3"
+    url = f"postgresql://worker@{HOST}:{server.port}/postgres?schema={schema}&timeout=1"
     events: list[Event] = []
 
     def note(event: Event) -> None:

@@ -150,7 +150,7 @@ async def test_a_policy_that_drops_tasks_is_a_warning(
 async def test_a_full_memory_is_an_error(own_redis: RedisServer) -> None:
     """A task cannot live there, and that is told as well."""
     own_redis.cli("CONFIG", "SET", "maxmemory", "1")
-    found = await examined(f"{own_redis.url}?timeout=0.2")
+    found = await examined(f"{own_redis.url}?timeout=1")
     assert "takes no tasks" in of(found, "memory").found
     assert "maxmemory is reached" in of(found, "scripts").found
     assert of(found, "memory").grade is of(found, "scripts").grade is Grade.ERROR
@@ -158,12 +158,12 @@ async def test_a_full_memory_is_an_error(own_redis: RedisServer) -> None:
 
 async def test_too_few_replicas_are_an_error(own_redis: RedisServer) -> None:
     """Whether the server wants them, or the URL."""
-    found = await examined(f"{own_redis.url}?replicas=1&replica_timeout=0.1&timeout=0.4")
+    found = await examined(f"{own_redis.url}?replicas=1&replica_timeout=0.4&timeout=1")
     told = [each for each in found if each.grade is Grade.ERROR]
     assert [each.about for each in told] == ["replication", "scripts"]
     assert "replicas=1 in the URL, and 0 keep up" in told[0].found
     own_redis.cli("CONFIG", "SET", "min-replicas-to-write", "1")
-    found = await examined(f"{own_redis.url}?timeout=0.2")
+    found = await examined(f"{own_redis.url}?timeout=1")
     told = [each for each in found if each.grade is Grade.ERROR]
     assert [each.about for each in told] == ["replication", "scripts"]
     assert "min-replicas-to-write is 1, and 0 replicas" in told[0].found
@@ -172,7 +172,7 @@ async def test_too_few_replicas_are_an_error(own_redis: RedisServer) -> None:
 async def test_a_replica_is_no_place_for_tasks(own_redis: RedisServer) -> None:
     """It tells whose it is."""
     own_redis.cli("REPLICAOF", HOST, "1")
-    found = await examined(f"{own_redis.url}?timeout=0.2")
+    found = await examined(f"{own_redis.url}?timeout=1")
     told = of(found, "replication")
     assert told.grade is Grade.ERROR
     assert told.found.startswith(f"it is a replica of {HOST}:1")

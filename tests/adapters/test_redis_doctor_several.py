@@ -73,7 +73,7 @@ async def test_a_cluster_that_lost_a_master_is_an_error() -> None:
         lost.kill()
         first = cluster.nodes[0]
         until(lambda: "cluster_state:fail" in first.cli("CLUSTER", "INFO"), "a cluster that fails")
-        found = await examined(f"{cluster.url}?timeout=0.5")
+        found = await examined(f"{cluster.url}?timeout=1")
     told = [each.found for each in found if each.grade is Grade.ERROR]
     assert any(f"{HOST}:{lost.port}" in each for each in told)
     assert any("the cluster is fail, 10,922 of 16,384" in each for each in told)

@@ -47,7 +47,7 @@ class TestReplicas(RedisCases):
 
     async def test_a_replica_that_does_not_answer(self) -> None:
         """The error says what was done and what not; asked again, it waits again."""
-        self.url = f"{self.server.url}?replicas=1&replica_timeout=0.25"
+        self.url = f"{self.server.url}?replicas=1&replica_timeout=1"
         async with self.opened() as broker:
             self.replica.freeze()
             task = a_task()
@@ -72,7 +72,7 @@ class TestReplicas(RedisCases):
         """What is answered by another connection is waited for there."""
         teach(self.server)
         with Proxy(self.server.port) as proxy:
-            self.url = f"{proxy.url}?replicas=1&replica_timeout=0.5"
+            self.url = f"{proxy.url}?replicas=1&replica_timeout=1"
             async with self.opened() as broker:
                 await put(broker, a_task())
                 cut = proxy.cut_reply(asks(ENQUEUE))

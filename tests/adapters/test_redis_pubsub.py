@@ -41,7 +41,7 @@ class TestSilence(RedisCases):
         monkeypatch.setattr(pubsub, "PING_AFTER", 0.05)
         self.server = empty_redis
         with Proxy(empty_redis.port) as self.proxy:
-            self.url = f"{self.proxy.url}?timeout=0.5"
+            self.url = f"{self.proxy.url}?timeout=2"
             yield
 
     async def _sees(self, command: str, more: int = 1) -> bool:
@@ -134,7 +134,7 @@ class TestLoops:
         async def close() -> None:
             await asyncio.to_thread(begun.wait)
             await self.broker.close()
-            assert await asyncio.to_thread(go_on.wait, 10)
+            assert await asyncio.to_thread(go_on.wait, 30)
 
         there = threading.Thread(target=asyncio.run, args=[listen()])
         there.start()

@@ -105,7 +105,7 @@ def test_a_server_that_does_not_answer(binary: Binary, send: Colour) -> None:
     """The URL's timeout is the connection's."""
     with RedisServer(binary) as server:
         server.freeze()
-        told = refused(send, f"{server.url}?timeout=0.05", ("PING",))
+        told = refused(send, f"{server.url}?timeout=0.2", ("PING",))
     assert isinstance(told, BrokerUnavailable)
     assert "did not answer in time" in str(told)
 

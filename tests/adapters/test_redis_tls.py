@@ -103,7 +103,7 @@ def test_a_server_that_wants_a_certificate(send: Colour, tls_port: int, certific
 def test_tls_spoken_with_who_does_not(send: Colour) -> None:
     """A Redis without TLS waits for the rest of what is no command of its own."""
     with RedisServer(SERVERS[0]) as server:
-        told = refused(send, f"rediss://{HOST}:{server.port}?timeout=0.2&verify=none")
+        told = refused(send, f"rediss://{HOST}:{server.port}?timeout=0.5&verify=none")
     assert isinstance(told, BrokerUnavailable)
     assert "if it speaks no TLS (use redis://)" in str(told)
 

@@ -122,13 +122,10 @@ def test_a_broker_that_misses_an_edge_fails(
 ) -> None:
     """The case passes on the broker that tells of every edge and fails on the one that does not."""
 
-    def a_suite(kind: type[EdgeBroker]) -> Any:
-        attributes = {
-            "make_broker": lambda _, keep: kind(MemoryBroker(keep=keep)),
-            "patience": 0.05,
-        }
+    def a_suite(kind: type[EdgeBroker], **attributes: object) -> Any:
+        attributes["make_broker"] = lambda _, keep: kind(MemoryBroker(keep=keep))
         return type("Suite", TestEdgeBroker.__bases__, attributes)()
 
     getattr(a_suite(EdgeBroker), case)(**given)
     with pytest.raises(AssertionError):
-        getattr(a_suite(broker), case)(**given)
+        getattr(a_suite(broker, patience=0.05), case)(**given)

@@ -94,7 +94,7 @@ BROKEN: list[Case] = [
 ]
 
 
-def a_suite(broker: type[MemoryBroker]) -> Any:
+def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:
     """Return an instance of the contract for a broken broker, to run cases of by hand."""
 
     def make_broker(self: object, keep: RetentionPolicy) -> MemoryBroker:
@@ -105,7 +105,7 @@ def a_suite(broker: type[MemoryBroker]) -> Any:
     ) -> None:
         broker.entry_store.put_encoded(queue, entry, stored)
 
-    attributes = {"make_broker": make_broker, "plant_entry": plant_entry, "patience": 0.1}
+    attributes |= {"make_broker": make_broker, "plant_entry": plant_entry}
     return type("Suite", (BrokerContract, PeriodicContract), attributes)()
 
 
@@ -116,7 +116,7 @@ def test_a_broken_broker_fails_the_case_named_after_it(
     """Each keeps all but one promise, and the case of that promise notices."""
     getattr(a_suite(MemoryBroker), case)(**arguments)
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        getattr(a_suite(broker), case)(**arguments)
+        getattr(a_suite(broker, patience=0.1), case)(**arguments)
 
 
 def test_a_suite_must_say_how_an_entry_is_spoiled(memory: Broker) -> None:

@@ -61,10 +61,10 @@ BROKEN: list[tuple[type[MemoryBroker], str, dict[str, object]]] = [
 ]
 
 
-def a_suite(broker: type[MemoryBroker]) -> Any:
+def a_suite(broker: type[MemoryBroker], **attributes: object) -> Any:
     """Return an instance of the contracts, to run cases of by hand."""
     bases = (BrokerContract, UniqueContract, GroupContract, StatisticsContract)
-    attributes = {"make_broker": lambda _, keep: broker(keep=keep), "patience": 0.05}
+    attributes["make_broker"] = lambda _, keep: broker(keep=keep)
     return type("Suite", bases, attributes)()
 
 
@@ -75,4 +75,4 @@ def test_a_broker_that_restores_badly_fails_the_case_named_after_it(
     """The case passes on the memory broker and fails on the broken one."""
     getattr(a_suite(MemoryBroker), case)(**given)
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        getattr(a_suite(broker), case)(**given)
+        getattr(a_suite(broker, patience=0.05), case)(**given)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from queue import SimpleQueue
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -174,12 +175,12 @@ async def test_a_store_that_fails_is_down_and_the_rest_is_told(q: Qcore) -> None
 
 
 @pytest.fixture
-def hanging() -> Iterator[tuple[StoreGauges, threading.Event, list[int]]]:
-    """Return gauges of a store that hangs, what lets it answer, and how often it was asked."""
-    answers, asked = threading.Event(), list[int]()
+def hanging() -> Iterator[tuple[StoreGauges, threading.Event, SimpleQueue[None]]]:
+    """Return gauges of a store that hangs, what lets it answer, and an entry for each question."""
+    answers, asked = threading.Event(), SimpleQueue[None]()
 
     def read() -> list[Any]:
-        asked.append(1)
+        asked.put(None)
         answers.wait(30)
         return [(of.UP, (), [1.0])]
 
@@ -188,13 +189,14 @@ def hanging() -> Iterator[tuple[StoreGauges, threading.Event, list[int]]]:
 
 
 def test_a_store_that_hangs_is_asked_once_and_told_as_down(
-    hanging: tuple[StoreGauges, threading.Event, list[int]],
+    hanging: tuple[StoreGauges, threading.Event, SimpleQueue[None]],
 ) -> None:
     """Each scrape is answered within the bound, and leaves no thread of its own behind."""
     gauges, answers, asked = hanging
     registry = registry_of(SampleCollector([gauges]))
     assert [registry.get_sample_value("qcore_store_up") for _ in range(3)] == [0, 0, 0]
-    assert len(asked) == 1
+    asked.get(timeout=30)
+    assert asked.empty()
     answers.set()
     while registry.get_sample_value("qcore_store_up") != 1:
         pass

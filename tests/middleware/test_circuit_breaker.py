@@ -523,7 +523,7 @@ class TestWithAWorker:
         await task.enqueue()
         async with lab.working():
             if in_thread:
-                assert await asyncio.to_thread(begun.wait, 10)
+                assert await asyncio.to_thread(begun.wait, 30)
                 lab.manual.advance(10)
                 await turn()
                 told.set()

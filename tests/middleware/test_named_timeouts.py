@@ -237,7 +237,7 @@ class TestThreads:
 
         handle = await slow.enqueue()
         async with lab.working(threads=1):
-            assert await asyncio.to_thread(begun.wait, 10)
+            assert await asyncio.to_thread(begun.wait, 30)
             await following.enqueue()
             lab.manual.advance(10)
             await turn()
@@ -263,7 +263,7 @@ class TestThreads:
 
         handle = await slow.enqueue()
         async with lab.working():
-            assert await asyncio.to_thread(begun.wait, 10)
+            assert await asyncio.to_thread(begun.wait, 30)
             lab.manual.advance(10)
             await turn()
             told.set()

@@ -14,7 +14,7 @@ from tests.middleware.tracing_kit import Traced, ids, linked
 from tests.servers.redis import RedisServer
 
 PATIENCE = 30.0
-LEASE = 0.6
+LEASE = 3.0
 """Seconds: a worker sees with its heartbeat, three times in a lease, that a task was cancelled."""
 
 

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.system
 
 AN_HOUR = 3600.0
 CLOCKS = (-AN_HOUR, 0.0, AN_HOUR)
-LEASE = 2.0
+LEASE = 4.0
 LATER = 3.0
-LONG = 3 * LEASE
+LONG = 2 * LEASE
 """Long enough for every worker to renew its leases and to sweep, more than once."""
 A_BIT = 0.5
 """Seconds by which clocks may differ that were compared over a slow connection."""

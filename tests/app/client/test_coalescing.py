@@ -337,7 +337,7 @@ def test_loops_in_several_threads_may_share_a_client() -> None:
         thread = threading.Thread(target=asyncio.run, args=(in_a_second_loop(),), daemon=True)
         thread.start()
         # it need not wait for what is on its way in the first loop
-        await asyncio.to_thread(thread.join, 5)
+        await asyncio.to_thread(thread.join, 30)
         assert not thread.is_alive()
         first_gate.set()
         answered.append(len(await first))

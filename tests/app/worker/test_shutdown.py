@@ -166,7 +166,7 @@ async def test_a_thread_that_never_ends_does_not_hold_the_worker(lab: Lab) -> No
         await turn()
     assert await handle.status() is State.PENDING
     go.set()
-    assert await asyncio.to_thread(saw.wait, 10)
+    assert await asyncio.to_thread(saw.wait, 30)
 
 
 async def test_what_waits_in_line_is_released_too(lab: Lab) -> None:
@@ -297,7 +297,7 @@ async def test_a_worker_leaves_nothing_behind(lab: Lab) -> None:
     await turn()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     for thread in set(threading.enumerate()) - threads:
-        await asyncio.to_thread(thread.join, 5) if "qcore" in thread.name else None
+        await asyncio.to_thread(thread.join, 30) if "qcore" in thread.name else None
         assert "qcore" not in thread.name or not thread.is_alive()
     await mail.enqueue()
     assert len(lab.signals.claimed.seen) == 1

@@ -85,7 +85,7 @@ class TestThreads:
         handle = await slow.enqueue()
         async with lab.working(threads=1):
             await lab.signals.started.next()
-            assert await asyncio.to_thread(begun.wait, 10)
+            assert await asyncio.to_thread(begun.wait, 30)
             await following.enqueue()
             lab.manual.advance(10)
             await turn()

@@ -223,7 +223,7 @@ def test_a_task_that_is_dead_by_its_run_is_told_of_once(queue: InMemoryQueue, he
     assert [name for name, _ in heard.told] == ["enqueued", "started", "finished"]
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("linger", 0.3), ("linger_in_loop", 60)])
+@pytest.mark.parametrize(("name", "seconds"), [("linger", 1), ("linger_in_loop", 60)])
 def test_receivers_are_told_of_a_task_whose_time_was_over(
     heard: Heard, name: str, seconds: float
 ) -> None:

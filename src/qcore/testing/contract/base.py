@@ -37,7 +37,7 @@ class Cases:
     blocking: ClassVar[bool] = False
     """Set it to run every case over `make_broker(…).blocking()`, and to refuse any suspension."""
 
-    patience: ClassVar[float] = 10.0
+    patience: ClassVar[float] = 30.0
     """Seconds to wait for another thread or process before a case fails."""
 
     @cached_property
