@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import evolve
 from redis.exceptions import RedisError
 
 from qcore import BrokerUnavailable
 from qcore.adapters.links.redis.async_connection import AsyncSocketConnection
-from qcore.adapters.links.redis.connection_base import connecting
+from qcore.adapters.links.redis.connection_base import ConnectionSettings, connecting
 from qcore.adapters.links.redis.errors import is_transient, mapped
 from qcore.adapters.links.redis.resp import encode
 from qcore.adapters.links.redis.sync_connection import sync_connection
@@ -19,9 +20,15 @@ from tests.servers.binaries import SERVERS
 WRITE = "return redis.call('HSET', KEYS[1], 'a', '1')"
 
 
+def settings_of(url: str) -> ConnectionSettings:
+    """Return how a URL has a connection made, which waits longer unless the URL says how long."""
+    settings = parse(url).connection_settings()
+    return settings if "timeout=" in url else evolve(settings, timeout=30.0)
+
+
 def blocking(url: str, *commands: Any) -> Any:
     """Send commands over a connection that blocks; return the last answer."""
-    connection = sync_connection(parse(url).connection_settings())
+    connection = sync_connection(settings_of(url))
     try:
         with connecting():
             connection.connect()
@@ -38,7 +45,7 @@ def awaiting(url: str, *commands: Any) -> Any:
     """Send commands over a connection that awaits; return the last answer."""
 
     async def exchange() -> Any:
-        connection = AsyncSocketConnection(parse(url).connection_settings())
+        connection = AsyncSocketConnection(settings_of(url))
         try:
             await connection.connect()
             answer = None
