@@ -13,7 +13,8 @@ from qcore.dashboard import dashboard
 from qcore.domain.errors import BrokerUnusable
 from qcore.entrypoints.dashboard import app
 from qcore.testing import ManualClock, a_task
-from tests.entrypoints.dashboard.kit import browser, read, text_of
+from qcore.testing.builders import NOW, a_demand
+from tests.entrypoints.dashboard.kit import browser, put, read, text_of
 from tests.entrypoints.dashboard.walking import FOUND, ROUTES, ask
 
 ERRORS = [
@@ -127,3 +128,8 @@ async def test_a_broker_that_can_do_little_has_pages_all_the_same() -> None:
         if route.method == "GET" and not route.per_queue:
             assert (await ask(at, route)).status_code in FOUND, route.name
     assert (await at.get("queue", queue="mail")).status_code == 200
+    await put(q, id="a", queue="mail")
+    await q.broker.claim(a_demand(1, mail=1), now=NOW, until=NOW + 60)
+    text = text_of(await at.page("task", queue="mail", id="a"))
+    assert "active" in text
+    assert "No worker tells of it" not in text

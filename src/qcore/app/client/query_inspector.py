@@ -95,9 +95,10 @@ class QueryInspector:
         """Return tasks of a query; the page's cursor asks for the next ones.
 
         At most `limit`, of at most `look` that the broker is asked for: what of a query is not
-        about queues and states is asked of each task. By queue, then by state, then in the order
-        of `browse`; every task that stays in its state through all pages is in exactly one. Raises
-        `InvalidOption` for a query or a cursor that makes no sense.
+        about queues, states and whole ids is asked of each task. By queue, then by state, then in
+        the order of `browse`, or of the ids that it names; every task that stays in its state
+        through all pages is in exactly one. Raises `InvalidOption` for a query or a cursor that
+        makes no sense.
         """
         query, cursor = query_of(query), page_cursor(cursor)
         limit, look = one_or_more("limit", limit), one_or_more("look", look)

@@ -17,7 +17,7 @@ from qcore.domain.record import record
 from qcore.domain.run_details import NO_DETAILS, AttemptError, Progress
 from qcore.domain.states import ENDED, State
 from qcore.domain.task import Task
-from qcore.domain.workers import run_of
+from qcore.domain.workers import WorkerInfo, run_of
 from qcore.entrypoints.dashboard.board import Board
 from qcore.entrypoints.dashboard.masking import MaskedTask
 from qcore.entrypoints.dashboard.rights import Right
@@ -102,7 +102,8 @@ async def story_of(visit: Visit, task: Task) -> Story:
     waits_for = (
         () if task.state in ENDED else await visit.inspector.why_waiting(task.queue, task.id)
     )
-    run = await _run(visit, task)
+    workers = await _workers_of(visit, task)
+    run = _run(workers or (), task)
     seen = board.mask.masked(task, board.read_payload)
     steps = await _steps(visit, task, seen)
     may_see_all = steps is not None and all(each is not None for each in steps)
@@ -127,17 +128,26 @@ async def story_of(visit: Visit, task: Task) -> Story:
         details.progress,
         None if details.saved is None else len(details.saved),
         waits_for or (),
-        task.state is State.ACTIVE and run is None and visit.may(Right.WORKER_READ, task.queue),
+        workers is not None and run is None,
         [*_options(task)],
         sorted(_events(task, errors, details.audit, run), key=lambda each: -each.at),
     )
 
 
-async def _run(visit: Visit, task: Task) -> Event | None:
-    """Return the run of a task that has not ended; None where no worker tells of it."""
+async def _workers_of(visit: Visit, task: Task) -> Sequence[WorkerInfo] | None:
+    """Return the workers of which one has a task in hand.
+
+    None for a task that does not run, for a visitor who may not see its workers, and for a broker
+    that lists none.
+    """
     if task.state is not State.ACTIVE or not visit.may(Right.WORKER_READ, task.queue):
         return None
-    found = run_of(await visit.workers() or (), task.queue, task.id)
+    return await visit.workers()
+
+
+def _run(workers: Sequence[WorkerInfo], task: Task) -> Event | None:
+    """Return the run of a task that has not ended; None where no worker tells of it."""
+    found = run_of(workers, task.queue, task.id)
     if found is None:
         return None
     worker, run = found
