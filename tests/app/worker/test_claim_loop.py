@@ -313,6 +313,39 @@ class TestSecondClaim:
                 await self.answer(lab)
             assert worker.executed == 11
 
+    @pytest.mark.parametrize("before", range(8, 13))
+    async def test_nothing_is_started_beside_one_that_waited_for_a_place(self, before: int) -> None:
+        """It waits for a turn of the loop where another claim has taken all places just before."""
+        lab = self.lab(waits=False)
+        go = asyncio.Event()
+        beside: list[str] = []
+
+        @lab.task("fatal")
+        async def fatal(ctx: Context) -> None:
+            self.far.way.clear()
+            beside.append("fatal")
+            await go.wait()
+            beside.clear()
+
+        @lab.task("other")
+        async def other(ctx: Context) -> None:
+            self.far.way.clear()
+            beside.extend(["other"] * len(beside))
+
+        await put_crashed(self.far.inner, [a_task(name="fatal", max_crashes=3, priority=1)], 2)
+        await lab.client.enqueue_many(
+            [a_task(name="other", priority=2) for _ in range(before)]
+            + [a_task(name="other") for _ in range(12)]
+        )
+        async with lab.working(concurrency=4) as worker:
+            for _ in range(12):
+                await self.answer(lab)
+            assert beside == ["fatal"]
+            go.set()
+            for _ in range(12):
+                await self.answer(lab)
+            assert worker.executed == before + 13
+
 
 class LateNextDue(EdgeBroker):
     """A broker that takes until it is let through to say what is due next."""

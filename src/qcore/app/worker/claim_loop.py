@@ -231,6 +231,7 @@ class ClaimLoop:
             claims = await self._claim(demand)
             self._capacity.learn(claims)
             is_filled = is_filled or len(claims) >= demand.limit
+            await self._let_run(claims)
             if self._isolation.is_active and self._isolation.seconds_closed() > 0:
                 # by a claim that was in flight beside this one
                 self._runner.give_back(claims)
@@ -240,22 +241,27 @@ class ClaimLoop:
                 # the broker may have held back others for their sake
                 is_filled = True
             left -= len(claims)
-            await self._start(claims)
+            self._start(claims)
             if left <= 0 or self._isolation.is_active:
                 break
         self._may_have_more = is_filled
         return room - left, is_filled
 
-    async def _start(self, claims: Sequence[Claim]) -> None:
-        """Start what was claimed; give back what was claimed for places that are not free yet."""
+    async def _let_run(self, claims: Sequence[Claim]) -> None:
+        """Wait for what another claim has started in this turn of the loop, if places are short.
+
+        Before it is decided what to start of claims: meanwhile another one may start a suspect.
+        """
         if len(claims) > self._concurrency - self._in_hand():
-            # another claim may have started others in this turn of the loop
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
                 self._runner.give_back(claims)
                 raise
-        free = self._concurrency - self._in_hand()
+
+    def _start(self, claims: Sequence[Claim]) -> None:
+        """Start what was claimed; give back what was claimed for places that are not free yet."""
+        free = max(0, self._concurrency - self._in_hand())
         if len(claims) > free:
             self._runner.give_back(claims[free:])
             claims = claims[:free]
