@@ -148,11 +148,25 @@ class TestStarts:
         self.starts.end(scan, [(8, -5)], is_all=False)
         assert self.starts.begin("q").behind[0] == -5
 
-    def test_what_is_forgotten_is_that_of_some_queues(self) -> None:
-        """Those in which a task was put back."""
-        self.starts.forget(["other"])
+    def test_all_is_read_once_where_a_task_was_put_back(self) -> None:
+        """A queue stays a busy one: some worker may give tasks back all the time."""
+        self.starts.put_back(["other"])
         assert not self.starts.begin("q").is_whole
+        self.starts.put_back(["q"])
+        self.claim(7, priority=3)
+        assert self.starts.begin("q").behind == [7, None]
+
+    def test_a_claim_that_was_on_its_way_when_a_task_was_put_back_is_not_noted(self) -> None:
+        """It may have passed over that one."""
+        scan = self.starts.begin("q")
+        self.starts.put_back(["q"])
+        self.starts.end(scan, [(3, BUSY + 9)], is_all=False)
+        assert self.starts.begin("q").is_whole
+
+    def test_a_queue_that_is_removed_is_a_quiet_one(self) -> None:
+        """Nothing is kept of it."""
         self.starts.forget(["q"])
+        self.claim(7, priority=3)
         assert self.starts.begin("q").is_whole
 
 
@@ -382,3 +396,24 @@ def test_a_claim_of_nothing_is_answered_at_once(broker: PostgresBroker) -> None:
     work_off(broker, 2 * BUSY)
     demand = Demand(0, {"default": 0})
     assert not run_to_end(broker.claim(demand, now=NOW, until=NOW + 30))
+
+
+def test_a_task_that_is_given_back_slows_down_one_claim(
+    postgres_server: PostgresServer, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker does that claims ahead: the claims after it pass over nothing."""
+    with (
+        psycopg.connect(postgres_server.conninfo) as old,
+        blocking_on(postgres_server, schema) as broker,
+    ):
+        monkeypatch.setattr(broker, "_starts", ScanStarts(Clock()))
+        enqueue(broker, some_tasks(6 * BUSY))
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT 1")
+        for _ in range(5):
+            first, *others = claim(broker, BATCH)
+            settle(broker, others)
+            run_to_end(broker.settle([Verdict(first.lease, Released())], now=NOW))
+            work_off(broker, BUSY)
+    claims = 5 * (BUSY + BATCH) // BATCH
+    assert entries_read(postgres_server, schema) < sum(range(0, claims * BATCH, BATCH)) / 2

@@ -136,7 +136,7 @@ class PostgresBroker:
         """Apply verdicts to claimed tasks, which ends their leases."""
         settling = settle.Settling(verdicts, now, self._known, self._plain)
         answers = await self._link.write(settling)
-        self._starts.forget(settling.given_back)
+        self._starts.put_back(settling.given_back)
         return answers
 
     async def save_details(
@@ -158,7 +158,7 @@ class PostgresBroker:
         request = sweep.SweepRequest(queues, limit, self._keep, now)
         swept = await self._link.write(partial(sweep.sweep, request=request, known=self._known))
         if swept.crashed:
-            self._starts.forget(queues)
+            self._starts.put_back(queues)
         return swept
 
     async def next_due(self, queues: Sequence[str]) -> Moment | None:
@@ -203,7 +203,7 @@ class PostgresBroker:
                 admin.execute, queue=queue, ids=ids, command=command, now=now, known=self._known
             )
         )
-        self._starts.forget([queue])
+        self._starts.put_back([queue])
         return answers
 
     async def restore(
@@ -213,7 +213,7 @@ class PostgresBroker:
         answers = await self._link.write(
             partial(restore.restore, snapshots=snapshots, now=now, over=over)
         )
-        self._starts.forget([each.queue for each in snapshots])
+        self._starts.put_back([each.queue for each in snapshots])
         return answers
 
     async def remove_queue(self, queue: str, *, now: Moment) -> QueueRemoved | QueueNotEmpty:  # noqa: ARG002  (tokens are kept for all queues together)

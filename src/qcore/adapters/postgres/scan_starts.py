@@ -9,7 +9,7 @@ What is pending further ahead is passed over then: a task that another worker ha
 whose transaction took longer to commit than those that came after it. Therefore a priority is read
 from its first entry from time to time, and claims go on behind what was found there; and so is the
 whole index when a claim finds less than it asks for, and after this broker itself has put a task
-back.
+back: what claims answer that were asked for before that is not noted.
 """
 
 import time
@@ -52,6 +52,31 @@ class Start:
         self.until = until
 
 
+class Queue:
+    """What is known of a queue, until a task is put back into it or nothing is left."""
+
+    __slots__ = ("claimed", "starts", "took")
+
+    def __init__(self, claimed: int = 0) -> None:
+        self.claimed = claimed
+        self.starts: dict[int, Start] = {}
+        self.took = WHOLE_AT_LATEST
+        """Seconds that the last claim took which read a priority from its first entry."""
+
+    def begin_at(self, last: Mapping[int, int], now: float, asked: float) -> None:
+        """Begin behind the last tasks of priorities that were read from their first entry."""
+        took = now - asked
+        # of two, as a server may stand still for once
+        pause = WHOLE_SHARE * min(took, self.took)
+        self.took = took
+        until = now + min(max(WHOLE_EVERY, pause), WHOLE_AT_LATEST)
+        for priority, sequence in last.items():
+            self.starts.pop(priority, None)
+            self.starts[priority] = Start(sequence, until)
+        for oldest in [*self.starts][:-MAX_PRIORITIES]:
+            self.starts.pop(oldest, None)
+
+
 @record
 class Scan:
     """What a claim reads of the index of a queue's pending tasks: ranges, in their order.
@@ -60,6 +85,7 @@ class Scan:
     """
 
     queue: str
+    known: Queue
     asked: float
     """When the claim was asked for."""
     starts: Mapping[int, Start] = Factory(dict[int, Start])
@@ -97,27 +123,29 @@ class ScanStarts:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, Queue] = {}
 
     def begin(self, queue: str) -> Scan:
         """Return what a claim is to read."""
         now = self._monotonic()
-        known = self._queues.get(queue)
-        if known is None or known.claimed < BUSY:
-            return Scan(queue, now)
+        known = self._queues.setdefault(queue, Queue())
+        if known.claimed < BUSY:
+            return Scan(queue, known, now)
         # a copy, as another thread may add to it
         starts = sorted(known.starts.copy().items(), reverse=True)
-        return Scan(queue, now, {each: start for each, start in starts if start.until > now})
+        return Scan(queue, known, now, {each: start for each, start in starts if start.until > now})
 
     def end(self, scan: Scan, found: Sequence[tuple[int, int]], *, is_all: bool) -> None:
         """Note the priority and `sequence` of each task that a claim has found, in their order.
 
         `is_all` says that there was no other one in what it has read.
         """
+        known = scan.known
+        if self._queues.get(scan.queue) is not known:
+            return
         if is_all and not scan.is_whole:
             self.forget([scan.queue])
             return
-        known = self._queues.setdefault(scan.queue, _Queue())
         known.claimed += len(found)
         last = dict(found)
         reached = BELOW_ALL if is_all else min(last, default=ABOVE_ALL)
@@ -133,33 +161,16 @@ class ScanStarts:
         if begun := nothing | last:
             known.begin_at(begun, self._monotonic(), scan.asked)
 
+    def put_back(self, queues: Iterable[str]) -> None:
+        """Have the next claim of these queues read the whole index: something may lie ahead."""
+        for queue in queues:
+            if (known := self._queues.get(queue)) is not None:
+                self._queues[queue] = Queue(known.claimed)
+
     def forget(self, queues: Iterable[str]) -> None:
-        """Have the next claims of these queues read the whole index: something may lie ahead."""
+        """Take these queues for quiet ones."""
         for queue in queues:
             self._queues.pop(queue, None)
-
-
-class _Queue:
-    __slots__ = ("claimed", "starts", "took")
-
-    def __init__(self) -> None:
-        self.claimed = 0
-        self.starts: dict[int, Start] = {}
-        self.took = WHOLE_AT_LATEST
-        """Seconds that the last claim took which read a priority from its first entry."""
-
-    def begin_at(self, last: Mapping[int, int], now: float, asked: float) -> None:
-        """Begin behind the last tasks of priorities that were read from their first entry."""
-        took = now - asked
-        # of two, as a server may stand still for once
-        pause = WHOLE_SHARE * min(took, self.took)
-        self.took = took
-        until = now + min(max(WHOLE_EVERY, pause), WHOLE_AT_LATEST)
-        for priority, sequence in last.items():
-            self.starts.pop(priority, None)
-            self.starts[priority] = Start(sequence, until)
-        for oldest in [*self.starts][:-MAX_PRIORITIES]:
-            self.starts.pop(oldest, None)
 
 
 def ranges_of(scans: Sequence[Scan]) -> Values:
