@@ -362,6 +362,23 @@ class LateNextDue(EdgeBroker):
 
 
 class TestSleep:
+    async def test_what_is_held_back_behind_a_task_that_crashed_does_not_wait_for_long(
+        self,
+    ) -> None:
+        """The claim before brought only the task in front of it, and nobody tells of more."""
+        lab = Lab()
+
+        @lab.task("task")
+        async def task(ctx: Context) -> None: ...
+
+        await put_crashed(lab.broker, [a_task(name="task", max_crashes=3, priority=1)], 2)
+        await lab.client.enqueue_many([a_task(name="task", priority=2), a_task(name="task")])
+        async with lab.working(concurrency=8) as worker:
+            for _ in range(3):
+                await turn(100)
+                lab.manual.advance(1.0)
+            assert worker.executed == 3
+
     async def test_what_another_worker_made_due_and_left_is_not_waited_for(self) -> None:
         """Who is just asking for the next moment due is told what came of the one before it."""
         lab = Lab(late := LateNextDue())

@@ -36,6 +36,10 @@ SHORT_RUNS: Final = 0.005
 LONGEST_IDLE: Final = 10.0
 """Seconds after which an idle worker claims again without a wake-up, in case one was lost."""
 
+LONGEST_IDLE_AFTER_SOME: Final = 1.0
+"""The same after a claim that brought tasks, but fewer than there was room for: the broker holds
+back what is behind one that has crashed, and does not say so."""
+
 
 class ClaimLoop:
     """Turn a worker's free capacity into claims, and claims into runs.
@@ -159,7 +163,7 @@ class ClaimLoop:
             if claimed:
                 # let them start before the broker is asked when the next task is due
                 await asyncio.sleep(0)
-            await self._idle()
+            await self._idle(at_most=LONGEST_IDLE_AFTER_SOME if claimed else LONGEST_IDLE)
 
     # --- claim ---------------------------------------------------------------------------------
 
@@ -306,12 +310,12 @@ class ClaimLoop:
 
     # --- wait ----------------------------------------------------------------------------------
 
-    async def _idle(self) -> None:
+    async def _idle(self, *, at_most: float) -> None:
         """Wait for a wake-up, or until a task is due or a queue's time in quarantine is over."""
         due = await self._next_due.of(self._served_queues())
         until = min(self._quarantine.next_retry(), self._next_due.next_retry())
         until = until if due is None else min(due, until)
-        await self._wait(self._clock.sleep_until(until, at_most=LONGEST_IDLE))
+        await self._wait(self._clock.sleep_until(until, at_most=at_most))
 
     async def _wait(self, sleep: Coroutine[Any, Any, None]) -> None:
         """Wait for a wake-up, or until `sleep` has ended."""
