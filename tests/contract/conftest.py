@@ -1,8 +1,9 @@
-"""Fakes of Redis run their scripts as a server does: compiled once."""
+"""A fake Redis that keeps compiled scripts from one case to the next, as the real servers do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import fakeredis
 import pytest
 from fakeredis.commands_mixins.scripting_mixin import LUA_MODULE
 
@@ -20,8 +21,13 @@ class CompilingOnce(LUA_MODULE.LuaRuntime):
         return compiled()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _scripts_are_compiled_once() -> Iterator[None]:
+@pytest.fixture(scope="session")
+def fake_server() -> fakeredis.FakeServer:
+    """Give a fake server: shared, so empty it first, and leave nothing connected."""
+    server = fakeredis.FakeServer()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(LUA_MODULE, "LuaRuntime", CompilingOnce)
-        yield
+        # the first script makes the runtime for all
+        with fakeredis.FakeRedis(server=server) as client:
+            client.eval("return 1", 0)
+    return server

@@ -76,14 +76,12 @@ class TestOnAFake(RedisContract):
     examples = 10
 
     @pytest.fixture(autouse=True)
-    def empty(self) -> Callable[[], None]:
-        def empty() -> None:
-            server = fakeredis.FakeServer()
-            self.make = lambda keep: fake_redis_broker(server, keep=keep)
-            self.plant = fakeredis.FakeRedis(server=server).execute_command
-
-        empty()
-        return empty
+    def empty(self, fake_server: fakeredis.FakeServer) -> Iterator[Callable[[], None]]:
+        with fakeredis.FakeRedis(server=fake_server) as client:
+            self.make = lambda keep: fake_redis_broker(fake_server, keep=keep)
+            self.plant = client.execute_command
+            client.flushall()
+            yield client.flushall
 
 
 class TestBlockingOnAFake(TestOnAFake):
