@@ -19,7 +19,8 @@ LOCKS: Final = Path(tempfile.gettempdir(), f"qcore-test-ports-{os.getuid()}")
 # pytest-randomly gives every test the same dice.
 _dice = SystemRandom()
 _given: set[int] = set()
-_locks: Final = LOCKS.open("ab")
+# not an open file of Python, of which a process that ends would warn
+_locks: Final = os.open(LOCKS, os.O_WRONLY | os.O_CREAT, 0o600)
 
 
 def free_port() -> int:
