@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-redis test-contract test-searches test-adapters test-rest test-system
+.PHONY: help demo test test-redis test-contract test-searches test-adapters test-rest test-browser test-system
 .PHONY: install-environment install-beside check check-pyright check-mypy check-style docs bench bench-peers clean
 
 help: ## List the targets
@@ -24,13 +24,14 @@ help: ## List the targets
 demo: $(VENV)/demo.stamp ## Run the example application, signup
 	@$(PY) -m examples.signup
 
-# In six parts at once: tests with real processes mostly wait for them, while the contract over Redis,
-# which is tried over five kinds of it, the contract over the other brokers, the machine's searches for
-# planted faults, the adapters and all the rest share the cores.
+# In seven parts at once: tests with a browser and those with other real processes mostly wait for them, while
+# the contract over Redis, which is tried over five kinds of it, the contract over the other brokers, the
+# machine's searches for planted faults, the adapters and all the rest share the cores.
 SEARCHES := tests/contract/test_machine_searches.py
+BROWSER := tests/system/browser
 
 test: $(VENV)/dev.stamp ## Run every test, the slow ones with real processes too
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=6 test-redis test-contract test-searches test-adapters test-rest test-system
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=7 test-redis test-contract test-searches test-adapters test-rest test-browser test-system
 
 test-redis: $(VENV)/dev.stamp
 	@$(PY) -m pytest tests/contract/test_redis.py
@@ -47,9 +48,12 @@ test-searches: $(VENV)/dev.stamp
 test-rest: $(VENV)/dev.stamp
 	@$(PY) -m pytest --ignore=tests/contract --ignore=tests/adapters -m "not system"
 
+test-browser: $(VENV)/dev.stamp
+	@$(PY) -m pytest -m system $(BROWSER)
+
 # Of the modules that name the mark alone: to collect all others takes 15 s of a core.
 test-system: $(VENV)/dev.stamp
-	@$(PY) -m pytest -m system $$(grep -rl --include='test_*.py' 'mark\.system' tests)
+	@$(PY) -m pytest -m system $$(grep -rl --include='test_*.py' 'mark\.system' tests | grep -v '^$(BROWSER)')
 
 check: $(VENV)/dev.stamp ## Lint, check the format, the types and the architecture
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 check-pyright check-mypy check-style

@@ -35,7 +35,6 @@ SHORT_RUNS: Final = 0.005
 """Seconds within which runs have ended that were started together, where they count as short."""
 LONGEST_IDLE: Final = 10.0
 """Seconds after which an idle worker claims again without a wake-up, in case one was lost."""
-
 LONGEST_IDLE_AFTER_SOME: Final = 1.0
 """The same after a claim that brought tasks, but fewer than there was room for: the broker holds
 back what is behind one that has crashed, and does not say so."""
@@ -133,12 +132,7 @@ class ClaimLoop:
             await self._wait(self._clock.sleep(closed))
             return
         running = self._runner.running
-        reads_ahead = self._reads_ahead()
-        room = (
-            self._concurrency
-            if reads_ahead
-            else min(self._concurrency - self._in_hand() - self._claiming, self._batch)
-        )
+        room = self._room(self._in_hand())
         demands = self._capacity.demands(self._weights, room)
         self._runner.wakes_at_end = (
             self._capacity.is_tight or self._is_burst or self._isolation.is_active
@@ -149,9 +143,8 @@ class ClaimLoop:
         self._wakeup.clear()
         # a run in hand, or a verdict not written yet, may enqueue what this claim does not see
         was_idle = not running and self._outbox.is_empty and self._beside is None
-        claimed, is_filled = await self._claim_first(
-            demands, room, beside=reads_ahead or not running
-        )
+        beside = not running or self._reads_ahead()
+        claimed, is_filled = await self._claim_first(demands, room, beside=beside)
         if is_filled:
             # there may be more, which can be claimed while these start; but where thread or
             # process slots count, they have to be taken before the next demand is computed
@@ -191,17 +184,19 @@ class ClaimLoop:
         """Return whether what is claimed now may take the places of what runs now."""
         return self._are_short and self._batch > 1 and self._is_second_of_use()
 
+    def _room(self, in_hand: int) -> int:
+        """Return how many tasks the next claim may bring beside those in hand."""
+        if self._reads_ahead():
+            return self._concurrency
+        return min(self._concurrency - in_hand - self._claiming, self._batch)
+
     def _in_hand(self) -> int:
         # a run whose handler has ended, and whose error hooks are being called, leaves its place
         return len(self._runner.running) - min(self._hooks.in_hand, self._concurrency)
 
     def _claim_beside(self) -> None:
         self._runner.on_idle = None
-        room = (
-            self._concurrency
-            if self._reads_ahead()
-            else min(self._concurrency - self._claiming, self._batch)
-        )
+        room = self._room(0)
         if self._beside is not None or self._isolation.is_active or self._control.is_paused:
             return
         if room <= 0 or self._control.stopping.is_set():
