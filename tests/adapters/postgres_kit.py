@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 
+from attrs import define
+
 from qcore.adapters.links.inline import run_to_end
 from qcore.adapters.links.postgres import link_to, parse
 from qcore.adapters.postgres import PostgresBroker
@@ -33,3 +35,13 @@ def blocking_on(
         yield broker
     finally:
         run_to_end(broker.close())
+
+
+@define
+class StillClock:
+    """A monotonic clock that stands still."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now

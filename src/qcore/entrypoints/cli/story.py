@@ -22,8 +22,6 @@ from qcore.entrypoints.cli.task_output import coloured, in_json, moment_or_none,
 from qcore.entrypoints.written_times import timestamp
 from qcore.ports import worker_registry_of
 
-"""Stands in the content type of what is signed or encrypted, before how it is."""
-
 
 @record
 class Stored:
